@@ -1,0 +1,139 @@
+//! A run ends, or a task failed outside of Redshift: the audit, the lease, the notification.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use shiftwork_contract::{
+    Class, Failure, FailureKind, JobRecord, Status,
+    payload::{AuditRequest, CaughtError, Recorded},
+};
+use shiftwork_ports::{Progress, Result, Statement};
+use shiftwork_settlement::Runs;
+
+/// What it reads from its environment.
+pub const ENVIRONMENT: &[&str] = &[
+    "EVENT_BUS_NAME",
+    "FAILURE_TOPIC_ARN",
+    "JOB_AUDIT_TABLE",
+    "JOB_CALLBACK_ARN",
+    "LEASE_TABLE",
+    "STATEMENT_ROLE_ARN",
+    "STATE_MACHINE_ARN",
+    "SWEEP_ROLE_ARN",
+    "SWEEP_SCHEDULE_GROUP",
+    "WORKFLOW_AUDIT_TABLE",
+];
+
+/// `detail` of "Step Functions Execution Status Change".
+#[derive(Debug, Deserialize)]
+struct ExecutionChange {
+    name: String,
+    status: String,
+    #[serde(default)]
+    error: Option<String>,
+    #[serde(default)]
+    cause: Option<String>,
+}
+
+/// Does what was asked: by the state machine, or by the event that says that it stopped.
+pub async fn handle(runs: &Runs, event: &Value) -> Result<Value> {
+    let unreadable =
+        |error| Failure::new(FailureKind::InvalidRequest, format!("cannot read the request: {error}; got {event}"));
+    if event.get("detail-type").is_some() {
+        let change = ExecutionChange::deserialize(&event["detail"]).map_err(unreadable)?;
+        execution_closed(runs, &change).await?;
+        return Ok(json!({}));
+    }
+    match AuditRequest::deserialize(event).map_err(unreadable)? {
+        AuditRequest::RecordJob { workflow_execution_id, job_name, failure } => {
+            let relaunch = record_job(runs, &workflow_execution_id, &job_name, &failure).await?;
+            Ok(json!(Recorded { relaunch }))
+        }
+        AuditRequest::FinishRun { workflow_execution_id } => Ok(json!(runs.finish(&workflow_execution_id).await?)),
+    }
+}
+
+/// The execution was stopped, timed out or failed: nothing of the run may go on.
+async fn execution_closed(runs: &Runs, change: &ExecutionChange) -> Result<()> {
+    let run = runs.run(&change.name).await?;
+    if run.execution_status.is_terminal() {
+        return runs.hand_on(&run).await;
+    }
+    let words = [Some(change.status.as_str()), change.error.as_deref(), change.cause.as_deref()];
+    let reason = words.into_iter().flatten().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(": ");
+    runs.close_by_reason(&run, &reason).await.map(drop)
+}
+
+/// What a caught error means for a job.
+#[derive(Debug, PartialEq, Eq)]
+enum Meaning {
+    /// It ended, or goes on, by its own record: the caught error is old news.
+    Settled { relaunch: bool },
+    /// Its statement ended while the task failed: that counts.
+    Ended,
+    /// The attempt failed, and another may follow.
+    Failed { kind: FailureKind, message: String },
+}
+
+fn decide(job: &JobRecord, statement: Option<&Statement>, caught: &CaughtError) -> Meaning {
+    if job.execution_status.is_terminal() {
+        return Meaning::Settled { relaunch: false };
+    }
+    let has_more = job.submitted_ts.is_none() && (job.attempt > 1 || job.part > 1);
+    match statement.map(|statement| &statement.progress) {
+        _ if has_more => Meaning::Settled { relaunch: true },
+        Some(Progress::Finished { .. } | Progress::Failed { .. } | Progress::Aborted) => Meaning::Ended,
+        Some(Progress::Active) | None => {
+            let (kind, message) = read_error(caught, job.plan.timeout_seconds);
+            Meaning::Failed { kind, message }
+        }
+    }
+}
+
+/// An error name of Step Functions, Lambda or our own, in our words.
+fn read_error(caught: &CaughtError, timeout_seconds: u32) -> (FailureKind, String) {
+    if caught.error == "States.Timeout" {
+        return (FailureKind::TimedOut, format!("did not end within its timeout of {timeout_seconds} s"));
+    }
+    // Lambda wraps a function's words: {"errorType": …, "errorMessage": …}.
+    let cause: Option<Value> = serde_json::from_str(&caught.cause).ok();
+    let words = cause.as_ref().and_then(|cause| cause["errorMessage"].as_str()).unwrap_or(&caught.cause);
+    let words = if words.is_empty() { "no cause was given" } else { words };
+    match FailureKind::from_name(&caught.error) {
+        Some(kind) => match kind.class() {
+            Class::Terminal | Class::Duplicate => (kind, words.to_owned()),
+            // The state machine has retried it as often as it does.
+            Class::Retryable => (FailureKind::LaunchFailed, format!("gave up after retries: {}: {words}", caught.error)),
+        },
+        None => (FailureKind::LaunchFailed, format!("{}: {words}", caught.error)),
+    }
+}
+
+/// Settles a job whose task failed. True when it has another attempt, and is to be launched again.
+async fn record_job(runs: &Runs, run: &str, job_name: &str, caught: &CaughtError) -> Result<bool> {
+    let job = runs.jobs.job(run, job_name).await?;
+    let name = job.statement_name();
+    let statement = match job.submitted_ts {
+        Some(_) if !job.execution_status.is_terminal() => runs.statements.find(&name, &job.plan.connection).await?,
+        Some(_) | None => None,
+    };
+    let job = match (decide(&job, statement.as_ref(), caught), &statement) {
+        (Meaning::Settled { relaunch }, _) => {
+            runs.jobs.follow(&job).await?;
+            return Ok(relaunch);
+        }
+        (Meaning::Ended, Some(statement)) => {
+            runs.jobs.statement_ended(&name, &statement.id, &statement.progress).await?;
+            runs.jobs.job(run, job_name).await?
+        }
+        (Meaning::Failed { kind, message }, Some(statement)) => {
+            // The job's end is written first: the event of the cancelled statement then finds it settled.
+            let job = runs.jobs.attempt_failed(&job, kind, &message).await?;
+            tracing::warn!(statement = %name, message, "cancelling the statement of a task that failed");
+            runs.statements.cancel(&statement.id).await?;
+            job
+        }
+        (Meaning::Failed { kind, message }, None) => runs.jobs.attempt_failed(&job, kind, &message).await?,
+        (Meaning::Ended, None) => job,
+    };
+    Ok(!job.execution_status.is_terminal() && job.execution_status != Status::Running)
+}

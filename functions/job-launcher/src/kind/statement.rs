@@ -1,0 +1,16 @@
+//! Work that is one statement already: a procedure call, an unload.
+
+use std::collections::BTreeMap;
+
+use shiftwork_contract::{JobRecord, Transaction};
+use shiftwork_ports::Submission;
+
+pub(crate) fn submission(job: &JobRecord, sql: &str, parameters: &BTreeMap<String, String>) -> Submission {
+    Submission {
+        name: job.statement_name(),
+        connection: job.plan.connection.clone(),
+        sqls: vec![sql.into()],
+        transaction: Transaction::Single,
+        parameters: parameters.clone(),
+    }
+}

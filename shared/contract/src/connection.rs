@@ -1,0 +1,43 @@
+//! Where and as whom SQL runs.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A named Redshift connection. Exactly one of `workgroup` and `cluster`; at most one of `secret_arn` and `db_user`
+/// (`db_user` with a cluster only). With neither, the statement role's IAM identity is the database user.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Connection {
+    /// Redshift Serverless workgroup: its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workgroup: Option<String>,
+    /// Provisioned cluster identifier.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<String>,
+    /// Database name.
+    pub database: String,
+    /// Secrets Manager secret with the database user's credentials.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_arn: Option<String>,
+    /// Database user for temporary credentials; clusters only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub db_user: Option<String>,
+}
+
+impl Connection {
+    /// Says what is wrong with this combination of fields, in words for the person who wrote it.
+    pub fn problem(&self) -> Option<&'static str> {
+        match (&self.workgroup, &self.cluster) {
+            (Some(_), Some(_)) => Some("has both `workgroup` and `cluster`: keep one"),
+            (None, None) => Some("names neither a `workgroup` nor a `cluster`"),
+            (Some(_), None) if self.db_user.is_some() => {
+                Some("has a `db_user`, which only a `cluster` takes: a workgroup uses IAM or `secret_arn`")
+            }
+            (None, Some(_)) if self.db_user.is_some() && self.secret_arn.is_some() => {
+                Some("has both `secret_arn` and `db_user`: keep one")
+            }
+            (Some(_), None) | (None, Some(_)) if self.database.is_empty() => Some("has an empty `database`"),
+            (Some(_), None) | (None, Some(_)) => None,
+        }
+    }
+}

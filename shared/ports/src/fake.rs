@@ -1,0 +1,18 @@
+//! The collaborators in memory: what the functions' tests run against, and the model that the AWS adapters are held to.
+
+mod ledger;
+mod statements;
+mod surroundings;
+
+pub use ledger::MemoryLedger;
+pub use statements::{MemoryStatements, Outcome};
+pub use surroundings::{
+    ManualClock, MemoryConfiguration, MemoryExecutions, MemoryNotices, MemoryScripts, MemorySweeps, MemoryTokens, Told,
+};
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// A lock that a panicking test does not poison for its neighbours.
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}

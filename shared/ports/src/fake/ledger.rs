@@ -1,0 +1,200 @@
+use std::{collections::BTreeMap, sync::Mutex};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use shiftwork_contract::{Failure, JobRecord, Lease, RunRecord, StatementName, Status};
+
+use super::lock;
+use crate::{Advanced, Begun, End, LeaseWish, Ledger, Opened, Opening, Released, Result, Step};
+
+#[derive(Debug, Default)]
+struct Tables {
+    runs: BTreeMap<String, RunRecord>,
+    jobs: BTreeMap<(String, String), JobRecord>,
+    leases: BTreeMap<String, Lease>,
+}
+
+impl Tables {
+    fn job(&mut self, run: &str, job: &str) -> Result<&mut JobRecord> {
+        self.jobs
+            .get_mut(&(run.to_owned(), job.to_owned()))
+            .ok_or_else(|| Failure::corrupt(format!("run {run} has no job {job}")))
+    }
+}
+
+/// The three tables, each method one critical section.
+#[derive(Debug, Default)]
+pub struct MemoryLedger(Mutex<Tables>);
+
+impl MemoryLedger {
+    /// What Step Functions does in the Await state: `SET await_token IF attribute_exists(waiting_on)`. False when the
+    /// condition fails.
+    pub fn set_await_token(&self, run: &str, job: &str, token: &str) -> bool {
+        match lock(&self.0).job(run, job) {
+            Ok(job) if !job.waiting_on.is_empty() => {
+                job.await_token = Some(token.into());
+                true
+            }
+            Ok(_) | Err(_) => false,
+        }
+    }
+}
+
+#[async_trait]
+impl Ledger for MemoryLedger {
+    async fn run(&self, run: &str) -> Result<Option<RunRecord>> {
+        Ok(lock(&self.0).runs.get(run).cloned())
+    }
+
+    async fn jobs(&self, run: &str) -> Result<Vec<JobRecord>> {
+        let mut jobs: Vec<_> =
+            lock(&self.0).jobs.values().filter(|job| job.workflow_execution_id == run).cloned().collect();
+        jobs.sort_by_key(|job| job.plan.position);
+        Ok(jobs)
+    }
+
+    async fn job(&self, run: &str, job: &str) -> Result<Option<JobRecord>> {
+        Ok(lock(&self.0).jobs.get(&(run.to_owned(), job.to_owned())).cloned())
+    }
+
+    async fn lease(&self, workflow: &str) -> Result<Option<Lease>> {
+        Ok(lock(&self.0).leases.get(workflow).cloned())
+    }
+
+    async fn open(&self, opening: &Opening) -> Result<Opened> {
+        let mut tables = lock(&self.0);
+        let run = &opening.run;
+        if let Some(existing) = tables.runs.get(&run.workflow_execution_id) {
+            return Ok(Opened::Existing(Box::new(existing.clone())));
+        }
+        let lease = tables.leases.entry(run.workflow_id.clone()).or_insert_with(|| Lease {
+            workflow_id: run.workflow_id.clone(),
+            holder: None,
+            fence: 0,
+            expires_ts: Timestamp::UNIX_EPOCH,
+            queue: Vec::new(),
+        });
+        match (opening.lease, &lease.holder) {
+            (LeaseWish::Take { .. }, Some(holder)) if *holder != run.workflow_execution_id => {
+                return Ok(Opened::Held { holder: holder.clone(), expires_ts: lease.expires_ts });
+            }
+            (LeaseWish::Take { until }, Some(_) | None) => {
+                lease.holder = Some(run.workflow_execution_id.clone());
+                lease.fence += 1;
+                lease.expires_ts = until;
+            }
+            (LeaseWish::Queue, None) => return Ok(Opened::Free),
+            (LeaseWish::Queue, Some(_)) => lease.queue.push(run.workflow_execution_id.clone()),
+            (LeaseWish::Leave, Some(_) | None) => {}
+        }
+        tables.runs.insert(run.workflow_execution_id.clone(), run.clone());
+        for job in &opening.jobs {
+            tables.jobs.insert((job.workflow_execution_id.clone(), job.plan.job_name.clone()), job.clone());
+        }
+        Ok(Opened::New)
+    }
+
+    async fn begin(&self, workflow: &str, run: &str, now: Timestamp, lease_until: Timestamp) -> Result<Begun> {
+        let mut tables = lock(&self.0);
+        if tables.runs.get(run).is_none_or(|run| run.execution_status.is_terminal()) {
+            return Ok(Begun::Ended);
+        }
+        match tables.leases.get_mut(workflow) {
+            Some(lease) if lease.holder.as_deref() == Some(run) => lease.expires_ts = lease_until,
+            Some(_) | None => return Ok(Begun::LeaseLost),
+        }
+        if let Some(run) = tables.runs.get_mut(run) {
+            run.execution_status = Status::Running;
+            run.execution_start_ts.get_or_insert(now);
+        }
+        Ok(Begun::Running)
+    }
+
+    async fn claim(&self, run: &str, job: &str, token: &str, now: Timestamp) -> Result<JobRecord> {
+        let mut tables = lock(&self.0);
+        let job = tables.job(run, job)?;
+        if !job.execution_status.is_terminal() && job.waiting_on.is_empty() {
+            job.execution_status = Status::Running;
+            job.task_token = Some(token.into());
+            job.submitted_ts.get_or_insert(now);
+            job.execution_start_ts.get_or_insert(now);
+        }
+        Ok(job.clone())
+    }
+
+    async fn advance(&self, at: &StatementName, step: &Step, now: Timestamp) -> Result<Advanced> {
+        let mut tables = lock(&self.0);
+        let job = tables.job(&at.run, &at.job)?;
+        if job.execution_status.is_terminal() || (job.attempt, job.part) != (at.attempt, at.part) {
+            return Ok(Advanced { fresh: false, job: job.clone() });
+        }
+        match step {
+            Step::End(End { status, error, message, statement_id, rows }) => {
+                job.execution_status = *status;
+                job.execution_end_ts = Some(now);
+                job.error_name = error.map(|kind| kind.name().into());
+                job.error_message.clone_from(message);
+                job.statement_id = statement_id.clone().or(job.statement_id.take());
+                job.rows = *rows;
+            }
+            Step::NextAttempt(attempt) => {
+                job.execution_status = Status::Pending;
+                job.failed_attempts.push(attempt.clone());
+                job.attempt += 1;
+                job.part = 1;
+                job.submitted_ts = None;
+                job.statement_id = None;
+            }
+            Step::NextPart { statement_id } => {
+                job.part += 1;
+                job.submitted_ts = None;
+                job.statement_id.clone_from(statement_id);
+            }
+        }
+        Ok(Advanced { fresh: true, job: job.clone() })
+    }
+
+    async fn free(&self, run: &str, dependent: &str, upstream: &str, succeeded: bool) -> Result<JobRecord> {
+        let mut tables = lock(&self.0);
+        let job = tables.job(run, dependent)?;
+        job.waiting_on.remove(upstream);
+        if !succeeded {
+            job.failed_upstreams.insert(upstream.into());
+        }
+        Ok(job.clone())
+    }
+
+    async fn finish(
+        &self,
+        run: &str,
+        status: Status,
+        error: Option<&str>,
+        now: Timestamp,
+    ) -> Result<(bool, RunRecord)> {
+        let mut tables = lock(&self.0);
+        let record = tables.runs.get_mut(run).ok_or_else(|| Failure::corrupt(format!("there is no run {run}")))?;
+        let fresh = !record.execution_status.is_terminal();
+        if fresh {
+            record.execution_status = status;
+            record.execution_end_ts = Some(now);
+            record.error_message = error.map(Into::into);
+        }
+        Ok((fresh, record.clone()))
+    }
+
+    async fn release(&self, workflow: &str, run: &str, until: Timestamp) -> Result<Released> {
+        let mut tables = lock(&self.0);
+        let Some(lease) = tables.leases.get_mut(workflow).filter(|lease| lease.holder.as_deref() == Some(run)) else {
+            return Ok(Released::NotHeld);
+        };
+        if lease.queue.is_empty() {
+            lease.holder = None;
+            return Ok(Released::Rest);
+        }
+        let next = lease.queue.remove(0);
+        lease.holder = Some(next.clone());
+        lease.fence += 1;
+        lease.expires_ts = until;
+        Ok(Released::Handed(next))
+    }
+}

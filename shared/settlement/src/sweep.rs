@@ -1,0 +1,160 @@
+//! What should have happened by now, from what the tables, Step Functions and Redshift say.
+
+use jiff::{SignedDuration, Timestamp};
+use shiftwork_contract::{Failure, FailureKind, JobRecord, RunRecord, Status, payload::RunInput};
+use shiftwork_ports::{Execution, Result};
+
+use crate::Runs;
+
+/// What is younger than this is left to its own event.
+const GRACE: SignedDuration = SignedDuration::from_secs(30);
+/// No launcher lives longer: its Lambda timeout is 60 s. A statement that is not there by then was never submitted.
+const LAUNCHER_LIFE: SignedDuration = SignedDuration::from_secs(120);
+/// A job that ended is told again to its task for this long.
+const RETELL: SignedDuration = SignedDuration::from_mins(5);
+
+/// What the sweep has to do about a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Care {
+    /// Nothing yet.
+    Wait,
+    /// Its execution was never started: start it.
+    Start,
+    /// Its execution ended without closing it.
+    Close(String),
+    /// It runs: look after its jobs.
+    Tend,
+    /// It ended: cancel what still runs for it.
+    Reap,
+}
+
+/// What a run needs, from its record, whether it holds its lease, and its execution.
+fn care(run: &RunRecord, holds_lease: bool, execution: Option<&Execution>, now: Timestamp) -> Care {
+    match (run.execution_status, execution) {
+        (Status::Succeeded | Status::Failed | Status::TimedOut | Status::Aborted | Status::Skipped, _) => Care::Reap,
+        (Status::Planning | Status::Queued | Status::Pending | Status::Running, Some(Execution::Closed { reason })) => {
+            Care::Close(reason.clone())
+        }
+        (Status::Planning | Status::Queued | Status::Pending | Status::Running, Some(Execution::Running)) => Care::Tend,
+        (Status::Pending | Status::Queued, None) if holds_lease && since(run.created_ts, now) > GRACE => Care::Start,
+        (Status::Planning | Status::Queued | Status::Pending | Status::Running, None) => Care::Wait,
+    }
+}
+
+/// What the sweep has to do about a job of a run that runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum JobCare {
+    /// Nothing.
+    Leave,
+    /// It ended, or has something left to submit: say so again.
+    Resume,
+    /// It may launch, if nothing holds it back any more.
+    Admit,
+    /// Its statement should be looked at.
+    Look,
+}
+
+fn job_care(job: &JobRecord, now: Timestamp) -> JobCare {
+    match job.execution_status {
+        Status::Succeeded | Status::Failed | Status::TimedOut | Status::Aborted | Status::Skipped => {
+            let age = job.execution_end_ts.map_or(SignedDuration::ZERO, |end| since(end, now));
+            if (GRACE..RETELL).contains(&age) { JobCare::Resume } else { JobCare::Leave }
+        }
+        Status::Running | Status::Pending => match job.submitted_ts {
+            Some(at) if since(at, now) > GRACE => JobCare::Look,
+            Some(_) => JobCare::Leave,
+            None if job.attempt > 1 || job.part > 1 => {
+                let failed = job.failed_attempts.last().map_or(now - GRACE, |attempt| attempt.ended_ts);
+                if since(failed, now) >= GRACE { JobCare::Resume } else { JobCare::Leave }
+            }
+            None => JobCare::Admit,
+        },
+        Status::Planning | Status::Queued => JobCare::Leave,
+    }
+}
+
+fn since(then: Timestamp, now: Timestamp) -> SignedDuration {
+    now.duration_since(then)
+}
+
+impl Runs {
+    /// Looks after one run. Safe at any time, and twice at once.
+    pub async fn sweep(&self, id: &str) -> Result<()> {
+        let Some(run) = self.jobs.ledger.run(id).await? else {
+            return self.sweeps.unwatch(id).await;
+        };
+        let now = self.jobs.clock.now();
+        let execution = self.executions.state(id).await?;
+        let holds_lease =
+            self.jobs.ledger.lease(&run.workflow_id).await?.is_some_and(|lease| lease.holder.as_deref() == Some(id));
+        match care(&run, holds_lease, execution.as_ref(), now) {
+            Care::Wait => Ok(()),
+            Care::Start => self.executions.start(&RunInput { workflow_execution_id: id.into() }).await,
+            Care::Close(reason) => self.close_by_reason(&run, &reason).await.map(drop),
+            Care::Tend => self.tend(id, now).await,
+            Care::Reap => self.reap(&run, now).await,
+        }
+    }
+
+    /// The execution ended, and why is all that we know. If every job ended, the run ends as they did; else it was stopped.
+    pub async fn close_by_reason(&self, run: &RunRecord, reason: &str) -> Result<RunRecord> {
+        let id = &run.workflow_execution_id;
+        let jobs = self.jobs.ledger.jobs(id).await?;
+        if jobs.iter().all(|job| job.execution_status.is_terminal()) {
+            self.finish(id).await?;
+            return self.run(id).await;
+        }
+        let status = if reason.starts_with("TIMED_OUT") {
+            Status::TimedOut
+        } else if reason.starts_with("ABORTED") {
+            Status::Aborted
+        } else {
+            Status::Failed
+        };
+        self.close(run, status, &format!("the run's execution ended: {reason}")).await
+    }
+
+    async fn tend(&self, run: &str, now: Timestamp) -> Result<()> {
+        for job in self.jobs.ledger.jobs(run).await? {
+            match job_care(&job, now) {
+                JobCare::Leave => {}
+                JobCare::Resume => self.jobs.resume(&job).await?,
+                JobCare::Admit => self.jobs.admit(&job).await?,
+                JobCare::Look => self.look(&job, now).await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// A statement that should have ended, or at least begun.
+    async fn look(&self, job: &JobRecord, now: Timestamp) -> Result<()> {
+        let name = job.statement_name();
+        if let Some(statement) = self.statements.find(&name, &job.plan.connection).await? {
+            return self.jobs.statement_ended(&name, &statement.id, &statement.progress).await;
+        }
+        let (Some(submitted), Some(token)) = (job.submitted_ts, &job.task_token) else { return Ok(()) };
+        if since(submitted, now) > LAUNCHER_LIFE {
+            let words =
+                format!("{name} was about to be submitted at {submitted}, and Redshift knows no such statement");
+            tracing::warn!(statement = %name, "no statement was left by the launcher: launching again");
+            return self.jobs.tokens.fail(token, &Failure::new(FailureKind::Unavailable, words)).await;
+        }
+        Ok(())
+    }
+
+    /// A run that ended keeps its watch until no launcher of its own can be alive, and nothing runs for it.
+    async fn reap(&self, run: &RunRecord, now: Timestamp) -> Result<()> {
+        let jobs = self.jobs.ledger.jobs(&run.workflow_execution_id).await?;
+        for job in jobs.iter().filter(|job| !job.execution_status.is_terminal()) {
+            self.jobs.end(job, Status::Aborted, None, "the run had ended").await?;
+        }
+        let cancelled = self.cancel_statements(&jobs).await?;
+        // Lease and notices again: whoever ended the run may have died right after.
+        self.hand_on(run).await?;
+        let ended = run.execution_end_ts.unwrap_or(run.created_ts);
+        if cancelled == 0 && since(ended, now) > LAUNCHER_LIFE {
+            self.sweeps.unwatch(&run.workflow_execution_id).await?;
+        }
+        Ok(())
+    }
+}
