@@ -1,0 +1,92 @@
+//! The command line of shiftwork: what a person does with workflows and runs, against AWS and against a laptop's AWS
+//! alike.
+//!
+//! ```text
+//! args ── a command a module ──┬─ decide: check, push::changes, board, report   (pure)
+//!                              └─ perform: files, aws/…                         (the disk, AWS)
+//! ```
+//!
+//! Every command is a function over [`Deployment`], so that a program (the demo is one) does what the command line does.
+
+pub mod args;
+pub mod aws;
+mod board;
+pub mod cancel;
+pub mod check;
+mod diagnostics;
+pub mod files;
+mod live;
+pub mod push;
+pub mod report;
+pub mod restart;
+pub mod run;
+pub mod status;
+pub mod validate;
+pub mod wait;
+pub mod words;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use shiftwork_contract::{Failure, FailureKind};
+
+pub use aws::Deployment;
+
+/// What a command leads to, as its process says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// All is well: 0.
+    Done,
+    /// A run did not succeed, a file has problems, AWS failed: 1.
+    Failed,
+    /// What was asked for makes no sense: 2.
+    Usage,
+    /// Ctrl-C while waiting; the run goes on: 130.
+    Interrupted,
+}
+
+impl From<Outcome> for ExitCode {
+    fn from(outcome: Outcome) -> Self {
+        Self::from(match outcome {
+            Outcome::Done => 0,
+            Outcome::Failed => 1,
+            Outcome::Usage => 2,
+            Outcome::Interrupted => 130,
+        })
+    }
+}
+
+/// Reads the command line and does what it says.
+pub async fn main() -> ExitCode {
+    let args = args::Args::parse();
+    let outcome = match command(args).await {
+        Ok(outcome) => outcome,
+        Err(error) => {
+            eprintln!("{} {error:#}", console::style("error:").for_stderr().red().bold());
+            outcome_of(&error)
+        }
+    };
+    outcome.into()
+}
+
+/// A request that makes no sense is the caller's to mend; everything else is a failure.
+fn outcome_of(error: &anyhow::Error) -> Outcome {
+    match error.downcast_ref::<Failure>().map(|failure| failure.kind) {
+        Some(FailureKind::UnknownWorkflow | FailureKind::InvalidWorkflow | FailureKind::InvalidRequest) => Outcome::Usage,
+        Some(_) | None => Outcome::Failed,
+    }
+}
+
+async fn command(args: args::Args) -> anyhow::Result<Outcome> {
+    use args::Command;
+    let target = args.target;
+    match args.command {
+        Command::Validate(asked) => validate::validate(&asked),
+        Command::Push(asked) => push::push(&target, &asked).await,
+        Command::Run(asked) => run::run(&Deployment::find(&target).await?, &asked).await,
+        Command::Status(asked) => status::status(&Deployment::find(&target).await?, &asked).await,
+        Command::Restart(asked) => restart::restart(&Deployment::find(&target).await?, &asked).await,
+        Command::Cancel(asked) => cancel::cancel(&Deployment::find(&target).await?, &asked).await,
+        Command::Report(asked) => report::report(&Deployment::find(&target).await?, &asked).await,
+    }
+}

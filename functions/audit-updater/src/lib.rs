@@ -102,7 +102,9 @@ fn read_error(caught: &CaughtError, timeout_seconds: u32) -> (FailureKind, Strin
         Some(kind) => match kind.class() {
             Class::Terminal | Class::Duplicate => (kind, words.to_owned()),
             // The state machine has retried it as often as it does.
-            Class::Retryable => (FailureKind::LaunchFailed, format!("gave up after retries: {}: {words}", caught.error)),
+            Class::Retryable => {
+                (FailureKind::LaunchFailed, format!("gave up after retries: {}: {words}", caught.error))
+            }
         },
         None => (FailureKind::LaunchFailed, format!("{}: {words}", caught.error)),
     }

@@ -37,7 +37,10 @@ impl Iterator {
             Begun::Ended => Ok(Lanes { lanes: Vec::new() }),
             Begun::LeaseLost => Err(Failure::new(
                 FailureKind::LeaseLost,
-                format!("the lease of {} is not held by run {run} any more: nothing of it was started", first.workflow_id),
+                format!(
+                    "the lease of {} is not held by run {run} any more: nothing of it was started",
+                    first.workflow_id
+                ),
             )),
         }
     }

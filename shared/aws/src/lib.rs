@@ -1,0 +1,38 @@
+//! AWS behind our ports: the client configuration that starts fast, the frame of a Lambda function, and an adapter a
+//! port, each under a Cargo feature of its name.
+//!
+//! Every adapter is made from the [`aws_config::SdkConfig`] of [`client::Aws`]; outside this crate nobody sees another
+//! type of an AWS SDK.
+
+pub mod client;
+pub mod environment;
+pub mod lambda;
+
+#[cfg(feature = "configuration")]
+pub mod configuration;
+#[cfg(feature = "executions")]
+pub mod executions;
+#[cfg(feature = "ledger")]
+pub mod ledger;
+#[cfg(feature = "notices")]
+pub mod notices;
+#[cfg(feature = "scripts")]
+pub mod scripts;
+#[cfg(feature = "statements")]
+pub mod statements;
+#[cfg(feature = "sweeps")]
+pub mod sweeps;
+#[cfg(feature = "tokens")]
+pub mod tokens;
+
+#[cfg(any(
+    feature = "configuration",
+    feature = "executions",
+    feature = "ledger",
+    feature = "notices",
+    feature = "scripts",
+    feature = "statements",
+    feature = "sweeps",
+    feature = "tokens",
+))]
+mod failures;

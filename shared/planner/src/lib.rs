@@ -1,0 +1,84 @@
+//! From a workflow as users write it to the frozen plan of a run. Pure: no AWS, no files, no clock.
+//!
+//! ```text
+//! text ── read_file ──┐
+//!                     ├─ Located ── workflow ── script_names ── (caller fetches scripts) ── plan ── Plan
+//! item ── read_item ──┘
+//! ```
+//!
+//! Everything that is wrong is a [`Problem`] with a place, and all problems come at once: `shiftwork validate` and the
+//! trigger call the same code and say the same words.
+
+mod builtin;
+mod document;
+mod draft;
+mod graph;
+mod kind;
+mod parameters;
+pub mod pattern;
+mod place;
+mod plan;
+mod schedule;
+mod schema;
+mod shape;
+pub mod sql;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use shiftwork_contract::{Connection, Workflow, name};
+
+pub use document::{Located, read_file, read_item};
+pub use place::{Place, Problem};
+pub use plan::{Asked, Facts, Plan, Script, check, plan};
+pub use schema::{connections_schema, workflow_schema};
+
+/// Reads a workflow and checks everything that can be checked without its scripts and connections.
+///
+/// # Errors
+/// Every problem of the document, in the order of its lines.
+pub fn workflow(doc: &Located) -> Result<Workflow, Vec<Problem>> {
+    match draft::draft(doc) {
+        (Some(draft), problems) if problems.is_empty() => Ok(draft.workflow),
+        (_, problems) => Err(place::in_order(problems)),
+    }
+}
+
+/// Reads `workflows/connections.yaml`: `{name: {workgroup | cluster, database, …}}`.
+///
+/// # Errors
+/// Every problem of the document.
+pub fn connections(doc: &Located) -> Result<BTreeMap<String, Connection>, Vec<Problem>> {
+    // A file with nothing but comments names no connection.
+    if doc.value().is_null() {
+        return Ok(BTreeMap::new());
+    }
+    let mut problems = shape::check(doc, &connections_schema()).problems;
+    let connections: BTreeMap<String, Connection> = match serde_json::from_value(doc.value().clone()) {
+        Ok(connections) => connections,
+        Err(error) if problems.is_empty() => {
+            problems.push(doc.problem(&place::JsonPath::root(), error.to_string()));
+            BTreeMap::new()
+        }
+        Err(_) => BTreeMap::new(),
+    };
+    for (name, connection) in &connections {
+        let path = place::JsonPath::root().key(name);
+        if !name::is_workflow_id(name) {
+            problems.push(doc.problem(&path, format!("`{name}` cannot name a connection")).hint(draft::ID_HINT));
+        }
+        if let Some(problem) = connection.problem() {
+            problems.push(doc.problem(&path, format!("connection `{name}` {problem}")));
+        }
+    }
+    if problems.is_empty() { Ok(connections) } else { Err(place::in_order(problems)) }
+}
+
+/// The scripts that a plan of this workflow needs, as the workflow writes them. Stages that are left out need none.
+pub fn script_names(workflow: &Workflow) -> BTreeSet<String> {
+    draft::running_jobs(workflow).filter_map(|(_, _, job)| draft::script_of(&draft::in_full(job))).collect()
+}
+
+/// Key of a script in the scripts bucket; also its path in a repository that keeps workflows under `workflows/`.
+pub fn script_key(workflow_id: &str, script: &str) -> String {
+    format!("workflows/{workflow_id}/{script}")
+}

@@ -1,1 +1,236 @@
-//! The conformance suite.
+//! One suite for every implementation of a port: the sentences of the traits as tests.
+//!
+//! Every check makes runs and workflows of its own with fresh names, so the suite runs against tables that are in use. A
+//! check panics where the port does not hold.
+#![allow(clippy::unwrap_used, reason = "a failure of the port fails the check")]
+
+mod jobs;
+mod leases;
+mod model;
+mod openings;
+mod runs;
+mod statements;
+
+use std::{
+    collections::BTreeMap,
+    future::{Future, poll_fn},
+    hash::{BuildHasher as _, RandomState},
+    pin::pin,
+    task::Poll,
+};
+
+use jiff::{SignedDuration, Timestamp};
+use shiftwork_contract::{
+    Connection, FailureKind, JobRecord, RunRecord, ScriptPin, StatementName, Status, Transaction, Work,
+    audit::{Origin, PlannedJob},
+    name::sha256,
+    workflow::RunIf,
+};
+
+use crate::{End, LeaseWish, Ledger, Opened, Opening, Result};
+
+pub use model::agree;
+pub use statements::statements;
+
+/// Every check of [`Ledger`].
+pub async fn ledger(ledger: &dyn Ledger) {
+    openings::nothing_is_there_before(ledger).await;
+    openings::a_run_its_jobs_and_its_lease_are_written_together(ledger).await;
+    openings::a_run_is_opened_once(ledger).await;
+    openings::a_run_on_record_leaves_the_lease_alone(ledger).await;
+    openings::one_of_two_racers_opens_a_run(ledger).await;
+    for jobs in [97, 98, 99, 250, 600] {
+        openings::a_plan_of_any_size_is_whole(ledger, jobs).await;
+    }
+    openings::a_large_plan_that_finds_the_lease_held_can_queue(ledger).await;
+    openings::one_of_two_racers_opens_a_large_run(ledger).await;
+
+    leases::a_held_lease_is_not_taken_not_even_expired(ledger).await;
+    leases::a_lease_goes_down_its_queue(ledger).await;
+    leases::nobody_queues_for_a_free_lease(ledger).await;
+    leases::one_of_two_runs_takes_a_free_lease(ledger).await;
+    leases::two_runs_queue_at_once(ledger).await;
+
+    runs::a_run_begins_once_and_renews_its_lease(ledger).await;
+    runs::a_queued_run_begins_when_the_lease_is_its_own(ledger).await;
+    runs::an_ended_run_does_not_begin(ledger).await;
+    runs::a_run_ends_once(ledger).await;
+    runs::racing_ends_agree(ledger).await;
+
+    jobs::a_claim_is_the_intent_to_submit(ledger).await;
+    jobs::a_job_that_waits_or_ended_is_not_claimed(ledger).await;
+    jobs::upstreams_free_their_dependent(ledger).await;
+    jobs::a_job_ends_once(ledger).await;
+    jobs::a_job_ends_without_having_run(ledger).await;
+    jobs::attempts_follow_each_other(ledger).await;
+    jobs::parts_follow_each_other(ledger).await;
+    jobs::racing_steps_agree(ledger).await;
+    jobs::racing_claims_keep_the_first_intent(ledger).await;
+}
+
+/// A name that nobody used before.
+fn fresh(prefix: &str) -> String {
+    format!("{prefix}-{:016x}", RandomState::new().hash_one(prefix))
+}
+
+/// An instant, by the minutes since some morning.
+fn minute(minutes: i64) -> Timestamp {
+    "2026-03-01T02:00:00.000Z".parse::<Timestamp>().unwrap() + SignedDuration::from_mins(minutes)
+}
+
+fn a_run(workflow: &str, status: Status, jobs: usize) -> RunRecord {
+    let id = fresh("run");
+    RunRecord {
+        workflow_id: workflow.into(),
+        workflow_description: Some("a check of the ledger".into()),
+        execution_status: status,
+        created_ts: minute(0),
+        execution_start_ts: None,
+        execution_end_ts: None,
+        error_message: None,
+        logical_date: minute(-120),
+        parameters: BTreeMap::from([("day".into(), "2026-03-01".into())]),
+        requested_by: Origin::Manual,
+        request_sha256: sha256(&id),
+        workflow_sha256: sha256(workflow),
+        restart_of: None,
+        jobs: u32::try_from(jobs).unwrap(),
+        planner: None,
+        workflow_execution_id: id,
+    }
+}
+
+fn a_job(run: &RunRecord, position: usize, name: &str, upstreams: &[&str]) -> JobRecord {
+    let plan = PlannedJob {
+        job_name: name.into(),
+        position: u32::try_from(position).unwrap(),
+        stage: 1,
+        stage_description: None,
+        upstreams: upstreams.iter().copied().map(Into::into).collect(),
+        dependents: std::collections::BTreeSet::new(),
+        run_if: RunIf::AllSuccess,
+        timeout_seconds: 600,
+        retries: 1,
+        connection: Connection { workgroup: Some("wg".into()), database: "dev".into(), ..Connection::default() },
+        work: Work::Sql {
+            script: ScriptPin { key: name.into(), version_id: "v1".into(), sha256: sha256(name), statements: 50 },
+            transaction: Transaction::PerStatement,
+            parameters: BTreeMap::new(),
+        },
+    };
+    JobRecord::pending(&run.workflow_id, &run.workflow_execution_id, plan)
+}
+
+/// A plan of so many jobs without edges, and one at the end that waits on the first two. Names sort otherwise than
+/// positions do.
+fn an_opening(workflow: &str, jobs: usize, lease: LeaseWish) -> Opening {
+    let status = if lease == LeaseWish::Queue { Status::Queued } else { Status::Pending };
+    let run = a_run(workflow, status, jobs);
+    let name = |position: usize| format!("job_{}.sql", jobs - position);
+    let jobs = (0..jobs)
+        .map(|position| {
+            let (first, second) = (name(0), name(1));
+            let last = position + 1 == jobs && jobs > 2;
+            a_job(&run, position, &name(position), if last { &[&first, &second] } else { &[] })
+        })
+        .collect();
+    Opening { run, jobs, lease }
+}
+
+const fn take(until: Timestamp) -> LeaseWish {
+    LeaseWish::Take { until }
+}
+
+/// A workflow whose one run holds the lease; the run has three jobs, and the last waits on the other two.
+async fn opened(ledger: &dyn Ledger) -> Opening {
+    let opening = an_opening(&fresh("workflow"), 3, take(minute(15)));
+    assert_eq!(ledger.open(&opening).await, Ok(Opened::New));
+    opening
+}
+
+impl Opening {
+    fn id(&self) -> &str {
+        &self.run.workflow_execution_id
+    }
+
+    fn workflow(&self) -> &str {
+        &self.run.workflow_id
+    }
+
+    fn job(&self, position: usize) -> &str {
+        &self.jobs[position].plan.job_name
+    }
+
+    fn at(&self, position: usize, attempt: u32, part: u32) -> StatementName {
+        StatementName { run: self.id().into(), job: self.job(position).into(), attempt, part }
+    }
+}
+
+fn well() -> End {
+    End { status: Status::Succeeded, error: None, message: None, statement_id: Some("id".into()), rows: Some(4) }
+}
+
+fn badly() -> End {
+    End {
+        status: Status::Failed,
+        error: Some(FailureKind::StatementFailed),
+        message: Some("ERROR: relation \"x\" does not exist".into()),
+        statement_id: Some("id".into()),
+        rows: None,
+    }
+}
+
+/// The kind of a failure; a success is none.
+fn kind<T>(result: Result<T>) -> Option<FailureKind> {
+    result.err().map(|failure| failure.kind)
+}
+
+/// Two calls at the same time.
+async fn both<A: Future, B: Future>(a: A, b: B) -> (A::Output, B::Output) {
+    let (mut a, mut b) = (pin!(a), pin!(b));
+    let (mut first, mut second) = (None, None);
+    poll_fn(move |context| {
+        if first.is_none()
+            && let Poll::Ready(output) = a.as_mut().poll(context)
+        {
+            first = Some(output);
+        }
+        if second.is_none()
+            && let Poll::Ready(output) = b.as_mut().poll(context)
+        {
+            second = Some(output);
+        }
+        match (first.take(), second.take()) {
+            (Some(a), Some(b)) => Poll::Ready((a, b)),
+            (a, b) => {
+                (first, second) = (a, b);
+                Poll::Pending
+            }
+        }
+    })
+    .await
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::fake::{MemoryLedger, MemoryStatements};
+
+    #[tokio::test]
+    async fn the_ledger_in_memory_conforms() {
+        super::ledger(&MemoryLedger::default()).await;
+    }
+
+    #[tokio::test]
+    async fn the_statements_in_memory_conform() {
+        let statements = MemoryStatements::default();
+        let active = super::statements(&statements, &shiftwork_contract::Connection::default(), "SELECT 1").await;
+        assert_eq!(active, [], "all were cancelled");
+    }
+
+    #[tokio::test]
+    async fn the_model_agrees_with_itself() {
+        for seed in 0..200 {
+            super::agree(&MemoryLedger::default(), &MemoryLedger::default(), seed).await;
+        }
+    }
+}

@@ -13,6 +13,8 @@ mod jobs;
 mod next;
 mod runs;
 mod sweep;
+#[cfg(feature = "aws")]
+pub mod wiring;
 
 pub use classify::classify;
 pub use jobs::Jobs;

@@ -1,0 +1,146 @@
+use std::convert::Infallible;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use anyhow::Result;
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+
+use crate::certificate::Authority;
+
+/// The services that have an endpoint of their own, as `AWS_ENDPOINT_URL_<name>`. What is not listed shares the last.
+const SERVICES: [&str; 6] = ["DYNAMODB", "SFN", "REDSHIFT_DATA", "S3", "STS", "EVENTBRIDGE"];
+
+/// AWS endpoints over TLS on this machine that answer each call with the least that its SDK accepts.
+pub(crate) struct Cloud {
+    authority: Authority,
+    endpoints: Vec<(String, String)>,
+    counts: Arc<Counts>,
+}
+
+/// What the endpoints saw.
+#[derive(Default)]
+struct Counts {
+    handshakes: AtomicU64,
+    calls: AtomicU64,
+}
+
+impl Cloud {
+    pub(crate) async fn start() -> Result<Self> {
+        let authority = Authority::new()?;
+        let counts = Arc::<Counts>::default();
+        let mut endpoints = Vec::new();
+        for service in SERVICES {
+            let listener = TcpListener::bind("127.0.0.1:0").await?;
+            let url = format!("https://{}", listener.local_addr()?);
+            endpoints.push((format!("AWS_ENDPOINT_URL_{service}"), url));
+            let acceptor = TlsAcceptor::from(Arc::clone(&authority.server));
+            tokio::spawn(serve(listener, acceptor, Arc::clone(&counts)));
+        }
+        if let Some((_, url)) = endpoints.last().cloned() {
+            endpoints.push(("AWS_ENDPOINT_URL".to_owned(), url));
+        }
+        Ok(Self { authority, endpoints, counts })
+    }
+
+    /// The variables that lead an SDK here.
+    pub(crate) fn endpoints(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.endpoints.iter().map(|(name, url)| (name.as_str(), url.as_str()))
+    }
+
+    /// The PEM file of the root that the endpoints chain to.
+    pub(crate) fn bundle(&self) -> PathBuf {
+        self.authority.bundle()
+    }
+
+    /// TLS handshakes completed so far.
+    pub(crate) fn handshakes(&self) -> u64 {
+        self.counts.handshakes.load(Ordering::Relaxed)
+    }
+
+    /// AWS calls answered so far.
+    pub(crate) fn calls(&self) -> u64 {
+        self.counts.calls.load(Ordering::Relaxed)
+    }
+}
+
+async fn serve(listener: TcpListener, acceptor: TlsAcceptor, counts: Arc<Counts>) {
+    // The listener fails when the process ends, or when it has no more descriptors: both end the bench.
+    while let Ok((stream, _)) = listener.accept().await {
+        let (acceptor, counts) = (acceptor.clone(), Arc::clone(&counts));
+        tokio::spawn(async move {
+            let (Ok(()), Ok(stream)) = (stream.set_nodelay(true), acceptor.accept(stream).await) else {
+                // A client that does not trust us goes away; the check counts on it.
+                return;
+            };
+            counts.handshakes.fetch_add(1, Ordering::Relaxed);
+            let service = service_fn(|request| answer(request, &counts));
+            // A killed client is how each run ends.
+            let _ended =
+                hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+        });
+    }
+}
+
+async fn answer(request: Request<Incoming>, counts: &Counts) -> Result<Response<Full<Bytes>>, Infallible> {
+    let target = request
+        .headers()
+        .get("x-amz-target")
+        .and_then(|target| target.to_str().ok())
+        .and_then(|target| target.split_once('.'))
+        .map(|(_, operation)| operation.to_owned());
+    let media =
+        request.headers().get("content-type").and_then(|media| media.to_str().ok()).unwrap_or_default().to_owned();
+    let body = request.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    counts.calls.fetch_add(1, Ordering::Relaxed);
+    let (status, media, body) = match target.as_deref() {
+        Some(operation) => (StatusCode::OK, "application/x-amz-json-1.0", json(operation)),
+        None if media.starts_with("application/x-www-form-urlencoded") => (StatusCode::OK, "text/xml", query(&body)),
+        None => (StatusCode::OK, "binary/octet-stream", "select 1"),
+    };
+    let mut response = Response::new(Full::from(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert("content-type", hyper::header::HeaderValue::from_static(media));
+    Ok(response)
+}
+
+/// The answer of a JSON service; most accept an empty one.
+fn json(operation: &str) -> &'static str {
+    match operation {
+        "Query" | "Scan" => r#"{"Items":[],"Count":0,"ScannedCount":0}"#,
+        "BatchWriteItem" => r#"{"UnprocessedItems":{}}"#,
+        "BatchGetItem" => r#"{"Responses":{},"UnprocessedKeys":{}}"#,
+        "StartExecution" => {
+            r#"{"executionArn":"arn:aws:states:eu-west-1:123456789012:execution:run:a","startDate":1767225600.0}"#
+        }
+        "ExecuteStatement" | "BatchExecuteStatement" => {
+            r#"{"Id":"d9b6c0c9-0747-4bf4-b142-e8883122f766","CreatedAt":1767225600.0}"#
+        }
+        "DescribeStatement" => r#"{"Id":"d9b6c0c9-0747-4bf4-b142-e8883122f766","Status":"FINISHED"}"#,
+        "ListStatements" => r#"{"Statements":[]}"#,
+        "PutEvents" => r#"{"FailedEntryCount":0,"Entries":[]}"#,
+        _ => "{}",
+    }
+}
+
+/// The answer of a query service, of which a function asks STS (and `SNS`) alone.
+fn query(body: &[u8]) -> &'static str {
+    if body.windows(b"Action=AssumeRole".len()).any(|part| part == b"Action=AssumeRole") {
+        "<AssumeRoleResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><AssumeRoleResult><Credentials>\
+         <AccessKeyId>ASIAEXAMPLE</AccessKeyId><SecretAccessKey>example</SecretAccessKey>\
+         <SessionToken>example</SessionToken><Expiration>2099-01-01T00:00:00Z</Expiration></Credentials>\
+         <AssumedRoleUser><AssumedRoleId>A:a</AssumedRoleId>\
+         <Arn>arn:aws:sts::123456789012:assumed-role/a/a</Arn></AssumedRoleUser></AssumeRoleResult>\
+         <ResponseMetadata><RequestId>a</RequestId></ResponseMetadata></AssumeRoleResponse>"
+    } else {
+        "<PublishResponse xmlns=\"http://sns.amazonaws.com/doc/2010-03-31/\"><PublishResult><MessageId>a</MessageId>\
+         </PublishResult><ResponseMetadata><RequestId>a</RequestId></ResponseMetadata></PublishResponse>"
+    }
+}

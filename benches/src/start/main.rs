@@ -1,0 +1,125 @@
+//! How long a function takes from the start of its process to its first answer, with AWS calls over TLS.
+//!
+//! Each function's real binary is started under a Runtime API of our own, against AWS endpoints of our own (one a
+//! service, so each first call pays its handshake), beside a function that does nothing and Python with boto3.
+//!
+//! ```text
+//! bench-start                       table of the binaries in target/release
+//! bench-start --bin-dir target/lambda --check
+//! bench-start --also aws-lc=/some/binary
+//! ```
+
+mod certificate;
+mod check;
+mod cloud;
+mod python;
+mod run;
+mod runtime_api;
+mod table;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use clap::Parser;
+
+use self::cloud::Cloud;
+use self::run::{Bench, Subject};
+
+/// The functions, by the name of their binary.
+const FUNCTIONS: [&str; 5] = ["trigger", "iterator", "job-launcher", "job-callback", "audit-updater"];
+
+/// Measures how fast the functions start.
+#[derive(Parser)]
+struct Options {
+    /// Where the functions' binaries are.
+    #[arg(long, default_value = "target/release")]
+    bin_dir: PathBuf,
+    /// Starts a function.
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..))]
+    runs: u16,
+    /// Where the sample events are: `<function>.json`; `{}` is sent where there is none.
+    #[arg(long, default_value = "events")]
+    events: PathBuf,
+    /// One more binary to measure.
+    #[arg(long, value_name = "NAME=PATH", value_parser = named_path)]
+    also: Vec<(String, PathBuf)>,
+    /// Fail where a function is too large, or does what makes a start slow. The time itself is printed, not checked:
+    /// it depends on the machine.
+    #[arg(long)]
+    check: bool,
+}
+
+fn named_path(text: &str) -> Result<(String, PathBuf), String> {
+    let (name, path) = text.split_once('=').ok_or("expected NAME=PATH")?;
+    Ok((name.to_owned(), PathBuf::from(path)))
+}
+
+fn main() -> Result<ExitCode> {
+    let options = Options::parse();
+    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?.block_on(bench(&options))
+}
+
+async fn bench(options: &Options) -> Result<ExitCode> {
+    let cloud = Cloud::start().await?;
+    let bench = Bench { cloud: &cloud, runs: options.runs };
+    let mut measured = Vec::new();
+    let mut functions = Vec::new();
+    for subject in subjects(options)? {
+        let result = bench.measure(&subject).await.with_context(|| format!("measuring {}", subject.name))?;
+        if subject.checked {
+            functions.push(subject);
+        }
+        measured.push(result);
+    }
+    match python::subject() {
+        // A peer that does not run is no reason to hide our own numbers.
+        Some(python) => match bench.measure(&python).await {
+            Ok(python) => measured.push(python),
+            Err(error) => println!("Python with boto3 is left out: {error:#}."),
+        },
+        None => println!("Python with boto3 is left out: neither .venv/bin/python nor python3 can import boto3."),
+    }
+    println!("{}", table::render(&measured));
+    if !options.check {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let broken = check::all(&bench, &functions, &measured).await?;
+    for complaint in &broken {
+        eprintln!("start: {complaint}");
+    }
+    Ok(if broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The floor first, then our client alone, then the functions that are built.
+fn subjects(options: &Options) -> Result<Vec<Subject>> {
+    let peers =
+        [("no-op Rust Lambda", "bench-start-noop", false), ("two calls, our client", "bench-start-two-calls", true)];
+    let mut subjects = Vec::new();
+    for (name, binary, checked) in peers {
+        let path = options.bin_dir.join(binary);
+        anyhow::ensure!(path.exists(), "{} is missing: build it, or name its directory with --bin-dir", path.display());
+        subjects.push(Subject::binary(name, path, checked, "{}".to_owned()));
+    }
+    for name in FUNCTIONS {
+        let path = options.bin_dir.join(name);
+        if path.exists() {
+            subjects.push(Subject::binary(name, path, true, event(&options.events, name)?));
+        } else {
+            println!("{name} is left out: {} is not built.", path.display());
+        }
+    }
+    for (name, path) in &options.also {
+        subjects.push(Subject::binary(name, path.clone(), false, "{}".to_owned()));
+    }
+    Ok(subjects)
+}
+
+fn event(directory: &Path, function: &str) -> Result<String> {
+    let path = directory.join(format!("{function}.json"));
+    if path.exists() {
+        std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))
+    } else {
+        Ok("{}".to_owned())
+    }
+}

@@ -1,0 +1,163 @@
+use std::ffi::OsString;
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use flate2::Compression;
+use flate2::write::DeflateEncoder;
+use tokio::process::Command;
+use tokio::time::timeout;
+
+use crate::cloud::Cloud;
+use crate::runtime_api::RuntimeApi;
+
+/// Far more than any start; a function that has not answered by then hangs.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Starts before the measured ones, so that the binary is in the page cache.
+const WARM_UP: u16 = 3;
+
+/// A function under measurement.
+pub(crate) struct Subject {
+    pub(crate) name: String,
+    program: PathBuf,
+    arguments: Vec<OsString>,
+    event: String,
+    /// Held against the limits by `--check`.
+    pub(crate) checked: bool,
+    /// Bytes of its deployment package.
+    zip: Option<usize>,
+}
+
+impl Subject {
+    pub(crate) fn binary(name: &str, program: PathBuf, checked: bool, event: String) -> Self {
+        let zip = deflated(&program).ok();
+        Self { name: name.to_owned(), program, arguments: Vec::new(), event, checked, zip }
+    }
+
+    pub(crate) fn script(name: &str, program: PathBuf, arguments: Vec<OsString>) -> Self {
+        Self { name: name.to_owned(), program, arguments, event: "{}".to_owned(), checked: false, zip: None }
+    }
+}
+
+/// What the starts of one function took.
+pub(crate) struct Measured {
+    pub(crate) name: String,
+    pub(crate) checked: bool,
+    pub(crate) median: Duration,
+    pub(crate) p90: Duration,
+    /// The largest resident set of any start, in bytes; where the system tells.
+    pub(crate) peak: Option<u64>,
+    pub(crate) zip: Option<usize>,
+    /// AWS calls a start.
+    pub(crate) calls: u64,
+    /// What the function answered, if not a success.
+    pub(crate) failure: Option<String>,
+}
+
+struct Start {
+    took: Duration,
+    peak: Option<u64>,
+    failure: Option<String>,
+}
+
+/// The place where functions are started.
+pub(crate) struct Bench<'a> {
+    pub(crate) cloud: &'a Cloud,
+    pub(crate) runs: u16,
+}
+
+impl Bench<'_> {
+    pub(crate) async fn measure(&self, subject: &Subject) -> Result<Measured> {
+        let bundle = [("AWS_CA_BUNDLE", self.cloud.bundle())];
+        for _ in 0..WARM_UP {
+            self.start(subject, &bundle).await?;
+        }
+        let before = self.cloud.calls();
+        let mut times = Vec::new();
+        let mut peak = None;
+        let mut failure = None;
+        for _ in 0..self.runs {
+            let start = self.start(subject, &bundle).await?;
+            times.push(start.took);
+            peak = peak.max(start.peak);
+            failure = start.failure.or(failure);
+        }
+        times.sort();
+        let at = |share: usize| times[(times.len() - 1) * share / 100];
+        Ok(Measured {
+            name: subject.name.clone(),
+            checked: subject.checked,
+            median: at(50),
+            p90: at(90),
+            peak,
+            zip: subject.zip,
+            calls: (self.cloud.calls() - before) / u64::from(self.runs),
+            failure,
+        })
+    }
+
+    /// Whether a function completes a handshake with endpoints that only the machine's own roots vouch for.
+    ///
+    /// A function that does has read them: a directory of some hundred files, on every cold start.
+    pub(crate) async fn trusts_the_machine(&self, subject: &Subject) -> Result<bool> {
+        let before = self.cloud.handshakes();
+        // Where the OpenSSL convention, and rustls-native-certs with it, looks for the machine's roots.
+        let start = self.start(subject, &[("SSL_CERT_FILE", self.cloud.bundle())]).await;
+        let trusted = self.cloud.handshakes() > before;
+        // With no endpoint to talk to the function may answer with a failure or end; both are right.
+        drop(start);
+        Ok(trusted)
+    }
+
+    async fn start(&self, subject: &Subject, bundle: &[(&str, PathBuf)]) -> Result<Start> {
+        let mut api = RuntimeApi::start(subject.event.clone()).await?;
+        let mut command = Command::new(&subject.program);
+        command
+            .args(&subject.arguments)
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("AWS_LAMBDA_RUNTIME_API", api.address())
+            .env("AWS_LAMBDA_FUNCTION_NAME", "bench")
+            .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128")
+            .env("AWS_LAMBDA_FUNCTION_VERSION", "1")
+            .env("AWS_REGION", "eu-west-1")
+            .env("AWS_DEFAULT_REGION", "eu-west-1")
+            .env("AWS_ACCESS_KEY_ID", "ASIAEXAMPLE")
+            .env("AWS_SECRET_ACCESS_KEY", "example")
+            .env("AWS_SESSION_TOKEN", "example")
+            .envs(self.cloud.endpoints())
+            .envs(bundle.iter().map(|(name, path)| (*name, path)))
+            .envs(std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("SHIFTWORK_")))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .kill_on_drop(true);
+        let began = Instant::now();
+        let mut child = command.spawn().with_context(|| format!("starting {}", subject.program.display()))?;
+        let answer = tokio::select! {
+            answer = timeout(PATIENCE, api.answer()) => answer.context("no answer within 20 s")??,
+            ended = child.wait() => bail!("the function ended without an answer: {}", ended?),
+        };
+        let peak = child.id().and_then(peak);
+        child.kill().await?;
+        Ok(Start { took: answer.at.duration_since(began), peak, failure: answer.failure })
+    }
+}
+
+/// The largest resident set of a process so far, from `/proc`.
+fn peak(process: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kibibytes * 1024)
+}
+
+/// What a file weighs in a zip, but for its directory entry of some hundred bytes.
+fn deflated(path: &Path) -> Result<usize> {
+    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(&fs::read(path)?)?;
+    Ok(encoder.finish()?.len())
+}

@@ -1,0 +1,53 @@
+use std::time::Duration;
+
+use comfy_table::{CellAlignment, Table, presets};
+
+use crate::run::Measured;
+
+/// The table: one row a function, each beside the floor (the first row).
+pub(crate) fn render(measured: &[Measured]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header([
+        "process start to first answer",
+        "median",
+        "p90",
+        "beside the no-op",
+        "peak memory",
+        "zip",
+        "AWS calls",
+        "answered",
+    ]);
+    let floor = measured.first().map(|one| one.median);
+    for one in measured {
+        table.add_row([
+            one.name.clone(),
+            milliseconds(one.median),
+            milliseconds(one.p90),
+            floor.map_or_else(String::new, |floor| format!("{:.1}x", one.median.as_secs_f64() / floor.as_secs_f64())),
+            one.peak.map_or_else(|| "unknown".to_owned(), mebibytes),
+            one.zip.map_or_else(|| "-".to_owned(), megabytes),
+            one.calls.to_string(),
+            one.failure.clone().unwrap_or_else(|| "success".to_owned()),
+        ]);
+    }
+    for column in 1..7 {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table
+}
+
+fn milliseconds(time: Duration) -> String {
+    format!("{:.1} ms", time.as_secs_f64() * 1000.0)
+}
+
+#[allow(clippy::cast_precision_loss, reason = "a size to one decimal")]
+fn mebibytes(bytes: u64) -> String {
+    format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
+}
+
+#[allow(clippy::cast_precision_loss, reason = "a size to one decimal")]
+fn megabytes(bytes: usize) -> String {
+    format!("{:.1} MB", bytes as f64 / 1e6)
+}

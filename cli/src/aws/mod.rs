@@ -1,0 +1,166 @@
+//! A deployment of shiftwork, found through the outputs of its stack. Only the modules here see an AWS SDK.
+
+mod configuration;
+mod outputs;
+mod schedules;
+mod scripts;
+mod trigger;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use anyhow::Context as _;
+use aws_sdk_lambda::{
+    config::Region,
+    error::{ProvideErrorMetadata, SdkError},
+};
+use shiftwork_aws::{
+    client::Aws,
+    executions::StepFunctionsExecutions,
+    ledger::{DynamoLedger, Tables},
+    scripts::S3Scripts,
+};
+use shiftwork_contract::{Connection, RunRecord};
+use shiftwork_ports::{Clock, Executions, Ledger, Scripts, SystemClock};
+
+pub use outputs::Outputs;
+pub use trigger::Trigger;
+
+use crate::{
+    args::Target,
+    push::{Changes, Present},
+};
+
+/// A deployment, and the ways to speak to it.
+pub struct Deployment {
+    /// Its stack.
+    pub stack: String,
+    /// What the stack is made of.
+    pub outputs: Outputs,
+    /// Runs and jobs.
+    pub ledger: Arc<dyn Ledger>,
+    /// Executions of runs.
+    pub executions: Arc<dyn Executions>,
+    /// Scripts, to read.
+    pub scripts: Arc<dyn Scripts>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// What starts runs.
+    pub trigger: Trigger,
+    runs: DynamoLedger,
+    script_store: scripts::Store,
+    configuration: configuration::Table,
+    schedules: schedules::Group,
+}
+
+impl Deployment {
+    /// Finds the deployment of a stack.
+    pub async fn find(target: &Target) -> anyhow::Result<Self> {
+        let aws = Aws::with_profile(target.profile.as_deref()).await?;
+        let mut config = aws.config().clone();
+        if let Some(region) = &target.region {
+            config = config.to_builder().region(Region::new(region.clone())).build();
+        }
+        if config.region().is_none() {
+            anyhow::bail!("no AWS Region is set: give --region, or set AWS_REGION");
+        }
+        let outputs = outputs::read(&config, &target.stack).await?;
+        let tables = Tables {
+            workflow_audit: outputs.workflow_audit_table.clone(),
+            job_audit: outputs.job_audit_table.clone(),
+            leases: outputs.lease_table.clone(),
+        };
+        let ledger = DynamoLedger::new(&config, tables);
+        Ok(Self {
+            stack: target.stack.clone(),
+            ledger: Arc::new(ledger.clone()),
+            executions: Arc::new(StepFunctionsExecutions::new(&config, &outputs.run_state_machine)),
+            scripts: Arc::new(S3Scripts::new(&config, &outputs.scripts_bucket)),
+            clock: Arc::new(SystemClock),
+            trigger: Trigger::new(&config, &outputs.trigger_function),
+            runs: ledger,
+            script_store: scripts::Store::new(&config, &outputs.scripts_bucket),
+            configuration: configuration::Table::new(&config, &outputs.config_table),
+            schedules: schedules::Group::new(&config, &outputs),
+            outputs,
+        })
+    }
+
+    /// The newest runs of a workflow, newest first.
+    pub async fn runs_of(&self, workflow_id: &str, most: u16) -> anyhow::Result<Vec<RunRecord>> {
+        Ok(self.runs.runs_of(workflow_id, most).await?)
+    }
+
+    /// Ids of all workflows that were pushed.
+    pub async fn workflow_ids(&self) -> anyhow::Result<Vec<String>> {
+        Ok(self.configuration.read().await?.workflows.into_keys().collect())
+    }
+
+    /// What is deployed, as far as a push compares it. `scripts` are the keys to look at.
+    pub async fn present(&self, scripts: impl IntoIterator<Item = String>) -> anyhow::Result<Present> {
+        let (items, schedules, scripts) =
+            futures::try_join!(self.configuration.read(), self.schedules.read(), self.script_store.hashes(scripts))?;
+        Ok(Present { scripts, workflows: items.workflows, connections: items.connections, schedules })
+    }
+
+    /// Makes the changes that [`crate::push::changes`] found, in their order.
+    pub async fn apply(&self, changes: &Changes) -> anyhow::Result<()> {
+        for (name, connection) in &changes.connections {
+            self.configuration.put_connection(name, connection).await?;
+        }
+        self.script_store.put(&changes.scripts).await?;
+        for workflow in changes.workflows.values() {
+            self.configuration.put_workflow(workflow).await?;
+        }
+        for (workflow_id, schedule) in &changes.schedules {
+            self.schedules.put(workflow_id, schedule).await.with_context(|| format!("the schedule of {workflow_id}"))?;
+        }
+        // What starts runs goes before what they need.
+        for workflow_id in &changes.schedules_gone {
+            self.schedules.delete(workflow_id).await?;
+        }
+        for key in &changes.workflows_gone {
+            self.configuration.delete_workflow(key).await?;
+        }
+        for name in &changes.connections_gone {
+            self.configuration.delete_connection(name).await?;
+        }
+        Ok(())
+    }
+
+    /// How a schedule of this deployment has to look.
+    pub fn schedule(&self, workflow_id: &str, schedule: &shiftwork_contract::workflow::Schedule) -> crate::push::Timetable {
+        self.schedules.timetable(workflow_id, schedule)
+    }
+}
+
+/// The items of the configuration table.
+struct Items {
+    workflows: BTreeMap<String, serde_json::Value>,
+    connections: BTreeMap<String, Connection>,
+}
+
+/// What AWS said, as a person's error: which call, on what, and AWS's own words.
+fn failed<E, R>(call: &str, on: &str, error: &SdkError<E, R>) -> anyhow::Error
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+    R: std::fmt::Debug + 'static,
+{
+    let words = match error.as_service_error() {
+        Some(answer) => {
+            let code = answer.code().unwrap_or("an error without a code");
+            format!("{code}: {}", answer.message().unwrap_or("no message"))
+        }
+        None => chain(error),
+    };
+    anyhow::anyhow!("{call} on {on}: {words}")
+}
+
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut words = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        words = format!("{words}: {inner}");
+        cause = inner.source();
+    }
+    words
+}

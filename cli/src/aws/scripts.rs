@@ -1,0 +1,62 @@
+//! The scripts bucket, to write. A script carries its SHA-256, so that one that did not change makes no new version.
+
+use std::collections::BTreeMap;
+
+use aws_sdk_s3::{Client, error::SdkError, primitives::ByteStream};
+use aws_types::SdkConfig;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use shiftwork_contract::name::sha256;
+
+/// Name of the user metadata.
+const SHA256: &str = "sha256";
+/// Requests at once.
+const AT_ONCE: usize = 16;
+
+/// The bucket.
+#[derive(Debug, Clone)]
+pub(super) struct Store {
+    client: Client,
+    bucket: String,
+}
+
+impl Store {
+    pub(super) fn new(config: &SdkConfig, bucket: &str) -> Self {
+        Self { client: Client::new(config), bucket: bucket.into() }
+    }
+
+    /// The hash of each script that is there; empty for one that something else than a push put there.
+    pub(super) async fn hashes(&self, keys: impl IntoIterator<Item = String>) -> anyhow::Result<BTreeMap<String, String>> {
+        let found = stream::iter(keys).map(|key| self.hash(key)).buffer_unordered(AT_ONCE);
+        found.try_filter_map(async |found| Ok(found)).try_collect().await
+    }
+
+    async fn hash(&self, key: String) -> anyhow::Result<Option<(String, String)>> {
+        match self.client.head_object().bucket(&self.bucket).key(&key).send().await {
+            Ok(head) => {
+                let hash = head.metadata().and_then(|metadata| metadata.get(SHA256)).cloned().unwrap_or_default();
+                Ok(Some((key, hash)))
+            }
+            Err(SdkError::ServiceError(answer)) if answer.err().is_not_found() => Ok(None),
+            Err(error) => Err(super::failed("S3 HeadObject", &format!("s3://{}/{key}", self.bucket), &error)),
+        }
+    }
+
+    /// Puts new versions.
+    pub(super) async fn put(&self, scripts: &BTreeMap<String, String>) -> anyhow::Result<()> {
+        stream::iter(scripts).map(Ok).try_for_each_concurrent(AT_ONCE, |(key, text)| self.put_one(key, text)).await
+    }
+
+    async fn put_one(&self, key: &str, text: &str) -> anyhow::Result<()> {
+        let put = self
+            .client
+            .put_object()
+            .bucket(&self.bucket)
+            .key(key)
+            .content_type("application/sql")
+            .metadata(SHA256, sha256(text))
+            .body(ByteStream::from(text.as_bytes().to_vec()));
+        let put = put.send().await;
+        put.map_err(|error| super::failed("S3 PutObject", &format!("s3://{}/{key}", self.bucket), &error))?;
+        Ok(())
+    }
+}

@@ -1,0 +1,65 @@
+//! The function that starts runs.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use aws_sdk_lambda::{Client, config::timeout::TimeoutConfig, primitives::Blob};
+use aws_types::SdkConfig;
+use serde::Deserialize;
+use shiftwork_contract::{
+    Failure, FailureKind,
+    payload::{RunAnswer, RunRequest},
+};
+
+/// The trigger may take its whole timeout for a large plan (60 s in `infra/template.yaml`).
+const PATIENCE: Duration = Duration::from_secs(75);
+
+/// The trigger, asked directly.
+#[derive(Debug, Clone)]
+pub struct Trigger {
+    client: Client,
+    function: String,
+}
+
+/// What Lambda answers for a function that failed.
+#[derive(Debug, Deserialize)]
+struct FunctionError {
+    #[serde(rename = "errorType", default)]
+    name: String,
+    #[serde(rename = "errorMessage", default)]
+    message: String,
+}
+
+impl Trigger {
+    pub(super) fn new(config: &SdkConfig, function: &str) -> Self {
+        Self { client: Client::new(config), function: function.into() }
+    }
+
+    /// Asks for a run. A request with an id may be sent again: it is the same run.
+    pub async fn request(&self, request: &RunRequest) -> anyhow::Result<RunAnswer> {
+        let patient = TimeoutConfig::builder().operation_attempt_timeout(PATIENCE).build();
+        let invoke = self.client.invoke().function_name(&self.function).payload(Blob::new(serde_json::to_vec(request)?));
+        let answer = invoke
+            .customize()
+            .config_override(aws_sdk_lambda::config::Builder::new().timeout_config(patient))
+            .send()
+            .await
+            .map_err(|error| super::failed("Lambda Invoke", &self.function, &error))?;
+        let payload = answer.payload().map(Blob::as_ref).unwrap_or_default();
+        if answer.function_error().is_none() {
+            return serde_json::from_slice(payload)
+                .with_context(|| format!("{} gave an answer that is none: {}", self.function, String::from_utf8_lossy(payload)));
+        }
+        Err(in_words(&self.function, payload))
+    }
+}
+
+fn in_words(function: &str, payload: &[u8]) -> anyhow::Error {
+    let Ok(FunctionError { name, message }) = serde_json::from_slice(payload) else {
+        return anyhow!("{function} failed: {}", String::from_utf8_lossy(payload));
+    };
+    match FailureKind::from_name(&name) {
+        Some(kind) => Failure::new(kind, message).into(),
+        None => anyhow!("{function} failed ({name}): {message}; its log group says more"),
+    }
+}

@@ -1,0 +1,197 @@
+//! The state of a run in lines: what a terminal shows while it goes on, and what a log gets. Pure.
+
+use jiff::{SignedDuration, Timestamp};
+use shiftwork_contract::{JobRecord, RunRecord, Status, Work};
+
+use crate::words;
+
+/// A run with its jobs, as the ledger has them at one moment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Snapshot {
+    /// The run.
+    pub run: RunRecord,
+    /// Its jobs, by their position.
+    pub jobs: Vec<JobRecord>,
+}
+
+impl Snapshot {
+    /// The jobs that a user wrote: all but the barriers.
+    pub fn real_jobs(&self) -> impl Iterator<Item = &JobRecord> {
+        self.jobs.iter().filter(|job| is_real(job))
+    }
+}
+
+/// False for a barrier, which no user wrote.
+pub(crate) fn is_real(job: &JobRecord) -> bool {
+    match job.plan.work {
+        Work::Sql { .. } | Work::Procedure { .. } | Work::Unload { .. } => true,
+        Work::Barrier {} => false,
+    }
+}
+
+/// A line of the live display.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Row {
+    /// A stage.
+    Heading(String),
+    /// A job.
+    Job {
+        /// Where it stands.
+        status: Status,
+        /// Its line, without a sign of its status.
+        text: String,
+    },
+}
+
+/// Longest name that a column is made for.
+const NAME_WIDTH: usize = 40;
+
+/// The display of a run: stages as headings, one line a job. Where that is higher than `height`, stages show counts, and
+/// only jobs that run or failed have a line.
+pub(crate) fn frame(now: &Snapshot, at: Timestamp, height: usize, width: usize) -> Vec<Row> {
+    let name_width = now.real_jobs().map(|job| job.plan.job_name.chars().count()).max().unwrap_or(0).min(NAME_WIDTH);
+    let mut stages: Vec<(u32, Vec<&JobRecord>)> = Vec::new();
+    for job in now.real_jobs() {
+        match stages.iter_mut().find(|(stage, _)| *stage == job.plan.stage) {
+            Some((_, jobs)) => jobs.push(job),
+            None => stages.push((job.plan.stage, vec![job])),
+        }
+    }
+    stages.sort_by_key(|(stage, _)| *stage);
+    let is_whole = stages.len() + now.real_jobs().count() <= height;
+    // Every stage keeps its heading; what is left is shared in the order of the stages.
+    let mut left = height.saturating_sub(stages.len());
+    let mut rows = Vec::new();
+    for (stage, jobs) in stages {
+        rows.push(Row::Heading(heading(stage, &jobs, is_whole)));
+        for job in jobs {
+            if !is_whole {
+                if !is_notable(job.execution_status) || left == 0 {
+                    continue;
+                }
+                left -= 1;
+            }
+            let text = line(job, at, name_width);
+            rows.push(Row::Job { status: job.execution_status, text: words::brief(&text, width.saturating_sub(5)) });
+        }
+    }
+    rows
+}
+
+fn heading(stage: u32, jobs: &[&JobRecord], is_whole: bool) -> String {
+    let name = jobs.iter().find_map(|job| job.plan.stage_description.clone());
+    let title = name.map_or_else(|| format!("stage {stage}"), |name| format!("stage {stage}  {name}"));
+    if is_whole {
+        return title;
+    }
+    let ended = jobs.iter().filter(|job| job.execution_status.is_terminal()).count();
+    let running = jobs.iter().filter(|job| job.execution_status == Status::Running).count();
+    format!("{title}  {ended}/{} ended, {running} running", jobs.len())
+}
+
+/// What a person wants to see of many jobs.
+const fn is_notable(status: Status) -> bool {
+    match status {
+        Status::Running | Status::Failed | Status::TimedOut | Status::Aborted => true,
+        Status::Planning | Status::Queued | Status::Pending | Status::Succeeded | Status::Skipped => false,
+    }
+}
+
+fn line(job: &JobRecord, at: Timestamp, name_width: usize) -> String {
+    let time = elapsed(job, at).map(words::duration).unwrap_or_default();
+    let line = format!("{:<name_width$}  {time:>9}  {}", job.plan.job_name, remark(job).join(", "));
+    line.trim_end().to_owned()
+}
+
+/// How long a job has taken, over all its attempts.
+pub(crate) fn elapsed(job: &JobRecord, at: Timestamp) -> Option<SignedDuration> {
+    if job.reused_from.is_some() {
+        return None;
+    }
+    Some(job.execution_end_ts.unwrap_or(at).duration_since(job.execution_start_ts?))
+}
+
+/// What there is to say about a job beside its status and time.
+fn remark(job: &JobRecord) -> Vec<String> {
+    let mut said = Vec::new();
+    if let Some(run) = &job.reused_from {
+        said.push(format!("reused from {run}"));
+    }
+    if let Some(rows) = job.rows {
+        said.push(rows_in_words(rows));
+    }
+    if job.attempt > 1 {
+        said.push(format!("attempt {}", job.attempt));
+    }
+    match job.execution_status {
+        Status::Pending if !job.waiting_on.is_empty() => said.push(waits_on(job)),
+        Status::Planning | Status::Queued | Status::Pending | Status::Running | Status::Succeeded => {}
+        Status::Failed | Status::TimedOut | Status::Aborted | Status::Skipped => said.extend(job.error_message.clone()),
+    }
+    said
+}
+
+fn rows_in_words(rows: i64) -> String {
+    if rows == 1 { "1 row".into() } else { format!("{} rows", words::count(rows)) }
+}
+
+fn waits_on(job: &JobRecord) -> String {
+    match job.waiting_on.iter().next() {
+        Some(only) if job.waiting_on.len() == 1 => format!("waits on {only}"),
+        Some(_) | None => format!("waits on {} jobs", job.waiting_on.len()),
+    }
+}
+
+/// One line a change, for output that is no terminal.
+pub(crate) fn transitions(before: Option<&Snapshot>, now: &Snapshot, at: Timestamp) -> Vec<String> {
+    let mut lines = Vec::new();
+    let run = &now.run;
+    if before.is_none_or(|before| before.run.execution_status != run.execution_status) && !run.execution_status.is_terminal() {
+        lines.push(format!("{} {}", run.execution_status, run.workflow_execution_id));
+    }
+    for job in now.real_jobs() {
+        let was = before.and_then(|before| before.jobs.iter().find(|was| was.plan.job_name == job.plan.job_name));
+        let stood = was.map(|was| (was.execution_status, was.attempt));
+        let is_news = stood != Some((job.execution_status, job.attempt));
+        if is_news && (stood.is_some() || job.execution_status != Status::Pending) {
+            lines.push(format!("{:<9} {}", job.execution_status, line(job, at, 0)));
+        }
+    }
+    lines
+}
+
+/// The last line of a run: how it ended, and what it did.
+pub(crate) fn summary(now: &Snapshot, at: Timestamp) -> String {
+    let run = &now.run;
+    let count = |status: Status| now.real_jobs().filter(|job| job.execution_status == status).count();
+    let mut parts: Vec<String> = Status::ALL
+        .into_iter()
+        .filter(|status| count(*status) > 0)
+        .map(|status| format!("{} {}", count(status), status.as_str().to_lowercase().replace('_', " ")))
+        .collect();
+    let reused = now.real_jobs().filter(|job| job.reused_from.is_some()).count();
+    if reused > 0 {
+        parts.push(format!("{reused} of them reused"));
+    }
+    if let Some(time) = words::run_duration(run, at) {
+        parts.push(words::duration(time));
+    }
+    format!("{} {}  {}", run.execution_status, run.workflow_execution_id, parts.join(", "))
+}
+
+/// What a person should know of a run that did not succeed.
+pub(crate) fn epilogue(now: &Snapshot) -> Option<String> {
+    let run = &now.run;
+    let error = run.error_message.as_deref().unwrap_or("no message was recorded");
+    let restart = format!("shiftwork restart {} --wait", run.workflow_execution_id);
+    match run.execution_status {
+        Status::Failed | Status::TimedOut | Status::Aborted if now.jobs.is_empty() => Some(format!("error: {error}")),
+        Status::Failed | Status::TimedOut | Status::Aborted => Some(format!("error: {error}\nto restart: {restart}")),
+        Status::Skipped => Some(format!("skipped: {error}")),
+        Status::Planning | Status::Queued | Status::Pending | Status::Running | Status::Succeeded => None,
+    }
+}
+
+#[cfg(test)]
+#[path = "board_tests.rs"]
+mod tests;

@@ -1,0 +1,104 @@
+//! `shiftwork cancel`: a run is stopped.
+
+use anyhow::Context as _;
+use shiftwork_contract::{FailureKind, RunRecord, Status, payload::RunInput};
+use shiftwork_ports::{Clock, End, Execution, Executions, Ledger, Released, Step};
+
+use crate::{Deployment, Outcome, args};
+
+/// What became of a cancel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cancelled {
+    /// Its execution is stopped; the event of that ends the run and cancels its statements.
+    Stopped,
+    /// It had not begun; it is ABORTED now.
+    BeforeItBegan,
+    /// It had ended before.
+    EndedBefore(Status),
+    /// Its execution ended already; the run's own sweep is about to put its end on record.
+    Ending,
+}
+
+/// Cancels a run, and says so.
+pub async fn cancel(deployment: &Deployment, asked: &args::Cancel) -> anyhow::Result<Outcome> {
+    let run = &asked.run;
+    let reason = asked.reason.as_deref().unwrap_or("cancelled from the command line");
+    let record = deployment.ledger.run(run).await?.with_context(|| format!("there is no run {run}"))?;
+    match stop(&*deployment.ledger, &*deployment.executions, &*deployment.clock, &record, reason).await? {
+        Cancelled::Stopped => println!("{run} is being stopped, and its statements with it: `shiftwork status {run}`"),
+        Cancelled::BeforeItBegan => println!("{run} is {}; nothing of it had run", Status::Aborted),
+        Cancelled::EndedBefore(status) => println!("{run} had ended already: {status}"),
+        Cancelled::Ending => println!("{run} is ending already: `shiftwork status {run}`"),
+    }
+    Ok(Outcome::Done)
+}
+
+/// Stops a run, whichever way it can be stopped.
+pub async fn stop(
+    ledger: &dyn Ledger,
+    executions: &dyn Executions,
+    clock: &dyn Clock,
+    record: &RunRecord,
+    reason: &str,
+) -> anyhow::Result<Cancelled> {
+    let run = &record.workflow_execution_id;
+    if record.execution_status.is_terminal() {
+        return Ok(Cancelled::EndedBefore(record.execution_status));
+    }
+    match executions.state(run).await? {
+        Some(Execution::Running) => {
+            executions.stop(run, reason).await?;
+            Ok(Cancelled::Stopped)
+        }
+        Some(Execution::Closed { .. }) => Ok(Cancelled::Ending),
+        None => {
+            end_unstarted(ledger, executions, clock, record, reason).await?;
+            Ok(Cancelled::BeforeItBegan)
+        }
+    }
+}
+
+/// A run without an execution has nobody else to end it. The run ends first: from then on nothing can begin it.
+async fn end_unstarted(
+    ledger: &dyn Ledger,
+    executions: &dyn Executions,
+    clock: &dyn Clock,
+    record: &RunRecord,
+    reason: &str,
+) -> anyhow::Result<()> {
+    let run = &record.workflow_execution_id;
+    let now = clock.now();
+    ledger.finish(run, Status::Aborted, Some(reason), now).await?;
+    for job in ledger.jobs(run).await?.iter().filter(|job| !job.execution_status.is_terminal()) {
+        let end = End {
+            status: Status::Aborted,
+            error: Some(FailureKind::StatementAborted),
+            message: Some(reason.into()),
+            statement_id: None,
+            rows: None,
+        };
+        ledger.advance(&job.statement_name(), &Step::End(end), now).await?;
+    }
+    hand_on(ledger, executions, clock, record).await
+}
+
+/// Gives the lease back, if the run held it; the next run that still waits for it starts.
+async fn hand_on(ledger: &dyn Ledger, executions: &dyn Executions, clock: &dyn Clock, record: &RunRecord) -> anyhow::Result<()> {
+    let mut holder = record.workflow_execution_id.clone();
+    loop {
+        let until = shiftwork_settlement::lease_until_begun(clock.now());
+        match ledger.release(&record.workflow_id, &holder, until).await? {
+            Released::Rest | Released::NotHeld => return Ok(()),
+            Released::Handed(next) => {
+                if ledger.run(&next).await?.is_some_and(|run| !run.execution_status.is_terminal()) {
+                    return Ok(executions.start(&RunInput { workflow_execution_id: next }).await?);
+                }
+                holder = next;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "cancel_tests.rs"]
+mod tests;

@@ -1,0 +1,60 @@
+//! Problems as a compiler shows them: the line, the place in it, and how to mend it.
+
+use std::{collections::BTreeMap, fmt::Write as _};
+
+use console::style;
+use shiftwork_planner::Problem;
+
+/// Lines longer than this are cut: a minified file would fill the screen.
+const WIDTH: usize = 160;
+
+/// Problems in full, a blank line behind each. `texts` has the files that they point into, by name.
+pub(crate) fn render(problems: &[Problem], texts: &BTreeMap<String, String>, colours: bool) -> String {
+    problems.iter().map(|problem| one(problem, texts, colours) + "\n").collect()
+}
+
+fn one(problem: &Problem, texts: &BTreeMap<String, String>, colours: bool) -> String {
+    let red = |text: &str| style(text.to_owned()).red().bold().force_styling(colours);
+    let blue = |text: &str| style(text.to_owned()).blue().bold().force_styling(colours);
+    let bold = |text: &str| style(text.to_owned()).bold().force_styling(colours);
+    let place = &problem.place;
+    let number = place.line.map(|line| line.to_string()).unwrap_or_default();
+    let margin = " ".repeat(number.len());
+
+    let mut out = format!("{}{}\n", red("error"), bold(&format!(": {}", problem.message)));
+    let mut at = place.file.clone().unwrap_or_else(|| "configuration table".into());
+    for position in [place.line, place.column].into_iter().flatten() {
+        let _ = write!(at, ":{position}");
+    }
+    let _ = writeln!(out, "{margin}{} {at}", blue("-->"));
+
+    let text = place.file.as_ref().and_then(|file| texts.get(file));
+    let line = text.zip(place.line).and_then(|(text, line)| text.lines().nth((line as usize).checked_sub(1)?));
+    if let Some(line) = line {
+        let shown: String = line.chars().take(WIDTH).map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let _ = writeln!(out, "{margin} {}", blue("|"));
+        let _ = writeln!(out, "{} {} {shown}", blue(&number), blue("|"));
+        let (indent, carets) = underline(&shown, place.column);
+        let _ = writeln!(out, "{margin} {} {indent}{}", blue("|"), red(&carets));
+    }
+    if let Some(path) = place.path.as_ref().filter(|path| *path != "$") {
+        let _ = writeln!(out, "{margin} {} {} {path}", blue("="), bold("in:"));
+    }
+    if let Some(hint) = &problem.hint {
+        let _ = writeln!(out, "{margin} {} {} {hint}", blue("="), bold("help:"));
+    }
+    out
+}
+
+/// The word at a column, or the whole line where no column is known.
+fn underline(line: &str, column: Option<u32>) -> (String, String) {
+    let chars: Vec<char> = line.chars().collect();
+    let indent = chars.iter().take_while(|c| c.is_whitespace()).count();
+    let start = column.map_or(indent, |column| (column as usize).saturating_sub(1)).min(chars.len());
+    let rest = chars[start..].iter();
+    let length = match column {
+        Some(_) => rest.take_while(|c| c.is_alphanumeric() || "_-./$".contains(**c)).count(),
+        None => line.trim_end().chars().count().saturating_sub(start),
+    };
+    (" ".repeat(start), "^".repeat(length.max(1)))
+}

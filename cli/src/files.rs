@@ -1,0 +1,95 @@
+//! Workflow files on disk: `*.yaml`, `*.yml` and `*.json`, `connections.yaml` beside them, and the scripts of a workflow
+//! in the directory of its id.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, bail};
+
+/// A file of workflows or connections, as it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct File {
+    /// Its path, as problems name it.
+    pub path: PathBuf,
+    /// What it holds.
+    pub text: String,
+}
+
+impl File {
+    /// Its path as text.
+    pub fn name(&self) -> String {
+        self.path.display().to_string()
+    }
+}
+
+/// Everything that a command line named.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Files {
+    /// Workflows, in the order of their paths.
+    pub workflows: Vec<File>,
+    /// Connections, one file a directory.
+    pub connections: Vec<File>,
+    /// False when single files were named: then there may be workflows that nobody spoke of.
+    pub whole: bool,
+}
+
+/// Reads the files that the paths name: a file itself, or those directly in a directory.
+pub fn read(paths: &[PathBuf]) -> anyhow::Result<Files> {
+    let mut found = Vec::new();
+    let mut whole = true;
+    for path in paths {
+        if path.is_dir() {
+            found.extend(directory(path).with_context(|| format!("cannot list {}", path.display()))?);
+        } else if path.is_file() {
+            whole = false;
+            found.push(path.clone());
+            // Connections are named across files; a workflow's own directory has them.
+            let beside = path.parent().unwrap_or_else(|| Path::new(""));
+            found.extend(["connections.yaml", "connections.yml"].map(|name| beside.join(name)).into_iter().filter(|p| p.is_file()));
+        } else {
+            bail!("{} is neither a file nor a directory: name workflow files, or a directory of them", path.display());
+        }
+    }
+    found.sort();
+    found.dedup();
+    let mut files = Files { whole, ..Files::default() };
+    for path in found {
+        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let is_connections = path.file_stem().is_some_and(|stem| stem == "connections");
+        let of = if is_connections { &mut files.connections } else { &mut files.workflows };
+        of.push(File { path, text });
+    }
+    if files.workflows.is_empty() && files.connections.is_empty() {
+        let paths: Vec<_> = paths.iter().map(|path| path.display().to_string()).collect();
+        bail!("there are no workflow files (*.yaml, *.yml, *.json) in {}", paths.join(", "));
+    }
+    Ok(files)
+}
+
+fn directory(path: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(path)? {
+        let path = entry?.path();
+        let is_ours = path.extension().is_some_and(|suffix| ["yaml", "yml", "json"].iter().any(|ours| suffix == *ours));
+        if is_ours && path.is_file() {
+            files.push(path);
+        }
+    }
+    Ok(files)
+}
+
+/// Where a script of a workflow lies, beside the workflow's file.
+pub fn script_path(workflow_file: &Path, workflow_id: &str, script: &str) -> PathBuf {
+    workflow_file.with_file_name(workflow_id).join(script)
+}
+
+/// Reads a script; `None` when there is no such file.
+pub fn script(path: &Path) -> io::Result<Option<String>> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,27 @@
+//! `shiftwork restart`: what did not succeed runs again.
+
+use anyhow::{Context as _, bail};
+use shiftwork_contract::payload::RunRequest;
+
+use crate::{Deployment, Outcome, args, run};
+
+/// Restarts a run.
+pub async fn restart(deployment: &Deployment, asked: &args::Restart) -> anyhow::Result<Outcome> {
+    let request = request(deployment, &asked.run, asked.id.clone()).await?;
+    run::start(deployment, &request, asked.wait).await
+}
+
+/// The request that restarts a run. Date and parameters are the earlier run's; the trigger takes them over.
+pub async fn request(deployment: &Deployment, run: &str, id: Option<String>) -> anyhow::Result<RunRequest> {
+    let earlier = deployment.ledger.run(run).await?.with_context(|| format!("there is no run {run}"))?;
+    if !earlier.execution_status.is_terminal() {
+        bail!("{run} is {} still: wait for its end, or `shiftwork cancel {run}` first", earlier.execution_status);
+    }
+    let id = id.unwrap_or_else(|| run::new_id(&earlier.workflow_id, deployment.clock.now()));
+    Ok(RunRequest {
+        workflow_id: earlier.workflow_id,
+        workflow_execution_id: Some(id),
+        restart_of: Some(run.into()),
+        ..RunRequest::default()
+    })
+}

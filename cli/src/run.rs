@@ -1,0 +1,82 @@
+//! `shiftwork run`: a run is asked for, and waited for.
+
+use anyhow::ensure;
+use jiff::Timestamp;
+use serde_json::Value;
+use shiftwork_contract::{
+    Status, limits,
+    name::is_run_id,
+    payload::{RunAnswer, RunRequest},
+};
+
+use crate::{Deployment, Outcome, args, wait, words};
+
+/// Asks for a run.
+pub async fn run(deployment: &Deployment, asked: &args::Run) -> anyhow::Result<Outcome> {
+    let id = asked.id.clone().unwrap_or_else(|| new_id(&asked.workflow_id, deployment.clock.now()));
+    let request = RunRequest {
+        workflow_id: asked.workflow_id.clone(),
+        workflow_execution_id: Some(id),
+        parameters: asked.parameters.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect(),
+        logical_date: asked.date,
+        ..RunRequest::default()
+    };
+    start(deployment, &request, asked.wait).await
+}
+
+/// Sends a request, says what became of it, and waits for the run where that is asked.
+pub(crate) async fn start(deployment: &Deployment, request: &RunRequest, wait: bool) -> anyhow::Result<Outcome> {
+    if let Some(id) = &request.workflow_execution_id {
+        ensure!(is_run_id(id), "`{id}` cannot be a run's id: use 1 to {} letters, digits, `_` and `-`", limits::EXECUTION_NAME_CHARS);
+    }
+    let answer = deployment.trigger.request(request).await?;
+    let id = &answer.workflow_execution_id;
+    println!("{}", line(&answer));
+    if wait && !answer.execution_status.is_terminal() {
+        return wait::command(&*deployment.ledger, &*deployment.clock, id).await;
+    }
+    Ok(match answer.execution_status {
+        Status::Failed | Status::TimedOut | Status::Aborted => Outcome::Failed,
+        // Skipped is what `on_overlap: skip` asks for; who waits wanted the work done, though.
+        Status::Skipped if wait => Outcome::Failed,
+        Status::Planning | Status::Queued | Status::Pending | Status::Running | Status::Succeeded | Status::Skipped => Outcome::Done,
+    })
+}
+
+fn line(answer: &RunAnswer) -> String {
+    let status = answer.execution_status;
+    let said = format!("{} {}", words::coloured(status, status.as_str()), answer.workflow_execution_id);
+    match &answer.message {
+        Some(message) => format!("{said}  {message}"),
+        None => said,
+    }
+}
+
+/// An id of its own for every request, made before it is sent: sent twice, it is still one run.
+pub fn new_id(workflow_id: &str, now: Timestamp) -> String {
+    let tail = format!("-{}-{}", now.strftime("%Y%m%dT%H%M%S"), random(4));
+    let head = limits::EXECUTION_NAME_CHARS - tail.len();
+    format!("{}{tail}", workflow_id.chars().take(head).collect::<String>())
+}
+
+/// Letters and digits that nobody mistakes for one another.
+fn random(length: usize) -> String {
+    const ALPHABET: &[u8] = b"23456789abcdefghjkmnpqrstuvwxyz";
+    (0..length).map(|_| char::from(ALPHABET[fastrand::usize(..ALPHABET.len())])).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use shiftwork_contract::name::is_run_id;
+
+    use super::new_id;
+
+    #[test]
+    fn every_workflow_gives_run_ids_of_their_own() {
+        let now = "2026-03-01T02:00:00Z".parse().unwrap();
+        let id = new_id("yearly_sales", now);
+        assert!(id.starts_with("yearly_sales-20260301T020000-"), "{id}");
+        assert_ne!(id, new_id("yearly_sales", now));
+        assert!(is_run_id(&new_id(&"w".repeat(64), now)));
+    }
+}

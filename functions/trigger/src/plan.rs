@@ -1,0 +1,176 @@
+//! From a request to the records of a run, with everything that could keep it from ending well found out first.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use jiff::Timestamp;
+use serde_json::Value;
+use shiftwork_contract::{
+    Connection, Failure, FailureKind, JobRecord, RunRecord, Status, Workflow, name,
+    payload::RunRequest,
+    workflow::{Job, OnOverlap},
+};
+use shiftwork_planner::{self as planner, Facts, Problem, Script, read_item};
+use shiftwork_ports::Result;
+
+use crate::{Asked, Trigger, restart};
+
+/// Scripts are read this many at a time.
+const READING: usize = 16;
+
+/// A run that could be opened.
+pub(crate) struct Planned {
+    pub(crate) run: RunRecord,
+    pub(crate) jobs: Vec<JobRecord>,
+    pub(crate) on_overlap: OnOverlap,
+}
+
+impl Trigger {
+    pub(crate) async fn plan(&self, asked: &Asked, now: Timestamp) -> Result<Planned> {
+        let request = &asked.request;
+        let Some(item) = self.configuration.workflow(&request.workflow_id).await? else {
+            let words = format!(
+                "there is no workflow `{}` in the configuration table: `shiftwork push` puts it there",
+                request.workflow_id
+            );
+            return Err(Failure::new(FailureKind::UnknownWorkflow, words));
+        };
+        let doc = read_item(item);
+        let workflow = planner::workflow(&doc).map_err(|problems| invalid(&problems))?;
+        let earlier = self.earlier(request).await?;
+        let (logical_date, parameters) = match &earlier {
+            Some((run, _)) => (run.logical_date, as_values(&run.parameters)),
+            None => {
+                let date = request.logical_date.or(request.scheduled_time).unwrap_or(now);
+                (date, request.parameters.clone())
+            }
+        };
+        let facts = Facts {
+            scripts: self.read_scripts(&workflow).await?,
+            connections: self.read_connections(&workflow).await?,
+            default_connection: self.default_connection.clone(),
+        };
+        let wanted = planner::Asked { workflow_execution_id: asked.run.clone(), logical_date, parameters };
+        let plan = planner::plan(&doc, &facts, &wanted).map_err(|problems| invalid(&problems))?;
+        for note in &plan.notes {
+            tracing::warn!(run = asked.run, note);
+        }
+        let mut jobs: Vec<_> =
+            plan.jobs.into_iter().map(|job| JobRecord::pending(&workflow.workflow_id, &asked.run, job)).collect();
+        if let Some((_, earlier)) = &earlier {
+            restart::reuse(earlier, &mut jobs);
+        }
+        let run = RunRecord {
+            workflow_description: workflow.workflow_description.clone(),
+            logical_date,
+            parameters: plan.parameters,
+            workflow_sha256: plan.workflow_sha256,
+            jobs: u32::try_from(jobs.len()).unwrap_or(u32::MAX),
+            ..on_record(asked, Status::Pending, now)
+        };
+        Ok(Planned { run, jobs, on_overlap: workflow.on_overlap })
+    }
+
+    /// The run that is to be restarted, and its jobs.
+    async fn earlier(&self, request: &RunRequest) -> Result<Option<(RunRecord, Vec<JobRecord>)>> {
+        let Some(id) = &request.restart_of else { return Ok(None) };
+        let refuse = |words: String| Err(Failure::new(FailureKind::InvalidRequest, words));
+        let Some(run) = self.runs.jobs.ledger.run(id).await? else {
+            return refuse(format!("there is no run {id} to restart"));
+        };
+        if run.workflow_id != request.workflow_id {
+            return refuse(format!("run {id} is of workflow {}, not of {}", run.workflow_id, request.workflow_id));
+        }
+        if !request.parameters.is_empty() || request.logical_date.is_some() {
+            return refuse(
+                "a restart keeps the parameters and the date of the run that it restarts: leave them out".into(),
+            );
+        }
+        match run.execution_status {
+            Status::Failed | Status::TimedOut | Status::Aborted => {}
+            Status::Succeeded => return refuse(format!("run {id} succeeded: there is nothing to restart")),
+            Status::Skipped => return refuse(format!("run {id} was skipped and has no jobs: ask for a new run")),
+            Status::Planning | Status::Queued | Status::Pending | Status::Running => {
+                return refuse(format!("run {id} is {}: wait for its end, or cancel it", run.execution_status));
+            }
+        }
+        let jobs = self.runs.jobs.ledger.jobs(id).await?;
+        Ok(Some((run, jobs)))
+    }
+
+    async fn read_scripts(&self, workflow: &Workflow) -> Result<BTreeMap<String, Script>> {
+        let found: Vec<_> = stream::iter(planner::script_names(workflow))
+            .map(|script| async move {
+                let key = planner::script_key(&workflow.workflow_id, &script);
+                Result::Ok((script, self.scripts.newest(&key).await?))
+            })
+            .buffer_unordered(READING)
+            .try_collect()
+            .await?;
+        // A script that is not there is the planner's to complain about: it knows who wants it.
+        Ok(found
+            .into_iter()
+            .filter_map(|(name, text)| {
+                let text = text?;
+                Some((name, Script { key: text.key, version_id: text.version_id, text: text.text }))
+            })
+            .collect())
+    }
+
+    async fn read_connections(&self, workflow: &Workflow) -> Result<BTreeMap<String, Connection>> {
+        let of_jobs = workflow.workflow_stages.iter().flat_map(|stage| &stage.scripts).filter_map(|job| match job {
+            Job::Full(job) => job.connection.clone(),
+            Job::Script(_) => None,
+        });
+        let names: BTreeSet<_> = workflow.connection.clone().into_iter().chain(of_jobs).collect();
+        let mut connections = BTreeMap::new();
+        for name in names {
+            if let Some(connection) = self.configuration.connection(&name).await? {
+                connections.insert(name, connection);
+            }
+        }
+        Ok(connections)
+    }
+}
+
+/// A run as far as the request alone tells.
+pub(crate) fn on_record(asked: &Asked, status: Status, now: Timestamp) -> RunRecord {
+    let request = &asked.request;
+    RunRecord {
+        workflow_execution_id: asked.run.clone(),
+        workflow_id: request.workflow_id.clone(),
+        workflow_description: None,
+        execution_status: status,
+        created_ts: now,
+        execution_start_ts: None,
+        execution_end_ts: status.is_terminal().then_some(now),
+        error_message: None,
+        logical_date: request.logical_date.or(request.scheduled_time).unwrap_or(now),
+        parameters: BTreeMap::new(),
+        requested_by: asked.origin,
+        request_sha256: digest(request),
+        workflow_sha256: String::new(),
+        restart_of: request.restart_of.clone(),
+        jobs: 0,
+        planner: None,
+    }
+}
+
+/// What makes two requests under one id the same request.
+pub(crate) fn digest(request: &RunRequest) -> String {
+    let same = RunRequest { workflow_execution_id: None, ..request.clone() };
+    name::sha256(serde_json::to_vec(&same).unwrap_or_default())
+}
+
+/// Problems, a line each.
+pub(crate) fn words(problems: &[Problem]) -> String {
+    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+fn invalid(problems: &[Problem]) -> Failure {
+    Failure::new(FailureKind::InvalidWorkflow, words(problems))
+}
+
+fn as_values(parameters: &BTreeMap<String, String>) -> BTreeMap<String, Value> {
+    parameters.iter().map(|(name, text)| (name.clone(), Value::String(text.clone()))).collect()
+}

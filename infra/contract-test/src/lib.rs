@@ -1,0 +1,53 @@
+//! Holds `infra/run.asl.json` and `infra/template.yaml` against the Rust types.
+//!
+//! A state machine and a template are programs without a compiler: a misspelt key is found by the first run that takes
+//! the path. This crate is their compiler. Each module reads one side and answers findings, one line each, in words that
+//! say where and what; the tests want none, and check that seeded drifts give exactly one.
+//!
+//! | module | what must hold |
+//! | --- | --- |
+//! | [`asl`] | every path that a state reads is set on every way to it; payloads and answers are those of the types |
+//! | [`errors`] | the names in `Retry` and `Catch` exist, and say what the failure's class says |
+//! | [`template`] | variables, outputs, queues, logs, tables |
+//! | [`policy`] | named actions on named resources, each only where it is needed |
+//! | [`schemas`] | the JSON Schemas under `infra/schemas` are those of the types |
+
+pub mod asl;
+pub mod contracts;
+pub mod errors;
+pub mod policy;
+pub mod schemas;
+pub mod shape;
+pub mod template;
+pub mod yaml;
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+/// What does not hold, a line each, in order and without repetition.
+pub type Findings = std::collections::BTreeSet<String>;
+
+/// A path under the checkout's root.
+pub fn checkout(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
+}
+
+/// The text of a file of the checkout.
+///
+/// # Panics
+/// When it cannot be read: there is nothing to test without it.
+pub fn text(path: &str) -> String {
+    let path = checkout(path);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("cannot read {}: {error}", path.display()))
+}
+
+/// The state machine of a run, with its substitutions unresolved.
+pub fn state_machine() -> Value {
+    serde_json::from_str(&text("infra/run.asl.json")).unwrap_or_else(|error| panic!("infra/run.asl.json: {error}"))
+}
+
+/// The SAM template, its short forms (`!Ref`, `!Sub` …) written out.
+pub fn sam_template() -> Value {
+    yaml::read(&text("infra/template.yaml")).unwrap_or_else(|error| panic!("infra/template.yaml: {error}"))
+}

@@ -1,0 +1,39 @@
+//! JSON Schemas of everything that crosses a boundary, for editors and for clients that are not written in Rust.
+
+use schemars::{JsonSchema, schema_for};
+use serde_json::Value;
+use shiftwork_contract::{
+    event::{JobEnded, Refreshed, RunEnded},
+    payload::{AuditRequest, JobEnd, Lanes, Launch, Recorded, RunAnswer, RunEnd, RunInput, RunRequest, Sweep},
+};
+use shiftwork_planner::{connections_schema, workflow_schema};
+
+/// Every schema, by the name of its file under `infra/schemas`.
+pub fn all() -> Vec<(&'static str, Value)> {
+    vec![
+        ("audit-request.json", of::<AuditRequest>()),
+        ("connections.json", connections_schema()),
+        ("event-job-ended.json", of::<JobEnded>()),
+        ("event-refreshed.json", of::<Refreshed>()),
+        ("event-run-ended.json", of::<RunEnded>()),
+        ("job-end.json", of::<JobEnd>()),
+        ("lanes.json", of::<Lanes>()),
+        ("launch.json", of::<Launch>()),
+        ("recorded.json", of::<Recorded>()),
+        ("run-answer.json", of::<RunAnswer>()),
+        ("run-end.json", of::<RunEnd>()),
+        ("run-input.json", of::<RunInput>()),
+        ("run-request.json", of::<RunRequest>()),
+        ("sweep.json", of::<Sweep>()),
+        ("workflow.json", workflow_schema()),
+    ]
+}
+
+/// A schema as its file holds it.
+pub fn written(schema: &Value) -> String {
+    format!("{schema:#}\n")
+}
+
+fn of<T: JsonSchema>() -> Value {
+    schema_for!(T).to_value()
+}

@@ -1,0 +1,194 @@
+//! The template, and what the functions and a stranger's client expect of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use crate::{Findings, shape::names};
+
+/// Types whose every resource is named in the outputs, under its own logical id.
+const FOUND_BY_CLIENTS: [&str; 7] = [
+    "AWS::DynamoDB::Table",
+    "AWS::S3::Bucket",
+    "AWS::SQS::Queue",
+    "AWS::SNS::Topic",
+    "AWS::Serverless::Function",
+    "AWS::Serverless::StateMachine",
+    "AWS::Scheduler::ScheduleGroup",
+];
+
+/// Types of state machines and functions, and where each says its log group.
+const LOGGED: [(&str, &str); 2] = [
+    ("AWS::Serverless::Function", "/Properties/LoggingConfig/LogGroup/Ref"),
+    (
+        "AWS::Serverless::StateMachine",
+        "/Properties/Logging/Destinations/0/CloudWatchLogsLogGroup/LogGroupArn/Fn::GetAtt/0",
+    ),
+];
+
+/// The resources of a type, with their logical ids.
+pub fn resources<'a>(template: &'a Value, of_type: &str) -> impl Iterator<Item = (&'a str, &'a Value)> {
+    let all = template["Resources"].as_object().into_iter().flatten();
+    all.filter(move |(_, resource)| resource["Type"] == of_type).map(|(id, resource)| (id.as_str(), resource))
+}
+
+/// The key attributes of a table.
+pub fn key_attributes(template: &Value, table: &str) -> BTreeSet<String> {
+    let schema = template["Resources"][table]["Properties"]["KeySchema"].as_array();
+    schema.into_iter().flatten().filter_map(|key| key["AttributeName"].as_str()).map(Into::into).collect()
+}
+
+/// Everything but permissions.
+pub fn findings(template: &Value) -> Findings {
+    let mut findings = Findings::new();
+    outputs(template, &mut findings);
+    logs(template, &mut findings);
+    targets(template, &mut findings);
+    asynchronous(template, &mut findings);
+    queues(template, &mut findings);
+    storage(template, &mut findings);
+    findings
+}
+
+/// The variables of each function against what its code reads: function's logical id to variable names.
+pub fn environment(template: &Value, read: &BTreeMap<&str, &[&str]>) -> Findings {
+    let mut findings = Findings::new();
+    for (function, resource) in resources(template, "AWS::Serverless::Function") {
+        let variables = resource["Properties"]["Environment"]["Variables"].as_object();
+        let given: BTreeSet<&str> = variables.into_iter().flatten().map(|(name, _)| name.as_str()).collect();
+        let Some(wanted) = read.get(function) else {
+            findings.insert(format!("{function}: no crate says what it reads"));
+            continue;
+        };
+        let wanted: BTreeSet<&str> = wanted.iter().copied().collect();
+        findings.extend(wanted.difference(&given).map(|name| format!("{function}: its code reads {name}, the template does not set it")));
+        findings.extend(given.difference(&wanted).map(|name| format!("{function}: the template sets {name}, its code does not read it")));
+    }
+    for function in read.keys().filter(|function| template["Resources"].get(**function).is_none()) {
+        findings.insert(format!("{function}: is no function of the template"));
+    }
+    findings
+}
+
+/// The attributes that a table's keys and indexes name, against the fields of its records.
+pub fn table_fields(template: &Value, table: &str, fields: &BTreeSet<String>) -> Findings {
+    let defined = template["Resources"][table]["Properties"]["AttributeDefinitions"].as_array();
+    let attributes = defined.into_iter().flatten().filter_map(|attribute| attribute["AttributeName"].as_str());
+    attributes
+        .filter(|attribute| !fields.contains(*attribute))
+        .map(|attribute| format!("{table}: its records have no field `{attribute}`, only {}", names(fields)))
+        .collect()
+}
+
+fn outputs(template: &Value, findings: &mut Findings) {
+    for of_type in FOUND_BY_CLIENTS {
+        for (id, _) in resources(template, of_type).filter(|(id, _)| template["Outputs"][*id]["Value"]["Ref"] != *id) {
+            findings.insert(format!("{id}: no output of this name refers to it"));
+        }
+    }
+}
+
+fn logs(template: &Value, findings: &mut Findings) {
+    for (of_type, group) in LOGGED {
+        for (id, resource) in resources(template, of_type) {
+            let group = resource.pointer(group).and_then(Value::as_str).unwrap_or_default();
+            if template["Resources"][group]["Type"] != "AWS::Logs::LogGroup" {
+                findings.insert(format!("{id}: logs to no group of the template"));
+            }
+        }
+    }
+    for (id, group) in resources(template, "AWS::Logs::LogGroup") {
+        if group["Properties"]["RetentionInDays"]["Ref"] != "LogRetentionDays" {
+            findings.insert(format!("{id}: keeps its logs for ever"));
+        }
+    }
+}
+
+/// Whatever a rule cannot deliver goes to a queue, and the rule may call its target.
+fn targets(template: &Value, findings: &mut Findings) {
+    for (id, rule) in resources(template, "AWS::Events::Rule") {
+        for target in rule["Properties"]["Targets"].as_array().into_iter().flatten() {
+            if !is_queue(template, &target["DeadLetterConfig"]["Arn"]) || target["RetryPolicy"].is_null() {
+                findings.insert(format!("{id}: a target without a dead letter queue and a retry policy"));
+            }
+            let function = &target["Arn"]["Fn::GetAtt"][0];
+            let allowed = resources(template, "AWS::Lambda::Permission").any(|(_, permission)| {
+                let permission = &permission["Properties"];
+                permission["FunctionName"]["Ref"] == *function && permission["SourceArn"]["Fn::GetAtt"][0] == id
+            });
+            if !allowed {
+                findings.insert(format!("{id}: may not call {function}"));
+            }
+        }
+    }
+}
+
+/// A function that is called asynchronously (by a rule or a schedule) drops no event.
+fn asynchronous(template: &Value, findings: &mut Findings) {
+    let mut called = BTreeSet::new();
+    for (_, permission) in resources(template, "AWS::Lambda::Permission") {
+        called.extend(permission["Properties"]["FunctionName"]["Ref"].as_str());
+    }
+    called.insert("TriggerFunction");
+    called.insert("JobCallbackFunction");
+    for function in called {
+        let on_failure = &template["Resources"][function]["Properties"]["EventInvokeConfig"]["DestinationConfig"]["OnFailure"];
+        if !is_queue(template, &on_failure["Destination"]) {
+            findings.insert(format!("{function}: is called asynchronously without a destination for what fails"));
+        }
+    }
+}
+
+fn queues(template: &Value, findings: &mut Findings) {
+    for (function, resource) in resources(template, "AWS::Serverless::Function") {
+        for (id, event) in resource["Properties"]["Events"].as_object().into_iter().flatten() {
+            let queue = event["Properties"]["Queue"]["Fn::GetAtt"][0].as_str().unwrap_or_default();
+            if event["Properties"]["FunctionResponseTypes"][0] != "ReportBatchItemFailures" {
+                findings.insert(format!("{function}.{id}: one bad message fails the whole batch"));
+            }
+            let redrive = &template["Resources"][queue]["Properties"]["RedrivePolicy"]["deadLetterTargetArn"];
+            if !is_queue(template, redrive) {
+                findings.insert(format!("{queue}: gives a bad message back for ever"));
+            }
+            let seconds = |value: &Value| value.as_u64().unwrap_or_default();
+            let timeout = seconds(&template["Globals"]["Function"]["Timeout"]);
+            if seconds(&template["Resources"][queue]["Properties"]["VisibilityTimeout"]) < 6 * timeout {
+                findings.insert(format!("{queue}: shows a message again before the function gave it up"));
+            }
+        }
+    }
+}
+
+fn storage(template: &Value, findings: &mut Findings) {
+    for (id, table) in resources(template, "AWS::DynamoDB::Table") {
+        let table = &table["Properties"];
+        if table["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"] != true
+            || table["SSESpecification"]["SSEEnabled"] != true
+            || table["BillingMode"] != "PAY_PER_REQUEST"
+        {
+            findings.insert(format!("{id}: must be encrypted, recoverable and paid by request"));
+        }
+    }
+    for (id, bucket) in resources(template, "AWS::S3::Bucket") {
+        let public = bucket["Properties"]["PublicAccessBlockConfiguration"].as_object();
+        let closed = public.is_some_and(|blocks| blocks.len() == 4 && blocks.values().all(|block| *block == true));
+        let versioned = bucket["Properties"]["VersioningConfiguration"]["Status"] == "Enabled";
+        if !closed || !versioned || bucket["Properties"]["BucketEncryption"].is_null() {
+            findings.insert(format!("{id}: must be versioned, encrypted and closed to the public"));
+        }
+        let tls_only = resources(template, "AWS::S3::BucketPolicy").any(|(_, policy)| {
+            let statement = &policy["Properties"]["PolicyDocument"]["Statement"][0];
+            policy["Properties"]["Bucket"]["Ref"] == id
+                && statement["Effect"] == "Deny"
+                && statement["Condition"]["Bool"]["aws:SecureTransport"] == "false"
+        });
+        if !tls_only {
+            findings.insert(format!("{id}: takes requests without TLS"));
+        }
+    }
+}
+
+fn is_queue(template: &Value, arn: &Value) -> bool {
+    let id = arn["Fn::GetAtt"][0].as_str().unwrap_or_default();
+    template["Resources"][id]["Type"] == "AWS::SQS::Queue"
+}

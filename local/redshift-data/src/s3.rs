@@ -1,0 +1,142 @@
+//! The S3 requests that COPY and UNLOAD make.
+
+use std::path::Path;
+
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::{Credentials, Region, RequestChecksumCalculation, ResponseChecksumValidation};
+use aws_sdk_s3::operation::get_object::GetObjectError;
+use aws_sdk_s3::primitives::ByteStream;
+use aws_smithy_http_client::tls;
+use tokio::io::AsyncRead;
+
+use crate::config::Config;
+use crate::execute::Stop;
+
+/// A place in S3: a bucket and a key or key prefix.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) bucket: String,
+    pub(crate) key: String,
+}
+
+impl Place {
+    /// Reads `s3://bucket/key`.
+    pub(crate) fn parse(url: &str) -> Result<Self, Stop> {
+        let place = url.strip_prefix("s3://").and_then(|rest| rest.split_once('/'));
+        match place {
+            Some((bucket, key)) if !bucket.is_empty() => Ok(Self { bucket: bucket.into(), key: key.into() }),
+            _ => Err(Stop::Failed(format!("ERROR: \"{url}\" is not an S3 place: expected s3://bucket/prefix"))),
+        }
+    }
+
+    /// The place of `key` in the same bucket.
+    pub(crate) fn at(&self, key: impl Into<String>) -> Self {
+        Self { bucket: self.bucket.clone(), key: key.into() }
+    }
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "s3://{}/{}", self.bucket, self.key)
+    }
+}
+
+/// S3 with the credentials of this process: the laptop's roles cannot be assumed by a database.
+pub(crate) struct S3(Client);
+
+impl S3 {
+    pub(crate) fn new(config: &Config) -> Self {
+        let key = |name: &str, default: &str| std::env::var(name).unwrap_or_else(|_| default.to_owned());
+        let token = std::env::var("AWS_SESSION_TOKEN").ok();
+        let credentials = Credentials::new(
+            key("AWS_ACCESS_KEY_ID", "test"),
+            key("AWS_SECRET_ACCESS_KEY", "test"),
+            token,
+            None,
+            "env",
+        );
+        let http = aws_smithy_http_client::Builder::new()
+            .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring))
+            .build_https();
+        let mut builder = aws_sdk_s3::Config::builder()
+            .behavior_version_latest()
+            .region(Region::new(config.region.clone()))
+            .credentials_provider(credentials)
+            .http_client(http)
+            .force_path_style(true)
+            // Stand-ins for S3 often do not read the trailing checksums that the SDK sends by default.
+            .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+            .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
+        if let Some(endpoint) = &config.s3_endpoint {
+            builder = builder.endpoint_url(endpoint);
+        }
+        Self(Client::from_conf(builder.build()))
+    }
+
+    /// Keys that begin with `prefix.key`, in order, "folders" left out.
+    pub(crate) async fn list(&self, prefix: &Place) -> Result<Vec<Place>, Stop> {
+        let request = self.0.list_objects_v2().bucket(&prefix.bucket).prefix(&prefix.key);
+        let mut pages = request.into_paginator().send();
+        let mut found = Vec::new();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| failed("list", prefix, &error))?;
+            for object in page.contents() {
+                let key = object.key().unwrap_or_default();
+                if !(key.ends_with('/') && object.size() == Some(0)) {
+                    found.push(prefix.at(key));
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// The object's bytes as they come; `None` when there is no such object.
+    pub(crate) async fn open(&self, place: &Place) -> Result<Option<impl AsyncRead + Send + Unpin + use<>>, Stop> {
+        match self.0.get_object().bucket(&place.bucket).key(&place.key).send().await {
+            Ok(object) => Ok(Some(Box::pin(object.body.into_async_read()))),
+            Err(error) if error.as_service_error().is_some_and(GetObjectError::is_no_such_key) => Ok(None),
+            Err(error) => Err(failed("read", place, &error)),
+        }
+    }
+
+    /// A small object as a whole.
+    pub(crate) async fn read(&self, place: &Place) -> Result<Vec<u8>, Stop> {
+        let object = self.0.get_object().bucket(&place.bucket).key(&place.key).send().await;
+        let object = object.map_err(|error| failed("read", place, &error))?;
+        let bytes = object.body.collect().await.map_err(|error| failed("read", place, &error))?;
+        Ok(bytes.to_vec())
+    }
+
+    pub(crate) async fn write_file(&self, place: &Place, file: &Path) -> Result<(), Stop> {
+        let body = ByteStream::from_path(file).await.map_err(|error| failed("write", place, &error))?;
+        self.put(place, body).await
+    }
+
+    pub(crate) async fn write(&self, place: &Place, bytes: Vec<u8>) -> Result<(), Stop> {
+        self.put(place, ByteStream::from(bytes)).await
+    }
+
+    async fn put(&self, place: &Place, body: ByteStream) -> Result<(), Stop> {
+        let sent = self.0.put_object().bucket(&place.bucket).key(&place.key).body(body).send().await;
+        sent.map(|_| ()).map_err(|error| failed("write", place, &error))
+    }
+
+    pub(crate) async fn delete(&self, place: &Place) -> Result<(), Stop> {
+        let sent = self.0.delete_object().bucket(&place.bucket).key(&place.key).send().await;
+        sent.map(|_| ()).map_err(|error| failed("delete", place, &error))
+    }
+}
+
+/// The causes from the outside in, each said once; the SDK's own display dumps the whole response.
+fn failed(verb: &str, place: &Place, error: &dyn std::error::Error) -> Stop {
+    let mut causes: Vec<String> = Vec::new();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let text = error.to_string();
+        if !causes.iter().any(|cause| cause.contains(&text)) {
+            causes.push(text);
+        }
+        next = error.source();
+    }
+    Stop::Failed(format!("ERROR: S3ServiceException: cannot {verb} {place}: {}", causes.join(": ")))
+}

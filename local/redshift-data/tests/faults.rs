@@ -1,0 +1,128 @@
+//! Events, and the faults that tests order.
+
+#![allow(clippy::unwrap_used)] // A test that cannot go on fails.
+
+mod support;
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+fn details(events: &[Value]) -> Vec<Value> {
+    events.iter().map(|event| serde_json::from_str(event["Detail"].as_str().unwrap()).unwrap()).collect()
+}
+
+#[tokio::test]
+async fn each_end_state_sends_one_event_when_asked() {
+    let Some(stage) = support::stage(&[]).await else { return };
+    let mut ids = Vec::new();
+    for (name, sql) in
+        [("good", "select 1 union all select 2"), ("bad", "select * from nowhere"), ("slow", "select nap(60)")]
+    {
+        ids.push(stage.submit(json!({ "Sql": sql, "StatementName": name, "WithEvent": true })).await);
+    }
+    stage.finish("select 'silent'").await;
+    stage.call("CancelStatement", json!({ "Id": ids[2] })).await;
+    let events = stage.events(3).await;
+    assert_eq!(events.len(), 3, "{events:?}");
+    for event in &events {
+        assert_eq!(event["Source"], "aws.redshift-data");
+        assert_eq!(event["DetailType"], "Redshift Data Statement Status Change");
+        assert_eq!(event["Resources"], json!(["arn:aws:redshift-serverless:us-east-1:000000000000:workgroup/shift"]));
+    }
+    let mut states: Vec<Value> = details(&events)
+        .iter()
+        .map(|d| {
+            let mut keys: Vec<&String> = d.as_object().unwrap().keys().collect();
+            keys.sort();
+            let documented =
+                ["expireAt", "principal", "redshiftQueryId", "rows", "state", "statementId", "statementName"];
+            assert_eq!(keys, documented);
+            assert_eq!(d["principal"], "arn:aws:sts::000000000000:assumed-role/role1/a");
+            json!([d["statementName"], d["state"], d["rows"]])
+        })
+        .collect();
+    states.sort_by_key(ToString::to_string);
+    assert_eq!(json!(states), json!([["bad", "FAILED", -1], ["good", "FINISHED", 2], ["slow", "ABORTED", -1]]));
+    stage.strike().await;
+}
+
+#[tokio::test]
+async fn events_are_dropped_doubled_and_delayed() {
+    let Some(stage) = support::stage(&[]).await else { return };
+    let rules = json!([
+        { "statement_name_prefix": "dropped", "effect": "drop_event" },
+        { "statement_name_prefix": "doubled", "effect": "double_event" },
+        { "statement_name_prefix": "late", "effect": { "delay_event": { "milliseconds": 700 } } },
+    ]);
+    stage.admin("POST", "/_faults", rules).await;
+    for name in ["dropped", "late", "doubled"] {
+        let id = stage.submit(json!({ "Sql": "select 1", "StatementName": name, "WithEvent": true })).await;
+        stage.ended(&id).await;
+    }
+    let names: Vec<Value> = details(&stage.events(3).await).into_iter().map(|d| d["statementName"].clone()).collect();
+    assert_eq!(json!(names), json!(["doubled", "doubled", "late"]));
+    let left = stage.admin("GET", "/_faults", json!({})).await;
+    assert!(left.as_array().unwrap().iter().all(|rule| rule["times"] == 0));
+    stage.strike().await;
+}
+
+#[tokio::test]
+async fn a_call_that_loses_its_answer_did_its_work_once() {
+    let Some(stage) = support::stage(&[]).await else { return };
+    stage.finish("create table t (id int)").await;
+    let rule = json!([{ "operation": "ExecuteStatement", "sql_regex": "(?i)^insert", "effect": "drop_connection" }]);
+    stage.admin("POST", "/_faults", rule).await;
+    let request =
+        stage.on_database(json!({ "Sql": "insert into t values (1)", "ClientToken": "once", "StatementName": "lost" }));
+    let lost = stage.post(Some("AKIAROLE1SESSIONA"), "RedshiftData.ExecuteStatement", request.to_string()).await;
+    assert!(lost.is_err(), "{lost:?}");
+    let (status, adopted) = stage.call("ExecuteStatement", request).await;
+    assert_eq!(status, 200);
+    stage.ended(adopted["Id"].as_str().unwrap()).await;
+    assert_eq!(stage.rows("select count(*) from t").await, json!([[{ "longValue": 1 }]]));
+    let all = stage.admin("GET", "/_statements", json!({})).await;
+    let lost: Vec<&Value> = all.as_array().unwrap().iter().filter(|s| s["name"] == "lost").collect();
+    assert_eq!(lost.len(), 1);
+    assert_eq!(lost[0]["parts"][0]["runs"], 1);
+    assert_eq!(stage.admin("GET", "/_requests", json!({})).await["ExecuteStatement"]["connection dropped"], 1);
+    stage.strike().await;
+}
+
+#[tokio::test]
+async fn calls_are_refused_and_statements_fail_as_ordered() {
+    let Some(stage) = support::stage(&[]).await else { return };
+    stage.finish("create table t (id int)").await;
+    let violation = "ERROR: 1023\n  Detail: Serializable isolation violation on table in Redshift";
+    let rules = json!([
+        { "operation": "ExecuteStatement", "effect": "throttle" },
+        { "operation": "ExecuteStatement", "effect": "active_statements_exceeded" },
+        { "operation": "DescribeStatement", "effect": "internal_error" },
+        { "sql_regex": "values \\(2\\)", "effect": { "fail_statement": { "error": violation } } },
+        { "statement_name_prefix": "slow", "effect": { "delay_statement": { "milliseconds": 60000 } } },
+    ]);
+    stage.admin("POST", "/_faults", rules).await;
+    let select = stage.on_database(json!({ "Sql": "select 1" }));
+    let (status, body) = stage.call("ExecuteStatement", select.clone()).await;
+    assert_eq!((status, body), (400, json!({ "__type": "ThrottlingException", "Message": "Rate exceeded" })));
+    let (status, body) = stage.call("ExecuteStatement", select.clone()).await;
+    assert_eq!((status, &body["__type"]), (400, &json!("ActiveStatementsExceededException")));
+    let (status, body) = stage.call("ExecuteStatement", select).await;
+    assert_eq!(status, 200);
+    let (status, body) = stage.call("DescribeStatement", json!({ "Id": body["Id"] })).await;
+    assert_eq!((status, &body["__type"]), (500, &json!("InternalServerException")));
+    let id = stage.submit(json!({ "Sqls": ["insert into t values (1)", "insert into t values (2)"] })).await;
+    let end = stage.ended(&id).await;
+    assert_eq!(
+        (&end["Status"], &end["Error"]),
+        (&json!("FAILED"), &json!(format!("Query #2 failed with {violation}")))
+    );
+    assert_eq!(stage.rows("select count(*) from t").await, json!([[{ "longValue": 0 }]]));
+    // A delayed statement is still SUBMITTED, and can be cancelled before it ran.
+    let id = stage.submit(json!({ "Sql": "insert into t values (3)", "StatementName": "slow" })).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(stage.call("DescribeStatement", json!({ "Id": id })).await.1["Status"], "SUBMITTED");
+    assert_eq!(stage.call("CancelStatement", json!({ "Id": id })).await.1, json!({ "Status": true }));
+    assert_eq!(stage.rows("select count(*) from t").await, json!([[{ "longValue": 0 }]]));
+    stage.strike().await;
+}

@@ -1,0 +1,26 @@
+//! Date parts: Redshift's many spellings, one of ours.
+
+/// The name of PostgreSQL for a date part of Redshift, or `None` for an unknown one.
+pub(crate) fn canonical(part: &str) -> Option<&'static str> {
+    Some(match part.to_lowercase().as_str() {
+        "millennium" | "millennia" | "mil" | "mils" => "millennium",
+        "century" | "centuries" | "c" | "cent" | "cents" => "century",
+        "decade" | "decades" | "dec" | "decs" => "decade",
+        "epoch" => "epoch",
+        "year" | "years" | "y" | "yr" | "yrs" => "year",
+        "quarter" | "quarters" | "qtr" | "qtrs" => "quarter",
+        "month" | "months" | "mon" | "mons" => "month",
+        "week" | "weeks" | "w" => "week",
+        "dayofweek" | "dow" | "dw" | "weekday" => "dow",
+        "dayofyear" | "doy" | "dy" | "yearday" => "doy",
+        "day" | "days" | "d" => "day",
+        "hour" | "hours" | "h" | "hr" | "hrs" => "hour",
+        "minute" | "minutes" | "m" | "min" | "mins" => "minute",
+        "second" | "seconds" | "s" | "sec" | "secs" => "second",
+        "millisecond" | "milliseconds" | "ms" | "msec" | "msecs" | "msecond" | "mseconds" | "millisec"
+        | "millisecs" | "millisecon" => "millisecond",
+        "microsecond" | "microseconds" | "microsec" | "microsecs" | "microsecond_" | "usecond" | "useconds" | "us"
+        | "usec" | "usecs" => "microsecond",
+        _ => return None,
+    })
+}

@@ -1,0 +1,95 @@
+"""The launcher's own endpoints, on MiniStack's port under `/_shiftwork/`. Loopback only, unsigned.
+
+| request | answer |
+| --- | --- |
+| `GET /_shiftwork/health` | `{"ready": true}` |
+| `GET /_shiftwork/principal?access_key_id=X` | `{"arn": …}` of whom the key belongs to; 404 when nobody |
+| `POST /_shiftwork/events` | puts one entry, or `{"Entries": […]}`, with an `aws.*` source as a service would |
+| `GET /_shiftwork/counts`, `POST /_shiftwork/counts/reset` | the wire counter (`counts.py`) |
+| `GET`, `POST`, `DELETE /_shiftwork/faults` | the faults still to come; order one; forget all (`faults.py`) |
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from urllib.parse import parse_qs
+
+from ministack.core import iam_evaluator
+from ministack.core.responses import set_request_account_id, set_request_region
+from ministack.services import eventbridge
+
+from .counts import COUNTS
+from .faults import FAULTS
+from .settings import ACCOUNT
+
+PREFIX = "/_shiftwork/"
+
+
+class Control:
+    """An ASGI application that answers `/_shiftwork/` itself and hands everything else to `inner`."""
+
+    def __init__(self, inner: Any, region: str) -> None:
+        self._inner = inner
+        self._region = region
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http" or not scope["path"].startswith(PREFIX):
+            await self._inner(scope, receive, send)
+            return
+        body = b""
+        while True:
+            message = await receive()
+            body += message.get("body", b"")
+            if not message.get("more_body"):
+                break
+        set_request_account_id(ACCOUNT)
+        set_request_region(self._region)
+        query = parse_qs(scope.get("query_string", b"").decode())
+        try:
+            status, answer = self._answer(scope["method"], scope["path"][len(PREFIX) :], query, body)
+        except (ValueError, TypeError) as failure:
+            status, answer = 400, {"message": str(failure)}
+        content = json.dumps(answer).encode()
+        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode())]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": content})
+
+    def _answer(self, method: str, path: str, query: dict[str, list[str]], body: bytes) -> tuple[int, Any]:
+        route = (method, path.rstrip("/"))
+        if route == ("GET", "health"):
+            return 200, {"ready": True}
+        if route == ("GET", "principal"):
+            return _principal(query.get("access_key_id", [""])[0])
+        if route == ("POST", "events"):
+            return _put_events(json.loads(body))
+        if route == ("GET", "counts"):
+            return 200, COUNTS.report()
+        if route == ("POST", "counts/reset"):
+            COUNTS.reset()
+            return 200, {}
+        if route == ("GET", "faults"):
+            return 200, FAULTS.pending()
+        if route == ("POST", "faults"):
+            FAULTS.order(json.loads(body))
+            return 200, FAULTS.pending()
+        if route == ("DELETE", "faults"):
+            FAULTS.clear()
+            return 200, []
+        return 404, {"message": f"there is no {method} {PREFIX}{path}; local/stack/control.py lists what there is"}
+
+
+def _principal(access_key: str) -> tuple[int, Any]:
+    identity = iam_evaluator.resolve_caller_identity(access_key)
+    if not identity:
+        return 404, {"message": f"no principal holds the access key {access_key!r}"}
+    return 200, {"arn": identity["userArn"]}
+
+
+def _put_events(request: dict[str, Any]) -> tuple[int, Any]:
+    entries = request.get("Entries", [request])
+    for entry in entries:
+        detail = entry.get("Detail", {})
+        entry["Detail"] = detail if isinstance(detail, str) else json.dumps(detail)
+    status, _, answer = eventbridge._put_events({"Entries": entries}, allow_aws_source=True)
+    return status, json.loads(answer)

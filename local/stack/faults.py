@@ -1,0 +1,123 @@
+"""Faults that an end-to-end test can order, each good for a counted number of times.
+
+```json
+{"kind": "kill", "function": "*JobLauncher*", "invocation": 1, "at": "start"}
+{"kind": "kill", "function": "*JobLauncher*", "invocation": 1, "at": "before-call", "call": 3}
+{"kind": "drop",   "pattern": {"source": ["aws.redshift-data"]}, "count": 1}
+{"kind": "double", "pattern": {"source": ["aws.redshift-data"]}, "count": 2}
+{"kind": "delay",  "pattern": {"source": ["aws.redshift-data"]}, "count": 1, "seconds": 2.5}
+{"kind": "throttle", "operation": "dynamodb:UpdateItem", "count": 3, "error": "ThrottlingException"}
+```
+
+`kill` sends SIGKILL to the function's process in its Nth invocation from now on: at its `start` (before the handler
+sees the event), at its `end` (the handler is done, its response is lost), `before-call` N (the function's Nth request
+to AWS of this invocation is not performed) or `after-call` N (performed, its response lost).
+`drop`, `double` and `delay` concern deliveries of EventBridge to a target. `throttle` refuses a request, whoever makes
+it. `function` and `operation` may hold shell wildcards.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import threading
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+KILL_POINTS = ("start", "end", "before-call", "after-call")
+DELIVERY_KINDS = ("drop", "double", "delay")
+
+
+@dataclass
+class Fault:
+    """One ordered fault. `count` falls with each use; `seen` counts a `kill`'s invocations."""
+
+    kind: str
+    function: str = ""
+    invocation: int = 1
+    at: str = "start"
+    call: int = 1
+    pattern: dict[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+    operation: str = ""
+    error: str = "ThrottlingException"
+    count: int = 1
+    seen: int = 0
+
+    def __post_init__(self) -> None:
+        if self.kind == "kill":
+            needed = ("function",)
+            if self.at not in KILL_POINTS:
+                raise ValueError(f"`at` must be one of {', '.join(KILL_POINTS)}, not {self.at!r}")
+        elif self.kind in DELIVERY_KINDS:
+            needed = ("pattern",)
+        elif self.kind == "throttle":
+            needed = ("operation",)
+        else:
+            raise ValueError(f"`kind` must be kill, {', '.join(DELIVERY_KINDS)} or throttle, not {self.kind!r}")
+        for name in needed:
+            if not getattr(self, name):
+                raise ValueError(f"a {self.kind} fault needs `{name}`")
+
+    @property
+    def pattern_text(self) -> str:
+        return json.dumps(self.pattern)
+
+
+class Faults:
+    """The faults still to come."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._faults: list[Fault] = []
+
+    def order(self, request: dict[str, Any]) -> Fault:
+        """Adds a fault; `ValueError` or `TypeError` says what is wrong with the request."""
+        fault = Fault(**request)
+        with self._lock:
+            self._faults.append(fault)
+        return fault
+
+    def clear(self) -> None:
+        with self._lock:
+            self._faults.clear()
+
+    def pending(self) -> list[dict[str, Any]]:
+        with self._lock:
+            return [asdict(fault) for fault in self._faults]
+
+    def kill_for(self, function: str) -> Fault | None:
+        """Called once an invocation: the kill that this very invocation meets, if any."""
+        with self._lock:
+            for fault in self._faults:
+                if fault.kind == "kill" and fnmatch.fnmatchcase(function, fault.function):
+                    fault.seen += 1
+                    if fault.seen >= fault.invocation:
+                        return self._use(fault)
+        return None
+
+    def throttle_for(self, operation: str) -> Fault | None:
+        """Called once a request: the refusal that it meets, if any."""
+        with self._lock:
+            for fault in self._faults:
+                if fault.kind == "throttle" and fnmatch.fnmatchcase(operation, fault.operation):
+                    return self._use(fault)
+        return None
+
+    def delivery_for(self, matches: Any) -> Fault | None:
+        """Called once a delivery: the fault whose pattern `matches(pattern_text)`, if any."""
+        with self._lock:
+            for fault in self._faults:
+                if fault.kind in DELIVERY_KINDS and matches(fault.pattern_text):
+                    return self._use(fault)
+        return None
+
+    def _use(self, fault: Fault) -> Fault:
+        fault.count -= 1
+        if fault.count <= 0:
+            self._faults.remove(fault)
+        return fault
+
+
+FAULTS = Faults()
+"""The faults of this process."""

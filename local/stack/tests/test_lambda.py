@@ -1,0 +1,155 @@
+"""Functions: quick to invoke, under their own role, stopped where a fault says."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from .harness import Stack, until
+
+
+def calls(*orders: dict[str, Any]) -> dict[str, Any]:
+    return {"calls": list(orders)}
+
+
+def put(key: str) -> dict[str, Any]:
+    parameters = {"TableName": "toy-table", "Item": {"id": {"S": key}}}
+    return {"service": "dynamodb", "operation": "put_item", "parameters": parameters}
+
+
+def get(key: str, **fields: str) -> dict[str, Any]:
+    parameters = {"TableName": "toy-table", "Key": {"id": {"S": key}}}
+    return {"service": "dynamodb", "operation": "get_item", "parameters": parameters, **fields}
+
+
+def test_a_warm_invocation_costs_milliseconds(stack: Stack) -> None:
+    client = stack.client("lambda")
+    times = []
+    for _ in range(30):
+        begun = time.perf_counter()
+        client.invoke(FunctionName="toy-echo", Payload=b'{"a": 1}')["Payload"].read()
+        times.append(time.perf_counter() - begun)
+    # MiniStack as it comes needs 90 ms: 40 for Nagle's algorithm, 50 for the log line that does not come.
+    assert sorted(times)[15] < 0.04
+
+
+def test_a_function_has_its_role_and_no_more(stack: Stack) -> None:
+    answer = stack.invoke(calls(put("own"), get("own"), {"service": "sts", "operation": "get_caller_identity"}))
+    done, denied, identity = answer["answers"]
+    assert "error" not in done
+    assert denied == {"error": "AccessDeniedException"}
+    role = stack.outputs["EchoRole"].rsplit("/", 1)[-1]
+    assert identity["Arn"] == f"arn:aws:sts::000000000000:assumed-role/{role}/toy-echo"
+
+
+def test_a_role_is_lent_to_whom_its_trust_policy_names(stack: Stack) -> None:
+    lender, stranger = (f"arn:aws:iam::000000000000:role/toy-{name}" for name in ("lender", "stranger"))
+    stack.invoke(calls(put("lent")))
+    assert stack.invoke(calls(get("lent", assume=lender)))["answers"][0]["Item"] == {"id": {"S": "lent"}}
+    answer = stack.invoke(calls(get("lent", assume=stranger)))
+    assert answer["errorType"] == "Runtime.ExitError"  # AccessDenied, which the toy does not catch
+
+
+def test_the_principal_of_an_access_key(stack: Stack) -> None:
+    assert stack.control("principal?access_key_id=test")["arn"] == "arn:aws:iam::000000000000:root"
+    parameters = {"RoleArn": "arn:aws:iam::000000000000:role/toy-lender", "RoleSessionName": "me"}
+    answer = stack.invoke(calls({"service": "sts", "operation": "assume_role", "parameters": parameters}))
+    role = answer["answers"][0]["Credentials"]
+    found = stack.control(f"principal?access_key_id={role['AccessKeyId']}")
+    assert found["arn"] == "arn:aws:sts::000000000000:assumed-role/toy-lender/me"
+    with pytest.raises(OSError, match="404"):
+        stack.control("principal?access_key_id=ASIANOBODYNOBODYNOBO")
+
+
+def test_the_wire_is_counted(stack: Stack) -> None:
+    stack.control("counts/reset", "POST")
+    stack.invoke(calls(put("counted"), put("counted")))
+    found = stack.counts()
+    assert found["requests"] == {"dynamodb:PutItem": 2, "lambda:InvokeFunction": 1}
+    assert found["by_function"] == {"toy-echo dynamodb:PutItem": 2}
+    assert found["invocations"] == {"toy-echo": 1}
+
+
+@pytest.mark.parametrize(
+    ("at", "call", "left"),
+    [("start", 1, []), ("before-call", 2, ["a"]), ("after-call", 2, ["a", "b"]), ("end", 1, ["a", "b", "c"])],
+)
+def test_a_kill_leaves_what_was_done_before_it(stack: Stack, at: str, call: int, left: list[str]) -> None:
+    table = stack.client("dynamodb")
+    keys = ["a", "b", "c"]
+    for key in keys:
+        table.delete_item(TableName="toy-table", Key={"id": {"S": f"kill-{key}"}})
+    stack.control("faults", "POST", {"kind": "kill", "function": "toy-e*", "invocation": 2, "at": at, "call": call})
+    stack.invoke({"reply": {}})
+    answer = stack.invoke(calls(*(put(f"kill-{key}") for key in keys)))
+    assert answer["errorType"] == "Runtime.ExitError"
+    found = [k for k in keys if "Item" in table.get_item(TableName="toy-table", Key={"id": {"S": f"kill-{k}"}})]
+    assert found == left
+    assert stack.control("faults") == []
+    assert stack.invoke({"reply": {"alive": True}}) == {"alive": True}
+
+
+ONCE = {"config": Config(retries={"total_max_attempts": 1})}
+
+
+@pytest.mark.parametrize(
+    ("service", "call", "operation", "error"),
+    [
+        ("dynamodb", "list_tables", "dynamodb:ListTables", "ThrottlingException"),
+        ("sqs", "list_queues", "sqs:List*", "RequestThrottled"),
+        ("sts", "get_caller_identity", "sts:GetCallerIdentity", "Throttling"),
+        ("s3", "list_buckets", "s3:*", "SlowDown"),
+        ("lambda", "list_functions", "lambda:ListFunctions", "TooManyRequestsException"),
+        ("scheduler", "list_schedules", "scheduler:ListSchedules", "ThrottlingException"),
+        ("redshift-data", "list_statements", "redshift-data:*", "ActiveStatementsExceededException"),
+    ],
+)
+def test_a_throttled_operation_is_refused_so_often_and_no_more(
+    stack: Stack, service: str, call: str, operation: str, error: str
+) -> None:
+    client = boto3.client(service, endpoint_url=f"http://127.0.0.1:{stack.port}", **ONCE)
+    stack.control("faults", "POST", {"kind": "throttle", "operation": operation, "count": 2, "error": error})
+    for _ in range(2):
+        with pytest.raises(ClientError) as refused:
+            getattr(client, call)()
+        assert refused.value.response["Error"]["Code"] == error
+    assert stack.control("faults") == []
+
+
+def test_a_call_of_step_functions_is_throttled_too(stack: Stack) -> None:
+    stack.control("faults", "POST", {"kind": "throttle", "operation": "lambda:*", "error": "TooManyRequestsException"})
+    task = {"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke", "End": True}
+    task["Parameters"] = {"FunctionName": "${Echo}", "Payload": {"reply": {}}}
+    task["Retry"] = [{"ErrorEquals": ["Lambda.TooManyRequestsException"], "IntervalSeconds": 1, "MaxAttempts": 1}]
+    ended = stack.run("throttled", {"StartAt": "Ask", "States": {"Ask": task}})
+    assert ended["status"] == "SUCCEEDED"
+    assert stack.control("faults") == []
+
+
+def test_an_unknown_fault_is_refused_with_a_reason(stack: Stack) -> None:
+    with pytest.raises(OSError, match="400"):
+        stack.control("faults", "POST", {"kind": "explode"})
+
+
+def test_the_data_api_is_checked_by_iam_and_handed_on(stack: Stack) -> None:
+    with pytest.raises(ClientError, match="does not answer"):
+        stack.client("redshift-data").list_statements()
+    order = {"service": "redshift-data", "operation": "list_statements", "parameters": {}}
+    assert stack.invoke(calls(order))["answers"] == [{"error": "AccessDeniedException"}]
+
+
+def test_an_event_is_delivered_again_when_the_function_dies(stack: Stack) -> None:
+    stack.control("faults", "POST", {"kind": "kill", "function": "toy-sink", "at": "end"})
+    entry = {"Source": "toy", "DetailType": "Toy", "Detail": json.dumps({"mark": "again"})}
+    stack.client("events").put_events(Entries=[entry])
+
+    def seen() -> int:
+        return len([n for n in stack.notes("toy-sink") if n.get("detail", {}).get("mark") == "again"])
+
+    until(lambda: seen() == 2, 30)

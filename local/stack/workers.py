@@ -1,0 +1,105 @@
+"""Which Lambda process is speaking: each gets an access key of its own, so that its calls can be counted and cut."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+from typing import Any
+
+from ministack.core import lambda_runtime
+from ministack.services import lambda_svc, sts
+
+from .counts import COUNTS
+from .faults import FAULTS, Fault
+from .mends import pin
+
+
+class Invocation:
+    """What one Lambda process does now."""
+
+    def __init__(self, function: str, process: Any) -> None:
+        self.function = function
+        self.fault: Fault | None = None
+        self.calls = 0
+        self._worker = process
+
+    def begin(self) -> None:
+        COUNTS.add("invocations", self.function)
+        self.calls = 0
+        self.fault = FAULTS.kill_for(self.function)
+
+    def meets(self, point: str) -> bool:
+        """Whether the process is to be killed at `point` (of `faults.KILL_POINTS`), now."""
+        fault = self.fault
+        if fault is None or fault.at != point or (point.endswith("-call") and fault.call != self.calls):
+            return False
+        self.fault = None
+        return True
+
+    def kill(self) -> None:
+        process = self._worker._proc
+        if process is not None:
+            os.kill(process.pid, signal.SIGKILL)
+
+
+_by_access_key: dict[str, Invocation] = {}
+
+
+def speaker(access_key: str | None) -> Invocation | None:
+    """The Lambda process that signs with `access_key`, if one does."""
+    return _by_access_key.get(access_key or "")
+
+
+def apply() -> None:
+    """Gives each `provided.*` process its own session of the execution role, and lets faults meet its invocations."""
+
+    def environment(config: dict[str, Any], code_dir: str, port: int) -> dict[str, str]:
+        env: dict[str, str] = worker_env(config, code_dir, port)
+        session = sts._sessions.get(env["AWS_ACCESS_KEY_ID"])
+        if session is not None:
+            digest = hashlib.sha256(f"{env['AWS_ACCESS_KEY_ID']}:{port}".encode()).hexdigest()
+            env["AWS_ACCESS_KEY_ID"] = f"ASIA{digest[:16].upper()}"
+            sts.register_session(env["AWS_ACCESS_KEY_ID"], dict(session))
+        # The Runtime API's port names the process: the worker that serves it is the one being spawned.
+        _ports[port] = env["AWS_ACCESS_KEY_ID"]
+        return env
+
+    def spawn(worker: Any, init_timeout: float | None = None) -> None:
+        spawn_process(worker, init_timeout)
+        key = _ports.pop(worker._server.server_address[1], None)
+        if key is not None:
+            _by_access_key[key] = _invocation(worker)
+
+    def invoke(worker: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        invocation = _invocation(worker)
+        invocation.begin()
+        if invocation.meets("start"):
+            invocation.kill()
+            died = "Runtime exited before returning a response"
+            payload = {"errorMessage": died, "errorType": "Runtime.ExitError"}
+            return {"status": "error", "error": died, "error_payload": payload, "cold_start": False, "log": ""}
+        answer: dict[str, Any] = invoke_process(worker, *args, **kwargs)
+        return answer
+
+    def record(worker: Any, *args: Any) -> bool:
+        invocation = _invocation(worker)
+        if invocation.meets("end"):
+            invocation.kill()
+            return False
+        return bool(record_result(worker, *args))
+
+    worker_env = pin.replace(lambda_svc, "_provided_worker_env", environment)
+    spawn_process = pin.replace(lambda_runtime.ProvidedWorker, "_spawn", spawn)
+    invoke_process = pin.replace(lambda_runtime.ProvidedWorker, "invoke", invoke)
+    record_result = pin.replace(lambda_runtime.ProvidedWorker, "_record_result", record)
+
+
+_ports: dict[int, str] = {}
+
+
+def _invocation(worker: Any) -> Invocation:
+    found: Invocation | None = getattr(worker, "_shiftwork", None)
+    if found is None:
+        found = worker._shiftwork = Invocation(worker.func_name, worker)
+    return found

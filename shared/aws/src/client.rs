@@ -1,0 +1,194 @@
+//! One AWS configuration for every service client of a process.
+//!
+//! A function starts in milliseconds because of what is *not* done here: no credential chain, no profile files, no
+//! instance metadata, no directory of certificates, no AWS-LC (`docs/decisions/0003-tls.md` has the numbers).
+//!
+//! ```no_run
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let aws = shiftwork_aws::client::Aws::from_env()?;
+//! let statements = aws.assume("arn:aws:iam::123456789012:role/statements", "job-launcher");
+//! // aws_sdk_dynamodb::Client::new(aws.config()), aws_sdk_redshiftdata::Client::new(&statements)
+//! # Ok(())
+//! # }
+//! ```
+
+mod endpoints;
+mod role;
+mod roots;
+
+use std::env;
+use std::time::Duration;
+
+use aws_config::identity::IdentityCache;
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_smithy_async::time::{SharedTimeSource, SystemTimeSource};
+use aws_smithy_http_client::Builder;
+use aws_smithy_http_client::tls::{Provider, TlsContext, rustls_provider::CryptoMode};
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
+
+use self::endpoints::Endpoints;
+use self::role::AssumedRole;
+
+/// A TCP connection and its TLS handshake. A regional endpoint answers within milliseconds; two seconds is a lost
+/// packet and its retransmission.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// One attempt of a call, from signing to the last header of the answer. The body of an `S3` object streams after it;
+/// the SDK's stalled-stream protection (on by default) ends a body that stops flowing.
+///
+/// A call that timed out may have been carried out, and is sent again. So every call that changes something must be
+/// safe to repeat: `ExecuteStatement` carries a `ClientToken`, `DynamoDB` writes carry a condition, a task token closes
+/// once. A call that waits on purpose (`WaitTimeSeconds`, up to 30 s) sets its own timeout with `customize()`.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Attempts of a call, the first included: enough for a dropped connection or one second's throttling. Longer waits
+/// belong to Step Functions' `Retry`, where nobody pays for them.
+const ATTEMPTS: u32 = 3;
+
+/// The first wait between two attempts; it doubles, with full jitter.
+const FIRST_BACKOFF: Duration = Duration::from_millis(100);
+
+/// The longest wait between two attempts.
+const LONGEST_BACKOFF: Duration = Duration::from_secs(1);
+
+/// Why a process cannot talk to AWS. Each is mended in the function's environment, not by another attempt.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// A variable that Lambda always sets is not there.
+    #[error("{0} is not set. Lambda sets it for a function; to run the binary elsewhere, export it")]
+    Missing(&'static str),
+    /// The certificate bundle cannot be read.
+    #[error("AWS_CA_BUNDLE names {path}, which cannot be read: {source}")]
+    BundleUnreadable {
+        /// The file.
+        path: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The certificate bundle is no list of root certificates.
+    #[error("AWS_CA_BUNDLE names {path}, which is not a PEM file of CA certificates: {reason}")]
+    BundleInvalid {
+        /// The file.
+        path: String,
+        /// Which certificate, and what is wrong with it.
+        reason: String,
+    },
+}
+
+/// The configuration that every service client of a process is built from, and the connections that they share.
+#[derive(Debug, Clone)]
+pub struct Aws {
+    config: SdkConfig,
+}
+
+impl Aws {
+    /// The configuration of a Lambda function, from its environment alone.
+    ///
+    /// | variable | |
+    /// | --- | --- |
+    /// | `AWS_REGION`, else `AWS_DEFAULT_REGION` | required |
+    /// | `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` | required; Lambda sets them for the life of the process |
+    /// | `AWS_SESSION_TOKEN` | of the function's role |
+    /// | `AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_<SERVICE>` | another endpoint, `http://127.0.0.1:4566` for one; see [`Endpoints`] |
+    /// | `AWS_CA_BUNDLE` | a PEM file of the roots to trust instead of Amazon's |
+    pub fn from_env() -> Result<Self, ClientError> {
+        let region = variable("AWS_REGION")
+            .or_else(|| variable("AWS_DEFAULT_REGION"))
+            .ok_or(ClientError::Missing("AWS_REGION"))?;
+        let credentials = Credentials::new(
+            variable("AWS_ACCESS_KEY_ID").ok_or(ClientError::Missing("AWS_ACCESS_KEY_ID"))?,
+            variable("AWS_SECRET_ACCESS_KEY").ok_or(ClientError::Missing("AWS_SECRET_ACCESS_KEY"))?,
+            variable("AWS_SESSION_TOKEN"),
+            None,
+            "environment",
+        );
+        let config = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new(region))
+            .credentials_provider(SharedCredentialsProvider::new(credentials))
+            // They never change, so there is nothing to cache and no refresh to time.
+            .identity_cache(IdentityCache::no_cache())
+            // The STS provider insists on one.
+            .time_source(SharedTimeSource::new(SystemTimeSource::new()))
+            .service_config(Endpoints)
+            .http_client(https(&trusted()?))
+            .retry_config(retries())
+            .timeout_config(timeouts())
+            .build();
+        Ok(Self { config })
+    }
+
+    /// The configuration of a person's terminal: the SDK's whole chain (environment, `AWS_PROFILE`, IAM Identity
+    /// Center, a credential process, a web identity, a container), over the same connections, timeouts and roots.
+    ///
+    /// `profile` names a profile of `~/.aws/config` and wins over `AWS_PROFILE`. Instance metadata is asked last, and
+    /// only where `AWS_EC2_METADATA_DISABLED` is not `true`.
+    #[cfg(feature = "cli")]
+    pub async fn with_profile(profile: Option<&str>) -> Result<Self, ClientError> {
+        let mut loader = aws_config::defaults(BehaviorVersion::latest())
+            .http_client(https(&trusted()?))
+            .retry_config(retries())
+            .timeout_config(timeouts());
+        if let Some(profile) = profile {
+            loader = loader.profile_name(profile);
+        }
+        Ok(Self { config: loader.load().await })
+    }
+
+    /// What a service client is built from: `aws_sdk_sfn::Client::new(aws.config())`.
+    pub const fn config(&self) -> &SdkConfig {
+        &self.config
+    }
+
+    /// The same configuration under another role.
+    ///
+    /// The Data API lets only the role that submitted a statement describe or cancel it, so the functions that share
+    /// statements assume one role for them. STS is asked at the first call that needs it, and again a little before
+    /// the credentials expire; until then this costs nothing.
+    ///
+    /// `session_name` shows in CloudTrail: 2–64 letters, digits and `_=,.@-`.
+    pub fn assume(&self, role_arn: impl Into<String>, session_name: impl Into<String>) -> SdkConfig {
+        let role = AssumedRole::new(self.config.clone(), role_arn.into(), session_name.into());
+        self.config
+            .to_builder()
+            .credentials_provider(SharedCredentialsProvider::new(role))
+            .identity_cache(IdentityCache::lazy().build())
+            .build()
+    }
+}
+
+/// The one HTTPS client (plain HTTP too, for a local endpoint). Clients with equal timeouts share its connections.
+fn https(context: &TlsContext) -> SharedHttpClient {
+    Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).tls_context(context.clone()).build_https()
+}
+
+fn trusted() -> Result<TlsContext, ClientError> {
+    let store = match variable("AWS_CA_BUNDLE") {
+        Some(path) => roots::bundle(path)?,
+        None => roots::amazon(),
+    };
+    Ok(TlsContext::builder()
+        .with_trust_store(store)
+        .build()
+        .expect("a context of roots alone has nothing that can be invalid"))
+}
+
+fn retries() -> RetryConfig {
+    RetryConfig::standard()
+        .with_max_attempts(ATTEMPTS)
+        .with_initial_backoff(FIRST_BACKOFF)
+        .with_max_backoff(LONGEST_BACKOFF)
+}
+
+fn timeouts() -> TimeoutConfig {
+    TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).operation_attempt_timeout(ATTEMPT_TIMEOUT).build()
+}
+
+/// A variable that is set to something.
+fn variable(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
+}

@@ -1,0 +1,127 @@
+//! The frame of a Lambda function: one thread, JSON logs, and errors that Step Functions can match by name.
+//!
+//! ```no_run
+//! use std::process::ExitCode;
+//! use shiftwork_aws::{client::Aws, lambda};
+//! use shiftwork_contract::Failure;
+//!
+//! fn main() -> ExitCode {
+//!     lambda::start(|| {
+//!         let aws = Aws::from_env()?;
+//!         Ok(async move |event: lambda::Event<String>| -> Result<String, Failure> {
+//!             Ok(format!("{} in {:?}", event.payload, aws.config().region()))
+//!         })
+//!     })
+//! }
+//! ```
+
+use std::env;
+use std::error::Error;
+use std::process::ExitCode;
+
+use lambda_runtime::{Diagnostic, service_fn};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use shiftwork_contract::{Failure, FailureKind};
+use tracing_subscriber::filter::{LevelFilter, ParseError, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+/// An event with its invocation: `payload`, and `context` with `request_id` and `deadline` (Unix time in milliseconds).
+pub type Event<Payload> = lambda_runtime::LambdaEvent<Payload>;
+
+/// What may stop a function from starting: a missing variable, an unreadable certificate bundle.
+pub type StartError = Box<dyn Error + Send + Sync>;
+
+/// Runs a function until Lambda ends the process.
+///
+/// `init` runs once, inside the runtime: it reads the configuration, builds the clients and returns the handler. If it
+/// fails, the reason is logged and the process ends, so Lambda reports `Runtime.ExitError` and starts anew.
+///
+/// The handler runs once an event. A [`Failure`] reaches the caller under its stable name: `errorType` is
+/// [`FailureKind::name`], `errorMessage` its words, which is what `Retry` and `Catch` of a state machine see as
+/// `Error` and `Cause`. An event that does not read as `Payload` is [`FailureKind::InvalidRequest`].
+pub fn start<Init, Handler, Payload, Output>(init: Init) -> ExitCode
+where
+    Init: FnOnce() -> Result<Handler, StartError>,
+    Handler: AsyncFn(Event<Payload>) -> Result<Output, Failure>,
+    Payload: DeserializeOwned,
+    Output: Serialize,
+{
+    log();
+    match run(init) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(%error, "the function cannot start");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run<Init, Handler, Payload, Output>(init: Init) -> Result<(), StartError>
+where
+    Init: FnOnce() -> Result<Handler, StartError>,
+    Handler: AsyncFn(Event<Payload>) -> Result<Output, Failure>,
+    Payload: DeserializeOwned,
+    Output: Serialize,
+{
+    // An execution environment serves one event at a time and, below 1,769 MB, has less than one core.
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+        let handler = init()?;
+        let handler = &handler;
+        lambda_runtime::run(service_fn(async |event: Event<Value>| answer(handler, event).await)).await
+    })
+}
+
+async fn answer<Handler, Payload, Output>(handler: &Handler, event: Event<Value>) -> Result<Output, Diagnostic>
+where
+    Handler: AsyncFn(Event<Payload>) -> Result<Output, Failure>,
+    Payload: DeserializeOwned,
+{
+    let Event { payload, context, .. } = event;
+    let outcome = match read(payload) {
+        Ok(payload) => handler(Event::new(payload, context)).await,
+        Err(failure) => Err(failure),
+    };
+    outcome.map_err(|failure| {
+        tracing::error!(failure = failure.kind.name(), "{failure}");
+        Diagnostic { error_type: failure.kind.name().to_owned(), error_message: failure.message }
+    })
+}
+
+/// Reads an event, and says where it does not read.
+fn read<Payload: DeserializeOwned>(event: Value) -> Result<Payload, Failure> {
+    serde_path_to_error::deserialize(event).map_err(|error| {
+        let (path, reason) = (error.path().to_string(), error.inner());
+        let place = if path == "." { "the event".to_owned() } else { format!("the event at `{path}`") };
+        Failure::new(FailureKind::InvalidRequest, format!("{place} cannot be read: {reason}"))
+    })
+}
+
+/// JSON lines on standard output. Lambda stamps each with its time, and the span of the invocation carries the request.
+///
+/// `SHIFTWORK_LOG` takes a level, or levels by target (`info,aws_smithy_runtime=debug`); without it,
+/// `AWS_LAMBDA_LOG_LEVEL` of the function's logging configuration; without both, `info`.
+fn log() {
+    let lines = tracing_subscriber::fmt::layer()
+        .json()
+        .flatten_event(true)
+        .with_span_list(false)
+        .with_target(false)
+        .without_time()
+        .with_writer(std::io::stdout);
+    let levels = env::var("SHIFTWORK_LOG").or_else(|_| env::var("AWS_LAMBDA_LOG_LEVEL"));
+    let info = Targets::new().with_default(LevelFilter::INFO);
+    let (levels, unreadable) = match levels.as_deref() {
+        // Lambda's own word for the level above ours.
+        Ok("FATAL") => (Targets::new().with_default(LevelFilter::ERROR), None),
+        Ok(levels) => levels.parse().map_or_else(|error: ParseError| (info, Some(error)), |levels| (levels, None)),
+        Err(_) => (info, None),
+    };
+    // A second subscriber (a test's) is not ours to replace.
+    let installed = tracing_subscriber::registry().with(lines).with(levels).try_init();
+    if let (Ok(()), Some(error)) = (installed, unreadable) {
+        tracing::warn!(%error, "the log level cannot be read; logging at info");
+    }
+}

@@ -1,0 +1,60 @@
+//! What an `UpdateItem` sets and removes. Every attribute goes by a placeholder, for some names (`part`, `rows`) are
+//! reserved words of DynamoDB's expressions.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::{operation::update_item::builders::UpdateItemFluentBuilder, types::AttributeValue};
+
+/// A list of changes to one item.
+#[derive(Debug, Default)]
+pub(super) struct Change {
+    sets: Vec<String>,
+    removes: Vec<String>,
+    names: HashMap<String, String>,
+    values: HashMap<String, AttributeValue>,
+}
+
+impl Change {
+    /// Gives an attribute a value.
+    pub(super) fn set(&mut self, name: &str, value: AttributeValue) {
+        self.sets.push(format!("#{name} = :{name}"));
+        self.name(name);
+        self.values.insert(format!(":{name}"), value);
+    }
+
+    /// Puts a member at the end of a list, which may not be there yet.
+    pub(super) fn append(&mut self, name: &str, member: AttributeValue) {
+        self.sets.push(format!("#{name} = list_append(if_not_exists(#{name}, :none), :{name})"));
+        self.name(name);
+        self.values.insert(":none".into(), AttributeValue::L(Vec::new()));
+        self.values.insert(format!(":{name}"), AttributeValue::L(vec![member]));
+    }
+
+    /// Takes an attribute away.
+    pub(super) fn remove(&mut self, name: &str) {
+        self.removes.push(format!("#{name}"));
+        self.name(name);
+    }
+
+    /// The same changes as part of a request. Values of the request's own condition must not be named after an attribute
+    /// that is set here.
+    pub(super) fn on(self, mut update: UpdateItemFluentBuilder) -> UpdateItemFluentBuilder {
+        let clauses = [("SET", self.sets), ("REMOVE", self.removes)];
+        let expression: Vec<_> = clauses
+            .into_iter()
+            .filter(|(_, parts)| !parts.is_empty())
+            .map(|(clause, parts)| format!("{clause} {}", parts.join(", ")))
+            .collect();
+        for (placeholder, name) in self.names {
+            update = update.expression_attribute_names(placeholder, name);
+        }
+        for (placeholder, value) in self.values {
+            update = update.expression_attribute_values(placeholder, value);
+        }
+        update.update_expression(expression.join(" "))
+    }
+
+    fn name(&mut self, name: &str) {
+        self.names.insert(format!("#{name}"), name.into());
+    }
+}

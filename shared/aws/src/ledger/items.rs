@@ -1,0 +1,123 @@
+//! Records as items and back.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde::{Serialize, de::DeserializeOwned};
+use shiftwork_contract::{Failure, FailureKind, JobRecord};
+use shiftwork_ports::Result;
+
+use super::Item;
+
+/// Attributes of a job that are string sets, so that `ADD` and `DELETE` change one member and no neighbour.
+const SETS: [&str; 2] = ["waiting_on", "failed_upstreams"];
+
+/// A record as an item of `table`.
+pub(super) fn write(record: &impl Serialize, table: &str) -> Result<Item> {
+    serde_dynamo::to_item(record).map_err(|error| {
+        Failure::new(FailureKind::Refused, format!("a record of {table} is no DynamoDB item: {error}"))
+    })
+}
+
+/// A job as an item, its sets as string sets. DynamoDB keeps no empty set, and `JobRecord` writes none.
+pub(super) fn write_job(job: &JobRecord, table: &str) -> Result<Item> {
+    let mut item: Item = write(job, table)?;
+    for name in SETS {
+        if let Some(attribute) = item.get_mut(name)
+            && let AttributeValue::L(members) = attribute
+        {
+            let members = members.iter().filter_map(|member| member.as_s().ok().cloned()).collect();
+            *attribute = AttributeValue::Ss(members);
+        }
+    }
+    Ok(item)
+}
+
+/// An item of `table` as a record.
+pub(super) fn read<T: DeserializeOwned>(item: Item, table: &str) -> Result<T> {
+    let key = key(&item);
+    serde_dynamo::from_item(item).map_err(|error| {
+        Failure::corrupt(format!("{table} holds an item ({key}) that shiftwork did not write as it stands: {error}"))
+    })
+}
+
+/// The key attributes that an item has, for a person who looks for it.
+fn key(item: &Item) -> String {
+    ["workflow_execution_id", "job_name", "workflow_id"]
+        .iter()
+        .filter_map(|name| Some(format!("{name} {}", item.get(*name)?.as_s().ok()?)))
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use aws_sdk_dynamodb::types::AttributeValue;
+    use shiftwork_contract::{
+        Attempt, Connection, FailureKind, JobRecord, ScriptPin, Status, Transaction, Work, audit::PlannedJob,
+        workflow::RunIf,
+    };
+
+    fn job() -> JobRecord {
+        let plan = PlannedJob {
+            job_name: "load/insert_1.sql".into(),
+            position: 3,
+            stage: 2,
+            stage_description: Some("insert".into()),
+            upstreams: BTreeSet::from(["a".into(), "b".into()]),
+            dependents: BTreeSet::new(),
+            run_if: RunIf::AllDone,
+            timeout_seconds: 600,
+            retries: 1,
+            connection: Connection { workgroup: Some("wg".into()), database: "dev".into(), ..Default::default() },
+            work: Work::Sql {
+                script: ScriptPin { key: "k".into(), version_id: "v".into(), sha256: "0".repeat(64), statements: 2 },
+                transaction: Transaction::PerStatement,
+                parameters: BTreeMap::from([("day".into(), "2026-03-01".into())]),
+            },
+        };
+        JobRecord::pending("w", "r", plan)
+    }
+
+    #[test]
+    fn a_job_reads_back_with_its_sets_and_its_work() {
+        let mut full = job();
+        full.execution_status = Status::Failed;
+        full.execution_start_ts = Some("2026-03-01T02:00:00.123Z".parse().unwrap());
+        full.rows = Some(i64::MAX);
+        full.failed_upstreams = BTreeSet::from(["a".into()]);
+        full.failed_attempts = vec![Attempt {
+            attempt: 1,
+            submitted_ts: None,
+            ended_ts: "2026-03-01T02:00:00.000Z".parse().unwrap(),
+            error_name: FailureKind::ConnectionLost.name().into(),
+            error_message: "gone".into(),
+            statement_id: Some("id".into()),
+        }];
+        for work in [full.plan.work.clone(), Work::Unload { sql: "UNLOAD".into() }, Work::Barrier {}] {
+            full.plan.work = work;
+            let item = super::write_job(&full, "jobs").unwrap();
+            assert!(matches!(item["waiting_on"], AttributeValue::Ss(_)));
+            assert!(matches!(item["failed_upstreams"], AttributeValue::Ss(_)));
+            assert_eq!(super::read::<JobRecord>(item, "jobs").unwrap(), full);
+        }
+    }
+
+    #[test]
+    fn a_job_that_waits_on_nothing_has_no_set() {
+        let mut free = job();
+        free.waiting_on.clear();
+        let item = super::write_job(&free, "jobs").unwrap();
+        assert!(!item.contains_key("waiting_on"));
+        assert_eq!(super::read::<JobRecord>(item, "jobs").unwrap(), free);
+    }
+
+    #[test]
+    fn a_foreign_item_is_named_by_its_key() {
+        let mut item = super::write_job(&job(), "jobs").unwrap();
+        item.remove("attempt");
+        let failure = super::read::<JobRecord>(item, "jobs").unwrap_err();
+        assert_eq!(failure.kind, FailureKind::Corrupt);
+        assert!(failure.message.contains("load/insert_1.sql") && failure.message.contains("attempt"), "{failure}");
+    }
+}

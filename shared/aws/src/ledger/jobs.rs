@@ -1,0 +1,194 @@
+//! A job's life: claimed, taken on step by step, freed by its upstreams. One conditional `UpdateItem` each.
+
+use aws_sdk_dynamodb::{
+    operation::update_item::{UpdateItemError, builders::UpdateItemFluentBuilder},
+    types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure},
+};
+use jiff::Timestamp;
+use serde::de::DeserializeOwned;
+use shiftwork_contract::{Failure, FailureKind, JobRecord, StatementName, Status};
+use shiftwork_ports::{Advanced, End, Result, Step};
+
+use super::{DynamoLedger, change::Change, instant, items, job_key, number, patience::patiently, text};
+use crate::failures::Call;
+
+/// What a conditional update found.
+pub(super) enum Updated<T> {
+    /// The condition held; the record as it now is.
+    Done(T),
+    /// The condition failed; the record as it is, if there is one.
+    Refused(Option<T>),
+}
+
+impl DynamoLedger {
+    /// Sends a conditional update that asks for the item in either case.
+    pub(super) async fn update<T: DeserializeOwned>(
+        &self,
+        table: &str,
+        update: UpdateItemFluentBuilder,
+    ) -> Result<Updated<T>> {
+        let update = update
+            .table_name(table)
+            .return_values(ReturnValue::AllNew)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        patiently(|| async {
+            match update.clone().send().await {
+                Ok(answer) => Ok(Updated::Done(items::read(answer.attributes.unwrap_or_default(), table)?)),
+                Err(error) => match error.as_service_error() {
+                    Some(UpdateItemError::ConditionalCheckFailedException(refusal)) => {
+                        let old = refusal.item.clone();
+                        Ok(Updated::Refused(old.map(|item| items::read(item, table)).transpose()?))
+                    }
+                    Some(_) | None => Err(Call::new("DynamoDB UpdateItem", table).failed(error)),
+                },
+            }
+        })
+        .await
+    }
+
+    fn no_job(&self, run: &str, job: &str) -> Failure {
+        Call::new("DynamoDB UpdateItem", &self.tables.job_audit)
+            .failure(FailureKind::Corrupt, format_args!("run {run} has no job {job}; was it deleted by hand?"))
+    }
+
+    /// See [`shiftwork_ports::Ledger::jobs`].
+    pub(super) async fn all_jobs(&self, run: &str) -> Result<Vec<JobRecord>> {
+        let table = &self.tables.job_audit;
+        let mut pages = self
+            .client
+            .query()
+            .table_name(table)
+            .key_condition_expression("workflow_execution_id = :run")
+            .expression_attribute_values(":run", text(run))
+            .consistent_read(true)
+            .into_paginator()
+            .items()
+            .send();
+        let mut jobs: Vec<JobRecord> = Vec::new();
+        while let Some(item) = pages.next().await {
+            let item = item.map_err(|error| Call::new("DynamoDB Query", table).failed(error))?;
+            jobs.push(items::read(item, table)?);
+        }
+        jobs.sort_by_key(|job| job.plan.position);
+        Ok(jobs)
+    }
+
+    /// See [`shiftwork_ports::Ledger::claim`].
+    pub(super) async fn claim_job(&self, run: &str, job: &str, token: &str, now: Timestamp) -> Result<JobRecord> {
+        let update = self
+            .client
+            .update_item()
+            .set_key(Some(job_key(run, job)))
+            .update_expression(
+                "SET execution_status = :running, task_token = :token, \
+                 submitted_ts = if_not_exists(submitted_ts, :now), \
+                 execution_start_ts = if_not_exists(execution_start_ts, :now)",
+            )
+            .condition_expression("execution_status IN (:pending, :running) AND attribute_not_exists(waiting_on)")
+            .expression_attribute_values(":pending", status(Status::Pending))
+            .expression_attribute_values(":running", status(Status::Running))
+            .expression_attribute_values(":token", text(token))
+            .expression_attribute_values(":now", instant(now));
+        match self.update(&self.tables.job_audit, update).await? {
+            Updated::Done(record) | Updated::Refused(Some(record)) => Ok(record),
+            Updated::Refused(None) => Err(self.no_job(run, job)),
+        }
+    }
+
+    /// See [`shiftwork_ports::Ledger::advance`].
+    pub(super) async fn advance_job(&self, at: &StatementName, step: &Step, now: Timestamp) -> Result<Advanced> {
+        let update = self
+            .client
+            .update_item()
+            .set_key(Some(job_key(&at.run, &at.job)))
+            .condition_expression(
+                "attempt = :at_attempt AND #part = :at_part AND execution_status IN (:pending, :running)",
+            )
+            .expression_attribute_names("#part", "part")
+            .expression_attribute_values(":at_attempt", number(at.attempt))
+            .expression_attribute_values(":at_part", number(at.part))
+            .expression_attribute_values(":pending", status(Status::Pending))
+            .expression_attribute_values(":running", status(Status::Running));
+        let update = self.change(at, step, now)?.on(update);
+        match self.update(&self.tables.job_audit, update).await? {
+            Updated::Done(job) => Ok(Advanced { fresh: true, job }),
+            Updated::Refused(Some(job)) => Ok(Advanced { fresh: false, job }),
+            Updated::Refused(None) => Err(self.no_job(&at.run, &at.job)),
+        }
+    }
+
+    /// A step as an update. Tokens stay: whoever settles the job after a crash needs them still.
+    fn change(&self, at: &StatementName, step: &Step, now: Timestamp) -> Result<Change> {
+        let mut change = Change::default();
+        match step {
+            Step::End(End { status: end, error, message, statement_id, rows }) => {
+                change.set("execution_status", status(*end));
+                change.set("execution_end_ts", instant(now));
+                if let Some(kind) = error {
+                    change.set("error_name", text(kind.name()));
+                }
+                if let Some(words) = message {
+                    change.set("error_message", text(words));
+                }
+                if let Some(id) = statement_id {
+                    change.set("statement_id", text(id));
+                }
+                if let Some(rows) = rows {
+                    change.set("rows", number(*rows));
+                }
+            }
+            Step::NextAttempt(attempt) => {
+                let failed = serde_dynamo::to_attribute_value(attempt).map_err(|error| {
+                    Call::new("DynamoDB UpdateItem", &self.tables.job_audit).failure(FailureKind::Refused, error)
+                })?;
+                change.set("execution_status", status(Status::Pending));
+                change.set("attempt", number(at.attempt + 1));
+                change.set("part", number(1));
+                change.append("failed_attempts", failed);
+                change.remove("submitted_ts");
+                change.remove("statement_id");
+            }
+            Step::NextPart { statement_id } => {
+                change.set("part", number(at.part + 1));
+                change.remove("submitted_ts");
+                match statement_id {
+                    Some(id) => change.set("statement_id", text(id)),
+                    None => change.remove("statement_id"),
+                }
+            }
+        }
+        Ok(change)
+    }
+
+    /// See [`shiftwork_ports::Ledger::free`].
+    pub(super) async fn free_job(
+        &self,
+        run: &str,
+        dependent: &str,
+        upstream: &str,
+        succeeded: bool,
+    ) -> Result<JobRecord> {
+        // Both act on one member of a set, so that two upstreams that end at once do not undo each other, and again
+        // changes nothing. DynamoDB takes the attribute away with the set's last member.
+        let expression = if succeeded {
+            "DELETE waiting_on :upstream"
+        } else {
+            "DELETE waiting_on :upstream ADD failed_upstreams :upstream"
+        };
+        let update = self
+            .client
+            .update_item()
+            .set_key(Some(job_key(run, dependent)))
+            .update_expression(expression)
+            .condition_expression("attribute_exists(job_name)")
+            .expression_attribute_values(":upstream", AttributeValue::Ss(vec![upstream.to_owned()]));
+        match self.update(&self.tables.job_audit, update).await? {
+            Updated::Done(record) | Updated::Refused(Some(record)) => Ok(record),
+            Updated::Refused(None) => Err(self.no_job(run, dependent)),
+        }
+    }
+}
+
+pub(super) fn status(status: Status) -> AttributeValue {
+    text(status.as_str())
+}

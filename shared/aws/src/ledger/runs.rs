@@ -1,0 +1,138 @@
+//! A run's beginning and end, and the lease that it gives back.
+
+use aws_sdk_dynamodb::types::{ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update};
+use jiff::Timestamp;
+use shiftwork_contract::{FailureKind, Lease, RunRecord, Status};
+use shiftwork_ports::{Begun, Released, Result};
+
+use super::{
+    DynamoLedger,
+    change::Change,
+    instant,
+    jobs::{Updated, status},
+    lease_key, number, run_key, text,
+    transaction::{Transacted, incomplete},
+};
+use crate::failures::Call;
+
+/// Tries to hand a lease on while its queue changes under us. Only a release takes from the queue, and only the holder
+/// releases, so more than one is already odd.
+const HANDOVERS: u32 = 5;
+
+impl DynamoLedger {
+    /// See [`shiftwork_ports::Ledger::begin`].
+    pub(super) async fn begin_run(
+        &self,
+        workflow: &str,
+        run: &str,
+        now: Timestamp,
+        lease_until: Timestamp,
+    ) -> Result<Begun> {
+        let begun = Update::builder()
+            .table_name(&self.tables.workflow_audit)
+            .set_key(Some(run_key(run)))
+            .update_expression(
+                "SET execution_status = :running, execution_start_ts = if_not_exists(execution_start_ts, :now)",
+            )
+            .condition_expression("execution_status IN (:pending, :queued, :running)")
+            .expression_attribute_values(":pending", status(Status::Pending))
+            .expression_attribute_values(":queued", status(Status::Queued))
+            .expression_attribute_values(":running", status(Status::Running))
+            .expression_attribute_values(":now", instant(now))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .build()
+            .map_err(incomplete)?;
+        let renewed = Update::builder()
+            .table_name(&self.tables.leases)
+            .set_key(Some(lease_key(workflow)))
+            .update_expression("SET expires_ts = :until")
+            .condition_expression("holder = :run")
+            .expression_attribute_values(":run", text(run))
+            .expression_attribute_values(":until", instant(lease_until))
+            .build()
+            .map_err(incomplete)?;
+        let actions = vec![
+            TransactWriteItem::builder().update(begun).build(),
+            TransactWriteItem::builder().update(renewed).build(),
+        ];
+        let mut refusal = match self.transact(&format!("run {run} and the lease of {workflow}"), actions).await? {
+            Transacted::Done => return Ok(Begun::Running),
+            Transacted::Refused(refusal) => refusal,
+        };
+        match refusal.of(0) {
+            // A run that is still being planned never held the lease.
+            Some(Some(item)) if item.get("execution_status") == Some(&status(Status::Planning)) => Ok(Begun::LeaseLost),
+            Some(_) => Ok(Begun::Ended),
+            None => Ok(Begun::LeaseLost),
+        }
+    }
+
+    /// See [`shiftwork_ports::Ledger::finish`].
+    pub(super) async fn finish_run(
+        &self,
+        run: &str,
+        end: Status,
+        error: Option<&str>,
+        now: Timestamp,
+    ) -> Result<(bool, RunRecord)> {
+        let table = &self.tables.workflow_audit;
+        let mut change = Change::default();
+        change.set("execution_status", status(end));
+        change.set("execution_end_ts", instant(now));
+        if let Some(error) = error {
+            change.set("error_message", text(error));
+        }
+        // Ends the planner's right, if there still is one: its next transaction fails on this condition.
+        change.remove("planner");
+        let mut update = self
+            .client
+            .update_item()
+            .set_key(Some(run_key(run)))
+            .condition_expression("execution_status IN (:planning, :queued, :pending, :running)");
+        for open in [Status::Planning, Status::Queued, Status::Pending, Status::Running] {
+            update = update.expression_attribute_values(format!(":{}", open.as_str().to_lowercase()), status(open));
+        }
+        match self.update(table, change.on(update)).await? {
+            Updated::Done(record) => Ok((true, record)),
+            Updated::Refused(Some(record)) => Ok((false, record)),
+            Updated::Refused(None) => Err(Call::new("DynamoDB UpdateItem", table)
+                .failure(FailureKind::Corrupt, format_args!("there is no run {run}; was it deleted by hand?"))),
+        }
+    }
+
+    /// See [`shiftwork_ports::Ledger::release`].
+    pub(super) async fn release_lease(&self, workflow: &str, run: &str, until: Timestamp) -> Result<Released> {
+        let table = &self.tables.leases;
+        let lease = || self.client.update_item().set_key(Some(lease_key(workflow)));
+        let rest = lease()
+            .update_expression("REMOVE holder")
+            .condition_expression("holder = :run AND (attribute_not_exists(queue) OR size(queue) = :nobody)")
+            .expression_attribute_values(":run", text(run))
+            .expression_attribute_values(":nobody", number(0));
+        let mut found: Updated<Lease> = self.update(table, rest).await?;
+        for _ in 0..HANDOVERS {
+            let next = match found {
+                Updated::Done(_) => return Ok(Released::Rest),
+                Updated::Refused(Some(lease)) if lease.holder.as_deref() == Some(run) => lease.queue.into_iter().next(),
+                Updated::Refused(_) => return Ok(Released::NotHeld),
+            };
+            // An empty queue here means that it emptied since the condition was weighed, which nothing but a hand does.
+            let Some(next) = next else { break };
+            let hand = lease()
+                .update_expression("SET holder = :next, fence = fence + :one, expires_ts = :until REMOVE queue[0]")
+                .condition_expression("holder = :run AND queue[0] = :next")
+                .expression_attribute_values(":run", text(run))
+                .expression_attribute_values(":next", text(&next))
+                .expression_attribute_values(":one", number(1))
+                .expression_attribute_values(":until", instant(until));
+            found = match self.update(table, hand).await? {
+                Updated::Done(Lease { .. }) => return Ok(Released::Handed(next)),
+                refused @ Updated::Refused(_) => refused,
+            };
+        }
+        Err(Call::new("DynamoDB UpdateItem", table).failure(
+            FailureKind::Unavailable,
+            format_args!("the queue of workflow {workflow} changed at every try to hand its lease on; try again"),
+        ))
+    }
+}

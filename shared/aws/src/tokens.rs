@@ -1,0 +1,81 @@
+//! Task tokens of Step Functions.
+
+use async_trait::async_trait;
+use aws_config::SdkConfig;
+use aws_sdk_sfn::{
+    Client,
+    operation::{send_task_failure::SendTaskFailureError, send_task_success::SendTaskSuccessError},
+};
+use shiftwork_contract::{Failure, FailureKind, payload::JobEnd};
+use shiftwork_ports::{PROCEED, Result, TaskTokens};
+
+use crate::failures::Call;
+
+/// Bytes of `cause` that Step Functions takes (`SendTaskFailure`: 32,768 characters).
+const CAUSE_BYTES: usize = 32_768;
+/// The tokens are secrets of their executions; a failure names none.
+const TOKEN: &str = "a task token";
+
+/// [`TaskTokens`] over Step Functions.
+#[derive(Debug, Clone)]
+pub struct StepFunctionsTokens {
+    client: Client,
+}
+
+impl StepFunctionsTokens {
+    /// As the identity of this configuration.
+    pub fn new(config: &SdkConfig) -> Self {
+        Self { client: Client::new(config) }
+    }
+
+    async fn succeed(&self, token: &str, output: String) -> Result<()> {
+        let Err(error) = self.client.send_task_success().task_token(token).output(output).send().await else {
+            return Ok(());
+        };
+        match error.as_service_error() {
+            Some(
+                SendTaskSuccessError::TaskDoesNotExist(_)
+                | SendTaskSuccessError::TaskTimedOut(_)
+                | SendTaskSuccessError::InvalidToken(_),
+            ) => Ok(()),
+            Some(_) | None => Err(Call::new("Step Functions SendTaskSuccess", TOKEN).failed(error)),
+        }
+    }
+
+    async fn break_off(&self, token: &str, name: &str, cause: &str) -> Result<()> {
+        // No name of ours comes near the 256 characters that `error` takes.
+        let cause = &cause[..cause.floor_char_boundary(CAUSE_BYTES)];
+        let Err(error) = self.client.send_task_failure().task_token(token).error(name).cause(cause).send().await else {
+            return Ok(());
+        };
+        match error.as_service_error() {
+            Some(
+                SendTaskFailureError::TaskDoesNotExist(_)
+                | SendTaskFailureError::TaskTimedOut(_)
+                | SendTaskFailureError::InvalidToken(_),
+            ) => Ok(()),
+            Some(_) | None => Err(Call::new("Step Functions SendTaskFailure", TOKEN).failed(error)),
+        }
+    }
+}
+
+#[async_trait]
+impl TaskTokens for StepFunctionsTokens {
+    async fn release(&self, token: &str) -> Result<()> {
+        self.succeed(token, "{}".into()).await
+    }
+
+    async fn end(&self, token: &str, end: &JobEnd) -> Result<()> {
+        let output = serde_json::to_string(end)
+            .map_err(|error| Call::new("Step Functions SendTaskSuccess", TOKEN).failure(FailureKind::Refused, error))?;
+        self.succeed(token, output).await
+    }
+
+    async fn fail(&self, token: &str, failure: &Failure) -> Result<()> {
+        self.break_off(token, failure.kind.name(), &failure.message).await
+    }
+
+    async fn proceed(&self, token: &str) -> Result<()> {
+        self.break_off(token, PROCEED, "more of this job is to be submitted").await
+    }
+}

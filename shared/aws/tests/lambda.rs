@@ -1,0 +1,127 @@
+//! What a function tells Lambda, over a real socket.
+//!
+//! The function under test is this test binary itself, started anew with `--ignored`: a process reads its environment
+//! once, and a test must not change its own.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use shiftwork_aws::lambda;
+use shiftwork_contract::{Failure, FailureKind};
+
+#[derive(Deserialize)]
+struct Request {
+    run: Run,
+}
+
+#[derive(Deserialize)]
+struct Run {
+    attempt: u32,
+}
+
+#[test]
+#[ignore = "the function under test, not a test"]
+fn function() {
+    lambda::start(|| {
+        Ok(async |event: lambda::Event<Request>| {
+            if event.payload.run.attempt == 1 {
+                return Err(Failure::new(FailureKind::Throttled, "DynamoDB asked for fewer calls"));
+            }
+            Ok(json!({ "attempt": event.payload.run.attempt }))
+        })
+    });
+}
+
+#[test]
+fn a_failure_reaches_step_functions_under_its_name() {
+    let (path, body) = invoke(&json!({ "run": { "attempt": 1 } }));
+    assert!(path.ends_with("/invocation/request-1/error"), "{path}");
+    assert_eq!(body, json!({ "errorType": "Shiftwork.Throttled", "errorMessage": "DynamoDB asked for fewer calls" }));
+}
+
+#[test]
+fn an_event_that_does_not_read_is_an_invalid_request_and_says_where() {
+    let (path, body) = invoke(&json!({ "run": { "attempt": "first" } }));
+    assert!(path.ends_with("/error"), "{path}");
+    assert_eq!(body["errorType"], "Shiftwork.InvalidRequest");
+    let message = body["errorMessage"].as_str().unwrap();
+    assert!(message.starts_with("the event at `run.attempt` cannot be read"), "{message}");
+}
+
+#[test]
+fn an_answer_is_sent_as_it_is() {
+    let (path, body) = invoke(&json!({ "run": { "attempt": 2 } }));
+    assert!(path.ends_with("/invocation/request-1/response"), "{path}");
+    assert_eq!(body, json!({ "attempt": 2 }));
+}
+
+/// Hands one event to the function and returns the path and body of what it posts.
+fn invoke(event: &Value) -> (String, Value) {
+    let runtime_api = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut function = Killed(
+        Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "function", "--ignored", "--nocapture"])
+            .env("AWS_LAMBDA_RUNTIME_API", runtime_api.local_addr().unwrap().to_string())
+            .env("AWS_LAMBDA_FUNCTION_NAME", "test")
+            .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128")
+            .env("AWS_LAMBDA_FUNCTION_VERSION", "1")
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap(),
+    );
+    loop {
+        let (stream, _) = runtime_api.accept().unwrap();
+        let mut stream = BufReader::new(stream);
+        while let Some((path, body)) = request(&mut stream) {
+            if path.ends_with("/invocation/next") {
+                let event = event.to_string();
+                write!(
+                    stream.get_mut(),
+                    "HTTP/1.1 200 OK\r\nLambda-Runtime-Aws-Request-Id: request-1\r\n\
+                     Lambda-Runtime-Deadline-Ms: 4102444800000\r\n\
+                     Lambda-Runtime-Invoked-Function-Arn: arn:aws:lambda:eu-west-1:123456789012:function:test\r\n\
+                     Content-Length: {}\r\n\r\n{event}",
+                    event.len()
+                )
+                .unwrap();
+            } else {
+                function.0.kill().unwrap();
+                return (path, serde_json::from_slice(&body).unwrap());
+            }
+        }
+    }
+}
+
+/// One HTTP/1.1 request with a body of known length; none when the connection is closed.
+fn request(stream: &mut BufReader<TcpStream>) -> Option<(String, Vec<u8>)> {
+    let mut line = String::new();
+    stream.read_line(&mut line).ok().filter(|read| *read > 0)?;
+    let path = line.split(' ').nth(1)?.to_owned();
+    let mut length = 0;
+    loop {
+        line.clear();
+        stream.read_line(&mut line).ok()?;
+        if line.trim().is_empty() {
+            break;
+        }
+        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().ok()?;
+        }
+    }
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).ok()?;
+    Some((path, body))
+}
+
+/// A process that does not outlive its test.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _already_ended = self.0.kill();
+        let _reaped = self.0.wait();
+    }
+}

@@ -1,0 +1,31 @@
+//! Parameters that every run has.
+
+use std::collections::BTreeMap;
+
+use jiff::{Timestamp, tz::TimeZone};
+
+/// The logical date's day in UTC, `YYYY-MM-DD`.
+pub(crate) const RUN_DATE: &str = "run_date";
+/// The logical date, ISO 8601 with milliseconds.
+pub(crate) const LOGICAL_DATE: &str = "logical_date";
+/// The workflow.
+pub(crate) const WORKFLOW_ID: &str = "workflow_id";
+/// The run.
+pub(crate) const WORKFLOW_EXECUTION_ID: &str = "workflow_execution_id";
+
+/// All of them.
+pub(crate) const ALL: [&str; 4] = [RUN_DATE, LOGICAL_DATE, WORKFLOW_ID, WORKFLOW_EXECUTION_ID];
+
+pub(crate) fn values(
+    workflow_id: &str,
+    workflow_execution_id: &str,
+    logical_date: Timestamp,
+) -> BTreeMap<String, String> {
+    let run_date = logical_date.to_zoned(TimeZone::UTC).strftime("%Y-%m-%d").to_string();
+    BTreeMap::from([
+        (RUN_DATE.into(), run_date),
+        (LOGICAL_DATE.into(), shiftwork_contract::timestamp(logical_date)),
+        (WORKFLOW_ID.into(), workflow_id.into()),
+        (WORKFLOW_EXECUTION_ID.into(), workflow_execution_id.into()),
+    ])
+}

@@ -1,0 +1,322 @@
+//! What a workflow means, as far as it can be known without its scripts: its jobs, their names, kinds and order.
+
+use std::collections::BTreeMap;
+
+use shiftwork_contract::{
+    Workflow, limits, name,
+    workflow::{ExecutionFlag, FullJob, Job, RunIf},
+};
+
+use crate::{
+    document::Located,
+    graph::{self, Graph, Wish},
+    kind::{self, Entry},
+    parameters, pattern,
+    place::{JsonPath, Problem, list},
+    schedule, schema, shape,
+};
+
+/// How ids are spelt.
+pub(crate) const ID_HINT: &str = "use 1 to 64 letters, digits, `_` and `-`";
+/// What an attempt may take where the job says nothing: one hour, in seconds.
+const TIMEOUT_SECONDS: u32 = 60 * 60;
+/// More retries than this are a loop: each costs history events of the run's execution ([`limits::JOBS`]).
+const RETRIES: u32 = 10;
+
+/// A workflow whose jobs are known.
+pub(crate) struct Draft {
+    pub(crate) workflow: Workflow,
+    /// The jobs of the stages that run, in the order they are written.
+    pub(crate) jobs: Vec<DraftJob>,
+    /// How they follow each other; none where that makes no sense yet.
+    pub(crate) graph: Option<Graph>,
+    /// What a person should know.
+    pub(crate) notes: Vec<String>,
+}
+
+/// A job of a stage that runs.
+pub(crate) struct DraftJob {
+    pub(crate) name: String,
+    /// Stage, from 0.
+    pub(crate) stage: usize,
+    pub(crate) path: JsonPath,
+    pub(crate) job: FullJob,
+    pub(crate) kind: &'static Entry,
+    pub(crate) timeout_seconds: u32,
+}
+
+/// Reads a document and checks it. There is a draft wherever one can be made, so that later checks can add their problems.
+pub(crate) fn draft(doc: &Located) -> (Option<Draft>, Vec<Problem>) {
+    let misfits = shape::check(doc, &schema::workflow_schema());
+    let read = serde_json::from_value::<Workflow>(misfits.without(doc.value()));
+    let mut problems = misfits.problems;
+    let workflow = match read {
+        Ok(workflow) => workflow,
+        Err(error) => {
+            // The schema is generated from the type; what it cannot say is serde's to say.
+            if problems.is_empty() {
+                problems.push(doc.problem(&JsonPath::root(), error.to_string()));
+            }
+            return (None, problems);
+        }
+    };
+    check_workflow(doc, &workflow, &mut problems);
+    let jobs = jobs(doc, &workflow, &mut problems);
+    let mut notes = Vec::new();
+    let graph = if jobs.len() > limits::JOBS {
+        let path = JsonPath::root().key("workflow_stages");
+        let message = format!("the workflow has {} jobs; a run takes at most {}", jobs.len(), limits::JOBS);
+        problems.push(
+            doc.problem(&path, message).hint("split it in two, the second started by the first one's refreshed event"),
+        );
+        None
+    } else {
+        graph(doc, &workflow, &jobs, &mut problems, &mut notes)
+    };
+    (Some(Draft { workflow, jobs, graph, notes }), problems)
+}
+
+fn check_workflow(doc: &Located, workflow: &Workflow, problems: &mut Vec<Problem>) {
+    let root = JsonPath::root();
+    if !name::is_workflow_id(&workflow.workflow_id) {
+        let message = format!("`{}` cannot be a workflow's id", workflow.workflow_id);
+        problems.push(doc.problem(&root.key("workflow_id"), message).hint(ID_HINT));
+    }
+    let stages = root.key("workflow_stages");
+    if workflow.workflow_stages.is_empty() {
+        problems.push(doc.problem(&stages, "the workflow has no stage"));
+    } else if workflow.workflow_stages.iter().all(|stage| stage.execution_flag == ExecutionFlag::N) {
+        problems.push(doc.problem(&stages, "every stage is left out").hint("set `execution_flag: y` for one of them"));
+    }
+    for (i, stage) in workflow.workflow_stages.iter().enumerate() {
+        if stage.scripts.is_empty() {
+            let path = stages.index(i).key("scripts");
+            problems.push(
+                doc.problem(&path, format!("stage {} has no job", i + 1)).hint("leave the stage out, or add a script"),
+            );
+        }
+    }
+    parameters::check(doc, &workflow.parameters, problems);
+    let needed: Vec<&str> =
+        workflow.parameters.iter().filter(|(_, p)| p.default.is_none()).map(|(name, _)| name.as_str()).collect();
+    if let Some(schedule) = &workflow.schedule {
+        let path = root.key("schedule");
+        schedule::check(doc, schedule, &path, problems);
+        if !needed.is_empty() {
+            let message =
+                format!("a scheduled run is given no parameters, and {} has no default", list(needed.iter().copied()));
+            problems.push(doc.problem(&path, message).hint("add a `default`"));
+        }
+    }
+    for (i, trigger) in workflow.triggers.iter().enumerate() {
+        let path = root.key("triggers").index(i);
+        problems.extend(pattern::problems(&trigger.pattern).into_iter().map(|wrong| {
+            let mut problem = doc.problem(&wrong.under(&path.key("pattern")), wrong.message);
+            problem.hint = wrong.hint;
+            problem
+        }));
+        let at_parameters = path.key("parameters");
+        for (name, event_path) in &trigger.parameters {
+            let path = at_parameters.key(name);
+            if !workflow.parameters.contains_key(name) {
+                let problem = doc.problem(&path, format!("the workflow has no parameter `{name}`"));
+                problems.push(problem.one_of(name, workflow.parameters.keys().map(String::as_str)));
+            }
+            if !pattern::is_path(event_path) {
+                let problem = doc.problem(&path, format!("`{event_path}` is no path into an event"));
+                problems.push(problem.hint("write it as `$.detail.object.key`"));
+            }
+        }
+        let missing: Vec<&str> =
+            needed.iter().copied().filter(|name| !trigger.parameters.contains_key(*name)).collect();
+        if !missing.is_empty() {
+            let message = format!("runs of this trigger get no {}, which has no default", list(missing));
+            problems.push(
+                doc.problem(&path, message).hint("take it from the event under `parameters`, or add a `default`"),
+            );
+        }
+    }
+}
+
+/// The jobs of the stages that run, with their places.
+pub(crate) fn running_jobs(workflow: &Workflow) -> impl Iterator<Item = (usize, usize, &Job)> {
+    let stages = workflow.workflow_stages.iter().enumerate();
+    stages
+        .filter(|(_, stage)| stage.execution_flag == ExecutionFlag::Y)
+        .flat_map(|(s, stage)| stage.scripts.iter().enumerate().map(move |(j, job)| (s, j, job)))
+}
+
+/// A bare script as a job in full.
+pub(crate) fn in_full(job: &Job) -> FullJob {
+    match job {
+        Job::Full(job) => (**job).clone(),
+        Job::Script(script) => FullJob {
+            job_name: None,
+            kind: None,
+            depends_on: Vec::new(),
+            run_if: RunIf::default(),
+            timeout: None,
+            retries: 0,
+            connection: None,
+            work: serde_json::Map::from_iter([("script".to_owned(), script.as_str().into())]),
+        },
+    }
+}
+
+/// The script of a job whose kind is known and runs one.
+pub(crate) fn script_of(job: &FullJob) -> Option<String> {
+    entry_of(job)?.script(job).ok()?
+}
+
+fn entry_of(job: &FullJob) -> Option<&'static Entry> {
+    match &job.kind {
+        Some(kind) => kind::REGISTRY.iter().find(|entry| entry.kind.as_str() == kind),
+        None => kind::of_script(job.work.get("script")?.as_str()?).ok(),
+    }
+}
+
+/// A job's name: its own, else its script's.
+fn name_of(job: &FullJob) -> Option<String> {
+    job.job_name.clone().or_else(|| job.work.get("script")?.as_str().map(str::to_owned))
+}
+
+fn jobs(doc: &Located, workflow: &Workflow, problems: &mut Vec<Problem>) -> Vec<DraftJob> {
+    let mut jobs: Vec<DraftJob> = Vec::new();
+    let mut first: BTreeMap<String, JsonPath> = BTreeMap::new();
+    for (s, j, job) in running_jobs(workflow) {
+        let path = JsonPath::root().key("workflow_stages").index(s).key("scripts").index(j);
+        if let Job::Script(script) = job
+            && let Err(message) = kind::of_script(script)
+        {
+            problems.push(doc.problem(&path, message).hint(kind::suffix_hint()));
+            continue;
+        }
+        let job = in_full(job);
+        // Where the kind or the name is missing, the shape says so.
+        let (Some(kind), Some(name)) = (entry_of(&job), name_of(&job)) else { continue };
+        check_names(doc, &path, &job, &name, problems);
+        if let Some(earlier) = first.get(&name) {
+            let place = doc.place(earlier);
+            let problem = doc.problem(&path, format!("a second job is named `{name}`"));
+            problems.push(problem.hint(format!("the first is at {place}; give one of them a `job_name` of its own")));
+            continue;
+        }
+        first.insert(name.clone(), path.clone());
+        let timeout_seconds = job.timeout.as_deref().map_or(Ok(TIMEOUT_SECONDS), seconds).unwrap_or_else(|message| {
+            problems
+                .push(doc.problem(&path.key("timeout"), message).hint("write `90s`, `30m` or `2h`, at most 24 hours"));
+            TIMEOUT_SECONDS
+        });
+        if job.retries > RETRIES {
+            let message = format!("{} retries are more than the {RETRIES} that a job may have", job.retries);
+            problems.push(
+                doc.problem(&path.key("retries"), message).hint("conflicts and throttling are retried without it"),
+            );
+        }
+        jobs.push(DraftJob { name, stage: s, path, job, kind, timeout_seconds });
+    }
+    jobs
+}
+
+fn check_names(doc: &Located, path: &JsonPath, job: &FullJob, job_name: &str, problems: &mut Vec<Problem>) {
+    const HINT: &str = "use 1 to 128 letters, digits, `_`, `-`, `.` and `/`";
+    if !name::is_job_name(job_name) {
+        problems.push(doc.problem(path, format!("`{job_name}` cannot name a job")).hint(HINT));
+    } else if let Some(script) = script_of(job) {
+        // A script's key must stay inside its workflow's folder.
+        let odd = |part: &str| matches!(part, "" | "." | "..");
+        if !name::is_job_name(&script) || script.split('/').any(odd) {
+            problems.push(doc.problem(path, format!("`{script}` cannot name a script")).hint(HINT));
+        }
+    }
+}
+
+/// `90s`, `30m`, `2h` → seconds.
+fn seconds(text: &str) -> Result<u32, String> {
+    let unreadable = || format!("`{text}` is no time span");
+    let unit = text.chars().last().ok_or_else(unreadable)?;
+    let factor = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 60 * 60,
+        _ => return Err(unreadable()),
+    };
+    let digits = &text[..text.len() - 1];
+    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(unreadable());
+    }
+    let total = digits.parse::<u32>().ok().and_then(|n| n.checked_mul(factor));
+    match total {
+        Some(0) => Err(format!("`{text}` leaves no time at all")),
+        Some(total) if total <= limits::STATEMENT_SECONDS => Ok(total),
+        Some(_) | None => Err(format!("`{text}` is longer than the 24 hours that the Data API lets a statement run")),
+    }
+}
+
+fn graph(
+    doc: &Located,
+    workflow: &Workflow,
+    jobs: &[DraftJob],
+    problems: &mut Vec<Problem>,
+    notes: &mut Vec<String>,
+) -> Option<Graph> {
+    let index: BTreeMap<&str, usize> = jobs.iter().enumerate().map(|(i, job)| (job.name.as_str(), i)).collect();
+    let left_out: BTreeMap<String, usize> = workflow
+        .workflow_stages
+        .iter()
+        .enumerate()
+        .filter(|(_, stage)| stage.execution_flag == ExecutionFlag::N)
+        .flat_map(|(s, stage)| stage.scripts.iter().filter_map(move |job| Some((name_of(&in_full(job))?, s))))
+        .collect();
+    let mut wishes = Vec::with_capacity(jobs.len());
+    for (i, job) in jobs.iter().enumerate() {
+        let mut after = Vec::new();
+        for (d, wanted) in job.job.depends_on.iter().enumerate() {
+            let path = job.path.key("depends_on").index(d);
+            match (index.get(wanted.as_str()), left_out.get(wanted)) {
+                (Some(upstream), _) if *upstream == i => {
+                    problems.push(doc.problem(&path, format!("job `{wanted}` depends on itself")));
+                }
+                (Some(upstream), _) => after.push(*upstream),
+                (None, Some(stage)) => notes.push(format!(
+                    "`{}` does not wait for `{wanted}`: stage {} is left out by its `execution_flag`",
+                    job.name,
+                    stage + 1
+                )),
+                (None, None) => {
+                    let known = index.keys().copied().filter(|name| *name != job.name);
+                    let problem = doc.problem(&path, format!("no job is named `{wanted}`"));
+                    problems.push(problem.did_you_mean(wanted, known));
+                }
+            }
+        }
+        wishes.push(Wish { name: job.name.clone(), stage: job.stage, after });
+    }
+    let types: Vec<_> = workflow.workflow_stages.iter().map(|stage| stage.execution_type).collect();
+    match graph::order(&wishes, &types) {
+        Ok(graph) if graph.nodes.len() > limits::JOBS => {
+            let path = JsonPath::root().key("workflow_stages");
+            let message = format!(
+                "the workflow has {} jobs and {} meeting points between its stages; a run takes at most {} together",
+                jobs.len(),
+                graph.nodes.len() - jobs.len(),
+                limits::JOBS
+            );
+            problems.push(doc.problem(&path, message));
+            None
+        }
+        Ok(graph) => Some(graph),
+        Err(cycle) => {
+            let names: Vec<&str> = cycle.iter().map(|i| jobs[*i].name.as_str()).collect();
+            let at = cycle.iter().find(|i| !jobs[**i].job.depends_on.is_empty()).map_or(&jobs[cycle[0]], |i| &jobs[*i]);
+            let problem = doc.problem(&at.path, format!("these jobs wait for each other: {}", names.join(" → ")));
+            let across = cycle.iter().any(|i| jobs[*i].stage != at.stage);
+            problems.push(if across {
+                problem.hint("each waits for the next; a later stage waits for an earlier one without being told")
+            } else {
+                problem.hint("each waits for the next; take one `depends_on` out")
+            });
+            None
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! `procedure`: a stored procedure call.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::Value;
+use shiftwork_contract::{Kind, Work, limits};
+
+use super::{Context, JobKind};
+use crate::{
+    parameters,
+    place::is_identifier,
+    sql::{Lexer, TokenKind},
+};
+
+/// A stored procedure call.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Procedure {
+    /// The call, such as `load.orders(:run_date)`.
+    call: String,
+    /// Values for placeholders of the call beyond the run's own, by name. They are bound, not pasted.
+    #[serde(default)]
+    arguments: BTreeMap<String, Value>,
+}
+
+impl JobKind for Procedure {
+    const KIND: Kind = Kind::Procedure;
+
+    fn work(self, context: &mut Context) -> Option<Work> {
+        let placeholders = match read_call(&self.call) {
+            Ok(placeholders) => placeholders,
+            Err((message, hint)) => {
+                let problem = context.field("call", message).hint(hint);
+                context.problems.push(problem);
+                return None;
+            }
+        };
+        let before = context.problems.len();
+        let arguments = self.arguments(&placeholders, context);
+        let place = context.doc.place(&context.path.key("call"));
+        // An argument that could not be read is reported already.
+        let named =
+            placeholders.iter().filter(|name| !self.arguments.contains_key(*name) || arguments.contains_key(*name));
+        let parameters = context.bind(named, &arguments, &place);
+        let sql = format!("CALL {}", self.call.trim());
+        if sql.len() > limits::STATEMENT_BYTES {
+            let message =
+                format!("the call has {} bytes; the Data API takes at most {}", sql.len(), limits::STATEMENT_BYTES);
+            let problem = context.field("call", message);
+            context.problems.push(problem);
+        }
+        (context.problems.len() == before).then_some(Work::Procedure { sql, parameters })
+    }
+}
+
+impl Procedure {
+    fn arguments(&self, placeholders: &BTreeSet<String>, context: &mut Context) -> BTreeMap<String, String> {
+        let mut bound = BTreeMap::new();
+        let path = context.path.key("arguments");
+        for (name, value) in &self.arguments {
+            let path = path.key(name);
+            let problem = if !is_identifier(name) {
+                Some((format!("`{name}` cannot name an argument"), Some("use letters, digits and `_`")))
+            } else if context.bindings.contains_key(name) {
+                Some((format!("`:{name}` is a parameter of the run already"), Some("give the argument another name")))
+            } else if placeholders.contains(name) {
+                match parameters::literal(value) {
+                    Ok(text) => {
+                        bound.insert(name.clone(), text);
+                        None
+                    }
+                    Err(message) => Some((message, None)),
+                }
+            } else {
+                Some((
+                    format!("the call does not use `:{name}`"),
+                    Some("the Data API refuses what is bound and not used"),
+                ))
+            };
+            if let Some((message, hint)) = problem {
+                let problem = context.doc.problem(&path, message);
+                context.problems.push(match hint {
+                    Some(hint) => problem.hint(hint),
+                    None => problem,
+                });
+            }
+        }
+        bound
+    }
+}
+
+/// Holds a call against `name(arguments)` and gives its placeholders; else what is wrong and how to mend it.
+fn read_call(call: &str) -> Result<BTreeSet<String>, (String, String)> {
+    const SHAPE: &str = "write `schema.procedure(:argument, …)`";
+    let wrong = |message: String| (message, SHAPE.to_owned());
+    let mut placeholders = BTreeSet::new();
+    // Names and dots before the arguments; then how many parentheses are open; then nothing more.
+    let (mut name, mut depth, mut closed) = (Vec::new(), 0_usize, false);
+    for token in Lexer::new(call.trim()) {
+        let token = token.map_err(|problem| (problem.message, problem.hint.unwrap_or_else(|| SHAPE.to_owned())))?;
+        let written = &call.trim()[token.start..token.end];
+        if closed && token.kind == TokenKind::Semicolon {
+            return Err(("a `;` ends the call".into(), "leave it out: a job makes one call".into()));
+        }
+        if closed && token.kind != TokenKind::Space {
+            return Err(wrong(format!("`{written}` stands behind the call")));
+        }
+        match token.kind {
+            TokenKind::Space if depth == 0 && !closed => {
+                return Err(wrong("a blank stands in the procedure's name".into()));
+            }
+            TokenKind::Space => {}
+            TokenKind::Open if depth == 0 && !is_name(&name) => {
+                return Err(wrong(format!("`{}` is not a procedure's name", &call.trim()[..token.start])));
+            }
+            TokenKind::Open => depth += 1,
+            TokenKind::Close if depth == 0 => return Err(wrong("a `)` closes nothing".into())),
+            TokenKind::Close => {
+                depth -= 1;
+                closed = depth == 0;
+            }
+            TokenKind::Semicolon => return Err(wrong("a `;` stands inside the call".into())),
+            TokenKind::Comment => return Err(wrong("a comment stands inside the call".into())),
+            TokenKind::Placeholder if depth > 0 => {
+                placeholders.insert(written[1..].to_owned());
+            }
+            TokenKind::Word | TokenKind::QuotedIdentifier | TokenKind::Dot if depth == 0 => name.push(token.kind),
+            TokenKind::Word
+            | TokenKind::QuotedIdentifier
+            | TokenKind::Dot
+            | TokenKind::Literal
+            | TokenKind::Placeholder
+            | TokenKind::Other => {
+                if depth == 0 {
+                    return Err(wrong(format!("`{written}` stands in the procedure's name")));
+                }
+            }
+        }
+    }
+    if closed { Ok(placeholders) } else { Err(wrong("the call has no arguments in parentheses".into())) }
+}
+
+/// `a`, `a.b` or `a.b.c`.
+fn is_name(tokens: &[TokenKind]) -> bool {
+    matches!(tokens.len(), 1 | 3 | 5)
+        && tokens.iter().enumerate().all(|(i, kind)| (*kind == TokenKind::Dot) == (i % 2 == 1))
+}

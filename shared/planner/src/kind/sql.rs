@@ -1,0 +1,124 @@
+//! `sql`: a file of one or many statements.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use shiftwork_contract::{Kind, ScriptPin, Transaction, Work, limits, name};
+
+use super::{Context, JobKind};
+use crate::{
+    place::{Place, Problem},
+    sql::{self, Statement},
+};
+
+/// A file of one or many SQL statements.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Sql {
+    /// The script: its path below the workflow's folder in the scripts bucket.
+    script: String,
+    /// How its statements commit.
+    #[serde(default)]
+    transaction: Transaction,
+}
+
+impl JobKind for Sql {
+    const KIND: Kind = Kind::Sql;
+    const SUFFIXES: &'static [&'static str] = &[".sql"];
+
+    fn script(&self) -> Option<&str> {
+        Some(&self.script)
+    }
+
+    fn work(self, context: &mut Context) -> Option<Work> {
+        let Some(script) = context.facts.scripts.get(&self.script) else {
+            let key = (context.script_key)(&self.script);
+            let found = context.facts.scripts.keys().map(String::as_str);
+            let problem = context.doc.problem(context.path, format!("there is no script `{key}`"));
+            context.problems.push(problem.did_you_mean(&self.script, found));
+            return None;
+        };
+        let place = |line| Place {
+            file: Some(script.key.clone()),
+            line: Some(line),
+            column: None,
+            path: Some(context.path.to_string()),
+        };
+        let statements = match sql::split(&script.text) {
+            Ok(statements) => statements,
+            Err(sql::SqlProblem { line, message, hint }) => {
+                context.problems.push(Problem { place: place(line), message, hint });
+                return None;
+            }
+        };
+        let mut problems = Vec::new();
+        if statements.is_empty() {
+            problems.push(Problem::new(place(1), "the script has no statement"));
+        }
+        problems.extend(self.limits(&statements, &place));
+        let broken = !problems.is_empty();
+        context.problems.extend(problems);
+
+        let mut parameters = BTreeMap::new();
+        let mut seen = BTreeSet::new();
+        for (name, line) in statements.iter().flat_map(|statement| &statement.placeholder_lines) {
+            // A name that nothing is bound to is said once a script.
+            if seen.insert(name) {
+                parameters.extend(context.bind([name], &BTreeMap::new(), &place(*line)));
+            }
+        }
+        (!broken).then(|| Work::Sql {
+            script: ScriptPin {
+                key: script.key.clone(),
+                version_id: script.version_id.clone(),
+                sha256: name::sha256(&script.text),
+                statements: u32::try_from(statements.len()).unwrap_or(u32::MAX),
+            },
+            transaction: self.transaction,
+            parameters,
+        })
+    }
+}
+
+impl Sql {
+    /// What the Data API or Redshift would refuse later.
+    fn limits(&self, statements: &[Statement], place: &dyn Fn(u32) -> Place) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        let single = self.transaction == Transaction::Single;
+        if single && let Some(over) = statements.get(sql::BATCH_STATEMENTS) {
+            let message = format!(
+                "the script has {} statements; one transaction takes at most {}",
+                statements.len(),
+                limits::BATCH_STATEMENTS
+            );
+            problems.push(
+                Problem::new(place(over.line), message).hint("split the script, or set `transaction: per_statement`"),
+            );
+        }
+        for statement in statements {
+            let place = || place(statement.line);
+            if statement.text.len() > limits::STATEMENT_BYTES {
+                let message = format!(
+                    "the statement has {} bytes; the Data API takes at most {}",
+                    statement.text.len(),
+                    limits::STATEMENT_BYTES
+                );
+                problems.push(Problem::new(place(), message).hint("load long data from S3 with COPY"));
+            }
+            let opening = statement.opening();
+            if statement.is_transaction_control() {
+                let message = if single {
+                    format!("`{opening}` stands in a script that is one transaction already")
+                } else {
+                    format!("`{opening}` stands in a script whose statements commit one by one")
+                };
+                problems.push(Problem::new(place(), message).hint("leave it out: the Data API begins and commits"));
+            } else if single && statements.len() > 1 && statement.needs_its_own_transaction() {
+                let message = format!("Redshift refuses `{opening}` inside a transaction");
+                problems.push(Problem::new(place(), message).hint("set `transaction: per_statement` for this script"));
+            }
+        }
+        problems
+    }
+}

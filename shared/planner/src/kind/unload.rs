@@ -1,0 +1,380 @@
+//! `unload`: a query whose result goes to S3.
+//!
+//! UNLOAD binds nothing, so its text is whole before it is sent: everything in it comes from the configuration, passes
+//! through the two quoting functions, or is a date or a run id that shiftwork made itself.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use shiftwork_contract::{Kind, Work, limits};
+
+use super::{Context, JobKind};
+use crate::{
+    builtin,
+    place::{Problem, list},
+    sql::{Lexer, TokenKind, quote_identifier, quote_literal},
+};
+
+/// A query whose result goes to S3. Fields and their limits are those of Redshift's `UNLOAD`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Unload {
+    /// The query. It takes no `:placeholders`.
+    select: String,
+    /// Where the files go: `s3://bucket/prefix/`, with `{run_date}` and `{workflow_execution_id}` where they are wanted.
+    to: String,
+    /// ARN of the role that writes the files, or `default`: the role that the warehouse has for this.
+    #[serde(default = "default_role")]
+    iam_role: String,
+    /// Format of the files.
+    #[serde(default)]
+    format: Format,
+    /// Whether the first line names the columns; `csv` and `text` only.
+    #[serde(default)]
+    header: bool,
+    /// Character between fields; `text` and `csv` only.
+    #[serde(default)]
+    delimiter: Option<String>,
+    /// Text that stands for NULL; `text` and `csv` only.
+    #[serde(default)]
+    null_as: Option<String>,
+    /// Quotes around every field; `text` only.
+    #[serde(default)]
+    add_quotes: bool,
+    /// Compression of the files; Parquet has its own.
+    #[serde(default)]
+    compression: Option<Compression>,
+    /// Columns whose values become folders, `column=value/`.
+    #[serde(default)]
+    partition_by: Vec<String>,
+    /// `false` writes one file after the other.
+    #[serde(default)]
+    parallel: Option<bool>,
+    /// Overwrites files that are there.
+    #[serde(default)]
+    allow_overwrite: bool,
+    /// Deletes what is there first.
+    #[serde(default)]
+    clean_path: bool,
+    /// Size at which the next file begins: `5 MB` to `6.2 GB`.
+    #[serde(default)]
+    max_file_size: Option<String>,
+    /// Writes a manifest of the files.
+    #[serde(default)]
+    manifest: bool,
+    /// Region of the bucket, where it is not the warehouse's.
+    #[serde(default)]
+    region: Option<String>,
+    /// Key of KMS that encrypts the files.
+    #[serde(default)]
+    kms_key_id: Option<String>,
+}
+
+fn default_role() -> String {
+    "default".into()
+}
+
+/// File formats of UNLOAD.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum Format {
+    /// Comma-separated, quoted where needed.
+    #[default]
+    Csv,
+    /// Columnar.
+    Parquet,
+    /// One object a line.
+    Json,
+    /// Delimited text.
+    Text,
+}
+
+/// Compressions of UNLOAD.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum Compression {
+    Gzip,
+    Bzip2,
+    Zstd,
+}
+
+impl JobKind for Unload {
+    const KIND: Kind = Kind::Unload;
+
+    fn work(self, context: &mut Context) -> Option<Work> {
+        let before = context.problems.len();
+        self.check_select(context);
+        self.check_options(context);
+        let to = self.target(context);
+        let role = self.role(context);
+        let columns = self.columns(context);
+        let size = self.file_size(context);
+        if context.problems.len() > before {
+            return None;
+        }
+        let sql = self.render(&to?, &role?, &columns, size.as_deref());
+        if sql.len() > limits::STATEMENT_BYTES {
+            let message = format!(
+                "the statement has {} bytes; the Data API takes at most {}",
+                sql.len(),
+                limits::STATEMENT_BYTES
+            );
+            let problem = context.field("select", message).hint("put the query in a view");
+            context.problems.push(problem);
+            return None;
+        }
+        Some(Work::Unload { sql })
+    }
+}
+
+impl Unload {
+    /// One query, and nothing to bind.
+    fn check_select(&self, context: &mut Context) {
+        let mut placeholders = Vec::new();
+        let mut words = 0;
+        for token in Lexer::new(&self.select) {
+            let token = match token {
+                Ok(token) => token,
+                Err(problem) => {
+                    let mut found = context.field("select", problem.message);
+                    found.hint = problem.hint;
+                    return context.problems.push(found);
+                }
+            };
+            match token.kind {
+                TokenKind::Placeholder => placeholders.push(&self.select[token.start..token.end]),
+                TokenKind::Semicolon => {
+                    let problem = context
+                        .field("select", "a `;` stands in the query")
+                        .hint("an unload is one query: leave it out");
+                    return context.problems.push(problem);
+                }
+                TokenKind::Word => words += 1,
+                TokenKind::Space
+                | TokenKind::Comment
+                | TokenKind::QuotedIdentifier
+                | TokenKind::Literal
+                | TokenKind::Open
+                | TokenKind::Close
+                | TokenKind::Dot
+                | TokenKind::Other => {}
+            }
+        }
+        if words == 0 {
+            let problem = context.field("select", "the query is empty");
+            context.problems.push(problem);
+        }
+        placeholders.sort_unstable();
+        placeholders.dedup();
+        if !placeholders.is_empty() {
+            let problem = context
+                .field("select", format!("UNLOAD binds no parameters, and the query uses {}", list(placeholders)))
+                .hint("write the rows to a table in a sql job before this one, and unload that table");
+            context.problems.push(problem);
+        }
+    }
+
+    /// Combinations that Redshift refuses.
+    fn check_options(&self, context: &mut Context) {
+        let columnar = matches!(self.format, Format::Parquet | Format::Json);
+        let text_only = [
+            ("header", self.header && columnar),
+            ("delimiter", self.delimiter.is_some() && columnar),
+            ("null_as", self.null_as.is_some() && columnar),
+            ("add_quotes", self.add_quotes && self.format != Format::Text),
+            ("compression", self.compression.is_some() && self.format == Format::Parquet),
+        ];
+        for (field, _) in text_only.iter().filter(|(_, wrong)| *wrong) {
+            let message = format!("`{field}` does not go with format `{}`", self.format.as_str());
+            let problem = context.field(field, message);
+            context.problems.push(problem);
+        }
+        if self.allow_overwrite && self.clean_path {
+            let problem = context
+                .field("clean_path", "`clean_path` and `allow_overwrite` exclude each other")
+                .hint("keep `clean_path` to replace what is there, `allow_overwrite` to leave other files alone");
+            context.problems.push(problem);
+        }
+        if let Some(delimiter) = &self.delimiter
+            && (delimiter.chars().count() != 1 || !delimiter.is_ascii() || delimiter == "\\")
+        {
+            let problem = context.field("delimiter", "a delimiter is one ASCII character, and no backslash");
+            context.problems.push(problem);
+        }
+    }
+
+    /// The target with the run's own values in it.
+    fn target(&self, context: &mut Context) -> Option<String> {
+        let path = self.to.strip_prefix("s3://").unwrap_or_default();
+        let bucket = path.split('/').next().unwrap_or_default();
+        let is_bucket = (3..=63).contains(&bucket.len())
+            && bucket.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'.'));
+        if !is_bucket {
+            let problem =
+                context.field("to", format!("`{}` is no place in S3", self.to)).hint("write `s3://bucket/prefix/`");
+            context.problems.push(problem);
+            return None;
+        }
+        match fill(&self.to, context.bindings) {
+            Ok(to) => Some(to),
+            Err(unknown) => {
+                let problem = context.field("to", format!("`{unknown}` is filled in by nothing"));
+                context.problems.push(problem.hint(format!("known: {}", list(IN_TARGETS.map(|(braced, _)| braced)))));
+                None
+            }
+        }
+    }
+
+    fn role(&self, context: &mut Context) -> Option<String> {
+        if self.iam_role.eq_ignore_ascii_case("default") {
+            return Some("DEFAULT".into());
+        }
+        if self.iam_role.starts_with("arn:") {
+            return Some(quote_literal(&self.iam_role));
+        }
+        let problem = context
+            .field("iam_role", format!("`{}` is no role", self.iam_role))
+            .hint("write `default` or a role's ARN");
+        context.problems.push(problem);
+        None
+    }
+
+    fn columns(&self, context: &mut Context) -> Vec<String> {
+        let path = context.path.key("partition_by");
+        let mut columns = Vec::new();
+        for (i, column) in self.partition_by.iter().enumerate() {
+            match quote_identifier(column) {
+                Ok(quoted) => columns.push(quoted),
+                Err(wrong) => {
+                    let problem = context.doc.problem(&path.index(i), wrong.to_string());
+                    context.problems.push(problem);
+                }
+            }
+        }
+        columns
+    }
+
+    fn file_size(&self, context: &mut Context) -> Option<String> {
+        let written = self.max_file_size.as_deref()?;
+        if let Some(size) = file_size(written) {
+            return Some(size);
+        }
+        let problem: Problem = context
+            .field("max_file_size", format!("`{written}` is no size from 5 MB to 6.2 GB"))
+            .hint("write `100 MB` or `1.5 GB`");
+        context.problems.push(problem);
+        None
+    }
+
+    fn render(&self, to: &str, role: &str, columns: &[String], size: Option<&str>) -> String {
+        let mut sql =
+            format!("UNLOAD ({})\nTO {}\nIAM_ROLE {role}", quote_literal(self.select.trim()), quote_literal(to));
+        let mut option = |text: &str| {
+            sql.push('\n');
+            sql.push_str(text);
+        };
+        match self.format {
+            Format::Csv => option("FORMAT AS CSV"),
+            Format::Parquet => option("FORMAT AS PARQUET"),
+            Format::Json => option("FORMAT AS JSON"),
+            Format::Text => {}
+        }
+        if !columns.is_empty() {
+            option(&format!("PARTITION BY ({})", columns.join(", ")));
+        }
+        if self.manifest {
+            option("MANIFEST");
+        }
+        if self.header {
+            option("HEADER");
+        }
+        if let Some(delimiter) = &self.delimiter {
+            option(&format!("DELIMITER AS {}", quote_literal(delimiter)));
+        }
+        if let Some(null_as) = &self.null_as {
+            option(&format!("NULL AS {}", quote_literal(null_as)));
+        }
+        if self.add_quotes {
+            option("ADDQUOTES");
+        }
+        if let Some(key) = &self.kms_key_id {
+            option(&format!("KMS_KEY_ID {} ENCRYPTED", quote_literal(key)));
+        }
+        match self.compression {
+            Some(Compression::Gzip) => option("GZIP"),
+            Some(Compression::Bzip2) => option("BZIP2"),
+            Some(Compression::Zstd) => option("ZSTD"),
+            None => {}
+        }
+        match self.parallel {
+            Some(true) => option("PARALLEL ON"),
+            Some(false) => option("PARALLEL OFF"),
+            None => {}
+        }
+        if self.allow_overwrite {
+            option("ALLOWOVERWRITE");
+        }
+        if self.clean_path {
+            option("CLEANPATH");
+        }
+        if let Some(size) = size {
+            option(&format!("MAXFILESIZE AS {size}"));
+        }
+        if let Some(region) = &self.region {
+            option(&format!("REGION AS {}", quote_literal(region)));
+        }
+        sql
+    }
+}
+
+impl Format {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Csv => "csv",
+            Self::Parquet => "parquet",
+            Self::Json => "json",
+            Self::Text => "text",
+        }
+    }
+}
+
+/// What may stand in a target: values that shiftwork makes, so that no request can choose the place.
+const IN_TARGETS: [(&str, &str); 2] =
+    [("{run_date}", builtin::RUN_DATE), ("{workflow_execution_id}", builtin::WORKFLOW_EXECUTION_ID)];
+
+/// Fills the braces of a target; else gives the brace that nothing fills.
+fn fill(to: &str, bindings: &BTreeMap<String, String>) -> Result<String, String> {
+    let mut filled = String::with_capacity(to.len());
+    let mut rest = to;
+    while let Some((before, brace)) = rest.split_once(['{', '}']) {
+        filled.push_str(before);
+        let brace_at = rest.len() - brace.len() - 1;
+        let from_brace = &rest[brace_at..];
+        let known = IN_TARGETS.iter().find(|(braced, _)| from_brace.starts_with(braced));
+        let Some((braced, text)) = known.and_then(|(braced, name)| Some((braced, bindings.get(*name)?))) else {
+            let end = from_brace.find('}').map_or(from_brace.len(), |end| end + 1);
+            return Err(from_brace[..end].to_owned());
+        };
+        filled.push_str(text);
+        rest = &from_brace[braced.len()..];
+    }
+    filled.push_str(rest);
+    Ok(filled)
+}
+
+/// `100MB` → `100 MB`, within Redshift's 5 MB to 6.2 GB.
+fn file_size(text: &str) -> Option<String> {
+    let text = text.trim();
+    let unit_at = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+    let (number, unit) = (&text[..unit_at], text[unit_at..].trim().to_ascii_uppercase());
+    let megabytes = match unit.as_str() {
+        "MB" => number.parse::<f64>().ok()?,
+        "GB" => number.parse::<f64>().ok()? * 1024.0,
+        _ => return None,
+    };
+    let mut size = String::new();
+    write!(size, "{number} {unit}").ok()?;
+    (5.0..=6.2 * 1024.0).contains(&megabytes).then_some(size)
+}

@@ -1,0 +1,199 @@
+//! Typed parameters: which values are right, and the text that the Data API binds for them.
+
+use std::collections::BTreeMap;
+
+use jiff::{Timestamp, civil::Date};
+use serde_json::Value;
+use shiftwork_contract::{
+    Workflow,
+    workflow::{Parameter, ParameterType},
+};
+
+use crate::{
+    builtin,
+    document::Located,
+    place::{JsonPath, Problem, is_identifier},
+    shape::found,
+};
+
+/// The text that is bound for a value of a type; else what was expected.
+///
+/// The type's own JSON value and the text of it are both right: command lines and events carry numbers as text.
+pub(crate) fn text(of_type: ParameterType, value: &Value) -> Result<String, String> {
+    let wrong = || format!("expected {}, found {}", expected(of_type), found(value));
+    if value == "" {
+        return Err(format!("expected {}, found an empty text, which the Data API cannot bind", expected(of_type)));
+    }
+    match (of_type, value) {
+        (ParameterType::String, Value::String(text)) => Ok(text.clone()),
+        (ParameterType::Integer, Value::Number(number)) => number.as_i64().map(|n| n.to_string()).ok_or_else(wrong),
+        (ParameterType::Integer, Value::String(text)) => {
+            text.parse::<i64>().map(|n| n.to_string()).map_err(|_| wrong())
+        }
+        (ParameterType::Decimal, Value::Number(number)) => {
+            let text = number.to_string();
+            if is_exact(&text) {
+                Ok(text)
+            } else {
+                Err(format!("`{text}` has more digits than a JSON number keeps: write it as a text"))
+            }
+        }
+        (ParameterType::Decimal, Value::String(text)) => {
+            if is_decimal(text) {
+                Ok(text.clone())
+            } else {
+                Err(wrong())
+            }
+        }
+        (ParameterType::Boolean, Value::Bool(value)) => Ok(value.to_string()),
+        (ParameterType::Boolean, Value::String(text)) if text == "true" || text == "false" => Ok(text.clone()),
+        (ParameterType::Date, Value::String(text)) => match text.parse::<Date>() {
+            Ok(date) if date.to_string() == *text => Ok(text.clone()),
+            Ok(_) | Err(_) => Err(wrong()),
+        },
+        (ParameterType::Timestamp, Value::String(text)) => text.parse::<Timestamp>().map(instant).map_err(|_| wrong()),
+        (
+            ParameterType::String
+            | ParameterType::Integer
+            | ParameterType::Decimal
+            | ParameterType::Boolean
+            | ParameterType::Date
+            | ParameterType::Timestamp,
+            _,
+        ) => Err(wrong()),
+    }
+}
+
+/// The text that is bound for a literal of the configuration.
+pub(crate) fn literal(value: &Value) -> Result<String, String> {
+    match value {
+        Value::String(text) if text.is_empty() => Err("the Data API cannot bind an empty text".into()),
+        Value::String(text) => Ok(text.clone()),
+        Value::Bool(value) => Ok(value.to_string()),
+        Value::Number(_) => text(ParameterType::Decimal, value),
+        Value::Null | Value::Array(_) | Value::Object(_) => {
+            Err(format!("expected a text, a number, `true` or `false`, found {}", found(value)))
+        }
+    }
+}
+
+/// Redshift keeps microseconds; most instants need milliseconds only.
+fn instant(at: Timestamp) -> String {
+    if at.subsec_nanosecond() % 1_000_000 == 0 {
+        shiftwork_contract::timestamp(at)
+    } else {
+        at.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string()
+    }
+}
+
+/// `-12.50`, `1e6`.
+fn is_decimal(text: &str) -> bool {
+    let (number, exponent) =
+        text.split_once(['e', 'E']).map_or((text, None), |(number, exponent)| (number, Some(exponent)));
+    let unsigned = number.strip_prefix(['-', '+']).unwrap_or(number);
+    let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, ""));
+    let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+    digits(whole)
+        && digits(fraction)
+        && whole.len() + fraction.len() > 0
+        && exponent.is_none_or(|e| e.parse::<i16>().is_ok())
+}
+
+/// A 64-bit float keeps 15 digits; more of them were probably more still when they were written.
+fn is_exact(number: &str) -> bool {
+    let mantissa = number.split(['e', 'E']).next().unwrap_or_default();
+    let is_float = number.contains(['.', 'e', 'E']);
+    let digits: String = mantissa.chars().filter(char::is_ascii_digit).collect();
+    !is_float || digits.trim_start_matches('0').trim_end_matches('0').len() <= 15
+}
+
+const fn expected(of_type: ParameterType) -> &'static str {
+    match of_type {
+        ParameterType::String => "a text (string)",
+        ParameterType::Integer => "a whole number (integer)",
+        ParameterType::Decimal => "a number (decimal)",
+        ParameterType::Boolean => "`true` or `false` (boolean)",
+        ParameterType::Date => "a date as `YYYY-MM-DD` (date)",
+        ParameterType::Timestamp => "an instant as `2026-03-01T02:00:00Z` (timestamp)",
+    }
+}
+
+/// Checks the declarations: names and default values.
+pub(crate) fn check(doc: &Located, declared: &BTreeMap<String, Parameter>, problems: &mut Vec<Problem>) {
+    let path = JsonPath::root().key("parameters");
+    for (name, parameter) in declared {
+        let path = path.key(name);
+        if builtin::ALL.contains(&name.as_str()) {
+            let problem = doc.problem(&path, format!("`{name}` is a parameter that every run has"));
+            problems.push(problem.hint("give this one another name"));
+        } else if !is_identifier(name) {
+            let problem = doc.problem(&path, format!("`{name}` cannot stand behind `:` in SQL"));
+            problems.push(problem.hint("use letters, digits and `_`, a letter first"));
+        }
+        if let Some(default) = &parameter.default
+            && let Err(message) = text(parameter.of_type, default)
+        {
+            problems.push(doc.problem(&path.key("default"), message));
+        }
+    }
+}
+
+/// What a run was given.
+pub(crate) enum Given<'a> {
+    /// These values.
+    Values(&'a BTreeMap<String, Value>),
+    /// Whatever is needed: there is no run yet.
+    Anything,
+}
+
+/// The bound text of every declared parameter.
+pub(crate) fn bind(
+    doc: &Located,
+    workflow: &Workflow,
+    given: &Given,
+    problems: &mut Vec<Problem>,
+) -> BTreeMap<String, String> {
+    let path = JsonPath::root().key("parameters");
+    let none = BTreeMap::new();
+    let values = match given {
+        Given::Values(values) => *values,
+        Given::Anything => &none,
+    };
+    let mut bound = BTreeMap::new();
+    for (name, parameter) in &workflow.parameters {
+        match values.get(name) {
+            Some(value) => match text(parameter.of_type, value) {
+                Ok(text) => {
+                    bound.insert(name.clone(), text);
+                }
+                Err(message) => {
+                    problems.push(doc.problem(&path.key(name), format!("parameter `{name}`: {message}")));
+                    // The name is known all the same, and is not reported again where SQL uses it.
+                    bound.insert(name.clone(), String::new());
+                }
+            },
+            None => match (&parameter.default, given) {
+                // A default of the wrong type is reported where it is declared.
+                (Some(default), _) => {
+                    bound.insert(name.clone(), text(parameter.of_type, default).unwrap_or_default());
+                }
+                (None, Given::Anything) => {
+                    bound.insert(name.clone(), String::from("given"));
+                }
+                (None, Given::Values(_)) => {
+                    let message = format!("parameter `{name}` ({}) is missing", parameter.of_type.as_str());
+                    problems.push(
+                        doc.problem(&path.key(name), message).hint("it has no default: the request must give it"),
+                    );
+                    bound.insert(name.clone(), String::new());
+                }
+            },
+        }
+    }
+    for name in values.keys().filter(|name| !workflow.parameters.contains_key(*name)) {
+        let known = workflow.parameters.keys().map(String::as_str);
+        let problem = doc.problem(&path, format!("the workflow has no parameter `{name}`"));
+        problems.push(problem.one_of(name, known));
+    }
+    bound
+}

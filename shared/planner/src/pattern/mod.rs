@@ -1,0 +1,84 @@
+//! EventBridge event patterns, matched here: which workflows an event starts is configuration, not template.
+//!
+//! The semantics are those of the EventBridge user guide, "Creating EventBridge event patterns". `cidr` is refused by
+//! name.
+
+mod read;
+mod rule;
+
+use serde_json::{Map, Value};
+
+use crate::place::{JsonPath, Place, Problem};
+pub(crate) use read::Wrong;
+
+/// Whether an event matches a pattern.
+///
+/// # Errors
+/// The first thing that is wrong with the pattern.
+pub fn matches(pattern: &Map<String, Value>, event: &Value) -> Result<bool, Problem> {
+    match read::pattern(pattern) {
+        Ok(pattern) => Ok(pattern.matches(event)),
+        Err(mut wrong) => {
+            let Wrong { steps: _, message, hint } = &mut wrong[0];
+            let (message, hint) = (std::mem::take(message), hint.take());
+            let path = wrong[0].under(&JsonPath::root()).to_string();
+            Err(Problem { place: Place { path: Some(path), ..Place::default() }, message, hint })
+        }
+    }
+}
+
+/// Everything that is wrong with a pattern.
+pub(crate) fn problems(pattern: &Map<String, Value>) -> Vec<Wrong> {
+    read::pattern(pattern).err().unwrap_or_default()
+}
+
+/// The value at a path such as `$.detail.object.key`, `$.detail["object key"]`, `$.resources[0]`.
+pub fn pick<'a>(event: &'a Value, path: &str) -> Option<&'a Value> {
+    steps(path)?.into_iter().try_fold(event, |value, step| match step {
+        Step::Key(key) => value.get(key),
+        Step::Index(index) => value.get(index),
+    })
+}
+
+/// True for a path that [`pick`] can follow.
+pub(crate) fn is_path(path: &str) -> bool {
+    steps(path).is_some()
+}
+
+enum Step<'a> {
+    Key(&'a str),
+    Index(usize),
+}
+
+fn steps(path: &str) -> Option<Vec<Step<'_>>> {
+    let mut rest = path.strip_prefix('$')?;
+    let mut steps = Vec::new();
+    while !rest.is_empty() {
+        if let Some(dotted) = rest.strip_prefix('.') {
+            let end = dotted.find(['.', '[']).unwrap_or(dotted.len());
+            let (key, after) = dotted.split_at(end);
+            (!key.is_empty()).then(|| steps.push(Step::Key(key)))?;
+            rest = after;
+        } else {
+            let bracketed = rest.strip_prefix('[')?;
+            let quote = bracketed.chars().next().filter(|c| matches!(c, '"' | '\''));
+            let (step, after) = match quote {
+                Some(quote) => {
+                    let (key, after) = bracketed[1..].split_once(quote)?;
+                    (Step::Key(key), after.strip_prefix(']')?)
+                }
+                None => {
+                    let (index, after) = bracketed.split_once(']')?;
+                    (Step::Index(index.parse().ok()?), after)
+                }
+            };
+            steps.push(step);
+            rest = after;
+        }
+    }
+    // The whole event is no value of a parameter.
+    (path.starts_with("$.") || path.starts_with("$[")).then_some(steps)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,232 @@
+//! Holds a document against the schema of its type and collects everything that does not fit: serde would stop at the
+//! first misfit, and the generated schemas know the names of all fields.
+
+use serde_json::{Map, Value};
+
+use crate::{
+    document::Located,
+    kind,
+    place::{JsonPath, Problem, list},
+    schema,
+};
+
+/// What does not fit, and the paths of the members that can be left out so that the rest can still be read.
+#[derive(Debug, Default)]
+pub(crate) struct Misfits {
+    pub(crate) problems: Vec<Problem>,
+    droppable: Vec<JsonPath>,
+}
+
+impl Misfits {
+    /// The document without the members that do not fit. The rest is looked at all the same, so that a person hears of all
+    /// mistakes at once.
+    pub(crate) fn without(&self, value: &Value) -> Value {
+        prune(value, &JsonPath::root(), &self.droppable)
+    }
+}
+
+fn prune(value: &Value, path: &JsonPath, droppable: &[JsonPath]) -> Value {
+    match value {
+        Value::Object(members) => {
+            let kept = members.iter().map(|(key, member)| (key, path.key(key), member));
+            kept.filter(|(_, path, _)| !droppable.contains(path))
+                .map(|(key, path, member)| (key.clone(), prune(member, &path, droppable)))
+                .collect::<Map<_, _>>()
+                .into()
+        }
+        Value::Array(elements) => {
+            elements.iter().enumerate().map(|(i, element)| prune(element, &path.index(i), droppable)).collect()
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
+    }
+}
+
+/// Checks a whole document.
+pub(crate) fn check(doc: &Located, schema: &Value) -> Misfits {
+    let mut check = Check { doc, root: schema, misfits: Misfits::default() };
+    check.value(schema, doc.value(), &JsonPath::root());
+    check.misfits
+}
+
+struct Check<'a> {
+    doc: &'a Located,
+    root: &'a Value,
+    misfits: Misfits,
+}
+
+impl<'a> Check<'a> {
+    fn misfit(&mut self, path: &JsonPath, problem: Problem) {
+        self.misfits.problems.push(problem);
+        self.misfits.droppable.push(path.clone());
+    }
+
+    fn value(&mut self, schema: &'a Value, value: &Value, path: &JsonPath) {
+        if let Some(reference) = schema["$ref"].as_str() {
+            let name = reference.trim_start_matches("#/$defs/");
+            return if name == "Job" {
+                self.job(value, path)
+            } else {
+                self.value(&self.root["$defs"][name], value, path)
+            };
+        }
+        if let Some(options) = schema["anyOf"].as_array() {
+            // Only an optional value makes an `anyOf` other than a job's.
+            let real = options.iter().find(|option| option["type"] != "null");
+            if !value.is_null()
+                && let Some(real) = real
+            {
+                self.value(real, value, path);
+            }
+            return;
+        }
+        let words = allowed_words(schema);
+        if !words.is_empty() {
+            return self.word(&words, value, path);
+        }
+        if !self.type_fits(schema, value, path) {
+            return;
+        }
+        match value {
+            Value::Object(members) => self.object(schema, members, path),
+            Value::Array(elements) => {
+                for (i, element) in elements.iter().enumerate() {
+                    self.value(&schema["items"], element, &path.index(i));
+                }
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+
+    fn word(&mut self, words: &[&str], value: &Value, path: &JsonPath) {
+        let Some(text) = value.as_str() else {
+            let problem = self
+                .doc
+                .problem(path, format!("expected one of {}, found {}", list(words.iter().copied()), found(value)));
+            return self.misfit(path, problem);
+        };
+        if !words.contains(&text) {
+            let problem = self.doc.problem(path, format!("`{text}` is none of {}", list(words.iter().copied())));
+            self.misfit(path, problem.did_you_mean(text, words.iter().copied()));
+        }
+    }
+
+    fn type_fits(&mut self, schema: &Value, value: &Value, path: &JsonPath) -> bool {
+        let types: Vec<&str> = match &schema["type"] {
+            Value::String(one) => vec![one],
+            Value::Array(many) => many.iter().filter_map(Value::as_str).collect(),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => return true,
+        };
+        let fits = types.iter().any(|name| match (*name, value) {
+            ("null", Value::Null)
+            | ("boolean", Value::Bool(_))
+            | ("number", Value::Number(_))
+            | ("string", Value::String(_))
+            | ("array", Value::Array(_))
+            | ("object", Value::Object(_)) => true,
+            ("integer", Value::Number(n)) => n.is_u64() || n.is_i64(),
+            _ => false,
+        });
+        let Some(expected) = types.first().filter(|_| !fits) else {
+            return self.range_fits(schema, value, path);
+        };
+        let problem = self.doc.problem(path, format!("expected {}, found {}", in_words(expected), found(value)));
+        let quotes = *expected == "string" && matches!(value, Value::Number(_) | Value::Bool(_));
+        self.misfit(path, if quotes { problem.hint("put it in quotes") } else { problem });
+        false
+    }
+
+    fn range_fits(&mut self, schema: &Value, value: &Value, path: &JsonPath) -> bool {
+        let (minimum, maximum) = (schema["minimum"].as_i64(), schema["maximum"].as_i64());
+        // schemars states the sign of an unsigned number, and leaves its size to `format`.
+        let maximum = maximum.or((schema["format"] == "uint32").then_some(i64::from(u32::MAX)));
+        let (Some(minimum), Some(maximum), Value::Number(number)) = (minimum, maximum, value) else {
+            return true;
+        };
+        let fits = number.as_i64().is_some_and(|n| (minimum..=maximum).contains(&n));
+        if !fits {
+            let problem =
+                self.doc.problem(path, format!("expected a number from {minimum} to {maximum}, found {number}"));
+            self.misfit(path, problem);
+        }
+        fits
+    }
+
+    fn object(&mut self, schema: &'a Value, members: &Map<String, Value>, path: &JsonPath) {
+        let known = schema["properties"].as_object();
+        for required in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+            if !members.contains_key(required) {
+                let problem = self.doc.problem(path, format!("`{required}` is missing"));
+                let about = known.and_then(|known| known[required]["description"].as_str());
+                let problem = match about {
+                    Some(about) => problem.hint(first_sentence(about)),
+                    None => problem,
+                };
+                self.misfits.problems.push(problem);
+            }
+        }
+        for (key, member) in members {
+            let path = path.key(key);
+            if let Some(property) = known.and_then(|known| known.get(key)) {
+                self.value(property, member, &path);
+            } else if schema["additionalProperties"] == false {
+                let names = known.into_iter().flatten().map(|(name, _)| name.as_str());
+                let problem = self.doc.problem(&path, format!("unknown field `{key}`")).one_of(key, names);
+                self.misfit(&path, problem);
+            } else {
+                self.value(&schema["additionalProperties"], member, &path);
+            }
+        }
+    }
+
+    /// A job is a script's name, or an object whose kind says which fields it has.
+    fn job(&mut self, value: &Value, path: &JsonPath) {
+        match value {
+            Value::String(_) => {}
+            Value::Object(members) => match kind::of_object(self.doc, members, path) {
+                Ok(entry) => self.value(&self.root["$defs"][schema::definition(entry)], value, path),
+                Err(problem) => self.misfits.problems.push(*problem),
+            },
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => {
+                let problem =
+                    self.doc.problem(path, format!("expected a script's name or a job, found {}", found(value)));
+                self.misfits.problems.push(problem);
+            }
+        }
+    }
+}
+
+/// The words of an `enum`, of a `const`, or of a `oneOf` of those: schemars writes variants with docs as the last.
+fn allowed_words(schema: &Value) -> Vec<&str> {
+    let listed = schema["enum"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let one_of = schema["oneOf"].as_array().into_iter().flatten().flat_map(allowed_words);
+    listed.chain(schema["const"].as_str()).chain(one_of).collect()
+}
+
+fn first_sentence(text: &str) -> String {
+    let line = text.split("\n\n").next().unwrap_or(text).replace('\n', " ");
+    line.split(". ").next().unwrap_or(&line).trim_end_matches('.').to_owned()
+}
+
+fn in_words(json_type: &str) -> &str {
+    match json_type {
+        "string" => "a text",
+        "integer" => "a whole number",
+        "number" => "a number",
+        "boolean" => "`true` or `false`",
+        "array" => "a list",
+        "object" => "an object",
+        other => other,
+    }
+}
+
+/// A value as messages name it.
+pub(crate) fn found(value: &Value) -> String {
+    match value {
+        Value::Null => "nothing".into(),
+        Value::Bool(_) | Value::Number(_) => format!("`{value}`"),
+        Value::String(text) if text.chars().count() <= 60 => format!("the text `{text}`"),
+        Value::String(_) => "a text".into(),
+        Value::Array(_) => "a list".into(),
+        Value::Object(_) => "an object".into(),
+    }
+}

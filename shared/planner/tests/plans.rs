@@ -1,0 +1,180 @@
+//! What a plan is for workflows that are right.
+
+mod desk;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use desk::{asked, example, facts, job, lines, planned, read};
+use serde_json::json;
+use shiftwork_contract::{Transaction, Work, workflow::RunIf};
+use shiftwork_planner::{check, plan, read_file, read_item, script_names, workflow};
+
+const DESIGN: &str = include_str!("fixtures/design_example.json");
+
+fn names(names: &[&str]) -> BTreeSet<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+#[test]
+fn a_workflow_of_the_original_framework_plans_unchanged() {
+    let scripts = ["create_schema.sql", "create_table.sql", "insert_1.sql", "insert_2.sql", "insert_3.sql"]
+        .map(|name| (name, "select 1"));
+    let facts = facts("blog_test_workflow", &scripts);
+    let doc = read(DESIGN);
+    assert_eq!(check(&doc, &facts), []);
+    let plan = plan(&doc, &facts, &asked(&json!({}))).unwrap();
+    let order: Vec<&str> = plan.jobs.iter().map(|job| job.job_name.as_str()).collect();
+    assert_eq!(
+        order,
+        ["create_schema.sql", "create_table.sql", "insert_1.sql", "insert_2.sql", "insert_3.sql", "insert_4"]
+    );
+    let insert_4 = job(&plan, "insert_4");
+    assert_eq!(insert_4.upstreams, names(&["insert_1.sql", "insert_2.sql"]));
+    assert_eq!((insert_4.timeout_seconds, insert_4.retries, insert_4.stage), (1800, 2, 3));
+    assert_eq!(
+        insert_4.work,
+        Work::Procedure {
+            sql: "CALL load.orders(:run_date)".into(),
+            parameters: BTreeMap::from([("run_date".into(), "2026-03-01".into())]),
+        }
+    );
+    assert_eq!(job(&plan, "create_table.sql").dependents, names(&["insert_1.sql", "insert_2.sql"]));
+    assert!(plan.jobs.iter().zip(0..).all(|(job, i)| job.position == i));
+}
+
+#[test]
+fn a_file_and_the_item_that_it_becomes_give_the_same_plan() {
+    let (doc, facts) = example("yearly_sales");
+    let workflow = workflow(&doc).unwrap();
+    let item = read_item(serde_json::to_value(&workflow).unwrap());
+    let asked = asked(&json!({}));
+    assert_eq!(plan(&doc, &facts, &asked).unwrap(), plan(&item, &facts, &asked).unwrap());
+}
+
+#[test]
+fn the_examples_plan() {
+    for name in ["blog_test_workflow", "yearly_sales", "fix_me", "yearly_sales_export"] {
+        let (doc, facts) = example(name);
+        assert_eq!(lines(&check(&doc, &facts)), "", "{name}");
+        assert_eq!(planned(&(doc, facts)).notes, [""; 0], "{name}");
+    }
+}
+
+#[test]
+fn the_export_example_is_the_unload_that_redshift_takes() {
+    let plan = planned(&example("yearly_sales_export"));
+    let Work::Unload { sql } = &job(&plan, "export_revenue").work else { panic!("no unload") };
+    insta::assert_snapshot!(sql);
+}
+
+#[test]
+fn the_connections_example_is_right() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../workflows/connections.yaml");
+    let text = std::fs::read_to_string(path).unwrap();
+    for text in [text.clone(), text.replace("# reporting:", "reporting:").replace("#   ", "  ")] {
+        let doc = read_file("workflows/connections.yaml", &text).unwrap();
+        let expected = usize::from(!text.contains("# reporting:"));
+        assert_eq!(shiftwork_planner::connections(&doc).map(|found| found.len()), Ok(expected));
+    }
+}
+
+#[test]
+fn a_barrier_stands_where_many_wait_for_many() {
+    let stage = |jobs: &[&str]| json!({"execution_type": "parallel", "stage_description": "s", "scripts": jobs});
+    let doc = read_item(json!({"workflow_id": "w", "workflow_stages": [
+        stage(&["a1.sql", "a2.sql", "a3.sql"]), stage(&["b1.sql", "b2.sql", "b3.sql"])]}));
+    let scripts = ["a1.sql", "a2.sql", "a3.sql", "b1.sql", "b2.sql", "b3.sql"].map(|name| (name, "select 1"));
+    let plan = plan(&doc, &facts("w", &scripts), &asked(&json!({}))).unwrap();
+    let barrier = job(&plan, "@stage-2");
+    assert_eq!((&barrier.work, barrier.run_if, barrier.retries), (&Work::Barrier {}, RunIf::AllDone, 0));
+    assert_eq!(barrier.upstreams, names(&["a1.sql", "a2.sql", "a3.sql"]));
+    assert_eq!(barrier.dependents, names(&["b1.sql", "b2.sql", "b3.sql"]));
+    assert_eq!(job(&plan, "b2.sql").upstreams, names(&["@stage-2"]));
+    assert!(!shiftwork_contract::name::is_job_name("@stage-2"), "a user's job could take the barrier's name");
+}
+
+#[test]
+fn stages_left_out_are_bridged_and_their_scripts_not_needed() {
+    let doc = read(
+        "
+workflow_id: w
+workflow_stages:
+  - { execution_type: sequential, scripts: [a.sql] }
+  - { execution_flag: n, execution_type: sequential, scripts: [b.sql] }
+  - { execution_type: sequential, scripts: [{ script: c.sql, depends_on: [b.sql] }] }
+",
+    );
+    assert_eq!(script_names(&workflow(&doc).unwrap()), names(&["a.sql", "c.sql"]));
+    let plan = plan(&doc, &facts("w", &[("a.sql", "select 1"), ("c.sql", "select 1")]), &asked(&json!({}))).unwrap();
+    assert_eq!(job(&plan, "c.sql").upstreams, names(&["a.sql"]));
+    assert_eq!(job(&plan, "c.sql").stage, 3);
+    assert_eq!(plan.notes, ["`c.sql` does not wait for `b.sql`: stage 2 is left out by its `execution_flag`"]);
+}
+
+#[test]
+fn only_the_placeholders_that_are_used_are_bound() {
+    let doc = read(
+        "
+workflow_id: w
+connection: reporting
+parameters:
+  region: { type: string }
+  limit: { type: integer, default: 10 }
+  rate: { type: decimal, default: '0.10' }
+  since: { type: timestamp, default: 2026-03-01T02:00:00+02:00 }
+workflow_stages:
+  - execution_type: sequential
+    scripts:
+      - { script: a.sql, transaction: per_statement }
+      - { job_name: p, kind: procedure, call: 'load.x(:region, :run_date, :note)', arguments: { note: it's 1 } }
+",
+    );
+    let text = "select :region;\nselect :logical_date, :since, ':limit'";
+    let facts = facts("w", &[("a.sql", text)]);
+    let plan = plan(&doc, &facts, &asked(&json!({"region": "eu"}))).unwrap();
+    let Work::Sql { script, transaction, parameters } = &job(&plan, "a.sql").work else { panic!("no sql") };
+    assert_eq!((script.statements, *transaction), (2, Transaction::PerStatement));
+    assert_eq!(script.sha256, shiftwork_contract::name::sha256(text));
+    let text = |pairs: &[(&str, &str)]| {
+        pairs.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect::<BTreeMap<_, _>>()
+    };
+    assert_eq!(
+        *parameters,
+        text(&[("logical_date", "2026-03-01T02:00:00.000Z"), ("region", "eu"), ("since", "2026-03-01T00:00:00.000Z")])
+    );
+    let Work::Procedure { parameters, .. } = &job(&plan, "p").work else { panic!("no procedure") };
+    assert_eq!(*parameters, text(&[("note", "it's 1"), ("region", "eu"), ("run_date", "2026-03-01")]));
+    assert_eq!(plan.parameters["limit"], "10");
+    assert_eq!(plan.parameters["rate"], "0.10");
+    assert_eq!(plan.jobs[0].connection, facts.connections["reporting"]);
+    assert_eq!(check(&doc, &facts), [], "a parameter without a default counts as given");
+}
+
+#[test]
+fn the_schema_of_a_workflow_file_says_what_the_planner_says() {
+    let validator = jsonschema::validator_for(&shiftwork_planner::workflow_schema()).unwrap();
+    for name in ["blog_test_workflow", "yearly_sales", "fix_me", "yearly_sales_export"] {
+        let (doc, _) = example(name);
+        assert!(validator.is_valid(doc.value()), "{name}");
+    }
+    assert!(validator.is_valid(read(DESIGN).value()));
+    let with = |job: serde_json::Value| json!({"workflow_id": "w", "workflow_stages": [{"execution_type": "sequential", "scripts": [job]}]});
+    for wrong in [
+        json!(3),
+        json!({"script": "a.sql", "timout": "3m"}),
+        json!({"job_name": "p", "kind": "procedure", "call": "a.b()", "script": "a.sql"}),
+        json!({"job_name": "p", "kind": "procedure"}),
+        json!({"kind": "procedure", "call": "a.b()"}),
+        json!({"job_name": "p", "kind": "copy"}),
+    ] {
+        assert!(!validator.is_valid(&with(wrong.clone())), "{wrong}");
+        assert!(workflow(&read_item(with(wrong.clone()))).is_err(), "{wrong}");
+    }
+    for flag in ["y", "Y", "n", "N"] {
+        let flagged = json!({"workflow_id": "w", "workflow_stages": [
+            {"execution_flag": flag, "execution_type": "sequential", "scripts": ["a.sql"]},
+            {"execution_type": "sequential", "scripts": ["b.sql"]}]});
+        assert!(validator.is_valid(&flagged), "{flag}");
+        assert!(workflow(&read_item(flagged)).is_ok(), "{flag}");
+    }
+}

@@ -1,0 +1,197 @@
+//! A job's life.
+
+use shiftwork_contract::{Attempt, FailureKind, JobRecord, Status};
+
+use super::{badly, both, minute, opened, well};
+use crate::{Advanced, End, Ledger, Opening, Step};
+
+/// The job at a position, as the ledger has it.
+async fn stored(ledger: &dyn Ledger, opening: &Opening, position: usize) -> JobRecord {
+    ledger.job(opening.id(), opening.job(position)).await.unwrap().unwrap()
+}
+
+fn failed_attempt(number: u32) -> Attempt {
+    Attempt {
+        attempt: number,
+        submitted_ts: Some(minute(1)),
+        ended_ts: minute(2),
+        error_name: FailureKind::SerializationConflict.name().into(),
+        error_message: "1023".into(),
+        statement_id: Some(format!("id-{number}")),
+    }
+}
+
+pub(super) async fn a_claim_is_the_intent_to_submit(ledger: &dyn Ledger) {
+    let opening = opened(ledger).await;
+    let mut expected = opening.jobs[0].clone();
+    expected.execution_status = Status::Running;
+    expected.submitted_ts = Some(minute(1));
+    expected.execution_start_ts = Some(minute(1));
+    for (token, now) in [("token-1", minute(1)), ("token-2", minute(2))] {
+        expected.task_token = Some(token.into());
+        let claimed = ledger.claim(opening.id(), opening.job(0), token, now).await;
+        assert_eq!(claimed, Ok(expected.clone()), "the latest token, the first intent");
+        assert_eq!(stored(ledger, &opening, 0).await, expected);
+    }
+    assert_eq!(stored(ledger, &opening, 1).await, opening.jobs[1], "its neighbour is as it was");
+}
+
+pub(super) async fn a_job_that_waits_or_ended_is_not_claimed(ledger: &dyn Ledger) {
+    let opening = opened(ledger).await;
+    let waiting = ledger.claim(opening.id(), opening.job(2), "token", minute(1)).await;
+    assert_eq!(waiting, Ok(opening.jobs[2].clone()));
+    assert_eq!(stored(ledger, &opening, 2).await, opening.jobs[2]);
+
+    let ended = ledger.advance(&opening.at(0, 1, 1), &Step::End(well()), minute(2)).await.unwrap().job;
+    assert_eq!(ledger.claim(opening.id(), opening.job(0), "late", minute(3)).await, Ok(ended.clone()));
+    assert_eq!(stored(ledger, &opening, 0).await, ended);
+}
+
+pub(super) async fn upstreams_free_their_dependent(ledger: &dyn Ledger) {
+    let opening = opened(ledger).await;
+    let (run, dependent) = (opening.id(), opening.job(2));
+    let mut expected = opening.jobs[2].clone();
+    expected.waiting_on.remove(opening.job(0));
+    for _ in 0..2 {
+        assert_eq!(ledger.free(run, dependent, opening.job(0), true).await, Ok(expected.clone()));
+    }
+    expected.waiting_on.clear();
+    expected.failed_upstreams.insert(opening.job(1).into());
+    for _ in 0..2 {
+        assert_eq!(ledger.free(run, dependent, opening.job(1), false).await, Ok(expected.clone()));
+    }
+    let claimed = ledger.claim(run, dependent, "token", minute(1)).await.unwrap();
+    assert_eq!(claimed.execution_status, Status::Running, "nothing holds it back any more");
+    // A late copy of the event finds the dependent at work and leaves it there.
+    assert_eq!(ledger.free(run, dependent, opening.job(0), true).await, Ok(claimed));
+
+    let opening = opened(ledger).await;
+    let (run, dependent) = (opening.id(), opening.job(2));
+    let (a, b) =
+        both(ledger.free(run, dependent, opening.job(0), true), ledger.free(run, dependent, opening.job(1), true))
+            .await;
+    assert!(
+        a.unwrap().waiting_on.is_empty() || b.unwrap().waiting_on.is_empty(),
+        "whichever came last sees that nothing is left"
+    );
+    assert!(stored(ledger, &opening, 2).await.waiting_on.is_empty());
+}
+
+pub(super) async fn a_job_ends_once(ledger: &dyn Ledger) {
+    let opening = opened(ledger).await;
+    for (position, end) in [(0, well()), (1, badly())] {
+        let at = opening.at(position, 1, 1);
+        let mut expected = ledger.claim(opening.id(), opening.job(position), "token", minute(1)).await.unwrap();
+        expected.execution_status = end.status;
+        expected.execution_end_ts = Some(minute(2));
+        expected.error_name = end.error.map(|kind| kind.name().into());
+        expected.error_message.clone_from(&end.message);
+        expected.statement_id.clone_from(&end.statement_id);
+        expected.rows = end.rows;
+        let step = Step::End(end);
+        let ended = ledger.advance(&at, &step, minute(2)).await;
+        assert_eq!(ended, Ok(Advanced { fresh: true, job: expected.clone() }));
+        for late in
+            [step, Step::End(badly()), Step::NextAttempt(failed_attempt(1)), Step::NextPart { statement_id: None }]
+        {
+            let again = ledger.advance(&at, &late, minute(3)).await;
+            assert_eq!(again, Ok(Advanced { fresh: false, job: expected.clone() }), "{late:?}");
+        }
+        assert_eq!(stored(ledger, &opening, position).await, expected);
+    }
+}
+
+pub(super) async fn a_job_ends_without_having_run(ledger: &dyn Ledger) {
+    let opening = opened(ledger).await;
+    let skipped = End {
+        status: Status::Skipped,
+        error: None,
+        message: Some("an upstream failed".into()),
+        statement_id: None,
+        rows: None,
+    };
+    let advanced = ledger.advance(&opening.at(2, 1, 1), &Step::End(skipped), minute(2)).await.unwrap();
+    assert!(advanced.fresh);
+    assert_eq!(advanced.job.execution_status, Status::Skipped);
+    assert_eq!((advanced.job.execution_start_ts, advanced.job.execution_end_ts), (None, Some(minute(2))));
+    assert_eq!((advanced.job.error_name, advanced.job.statement_id), (None, None));
+    // It ended while it still waited (a cancel); its upstreams end all the same.
+    let freed = ledger.free(opening.id(), opening.job(2), opening.job(0), true).await.unwrap();
+    assert_eq!(freed.execution_status, Status::Skipped);
+}
+
+pub(super) async fn attempts_follow_each_other(ledger: &dyn Ledger) {
+    let opening = opened(ledger).await;
+    let (run, job) = (opening.id(), opening.job(0));
+    ledger.claim(run, job, "token-1", minute(1)).await.unwrap();
+    ledger
+        .advance(&opening.at(0, 1, 1), &Step::NextPart { statement_id: Some("id-1".into()) }, minute(1))
+        .await
+        .unwrap();
+    let step = Step::NextAttempt(failed_attempt(1));
+    let next = ledger.advance(&opening.at(0, 1, 2), &step, minute(2)).await.unwrap();
+    assert!(next.fresh);
+    assert_eq!(next.job.execution_status, Status::Pending);
+    assert_eq!((next.job.attempt, next.job.part), (2, 1), "with its first part");
+    assert_eq!((next.job.submitted_ts, next.job.statement_id.as_deref()), (None, None));
+    assert_eq!(next.job.execution_start_ts, Some(minute(1)), "the job began with its first attempt");
+    assert_eq!(next.job.failed_attempts, [failed_attempt(1)]);
+
+    // Events of the first attempt, late or twice, change nothing.
+    for stale in [step, Step::End(well()), Step::NextPart { statement_id: None }] {
+        for part in [1, 2] {
+            let again = ledger.advance(&opening.at(0, 1, part), &stale, minute(3)).await;
+            assert_eq!(again, Ok(Advanced { fresh: false, job: next.job.clone() }), "{stale:?}");
+        }
+    }
+    let early = ledger.advance(&opening.at(0, 3, 1), &Step::End(well()), minute(3)).await.unwrap();
+    assert!(!early.fresh, "an attempt that has not begun");
+
+    let claimed = ledger.claim(run, job, "token-2", minute(4)).await.unwrap();
+    assert_eq!((claimed.submitted_ts, claimed.execution_start_ts), (Some(minute(4)), Some(minute(1))));
+    ledger.advance(&opening.at(0, 2, 1), &Step::NextAttempt(failed_attempt(2)), minute(5)).await.unwrap();
+    let third = ledger.advance(&opening.at(0, 3, 1), &Step::End(well()), minute(6)).await.unwrap();
+    assert!(third.fresh);
+    assert_eq!(third.job.failed_attempts, [failed_attempt(1), failed_attempt(2)], "in their order");
+}
+
+pub(super) async fn parts_follow_each_other(ledger: &dyn Ledger) {
+    let opening = opened(ledger).await;
+    let (run, job) = (opening.id(), opening.job(0));
+    ledger.claim(run, job, "token-1", minute(1)).await.unwrap();
+    let step = Step::NextPart { statement_id: Some("id-1".into()) };
+    let next = ledger.advance(&opening.at(0, 1, 1), &step, minute(2)).await.unwrap();
+    assert!(next.fresh);
+    assert_eq!(next.job.execution_status, Status::Running, "the attempt goes on");
+    assert_eq!((next.job.attempt, next.job.part), (1, 2));
+    assert_eq!((next.job.submitted_ts, next.job.statement_id.as_deref()), (None, Some("id-1")));
+    let again = ledger.advance(&opening.at(0, 1, 1), &step, minute(3)).await;
+    assert_eq!(again, Ok(Advanced { fresh: false, job: next.job }), "one part on, not two");
+
+    let claimed = ledger.claim(run, job, "token-2", minute(4)).await.unwrap();
+    assert_eq!((claimed.part, claimed.submitted_ts), (2, Some(minute(4))));
+    let none = ledger.advance(&opening.at(0, 1, 2), &Step::NextPart { statement_id: None }, minute(5)).await.unwrap();
+    assert_eq!((none.job.part, none.job.statement_id), (3, None));
+}
+
+pub(super) async fn racing_steps_agree(ledger: &dyn Ledger) {
+    for other in [Step::End(badly()), Step::NextAttempt(failed_attempt(1)), Step::NextPart { statement_id: None }] {
+        let opening = opened(ledger).await;
+        let at = opening.at(0, 1, 1);
+        let end = Step::End(well());
+        let (a, b) = both(ledger.advance(&at, &end, minute(2)), ledger.advance(&at, &other, minute(3))).await;
+        let (a, b) = (a.unwrap(), b.unwrap());
+        assert!(a.fresh != b.fresh, "one of them made its step");
+        assert_eq!(a.job, b.job, "and both see the same job");
+        assert_eq!(a.job.execution_status == Status::Succeeded, a.fresh);
+    }
+}
+
+pub(super) async fn racing_claims_keep_the_first_intent(ledger: &dyn Ledger) {
+    let opening = opened(ledger).await;
+    let (run, job) = (opening.id(), opening.job(0));
+    let (a, b) = both(ledger.claim(run, job, "a", minute(1)), ledger.claim(run, job, "b", minute(2))).await;
+    let (a, b) = (a.unwrap(), b.unwrap());
+    assert_eq!(a.submitted_ts, b.submitted_ts);
+    assert_eq!((a.task_token.as_deref(), b.task_token.as_deref()), (Some("a"), Some("b")), "each sees its own");
+}

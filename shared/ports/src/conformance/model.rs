@@ -1,0 +1,115 @@
+//! Random lives: the same calls to a model and to a subject must have the same answers, and leave the same records.
+
+use shiftwork_contract::{Attempt, FailureKind, Status};
+
+use super::{a_job, a_run, badly, fresh, kind, minute, take, well};
+use crate::{LeaseWish, Ledger, Opening, Step};
+
+/// Calls of one life.
+const CALLS: u32 = 60;
+
+/// A small generator of numbers (SplitMix64): the same seed is the same life.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        usize::try_from((z ^ (z >> 31)) % sides as u64).unwrap()
+    }
+
+    fn pick<T: Copy>(&mut self, among: &[T]) -> T {
+        among[self.roll(among.len())]
+    }
+}
+
+/// Puts both through the life of this seed: a workflow, three runs of a diamond of four jobs, random calls in an order
+/// that is mostly not sensible. Panics where they differ.
+pub async fn agree(model: &dyn Ledger, subject: &dyn Ledger, seed: u64) {
+    let mut dice = Dice(seed);
+    let workflow = fresh("workflow");
+    let openings: Vec<Opening> = (0..3).map(|_| diamond(&workflow)).collect();
+    for call in 0..CALLS {
+        let now = minute(i64::from(call));
+        let until = minute(i64::from(call) + 15);
+        let opening = &openings[dice.roll(3)];
+        let position = dice.roll(4);
+        let at = opening.at(position, dice.pick(&[1, 1, 1, 2]), dice.pick(&[1, 1, 2]));
+        let (run, job) = (opening.id(), opening.job(position));
+        let place = format!("seed {seed}, call {call}");
+        // One arm a method; both are asked the same, and answers are compared with failures by their kind.
+        macro_rules! same {
+            ($what:literal, $ledger:ident => $ask:expr) => {{
+                let (expected, found) = (
+                    {
+                        let $ledger = model;
+                        $ask.await
+                    },
+                    {
+                        let $ledger = subject;
+                        $ask.await
+                    },
+                );
+                match (expected, found) {
+                    (Ok(expected), Ok(found)) => assert_eq!(found, expected, "{}: {}", place, $what),
+                    (expected, found) => assert_eq!(kind(found), kind(expected), "{}: {}", place, $what),
+                }
+            }};
+        }
+        match dice.roll(9) {
+            0 | 1 => {
+                let mut opening = opening.clone();
+                opening.lease = dice.pick(&[take(until), take(until), LeaseWish::Queue, LeaseWish::Leave]);
+                if opening.lease == LeaseWish::Queue {
+                    opening.run.execution_status = Status::Queued;
+                }
+                same!("open", ledger => ledger.open(&opening));
+            }
+            2 => same!("begin", ledger => ledger.begin(&workflow, run, now, until)),
+            3 => same!("claim", ledger => ledger.claim(run, job, &place, now)),
+            4 | 5 => {
+                let step = match dice.roll(4) {
+                    0 => Step::End(well()),
+                    1 => Step::End(badly()),
+                    2 => Step::NextPart { statement_id: Some(place.clone()) },
+                    _ => Step::NextAttempt(Attempt {
+                        attempt: at.attempt,
+                        submitted_ts: None,
+                        ended_ts: now,
+                        error_name: FailureKind::ConnectionLost.name().into(),
+                        error_message: place.clone(),
+                        statement_id: None,
+                    }),
+                };
+                same!("advance", ledger => ledger.advance(&at, &step, now));
+            }
+            6 => {
+                let (upstream, well) = (dice.roll(4), dice.roll(2) == 0);
+                same!("free", ledger => ledger.free(run, job, opening.job(upstream), well));
+            }
+            7 => {
+                let status = dice.pick(&[Status::Succeeded, Status::Failed, Status::Aborted]);
+                let error = dice.pick(&[None, Some("error")]);
+                same!("finish", ledger => ledger.finish(run, status, error, now));
+            }
+            _ => same!("release", ledger => ledger.release(&workflow, run, until)),
+        }
+        same!("run", ledger => ledger.run(run));
+        same!("job", ledger => ledger.job(run, job));
+        same!("lease", ledger => ledger.lease(&workflow));
+    }
+    for opening in &openings {
+        assert_eq!(subject.jobs(opening.id()).await, model.jobs(opening.id()).await, "seed {seed}");
+    }
+}
+
+/// One job, two that wait on it, one that waits on both.
+fn diamond(workflow: &str) -> Opening {
+    let run = a_run(workflow, Status::Pending, 4);
+    let edges: [(&str, &[&str]); 4] =
+        [("top", &[]), ("left", &["top"]), ("right", &["top"]), ("bottom", &["left", "right"])];
+    let jobs = edges.iter().enumerate().map(|(position, (name, upstreams))| a_job(&run, position, name, upstreams));
+    Opening { jobs: jobs.collect(), run, lease: LeaseWish::Leave }
+}

@@ -1,0 +1,59 @@
+//! [`Jobs`] and [`Runs`] over AWS, wired the same in every function that settles.
+
+use std::sync::Arc;
+
+use shiftwork_aws::{
+    client::Aws,
+    environment::{Environment, EnvironmentError},
+    executions::StepFunctionsExecutions,
+    ledger::{DynamoLedger, Tables},
+    notices::AwsNotices,
+    statements::RedshiftStatements,
+    sweeps::{SchedulerSweeps, SweepTarget},
+    tokens::StepFunctionsTokens,
+};
+use shiftwork_ports::{Ledger, Statements, SystemClock};
+
+use crate::{Jobs, Runs};
+
+/// The three tables.
+pub fn ledger(aws: &Aws, environment: &Environment) -> Result<Arc<dyn Ledger>, EnvironmentError> {
+    let tables = Tables {
+        workflow_audit: environment.get("WORKFLOW_AUDIT_TABLE")?.into(),
+        job_audit: environment.get("JOB_AUDIT_TABLE")?.into(),
+        leases: environment.get("LEASE_TABLE")?.into(),
+    };
+    Ok(Arc::new(DynamoLedger::new(aws.config(), tables)))
+}
+
+/// The Data API, as the role that every function shares: only the submitter's role may describe or cancel a statement.
+pub fn statements(aws: &Aws, environment: &Environment) -> Result<Arc<dyn Statements>, EnvironmentError> {
+    let role = aws.assume(environment.get("STATEMENT_ROLE_ARN")?, "shiftwork");
+    Ok(Arc::new(RedshiftStatements::new(&role)))
+}
+
+/// Settles jobs.
+pub fn jobs(aws: &Aws, environment: &Environment) -> Result<Jobs, EnvironmentError> {
+    let (bus, topic) = (environment.get("EVENT_BUS_NAME")?, environment.get("FAILURE_TOPIC_ARN")?);
+    Ok(Jobs {
+        ledger: ledger(aws, environment)?,
+        tokens: Arc::new(StepFunctionsTokens::new(aws.config())),
+        notices: Arc::new(AwsNotices::new(aws.config(), bus, topic)),
+        clock: Arc::new(SystemClock),
+    })
+}
+
+/// Ends runs.
+pub fn runs(aws: &Aws, environment: &Environment) -> Result<Runs, EnvironmentError> {
+    let sweep = SweepTarget {
+        group: environment.get("SWEEP_SCHEDULE_GROUP")?.into(),
+        function_arn: environment.get("JOB_CALLBACK_ARN")?.into(),
+        role_arn: environment.get("SWEEP_ROLE_ARN")?.into(),
+    };
+    Ok(Runs {
+        jobs: jobs(aws, environment)?,
+        statements: statements(aws, environment)?,
+        executions: Arc::new(StepFunctionsExecutions::new(aws.config(), environment.get("STATE_MACHINE_ARN")?)),
+        sweeps: Arc::new(SchedulerSweeps::new(aws.config(), sweep)),
+    })
+}
