@@ -72,7 +72,7 @@ pub fn run_in_words(run: &Snapshot, now: Timestamp) -> String {
 /// A table in the style of all our tables, as wide as the terminal.
 pub fn table<'a>(header: impl IntoIterator<Item = &'a str>) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_header(header);
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header(header);
     let term = Term::stdout();
     if term.is_term() {
         table.set_content_arrangement(ContentArrangement::Dynamic).set_width(term.size().1);

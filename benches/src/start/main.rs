@@ -44,8 +44,8 @@ struct Options {
     /// One more binary to measure.
     #[arg(long, value_name = "NAME=PATH", value_parser = named_path)]
     also: Vec<(String, PathBuf)>,
-    /// Fail where a function is too large, or does what makes a start slow. The time itself is printed, not checked:
-    /// it depends on the machine.
+    /// Fail where a function is too large, needs too much of a core, or does what makes a start slow. The wall time is
+    /// printed, not checked: it depends on what else the machine does.
     #[arg(long)]
     check: bool,
 }

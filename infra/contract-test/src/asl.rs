@@ -17,7 +17,14 @@ use crate::{
 /// Walks the whole state machine. `job_keys` are the key attributes of the job audit table, `job_fields` the fields of its
 /// items.
 pub fn findings(machine: &Value, job_keys: &BTreeSet<String>, job_fields: &BTreeSet<String>) -> Findings {
-    let mut walk = Walk { functions: contracts::functions(), job_keys, job_fields, findings: Findings::new(), missing: BTreeSet::new(), broken: false };
+    let mut walk = Walk {
+        functions: contracts::functions(),
+        job_keys,
+        job_fields,
+        findings: Findings::new(),
+        missing: BTreeSet::new(),
+        broken: false,
+    };
     walk.machine(machine, Shape::of::<RunInput>(), &Context::default());
     walk.findings
 }
@@ -142,7 +149,9 @@ impl Walk<'_> {
             ways.push((next.to_owned(), output));
         }
         if std::mem::take(&mut self.broken) {
-            ways.iter_mut().for_each(|(_, input)| *input = Shape::Any);
+            for (_, input) in &mut ways {
+                *input = Shape::Any;
+            }
         }
         ways
     }
@@ -181,7 +190,10 @@ impl Walk<'_> {
     fn call(&mut self, name: &str, state: &Value, arguments: &Shape, context: &Context) -> Shape {
         let function = state["Parameters"]["FunctionName"].as_str().unwrap_or_default();
         let Some(contract) = self.functions.get(function).cloned() else {
-            self.find(name, format_args!("`{function}` is none of {}", names(self.functions.keys().copied().collect::<Vec<_>>())));
+            self.find(
+                name,
+                format_args!("`{function}` is none of {}", names(self.functions.keys().copied().collect::<Vec<_>>())),
+            );
             return Shape::Any;
         };
         let payload = arguments.at("$.Payload").cloned().unwrap_or(Shape::Any);
@@ -221,8 +233,11 @@ impl Walk<'_> {
             }
         };
         let context = Context { item: Some(item.clone()), ..context.clone() };
-        let selected =
-            if state["ItemSelector"].is_null() { item } else { self.fill(name, &state["ItemSelector"], input, &context) };
+        let selected = if state["ItemSelector"].is_null() {
+            item
+        } else {
+            self.fill(name, &state["ItemSelector"], input, &context)
+        };
         let broken = self.broken;
         self.machine(&state["ItemProcessor"], if broken { Shape::Any } else { selected }, &context);
         self.broken = broken;

@@ -97,7 +97,8 @@ fn retry_problem(error: &str) -> Option<String> {
 }
 
 fn catch_problem(error: &str) -> Option<String> {
-    let known = error == PROCEED || error == CONDITION_FAILED || error == ALL || FailureKind::from_name(error).is_some();
+    let known =
+        error == PROCEED || error == CONDITION_FAILED || error == ALL || FailureKind::from_name(error).is_some();
     (!known).then(|| unknown(error))
 }
 

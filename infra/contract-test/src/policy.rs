@@ -4,11 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use crate::{
-    Findings,
-    shape::names,
-    template::resources,
-};
+use crate::{Findings, shape::names, template::resources};
 
 /// Actions that take no resource, so that AWS leaves no choice but `*`, and where AWS says so.
 pub const WITHOUT_RESOURCE: [(&str, &str); 13] = [

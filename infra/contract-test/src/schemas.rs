@@ -1,5 +1,7 @@
 //! JSON Schemas of everything that crosses a boundary, for editors and for clients that are not written in Rust.
 
+use std::collections::BTreeMap;
+
 use schemars::{JsonSchema, schema_for};
 use serde_json::Value;
 use shiftwork_contract::{
@@ -29,9 +31,20 @@ pub fn all() -> Vec<(&'static str, Value)> {
     ]
 }
 
-/// A schema as its file holds it.
+/// A schema as its file holds it: its keys in order, however this build's `serde_json` keeps them.
 pub fn written(schema: &Value) -> String {
-    format!("{schema:#}\n")
+    format!("{:#}\n", sorted(schema))
+}
+
+fn sorted(value: &Value) -> Value {
+    match value {
+        Value::Object(members) => {
+            let members: BTreeMap<_, _> = members.iter().map(|(name, value)| (name.clone(), sorted(value))).collect();
+            members.into_iter().collect()
+        }
+        Value::Array(items) => items.iter().map(sorted).collect(),
+        other => other.clone(),
+    }
 }
 
 fn of<T: JsonSchema>() -> Value {

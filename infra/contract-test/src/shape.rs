@@ -45,7 +45,9 @@ impl Shape {
 
     fn from_schema(root: &Value, schema: &Value) -> Self {
         if let Some(target) = schema["$ref"].as_str() {
-            return root.pointer(target.trim_start_matches('#')).map_or(Self::Any, |found| Self::from_schema(root, found));
+            return root
+                .pointer(target.trim_start_matches('#'))
+                .map_or(Self::Any, |found| Self::from_schema(root, found));
         }
         if let Some(text) = schema["const"].as_str() {
             return Self::word(text);
@@ -67,7 +69,8 @@ impl Shape {
     }
 
     fn members(root: &Value, schema: &Value) -> BTreeMap<String, Member> {
-        let required: BTreeSet<_> = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let required: BTreeSet<_> =
+            schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         let properties = schema["properties"].as_object().into_iter().flatten();
         properties
             .map(|(name, schema)| {
@@ -167,7 +170,9 @@ impl Shape {
                 }
                 problems
             }
-            (Self::Text(None), Self::Text(_)) | (Self::Boolean, Self::Boolean) | (Self::Integer, Self::Integer) => Vec::new(),
+            (Self::Text(None), Self::Text(_)) | (Self::Boolean, Self::Boolean) | (Self::Integer, Self::Integer) => {
+                Vec::new()
+            }
             (wanted, given) => vec![format!("{place} wants {wanted}, not {given}")],
         }
     }

@@ -61,8 +61,16 @@ pub fn environment(template: &Value, read: &BTreeMap<&str, &[&str]>) -> Findings
             continue;
         };
         let wanted: BTreeSet<&str> = wanted.iter().copied().collect();
-        findings.extend(wanted.difference(&given).map(|name| format!("{function}: its code reads {name}, the template does not set it")));
-        findings.extend(given.difference(&wanted).map(|name| format!("{function}: the template sets {name}, its code does not read it")));
+        findings.extend(
+            wanted
+                .difference(&given)
+                .map(|name| format!("{function}: its code reads {name}, the template does not set it")),
+        );
+        findings.extend(
+            given
+                .difference(&wanted)
+                .map(|name| format!("{function}: the template sets {name}, its code does not read it")),
+        );
     }
     for function in read.keys().filter(|function| template["Resources"].get(**function).is_none()) {
         findings.insert(format!("{function}: is no function of the template"));
@@ -132,7 +140,8 @@ fn asynchronous(template: &Value, findings: &mut Findings) {
     called.insert("TriggerFunction");
     called.insert("JobCallbackFunction");
     for function in called {
-        let on_failure = &template["Resources"][function]["Properties"]["EventInvokeConfig"]["DestinationConfig"]["OnFailure"];
+        let on_failure =
+            &template["Resources"][function]["Properties"]["EventInvokeConfig"]["DestinationConfig"]["OnFailure"];
         if !is_queue(template, &on_failure["Destination"]) {
             findings.insert(format!("{function}: is called asynchronously without a destination for what fails"));
         }

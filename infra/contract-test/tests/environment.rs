@@ -1,5 +1,7 @@
 //! The variables that the template gives a function are those that its code reads: no more, no fewer.
 
+#![allow(clippy::unwrap_used, reason = "a test stops at what does not hold")]
+
 use std::collections::BTreeMap;
 
 use shiftwork_contract_test::{Findings, sam_template, template};
@@ -36,10 +38,12 @@ fn a_variable_too_many_or_too_few_is_found() {
 #[test]
 fn the_default_connection_reads() {
     let template = sam_template();
-    let value = &template["Resources"]["TriggerFunction"]["Properties"]["Environment"]["Variables"]["DEFAULT_CONNECTION"];
+    let value =
+        &template["Resources"]["TriggerFunction"]["Properties"]["Environment"]["Variables"]["DEFAULT_CONNECTION"];
     for set in [&[][..], &["HasSecret"], &["HasCluster"], &["HasCluster", "HasDbUser"], &["HasCluster", "HasSecret"]] {
         let text: String = value["Fn::Join"][1].as_array().unwrap().iter().map(|part| text(part, set)).collect();
-        let connection: shiftwork_contract::Connection = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{text}: {error}"));
+        let connection: shiftwork_contract::Connection =
+            serde_json::from_str(&text).unwrap_or_else(|error| panic!("{text}: {error}"));
         assert_eq!(connection.problem(), None, "{text}");
         assert_eq!(connection.cluster.is_some(), set.contains(&"HasCluster"), "{text}");
     }

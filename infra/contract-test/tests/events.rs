@@ -1,5 +1,7 @@
 //! The samples under `events/`: each is what its function takes, and what a rule of the template lets through.
 
+#![allow(clippy::unwrap_used, reason = "a test stops at what does not hold")]
+
 use std::{collections::BTreeSet, fs};
 
 use serde::de::DeserializeOwned;
@@ -30,7 +32,8 @@ fn sample(name: &str) -> Value {
 
 fn all() -> Vec<String> {
     let mut names = Vec::new();
-    for function in fs::read_dir(checkout("events")).unwrap().map(Result::unwrap).filter(|entry| entry.path().is_dir()) {
+    for function in fs::read_dir(checkout("events")).unwrap().map(Result::unwrap).filter(|entry| entry.path().is_dir())
+    {
         for file in fs::read_dir(function.path()).unwrap() {
             let (folder, file) = (function.file_name(), file.unwrap().path());
             names.push(format!("{}/{}", folder.to_str().unwrap(), file.file_stem().unwrap().to_str().unwrap()));
@@ -63,7 +66,11 @@ fn filled(template: &Value, value: &Value) -> Value {
                 let default = template["Parameters"][parameter]["Default"].as_str().unwrap();
                 default.split(',').collect()
             }
-            _ => members.iter().map(|(name, value)| (name.clone(), filled(template, value))).collect::<Map<_, _>>().into(),
+            _ => members
+                .iter()
+                .map(|(name, value)| (name.clone(), filled(template, value)))
+                .collect::<Map<_, _>>()
+                .into(),
         },
         Value::Array(items) => items.iter().map(|item| filled(template, item)).collect(),
         other => other.clone(),
@@ -98,7 +105,8 @@ fn no_event_of_a_job_or_a_run_wakes_the_trigger() {
 fn a_statement_of_ours_is_let_through_and_a_strangers_is_not() {
     let pattern = pattern_of("StatementEndedRule");
     let mut told = sample("job-callback/statement-finished");
-    told["detail"]["statementName"] = json!(StatementName { run: "r".into(), job: "j".into(), attempt: 1, part: 1, parts: 1 }.to_string());
+    told["detail"]["statementName"] =
+        json!(StatementName { run: "r".into(), job: "j".into(), attempt: 1, part: 1, parts: 1 }.to_string());
     assert_eq!(pattern::matches(&pattern, &told), Ok(true));
     told["detail"]["statementName"] = json!("nightly-vacuum");
     assert_eq!(pattern::matches(&pattern, &told), Ok(false));

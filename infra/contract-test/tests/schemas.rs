@@ -1,5 +1,7 @@
 //! `infra/schemas` holds the schemas of the types. `UPDATE_SCHEMAS=1` writes them.
 
+#![allow(clippy::unwrap_used, reason = "a test stops at what does not hold")]
+
 use std::{collections::BTreeSet, fs};
 
 use shiftwork_contract_test::{checkout, schemas};
@@ -18,8 +20,12 @@ fn the_schemas_are_those_of_the_types() {
             fs::write(&path, &wanted).unwrap();
         }
         let found = fs::read_to_string(&path).unwrap_or_default();
-        assert!(found == wanted, "infra/schemas/{name} is not what the type says: run UPDATE_SCHEMAS=1 cargo test -p shiftwork-contract-test");
+        assert!(
+            found == wanted,
+            "infra/schemas/{name} is not what the type says: run UPDATE_SCHEMAS=1 cargo test -p shiftwork-contract-test"
+        );
     }
-    let files: BTreeSet<_> = fs::read_dir(&folder).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+    let files: BTreeSet<_> =
+        fs::read_dir(&folder).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
     assert_eq!(files, all.iter().map(|(name, _)| (*name).to_owned()).collect(), "files without a type");
 }

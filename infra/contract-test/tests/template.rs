@@ -1,5 +1,7 @@
 //! `infra/template.yaml` against what the functions, IAM and a stranger's client need.
 
+#![allow(clippy::unwrap_used, reason = "a test stops at what does not hold")]
+
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
@@ -21,21 +23,57 @@ fn it_holds() {
 fn each_drift_is_a_finding_that_names_the_place() {
     let drifts: &[(&str, Value, &str)] = &[
         ("/Outputs/JobAuditTable", Value::Null, "JobAuditTable: no output of this name"),
-        ("/Resources/IteratorLogGroup/Properties/RetentionInDays", Value::Null, "IteratorLogGroup: keeps its logs for ever"),
+        (
+            "/Resources/IteratorLogGroup/Properties/RetentionInDays",
+            Value::Null,
+            "IteratorLogGroup: keeps its logs for ever",
+        ),
         ("/Resources/IteratorFunction/Properties/LoggingConfig", Value::Null, "IteratorFunction: logs to no group"),
-        ("/Resources/StatementEndedRule/Properties/Targets/0/DeadLetterConfig", Value::Null, "StatementEndedRule: a target without"),
+        (
+            "/Resources/StatementEndedRule/Properties/Targets/0/DeadLetterConfig",
+            Value::Null,
+            "StatementEndedRule: a target without",
+        ),
         ("/Resources/RefreshedPermission", Value::Null, "RefreshedRule: may not call"),
-        ("/Resources/AuditUpdaterFunction/Properties/EventInvokeConfig", Value::Null, "AuditUpdaterFunction: is called asynchronously"),
-        ("/Resources/TriggerFunction/Properties/Events/Requests/Properties/FunctionResponseTypes", Value::Null, "TriggerFunction.Requests: one bad message"),
+        (
+            "/Resources/AuditUpdaterFunction/Properties/EventInvokeConfig",
+            Value::Null,
+            "AuditUpdaterFunction: is called asynchronously",
+        ),
+        (
+            "/Resources/TriggerFunction/Properties/Events/Requests/Properties/FunctionResponseTypes",
+            Value::Null,
+            "TriggerFunction.Requests: one bad message",
+        ),
         ("/Resources/RequestQueue/Properties/RedrivePolicy", Value::Null, "RequestQueue: gives a bad message back"),
         ("/Resources/RequestQueue/Properties/VisibilityTimeout", json!(30), "RequestQueue: shows a message again"),
         ("/Resources/ConfigTable/Properties/SSESpecification", Value::Null, "ConfigTable: must be encrypted"),
         ("/Resources/ScriptsBucketPolicy", Value::Null, "ScriptsBucket: takes requests without TLS"),
-        ("/Resources/ScriptsBucket/Properties/VersioningConfiguration", Value::Null, "ScriptsBucket: must be versioned"),
-        ("/Resources/IteratorRole/Properties/Policies/0/PolicyDocument/Statement/1/Action", json!("dynamodb:*"), "IteratorRole: `dynamodb:*` is no named action"),
-        ("/Resources/IteratorRole/Properties/Policies/0/PolicyDocument/Statement/1/Resource", json!("*"), "IteratorRole: dynamodb:GetItem on every resource"),
-        ("/Resources/IteratorRole/Properties/Policies/0/PolicyDocument/Statement/1/Action", json!("redshift-data:ExecuteStatement"), "IteratorRole: redshift-data:ExecuteStatement is for `StatementRole` alone"),
-        ("/Resources/IteratorFunction/Properties/Role", json!({ "Fn::GetAtt": ["TriggerRole", "Arn"] }), "IteratorFunction: has no role of its own"),
+        (
+            "/Resources/ScriptsBucket/Properties/VersioningConfiguration",
+            Value::Null,
+            "ScriptsBucket: must be versioned",
+        ),
+        (
+            "/Resources/IteratorRole/Properties/Policies/0/PolicyDocument/Statement/1/Action",
+            json!("dynamodb:*"),
+            "IteratorRole: `dynamodb:*` is no named action",
+        ),
+        (
+            "/Resources/IteratorRole/Properties/Policies/0/PolicyDocument/Statement/1/Resource",
+            json!("*"),
+            "IteratorRole: dynamodb:GetItem on every resource",
+        ),
+        (
+            "/Resources/IteratorRole/Properties/Policies/0/PolicyDocument/Statement/1/Action",
+            json!("redshift-data:ExecuteStatement"),
+            "IteratorRole: redshift-data:ExecuteStatement is for `StatementRole` alone",
+        ),
+        (
+            "/Resources/IteratorFunction/Properties/Role",
+            json!({ "Fn::GetAtt": ["TriggerRole", "Arn"] }),
+            "IteratorFunction: has no role of its own",
+        ),
     ];
     for (place, value, wanted) in drifts {
         let mut template = sam_template();
@@ -53,7 +91,8 @@ fn each_drift_is_a_finding_that_names_the_place() {
 #[test]
 fn lending_a_role_names_the_service() {
     let mut template = sam_template();
-    let statements = template["Resources"]["TriggerRole"]["Properties"]["Policies"][0]["PolicyDocument"]["Statement"].as_array_mut();
+    let statements =
+        template["Resources"]["TriggerRole"]["Properties"]["Policies"][0]["PolicyDocument"]["Statement"].as_array_mut();
     let lending = statements.unwrap().iter_mut().find(|statement| statement["Action"] == "iam:PassRole").unwrap();
     lending.as_object_mut().unwrap().remove("Condition");
     assert_eq!(findings(&template), Findings::from(["TriggerRole: may lend a role to any service".into()]));

@@ -161,6 +161,3 @@ const fn kind_of_status(status: u16) -> FailureKind {
         0..500 => FailureKind::Refused,
     }
 }
-
-#[cfg(all(test, feature = "statements"))]
-mod tests;

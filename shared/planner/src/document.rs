@@ -116,11 +116,9 @@ impl<'a> Reader<'a> {
             let (event, span) = self.next()?;
             match event {
                 Event::DocumentStart(_) => {
-                    return Err(self.problem(
-                        span,
-                        &JsonPath::root(),
-                        "a second document begins here: one workflow a file",
-                    ));
+                    return Err(self
+                        .problem(span, &JsonPath::root(), "a second document begins here: one workflow a file")
+                        .into());
                 }
                 Event::StreamEnd => return Ok(value),
                 Event::Nothing
@@ -143,7 +141,7 @@ impl<'a> Reader<'a> {
                 let at = *error.marker();
                 let problem =
                     self.problem(Span::empty(at), &JsonPath::root(), &format!("this is not YAML: {}", error.info()));
-                Err(if error.info().contains("tab") { Box::new(problem.hint("indent with spaces")) } else { problem })
+                Err(if error.info().contains("tab") { problem.hint("indent with spaces") } else { problem }.into())
             }
             None => Ok((Event::StreamEnd, Span::default())),
         }
@@ -151,7 +149,7 @@ impl<'a> Reader<'a> {
 
     fn node(&mut self, event: Event<'a>, span: Span, path: &JsonPath, depth: usize) -> Result<Value, Fatal> {
         if depth > DEPTH {
-            return Err(self.problem(span, path, &format!("nested more than {DEPTH} levels deep")));
+            return Err(self.problem(span, path, &format!("nested more than {DEPTH} levels deep")).into());
         }
         let (anchor, tag) = match &event {
             Event::Scalar(_, _, anchor, tag) | Event::SequenceStart(anchor, tag) | Event::MappingStart(anchor, tag) => {
@@ -217,7 +215,9 @@ impl<'a> Reader<'a> {
                 | Event::Scalar(..)
                 | Event::SequenceStart(..)
                 | Event::SequenceEnd
-                | Event::MappingStart(..) => return Err(self.problem(span, path, "a key must be a plain text")),
+                | Event::MappingStart(..) => {
+                    return Err(self.problem(span, path, "a key must be a plain text").into());
+                }
             };
             let path = path.key(&key);
             if let Some((line, _)) = self.positions.insert(path.clone(), position(span)) {
@@ -230,13 +230,10 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn problem(&self, span: Span, path: &JsonPath, message: &str) -> Fatal {
+    fn problem(&self, span: Span, path: &JsonPath, message: &str) -> Problem {
         let (line, column) = position(span);
         let path = Some(path.to_string()).filter(|path| path != "$");
-        Box::new(Problem::new(
-            Place { file: Some(self.file.into()), line: Some(line), column: Some(column), path },
-            message,
-        ))
+        Problem::new(Place { file: Some(self.file.into()), line: Some(line), column: Some(column), path }, message)
     }
 }
 

@@ -63,11 +63,12 @@ impl<'a> Check<'a> {
     fn value(&mut self, schema: &'a Value, value: &Value, path: &JsonPath) {
         if let Some(reference) = schema["$ref"].as_str() {
             let name = reference.trim_start_matches("#/$defs/");
-            return if name == "Job" {
-                self.job(value, path)
+            if name == "Job" {
+                self.job(value, path);
             } else {
-                self.value(&self.root["$defs"][name], value, path)
-            };
+                self.value(&self.root["$defs"][name], value, path);
+            }
+            return;
         }
         if let Some(options) = schema["anyOf"].as_array() {
             // Only an optional value makes an `anyOf` other than a job's.

@@ -3,6 +3,7 @@
 mod desk;
 
 use desk::{asked, facts, lines};
+use proptest::prelude::*;
 use serde_json::{Value, json};
 use shiftwork_planner::{check, connections, plan, read_file, read_item};
 
@@ -267,8 +268,8 @@ fn unloads_that_redshift_would_refuse() {
 
 #[test]
 fn more_jobs_than_a_run_takes() {
-    let jobs: String = (0..601).map(|i| format!("      - {{ job_name: j{i}, script: a.sql }}\n")).collect();
-    insta::assert_snapshot!(said_of_jobs(&[&jobs]));
+    let jobs: Vec<String> = (0..601).map(|i| format!("      - {{ job_name: j{i}, script: a.sql }}\n")).collect();
+    insta::assert_snapshot!(said_of_jobs(&[&jobs.concat()]));
 }
 
 #[test]
@@ -285,4 +286,33 @@ fn connections_that_lead_nowhere() {
         lines(&connections(&doc).unwrap_err())
     });
     insta::assert_snapshot!(said.join("\n\n"));
+}
+
+#[test]
+fn a_document_that_is_nested_too_deep() {
+    insta::assert_snapshot!(said(&["[".repeat(200)]));
+}
+
+proptest! {
+    #[test]
+    fn any_file_is_read_or_refused_with_a_line(
+        text in prop_oneof![
+            any::<String>(),
+            prop::collection::vec(
+                prop::sample::select(vec![
+                    "workflow_id", "workflow_stages", "scripts", ": ", ":\n", "\n", "  ", "- ", "{", "}", "[", "]", ",", "a.sql",
+                    "'", "\"", "#", "&a", "*a", "|", "\t", "---", "? ",
+                ]),
+                0..20,
+            )
+            .prop_map(|pieces| pieces.concat()),
+        ]
+    ) {
+        match read_file("x.yaml", &text) {
+            Ok(doc) => {
+                check(&doc, &facts("w", &[]));
+            }
+            Err(problems) => prop_assert!(problems.iter().all(|problem| problem.place.line.is_some()) && !problems.is_empty()),
+        }
+    }
 }

@@ -131,7 +131,8 @@ fn an_opening(workflow: &str, jobs: usize, lease: LeaseWish) -> Opening {
         .map(|position| {
             let (first, second) = (name(0), name(1));
             let last = position + 1 == jobs && jobs > 2;
-            a_job(&run, position, &name(position), if last { &[&first, &second] } else { &[] })
+            let upstreams: &[&str] = if last { &[&first, &second] } else { &[] };
+            a_job(&run, position, &name(position), upstreams)
         })
         .collect();
     Opening { run, jobs, lease }
@@ -162,7 +163,7 @@ impl Opening {
     }
 
     fn at(&self, position: usize, attempt: u32, part: u32) -> StatementName {
-        StatementName { run: self.id().into(), job: self.job(position).into(), attempt, part }
+        StatementName { run: self.id().into(), job: self.job(position).into(), attempt, part, parts: 1 }
     }
 }
 

@@ -20,6 +20,7 @@ use crate::{
 /// A query whose result goes to S3. Fields and their limits are those of Redshift's `UNLOAD`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[allow(clippy::struct_excessive_bools, reason = "the switches of UNLOAD, as Redshift has them")]
 pub(crate) struct Unload {
     /// The query. It takes no `:placeholders`.
     select: String,

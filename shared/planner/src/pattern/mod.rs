@@ -62,15 +62,12 @@ fn steps(path: &str) -> Option<Vec<Step<'_>>> {
         } else {
             let bracketed = rest.strip_prefix('[')?;
             let quote = bracketed.chars().next().filter(|c| matches!(c, '"' | '\''));
-            let (step, after) = match quote {
-                Some(quote) => {
-                    let (key, after) = bracketed[1..].split_once(quote)?;
-                    (Step::Key(key), after.strip_prefix(']')?)
-                }
-                None => {
-                    let (index, after) = bracketed.split_once(']')?;
-                    (Step::Index(index.parse().ok()?), after)
-                }
+            let (step, after) = if let Some(quote) = quote {
+                let (key, after) = bracketed[1..].split_once(quote)?;
+                (Step::Key(key), after.strip_prefix(']')?)
+            } else {
+                let (index, after) = bracketed.split_once(']')?;
+                (Step::Index(index.parse().ok()?), after)
             };
             steps.push(step);
             rest = after;

@@ -40,13 +40,11 @@ pub(crate) struct Lexer<'a> {
     text: &'a str,
     at: usize,
     line: u32,
-    /// Nothing but blanks stands before `at` on its line.
-    line_start: bool,
 }
 
 impl<'a> Lexer<'a> {
     pub(crate) const fn new(text: &'a str) -> Self {
-        Self { text, at: 0, line: 1, line_start: true }
+        Self { text, at: 0, line: 1 }
     }
 
     fn byte(&self, at: usize) -> Option<u8> {
@@ -87,7 +85,8 @@ impl<'a> Lexer<'a> {
             b'(' => one(TokenKind::Open),
             b')' => one(TokenKind::Close),
             b'.' => one(TokenKind::Dot),
-            b'\\' if self.line_start => Err(self.meta_command()),
+            // Nowhere in SQL does a `\` stand outside of a text.
+            b'\\' => Err(self.meta_command()),
             b if is_word(b) => Ok((TokenKind::Word, self.run(at, |b| is_word(b) || b == b'$'))),
             _ => one(TokenKind::Other),
         })
@@ -172,12 +171,6 @@ impl Iterator for Lexer<'_> {
                 let text = &self.text[start..end];
                 let breaks = text.bytes().filter(|b| *b == b'\n').count();
                 self.line = self.line.saturating_add(u32::try_from(breaks).unwrap_or(u32::MAX));
-                self.line_start = match kind {
-                    TokenKind::Space => breaks > 0 || self.line_start,
-                    _ => false,
-                };
-                // One character is at least one byte: step over all of it.
-                let end = (end..).find(|end| self.text.is_char_boundary(*end)).unwrap_or(self.text.len());
                 self.at = end;
                 Some(Ok(Token { kind, start, end, line }))
             }

@@ -1,5 +1,6 @@
 //! What the tests of the planner put on the desk: documents, scripts, connections.
 #![allow(dead_code, reason = "each test binary uses some of it")]
+#![allow(clippy::unwrap_used, reason = "only tests call this")]
 
 use std::{collections::BTreeMap, fs, path::Path};
 

@@ -1,0 +1,168 @@
+//! The run along the clock: a row a job, what it waited and what it ran.
+
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+use shiftwork_contract::JobRecord;
+
+use super::{
+    flow::Flow,
+    view::{css, precise},
+};
+use crate::{
+    board::{Snapshot, is_real},
+    words,
+};
+
+/// Width of the picture, of its column of names, and of the room behind the bars for their figures.
+const WIDTH: f64 = 1120.0;
+const NAMES: f64 = 230.0;
+const FIGURES: f64 = 70.0;
+const TOP: f64 = 26.0;
+/// More rows than this are drawn small.
+const SMALL: usize = 40;
+/// The narrowest bar that is still seen.
+const NARROWEST: f64 = 2.0;
+/// About as many ticks.
+const TICKS: f64 = 8.0;
+
+/// The picture.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(super) struct Timeline {
+    width: f64,
+    height: f64,
+    small: bool,
+    left: f64,
+    right: f64,
+    rows: Vec<Row>,
+    ticks: Vec<Tick>,
+}
+
+/// A job.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct Row {
+    y: f64,
+    h: f64,
+    label: String,
+    title: String,
+    position: u32,
+    critical: bool,
+    bars: Vec<Bar>,
+    /// Where the figure stands, and on which side of it.
+    figure_x: f64,
+    anchor: &'static str,
+    figure: String,
+}
+
+/// A piece of time.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct Bar {
+    x: f64,
+    w: f64,
+    css: &'static str,
+}
+
+/// A line of the grid.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct Tick {
+    x: f64,
+    label: String,
+}
+
+/// Draws the timeline; `None` when nothing ran.
+pub(super) fn timeline(run: &Snapshot, flow: &Flow) -> Option<Timeline> {
+    if flow.spans.is_empty() {
+        return None;
+    }
+    let seconds = flow.end.duration_since(flow.start).as_secs_f64().max(0.001);
+    let scale = (WIDTH - NAMES - FIGURES) / seconds;
+    let x = |at: Timestamp| NAMES + at.duration_since(flow.start).as_secs_f64() * scale;
+
+    let mut jobs: Vec<&JobRecord> = run.jobs.iter().filter(|job| is_real(job)).collect();
+    // As they ran: by their start, and what never ran last.
+    jobs.sort_by_key(|job| (flow.spans.get(&job.plan.job_name).map_or(Timestamp::MAX, |span| span.start), job.plan.position));
+    let small = jobs.len() > SMALL;
+    let pitch = if small { 15.0 } else { 26.0 };
+    let rows = jobs.iter().zip(0_u32..).map(|(job, number)| row(job, TOP + f64::from(number) * pitch, pitch, flow, &x)).collect::<Vec<_>>();
+    let step = step(seconds / TICKS);
+    let ticks = (0_u32..)
+        .map(|number| f64::from(number) * step)
+        .take_while(|at| *at <= seconds)
+        .map(|at| Tick { x: NAMES + at * scale, label: tick_label(at, step) })
+        .collect();
+    #[allow(clippy::cast_precision_loss, reason = "a count of jobs")]
+    let height = TOP + rows.len() as f64 * pitch + 6.0;
+    Some(Timeline { width: WIDTH, height, small, left: NAMES, right: WIDTH - FIGURES, rows, ticks })
+}
+
+fn row(job: &JobRecord, y: f64, pitch: f64, flow: &Flow, x: &impl Fn(Timestamp) -> f64) -> Row {
+    let name = &job.plan.job_name;
+    let status = job.execution_status;
+    let mut row = Row {
+        y,
+        h: pitch,
+        label: words::brief(name, 33),
+        title: format!("{name}: {status}"),
+        position: job.plan.position,
+        critical: flow.critical.contains(name),
+        bars: Vec::new(),
+        figure_x: NAMES + 6.0,
+        anchor: "start",
+        figure: match &job.reused_from {
+            Some(_) => "reused".into(),
+            None => status.as_str().to_lowercase().replace('_', " "),
+        },
+    };
+    let Some(span) = flow.spans.get(name) else { return row };
+    let bar = |from: Timestamp, to: Timestamp, css| Bar { x: x(from), w: (x(to) - x(from)).max(NARROWEST), css };
+    if span.start > span.ready {
+        row.bars.push(bar(span.ready, span.start, "wait"));
+    }
+    // Attempts that failed, what lay between them, and the last one.
+    let mut from = span.start;
+    for attempt in &job.failed_attempts {
+        let submitted = attempt.submitted_ts.unwrap_or(from).max(from);
+        if submitted > from {
+            row.bars.push(bar(from, submitted, "wait"));
+        }
+        row.bars.push(bar(submitted, attempt.ended_ts.max(submitted), "retried"));
+        from = attempt.ended_ts.max(submitted);
+    }
+    let last = job.submitted_ts.filter(|_| !job.failed_attempts.is_empty()).unwrap_or(from).max(from).min(span.end);
+    if last > from {
+        row.bars.push(bar(from, last, "wait"));
+    }
+    row.bars.push(bar(last, span.end.max(last), css(status)));
+
+    let ran = span.end.duration_since(span.start);
+    let waited = span.start.duration_since(span.ready);
+    row.figure = precise(ran);
+    row.title = format!("{name}: {status}, waited {} once it was ready, ran {}", precise(waited), precise(ran));
+    row.figure_x = x(span.end) + 6.0;
+    row
+}
+
+/// A round number of seconds, not below `least`.
+fn step(least: f64) -> f64 {
+    const ROUND: [f64; 22] = [
+        0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0,
+        7200.0, 14400.0, 43200.0,
+    ];
+    ROUND.into_iter().find(|round| *round >= least).unwrap_or(86400.0)
+}
+
+#[allow(clippy::cast_possible_truncation, reason = "a run lasts at most a week")]
+fn tick_label(at: f64, step: f64) -> String {
+    let time = SignedDuration::from_millis((at * 1000.0).round() as i64);
+    let seconds = time.as_secs();
+    if step < 0.1 {
+        format!("{at:.2} s")
+    } else if step < 1.0 {
+        format!("{at:.1} s")
+    } else if seconds < 60 {
+        format!("{seconds} s")
+    } else if seconds < 3600 {
+        format!("{}:{:02}", seconds / 60, seconds % 60)
+    } else {
+        format!("{}:{:02}:{:02}", seconds / 3600, seconds % 3600 / 60, seconds % 60)
+    }
+}

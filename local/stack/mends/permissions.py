@@ -1,0 +1,36 @@
+"""What IAM is asked, where MiniStack asks something else than AWS would."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from ministack.core import iam_actions, iam_evaluator
+
+from . import pin
+
+
+def apply() -> None:
+    """A schedule's ARN names its group; and the laptop's HTTP on 127.0.0.1 stands for TLS."""
+
+    def resource(service: str, *request: Any) -> str:
+        arn: str = extract_resource_arn(service, *request)
+        return _in_group(arn, *request) if ":schedule/default/" in arn else arn
+
+    def resolve(key: str, context: Any) -> Any:
+        # A bucket that refuses anything but TLS is the same bucket here.
+        return "true" if key.lower() == "aws:securetransport" else resolve_condition_key(key, context)
+
+    extract_resource_arn = pin.replace(iam_actions, "extract_resource_arn", resource)
+    resolve_condition_key = pin.replace(iam_evaluator, "_resolve_condition_key", resolve)
+
+
+def _in_group(arn: str, _method: str, _path: str, _headers: Any, body: bytes, query: dict[str, Any], *_: str) -> str:
+    """Create and Update name the group in the body, Get and Delete in the query; without one it is `default`."""
+    try:
+        group = json.loads(body or b"{}").get("GroupName")
+    except ValueError:
+        group = None
+    given = query.get("groupName")
+    group = group or (given[0] if isinstance(given, list) and given else given) or "default"
+    return arn.replace(":schedule/default/", f":schedule/{group}/")

@@ -1,0 +1,376 @@
+//! The adapters over canned answers of AWS: what each answer means, and what was asked.
+
+use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig};
+use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
+use aws_smithy_http_client::test_util::{ReplayEvent, StaticReplayClient};
+use aws_smithy_runtime_api::{
+    client::orchestrator::{HttpRequest, HttpResponse},
+    http::StatusCode,
+};
+use aws_smithy_types::body::SdkBody;
+use serde_json::{Value, json};
+use shiftwork_aws::{
+    executions::StepFunctionsExecutions,
+    ledger::{DynamoLedger, Tables},
+    notices::AwsNotices,
+    scripts::S3Scripts,
+    statements::RedshiftStatements,
+    sweeps::{SchedulerSweeps, SweepTarget},
+    tokens::StepFunctionsTokens,
+};
+use shiftwork_contract::{
+    Connection, Failure, FailureKind, ScriptPin, StatementName, Status, Transaction,
+    event::{Event, JobEnded},
+    name::sha256,
+    payload::{JobEnd, RunInput},
+};
+use shiftwork_ports::{
+    Execution, Executions, Ledger, Notices, Progress, Scripts, Statements, Submission, Sweeps, TaskTokens,
+};
+
+/// AWS, answering with these in turn.
+struct Canned {
+    config: SdkConfig,
+    http: StaticReplayClient,
+}
+
+impl Canned {
+    fn new(answers: impl IntoIterator<Item = (u16, String)>) -> Self {
+        let events = answers.into_iter().map(|(status, body)| {
+            let status = StatusCode::try_from(status).unwrap();
+            ReplayEvent::new(HttpRequest::new(SdkBody::empty()), HttpResponse::new(status, SdkBody::from(body)))
+        });
+        let http = StaticReplayClient::new(events.collect());
+        let config = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("eu-central-1"))
+            .credentials_provider(SharedCredentialsProvider::new(Credentials::for_tests()))
+            .retry_config(RetryConfig::disabled())
+            .http_client(http.clone())
+            .build();
+        Self { config, http }
+    }
+
+    fn json(answers: impl IntoIterator<Item = (u16, Value)>) -> Self {
+        Self::new(answers.into_iter().map(|(status, body)| (status, body.to_string())))
+    }
+
+    /// The bodies of the requests so far.
+    fn asked(&self) -> Vec<Value> {
+        self.http
+            .actual_requests()
+            .map(|request| serde_json::from_slice(request.body().bytes().unwrap()).unwrap())
+            .collect()
+    }
+}
+
+fn error(code: &str, message: &str) -> Value {
+    json!({"__type": code, "message": message, "Message": message})
+}
+
+fn name() -> StatementName {
+    StatementName { run: "run".into(), job: "job.sql".into(), attempt: 1, part: 1, parts: 1 }
+}
+
+fn connection() -> Connection {
+    Connection { workgroup: Some("wg".into()), database: "dev".into(), ..Connection::default() }
+}
+
+fn submission(sqls: &[&str], transaction: Transaction) -> Submission {
+    Submission {
+        name: name(),
+        connection: connection(),
+        sqls: sqls.iter().copied().map(Into::into).collect(),
+        transaction,
+        parameters: [("day".into(), "2026-03-01".into())].into(),
+    }
+}
+
+async fn refused(status: u16, body: Value) -> Failure {
+    let aws = Canned::json([(status, body)]);
+    RedshiftStatements::new(&aws.config).submit(&submission(&["SELECT 1"], Transaction::Single)).await.unwrap_err()
+}
+
+#[tokio::test]
+async fn every_answer_of_aws_has_its_kind() {
+    for (status, code, kind) in [
+        (400, "ThrottlingException", FailureKind::Throttled),
+        (429, "SomethingNew", FailureKind::Throttled),
+        (400, "ActiveStatementsExceededException", FailureKind::ActiveStatementsExceeded),
+        (400, "ActiveSessionsExceededException", FailureKind::Throttled),
+        (400, "ValidationException", FailureKind::Refused),
+        (400, "ResourceNotFoundException", FailureKind::Refused),
+        (400, "SomethingNew", FailureKind::Refused),
+        (500, "ExecuteStatementException", FailureKind::Unavailable),
+        (500, "InternalServerException", FailureKind::Unavailable),
+        (503, "SomethingNew", FailureKind::Unavailable),
+        (500, "DatabaseConnectionException", FailureKind::ConnectionLost),
+        (400, "AccessDeniedException", FailureKind::AccessDenied),
+        (400, "ExpiredTokenException", FailureKind::AccessDenied),
+        (403, "SomethingNew", FailureKind::AccessDenied),
+    ] {
+        let failure = refused(status, error(code, "in AWS's words")).await;
+        assert_eq!(failure.kind, kind, "{status} {code}");
+        for part in ["ExecuteStatement", "database dev of workgroup wg", code, "in AWS's words"] {
+            assert!(failure.message.contains(part), "{part}: {failure}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_does_not_read_or_come_may_stand_for_work_done() {
+    let aws = Canned::new([(200, "<html>".into())]);
+    let statements = RedshiftStatements::new(&aws.config);
+    for _ in 0..2 {
+        // The second call finds nobody who answers.
+        let failure = statements.submit(&submission(&["SELECT 1"], Transaction::Single)).await.unwrap_err();
+        assert_eq!(failure.kind, FailureKind::Unavailable, "{failure}");
+    }
+}
+
+#[tokio::test]
+async fn one_statement_is_executed_and_several_are_a_batch() {
+    let aws = Canned::json([(200, json!({"Id": "one"})), (200, json!({"Id": "two"})), (200, json!({"Id": "three"}))]);
+    let statements = RedshiftStatements::new(&aws.config);
+    assert_eq!(statements.submit(&submission(&["A"], Transaction::Single)).await.unwrap(), "one");
+    assert_eq!(statements.submit(&submission(&["A", "B"], Transaction::Single)).await.unwrap(), "two");
+    assert_eq!(statements.submit(&submission(&["A", "B"], Transaction::PerStatement)).await.unwrap(), "three");
+    let shared = json!({
+        "StatementName": "shiftwork:run:job.sql:1", "ClientToken": name().client_token(), "WithEvent": true,
+        "WorkgroupName": "wg", "Database": "dev", "Parameters": [{"name": "day", "value": "2026-03-01"}],
+    });
+    let with = |more: Value| {
+        let mut all = shared.clone();
+        all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        all
+    };
+    assert_eq!(
+        aws.asked(),
+        [
+            with(json!({"Sql": "A"})),
+            with(json!({"Sqls": ["A", "B"], "ExecutionMode": "TRANSACTION"})),
+            with(json!({"Sqls": ["A", "B"], "ExecutionMode": "AUTO_COMMIT"})),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_described_statement_says_how_far_it_is() {
+    let batch = |status: &str, third: Value| {
+        json!({"Id": "id", "Status": status, "ResultRows": 9, "Error": "Query #3 failed", "SubStatements": [
+            {"Id": "id:1", "Status": "FINISHED", "ResultRows": 1},
+            {"Id": "id:2", "Status": "FINISHED", "ResultRows": 2},
+            third,
+        ]})
+    };
+    let failed = json!({"Id": "id:3", "Status": "FAILED", "Error": "ERROR: no such table"});
+    for (answer, expected) in [
+        (json!({"Id": "id", "Status": "SUBMITTED"}), Progress::Active),
+        (json!({"Id": "id", "Status": "PICKED"}), Progress::Active),
+        (json!({"Id": "id", "Status": "STARTED"}), Progress::Active),
+        (json!({"Id": "id", "Status": "ABORTED"}), Progress::Aborted),
+        (json!({"Id": "id", "Status": "FINISHED", "ResultRows": 7}), Progress::Finished { rows: Some(7) }),
+        (json!({"Id": "id", "Status": "FINISHED", "ResultRows": -1}), Progress::Finished { rows: None }),
+        (
+            batch("FINISHED", json!({"Id": "id:3", "Status": "FINISHED", "ResultRows": 3})),
+            Progress::Finished { rows: Some(3) },
+        ),
+        (batch("FAILED", failed), Progress::Failed { message: "statement 3: ERROR: no such table".into() }),
+        (
+            json!({"Id": "id", "Status": "FAILED", "Error": "ERROR: 1023"}),
+            Progress::Failed { message: "ERROR: 1023".into() },
+        ),
+    ] {
+        let aws = Canned::json([(200, answer.clone())]);
+        let found = RedshiftStatements::new(&aws.config).describe("id", &name()).await.unwrap().unwrap();
+        assert_eq!(found.progress, expected, "{answer}");
+    }
+    let aws = Canned::json([(400, error("ResourceNotFoundException", "Query does not exist."))]);
+    assert_eq!(RedshiftStatements::new(&aws.config).describe("id", &name()).await, Ok(None));
+}
+
+#[tokio::test]
+async fn a_statement_is_found_by_its_very_name_on_any_page() {
+    let aws = Canned::json([
+        (200, json!({"Statements": [{"Id": "ten", "StatementName": "shiftwork:run:job.sql:10"}], "NextToken": "n"})),
+        (200, json!({"Statements": [{"Id": "one", "StatementName": "shiftwork:run:job.sql:1"}]})),
+        (200, json!({"Id": "one", "Status": "STARTED"})),
+    ]);
+    let found = RedshiftStatements::new(&aws.config).find(&name(), &connection()).await.unwrap().unwrap();
+    assert_eq!((found.id.as_str(), found.progress), ("one", Progress::Active));
+    let asked = aws.asked();
+    assert_eq!(asked[0]["StatementName"], "shiftwork:run:job.sql:1");
+    assert_eq!((&asked[0]["Status"], &asked[0]["RoleLevel"]), (&json!("ALL"), &json!(true)));
+}
+
+#[tokio::test]
+async fn active_statements_are_asked_for_in_the_order_of_a_life() {
+    let statement = |id: &str| json!({"Id": id, "StatementName": "shiftwork:run:job.sql:1"});
+    let aws = Canned::json([
+        (200, json!({"Statements": [statement("a"), {"Id": "b", "StatementName": "shiftwork:run:?"}]})),
+        (200, json!({"Statements": [statement("a")]})),
+        (200, json!({"Statements": [statement("c")]})),
+    ]);
+    let active = RedshiftStatements::new(&aws.config).active("run", &connection()).await.unwrap();
+    assert_eq!(active.iter().map(|s| s.id.as_str()).collect::<Vec<_>>(), ["a", "c"]);
+    assert_eq!(aws.asked().iter().map(|a| a["Status"].clone()).collect::<Vec<_>>(), ["SUBMITTED", "PICKED", "STARTED"]);
+}
+
+#[tokio::test]
+async fn a_statement_that_ended_needs_no_cancel() {
+    let refusal = (400, error("ValidationException", "Could not cancel a query that is already in FINISHED state"));
+    let aws = Canned::json([refusal.clone(), (200, json!({"Id": "id", "Status": "FINISHED"}))]);
+    assert_eq!(RedshiftStatements::new(&aws.config).cancel("id").await, Ok(()));
+    let aws = Canned::json([refusal, (200, json!({"Id": "id", "Status": "STARTED"}))]);
+    let failure = RedshiftStatements::new(&aws.config).cancel("id").await.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Refused);
+}
+
+#[tokio::test]
+async fn a_closed_token_is_a_success() {
+    for code in ["TaskTimedOut", "TaskDoesNotExist", "InvalidToken"] {
+        let aws = Canned::json(vec![(400, error(code, "closed")); 4]);
+        let tokens = StepFunctionsTokens::new(&aws.config);
+        let end = JobEnd { job_name: "job".into(), execution_status: Status::Succeeded };
+        assert_eq!(tokens.release("t").await, Ok(()));
+        assert_eq!(tokens.end("t", &end).await, Ok(()));
+        assert_eq!(tokens.fail("t", &Failure::new(FailureKind::StatementFailed, "é".repeat(40_000))).await, Ok(()));
+        assert_eq!(tokens.proceed("t").await, Ok(()));
+        let asked = aws.asked();
+        assert_eq!(asked[0]["output"], "{}");
+        assert_eq!(asked[1]["output"], json!({"job_name": "job", "execution_status": "SUCCEEDED"}).to_string());
+        assert_eq!(asked[2]["error"], "Shiftwork.StatementFailed");
+        assert_eq!(asked[2]["cause"].as_str().unwrap().len(), 32_768);
+        assert_eq!(asked[3]["error"], "Shiftwork.Proceed");
+    }
+    let aws = Canned::json([(400, error("InvalidOutput", "too long"))]);
+    let failure = StepFunctionsTokens::new(&aws.config).release("secret").await.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Refused);
+    assert!(!failure.message.contains("secret"), "{failure}");
+}
+
+#[tokio::test]
+async fn an_execution_is_named_by_its_run() {
+    let aws = Canned::json([
+        (400, error("ExecutionAlreadyExists", "done")),
+        (400, error("ExecutionDoesNotExist", "none")),
+        (200, json!({"executionArn": "x", "stateMachineArn": "y", "startDate": 0, "status": "RUNNING"})),
+        (
+            200,
+            json!({"executionArn": "x", "stateMachineArn": "y", "startDate": 0, "status": "FAILED",
+                   "error": "States.Runtime", "cause": "why"}),
+        ),
+    ]);
+    let executions =
+        StepFunctionsExecutions::new(&aws.config, "arn:aws:states:eu-central-1:1:stateMachine:shiftwork-run");
+    assert_eq!(executions.start(&RunInput { workflow_execution_id: "run".into() }).await, Ok(()));
+    assert_eq!(executions.state("run").await, Ok(None));
+    assert_eq!(executions.state("run").await, Ok(Some(Execution::Running)));
+    let reason = "FAILED: States.Runtime: why".into();
+    assert_eq!(executions.state("run").await, Ok(Some(Execution::Closed { reason })));
+    let asked = aws.asked();
+    assert_eq!((&asked[0]["name"], &asked[0]["input"]), (&json!("run"), &json!(r#"{"workflow_execution_id":"run"}"#)));
+    assert_eq!(asked[1]["executionArn"], "arn:aws:states:eu-central-1:1:execution:shiftwork-run:run");
+}
+
+#[tokio::test]
+async fn a_watched_run_is_watched_once() {
+    let aws = Canned::json([
+        (409, error("ConflictException", "is there")),
+        (404, error("ResourceNotFoundException", "gone")),
+    ]);
+    let target = SweepTarget { group: "shiftwork".into(), function_arn: "arn:f".into(), role_arn: "arn:r".into() };
+    let sweeps = SchedulerSweeps::new(&aws.config, target);
+    assert_eq!(sweeps.watch("run", "2026-03-01T02:00:00Z".parse().unwrap()).await, Ok(()));
+    let asked = &aws.asked()[0];
+    assert_eq!(asked["Target"], json!({"Arn": "arn:f", "RoleArn": "arn:r", "Input": r#"{"sweep":"run"}"#}));
+    assert_eq!(
+        (&asked["ScheduleExpression"], &asked["ActionAfterCompletion"]),
+        (&json!("rate(1 minute)"), &json!("DELETE"))
+    );
+    assert_eq!(asked["GroupName"], "shiftwork");
+    assert!(asked["EndDate"].as_f64() > asked["StartDate"].as_f64());
+    // The body of a DELETE is empty, so this one is not read.
+    assert_eq!(sweeps.unwatch("run").await, Ok(()));
+}
+
+#[tokio::test]
+async fn events_that_were_not_taken_are_sent_once_more() {
+    let event = |job: &str| {
+        Event::Job(JobEnded {
+            idempotency_key: format!("run/{job}"),
+            workflow_id: "w".into(),
+            workflow_execution_id: "run".into(),
+            job_name: job.into(),
+            execution_status: Status::Succeeded,
+            execution_start_ts: None,
+            execution_end_ts: None,
+            error_message: None,
+            rows: None,
+        })
+    };
+    let half = json!({"FailedEntryCount": 1, "Entries": [{"EventId": "1"}, {"ErrorCode": "InternalFailure", "ErrorMessage": "m"}]});
+    let whole = json!({"FailedEntryCount": 0, "Entries": [{"EventId": "2"}]});
+    let none = json!({"FailedEntryCount": 1, "Entries": [{"ErrorCode": "InternalFailure", "ErrorMessage": "m"}]});
+
+    let aws = Canned::json([(200, half.clone()), (200, whole)]);
+    let notices = AwsNotices::new(&aws.config, "bus", "arn:topic");
+    assert_eq!(notices.publish(&[event("a"), event("b")]).await, Ok(()));
+    let again = &aws.asked()[1]["Entries"];
+    assert_eq!(again.as_array().unwrap().len(), 1);
+    assert_eq!((&again[0]["Source"], &again[0]["EventBusName"]), (&json!("shiftwork"), &json!("bus")));
+    assert!(again[0]["Detail"].as_str().unwrap().contains("run/b"));
+
+    let aws = Canned::json([(200, half), (200, none)]);
+    let failure =
+        AwsNotices::new(&aws.config, "bus", "arn:topic").publish(&[event("a"), event("b")]).await.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Unavailable);
+    assert!(failure.message.contains("InternalFailure: m"), "{failure}");
+}
+
+#[tokio::test]
+async fn a_script_is_the_pinned_bytes_or_unreadable() {
+    let pin =
+        |text: &str| ScriptPin { key: "a.sql".into(), version_id: "v".into(), sha256: sha256(text), statements: 1 };
+    let xml = |code: &str| format!("<Error><Code>{code}</Code><Message>m</Message></Error>");
+    let aws = Canned::new([
+        (200, "SELECT 1".to_owned()),
+        (200, "SELECT 2".to_owned()),
+        (404, xml("NoSuchVersion")),
+        (405, xml("MethodNotAllowed")),
+        (404, xml("NoSuchKey")),
+        (200, "no version in this answer".to_owned()),
+        (403, xml("AccessDenied")),
+        (503, xml("SlowDown")),
+    ]);
+    let scripts = S3Scripts::new(&aws.config, "scripts");
+    assert_eq!(scripts.pinned(&pin("SELECT 1")).await.unwrap(), "SELECT 1");
+    for _ in 0..3 {
+        let failure = scripts.pinned(&pin("SELECT 1")).await.unwrap_err();
+        assert_eq!(failure.kind, FailureKind::ScriptUnreadable);
+        assert!(failure.message.contains("s3://scripts/a.sql (version v)"), "{failure}");
+    }
+    assert_eq!(scripts.newest("a.sql").await, Ok(None));
+    assert_eq!(scripts.newest("a.sql").await.unwrap_err().kind, FailureKind::ScriptUnreadable);
+    assert_eq!(scripts.newest("a.sql").await.unwrap_err().kind, FailureKind::AccessDenied);
+    assert_eq!(scripts.newest("a.sql").await.unwrap_err().kind, FailureKind::Throttled);
+}
+
+#[tokio::test]
+async fn a_transaction_conflict_passes_within_the_call() {
+    let tables = Tables { workflow_audit: "runs".into(), job_audit: "jobs".into(), leases: "leases".into() };
+    let conflict = json!({
+        "__type": "com.amazonaws.dynamodb.v20120810#TransactionCanceledException", "Message": "cancelled",
+        "CancellationReasons": [{"Code": "None"}, {"Code": "TransactionConflict", "Message": "ongoing"}],
+    });
+    let now = "2026-03-01T02:00:00Z".parse().unwrap();
+    let aws = Canned::json([(400, conflict.clone()), (400, conflict.clone()), (200, json!({}))]);
+    let begun = DynamoLedger::new(&aws.config, tables.clone()).begin("w", "run", now, now).await;
+    assert_eq!(begun, Ok(shiftwork_ports::Begun::Running));
+    assert_eq!(aws.asked().len(), 3);
+
+    let aws = Canned::json(vec![(400, conflict); 5]);
+    let failure = DynamoLedger::new(&aws.config, tables).begin("w", "run", now, now).await.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Throttled);
+    assert!(failure.message.contains("action 2: TransactionConflict: ongoing"), "{failure}");
+}
