@@ -19,6 +19,21 @@ impl Snapshot {
     pub fn real_jobs(&self) -> impl Iterator<Item = &JobRecord> {
         self.jobs.iter().filter(|job| is_real(job))
     }
+
+    /// The jobs that ran in this run: not those that were reused, or never started.
+    pub fn ran(&self) -> impl Iterator<Item = &JobRecord> {
+        self.real_jobs().filter(|job| job.reused_from.is_none() && job.execution_start_ts.is_some())
+    }
+
+    /// Statements of the jobs that ran, each counted once however many attempts it took.
+    pub fn statements(&self) -> u32 {
+        self.ran().map(|job| job.plan.work.script().map_or(1, |script| script.statements)).sum()
+    }
+
+    /// Rows of the last statements of the jobs that ran, as far as Redshift counted them.
+    pub fn rows(&self) -> i64 {
+        self.ran().filter_map(|job| job.rows).fold(0, i64::saturating_add)
+    }
 }
 
 /// False for a barrier, which no user wrote.
@@ -49,7 +64,7 @@ const NAME_WIDTH: usize = 40;
 /// The display of a run: stages as headings, one line a job. Where that is higher than `height`, stages show counts, and
 /// only jobs that run or failed have a line.
 pub(crate) fn frame(now: &Snapshot, at: Timestamp, height: usize, width: usize) -> Vec<Row> {
-    let name_width = now.real_jobs().map(|job| job.plan.job_name.chars().count()).max().unwrap_or(0).min(NAME_WIDTH);
+    let name_width = name_width(now);
     let mut stages: Vec<(u32, Vec<&JobRecord>)> = Vec::new();
     for job in now.real_jobs() {
         match stages.iter_mut().find(|(stage, _)| *stage == job.plan.stage) {
@@ -78,6 +93,10 @@ pub(crate) fn frame(now: &Snapshot, at: Timestamp, height: usize, width: usize) 
     rows
 }
 
+fn name_width(run: &Snapshot) -> usize {
+    run.real_jobs().map(|job| job.plan.job_name.chars().count()).max().unwrap_or(0).min(NAME_WIDTH)
+}
+
 fn heading(stage: u32, jobs: &[&JobRecord], is_whole: bool) -> String {
     let name = jobs.iter().find_map(|job| job.plan.stage_description.clone());
     let title = name.map_or_else(|| format!("stage {stage}"), |name| format!("stage {stage}  {name}"));
@@ -98,7 +117,8 @@ const fn is_notable(status: Status) -> bool {
 }
 
 fn line(job: &JobRecord, at: Timestamp, name_width: usize) -> String {
-    let time = elapsed(job, at).map(words::duration).unwrap_or_default();
+    let in_words = if job.execution_status.is_terminal() { words::duration } else { words::ticking };
+    let time = elapsed(job, at).map(in_words).unwrap_or_default();
     let line = format!("{:<name_width$}  {time:>9}  {}", job.plan.job_name, remark(job).join(", "));
     line.trim_end().to_owned()
 }
@@ -146,7 +166,9 @@ fn waits_on(job: &JobRecord) -> String {
 pub(crate) fn transitions(before: Option<&Snapshot>, now: &Snapshot, at: Timestamp) -> Vec<String> {
     let mut lines = Vec::new();
     let run = &now.run;
-    if before.is_none_or(|before| before.run.execution_status != run.execution_status) && !run.execution_status.is_terminal() {
+    if before.is_none_or(|before| before.run.execution_status != run.execution_status)
+        && !run.execution_status.is_terminal()
+    {
         lines.push(format!("{} {}", run.execution_status, run.workflow_execution_id));
     }
     for job in now.real_jobs() {
@@ -154,7 +176,7 @@ pub(crate) fn transitions(before: Option<&Snapshot>, now: &Snapshot, at: Timesta
         let stood = was.map(|was| (was.execution_status, was.attempt));
         let is_news = stood != Some((job.execution_status, job.attempt));
         if is_news && (stood.is_some() || job.execution_status != Status::Pending) {
-            lines.push(format!("{:<9} {}", job.execution_status, line(job, at, 0)));
+            lines.push(format!("{:<9} {}", job.execution_status, line(job, at, name_width(now))));
         }
     }
     lines

@@ -1,0 +1,64 @@
+use shiftwork_contract::Status;
+
+use super::{Row, Snapshot, epilogue, frame, summary, transitions};
+use crate::fixture::{BLOG, Fate, lived, noon, planned, wide};
+
+fn blog() -> Snapshot {
+    planned(BLOG, |_| "SELECT 1".into()).0
+}
+
+fn failed() -> Snapshot {
+    lived(blog(), |job| if job == "insert_2.sql" { Fate::Fails(300, "ERROR: no such table") } else { Fate::Runs(900) })
+}
+
+#[test]
+fn a_log_gets_one_line_a_change_and_none_for_what_stays() {
+    let before = blog();
+    let mut now = before.clone();
+    now.run.execution_status = Status::Running;
+    now.jobs[0].execution_status = Status::Running;
+    now.jobs[0].execution_start_ts = Some(noon());
+    insta::assert_snapshot!(transitions(None, &before, noon()).join("\n"), @"PENDING blog-20260301T120000-k7mq");
+    insta::assert_snapshot!(transitions(Some(&before), &now, noon()).join("\n"));
+    assert_eq!(transitions(Some(&now), &now, noon()), Vec::<String>::new());
+    insta::assert_snapshot!(transitions(Some(&now), &failed(), noon()).join("\n"));
+}
+
+#[test]
+fn a_new_attempt_is_news_although_the_status_is_the_same() {
+    let mut before = blog();
+    before.jobs[0].execution_status = Status::Running;
+    let mut now = before.clone();
+    now.jobs[0].attempt = 2;
+    let lines = transitions(Some(&before), &now, noon());
+    assert!(lines.len() == 1 && lines[0].contains("attempt 2"), "{lines:?}");
+}
+
+#[test]
+fn a_terminal_shows_every_stage_and_every_job() {
+    insta::assert_debug_snapshot!(frame(&failed(), noon(), 50, 100));
+    insta::assert_debug_snapshot!(frame(&blog(), noon(), 50, 100));
+}
+
+#[test]
+fn a_large_run_never_outgrows_the_terminal() {
+    let (mut run, _) = planned(&wide(100), |_| "SELECT 1".into());
+    for job in &mut run.jobs {
+        job.execution_status = Status::Running;
+        job.execution_start_ts = Some(noon());
+    }
+    for height in [3, 10, 40, 400] {
+        let rows = frame(&run, noon(), height, 80);
+        assert!(rows.len() <= height.max(3), "{} rows at {height}", rows.len());
+        let headings = rows.iter().filter(|row| matches!(row, Row::Heading(_))).count();
+        assert_eq!(headings, 3);
+    }
+}
+
+#[test]
+fn the_end_of_a_run_says_what_to_do() {
+    let run = failed();
+    insta::assert_snapshot!(format!("{}\n{}", summary(&run, noon()), epilogue(&run).unwrap()));
+    let well = lived(blog(), |_| Fate::Runs(900));
+    assert_eq!(epilogue(&well), None);
+}

@@ -83,7 +83,12 @@ async fn end_unstarted(
 }
 
 /// Gives the lease back, if the run held it; the next run that still waits for it starts.
-async fn hand_on(ledger: &dyn Ledger, executions: &dyn Executions, clock: &dyn Clock, record: &RunRecord) -> anyhow::Result<()> {
+async fn hand_on(
+    ledger: &dyn Ledger,
+    executions: &dyn Executions,
+    clock: &dyn Clock,
+    record: &RunRecord,
+) -> anyhow::Result<()> {
     let mut holder = record.workflow_execution_id.clone();
     loop {
         let until = shiftwork_settlement::lease_until_begun(clock.now());

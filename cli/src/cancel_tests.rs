@@ -1,0 +1,76 @@
+use shiftwork_contract::{Status, payload::RunInput};
+use shiftwork_ports::{
+    Clock as _, Executions as _, LeaseWish, Ledger as _, Opened, Opening,
+    fake::{ManualClock, MemoryExecutions, MemoryLedger},
+};
+
+use super::{Cancelled, stop};
+use crate::{
+    board::Snapshot,
+    fixture::{BLOG, planned},
+};
+
+struct World {
+    ledger: MemoryLedger,
+    executions: MemoryExecutions,
+    clock: ManualClock,
+}
+
+impl World {
+    fn new() -> Self {
+        Self { ledger: MemoryLedger::default(), executions: MemoryExecutions::default(), clock: ManualClock::default() }
+    }
+
+    async fn open(&self, id: &str, status: Status, lease: LeaseWish) {
+        let (Snapshot { mut run, mut jobs }, _) = planned(BLOG, |_| "SELECT 1".into());
+        run.workflow_execution_id = id.into();
+        run.execution_status = status;
+        for job in &mut jobs {
+            job.workflow_execution_id = id.into();
+        }
+        assert_eq!(self.ledger.open(&Opening { run, jobs, lease }).await.unwrap(), Opened::New);
+    }
+
+    async fn cancel(&self, run: &str) -> Cancelled {
+        let record = self.ledger.run(run).await.unwrap().unwrap();
+        stop(&self.ledger, &self.executions, &self.clock, &record, "no longer needed").await.unwrap()
+    }
+
+    async fn status(&self, run: &str) -> Status {
+        self.ledger.run(run).await.unwrap().unwrap().execution_status
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_goes_on_has_its_execution_stopped() {
+    let world = World::new();
+    world.open("one", Status::Running, LeaseWish::Take { until: world.clock.now() }).await;
+    world.executions.start(&RunInput { workflow_execution_id: "one".into() }).await.unwrap();
+    assert_eq!(world.cancel("one").await, Cancelled::Stopped);
+    assert_eq!(world.executions.running(), Vec::<String>::new());
+    assert_eq!(world.cancel("one").await, Cancelled::Ending);
+}
+
+#[tokio::test]
+async fn a_run_that_waits_in_the_queue_ends_with_its_jobs_and_lets_the_holder_be() {
+    let world = World::new();
+    world.open("one", Status::Running, LeaseWish::Take { until: world.clock.now() }).await;
+    world.open("two", Status::Queued, LeaseWish::Queue).await;
+    assert_eq!(world.cancel("two").await, Cancelled::BeforeItBegan);
+    assert_eq!(world.status("two").await, Status::Aborted);
+    assert!(world.ledger.jobs("two").await.unwrap().iter().all(|job| job.execution_status == Status::Aborted));
+    assert_eq!(world.ledger.lease("blog").await.unwrap().unwrap().holder.as_deref(), Some("one"));
+    assert_eq!(world.cancel("two").await, Cancelled::EndedBefore(Status::Aborted));
+}
+
+#[tokio::test]
+async fn a_holder_that_never_began_hands_its_lease_to_the_next_run_that_still_waits() {
+    let world = World::new();
+    world.open("one", Status::Pending, LeaseWish::Take { until: world.clock.now() }).await;
+    world.open("two", Status::Queued, LeaseWish::Queue).await;
+    world.open("three", Status::Queued, LeaseWish::Queue).await;
+    world.cancel("two").await;
+    assert_eq!(world.cancel("one").await, Cancelled::BeforeItBegan);
+    assert_eq!(world.executions.running(), ["three"]);
+    assert_eq!(world.ledger.lease("blog").await.unwrap().unwrap().holder.as_deref(), Some("three"));
+}

@@ -40,7 +40,9 @@ pub fn check(files: &Files, read_script: &ReadScript) -> Checked {
     let mut checked = Checked::default();
     for file in &files.connections {
         checked.texts.insert(file.name(), file.text.clone());
-        match shiftwork_planner::read_file(&file.name(), &file.text).and_then(|doc| shiftwork_planner::connections(&doc)) {
+        match shiftwork_planner::read_file(&file.name(), &file.text)
+            .and_then(|doc| shiftwork_planner::connections(&doc))
+        {
             Ok(connections) => checked.connections.extend(connections),
             Err(problems) => checked.problems.extend(problems),
         }
@@ -54,7 +56,8 @@ pub fn check(files: &Files, read_script: &ReadScript) -> Checked {
                 if let Some(id) = doc.value()["workflow_id"].as_str()
                     && let Some(earlier) = written_in.insert(id.into(), file.name())
                 {
-                    let place = Place { file: Some(file.name()), path: Some("$.workflow_id".into()), ..Place::default() };
+                    let place =
+                        Place { file: Some(file.name()), path: Some("$.workflow_id".into()), ..Place::default() };
                     let problem = Problem::new(place, format!("workflow `{id}` is written in {earlier} already"));
                     checked.problems.push(problem.hint("give one of the two another `workflow_id`"));
                 }
@@ -62,15 +65,20 @@ pub fn check(files: &Files, read_script: &ReadScript) -> Checked {
             Err(problems) => checked.problems.extend(problems),
         }
     }
+    // Two files of one workflow share their scripts, and what is wrong with these.
+    let mut once: Vec<Problem> = Vec::new();
+    for problem in std::mem::take(&mut checked.problems) {
+        if !once.contains(&problem) {
+            once.push(problem);
+        }
+    }
+    checked.problems = once;
     checked
 }
 
 fn check_workflow(file: &File, doc: &Located, read_script: &ReadScript, checked: &mut Checked) {
-    let mut facts = Facts {
-        connections: checked.connections.clone(),
-        default_connection: stand_in(),
-        ..Facts::default()
-    };
+    let mut facts =
+        Facts { connections: checked.connections.clone(), default_connection: stand_in(), ..Facts::default() };
     // A workflow that does not read still has its own problems said by `check` below.
     let workflow = shiftwork_planner::workflow(doc).ok();
     let mut unreadable = Vec::new();

@@ -19,7 +19,7 @@ fn one(problem: &Problem, texts: &BTreeMap<String, String>, colours: bool) -> St
     let bold = |text: &str| style(text.to_owned()).bold().force_styling(colours);
     let place = &problem.place;
     let number = place.line.map(|line| line.to_string()).unwrap_or_default();
-    let margin = " ".repeat(number.len());
+    let margin = " ".repeat(number.len().max(1));
 
     let mut out = format!("{}{}\n", red("error"), bold(&format!(": {}", problem.message)));
     let mut at = place.file.clone().unwrap_or_else(|| "configuration table".into());

@@ -47,7 +47,12 @@ pub fn read(paths: &[PathBuf]) -> anyhow::Result<Files> {
             found.push(path.clone());
             // Connections are named across files; a workflow's own directory has them.
             let beside = path.parent().unwrap_or_else(|| Path::new(""));
-            found.extend(["connections.yaml", "connections.yml"].map(|name| beside.join(name)).into_iter().filter(|p| p.is_file()));
+            found.extend(
+                ["connections.yaml", "connections.yml"]
+                    .map(|name| beside.join(name))
+                    .into_iter()
+                    .filter(|p| p.is_file()),
+            );
         } else {
             bail!("{} is neither a file nor a directory: name workflow files, or a directory of them", path.display());
         }

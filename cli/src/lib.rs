@@ -15,6 +15,8 @@ pub mod cancel;
 pub mod check;
 mod diagnostics;
 pub mod files;
+#[cfg(test)]
+mod fixture;
 mod live;
 pub mod push;
 pub mod report;
@@ -72,7 +74,9 @@ pub async fn main() -> ExitCode {
 /// A request that makes no sense is the caller's to mend; everything else is a failure.
 fn outcome_of(error: &anyhow::Error) -> Outcome {
     match error.downcast_ref::<Failure>().map(|failure| failure.kind) {
-        Some(FailureKind::UnknownWorkflow | FailureKind::InvalidWorkflow | FailureKind::InvalidRequest) => Outcome::Usage,
+        Some(FailureKind::UnknownWorkflow | FailureKind::InvalidWorkflow | FailureKind::InvalidRequest) => {
+            Outcome::Usage
+        }
         Some(_) | None => Outcome::Failed,
     }
 }

@@ -22,11 +22,7 @@ pub(crate) const FRAME: Duration = Duration::from_millis(100);
 /// Where progress goes.
 pub(crate) enum Display {
     /// A terminal: one bar a line, redrawn.
-    Terminal {
-        all: MultiProgress,
-        lines: Vec<ProgressBar>,
-        frames: usize,
-    },
+    Terminal { all: MultiProgress, lines: Vec<ProgressBar>, frames: usize },
     /// A file or a pipe: one line a change.
     Log,
 }
@@ -62,14 +58,16 @@ impl Display {
             lines.pop().inspect(|line| all.remove(line));
         }
         while lines.len() < rows.len() {
-            let line = ProgressBar::new_spinner().with_style(ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_spinner()));
+            let line = ProgressBar::new_spinner()
+                .with_style(ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_spinner()));
             lines.push(all.add(line));
         }
         for (line, row) in lines.iter().zip(rows) {
             line.set_message(match row {
                 Row::Heading(text) => style(text).bold().to_string(),
                 Row::Job { status, text } => {
-                    let sign = if status == Status::Running { SPINNER[*frames % SPINNER.len()] } else { words::glyph(status) };
+                    let sign =
+                        if status == Status::Running { SPINNER[*frames % SPINNER.len()] } else { words::glyph(status) };
                     format!("  {} {}", words::coloured(status, sign), plain(status, text))
                 }
             });

@@ -70,11 +70,11 @@ pub fn render(changes: &Changes, dry_run: bool) -> String {
     if changes.unchanged > 0 {
         let _ = writeln!(out, "{} unchanged  {}", style("=").dim(), style(changes.unchanged).dim());
     }
-    let changed = words::plural(changes.lines.len(), "change");
+    let total = words::plural(changes.lines.len(), "change");
     let _ = match (changes.lines.is_empty(), dry_run) {
         (true, _) => writeln!(out, "the deployment agrees with the files"),
-        (false, true) => writeln!(out, "{changed} to make; a push without --dry-run makes them"),
-        (false, false) => writeln!(out, "{changed} made"),
+        (false, true) => writeln!(out, "{total} to make; a push without --dry-run makes them"),
+        (false, false) => writeln!(out, "{total} made"),
     };
     out
 }

@@ -27,7 +27,11 @@ pub async fn run(deployment: &Deployment, asked: &args::Run) -> anyhow::Result<O
 /// Sends a request, says what became of it, and waits for the run where that is asked.
 pub(crate) async fn start(deployment: &Deployment, request: &RunRequest, wait: bool) -> anyhow::Result<Outcome> {
     if let Some(id) = &request.workflow_execution_id {
-        ensure!(is_run_id(id), "`{id}` cannot be a run's id: use 1 to {} letters, digits, `_` and `-`", limits::EXECUTION_NAME_CHARS);
+        ensure!(
+            is_run_id(id),
+            "`{id}` cannot be a run's id: use 1 to {} letters, digits, `_` and `-`",
+            limits::EXECUTION_NAME_CHARS
+        );
     }
     let answer = deployment.trigger.request(request).await?;
     let id = &answer.workflow_execution_id;
@@ -39,7 +43,9 @@ pub(crate) async fn start(deployment: &Deployment, request: &RunRequest, wait: b
         Status::Failed | Status::TimedOut | Status::Aborted => Outcome::Failed,
         // Skipped is what `on_overlap: skip` asks for; who waits wanted the work done, though.
         Status::Skipped if wait => Outcome::Failed,
-        Status::Planning | Status::Queued | Status::Pending | Status::Running | Status::Succeeded | Status::Skipped => Outcome::Done,
+        Status::Planning | Status::Queued | Status::Pending | Status::Running | Status::Succeeded | Status::Skipped => {
+            Outcome::Done
+        }
     })
 }
 

@@ -41,7 +41,10 @@ pub async fn status(deployment: &Deployment, asked: &args::Status) -> anyhow::Re
             println!("{of} has not run yet: `shiftwork run {of}`");
             return Ok(Outcome::Done);
         }
-        bail!("`{of}` is neither a run nor a workflow; workflows: {}", if known.is_empty() { "none".into() } else { known.join(", ") });
+        bail!(
+            "`{of}` is neither a run nor a workflow; workflows: {}",
+            if known.is_empty() { "none".into() } else { known.join(", ") }
+        );
     }
     println!("{}", runs_table(&runs, now));
     Ok(Outcome::Done)

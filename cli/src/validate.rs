@@ -46,3 +46,7 @@ pub fn summary(checked: &Checked) -> String {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "validate_tests.rs"]
+mod tests;

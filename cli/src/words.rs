@@ -3,8 +3,18 @@
 use jiff::{SignedDuration, Timestamp};
 use shiftwork_contract::{RunRecord, Status};
 
-/// `0.4 s`, `12.3 s`, `4 m 05 s`, `2 h 07 m`.
+/// `430 ms`, `1.27 s`, `12.3 s`, `4 m 05 s`, `2 h 07 m`.
 pub fn duration(time: SignedDuration) -> String {
+    let millis = time.as_millis().max(0);
+    match millis {
+        0..1000 => format!("{millis} ms"),
+        1000..10_000 => format!("{}.{:02} s", millis / 1000, millis % 1000 / 10),
+        _ => ticking(time),
+    }
+}
+
+/// The same for a figure that moves: nothing finer than a tenth of a second.
+pub fn ticking(time: SignedDuration) -> String {
     let millis = time.as_millis().max(0);
     let seconds = millis / 1000;
     if seconds < 60 {
@@ -31,7 +41,11 @@ pub fn count(number: i64) -> String {
 
 /// `1 job`, `2 jobs`.
 pub fn plural(number: usize, noun: &str) -> String {
-    if number == 1 { format!("1 {noun}") } else { format!("{} {noun}s", count(i64::try_from(number).unwrap_or(i64::MAX))) }
+    if number == 1 {
+        format!("1 {noun}")
+    } else {
+        format!("{} {noun}s", count(i64::try_from(number).unwrap_or(i64::MAX)))
+    }
 }
 
 /// `2026-03-01 02:00:00`, UTC.
@@ -84,17 +98,19 @@ pub fn brief(message: &str, most: usize) -> String {
 mod tests {
     use jiff::SignedDuration;
 
-    use super::{brief, count, duration, plural};
+    use super::{brief, count, duration, plural, ticking};
 
     #[test]
     fn figures_read_well() {
         let read = |millis| duration(SignedDuration::from_millis(millis));
-        assert_eq!(read(0), "0.0 s");
-        assert_eq!(read(430), "0.4 s");
+        assert_eq!(read(0), "0 ms");
+        assert_eq!(read(430), "430 ms");
+        assert_eq!(read(1_279), "1.27 s");
         assert_eq!(read(59_999), "59.9 s");
+        assert_eq!(ticking(SignedDuration::from_millis(1_279)), "1.2 s");
         assert_eq!(read(245_000), "4 m 05 s");
         assert_eq!(read(7_620_000), "2 h 07 m");
-        assert_eq!(read(-5), "0.0 s");
+        assert_eq!(read(-5), "0 ms");
         assert_eq!(count(1_234_567), "1,234,567");
         assert_eq!(count(-1000), "-1,000");
         assert_eq!(count(i64::MIN), "-9,223,372,036,854,775,808");

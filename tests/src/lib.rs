@@ -1,0 +1,18 @@
+//! A client of a running stack, for end-to-end tests: it pushes workflows, asks for runs, orders faults, and holds what
+//! the audit says against what Redshift says.
+//!
+//! The tests are in `e2e/`. They need a stack that may be hurt (`make test` starts one and sets `SHIFTWORK_CONTROL_URL`);
+//! without it they are skipped, loudly. A test has its own workflow ids and its own database schema, so that they run side
+//! by side; those that order faults which know no run take the stack for themselves ([`Stack::alone`]).
+
+mod ended;
+mod endpoint;
+mod flow;
+mod inbox;
+mod stack;
+
+pub use ended::{Ended, Evidence};
+pub use endpoint::Endpoint;
+pub use flow::{Flow, Refusal, Run};
+pub use inbox::Inbox;
+pub use stack::Stack;

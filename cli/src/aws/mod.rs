@@ -112,7 +112,10 @@ impl Deployment {
             self.configuration.put_workflow(workflow).await?;
         }
         for (workflow_id, schedule) in &changes.schedules {
-            self.schedules.put(workflow_id, schedule).await.with_context(|| format!("the schedule of {workflow_id}"))?;
+            self.schedules
+                .put(workflow_id, schedule)
+                .await
+                .with_context(|| format!("the schedule of {workflow_id}"))?;
         }
         // What starts runs goes before what they need.
         for workflow_id in &changes.schedules_gone {
@@ -128,7 +131,11 @@ impl Deployment {
     }
 
     /// How a schedule of this deployment has to look.
-    pub fn schedule(&self, workflow_id: &str, schedule: &shiftwork_contract::workflow::Schedule) -> crate::push::Timetable {
+    pub fn schedule(
+        &self,
+        workflow_id: &str,
+        schedule: &shiftwork_contract::workflow::Schedule,
+    ) -> crate::push::Timetable {
         self.schedules.timetable(workflow_id, schedule)
     }
 }

@@ -67,7 +67,7 @@ pub(super) async fn read(config: &SdkConfig, stack: &str) -> anyhow::Result<Outp
             super::failed("CloudFormation DescribeStacks", stack, &error)
         }
     })?;
-    let outputs = described.stacks().first().map(|stack| stack.outputs()).unwrap_or_default();
+    let outputs = described.stacks().first().map(aws_sdk_cloudformation::types::Stack::outputs).unwrap_or_default();
     let pairs = outputs.iter().filter_map(|output| Some((output.output_key()?.into(), output.output_value()?.into())));
     Outputs::from(stack, &pairs.collect())
 }

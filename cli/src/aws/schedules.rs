@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use aws_sdk_scheduler::{
     Client,
-    operation::{delete_schedule::DeleteScheduleError, get_schedule::GetScheduleOutput, update_schedule::UpdateScheduleError},
+    operation::{
+        delete_schedule::DeleteScheduleError, get_schedule::GetScheduleOutput, update_schedule::UpdateScheduleError,
+    },
     types::{DeadLetterConfig, FlexibleTimeWindow, FlexibleTimeWindowMode, RetryPolicy, ScheduleState, Target},
 };
 use aws_types::SdkConfig;
@@ -52,7 +54,8 @@ impl Group {
             role_arn: self.role_arn.clone(),
             dead_letter_arn: self.dead_letter_arn.clone(),
             // Scheduler puts the time that was due in the place of the word in angle brackets.
-            input: json!({ "workflow_id": workflow_id, "scheduled_time": "<aws.scheduler.scheduled-time>" }).to_string(),
+            input: json!({ "workflow_id": workflow_id, "scheduled_time": "<aws.scheduler.scheduled-time>" })
+                .to_string(),
         }
     }
 
@@ -61,7 +64,8 @@ impl Group {
         let mut pages = self.client.list_schedules().group_name(&self.name).into_paginator().items().send();
         let mut names = Vec::new();
         while let Some(schedule) = pages.next().await {
-            let schedule = schedule.map_err(|error| super::failed("EventBridge Scheduler ListSchedules", &self.name, &error))?;
+            let schedule =
+                schedule.map_err(|error| super::failed("EventBridge Scheduler ListSchedules", &self.name, &error))?;
             names.extend(schedule.name);
         }
         stream::iter(names).map(|name| self.get(name)).buffer_unordered(AT_ONCE).try_collect().await
@@ -80,7 +84,10 @@ impl Group {
             .role_arn(&timetable.role_arn)
             .input(&timetable.input)
             .retry_policy(
-                RetryPolicy::builder().maximum_retry_attempts(RETRIES).maximum_event_age_in_seconds(AGE_SECONDS).build(),
+                RetryPolicy::builder()
+                    .maximum_retry_attempts(RETRIES)
+                    .maximum_event_age_in_seconds(AGE_SECONDS)
+                    .build(),
             )
             .dead_letter_config(DeadLetterConfig::builder().arn(&timetable.dead_letter_arn).build())
             .build()?;
@@ -100,7 +107,9 @@ impl Group {
             Ok(_) => return Ok(()),
             Err(error) => match error.as_service_error() {
                 Some(UpdateScheduleError::ResourceNotFoundException(_)) => {}
-                Some(_) | None => return Err(super::failed("EventBridge Scheduler UpdateSchedule", workflow_id, &error)),
+                Some(_) | None => {
+                    return Err(super::failed("EventBridge Scheduler UpdateSchedule", workflow_id, &error));
+                }
             },
         }
         let create = self
@@ -113,7 +122,10 @@ impl Group {
             .state(state)
             .flexible_time_window(on_time)
             .target(target);
-        create.send().await.map_err(|error| super::failed("EventBridge Scheduler CreateSchedule", workflow_id, &error))?;
+        create
+            .send()
+            .await
+            .map_err(|error| super::failed("EventBridge Scheduler CreateSchedule", workflow_id, &error))?;
         Ok(())
     }
 

@@ -25,7 +25,10 @@ impl Store {
     }
 
     /// The hash of each script that is there; empty for one that something else than a push put there.
-    pub(super) async fn hashes(&self, keys: impl IntoIterator<Item = String>) -> anyhow::Result<BTreeMap<String, String>> {
+    pub(super) async fn hashes(
+        &self,
+        keys: impl IntoIterator<Item = String>,
+    ) -> anyhow::Result<BTreeMap<String, String>> {
         let found = stream::iter(keys).map(|key| self.hash(key)).buffer_unordered(AT_ONCE);
         found.try_filter_map(async |found| Ok(found)).try_collect().await
     }

@@ -38,7 +38,8 @@ impl Trigger {
     /// Asks for a run. A request with an id may be sent again: it is the same run.
     pub async fn request(&self, request: &RunRequest) -> anyhow::Result<RunAnswer> {
         let patient = TimeoutConfig::builder().operation_attempt_timeout(PATIENCE).build();
-        let invoke = self.client.invoke().function_name(&self.function).payload(Blob::new(serde_json::to_vec(request)?));
+        let invoke =
+            self.client.invoke().function_name(&self.function).payload(Blob::new(serde_json::to_vec(request)?));
         let answer = invoke
             .customize()
             .config_override(aws_sdk_lambda::config::Builder::new().timeout_config(patient))
@@ -47,8 +48,9 @@ impl Trigger {
             .map_err(|error| super::failed("Lambda Invoke", &self.function, &error))?;
         let payload = answer.payload().map(Blob::as_ref).unwrap_or_default();
         if answer.function_error().is_none() {
-            return serde_json::from_slice(payload)
-                .with_context(|| format!("{} gave an answer that is none: {}", self.function, String::from_utf8_lossy(payload)));
+            return serde_json::from_slice(payload).with_context(|| {
+                format!("{} gave an answer that is none: {}", self.function, String::from_utf8_lossy(payload))
+            });
         }
         Err(in_words(&self.function, payload))
     }

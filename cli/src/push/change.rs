@@ -206,13 +206,18 @@ fn same(a: &Value, b: &Value) -> bool {
         (Value::Object(a), Value::Object(b)) => {
             a.len() == b.len() && a.iter().all(|(key, a)| b.get(key).is_some_and(|b| same(a, b)))
         }
-        (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_), _) => a == b,
+        (
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_),
+            _,
+        ) => a == b,
     }
 }
 
 fn differing_fields(was: &Value, is: &Value) -> String {
-    let keys = |value: &Value| value.as_object().map(|o| o.keys().cloned().collect::<BTreeSet<_>>()).unwrap_or_default();
-    let fields: Vec<_> = keys(was).union(&keys(is)).filter(|key| !same(&was[key.as_str()], &is[key.as_str()])).cloned().collect();
+    let keys =
+        |value: &Value| value.as_object().map(|o| o.keys().cloned().collect::<BTreeSet<_>>()).unwrap_or_default();
+    let fields: Vec<_> =
+        keys(was).union(&keys(is)).filter(|key| !same(&was[key.as_str()], &is[key.as_str()])).cloned().collect();
     fields.join(", ")
 }
 

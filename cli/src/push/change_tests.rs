@@ -1,0 +1,115 @@
+use std::collections::BTreeMap;
+
+use serde_json::json;
+use shiftwork_contract::{Connection, name::sha256};
+
+use super::{Changes, Desired, Present, Timetable, changes};
+
+fn timetable(expression: &str) -> Timetable {
+    Timetable { expression: expression.into(), time_zone: "UTC".into(), enabled: true, ..Timetable::default() }
+}
+
+fn connection(database: &str) -> Connection {
+    Connection { workgroup: Some("wg".into()), database: database.into(), ..Connection::default() }
+}
+
+fn desired() -> Desired {
+    Desired {
+        scripts: BTreeMap::from([("workflows/a/one.sql".into(), "SELECT 1".into())]),
+        workflows: BTreeMap::from([
+            (
+                "a".into(),
+                json!({ "workflow_id": "a", "workflow_description": "first", "parameters": { "n": { "default": 1.0 } } }),
+            ),
+            ("b".into(), json!({ "workflow_id": "b" })),
+        ]),
+        connections: BTreeMap::from([("reporting".into(), connection("dev"))]),
+        schedules: BTreeMap::from([("a".into(), timetable("rate(1 hour)"))]),
+    }
+}
+
+/// What a push of `desired` leaves behind.
+fn pushed(desired: &Desired) -> Present {
+    Present {
+        scripts: desired.scripts.iter().map(|(key, text)| (key.clone(), sha256(text))).collect(),
+        workflows: desired.workflows.clone(),
+        connections: desired.connections.clone(),
+        schedules: desired.schedules.clone(),
+    }
+}
+
+fn lines(changes: &Changes) -> Vec<String> {
+    let lines = changes.lines.iter().map(|line| format!("{:?} {} {}", line.verb, line.sort.as_str(), line.name));
+    lines.collect()
+}
+
+#[test]
+fn a_first_push_creates_everything_and_a_second_one_nothing() {
+    let first = changes(desired(), &Present::default(), true);
+    assert_eq!(
+        lines(&first),
+        [
+            "Create connection reporting",
+            "Create script workflows/a/one.sql",
+            "Create workflow a",
+            "Create workflow b",
+            "Create schedule a"
+        ]
+    );
+    let second = changes(desired(), &pushed(&desired()), true);
+    assert_eq!(second, Changes { unchanged: 5, ..Changes::default() });
+}
+
+#[test]
+fn only_what_differs_is_written_and_says_how() {
+    let mut present = pushed(&desired());
+    present.scripts.insert("workflows/a/one.sql".into(), String::new());
+    present
+        .workflows
+        .insert("a".into(), json!({ "workflow_id": "a", "workflow_description": "old", "on_overlap": "queue" }));
+    present.connections.insert("reporting".into(), connection("prod"));
+    present.schedules.insert("a".into(), Timetable { enabled: false, ..timetable("rate(2 hours)") });
+    let found = changes(desired(), &present, false);
+    let details: Vec<_> = found.lines.iter().map(|line| (line.name.as_str(), line.detail.as_deref())).collect();
+    assert_eq!(
+        details[1..],
+        [
+            ("workflows/a/one.sql", Some(&*format!("sha256 {}", &sha256("SELECT 1")[..12]))),
+            ("a", Some("on_overlap, parameters, workflow_description")),
+            ("a", Some("rate(2 hours) UTC, switched off → rate(1 hour) UTC")),
+        ]
+    );
+    assert_eq!(found.workflows.keys().collect::<Vec<_>>(), ["a"]);
+    assert_eq!(found.unchanged, 1);
+}
+
+#[test]
+fn a_number_that_dynamodb_writes_otherwise_is_the_same_number() {
+    let mut present = pushed(&desired());
+    let item = json!({ "workflow_id": "a", "workflow_description": "first", "parameters": { "n": { "default": 1 } } });
+    present.workflows.insert("a".into(), item);
+    assert!(changes(desired(), &present, false).lines.is_empty());
+}
+
+#[test]
+fn a_schedule_goes_with_the_schedule_of_its_workflow_and_strangers_go_with_prune_alone() {
+    let mut present = pushed(&desired());
+    present.schedules.insert("b".into(), timetable("rate(1 day)"));
+    present.schedules.insert("stranger".into(), timetable("rate(1 day)"));
+    present.workflows.insert("stranger".into(), json!({ "workflow_id": "stranger" }));
+    present.connections.insert("old".into(), connection("dev"));
+    assert_eq!(lines(&changes(desired(), &present, false)), ["Delete schedule b"]);
+    assert_eq!(
+        lines(&changes(desired(), &present, true)),
+        ["Delete schedule b", "Delete schedule stranger", "Delete workflow stranger", "Delete connection old"]
+    );
+}
+
+#[test]
+fn a_schedule_whose_target_moved_is_put_again() {
+    let mut present = pushed(&desired());
+    present.schedules.insert("a".into(), Timetable { role_arn: "arn:old".into(), ..timetable("rate(1 hour)") });
+    let found = changes(desired(), &present, false);
+    assert_eq!(found.lines.len(), 1);
+    assert_eq!(found.lines[0].detail.as_deref(), Some("role"));
+}

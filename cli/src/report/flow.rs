@@ -1,6 +1,6 @@
 //! When things happened: what each job waited for, how long it ran, and which chain of jobs made the run as long as it was.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use shiftwork_contract::JobRecord;
@@ -16,8 +16,8 @@ pub(super) struct Flow {
     pub(super) end: Timestamp,
     /// Jobs by name.
     pub(super) spans: BTreeMap<String, Span>,
-    /// The chain of jobs, barriers too, that ended last: each waited for the one before it.
-    pub(super) critical: BTreeSet<String>,
+    /// The chain of jobs, barriers too, that ended last, from its end: each waited for the next one.
+    pub(super) critical: Vec<String>,
 }
 
 /// The times of a job that ran.
@@ -65,16 +65,24 @@ fn span(job: &JobRecord, ready: Timestamp, until: Timestamp) -> Option<Span> {
     Some(Span { ready: ready.min(start), start, end })
 }
 
-fn critical(run: &Snapshot, spans: &BTreeMap<String, Span>, ended: &BTreeMap<&str, Timestamp>) -> BTreeSet<String> {
+fn critical(run: &Snapshot, spans: &BTreeMap<String, Span>, ended: &BTreeMap<&str, Timestamp>) -> Vec<String> {
     let jobs: BTreeMap<&str, &JobRecord> = run.jobs.iter().map(|job| (job.plan.job_name.as_str(), job)).collect();
-    let mut chain = BTreeSet::new();
+    let mut chain = Vec::new();
     let mut at = spans.iter().max_by_key(|(_, span)| span.end).map(|(name, _)| name.as_str());
     while let Some(job) = at.and_then(|name| jobs.get(name)) {
-        if !chain.insert(job.plan.job_name.clone()) {
+        let passed = !is_real(job) && ended.contains_key(job.plan.job_name.as_str());
+        // A job that was reused took no time of this run, and nothing before it did.
+        if !passed && !spans.contains_key(&job.plan.job_name) {
             break;
         }
-        let upstreams = job.plan.upstreams.iter().map(String::as_str);
-        at = upstreams.filter(|name| ended.contains_key(name)).max_by_key(|name| (ended[name], spans.contains_key(*name)));
+        chain.push(job.plan.job_name.clone());
+        // Always to a job that stands before: the walk ends, whatever the records say.
+        let stands_before =
+            |name: &&str| jobs.get(name).is_some_and(|upstream| upstream.plan.position < job.plan.position);
+        let upstreams = job.plan.upstreams.iter().map(String::as_str).filter(stands_before);
+        at = upstreams
+            .filter(|name| ended.contains_key(name))
+            .max_by_key(|name| (ended[name], spans.contains_key(*name)));
     }
     chain
 }

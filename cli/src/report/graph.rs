@@ -77,8 +77,9 @@ enum Slot {
 }
 
 /// Draws the graph. `note` says the little text of a job, its duration for one.
-pub(super) fn graph(jobs: &[JobRecord], critical: &BTreeSet<String>, note: impl Fn(&JobRecord) -> String) -> Graph {
-    let index: BTreeMap<&str, usize> = jobs.iter().enumerate().map(|(i, job)| (job.plan.job_name.as_str(), i)).collect();
+pub(super) fn graph(jobs: &[JobRecord], critical: &[String], note: impl Fn(&JobRecord) -> String) -> Graph {
+    let index: BTreeMap<&str, usize> =
+        jobs.iter().enumerate().map(|(i, job)| (job.plan.job_name.as_str(), i)).collect();
     let upstreams: Vec<Vec<usize>> = jobs
         .iter()
         .map(|job| job.plan.upstreams.iter().filter_map(|name| index.get(name.as_str()).copied()).collect())
@@ -92,17 +93,25 @@ pub(super) fn graph(jobs: &[JobRecord], critical: &BTreeSet<String>, note: impl 
     let small = jobs.iter().filter(|job| is_real(job)).count() > SMALL;
     let placed = sketch.place(jobs, small);
 
-    let nodes = jobs.iter().zip(&placed.areas).map(|(job, area)| node(job, *area, critical, small, note(job))).collect();
+    let nodes =
+        jobs.iter().zip(&placed.areas).map(|(job, area)| node(job, *area, critical, small, note(job))).collect();
     let edges = placed.edges(jobs, &upstreams, &layer_of, &sketch, critical);
-    Graph { width: placed.width, height: placed.height, small, nodes, edges, groups: placed.groups.values().copied().collect() }
+    Graph {
+        width: placed.width,
+        height: placed.height,
+        small,
+        nodes,
+        edges,
+        groups: placed.groups.values().copied().collect(),
+    }
 }
 
-fn node(job: &JobRecord, area: Area, critical: &BTreeSet<String>, small: bool, note: String) -> Node {
+fn node(job: &JobRecord, area: Area, critical: &[String], small: bool, note: String) -> Node {
     let name = &job.plan.job_name;
     let status = job.execution_status;
     let reused = job.reused_from.is_some();
-    // About 6.7 units a letter at 12, 5.4 at 10; the sign of the status stands before it, the note behind it.
-    let room = if small { (area.w - 24.0) / 5.5 } else { (area.w - 40.0) / 6.9 };
+    // About 7.2 units a letter at 12, 5.5 at 10; the sign of the status stands before it, the note behind it.
+    let room = if small { (area.w - 24.0) / 5.5 } else { (area.w - 40.0) / 7.2 };
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small positive number of letters")]
     let label = words::brief(name, room.max(3.0) as usize);
     let title = if is_real(job) {
@@ -150,11 +159,18 @@ const fn key(slot: Slot) -> SlotKey {
 impl Sketch {
     fn new(jobs: &[JobRecord], upstreams: &[Vec<usize>], layer_of: &[usize]) -> Self {
         let depth = layer_of.iter().max().map_or(0, |deepest| deepest + 1);
-        let mut sketch = Self { layers: vec![Vec::new(); depth], ways: BTreeMap::new(), before: BTreeMap::new(), after: BTreeMap::new() };
-        for job in 0..jobs.len() {
-            sketch.layers[layer_of[job]].push(Slot::Job(job));
+        let mut sketch = Self {
+            layers: vec![Vec::new(); depth],
+            ways: BTreeMap::new(),
+            before: BTreeMap::new(),
+            after: BTreeMap::new(),
+        };
+        for (job, layer) in layer_of.iter().enumerate() {
+            sketch.layers[*layer].push(Slot::Job(job));
         }
-        let points: usize = (0..jobs.len()).flat_map(|to| upstreams[to].iter().map(move |from| layer_of[to] - layer_of[*from] - 1)).sum();
+        let points: usize = (0..jobs.len())
+            .flat_map(|to| upstreams[to].iter().map(move |from| layer_of[to] - layer_of[*from] - 1))
+            .sum();
         let with_waypoints = points <= WAYPOINTS;
         let mut next = 0;
         for to in 0..jobs.len() {
@@ -194,7 +210,11 @@ impl Sketch {
                     let centre = |slot: &Slot| {
                         let near = neighbours.get(&key(*slot)).map(Vec::as_slice).unwrap_or_default();
                         let ranks: Vec<f64> = near.iter().filter_map(|slot| rank.get(slot).copied()).collect();
-                        if ranks.is_empty() { rank[&key(*slot)] } else { ranks.iter().sum::<f64>() / float(ranks.len()) }
+                        if ranks.is_empty() {
+                            rank[&key(*slot)]
+                        } else {
+                            ranks.iter().sum::<f64>() / float(ranks.len())
+                        }
                     };
                     centre(a).total_cmp(&centre(b))
                 });
@@ -203,11 +223,12 @@ impl Sketch {
     }
 
     fn place(&self, jobs: &[JobRecord], small: bool) -> Placed {
-        let longest = jobs.iter().filter(|job| is_real(job)).map(|job| job.plan.job_name.chars().count()).max().unwrap_or(0);
+        let longest =
+            jobs.iter().filter(|job| is_real(job)).map(|job| job.plan.job_name.chars().count()).max().unwrap_or(0);
         let (node_w, node_h, row) = if small {
             ((float(longest) * 5.5 + 26.0).clamp(60.0, 130.0), 20.0, 25.0)
         } else {
-            ((float(longest) * 6.9 + 42.0).clamp(110.0, 230.0), 42.0, 54.0)
+            ((float(longest) * 7.3 + 42.0).clamp(110.0, 230.0), 42.0, 54.0)
         };
         let mut placed = Placed {
             areas: vec![Area { x: 0.0, y: 0.0, w: 0.0, h: 0.0 }; jobs.len()],
@@ -227,7 +248,9 @@ impl Sketch {
             let columns = layer.len().div_ceil(rows);
             // The same number of jobs in every column.
             let rows = layer.len().div_ceil(columns);
-            let only_barriers = layer.iter().all(|slot| matches!(slot, Slot::Job(job) if !is_real(&jobs[*job])) || matches!(slot, Slot::Waypoint(_)));
+            let only_barriers = layer.iter().all(|slot| {
+                matches!(slot, Slot::Job(job) if !is_real(&jobs[*job])) || matches!(slot, Slot::Waypoint(_))
+            });
             let column_w = if only_barriers { BARRIER } else { node_w };
             let top = (placed.height - float(rows) * row) / 2.0;
             for (at, slot) in layer.iter().enumerate() {
@@ -245,7 +268,8 @@ impl Sketch {
             }
             let layer_w = float(columns) * (column_w + COLUMN_GAP) - COLUMN_GAP;
             if columns > 1 {
-                let group = Area { x: placed.width - 8.0, y: top - 6.0, w: layer_w + 16.0, h: float(rows) * row + 12.0 };
+                let group =
+                    Area { x: placed.width - 8.0, y: top - 6.0, w: layer_w + 16.0, h: float(rows) * row + 12.0 };
                 placed.groups.insert(number, group);
                 placed.height = placed.height.max(group.y + group.h + MARGIN);
             }
@@ -281,14 +305,16 @@ impl Placed {
         upstreams: &[Vec<usize>],
         layer_of: &[usize],
         sketch: &Sketch,
-        critical: &BTreeSet<String>,
+        critical: &[String],
     ) -> Vec<Edge> {
         let shared = self.shared(upstreams, layer_of);
-        let is_critical = |job: usize| critical.contains(&jobs[job].plan.job_name);
+        let steps: BTreeSet<(&str, &str)> =
+            critical.windows(2).map(|pair| (pair[1].as_str(), pair[0].as_str())).collect();
+        let name = |job: usize| jobs[job].plan.job_name.as_str();
         // Many edges to or from one layer become one, which is critical if one of them is.
         let mut lines: BTreeMap<(End, End), (bool, bool, Vec<usize>)> = BTreeMap::new();
-        for to in 0..jobs.len() {
-            for from in &upstreams[to] {
+        for (to, before) in upstreams.iter().enumerate() {
+            for from in before {
                 let whole = |job: usize, other: usize, to: bool| {
                     let layer = layer_of[job];
                     if shared.contains(&(layer, other, to)) { End::Layer(layer) } else { End::Job(job) }
@@ -296,7 +322,7 @@ impl Placed {
                 let ends = (whole(*from, to, false), whole(to, *from, true));
                 let way = sketch.ways.get(&(*from, to)).cloned().unwrap_or_default();
                 let line = lines.entry(ends).or_insert((false, true, way));
-                line.0 |= is_critical(*from) && is_critical(to);
+                line.0 |= steps.contains(&(name(*from), name(to)));
                 line.1 &= is_broken(jobs[*from].execution_status);
             }
         }

@@ -40,9 +40,8 @@ fn token(text: &str) -> (Option<&'static str>, usize) {
         (Some('/'), Some('*')) => (Some("c"), until("*/", 2)),
         (Some('\''), _) => (Some("s"), until("'", 1)),
         (Some('"'), _) => (None, until("\"", 1)),
-        (Some('$'), Some('$')) => (None, 2),
-        // A cast is no placeholder.
-        (Some(':'), Some(':')) => (None, 2),
+        // A cast is no placeholder, and what stands between dollars is SQL again.
+        (Some('$'), Some('$')) | (Some(':'), Some(':')) => (None, 2),
         (Some(':'), Some(next)) if next.is_alphabetic() || next == '_' => {
             (Some("p"), 1 + text[1..].find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len() - 1))
         }
@@ -68,7 +67,10 @@ mod tests {
         let html = highlight(sql);
         assert!(!html.contains("<b>") && !html.contains("<i>") && !html.contains("</pre>"));
         assert!(html.contains("<span class=\"k\">SELECT</span>"), "{html}");
-        assert!(html.contains("<span class=\"p\">:day</span>::date") || html.contains("<span class=\"p\">:day</span>::"), "{html}");
+        assert!(
+            html.contains("<span class=\"p\">:day</span>::date") || html.contains("<span class=\"p\">:day</span>::"),
+            "{html}"
+        );
         assert!(html.contains("<span class=\"n\">1.5</span>"), "{html}");
     }
 }

@@ -4,10 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use shiftwork_contract::JobRecord;
 
-use super::{
-    flow::Flow,
-    view::{css, precise},
-};
+use super::{flow::Flow, view::css};
 use crate::{
     board::{Snapshot, is_real},
     words,
@@ -24,6 +21,8 @@ const SMALL: usize = 40;
 const NARROWEST: f64 = 2.0;
 /// About as many ticks.
 const TICKS: f64 = 8.0;
+/// A run of a week, the longest that there is, has a tick a day.
+const MOST_TICKS: u32 = 20;
 
 /// The picture.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -47,9 +46,8 @@ struct Row {
     position: u32,
     critical: bool,
     bars: Vec<Bar>,
-    /// Where the figure stands, and on which side of it.
+    /// Where the figure stands.
     figure_x: f64,
-    anchor: &'static str,
     figure: String,
 }
 
@@ -79,12 +77,18 @@ pub(super) fn timeline(run: &Snapshot, flow: &Flow) -> Option<Timeline> {
 
     let mut jobs: Vec<&JobRecord> = run.jobs.iter().filter(|job| is_real(job)).collect();
     // As they ran: by their start, and what never ran last.
-    jobs.sort_by_key(|job| (flow.spans.get(&job.plan.job_name).map_or(Timestamp::MAX, |span| span.start), job.plan.position));
+    jobs.sort_by_key(|job| {
+        (flow.spans.get(&job.plan.job_name).map_or(Timestamp::MAX, |span| span.start), job.plan.position)
+    });
     let small = jobs.len() > SMALL;
     let pitch = if small { 15.0 } else { 26.0 };
-    let rows = jobs.iter().zip(0_u32..).map(|(job, number)| row(job, TOP + f64::from(number) * pitch, pitch, flow, &x)).collect::<Vec<_>>();
+    let rows = jobs
+        .iter()
+        .zip(0_u32..)
+        .map(|(job, number)| row(job, TOP + f64::from(number) * pitch, pitch, flow, &x))
+        .collect::<Vec<_>>();
     let step = step(seconds / TICKS);
-    let ticks = (0_u32..)
+    let ticks = (0..=MOST_TICKS)
         .map(|number| f64::from(number) * step)
         .take_while(|at| *at <= seconds)
         .map(|at| Tick { x: NAMES + at * scale, label: tick_label(at, step) })
@@ -106,7 +110,6 @@ fn row(job: &JobRecord, y: f64, pitch: f64, flow: &Flow, x: &impl Fn(Timestamp) 
         critical: flow.critical.contains(name),
         bars: Vec::new(),
         figure_x: NAMES + 6.0,
-        anchor: "start",
         figure: match &job.reused_from {
             Some(_) => "reused".into(),
             None => status.as_str().to_lowercase().replace('_', " "),
@@ -135,8 +138,9 @@ fn row(job: &JobRecord, y: f64, pitch: f64, flow: &Flow, x: &impl Fn(Timestamp) 
 
     let ran = span.end.duration_since(span.start);
     let waited = span.start.duration_since(span.ready);
-    row.figure = precise(ran);
-    row.title = format!("{name}: {status}, waited {} once it was ready, ran {}", precise(waited), precise(ran));
+    row.figure = words::duration(ran);
+    row.title =
+        format!("{name}: {status}, waited {} once it was ready, ran {}", words::duration(waited), words::duration(ran));
     row.figure_x = x(span.end) + 6.0;
     row
 }
@@ -144,8 +148,8 @@ fn row(job: &JobRecord, y: f64, pitch: f64, flow: &Flow, x: &impl Fn(Timestamp) 
 /// A round number of seconds, not below `least`.
 fn step(least: f64) -> f64 {
     const ROUND: [f64; 22] = [
-        0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0,
-        7200.0, 14400.0, 43200.0,
+        0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0,
+        3600.0, 7200.0, 14400.0, 43200.0,
     ];
     ROUND.into_iter().find(|round| *round >= least).unwrap_or(86400.0)
 }

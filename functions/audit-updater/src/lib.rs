@@ -6,7 +6,7 @@ use shiftwork_contract::{
     Class, Failure, FailureKind, JobRecord, Status,
     payload::{AuditRequest, CaughtError, Recorded},
 };
-use shiftwork_ports::{Progress, Result, Statement};
+use shiftwork_ports::{Execution, Progress, Result, Statement};
 use shiftwork_settlement::Runs;
 
 /// What it reads from its environment.
@@ -28,10 +28,6 @@ pub const ENVIRONMENT: &[&str] = &[
 struct ExecutionChange {
     name: String,
     status: String,
-    #[serde(default)]
-    error: Option<String>,
-    #[serde(default)]
-    cause: Option<String>,
 }
 
 /// Does what was asked: by the state machine, or by the event that says that it stopped.
@@ -58,8 +54,11 @@ async fn execution_closed(runs: &Runs, change: &ExecutionChange) -> Result<()> {
     if run.execution_status.is_terminal() {
         return runs.hand_on(&run).await;
     }
-    let words = [Some(change.status.as_str()), change.error.as_deref(), change.cause.as_deref()];
-    let reason = words.into_iter().flatten().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(": ");
+    // The event of a stopped execution leaves out why it was stopped; the execution itself knows.
+    let reason = match runs.executions.state(&change.name).await? {
+        Some(Execution::Closed { reason }) => reason,
+        Some(Execution::Running) | None => change.status.clone(),
+    };
     runs.close_by_reason(&run, &reason).await.map(drop)
 }
 

@@ -89,8 +89,9 @@ impl Launcher {
         }
     }
 
-    /// Whoever settled the job did not know this token.
+    /// Whoever settled the job did not know this token, and may have died before its dependents knew.
     async fn answer(&self, job: &JobRecord, token: &str) -> Result<()> {
+        self.jobs.follow(job).await?;
         let end = JobEnd { job_name: job.plan.job_name.clone(), execution_status: job.execution_status };
         self.jobs.tokens.end(token, &end).await
     }

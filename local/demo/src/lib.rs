@@ -1,0 +1,105 @@
+//! The demo: pushes `workflows/`, runs three of them, checks what they left in the database, and writes their reports.
+//!
+//! It does what the command line does, through the same code.
+
+mod acts;
+mod database;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, bail};
+use comfy_table::{Cell, CellAlignment};
+use console::style;
+use shiftwork_cli::{
+    Deployment,
+    args::Target,
+    check::{Checked, check},
+    files, push, report, status, validate,
+    wait::Snapshot,
+    words,
+};
+
+pub use acts::Stage;
+
+/// Where the workflows lie, from the root of the repository.
+const WORKFLOWS: &str = "workflows";
+/// Where the reports go.
+const REPORTS: &str = "target/demo";
+
+/// The whole demo. Everything must be as it should be, or it fails.
+pub async fn demo() -> anyhow::Result<()> {
+    let stack = std::env::var("SHIFTWORK_STACK").unwrap_or_else(|_| "shiftwork".into());
+    let deployment = Deployment::find(&Target { stack, profile: None, region: None }).await?;
+    let database = database::Database::connect().await?;
+    fs::create_dir_all(REPORTS).with_context(|| format!("cannot make {REPORTS}"))?;
+
+    heading("push", "the deployment is made to agree with workflows/");
+    let changes = push_workflows(&deployment, &read(&files::script)?).await?;
+    print!("{changes}");
+
+    let mut stage = Stage { deployment, database, programme: Vec::new() };
+    stage.blog().await?;
+    stage.yearly_sales().await?;
+    stage.mend_and_restart().await?;
+
+    println!("\n{}", table(&stage));
+    println!("reports, to open in a browser:");
+    for (_, report) in &stage.programme {
+        println!("  {}", fs::canonicalize(report).unwrap_or_else(|_| report.clone()).display());
+    }
+    Ok(())
+}
+
+fn heading(name: &str, words: &str) {
+    println!("\n{} {words}", style(name).bold().underlined());
+}
+
+/// Reads and checks all workflows; `read_script` may put one script in the place of another.
+fn read(read_script: &shiftwork_cli::check::ReadScript) -> anyhow::Result<Checked> {
+    let checked = check(&files::read(&[PathBuf::from(WORKFLOWS)])?, read_script);
+    if !checked.problems.is_empty() {
+        eprint!("{}", validate::problems(&checked, console::colors_enabled_stderr()));
+        bail!("{}", validate::summary(&checked));
+    }
+    Ok(checked)
+}
+
+/// Pushes, and answers what was changed in words.
+async fn push_workflows(deployment: &Deployment, checked: &Checked) -> anyhow::Result<String> {
+    let changes = push::compare(deployment, checked, false).await?;
+    deployment.apply(&changes).await?;
+    Ok(push::render(&changes, false))
+}
+
+/// Writes the report of a run, and answers where.
+async fn write_report(deployment: &Deployment, run: &Snapshot, name: &str) -> anyhow::Result<PathBuf> {
+    let html = report::of_run(deployment, &run.run.workflow_execution_id).await?;
+    let path = Path::new(REPORTS).join(format!("report-{name}.html"));
+    fs::write(&path, html).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(path)
+}
+
+fn table(stage: &Stage) -> comfy_table::Table {
+    let mut table = status::table(["run", "status", "jobs", "statements", "duration", "rows"]);
+    for (run, _) in &stage.programme {
+        let right = |text: String| Cell::new(text).set_alignment(CellAlignment::Right);
+        let reused = run.real_jobs().filter(|job| job.reused_from.is_some()).count();
+        let jobs = match reused {
+            0 => run.real_jobs().count().to_string(),
+            reused => format!("{} ({reused} reused)", run.real_jobs().count()),
+        };
+        let time = words::run_duration(&run.run, stage.deployment.clock.now()).map(words::duration);
+        table.add_row([
+            Cell::new(&run.run.workflow_execution_id),
+            Cell::new(run.run.execution_status.as_str()),
+            right(jobs),
+            right(run.statements().to_string()),
+            right(time.unwrap_or_default()),
+            right(words::count(run.rows())),
+        ]);
+    }
+    table
+}

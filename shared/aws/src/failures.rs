@@ -43,7 +43,9 @@ where
     match error.as_service_error() {
         Some(service) => {
             let meta = service.meta();
-            let mut words = meta.code().unwrap_or("an error without a code").to_owned();
+            // No code: an answer that does not read. Its cause says where it stopped reading.
+            let Some(code) = meta.code() else { return chain(service) };
+            let mut words = code.to_owned();
             if let Some(message) = meta.message() {
                 words = format!("{words}: {message}");
             }
@@ -156,8 +158,9 @@ fn kind_of_code(code: &str) -> Option<FailureKind> {
 const fn kind_of_status(status: u16) -> FailureKind {
     match status {
         401 | 403 => FailureKind::AccessDenied,
-        408 | 500.. => FailureKind::Unavailable,
         429 => FailureKind::Throttled,
-        0..500 => FailureKind::Refused,
+        // A success that does not read is no refusal: the work was done, and its answer lost.
+        0..400 | 408 | 500.. => FailureKind::Unavailable,
+        400..500 => FailureKind::Refused,
     }
 }

@@ -1,7 +1,9 @@
-//! The ledger over a real DynamoDB endpoint, held to the same suite as the one in memory.
+//! The adapters over real endpoints, held to the same suite as the ports in memory.
 //!
-//! `AWS_ENDPOINT_URL` names the endpoint (`http://127.0.0.1:4566`, where `make up` put MiniStack). Without it every test
-//! here says so and passes without having tested anything.
+//! `AWS_ENDPOINT_URL` names the endpoint of DynamoDB (`http://127.0.0.1:4566`, where `make up` put MiniStack) and
+//! `AWS_ENDPOINT_URL_REDSHIFT_DATA` that of the Data API, with a workgroup `local` and a database `dev`. Without its variable
+//! a test says so and passes without having tested anything.
+#![allow(clippy::unwrap_used, reason = "a canned answer or a call that fails here fails the test")]
 
 use std::{
     env,
@@ -18,9 +20,18 @@ use aws_sdk_dynamodb::{
     },
 };
 use jiff::{SignedDuration, Timestamp};
-use shiftwork_aws::ledger::{BY_WORKFLOW, DynamoLedger, Tables};
-use shiftwork_contract::{JobRecord, RunRecord, Status, timestamp};
-use shiftwork_ports::{LeaseWish, Ledger, Opened, Opening, conformance, fake::MemoryLedger};
+use serde_json::json;
+use shiftwork_aws::{
+    configuration::DynamoConfiguration,
+    ledger::{BY_WORKFLOW, DynamoLedger, Tables},
+    scripts::S3Scripts,
+    statements::RedshiftStatements,
+    sweeps::{SchedulerSweeps, SweepTarget},
+};
+use shiftwork_contract::{Connection, FailureKind, JobRecord, RunRecord, ScriptPin, Status, timestamp};
+use shiftwork_ports::{
+    Configuration, LeaseWish, Ledger, Opened, Opening, Scripts, Sweeps, conformance, fake::MemoryLedger,
+};
 
 struct Stack {
     client: Client,
@@ -28,9 +39,9 @@ struct Stack {
     ledger: DynamoLedger,
 }
 
-fn config() -> Option<SdkConfig> {
-    let Some(endpoint) = env::var("AWS_ENDPOINT_URL").ok().filter(|url| !url.is_empty()) else {
-        eprintln!("SKIPPED: AWS_ENDPOINT_URL is not set, so no DynamoDB was asked; `make up` starts one");
+fn config(variable: &str) -> Option<SdkConfig> {
+    let Some(endpoint) = env::var(variable).ok().filter(|url| !url.is_empty()) else {
+        eprintln!("SKIPPED: {variable} is not set, so nobody was asked; `make up` starts somebody who answers");
         return None;
     };
     let https = aws_smithy_http_client::Builder::new()
@@ -52,7 +63,7 @@ fn config() -> Option<SdkConfig> {
 /// Tables of this test's own.
 async fn stack() -> Option<Stack> {
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    let config = config()?;
+    let config = config("AWS_ENDPOINT_URL")?;
     let client = Client::new(&config);
     let own = format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
     let tables = Tables {
@@ -105,16 +116,23 @@ async fn the_ledger_over_dynamodb_agrees_with_the_one_in_memory() {
     }
 }
 
+#[tokio::test]
+async fn the_statements_over_the_data_api_conform() {
+    let Some(config) = config("AWS_ENDPOINT_URL_REDSHIFT_DATA") else { return };
+    let connection = Connection { workgroup: Some("local".into()), database: "dev".into(), ..Connection::default() };
+    conformance::statements(&RedshiftStatements::new(&config), &connection, "SELECT 1").await;
+}
+
 /// A run of so many jobs, as JSON would give it.
 fn opening(run: &str, jobs: usize, lease: LeaseWish) -> Opening {
-    let record: RunRecord = serde_json::from_value(serde_json::json!({
+    let record: RunRecord = serde_json::from_value(json!({
         "workflow_execution_id": run, "workflow_id": run, "execution_status": "PENDING",
         "created_ts": "2026-03-01T02:00:00.000Z", "logical_date": "2026-03-01T02:00:00.000Z",
         "requested_by": "manual", "request_sha256": "request", "workflow_sha256": "workflow", "jobs": jobs,
     }))
     .unwrap();
     let job = |position: usize| -> JobRecord {
-        serde_json::from_value(serde_json::json!({
+        serde_json::from_value(json!({
             "workflow_execution_id": run, "workflow_id": run, "job_name": format!("job_{position}"),
             "position": position, "stage": 1, "timeout_seconds": 60, "attempt": 1, "part": 1,
             "connection": {"workgroup": "wg", "database": "dev"}, "work": {"kind": "barrier"},
@@ -231,4 +249,91 @@ async fn the_runs_of_a_workflow_are_found_newest_first() {
     let found = stack.ledger.runs_of("listed", 3).await.unwrap();
     assert_eq!(found.iter().map(|run| run.workflow_execution_id.as_str()).collect::<Vec<_>>(), &ids[..3]);
     assert_eq!(stack.ledger.runs_of("no such workflow", 3).await, Ok(vec![]));
+}
+
+#[tokio::test]
+async fn the_configuration_table_keeps_workflows_and_connections_apart() {
+    let Some(config) = config("AWS_ENDPOINT_URL") else { return };
+    let table = format!("conformance-{}-config", std::process::id());
+    create(&Client::new(&config), &table, &["workflow_id"], None).await;
+    let configuration = DynamoConfiguration::new(&config, &table);
+    let workflow = json!({
+        "workflow_id": "w", "on_overlap": "queue", "parameters": {"days": {"type": "integer", "default": 7}},
+        "triggers": [{"pattern": {"source": ["aws.s3"]}}],
+        "workflow_stages": [{"execution_type": "parallel", "scripts": ["a.sql", {"script": "b.sql", "retries": 2}]}],
+    });
+    let quiet = json!({"workflow_id": "quiet", "workflow_stages": []});
+    let connection = Connection { cluster: Some("c".into()), database: "dev".into(), ..Connection::default() };
+    configuration.put_workflow(&workflow).await.unwrap();
+    configuration.put_workflow(&quiet).await.unwrap();
+    configuration.put_connection("main", &connection).await.unwrap();
+    let broken = Connection { database: "dev".into(), ..Connection::default() };
+    configuration.put_connection("broken", &broken).await.unwrap();
+
+    assert_eq!(configuration.workflow("w").await, Ok(Some(workflow.clone())));
+    assert_eq!(configuration.workflow("unknown").await, Ok(None));
+    assert_eq!(configuration.triggered().await, Ok(vec![workflow]), "only what events can start");
+    assert_eq!(configuration.connection("main").await, Ok(Some(connection)));
+    assert_eq!(configuration.connection("unknown").await, Ok(None));
+    let failure = configuration.connection("broken").await.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::InvalidWorkflow);
+    assert!(failure.message.contains("connection/broken"), "{failure}");
+}
+
+#[tokio::test]
+async fn a_schedule_is_made_and_taken_away_as_often_as_asked() {
+    let Some(config) = config("AWS_ENDPOINT_URL") else { return };
+    let target = SweepTarget {
+        group: "default".into(),
+        function_arn: "arn:aws:lambda:eu-central-1:000000000000:function:job-callback".into(),
+        role_arn: "arn:aws:iam::000000000000:role/sweeps".into(),
+    };
+    let sweeps = SchedulerSweeps::new(&config, target);
+    let run = format!("conformance-{}-{}", std::process::id(), "r".repeat(50));
+    for _ in 0..2 {
+        assert_eq!(sweeps.watch(&run, Timestamp::now()).await, Ok(()));
+    }
+    for _ in 0..2 {
+        assert_eq!(sweeps.unwatch(&run).await, Ok(()));
+    }
+}
+
+#[tokio::test]
+async fn a_script_is_read_in_the_version_that_was_pinned() {
+    let Some(config) = config("AWS_ENDPOINT_URL") else { return };
+    let s3 = aws_sdk_s3::Client::new(&config);
+    let bucket = format!("conformance-{}-scripts", std::process::id());
+    s3.create_bucket()
+        .bucket(&bucket)
+        .create_bucket_configuration(
+            aws_sdk_s3::types::CreateBucketConfiguration::builder()
+                .location_constraint(aws_sdk_s3::types::BucketLocationConstraint::EuCentral1)
+                .build(),
+        )
+        .send()
+        .await
+        .unwrap();
+    let versions = aws_sdk_s3::types::VersioningConfiguration::builder()
+        .status(aws_sdk_s3::types::BucketVersioningStatus::Enabled)
+        .build();
+    s3.put_bucket_versioning().bucket(&bucket).versioning_configuration(versions).send().await.unwrap();
+    let scripts = S3Scripts::new(&config, &bucket);
+    assert_eq!(scripts.newest("a.sql").await, Ok(None));
+    let mut pins = Vec::new();
+    for text in ["SELECT 1", "SELECT 2"] {
+        s3.put_object().bucket(&bucket).key("a.sql").body(text.as_bytes().to_vec().into()).send().await.unwrap();
+        let newest = scripts.newest("a.sql").await.unwrap().unwrap();
+        assert_eq!((newest.key.as_str(), newest.text.as_str()), ("a.sql", text));
+        let sha256 = shiftwork_contract::name::sha256(text);
+        pins.push((ScriptPin { key: newest.key, version_id: newest.version_id, sha256, statements: 1 }, text));
+    }
+    for (pin, text) in &pins {
+        assert_eq!(scripts.pinned(pin).await.as_deref(), Ok(*text));
+    }
+    let mut gone = pins[0].0.clone();
+    gone.version_id = "no-such-version".into();
+    assert_eq!(scripts.pinned(&gone).await.unwrap_err().kind, FailureKind::ScriptUnreadable);
+    let mut other = pins[0].0.clone();
+    other.version_id.clone_from(&pins[1].0.version_id);
+    assert_eq!(scripts.pinned(&other).await.unwrap_err().kind, FailureKind::ScriptUnreadable, "other bytes");
 }

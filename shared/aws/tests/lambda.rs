@@ -3,6 +3,8 @@
 //! The function under test is this test binary itself, started anew with `--ignored`: a process reads its environment
 //! once, and a test must not change its own.
 
+#![allow(clippy::unwrap_used, reason = "a test says what went wrong by stopping there")]
+
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};

@@ -1,4 +1,5 @@
 //! The adapters over canned answers of AWS: what each answer means, and what was asked.
+#![allow(clippy::unwrap_used, reason = "a canned answer or a call that fails here fails the test")]
 
 use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig};
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};

@@ -1,7 +1,7 @@
 //! What the functions, the state machine, the tables and the CLI say to each other.
 //!
 //! These types are the source of truth: the ASL and the SAM template are held against them by a test
-//! (`infra/tests`), and the JSON Schemas under `infra/schemas` are generated from them. Nothing here knows AWS.
+//! (`infra/contract-test`), and the JSON Schemas under `infra/schemas` are generated from them. Nothing here knows AWS.
 
 pub mod audit;
 pub mod connection;

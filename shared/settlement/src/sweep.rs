@@ -1,5 +1,7 @@
 //! What should have happened by now, from what the tables, Step Functions and Redshift say.
 
+use std::collections::BTreeSet;
+
 use jiff::{SignedDuration, Timestamp};
 use shiftwork_contract::{Failure, FailureKind, JobRecord, RunRecord, Status, payload::RunInput};
 use shiftwork_ports::{Execution, Result};
@@ -10,7 +12,7 @@ use crate::Runs;
 const GRACE: SignedDuration = SignedDuration::from_secs(30);
 /// No launcher lives longer: its Lambda timeout is 60 s. A statement that is not there by then was never submitted.
 const LAUNCHER_LIFE: SignedDuration = SignedDuration::from_secs(120);
-/// A job that ended is told again to its task for this long.
+/// A job that ended is told again to its task for this long, and whenever nothing else of its run moves.
 const RETELL: SignedDuration = SignedDuration::from_mins(5);
 
 /// What the sweep has to do about a run.
@@ -54,11 +56,12 @@ enum JobCare {
     Look,
 }
 
-fn job_care(job: &JobRecord, now: Timestamp) -> JobCare {
+/// `held_up`: a dependent still waits on it, or nothing of the run moves although the run is not over.
+fn job_care(job: &JobRecord, held_up: bool, now: Timestamp) -> JobCare {
     match job.execution_status {
         Status::Succeeded | Status::Failed | Status::TimedOut | Status::Aborted | Status::Skipped => {
             let age = job.execution_end_ts.map_or(SignedDuration::ZERO, |end| since(end, now));
-            if (GRACE..RETELL).contains(&age) { JobCare::Resume } else { JobCare::Leave }
+            if age >= GRACE && (held_up || age < RETELL) { JobCare::Resume } else { JobCare::Leave }
         }
         Status::Running | Status::Pending => match job.submitted_ts {
             Some(at) if since(at, now) > GRACE => JobCare::Look,
@@ -115,12 +118,15 @@ impl Runs {
     }
 
     async fn tend(&self, run: &str, now: Timestamp) -> Result<()> {
-        for job in self.jobs.ledger.jobs(run).await? {
-            match job_care(&job, now) {
+        let jobs = self.jobs.ledger.jobs(run).await?;
+        let waited_on: BTreeSet<_> = jobs.iter().flat_map(|job| &job.waiting_on).collect();
+        let still = !jobs.iter().any(|job| !job.execution_status.is_terminal() && job.submitted_ts.is_some());
+        for job in &jobs {
+            match job_care(job, still || waited_on.contains(&job.plan.job_name), now) {
                 JobCare::Leave => {}
-                JobCare::Resume => self.jobs.resume(&job).await?,
-                JobCare::Admit => self.jobs.admit(&job).await?,
-                JobCare::Look => self.look(&job, now).await?,
+                JobCare::Resume => self.jobs.resume(job).await?,
+                JobCare::Admit => self.jobs.admit(job).await?,
+                JobCare::Look => self.look(job, now).await?,
             }
         }
         Ok(())

@@ -10,7 +10,7 @@ use super::ClientError;
 /// (<https://www.amazontrust.com/repository/>). The last of them expires in 2037.
 const AMAZON_TRUST_SERVICES: &[u8] = include_bytes!("amazon-trust-services.pem");
 
-/// The roots that the public endpoints of the `aws` and `aws-us-gov` partitions chain to.
+/// The roots that the public endpoints of the `aws` partition chain to.
 pub(super) fn amazon() -> TrustStore {
     TrustStore::empty().with_pem_certificate(AMAZON_TRUST_SERVICES)
 }

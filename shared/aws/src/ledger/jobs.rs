@@ -124,6 +124,10 @@ impl DynamoLedger {
             Step::End(End { status: end, error, message, statement_id, rows }) => {
                 change.set("execution_status", status(*end));
                 change.set("execution_end_ts", instant(now));
+                if *end == Status::Skipped {
+                    // The launcher's claim said that it began; it never did.
+                    change.remove("execution_start_ts");
+                }
                 if let Some(kind) = error {
                     change.set("error_name", text(kind.name()));
                 }

@@ -67,7 +67,7 @@ impl Ledger for MemoryLedger {
         if let Some(existing) = tables.runs.get(&run.workflow_execution_id) {
             return Ok(Opened::Existing(Box::new(existing.clone())));
         }
-        let lease = tables.leases.entry(run.workflow_id.clone()).or_insert_with(|| Lease {
+        let mut lease = tables.leases.get(&run.workflow_id).cloned().unwrap_or_else(|| Lease {
             workflow_id: run.workflow_id.clone(),
             holder: None,
             fence: 0,
@@ -86,6 +86,9 @@ impl Ledger for MemoryLedger {
             (LeaseWish::Queue, None) => return Ok(Opened::Free),
             (LeaseWish::Queue, Some(_)) => lease.queue.push(run.workflow_execution_id.clone()),
             (LeaseWish::Leave, Some(_) | None) => {}
+        }
+        if opening.lease != LeaseWish::Leave {
+            tables.leases.insert(run.workflow_id.clone(), lease);
         }
         tables.runs.insert(run.workflow_execution_id.clone(), run.clone());
         for job in &opening.jobs {
@@ -131,6 +134,9 @@ impl Ledger for MemoryLedger {
         match step {
             Step::End(End { status, error, message, statement_id, rows }) => {
                 job.execution_status = *status;
+                if *status == Status::Skipped {
+                    job.execution_start_ts = None;
+                }
                 job.execution_end_ts = Some(now);
                 job.error_name = error.map(|kind| kind.name().into());
                 job.error_message.clone_from(message);

@@ -1,0 +1,40 @@
+//! Every benchmark, one after the other: what `make bench` runs.
+//!
+//! They are the binaries beside this one, so build them all: `cargo build --release -p shiftwork-benches --bins`.
+
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context as _, Result};
+
+/// The benchmarks, with what they are about.
+const BENCHES: [(&str, &str); 3] = [
+    ("bench-cost", "Cost of a run"),
+    ("bench-scheduling", "Scheduling"),
+    ("bench-start", "Start of a function"),
+];
+
+fn main() -> Result<ExitCode> {
+    let directory = std::env::current_exe()?.parent().map(Path::to_path_buf).context("we run from nowhere")?;
+    let mut failed = Vec::new();
+    for (name, title) in BENCHES {
+        let program = directory.join(name);
+        let rule = "─".repeat(100 - title.chars().count().min(90));
+        println!("\n── {title} {rule}\n");
+        let mut command = Command::new(&program);
+        if name == "bench-start" {
+            command.arg("--bin-dir").arg(&directory);
+        }
+        let status = command.status().with_context(|| {
+            format!("{} does not start; cargo build -p shiftwork-benches --bins builds it", program.display())
+        })?;
+        if !status.success() {
+            failed.push(name);
+        }
+    }
+    if failed.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    eprintln!("failed: {}", failed.join(", "));
+    Ok(ExitCode::FAILURE)
+}

@@ -1,0 +1,209 @@
+//! What a run costs, counted from the wire: invocations, states entered, requests. Fails where the goal is missed.
+//!
+//! ```text
+//! . target/local/env && bench-cost
+//! ```
+
+mod bill;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use clap::Parser;
+use comfy_table::{CellAlignment, Table, presets};
+use hyper::Method;
+use jiff::Timestamp;
+use serde_json::json;
+use shiftwork_benches::graph::Graph;
+use shiftwork_benches::stack::Stack;
+
+use self::bill::Bill;
+
+/// How long every statement is made to take: longer than the functions around it, so that ends do not race.
+const LENGTH: Duration = Duration::from_millis(300);
+
+/// How long the delivery of a run's `Refreshed` event is held back, so that what it causes is counted by itself.
+const HELD_BACK: Duration = Duration::from_secs(4);
+
+/// Without a new request for this long, everything has been said.
+const QUIET: Duration = Duration::from_millis(600);
+
+/// What the six-job run may cost.
+const GOAL: Costs = Costs { invocations: 16, states: 20, dynamodb: 32 };
+
+/// What the Python framework of the same shape was counted at, with its SQL stubbed out.
+const FRAMEWORK: Costs = Costs { invocations: 21, states: 42, dynamodb: 29 };
+
+/// The three numbers that a goal is set for.
+#[derive(Clone, Copy)]
+struct Costs {
+    invocations: u64,
+    states: u64,
+    dynamodb: u64,
+}
+
+/// Counts what a run costs.
+#[derive(Parser)]
+struct Options {}
+
+/// What a graph's run costs up to its end, and what its `Refreshed` event costs afterwards.
+struct Counted {
+    graph: Graph,
+    run: Bill,
+    refreshed: Bill,
+}
+
+#[tokio::main]
+async fn main() -> Result<ExitCode> {
+    let Options {} = Options::parse();
+    let stack = Stack::connect().await?;
+    let mut counted = Vec::new();
+    for graph in [Graph::six(), Graph::parallel(), Graph::chain()] {
+        eprintln!("{}", graph.title);
+        counted.push(count(&stack, graph.with_length(LENGTH)).await?);
+    }
+    println!(
+        "COST OF A RUN: counted at the emulator's front door, from the call of the trigger to the run's end. DynamoDB:\n\
+         requests of the functions and of Step Functions itself. After: a second trigger invocation, because the run's\n\
+         Refreshed event may start other workflows; it comes after the end, and once a run however many jobs it has."
+    );
+    println!("{}\n", totals(&counted));
+    let six = counted.first().context("nothing was counted")?;
+    println!("{}: who does what", six.graph.title);
+    println!("{}", by_caller(&six.run));
+    let missed = missed(&six.run);
+    for line in &missed {
+        eprintln!("cost: {line}");
+    }
+    if missed.is_empty() {
+        println!("Goal met: {} takes at most {}.", six.graph.title, described(GOAL));
+    }
+    Ok(if missed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn count(stack: &Stack, graph: Graph) -> Result<Counted> {
+    stack.push(&graph).await?;
+    let stamp = Timestamp::now().as_millisecond();
+    let counts = async || -> Result<Bill> { Bill::read(&stack.control.ask(Method::GET, "counts", None).await?) };
+    let quiet = async || -> Result<Bill> {
+        let mut last = counts().await?;
+        loop {
+            tokio::time::sleep(QUIET).await;
+            let now = counts().await?;
+            if now == last {
+                return Ok(now);
+            }
+            last = now;
+        }
+    };
+    // The first run finds its functions cold: a new process asks STS once for the role of its statements.
+    for name in ["warm-up", "counted"] {
+        quiet().await?;
+        let pattern = json!({ "source": ["shiftwork"], "detail-type": ["Shiftwork Workflow Refreshed"] });
+        let fault = json!({ "kind": "delay", "pattern": pattern, "count": 1, "seconds": HELD_BACK.as_secs_f64() });
+        stack.control.ask(Method::POST, "faults", Some(&fault)).await?;
+        stack.control.ask(Method::POST, "counts/reset", None).await?;
+        stack.run(&graph, &format!("{}-{stamp}-{name}", graph.id)).await?;
+        let run = quiet().await?;
+        tokio::time::sleep(HELD_BACK).await;
+        let refreshed = quiet().await?.beyond(&run);
+        if name == "counted" {
+            stack.remove(&graph).await?;
+            return Ok(Counted { graph, run, refreshed });
+        }
+    }
+    anyhow::bail!("no run was counted")
+}
+
+fn totals(counted: &[Counted]) -> Table {
+    let mut table = table(&["", "jobs", "invocations", "states", "DynamoDB", "other requests", "deliveries", "each job"]);
+    for one in counted {
+        let jobs = one.graph.jobs.len();
+        let bill = &one.run;
+        table.add_row([
+            one.graph.title.to_owned(),
+            jobs.to_string(),
+            bill.invocations().to_string(),
+            bill.states.to_string(),
+            bill.dynamodb().to_string(),
+            bill.other_requests().to_string(),
+            bill.deliveries.to_string(),
+            each(bill, jobs),
+        ]);
+        let after = &one.refreshed;
+        table.add_row([
+            "  after: Refreshed".to_owned(),
+            String::new(),
+            format!("+{}", after.invocations()),
+            format!("+{}", after.states),
+            format!("+{}", after.dynamodb()),
+            format!("+{}", after.other_requests()),
+            format!("+{}", after.deliveries),
+            String::new(),
+        ]);
+    }
+    for (name, costs) in [("goal, 6 jobs", GOAL), ("Python framework, 6 jobs", FRAMEWORK)] {
+        let numbers = [costs.invocations, costs.states, costs.dynamodb].map(|number| number.to_string());
+        let [invocations, states, dynamodb] = numbers;
+        let none = String::new;
+        table.add_row([name.to_owned(), "6".to_owned(), invocations, states, dynamodb, none(), none(), none()]);
+    }
+    table
+}
+
+/// `2.5 · 3.0 · 5.3`: invocations, states, DynamoDB requests.
+#[allow(clippy::cast_precision_loss, reason = "a few hundred, to one decimal")]
+fn each(bill: &Bill, jobs: usize) -> String {
+    let share = |number: u64| format!("{:.1}", number as f64 / jobs as f64);
+    [bill.invocations(), bill.states, bill.dynamodb()].map(share).join(" · ")
+}
+
+fn by_caller(bill: &Bill) -> Table {
+    let mut table = table(&["caller", "invoked", "DynamoDB", "other requests", "which"]);
+    for (caller, requests) in &bill.requests {
+        let which: Vec<String> = requests.iter().map(|(operation, times)| format!("{times} {operation}")).collect();
+        let of = |dynamodb: bool| -> u64 {
+            requests.iter().filter(|(name, _)| bill::is_dynamodb(name) == dynamodb).map(|(_, times)| times).sum()
+        };
+        table.add_row([
+            caller.clone(),
+            bill.invoked.get(caller).map_or_else(String::new, u64::to_string),
+            of(true).to_string(),
+            of(false).to_string(),
+            which.join(", "),
+        ]);
+    }
+    table
+}
+
+fn table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header(header);
+    for column in table.column_iter_mut().skip(1) {
+        if header[column.index] != "which" {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table
+}
+
+fn described(costs: Costs) -> String {
+    format!(
+        "{} invocations, {} states entered, {} DynamoDB requests",
+        costs.invocations, costs.states, costs.dynamodb
+    )
+}
+
+fn missed(bill: &Bill) -> Vec<String> {
+    let goals = [
+        ("Lambda invocations", bill.invocations(), GOAL.invocations),
+        ("states entered", bill.states, GOAL.states),
+        ("DynamoDB requests", bill.dynamodb(), GOAL.dynamodb),
+    ];
+    goals
+        .iter()
+        .filter(|(_, counted, goal)| counted > goal)
+        .map(|(what, counted, goal)| format!("the six-job run took {counted} {what}; the goal is {goal}"))
+        .collect()
+}

@@ -1,0 +1,129 @@
+//! The floor: what the emulator needs for a run's states and invocations when no function does anything.
+//!
+//! A graph's twin enters the states and makes the invocations of a real run, at the times of a perfect schedule, with
+//! no-op functions and `Wait` states of the jobs' lengths. What it takes beyond the critical path is the emulator's.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+use shiftwork_benches::graph::Graph;
+use shiftwork_benches::machine::{self, Made};
+use shiftwork_benches::stack::{Stack, between};
+
+/// States of the machines that measure one state and one invocation.
+const REPEATS: u32 = 200;
+
+/// What one state and one invocation cost the emulator, one after the other on an idle machine.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Unit {
+    /// Entering and leaving a state.
+    pub(crate) state: Duration,
+    /// Calling a no-op function, beyond the state that calls it.
+    pub(crate) invocation: Duration,
+    /// Starting and ending an execution.
+    pub(crate) execution: Duration,
+}
+
+/// Measures [`Unit`].
+pub(crate) async fn unit(stack: &Stack, noop: &Made, role: &str, stamp: i64) -> Result<Unit> {
+    let mut times = Vec::new();
+    let pass = |next: Value| with_next(json!({ "Type": "Pass" }), &next);
+    let call = |next: Value| with_next(invoke(noop), &next);
+    let machines = [
+        ("one-state", sequence(1, pass)),
+        ("states", sequence(REPEATS + 1, pass)),
+        ("invocations", sequence(REPEATS + 1, call)),
+    ];
+    for (name, definition) in machines {
+        let made = machine::machine(stack, &format!("shiftwork-bench-{name}-{stamp}"), &definition, role).await?;
+        let mut best = Duration::MAX;
+        for attempt in 0..3 {
+            let begun = Timestamp::now();
+            let ended = machine::execute(stack, &made, &format!("bench-{name}-{stamp}-{attempt}")).await?;
+            best = best.min(between(begun, ended));
+        }
+        machine::remove_machine(stack, &made).await?;
+        times.push(best);
+    }
+    let state = times[1].saturating_sub(times[0]) / REPEATS;
+    let invocation = (times[2].saturating_sub(times[0]) / REPEATS).saturating_sub(state);
+    Ok(Unit { state, invocation, execution: times[0].saturating_sub(state) })
+}
+
+fn sequence(states: u32, state: impl Fn(Value) -> Value) -> Value {
+    let mut all = Map::new();
+    for number in 0..states {
+        let next = if number + 1 < states { json!(format!("S{}", number + 1)) } else { Value::Null };
+        all.insert(format!("S{number}"), state(next));
+    }
+    json!({ "StartAt": "S0", "States": all })
+}
+
+/// The state with its `Next`, or its `End` where there is none.
+fn with_next(mut state: Value, next: &Value) -> Value {
+    if next.is_null() {
+        state["End"] = json!(true);
+    } else {
+        state["Next"] = next.clone();
+    }
+    state
+}
+
+fn invoke(noop: &Made) -> Value {
+    json!({
+        "Type": "Task",
+        "Resource": "arn:aws:states:::lambda:invoke",
+        "Parameters": { "FunctionName": noop.arn(), "Payload": {} },
+        "ResultPath": null,
+    })
+}
+
+/// The twin of a graph: the jobs of the critical path in one branch, every other job in a branch of its own that starts
+/// when a perfect schedule would start it.
+pub(crate) fn twin(graph: &Graph, noop: &Made) -> Value {
+    let path = graph.critical_path(&graph.lengths()).jobs;
+    let starts = graph.earliest_starts();
+    let mut branches = vec![branch(graph, &path, Duration::ZERO, noop)];
+    let others = (0..graph.jobs.len()).filter(|job| !path.contains(job));
+    branches.extend(others.map(|job| branch(graph, &[job], starts[job], noop)));
+    json!({
+        "StartAt": "Iterate",
+        "States": {
+            "Iterate": with_next(invoke(noop), &json!("Jobs")),
+            "Jobs": { "Type": "Parallel", "Branches": branches, "ResultPath": null, "Next": "Finish" },
+            "Finish": with_next(invoke(noop), &Value::Null),
+        }
+    })
+}
+
+fn branch(graph: &Graph, jobs: &[usize], start: Duration, noop: &Made) -> Value {
+    let mut states = Map::new();
+    let wait = |time: Duration| json!({ "Type": "Wait", "Seconds": time.as_secs_f64() });
+    let name = |kind: &str, job: usize| json!(format!("{kind} {}", graph.jobs[job].name));
+    let mut first = name("Launch", jobs[0]);
+    if !start.is_zero() {
+        states.insert("Until".to_owned(), with_next(wait(start), &first));
+        first = json!("Until");
+    }
+    for (place, job) in jobs.iter().copied().enumerate() {
+        let following = jobs.get(place + 1).map_or(Value::Null, |next| name("Launch", *next));
+        let links = [
+            ("Launch", invoke(noop), name("Statement", job)),
+            ("Statement", wait(graph.jobs[job].length), name("Callback", job)),
+            ("Callback", invoke(noop), following),
+        ];
+        for (kind, state, next) in links {
+            states.insert(format!("{kind} {}", graph.jobs[job].name), with_next(state, &next));
+        }
+    }
+    json!({ "StartAt": first, "States": states })
+}
+
+/// Runs a graph's twin: from the request to the end, as for a real run.
+pub(crate) async fn run_twin(stack: &Stack, twin: &Made, noop: &Made, name: &str) -> Result<Duration> {
+    let asked = Timestamp::now();
+    stack.invoke(noop.arn(), &json!({})).await?;
+    Ok(between(asked, machine::execute(stack, twin, name).await?))
+}

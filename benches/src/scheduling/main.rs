@@ -1,0 +1,272 @@
+//! Makespan of a run over its critical path, beside the emulator's floor and a hand-made state machine of waves.
+//!
+//! ```text
+//! . target/local/env && bench-scheduling
+//! bench-scheduling --runs 5 --long-runs 3 --only bench_chain
+//! ```
+
+mod floor;
+mod peer;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use clap::Parser;
+use comfy_table::{CellAlignment, Table, presets};
+use futures::future::try_join_all;
+use jiff::Timestamp;
+use shiftwork_benches::graph::Graph;
+use shiftwork_benches::machine::{self, Made};
+use shiftwork_benches::numbers::{median, milliseconds, percentile, ratio, seconds};
+use shiftwork_benches::stack::{Stack, Timeline};
+
+use self::floor::Unit;
+
+/// The makespan that a run may have, net of the emulator, over its critical path.
+const GOAL: f64 = 1.05;
+
+/// Graphs whose critical path is longer than this are run `--long-runs` times.
+const LONG: Duration = Duration::from_secs(15);
+
+/// Measures how near a run comes to its critical path.
+#[derive(Parser)]
+struct Options {
+    /// Runs of a graph; the median counts.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
+    runs: u16,
+    /// Runs of a graph whose critical path is longer than 15 s.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    long_runs: u16,
+    /// Only this graph: bench_six, bench_parallel, bench_chain or bench_random.
+    #[arg(long)]
+    only: Option<String>,
+    /// Leave the peer out.
+    #[arg(long)]
+    no_peer: bool,
+    /// Fail where the goal is missed.
+    #[arg(long)]
+    check: bool,
+}
+
+/// One graph, measured.
+struct Measured {
+    graph: Graph,
+    runs: Vec<Run>,
+    peer: Option<Duration>,
+}
+
+/// One run and its twin.
+struct Run {
+    ours: Timeline,
+    /// What the emulator took of it.
+    emulator: Duration,
+}
+
+impl Run {
+    fn net(&self) -> Duration {
+        self.ours.makespan().saturating_sub(self.emulator)
+    }
+
+    /// The critical path by what the statements really took.
+    fn path(&self, graph: &Graph) -> Duration {
+        graph.critical_path(&self.ours.lengths()).length
+    }
+}
+
+/// What every measurement needs.
+struct Bench {
+    stack: Stack,
+    noop: Made,
+    statement: Made,
+    role: String,
+    unit: Unit,
+    /// Tells the names of this benchmark from those of an earlier one.
+    stamp: i64,
+}
+
+#[tokio::main]
+async fn main() -> Result<ExitCode> {
+    let options = Options::parse();
+    let stack = Stack::connect().await?;
+    let stamp = Timestamp::now().as_second();
+    let role = stack.output("StatementRole")?.to_owned();
+    let noop = machine::function(&stack, "shiftwork-bench-noop", "bench-start-noop", &role).await?;
+    let statement = machine::function(&stack, "shiftwork-bench-statement", "bench-scheduling-statement", &role).await?;
+    let unit = floor::unit(&stack, &noop, &role, stamp).await?;
+    let bench = Bench { stack, noop, statement, role, unit, stamp };
+    let measured = bench.all(&options).await;
+    bench.stack.clear_lengths().await?;
+    machine::remove_function(&bench.stack, &bench.noop).await?;
+    machine::remove_function(&bench.stack, &bench.statement).await?;
+    let measured = measured?;
+    println!("{}", method(&bench.unit));
+    println!("{}\n", makespans(&measured));
+    println!("Where ours goes beyond the critical path (medians of all jobs of all runs, emulator included):");
+    println!("{}", parts(&measured));
+    let missed: Vec<&str> =
+        measured.iter().filter(|one| median_ratio(one) > GOAL).map(|one| one.graph.title).collect();
+    if missed.is_empty() {
+        println!("Goal met: net makespan ≤ {GOAL} × critical path for every graph.");
+    } else {
+        println!("Goal missed (net makespan ≤ {GOAL} × critical path): {}.", missed.join("; "));
+    }
+    Ok(if options.check && !missed.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+impl Bench {
+    async fn all(&self, options: &Options) -> Result<Vec<Measured>> {
+        let graphs: Vec<Graph> = [Graph::six(), Graph::parallel(), Graph::chain(), Graph::random()]
+            .into_iter()
+            .filter(|graph| options.only.as_deref().is_none_or(|only| only == graph.id))
+            .collect();
+        anyhow::ensure!(!graphs.is_empty(), "no graph is called {}", options.only.as_deref().unwrap_or_default());
+        let mut measured = Vec::new();
+        for graph in graphs {
+            let long = graph.critical_path(&graph.lengths()).length > LONG;
+            let runs = if long { options.long_runs } else { options.runs };
+            eprintln!("{}: {runs} run(s)", graph.title);
+            let runs = self.ours(&graph, runs).await.with_context(|| graph.title)?;
+            measured.push(Measured { graph, runs, peer: None });
+        }
+        if !options.no_peer {
+            eprintln!("the peers, together: they sleep most of the time");
+            self.stack.clear_lengths().await?;
+            let peers = try_join_all(measured.iter().map(|one| self.peer(&one.graph))).await?;
+            for (one, peer) in measured.iter_mut().zip(peers) {
+                one.peer = Some(peer);
+            }
+        }
+        Ok(measured)
+    }
+
+    /// Runs of a graph, each followed by one of its twin, after one of each that only warms the functions up.
+    async fn ours(&self, graph: &Graph, runs: u16) -> Result<Vec<Run>> {
+        let warm_up = graph.clone().with_length(Duration::from_millis(20));
+        self.stack.push(graph).await?;
+        self.stack.run(&warm_up, &format!("{}-{}-warm-up", graph.id, self.stamp)).await?;
+        let warm_twin = self.machine(graph, "warm-up", &floor::twin(&warm_up, &self.noop)).await?;
+        floor::run_twin(&self.stack, &warm_twin, &self.noop, "warm-up").await?;
+        machine::remove_machine(&self.stack, &warm_twin).await?;
+
+        let twin = self.machine(graph, "twin", &floor::twin(graph, &self.noop)).await?;
+        let path = graph.critical_path(&graph.lengths());
+        // The twin holds a job's time in a state of its own, where ours has none.
+        let beyond = u32::try_from(path.jobs.len()).map(|jobs| self.unit.state * jobs).unwrap_or_default();
+        let mut all = Vec::new();
+        for number in 0..runs {
+            let ours = self.stack.run(graph, &format!("{}-{}-{number}", graph.id, self.stamp)).await?;
+            let twin = floor::run_twin(&self.stack, &twin, &self.noop, &format!("twin-{number}")).await?;
+            all.push(Run { ours, emulator: twin.saturating_sub(path.length).saturating_sub(beyond) });
+        }
+        machine::remove_machine(&self.stack, &twin).await?;
+        self.stack.remove(graph).await?;
+        Ok(all)
+    }
+
+    async fn peer(&self, graph: &Graph) -> Result<Duration> {
+        let run = format!("{}-{}", graph.id, self.stamp);
+        let peer = self.machine(graph, "peer", &peer::definition(graph, &run, &self.statement)).await?;
+        self.stack.set_lengths(graph, &peer::prefix(&run)).await?;
+        let makespan = peer::run(&self.stack, &peer, &self.noop, &run).await.with_context(|| graph.title)?;
+        machine::remove_machine(&self.stack, &peer).await?;
+        Ok(makespan)
+    }
+
+    async fn machine(&self, graph: &Graph, kind: &str, definition: &serde_json::Value) -> Result<Made> {
+        let name = format!("{}-{kind}-{}", graph.id, self.stamp);
+        machine::machine(&self.stack, &name, definition, &self.role).await
+    }
+}
+
+/// The median over runs of what `of` says of each.
+fn median_of(one: &Measured, of: impl Fn(&Run) -> Duration) -> Duration {
+    median(&one.runs.iter().map(of).collect::<Vec<_>>())
+}
+
+fn median_ratio(one: &Measured) -> f64 {
+    median_of(one, Run::net).as_secs_f64() / median_of(one, |run| run.path(&one.graph)).as_secs_f64()
+}
+
+fn method(unit: &Unit) -> String {
+    format!(
+        "SCHEDULING: from the call of the trigger to the end of the execution, over the critical path.\n\
+         Critical path: the longest way through the graph by what each statement took at the Data API stand-in, which\n\
+         holds every statement for its seeded length. Emulator: the makespan beyond the critical path of the graph's twin\n\
+         in the same run, a state machine with as many invocations of a no-op function, as many branches, and `Wait` for\n\
+         statements. It holds no DynamoDB, S3, EventBridge or Data API request: the emulator's time for those stays in\n\
+         ours. Peer: a hand-made state machine of waves that looks at each statement once a second, with real statements\n\
+         of the same lengths; all peers run at the same time; the same emulator time is taken off.\n\
+         The emulator here: a state {}, an invocation of a no-op function {}, an execution {}.",
+        milliseconds(unit.state),
+        milliseconds(unit.invocation),
+        milliseconds(unit.execution),
+    )
+}
+
+fn table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header(header);
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+fn makespans(measured: &[Measured]) -> Table {
+    let mut table = table(&[
+        "graph",
+        "runs",
+        "critical path",
+        "ours",
+        "emulator",
+        "ours, net",
+        "net / path",
+        "peer",
+        "peer, net",
+        "net / path",
+    ]);
+    for one in measured {
+        let path = median_of(one, |run| run.path(&one.graph));
+        let (emulator, net) = (median_of(one, |run| run.emulator), median_of(one, Run::net));
+        let nominal = one.graph.critical_path(&one.graph.lengths()).length;
+        let peer_net = one.peer.map(|peer| peer.saturating_sub(emulator));
+        let or_dash = |time: Option<Duration>| time.map_or_else(|| "-".to_owned(), seconds);
+        table.add_row([
+            one.graph.title.to_owned(),
+            one.runs.len().to_string(),
+            seconds(path),
+            seconds(median_of(one, |run| run.ours.makespan())),
+            seconds(emulator),
+            seconds(net),
+            ratio(net, path),
+            or_dash(one.peer),
+            or_dash(peer_net),
+            peer_net.map_or_else(|| "-".to_owned(), |net| ratio(net, nominal)),
+        ]);
+    }
+    table
+}
+
+fn parts(measured: &[Measured]) -> Table {
+    let mut table = table(&[
+        "graph",
+        "request to first statement",
+        "upstream's end to own submission",
+        "p90",
+        "last statement's end to run's end",
+    ]);
+    for one in measured {
+        let hand_overs: Vec<Duration> = one.runs.iter().flat_map(|run| run.ours.hand_overs(&one.graph)).collect();
+        let hand_over =
+            |percent| if hand_overs.is_empty() { "-".into() } else { milliseconds(percentile(&hand_overs, percent)) };
+        table.add_row([
+            one.graph.title.to_owned(),
+            milliseconds(median_of(one, |run| run.ours.lead_in())),
+            hand_over(50),
+            hand_over(90),
+            milliseconds(median_of(one, |run| run.ours.lead_out())),
+        ]);
+    }
+    table
+}

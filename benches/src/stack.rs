@@ -1,0 +1,263 @@
+//! The deployment under measurement: the local stack, whose statements can be given a length.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_lambda::primitives::Blob;
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_sfn::types::ExecutionStatus;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use hyper::Method;
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use shiftwork_aws::client::Aws;
+use shiftwork_aws::configuration::DynamoConfiguration;
+
+use crate::graph::Graph;
+use crate::http::Server;
+
+/// Between two looks at a running execution. Its end is read from its own `stopDate`, so this costs no precision; it only
+/// keeps us from slowing down what we measure.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// The longest that one run may take.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// Requests at once while scripts are put.
+const AT_ONCE: usize = 16;
+
+/// The local stack.
+#[derive(Debug, Clone)]
+pub struct Stack {
+    /// Step Functions.
+    pub states: aws_sdk_sfn::Client,
+    /// Lambda.
+    pub functions: aws_sdk_lambda::Client,
+    dynamo: aws_sdk_dynamodb::Client,
+    s3: aws_sdk_s3::Client,
+    configuration: DynamoConfiguration,
+    outputs: HashMap<String, String>,
+    /// MiniStack's launcher: counts and faults.
+    pub control: Server,
+    redshift: Server,
+}
+
+/// One statement, as the Data API saw it.
+#[derive(Debug, Clone, Copy)]
+pub struct Statement {
+    /// When it was submitted.
+    pub created: Timestamp,
+    /// When it ended.
+    pub ended: Timestamp,
+}
+
+impl Statement {
+    /// How long it took.
+    pub fn length(&self) -> Duration {
+        between(self.created, self.ended)
+    }
+}
+
+/// One run, from the request to the end of its execution.
+#[derive(Debug, Clone)]
+pub struct Timeline {
+    /// When the trigger was called.
+    pub asked: Timestamp,
+    /// When the execution ended.
+    pub ended: Timestamp,
+    /// The statement of each job, in the order of the graph.
+    pub statements: Vec<Statement>,
+}
+
+impl Timeline {
+    /// From the request to the end.
+    pub fn makespan(&self) -> Duration {
+        between(self.asked, self.ended)
+    }
+
+    /// How long each job's statement really took.
+    pub fn lengths(&self) -> Vec<Duration> {
+        self.statements.iter().map(Statement::length).collect()
+    }
+
+    /// From the request to the first statement.
+    pub fn lead_in(&self) -> Duration {
+        self.statements.iter().map(|statement| between(self.asked, statement.created)).min().unwrap_or_default()
+    }
+
+    /// From the end of the last statement to the end of the run.
+    pub fn lead_out(&self) -> Duration {
+        self.statements.iter().map(|statement| between(statement.ended, self.ended)).min().unwrap_or_default()
+    }
+
+    /// For each job with upstreams: from the end of the last of them to its own submission.
+    pub fn hand_overs(&self, graph: &Graph) -> Vec<Duration> {
+        let released =
+            |upstreams: &[usize]| upstreams.iter().map(|upstream| self.statements[*upstream].ended).max();
+        let hand_over = |(job, statement): (&crate::graph::Job, &Statement)| {
+            released(&job.upstreams).map(|released| between(released, statement.created))
+        };
+        graph.jobs.iter().zip(&self.statements).filter_map(hand_over).collect()
+    }
+}
+
+/// Time between two instants; zero where they are the other way round.
+pub fn between(start: Timestamp, end: Timestamp) -> Duration {
+    Duration::try_from(end.duration_since(start)).unwrap_or_default()
+}
+
+impl Stack {
+    /// The stack that the sourced environment file names.
+    ///
+    /// # Errors
+    /// When none is up, or something else than shiftwork is deployed there.
+    pub async fn connect() -> Result<Self> {
+        let control = Server::from_env("SHIFTWORK_CONTROL_URL")?;
+        let redshift = Server::from_env("SHIFTWORK_REDSHIFT_DATA_URL")?;
+        let name = std::env::var("SHIFTWORK_STACK").unwrap_or_else(|_| "shiftwork".to_owned());
+        let aws = Aws::from_env()?;
+        let config = aws.config();
+        let formation = aws_sdk_cloudformation::Client::new(config);
+        let described = formation.describe_stacks().stack_name(&name).send().await;
+        let described = described.with_context(|| format!("looking for stack `{name}`; `make up` deploys it"))?;
+        let outputs: HashMap<String, String> = described
+            .stacks()
+            .iter()
+            .flat_map(|stack| stack.outputs())
+            .filter_map(|output| Some((output.output_key()?.to_owned(), output.output_value()?.to_owned())))
+            .collect();
+        let config_table = outputs.get("ConfigTable").context("the stack has no output ConfigTable")?;
+        Ok(Self {
+            states: aws_sdk_sfn::Client::new(config),
+            functions: aws_sdk_lambda::Client::new(config),
+            dynamo: aws_sdk_dynamodb::Client::new(config),
+            s3: aws_sdk_s3::Client::from_conf(aws_sdk_s3::config::Builder::from(config).force_path_style(true).build()),
+            configuration: DynamoConfiguration::new(config, config_table),
+            outputs,
+            control,
+            redshift,
+        })
+    }
+
+    /// An output of the stack.
+    pub fn output(&self, name: &str) -> Result<&str> {
+        self.outputs.get(name).map(String::as_str).with_context(|| format!("the stack has no output {name}"))
+    }
+
+    /// Puts a graph's workflow and its scripts.
+    pub async fn push(&self, graph: &Graph) -> Result<()> {
+        let bucket = self.output("ScriptsBucket")?;
+        stream::iter(&graph.jobs)
+            .map(|job| {
+                let text = format!("-- {}\nselect 1", job.name).into_bytes();
+                self.s3.put_object().bucket(bucket).key(graph.script(job)).body(ByteStream::from(text)).send()
+            })
+            .buffer_unordered(AT_ONCE)
+            .try_for_each(async |_| Ok(()))
+            .await
+            .context("putting scripts")?;
+        Ok(self.configuration.put_workflow(&graph.workflow()).await?)
+    }
+
+    /// Removes a graph's workflow.
+    pub async fn remove(&self, graph: &Graph) -> Result<()> {
+        let key = AttributeValue::S(graph.id.to_owned());
+        let table = self.output("ConfigTable")?;
+        self.dynamo.delete_item().table_name(table).key("workflow_id", key).send().await.context("removing a workflow")?;
+        Ok(())
+    }
+
+    /// Gives the statements `<prefix><job>:…` of a graph their lengths.
+    pub async fn set_lengths(&self, graph: &Graph, prefix: &str) -> Result<()> {
+        let rules: Vec<Value> = graph
+            .jobs
+            .iter()
+            .map(|job| {
+                let milliseconds = u64::try_from(job.length.as_millis()).unwrap_or(u64::MAX);
+                json!({
+                    "statement_name_prefix": format!("{prefix}{}:", job.name),
+                    "effect": { "delay_statement": { "milliseconds": milliseconds } },
+                })
+            })
+            .collect();
+        self.redshift.ask(Method::POST, "_faults", Some(&json!(rules))).await?;
+        Ok(())
+    }
+
+    /// Forgets all lengths.
+    pub async fn clear_lengths(&self) -> Result<()> {
+        self.redshift.ask(Method::DELETE, "_faults", None).await?;
+        Ok(())
+    }
+
+    /// Runs a graph's workflow to its end; fails if it does not succeed.
+    pub async fn run(&self, graph: &Graph, run: &str) -> Result<Timeline> {
+        self.clear_lengths().await?;
+        self.set_lengths(graph, &format!("shiftwork:{run}:")).await?;
+        let asked = Timestamp::now();
+        let request = json!({ "workflow_id": graph.id, "workflow_execution_id": run });
+        self.invoke(self.output("TriggerFunction")?, &request).await?;
+        let machine = self.output("RunStateMachine")?;
+        let ended = self.ended(&format!("{}:{run}", machine.replace(":stateMachine:", ":execution:"))).await?;
+        self.clear_lengths().await?;
+        Ok(Timeline { asked, ended, statements: self.statements(graph, &format!("shiftwork:{run}:")).await? })
+    }
+
+    /// Calls a function and waits for its answer.
+    pub async fn invoke(&self, function: &str, event: &Value) -> Result<Value> {
+        let call = self.functions.invoke().function_name(function).payload(Blob::new(event.to_string()));
+        let answer = call.send().await.with_context(|| format!("calling {function}"))?;
+        let payload = answer.payload.map(Blob::into_inner).unwrap_or_default();
+        if let Some(error) = answer.function_error {
+            bail!("{function} failed ({error}): {}", String::from_utf8_lossy(&payload));
+        }
+        Ok(serde_json::from_slice(&payload)?)
+    }
+
+    /// When an execution ended; an error unless it succeeded.
+    pub async fn ended(&self, execution: &str) -> Result<Timestamp> {
+        let look = async {
+            loop {
+                let found = self.states.describe_execution().execution_arn(execution).send().await;
+                let found = found.with_context(|| format!("looking at {execution}"))?;
+                match (&found.status, found.stop_date) {
+                    (ExecutionStatus::Running, _) | (_, None) => tokio::time::sleep(LOOK_EVERY).await,
+                    (ExecutionStatus::Succeeded, Some(at)) => return Ok(Timestamp::from_nanosecond(at.as_nanos())?),
+                    (status, Some(_)) => bail!(
+                        "{execution} ended {status}: {} {}",
+                        found.error().unwrap_or_default(),
+                        found.cause().unwrap_or_default()
+                    ),
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, look).await.with_context(|| format!("{execution} does not end"))?
+    }
+
+    /// The one statement of each job of a graph, by the names `<prefix><job>:…`.
+    async fn statements(&self, graph: &Graph, prefix: &str) -> Result<Vec<Statement>> {
+        #[derive(Deserialize)]
+        struct Seen {
+            name: Option<String>,
+            created_at: Timestamp,
+            ended_at: Option<Timestamp>,
+        }
+        let seen: Vec<Seen> = serde_json::from_value(self.redshift.ask(Method::GET, "_statements", None).await?)?;
+        let mut by_job: HashMap<String, Statement> = HashMap::new();
+        for statement in seen {
+            let job = statement.name.as_deref().and_then(|name| name.strip_prefix(prefix));
+            let Some((job, _)) = job.and_then(|rest| rest.split_once(':')) else { continue };
+            let ended = statement.ended_at.with_context(|| format!("{prefix}{job} has not ended"))?;
+            let before = by_job.insert(job.to_owned(), Statement { created: statement.created_at, ended });
+            ensure!(before.is_none(), "{prefix}{job} ran twice");
+        }
+        graph
+            .jobs
+            .iter()
+            .map(|job| by_job.remove(&job.name).with_context(|| format!("{prefix}{} never ran", job.name)))
+            .collect()
+    }
+}

@@ -1,0 +1,179 @@
+//! Runs for the tests: planned from real configurations, and lived through by the rules.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use shiftwork_contract::{
+    Attempt, Connection, FailureKind, JobRecord, RunRecord, Status, audit::Origin, name::sha256, workflow::RunIf,
+};
+use shiftwork_planner::{Asked, Facts, Script};
+
+use crate::board::{Snapshot, is_real};
+
+/// When the runs of the tests are asked for.
+pub(crate) fn noon() -> Timestamp {
+    "2026-03-01T12:00:00Z".parse().unwrap()
+}
+
+/// A run that was planned, and has not begun. Every script that the workflow names is there.
+pub(crate) fn planned(
+    yaml: &str,
+    sql: impl Fn(&str) -> String,
+) -> (Snapshot, BTreeMap<String, Result<String, String>>) {
+    let doc = shiftwork_planner::read_file("workflows/test.yaml", yaml).unwrap();
+    let workflow = shiftwork_planner::workflow(&doc).unwrap();
+    let id = &workflow.workflow_id;
+    let scripts = shiftwork_planner::script_names(&workflow).into_iter().map(|name| {
+        let key = shiftwork_planner::script_key(id, &name);
+        (name.clone(), Script { key, version_id: format!("v-{}", &sha256(&name)[..8]), text: sql(&name) })
+    });
+    let facts = Facts {
+        scripts: scripts.collect(),
+        connections: BTreeMap::new(),
+        default_connection: Connection {
+            workgroup: Some("analytics".into()),
+            database: "dev".into(),
+            ..Connection::default()
+        },
+    };
+    let run = format!("{id}-20260301T120000-k7mq");
+    let asked = Asked { workflow_execution_id: run.clone(), logical_date: noon(), parameters: BTreeMap::new() };
+    let plan = shiftwork_planner::plan(&doc, &facts, &asked).unwrap();
+    let texts = plan.jobs.iter().filter_map(|job| {
+        let key = &job.work.script()?.key;
+        let text = facts.scripts.values().find(|script| script.key == *key)?.text.clone();
+        Some((job.job_name.clone(), Ok(text)))
+    });
+    let texts = texts.collect();
+    let record = RunRecord {
+        workflow_execution_id: run.clone(),
+        workflow_id: id.clone(),
+        workflow_description: workflow.workflow_description.clone(),
+        execution_status: Status::Pending,
+        created_ts: noon(),
+        execution_start_ts: None,
+        execution_end_ts: None,
+        error_message: None,
+        logical_date: noon(),
+        parameters: plan.parameters,
+        requested_by: Origin::Manual,
+        request_sha256: sha256("request"),
+        workflow_sha256: plan.workflow_sha256,
+        restart_of: None,
+        jobs: u32::try_from(plan.jobs.len()).unwrap(),
+        planner: None,
+    };
+    let jobs = plan.jobs.into_iter().map(|job| JobRecord::pending(id, &run, job)).collect();
+    (Snapshot { run: record, jobs }, texts)
+}
+
+/// How a job of a test ends.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Fate {
+    /// Succeeds after so many milliseconds.
+    Runs(i64),
+    /// Is tried again after so many milliseconds, and succeeds after as many more.
+    Retries(i64),
+    /// Fails after so many milliseconds.
+    Fails(i64, &'static str),
+    /// Was done by the run of this id.
+    Reused(&'static str),
+}
+
+/// The run lived through to its end.
+pub(crate) fn lived(mut run: Snapshot, fate: impl Fn(&str) -> Fate) -> Snapshot {
+    let began = noon() + SignedDuration::from_millis(180);
+    let mut ended: BTreeMap<String, (Timestamp, Status)> = BTreeMap::new();
+    let mut failure = None;
+    for job in &mut run.jobs {
+        let before: Vec<_> = job.plan.upstreams.iter().map(|name| ended[name]).collect();
+        let ready = before.iter().map(|(at, _)| *at).max().unwrap_or(began);
+        let all_well = before.iter().all(|(_, status)| *status == Status::Succeeded);
+        job.waiting_on.clear();
+        let runs = match job.plan.run_if {
+            RunIf::AllSuccess => all_well,
+            RunIf::AllDone => true,
+            RunIf::OneFailed => !all_well,
+        };
+        let (status, end) = if !runs {
+            job.error_message = Some("not every job before it succeeded".into());
+            (Status::Skipped, ready)
+        } else if is_real(job) {
+            live(job, ready, fate(&job.plan.job_name))
+        } else {
+            // What comes after a barrier hears whether all before it went well.
+            (if all_well { Status::Succeeded } else { Status::Skipped }, ready)
+        };
+        job.execution_status = status;
+        job.execution_end_ts = Some(end);
+        if status == Status::Failed && failure.is_none() {
+            failure = Some(format!("{} FAILED: {}", job.plan.job_name, job.error_message.clone().unwrap_or_default()));
+        }
+        ended.insert(job.plan.job_name.clone(), (end, status));
+    }
+    run.run.execution_start_ts = Some(began);
+    run.run.execution_end_ts = ended.values().map(|(at, _)| *at + SignedDuration::from_millis(90)).max();
+    run.run.execution_status = if failure.is_some() { Status::Failed } else { Status::Succeeded };
+    run.run.error_message = failure;
+    run
+}
+
+fn live(job: &mut JobRecord, ready: Timestamp, fate: Fate) -> (Status, Timestamp) {
+    let after = |from: Timestamp, millis| from + SignedDuration::from_millis(millis);
+    if let Fate::Reused(run) = fate {
+        job.reused_from = Some(run.into());
+        job.rows = Some(3);
+        return (Status::Succeeded, ready);
+    }
+    let mut start = after(ready, 140);
+    job.execution_start_ts = Some(start);
+    job.statement_id = Some(format!("{}-0000-4000-8000-000000000000", &sha256(&job.plan.job_name)[..8]));
+    let (status, millis) = match fate {
+        Fate::Runs(millis) => (Status::Succeeded, millis),
+        Fate::Retries(millis) => {
+            job.failed_attempts.push(Attempt {
+                attempt: 1,
+                submitted_ts: Some(start),
+                ended_ts: after(start, millis),
+                error_name: FailureKind::SerializationConflict.name().into(),
+                error_message: "ERROR: 1023 Serializable isolation violation on table 104512".into(),
+                statement_id: Some("c0ffee00-0000-4000-8000-000000000000".into()),
+            });
+            job.attempt = 2;
+            start = after(start, millis + 1200);
+            (Status::Succeeded, millis)
+        }
+        Fate::Fails(millis, words) => {
+            job.error_name = Some(FailureKind::StatementFailed.name().into());
+            job.error_message = Some(words.into());
+            (Status::Failed, millis)
+        }
+        Fate::Reused(_) => unreachable!("returned above"),
+    };
+    job.submitted_ts = Some(start);
+    if status == Status::Succeeded {
+        job.rows = Some(millis * 37 % 100_003);
+    }
+    (status, after(start, millis))
+}
+
+/// Three stages, a sequence and two fans.
+pub(crate) const BLOG: &str = "\
+workflow_id: blog
+workflow_description: Test workflow
+workflow_stages:
+  - { execution_type: sequential, stage_description: schema and table, scripts: [create_schema.sql, create_table.sql] }
+  - { execution_type: parallel, stage_description: insert 1, scripts: [insert_1.sql, insert_2.sql] }
+  - { execution_type: parallel, stage_description: insert 2, scripts: [insert_3.sql, insert_4.sql] }
+";
+
+/// A stage of so many jobs between two single ones.
+pub(crate) fn wide(jobs: usize) -> String {
+    let scripts: Vec<_> = (0..jobs).map(|number| format!("load_table_{number:03}.sql")).collect();
+    format!(
+        "workflow_id: wide\nworkflow_stages:\n  - {{ execution_type: sequential, scripts: [prepare.sql] }}\n  - {{ execution_type: \
+         parallel, stage_description: loads, scripts: [{}] }}\n  - {{ execution_type: sequential, scripts: [publish.sql, \
+         vacuum.sql] }}\n",
+        scripts.join(", ")
+    )
+}

@@ -1,0 +1,430 @@
+//! What the page shows, in words: nothing is left to compute, only to lay out.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use minijinja::Value as Html;
+use serde::Serialize;
+use shiftwork_contract::{Connection, JobRecord, Kind, Status, Transaction, Work, audit::Origin, workflow::RunIf};
+
+use super::{
+    flow::{Flow, flow},
+    graph::{Graph, graph},
+    sql,
+    timeline::{Timeline, timeline},
+};
+use crate::{
+    board::{Snapshot, is_real},
+    words,
+};
+
+/// Characters of a statement that the page shows; the pinned script has the rest.
+const SQL_CHARS: usize = 100_000;
+
+/// Texts of scripts by job, or why one cannot be shown.
+pub type Scripts = BTreeMap<String, Result<String, String>>;
+
+/// The page.
+#[derive(Debug, Serialize)]
+pub(super) struct Page {
+    run: String,
+    workflow: String,
+    description: Option<String>,
+    status: Badge,
+    ended: bool,
+    figures: Vec<Figure>,
+    facts: Vec<Fact>,
+    error: Option<String>,
+    restart: Option<String>,
+    graph: Graph,
+    timeline: Option<Timeline>,
+    legend: Vec<Badge>,
+    jobs: Vec<Job>,
+    written: String,
+}
+
+/// A status as it is drawn.
+#[derive(Debug, Clone, Serialize)]
+struct Badge {
+    css: &'static str,
+    glyph: &'static str,
+    text: String,
+}
+
+/// A figure of the header.
+#[derive(Debug, Serialize)]
+struct Figure {
+    label: &'static str,
+    value: String,
+    note: String,
+}
+
+/// A line of facts.
+#[derive(Debug, Serialize)]
+struct Fact {
+    label: &'static str,
+    value: String,
+    /// A value that machines read.
+    code: bool,
+}
+
+/// A job.
+#[derive(Debug, Serialize)]
+struct Job {
+    position: u32,
+    name: String,
+    kind: &'static str,
+    stage: u32,
+    stage_description: Option<String>,
+    status: Badge,
+    critical: bool,
+    duration: String,
+    rows: String,
+    notes: Vec<String>,
+    open: bool,
+    error_name: Option<String>,
+    error: Option<String>,
+    facts: Vec<Fact>,
+    changed: Option<[String; 2]>,
+    upstreams: Vec<Link>,
+    dependents: Vec<Link>,
+    attempts: Vec<FailedAttempt>,
+    sql: Option<Html>,
+    sql_missing: Option<String>,
+}
+
+/// Another job.
+#[derive(Debug, Serialize)]
+struct Link {
+    name: String,
+    position: u32,
+}
+
+/// An attempt that was followed by another.
+#[derive(Debug, Serialize)]
+struct FailedAttempt {
+    attempt: u32,
+    error_name: String,
+    message: String,
+    ended: String,
+    statement: String,
+}
+
+/// The class of a status in the style sheet.
+pub(super) const fn css(status: Status) -> &'static str {
+    match status {
+        Status::Planning | Status::Queued | Status::Pending => "pending",
+        Status::Running => "running",
+        Status::Succeeded => "succeeded",
+        Status::Failed => "failed",
+        Status::TimedOut => "timed-out",
+        Status::Aborted => "aborted",
+        Status::Skipped => "skipped",
+    }
+}
+
+fn badge(status: Status) -> Badge {
+    Badge { css: css(status), glyph: words::glyph(status), text: status.as_str().to_lowercase().replace('_', " ") }
+}
+
+/// Puts a run into words.
+pub(super) fn page(run: &Snapshot, scripts: &Scripts, now: Timestamp) -> Page {
+    let flow = flow(run, now);
+    let record = &run.run;
+    let status = record.execution_status;
+    let ran_out = match status {
+        Status::Failed | Status::TimedOut | Status::Aborted => !run.jobs.is_empty(),
+        Status::Planning | Status::Queued | Status::Pending | Status::Running | Status::Succeeded | Status::Skipped => {
+            false
+        }
+    };
+    let duration = |job: &JobRecord| {
+        flow.spans
+            .get(&job.plan.job_name)
+            .map(|span| words::duration(span.end.duration_since(span.start)))
+            .unwrap_or_default()
+    };
+    Page {
+        run: record.workflow_execution_id.clone(),
+        workflow: record.workflow_id.clone(),
+        description: record.workflow_description.clone(),
+        status: badge(status),
+        ended: status.is_terminal(),
+        figures: figures(run, &flow, now),
+        facts: facts(run),
+        error: record.error_message.clone(),
+        restart: ran_out.then(|| format!("shiftwork restart {} --wait", record.workflow_execution_id)),
+        graph: graph(&run.jobs, &flow.critical, duration),
+        timeline: timeline(run, &flow),
+        legend: legend(run),
+        jobs: run.real_jobs().map(|job| view_of(job, run, &flow, scripts)).collect(),
+        written: format!("{} UTC", words::instant(now)),
+    }
+}
+
+fn legend(run: &Snapshot) -> Vec<Badge> {
+    let stands = |status: &Status| run.real_jobs().any(|job| job.execution_status == *status);
+    Status::ALL.into_iter().filter(stands).map(badge).collect()
+}
+
+fn figures(run: &Snapshot, flow: &Flow, now: Timestamp) -> Vec<Figure> {
+    let jobs = run.real_jobs().count();
+    let count = |status: Status| run.real_jobs().filter(|job| job.execution_status == status).count();
+    let others: Vec<_> = Status::ALL
+        .into_iter()
+        .filter(|status| *status != Status::Succeeded && count(*status) > 0)
+        .map(|status| format!("{} {}", count(status), badge(status).text))
+        .collect();
+    let reused = run.real_jobs().filter(|job| job.reused_from.is_some()).count();
+    let mut jobs_note = others.join(", ");
+    if reused > 0 {
+        jobs_note = [jobs_note, format!("{reused} reused")]
+            .into_iter()
+            .filter(|part| !part.is_empty())
+            .collect::<Vec<_>>()
+            .join(", ");
+    }
+    let worked: SignedDuration = flow
+        .spans
+        .values()
+        .map(|span| span.end.duration_since(span.start))
+        .fold(SignedDuration::ZERO, SignedDuration::saturating_add);
+    let on_path: SignedDuration = flow
+        .spans
+        .iter()
+        .filter(|(name, _)| flow.critical.contains(*name))
+        .map(|(_, span)| span.end.duration_since(span.start))
+        .fold(SignedDuration::ZERO, SignedDuration::saturating_add);
+    let retried: usize = run.ran().map(|job| job.failed_attempts.len()).sum();
+    let duration = words::run_duration(&run.run, now);
+    vec![
+        Figure {
+            label: "Duration",
+            value: duration.map_or_else(|| "—".into(), words::duration),
+            note: if run.run.execution_status.is_terminal() { String::new() } else { "so far".into() },
+        },
+        Figure {
+            label: "Critical path",
+            value: words::duration(on_path),
+            note: format!("of {} of work", words::duration(worked)),
+        },
+        Figure { label: "Jobs", value: format!("{} / {jobs}", count(Status::Succeeded)), note: jobs_note },
+        Figure {
+            label: "Statements",
+            value: words::count(run.statements().into()),
+            note: if retried == 0 {
+                String::new()
+            } else {
+                format!("{} tried again", words::plural(retried, "attempt"))
+            },
+        },
+        Figure { label: "Rows", value: words::count(run.rows()), note: "of each job's last statement".into() },
+    ]
+}
+
+fn facts(run: &Snapshot) -> Vec<Fact> {
+    let record = &run.run;
+    let mut facts = Facts::default();
+    facts.code("Run", &record.workflow_execution_id);
+    facts.code("Restart of", record.restart_of.as_deref().unwrap_or_default());
+    facts.text("Logical date", shiftwork_contract::timestamp(record.logical_date));
+    facts.text("Asked for by", origin(record.requested_by));
+    facts.text("Asked for", shiftwork_contract::timestamp(record.created_ts));
+    facts.text("Began", record.execution_start_ts.map(shiftwork_contract::timestamp).unwrap_or_default());
+    facts.text("Ended", record.execution_end_ts.map(shiftwork_contract::timestamp).unwrap_or_default());
+    facts.code("Parameters", pairs(&record.parameters));
+    facts.code("Configuration", short(&record.workflow_sha256));
+    facts.0
+}
+
+/// Facts that are known: an empty one is left out.
+#[derive(Default)]
+struct Facts(Vec<Fact>);
+
+impl Facts {
+    fn text(&mut self, label: &'static str, value: impl Into<String>) {
+        self.push(label, value.into(), false);
+    }
+
+    fn code(&mut self, label: &'static str, value: impl Into<String>) {
+        self.push(label, value.into(), true);
+    }
+
+    fn push(&mut self, label: &'static str, value: String, code: bool) {
+        if !value.is_empty() {
+            self.0.push(Fact { label, value, code });
+        }
+    }
+}
+
+fn view_of(job: &JobRecord, run: &Snapshot, flow: &Flow, scripts: &Scripts) -> Job {
+    let plan = &job.plan;
+    let status = job.execution_status;
+    let span = flow.spans.get(&plan.job_name);
+    let mut notes = Vec::new();
+    if let Some(from) = &job.reused_from {
+        notes.push(format!("reused from {from}"));
+    }
+    if job.script_was.is_some() {
+        notes.push("script changed".into());
+    }
+    if !job.failed_attempts.is_empty() {
+        notes.push(format!("attempt {}", job.attempt));
+    }
+    let (sql, sql_missing) = match statement(job, scripts) {
+        Some(Ok(text)) => (Some(shown(&text)), None),
+        Some(Err(why)) => (None, Some(why)),
+        None => (None, None),
+    };
+    let links = |names: &std::collections::BTreeSet<String>| links(names, run);
+    Job {
+        position: plan.position,
+        name: plan.job_name.clone(),
+        kind: plan.work.kind().map_or("", Kind::as_str),
+        stage: plan.stage,
+        stage_description: plan.stage_description.clone(),
+        status: badge(status),
+        critical: flow.critical.contains(&plan.job_name),
+        duration: span.map(|span| words::duration(span.end.duration_since(span.start))).unwrap_or_default(),
+        rows: job.rows.map(words::count).unwrap_or_default(),
+        notes,
+        open: match status {
+            Status::Failed | Status::TimedOut | Status::Aborted => true,
+            Status::Planning
+            | Status::Queued
+            | Status::Pending
+            | Status::Running
+            | Status::Succeeded
+            | Status::Skipped => false,
+        },
+        error_name: job.error_name.clone(),
+        error: job.error_message.clone(),
+        facts: job_facts(job, flow),
+        changed: job.script_was.as_ref().map(|was| {
+            let is = plan.work.script().map(|script| short(&script.sha256)).unwrap_or_default();
+            [short(was), is]
+        }),
+        upstreams: links(&plan.upstreams),
+        dependents: links(&plan.dependents),
+        attempts: attempts(job),
+        sql,
+        sql_missing,
+    }
+}
+
+fn attempts(job: &JobRecord) -> Vec<FailedAttempt> {
+    let attempts = job.failed_attempts.iter().map(|attempt| FailedAttempt {
+        attempt: attempt.attempt,
+        error_name: attempt.error_name.clone(),
+        message: attempt.error_message.clone(),
+        ended: shiftwork_contract::timestamp(attempt.ended_ts),
+        statement: attempt.statement_id.clone().unwrap_or_default(),
+    });
+    attempts.collect()
+}
+
+/// The jobs behind a barrier are meant, not the barrier.
+fn links(names: &std::collections::BTreeSet<String>, run: &Snapshot) -> Vec<Link> {
+    let found = run.jobs.iter().filter(|job| names.contains(&job.plan.job_name));
+    found
+        .map(|job| {
+            let name = if is_real(job) {
+                job.plan.job_name.clone()
+            } else {
+                format!("everything before {}", job.plan.job_name)
+            };
+            Link { name, position: job.plan.position }
+        })
+        .collect()
+}
+
+fn job_facts(job: &JobRecord, flow: &Flow) -> Vec<Fact> {
+    let plan = &job.plan;
+    let mut facts = Facts::default();
+    if let Some(span) = flow.spans.get(&plan.job_name) {
+        facts.text("Waited", words::duration(span.start.duration_since(span.ready)));
+        facts.text("Ran", words::duration(span.end.duration_since(span.start)));
+    }
+    facts.text("Started", job.execution_start_ts.map(shiftwork_contract::timestamp).unwrap_or_default());
+    facts.text("Ended", job.execution_end_ts.map(shiftwork_contract::timestamp).unwrap_or_default());
+    facts.code("Statement", job.statement_id.as_deref().unwrap_or_default());
+    facts.code("Reused from", job.reused_from.as_deref().unwrap_or_default());
+    if let Some(script) = plan.work.script() {
+        facts.code("Script", &script.key);
+        facts.code("Version", &script.version_id);
+        facts.code("SHA-256", &script.sha256);
+        facts.text("Statements", words::count(script.statements.into()));
+    }
+    match &plan.work {
+        Work::Sql { transaction, parameters, .. } => {
+            facts.text(
+                "Commits",
+                match transaction {
+                    Transaction::Single => "all statements in one transaction",
+                    Transaction::PerStatement => "every statement by itself",
+                },
+            );
+            facts.code("Bound values", pairs(parameters));
+        }
+        Work::Procedure { parameters, .. } => facts.code("Bound values", pairs(parameters)),
+        Work::Unload { .. } | Work::Barrier {} => {}
+    }
+    facts.text(
+        "Runs if",
+        match plan.run_if {
+            RunIf::AllSuccess => "all before it succeeded",
+            RunIf::AllDone => "all before it ended",
+            RunIf::OneFailed => "one before it did not succeed",
+        },
+    );
+    facts.text("Timeout", words::duration(SignedDuration::from_secs(plan.timeout_seconds.into())));
+    facts.text("Retries", if plan.retries == 0 { String::new() } else { plan.retries.to_string() });
+    facts.code("Connection", connection(&plan.connection));
+    facts.0
+}
+
+fn statement(job: &JobRecord, scripts: &Scripts) -> Option<Result<String, String>> {
+    match &job.plan.work {
+        Work::Sql { .. } => scripts.get(&job.plan.job_name).cloned(),
+        Work::Procedure { sql, .. } | Work::Unload { sql } => Some(Ok(sql.clone())),
+        Work::Barrier {} => None,
+    }
+}
+
+fn shown(text: &str) -> Html {
+    let cut: String = text.trim_end().chars().take(SQL_CHARS).collect();
+    let mut html = sql::highlight(&cut);
+    if cut.len() < text.trim_end().len() {
+        html.push_str("\n<span class=\"c\">-- … cut here</span>");
+    }
+    Html::from_safe_string(html)
+}
+
+const fn origin(origin: Origin) -> &'static str {
+    match origin {
+        Origin::Manual => "a person or a program",
+        Origin::Schedule => "its schedule",
+        Origin::Event => "an event",
+        Origin::Queue => "a message of the request queue",
+        Origin::Restart => "a restart",
+    }
+}
+
+fn connection(connection: &Connection) -> String {
+    let Connection { workgroup, cluster, database, secret_arn, db_user } = connection;
+    let place = workgroup.as_ref().or(cluster.as_ref()).cloned().unwrap_or_default();
+    let user = match (secret_arn, db_user) {
+        (Some(secret), _) => format!(", secret {secret}"),
+        (None, Some(user)) => format!(", user {user}"),
+        (None, None) => String::new(),
+    };
+    format!("{place}/{database}{user}")
+}
+
+fn pairs(values: &BTreeMap<String, String>) -> String {
+    values.iter().map(|(name, value)| format!("{name} = {value}")).collect::<Vec<_>>().join("\n")
+}
+
+fn short(hash: &str) -> String {
+    hash.chars().take(12).collect()
+}

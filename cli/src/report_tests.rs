@@ -1,0 +1,145 @@
+use std::{collections::BTreeMap, env, fs};
+
+use jiff::SignedDuration;
+use shiftwork_contract::{Status, Work};
+
+use super::{Scripts, render, view};
+use crate::{
+    board::Snapshot,
+    fixture::{BLOG, Fate, lived, noon, planned, wide},
+};
+
+const SQL: &str = "-- One row.\nINSERT INTO rsql_blog.blog_table (id, name)\nVALUES (1, 'first'), (2, :run_date);\n";
+
+fn later() -> jiff::Timestamp {
+    noon() + SignedDuration::from_hours(1)
+}
+
+fn write(name: &str, run: &Snapshot, scripts: &Scripts) -> String {
+    let html = render(run, scripts, later()).unwrap();
+    // For the eye: SHIFTWORK_SAMPLES=/some/directory cargo test -p shiftwork-cli report
+    if let Ok(directory) = env::var("SHIFTWORK_SAMPLES") {
+        fs::write(format!("{directory}/{name}.html"), &html).unwrap();
+    }
+    html
+}
+
+fn blog(fate: impl Fn(&str) -> Fate) -> (Snapshot, Scripts) {
+    let (run, scripts) = planned(BLOG, |_| SQL.into());
+    (lived(run, fate), scripts)
+}
+
+fn fate(job: &str) -> Fate {
+    match job {
+        "insert_2.sql" => Fate::Fails(320, "ERROR: column \"nme\" of relation \"blog_table\" does not exist"),
+        "insert_1.sql" => Fate::Retries(800),
+        _ => Fate::Runs(650),
+    }
+}
+
+#[test]
+fn the_page_says_what_happened() {
+    let (run, scripts) = blog(fate);
+    let page = view::page(&run, &scripts, later());
+    insta::assert_yaml_snapshot!(page);
+    let html = write("failed", &run, &scripts);
+    for text in
+        ["insert_2.sql", "column &quot;nme&quot; of relation", "Shiftwork.SerializationConflict", "shiftwork restart"]
+    {
+        assert!(html.contains(text), "{text}");
+    }
+}
+
+#[test]
+fn a_restart_says_what_it_took_over_and_what_was_changed() {
+    let (mut run, scripts) = blog(|job| match job {
+        "insert_2.sql" | "insert_3.sql" | "insert_4.sql" => Fate::Runs(450),
+        _ => Fate::Reused("blog-20260301T110000-abcd"),
+    });
+    run.run.restart_of = Some("blog-20260301T110000-abcd".into());
+    for job in run.jobs.iter_mut().filter(|job| job.plan.job_name == "insert_2.sql") {
+        job.script_was = Some("0123456789abcdef".repeat(4));
+    }
+    let html = write("restarted", &run, &scripts);
+    assert_eq!(html.matches("<em>reused from blog-20260301T110000-abcd</em>").count(), 3);
+    assert!(html.contains("<code>0123456789ab…</code>"));
+}
+
+#[test]
+fn nothing_that_a_user_wrote_becomes_markup() {
+    let (mut run, mut scripts) = blog(fate);
+    let hostile = "</script><script>alert(1)</script>'\"><img src=x onerror=alert(1)>&amp;{{ 7*7 }}";
+    run.run.workflow_id = hostile.into();
+    run.run.workflow_execution_id = hostile.into();
+    run.run.workflow_description = Some(hostile.into());
+    run.run.error_message = Some(hostile.into());
+    run.run.restart_of = Some(hostile.into());
+    run.run.parameters = BTreeMap::from([(hostile.into(), hostile.into())]);
+    for job in &mut run.jobs {
+        let old = std::mem::replace(&mut job.plan.job_name, format!("{hostile}{}", job.plan.position));
+        job.plan.stage_description = Some(hostile.into());
+        job.error_message = Some(hostile.into());
+        job.error_name = Some(hostile.into());
+        job.reused_from = Some(hostile.into());
+        job.script_was = Some(hostile.into());
+        job.statement_id = Some(hostile.into());
+        job.plan.upstreams = job.plan.upstreams.iter().map(|name| format!("{hostile}{name}")).collect();
+        for attempt in &mut job.failed_attempts {
+            attempt.error_message = hostile.into();
+            attempt.error_name = hostile.into();
+            attempt.statement_id = Some(hostile.into());
+        }
+        if let Work::Sql { script, parameters, .. } = &mut job.plan.work {
+            script.key = hostile.into();
+            script.sha256 = hostile.into();
+            parameters.insert(hostile.into(), hostile.into());
+        }
+        scripts.remove(&old);
+        scripts.insert(
+            job.plan.job_name.clone(),
+            if job.plan.position == 0 { Err(hostile.into()) } else { Ok(hostile.into()) },
+        );
+    }
+    let html = write("hostile", &run, &scripts);
+    let (clean, clean_scripts) = blog(fate);
+    let clean = render(&clean, &clean_scripts, later()).unwrap();
+    assert_eq!(html.matches("<script").count(), clean.matches("<script").count());
+    assert!(!html.contains("<img") && !html.contains("'\"><"));
+    assert!(html.contains("{{ 7*7 }}") && !html.contains("&amp;49"));
+}
+
+#[test]
+fn a_run_of_many_jobs_has_all_of_them() {
+    let (run, scripts) = planned(&wide(100), |_| SQL.into());
+    let run = lived(run, |job| {
+        Fate::Runs(300 + i64::try_from(job.len() + usize::from(job.as_bytes()[job.len() - 5])).unwrap() * 97 % 2900)
+    });
+    let html = write("wide", &run, &scripts);
+    assert_eq!(html.matches("<details id=").count(), 103);
+    // The hundred edges of the fan are one to the whole layer.
+    assert!(html.matches("class=\"edge").count() < 10);
+}
+
+#[test]
+fn a_run_that_only_waits_or_never_ran_has_a_report_too() {
+    let (mut run, scripts) = planned(BLOG, |_| SQL.into());
+    let html = write("pending", &run, &scripts);
+    assert!(html.contains("while the run went on") && !html.contains("id=\"timeline\""));
+    run.jobs.clear();
+    run.run.execution_status = Status::Skipped;
+    assert!(render(&run, &scripts, later()).unwrap().contains("put on record only"));
+}
+
+#[test]
+fn a_real_workflow_of_many_layers() {
+    let yaml = include_str!("../../workflows/yearly_sales.yaml");
+    let (run, scripts) = planned(yaml, |name| format!("-- {name}\n{SQL}"));
+    let run = lived(run, |job| match job {
+        "stage_lineitem.sql" => Fate::Runs(8200),
+        "dim_customer" => Fate::Retries(1900),
+        "stage_orders.sql" => Fate::Runs(2600),
+        _ => Fate::Runs(400 + i64::try_from(job.len()).unwrap() * 53),
+    });
+    let html = write("yearly_sales", &run, &scripts);
+    assert!(html.contains("critical"));
+}

@@ -1,0 +1,207 @@
+//! A function dies between any two of its calls. Every run still ends as it should, and no SQL runs twice.
+//!
+//! Faults cannot name a run, so these tests have the stack for themselves. They order one death for each point of a
+//! function's life (`start`, `end`, before and after its Nth call), several at once, and start as many runs as there are
+//! deaths: each death meets one invocation. Whoever invokes tries again: Step Functions by `Retry`, Lambda for events, the
+//! test for its own requests, as a schedule or a queue would.
+
+use std::{sync::Arc, time::Duration};
+
+use futures::future::join_all;
+use serde_json::{Value, json};
+use shiftwork_contract::Status;
+use shiftwork_e2e::{Ended, Flow, Run, Stack};
+
+/// Runs at the same time: what two cores carry.
+const WAVE: usize = 8;
+
+/// One job: the least that a run does.
+async fn one_job(stack: &Arc<Stack>) -> Flow {
+    let workflow = json!({ "workflow_stages": [{ "execution_type": "sequential", "scripts": ["a.sql"] }] });
+    stack.push("one", workflow, &[("a.sql", "select 1")]).await
+}
+
+/// Three jobs: two side by side, then one that waits for both.
+async fn three_jobs(stack: &Arc<Stack>) -> Flow {
+    let workflow = json!({ "workflow_stages": [
+        { "execution_type": "parallel", "scripts": ["a.sql", "b.sql"] },
+        { "execution_type": "sequential", "scripts": ["c.sql"] } ] });
+    let scripts = [
+        ("a.sql", "insert into {s}.t values (1)"),
+        ("b.sql", "insert into {s}.t values (2)"),
+        ("c.sql", "insert into {s}.t select 1 + sum(n) from {s}.t"),
+    ];
+    let flow = stack.push("kill", workflow, &scripts).await;
+    flow.make_table().await;
+    flow
+}
+
+/// A job that fails once and is paid for, one that fails for good, one that is skipped, one that cleans up.
+async fn troubled(stack: &Arc<Stack>) -> Flow {
+    let workflow = json!({ "workflow_stages": [
+        { "execution_type": "parallel", "scripts": [{ "script": "a.sql", "retries": 1 }, "bad.sql"] },
+        { "execution_type": "parallel", "scripts": ["skipped.sql", { "script": "clean.sql", "run_if": "all_done" }] } ] });
+    let scripts = [
+        ("a.sql", "insert into {s}.t values (1)"),
+        ("bad.sql", "select * from {s}.nowhere"),
+        ("skipped.sql", "insert into {s}.t values (2)"),
+        ("clean.sql", "insert into {s}.t values (3)"),
+    ];
+    let flow = stack.push("trouble", workflow, &scripts).await;
+    flow.make_table().await;
+    let sql = format!("insert into {}.t values .1.", flow.id);
+    let error = json!({ "fail_statement": { "error": "ERROR: disk full" } });
+    stack.redshift_fault(json!({ "sql_regex": sql, "effect": error })).await;
+    flow
+}
+
+/// Asks until there is an answer, and waits for the end.
+async fn insist(flow: &Flow) -> Ended {
+    let run = flow.run(&Stack::unique("r"));
+    for _ in 0..5 {
+        match flow.request(json!({ "workflow_execution_id": run.id })).await {
+            Ok(answer) => {
+                assert_eq!(answer.workflow_execution_id, run.id);
+                return run.end_with_sweeps().await;
+            }
+            Err(error) => assert!(error.name.starts_with("Runtime."), "{error:?}"),
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    panic!("the trigger never answered for {}", run.id);
+}
+
+async fn three_jobs_go_well(flow: Flow) {
+    let ended = insist(&flow).await;
+    ended.succeeded();
+    assert_eq!(ended.statements.len(), 3, "{:?}", ended.statements);
+    assert_eq!(flow.traces().await, [1, 2, 4]);
+}
+
+async fn trouble_ends_as_it_should(flow: Flow) {
+    let ended = insist(&flow).await;
+    assert_eq!(ended.run.execution_status, Status::Failed);
+    assert!(ended.run.error_message.as_deref().unwrap().starts_with("bad.sql FAILED"), "{:?}", ended.run.error_message);
+    for (job, status, attempt) in [
+        ("a.sql", Status::Succeeded, 2),
+        ("bad.sql", Status::Failed, 1),
+        ("skipped.sql", Status::Skipped, 1),
+        ("clean.sql", Status::Succeeded, 1),
+    ] {
+        assert_eq!((ended.status(job), ended.job(job).attempt), (status, attempt), "{job}");
+    }
+    assert_eq!(ended.statements.len(), 4, "{:?}", ended.statements);
+    assert_eq!(flow.traces().await, [1, 3]);
+}
+
+/// Calls of a function since the last reset.
+async fn calls(stack: &Stack, function: &str) -> u64 {
+    let counts = stack.control.get("counts").await;
+    let calls = counts["by_function"].as_object().unwrap().iter();
+    calls.filter(|(key, _)| key.starts_with(&format!("{function} "))).filter_map(|(_, n)| n.as_u64()).sum()
+}
+
+async fn invocations(stack: &Stack, function: &str) -> u64 {
+    stack.control.get("counts").await["invocations"][function].as_u64().unwrap_or(0)
+}
+
+async fn reset(stack: &Stack) {
+    stack.control.delete("faults").await;
+    stack.control.post("counts/reset", &Value::Null).await;
+}
+
+/// Every point in the life of an invocation that makes this many calls.
+fn points(calls: u64) -> Vec<Value> {
+    let around =
+        (1..=calls).flat_map(|n| [json!({ "at": "before-call", "call": n }), json!({ "at": "after-call", "call": n })]);
+    [json!({ "at": "start" }), json!({ "at": "end" })].into_iter().chain(around).collect()
+}
+
+/// Orders a death in the `nth` invocation from now.
+async fn kill(stack: &Stack, function: &str, point: &Value, nth: usize) {
+    let mut fault = point.clone();
+    fault["kind"] = json!("kill");
+    fault["function"] = json!(function);
+    fault["invocation"] = json!(nth);
+    stack.fault(fault).await;
+}
+
+async fn every_death_of(function: &str) {
+    let Some(stack) = Stack::alone().await else { return };
+    let function = stack.output(function).to_owned();
+    // The least that an invocation does, from a run of one job. Its other invocations come later or do less: the trigger
+    // hears of the refresh.
+    let flow = one_job(&stack).await;
+    reset(&stack).await;
+    let run: Run = flow.start().await;
+    let mut least = calls(&stack, &function).await;
+    if function != stack.output("TriggerFunction") {
+        run.end().await.succeeded();
+        least = calls(&stack, &function).await;
+    }
+    assert!(least > 0, "{function} has no part in a run");
+    // With three jobs there are two more scripts to read, or a dependent to free and to release.
+    let points = points(least + 2);
+
+    let mut deaths = 0;
+    for wave in points.chunks(WAVE) {
+        let flows = join_all(wave.iter().map(|_| three_jobs(&stack))).await;
+        reset(&stack).await;
+        join_all(wave.iter().map(|point| kill(&stack, &function, point, 1))).await;
+        join_all(flows.into_iter().map(three_jobs_go_well)).await;
+        assert_eq!(stack.control.get("faults").await, json!([]), "a death met nobody");
+        let quiet = match function.rsplit('-').next() {
+            Some("launcher" | "callback") => 3,
+            Some(_) | None => 1,
+        };
+        deaths += invocations(&stack, &function).await.saturating_sub(quiet * wave.len() as u64);
+    }
+    eprintln!(
+        "{function}: {} points, {deaths} invocations more than in quiet runs, {least} calls in one",
+        points.len()
+    );
+    assert!(deaths >= 2 + 2 * least, "{function} was not hit where it should be: {deaths} deaths");
+}
+
+#[tokio::test]
+async fn the_trigger_may_die_anywhere() {
+    every_death_of("TriggerFunction").await;
+}
+
+#[tokio::test]
+async fn the_iterator_may_die_anywhere() {
+    every_death_of("IteratorFunction").await;
+}
+
+#[tokio::test]
+async fn the_launcher_may_die_anywhere() {
+    every_death_of("JobLauncherFunction").await;
+}
+
+#[tokio::test]
+async fn the_callback_may_die_anywhere() {
+    every_death_of("JobCallbackFunction").await;
+}
+
+#[tokio::test]
+async fn the_audit_updater_may_die_anywhere() {
+    every_death_of("AuditUpdaterFunction").await;
+}
+
+#[tokio::test]
+async fn all_of_them_may_die_in_runs_that_fail() {
+    let Some(stack) = Stack::alone().await else { return };
+    for wave in points(7).chunks(WAVE) {
+        let flows = join_all(wave.iter().map(|_| troubled(&stack))).await;
+        reset(&stack).await;
+        for function in ["JobLauncherFunction", "JobCallbackFunction", "AuditUpdaterFunction", "TriggerFunction"] {
+            for (n, point) in wave.iter().enumerate() {
+                // One of the two or three invocations that each run has of most functions, so that every kind is hit.
+                let nth = if function == "JobCallbackFunction" { 1 + 2 * n } else { 1 };
+                kill(&stack, stack.output(function), point, nth).await;
+            }
+        }
+        join_all(flows.into_iter().map(trouble_ends_as_it_should)).await;
+    }
+    reset(&stack).await;
+}

@@ -1,0 +1,132 @@
+//! Jobs run in the order that the workflow asks for, and no later than they could.
+
+use std::collections::BTreeSet;
+
+use serde_json::json;
+use shiftwork_contract::event;
+use shiftwork_e2e::{Inbox, Stack};
+use shiftwork_ports::Ledger as _;
+
+#[tokio::test]
+async fn six_jobs_leave_four_rows_and_a_workflow_at_rest() {
+    let Some(stack) = Stack::shared().await else { return };
+    let workflow = json!({ "workflow_description": "Test workflow", "workflow_stages": [
+        { "execution_flag": "y", "execution_type": "sequential", "stage_description": "schema and table",
+          "scripts": ["create_schema.sql", "create_table.sql"] },
+        { "execution_flag": "y", "execution_type": "parallel", "stage_description": "insert 1",
+          "scripts": ["insert_1.sql", "insert_2.sql"] },
+        { "execution_flag": "y", "execution_type": "parallel", "stage_description": "insert 2",
+          "scripts": ["insert_3.sql", "insert_4.sql"] } ] });
+    let scripts = [
+        ("create_schema.sql", "CREATE SCHEMA IF NOT EXISTS {s};"),
+        ("create_table.sql", "DROP TABLE IF EXISTS {s}.t;\nCREATE TABLE {s}.t (n INTEGER NOT NULL) DISTSTYLE ALL;"),
+        ("insert_1.sql", "INSERT INTO {s}.t VALUES (1); -- the first"),
+        ("insert_2.sql", "INSERT INTO {s}.t VALUES (2);"),
+        ("insert_3.sql", "INSERT INTO {s}.t VALUES (3);"),
+        ("insert_4.sql", "INSERT INTO {s}.t VALUES (4);"),
+    ];
+    let flow = stack.push("six", workflow, &scripts).await;
+    let inbox =
+        Inbox::of_events(&stack, &json!({ "source": ["shiftwork"], "detail": { "workflow_id": [flow.id] } })).await;
+
+    let run = flow.start().await;
+    let ended = run.end().await;
+
+    ended.succeeded();
+    assert_eq!(flow.traces().await, [1, 2, 3, 4]);
+    assert_eq!(ended.statements.len(), 6);
+    assert_eq!(ended.job("insert_1.sql").rows, Some(1));
+    assert_eq!(ended.run.workflow_description.as_deref(), Some("Test workflow"));
+    let lease = stack.ledger.lease(&flow.id).await.unwrap().expect("the workflow ran");
+    assert_eq!(lease.holder, None);
+    assert!(!run.is_watched().await, "a run that ended by itself needs no sweep");
+
+    let of_kind = |kind| move |message: &serde_json::Value| (message["detail-type"] == kind).then(|| message.clone());
+    let run_ended = inbox.wait("the run's end", of_kind(event::RUN_ENDED)).await;
+    assert_eq!(run_ended["detail"]["execution_status"], "SUCCEEDED");
+    let refreshed = inbox.wait("the refresh", of_kind(event::REFRESHED)).await;
+    assert_eq!(refreshed["detail"]["workflow_execution_id"], run.id);
+    let heard = inbox.heard().await;
+    let jobs = heard.iter().filter(|message| message["detail-type"] == event::JOB_ENDED);
+    let jobs: BTreeSet<_> = jobs.filter_map(|message| message["detail"]["job_name"].as_str()).collect();
+    assert_eq!(jobs, scripts.iter().map(|(name, _)| *name).collect());
+}
+
+#[tokio::test]
+async fn the_audit_tables_have_the_fields_that_their_users_know() {
+    let Some(stack) = Stack::shared().await else { return };
+    let stages = json!({ "workflow_stages": [{ "execution_type": "sequential", "scripts": ["a.sql"] }] });
+    let flow = stack.push("fields", stages, &[("a.sql", "select 1")]).await;
+    let run = flow.start().await;
+    run.end().await.succeeded();
+    let key = aws_sdk_dynamodb::types::AttributeValue::S(run.id.clone());
+    for (table, name) in [("WorkflowAuditTable", "workflow_id"), ("JobAuditTable", "job_name")] {
+        let items = stack
+            .dynamodb
+            .query()
+            .table_name(stack.output(table))
+            .key_condition_expression("workflow_execution_id = :run")
+            .expression_attribute_values(":run", key.clone());
+        let items = items.send().await.unwrap();
+        let item = &items.items()[0];
+        let text = |field: &str| item.get(field).and_then(|value| value.as_s().ok()).map(String::as_str);
+        assert!(text(name).is_some(), "{table} has no {name}");
+        assert_eq!(text("execution_status"), Some("SUCCEEDED"), "{table}");
+        for field in ["execution_start_ts", "execution_end_ts"] {
+            let at = text(field).unwrap_or_else(|| panic!("{table} has no {field}"));
+            // 2026-03-01T02:00:03.250Z
+            assert!(at.len() == 24 && at.ends_with('Z') && at.as_bytes()[19] == b'.', "{table}: {field} is {at}");
+            at.parse::<jiff::Timestamp>().unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_job_starts_when_its_own_upstream_ends_not_when_a_wave_does() {
+    let Some(stack) = Stack::shared().await else { return };
+    let workflow = json!({ "workflow_stages": [{ "execution_type": "parallel", "scripts": [
+        "slow.sql", "quick.sql", { "script": "next.sql", "depends_on": ["quick.sql"] } ] }] });
+    let one = "select 1";
+    let flow = stack.push("wave", workflow, &[("slow.sql", one), ("quick.sql", one), ("next.sql", one)]).await;
+    let run = flow.run(&Stack::unique("r"));
+    stack
+        .redshift_fault(json!({ "statement_name_prefix": format!("shiftwork:{}:slow.sql:", run.id),
+        "effect": { "delay_statement": { "milliseconds": 4000 } } }))
+        .await;
+    flow.start_as(&run, json!({})).await;
+    let ended = run.end().await;
+    ended.succeeded();
+    let (slow, quick, next) = (ended.job("slow.sql"), ended.job("quick.sql"), ended.job("next.sql"));
+    assert!(next.execution_end_ts < slow.execution_end_ts, "next.sql waited for slow.sql");
+    assert!(slow.execution_start_ts < quick.execution_end_ts, "slow.sql and quick.sql did not run side by side");
+}
+
+#[tokio::test]
+async fn a_stage_of_five_after_a_stage_of_five_waits_for_all_of_it() {
+    let Some(stack) = Stack::shared().await else { return };
+    let names: Vec<_> = (1..=10).map(|n| format!("j{n}.sql")).collect();
+    let workflow = json!({ "workflow_stages": [
+        { "execution_type": "parallel", "scripts": names[..5] }, { "execution_type": "parallel", "scripts": names[5..] } ] });
+    let scripts: Vec<_> = names.iter().map(|name| (name.as_str(), "select 1")).collect();
+    let ended = stack.push("five", workflow, &scripts).await.start().await.end().await;
+    ended.succeeded();
+    assert_eq!(ended.statements.len(), 10);
+    let begun = names[5..].iter().map(|name| ended.statements_of(name)[0].started).min().unwrap();
+    let last = names[..5].iter().map(|name| ended.statements_of(name)[0].ended).max().unwrap();
+    assert!(begun >= last, "the second stage began at {begun:?}, the first ended at {last:?}");
+}
+
+#[tokio::test]
+async fn a_stage_with_execution_flag_n_is_left_out() {
+    let Some(stack) = Stack::shared().await else { return };
+    let workflow = json!({ "workflow_stages": [
+        { "execution_type": "sequential", "scripts": ["a.sql"] },
+        { "execution_flag": "n", "execution_type": "sequential", "scripts": ["never.sql"] },
+        { "execution_type": "sequential", "scripts": ["b.sql"] } ] });
+    // never.sql does not even exist.
+    let flow = stack.push("flag", workflow, &[("a.sql", "select 1"), ("b.sql", "select 1")]).await;
+    let ended = flow.start().await.end().await;
+    ended.succeeded();
+    assert_eq!(ended.jobs.keys().collect::<Vec<_>>(), ["a.sql", "b.sql"]);
+    assert!(ended.statements_of("b.sql")[0].started >= ended.statements_of("a.sql")[0].ended);
+}

@@ -1,0 +1,102 @@
+//! Two runs of a workflow never run at once, and a dead one does not keep the others out.
+
+use serde_json::json;
+use shiftwork_contract::Status;
+use shiftwork_e2e::{Flow, Run, Stack};
+use shiftwork_ports::Ledger as _;
+
+/// A workflow whose first run takes a few seconds: its statement waits that long.
+async fn slow(stack: &std::sync::Arc<Stack>, label: &str, on_overlap: &str) -> (Flow, Run) {
+    let workflow = json!({ "on_overlap": on_overlap,
+        "workflow_stages": [{ "execution_type": "sequential", "scripts": ["a.sql"] }] });
+    let flow = stack.push(label, workflow, &[("a.sql", "insert into {s}.t values (1)")]).await;
+    flow.make_table().await;
+    let first = flow.run(&Stack::unique("r"));
+    stack
+        .redshift_fault(json!({ "statement_name_prefix": format!("shiftwork:{}:", first.id),
+        "effect": { "delay_statement": { "milliseconds": 4000 } } }))
+        .await;
+    flow.start_as(&first, json!({})).await;
+    (flow, first)
+}
+
+#[tokio::test]
+async fn skip_puts_the_second_on_record_and_does_nothing() {
+    let Some(stack) = Stack::shared().await else { return };
+    let (flow, first) = slow(&stack, "skip", "skip").await;
+    let second = flow.run(&Stack::unique("r"));
+    let answer = flow.request(json!({ "workflow_execution_id": second.id })).await.unwrap();
+    assert_eq!(answer.execution_status, Status::Skipped);
+    assert!(answer.message.unwrap().contains(&first.id));
+    assert_eq!(second.record().await.unwrap().execution_status, Status::Skipped);
+    assert_eq!(second.execution_status().await, None);
+    first.end().await.succeeded();
+    assert_eq!(flow.traces().await, [1]);
+}
+
+#[tokio::test]
+async fn fail_refuses_the_second_and_says_which_run_is_in_the_way() {
+    let Some(stack) = Stack::shared().await else { return };
+    let (flow, first) = slow(&stack, "fail", "fail").await;
+    let second = flow.run(&Stack::unique("r"));
+    let refusal = flow.request(json!({ "workflow_execution_id": second.id })).await.unwrap_err();
+    assert_eq!(refusal.name, "Shiftwork.RunOverlaps");
+    assert!(refusal.message.contains(&first.id), "{refusal:?}");
+    assert_eq!(second.record().await.unwrap().execution_status, Status::Failed);
+    first.end().await.succeeded();
+    assert_eq!(flow.traces().await, [1]);
+}
+
+#[tokio::test]
+async fn queue_runs_them_one_after_the_other_in_the_order_of_the_requests() {
+    let Some(stack) = Stack::shared().await else { return };
+    let (flow, first) = slow(&stack, "queue", "queue").await;
+    let mut runs = vec![first];
+    for _ in 0..2 {
+        let next = flow.run(&Stack::unique("r"));
+        let answer = flow.request(json!({ "workflow_execution_id": next.id })).await.unwrap();
+        assert_eq!(answer.execution_status, Status::Queued);
+        runs.push(next);
+    }
+    let mut ends = Vec::new();
+    for run in &runs {
+        let ended = run.end().await;
+        ended.succeeded();
+        ends.push((ended.statements[0].started.unwrap(), ended.statements[0].ended.unwrap()));
+    }
+    assert!(ends.windows(2).all(|pair| pair[0].1 <= pair[1].0), "they overlapped: {ends:?}");
+    assert_eq!(flow.traces().await, [1, 1, 1]);
+    assert_eq!(stack.ledger.lease(&flow.id).await.unwrap().unwrap().holder, None);
+}
+
+#[tokio::test]
+async fn a_run_that_died_unheard_does_not_lock_its_workflow() {
+    let Some(stack) = Stack::shared().await else { return };
+    let (flow, dead) = slow(&stack, "dead", "skip").await;
+    stack
+        .fault(json!({ "kind": "drop", "pattern": { "source": ["aws.states"], "detail": { "name": [dead.id] } } }))
+        .await;
+    dead.until("begun", async |run: &Run| run.execution_status().await.is_some()).await;
+    dead.stop().await;
+    dead.until("stopped", async |run: &Run| run.execution_status().await.as_deref() == Some("ABORTED")).await;
+    let next = flow.start().await;
+    next.end().await.succeeded();
+    assert_eq!(dead.end().await.run.execution_status, Status::Aborted);
+    assert!(flow.traces().await.starts_with(&[1]));
+}
+
+#[tokio::test]
+async fn a_run_that_died_unheard_is_closed_by_its_sweep() {
+    let Some(stack) = Stack::shared().await else { return };
+    let (flow, dead) = slow(&stack, "unheard", "skip").await;
+    stack
+        .fault(json!({ "kind": "drop", "pattern": { "source": ["aws.states"], "detail": { "name": [dead.id] } } }))
+        .await;
+    dead.until("begun", async |run: &Run| run.execution_status().await.is_some()).await;
+    dead.stop().await;
+    dead.until("stopped", async |run: &Run| run.execution_status().await.as_deref() == Some("ABORTED")).await;
+    assert!(!dead.record().await.unwrap().execution_status.is_terminal(), "its event was not dropped");
+    stack.sweep(&dead.id).await;
+    assert_eq!(dead.end().await.run.execution_status, Status::Aborted);
+    assert_eq!(stack.ledger.lease(&flow.id).await.unwrap().unwrap().holder, None);
+}

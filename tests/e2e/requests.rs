@@ -1,0 +1,55 @@
+//! A request is a run: once, however often it comes.
+
+use futures::future::join_all;
+use serde_json::json;
+use shiftwork_contract::Status;
+use shiftwork_e2e::{Flow, Stack};
+
+async fn one_job(stack: &std::sync::Arc<Stack>, label: &str) -> Flow {
+    let workflow = json!({ "workflow_stages": [{ "execution_type": "sequential", "scripts": ["a.sql"] }] });
+    let flow = stack.push(label, workflow, &[("a.sql", "insert into {s}.t values (1)")]).await;
+    flow.make_table().await;
+    flow
+}
+
+#[tokio::test]
+async fn the_same_request_five_times_at_once_and_once_more_is_one_run() {
+    let Some(stack) = Stack::shared().await else { return };
+    let flow = one_job(&stack, "same").await;
+    let run = flow.run(&Stack::unique("r"));
+    let request = json!({ "workflow_execution_id": run.id });
+    let answers = join_all((0..5).map(|_| flow.request(request.clone()))).await;
+    for answer in answers {
+        assert_eq!(answer.expect("the same request is no mistake").workflow_execution_id, run.id);
+    }
+    run.end().await.succeeded();
+    let again = flow.request(request).await.expect("nor is it later");
+    assert_eq!(again.execution_status, Status::Succeeded);
+    let ended = run.end().await;
+    assert_eq!(ended.statements.len(), 1);
+    assert_eq!(flow.traces().await, [1]);
+}
+
+#[tokio::test]
+async fn the_id_of_a_run_is_not_given_to_another_request() {
+    let Some(stack) = Stack::shared().await else { return };
+    let flow = one_job(&stack, "other").await;
+    let run = flow.start().await;
+    run.end().await.succeeded();
+    let other = json!({ "workflow_execution_id": run.id, "logical_date": "2020-01-01T00:00:00Z" });
+    let refusal = flow.request(other).await.unwrap_err();
+    assert_eq!(refusal.name, "Shiftwork.InvalidRequest");
+    for word in [run.id.as_str(), "another request", "another id"] {
+        assert!(refusal.message.contains(word), "{}", refusal.message);
+    }
+    assert_eq!(flow.traces().await, [1]);
+}
+
+#[tokio::test]
+async fn a_request_without_an_id_is_given_one() {
+    let Some(stack) = Stack::shared().await else { return };
+    let flow = one_job(&stack, "noid").await;
+    let answer = flow.request(json!({})).await.unwrap();
+    assert!(answer.workflow_execution_id.starts_with(&flow.id), "{answer:?}");
+    flow.run(&answer.workflow_execution_id).end().await.succeeded();
+}

@@ -1,0 +1,53 @@
+//! A restart runs what failed and what comes after it, and nothing that succeeded.
+
+use serde_json::json;
+use shiftwork_contract::Status;
+use shiftwork_e2e::Stack;
+
+#[tokio::test]
+async fn a_restart_after_the_fix_runs_only_the_rest_on_the_first_runs_date_and_parameters() {
+    let Some(stack) = Stack::shared().await else { return };
+    let workflow = json!({
+        "parameters": { "n": { "type": "integer" } },
+        "workflow_stages": [
+            { "execution_type": "sequential", "scripts": ["first.sql"] },
+            { "execution_type": "parallel", "scripts": ["good.sql", "broken.sql"] },
+            { "execution_type": "sequential", "scripts": ["last.sql"] } ] });
+    let scripts = [
+        ("first.sql", "insert into {s}.t values (1)"),
+        ("good.sql", "insert into {s}.t values (2)"),
+        ("broken.sql", "insert into {s}.tt select :n::int"),
+        ("last.sql", "insert into {s}.t select datediff(day, '2020-01-01'::date, :run_date::date)"),
+    ];
+    let flow = stack.push("again", workflow, &scripts).await;
+    flow.make_table().await;
+    let first = flow.start_with(json!({ "parameters": { "n": 30 }, "logical_date": "2020-01-11T05:00:00Z" })).await;
+    let failed = first.end().await;
+    assert_eq!(failed.run.execution_status, Status::Failed);
+    assert_eq!(flow.traces().await, [1, 2]);
+
+    flow.script("broken.sql", "insert into {s}.t select :n::int").await;
+    let second = flow.start_with(json!({ "restart_of": first.id })).await;
+    let ended = second.end().await;
+
+    ended.succeeded();
+    assert_eq!(flow.traces().await, [1, 2, 10, 30]);
+    assert_eq!(ended.run.logical_date, failed.run.logical_date);
+    assert_eq!(ended.run.parameters, failed.run.parameters);
+    assert_eq!(ended.run.restart_of.as_deref(), Some(first.id.as_str()));
+    let ran: Vec<_> = ended.statements.iter().map(|statement| statement.name.job.as_str()).collect();
+    assert_eq!(ran, ["broken.sql", "last.sql"]);
+    for job in ["first.sql", "good.sql"] {
+        assert_eq!(ended.job(job).reused_from.as_deref(), Some(first.id.as_str()), "{job}");
+        assert_eq!(ended.job(job).statement_id, failed.job(job).statement_id, "{job}");
+    }
+    let hash = |job: &shiftwork_contract::JobRecord| job.plan.work.script().map(|script| script.sha256.clone());
+    assert_eq!(ended.job("broken.sql").script_was, hash(failed.job("broken.sql")));
+    assert_ne!(ended.job("broken.sql").script_was, hash(ended.job("broken.sql")));
+    assert_eq!(ended.job("last.sql").script_was, None);
+
+    let refusal = flow.request(json!({ "restart_of": second.id })).await.unwrap_err();
+    assert!(refusal.message.contains("nothing to restart"), "{refusal:?}");
+    let refusal = flow.request(json!({ "restart_of": first.id, "parameters": { "n": 1 } })).await.unwrap_err();
+    assert!(refusal.message.contains("keeps the parameters"), "{refusal:?}");
+}

@@ -1,0 +1,111 @@
+//! What each kind of job does in the warehouse.
+
+use serde_json::json;
+use shiftwork_contract::Status;
+use shiftwork_e2e::Stack;
+
+#[tokio::test]
+async fn one_transaction_rolls_back_as_a_whole_and_statements_on_their_own_stay() {
+    let Some(stack) = Stack::shared().await else { return };
+    let workflow = json!({ "workflow_stages": [{ "execution_type": "parallel", "scripts": [
+        { "job_name": "whole", "script": "whole.sql" },
+        { "job_name": "each", "script": "each.sql", "transaction": "per_statement" } ] }] });
+    let scripts = [
+        (
+            "whole.sql",
+            "insert into {s}.t values (1);\ninsert into {s}.t values (2);\ninsert into {s}.nowhere values (3);",
+        ),
+        (
+            "each.sql",
+            "insert into {s}.t values (11);\ninsert into {s}.nowhere values (12);\ninsert into {s}.t values (13);",
+        ),
+    ];
+    let flow = stack.push("commits", workflow, &scripts).await;
+    flow.make_table().await;
+    let ended = flow.start().await.end().await;
+    assert_eq!(ended.run.execution_status, Status::Failed);
+    assert_eq!((ended.status("whole"), ended.status("each")), (Status::Failed, Status::Failed));
+    let left = flow.traces().await;
+    assert!(left.contains(&11) && !left.contains(&1) && !left.contains(&2), "{left:?}");
+}
+
+#[tokio::test]
+async fn ninety_five_statements_on_their_own_run_in_three_parts_once_each() {
+    let Some(stack) = Stack::shared().await else { return };
+    let workflow = json!({ "workflow_stages": [{ "execution_type": "sequential", "scripts": [
+        { "job_name": "many", "script": "many.sql", "transaction": "per_statement" }, "after.sql" ] }] });
+    let many: String = (1..=95).map(|n| format!("insert into {{s}}.t values ({n});\n")).collect();
+    let flow =
+        stack.push("parts", workflow, &[("many.sql", &many), ("after.sql", "insert into {s}.t values (96)")]).await;
+    flow.make_table().await;
+    let ended = flow.start().await.end().await;
+    ended.succeeded();
+    assert_eq!(flow.traces().await, (1..=96).collect::<Vec<_>>());
+    let parts: Vec<_> = ended.statements_of("many").iter().map(|statement| statement.runs.len()).collect();
+    assert_eq!(parts, [40, 40, 15]);
+    assert_eq!(ended.job("many").attempt, 1);
+}
+
+#[tokio::test]
+async fn a_script_of_every_kind_of_quote_is_split_where_its_statements_end() {
+    let Some(stack) = Stack::shared().await else { return };
+    let workflow = json!({ "workflow_stages": [{ "execution_type": "sequential", "scripts": ["quotes.sql"] }] });
+    let script = r#"
+        -- a comment; not a statement
+        /* neither; /* is; */ this */
+        create table {s}."odd;name" (v varchar(50));
+        insert into {s}."odd;name" values ('it''s; fine');
+        create procedure {s}.p() as $body$
+        begin
+          insert into {s}."odd;name" values ('from; within');
+        end;
+        $body$ language plpgsql;
+        call {s}.p();;
+        insert into {s}."odd;name" values ('last') -- no semicolon"#;
+    let flow = stack.push("quotes", workflow, &[("quotes.sql", script)]).await;
+    flow.sql("create schema {s}").await;
+    let ended = flow.start().await.end().await;
+    ended.succeeded();
+    assert_eq!(ended.statements[0].runs.len(), 5);
+    let rows = flow.sql("select v from {s}.\"odd;name\" order by v").await;
+    assert_eq!(rows.concat(), ["from; within", "it's; fine", "last"]);
+}
+
+#[tokio::test]
+async fn a_procedure_is_called_with_bound_arguments() {
+    let Some(stack) = Stack::shared().await else { return };
+    let workflow = json!({
+        "parameters": { "n": { "type": "integer" } },
+        "workflow_stages": [{ "execution_type": "sequential", "scripts": [
+            "make.sql",
+            { "job_name": "load", "kind": "procedure", "call": "{s}.load(:n, :label)", "arguments": { "label": "it's" } } ] }] });
+    let make = "create table {s}.loaded (n int, label varchar(20));\n\
+        create procedure {s}.load(n int, label varchar(20)) as $$ begin insert into {s}.loaded values (n, label); end; $$ language plpgsql;";
+    let flow = stack.push("proc", workflow, &[("make.sql", make)]).await;
+    flow.sql("create schema {s}").await;
+    let ended = flow.start_with(json!({ "parameters": { "n": 42 } })).await.end().await;
+    ended.succeeded();
+    assert_eq!(flow.sql("select n, label from {s}.loaded").await, [["42", "it's"]]);
+}
+
+#[tokio::test]
+async fn an_unload_leaves_a_file() {
+    let Some(stack) = Stack::shared().await else { return };
+    let bucket = stack.output("ScriptsBucket").to_owned();
+    let workflow = json!({ "workflow_stages": [{ "execution_type": "sequential", "scripts": [
+        { "job_name": "export", "kind": "unload", "select": "select n, 'a,b' as words from {s}.t order by n",
+          "to": format!("s3://{bucket}/exports/{{s}}/{{run_date}}/{{workflow_execution_id}}/"),
+          "format": "csv", "header": true, "parallel": false } ] }] });
+    let flow = stack.push("unload", workflow, &[]).await;
+    flow.make_table().await;
+    flow.sql("insert into {s}.t values (1), (2)").await;
+    let run = flow.start_with(json!({ "logical_date": "2026-03-01T00:00:00Z" })).await;
+    let ended = run.end().await;
+    ended.succeeded();
+    assert_eq!(ended.job("export").rows, Some(2));
+    let key = format!("exports/{}/2026-03-01/{}/000", flow.id, run.id);
+    let object =
+        stack.s3.get_object().bucket(&bucket).key(&key).send().await.unwrap_or_else(|e| panic!("{key}: {e:?}"));
+    let text = object.body.collect().await.unwrap().into_bytes();
+    assert_eq!(String::from_utf8_lossy(&text), "n,words\n1,\"a,b\"\n2,\"a,b\"\n");
+}

@@ -1,0 +1,269 @@
+use std::{
+    collections::BTreeMap,
+    future::{Future, pending},
+    sync::{Arc, Mutex},
+};
+
+use async_trait::async_trait;
+use futures::FutureExt as _;
+use jiff::Timestamp;
+use serde_json::Value;
+use shiftwork_contract::{
+    Connection, Failure, FailureKind, JobRecord, Lease, RunRecord, ScriptPin, StatementName, Status,
+    event::Event,
+    payload::{JobEnd, RunInput},
+};
+use shiftwork_ports::{
+    Advanced, Begun, Configuration, Execution, Executions, Ledger, Notices, Opened, Opening, Released, Result,
+    ScriptText, Scripts, Statement, Statements, Step, Submission, Sweeps, TaskTokens,
+    fake::{
+        MemoryConfiguration, MemoryExecutions, MemoryLedger, MemoryNotices, MemoryScripts, MemoryStatements,
+        MemorySweeps, MemoryTokens,
+    },
+};
+
+/// How much can still go wrong, and the dice.
+pub(crate) struct Luck {
+    dice: Mutex<fastrand::Rng>,
+    left: Mutex<u32>,
+}
+
+/// What happens to one call.
+enum Fate {
+    Well,
+    KilledBefore,
+    KilledAfter,
+    RefusedBefore,
+    AnswerLost,
+}
+
+impl Luck {
+    pub(crate) fn new(seed: u64, troubles: u32) -> Self {
+        Self { dice: Mutex::new(fastrand::Rng::with_seed(seed)), left: Mutex::new(troubles) }
+    }
+
+    pub(crate) fn below(&self, n: usize) -> usize {
+        self.dice.lock().unwrap().usize(0..n)
+    }
+
+    /// True with a chance of one in `n`, while there is trouble left.
+    pub(crate) fn strikes(&self, n: usize) -> bool {
+        let mut left = self.left.lock().unwrap();
+        let strikes = *left > 0 && self.below(n) == 0;
+        *left -= u32::from(strikes);
+        strikes
+    }
+
+    fn fate(&self) -> Fate {
+        if !self.strikes(12) {
+            return Fate::Well;
+        }
+        match self.below(4) {
+            0 => Fate::KilledBefore,
+            1 => Fate::KilledAfter,
+            2 => Fate::RefusedBefore,
+            _ => Fate::AnswerLost,
+        }
+    }
+
+    async fn around<T>(&self, call: impl Future<Output = Result<T>>) -> Result<T> {
+        match self.fate() {
+            Fate::Well => call.await,
+            Fate::KilledBefore => pending().await,
+            Fate::KilledAfter => {
+                drop(call.await);
+                pending().await
+            }
+            Fate::RefusedBefore => Err(Failure::new(FailureKind::Throttled, "slow down")),
+            Fate::AnswerLost => {
+                drop(call.await);
+                Err(Failure::new(FailureKind::Unavailable, "no answer came"))
+            }
+        }
+    }
+}
+
+/// The collaborators, without bad luck: what the state machine and the test look at.
+#[derive(Default)]
+pub(crate) struct Calm {
+    pub(crate) ledger: MemoryLedger,
+    pub(crate) tokens: MemoryTokens,
+    pub(crate) statements: MemoryStatements,
+    pub(crate) executions: MemoryExecutions,
+    pub(crate) sweeps: MemorySweeps,
+    pub(crate) notices: MemoryNotices,
+    pub(crate) scripts: MemoryScripts,
+    pub(crate) configuration: MemoryConfiguration,
+    /// What was wrong at the moment of a submission.
+    pub(crate) offences: Mutex<Vec<String>>,
+    /// How often each statement name was handed over, the Data API's own deduplication aside.
+    pub(crate) handed_over: Mutex<BTreeMap<String, u32>>,
+}
+
+/// The same collaborators as the functions meet them.
+pub(crate) struct Rough {
+    pub(crate) calm: Arc<Calm>,
+    pub(crate) luck: Arc<Luck>,
+}
+
+#[async_trait]
+impl Ledger for Rough {
+    async fn run(&self, run: &str) -> Result<Option<RunRecord>> {
+        self.luck.around(self.calm.ledger.run(run)).await
+    }
+    async fn jobs(&self, run: &str) -> Result<Vec<JobRecord>> {
+        self.luck.around(self.calm.ledger.jobs(run)).await
+    }
+    async fn job(&self, run: &str, job: &str) -> Result<Option<JobRecord>> {
+        self.luck.around(self.calm.ledger.job(run, job)).await
+    }
+    async fn lease(&self, workflow: &str) -> Result<Option<Lease>> {
+        self.luck.around(self.calm.ledger.lease(workflow)).await
+    }
+    async fn open(&self, opening: &Opening) -> Result<Opened> {
+        self.luck.around(self.calm.ledger.open(opening)).await
+    }
+    async fn begin(&self, workflow: &str, run: &str, now: Timestamp, until: Timestamp) -> Result<Begun> {
+        self.luck.around(self.calm.ledger.begin(workflow, run, now, until)).await
+    }
+    async fn claim(&self, run: &str, job: &str, token: &str, now: Timestamp) -> Result<JobRecord> {
+        self.luck.around(self.calm.ledger.claim(run, job, token, now)).await
+    }
+    async fn advance(&self, at: &StatementName, step: &Step, now: Timestamp) -> Result<Advanced> {
+        self.luck.around(self.calm.ledger.advance(at, step, now)).await
+    }
+    async fn free(&self, run: &str, dependent: &str, upstream: &str, succeeded: bool) -> Result<JobRecord> {
+        self.luck.around(self.calm.ledger.free(run, dependent, upstream, succeeded)).await
+    }
+    async fn finish(
+        &self,
+        run: &str,
+        status: Status,
+        error: Option<&str>,
+        now: Timestamp,
+    ) -> Result<(bool, RunRecord)> {
+        self.luck.around(self.calm.ledger.finish(run, status, error, now)).await
+    }
+    async fn release(&self, workflow: &str, run: &str, until: Timestamp) -> Result<Released> {
+        self.luck.around(self.calm.ledger.release(workflow, run, until)).await
+    }
+}
+
+impl Rough {
+    /// At the moment of a submission, everything before the job has ended and nothing else of the job runs.
+    fn inspect(&self, submission: &Submission) {
+        let name = &submission.name;
+        *self.calm.handed_over.lock().unwrap().entry(name.to_string()).or_default() += 1;
+        let mut offences = self.calm.offences.lock().unwrap();
+        let jobs = self.calm.ledger.jobs(&name.run).now_or_never().unwrap().unwrap();
+        let job = jobs.iter().find(|job| job.plan.job_name == name.job).unwrap();
+        for upstream in jobs.iter().filter(|other| job.plan.upstreams.contains(&other.plan.job_name)) {
+            if !upstream.execution_status.is_terminal() {
+                offences.push(format!(
+                    "{name} was submitted while {} is {}",
+                    upstream.plan.job_name, upstream.execution_status
+                ));
+            }
+        }
+        for other in self.calm.statements.running() {
+            if other.run == name.run && other.job == name.job && other != *name {
+                offences.push(format!("{name} was submitted while {other} runs"));
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Statements for Rough {
+    async fn submit(&self, submission: &Submission) -> Result<String> {
+        let call = async {
+            self.inspect(submission);
+            self.calm.statements.submit(submission).await
+        };
+        self.luck.around(call).await
+    }
+    async fn find(&self, name: &StatementName, connection: &Connection) -> Result<Option<Statement>> {
+        self.luck.around(self.calm.statements.find(name, connection)).await
+    }
+    async fn active(&self, run: &str, connection: &Connection) -> Result<Vec<Statement>> {
+        self.luck.around(self.calm.statements.active(run, connection)).await
+    }
+    async fn describe(&self, id: &str, name: &StatementName) -> Result<Option<Statement>> {
+        self.luck.around(self.calm.statements.describe(id, name)).await
+    }
+    async fn cancel(&self, id: &str) -> Result<()> {
+        self.luck.around(self.calm.statements.cancel(id)).await
+    }
+}
+
+#[async_trait]
+impl TaskTokens for Rough {
+    async fn release(&self, token: &str) -> Result<()> {
+        self.luck.around(self.calm.tokens.release(token)).await
+    }
+    async fn end(&self, token: &str, end: &JobEnd) -> Result<()> {
+        self.luck.around(self.calm.tokens.end(token, end)).await
+    }
+    async fn fail(&self, token: &str, failure: &Failure) -> Result<()> {
+        self.luck.around(self.calm.tokens.fail(token, failure)).await
+    }
+    async fn proceed(&self, token: &str) -> Result<()> {
+        self.luck.around(self.calm.tokens.proceed(token)).await
+    }
+}
+
+#[async_trait]
+impl Executions for Rough {
+    async fn start(&self, input: &RunInput) -> Result<()> {
+        self.luck.around(self.calm.executions.start(input)).await
+    }
+    async fn state(&self, run: &str) -> Result<Option<Execution>> {
+        self.luck.around(self.calm.executions.state(run)).await
+    }
+    async fn stop(&self, run: &str, cause: &str) -> Result<()> {
+        self.luck.around(self.calm.executions.stop(run, cause)).await
+    }
+}
+
+#[async_trait]
+impl Sweeps for Rough {
+    async fn watch(&self, run: &str, now: Timestamp) -> Result<()> {
+        self.luck.around(self.calm.sweeps.watch(run, now)).await
+    }
+    async fn unwatch(&self, run: &str) -> Result<()> {
+        self.luck.around(self.calm.sweeps.unwatch(run)).await
+    }
+}
+
+#[async_trait]
+impl Notices for Rough {
+    async fn publish(&self, events: &[Event]) -> Result<()> {
+        self.luck.around(self.calm.notices.publish(events)).await
+    }
+    async fn alert(&self, run: &RunRecord) -> Result<()> {
+        self.luck.around(self.calm.notices.alert(run)).await
+    }
+}
+
+#[async_trait]
+impl Scripts for Rough {
+    async fn newest(&self, key: &str) -> Result<Option<ScriptText>> {
+        self.luck.around(self.calm.scripts.newest(key)).await
+    }
+    async fn pinned(&self, pin: &ScriptPin) -> Result<String> {
+        self.luck.around(self.calm.scripts.pinned(pin)).await
+    }
+}
+
+#[async_trait]
+impl Configuration for Rough {
+    async fn workflow(&self, workflow_id: &str) -> Result<Option<Value>> {
+        self.luck.around(self.calm.configuration.workflow(workflow_id)).await
+    }
+    async fn connection(&self, name: &str) -> Result<Option<Connection>> {
+        self.luck.around(self.calm.configuration.connection(name)).await
+    }
+    async fn triggered(&self) -> Result<Vec<Value>> {
+        self.luck.around(self.calm.configuration.triggered()).await
+    }
+}

@@ -1,0 +1,354 @@
+use std::{collections::BTreeMap, sync::Arc};
+
+use futures::FutureExt as _;
+use jiff::SignedDuration;
+use serde_json::{Value, json};
+use shiftwork_contract::{
+    Class, Connection, Failure, FailureKind, RunRecord, StatementName,
+    payload::{Launch, RunInput},
+};
+use shiftwork_iterator::Iterator;
+use shiftwork_job_launcher::Launcher;
+use shiftwork_ports::{
+    Execution, Executions as _, Ledger as _, Progress,
+    fake::{ManualClock, Outcome, Told},
+};
+use shiftwork_settlement::{Jobs, Runs};
+use shiftwork_trigger::Trigger;
+
+use crate::chaos::{Calm, Luck, Rough};
+
+/// `MaxAttempts` of the state machine's retries.
+const RETRIES: u32 = 8;
+/// How often Lambda tries an asynchronous event.
+const DELIVERIES: u32 = 3;
+
+/// Where one iteration of the state machine's Map stands.
+#[derive(Debug, Clone)]
+enum At {
+    Await,
+    Awaiting(String),
+    Launch { retries: u32 },
+    Waiting { token: String, retries: u32 },
+    Record { caught: Value, tries: u32 },
+    Done,
+}
+
+/// Where an execution stands.
+#[derive(Debug)]
+enum Stage {
+    Iterate { tries: u32 },
+    Map(BTreeMap<String, At>),
+    Finish { tries: u32 },
+    Over,
+}
+
+/// Everything around the functions.
+pub(crate) struct Machine {
+    pub(crate) calm: Arc<Calm>,
+    pub(crate) luck: Arc<Luck>,
+    clock: Arc<ManualClock>,
+    trigger: Trigger,
+    iterator: Iterator,
+    launcher: Launcher,
+    executions: BTreeMap<String, Stage>,
+    events: Vec<(Value, u32)>,
+    announced: std::collections::BTreeSet<StatementName>,
+    tokens: u64,
+    /// Jobs whose statements fail for good.
+    pub(crate) broken: Vec<String>,
+    /// Whether tasks may time out.
+    pub(crate) timeouts: bool,
+}
+
+impl Machine {
+    pub(crate) fn new(seed: u64, troubles: u32) -> Self {
+        let (calm, luck) = (Arc::new(Calm::default()), Arc::new(Luck::new(seed, troubles)));
+        let clock = Arc::new(ManualClock::default());
+        let rough = Arc::new(Rough { calm: calm.clone(), luck: luck.clone() });
+        let jobs = Jobs { ledger: rough.clone(), tokens: rough.clone(), notices: rough.clone(), clock: clock.clone() };
+        let runs =
+            Runs { jobs: jobs.clone(), statements: rough.clone(), executions: rough.clone(), sweeps: rough.clone() };
+        let default_connection =
+            Connection { workgroup: Some("shift".into()), database: "dev".into(), ..Connection::default() };
+        Self {
+            trigger: Trigger { runs, configuration: rough.clone(), scripts: rough.clone(), default_connection },
+            iterator: Iterator { ledger: rough.clone(), clock: clock.clone() },
+            launcher: Launcher { jobs, statements: rough.clone(), scripts: rough },
+            calm,
+            luck,
+            clock,
+            executions: BTreeMap::new(),
+            events: Vec::new(),
+            announced: std::collections::BTreeSet::new(),
+            tokens: 0,
+            broken: Vec::new(),
+            timeouts: false,
+        }
+    }
+
+    /// Asks until there is an answer, as a scheduler or a queue does.
+    pub(crate) fn request(&mut self, event: &Value) -> Result<Value, Failure> {
+        for _ in 0..10_000 {
+            match self.trigger.handle(event.clone(), "invocation").now_or_never() {
+                Some(Err(failure)) if failure.kind.class() == Class::Retryable => {}
+                Some(answer) => return answer,
+                None => {}
+            }
+            self.clock.pass(SignedDuration::from_secs(1));
+        }
+        panic!("the trigger never answered {event}");
+    }
+
+    pub(crate) fn run(&self, run: &str) -> Option<RunRecord> {
+        self.calm.ledger.run(run).now_or_never().unwrap().unwrap()
+    }
+
+    /// Lets things happen, in any order, until nothing is left to happen. The steps that it took.
+    pub(crate) fn settle(&mut self) -> usize {
+        for step in 0..200_000 {
+            self.clock.pass(SignedDuration::from_millis(10 + i64::try_from(self.luck.below(2_000)).unwrap()));
+            for run in self.calm.executions.running() {
+                self.executions.entry(run).or_insert(Stage::Iterate { tries: 0 });
+            }
+            if self.is_quiet() {
+                return step;
+            }
+            match self.luck.below(10) {
+                0..4 => self.advance_an_execution(),
+                4..6 => self.end_a_statement(),
+                6..8 => self.deliver_an_event(),
+                8 => self.sweep(),
+                _ => self.clock.pass(SignedDuration::from_secs(20)),
+            }
+        }
+        panic!("it never came to rest: {:?}", self.executions);
+    }
+
+    /// Lets a few things happen.
+    pub(crate) fn some_steps(&mut self) {
+        for run in self.calm.executions.running() {
+            self.executions.entry(run).or_insert(Stage::Iterate { tries: 0 });
+        }
+        for _ in 0..self.luck.below(40) {
+            self.advance_an_execution();
+            if self.luck.below(3) == 0 {
+                self.end_a_statement();
+                self.deliver_an_event();
+            }
+        }
+    }
+
+    fn is_quiet(&self) -> bool {
+        self.executions.values().all(|stage| matches!(stage, Stage::Over))
+            && self.calm.sweeps.watched().is_empty()
+            && self.calm.statements.running().is_empty()
+            && self.events.is_empty()
+    }
+
+    /// A statement ends; its event comes once, twice or never.
+    fn end_a_statement(&mut self) {
+        let running = self.calm.statements.running();
+        if running.is_empty() {
+            return;
+        }
+        let name = &running[self.luck.below(running.len())];
+        let outcome = if self.luck.strikes(8) {
+            Outcome::Failed("ERROR: 1023 DETAIL: Serializable isolation violation on table - 100".into())
+        } else if self.broken.contains(&name.job) {
+            Outcome::Failed("ERROR: relation \"nowhere\" does not exist".into())
+        } else {
+            Outcome::Finished
+        };
+        self.calm.statements.end(name, outcome);
+        self.announce();
+    }
+
+    /// Events of the statements that ended since.
+    fn announce(&mut self) {
+        for (submission, progress) in self.calm.statements.all() {
+            let state = match progress {
+                Progress::Active => continue,
+                Progress::Finished { .. } => "FINISHED",
+                Progress::Failed { .. } => "FAILED",
+                Progress::Aborted => "ABORTED",
+            };
+            if !self.announced.insert(submission.name.clone()) {
+                continue;
+            }
+            let event = json!({
+                "source": "aws.redshift-data", "detail-type": "Redshift Data Statement Status Change",
+                "detail": { "statementName": submission.name.to_string(), "statementId": submission.name.client_token(),
+                            "state": state, "rows": 1 }
+            });
+            let copies = if self.luck.strikes(8) { 2 * self.luck.below(2) } else { 1 };
+            self.events.extend(std::iter::repeat_n((event, DELIVERIES), copies));
+        }
+    }
+
+    fn deliver_an_event(&mut self) {
+        self.announce();
+        if self.events.is_empty() {
+            return;
+        }
+        let (event, tries) = self.events.swap_remove(self.luck.below(self.events.len()));
+        let handled = shiftwork_job_callback::handle(&self.trigger.runs, &event).now_or_never();
+        if !matches!(handled, Some(Ok(()))) && tries > 1 {
+            self.events.push((event, tries - 1));
+        }
+    }
+
+    fn sweep(&mut self) {
+        self.clock.pass(SignedDuration::from_secs(60));
+        for run in self.calm.sweeps.watched() {
+            let _ = shiftwork_job_callback::handle(&self.trigger.runs, &json!({ "sweep": run })).now_or_never();
+        }
+    }
+
+    /// Somebody stops the execution; the event of it may be lost.
+    pub(crate) fn stop(&mut self, run: &str) {
+        self.calm.executions.close(run, "ABORTED: a person");
+        self.executions.insert(run.into(), Stage::Over);
+        if self.luck.below(2) == 0 {
+            let event = json!({ "source": "aws.states", "detail-type": "Step Functions Execution Status Change",
+                                "detail": { "name": run, "status": "ABORTED" } });
+            let _ = shiftwork_audit_updater::handle(&self.trigger.runs, &event).now_or_never();
+        }
+    }
+
+    fn advance_an_execution(&mut self) {
+        let open: Vec<_> =
+            self.executions.iter().filter(|(_, s)| !matches!(s, Stage::Over)).map(|(run, _)| run.clone()).collect();
+        if open.is_empty() {
+            return;
+        }
+        let run = &open[self.luck.below(open.len())];
+        let closed = self.calm.executions.state(run).now_or_never().unwrap().unwrap();
+        if matches!(closed, Some(Execution::Closed { .. })) {
+            self.executions.insert(run.clone(), Stage::Over);
+            return;
+        }
+        let stage = self.executions.remove(run).unwrap();
+        let next = self.advance(run, stage);
+        self.executions.insert(run.clone(), next);
+    }
+
+    fn advance(&mut self, run: &str, stage: Stage) -> Stage {
+        match stage {
+            Stage::Iterate { tries } => {
+                let input = RunInput { workflow_execution_id: run.into() };
+                match self.iterator.handle(input).now_or_never() {
+                    Some(Ok(lanes)) => {
+                        Stage::Map(lanes.lanes.into_iter().flatten().map(|job| (job.job_name, At::Await)).collect())
+                    }
+                    Some(Err(failure)) if failure.kind.class() != Class::Retryable => Stage::Finish { tries: 0 },
+                    Some(Err(_)) | None if tries >= RETRIES => Stage::Finish { tries: 0 },
+                    Some(Err(_)) | None => Stage::Iterate { tries: tries + 1 },
+                }
+            }
+            Stage::Map(mut jobs) => {
+                let open: Vec<_> =
+                    jobs.iter().filter(|(_, at)| !matches!(at, At::Done)).map(|(job, _)| job.clone()).collect();
+                if open.is_empty() {
+                    return Stage::Finish { tries: 0 };
+                }
+                let job = &open[self.luck.below(open.len())];
+                let at = jobs.remove(job).unwrap();
+                let next = self.advance_job(run, job, at);
+                jobs.insert(job.clone(), next);
+                Stage::Map(jobs)
+            }
+            Stage::Finish { tries } => {
+                let request = json!({ "action": "finish_run", "workflow_execution_id": run });
+                match shiftwork_audit_updater::handle(&self.trigger.runs, &request).now_or_never() {
+                    Some(Ok(_)) => self.close(run, "SUCCEEDED"),
+                    Some(Err(_)) | None if tries >= RETRIES => self.close(run, "FAILED"),
+                    Some(Err(_)) | None => Stage::Finish { tries: tries + 1 },
+                }
+            }
+            Stage::Over => Stage::Over,
+        }
+    }
+
+    fn close(&mut self, run: &str, reason: &str) -> Stage {
+        self.calm.executions.close(run, reason);
+        Stage::Over
+    }
+
+    fn advance_job(&mut self, run: &str, job: &str, at: At) -> At {
+        match at {
+            At::Await => {
+                let token = self.token();
+                if self.calm.ledger.set_await_token(run, job, &token) {
+                    At::Awaiting(token)
+                } else {
+                    At::Launch { retries: 0 }
+                }
+            }
+            At::Awaiting(token) => match self.calm.tokens.told(&token) {
+                Some(_) => At::Launch { retries: 0 },
+                None => At::Awaiting(token),
+            },
+            At::Launch { retries } => {
+                let token = self.token();
+                let launch =
+                    Launch { workflow_execution_id: run.into(), job_name: job.into(), task_token: token.clone() };
+                match self.launcher.handle(launch).now_or_never() {
+                    Some(Ok(())) => At::Waiting { token, retries },
+                    Some(Err(failure)) => caught(&failure, retries),
+                    None => crashed(retries),
+                }
+            }
+            At::Waiting { token, retries } => match self.calm.tokens.told(&token) {
+                Some(Told::End(_) | Told::Release) => At::Done,
+                Some(Told::Proceed) => At::Launch { retries: 0 },
+                Some(Told::Fail(failure)) => caught(&failure, retries),
+                None if self.timeouts && self.luck.strikes(20) => {
+                    At::Record { caught: json!({ "Error": "States.Timeout", "Cause": "" }), tries: 0 }
+                }
+                None => At::Waiting { token, retries },
+            },
+            At::Record { caught, tries } => {
+                let request =
+                    json!({ "action": "record_job", "workflow_execution_id": run, "job_name": job, "failure": caught });
+                match shiftwork_audit_updater::handle(&self.trigger.runs, &request).now_or_never() {
+                    Some(Ok(answer)) if answer["relaunch"] == true => At::Launch { retries: 0 },
+                    Some(Ok(_)) => At::Done,
+                    Some(Err(_)) | None if tries >= RETRIES => At::Done,
+                    Some(Err(_)) | None => At::Record { caught, tries: tries + 1 },
+                }
+            }
+            At::Done => At::Done,
+        }
+    }
+
+    fn token(&mut self) -> String {
+        self.tokens += 1;
+        format!("token-{}", self.tokens)
+    }
+}
+
+/// `Retry`, then `Catch`.
+fn caught(failure: &Failure, retries: u32) -> At {
+    match failure.kind.class() {
+        Class::Retryable if retries < RETRIES => At::Launch { retries: retries + 1 },
+        Class::Retryable | Class::Terminal | Class::Duplicate => {
+            At::Record { caught: json!({ "Error": failure.kind.name(), "Cause": failure.message }), tries: 0 }
+        }
+    }
+}
+
+/// A launcher that died is a `Lambda.Unknown`, and is tried again too.
+fn crashed(retries: u32) -> At {
+    if retries < RETRIES {
+        At::Launch { retries: retries + 1 }
+    } else {
+        At::Record { caught: json!({ "Error": "Lambda.Unknown", "Cause": "exit status 1" }), tries: 0 }
+    }
+}
+
+/// The names of failures are what the machine above is asked to match; a name that did not read back would be a typo.
+#[test]
+fn retryable_names_are_known() {
+    assert_eq!(FailureKind::from_name("Shiftwork.Throttled").map(FailureKind::class), Some(Class::Retryable));
+}

@@ -1,0 +1,195 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use serde::Deserialize;
+use shiftwork_contract::{JobRecord, RunRecord, StatementName, Status, Work};
+
+use crate::{Run, Stack};
+
+/// What the Data API knows of one statement.
+#[derive(Debug, Clone)]
+pub struct Evidence {
+    /// The Data API's id.
+    pub id: String,
+    /// Its name.
+    pub name: StatementName,
+    /// `SUBMITTED`, `PICKED`, `STARTED`, `FINISHED`, `FAILED` or `ABORTED`.
+    pub status: String,
+    /// Redshift's own times.
+    pub created: Timestamp,
+    /// When its first SQL began.
+    pub started: Option<Timestamp>,
+    /// When it ended.
+    pub ended: Option<Timestamp>,
+    /// For each SQL, how often it was sent to the database.
+    pub runs: Vec<u32>,
+}
+
+#[derive(Deserialize)]
+struct Listed {
+    id: String,
+    name: Option<String>,
+    status: String,
+    created_at: Timestamp,
+    started_at: Option<Timestamp>,
+    ended_at: Option<Timestamp>,
+    parts: Vec<Part>,
+}
+
+#[derive(Deserialize)]
+struct Part {
+    runs: u32,
+}
+
+/// Every statement of a run, oldest first.
+pub(crate) async fn statements(stack: &Stack, run: &str) -> Vec<Evidence> {
+    let all: Vec<Listed> =
+        serde_json::from_value(stack.redshift.get("_statements").await).expect("the stand-in lists statements");
+    let ours = all.into_iter().filter_map(|listed| {
+        let name: StatementName = listed.name?.parse().ok()?;
+        (name.run == run).then(|| Evidence {
+            id: listed.id,
+            name,
+            status: listed.status,
+            created: listed.created_at,
+            started: listed.started_at,
+            ended: listed.ended_at,
+            runs: listed.parts.iter().map(|part| part.runs).collect(),
+        })
+    });
+    ours.collect()
+}
+
+/// A run that ended, and whose audit agrees with what Redshift did.
+#[derive(Debug)]
+pub struct Ended {
+    /// The run.
+    pub run: RunRecord,
+    /// Its jobs by name, barriers included.
+    pub jobs: BTreeMap<String, JobRecord>,
+    /// Its statements, oldest first.
+    pub statements: Vec<Evidence>,
+}
+
+impl Ended {
+    /// Reads what is left of a run, and checks what must hold of every run however it ended.
+    pub(crate) async fn read(stack: &Stack, run: &Run) -> Self {
+        let jobs = run.jobs().await.into_iter().map(|job| (job.plan.job_name.clone(), job)).collect();
+        let record = run.record().await.expect("a run that ended is on record");
+        let ended = Self { run: record, jobs, statements: statements(stack, &run.id).await };
+        ended.check();
+        ended
+    }
+
+    /// A job.
+    pub fn job(&self, name: &str) -> &JobRecord {
+        self.jobs.get(name).unwrap_or_else(|| panic!("there is no job {name}: {:?}", self.jobs.keys()))
+    }
+
+    /// The status of a job.
+    pub fn status(&self, name: &str) -> Status {
+        self.job(name).execution_status
+    }
+
+    /// The statements of a job.
+    pub fn statements_of(&self, name: &str) -> Vec<&Evidence> {
+        self.statements.iter().filter(|statement| statement.name.job == name).collect()
+    }
+
+    /// Holds of every run that went well: all its jobs succeeded.
+    #[track_caller]
+    pub fn succeeded(&self) -> &Self {
+        assert_eq!(self.run.execution_status, Status::Succeeded, "{:?}", self.run.error_message);
+        for (name, job) in &self.jobs {
+            assert_eq!(job.execution_status, Status::Succeeded, "{name}: {:?}", job.error_message);
+        }
+        self
+    }
+
+    fn check(&self) {
+        let run = &self.run.workflow_execution_id;
+        let names: BTreeSet<_> = self.statements.iter().map(|statement| &statement.name).collect();
+        assert_eq!(names.len(), self.statements.len(), "run {run}: a statement was submitted twice");
+        for statement in &self.statements {
+            assert!(statement.runs.iter().all(|runs| *runs <= 1), "{}: SQL ran twice: {:?}", statement.name, statement);
+            let job = self.jobs.get(&statement.name.job);
+            assert!(job.is_some_and(|job| job.reused_from.is_none()), "{} ran for no job", statement.name);
+        }
+        for job in self.jobs.values() {
+            self.check_job(job);
+        }
+        self.check_order();
+    }
+
+    /// The audit of a job agrees with its statements.
+    fn check_job(&self, job: &JobRecord) {
+        let name = format!("{}/{}", self.run.workflow_execution_id, job.plan.job_name);
+        let statements = self.statements_of(&job.plan.job_name);
+        let of_last_attempt: Vec<_> =
+            statements.iter().filter(|statement| statement.name.attempt == job.attempt).collect();
+        assert!(job.execution_status.is_terminal(), "{name} is {}", job.execution_status);
+        match (job.execution_status, &job.plan.work) {
+            (Status::Succeeded, Work::Barrier {}) | (Status::Skipped, _) => {
+                assert!(statements.is_empty(), "{name} has statements: {statements:?}");
+            }
+            (Status::Succeeded, Work::Sql { .. } | Work::Procedure { .. } | Work::Unload { .. }) => {
+                if job.reused_from.is_some() {
+                    return assert!(statements.is_empty(), "{name} was reused and ran: {statements:?}");
+                }
+                let parts: Vec<_> = of_last_attempt.iter().map(|statement| statement.name.part).collect();
+                assert_eq!(parts, (1..=job.plan.work.parts()).collect::<Vec<_>>(), "{name}: {statements:?}");
+                for statement in of_last_attempt {
+                    assert_eq!(statement.status, "FINISHED", "{name}: {statement:?}");
+                    assert!(statement.runs.iter().all(|runs| *runs == 1), "{name}: {statement:?}");
+                }
+                assert!(job.statement_id.is_some(), "{name} has no statement id");
+            }
+            (Status::Failed | Status::TimedOut | Status::Aborted, _) => {
+                assert!(job.error_message.is_some(), "{name} is {} and says not why", job.execution_status);
+                let finished = of_last_attempt.iter().filter(|statement| statement.status == "FINISHED").count();
+                assert!(finished < job.plan.work.parts() as usize, "{name} is {} and did all", job.execution_status);
+            }
+            (Status::Planning | Status::Queued | Status::Pending | Status::Running, _) => unreachable!("terminal"),
+        }
+        for earlier in statements.iter().filter(|statement| statement.name.attempt < job.attempt) {
+            assert_ne!(earlier.status, "FINISHED", "{name} was tried again after a success");
+        }
+        if let (Some(first), Some(begun)) = (statements.first(), job.execution_start_ts) {
+            assert!(begun <= first.created, "{name} was submitted before it was put on record");
+        }
+        if let (Some(last), Some(ended)) = (statements.last().and_then(|last| last.ended), job.execution_end_ts)
+            && matches!(job.execution_status, Status::Succeeded | Status::Failed)
+        {
+            assert!(ended.as_millisecond() >= last.as_millisecond(), "{name} ended on record before it did");
+        }
+    }
+
+    /// No job ran before everything that it waits on had ended, by the audit's clock and by Redshift's.
+    fn check_order(&self) {
+        for job in self.jobs.values() {
+            for upstream in job.plan.upstreams.iter().flat_map(|upstream| self.jobs_behind(upstream)) {
+                let said = format!("{} ran before {} had ended", job.plan.job_name, upstream.plan.job_name);
+                if let (Some(begun), Some(ended)) = (job.execution_start_ts, upstream.execution_end_ts)
+                    && upstream.reused_from.is_none()
+                    && job.reused_from.is_none()
+                {
+                    assert!(begun >= ended, "{said}, says the audit");
+                }
+                let begun = self.statements_of(&job.plan.job_name).iter().filter_map(|s| s.started).min();
+                let last = self.statements_of(&upstream.plan.job_name).iter().filter_map(|s| s.ended).max();
+                if let (Some(begun), Some(last)) = (begun, last) {
+                    assert!(begun >= last, "{said}, says Redshift");
+                }
+            }
+        }
+    }
+
+    /// A job, or the jobs that a barrier stands for.
+    fn jobs_behind(&self, name: &str) -> Vec<&JobRecord> {
+        let job = self.job(name);
+        match job.plan.work {
+            Work::Barrier {} => job.plan.upstreams.iter().flat_map(|upstream| self.jobs_behind(upstream)).collect(),
+            Work::Sql { .. } | Work::Procedure { .. } | Work::Unload { .. } => vec![job],
+        }
+    }
+}
