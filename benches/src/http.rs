@@ -21,8 +21,9 @@ impl Server {
     /// # Errors
     /// When the variable is not set: the local stack's environment file was not sourced.
     pub fn from_env(variable: &str) -> Result<Self> {
-        let url = std::env::var(variable)
-            .with_context(|| format!("{variable} is not set: start the stack (`make up`), then `. target/local/env`"))?;
+        let url = std::env::var(variable).with_context(|| {
+            format!("{variable} is not set: start the stack (`make up`), then `. target/local/env`")
+        })?;
         Ok(Self { url, client: Client::builder(TokioExecutor::new()).build_http() })
     }
 

@@ -52,7 +52,8 @@ pub async fn function(stack: &Stack, name: &str, binary: &str, role: &str) -> Re
 
 fn package(program: &[u8]) -> Result<Vec<u8>> {
     let mut package = zip::ZipWriter::new(Cursor::new(Vec::new()));
-    let options = SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored).unix_permissions(0o755);
+    let options =
+        SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored).unix_permissions(0o755);
     package.start_file("bootstrap", options)?;
     package.write_all(program)?;
     Ok(package.finish()?.into_inner())
@@ -74,7 +75,13 @@ pub async fn execute(stack: &Stack, machine: &Made, name: &str) -> Result<Timest
 
 /// Deletes a state machine.
 pub async fn remove_machine(stack: &Stack, machine: &Made) -> Result<()> {
-    stack.states.delete_state_machine().state_machine_arn(machine.arn()).send().await.context("deleting a state machine")?;
+    stack
+        .states
+        .delete_state_machine()
+        .state_machine_arn(machine.arn())
+        .send()
+        .await
+        .context("deleting a state machine")?;
     Ok(())
 }
 

@@ -95,8 +95,7 @@ impl Timeline {
 
     /// For each job with upstreams: from the end of the last of them to its own submission.
     pub fn hand_overs(&self, graph: &Graph) -> Vec<Duration> {
-        let released =
-            |upstreams: &[usize]| upstreams.iter().map(|upstream| self.statements[*upstream].ended).max();
+        let released = |upstreams: &[usize]| upstreams.iter().map(|upstream| self.statements[*upstream].ended).max();
         let hand_over = |(job, statement): (&crate::graph::Job, &Statement)| {
             released(&job.upstreams).map(|released| between(released, statement.created))
         };
@@ -166,7 +165,13 @@ impl Stack {
     pub async fn remove(&self, graph: &Graph) -> Result<()> {
         let key = AttributeValue::S(graph.id.to_owned());
         let table = self.output("ConfigTable")?;
-        self.dynamo.delete_item().table_name(table).key("workflow_id", key).send().await.context("removing a workflow")?;
+        self.dynamo
+            .delete_item()
+            .table_name(table)
+            .key("workflow_id", key)
+            .send()
+            .await
+            .context("removing a workflow")?;
         Ok(())
     }
 

@@ -15,22 +15,23 @@ pub(crate) struct Bill {
     pub(crate) invoked: BTreeMap<String, u64>,
     /// States entered.
     pub(crate) states: u64,
-    /// Events that EventBridge delivered to a target.
-    pub(crate) deliveries: u64,
 }
 
 /// `GET counts`, as far as we read it.
 #[derive(Deserialize)]
 struct Report {
+    requests: BTreeMap<String, u64>,
     by_states: BTreeMap<String, u64>,
     by_function: BTreeMap<String, u64>,
     invocations: BTreeMap<String, u64>,
     states: BTreeMap<String, u64>,
-    deliveries: BTreeMap<String, u64>,
 }
 
 /// Who makes the requests that no function makes.
 const STEP_FUNCTIONS: &str = "Step Functions";
+
+/// Who makes the requests to the Data API: the functions, under the one role that all statements share.
+const STATEMENT_ROLE: &str = "(statement role)";
 
 /// An invocation is counted as one already, not as a request of Step Functions.
 const INVOKE: &str = "lambda:InvokeFunction";
@@ -49,14 +50,11 @@ impl Bill {
             let (function, operation) = key.split_once(' ').with_context(|| format!("`{key}` names no operation"))?;
             requests.entry(function.to_owned()).or_default().insert(operation.to_owned(), *times);
         }
+        let statements = report.requests.into_iter().filter(|(operation, _)| operation.starts_with("redshift-data:"));
+        requests.insert(STATEMENT_ROLE.to_owned(), statements.collect());
         let by_states = report.by_states.into_iter().filter(|(operation, _)| operation != INVOKE);
         requests.insert(STEP_FUNCTIONS.to_owned(), by_states.collect());
-        Ok(Self {
-            requests,
-            invoked: report.invocations,
-            states: report.states.values().sum(),
-            deliveries: report.deliveries.values().sum(),
-        })
+        Ok(Self { requests, invoked: report.invocations, states: report.states.values().sum() })
     }
 
     /// What came on top of an earlier report.
@@ -70,7 +68,6 @@ impl Bill {
             requests: requests.collect(),
             invoked: difference(&self.invoked, &earlier.invoked),
             states: self.states.saturating_sub(earlier.states),
-            deliveries: self.deliveries.saturating_sub(earlier.deliveries),
         }
     }
 
@@ -95,7 +92,8 @@ impl Bill {
 }
 
 fn difference(now: &BTreeMap<String, u64>, before: &BTreeMap<String, u64>) -> BTreeMap<String, u64> {
-    let more = |(key, times): (&String, &u64)| (key.clone(), times.saturating_sub(before.get(key).copied().unwrap_or(0)));
+    let more =
+        |(key, times): (&String, &u64)| (key.clone(), times.saturating_sub(before.get(key).copied().unwrap_or(0)));
     now.iter().map(more).filter(|(_, times)| *times > 0).collect()
 }
 
@@ -108,15 +106,14 @@ mod tests {
     #[test]
     fn an_invocation_is_counted_once_and_the_benchmarks_own_requests_never() {
         let bill = Bill::read(&json!({
-            "requests": { "dynamodb:PutItem": 7, "dynamodb:UpdateItem": 5 },
+            "requests": { "dynamodb:PutItem": 7, "redshift-data:ExecuteStatement": 1 },
             "by_states": { "dynamodb:UpdateItem": 2, "lambda:InvokeFunction": 3 },
             "by_function": { "shiftwork-trigger dynamodb:GetItem": 1, "shiftwork-trigger s3:GetObject": 6 },
             "invocations": { "shiftwork-trigger": 1, "shiftwork-iterator": 1 },
             "states": { "run": 4 },
-            "deliveries": {},
         }));
         let bill = bill.unwrap();
-        assert_eq!((bill.invocations(), bill.states, bill.dynamodb(), bill.other_requests()), (2, 4, 3, 6));
+        assert_eq!((bill.invocations(), bill.states, bill.dynamodb(), bill.other_requests()), (2, 4, 3, 7));
         assert_eq!(bill.beyond(&bill).dynamodb(), 0);
     }
 }

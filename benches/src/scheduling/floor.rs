@@ -2,6 +2,7 @@
 //!
 //! A graph's twin enters the states and makes the invocations of a real run, at the times of a perfect schedule, with
 //! no-op functions and `Wait` states of the jobs' lengths. What it takes beyond the critical path is the emulator's.
+//! The busy twin's functions make as many requests as ours do, and nothing else.
 
 use std::time::Duration;
 
@@ -14,6 +15,43 @@ use shiftwork_benches::stack::{Stack, between};
 
 /// States of the machines that measure one state and one invocation.
 const REPEATS: u32 = 200;
+
+/// Requests that a job's launcher makes: two updates or reads of its own, and the statement.
+const LAUNCH_REQUESTS: u32 = 3;
+
+/// Requests that a job's callback makes: settle, free one dependent, answer one token, publish.
+const CALLBACK_REQUESTS: u32 = 4;
+
+/// What the functions of a twin do.
+pub(crate) enum Work<'a> {
+    /// Nothing.
+    Nothing {
+        /// The function.
+        noop: &'a Made,
+    },
+    /// As many requests as ours.
+    Requests {
+        /// The function.
+        busy: &'a Made,
+        /// The table that they go to.
+        table: &'a str,
+    },
+}
+
+impl Work<'_> {
+    fn invoke(&self, requests: u32) -> Value {
+        let (function, payload) = match self {
+            Self::Nothing { noop } => (noop, json!({})),
+            Self::Requests { busy, table } => (busy, json!({ "action": "touch", "table": table, "times": requests })),
+        };
+        json!({
+            "Type": "Task",
+            "Resource": "arn:aws:states:::lambda:invoke",
+            "Parameters": { "FunctionName": function.arn(), "Payload": payload },
+            "ResultPath": null,
+        })
+    }
+}
 
 /// What one state and one invocation cost the emulator, one after the other on an idle machine.
 #[derive(Debug, Clone, Copy)]
@@ -30,7 +68,7 @@ pub(crate) struct Unit {
 pub(crate) async fn unit(stack: &Stack, noop: &Made, role: &str, stamp: i64) -> Result<Unit> {
     let mut times = Vec::new();
     let pass = |next: Value| with_next(json!({ "Type": "Pass" }), &next);
-    let call = |next: Value| with_next(invoke(noop), &next);
+    let call = |next: Value| with_next(Work::Nothing { noop }.invoke(0), &next);
     let machines = [
         ("one-state", sequence(1, pass)),
         ("states", sequence(REPEATS + 1, pass)),
@@ -71,34 +109,25 @@ fn with_next(mut state: Value, next: &Value) -> Value {
     state
 }
 
-fn invoke(noop: &Made) -> Value {
-    json!({
-        "Type": "Task",
-        "Resource": "arn:aws:states:::lambda:invoke",
-        "Parameters": { "FunctionName": noop.arn(), "Payload": {} },
-        "ResultPath": null,
-    })
-}
-
 /// The twin of a graph: the jobs of the critical path in one branch, every other job in a branch of its own that starts
 /// when a perfect schedule would start it.
-pub(crate) fn twin(graph: &Graph, noop: &Made) -> Value {
+pub(crate) fn twin(graph: &Graph, work: &Work<'_>) -> Value {
     let path = graph.critical_path(&graph.lengths()).jobs;
     let starts = graph.earliest_starts();
-    let mut branches = vec![branch(graph, &path, Duration::ZERO, noop)];
+    let mut branches = vec![branch(graph, &path, Duration::ZERO, work)];
     let others = (0..graph.jobs.len()).filter(|job| !path.contains(job));
-    branches.extend(others.map(|job| branch(graph, &[job], starts[job], noop)));
+    branches.extend(others.map(|job| branch(graph, &[job], starts[job], work)));
     json!({
         "StartAt": "Iterate",
         "States": {
-            "Iterate": with_next(invoke(noop), &json!("Jobs")),
+            "Iterate": with_next(work.invoke(2), &json!("Jobs")),
             "Jobs": { "Type": "Parallel", "Branches": branches, "ResultPath": null, "Next": "Finish" },
-            "Finish": with_next(invoke(noop), &Value::Null),
+            "Finish": with_next(work.invoke(LAUNCH_REQUESTS), &Value::Null),
         }
     })
 }
 
-fn branch(graph: &Graph, jobs: &[usize], start: Duration, noop: &Made) -> Value {
+fn branch(graph: &Graph, jobs: &[usize], start: Duration, work: &Work<'_>) -> Value {
     let mut states = Map::new();
     let wait = |time: Duration| json!({ "Type": "Wait", "Seconds": time.as_secs_f64() });
     let name = |kind: &str, job: usize| json!(format!("{kind} {}", graph.jobs[job].name));
@@ -110,9 +139,9 @@ fn branch(graph: &Graph, jobs: &[usize], start: Duration, noop: &Made) -> Value 
     for (place, job) in jobs.iter().copied().enumerate() {
         let following = jobs.get(place + 1).map_or(Value::Null, |next| name("Launch", *next));
         let links = [
-            ("Launch", invoke(noop), name("Statement", job)),
+            ("Launch", work.invoke(LAUNCH_REQUESTS), name("Statement", job)),
             ("Statement", wait(graph.jobs[job].length), name("Callback", job)),
-            ("Callback", invoke(noop), following),
+            ("Callback", work.invoke(CALLBACK_REQUESTS), following),
         ];
         for (kind, state, next) in links {
             states.insert(format!("{kind} {}", graph.jobs[job].name), with_next(state, &next));

@@ -21,7 +21,7 @@ use shiftwork_benches::machine::{self, Made};
 use shiftwork_benches::numbers::{median, milliseconds, percentile, ratio, seconds};
 use shiftwork_benches::stack::{Stack, Timeline};
 
-use self::floor::Unit;
+use self::floor::{Unit, Work};
 
 /// The makespan that a run may have, net of the emulator, over its critical path.
 const GOAL: f64 = 1.05;
@@ -53,6 +53,8 @@ struct Options {
 struct Measured {
     graph: Graph,
     runs: Vec<Run>,
+    /// What the emulator took of a run with the requests of its functions.
+    busy: Duration,
     peer: Option<Duration>,
 }
 
@@ -79,6 +81,7 @@ struct Bench {
     stack: Stack,
     noop: Made,
     statement: Made,
+    busy: Made,
     role: String,
     unit: Unit,
     /// Tells the names of this benchmark from those of an earlier one.
@@ -93,19 +96,23 @@ async fn main() -> Result<ExitCode> {
     let role = stack.output("StatementRole")?.to_owned();
     let noop = machine::function(&stack, "shiftwork-bench-noop", "bench-start-noop", &role).await?;
     let statement = machine::function(&stack, "shiftwork-bench-statement", "bench-scheduling-statement", &role).await?;
+    let launcher = stack.functions.get_function_configuration().function_name(stack.output("JobLauncherFunction")?);
+    let launcher =
+        launcher.send().await.context("looking at the launcher")?.role.context("the launcher has no role")?;
+    let busy = machine::function(&stack, "shiftwork-bench-busy", "bench-scheduling-statement", &launcher).await?;
     let unit = floor::unit(&stack, &noop, &role, stamp).await?;
-    let bench = Bench { stack, noop, statement, role, unit, stamp };
+    let bench = Bench { stack, noop, statement, busy, role, unit, stamp };
     let measured = bench.all(&options).await;
     bench.stack.clear_lengths().await?;
-    machine::remove_function(&bench.stack, &bench.noop).await?;
-    machine::remove_function(&bench.stack, &bench.statement).await?;
+    for function in [&bench.noop, &bench.statement, &bench.busy] {
+        machine::remove_function(&bench.stack, function).await?;
+    }
     let measured = measured?;
     println!("{}", method(&bench.unit));
     println!("{}\n", makespans(&measured));
     println!("Where ours goes beyond the critical path (medians of all jobs of all runs, emulator included):");
     println!("{}", parts(&measured));
-    let missed: Vec<&str> =
-        measured.iter().filter(|one| median_ratio(one) > GOAL).map(|one| one.graph.title).collect();
+    let missed: Vec<&str> = measured.iter().filter(|one| median_ratio(one) > GOAL).map(|one| one.graph.title).collect();
     if missed.is_empty() {
         println!("Goal met: net makespan ≤ {GOAL} × critical path for every graph.");
     } else {
@@ -126,13 +133,15 @@ impl Bench {
             let long = graph.critical_path(&graph.lengths()).length > LONG;
             let runs = if long { options.long_runs } else { options.runs };
             eprintln!("{}: {runs} run(s)", graph.title);
-            let runs = self.ours(&graph, runs).await.with_context(|| graph.title)?;
-            measured.push(Measured { graph, runs, peer: None });
+            let (runs, busy) = self.ours(&graph, runs).await.with_context(|| graph.title)?;
+            measured.push(Measured { graph, runs, busy, peer: None });
         }
         if !options.no_peer {
             eprintln!("the peers, together: they sleep most of the time");
             self.stack.clear_lengths().await?;
-            let peers = try_join_all(measured.iter().map(|one| self.peer(&one.graph))).await?;
+            // As ours, the peers find their function warm.
+            self.peer(&Graph::parallel().with_length(Duration::from_millis(20)), "warm-up").await?;
+            let peers = try_join_all(measured.iter().map(|one| self.peer(&one.graph, "peer"))).await?;
             for (one, peer) in measured.iter_mut().zip(peers) {
                 one.peer = Some(peer);
             }
@@ -140,33 +149,41 @@ impl Bench {
         Ok(measured)
     }
 
-    /// Runs of a graph, each followed by one of its twin, after one of each that only warms the functions up.
-    async fn ours(&self, graph: &Graph, runs: u16) -> Result<Vec<Run>> {
+    /// Runs of a graph, each followed by one of its twin, after one of each that only warms the functions up; at last one
+    /// of its busy twin, as what the emulator took of it.
+    async fn ours(&self, graph: &Graph, runs: u16) -> Result<(Vec<Run>, Duration)> {
+        let idle = Work::Nothing { noop: &self.noop };
+        let busy = Work::Requests { busy: &self.busy, table: self.stack.output("JobAuditTable")? };
         let warm_up = graph.clone().with_length(Duration::from_millis(20));
         self.stack.push(graph).await?;
         self.stack.run(&warm_up, &format!("{}-{}-warm-up", graph.id, self.stamp)).await?;
-        let warm_twin = self.machine(graph, "warm-up", &floor::twin(&warm_up, &self.noop)).await?;
-        floor::run_twin(&self.stack, &warm_twin, &self.noop, "warm-up").await?;
-        machine::remove_machine(&self.stack, &warm_twin).await?;
-
-        let twin = self.machine(graph, "twin", &floor::twin(graph, &self.noop)).await?;
-        let path = graph.critical_path(&graph.lengths());
-        // The twin holds a job's time in a state of its own, where ours has none.
-        let beyond = u32::try_from(path.jobs.len()).map(|jobs| self.unit.state * jobs).unwrap_or_default();
+        for work in [&idle, &busy] {
+            self.twins(&warm_up, work, 1).await?;
+        }
         let mut all = Vec::new();
         for number in 0..runs {
             let ours = self.stack.run(graph, &format!("{}-{}-{number}", graph.id, self.stamp)).await?;
-            let twin = floor::run_twin(&self.stack, &twin, &self.noop, &format!("twin-{number}")).await?;
-            all.push(Run { ours, emulator: twin.saturating_sub(path.length).saturating_sub(beyond) });
+            all.push(Run { ours, emulator: self.twins(graph, &idle, number).await? });
         }
-        machine::remove_machine(&self.stack, &twin).await?;
+        let busy = self.twins(graph, &busy, runs).await?;
         self.stack.remove(graph).await?;
-        Ok(all)
+        Ok((all, busy))
     }
 
-    async fn peer(&self, graph: &Graph) -> Result<Duration> {
-        let run = format!("{}-{}", graph.id, self.stamp);
-        let peer = self.machine(graph, "peer", &peer::definition(graph, &run, &self.statement)).await?;
+    /// Runs a graph's twin: what it took beyond the critical path.
+    async fn twins(&self, graph: &Graph, work: &Work<'_>, number: u16) -> Result<Duration> {
+        let path = graph.critical_path(&graph.lengths());
+        // The twin holds a job's time in a state of its own, where ours has none.
+        let beyond = u32::try_from(path.jobs.len()).map(|jobs| self.unit.state * jobs).unwrap_or_default();
+        let twin = self.machine(graph, "twin", &floor::twin(graph, work)).await?;
+        let makespan = floor::run_twin(&self.stack, &twin, &self.noop, &format!("twin-{number}")).await?;
+        machine::remove_machine(&self.stack, &twin).await?;
+        Ok(makespan.saturating_sub(path.length).saturating_sub(beyond))
+    }
+
+    async fn peer(&self, graph: &Graph, kind: &str) -> Result<Duration> {
+        let run = format!("{}-{kind}-{}", graph.id, self.stamp);
+        let peer = self.machine(graph, kind, &peer::definition(graph, &run, &self.statement)).await?;
         self.stack.set_lengths(graph, &peer::prefix(&run)).await?;
         let makespan = peer::run(&self.stack, &peer, &self.noop, &run).await.with_context(|| graph.title)?;
         machine::remove_machine(&self.stack, &peer).await?;
@@ -192,11 +209,13 @@ fn method(unit: &Unit) -> String {
     format!(
         "SCHEDULING: from the call of the trigger to the end of the execution, over the critical path.\n\
          Critical path: the longest way through the graph by what each statement took at the Data API stand-in, which\n\
-         holds every statement for its seeded length. Emulator: the makespan beyond the critical path of the graph's twin\n\
-         in the same run, a state machine with as many invocations of a no-op function, as many branches, and `Wait` for\n\
-         statements. It holds no DynamoDB, S3, EventBridge or Data API request: the emulator's time for those stays in\n\
-         ours. Peer: a hand-made state machine of waves that looks at each statement once a second, with real statements\n\
-         of the same lengths; all peers run at the same time; the same emulator time is taken off.\n\
+         holds every statement for its seeded length. Emulator: what the graph's twin took beyond its critical path, run\n\
+         right after ours: a state machine with as many branches and as many invocations of a no-op function, and `Wait`\n\
+         for statements. It makes no DynamoDB, S3, EventBridge or Data API request, which one Python process serves one\n\
+         after the other: that time stays in ours, net. `Net of requests too` takes off what a twin took whose functions\n\
+         make as many DynamoDB updates as ours make requests. Peer: a hand-made state machine of waves that looks at each\n\
+         statement once a second, with real statements of the same lengths; the peers run at the same time, once; net\n\
+         of the same emulator time as ours.\n\
          The emulator here: a state {}, an invocation of a no-op function {}, an execution {}.",
         milliseconds(unit.state),
         milliseconds(unit.invocation),
@@ -206,7 +225,7 @@ fn method(unit: &Unit) -> String {
 
 fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header(header);
+    table.load_style(presets::UTF8_BORDERS_ONLY).set_header(header);
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
@@ -222,6 +241,7 @@ fn makespans(measured: &[Measured]) -> Table {
         "emulator",
         "ours, net",
         "net / path",
+        "net of requests too",
         "peer",
         "peer, net",
         "net / path",
@@ -240,6 +260,7 @@ fn makespans(measured: &[Measured]) -> Table {
             seconds(emulator),
             seconds(net),
             ratio(net, path),
+            ratio(median_of(one, |run| run.ours.makespan()).saturating_sub(one.busy), path),
             or_dash(one.peer),
             or_dash(peer_net),
             peer_net.map_or_else(|| "-".to_owned(), |net| ratio(net, nominal)),

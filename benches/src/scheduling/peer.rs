@@ -45,6 +45,7 @@ fn branch(job: &str, run: &str, statement: &Made) -> Value {
             "Type": "Task",
             "Resource": "arn:aws:states:::lambda:invoke",
             "Parameters": { "FunctionName": statement.arn(), "Payload": payload },
+            "Retry": [{ "ErrorEquals": ["States.ALL"], "IntervalSeconds": 1, "MaxAttempts": 3 }],
         })
     };
     let name = format!("{}{job}:1", prefix(run));

@@ -1,62 +1,84 @@
-//! The function of the peer: submits a statement, or says how it stands. What a hand-made state machine calls in turn.
+//! The function of the peer and of the busy floor: submits a statement, says how one stands, or makes some requests that
+//! change nothing.
 
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result};
-use aws_sdk_redshiftdata::Client;
-use lambda_runtime::{Error, LambdaEvent, service_fn};
+use aws_sdk_dynamodb::error::ProvideErrorMetadata as _;
+use aws_sdk_dynamodb::types::AttributeValue;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use shiftwork_aws::client::Aws;
+use shiftwork_aws::lambda;
+use shiftwork_contract::{Failure, FailureKind};
 
 #[derive(Deserialize)]
 #[serde(tag = "action", rename_all = "lowercase")]
 enum Request {
+    /// Submit `select 1` under a name.
     Submit { workgroup: String, database: String, name: String },
+    /// How a statement stands.
     Describe { id: String },
+    /// Make conditional updates whose condition does not hold.
+    Touch { table: String, times: u32 },
+}
+
+struct Clients {
+    statements: aws_sdk_redshiftdata::Client,
+    items: aws_sdk_dynamodb::Client,
 }
 
 fn main() -> ExitCode {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            eprintln!("no runtime: {error}");
-            return ExitCode::FAILURE;
+    lambda::start(|| {
+        let aws = Aws::from_env()?;
+        let clients = Clients {
+            statements: aws_sdk_redshiftdata::Client::new(aws.config()),
+            items: aws_sdk_dynamodb::Client::new(aws.config()),
+        };
+        Ok(async move |event: lambda::Event<Request>| clients.answer(event.payload).await)
+    })
+}
+
+impl Clients {
+    async fn answer(&self, request: Request) -> Result<Value, Failure> {
+        match request {
+            Request::Submit { workgroup, database, name } => {
+                let submit = self.statements.execute_statement().workgroup_name(workgroup).database(database);
+                let submitted = submit.statement_name(name).sql("select 1").send().await;
+                Ok(json!({ "id": submitted.map_err(|error| unavailable(&error))?.id }))
+            }
+            Request::Describe { id } => {
+                let described = self.statements.describe_statement().id(id).send().await;
+                let status = described.map_err(|error| unavailable(&error))?.status;
+                Ok(json!({ "status": status.map(|status| status.as_str().to_owned()) }))
+            }
+            Request::Touch { table, times } => {
+                for _ in 0..times {
+                    self.touch(&table).await?;
+                }
+                Ok(Value::Null)
+            }
         }
-    };
-    match runtime.block_on(serve()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
+    }
+
+    async fn touch(&self, table: &str) -> Result<(), Failure> {
+        let text = |text: &str| AttributeValue::S(text.to_owned());
+        let update = self
+            .items
+            .update_item()
+            .table_name(table)
+            .key("workflow_execution_id", text("bench"))
+            .key("job_name", text("bench"))
+            .update_expression("SET touched = :now")
+            .condition_expression("attribute_exists(workflow_id)")
+            .expression_attribute_values(":now", text("now"));
+        match update.send().await {
+            Ok(_) => Ok(()),
+            Err(error) if error.code() == Some("ConditionalCheckFailedException") => Ok(()),
+            Err(error) => Err(unavailable(&error)),
         }
     }
 }
 
-async fn serve() -> Result<(), Error> {
-    let client = Client::new(Aws::from_env()?.config());
-    let client = &client;
-    lambda_runtime::run(service_fn(async move |event: LambdaEvent<Request>| {
-        answer(client, event.payload).await.map_err(|error| format!("{error:#}"))
-    }))
-    .await
-}
-
-async fn answer(client: &Client, request: Request) -> Result<Value> {
-    match request {
-        Request::Submit { workgroup, database, name } => {
-            let submit = client
-                .execute_statement()
-                .workgroup_name(workgroup)
-                .database(database)
-                .statement_name(name)
-                .sql("select 1");
-            let submitted = submit.send().await.context("ExecuteStatement")?;
-            Ok(json!({ "id": submitted.id }))
-        }
-        Request::Describe { id } => {
-            let described = client.describe_statement().id(id).send().await.context("DescribeStatement")?;
-            Ok(json!({ "status": described.status.map(|status| status.as_str().to_owned()) }))
-        }
-    }
+fn unavailable(error: &(impl std::error::Error + 'static)) -> Failure {
+    Failure::new(FailureKind::Unavailable, format!("{error}: {:?}", error.source().map(ToString::to_string)))
 }

@@ -7,21 +7,10 @@ use shiftwork_contract::{
     payload::{AuditRequest, CaughtError, Recorded},
 };
 use shiftwork_ports::{Execution, Progress, Result, Statement};
-use shiftwork_settlement::Runs;
+use shiftwork_settlement::{Runs, wiring};
 
 /// What it reads from its environment.
-pub const ENVIRONMENT: &[&str] = &[
-    "EVENT_BUS_NAME",
-    "FAILURE_TOPIC_ARN",
-    "JOB_AUDIT_TABLE",
-    "JOB_CALLBACK_ARN",
-    "LEASE_TABLE",
-    "STATEMENT_ROLE_ARN",
-    "STATE_MACHINE_ARN",
-    "SWEEP_ROLE_ARN",
-    "SWEEP_SCHEDULE_GROUP",
-    "WORKFLOW_AUDIT_TABLE",
-];
+pub const ENVIRONMENT: &[&str] = wiring::ENVIRONMENT;
 
 /// `detail` of "Step Functions Execution Status Change".
 #[derive(Debug, Deserialize)]
@@ -44,7 +33,10 @@ pub async fn handle(runs: &Runs, event: &Value) -> Result<Value> {
             let relaunch = record_job(runs, &workflow_execution_id, &job_name, &failure).await?;
             Ok(json!(Recorded { relaunch }))
         }
-        AuditRequest::FinishRun { workflow_execution_id } => Ok(json!(runs.finish(&workflow_execution_id).await?)),
+        AuditRequest::FinishRun { workflow_execution_id, failure } => {
+            let why = failure.map(|caught| format!("the run could not go on: {}: {}", caught.error, words(&caught)));
+            Ok(json!(runs.finish(&workflow_execution_id, why.as_deref()).await?))
+        }
     }
 }
 
@@ -93,19 +85,26 @@ fn read_error(caught: &CaughtError, timeout_seconds: u32) -> (FailureKind, Strin
     if caught.error == "States.Timeout" {
         return (FailureKind::TimedOut, format!("did not end within its timeout of {timeout_seconds} s"));
     }
-    // Lambda wraps a function's words: {"errorType": …, "errorMessage": …}.
-    let cause: Option<Value> = serde_json::from_str(&caught.cause).ok();
-    let words = cause.as_ref().and_then(|cause| cause["errorMessage"].as_str()).unwrap_or(&caught.cause);
-    let words = if words.is_empty() { "no cause was given" } else { words };
+    let words = words(caught);
     match FailureKind::from_name(&caught.error) {
         Some(kind) => match kind.class() {
-            Class::Terminal | Class::Duplicate => (kind, words.to_owned()),
+            Class::Terminal | Class::Duplicate => (kind, words),
             // The state machine has retried it as often as it does.
             Class::Retryable => {
                 (FailureKind::LaunchFailed, format!("gave up after retries: {}: {words}", caught.error))
             }
         },
         None => (FailureKind::LaunchFailed, format!("{}: {words}", caught.error)),
+    }
+}
+
+/// The words of a caught error. Lambda wraps a function's: `{"errorType": …, "errorMessage": …}`.
+fn words(caught: &CaughtError) -> String {
+    let cause: Option<Value> = serde_json::from_str(&caught.cause).ok();
+    match cause.as_ref().and_then(|cause| cause["errorMessage"].as_str()) {
+        Some(words) => words.to_owned(),
+        None if caught.cause.is_empty() => "no cause was given".to_owned(),
+        None => caught.cause.clone(),
     }
 }
 

@@ -4,21 +4,10 @@ use serde::Deserialize;
 use serde_json::Value;
 use shiftwork_contract::{Failure, FailureKind, StatementName, payload::Sweep};
 use shiftwork_ports::{Progress, Result};
-use shiftwork_settlement::Runs;
+use shiftwork_settlement::{Runs, wiring};
 
 /// What it reads from its environment.
-pub const ENVIRONMENT: &[&str] = &[
-    "EVENT_BUS_NAME",
-    "FAILURE_TOPIC_ARN",
-    "JOB_AUDIT_TABLE",
-    "JOB_CALLBACK_ARN",
-    "LEASE_TABLE",
-    "STATEMENT_ROLE_ARN",
-    "STATE_MACHINE_ARN",
-    "SWEEP_ROLE_ARN",
-    "SWEEP_SCHEDULE_GROUP",
-    "WORKFLOW_AUDIT_TABLE",
-];
+pub const ENVIRONMENT: &[&str] = wiring::ENVIRONMENT;
 
 /// `detail` of "Redshift Data Statement Status Change"
 /// (Redshift docs, "Monitoring events for the Amazon Redshift Data API").

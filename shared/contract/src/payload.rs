@@ -105,10 +105,13 @@ pub enum AuditRequest {
         /// What Step Functions caught.
         failure: CaughtError,
     },
-    /// Every job of the run ended.
+    /// Every job of the run ended, or none of the others can.
     FinishRun {
         /// The run.
         workflow_execution_id: String,
+        /// Why the rest cannot, where that is so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        failure: Option<CaughtError>,
     },
 }
 

@@ -33,11 +33,11 @@ pub struct Runs {
 
 impl Runs {
     /// The state machine is through: the run ends as its jobs did. A job that is still open, because an earlier state
-    /// failed, ends here.
-    pub async fn finish(&self, run: &str) -> Result<RunEnd> {
+    /// failed, ends here, with the reason if there is one.
+    pub async fn finish(&self, run: &str, why: Option<&str>) -> Result<RunEnd> {
         let mut jobs = self.jobs.ledger.jobs(run).await?;
         if jobs.iter().any(|job| !job.execution_status.is_terminal()) {
-            self.abort_jobs(&jobs, "the run's execution ended before this job did").await?;
+            self.abort_jobs(&jobs, why.unwrap_or("the run's execution ended before this job did")).await?;
             jobs = self.jobs.ledger.jobs(run).await?;
         }
         let (status, error) = outcome_of(&jobs);

@@ -104,7 +104,7 @@ impl Runs {
         let id = &run.workflow_execution_id;
         let jobs = self.jobs.ledger.jobs(id).await?;
         if jobs.iter().all(|job| job.execution_status.is_terminal()) {
-            self.finish(id).await?;
+            self.finish(id, None).await?;
             return self.run(id).await;
         }
         let status = if reason.starts_with("TIMED_OUT") {

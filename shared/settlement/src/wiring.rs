@@ -16,6 +16,20 @@ use shiftwork_ports::{Ledger, Statements, SystemClock};
 
 use crate::{Jobs, Runs};
 
+/// What [`runs`] reads.
+pub const ENVIRONMENT: &[&str] = &[
+    "EVENT_BUS_NAME",
+    "FAILURE_TOPIC_ARN",
+    "JOB_AUDIT_TABLE",
+    "JOB_CALLBACK_ARN",
+    "LEASE_TABLE",
+    "STATEMENT_ROLE_ARN",
+    "STATE_MACHINE_ARN",
+    "SWEEP_ROLE_ARN",
+    "SWEEP_SCHEDULE_GROUP",
+    "WORKFLOW_AUDIT_TABLE",
+];
+
 /// The three tables.
 pub fn ledger(aws: &Aws, environment: &Environment) -> Result<Arc<dyn Ledger>, EnvironmentError> {
     let tables = Tables {
