@@ -84,7 +84,7 @@ impl Graph {
             })
             .collect();
         let stages = vec![Stage { sequential: false, jobs: 0..200 }];
-        Self::draw("bench_random", "random, 200 jobs", &edges, stages, 500..3000)
+        Self::draw("bench_random", "random, 200 jobs", &edges, stages, 300..1300)
     }
 
     fn draw(
@@ -130,7 +130,7 @@ impl Graph {
     /// When each job could start at the earliest.
     pub fn earliest_starts(&self) -> Vec<Duration> {
         let lengths = self.lengths();
-        self.earliest_ends(&lengths).iter().zip(&lengths).map(|(end, length)| *end - *length).collect()
+        self.earliest_ends(&lengths).iter().zip(&lengths).map(|(end, length)| end.saturating_sub(*length)).collect()
     }
 
     /// The longest way through the graph, if each job took as long as `lengths` says.

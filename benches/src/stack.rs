@@ -24,7 +24,7 @@ use crate::http::Server;
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// The longest that one run may take.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_mins(5);
 
 /// Requests at once while scripts are put.
 const AT_ONCE: usize = 16;
@@ -125,7 +125,7 @@ impl Stack {
         let outputs: HashMap<String, String> = described
             .stacks()
             .iter()
-            .flat_map(|stack| stack.outputs())
+            .flat_map(aws_sdk_cloudformation::types::Stack::outputs)
             .filter_map(|output| Some((output.output_key()?.to_owned(), output.output_value()?.to_owned())))
             .collect();
         let config_table = outputs.get("ConfigTable").context("the stack has no output ConfigTable")?;

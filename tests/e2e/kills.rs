@@ -55,6 +55,19 @@ async fn troubled(stack: &Arc<Stack>) -> Flow {
     flow
 }
 
+/// A job that takes too long at its first try, and a second one that always does: their statements wait for a minute.
+async fn overdue(stack: &Arc<Stack>) -> Flow {
+    let workflow = json!({ "workflow_stages": [{ "execution_type": "parallel", "scripts": [
+        { "script": "again.sql", "timeout": "2s", "retries": 1 }, { "script": "late.sql", "timeout": "2s" } ] }] });
+    let scripts = [("again.sql", "insert into {s}.t values (1)"), ("late.sql", "insert into {s}.t values (2)")];
+    let flow = stack.push("overdue", workflow, &scripts).await;
+    flow.make_table().await;
+    let sql = format!("insert into {}.t", flow.id);
+    let wait = json!({ "delay_statement": { "milliseconds": 60_000 } });
+    stack.redshift_fault(json!({ "sql_regex": sql, "effect": wait, "times": 2 })).await;
+    flow
+}
+
 /// Asks until there is an answer, and waits for the end.
 async fn insist(flow: &Flow) -> Ended {
     let run = flow.run(&Stack::unique("r"));
@@ -92,6 +105,20 @@ async fn trouble_ends_as_it_should(flow: Flow) {
     }
     assert_eq!(ended.statements.len(), 4, "{:?}", ended.statements);
     assert_eq!(flow.traces().await, [1, 3]);
+}
+
+async fn overdue_statements_are_cancelled(flow: Flow) {
+    let ended = insist(&flow).await;
+    assert_eq!(ended.run.execution_status, Status::Failed);
+    assert_eq!((ended.status("late.sql"), ended.job("late.sql").attempt), (Status::TimedOut, 1));
+    assert_eq!((ended.status("again.sql"), ended.job("again.sql").attempt), (Status::Succeeded, 2));
+    let first = ended.statements_of("again.sql")[0];
+    assert_eq!(first.status, "ABORTED", "the first attempt was left to itself when the second began");
+    // What nobody else cancels, the run's sweep does.
+    let run = flow.run(&ended.run.workflow_execution_id);
+    flow.stack.sweep(&run.id).await;
+    assert_eq!(run.end().await.statements_of("late.sql")[0].status, "ABORTED");
+    assert_eq!(flow.traces().await, [1]);
 }
 
 /// Calls of a function since the last reset.
@@ -204,4 +231,57 @@ async fn all_of_them_may_die_in_runs_that_fail() {
         join_all(flows.into_iter().map(trouble_ends_as_it_should)).await;
     }
     reset(&stack).await;
+}
+
+#[tokio::test]
+async fn the_audit_updater_may_die_anywhere_when_jobs_time_out() {
+    let Some(stack) = Stack::alone().await else { return };
+    for wave in points(6).chunks(WAVE) {
+        let flows = join_all(wave.iter().map(|_| overdue(&stack))).await;
+        reset(&stack).await;
+        let updater = stack.output("AuditUpdaterFunction");
+        // Each run has two jobs that time out: both kinds are hit.
+        join_all(wave.iter().chain(wave).map(|point| kill(&stack, updater, point, 1))).await;
+        join_all(flows.into_iter().map(overdue_statements_are_cancelled)).await;
+    }
+    reset(&stack).await;
+}
+
+#[tokio::test]
+async fn a_plan_of_several_transactions_is_there_as_a_whole_or_not_at_all() {
+    let Some(stack) = Stack::alone().await else { return };
+    let jobs: Vec<_> = (1..=120).map(|n| json!({ "job_name": format!("j{n}"), "script": "one.sql" })).collect();
+    let workflow = json!({ "workflow_stages": [{ "execution_type": "sequential", "scripts": jobs }] });
+    let flow = stack.push("large", workflow, &[("one.sql", "select 1")]).await;
+    let run = flow.run(&Stack::unique("r"));
+    let request = json!({ "workflow_execution_id": run.id });
+    reset(&stack).await;
+    // Read the configuration, read the script, announce the run, write the first jobs; then no more.
+    kill(&stack, stack.output("TriggerFunction"), &json!({ "at": "after-call", "call": 4 }), 1).await;
+    let died = flow.request(request.clone()).await.unwrap_err();
+    assert!(died.name.starts_with("Runtime."), "{died:?}");
+    assert_eq!(run.record().await.unwrap().execution_status, Status::Planning);
+    assert_eq!(run.execution_status().await, None);
+    let other = flow.request(json!({ "workflow_execution_id": run.id })).await.unwrap_err();
+    assert_eq!(other.name, "Shiftwork.Unavailable", "half a plan was taken for a plan: {other:?}");
+
+    // A planner is given up for dead after two minutes: as if they were over.
+    let text = |text: &str| aws_sdk_dynamodb::types::AttributeValue::S(text.into());
+    let age = stack.dynamodb.update_item().table_name(stack.output("WorkflowAuditTable"));
+    let age = age.key("workflow_execution_id", text(&run.id)).update_expression("SET planning_ts = :then");
+    age.expression_attribute_values(":then", text("2026-01-01T00:00:00.000Z")).send().await.unwrap();
+    let prefix = format!("shiftwork:{}:", run.id);
+    let wait = json!({ "delay_statement": { "milliseconds": 60_000 } });
+    stack.redshift_fault(json!({ "statement_name_prefix": prefix, "effect": wait })).await;
+    flow.request(request).await.unwrap();
+    assert_eq!(run.jobs().await.len(), 120);
+    let submitted = async |run: &Run| !run.statements().await.is_empty();
+    run.until("submitting its first job", submitted).await;
+
+    run.stop().await;
+    let ended = run.end().await;
+    assert_eq!(ended.run.execution_status, Status::Aborted);
+    assert!(ended.jobs.values().all(|job| job.execution_status == Status::Aborted));
+    assert_eq!(ended.statements.len(), 1);
+    assert_eq!(ended.statements[0].status, "ABORTED");
 }

@@ -1,5 +1,7 @@
 //! What must hold of runs on a whole stack, whatever happens to them. The harness is the crate itself.
 
+#![allow(clippy::unwrap_used, reason = "the functions that tests share are tests, too")]
+
 mod events;
 mod failures;
 mod kills;

@@ -130,3 +130,17 @@ async fn a_stage_with_execution_flag_n_is_left_out() {
     assert_eq!(ended.jobs.keys().collect::<Vec<_>>(), ["a.sql", "b.sql"]);
     assert!(ended.statements_of("b.sql")[0].started >= ended.statements_of("a.sql")[0].ended);
 }
+
+#[tokio::test]
+async fn a_job_does_not_keep_the_place_of_another_that_it_waits_for() {
+    // 45 functions start at once, which slows whatever runs beside them.
+    let Some(stack) = Stack::alone().await else { return };
+    // Written first and run last: it waits in the first lane of 40 while the others need to run.
+    let all: Vec<_> = (1..45).map(|n| format!("j{n}")).collect();
+    let mut jobs: Vec<_> = all.iter().map(|name| json!({ "job_name": name, "script": "one.sql" })).collect();
+    jobs.insert(0, json!({ "job_name": "last", "script": "one.sql", "depends_on": all }));
+    let workflow = json!({ "workflow_stages": [{ "execution_type": "parallel", "scripts": jobs }] });
+    let ended = stack.push("wide", workflow, &[("one.sql", "select 1")]).await.start().await.end().await;
+    ended.succeeded();
+    assert_eq!(ended.statements.len(), 45);
+}

@@ -1,32 +1,49 @@
 //! Each function may do its own work and no other's. That it may do its own, every other test shows: the laptop's AWS
 //! refuses what a role does not allow.
 
-use shiftwork_aws::client::Aws;
+use aws_sdk_dynamodb::types::AttributeValue;
 use shiftwork_e2e::Stack;
 
-async fn role_of(stack: &Stack, function: &str) -> aws_sdk_dynamodb::config::SharedCredentialsProvider {
-    let function =
-        stack.lambda.get_function_configuration().function_name(stack.output(function)).send().await.unwrap();
-    let config = Aws::from_env().unwrap().assume(function.role().unwrap(), "e2e");
-    config.credentials_provider().unwrap()
+fn denied<T: std::fmt::Debug, E: std::fmt::Debug>(what: &str, answer: Result<T, E>) {
+    let error = format!("{:?}", answer.expect_err(what));
+    assert!(error.contains("AccessDenied"), "{what}: {error}");
 }
 
 #[tokio::test]
-async fn the_iterator_cannot_reach_redshift_nor_change_a_job() {
+async fn the_iterator_reaches_neither_redshift_nor_the_bus_and_changes_no_job() {
     let Some(stack) = Stack::shared().await else { return };
-    let credentials = role_of(&stack, "IteratorFunction").await;
-    let data = stack.data.config().to_builder().credentials_provider(credentials.clone()).build();
-    let data = aws_sdk_redshiftdata::Client::from_conf(data);
-    let refused =
-        data.execute_statement().workgroup_name("default-workgroup").database("dev").sql("select 1").send().await;
-    assert!(format!("{:?}", refused.unwrap_err()).contains("AccessDenied"));
-    let dynamodb = stack.dynamodb.config().to_builder().credentials_provider(credentials).build();
-    let dynamodb = aws_sdk_dynamodb::Client::from_conf(dynamodb);
-    let text = |text: &str| aws_sdk_dynamodb::types::AttributeValue::S(text.into());
+    let iterator = stack.as_function("IteratorFunction").await;
+    let text = |text: &str| AttributeValue::S(text.into());
+
+    let data = aws_sdk_redshiftdata::Client::new(&iterator);
+    let submit = data.execute_statement().workgroup_name("default-workgroup").database("dev").sql("select 1");
+    denied("it runs SQL", submit.send().await);
+    denied("it sees statements", data.list_statements().send().await);
+    let dynamodb = aws_sdk_dynamodb::Client::new(&iterator);
     let put = dynamodb.put_item().table_name(stack.output("JobAuditTable"));
-    let refused = put.item("workflow_execution_id", text("x")).item("job_name", text("x")).send().await;
-    assert!(format!("{:?}", refused.unwrap_err()).contains("AccessDenied"));
-    let read =
+    let put = put.item("workflow_execution_id", text("x")).item("job_name", text("x"));
+    denied("it writes jobs", put.send().await);
+    let read = dynamodb.get_item().table_name(stack.output("ConfigTable")).key("workflow_id", text("x"));
+    denied("it reads the configuration", read.send().await);
+    let read = aws_sdk_s3::Client::new(&iterator).get_object().bucket(stack.output("ScriptsBucket")).key("x");
+    denied("it reads scripts", read.send().await);
+
+    let own =
         dynamodb.get_item().table_name(stack.output("WorkflowAuditTable")).key("workflow_execution_id", text("x"));
-    read.send().await.expect("its own work it may do");
+    own.send().await.expect("its own work it may do");
+}
+
+#[tokio::test]
+async fn the_launcher_starts_no_runs_and_reads_no_configuration() {
+    let Some(stack) = Stack::shared().await else { return };
+    let launcher = stack.as_function("JobLauncherFunction").await;
+    let start =
+        aws_sdk_sfn::Client::new(&launcher).start_execution().state_machine_arn(stack.output("RunStateMachine"));
+    denied("it starts runs", start.send().await);
+    let scan = aws_sdk_dynamodb::Client::new(&launcher).scan().table_name(stack.output("ConfigTable"));
+    denied("it reads the configuration", scan.send().await);
+    // SQL runs under a role of its own, not under the function's.
+    let data = aws_sdk_redshiftdata::Client::new(&launcher);
+    let submit = data.execute_statement().workgroup_name("default-workgroup").database("dev").sql("select 1");
+    denied("it runs SQL under its own name", submit.send().await);
 }

@@ -17,9 +17,12 @@ async fn refused(stack: &std::sync::Arc<Stack>, workflow: Value, scripts: &[(&st
     refusal
 }
 
-fn stage(scripts: Value) -> Value {
+fn stage(scripts: &Value) -> Value {
     json!({ "workflow_stages": [{ "execution_type": "sequential", "scripts": scripts }] })
 }
+
+/// A workflow, its scripts, and the words that must be in the refusal.
+type Case<'a> = (Value, Vec<(&'a str, &'a str)>, &'a [&'a str]);
 
 #[tokio::test]
 async fn a_workflow_that_cannot_run_is_refused_by_name_and_place() {
@@ -27,16 +30,16 @@ async fn a_workflow_that_cannot_run_is_refused_by_name_and_place() {
     let one = ("a.sql", "select 1");
     let many = "select 1;\n".repeat(41);
     let long = format!("select 1;\nselect '{}'", "x".repeat(100 * 1024));
-    let cases: Vec<(Value, Vec<(&str, &str)>, &[&str])> = vec![
+    let cases: Vec<Case> = vec![
         (
             json!({ "workflow_stagse": [], "workflow_stages": [{ "execution_type": "parallel", "scripts": ["a.sql"] }] }),
             vec![one],
             &["workflow_stagse", "workflow_stages"],
         ),
-        (stage(json!([{ "script": "a.sql", "timeot": "5m" }])), vec![one], &["timeot", "timeout"]),
-        (stage(json!(["a.sql", "gone.sql"])), vec![one], &["gone.sql"]),
-        (stage(json!([])), vec![], &["workflow_stages[0].scripts"]),
-        (stage(json!(["a.sql", "a.sql"])), vec![one], &["a.sql"]),
+        (stage(&json!([{ "script": "a.sql", "timeot": "5m" }])), vec![one], &["timeot", "timeout"]),
+        (stage(&json!(["a.sql", "gone.sql"])), vec![one], &["gone.sql"]),
+        (stage(&json!([])), vec![], &["workflow_stages[0].scripts"]),
+        (stage(&json!(["a.sql", "a.sql"])), vec![one], &["a.sql"]),
         (
             json!({ "workflow_stages": [{ "execution_type": "parallel", "scripts": [
                 { "job_name": "x", "script": "a.sql", "depends_on": ["y"] },
@@ -44,12 +47,12 @@ async fn a_workflow_that_cannot_run_is_refused_by_name_and_place() {
             vec![one],
             &["x", "y"],
         ),
-        (stage(json!(["a.sql"])), vec![("a.sql", &many)], &["a.sql", "41", "40"]),
-        (stage(json!(["a.sql"])), vec![("a.sql", &long)], &["a.sql:2"]),
-        (stage(json!(["a.sql"])), vec![("a.sql", "select 1;\nselect 'open")], &["a.sql:2"]),
-        (stage(json!(["a.sql"])), vec![("a.sql", "-- nothing\n")], &["a.sql"]),
-        (stage(json!(["a.sql"])), vec![("a.sql", "select\n  :nobody")], &["a.sql:2", "nobody"]),
-        (stage(json!([{ "script": "a.sql", "connection": "elsewhere" }])), vec![one], &["elsewhere"]),
+        (stage(&json!(["a.sql"])), vec![("a.sql", &many)], &["a.sql", "41", "40"]),
+        (stage(&json!(["a.sql"])), vec![("a.sql", &long)], &["a.sql:2"]),
+        (stage(&json!(["a.sql"])), vec![("a.sql", "select 1;\nselect 'open")], &["a.sql:2"]),
+        (stage(&json!(["a.sql"])), vec![("a.sql", "-- nothing\n")], &["a.sql"]),
+        (stage(&json!(["a.sql"])), vec![("a.sql", "select\n  :nobody")], &["a.sql:2", "nobody"]),
+        (stage(&json!([{ "script": "a.sql", "connection": "elsewhere" }])), vec![one], &["elsewhere"]),
     ];
     for (workflow, scripts, words) in cases {
         let refusal = refused(&stack, workflow.clone(), &scripts).await;

@@ -34,7 +34,8 @@ async fn ninety_five_statements_on_their_own_run_in_three_parts_once_each() {
     let Some(stack) = Stack::shared().await else { return };
     let workflow = json!({ "workflow_stages": [{ "execution_type": "sequential", "scripts": [
         { "job_name": "many", "script": "many.sql", "transaction": "per_statement" }, "after.sql" ] }] });
-    let many: String = (1..=95).map(|n| format!("insert into {{s}}.t values ({n});\n")).collect();
+    let many: Vec<_> = (1..=95).map(|n| format!("insert into {{s}}.t values ({n});")).collect();
+    let many = many.join("\n");
     let flow =
         stack.push("parts", workflow, &[("many.sql", &many), ("after.sql", "insert into {s}.t values (96)")]).await;
     flow.make_table().await;

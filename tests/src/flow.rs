@@ -1,5 +1,6 @@
 use std::{sync::Arc, time::Duration};
 
+use aws_sdk_scheduler::operation::get_schedule::GetScheduleError;
 use serde_json::{Value, json};
 use shiftwork_contract::{JobRecord, RunRecord, payload::RunAnswer};
 use shiftwork_ports::Ledger as _;
@@ -174,7 +175,9 @@ impl Run {
             .name(shiftwork_aws::sweeps::schedule_name(&self.id));
         match schedule.send().await {
             Ok(_) => true,
-            Err(error) if error.as_service_error().is_some_and(|e| e.is_resource_not_found_exception()) => false,
+            Err(error) if error.as_service_error().is_some_and(GetScheduleError::is_resource_not_found_exception) => {
+                false
+            }
             Err(error) => panic!("the schedule of {} cannot be read: {error:?}", self.id),
         }
     }
@@ -183,9 +186,8 @@ impl Run {
     pub async fn until(&self, what: &str, holds: impl AsyncFn(&Self) -> bool) {
         let begun = Instant::now();
         while !holds(self).await {
-            if begun.elapsed().as_secs() > RUN_SECONDS {
-                panic!("run {}: not {what} within {RUN_SECONDS} s\n{}", self.id, self.picture().await);
-            }
+            let in_time = begun.elapsed().as_secs() < RUN_SECONDS;
+            assert!(in_time, "run {}: not {what} within {RUN_SECONDS} s\n{}", self.id, self.picture().await);
             sleep(LOOK_EVERY).await;
         }
     }

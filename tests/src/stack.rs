@@ -1,5 +1,7 @@
 use std::{collections::BTreeMap, env, fs::File, sync::Arc, time::Duration};
 
+use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
+use aws_types::SdkConfig;
 use serde_json::{Value, json};
 use shiftwork_aws::{
     client::Aws,
@@ -38,6 +40,7 @@ pub struct Stack {
     pub sns: aws_sdk_sns::Client,
     /// The Data API, as the account's root.
     pub data: aws_sdk_redshiftdata::Client,
+    config: SdkConfig,
     outputs: BTreeMap<String, String>,
     /// Held while the test lives.
     _turn: File,
@@ -87,6 +90,7 @@ impl Stack {
             sqs: aws_sdk_sqs::Client::new(config),
             sns: aws_sdk_sns::Client::new(config),
             data: aws_sdk_redshiftdata::Client::new(config),
+            config: config.clone(),
             outputs,
             _turn: turn,
         }))
@@ -176,7 +180,7 @@ impl Stack {
 
     /// Cancels a statement as the role that every statement of shiftwork belongs to.
     pub async fn cancel_statement(&self, id: &str) {
-        let cancelled = self.data_as_shiftwork().cancel_statement().id(id).send().await;
+        let cancelled = self.data_as_shiftwork().await.cancel_statement().id(id).send().await;
         let cancelled = cancelled.unwrap_or_else(|error| panic!("{id} cannot be cancelled: {error:?}"));
         assert_eq!(cancelled.status(), Some(true), "{id} had ended already");
     }
@@ -184,7 +188,7 @@ impl Stack {
     /// Submits a statement as job-launcher does.
     pub async fn submit_as_shiftwork(&self, name: &str, sql: &str) {
         let connection = self.connection().await;
-        let data = self.data_as_shiftwork();
+        let data = self.data_as_shiftwork().await;
         let submit = data
             .execute_statement()
             .set_workgroup_name(connection.workgroup)
@@ -196,9 +200,32 @@ impl Stack {
         submit.send().await.unwrap_or_else(|error| panic!("{name} cannot be submitted: {error:?}"));
     }
 
-    fn data_as_shiftwork(&self) -> aws_sdk_redshiftdata::Client {
-        let aws = Aws::from_env().expect("`make up` exports a region and throw-away keys");
-        aws_sdk_redshiftdata::Client::new(&aws.assume(self.output("StatementRole"), "e2e"))
+    /// The Data API as the role that every statement of shiftwork belongs to. It lets only the functions in.
+    async fn data_as_shiftwork(&self) -> aws_sdk_redshiftdata::Client {
+        let launcher = self.assume(&self.config, &self.role_of("JobLauncherFunction").await).await;
+        aws_sdk_redshiftdata::Client::new(&self.assume(&launcher, self.output("StatementRole")).await)
+    }
+
+    /// What a function may do, for a client to be made of.
+    pub async fn as_function(&self, function: &str) -> SdkConfig {
+        self.assume(&self.config, &self.role_of(function).await).await
+    }
+
+    /// ARN of the role of the function that an output names.
+    async fn role_of(&self, function: &str) -> String {
+        let described = self.lambda.get_function_configuration().function_name(self.output(function)).send().await;
+        let described = described.unwrap_or_else(|error| panic!("{function} is no function: {error:?}"));
+        described.role().expect("a function has a role").to_owned()
+    }
+
+    async fn assume(&self, as_whom: &SdkConfig, role: &str) -> SdkConfig {
+        let sts = aws_sdk_sts::Client::new(as_whom);
+        let assumed = sts.assume_role().role_arn(role).role_session_name("e2e").send().await;
+        let assumed = assumed.unwrap_or_else(|error| panic!("{role} cannot be assumed: {error:?}"));
+        let given = assumed.credentials().expect("STS gives credentials");
+        let (key, secret, token) = (given.access_key_id(), given.secret_access_key(), given.session_token());
+        let credentials = Credentials::new(key, secret, Some(token.into()), None, "e2e");
+        as_whom.to_builder().credentials_provider(SharedCredentialsProvider::new(credentials)).build()
     }
 
     /// The connection that jobs have which name none.
@@ -228,6 +255,6 @@ async fn outputs(aws: &Aws) -> BTreeMap<String, String> {
     let cloudformation = aws_sdk_cloudformation::Client::new(aws.config());
     let described = cloudformation.describe_stacks().stack_name(&name).send().await;
     let described = described.unwrap_or_else(|error| panic!("there is no stack {name}: {error:?}"));
-    let outputs = described.stacks().iter().flat_map(|stack| stack.outputs());
+    let outputs = described.stacks().iter().flat_map(aws_sdk_cloudformation::types::Stack::outputs);
     outputs.filter_map(|output| Some((output.output_key()?.into(), output.output_value()?.into()))).collect()
 }

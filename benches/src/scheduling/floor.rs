@@ -49,6 +49,8 @@ impl Work<'_> {
             "Resource": "arn:aws:states:::lambda:invoke",
             "Parameters": { "FunctionName": function.arn(), "Payload": payload },
             "ResultPath": null,
+            // As in ours: MiniStack loses a process now and then when a hundred start at once.
+            "Retry": [{ "ErrorEquals": ["Runtime.ExitError"], "IntervalSeconds": 1, "MaxAttempts": 3, "JitterStrategy": "FULL" }],
         })
     }
 }

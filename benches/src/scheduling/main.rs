@@ -49,12 +49,16 @@ struct Options {
     check: bool,
 }
 
+fn is_long(graph: &Graph) -> bool {
+    graph.critical_path(&graph.lengths()).length > LONG
+}
+
 /// One graph, measured.
 struct Measured {
     graph: Graph,
     runs: Vec<Run>,
-    /// What the emulator took of a run with the requests of its functions.
-    busy: Duration,
+    /// What the emulator took of a run with the requests of its functions; not asked of long graphs.
+    busy: Option<Duration>,
     peer: Option<Duration>,
 }
 
@@ -130,8 +134,7 @@ impl Bench {
         anyhow::ensure!(!graphs.is_empty(), "no graph is called {}", options.only.as_deref().unwrap_or_default());
         let mut measured = Vec::new();
         for graph in graphs {
-            let long = graph.critical_path(&graph.lengths()).length > LONG;
-            let runs = if long { options.long_runs } else { options.runs };
+            let runs = if is_long(&graph) { options.long_runs } else { options.runs };
             eprintln!("{}: {runs} run(s)", graph.title);
             let (runs, busy) = self.ours(&graph, runs).await.with_context(|| graph.title)?;
             measured.push(Measured { graph, runs, busy, peer: None });
@@ -151,21 +154,24 @@ impl Bench {
 
     /// Runs of a graph, each followed by one of its twin, after one of each that only warms the functions up; at last one
     /// of its busy twin, as what the emulator took of it.
-    async fn ours(&self, graph: &Graph, runs: u16) -> Result<(Vec<Run>, Duration)> {
+    async fn ours(&self, graph: &Graph, runs: u16) -> Result<(Vec<Run>, Option<Duration>)> {
         let idle = Work::Nothing { noop: &self.noop };
         let busy = Work::Requests { busy: &self.busy, table: self.stack.output("JobAuditTable")? };
         let warm_up = graph.clone().with_length(Duration::from_millis(20));
         self.stack.push(graph).await?;
         self.stack.run(&warm_up, &format!("{}-{}-warm-up", graph.id, self.stamp)).await?;
-        for work in [&idle, &busy] {
-            self.twins(&warm_up, work, 1).await?;
-        }
+        self.twins(&warm_up, &idle, 0).await?;
         let mut all = Vec::new();
         for number in 0..runs {
             let ours = self.stack.run(graph, &format!("{}-{}-{number}", graph.id, self.stamp)).await?;
             all.push(Run { ours, emulator: self.twins(graph, &idle, number).await? });
         }
-        let busy = self.twins(graph, &busy, runs).await?;
+        let busy = if is_long(graph) {
+            None
+        } else {
+            self.twins(&warm_up, &busy, 0).await?;
+            Some(self.twins(graph, &busy, 0).await?)
+        };
         self.stack.remove(graph).await?;
         Ok((all, busy))
     }
@@ -249,6 +255,7 @@ fn makespans(measured: &[Measured]) -> Table {
     for one in measured {
         let path = median_of(one, |run| run.path(&one.graph));
         let (emulator, net) = (median_of(one, |run| run.emulator), median_of(one, Run::net));
+        let makespan = median_of(one, |run| run.ours.makespan());
         let nominal = one.graph.critical_path(&one.graph.lengths()).length;
         let peer_net = one.peer.map(|peer| peer.saturating_sub(emulator));
         let or_dash = |time: Option<Duration>| time.map_or_else(|| "-".to_owned(), seconds);
@@ -256,11 +263,11 @@ fn makespans(measured: &[Measured]) -> Table {
             one.graph.title.to_owned(),
             one.runs.len().to_string(),
             seconds(path),
-            seconds(median_of(one, |run| run.ours.makespan())),
+            seconds(makespan),
             seconds(emulator),
             seconds(net),
             ratio(net, path),
-            ratio(median_of(one, |run| run.ours.makespan()).saturating_sub(one.busy), path),
+            one.busy.map_or_else(|| "-".to_owned(), |busy| ratio(makespan.saturating_sub(busy), path)),
             or_dash(one.peer),
             or_dash(peer_net),
             peer_net.map_or_else(|| "-".to_owned(), |net| ratio(net, nominal)),

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 use shiftwork_contract::{
-    Class, Failure, FailureKind, JobRecord, Status,
+    Class, Failure, FailureKind, JobRecord,
     payload::{AuditRequest, CaughtError, Recorded},
 };
 use shiftwork_ports::{Execution, Progress, Result, Statement};
@@ -56,28 +56,33 @@ async fn execution_closed(runs: &Runs, change: &ExecutionChange) -> Result<()> {
 
 /// What a caught error means for a job.
 #[derive(Debug, PartialEq, Eq)]
-enum Meaning {
+enum Meaning<'a> {
     /// It ended, or goes on, by its own record: the caught error is old news.
-    Settled { relaunch: bool },
+    Settled,
     /// Its statement ended while the task failed: that counts.
-    Ended,
+    Ended(&'a Statement),
     /// The attempt failed, and another may follow.
     Failed { kind: FailureKind, message: String },
 }
 
-fn decide(job: &JobRecord, statement: Option<&Statement>, caught: &CaughtError) -> Meaning {
-    if job.execution_status.is_terminal() {
-        return Meaning::Settled { relaunch: false };
+fn decide<'a>(job: &JobRecord, statement: Option<&'a Statement>, caught: &CaughtError) -> Meaning<'a> {
+    if job.execution_status.is_terminal() || has_more(job) {
+        return Meaning::Settled;
     }
-    let has_more = job.submitted_ts.is_none() && (job.attempt > 1 || job.part > 1);
-    match statement.map(|statement| &statement.progress) {
-        _ if has_more => Meaning::Settled { relaunch: true },
-        Some(Progress::Finished { .. } | Progress::Failed { .. } | Progress::Aborted) => Meaning::Ended,
-        Some(Progress::Active) | None => {
+    match statement.map(|statement| (statement, &statement.progress)) {
+        Some((statement, Progress::Finished { .. } | Progress::Failed { .. } | Progress::Aborted)) => {
+            Meaning::Ended(statement)
+        }
+        Some((_, Progress::Active)) | None => {
             let (kind, message) = read_error(caught, job.plan.timeout_seconds);
             Meaning::Failed { kind, message }
         }
     }
+}
+
+/// True for a job that has another attempt, or another part, to be launched.
+fn has_more(job: &JobRecord) -> bool {
+    !job.execution_status.is_terminal() && job.submitted_ts.is_none() && (job.attempt > 1 || job.part > 1)
 }
 
 /// An error name of Step Functions, Lambda or our own, in our words.
@@ -116,24 +121,28 @@ async fn record_job(runs: &Runs, run: &str, job_name: &str, caught: &CaughtError
         Some(_) if !job.execution_status.is_terminal() => runs.statements.find(&name, &job.plan.connection).await?,
         Some(_) | None => None,
     };
-    let job = match (decide(&job, statement.as_ref(), caught), &statement) {
-        (Meaning::Settled { relaunch }, _) => {
-            runs.jobs.follow(&job).await?;
-            return Ok(relaunch);
+    match decide(&job, statement.as_ref(), caught) {
+        Meaning::Settled => runs.jobs.follow(&job).await?,
+        Meaning::Ended(statement) => runs.jobs.statement_ended(&name, &statement.id, &statement.progress).await?,
+        Meaning::Failed { kind, message } => {
+            tracing::warn!(statement = %name, message, "the task failed");
+            runs.jobs.attempt_failed(&job, kind, &message).await?;
         }
-        (Meaning::Ended, Some(statement)) => {
-            runs.jobs.statement_ended(&name, &statement.id, &statement.progress).await?;
-            runs.jobs.job(run, job_name).await?
-        }
-        (Meaning::Failed { kind, message }, Some(statement)) => {
-            // The job's end is written first: the event of the cancelled statement then finds it settled.
-            let job = runs.jobs.attempt_failed(&job, kind, &message).await?;
-            tracing::warn!(statement = %name, message, "cancelling the statement of a task that failed");
+    }
+    let job = runs.jobs.job(run, job_name).await?;
+    cancel_what_is_over(runs, &job).await?;
+    Ok(has_more(&job))
+}
+
+/// Cancels what still runs of a job's attempts that are over. After the ledger says so: the event of the cancelled
+/// statement then finds nothing to settle, and whoever died in between comes by here again.
+async fn cancel_what_is_over(runs: &Runs, job: &JobRecord) -> Result<()> {
+    let over = |attempt: u32| job.execution_status.is_terminal() || attempt < job.attempt;
+    for statement in runs.statements.active(&job.workflow_execution_id, &job.plan.connection).await? {
+        if statement.name.job == job.plan.job_name && over(statement.name.attempt) {
+            tracing::warn!(statement = %statement.name, "cancelling the statement of an attempt that is over");
             runs.statements.cancel(&statement.id).await?;
-            job
         }
-        (Meaning::Failed { kind, message }, None) => runs.jobs.attempt_failed(&job, kind, &message).await?,
-        (Meaning::Ended, None) => job,
-    };
-    Ok(!job.execution_status.is_terminal() && job.execution_status != Status::Running)
+    }
+    Ok(())
 }

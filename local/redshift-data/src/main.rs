@@ -3,12 +3,13 @@
 use std::io::Write;
 
 use clap::Parser;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{filter::Targets, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,redshift_data=info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let levels = std::env::var("RUST_LOG").unwrap_or_else(|_| "warn,redshift_data=info".into());
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    tracing_subscriber::registry().with(lines).with(levels.parse::<Targets>()?).init();
     let running = redshift_data::start(redshift_data::Config::parse()).await?;
     // Whoever started this program reads the port from the line.
     println!("listening on http://{}", running.address);
