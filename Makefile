@@ -82,7 +82,7 @@ $(VENV)/.deploys: local/requirements-deploy.txt $(VENV)/.ready
 
 .PHONY: build
 build: $(VENV)/.deploys ## the functions for AWS (ARCH=arm64 | x86_64), small, under target/lambda
-	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" cargo lambda build --profile lambda $(if $(filter arm64,$(ARCH)),--arm64,--x86-64) $(foreach f,$(FUNCTIONS),--bin $(f))
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" cargo lambda build --profile aws $(if $(filter arm64,$(ARCH)),--arm64,--x86-64) $(foreach f,$(FUNCTIONS),--bin $(f))
 
 .PHONY: deploy
 deploy: build ## deploy to AWS: make deploy BUCKET=my-artifacts WORKGROUP=analytics [DATABASE=dev] [PARAMETERS='Key=value …']

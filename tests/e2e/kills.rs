@@ -156,11 +156,12 @@ async fn kill(stack: &Stack, function: &str, point: &Value, nth: usize) {
 async fn every_death_of(function: &str) {
     let Some(stack) = Stack::alone().await else { return };
     let function = stack.output(function).to_owned();
-    // The least that an invocation does, from a run of one job. Its other invocations come later or do less: the trigger
-    // hears of the refresh.
+    // The least that an invocation does, from a run of one job. The run before it keeps what only a new process does (it
+    // takes a role) out of the count; the trigger's is read before it hears of the refresh.
     let flow = one_job(&stack).await;
+    flow.start().await.end().await.succeeded();
     reset(&stack).await;
-    let run: Run = flow.start().await;
+    let run = flow.start().await;
     let mut least = calls(&stack, &function).await;
     if function != stack.output("TriggerFunction") {
         run.end().await.succeeded();
@@ -187,7 +188,8 @@ async fn every_death_of(function: &str) {
         "{function}: {} points, {deaths} invocations more than in quiet runs, {least} calls in one",
         points.len()
     );
-    assert!(deaths >= 2 + 2 * least, "{function} was not hit where it should be: {deaths} deaths");
+    // Who dies at its start or before a call is invoked again. After its last call it may have done enough.
+    assert!(deaths > least, "{function} was not hit where it should be: {deaths} deaths");
 }
 
 #[tokio::test]

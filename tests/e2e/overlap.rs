@@ -14,7 +14,7 @@ async fn slow(stack: &std::sync::Arc<Stack>, label: &str, on_overlap: &str) -> (
     let first = flow.run(&Stack::unique("r"));
     stack
         .redshift_fault(json!({ "statement_name_prefix": format!("shiftwork:{}:", first.id),
-        "effect": { "delay_statement": { "milliseconds": 4000 } } }))
+        "effect": { "delay_statement": { "milliseconds": 8000 } } }))
         .await;
     flow.start_as(&first, json!({})).await;
     (flow, first)

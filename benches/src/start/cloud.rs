@@ -101,9 +101,11 @@ async fn answer(request: Request<Incoming>, counts: &Counts) -> Result<Response<
     let body = request.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     counts.calls.fetch_add(1, Ordering::Relaxed);
     let (status, media, body) = match target.as_deref() {
-        Some(operation) => (StatusCode::OK, "application/x-amz-json-1.0", json(operation)),
-        None if media.starts_with("application/x-www-form-urlencoded") => (StatusCode::OK, "text/xml", query(&body)),
-        None => (StatusCode::OK, "binary/octet-stream", "select 1"),
+        Some(operation) => (StatusCode::OK, "application/x-amz-json-1.0", json(operation, &body)),
+        None if media.starts_with("application/x-www-form-urlencoded") => {
+            (StatusCode::OK, "text/xml", Bytes::from_static(query(&body).as_bytes()))
+        }
+        None => (StatusCode::OK, "binary/octet-stream", Bytes::from_static(b"select 1")),
     };
     let mut response = Response::new(Full::from(body));
     *response.status_mut() = status;
@@ -112,9 +114,19 @@ async fn answer(request: Request<Incoming>, counts: &Counts) -> Result<Response<
 }
 
 /// The answer of a JSON service; most accept an empty one.
-fn json(operation: &str) -> &'static str {
-    match operation {
-        "Query" | "Scan" => r#"{"Items":[],"Count":0,"ScannedCount":0}"#,
+fn json(operation: &str, body: &[u8]) -> Bytes {
+    let about = |table: &str| body.windows(table.len()).any(|part| part == table.as_bytes());
+    let text = match operation {
+        "Query" => return Bytes::from(format!(r#"{{"Items":[{}],"Count":1,"ScannedCount":1}}"#, ended(JOB))),
+        "UpdateItem" if about("execution_end_ts") && about("bench-job-audit") => {
+            return Bytes::from(format!(r#"{{"Attributes":{}}}"#, ended(JOB)));
+        }
+        "UpdateItem" if about("bench-job-audit") => return Bytes::from(format!(r#"{{"Attributes":{JOB}}}"#)),
+        "UpdateItem" if about("bench-workflow-audit") => return Bytes::from(format!(r#"{{"Attributes":{RUN}}}"#)),
+        "UpdateItem" => {
+            r#"{"Attributes":{"workflow_id":{"S":"bench"},"fence":{"N":"1"},"expires_ts":{"S":"2026-03-01T02:00:00.000Z"}}}"#
+        }
+        "Scan" => r#"{"Items":[],"Count":0,"ScannedCount":0}"#,
         "BatchWriteItem" => r#"{"UnprocessedItems":{}}"#,
         "BatchGetItem" => r#"{"Responses":{},"UnprocessedKeys":{}}"#,
         "StartExecution" => {
@@ -127,8 +139,25 @@ fn json(operation: &str) -> &'static str {
         "ListStatements" => r#"{"Statements":[]}"#,
         "PutEvents" => r#"{"FailedEntryCount":0,"Entries":[]}"#,
         _ => "{}",
-    }
+    };
+    Bytes::from_static(text.as_bytes())
 }
+
+/// A job that a procedure call is the work of, waiting to be launched or settled, as its item.
+const JOB: &str = r#"{"workflow_execution_id":{"S":"bench-1"},"job_name":{"S":"load"},"workflow_id":{"S":"bench"},
+"position":{"N":"0"},"stage":{"N":"1"},"upstreams":{"L":[]},"dependents":{"L":[]},"run_if":{"S":"all_success"},
+"timeout_seconds":{"N":"3600"},"retries":{"N":"0"},"connection":{"M":{"workgroup":{"S":"bench"},"database":{"S":"dev"}}},
+"work":{"M":{"kind":{"S":"procedure"},"sql":{"S":"CALL load.orders()"},"parameters":{"M":{}}}},
+"execution_status":{"S":"RUNNING"},"attempt":{"N":"1"},"part":{"N":"1"},"task_token":{"S":"bench"}}"#;
+
+fn ended(job: &str) -> String {
+    job.replace("RUNNING", "SUCCEEDED")
+}
+
+/// A run that ended, as its item.
+const RUN: &str = r#"{"workflow_execution_id":{"S":"bench-1"},"workflow_id":{"S":"bench"},"execution_status":{"S":"SUCCEEDED"},
+"created_ts":{"S":"2026-03-01T02:00:00.000Z"},"logical_date":{"S":"2026-03-01T02:00:00.000Z"},"parameters":{"M":{}},
+"requested_by":{"S":"manual"},"request_sha256":{"S":"0"},"workflow_sha256":{"S":"0"},"jobs":{"N":"1"}}"#;
 
 /// The answer of a query service, of which a function asks STS (and `SNS`) alone.
 fn query(body: &[u8]) -> &'static str {

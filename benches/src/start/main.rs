@@ -115,11 +115,16 @@ fn subjects(options: &Options) -> Result<Vec<Subject>> {
     Ok(subjects)
 }
 
+/// A sample event of the way that the function is mostly used.
 fn event(directory: &Path, function: &str) -> Result<String> {
-    let path = directory.join(format!("{function}.json"));
-    if path.exists() {
-        std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))
-    } else {
-        Ok("{}".to_owned())
-    }
+    let sample = match function {
+        "trigger" => "manual",
+        "iterator" => "run",
+        "job-launcher" => "launch",
+        "job-callback" => "statement-finished",
+        "audit-updater" => "finish-run",
+        other => anyhow::bail!("{other} has no sample event"),
+    };
+    let path = directory.join(function).join(format!("{sample}.json"));
+    std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))
 }

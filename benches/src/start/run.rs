@@ -20,6 +20,23 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Starts before the measured ones, so that the binary is in the page cache.
 const WARM_UP: u16 = 3;
 
+/// What the template sets for one or another function.
+const CONFIGURATION: [(&str, &str); 13] = [
+    ("CONFIG_TABLE", "bench-config"),
+    ("DEFAULT_CONNECTION", r#"{"workgroup":"bench","database":"dev"}"#),
+    ("EVENT_BUS_NAME", "default"),
+    ("FAILURE_TOPIC_ARN", "arn:aws:sns:eu-west-1:123456789012:bench"),
+    ("JOB_AUDIT_TABLE", "bench-job-audit"),
+    ("JOB_CALLBACK_ARN", "arn:aws:lambda:eu-west-1:123456789012:function:bench"),
+    ("LEASE_TABLE", "bench-leases"),
+    ("SCRIPTS_BUCKET", "bench-scripts"),
+    ("STATEMENT_ROLE_ARN", "arn:aws:iam::123456789012:role/bench"),
+    ("STATE_MACHINE_ARN", "arn:aws:states:eu-west-1:123456789012:stateMachine:bench"),
+    ("SWEEP_ROLE_ARN", "arn:aws:iam::123456789012:role/bench"),
+    ("SWEEP_SCHEDULE_GROUP", "bench"),
+    ("WORKFLOW_AUDIT_TABLE", "bench-workflow-audit"),
+];
+
 /// A function under measurement.
 pub(crate) struct Subject {
     pub(crate) name: String,
@@ -139,6 +156,7 @@ impl Bench<'_> {
             .env("AWS_ACCESS_KEY_ID", "ASIAEXAMPLE")
             .env("AWS_SECRET_ACCESS_KEY", "example")
             .env("AWS_SESSION_TOKEN", "example")
+            .envs(CONFIGURATION)
             .envs(self.cloud.endpoints())
             .envs(bundle.iter().map(|(name, path)| (*name, path)))
             .envs(std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("SHIFTWORK_")))

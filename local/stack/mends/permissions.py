@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 from ministack.core import iam_actions, iam_evaluator
+from ministack.services import sts
 
 from . import pin
 
 
 def apply() -> None:
-    """A schedule's ARN names its group; and the laptop's HTTP on 127.0.0.1 stands for TLS."""
+    """A schedule's ARN names its group; the laptop's HTTP on 127.0.0.1 stands for TLS; sessions may begin side by side."""
 
     def resource(service: str, *request: Any) -> str:
         arn: str = extract_resource_arn(service, *request)
@@ -23,6 +25,16 @@ def apply() -> None:
 
     extract_resource_arn = pin.replace(iam_actions, "extract_resource_arn", resource)
     resolve_condition_key = pin.replace(iam_evaluator, "_resolve_condition_key", resolve)
+    pin.replace(sts, "_evict_expired_sessions", evict_expired_sessions)
+
+
+def evict_expired_sessions() -> None:
+    """Over a copy: functions that start at the same time each register a session, while another is looking."""
+    now = time.time()
+    for key, session in list(sts._sessions.items()):
+        expires = session.get("Expiration")
+        if isinstance(expires, (int, float)) and now > expires:
+            sts._sessions.pop(key, None)
 
 
 def _in_group(arn: str, _method: str, _path: str, _headers: Any, body: bytes, query: dict[str, Any], *_: str) -> str:
