@@ -48,7 +48,7 @@ test: $(VENV)/.ready ## every test: unit, property, contract, end to end on the 
 	@cargo build $(binaries)
 	@cargo test --workspace --no-run
 	@$(TEST_STACK) up
-	@trap '$(TEST_STACK) down' EXIT; . target/local-test/env; cargo test --workspace; $(VENV)/bin/python -m pytest -q local/stack
+	@trap '$(TEST_STACK) down' EXIT; . target/local-test/env; RUST_TEST_THREADS=8 cargo test --workspace --no-fail-fast; $(VENV)/bin/python -m pytest -q local/stack
 
 .PHONY: check
 check: $(VENV)/.checks ## formatting, lints, licences, the template; changes nothing

@@ -146,3 +146,68 @@ async fn cancel_what_is_over(runs: &Runs, job: &JobRecord) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use shiftwork_contract::Status;
+    use shiftwork_ports::fake::a_job;
+
+    use super::*;
+
+    fn caught(error: &str, cause: &str) -> CaughtError {
+        CaughtError { error: error.into(), cause: cause.into() }
+    }
+
+    fn running() -> JobRecord {
+        let submitted_ts = Some(jiff::Timestamp::UNIX_EPOCH);
+        JobRecord { execution_status: Status::Running, submitted_ts, ..a_job("load", &[]) }
+    }
+
+    fn statement(progress: Progress) -> Statement {
+        Statement { id: "id".into(), name: running().statement_name(), progress }
+    }
+
+    #[test]
+    fn a_statement_that_ended_counts_more_than_the_error_of_its_task() {
+        let error = caught("States.Timeout", "");
+        for progress in
+            [Progress::Finished { rows: None }, Progress::Failed { message: "ERROR".into() }, Progress::Aborted]
+        {
+            let statement = statement(progress);
+            assert_eq!(decide(&running(), Some(&statement), &error), Meaning::Ended(&statement));
+        }
+        let active = statement(Progress::Active);
+        assert!(matches!(
+            decide(&running(), Some(&active), &error),
+            Meaning::Failed { kind: FailureKind::TimedOut, .. }
+        ));
+    }
+
+    #[test]
+    fn a_job_that_goes_on_by_its_record_is_left_to_it() {
+        let next_attempt = JobRecord { attempt: 2, submitted_ts: None, execution_status: Status::Pending, ..running() };
+        let next_part = JobRecord { part: 2, submitted_ts: None, ..running() };
+        let ended = JobRecord { execution_status: Status::Failed, ..running() };
+        for job in [&next_attempt, &next_part, &ended] {
+            assert_eq!(decide(job, None, &caught("Shiftwork.Throttled", "")), Meaning::Settled);
+        }
+        assert!(has_more(&next_attempt) && has_more(&next_part) && !has_more(&ended) && !has_more(&running()));
+    }
+
+    #[test]
+    fn errors_keep_the_words_that_were_said() {
+        let lambda = caught(
+            "Shiftwork.AccessDenied",
+            r#"{"errorType":"Shiftwork.AccessDenied","errorMessage":"no s3:GetObject"}"#,
+        );
+        assert_eq!(read_error(&lambda, 60), (FailureKind::AccessDenied, "no s3:GetObject".into()));
+        let (kind, words) = read_error(&caught("States.Timeout", ""), 60);
+        assert_eq!((kind, words.as_str()), (FailureKind::TimedOut, "did not end within its timeout of 60 s"));
+        let (kind, words) = read_error(&caught("Shiftwork.Throttled", "slow down"), 60);
+        assert_eq!(
+            (kind, words.as_str()),
+            (FailureKind::LaunchFailed, "gave up after retries: Shiftwork.Throttled: slow down")
+        );
+        assert_eq!(read_error(&caught("Lambda.Unknown", ""), 60).0, FailureKind::LaunchFailed);
+    }
+}

@@ -60,3 +60,23 @@ fn decide(jobs: &[JobRecord]) -> Lanes {
         .collect();
     Lanes { lanes: open.chunks(limits::MAP_CONCURRENCY).map(<[LaneJob]>::to_vec).collect() }
 }
+
+#[cfg(test)]
+mod tests {
+    use shiftwork_contract::Status;
+    use shiftwork_ports::fake::a_job;
+
+    use super::*;
+
+    #[test]
+    fn lanes_hold_what_has_to_run_in_order_and_at_most_40_jobs_each() {
+        let mut jobs: Vec<_> = (0..90).map(|n| a_job(&format!("job_{n}"), &[])).collect();
+        jobs[3].execution_status = Status::Succeeded;
+        jobs[4].plan.work = Work::Barrier {};
+        let lanes = decide(&jobs).lanes;
+        assert_eq!(lanes.iter().map(Vec::len).collect::<Vec<_>>(), [40, 40, 8]);
+        let names: Vec<_> = lanes.iter().flatten().map(|job| job.job_name.as_str()).collect();
+        assert!(!names.contains(&"job_3") && !names.contains(&"job_4"));
+        assert_eq!(names[..4], ["job_0", "job_1", "job_2", "job_5"]);
+    }
+}

@@ -79,3 +79,39 @@ pub async fn handle(runs: &Runs, event: &Value) -> Result<()> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn sample(name: &str) -> Value {
+        let path = format!("{}/../../events/job-callback/{name}.json", env!("CARGO_MANIFEST_DIR"));
+        serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn the_events_of_the_data_api_are_read() {
+        assert!(matches!(read(&sample("statement-finished")), Ok(Incoming::Finished { .. })));
+        assert!(matches!(read(&sample("statement-failed")), Ok(Incoming::Unwell { .. })));
+        assert!(matches!(read(&sample("statement-aborted")), Ok(Incoming::Unwell { .. })));
+        assert!(matches!(read(&sample("sweep")), Ok(Incoming::Sweep(_))));
+    }
+
+    #[test]
+    fn other_peoples_statements_are_left_alone() {
+        let mut event = sample("statement-finished");
+        event["detail"]["statementName"] = json!("shiftwork:not-ours");
+        assert!(matches!(read(&event), Ok(Incoming::Foreign(_))));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_said() {
+        for event in [json!({}), json!({ "sweep": 1 }), json!({ "detail": { "state": "FINISHED" } })] {
+            let failure = read(&event).unwrap_err();
+            assert_eq!(failure.kind, FailureKind::InvalidRequest);
+            assert!(failure.message.contains("neither a Data API event nor a sweep"), "{failure}");
+        }
+    }
+}

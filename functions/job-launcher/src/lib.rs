@@ -127,3 +127,50 @@ impl Launcher {
 fn to_millis(at: Timestamp) -> Timestamp {
     Timestamp::from_millisecond(at.as_millisecond()).unwrap_or(at)
 }
+
+#[cfg(test)]
+mod tests {
+    use shiftwork_ports::fake::a_job;
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+
+    fn released() -> JobRecord {
+        JobRecord { execution_status: Status::Running, submitted_ts: Some(NOW), ..a_job("load", &[]) }
+    }
+
+    #[test]
+    fn a_fresh_intent_is_submitted_and_an_old_one_adopted() {
+        assert_eq!(decide(&released(), NOW), Action::Submit);
+        let later = NOW + jiff::SignedDuration::from_millis(1);
+        assert_eq!(decide(&released(), later), Action::Adopt);
+    }
+
+    #[test]
+    fn a_job_that_ended_is_answered_and_one_that_waits_is_refused() {
+        for status in Status::ALL.into_iter().filter(|status| status.is_terminal()) {
+            assert_eq!(decide(&JobRecord { execution_status: status, ..released() }, NOW), Action::Answer);
+        }
+        assert_eq!(decide(&a_job("load", &["stage"]), NOW), Action::Refuse);
+    }
+
+    #[test]
+    fn run_if_is_asked_about_what_failed_before() {
+        for (run_if, failed, runs) in [
+            (RunIf::AllSuccess, false, true),
+            (RunIf::AllSuccess, true, false),
+            (RunIf::AllDone, false, true),
+            (RunIf::AllDone, true, true),
+            (RunIf::OneFailed, false, false),
+            (RunIf::OneFailed, true, true),
+        ] {
+            let mut job = released();
+            job.plan.run_if = run_if;
+            job.failed_upstreams.extend(failed.then(|| "stage".to_owned()));
+            let action = decide(&job, NOW);
+            assert_eq!(action == Action::Submit, runs, "{run_if:?}, failed: {failed}: {action:?}");
+            assert_eq!(matches!(action, Action::Skip(_)), !runs);
+        }
+    }
+}

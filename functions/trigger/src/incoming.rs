@@ -64,3 +64,50 @@ fn request(event: Value) -> Result<RunRequest, Failure> {
 fn unreadable(message: String) -> Failure {
     Failure::new(FailureKind::InvalidRequest, message)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn sample(name: &str) -> Value {
+        let path = format!("{}/../../events/trigger/{name}.json", env!("CARGO_MANIFEST_DIR"));
+        serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn every_sample_event_is_told_apart() {
+        for name in ["manual", "manual-parameters", "restart", "schedule"] {
+            assert!(matches!(read(sample(name)), Ok(Incoming::Request(_))), "{name}");
+        }
+        for name in ["custom", "refreshed", "s3-object-created"] {
+            assert!(matches!(read(sample(name)), Ok(Incoming::Happened { .. })), "{name}");
+        }
+        assert!(matches!(read(sample("sqs-batch")), Ok(Incoming::Messages(_))));
+    }
+
+    #[test]
+    fn the_smallest_request_works_as_it_stands() {
+        let event = json!({ "workflow_id": "blog_test_workflow", "workflow_execution_id": "demo_test_26" });
+        let Ok(Incoming::Request(request)) = read(event) else { panic!("not a request") };
+        assert_eq!(request.workflow_execution_id.as_deref(), Some("demo_test_26"));
+    }
+
+    #[test]
+    fn what_cannot_be_read_says_what_was_expected() {
+        let failure = read(json!({ "workflow": "x" })).unwrap_err();
+        assert!(failure.message.contains(r#"send {"workflow_id": "…"}"#), "{failure}");
+        let failure = read(json!({ "workflow_id": "x", "parametres": {} })).unwrap_err();
+        assert!(failure.message.contains("parametres") && failure.message.contains("`parameters`"), "{failure}");
+        assert!(read_message("m-1", "{").unwrap_err().message.contains("message m-1 is not JSON"));
+    }
+
+    #[test]
+    fn a_message_without_an_id_of_its_own_goes_by_the_queues() {
+        let Ok(Incoming::Happened { id, .. }) = read_message("m-1", r#"{"Records": []}"#) else {
+            panic!("not an event")
+        };
+        assert_eq!(id, "m-1");
+    }
+}

@@ -34,3 +34,56 @@ fn changed_script(before: &JobRecord, now: &JobRecord) -> Option<String> {
     let (before, now) = (before.plan.work.script()?, now.plan.work.script()?);
     (before.sha256 != now.sha256).then(|| before.sha256.clone())
 }
+
+#[cfg(test)]
+mod tests {
+    use shiftwork_contract::{ScriptPin, Transaction, Work};
+    use shiftwork_ports::fake::a_job;
+
+    use super::*;
+
+    fn scripted(name: &str, upstreams: &[&str], sha256: &str) -> JobRecord {
+        let mut job = a_job(name, upstreams);
+        let script = ScriptPin { key: name.into(), version_id: "1".into(), sha256: sha256.into(), statements: 1 };
+        job.plan.work = Work::Sql { script, transaction: Transaction::Single, parameters: BTreeMap::new() };
+        job
+    }
+
+    fn ended(status: Status, job: JobRecord) -> JobRecord {
+        JobRecord { execution_status: status, ..job }
+    }
+
+    #[test]
+    fn what_succeeded_with_everything_before_it_is_reused_and_the_rest_runs() {
+        let earlier = [
+            ended(Status::Succeeded, scripted("a", &[], "1")),
+            ended(Status::Failed, scripted("b", &["a"], "1")),
+            ended(Status::Succeeded, scripted("c", &["a"], "1")),
+            ended(Status::Succeeded, scripted("after_b", &["b"], "1")),
+        ];
+        let mut jobs = vec![
+            scripted("a", &[], "1"),
+            scripted("b", &["a"], "2"),
+            scripted("c", &["a"], "1"),
+            scripted("after_b", &["b"], "1"),
+            scripted("new", &["c"], "1"),
+        ];
+        reuse(&earlier, &mut jobs);
+        let reused: Vec<_> =
+            jobs.iter().filter(|job| job.reused_from.is_some()).map(|job| job.plan.job_name.as_str()).collect();
+        assert_eq!(reused, ["a", "c"]);
+        assert_eq!(jobs[1].script_was.as_deref(), Some("1"), "the changed script of b is remembered");
+        assert_eq!(jobs[3].script_was, None);
+        assert!(jobs[1].waiting_on.is_empty() && jobs[4].waiting_on.is_empty(), "nobody waits on what is reused");
+        assert!(jobs[3].waiting_on.contains("b"));
+    }
+
+    #[test]
+    fn a_second_restart_names_the_run_that_did_the_work() {
+        let earlier =
+            [JobRecord { reused_from: Some("first".into()), ..ended(Status::Succeeded, scripted("a", &[], "1")) }];
+        let mut jobs = vec![scripted("a", &[], "1")];
+        reuse(&earlier, &mut jobs);
+        assert_eq!(jobs[0].reused_from.as_deref(), Some("first"));
+    }
+}

@@ -230,3 +230,28 @@ fn answer(run: &RunRecord, message: Option<String>) -> RunAnswer {
         message,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use shiftwork_ports::fake::a_run;
+
+    use super::*;
+
+    #[test]
+    fn a_holder_is_cleared_away_only_when_it_cannot_go_on() {
+        let created = a_run(Status::Pending).created_ts;
+        let soon = created + SignedDuration::from_secs(10);
+        let late = created + SignedDuration::from_hours(1);
+        let expires = lease_until_begun(created);
+        let closed = Execution::Closed { reason: "FAILED".into() };
+        let running = Execution::Running;
+        let of = |status, execution, now| decide(&a_run(status), execution, expires, now);
+
+        assert_eq!(of(Status::Running, Some(&running), soon), Holder::Alive);
+        assert_eq!(of(Status::Pending, None, soon), Holder::Alive, "its execution is about to be started");
+        assert_eq!(of(Status::Succeeded, Some(&closed), soon), Holder::Ended);
+        assert_eq!(of(Status::Running, Some(&closed), soon), Holder::Dead("FAILED".into()));
+        assert!(matches!(of(Status::Pending, None, late), Holder::Dead(_)));
+        assert!(matches!(of(Status::Running, Some(&running), late), Holder::Dead(_)), "its lease is over");
+    }
+}

@@ -13,7 +13,7 @@ from . import pin
 
 
 def apply() -> None:
-    """A schedule's ARN names its group; the laptop's HTTP on 127.0.0.1 stands for TLS; sessions may begin side by side."""
+    """A schedule's ARN names its group; HTTP on 127.0.0.1 stands for TLS; sessions may begin side by side."""
 
     def resource(service: str, *request: Any) -> str:
         arn: str = extract_resource_arn(service, *request)

@@ -1,10 +1,12 @@
 //! The collaborators in memory: what the functions' tests run against, and the model that the AWS adapters are held to.
 
 mod ledger;
+mod samples;
 mod statements;
 mod surroundings;
 
 pub use ledger::MemoryLedger;
+pub use samples::{a_job, a_run};
 pub use statements::{MemoryStatements, Outcome};
 pub use surroundings::{
     ManualClock, MemoryConfiguration, MemoryExecutions, MemoryNotices, MemoryScripts, MemorySweeps, MemoryTokens, Told,

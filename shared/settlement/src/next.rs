@@ -100,3 +100,63 @@ pub fn outcome_of(jobs: &[JobRecord]) -> (Status, Option<String>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use shiftwork_ports::fake::a_job;
+
+    use super::*;
+
+    fn after(failed: &[FailureKind], retries: u32, kind: FailureKind) -> Next {
+        let mut job = a_job("load", &[]);
+        job.plan.retries = retries;
+        job.failed_attempts = failed
+            .iter()
+            .map(|kind| Attempt {
+                attempt: 1,
+                submitted_ts: None,
+                ended_ts: Timestamp::UNIX_EPOCH,
+                error_name: kind.name().into(),
+                error_message: String::new(),
+                statement_id: None,
+            })
+            .collect();
+        after_failure(&job, kind)
+    }
+
+    #[test]
+    fn retries_pay_for_failures_and_conflicts_have_a_budget_of_their_own() {
+        use FailureKind::{SerializationConflict as Conflict, StatementFailed as Failed};
+        assert_eq!(after(&[], 0, Failed), Next::End(Status::Failed));
+        assert_eq!(after(&[Conflict, Conflict], 1, Failed), Next::Retry);
+        assert_eq!(after(&[Failed], 1, Failed), Next::End(Status::Failed));
+        assert_eq!(after(&[Failed], 1, Conflict), Next::Retry);
+        assert_eq!(after(&[Conflict; CONFLICT_RETRIES], 3, Conflict), Next::End(Status::Failed));
+    }
+
+    #[test]
+    fn what_a_retry_cannot_mend_is_not_retried() {
+        for kind in [FailureKind::StatementAborted, FailureKind::AccessDenied, FailureKind::ScriptUnreadable] {
+            assert_ne!(after(&[], 10, kind), Next::Retry, "{kind:?}");
+        }
+        assert_eq!(after(&[], 0, FailureKind::TimedOut), Next::End(Status::TimedOut));
+        assert_eq!(after(&[], 1, FailureKind::TimedOut), Next::Retry);
+    }
+
+    #[test]
+    fn a_run_tells_its_first_error_and_no_consequence_of_it() {
+        let ended = |name: &str, status, at: i64, words: &str| JobRecord {
+            execution_status: status,
+            execution_end_ts: Timestamp::from_second(at).ok(),
+            error_message: Some(words.into()),
+            ..a_job(name, &[])
+        };
+        let jobs = [
+            ended("late", Status::Failed, 9, "second"),
+            ended("early", Status::TimedOut, 5, "first"),
+            ended("skipped", Status::Skipped, 1, "a consequence"),
+        ];
+        assert_eq!(outcome_of(&jobs), (Status::Failed, Some("early TIMED_OUT: first".into())));
+        assert_eq!(outcome_of(&jobs[2..]), (Status::Succeeded, None));
+    }
+}

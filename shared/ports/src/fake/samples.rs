@@ -1,0 +1,49 @@
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use shiftwork_contract::{
+    Connection, JobRecord, RunRecord, Status, Work,
+    audit::{Origin, PlannedJob},
+    workflow::RunIf,
+};
+
+/// A pending job of run `r` of workflow `w`: a procedure call that waits on these.
+pub fn a_job(name: &str, upstreams: &[&str]) -> JobRecord {
+    let plan = PlannedJob {
+        job_name: name.into(),
+        position: 0,
+        stage: 1,
+        stage_description: None,
+        upstreams: upstreams.iter().map(|upstream| (*upstream).to_owned()).collect(),
+        dependents: std::collections::BTreeSet::new(),
+        run_if: RunIf::AllSuccess,
+        timeout_seconds: 600,
+        retries: 0,
+        connection: Connection { workgroup: Some("shift".into()), database: "dev".into(), ..Connection::default() },
+        work: Work::Procedure { sql: format!("CALL {name}()"), parameters: BTreeMap::new() },
+    };
+    JobRecord::pending("w", "r", plan)
+}
+
+/// Run `r` of workflow `w`, asked for by hand at the beginning of 2026.
+pub fn a_run(status: Status) -> RunRecord {
+    let created = Timestamp::from_second(1_767_225_600).unwrap_or(Timestamp::UNIX_EPOCH);
+    RunRecord {
+        workflow_execution_id: "r".into(),
+        workflow_id: "w".into(),
+        workflow_description: None,
+        execution_status: status,
+        created_ts: created,
+        execution_start_ts: None,
+        execution_end_ts: None,
+        error_message: None,
+        logical_date: created,
+        parameters: BTreeMap::new(),
+        requested_by: Origin::Manual,
+        request_sha256: String::new(),
+        workflow_sha256: String::new(),
+        restart_of: None,
+        jobs: 1,
+        planner: None,
+    }
+}
