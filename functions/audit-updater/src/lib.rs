@@ -61,7 +61,9 @@ enum Meaning<'a> {
     Settled,
     /// Its statement ended while the task failed: that counts.
     Ended(&'a Statement),
-    /// The attempt failed, and another may follow.
+    /// Its statement is still active, and nobody waits for it any more.
+    Unfinished { statement: &'a Statement, kind: FailureKind, message: String },
+    /// The attempt failed without a statement, and another may follow.
     Failed { kind: FailureKind, message: String },
 }
 
@@ -69,14 +71,13 @@ fn decide<'a>(job: &JobRecord, statement: Option<&'a Statement>, caught: &Caught
     if job.execution_status.is_terminal() || has_more(job) {
         return Meaning::Settled;
     }
+    let (kind, message) = read_error(caught, job.plan.timeout_seconds);
     match statement.map(|statement| (statement, &statement.progress)) {
         Some((statement, Progress::Finished { .. } | Progress::Failed { .. } | Progress::Aborted)) => {
             Meaning::Ended(statement)
         }
-        Some((_, Progress::Active)) | None => {
-            let (kind, message) = read_error(caught, job.plan.timeout_seconds);
-            Meaning::Failed { kind, message }
-        }
+        Some((statement, Progress::Active)) => Meaning::Unfinished { statement, kind, message },
+        None => Meaning::Failed { kind, message },
     }
 }
 
@@ -124,14 +125,31 @@ async fn record_job(runs: &Runs, run: &str, job_name: &str, caught: &CaughtError
     match decide(&job, statement.as_ref(), caught) {
         Meaning::Settled => runs.jobs.follow(&job).await?,
         Meaning::Ended(statement) => runs.jobs.statement_ended(&name, &statement.id, &statement.progress).await?,
+        Meaning::Unfinished { statement, kind, message } => cancel(runs, &job, statement, kind, &message).await?,
         Meaning::Failed { kind, message } => {
-            tracing::warn!(statement = %name, message, "the task failed");
             runs.jobs.attempt_failed(&job, kind, &message).await?;
         }
     }
     let job = runs.jobs.job(run, job_name).await?;
     cancel_what_is_over(runs, &job).await?;
     Ok(has_more(&job))
+}
+
+/// Cancels the statement of a task that failed, and settles the job by what Redshift made of it: a statement that finished
+/// while it was being cancelled has committed, and must not run again.
+async fn cancel(runs: &Runs, job: &JobRecord, statement: &Statement, kind: FailureKind, why: &str) -> Result<()> {
+    let (id, name) = (&statement.id, &statement.name);
+    tracing::warn!(statement = %name, why, "cancelling the statement of a task that failed");
+    runs.jobs.cancelling(job, kind, why).await?;
+    runs.statements.cancel(id).await?;
+    match runs.statements.outcome(id, name).await?.map(|statement| statement.progress) {
+        Some(Progress::Active) => {
+            let words = format!("{name} was cancelled, and still runs: asking again");
+            Err(Failure::new(FailureKind::Unavailable, words))
+        }
+        Some(ended) => runs.jobs.statement_ended(name, id, &ended).await,
+        None => runs.jobs.statement_ended(name, id, &Progress::Aborted).await,
+    }
 }
 
 /// Cancels what still runs of a job's attempts that are over. After the ledger says so: the event of the cancelled
@@ -179,7 +197,7 @@ mod tests {
         let active = statement(Progress::Active);
         assert!(matches!(
             decide(&running(), Some(&active), &error),
-            Meaning::Failed { kind: FailureKind::TimedOut, .. }
+            Meaning::Unfinished { kind: FailureKind::TimedOut, .. }
         ));
     }
 

@@ -21,6 +21,9 @@ use shiftwork_ports::{Progress, Result, Statement, Statements, Submission};
 
 use crate::failures::Call;
 
+/// How long a cancelled statement is waited for in one call. Below the client's timeout of an attempt; the Data API allows 30.
+const OUTCOME_SECONDS: i32 = 8;
+
 /// [`Statements`] over the Redshift Data API.
 #[derive(Debug, Clone)]
 pub struct RedshiftStatements {
@@ -103,6 +106,27 @@ impl RedshiftStatements {
         }
         Ok(listed)
     }
+
+    /// A statement by its id; with `wait`, not before it ended or those seconds passed.
+    async fn described(&self, id: &str, name: &StatementName, wait: Option<i32>) -> Result<Option<Statement>> {
+        let described = match self.client.describe_statement().id(id).set_wait_time_seconds(wait).send().await {
+            Ok(described) => described,
+            Err(error) => {
+                return match error.as_service_error() {
+                    Some(DescribeStatementError::ResourceNotFoundException(_)) => Ok(None),
+                    Some(_) | None => {
+                        Err(Call::new("Redshift Data API DescribeStatement", &format!("{name} ({id})")).failed(error))
+                    }
+                };
+            }
+        };
+        let progress = progress(&described).ok_or_else(|| {
+            let status = described.status().map_or("no status", StatusString::as_str);
+            Call::new("Redshift Data API DescribeStatement", &format!("{name} ({id})"))
+                .failure(FailureKind::Unavailable, format_args!("{status} is no status of a statement"))
+        })?;
+        Ok(Some(Statement { id: id.into(), name: name.clone(), progress }))
+    }
 }
 
 #[async_trait]
@@ -150,23 +174,11 @@ impl Statements for RedshiftStatements {
     }
 
     async fn describe(&self, id: &str, name: &StatementName) -> Result<Option<Statement>> {
-        let described = match self.client.describe_statement().id(id).send().await {
-            Ok(described) => described,
-            Err(error) => {
-                return match error.as_service_error() {
-                    Some(DescribeStatementError::ResourceNotFoundException(_)) => Ok(None),
-                    Some(_) | None => {
-                        Err(Call::new("Redshift Data API DescribeStatement", &format!("{name} ({id})")).failed(error))
-                    }
-                };
-            }
-        };
-        let progress = progress(&described).ok_or_else(|| {
-            let status = described.status().map_or("no status", StatusString::as_str);
-            Call::new("Redshift Data API DescribeStatement", &format!("{name} ({id})"))
-                .failure(FailureKind::Unavailable, format_args!("{status} is no status of a statement"))
-        })?;
-        Ok(Some(Statement { id: id.into(), name: name.clone(), progress }))
+        self.described(id, name, None).await
+    }
+
+    async fn outcome(&self, id: &str, name: &StatementName) -> Result<Option<Statement>> {
+        self.described(id, name, Some(OUTCOME_SECONDS)).await
     }
 
     async fn cancel(&self, id: &str) -> Result<()> {

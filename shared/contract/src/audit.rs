@@ -79,6 +79,9 @@ pub struct JobRecord {
     /// Attempts that failed and were tried again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failed_attempts: Vec<Attempt>,
+    /// Why the statement of the present attempt is being cancelled: what it means when Redshift says ABORTED.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cancelling: Option<Cancelling>,
     /// The Data API's id of the last statement.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub statement_id: Option<String>,
@@ -122,6 +125,7 @@ impl JobRecord {
             part: 1,
             submitted_ts: None,
             failed_attempts: Vec::new(),
+            cancelling: None,
             statement_id: None,
             rows: None,
             failed_upstreams: BTreeSet::new(),
@@ -142,6 +146,15 @@ impl JobRecord {
             parts: self.plan.work.parts(),
         }
     }
+}
+
+/// Why we cancel a statement of our own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cancelling {
+    /// The failure that the attempt then ends with.
+    pub error_name: String,
+    /// Its words.
+    pub error_message: String,
 }
 
 /// An attempt that failed and was followed by another.

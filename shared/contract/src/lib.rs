@@ -14,7 +14,7 @@ pub mod status;
 pub mod work;
 pub mod workflow;
 
-pub use audit::{Attempt, JobRecord, Lease, RunRecord};
+pub use audit::{Attempt, Cancelling, JobRecord, Lease, RunRecord};
 pub use connection::Connection;
 pub use failure::{Class, Failure, FailureKind};
 pub use name::StatementName;

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use shiftwork_contract::{Attempt, FailureKind, JobRecord, Lease, RunRecord, StatementName, Status};
+use shiftwork_contract::{Attempt, Cancelling, FailureKind, JobRecord, Lease, RunRecord, StatementName, Status};
 
 use crate::Result;
 
@@ -84,6 +84,8 @@ pub enum Step {
     End(End),
     /// This attempt failed, the next one follows: back to PENDING, with its first part.
     NextAttempt(Attempt),
+    /// Its statement is about to be cancelled, and why. The attempt goes on until Redshift says how it ended.
+    Cancel(Cancelling),
     /// This part of the attempt is done, the next one follows.
     NextPart {
         /// The statement of the part that is done.

@@ -80,6 +80,8 @@ pub trait Statements: Send + Sync {
     async fn active(&self, run: &str, connection: &Connection) -> Result<Vec<Statement>>;
     /// One statement by its id; `None` when the Data API does not know it (any more).
     async fn describe(&self, id: &str, name: &StatementName) -> Result<Option<Statement>>;
+    /// The same, a few seconds later if it is active until then: what [`Statements::cancel`] is followed by.
+    async fn outcome(&self, id: &str, name: &StatementName) -> Result<Option<Statement>>;
     /// Asks Redshift to stop a statement. One that ended already is no failure.
     async fn cancel(&self, id: &str) -> Result<()>;
 }

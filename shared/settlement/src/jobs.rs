@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use futures::{StreamExt as _, TryStreamExt as _, future::BoxFuture, stream};
 use shiftwork_contract::{
-    Class, Failure, FailureKind, JobRecord, StatementName, Status, Work,
+    Cancelling, Class, Failure, FailureKind, JobRecord, StatementName, Status, Work,
     event::{Event, JobEnded},
     payload::JobEnd,
 };
@@ -45,19 +45,30 @@ impl Jobs {
                 let job = self.job(&name.run, &name.job).await?;
                 failure_step(&job, classify(message), message, Some(id), self.clock.now())
             }
-            Progress::Aborted => Step::End(End {
-                status: Status::Aborted,
-                error: Some(FailureKind::StatementAborted),
-                message: Some("the statement was cancelled in Redshift".into()),
-                statement_id: Some(id.into()),
-                rows: None,
-            }),
+            Progress::Aborted => {
+                let job = self.job(&name.run, &name.job).await?;
+                let ours = job
+                    .cancelling
+                    .as_ref()
+                    .and_then(|why| Some((FailureKind::from_name(&why.error_name)?, why.error_message.as_str())));
+                let theirs = (FailureKind::StatementAborted, "the statement was cancelled in Redshift");
+                let (kind, message) = ours.unwrap_or(theirs);
+                failure_step(&job, kind, message, Some(id), self.clock.now())
+            }
         };
         self.step(name, &step).await?;
         Ok(())
     }
 
-    /// An attempt failed without a statement's doing: a timeout, a launcher that could not submit. Answers the job as it
+    /// A statement of ours is about to be cancelled: the reason is written first, so that whoever hears of its end knows
+    /// what it means.
+    pub async fn cancelling(&self, job: &JobRecord, kind: FailureKind, message: &str) -> Result<()> {
+        let why = Cancelling { error_name: kind.name().into(), error_message: message.into() };
+        self.ledger.advance(&job.statement_name(), &Step::Cancel(why), self.clock.now()).await?;
+        Ok(())
+    }
+
+    /// An attempt failed that left no statement: a launcher that could not submit. Answers the job as it
     /// then stands: pending again if it has another attempt.
     pub async fn attempt_failed(&self, job: &JobRecord, kind: FailureKind, message: &str) -> Result<JobRecord> {
         let step = failure_step(job, kind, message, job.statement_id.as_deref(), self.clock.now());

@@ -191,6 +191,9 @@ impl Statements for Rough {
     async fn describe(&self, id: &str, name: &StatementName) -> Result<Option<Statement>> {
         self.luck.around(self.calm.statements.describe(id, name)).await
     }
+    async fn outcome(&self, id: &str, name: &StatementName) -> Result<Option<Statement>> {
+        self.luck.around(self.calm.statements.outcome(id, name)).await
+    }
     async fn cancel(&self, id: &str) -> Result<()> {
         self.luck.around(self.calm.statements.cancel(id)).await
     }

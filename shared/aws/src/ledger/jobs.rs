@@ -151,6 +151,13 @@ impl DynamoLedger {
                 change.append("failed_attempts", failed);
                 change.remove("submitted_ts");
                 change.remove("statement_id");
+                change.remove("cancelling");
+            }
+            Step::Cancel(why) => {
+                let why = serde_dynamo::to_attribute_value(why).map_err(|error| {
+                    Call::new("DynamoDB UpdateItem", &self.tables.job_audit).failure(FailureKind::Refused, error)
+                })?;
+                change.set("cancelling", why);
             }
             Step::NextPart { statement_id } => {
                 change.set("part", number(at.part + 1));

@@ -35,7 +35,7 @@ use super::{
 use crate::failures::Call;
 
 /// A planner is given up for dead after this many seconds. The trigger's timeout is shorter.
-const PLANNER_SECONDS: i64 = 120;
+const PLANNER_SECONDS: i64 = 75;
 /// Attribute of a PLANNING run: when its planner announced itself. Nobody reads it but this module.
 const PLANNING_TS: &str = "planning_ts";
 /// Jobs of one transaction: the run (or the check that it is still ours) and the lease go with them.

@@ -150,7 +150,9 @@ impl Ledger for MemoryLedger {
                 job.part = 1;
                 job.submitted_ts = None;
                 job.statement_id = None;
+                job.cancelling = None;
             }
+            Step::Cancel(why) => job.cancelling = Some(why.clone()),
             Step::NextPart { statement_id } => {
                 job.part += 1;
                 job.submitted_ts = None;

@@ -81,6 +81,10 @@ impl Statements for MemoryStatements {
         Ok(self.get(id))
     }
 
+    async fn outcome(&self, id: &str, _: &StatementName) -> Result<Option<Statement>> {
+        Ok(self.get(id))
+    }
+
     async fn cancel(&self, id: &str) -> Result<()> {
         if let Some(held) = lock(&self.0).get_mut(id)
             && held.progress == Progress::Active
