@@ -71,7 +71,8 @@ lint: ## format, and apply the lints that mend themselves
 
 .PHONY: bench
 bench: up ## measure: start, cost of a run, scheduling, each beside a peer
-	@cargo build --release -p shiftwork-benches
+	@cargo build --release -p shiftwork-benches --bins
+	@cargo build --profile aws $(foreach f,$(FUNCTIONS),--bin $(f))
 	@. target/local/env && target/release/bench
 
 # --- AWS ----------------------------------------------------------------------------------------------------------------
@@ -91,5 +92,5 @@ deploy: build ## deploy to AWS: make deploy BUCKET=my-artifacts WORKGROUP=analyt
 	@$(VENV)/bin/aws cloudformation deploy --template-file target/packaged.yaml --stack-name $(STACK_NAME) --capabilities CAPABILITY_IAM CAPABILITY_NAMED_IAM CAPABILITY_AUTO_EXPAND --parameter-overrides Architecture=$(ARCH) WorkgroupName=$(WORKGROUP) $(if $(DATABASE),Database=$(DATABASE)) $(PARAMETERS)
 
 .PHONY: invoke
-invoke: $(VENV)/.deploys ## one function on its own: make invoke FN=iterator EVENT=events/iterator/start.json
-	@. target/local/env && PATH="$(CURDIR)/$(VENV)/bin:$$PATH" cargo lambda invoke "$(FN)" --data-file "$(EVENT)"
+invoke: $(VENV)/.deploys ## a function of the laptop's stack: make invoke FN=trigger EVENT=events/trigger/manual.json
+	@. target/local/env && PATH="$(CURDIR)/$(VENV)/bin:$$PATH" cargo lambda invoke --remote "$(STACK_NAME)-$(FN)" --data-file "$(EVENT)"

@@ -18,11 +18,7 @@ fn main() -> Result<ExitCode> {
         let program = directory.join(name);
         let rule = "─".repeat(100 - title.chars().count().min(90));
         println!("\n── {title} {rule}\n");
-        let mut command = Command::new(&program);
-        if name == "bench-start" {
-            command.arg("--bin-dir").arg(&directory);
-        }
-        let status = command.status().with_context(|| {
+        let status = Command::new(&program).status().with_context(|| {
             format!("{} does not start; cargo build -p shiftwork-benches --bins builds it", program.display())
         })?;
         if !status.success() {

@@ -4,8 +4,8 @@
 //! service, so each first call pays its handshake), beside a function that does nothing and Python with boto3.
 //!
 //! ```text
-//! bench-start                       table of the binaries in target/release
-//! bench-start --bin-dir target/lambda --check
+//! bench-start                       table of the binaries in target/aws: the profile that AWS runs
+//! bench-start --bin-dir target/release --check
 //! bench-start --also aws-lc=/some/binary
 //! ```
 
@@ -32,13 +32,13 @@ const FUNCTIONS: [&str; 5] = ["trigger", "iterator", "job-launcher", "job-callba
 /// Measures how fast the functions start.
 #[derive(Parser)]
 struct Options {
-    /// Where the functions' binaries are.
-    #[arg(long, default_value = "target/release")]
+    /// Where the functions' binaries are. The peers are beside this program.
+    #[arg(long, default_value = "target/aws")]
     bin_dir: PathBuf,
     /// Starts a function.
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..))]
     runs: u16,
-    /// Where the sample events are: `<function>.json`; `{}` is sent where there is none.
+    /// Where the sample events are: `<function>/<sample>.json`.
     #[arg(long, default_value = "events")]
     events: PathBuf,
     /// One more binary to measure.
@@ -95,10 +95,15 @@ async fn bench(options: &Options) -> Result<ExitCode> {
 fn subjects(options: &Options) -> Result<Vec<Subject>> {
     let peers =
         [("no-op Rust Lambda", "bench-start-noop", false), ("two calls, our client", "bench-start-two-calls", true)];
+    let beside = std::env::current_exe()?;
     let mut subjects = Vec::new();
     for (name, binary, checked) in peers {
-        let path = options.bin_dir.join(binary);
-        anyhow::ensure!(path.exists(), "{} is missing: build it, or name its directory with --bin-dir", path.display());
+        let path = beside.with_file_name(binary);
+        anyhow::ensure!(
+            path.exists(),
+            "{} is missing: cargo build --release -p shiftwork-benches --bins",
+            path.display()
+        );
         subjects.push(Subject::binary(name, path, checked, "{}".to_owned()));
     }
     for name in FUNCTIONS {

@@ -116,8 +116,8 @@ fn a_drift_of_the_launch_is_one_finding_that_names_the_place() {
             "Launch: waits for a token without a Catch of States.ALL",
         ),
         (LAUNCH, "/Catch/0/ErrorEquals/0", json!("Shiftwork.Procede"), "Launch: `Shiftwork.Procede` is none of"),
-        // What Proceed brings back to Launch has lost the job's name.
-        (LAUNCH, "/Catch/0/ResultPath", json!("$"), "Launch: `$.job_name`: no `job_name` among `Cause`, `Error`"),
+        // What Proceed brings back to Launch has lost the job's name, and all else that the payload takes.
+        (LAUNCH, "/Catch/0/ResultPath", json!("$"), "Launch: `$."),
         (
             LAUNCH,
             "/Retry/1/ErrorEquals/2",

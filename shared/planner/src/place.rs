@@ -73,7 +73,8 @@ impl Problem {
     /// The same, with the known name that was probably meant, or with all of them.
     #[must_use]
     pub(crate) fn one_of<'a>(self, name: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
-        let known: Vec<&str> = known.into_iter().collect();
+        // In the order of the alphabet, whatever map they were kept in.
+        let known: std::collections::BTreeSet<&str> = known.into_iter().collect();
         match nearest(name, known.iter().copied()) {
             Some(near) => self.hint(format!("did you mean `{near}`?")),
             None if known.is_empty() => self,
