@@ -89,7 +89,7 @@ build: $(VENV)/.deploys ## the functions for AWS (ARCH=arm64 | x86_64), small, u
 deploy: build ## deploy to AWS: make deploy BUCKET=my-artifacts WORKGROUP=analytics [DATABASE=dev] [PARAMETERS='Key=value …']
 	@: "$${BUCKET:?a bucket for the packages: make deploy BUCKET=my-artifacts WORKGROUP=analytics}" "$${WORKGROUP:?the workgroup of the default connection}"
 	@$(VENV)/bin/aws cloudformation package --template-file infra/template.yaml --s3-bucket "$(BUCKET)" --output-template-file target/packaged.yaml
-	@$(VENV)/bin/aws cloudformation deploy --template-file target/packaged.yaml --stack-name $(STACK_NAME) --capabilities CAPABILITY_IAM CAPABILITY_NAMED_IAM CAPABILITY_AUTO_EXPAND --parameter-overrides Architecture=$(ARCH) WorkgroupName=$(WORKGROUP) $(if $(DATABASE),Database=$(DATABASE)) $(PARAMETERS)
+	@$(VENV)/bin/aws cloudformation deploy --template-file target/packaged.yaml --s3-bucket "$(BUCKET)" --stack-name $(STACK_NAME) --capabilities CAPABILITY_IAM CAPABILITY_NAMED_IAM CAPABILITY_AUTO_EXPAND --parameter-overrides Architecture=$(ARCH) WorkgroupName=$(WORKGROUP) $(if $(DATABASE),Database=$(DATABASE)) $(PARAMETERS)
 
 .PHONY: invoke
 invoke: $(VENV)/.deploys ## a function of the laptop's stack: make invoke FN=trigger EVENT=events/trigger/manual.json
