@@ -288,15 +288,7 @@ fn view_of(job: &JobRecord, run: &Snapshot, flow: &Flow, scripts: &Scripts) -> J
         duration: span.map(|span| words::duration(span.end.duration_since(span.start))).unwrap_or_default(),
         rows: job.rows.map(words::count).unwrap_or_default(),
         notes,
-        open: match status {
-            Status::Failed | Status::TimedOut | Status::Aborted => true,
-            Status::Planning
-            | Status::Queued
-            | Status::Pending
-            | Status::Running
-            | Status::Succeeded
-            | Status::Skipped => false,
-        },
+        open: status.is_failure(),
         error_name: job.error_name.clone(),
         error: job.error_message.clone(),
         facts: job_facts(job, flow),

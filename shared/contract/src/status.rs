@@ -63,6 +63,14 @@ impl Status {
             Self::Succeeded | Self::Failed | Self::TimedOut | Self::Aborted | Self::Skipped => true,
         }
     }
+
+    /// True for an end that somebody has to look at. A skip is a consequence of one, or was asked for.
+    pub const fn is_failure(self) -> bool {
+        match self {
+            Self::Failed | Self::TimedOut | Self::Aborted => true,
+            Self::Planning | Self::Queued | Self::Pending | Self::Running | Self::Succeeded | Self::Skipped => false,
+        }
+    }
 }
 
 impl std::fmt::Display for Status {

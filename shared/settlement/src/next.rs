@@ -82,15 +82,7 @@ pub(crate) fn failure_step(
 pub fn outcome_of(jobs: &[JobRecord]) -> (Status, Option<String>) {
     let first = jobs
         .iter()
-        .filter(|job| match job.execution_status {
-            Status::Failed | Status::TimedOut | Status::Aborted => true,
-            Status::Planning
-            | Status::Queued
-            | Status::Pending
-            | Status::Running
-            | Status::Succeeded
-            | Status::Skipped => false,
-        })
+        .filter(|job| job.execution_status.is_failure())
         .min_by_key(|job| (job.execution_end_ts, job.plan.position));
     match first {
         None => (Status::Succeeded, None),
