@@ -16,7 +16,7 @@ pub(crate) fn segment(
     let offset = nodes[at].at();
     let end =
         (at + 1..nodes.len()).find(|&i| nodes[i].is_any_word(&["order", "limit", "offset"])).unwrap_or(nodes.len());
-    let Some(from) = nodes.iter().position(|n| n.is_word("from")) else {
+    let Some(from) = (1..at).find(|&i| nodes[i].is_word("from")) else {
         return Err(Refusal::syntax(offset, "QUALIFY", "it needs a FROM clause"));
     };
     if let Some(distinct) = nodes.get(1).filter(|n| n.is_any_word(&["distinct", "top"])) {

@@ -272,3 +272,10 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_qualify_before_its_from_is_refused() {
+    for sql in ["select a qualify from t", "select . [] qualify from t", "qualify from t"] {
+        assert!(redshift_dialect::translate(sql, &[]).is_err(), "{sql}");
+    }
+}
