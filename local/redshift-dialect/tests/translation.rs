@@ -263,7 +263,9 @@ proptest! {
 
     #[test]
     fn what_is_quoted_or_a_comment_is_kept(text in "[ -~]{0,30}") {
-        let inner = text.replace(['\'', '\\', '$', '"'], "").replace("*/", "").replace("/*", "");
+        let inner = text.replace(['\'', '\\', '$', '"'], "");
+        // Within a comment either would begin or end another.
+        prop_assume!(!inner.contains("/*") && !inner.contains("*/"));
         let statement = format!("select '{inner}', $${inner}$$ /* {inner} */ from t -- {inner}\n where a = 1");
         let out = sql(&statement);
         let (quoted, dollars, block, line) = (format!("'{inner}'"), format!("$${inner}$$"), format!("/* {inner} */"), format!("-- {inner}\n"));
