@@ -6,14 +6,12 @@ use shiftwork_contract::{
     Workflow, limits, name,
     workflow::{ExecutionFlag, FullJob, Job, RunIf},
 };
+use shiftwork_document::{JsonPath, Located, Problem, list};
 
 use crate::{
-    document::Located,
     graph::{self, Graph, Wish},
     kind::{self, Entry},
-    parameters, pattern,
-    place::{JsonPath, Problem, list},
-    schedule, schema, shape,
+    parameters, pattern, schedule,
 };
 
 /// How ids are spelt.
@@ -47,7 +45,7 @@ pub(crate) struct DraftJob {
 
 /// Reads a document and checks it. There is a draft wherever one can be made, so that later checks can add their problems.
 pub(crate) fn draft(doc: &Located) -> (Option<Draft>, Vec<Problem>) {
-    let misfits = shape::check(doc, &schema::workflow_schema());
+    let misfits = kind::shape(doc);
     let read = serde_json::from_value::<Workflow>(misfits.without(doc.value()));
     let mut problems = misfits.problems;
     let workflow = match read {

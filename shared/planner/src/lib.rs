@@ -10,27 +10,24 @@
 //! trigger call the same code and say the same words.
 
 mod builtin;
-mod document;
 mod draft;
 mod graph;
 mod kind;
 mod parameters;
 pub mod pattern;
-mod place;
 mod plan;
 mod schedule;
 mod schema;
-mod shape;
 pub mod sql;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use shiftwork_contract::{Connection, Workflow, name};
+use shiftwork_document::{JsonPath, in_order, shape};
 
-pub use document::{Located, read_file, read_item};
-pub use place::{Place, Problem};
 pub use plan::{Asked, Facts, Plan, Script, check, plan};
 pub use schema::{connections_schema, workflow_schema};
+pub use shiftwork_document::{Located, Place, Problem, read_file, read_item};
 
 /// Reads a workflow and checks everything that can be checked without its scripts and connections.
 ///
@@ -39,7 +36,7 @@ pub use schema::{connections_schema, workflow_schema};
 pub fn workflow(doc: &Located) -> Result<Workflow, Vec<Problem>> {
     match draft::draft(doc) {
         (Some(draft), problems) if problems.is_empty() => Ok(draft.workflow),
-        (_, problems) => Err(place::in_order(problems)),
+        (_, problems) => Err(in_order(problems)),
     }
 }
 
@@ -56,13 +53,13 @@ pub fn connections(doc: &Located) -> Result<BTreeMap<String, Connection>, Vec<Pr
     let connections: BTreeMap<String, Connection> = match serde_json::from_value(doc.value().clone()) {
         Ok(connections) => connections,
         Err(error) if problems.is_empty() => {
-            problems.push(doc.problem(&place::JsonPath::root(), error.to_string()));
+            problems.push(doc.problem(&JsonPath::root(), error.to_string()));
             BTreeMap::new()
         }
         Err(_) => BTreeMap::new(),
     };
     for (name, connection) in &connections {
-        let path = place::JsonPath::root().key(name);
+        let path = JsonPath::root().key(name);
         if !name::is_workflow_id(name) {
             problems.push(doc.problem(&path, format!("`{name}` cannot name a connection")).hint(draft::ID_HINT));
         }
@@ -70,7 +67,7 @@ pub fn connections(doc: &Located) -> Result<BTreeMap<String, Connection>, Vec<Pr
             problems.push(doc.problem(&path, format!("connection `{name}` {problem}")));
         }
     }
-    if problems.is_empty() { Ok(connections) } else { Err(place::in_order(problems)) }
+    if problems.is_empty() { Ok(connections) } else { Err(in_order(problems)) }
 }
 
 /// The scripts that a plan of this workflow needs, as the workflow writes them. Stages that are left out need none.

@@ -8,13 +8,9 @@ use shiftwork_contract::{
     Workflow,
     workflow::{Parameter, ParameterType},
 };
+use shiftwork_document::{JsonPath, Located, Problem, is_identifier, shape::found};
 
-use crate::{
-    builtin,
-    document::Located,
-    place::{JsonPath, Problem, is_identifier},
-    shape::found,
-};
+use crate::builtin;
 
 /// The text that is bound for a value of a type; else what was expected.
 ///

@@ -5,14 +5,13 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde_json::Value;
 use shiftwork_contract::{Connection, Work, audit::PlannedJob, name, workflow::RunIf};
+use shiftwork_document::{JsonPath, Located, Place, Problem, in_order};
 
 use crate::{
     builtin,
-    document::Located,
     draft::{Draft, DraftJob, draft},
     kind::Context,
     parameters::{self, Given},
-    place::{JsonPath, Place, Problem, in_order},
     script_key,
 };
 

@@ -4,11 +4,7 @@ use std::ops::RangeInclusive;
 
 use jiff::tz::TimeZoneDatabase;
 use shiftwork_contract::workflow::Schedule;
-
-use crate::{
-    document::Located,
-    place::{JsonPath, Problem},
-};
+use shiftwork_document::{JsonPath, Located, Problem};
 
 /// Checks a schedule's expression and its time zone.
 pub(crate) fn check(doc: &Located, schedule: &Schedule, path: &JsonPath, problems: &mut Vec<Problem>) {

@@ -1,4 +1,4 @@
-//! JSON Schemas, generated from the types. Editors read them; [`crate::shape`] holds documents against them.
+//! JSON Schemas, generated from the types. Editors read them; [`shiftwork_document::shape`] holds documents against them.
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};

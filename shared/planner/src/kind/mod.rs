@@ -10,13 +10,12 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use shiftwork_contract::{Kind, Work, workflow::FullJob};
-
-use crate::{
-    document::Located,
-    place::{JsonPath, Place, Problem, list},
-    plan::Facts,
-    schema,
+use shiftwork_document::{
+    JsonPath, Located, Place, Problem, list,
+    shape::{self, Choice, Misfits},
 };
+
+use crate::{plan::Facts, schema};
 
 /// What a kind is: its own fields in a configuration, and the work they come to.
 pub(crate) trait JobKind: DeserializeOwned + JsonSchema {
@@ -151,6 +150,23 @@ fn kinds() -> String {
     list(REGISTRY.iter().map(|entry| entry.kind.as_str()))
 }
 
+/// Holds a workflow against its schema: the kind of a job says which fields it has.
+pub(crate) fn shape(doc: &Located) -> Misfits {
+    shape::check_choosing(doc, &schema::workflow_schema(), &|definition, value, path| {
+        (definition == "Job").then(|| match value {
+            Value::String(_) => Choice::Fits,
+            Value::Object(members) => match of_object(doc, members, path) {
+                Ok(entry) => Choice::Definition(schema::definition(entry)),
+                Err(problem) => Choice::Problem(problem),
+            },
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => {
+                let message = format!("expected a script's name or a job, found {}", shape::found(value));
+                Choice::Problem(Box::new(doc.problem(path, message)))
+            }
+        })
+    })
+}
+
 /// The kind of a job in full: what `kind` says, else the suffix of its script.
 pub(crate) fn of_object(
     doc: &Located,
@@ -170,8 +186,8 @@ pub(crate) fn of_object(
         (None | Some(Value::Null), _) => Err(Box::new(
             doc.problem(path, "nothing says the kind of this job").hint(format!("add `kind`: one of {}", kinds())),
         )),
-        (Some(other), _) => Err(Box::new(
-            doc.problem(&at_kind, format!("expected one of {}, found {}", kinds(), crate::shape::found(other))),
-        )),
+        (Some(other), _) => {
+            Err(Box::new(doc.problem(&at_kind, format!("expected one of {}, found {}", kinds(), shape::found(other)))))
+        }
     }
 }

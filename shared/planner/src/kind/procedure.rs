@@ -6,11 +6,11 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 use shiftwork_contract::{Kind, Work, limits};
+use shiftwork_document::is_identifier;
 
 use super::{Context, JobKind};
 use crate::{
     parameters,
-    place::is_identifier,
     sql::{Lexer, TokenKind},
 };
 

@@ -5,12 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use shiftwork_contract::{Kind, ScriptPin, Transaction, Work, limits, name};
+use shiftwork_document::{Place, Problem};
 
 use super::{Context, JobKind};
-use crate::{
-    place::{Place, Problem},
-    sql::{self, Statement},
-};
+use crate::sql::{self, Statement};
 
 /// A file of one or many SQL statements.
 #[derive(Debug, Deserialize, JsonSchema)]

@@ -9,11 +9,11 @@ use std::fmt::Write as _;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use shiftwork_contract::{Kind, Work, limits};
+use shiftwork_document::{Problem, list};
 
 use super::{Context, JobKind};
 use crate::{
     builtin,
-    place::{Problem, list},
     sql::{Lexer, TokenKind, quote_identifier, quote_literal},
 };
 

@@ -8,8 +8,8 @@ mod rule;
 
 use serde_json::{Map, Value};
 
-use crate::place::{JsonPath, Place, Problem};
 pub(crate) use read::Wrong;
+use shiftwork_document::{JsonPath, Place, Problem};
 
 /// Whether an event matches a pattern.
 ///

@@ -1,12 +1,9 @@
 //! Reads a pattern and says what is wrong with it.
 
 use serde_json::{Map, Value};
+use shiftwork_document::{JsonPath, list, nearest, shape::found};
 
 use super::rule::{Comparison, Field, Glob, Pattern, Test};
-use crate::{
-    place::{JsonPath, list, nearest},
-    shape::found,
-};
 
 /// Something wrong with a pattern.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,23 +4,22 @@
 use serde_json::{Map, Value};
 
 use crate::{
-    document::Located,
-    kind,
     place::{JsonPath, Problem, list},
-    schema,
+    reader::Located,
 };
 
 /// What does not fit, and the paths of the members that can be left out so that the rest can still be read.
 #[derive(Debug, Default)]
-pub(crate) struct Misfits {
-    pub(crate) problems: Vec<Problem>,
+pub struct Misfits {
+    /// What does not fit.
+    pub problems: Vec<Problem>,
     droppable: Vec<JsonPath>,
 }
 
 impl Misfits {
     /// The document without the members that do not fit. The rest is looked at all the same, so that a person hears of all
     /// mistakes at once.
-    pub(crate) fn without(&self, value: &Value) -> Value {
+    pub fn without(&self, value: &Value) -> Value {
         prune(value, &JsonPath::root(), &self.droppable)
     }
 }
@@ -41,9 +40,28 @@ fn prune(value: &Value, path: &JsonPath, droppable: &[JsonPath]) -> Value {
     }
 }
 
+/// What a value of a named definition is to be held against, where the schema offers several.
+#[derive(Debug)]
+pub enum Choice {
+    /// Nothing more: it fits.
+    Fits,
+    /// This definition.
+    Definition(String),
+    /// No definition fits.
+    Problem(Box<Problem>),
+}
+
+/// Chooses for a value of the definition that is named, at a path. `None`: the definition is held against as it is.
+pub type Choose<'a> = &'a dyn Fn(&str, &Value, &JsonPath) -> Option<Choice>;
+
 /// Checks a whole document.
-pub(crate) fn check(doc: &Located, schema: &Value) -> Misfits {
-    let mut check = Check { doc, root: schema, misfits: Misfits::default() };
+pub fn check(doc: &Located, schema: &Value) -> Misfits {
+    check_choosing(doc, schema, &|_, _, _| None)
+}
+
+/// Checks a whole document whose schema leaves choices that a field decides: a job's fields depend on its kind.
+pub fn check_choosing(doc: &Located, schema: &Value, choose: Choose) -> Misfits {
+    let mut check = Check { doc, root: schema, choose, misfits: Misfits::default() };
     check.value(schema, doc.value(), &JsonPath::root());
     check.misfits
 }
@@ -51,6 +69,7 @@ pub(crate) fn check(doc: &Located, schema: &Value) -> Misfits {
 struct Check<'a> {
     doc: &'a Located,
     root: &'a Value,
+    choose: Choose<'a>,
     misfits: Misfits,
 }
 
@@ -63,15 +82,16 @@ impl<'a> Check<'a> {
     fn value(&mut self, schema: &'a Value, value: &Value, path: &JsonPath) {
         if let Some(reference) = schema["$ref"].as_str() {
             let name = reference.trim_start_matches("#/$defs/");
-            if name == "Job" {
-                self.job(value, path);
-            } else {
-                self.value(&self.root["$defs"][name], value, path);
+            match (self.choose)(name, value, path) {
+                None => self.value(&self.root["$defs"][name], value, path),
+                Some(Choice::Fits) => {}
+                Some(Choice::Definition(name)) => self.value(&self.root["$defs"][name], value, path),
+                Some(Choice::Problem(problem)) => self.misfits.problems.push(*problem),
             }
             return;
         }
         if let Some(options) = schema["anyOf"].as_array() {
-            // Only an optional value makes an `anyOf` other than a job's.
+            // Only an optional value makes an `anyOf` that nobody chooses for.
             let real = options.iter().find(|option| option["type"] != "null");
             if !value.is_null()
                 && let Some(real) = real
@@ -178,22 +198,6 @@ impl<'a> Check<'a> {
             }
         }
     }
-
-    /// A job is a script's name, or an object whose kind says which fields it has.
-    fn job(&mut self, value: &Value, path: &JsonPath) {
-        match value {
-            Value::String(_) => {}
-            Value::Object(members) => match kind::of_object(self.doc, members, path) {
-                Ok(entry) => self.value(&self.root["$defs"][schema::definition(entry)], value, path),
-                Err(problem) => self.misfits.problems.push(*problem),
-            },
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => {
-                let problem =
-                    self.doc.problem(path, format!("expected a script's name or a job, found {}", found(value)));
-                self.misfits.problems.push(problem);
-            }
-        }
-    }
 }
 
 /// The words of an `enum`, of a `const`, or of a `oneOf` of those: schemars writes variants with docs as the last.
@@ -221,7 +225,7 @@ fn in_words(json_type: &str) -> &str {
 }
 
 /// A value as messages name it.
-pub(crate) fn found(value: &Value) -> String {
+pub fn found(value: &Value) -> String {
     match value {
         Value::Null => "nothing".into(),
         Value::Bool(_) | Value::Number(_) => format!("`{value}`"),

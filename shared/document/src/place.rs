@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde_json::Value;
 
-/// A place in a workflow file, in a script, or in an item of the configuration table.
+/// A place in a configuration file, in a script, or in an item of the configuration table.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
     /// The file; none for an item of the configuration table.
@@ -63,7 +63,7 @@ impl Problem {
 
     /// The same, with the known name that was probably meant, if one is near.
     #[must_use]
-    pub(crate) fn did_you_mean<'a>(self, name: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
+    pub fn did_you_mean<'a>(self, name: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
         match nearest(name, known) {
             Some(near) => self.hint(format!("did you mean `{near}`?")),
             None => self,
@@ -72,7 +72,7 @@ impl Problem {
 
     /// The same, with the known name that was probably meant, or with all of them.
     #[must_use]
-    pub(crate) fn one_of<'a>(self, name: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
+    pub fn one_of<'a>(self, name: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
         // In the order of the alphabet, whatever map they were kept in.
         let known: std::collections::BTreeSet<&str> = known.into_iter().collect();
         match nearest(name, known.iter().copied()) {
@@ -96,12 +96,12 @@ impl fmt::Display for Problem {
 impl std::error::Error for Problem {}
 
 /// `` `a`, `b`, `c` ``
-pub(crate) fn list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+pub fn list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     names.into_iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
 /// The name that was probably meant: at most a third of its letters differ.
-pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // The distance is quadratic in time: nobody mistypes a page.
     if name.len() > 200 {
         return None;
@@ -117,16 +117,17 @@ pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) 
 
 /// A JSON path under construction.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct JsonPath(String);
+pub struct JsonPath(String);
 
 impl JsonPath {
     /// `$`
-    pub(crate) fn root() -> Self {
+    pub fn root() -> Self {
         Self("$".into())
     }
 
     /// A member: `.name`, or `["detail-type"]` where the name is no identifier.
-    pub(crate) fn key(&self, key: &str) -> Self {
+    #[must_use]
+    pub fn key(&self, key: &str) -> Self {
         if is_identifier(key) {
             Self(format!("{}.{key}", self.0))
         } else {
@@ -135,7 +136,8 @@ impl JsonPath {
     }
 
     /// An element: `[3]`.
-    pub(crate) fn index(&self, index: usize) -> Self {
+    #[must_use]
+    pub fn index(&self, index: usize) -> Self {
         Self(format!("{}[{index}]", self.0))
     }
 }
@@ -147,13 +149,13 @@ impl fmt::Display for JsonPath {
 }
 
 /// ASCII letters, digits and `_`, not beginning with a digit: what may stand behind `:` in SQL.
-pub(crate) fn is_identifier(text: &str) -> bool {
+pub fn is_identifier(text: &str) -> bool {
     text.bytes().next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_')
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
 /// Problems in the order of their places, each once.
-pub(crate) fn in_order(mut problems: Vec<Problem>) -> Vec<Problem> {
+pub fn in_order(mut problems: Vec<Problem>) -> Vec<Problem> {
     problems.sort_by(|a, b| {
         let key = |p: &Problem| (p.place.file.clone(), p.place.line, p.place.column);
         key(a).cmp(&key(b))

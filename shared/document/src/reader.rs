@@ -1,4 +1,4 @@
-//! A workflow as text or as an item of the configuration table, and where each part of it stands.
+//! A document as text or as an item of the configuration table, and where each part of it stands.
 
 use std::collections::BTreeMap;
 
@@ -28,7 +28,7 @@ impl Located {
     }
 
     /// Where a part of the document stands.
-    pub(crate) fn place(&self, path: &JsonPath) -> Place {
+    pub fn place(&self, path: &JsonPath) -> Place {
         let position = self.positions.get(path);
         Place {
             file: self.file.clone(),
@@ -39,7 +39,7 @@ impl Located {
     }
 
     /// A problem with a part of the document.
-    pub(crate) fn problem(&self, path: &JsonPath, message: impl Into<String>) -> Problem {
+    pub fn problem(&self, path: &JsonPath, message: impl Into<String>) -> Problem {
         Problem::new(self.place(path), message)
     }
 }
@@ -71,7 +71,7 @@ pub fn read_file(file: &str, text: &str) -> Result<Located, Vec<Problem>> {
     }
 }
 
-/// Deeper documents are nobody's workflow, and would overflow the stack of whoever walks them.
+/// Deeper documents are nobody's configuration, and would overflow the stack of whoever walks them.
 const DEPTH: usize = 64;
 
 struct Reader<'a> {
@@ -117,7 +117,7 @@ impl<'a> Reader<'a> {
             match event {
                 Event::DocumentStart(_) => {
                     return Err(self
-                        .problem(span, &JsonPath::root(), "a second document begins here: one workflow a file")
+                        .problem(span, &JsonPath::root(), "a second document begins here: one document a file")
                         .into());
                 }
                 Event::StreamEnd => return Ok(value),
