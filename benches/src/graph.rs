@@ -56,20 +56,20 @@ impl Graph {
             Stage { sequential: false, jobs: 2..4 },
             Stage { sequential: false, jobs: 4..6 },
         ];
-        Self::draw("bench_six", "6 jobs, 3 stages", &edges, stages, 800..2000)
+        Self::draw("bench_six", "6 jobs, 3 stages", &edges, stages, 2_000..5_000)
     }
 
     /// Jobs that wait for nothing.
     pub fn parallel() -> Self {
         let stages = vec![Stage { sequential: false, jobs: 0..100 }];
-        Self::draw("bench_parallel", "100 parallel", &vec![vec![]; 100], stages, 1000..5000)
+        Self::draw("bench_parallel", "100 parallel", &vec![vec![]; 100], stages, 5_000..30_000)
     }
 
     /// Each job waits for the one before it.
     pub fn chain() -> Self {
         let edges: Vec<Vec<usize>> = (0..50_usize).map(|job| job.checked_sub(1).into_iter().collect()).collect();
         let stages = vec![Stage { sequential: true, jobs: 0..50 }];
-        Self::draw("bench_chain", "50-long chain", &edges, stages, 300..800)
+        Self::draw("bench_chain", "50-long chain", &edges, stages, 1_000..3_000)
     }
 
     /// Each job but the first waits for one to three of the forty before it.
@@ -84,7 +84,7 @@ impl Graph {
             })
             .collect();
         let stages = vec![Stage { sequential: false, jobs: 0..200 }];
-        Self::draw("bench_random", "random, 200 jobs", &edges, stages, 300..1300)
+        Self::draw("bench_random", "random, 200 jobs", &edges, stages, 1_000..4_000)
     }
 
     fn draw(
