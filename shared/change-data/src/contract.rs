@@ -1,7 +1,16 @@
 //! Table contracts: what a table's change data is to become. `contracts/<name>.yaml`.
 
+mod check;
+mod evolve;
+mod propose;
+
+use jiff::SignedDuration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+pub use check::{read, schema};
+pub use evolve::evolves;
+pub use propose::{Proposal, propose};
 
 /// How a table's change data lands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -39,6 +48,28 @@ fn half_a_minute() -> String {
     "30s".into()
 }
 
+impl TableContract {
+    /// How long staged files collect before a load is asked for; half a minute where it does not say what it should.
+    pub fn load_every(&self) -> SignedDuration {
+        duration(&self.load_every).unwrap_or(SignedDuration::from_secs(30))
+    }
+}
+
+/// Reads `10s`, `15m`, `12h`, `30d`, `8w`.
+pub fn duration(text: &str) -> Option<SignedDuration> {
+    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        "w" => 7 * 86_400,
+        _ => return None,
+    };
+    let is_number = (1..=6).contains(&number.len()) && number.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then_some(SignedDuration::from_secs(number.parse::<i64>().ok()? * seconds))
+}
+
 /// Which change events are a contract's.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -54,6 +85,15 @@ pub struct Source {
     /// What stands for a value that did not change: Debezium's `unavailable.value.placeholder`.
     #[serde(default = "unavailable")]
     pub unavailable_value: String,
+    /// Raised by one when the database is replaced by another (a restore, blue and green, a replica that was promoted, another kind of
+    /// stream) whose log counts from anew: everything of the new one is later than everything of the old one.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub generation: u16,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields so")]
+const fn is_first(generation: &u16) -> bool {
+    *generation == 0
 }
 
 fn unavailable() -> String {
@@ -61,7 +101,7 @@ fn unavailable() -> String {
 }
 
 /// Formats of change events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Format {
     /// Debezium's JSON, with or without the schema envelope.
@@ -193,7 +233,8 @@ pub enum Oversized {
     /// Strings are cut at a character boundary; documents become NULL.
     #[default]
     Cut,
-    /// They become NULL.
+    /// They become NULL. (Bare `null` is YAML's.)
+    #[serde(rename = "nullify")]
     Null,
     /// The row is refused.
     Refuse,

@@ -1,5 +1,39 @@
 //! Change events of databases: decoded, and staged as table contracts say. Knows no AWS.
 //!
 //! `docs/decisions/0006-change-data.md` is the design; [`contract`] is what a user writes.
+//!
+//! ```text
+//! record ── event::Event ── assemble ─┬─ contract columns ── value (what it means) ── fit (is it the column's) ── csv
+//!           what is it, whose,        ├─ dw_md_missing_data, dw_md_changes ── document (JSON within SUPER's limits)
+//!           where in the log          └─ row::Metadata
+//! ```
+//!
+//! [`stage::Stager`] is the door: records in, rows out, and what became of each.
 
+mod assemble;
+pub mod column_type;
+pub mod compiled;
 pub mod contract;
+pub mod csv;
+mod debezium;
+mod document;
+mod dynamodb;
+mod dynamodb_event;
+pub mod event;
+mod fast;
+mod fit;
+mod geometry;
+mod json;
+pub mod layout;
+pub mod logical;
+mod mongodb;
+mod number;
+pub mod operation;
+mod position;
+pub mod refusal;
+pub mod row;
+mod schema;
+pub mod stage;
+pub mod time;
+pub mod transport;
+mod value;

@@ -1,0 +1,279 @@
+//! The benchmark's file: change events of a shop's `orders` table, as Debezium's PostgreSQL connector writes them without the
+//! schema envelope (`REPLICA IDENTITY FULL`, `decimal.handling.mode=string`, `time.precision.mode=adaptive`). Seeded: the same
+//! file on every machine.
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{BufWriter, Write as _};
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use fastrand::Rng;
+
+/// What was written, so that a run can say what it measured.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Written {
+    /// Lines of the file.
+    pub(crate) lines: u64,
+    /// Bytes of the file.
+    pub(crate) bytes: u64,
+    /// Updates, whose `before` is nearly the `after`.
+    pub(crate) updates: u64,
+    /// Deletes, whose `after` is null.
+    pub(crate) deletes: u64,
+    /// `null` lines: what follows a delete in a compacted topic.
+    pub(crate) tombstones: u64,
+    /// Lines that are no change event.
+    pub(crate) malformed: u64,
+    /// Events with a column that the contract does not know.
+    pub(crate) drifted: u64,
+}
+
+const STATUS: [&str; 6] = ["placed", "paid", "packed", "shipped", "delivered", "returned"];
+const CURRENCY: [&str; 4] = ["EUR", "USD", "GBP", "SEK"];
+const STREETS: [&str; 8] = [
+    "Lindenstraße",
+    "Kungsgatan",
+    "Rue de la Paix",
+    "High Street",
+    "Via Roma",
+    "Calle de Alcalá",
+    "Hauptplatz",
+    "Elm Avenue",
+];
+const TOWNS: [&str; 8] = ["Berlin", "Göteborg", "Paris", "London", "Torino", "Madrid", "Wien", "Denver"];
+/// Notes that customers leave, as JSON text: most are plain, some bring what a CSV or a JSON reader trips over.
+const NOTES: [&str; 10] = [
+    "leave at the door",
+    "call before delivery",
+    "second floor, left",
+    "gift wrapping please",
+    "fragile",
+    "ring twice, the dog is friendly",
+    r#"say \"happy birthday\" at the door"#,
+    r"back yard\nthen the green gate",
+    "für Zoë 🎁",
+    r"C:\\labels\\order.pdf, please",
+];
+
+/// One order.
+struct Order {
+    id: u64,
+    customer_id: u32,
+    status: usize,
+    currency: &'static str,
+    /// In hundredths.
+    total: u32,
+    tax: u32,
+    discount: i32,
+    items: u8,
+    weight: u32,
+    gift: bool,
+    email: String,
+    address: String,
+    note: Option<&'static str>,
+    coupon: Option<u32>,
+    ordered_on: u32,
+    created_at: u64,
+    updated_at: u64,
+    channel: Option<&'static str>,
+}
+
+impl Order {
+    fn new(rng: &mut Rng, id: u64, now: u64) -> Self {
+        let customer_id = rng.u32(1..400_000);
+        let total = rng.u32(500..400_000);
+        Self {
+            id,
+            customer_id,
+            status: 0,
+            currency: CURRENCY[rng.usize(..CURRENCY.len())],
+            total,
+            tax: total / 5,
+            discount: if rng.u8(..4) == 0 { -rng.i32(1..2_000) } else { 0 },
+            items: rng.u8(1..12),
+            weight: rng.u32(50..30_000),
+            gift: rng.u8(..10) == 0,
+            email: format!("customer.{customer_id}@example.com"),
+            address: format!(
+                "{} {}, {:05} {}",
+                STREETS[rng.usize(..STREETS.len())],
+                rng.u8(1..200),
+                rng.u32(1_000..99_999),
+                TOWNS[rng.usize(..TOWNS.len())]
+            ),
+            note: (rng.u8(..10) < 4).then(|| NOTES[rng.usize(..NOTES.len())]),
+            coupon: (rng.u8(..5) == 0).then(|| rng.u32(1_000..9_999)),
+            ordered_on: u32::try_from(now / 86_400_000_000).unwrap_or_default(),
+            created_at: now,
+            updated_at: now,
+            channel: None,
+        }
+    }
+
+    /// What an update changes: a few columns of many.
+    fn touch(&mut self, rng: &mut Rng, now: u64) {
+        self.status = (self.status + 1) % STATUS.len();
+        self.updated_at = now;
+        match rng.u8(..8) {
+            0 => self.note = Some(NOTES[rng.usize(..NOTES.len())]),
+            1 => self.total += rng.u32(1..5_000),
+            2 => self.discount -= rng.i32(1..500),
+            _ => {}
+        }
+    }
+
+    fn write(&self, out: &mut String) -> std::fmt::Result {
+        let discount = if self.discount < 0 { "-" } else { "" };
+        let off = self.discount.unsigned_abs();
+        write!(
+            out,
+            r#"{{"id":{},"customer_id":{},"status":"{}","currency":"{}","total":"{}.{:02}","tax":"{}.{:02}","discount":"{discount}{}.{:02}","items":{},"weight":{}.{},"gift":{},"email":"{}","address":"{}","note":"#,
+            self.id,
+            self.customer_id,
+            STATUS[self.status],
+            self.currency,
+            self.total / 100,
+            self.total % 100,
+            self.tax / 100,
+            self.tax % 100,
+            off / 100,
+            off % 100,
+            self.items,
+            self.weight / 1000,
+            self.weight % 1000 / 100,
+            self.gift,
+            self.email,
+            self.address,
+        )?;
+        match self.note {
+            Some(note) => write!(out, r#""{note}""#)?,
+            None => out.push_str("null"),
+        }
+        match self.coupon {
+            Some(coupon) => write!(out, r#","coupon":"SAVE-{coupon}""#)?,
+            None => out.push_str(r#","coupon":null"#),
+        }
+        write!(
+            out,
+            r#","ordered_on":{},"created_at":{},"updated_at":{}"#,
+            self.ordered_on, self.created_at, self.updated_at
+        )?;
+        if let Some(channel) = self.channel {
+            write!(out, r#","channel":"{channel}""#)?;
+        }
+        out.push('}');
+        Ok(())
+    }
+}
+
+/// Writes `events` events to `path`.
+///
+/// # Errors
+/// When the file cannot be written.
+pub(crate) fn write(path: &Path, events: u64) -> Result<Written> {
+    let mut file = BufWriter::with_capacity(1 << 20, File::create(path).with_context(|| path.display().to_string())?);
+    let mut rng = Rng::with_seed(0x5317_F70E);
+    let mut orders: Vec<Order> = Vec::new();
+    let mut line = String::with_capacity(4096);
+    let mut written = Written::default();
+    // 2026-11-01T00:00:00Z in microseconds, and a log position to go with it.
+    let (mut now, mut lsn, mut next) = (1_793_491_200_000_000_u64, 36_283_916_288_u64, 1_u64);
+    for event in 0..events {
+        now += rng.u64(100..60_000);
+        lsn += rng.u64(48..900);
+        line.clear();
+        let malformed = event % 10_007 == 10_006;
+        match rng.u8(..100) {
+            _ if orders.len() < 100 => insert(&mut line, &mut orders, &mut rng, &mut next, now, lsn)?,
+            0..=21 => insert(&mut line, &mut orders, &mut rng, &mut next, now, lsn)?,
+            22..=94 => {
+                let at = rng.usize(..orders.len());
+                line.push_str(r#"{"before":"#);
+                orders[at].write(&mut line)?;
+                orders[at].touch(&mut rng, now);
+                // The column that somebody added without a word: in 2 % of all events.
+                orders[at].channel = (rng.u16(..1000) < 28).then_some("app");
+                written.drifted += u64::from(orders[at].channel.is_some());
+                line.push_str(r#","after":"#);
+                orders[at].write(&mut line)?;
+                orders[at].channel = None;
+                tail(&mut line, 'u', now, lsn)?;
+                written.updates += 1;
+            }
+            95..=97 => {
+                let gone = orders.swap_remove(rng.usize(..orders.len()));
+                line.push_str(r#"{"before":"#);
+                gone.write(&mut line)?;
+                line.push_str(r#","after":null"#);
+                tail(&mut line, 'd', now, lsn)?;
+                written.deletes += 1;
+            }
+            _ => {
+                line.push_str("null");
+                written.tombstones += 1;
+            }
+        }
+        let mut bytes = line.as_bytes().to_vec();
+        if malformed {
+            break_it(&mut rng, &mut bytes);
+            written.malformed += 1;
+        }
+        bytes.push(b'\n');
+        file.write_all(&bytes)?;
+        written.lines += 1;
+        written.bytes += bytes.len() as u64;
+    }
+    file.flush()?;
+    Ok(written)
+}
+
+fn insert(
+    line: &mut String,
+    orders: &mut Vec<Order>,
+    rng: &mut Rng,
+    next: &mut u64,
+    now: u64,
+    lsn: u64,
+) -> std::fmt::Result {
+    let order = Order::new(rng, *next, now);
+    *next += 1;
+    line.push_str(r#"{"before":null,"after":"#);
+    order.write(line)?;
+    orders.push(order);
+    tail(line, 'c', now, lsn)
+}
+
+fn tail(line: &mut String, op: char, now: u64, lsn: u64) -> std::fmt::Result {
+    let (milliseconds, seen) = (now / 1000, now + 180_000);
+    write!(
+        line,
+        r#","source":{{"version":"3.3.1.Final","connector":"postgresql","name":"shop","ts_ms":{milliseconds},"snapshot":"false","db":"shop","sequence":"[\"{}\",\"{lsn}\"]","ts_us":{now},"ts_ns":{now}000,"schema":"public","table":"orders","txId":{},"lsn":{lsn},"xmin":null}},"transaction":null,"op":"{op}","ts_ms":{},"ts_us":{seen},"ts_ns":{seen}417}}"#,
+        lsn - 56,
+        lsn / 512,
+        seen / 1000,
+    )
+}
+
+/// What a broken producer or a cut transfer makes of an event.
+fn break_it(rng: &mut Rng, bytes: &mut Vec<u8>) {
+    let middle = bytes.len() / 2;
+    match rng.u8(..4) {
+        0 => bytes.truncate(middle.max(1)),
+        1 => bytes.insert(middle, b'"'),
+        2 => bytes[middle..].fill(0xff),
+        _ => bytes.push(b'}'),
+    }
+}
+
+impl std::fmt::Display for Written {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { lines, bytes, updates, deletes, tombstones, malformed, drifted } = self;
+        write!(
+            f,
+            "{lines} lines, {} MB: {updates} updates, {deletes} deletes, {tombstones} tombstones, {malformed} malformed, \
+             {drifted} with a column that the contract does not know",
+            bytes / 1_000_000
+        )
+    }
+}

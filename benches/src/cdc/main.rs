@@ -1,0 +1,284 @@
+//! How fast a file of change events becomes staged files, on one core, beside what people use and beside the limits.
+//!
+//! ```text
+//! bench-cdc                        300,000 generated events, five runs each, all peers that .venv-bench has
+//! bench-cdc --events 3000000 --no-peers
+//! bench-cdc --core 0 --runs 9 --check
+//! ```
+
+mod compare;
+mod generate;
+mod limits;
+mod measure;
+mod stage;
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use clap::{Parser, Subcommand};
+use comfy_table::{CellAlignment, Table, presets};
+use shiftwork_benches::numbers::seconds;
+
+use self::compare::Output;
+use self::limits::Codec;
+use self::measure::Runs;
+
+/// Megabytes of events a second; times DuckDB's and dlt's; largest resident set.
+const GOAL: (f64, f64, f64, u64) = (500.0, 3.0, 30.0, 32 << 20);
+
+/// Measures how fast change events are staged.
+#[derive(Parser)]
+struct Options {
+    #[command(subcommand)]
+    part: Option<Part>,
+    /// Events of the generated file.
+    #[arg(long, default_value_t = 300_000, value_parser = clap::value_parser!(u64).range(1..))]
+    events: u64,
+    /// Runs of each; the median counts.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
+    runs: u16,
+    /// The core that everything runs on.
+    #[arg(long, default_value_t = 1)]
+    core: u16,
+    /// Where the events and the outputs go.
+    #[arg(long, default_value = "target/bench-cdc")]
+    folder: PathBuf,
+    /// The Python that has the peers.
+    #[arg(long, default_value = ".venv-bench/bin/python")]
+    python: PathBuf,
+    /// Leave the peers out.
+    #[arg(long)]
+    no_peers: bool,
+    /// Fail where the goal is missed, or an output differs.
+    #[arg(long)]
+    check: bool,
+}
+
+/// What runs in a process of its own, to be measured from outside.
+#[derive(Subcommand)]
+enum Part {
+    /// Write the file of events.
+    Generate { events: PathBuf },
+    /// Stage a file of events.
+    Stage {
+        events: PathBuf,
+        output: PathBuf,
+        /// With the full decoder alone.
+        #[arg(long)]
+        full: bool,
+        /// Do not compress.
+        #[arg(long)]
+        plain: bool,
+    },
+    /// Walk over the bytes of a file.
+    Skip { events: PathBuf },
+    /// Compress a file at level 1.
+    Compress { codec: Codec, from: PathBuf, to: PathBuf },
+}
+
+fn main() -> Result<ExitCode> {
+    let options = Options::parse();
+    match &options.part {
+        Some(Part::Generate { events }) => println!("{}\n", generate::write(events, options.events)?),
+        Some(Part::Stage { events, output, full, plain }) => stage::run(events, output, *full, *plain)?,
+        Some(Part::Skip { events }) => {
+            limits::skip(events)?;
+        }
+        Some(Part::Compress { codec, from, to }) => limits::compress(*codec, from, to)?,
+        None => return bench(&options),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What was measured, and what it wrote.
+struct Measured {
+    name: &'static str,
+    runs: Runs,
+    /// What its speed is of: the events, also where it reads something else.
+    written: Option<u64>,
+    /// Where its rows are, and how they are to be read.
+    output: Option<(PathBuf, Output)>,
+}
+
+fn bench(options: &Options) -> Result<ExitCode> {
+    std::fs::create_dir_all(&options.folder).with_context(|| options.folder.display().to_string())?;
+    let folder = options.folder.canonicalize()?;
+    let events = folder.join(format!("events-{}.ndjson", options.events));
+    let me = std::env::current_exe()?;
+    // This process stays small: Linux counts its resident set as the first of each process that it starts.
+    let generator =
+        Command::new(&me).args(["--events", &options.events.to_string(), "generate"]).arg(&events).status()?;
+    ensure!(generator.success(), "the events were not written: {generator}");
+    let bytes = size(&events);
+
+    let file = |name: &str| folder.join(name);
+    let ours = |name, arguments: &[&str], output: &str, read: Option<Output>| {
+        let output = file(output);
+        let mut all: Vec<&OsStr> = vec![arguments[0].as_ref(), events.as_os_str(), output.as_os_str()];
+        all.extend(arguments[1..].iter().map(OsStr::new));
+        measured(options, name, &me, &all, &output, read)
+    };
+    let mut all = vec![
+        ours("shiftwork", &["stage"], "ours.csv.zst", Some(Output::Ours))?,
+        ours("  without compression", &["stage", "--plain"], "ours.csv", None)?,
+        ours("  the full decoder alone", &["stage", "--full"], "full.csv.zst", Some(Output::Ours))?,
+    ];
+    if !options.no_peers {
+        all.extend(peers(options, &folder, &events)?);
+    }
+    let plain = file("ours.csv");
+    let limit = |name, arguments: &[&OsStr], output: &Path| measured(options, name, &me, arguments, output, None);
+    all.push(limit("limit: walk over the bytes", &["skip".as_ref(), events.as_os_str()], Path::new(""))?);
+    for (name, codec, output) in
+        [("limit: zstd level 1 alone", "zstd", "limit.zst"), ("limit: gzip level 1 alone", "gzip", "limit.gz")]
+    {
+        let output = file(output);
+        let arguments: [&OsStr; 4] = ["compress".as_ref(), codec.as_ref(), plain.as_os_str(), output.as_os_str()];
+        all.push(limit(name, &arguments, &output)?);
+    }
+    println!("{}", table(&all, bytes));
+
+    let same = compared(&all);
+    Ok(if (same && reached(&all, bytes)) || !options.check { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn measured(
+    options: &Options,
+    name: &'static str,
+    program: &Path,
+    arguments: &[&OsStr],
+    output: &Path,
+    read: Option<Output>,
+) -> Result<Measured> {
+    let runs = Runs::of(options.runs, options.core, program, arguments, || clear(output))?;
+    let written = (!output.as_os_str().is_empty()).then(|| size(output));
+    Ok(Measured { name, runs, written, output: read.map(|read| (output.to_owned(), read)) })
+}
+
+/// The peers, where a Python with them is at hand.
+fn peers(options: &Options, folder: &Path, events: &Path) -> Result<Vec<Measured>> {
+    // Not canonical: a virtual environment is known by the link's own place.
+    let python = std::path::absolute(&options.python)?;
+    if !python.exists() {
+        println!("The peers are left out: {} is missing; `make bench-cdc` installs it.", options.python.display());
+        return Ok(Vec::new());
+    }
+    let scripts = [
+        ("Python: orjson, csv, zstd", include_str!("peers/orjson_csv.py"), "orjson.csv.zst", Output::Numbered),
+        ("DuckDB: read_ndjson, COPY", include_str!("peers/duckdb_copy.py"), "duckdb.csv.zst", Output::Unnumbered),
+        ("dlt: filesystem, gzip", include_str!("peers/dlt_filesystem.py"), "dlt", Output::Dlt),
+    ];
+    let measure = |(name, script, output, read): (&'static str, &str, &str, Output)| {
+        let output = folder.join(output);
+        let arguments: [&OsStr; 4] = ["-c".as_ref(), script.as_ref(), events.as_os_str(), output.as_os_str()];
+        measured(options, name, &python, &arguments, &output, Some(read))
+    };
+    scripts.into_iter().map(measure).collect()
+}
+
+fn clear(output: &Path) -> Result<()> {
+    if output.is_dir() {
+        std::fs::remove_dir_all(output)?;
+    } else if output.is_file() {
+        std::fs::remove_file(output)?;
+    }
+    Ok(())
+}
+
+/// Bytes of a file, or of what dlt loaded.
+fn size(output: &Path) -> u64 {
+    let Ok(entries) = std::fs::read_dir(output.join("loaded/bench/orders")) else {
+        return output.metadata().map(|file| file.len()).unwrap_or_default();
+    };
+    entries.filter_map(|entry| Some(entry.ok()?.metadata().ok()?.len())).sum()
+}
+
+#[allow(clippy::cast_precision_loss, reason = "a speed, to the megabyte")]
+fn speed(bytes: u64, took: Duration) -> f64 {
+    bytes as f64 / 1e6 / took.as_secs_f64()
+}
+
+#[allow(clippy::cast_precision_loss, reason = "a size, to one decimal")]
+fn mebibytes(bytes: u64) -> String {
+    format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
+}
+
+fn table(all: &[Measured], bytes: u64) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header([
+        "events to staged file",
+        "MB/s",
+        "ours is",
+        "median",
+        "fastest … slowest",
+        "on the core",
+        "peak memory",
+        "written",
+    ]);
+    let ours = all.first().map(|ours| speed(bytes, ours.runs.took())).unwrap_or_default();
+    for one in all {
+        let speed = speed(bytes, one.runs.took());
+        let (fastest, slowest) = one.runs.spread();
+        table.add_row([
+            one.name.to_owned(),
+            format!("{speed:.0}"),
+            format!("{:.2}x", ours / speed),
+            seconds(one.runs.took()),
+            format!("{} … {}", seconds(fastest), seconds(slowest)),
+            seconds(one.runs.on_core()),
+            mebibytes(one.runs.peak()),
+            one.written.map_or_else(String::new, mebibytes),
+        ]);
+    }
+    for column in 1..8 {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table
+}
+
+/// Holds every output against ours, and says what came out.
+fn compared(all: &[Measured]) -> bool {
+    let Some((ours, _)) = all.first().and_then(|ours| ours.output.as_ref()) else { return false };
+    let mut same = true;
+    for (name, (output, read)) in all.iter().skip(1).filter_map(|one| Some((one.name.trim(), one.output.as_ref()?))) {
+        match compare::rows(ours, output, *read) {
+            Ok(rows) => println!("{name}: the same {rows} rows."),
+            Err(error) => {
+                same = false;
+                println!("{name}: NOT the same rows: {error:#}");
+            }
+        }
+    }
+    same
+}
+
+/// Whether the goal is reached by what was measured, and a line on each part of it.
+fn reached(all: &[Measured], bytes: u64) -> bool {
+    let (fast, duckdb, dlt, memory) = GOAL;
+    let of = |name: &str| all.iter().find(|one| one.name.starts_with(name)).map(|one| &one.runs);
+    let Some(ours) = of("shiftwork") else { return false };
+    let reached = |what: String, reached: bool| {
+        println!("{}: {what}", if reached { "goal" } else { "GOAL MISSED" });
+        reached
+    };
+    let mine = speed(bytes, ours.took());
+    let times = |peer: &Runs| peer.took().as_secs_f64() / ours.took().as_secs_f64();
+    let mut all = vec![
+        reached(format!("{fast} MB/s on one core, reached {mine:.0}"), mine >= fast),
+        reached(
+            format!("{} whatever the file's size, reached {}", mebibytes(memory), mebibytes(ours.peak())),
+            ours.peak() <= memory,
+        ),
+    ];
+    for (name, goal) in [("DuckDB", duckdb), ("dlt", dlt)] {
+        if let Some(peer) = of(name) {
+            all.push(reached(format!("{goal} x {name}, reached {:.1}", times(peer)), times(peer) >= goal));
+        }
+    }
+    !all.contains(&false)
+}

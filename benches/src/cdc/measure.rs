@@ -1,0 +1,83 @@
+//! A process on one core: how long it took, what of it was on the core, and its largest resident set.
+
+use std::ffi::OsStr;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use wait4::Wait4 as _;
+
+/// One run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Run {
+    /// From the start of the process to its end.
+    pub(crate) took: Duration,
+    /// What it spent on a core, kernel included.
+    pub(crate) on_core: Duration,
+    /// Bytes.
+    pub(crate) peak: u64,
+}
+
+/// All runs of one subject.
+#[derive(Debug, Clone)]
+pub(crate) struct Runs(Vec<Run>);
+
+impl Runs {
+    /// Runs a program so often, each time on this core alone. `before` clears away what the last run left.
+    ///
+    /// # Errors
+    /// When it does not start, or fails.
+    pub(crate) fn of(
+        times: u16,
+        core: u16,
+        program: &Path,
+        arguments: &[&OsStr],
+        before: impl Fn() -> Result<()>,
+    ) -> Result<Self> {
+        let mut runs = Vec::new();
+        for _ in 0..times {
+            before()?;
+            let began = Instant::now();
+            let child = Command::new("taskset")
+                .args(["--cpu-list", &core.to_string()])
+                .arg(program)
+                .args(arguments)
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .spawn()
+                .with_context(|| format!("starting {} (and taskset, of util-linux)", program.display()))?;
+            let end = child.wait4()?;
+            let took = began.elapsed();
+            ensure!(end.status.success(), "{} failed: {}", program.display(), end.status);
+            let on_core = end.rusage.utime + end.rusage.stime;
+            runs.push(Run { took, on_core, peak: end.rusage.maxrss });
+        }
+        Ok(Self(runs))
+    }
+
+    /// The median of how long they took.
+    pub(crate) fn took(&self) -> Duration {
+        shiftwork_benches::numbers::median(&self.each(|run| run.took))
+    }
+
+    /// The fastest and the slowest.
+    pub(crate) fn spread(&self) -> (Duration, Duration) {
+        let took = self.each(|run| run.took);
+        (took.iter().min().copied().unwrap_or_default(), took.iter().max().copied().unwrap_or_default())
+    }
+
+    /// The median of their time on the core.
+    pub(crate) fn on_core(&self) -> Duration {
+        shiftwork_benches::numbers::median(&self.each(|run| run.on_core))
+    }
+
+    /// The largest of their resident sets.
+    pub(crate) fn peak(&self) -> u64 {
+        self.0.iter().map(|run| run.peak).max().unwrap_or_default()
+    }
+
+    fn each(&self, what: impl Fn(&Run) -> Duration) -> Vec<Duration> {
+        self.0.iter().map(what).collect()
+    }
+}

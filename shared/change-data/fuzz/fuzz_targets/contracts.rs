@@ -1,0 +1,21 @@
+#![no_main]
+
+use shiftwork_change_data::{
+    compiled::Compiled,
+    contract::{propose, read},
+    layout::Staged,
+};
+
+// What people and listings write: contracts, records that a contract is proposed for, names of staged objects.
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    for proposed in propose(bytes.split(|byte| *byte == b'\n')) {
+        assert!(Compiled::new(proposed.clone()).is_ok(), "{proposed:?}");
+    }
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    if let Ok(contract) = read("fuzz.yaml", text) {
+        assert!(Compiled::new(contract).is_ok());
+    }
+    if let Some(staged) = Staged::parse(text) {
+        assert_eq!(Staged::parse(&staged.key()), Some(staged));
+    }
+});

@@ -1,0 +1,447 @@
+//! One event against one contract: which rows it is, and what no column takes.
+
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, HashMap},
+    ops::Range,
+};
+
+use crate::{
+    compiled::Compiled,
+    contract::{TableContract, Unknown},
+    csv,
+    document::{Flaws, LARGEST, TooMuch, Writer},
+    event::{Change, incomplete},
+    fit::{Fit, fit},
+    json::{Raw, write_string},
+    operation::Operation,
+    refusal::{Refusal, RefusalKind},
+    row::Metadata,
+    schema::Schema,
+    value::{Form, Value},
+};
+
+/// Where a row was.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct At<'a> {
+    pub(crate) position: &'a str,
+    pub(crate) partition: &'a str,
+    pub(crate) offset: &'a str,
+}
+
+/// Bytes of the longest row. COPY of rows with SUPER reads 64 MB into its buffer (Redshift docs, "SUPER type", "Limitations").
+const LONGEST_ROW: usize = 64_000_000;
+/// Fields that `dw_md_changes` speaks of: what is said of so many of 100,000 is said often enough.
+const MOST_NOTES: usize = 2000;
+/// Bytes of a field's name in a note.
+const LONGEST_NAME: usize = 256;
+
+const NO_COLUMN: &str = "no column takes it";
+
+/// What becomes of a contract column.
+#[derive(Debug, Clone, Default)]
+enum Cell {
+    /// The event has no such field.
+    #[default]
+    Absent,
+    /// NULL.
+    Null,
+    /// What is written there in the scratch buffer.
+    Written(Range<usize>),
+    /// The source sent no value because it did not change.
+    Unchanged,
+}
+
+/// Makes rows. Its buffers are used again and again.
+#[derive(Debug)]
+pub(crate) struct Assembler {
+    cells: Vec<Cell>,
+    scratch: Vec<u8>,
+    missing: Vec<u8>,
+    /// Field -> what was done to its value.
+    notes: BTreeMap<String, String>,
+    unchanged: Vec<usize>,
+    /// Of the event that was assembled last.
+    pub(crate) with_missing_data: u64,
+    pub(crate) with_changes: u64,
+}
+
+/// An image of a row: its fields, of which a later one of a name is the one that counts.
+struct Image<'a> {
+    fields: Vec<(Cow<'a, str>, Raw<'a>)>,
+    /// Which fields are written again behind them.
+    overwritten: Vec<bool>,
+}
+
+impl<'a> Image<'a> {
+    fn read(text: &'a str) -> Self {
+        let fields: Vec<_> = Raw::known(text).members().collect();
+        let mut image = Self { overwritten: vec![false; fields.len()], fields };
+        let mut last = HashMap::with_capacity(image.fields.len());
+        for (index, (name, _)) in image.fields.iter().enumerate() {
+            if let Some(earlier) = last.insert(name.as_ref(), index) {
+                image.overwritten[earlier] = true;
+            }
+        }
+        image
+    }
+
+    fn get(&self, field: &str) -> Option<Raw<'a>> {
+        self.fields.iter().rev().find(|(name, _)| name == field).map(|(_, raw)| *raw)
+    }
+}
+
+/// What a row is made of.
+struct Parts<'p, 'a> {
+    operation: Operation,
+    image: Option<&'p Image<'a>>,
+    /// Where the image has no value of a key column, or a placeholder, it is looked for here.
+    beside: &'p [&'p Image<'a>],
+    /// Columns that the image does not have did not change.
+    partial: bool,
+    removed: &'p [Cow<'a, str>],
+}
+
+impl Assembler {
+    pub(crate) fn new(columns: usize) -> Self {
+        Self {
+            cells: vec![Cell::Absent; columns],
+            scratch: Vec::new(),
+            missing: Vec::new(),
+            notes: BTreeMap::new(),
+            unchanged: Vec::new(),
+            with_missing_data: 0,
+            with_changes: 0,
+        }
+    }
+
+    /// Writes the rows of a change behind what is in `out`, and answers how many they are.
+    pub(crate) fn assemble(
+        &mut self,
+        compiled: &Compiled,
+        change: &Change<'_>,
+        schema: Option<&Schema>,
+        at: At<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<usize, Refusal> {
+        (self.with_missing_data, self.with_changes) = (0, 0);
+        let before = change.before.as_deref().map(Image::read);
+        let after = change.after.as_deref().map(Image::read);
+        let key = change.key.as_deref().map(Image::read);
+        let updated = change.partial.as_ref().and_then(|partial| partial.updated.as_deref()).map(Image::read);
+        let context = Context { compiled, schema, form: change.form, changed_at: change.changed_at, at };
+        let beside_after: Vec<_> = before.iter().chain(&key).collect();
+        let beside_before: Vec<_> = key.iter().collect();
+        let mut parts = Parts { operation: change.operation, image: None, beside: &[], partial: false, removed: &[] };
+        match change.operation {
+            Operation::Truncate => {}
+            Operation::Delete => {
+                parts.image = before.as_ref().or(key.as_ref());
+                parts.beside = &beside_before;
+                if parts.image.is_none() {
+                    return Err(incomplete(
+                        "a delete without `before` and without a record key: nothing says which row went",
+                    ));
+                }
+            }
+            Operation::Create | Operation::Read | Operation::Update => {
+                parts.beside = &beside_after;
+                if let Some(partial) = &change.partial {
+                    refuse_parts_of_columns(compiled, updated.as_ref(), &partial.removed)?;
+                    parts.image = updated.as_ref();
+                    parts.partial = true;
+                    parts.removed = &partial.removed;
+                } else {
+                    let after = after
+                        .as_ref()
+                        .ok_or_else(|| incomplete(format!("a row to {} without `after`", change.operation)))?;
+                    parts.image = Some(after);
+                    if let Some(before) = before.as_ref().filter(|_| change.operation == Operation::Update)
+                        && has_another_key(compiled, before, after)
+                    {
+                        let went = Parts { operation: Operation::Delete, image: Some(before), beside: &[], ..parts };
+                        self.row(&context, &went, out)?;
+                        // What did not change is known by the old key only.
+                        let came =
+                            Parts { operation: Operation::Create, image: Some(after), beside: &beside_after, ..went };
+                        self.row(&context, &came, out)?;
+                        return Ok(2);
+                    }
+                }
+            }
+        }
+        self.row(&context, &parts, out)?;
+        Ok(1)
+    }
+
+    fn row(&mut self, context: &Context<'_>, parts: &Parts<'_, '_>, out: &mut Vec<u8>) -> Result<(), Refusal> {
+        self.clear();
+        let start = out.len();
+        if let Some(image) = parts.image {
+            for ((name, raw), overwritten) in image.fields.iter().zip(&image.overwritten) {
+                if *overwritten {
+                    self.note(name, "written more than once; the last is taken");
+                } else {
+                    self.field(context, parts, name, *raw)?;
+                }
+            }
+        }
+        let keeps_rest = parts.operation != Operation::Truncate;
+        for (index, column) in context.compiled.columns().iter().enumerate() {
+            if column.is_key && keeps_rest && matches!(self.cells[index], Cell::Absent | Cell::Null | Cell::Unchanged) {
+                let beside = parts.beside.iter().find_map(|image| image.get(&column.field).and_then(Raw::some));
+                let raw = beside.filter(|_| !matches!(self.cells[index], Cell::Null));
+                if let Some(raw) = raw {
+                    self.field(context, parts, &column.field, raw)?;
+                }
+                if !matches!(self.cells[index], Cell::Written(_)) {
+                    return Err(no_key(context.compiled.contract(), index));
+                }
+            }
+            if matches!(self.cells[index], Cell::Absent) && parts.partial {
+                let is_removed = parts.removed.iter().any(|field| **field == *column.field);
+                self.cells[index] = if is_removed { Cell::Null } else { Cell::Unchanged };
+            }
+        }
+        self.write(context, parts.operation, out);
+        if out.len() - start > LONGEST_ROW {
+            out.truncate(start);
+            return Err(Refusal::new(RefusalKind::Oversized, "the row is longer than the 64 MB that COPY reads"));
+        }
+        Ok(())
+    }
+
+    fn clear(&mut self) {
+        self.cells.fill(Cell::Absent);
+        for buffer in [&mut self.scratch, &mut self.missing] {
+            buffer.clear();
+            buffer.shrink_to(1 << 20);
+        }
+        self.notes.clear();
+        self.unchanged.clear();
+    }
+
+    fn field(&mut self, context: &Context<'_>, parts: &Parts<'_, '_>, name: &str, raw: Raw<'_>) -> Result<(), Refusal> {
+        let compiled = context.compiled;
+        let column = compiled.column_of(name);
+        let mut value = Value::read(raw, plain(context.form));
+        if compiled.placeholder().is(&value) {
+            let known = parts.beside.iter().find_map(|image| {
+                let value = Value::read(image.get(name)?.some()?, plain(context.form));
+                (!compiled.placeholder().is(&value)).then_some(value)
+            });
+            match (known, column) {
+                (Some(known), _) => value = known,
+                (None, Some(index)) => {
+                    self.cells[index] = Cell::Unchanged;
+                    return Ok(());
+                }
+                // There is no column yet, and no value to be kept for it.
+                (None, None) => return self.unknown(compiled.contract(), name, &Value::Null, NO_COLUMN),
+            }
+        }
+        let of_event = context.schema.and_then(|schema| schema.field(name)).map(|field| &field.logical);
+        let Some(index) = column else {
+            let value = value.decoded(of_event.unwrap_or(&crate::logical::Logical::Plain));
+            return self.unknown(compiled.contract(), name, &value, NO_COLUMN);
+        };
+        let column = &compiled.columns()[index];
+        let value = value.decoded(column.logical(of_event));
+        if matches!(value, Value::Null) {
+            self.cells[index] = Cell::Null;
+            return Ok(());
+        }
+        let start = self.scratch.len();
+        let mut flaws = Flaws::default();
+        let fit = fit(&value, column.column_type, compiled.contract().oversized, &mut flaws, &mut self.scratch);
+        match fit.map_err(|what| oversized(name, what))? {
+            Fit::Written => {
+                self.cells[index] = Cell::Written(start..self.scratch.len());
+                if let Some(note) = flaws.describe() {
+                    self.note(name, &note);
+                }
+            }
+            Fit::Nulled(what) => {
+                self.cells[index] = Cell::Null;
+                self.scratch.truncate(start);
+                self.note(name, &format!("nulled: {what}"));
+            }
+            Fit::Misfit => {
+                self.cells[index] = Cell::Null;
+                self.scratch.truncate(start);
+                self.unknown(compiled.contract(), name, &value, "its value is none of the column's type")?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts a value into `dw_md_missing_data`. NULL waits for nothing.
+    fn unknown(&mut self, contract: &TableContract, name: &str, value: &Value<'_>, why: &str) -> Result<(), Refusal> {
+        if contract.unknown == Unknown::Freeze {
+            let reason = format!("field `{}`: {why}, and the contract is frozen (`unknown: freeze`)", shown(name));
+            return Err(Refusal::new(RefusalKind::Frozen, reason));
+        }
+        if matches!(value, Value::Null) {
+            return Ok(());
+        }
+        let start = self.missing.len();
+        self.missing.push(if start == 0 { b'{' } else { b',' });
+        let mut flaws = Flaws::default();
+        let named = Writer::new(&mut self.missing, contract.oversized, &mut flaws, 1).name(name);
+        let written =
+            named.and_then(|()| Writer::new(&mut self.missing, contract.oversized, &mut flaws, 1).value(value));
+        let written = match written {
+            // One byte for the brace that is still to come.
+            Ok(()) if self.missing.len() >= LARGEST => {
+                Err(TooMuch::Null("`dw_md_missing_data` would be more than 16 MB"))
+            }
+            other => other,
+        };
+        match written {
+            Ok(()) => {
+                if let Some(note) = flaws.describe() {
+                    self.note(name, &note);
+                }
+            }
+            Err(TooMuch::Null(what)) => {
+                self.missing.truncate(start);
+                self.note(name, &format!("nulled: {what}"));
+            }
+            Err(TooMuch::Refuse(what)) => return Err(oversized(name, what)),
+        }
+        Ok(())
+    }
+
+    /// Says in `dw_md_changes` what was done.
+    fn note(&mut self, name: &str, what: &str) {
+        let name = shown(name).replace('\0', "");
+        let is_full = self.notes.len() >= MOST_NOTES;
+        match self.notes.get_mut(&name) {
+            Some(note) if note.contains(what) => {}
+            Some(note) => {
+                note.push_str("; ");
+                note.push_str(what);
+            }
+            None if is_full => {}
+            None => {
+                self.notes.insert(name, what.into());
+            }
+        }
+    }
+
+    /// `dw_md_changes`; empty for none.
+    fn changes(&self) -> Vec<u8> {
+        let mut json = Vec::new();
+        for (name, what) in &self.notes {
+            json.push(if json.is_empty() { b'{' } else { b',' });
+            write_string(&mut json, name);
+            json.push(b':');
+            write_string(&mut json, what);
+        }
+        if !json.is_empty() {
+            json.push(b'}');
+        }
+        json
+    }
+
+    fn write(&mut self, context: &Context<'_>, operation: Operation, out: &mut Vec<u8>) {
+        for (index, cell) in self.cells.iter().enumerate() {
+            if index > 0 {
+                csv::comma(out);
+            }
+            match cell {
+                Cell::Absent | Cell::Null => csv::null(out),
+                Cell::Written(range) => out.extend_from_slice(&self.scratch[range.clone()]),
+                Cell::Unchanged => {
+                    csv::null(out);
+                    self.unchanged.push(index);
+                }
+            }
+        }
+        if !self.missing.is_empty() {
+            self.missing.push(b'}');
+        }
+        let changes = self.changes();
+        self.with_missing_data += u64::from(!self.missing.is_empty());
+        self.with_changes += u64::from(!changes.is_empty());
+        let metadata = Metadata {
+            changed_at: context.changed_at,
+            operation,
+            missing_data: &String::from_utf8_lossy(&self.missing),
+            changes: &String::from_utf8_lossy(&changes),
+            unchanged: &self.unchanged,
+            position: context.at.position,
+            partition: context.at.partition,
+            offset: context.at.offset,
+        };
+        metadata.write(out);
+    }
+}
+
+struct Context<'c> {
+    compiled: &'c Compiled,
+    schema: Option<&'c Schema>,
+    form: Form<'c>,
+    changed_at: i64,
+    at: At<'c>,
+}
+
+/// The form of a value's document, before its logical type is known.
+fn plain(form: Form<'_>) -> Form<'_> {
+    match form {
+        Form::Json | Form::Connect(_) => Form::Json,
+        Form::Extended => Form::Extended,
+        Form::Typed => Form::Typed,
+    }
+}
+
+/// The row has another key now: the row of the old one went, and one of the new key came.
+fn has_another_key(compiled: &Compiled, before: &Image<'_>, after: &Image<'_>) -> bool {
+    let keys = compiled.columns().iter().filter(|column| column.is_key);
+    // One producer writes one value in one way.
+    keys.filter_map(|column| Some((before.get(&column.field)?.some()?, after.get(&column.field)?.some()?)))
+        .any(|(before, after)| before.get() != after.get())
+}
+
+/// A partial update of a part of a column leaves nothing that could be written: `address.street` is not the address.
+fn refuse_parts_of_columns(
+    compiled: &Compiled,
+    updated: Option<&Image<'_>>,
+    removed: &[Cow<'_, str>],
+) -> Result<(), Refusal> {
+    let updated = updated.into_iter().flat_map(|image| image.fields.iter().map(|(name, _)| name));
+    for field in updated.chain(removed) {
+        if let Some((whole, _)) = field.split_once('.')
+            && compiled.column_of(whole).is_some()
+        {
+            return Err(incomplete(format!(
+                "the event has only a part of `{}`: set capture.mode to change_streams_update_full",
+                shown(whole)
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn no_key(contract: &TableContract, index: usize) -> Refusal {
+    let column = contract.columns.get(index);
+    let name = column.map_or("?", |column| &column.name);
+    let field = column.map_or("?", |column| column.field());
+    let column_type = column.map_or("?", |column| &column.column_type);
+    Refusal::new(
+        RefusalKind::NoKey,
+        format!("key column `{name}` has no value: field `{field}` is missing, null or no {column_type}"),
+    )
+}
+
+fn oversized(name: &str, what: &str) -> Refusal {
+    Refusal::new(
+        RefusalKind::Oversized,
+        format!("field `{}`: {what}, and the contract says `oversized: refuse`", shown(name)),
+    )
+}
+
+/// A field's name in a note or a message: nobody reads a page of it.
+fn shown(name: &str) -> &str {
+    &name[..name.floor_char_boundary(LONGEST_NAME)]
+}

@@ -1,0 +1,268 @@
+//! Types of Redshift's columns, as DDL writes them.
+
+use std::fmt;
+
+/// Bytes of the longest VARCHAR, and of the longest string inside SUPER.
+pub const LONGEST_STRING: usize = 65_535;
+/// Bytes of the longest CHAR (Redshift docs, "Character types").
+const LONGEST_CHAR: u32 = 4096;
+/// Bytes of the longest VARBYTE (Redshift docs, "VARBYTE type").
+const LONGEST_VARBYTE: u32 = 1_024_000;
+
+/// A type of a column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ColumnType {
+    /// 16 bits.
+    SmallInt,
+    /// 32 bits.
+    Integer,
+    /// 64 bits.
+    BigInt,
+    /// So many digits, so many of them behind the point.
+    Decimal(u8, u8),
+    /// 32 bits of floating point.
+    Real,
+    /// 64 bits of floating point.
+    Double,
+    /// True or false.
+    Boolean,
+    /// ASCII, padded to so many bytes.
+    Char(u32),
+    /// UTF-8 of at most so many bytes.
+    Varchar(u32),
+    /// A day.
+    Date,
+    /// A time of a day.
+    Time,
+    /// The same with its zone.
+    TimeTz,
+    /// A date and a time, without a zone.
+    Timestamp,
+    /// An instant.
+    TimestampTz,
+    /// A document.
+    Super,
+    /// At most so many bytes.
+    Varbyte(u32),
+    /// A shape in a plane.
+    Geometry,
+    /// A shape on the globe.
+    Geography,
+}
+
+impl ColumnType {
+    /// Reads a type as DDL writes it, in any case, with all of Redshift's other names for it.
+    ///
+    /// # Errors
+    /// What is wrong with it, and how to mend it.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let lower = text.to_ascii_lowercase();
+        let (name, arguments) = match lower.split_once('(') {
+            None => (lower.trim().to_owned(), None),
+            Some((name, rest)) => {
+                let (arguments, behind) =
+                    rest.split_once(')').ok_or_else(|| format!("`{text}` has no closing parenthesis"))?;
+                // `timestamp(6) with time zone`: the words around the parentheses are one name.
+                (format!("{} {}", name.trim(), behind.trim()).trim().to_owned(), Some(arguments))
+            }
+        };
+        let name = name.split_whitespace().collect::<Vec<_>>().join(" ");
+        let numbers = arguments.map(|arguments| numbers(text, arguments)).transpose()?;
+        Self::of(text, &name, numbers.as_deref())
+    }
+
+    fn of(text: &str, name: &str, numbers: Option<&[u32]>) -> Result<Self, String> {
+        let fixed = |fixed: Self| match numbers {
+            None => Ok(fixed),
+            Some(_) => Err(format!("`{name}` takes no length: write `{fixed}`")),
+        };
+        match name {
+            "smallint" | "int2" => fixed(Self::SmallInt),
+            "integer" | "int" | "int4" => fixed(Self::Integer),
+            "bigint" | "int8" => fixed(Self::BigInt),
+            "real" | "float4" => fixed(Self::Real),
+            "double precision" | "double" | "float8" | "float" => fixed(Self::Double),
+            "boolean" | "bool" => fixed(Self::Boolean),
+            "date" => fixed(Self::Date),
+            "time" | "time without time zone" => fixed(Self::Time),
+            "timetz" | "time with time zone" => fixed(Self::TimeTz),
+            "timestamp" | "timestamp without time zone" => fixed(Self::Timestamp),
+            "timestamptz" | "timestamp with time zone" => fixed(Self::TimestampTz),
+            "super" => fixed(Self::Super),
+            "geometry" => fixed(Self::Geometry),
+            "geography" => fixed(Self::Geography),
+            "decimal" | "numeric" => decimal(text, numbers),
+            "char" | "character" | "nchar" => length(text, numbers, 1, LONGEST_CHAR).map(Self::Char),
+            // Redshift makes these two what they are, whatever their names say elsewhere.
+            "bpchar" => fixed(Self::Char(256)),
+            "text" => fixed(Self::Varchar(256)),
+            "varchar" | "character varying" | "nvarchar" => {
+                length(text, numbers, 256, u32::try_from(LONGEST_STRING).unwrap_or(u32::MAX)).map(Self::Varchar)
+            }
+            "varbyte" | "varbinary" | "binary varying" => {
+                length(text, numbers, 64_000, LONGEST_VARBYTE).map(Self::Varbyte)
+            }
+            "hllsketch" => Err("`hllsketch` cannot be loaded from change events".into()),
+            _ if name.starts_with("interval") => {
+                Err("intervals cannot be loaded from CSV: write `varchar(64)`, or `bigint` for microseconds".into())
+            }
+            "json" | "jsonb" => Err(format!("`{name}` is none of Redshift's types: write `super`")),
+            "bytea" | "blob" => Err(format!("`{name}` is none of Redshift's types: write `varbyte(64000)`")),
+            "uuid" => Err("`uuid` is none of Redshift's types: write `char(36)`".into()),
+            _ => Err(unknown(text, name)),
+        }
+    }
+
+    /// Whether every value of the other type is one of this too: what a column may become.
+    pub fn widens(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Varchar(new), Self::Varchar(old)) | (Self::Varbyte(new), Self::Varbyte(old)) => new >= old,
+            (new, old) => new == old,
+        }
+    }
+
+    /// Whether a join or a sort can be by it: what a key column may be.
+    pub fn is_comparable(self) -> bool {
+        match self {
+            Self::Super | Self::Geometry | Self::Geography => false,
+            Self::SmallInt
+            | Self::Integer
+            | Self::BigInt
+            | Self::Decimal(..)
+            | Self::Real
+            | Self::Double
+            | Self::Boolean
+            | Self::Char(_)
+            | Self::Varchar(_)
+            | Self::Date
+            | Self::Time
+            | Self::TimeTz
+            | Self::Timestamp
+            | Self::TimestampTz
+            | Self::Varbyte(_) => true,
+        }
+    }
+}
+
+const NAMES: [&str; 18] = [
+    "smallint",
+    "integer",
+    "bigint",
+    "decimal",
+    "real",
+    "double precision",
+    "boolean",
+    "char",
+    "varchar",
+    "date",
+    "time",
+    "timetz",
+    "timestamp",
+    "timestamptz",
+    "super",
+    "varbyte",
+    "geometry",
+    "geography",
+];
+
+fn unknown(text: &str, name: &str) -> String {
+    match shiftwork_document::nearest(name, NAMES) {
+        Some(near) => format!("`{text}` is none of Redshift's types; did you mean `{near}`?"),
+        None => format!("`{text}` is none of Redshift's types: {}", shiftwork_document::list(NAMES)),
+    }
+}
+
+fn numbers(text: &str, arguments: &str) -> Result<Vec<u32>, String> {
+    arguments
+        .split(',')
+        .map(|number| match number.trim() {
+            "max" => Ok(u32::MAX),
+            number => number.parse().map_err(|_| format!("`{text}`: `{number}` is no length")),
+        })
+        .collect()
+}
+
+fn decimal(text: &str, numbers: Option<&[u32]>) -> Result<ColumnType, String> {
+    let (precision, scale) = match numbers.unwrap_or(&[18]) {
+        [precision] => (*precision, 0),
+        [precision, scale] => (*precision, *scale),
+        _ => return Err(format!("`{text}` has too many numbers: write `decimal(18,2)`")),
+    };
+    match (u8::try_from(precision), u8::try_from(scale)) {
+        (Ok(precision @ 1..=38), Ok(scale @ 0..=37)) if scale <= precision => Ok(ColumnType::Decimal(precision, scale)),
+        (Ok(_) | Err(_), Ok(_) | Err(_)) => Err(format!(
+            "`{text}`: Redshift's decimals have 1 to 38 digits, at most 37 and at most all of them behind the point"
+        )),
+    }
+}
+
+fn length(text: &str, numbers: Option<&[u32]>, default: u32, most: u32) -> Result<u32, String> {
+    match numbers.unwrap_or(&[default]) {
+        [u32::MAX] => Ok(most),
+        [length] if (1..=most).contains(length) => Ok(*length),
+        [_] => Err(format!("`{text}`: the length is 1 to {most} bytes")),
+        _ => Err(format!("`{text}` has one length")),
+    }
+}
+
+impl fmt::Display for ColumnType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SmallInt => f.write_str("smallint"),
+            Self::Integer => f.write_str("integer"),
+            Self::BigInt => f.write_str("bigint"),
+            Self::Decimal(precision, scale) => write!(f, "decimal({precision},{scale})"),
+            Self::Real => f.write_str("real"),
+            Self::Double => f.write_str("double precision"),
+            Self::Boolean => f.write_str("boolean"),
+            Self::Char(length) => write!(f, "char({length})"),
+            Self::Varchar(length) => write!(f, "varchar({length})"),
+            Self::Date => f.write_str("date"),
+            Self::Time => f.write_str("time"),
+            Self::TimeTz => f.write_str("timetz"),
+            Self::Timestamp => f.write_str("timestamp"),
+            Self::TimestampTz => f.write_str("timestamptz"),
+            Self::Super => f.write_str("super"),
+            Self::Varbyte(length) => write!(f, "varbyte({length})"),
+            Self::Geometry => f.write_str("geometry"),
+            Self::Geography => f.write_str("geography"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ColumnType::{self, Char, Decimal, Double, Timestamp, TimestampTz, Varbyte, Varchar};
+
+    #[test]
+    fn every_name_of_a_type_is_read() {
+        let read = |text: &str| ColumnType::parse(text).unwrap();
+        assert_eq!(read("DECIMAL( 12, 2 )"), Decimal(12, 2));
+        assert_eq!(read("numeric"), Decimal(18, 0));
+        assert_eq!(read("character varying(16)"), Varchar(16));
+        assert_eq!(read("varchar(max)"), Varchar(65_535));
+        assert_eq!(read("varchar"), Varchar(256));
+        assert_eq!(read("char"), Char(1));
+        assert_eq!(read("varbyte"), Varbyte(64_000));
+        assert_eq!(read("double  precision"), Double);
+        assert_eq!(read("timestamp with time zone"), TimestampTz);
+        assert_eq!(read("Timestamp"), Timestamp);
+        for name in super::NAMES {
+            assert_eq!(read(&read(name).to_string()), read(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_type_says_how_to_mend_it() {
+        let wrong = |text: &str| ColumnType::parse(text).unwrap_err();
+        assert_eq!(wrong("bigit"), "`bigit` is none of Redshift's types; did you mean `bigint`?");
+        assert_eq!(wrong("varchar(70000)"), "`varchar(70000)`: the length is 1 to 65535 bytes");
+        assert_eq!(wrong("jsonb"), "`jsonb` is none of Redshift's types: write `super`");
+        assert_eq!(wrong("bigint(20)"), "`bigint` takes no length: write `bigint`");
+        for text in
+            ["", "decimal(39,2)", "decimal(4,5)", "varchar(", "varchar()", "varchar(0)", "interval day to second", "🦀"]
+        {
+            assert!(ColumnType::parse(text).is_err(), "{text}");
+        }
+    }
+}

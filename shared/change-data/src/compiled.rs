@@ -1,0 +1,240 @@
+//! A table contract made ready for many events: field -> column, types read, placeholders spelled in all their ways.
+
+use std::collections::HashMap;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+
+use crate::{
+    column_type::ColumnType,
+    contract::{PromoteKind, TableContract},
+    json::Kind,
+    logical::{Encoding, Logical},
+    value::Value,
+};
+
+/// A contract that is ready for events.
+#[derive(Debug, Clone)]
+pub struct Compiled {
+    contract: TableContract,
+    columns: Vec<CompiledColumn>,
+    fields: HashMap<Box<str>, usize>,
+    placeholder: Placeholder,
+}
+
+/// A column that is ready for values.
+#[derive(Debug, Clone)]
+pub struct CompiledColumn {
+    /// The field of the event that it takes.
+    pub field: Box<str>,
+    /// Its type in Redshift.
+    pub column_type: ColumnType,
+    /// What the contract says that the source means by a value (`source_type`).
+    pub source_type: Option<Logical>,
+    /// What a value means where neither event nor contract say.
+    pub default: Logical,
+    /// Whether a row needs a value there.
+    pub is_key: bool,
+}
+
+impl CompiledColumn {
+    /// What a value of this column means. `of_event` is what the event's own schema says; none where it brings no schema.
+    pub fn logical<'l>(&'l self, of_event: Option<&'l Logical>) -> &'l Logical {
+        match (of_event, &self.source_type) {
+            (Some(logical), _) if !logical.is_plain() => logical,
+            (Some(_) | None, Some(logical)) | (Some(logical), None) => logical,
+            (None, None) => &self.default,
+        }
+    }
+}
+
+impl Compiled {
+    /// Of a contract.
+    ///
+    /// # Errors
+    /// Every column whose type is none, in words. A contract that was read from a file has no such column.
+    pub fn new(contract: TableContract) -> Result<Self, Vec<String>> {
+        let mut problems = Vec::new();
+        let mut columns = Vec::with_capacity(contract.columns.len());
+        let mut fields = HashMap::with_capacity(contract.columns.len());
+        let needs_key = contract.promote.kind != PromoteKind::Append;
+        for (index, column) in contract.columns.iter().enumerate() {
+            let column_type = ColumnType::parse(&column.column_type);
+            let source_type = column.source_type.as_deref().map(Logical::parse).transpose();
+            let (column_type, source_type) = match (column_type, source_type) {
+                (Ok(column_type), Ok(source_type)) => (column_type, source_type),
+                (column_type, source_type) => {
+                    let of_column = |problem| format!("column `{}`: {problem}", column.name);
+                    problems.extend(column_type.err().map(of_column));
+                    problems.extend(source_type.err().map(of_column));
+                    continue;
+                }
+            };
+            if fields.insert(column.field().into(), index).is_some() {
+                problems.push(format!("column `{}`: field `{}` has a column already", column.name, column.field()));
+            }
+            columns.push(CompiledColumn {
+                field: column.field().into(),
+                column_type,
+                source_type: source_type.map(|logical| scaled(logical, column_type)),
+                default: default(column_type),
+                is_key: needs_key && contract.key.contains(&column.name),
+            });
+        }
+        if problems.is_empty() {
+            let placeholder = Placeholder::new(&contract.source.unavailable_value);
+            Ok(Self { contract, columns, fields, placeholder })
+        } else {
+            Err(problems)
+        }
+    }
+
+    /// The contract.
+    pub fn contract(&self) -> &TableContract {
+        &self.contract
+    }
+
+    /// Its columns, in the order of a staged row.
+    pub fn columns(&self) -> &[CompiledColumn] {
+        &self.columns
+    }
+
+    /// The column that takes a field.
+    pub fn column_of(&self, field: &str) -> Option<usize> {
+        self.fields.get(field).copied()
+    }
+
+    pub(crate) fn placeholder(&self) -> &Placeholder {
+        &self.placeholder
+    }
+}
+
+/// The scale of a decimal without one is its column's.
+fn scaled(logical: Logical, column_type: ColumnType) -> Logical {
+    match (logical, column_type) {
+        (Logical::Decimal(None), ColumnType::Decimal(_, scale)) => Logical::Decimal(Some(i32::from(scale))),
+        (logical, _) => logical,
+    }
+}
+
+fn default(column_type: ColumnType) -> Logical {
+    match column_type {
+        ColumnType::Varbyte(_) => Logical::Bytes(Encoding::Base64),
+        ColumnType::Geometry | ColumnType::Geography => Logical::Geometry,
+        ColumnType::SmallInt
+        | ColumnType::Integer
+        | ColumnType::BigInt
+        | ColumnType::Decimal(..)
+        | ColumnType::Real
+        | ColumnType::Double
+        | ColumnType::Boolean
+        | ColumnType::Char(_)
+        | ColumnType::Varchar(_)
+        | ColumnType::Date
+        | ColumnType::Time
+        | ColumnType::TimeTz
+        | ColumnType::Timestamp
+        | ColumnType::TimestampTz
+        | ColumnType::Super => Logical::Plain,
+    }
+}
+
+/// What stands for a value that did not change, in all the types that Debezium writes it in: text, bytes, lists of text, lists of the
+/// numbers of its bytes, a map from itself to itself, the unscaled value of a decimal.
+#[derive(Debug, Clone)]
+pub(crate) struct Placeholder {
+    text: String,
+    base64: String,
+    hex: String,
+}
+
+impl Placeholder {
+    fn new(text: &str) -> Self {
+        Self { text: text.into(), base64: STANDARD.encode(text), hex: hex::encode(text) }
+    }
+
+    /// The texts that it is.
+    pub(crate) fn texts(&self) -> [&str; 3] {
+        [&self.text, &self.base64, &self.hex]
+    }
+
+    /// Whether a value, as its source wrote it, is the placeholder.
+    pub(crate) fn is(&self, value: &Value<'_>) -> bool {
+        match value {
+            Value::Text(text) => self.is_text(&text.text) || self.is_map_text(&text.text),
+            Value::Document(raw, _) if raw.get().len() <= 64 + 8 * self.text.len() => match raw.kind() {
+                Kind::Array => self.is_list(*raw),
+                Kind::Object => {
+                    let mut members = raw.members();
+                    let is_map = members.next().is_some_and(|(key, value)| {
+                        self.is_text(&key) && value.string().is_some_and(|value| self.is_text(&value))
+                    });
+                    let is_decimal = || {
+                        raw.member("value").and_then(crate::json::Raw::string).is_some_and(|text| *text == self.base64)
+                    };
+                    is_map || (raw.members().count() == 2 && is_decimal())
+                }
+                Kind::Null | Kind::Bool(_) | Kind::Number | Kind::String => false,
+            },
+            Value::Document(..)
+            | Value::Null
+            | Value::Bool(_)
+            | Value::Number(_)
+            | Value::NotFinite(_)
+            | Value::Temporal(_)
+            | Value::Bytes { .. }
+            | Value::Bits { .. }
+            | Value::Shape { .. }
+            | Value::Embedded(_) => false,
+        }
+    }
+
+    /// A text, and bytes as text.
+    pub(crate) fn is_text(&self, text: &str) -> bool {
+        !self.text.is_empty() && (text == self.text || text == self.base64 || text == self.hex)
+    }
+
+    /// An `hstore` as JSON text.
+    fn is_map_text(&self, text: &str) -> bool {
+        text.starts_with('{')
+            && text.len() < 16 + 2 * self.text.len()
+            && crate::json::validated(text.as_bytes()).is_ok_and(|raw| self.is(&Value::of_json(raw)))
+    }
+
+    fn is_list(&self, raw: crate::json::Raw<'_>) -> bool {
+        let mut elements = raw.elements();
+        let is_one_text = elements.next().and_then(crate::json::Raw::string).is_some_and(|text| self.is_text(&text))
+            && elements.next().is_none();
+        let bytes = self.text.bytes().map(|byte| i64::from(byte.cast_signed()));
+        is_one_text || (!self.text.is_empty() && raw.elements().map(crate::json::Raw::i64).eq(bytes.map(Some)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Placeholder;
+    use crate::{json::validated, value::Value};
+
+    #[test]
+    fn the_placeholder_is_known_in_every_type() {
+        let placeholder = Placeholder::new("__debezium_unavailable_value");
+        let is = |json: &str| placeholder.is(&Value::of_json(validated(json.as_bytes()).unwrap()));
+        let bytes: Vec<String> = "__debezium_unavailable_value".bytes().map(|byte| byte.to_string()).collect();
+        let base64 = "X19kZWJleml1bV91bmF2YWlsYWJsZV92YWx1ZQ==";
+        for json in [
+            r#""__debezium_unavailable_value""#.to_owned(),
+            format!("\"{base64}\""),
+            format!("\"{}\"", hex::encode("__debezium_unavailable_value")),
+            r#"["__debezium_unavailable_value"]"#.to_owned(),
+            format!("[\"{base64}\"]"),
+            format!("[{}]", bytes.join(",")),
+            r#"{"__debezium_unavailable_value":"__debezium_unavailable_value"}"#.to_owned(),
+            r#""{\"__debezium_unavailable_value\":\"__debezium_unavailable_value\"}""#.to_owned(),
+            format!(r#"{{"scale":0,"value":"{base64}"}}"#),
+        ] {
+            assert!(is(&json), "{json}");
+        }
+        for json in ["null", "\"\"", "[]", "{}", "[95]", r#"["__debezium_unavailable_value","x"]"#, "\"unavailable\""] {
+            assert!(!is(json), "{json}");
+        }
+    }
+}

@@ -1,0 +1,485 @@
+//! A contract from a first batch of events: a draft that a person reads before it counts.
+//!
+//! Where events bring their schema, it says the types; else the values do. What nobody has seen a value of is left out: it is in
+//! `dw_md_missing_data` when it comes.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    fmt::Write as _,
+};
+
+use serde_json::Value;
+
+use super::{Column, Format, Promote, Source, TableContract, Target};
+use crate::{
+    column_type::ColumnType,
+    event::{Change, Event, Identity},
+    json::Raw,
+    logical::Logical,
+    number::Number,
+    schema::{Field, Schema},
+    time,
+    value::{Form, Temporal, TemporalKind, Value as Read},
+};
+
+/// Columns of a proposed contract. A table that has more has keys for data, and SUPER takes them.
+const MOST_COLUMNS: usize = 1000;
+/// Lengths of a proposed VARCHAR: room for twice what was seen.
+const LENGTHS: [usize; 5] = [64, 256, 1024, 4096, 16_384];
+
+/// Contracts in the making, one for each table that events came from.
+#[derive(Debug, Default)]
+pub struct Proposal {
+    tables: BTreeMap<Identity, Seen>,
+}
+
+/// What was seen of a table.
+#[derive(Debug, Default)]
+struct Seen {
+    /// In the order in which they were seen, which is the table's.
+    fields: Vec<(String, Values)>,
+    index: HashMap<String, usize>,
+    keys: BTreeSet<String>,
+}
+
+/// What was seen of a field.
+#[derive(Debug, Default)]
+struct Values {
+    /// What the events' schema says; the last word is the newest.
+    field: Option<Field>,
+    sorts: BTreeSet<Sort>,
+    /// Of the numbers.
+    digits: Digits,
+    /// Bytes of the longest text, and of the longest bytes.
+    longest: usize,
+    /// A text was no instant with its zone.
+    no_instant: bool,
+}
+
+/// Sorts of values that one column takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Sort {
+    Boolean,
+    Number,
+    Text,
+    Bytes,
+    Timestamp,
+    Document,
+}
+
+/// The widest of some numbers.
+#[derive(Debug, Default, Clone, Copy)]
+struct Digits {
+    whole: usize,
+    fraction: usize,
+    beyond_bigint: bool,
+    not_plain: bool,
+}
+
+/// Contracts for the tables of some records. Records that are no changes of rows say nothing.
+pub fn propose<'a>(records: impl IntoIterator<Item = &'a [u8]>) -> Vec<TableContract> {
+    let mut proposal = Proposal::default();
+    for record in records {
+        proposal.record(record, None);
+    }
+    proposal.contracts()
+}
+
+impl Proposal {
+    /// Takes in a record. `key` is its key, where the transport has one: its fields are the table's key.
+    pub fn record(&mut self, value: &[u8], key: Option<&[u8]>) {
+        let Ok(Event::Change(change)) = Event::read(value, key) else { return };
+        let seen = self.tables.entry(change.identity.clone()).or_default();
+        seen.change(&change);
+    }
+
+    /// The contracts, in the order of their tables. Of a table that no value was seen of there is none.
+    pub fn contracts(self) -> Vec<TableContract> {
+        let contracts = self.tables.into_iter().map(|(identity, seen)| contract(&identity, &seen));
+        contracts.filter(|contract| !contract.columns.is_empty()).collect()
+    }
+}
+
+impl Seen {
+    fn change(&mut self, change: &Change<'_>) {
+        let schema = change.schema.map(Schema::read);
+        for name in schema.iter().flat_map(Schema::names) {
+            let field = schema.as_ref().and_then(|schema| schema.field(name)).cloned();
+            if let Some(values) = self.values(name) {
+                values.field = field;
+            }
+        }
+        for image in [&change.after, &change.before].into_iter().flatten() {
+            for (name, raw) in Raw::known(image).members() {
+                if let Some(values) = self.values(&name) {
+                    values.see(raw, change.form);
+                }
+            }
+        }
+        for (name, _) in change.key.iter().flat_map(|key| Raw::known(key).members()) {
+            self.keys.insert(name.into_owned());
+        }
+    }
+
+    fn values(&mut self, name: &str) -> Option<&mut Values> {
+        let index = match self.index.get(name) {
+            Some(index) => *index,
+            // YAML could write a field without a name; a contract would rather not.
+            None if self.fields.len() >= MOST_COLUMNS || name.is_empty() => return None,
+            None => {
+                self.index.insert(name.into(), self.fields.len());
+                self.fields.push((name.into(), Values::default()));
+                self.fields.len() - 1
+            }
+        };
+        self.fields.get_mut(index).map(|(_, values)| values)
+    }
+}
+
+impl Values {
+    fn see(&mut self, raw: Raw<'_>, form: Form<'_>) {
+        let sort = match Read::read(raw, form) {
+            Read::Null => return,
+            // It stands for a value that did not change, of whatever type.
+            Read::Text(text) if text.text == super::unavailable() => return,
+            Read::Bool(_) => Sort::Boolean,
+            Read::Number(number) => {
+                self.digits = self.digits.with(&number);
+                Sort::Number
+            }
+            Read::NotFinite(_) => {
+                self.digits.not_plain = true;
+                Sort::Number
+            }
+            Read::Text(text) => {
+                self.longest = self.longest.max(text.text.len());
+                self.no_instant |= time::read_instant(&text.text).is_none();
+                Sort::Text
+            }
+            Read::Temporal(Temporal { kind: TemporalKind::Timestamp, .. }) => Sort::Timestamp,
+            Read::Bytes { bytes, .. } => {
+                self.longest = self.longest.max(bytes.len());
+                Sort::Bytes
+            }
+            Read::Temporal(_) | Read::Bits { .. } | Read::Shape { .. } | Read::Embedded(_) | Read::Document(..) => {
+                Sort::Document
+            }
+        };
+        self.sorts.insert(sort);
+    }
+
+    /// The type of a column for it, and what has to be said of its source; none where nothing is known of it.
+    fn column_type(&self) -> Option<(ColumnType, Option<String>)> {
+        match &self.field {
+            Some(field) => Some(self.of_schema(field)),
+            None => Some((self.of_values()?, None)),
+        }
+    }
+
+    fn of_schema(&self, field: &Field) -> (ColumnType, Option<String>) {
+        let named = |column_type| (column_type, Some(field.name.to_string()));
+        let with = |number: i64| Some(format!("{}({number})", field.name));
+        match &field.logical {
+            Logical::Plain => (self.of_connect(field), None),
+            Logical::Bytes(_) => (ColumnType::Varbyte(room(self.longest * 3 / 4).max(1024)), Some("bytes".into())),
+            Logical::Decimal(scale) => {
+                let scale = scale.unwrap_or(0);
+                let precision = field.precision.unwrap_or(38).clamp(1, 38);
+                match (u8::try_from(precision), u8::try_from(scale)) {
+                    (Ok(precision), Ok(scale)) if scale <= precision && scale < 38 => {
+                        (ColumnType::Decimal(precision, scale), with(scale.into()))
+                    }
+                    _ => (ColumnType::Varchar(256), with(scale.into())),
+                }
+            }
+            Logical::VariableScaleDecimal => named(ColumnType::Decimal(38, 10)),
+            Logical::Date => named(ColumnType::Date),
+            Logical::Time(_) => named(ColumnType::Time),
+            Logical::Timestamp(_) => named(ColumnType::Timestamp),
+            Logical::ZonedTime => named(ColumnType::TimeTz),
+            Logical::Duration(_) => named(ColumnType::BigInt),
+            Logical::Bits(length) => {
+                let length = length.unwrap_or(64);
+                (ColumnType::Varchar(length.clamp(1, 65_535)), with(length.into()))
+            }
+            Logical::Json => named(ColumnType::Super),
+            Logical::Geometry if field.name.ends_with("Geography") => named(ColumnType::Geography),
+            Logical::Geometry => named(ColumnType::Geometry),
+            Logical::Array(_) | Logical::Map(_) | Logical::Struct(_) => (ColumnType::Super, None),
+        }
+    }
+
+    fn of_connect(&self, field: &Field) -> ColumnType {
+        match &*field.name {
+            "io.debezium.time.ZonedTimestamp" | "io.debezium.time.IsoTimestamp" => return ColumnType::TimestampTz,
+            "io.debezium.time.IsoDate" => return ColumnType::Date,
+            "io.debezium.time.Interval" => return ColumnType::Varchar(64),
+            "io.debezium.data.Uuid" => return ColumnType::Char(36),
+            _ => {}
+        }
+        match &*field.connect {
+            "int8" | "int16" => ColumnType::SmallInt,
+            "int32" => ColumnType::Integer,
+            "int64" => ColumnType::BigInt,
+            "float32" => ColumnType::Real,
+            "float64" | "float" | "double" => ColumnType::Double,
+            "boolean" => ColumnType::Boolean,
+            "string" => {
+                let declared = field.length.filter(|length| (1..=16_384).contains(length));
+                // A source counts characters, of up to four bytes.
+                ColumnType::Varchar(declared.map_or_else(|| room(self.longest), |length| (4 * length).min(65_535)))
+            }
+            _ => ColumnType::Super,
+        }
+    }
+
+    fn of_values(&self) -> Option<ColumnType> {
+        let mut sorts = self.sorts.iter();
+        Some(match (sorts.next()?, sorts.next()) {
+            (Sort::Boolean, None) => ColumnType::Boolean,
+            (Sort::Number, None) => self.digits.column_type(),
+            (Sort::Text, None) if !self.no_instant => ColumnType::TimestampTz,
+            (Sort::Text, None) => ColumnType::Varchar(room(self.longest)),
+            (Sort::Bytes, None) => ColumnType::Varbyte(room(self.longest).max(1024)),
+            (Sort::Timestamp, None) => ColumnType::Timestamp,
+            // SUPER keeps each value as it is.
+            (Sort::Document, None) | (_, Some(_)) => ColumnType::Super,
+        })
+    }
+}
+
+impl Digits {
+    fn with(self, number: &str) -> Self {
+        let plain = Number::parse(number).and_then(|number| Some((number.plain()?, number)));
+        let Some((plain, number)) = plain.filter(|(_, number)| number.is_decimal()) else {
+            return Self { not_plain: true, ..self };
+        };
+        let (whole, fraction) =
+            plain.trim_start_matches('-').split_once('.').unwrap_or((plain.trim_start_matches('-'), ""));
+        Self {
+            whole: self.whole.max(whole.len()),
+            fraction: self.fraction.max(fraction.len()),
+            beyond_bigint: self.beyond_bigint
+                || number.integer().is_some_and(|integer| i64::try_from(integer).is_err()),
+            not_plain: self.not_plain,
+        }
+    }
+
+    fn column_type(self) -> ColumnType {
+        match self {
+            // More digits than people write come out of a computation.
+            Self { not_plain: true, .. } | Self { fraction: 7.., .. } => ColumnType::Double,
+            Self { fraction: 0, beyond_bigint: false, .. } => ColumnType::BigInt,
+            Self { fraction: 0, .. } => ColumnType::Decimal(38, 0),
+            Self { whole: ..=10, fraction: ..=4, .. } => ColumnType::Decimal(18, 4),
+            Self { .. } => ColumnType::Decimal(38, 6),
+        }
+    }
+}
+
+fn room(longest: usize) -> u32 {
+    let length = LENGTHS.into_iter().find(|length| *length >= 2 * longest);
+    length.and_then(|length| u32::try_from(length).ok()).unwrap_or(65_535)
+}
+
+fn contract(identity: &Identity, seen: &Seen) -> TableContract {
+    let mut names = BTreeSet::new();
+    let mut key = Vec::new();
+    let mut columns = Vec::new();
+    // MongoDB's documents have theirs; else it is `id` by convention, where the transport does not say.
+    let guessed = if identity.format == Format::DebeziumMongodb { "_id" } else { "id" };
+    let is_key = |field: &str| if seen.keys.is_empty() { field == guessed } else { seen.keys.contains(field) };
+    for (field, values) in &seen.fields {
+        let Some((column_type, source_type)) = values.column_type() else { continue };
+        let name = unique(&column_name(field), &mut names);
+        if is_key(field) {
+            key.push(name.clone());
+        }
+        // A key is compared, and a text is what every value can be.
+        let is_fit = column_type.is_comparable() || !is_key(field);
+        columns.push(Column {
+            from: (name != *field).then(|| field.clone()),
+            name,
+            column_type: if is_fit { column_type } else { ColumnType::Varchar(256) }.to_string(),
+            source_type,
+        });
+    }
+    let around = identity.schema.as_deref().or(identity.database.as_deref());
+    TableContract {
+        contract: contract_name(&identity.table),
+        source: Source {
+            format: identity.format,
+            table: identity.table(),
+            server: None,
+            unavailable_value: super::unavailable(),
+            generation: 0,
+        },
+        target: Target {
+            schema: column_name(around.unwrap_or("public")),
+            table: column_name(&identity.table),
+            staging_schema: None,
+            distkey: None,
+            sortkey: Vec::new(),
+        },
+        key,
+        columns,
+        unknown: super::Unknown::default(),
+        promote: Promote::default(),
+        oversized: super::Oversized::default(),
+        workflow: None,
+        load_every: super::half_a_minute(),
+    }
+}
+
+/// A name that needs no quotes: small letters, digits and `_`.
+fn column_name(field: &str) -> String {
+    let mut name = String::new();
+    let mut was_small = false;
+    for character in field.chars() {
+        // `orderId` is `order_id`.
+        if character.is_ascii_uppercase() && was_small {
+            name.push('_');
+        }
+        was_small = character.is_ascii_lowercase() || character.is_ascii_digit();
+        let lower = character.to_ascii_lowercase();
+        name.push(if lower.is_ascii_lowercase() || lower.is_ascii_digit() { lower } else { '_' });
+    }
+    name.truncate(100);
+    if name.is_empty() || name.starts_with(|first: char| first.is_ascii_digit()) || name.starts_with("dw_") {
+        name.insert_str(0, "c_");
+    }
+    name
+}
+
+fn contract_name(table: &str) -> String {
+    let mut name = column_name(table);
+    name.truncate(64);
+    name
+}
+
+fn unique(name: &str, names: &mut BTreeSet<String>) -> String {
+    let mut candidate = name.to_owned();
+    let mut number = 2;
+    while !names.insert(candidate.clone()) {
+        candidate = format!("{name}_{number}");
+        number += 1;
+    }
+    candidate
+}
+
+impl TableContract {
+    /// The contract as a file of YAML, for a person to go on with: what has its default value is left out.
+    pub fn yaml(&self) -> String {
+        let mut out = format!("contract: {}\n", text(&self.contract));
+        let written = serde_json::to_value(self).unwrap_or_default();
+        for part in ["source", "target"] {
+            let members = written[part].as_object().into_iter().flatten();
+            let members =
+                members.filter(|(name, value)| *name != "unavailable_value" || **value != super::unavailable());
+            let _ = writeln!(out, "{part}: {{ {} }}", flow(members));
+        }
+        if self.key.is_empty() {
+            out.push_str(
+                "# The columns of the source's primary key: nothing in the events says which they are.\nkey: []\n",
+            );
+        } else {
+            let _ = writeln!(out, "key: [{}]", self.key.iter().map(|name| text(name)).collect::<Vec<_>>().join(", "));
+        }
+        out.push_str("columns:\n");
+        for column in &self.columns {
+            let _ = write!(out, "  - {{ name: {}, type: {}", text(&column.name), text(&column.column_type));
+            for (what, value) in [("from", &column.from), ("source_type", &column.source_type)] {
+                if let Some(value) = value {
+                    let _ = write!(out, ", {what}: {}", text(value));
+                }
+            }
+            out.push_str(" }\n");
+        }
+        let default = |name: &str| match name {
+            "unknown" => serde_json::to_value(super::Unknown::default()).ok(),
+            "promote" => serde_json::to_value(Promote::default()).ok(),
+            "oversized" => serde_json::to_value(super::Oversized::default()).ok(),
+            "load_every" => Some(super::half_a_minute().into()),
+            _ => None,
+        };
+        for name in ["unknown", "promote", "oversized", "workflow", "load_every"] {
+            match written.get(name).filter(|value| default(name).as_ref() != Some(value)) {
+                Some(Value::Object(members)) => _ = writeln!(out, "{name}: {{ {} }}", flow(members)),
+                Some(value) => _ = writeln!(out, "{name}: {}", scalar(value)),
+                None => {}
+            }
+        }
+        out
+    }
+}
+
+/// Members of an object of YAML between braces.
+fn flow<'m>(members: impl IntoIterator<Item = (&'m String, &'m Value)>) -> String {
+    // In the order of the alphabet, whatever map they were kept in.
+    let members: BTreeSet<_> = members.into_iter().map(|(name, value)| format!("{name}: {}", scalar(value))).collect();
+    members.into_iter().collect::<Vec<_>>().join(", ")
+}
+
+fn scalar(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), text)
+}
+
+/// A text of YAML inside braces: bare where that is safe, as JSON, which YAML is, where it is not.
+fn text(text: &str) -> String {
+    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b' ' | b'(' | b')');
+    let is_safe = text.bytes().all(is_word)
+        && text.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
+        && !text.ends_with(' ')
+        && !matches!(text.to_ascii_lowercase().as_str(), "null" | "true" | "false");
+    if is_safe { text.to_owned() } else { Value::from(text).to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Proposal, column_name, propose};
+    use crate::contract::read;
+
+    #[test]
+    fn names_need_no_quotes() {
+        assert_eq!(column_name("orderId"), "order_id");
+        assert_eq!(column_name("größe \"mm\""), "gr__e__mm_");
+        assert_eq!(column_name("1st"), "c_1st");
+        assert_eq!(column_name("dw_md_offset"), "c_dw_md_offset");
+        assert_eq!(column_name(""), "c_");
+    }
+
+    #[test]
+    fn a_proposal_of_values_is_a_contract() {
+        let event = r#"{"op":"c","after":{"id":1,"Id":2,"price":9.95,"ok":true,"tags":["a"],"at":"2026-03-01T00:00:00Z",
+            "note":"x","gone":null,"null":1e300},"source":{"connector":"postgresql","schema":"public","table":"orders","ts_ms":1,"lsn":1}}"#;
+        let mut proposal = Proposal::default();
+        proposal.record(event.as_bytes(), Some(br#"{"id":1}"#));
+        let contract = proposal.contracts().remove(0);
+        let yaml = contract.yaml();
+        insta::assert_snapshot!(yaml);
+        assert_eq!(read("orders.yaml", &yaml).unwrap(), contract);
+    }
+
+    #[test]
+    fn a_contract_is_written_as_it_is() {
+        let text = "
+contract: orders
+source: { format: dynamodb, table: 'my table', server: shop, unavailable_value: '-', generation: 2 }
+target: { schema: shop, table: orders, staging_schema: stage, distkey: id, sortkey: [id] }
+key: [id]
+columns: [{ name: id, type: 'decimal(12,2)', from: 'Id', source_type: 'Decimal(2)' }]
+unknown: evolve
+promote: { kind: type2, deletes: close, tombstones_kept: 8w }
+oversized: nullify
+workflow: nightly
+load_every: 5m
+";
+        let contract = read("orders.yaml", text).unwrap();
+        assert_eq!(read("orders.yaml", &contract.yaml()).unwrap(), contract, "{}", contract.yaml());
+    }
+
+    #[test]
+    fn records_that_are_none_propose_nothing() {
+        assert!(propose([&b"{"[..], b"", b"{\"op\":\"x\"}", b"[1]"]).is_empty());
+    }
+}

@@ -1,0 +1,118 @@
+//! Change events of DynamoDB: records of its streams, and of its Kinesis destination (`"recordFormat": "application/json"`).
+
+use std::borrow::Cow;
+
+use crate::{
+    contract::Format,
+    event::{Change, Identity, in_range, incomplete},
+    json::{Kind, Raw},
+    number::Number,
+    operation::Operation,
+    position,
+    refusal::{Refusal, RefusalKind},
+    value::Form,
+};
+
+#[derive(Default)]
+struct Record<'a> {
+    keys: Option<Raw<'a>>,
+    old: Option<Raw<'a>>,
+    new: Option<Raw<'a>>,
+    sequence_number: Option<Cow<'a, str>>,
+    creation: Option<Raw<'a>>,
+    precision: Option<Cow<'a, str>>,
+    view: Option<Cow<'a, str>>,
+}
+
+/// Reads an event whose member `dynamodb` is `record`.
+pub(crate) fn read<'a>(event: Raw<'a>, record: Raw<'a>, event_name: &str) -> Result<Change<'a>, Refusal> {
+    let operation = Operation::of_dynamodb(event_name).ok_or_else(|| {
+        let shown: String = event_name.chars().take(20).collect();
+        Refusal::new(
+            RefusalKind::UnknownOperation,
+            format!("`eventName` is `{shown}`: INSERT, MODIFY and REMOVE are known"),
+        )
+    })?;
+    let table = table(event).ok_or_else(|| incomplete("neither `tableName` nor `eventSourceARN` names the table"))?;
+    let record = members(record);
+    let changed_at = record.creation.and_then(|time| micros(time, record.precision.as_deref())).and_then(in_range);
+    let changed_at =
+        changed_at.ok_or_else(|| incomplete("`ApproximateCreationDateTime` is no time in the years 1 to 9999"))?;
+    let position = match record.sequence_number.as_deref() {
+        Some(digits) => position::of_sequence_number(digits)
+            .ok_or_else(|| incomplete("`SequenceNumber` is no number of at most 128 digits"))?,
+        None => {
+            let id = event.member("eventID").and_then(Raw::string);
+            id.and_then(|id| position::of_creation(changed_at, &id))
+                .ok_or_else(|| incomplete("neither `SequenceNumber` nor an `eventID` of hexadecimal digits"))?
+        }
+    };
+    if record.new.is_none() && operation != Operation::Delete {
+        let view = record.view.unwrap_or_default();
+        return Err(incomplete(format!(
+            "no `NewImage`: the stream's view type is `{view}`, and has to be NEW_AND_OLD_IMAGES or NEW_IMAGE"
+        )));
+    }
+    let text = |raw: Raw<'a>| Cow::Borrowed(raw.get());
+    Ok(Change {
+        identity: Identity { format: Format::Dynamodb, server: None, database: None, schema: None, table },
+        operation,
+        changed_at,
+        position,
+        before: record.old.map(text),
+        after: record.new.map(text),
+        key: record.keys.map(text),
+        partial: None,
+        schema: None,
+        form: Form::Typed,
+    })
+}
+
+fn members(record: Raw<'_>) -> Record<'_> {
+    let mut read = Record::default();
+    let object = |raw: Raw<'_>| raw.kind() == Kind::Object;
+    for (name, member) in record.members() {
+        match &*name {
+            "Keys" => read.keys = Some(member).filter(|raw| object(*raw)),
+            "OldImage" => read.old = Some(member).filter(|raw| object(*raw)),
+            "NewImage" => read.new = Some(member).filter(|raw| object(*raw)),
+            "SequenceNumber" => read.sequence_number = member.digits(),
+            "ApproximateCreationDateTime" => read.creation = member.some(),
+            "ApproximateCreationDateTimePrecision" => read.precision = member.string(),
+            "StreamViewType" => read.view = member.string(),
+            _ => {}
+        }
+    }
+    read
+}
+
+/// `tableName` of the Kinesis format, or the table of `arn:aws:dynamodb:<region>:<account>:table/<table>/stream/<label>`.
+fn table(event: Raw<'_>) -> Option<String> {
+    if let Some(name) = event.member("tableName").and_then(Raw::string) {
+        return Some(name.into_owned());
+    }
+    let arn = event.member("eventSourceARN").and_then(Raw::string)?;
+    let (_, resource) = arn.split_once(":table/")?;
+    resource.split('/').next().filter(|table| !table.is_empty()).map(ToOwned::to_owned)
+}
+
+/// Streams count seconds (Lambda writes them as a float at times); the Kinesis format counts milliseconds, or what it says.
+fn micros(time: Raw<'_>, precision: Option<&str>) -> Option<i64> {
+    let read = |power: &str| {
+        let number = Number::parse(&time.digits()?)?.plain()?;
+        // So many digits of the fraction are whole microseconds.
+        let (whole, fraction) = number.split_once('.').unwrap_or((&number, ""));
+        let places = power.len();
+        let fraction: String = fraction.chars().chain(std::iter::repeat('0')).take(places).collect();
+        format!("{whole}{fraction}").parse::<i64>().ok()
+    };
+    match precision {
+        Some("MICROSECOND") => read(""),
+        Some("MILLISECOND") => read("000"),
+        Some("SECOND") => read("000000"),
+        Some(_) => None,
+        // Without a word: milliseconds are past the year 5138 when read as seconds.
+        None if Number::parse(&time.digits()?)?.plain()?.split('.').next()?.len() > 11 => read("000"),
+        None => read("000000"),
+    }
+}

@@ -1,0 +1,220 @@
+//! A record of a transport, told for what it is: a change of a row, or something to be set aside.
+
+use std::borrow::Cow;
+
+use crate::{
+    contract::{Format, Source},
+    debezium, dynamodb_event,
+    json::{self, Kind, Raw},
+    operation::Operation,
+    position::SourcePosition,
+    refusal::{Aside, Refusal, RefusalKind},
+    time,
+    value::Form,
+};
+
+/// A record, told for what it is.
+#[derive(Debug, Clone)]
+pub enum Event<'a> {
+    /// A change of rows of a table.
+    Change(Box<Change<'a>>),
+    /// No change of a row, and no mistake.
+    Aside(Aside),
+}
+
+/// Whose change it is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Identity {
+    /// The format that says so.
+    pub format: Format,
+    /// The connector's logical name (`source.name`, the topic prefix), where there is one.
+    pub server: Option<String>,
+    /// The database, where the source names one.
+    pub database: Option<String>,
+    /// The schema, where the source has schemas.
+    pub schema: Option<String>,
+    /// The table or collection.
+    pub table: String,
+}
+
+impl Identity {
+    /// The table as contracts name it: `schema.table`, else `database.table`, else `table`.
+    pub fn table(&self) -> String {
+        match self.schema.as_ref().or(self.database.as_ref()) {
+            Some(around) => format!("{around}.{}", self.table),
+            None => self.table.clone(),
+        }
+    }
+
+    /// Whether a contract's source is this one. `database.schema.table` tells databases of one server apart.
+    pub fn is_of(&self, source: &Source) -> bool {
+        let same_server = source.server.as_ref().is_none_or(|server| self.server.as_ref() == Some(server));
+        self.format == source.format && same_server && self.is_named(&source.table)
+    }
+
+    fn is_named(&self, name: &str) -> bool {
+        let Some(rest) = name.strip_suffix(self.table.as_str()) else { return false };
+        let around = match rest.strip_suffix('.') {
+            Some(around) => around,
+            None if rest.is_empty() => return self.schema.is_none() && self.database.is_none(),
+            None => return false,
+        };
+        match (&self.database, &self.schema) {
+            (_, Some(schema)) if around == schema => true,
+            (Some(database), Some(schema)) => {
+                around.strip_suffix(schema.as_str()).and_then(|rest| rest.strip_suffix('.')) == Some(database)
+            }
+            (Some(database), None) => around == database,
+            (None, _) => false,
+        }
+    }
+}
+
+/// A change of a row, not yet held against a contract.
+#[derive(Debug, Clone)]
+pub struct Change<'a> {
+    /// Whose change it is.
+    pub identity: Identity,
+    /// What happened.
+    pub operation: Operation,
+    /// Source time, in microseconds since the epoch.
+    pub changed_at: i64,
+    pub(crate) position: SourcePosition,
+    pub(crate) before: Option<Cow<'a, str>>,
+    pub(crate) after: Option<Cow<'a, str>>,
+    /// The row's key, where it comes beside the row.
+    pub(crate) key: Option<Cow<'a, str>>,
+    /// Fields that changed, of a MongoDB update that brings no whole document.
+    pub(crate) partial: Option<Partial<'a>>,
+    pub(crate) schema: Option<Raw<'a>>,
+    pub(crate) form: Form<'a>,
+}
+
+/// What a MongoDB update says where it brings no whole document.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Partial<'a> {
+    /// An object: field -> new value. A dotted field is a part of one.
+    pub(crate) updated: Option<Cow<'a, str>>,
+    pub(crate) removed: Vec<Cow<'a, str>>,
+}
+
+impl<'a> Event<'a> {
+    /// Tells what a record is. `key` is the record's key, where the transport has one (Kafka).
+    ///
+    /// A value is what counts: where a member of an event is written twice, the last is taken, as most readers of JSON do.
+    ///
+    /// # Errors
+    /// The record is broken, or no change event of a format that is known.
+    pub fn read(value: &'a [u8], key: Option<&'a [u8]>) -> Result<Self, Refusal> {
+        if value.trim_ascii().is_empty() {
+            return Ok(Self::Aside(Aside::Tombstone));
+        }
+        let raw = json::validated(value).map_err(|reason| Refusal::new(RefusalKind::NotJson, reason))?;
+        match raw.kind() {
+            Kind::Null => return Ok(Self::Aside(Aside::Tombstone)),
+            Kind::Object => {}
+            Kind::Bool(_) | Kind::Number | Kind::String | Kind::Array => {
+                return Err(not_an_event("a change event is a JSON object"));
+            }
+        }
+        let mut top = Top::default();
+        for (name, member) in raw.members() {
+            match &*name {
+                "schema" => top.schema = member.some(),
+                "payload" => top.payload = Some(member),
+                "dynamodb" => top.dynamodb = member.some(),
+                "eventName" => top.event_name = member.string(),
+                _ => {}
+            }
+        }
+        // A row may have a column `payload`, but a row does not stand alone.
+        match top {
+            Top { dynamodb: Some(record), event_name: Some(name), .. } => {
+                dynamodb_event::read(raw, record, &name).map(|change| Self::Change(Box::new(change)))
+            }
+            Top { payload: Some(payload), .. } if payload.is_null() => Ok(Self::Aside(Aside::Tombstone)),
+            Top { payload: Some(payload), schema, .. } => debezium::read(payload, schema, key),
+            Top { payload: None, .. } => debezium::read(raw, None, key),
+        }
+    }
+
+    /// Whose change it is; none of what is set aside.
+    pub fn identity(&self) -> Option<&Identity> {
+        match self {
+            Self::Change(change) => Some(&change.identity),
+            Self::Aside(_) => None,
+        }
+    }
+}
+
+/// Whose change a record is, so that its contract can be found; none of what is set aside.
+///
+/// # Errors
+/// As [`Event::read`].
+pub fn identify(value: &[u8]) -> Result<Option<Identity>, Refusal> {
+    Ok(match Event::read(value, None)? {
+        Event::Change(change) => Some(change.identity),
+        Event::Aside(_) => None,
+    })
+}
+
+#[derive(Default)]
+struct Top<'a> {
+    schema: Option<Raw<'a>>,
+    payload: Option<Raw<'a>>,
+    dynamodb: Option<Raw<'a>>,
+    event_name: Option<Cow<'a, str>>,
+}
+
+pub(crate) fn not_an_event(reason: impl Into<String>) -> Refusal {
+    Refusal::new(RefusalKind::NotAnEvent, reason)
+}
+
+pub(crate) fn incomplete(reason: impl Into<String>) -> Refusal {
+    Refusal::new(RefusalKind::Incomplete, reason)
+}
+
+/// Source time, if a TIMESTAMP holds it.
+pub(crate) fn in_range(micros: i64) -> Option<i64> {
+    let mut scratch = Vec::new();
+    time::timestamp(&mut scratch, micros).then_some(micros)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Identity;
+    use crate::contract::{Format, Source};
+
+    fn source(table: &str, server: Option<&str>) -> Source {
+        Source {
+            format: Format::Debezium,
+            table: table.into(),
+            server: server.map(Into::into),
+            unavailable_value: String::new(),
+            generation: 0,
+        }
+    }
+
+    #[test]
+    fn a_contract_may_name_its_table_with_or_without_the_database() {
+        let mut identity = Identity {
+            format: Format::Debezium,
+            server: Some("shop".into()),
+            database: Some("crm".into()),
+            schema: Some("public".into()),
+            table: "orders".into(),
+        };
+        assert_eq!(identity.table(), "public.orders");
+        assert!(
+            identity.is_of(&source("public.orders", None))
+                && identity.is_of(&source("crm.public.orders", Some("shop")))
+        );
+        for (table, server) in
+            [("orders", None), ("crm.orders", None), ("erp.public.orders", None), ("public.orders", Some("b"))]
+        {
+            assert!(!identity.is_of(&source(table, server)), "{table}");
+        }
+        identity.schema = None;
+        assert!(identity.is_of(&source("crm.orders", None)) && !identity.is_of(&source("public.orders", None)));
+    }
+}

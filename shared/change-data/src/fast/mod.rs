@@ -1,0 +1,437 @@
+//! The common case of a change event, read without a tree: [`Fast::row`] writes the very bytes that the full decoder would, or says that it
+//! will not.
+//!
+//! The common case is an event of Debezium without the schema envelope, of the contract's own table: a create, read, update or delete whose
+//! keys stand in the order in which they stood before ([`shape`]), whose values fit their columns as they are ([`plan`]), and from which
+//! nothing is cut. Everything else (what is broken too) is the full decoder's, so that there is one place that refuses, and one that judges.
+//! Every byte of an event is looked at all the same: what is passed over is held against JSON's grammar.
+
+mod plan;
+mod scan;
+mod shape;
+mod source;
+mod time;
+mod write;
+
+use self::{
+    plan::Plan,
+    scan::{Kind, LONGEST, Span},
+    shape::{Member, Miss, Shape, Steps},
+    source::Source,
+    write::Row,
+};
+use crate::{
+    compiled::Compiled,
+    contract::{Format, Unknown},
+    csv,
+    document::{Flaws, Writer},
+    json::Raw,
+    operation::Operation,
+    transport::{Offset, Partition},
+    value::Value,
+};
+
+/// Reads the common events of one contract and one partition.
+#[derive(Debug)]
+pub(crate) struct Fast {
+    envelope: Shape,
+    source: Source,
+    /// Keys of both images.
+    image: Shape,
+    /// Keys that no column takes. Their slots are behind those of the columns.
+    unknown: Vec<Box<str>>,
+    /// Members of the image that was read.
+    steps: Steps,
+    before: Vec<Span>,
+    after: Vec<Span>,
+    plans: Vec<Plan>,
+    row: Row,
+    missing: Vec<u8>,
+    /// The partition as a field.
+    partition: Vec<u8>,
+    /// What stands for a value that did not change, as text, and as text of its bytes.
+    placeholders: Vec<Box<[u8]>>,
+}
+
+/// What the members of an event are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Before,
+    After,
+    Source,
+    Op,
+    /// Of no matter.
+    Other,
+    /// With it, it is another kind of event.
+    Foreign,
+}
+
+impl Part {
+    const ALL: [Self; 6] = [Self::Before, Self::After, Self::Source, Self::Op, Self::Other, Self::Foreign];
+
+    fn of(name: &str) -> Self {
+        match name {
+            "before" => Self::Before,
+            "after" => Self::After,
+            "source" => Self::Source,
+            "op" => Self::Op,
+            "schema" | "payload" | "dynamodb" | "eventName" => Self::Foreign,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// A row that was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Written {
+    /// It has something in `dw_md_missing_data`.
+    pub(crate) with_missing_data: bool,
+}
+
+impl Fast {
+    /// None for a contract whose events are never common.
+    pub(crate) fn new(compiled: &Compiled, partition: &Partition) -> Option<Self> {
+        // What needs no escape in JSON and no quotes in CSV is found as it is.
+        let is_simple =
+            |text: &&str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-+/= .".contains(&byte));
+        let placeholders = compiled.placeholder().texts();
+        if compiled.contract().source.format != Format::Debezium || !placeholders.iter().all(is_simple) {
+            return None;
+        }
+        let mut field = Vec::new();
+        csv::text(&mut field, partition.as_str());
+        Some(Self {
+            envelope: Shape::default(),
+            source: Source::default(),
+            image: Shape::default(),
+            unknown: Vec::new(),
+            steps: Steps::default(),
+            before: Vec::new(),
+            after: Vec::new(),
+            plans: compiled.columns().iter().map(Plan::new).collect(),
+            row: Row::default(),
+            missing: Vec::new(),
+            partition: field,
+            placeholders: placeholders
+                .iter()
+                .filter(|text| !text.is_empty())
+                .map(|text| text.as_bytes().into())
+                .collect(),
+        })
+    }
+
+    /// Writes the row of an event behind what is in `out`. None, and nothing is written, where the full decoder has to.
+    pub(crate) fn row(
+        &mut self,
+        compiled: &Compiled,
+        value: &[u8],
+        partition: &Partition,
+        offset: &Offset,
+        out: &mut Vec<u8>,
+    ) -> Option<Written> {
+        if value.len() > LONGEST {
+            return None;
+        }
+        let record = simdutf8::basic::from_utf8(value).ok()?;
+        let event = match self.read(record) {
+            Ok(event) => event,
+            Err(Miss::Key) => {
+                self.learn(compiled, record);
+                return None;
+            }
+            Err(Miss::Value) => return None,
+        };
+        let written = self.write(compiled, record, &event, partition, offset)?;
+        out.extend_from_slice(self.row.written());
+        Some(written)
+    }
+
+    /// Finds the values of an event.
+    fn read(&mut self, record: &str) -> Result<Event, Miss> {
+        let bytes = record.as_bytes();
+        let Self { image, steps, source, before, after, .. } = self;
+        let mut event = Event::default();
+        let end = self.envelope.read(bytes, 0, |slot, at| match Part::ALL[slot] {
+            Part::Before | Part::After if bytes.get(at) == Some(&b'n') => value_end(bytes, at, &mut Span::default()),
+            Part::Before => {
+                event.before = Some(at);
+                before.fill(Span::default());
+                image.read_steps(bytes, at, before, steps)
+            }
+            Part::After => {
+                event.has_after = true;
+                after.fill(Span::default());
+                match event.before {
+                    Some(twin) => image.read_twin(bytes, at, twin, after, (steps, before)),
+                    None => image.read_steps(bytes, at, after, steps),
+                }
+            }
+            Part::Source => {
+                let end = source.read(bytes, at)?;
+                event.source = scan::span(at, end, Kind::Nested);
+                Ok(end)
+            }
+            Part::Op => value_end(bytes, at, &mut event.op),
+            Part::Other => value_end(bytes, at, &mut Span::default()),
+            Part::Foreign => Err(Miss::Value),
+        })?;
+        if end == bytes.len() { Ok(event) } else { Err(Miss::Value) }
+    }
+
+    fn write(
+        &mut self,
+        compiled: &Compiled,
+        record: &str,
+        event: &Event,
+        partition: &Partition,
+        offset: &Offset,
+    ) -> Option<Written> {
+        let bytes = record.as_bytes();
+        if event.op.kind != Kind::Plain || event.source.kind != Kind::Nested {
+            return None;
+        }
+        let (operation, image) = match event.op.of(bytes) {
+            [b'c'] => (Operation::Create, self.after.as_slice()),
+            [b'u'] => (Operation::Update, self.after.as_slice()),
+            [b'r'] => (Operation::Read, self.after.as_slice()),
+            [b'd'] => (Operation::Delete, self.before.as_slice()),
+            _ => return None,
+        };
+        let has_image = if operation == Operation::Delete { event.before.is_some() } else { event.has_after };
+        if !has_image || !self.source.is_of(record, &compiled.contract().source) {
+            return None;
+        }
+        let is_update_of = (operation == Operation::Update && event.before.is_some()).then_some(self.before.as_slice());
+        let row = &mut self.row;
+        // Quotes, or a count that becomes a time. What takes more makes its own room.
+        row.begin(bytes.len() + 40 * image.len() + self.partition.len() + offset.as_str().len() + 1024);
+        for (index, (plan, &span)) in self.plans.iter_mut().zip(image).enumerate() {
+            if index > 0 {
+                row.byte(b',');
+            }
+            if plan.is_key {
+                let before = is_update_of.and_then(|before| before.get(index)).filter(|before| before.is_some());
+                // Another key is two rows; none is a refusal.
+                if !span.is_some() || before.is_some_and(|before| before.json(record) != span.json(record)) {
+                    return None;
+                }
+            }
+            if !span.is_some() {
+                row.null();
+                continue;
+            }
+            let begin = row.len();
+            if plan.write(record, span, row).is_none() {
+                row.rewind(begin);
+                plan::fitted(compiled, &compiled.columns()[index], record, span, row)?;
+            } else if span.is_string() {
+                let text = if span.kind == Kind::Escaped { row.since(begin) } else { span.of(bytes) };
+                if self.placeholders.iter().any(|placeholder| **placeholder == *text) {
+                    return None;
+                }
+                // Documents have more ways to say it.
+                if matches!(text, [b'{', ..] | [b'"', b'{', ..]) && is_placeholder(compiled, record, span)? {
+                    return None;
+                }
+            }
+        }
+        self.missing.clear();
+        for (name, span) in self.unknown.iter().zip(image.get(self.plans.len()..)?) {
+            if span.is_some() {
+                take_unknown(compiled, name, Raw::known(span.json(record)?), &mut self.missing)?;
+            }
+        }
+        row.byte(b',');
+        self.source.write_time(bytes, row)?;
+        row.byte(b',');
+        row.bytes(operation.as_str().as_bytes());
+        row.byte(b',');
+        let with_missing_data = !self.missing.is_empty();
+        if with_missing_data {
+            self.missing.push(b'}');
+            let mut field = Vec::new();
+            csv::text(&mut field, std::str::from_utf8(&self.missing).ok()?);
+            row.make_room(field.len());
+            row.bytes(&field);
+        } else {
+            row.null();
+        }
+        row.bytes(br",\N,\N,");
+        self.source.write_position(
+            record,
+            event.source,
+            compiled.contract().source.generation,
+            partition,
+            offset,
+            row,
+        )?;
+        row.byte(b',');
+        row.bytes(&self.partition);
+        row.byte(b',');
+        row.bytes(offset.as_str().as_bytes());
+        row.byte(b'\n');
+        Some(Written { with_missing_data })
+    }
+
+    /// Takes in the keys of an event that has others than those before it.
+    #[cold]
+    fn learn(&mut self, compiled: &Compiled, record: &str) -> Option<()> {
+        let members = Member::all(record)?;
+        self.envelope.learn(&members, |name| Part::of(name) as usize);
+        for member in members {
+            let Some(fields) = Member::all(member.value) else { continue };
+            match Part::of(member.name) {
+                Part::Before | Part::After => {
+                    let Self { image, unknown, plans, .. } = self;
+                    unknown.clear();
+                    image.learn(&fields, |name| {
+                        compiled.column_of(name).unwrap_or_else(|| {
+                            unknown.push(name.into());
+                            plans.len() + unknown.len() - 1
+                        })
+                    });
+                }
+                Part::Source => self.source.learn(&fields),
+                Part::Op | Part::Other | Part::Foreign => {}
+            }
+        }
+        let slots = self.plans.len() + self.unknown.len();
+        self.before.resize(slots, Span::default());
+        self.after.resize(slots, Span::default());
+        Some(())
+    }
+}
+
+/// Where the parts of an event are.
+#[derive(Debug, Default)]
+struct Event {
+    op: Span,
+    source: Span,
+    /// Where `before` is, if it is not null.
+    before: Option<usize>,
+    has_after: bool,
+}
+
+#[inline]
+fn value_end(record: &[u8], at: usize, span: &mut Span) -> Result<usize, Miss> {
+    Ok(scan::value(record, at, span).ok_or(Miss::Value)?.get())
+}
+
+/// Whether a value stands for one that did not change, by the full decoder's code.
+fn is_placeholder(compiled: &Compiled, record: &str, span: Span) -> Option<bool> {
+    Some(compiled.placeholder().is(&Value::of_json(Raw::known(span.json(record)?))))
+}
+
+/// As the full decoder does, with its code. None where there is more to say of it.
+fn take_unknown(compiled: &Compiled, name: &str, raw: Raw<'_>, missing: &mut Vec<u8>) -> Option<()> {
+    let value = Value::of_json(raw);
+    if compiled.contract().unknown == Unknown::Freeze || compiled.placeholder().is(&value) {
+        return None;
+    }
+    missing.push(if missing.is_empty() { b'{' } else { b',' });
+    let policy = compiled.contract().oversized;
+    let mut flaws = Flaws::default();
+    Writer::new(missing, policy, &mut flaws, 1).name(name).ok()?;
+    Writer::new(missing, policy, &mut flaws, 1).value(&value).ok()?;
+    flaws.describe().is_none().then_some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Fast;
+    use crate::{
+        compiled::Compiled,
+        transport::{Offset, Partition},
+    };
+
+    fn compiled() -> Compiled {
+        let contract = serde_json::json!({
+            "contract": "orders",
+            "source": { "format": "debezium", "table": "public.orders" },
+            "target": { "schema": "shop", "table": "orders" },
+            "key": ["id"],
+            "columns": [
+                { "name": "id", "type": "bigint" },
+                { "name": "code", "type": "char(3)" },
+                { "name": "note", "type": "varchar(80)" },
+                { "name": "total", "type": "decimal(12,2)" },
+                { "name": "tax", "type": "decimal(12,2)", "source_type": "Decimal" },
+                { "name": "weight", "type": "double precision" },
+                { "name": "gift", "type": "boolean" },
+                { "name": "day", "type": "date", "source_type": "io.debezium.time.Date" },
+                { "name": "at", "type": "timestamp", "source_type": "MicroTimestamp" },
+                { "name": "seen", "type": "timestamptz" },
+                { "name": "tags", "type": "super" },
+            ],
+        });
+        Compiled::new(serde_json::from_value(contract).unwrap()).unwrap()
+    }
+
+    fn event(op: &str, before: &str, after: &str) -> String {
+        let source = r#"{"connector":"postgresql","name":"shop","ts_ms":1795255200000,"db":"shop","sequence":"[\"41\",\"42\"]","ts_us":1795255200000001,"schema":"public","table":"orders","lsn":42}"#;
+        format!(r#"{{"before":{before},"after":{after},"source":{source},"transaction":null,"op":"{op}","ts_ms":1}}"#)
+    }
+
+    /// What the fast path writes of events, one after the other; none where it leaves one to the full decoder.
+    fn rows(events: &[String]) -> Vec<Option<String>> {
+        let (compiled, partition) = (compiled(), Partition::kafka("orders", 0));
+        let mut fast = Fast::new(&compiled, &partition).unwrap();
+        let mut row = |event: &String| {
+            let mut out = Vec::new();
+            let written = fast.row(&compiled, event.as_bytes(), &partition, &Offset::number(7), &mut out);
+            assert_eq!(written.is_none(), out.is_empty());
+            written.map(|_| String::from_utf8(out).unwrap())
+        };
+        events.iter().map(&mut row).collect()
+    }
+
+    const IMAGE: &str = r#"{"id":1,"code":"abc","note":"two\nlines, \"quoted\"","total":"12.30","tax":"AfQ=","weight":1.5,"gift":true,"day":20758,"at":1795255200120000,"seen":"2026-11-21T10:00:00.5Z","tags":["a",{"b":1}]}"#;
+
+    #[test]
+    fn the_common_event_is_read_once_its_keys_are_known() {
+        let events =
+            [event("c", "null", IMAGE), event("u", IMAGE, IMAGE), event("r", "null", IMAGE), event("d", IMAGE, "null")];
+        let wanted = |operation: &str| {
+            Some(format!(
+                "1,abc,\"two\nlines, \"\"quoted\"\"\",12.3,5,1.5,true,2026-11-01,2026-11-21 10:00:00.120,2026-11-21 10:00:00.500+00,\"[\"\"a\"\",{{\"\"b\"\":1}}]\",\
+                 2026-11-21 10:00:00.000001,{operation},\\N,\\N,\\N,00000000000000000041/00000000000000000042,kafka/orders/0,00000000000000000007\n"
+            ))
+        };
+        assert_eq!(rows(&events), [None, wanted("update"), wanted("read"), wanted("delete")]);
+    }
+
+    #[test]
+    fn an_unknown_field_and_a_missing_one_are_common_too() {
+        let drifted = r#"{"id":1,"channel":"app","note":null}"#;
+        let events = [event("c", "null", drifted), event("c", "null", drifted), event("c", "null", r#"{"id":2}"#)];
+        let rows = rows(&events);
+        assert!(rows[0].is_none());
+        assert!(rows[1].as_ref().unwrap().contains(r#","{""channel"":""app""}","#));
+        assert!(rows[2].as_ref().unwrap().starts_with(r"2,\N,\N,"));
+    }
+
+    #[test]
+    fn what_is_broken_or_rare_is_left_to_the_full_decoder() {
+        let image = r#"{"id":1,"note":"a"}"#;
+        let usual = event("u", image, image);
+        let mut events = vec![usual.clone(), usual.clone()];
+        events.extend([
+            usual.replacen("\"a\"", "\"\u{1}\"", 1),
+            usual.replacen(":1,", ":01,", 1),
+            usual.replacen("\"a\"}", "\"a\",}", 1),
+            format!("{usual}}}"),
+            usual[..usual.len() - 1].to_owned(),
+            usual.replacen("\"id\":1", "\"id\":2", 1),
+            usual.replace("\"note\"", "\"id\""),
+            usual.replace("\"a\"", "\"__debezium_unavailable_value\""),
+            usual.replace("\"a\"", r#""{\"__debezium_unavailable_value\":\"__debezium_unavailable_value\"}""#),
+            usual.replace("\"a\"}", "\"a\u{1}}"),
+            usual.replace("\"a\"", &format!("{:?}", "a".repeat(81))),
+            usual.replace("public", "private"),
+            usual.replace("\"op\":\"u\"", "\"op\":\"t\""),
+        ]);
+        let rows = rows(&events);
+        assert!(rows[1].is_some());
+        assert!(rows[2..].iter().all(Option::is_none), "{rows:?}");
+    }
+}

@@ -1,0 +1,274 @@
+//! How a column's values get into the row: straight for the pairs of types that are common, through [`crate::fit`] for all others.
+
+use super::{
+    scan::{Kind, Span, digits},
+    time::{Calendar, zoned},
+    write::Row,
+};
+use crate::{
+    column_type::ColumnType,
+    compiled::{Compiled, CompiledColumn},
+    document::Flaws,
+    fit::{Fit, fit},
+    json::Raw,
+    logical::{Encoding, Logical, Unit},
+    value::Value,
+};
+
+/// The straight way of a column.
+#[derive(Debug, Clone)]
+enum Way {
+    /// There is none.
+    Fit,
+    /// Strings of at most so many bytes, and numbers.
+    Text(usize),
+    /// The same of ASCII alone.
+    Ascii(usize),
+    /// Integers of at most so many digits.
+    Integer(usize),
+    /// Numbers of at most so many digits before and behind the point, also as strings.
+    Decimal {
+        whole: usize,
+        scale: usize,
+    },
+    /// Base64 of the digits; so many of them are behind the point.
+    Unscaled {
+        whole: usize,
+        scale: usize,
+        point: usize,
+    },
+    /// Numbers of at most so many bytes: none of them is too large or too small.
+    Float(usize),
+    Boolean,
+    /// Days since the epoch.
+    Date,
+    /// Counts since the epoch, and what is written behind the time.
+    Instant(Unit, &'static [u8]),
+    /// Texts of ISO 8601.
+    Zoned(&'static [u8]),
+}
+
+/// A column that is ready for spans.
+#[derive(Debug, Clone)]
+pub(super) struct Plan {
+    way: Way,
+    calendar: Calendar,
+    pub(super) is_key: bool,
+}
+
+impl Plan {
+    pub(super) fn new(column: &CompiledColumn) -> Self {
+        Self {
+            way: way(column.column_type, column.logical(None)),
+            calendar: Calendar::default(),
+            is_key: column.is_key,
+        }
+    }
+
+    /// Writes a value that is not null, if there is a straight way for it. Where there is none, what was written is worth nothing.
+    #[inline]
+    pub(super) fn write(&mut self, record: &str, span: Span, row: &mut Row) -> Option<()> {
+        let bytes = record.as_bytes();
+        let is_taken = match (&self.way, span.kind) {
+            (Way::Text(most), Kind::Plain | Kind::Comma | Kind::Escaped) => row.string(bytes, span, *most),
+            (Way::Ascii(most), Kind::Plain | Kind::Comma) => {
+                span.of(bytes).is_ascii() && row.string(bytes, span, *most)
+            }
+            (Way::Integer(most), Kind::Integer) => {
+                row.raw(bytes, span);
+                span.len() <= *most && !matches!(span.of(bytes), [b'-', b'0'])
+            }
+            (Way::Float(most) | Way::Text(most), Kind::Integer | Kind::Fraction) => {
+                row.raw(bytes, span);
+                span.len() <= *most
+            }
+            (Way::Decimal { whole, scale }, Kind::Plain | Kind::Integer | Kind::Fraction) => {
+                decimal(span.of(bytes), *whole, *scale, row)
+            }
+            (Way::Unscaled { whole, scale, point }, Kind::Plain) => {
+                unscaled(span.of(bytes), *whole, *scale, *point, row)
+            }
+            (Way::Boolean, Kind::True) => {
+                row.first(*b"true", 4);
+                true
+            }
+            (Way::Boolean, Kind::False) => {
+                row.first(*b"false", 5);
+                true
+            }
+            (Way::Date, Kind::Integer) => {
+                row.first(self.calendar.date(integer(span.of(bytes))?)?, 10);
+                true
+            }
+            (Way::Instant(unit, behind), Kind::Integer) => {
+                let (micros, cut) = unit.micros(integer(span.of(bytes))?)?;
+                let (text, length) = self.calendar.timestamp(micros)?;
+                row.first(text, length);
+                row.bytes(behind);
+                !cut
+            }
+            (Way::Zoned(behind), Kind::Plain) => {
+                let (text, length) = zoned(span.of(bytes))?;
+                row.first(text, length);
+                row.bytes(behind);
+                true
+            }
+            _ => false,
+        };
+        is_taken.then_some(())
+    }
+}
+
+fn way(column_type: ColumnType, logical: &Logical) -> Way {
+    let is_plain = matches!(logical, Logical::Plain | Logical::ZonedTime);
+    match (column_type, logical) {
+        // What a number counts is of no matter to a column of numbers.
+        (ColumnType::SmallInt, _) => Way::Integer(4),
+        (ColumnType::Integer, _) => Way::Integer(9),
+        (ColumnType::BigInt, _) => Way::Integer(18),
+        (ColumnType::Real, _) => Way::Float(30),
+        (ColumnType::Double, _) => Way::Float(64),
+        (ColumnType::Boolean, _) => Way::Boolean,
+        // 19 digits are kept in 64 bits, which hold some of them.
+        (ColumnType::Decimal(precision, scale), logical) if precision != 19 => {
+            let (whole, scale) = (usize::from(precision - scale), usize::from(scale));
+            match logical {
+                Logical::Decimal(Some(point @ 0..=18)) => {
+                    Way::Unscaled { whole, scale, point: point.unsigned_abs() as usize }
+                }
+                _ if is_plain => Way::Decimal { whole, scale },
+                _ => Way::Fit,
+            }
+        }
+        (ColumnType::Char(most), _) if is_plain => Way::Ascii(most as usize),
+        (ColumnType::Varchar(most), _) if is_plain => Way::Text(most as usize),
+        (ColumnType::Date, Logical::Date) => Way::Date,
+        (ColumnType::Timestamp, Logical::Timestamp(unit)) => Way::Instant(*unit, b""),
+        (ColumnType::TimestampTz, Logical::Timestamp(unit)) => Way::Instant(*unit, b"+00"),
+        (ColumnType::Timestamp, _) if is_plain => Way::Zoned(b""),
+        (ColumnType::TimestampTz, _) if is_plain => Way::Zoned(b"+00"),
+        _ => Way::Fit,
+    }
+}
+
+/// Writes a value as the full decoder does, with its code. None where there is more to say of it than its field.
+pub(super) fn fitted(
+    compiled: &Compiled,
+    column: &CompiledColumn,
+    record: &str,
+    span: Span,
+    row: &mut Row,
+) -> Option<()> {
+    let value = Value::of_json(Raw::known(span.json(record)?));
+    if compiled.placeholder().is(&value) {
+        return None;
+    }
+    let (mut flaws, mut out) = (Flaws::default(), Vec::new());
+    let value = value.decoded(column.logical(None));
+    let fit = fit(&value, column.column_type, compiled.contract().oversized, &mut flaws, &mut out).ok()?;
+    if fit != Fit::Written || flaws.describe().is_some() {
+        return None;
+    }
+    row.make_room(out.len());
+    row.bytes(&out);
+    Some(())
+}
+
+/// An integer of at most 18 digits.
+#[inline]
+pub(super) fn integer(text: &[u8]) -> Option<i64> {
+    let (is_negative, mut rest) = match text.split_first() {
+        Some((b'-', digits)) => (true, digits),
+        _ => (false, text),
+    };
+    if rest.len() > 18 || rest.is_empty() {
+        return None;
+    }
+    let mut value = 0;
+    while let Some((eight, behind)) = rest.split_first_chunk() {
+        value = value * 100_000_000 + eight_digits(*eight);
+        rest = behind;
+    }
+    let value = rest.iter().fold(value, |value, digit| value * 10 + u64::from(digit - b'0')).cast_signed();
+    Some(if is_negative { -value } else { value })
+}
+
+/// Pairs of digits, then pairs of pairs, all at once.
+#[inline]
+fn eight_digits(digits: [u8; 8]) -> u64 {
+    let ones = u64::from_le_bytes(digits) & 0x0f0f_0f0f_0f0f_0f0f;
+    let pairs = ones.wrapping_mul((10 << 8) + 1) >> 8 & 0x00ff_00ff_00ff_00ff;
+    let fours = pairs.wrapping_mul((100 << 16) + 1) >> 16 & 0x0000_ffff_0000_ffff;
+    fours.wrapping_mul((10_000 << 32) + 1) >> 32
+}
+
+/// Writes a number without its last zeros behind the point, if a DECIMAL has it exactly.
+#[inline]
+fn decimal(text: &[u8], most_whole: usize, most_fraction: usize, row: &mut Row) -> bool {
+    let first = usize::from(text.first() == Some(&b'-'));
+    let whole = digits(text, first);
+    let point = first + whole;
+    let leads_with_zero = text.get(first) == Some(&b'0');
+    let fraction: &[u8] = match text.get(point) {
+        None => b"",
+        Some(b'.') if digits(text, point + 1) + point + 1 == text.len() && text.len() > point + 1 => &text[point + 1..],
+        Some(_) => return false,
+    };
+    let zeros = fraction.iter().rev().take_while(|digit| **digit == b'0').count();
+    let fraction = fraction.len() - zeros;
+    let whole_digits = if leads_with_zero { 0 } else { whole };
+    if text.len() > 64
+        || whole == 0
+        || (leads_with_zero && whole > 1)
+        || whole_digits > most_whole
+        || fraction > most_fraction
+    {
+        return false;
+    }
+    // Zero has no sign.
+    let start = usize::from(first == 1 && leads_with_zero && fraction == 0);
+    row.bytes(&text[start..if fraction == 0 { point } else { point + 1 + fraction }]);
+    true
+}
+
+/// Writes the number whose two's complement is in base64, if a DECIMAL has it exactly.
+fn unscaled(text: &[u8], most_whole: usize, most_fraction: usize, point: usize, row: &mut Row) -> bool {
+    // Eleven digits of base64 and their padding are eight bytes.
+    let Some(bytes) =
+        std::str::from_utf8(text).ok().filter(|text| text.len() <= 12).and_then(|text| Encoding::Base64.decode(text))
+    else {
+        return false;
+    };
+    let Some(first) = bytes.first().filter(|_| bytes.len() <= 8) else { return false };
+    let mut extended = [if first & 0x80 == 0 { 0 } else { 0xff }; 8];
+    extended[8 - bytes.len()..].copy_from_slice(&bytes);
+    let unscaled = i64::from_be_bytes(extended);
+    let mut number = [0; 32];
+    let text = point_in(unscaled, point, &mut number);
+    decimal(text, most_whole, most_fraction, row)
+}
+
+/// `-0.05`: an integer with so many of its digits, at most 18, behind a point.
+fn point_in(unscaled: i64, point: usize, text: &mut [u8; 32]) -> &[u8] {
+    let mut rest = unscaled.unsigned_abs();
+    let mut at = text.len();
+    let mut written = 0;
+    while rest > 0 || written <= point {
+        if written == point && point > 0 {
+            at -= 1;
+            text[at] = b'.';
+        }
+        at -= 1;
+        // A remainder of 10 is a digit.
+        #[allow(clippy::cast_possible_truncation)]
+        let digit = (rest % 10) as u8;
+        text[at] = b'0' + digit;
+        rest /= 10;
+        written += 1;
+    }
+    if unscaled < 0 {
+        at -= 1;
+        text[at] = b'-';
+    }
+    &text[at..]
+}

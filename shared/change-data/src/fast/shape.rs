@@ -1,0 +1,353 @@
+//! The keys that an object of a source has, in their order: learned from the events, compared byte by byte.
+//!
+//! A producer writes the same keys in the same order a million times. So a key is not parsed: it is compared with the one that is
+//! expected next. Keys that are left out are passed over; a key that is new is put in its place for the next event, whose object
+//! this time is the full decoder's.
+
+use wide::u8x16;
+
+use super::scan::{self, Kind, Span, chunk, halves};
+
+/// Keys that a shape holds. A source that invents keys for ever costs time, not memory.
+const MOST: usize = 512;
+/// Bytes of a key that is worth learning.
+const LONGEST_NAME: usize = 256;
+/// Bytes of a member that is worth expecting again.
+const LONGEST_CONSTANT: usize = 256;
+
+/// The keys of an object, in their order, without duplicates.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Shape {
+    keys: Vec<Key>,
+}
+
+#[derive(Debug, Clone)]
+struct Key {
+    /// `"name":`
+    text: Literal,
+    /// Where the values of the key go.
+    slot: usize,
+    name: Box<str>,
+    /// The whole member as it was when the shape was learned, for as long as it does not change.
+    constant: Option<(Literal, Kind)>,
+}
+
+/// Bytes that are expected.
+#[derive(Debug, Clone)]
+struct Literal {
+    /// The same, of at most 32 bytes, and which of them count.
+    low: (u8x16, u8x16),
+    high: (u8x16, u8x16),
+    text: Box<[u8]>,
+}
+
+impl Literal {
+    fn new(text: &str) -> Self {
+        let bytes = text.as_bytes();
+        let half = |from: usize| {
+            let (mut expected, mut counts) = ([0; 16], [0; 16]);
+            for (at, &byte) in bytes.iter().skip(from).take(16).enumerate().filter(|_| bytes.len() <= 32) {
+                (expected[at], counts[at]) = (byte, 0xff);
+            }
+            (u8x16::new(expected), u8x16::new(counts))
+        };
+        Self { low: half(0), high: half(16), text: bytes.into() }
+    }
+
+    #[inline]
+    fn len(&self) -> usize {
+        self.text.len()
+    }
+
+    #[inline]
+    fn is_at(&self, record: &[u8], at: usize) -> bool {
+        match chunk::<32>(record, at) {
+            Some(bytes) if self.text.len() <= 32 => {
+                let [low, high] = halves(bytes);
+                let same = (low & self.low.1).simd_eq(self.low.0) & (high & self.high.1).simd_eq(self.high.0);
+                same.to_bitmask() == 0xffff
+            }
+            _ => record.get(at..).is_some_and(|rest| rest.starts_with(&self.text)),
+        }
+    }
+}
+
+/// Why an object is not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Miss {
+    /// A key that the shape does not have there: [`Shape::learn`].
+    Key,
+    /// Broken, or rare.
+    Value,
+}
+
+/// Which members [`Shape::read_constants`] has found, a bit for each of the first slots.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Read {
+    /// All that are there.
+    pub(super) there: u32,
+    /// Those that are as they were when the shape was learned.
+    pub(super) constant: u32,
+}
+
+/// A member that was read.
+#[derive(Debug, Clone, Copy)]
+struct Step {
+    /// Its key in the shape.
+    key: usize,
+    slot: usize,
+    /// Where its value ends: the place of the comma or the brace.
+    end: usize,
+}
+
+/// The members of the object that was read last, in their order.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Steps(Vec<Step>);
+
+impl Shape {
+    /// Reads the object at `at`: `each` gets a key's slot and where its value begins, and says where that ends. Answers where the object
+    /// ends.
+    #[inline]
+    pub(super) fn read(
+        &self,
+        record: &[u8],
+        mut at: usize,
+        mut each: impl FnMut(usize, usize) -> Result<usize, Miss>,
+    ) -> Result<usize, Miss> {
+        if record.get(at) != Some(&b'{') {
+            return Err(Miss::Value);
+        }
+        let mut keys = self.keys.iter();
+        loop {
+            at += 1;
+            let key = keys.find(|key| key.text.is_at(record, at)).ok_or(Miss::Key)?;
+            at = each(key.slot, at + key.text.len())?;
+            if is_closed(record, at)? {
+                return Ok(at + 1);
+            }
+        }
+    }
+
+    /// Reads an object whose members mostly are what they were in the object before: a member that is the same is not looked into.
+    #[inline]
+    pub(super) fn read_constants(
+        &mut self,
+        record: &[u8],
+        mut at: usize,
+        spans: &mut [Span],
+    ) -> Result<(usize, Read), Miss> {
+        let mut read = Read::default();
+        if record.get(at) != Some(&b'{') {
+            return Err(Miss::Value);
+        }
+        let mut keys = self.keys.iter_mut();
+        loop {
+            at += 1;
+            let key = keys.find(|key| key.text.is_at(record, at)).ok_or(Miss::Key)?;
+            let begin = at + key.text.len();
+            let bit = 1_u32.checked_shl(u32::try_from(key.slot).unwrap_or(u32::MAX)).unwrap_or(0);
+            read.there |= bit;
+            let span = match &key.constant {
+                Some((member, kind))
+                    if member.is_at(record, at) && matches!(record.get(at + member.len()), Some(b',' | b'}')) =>
+                {
+                    read.constant |= bit;
+                    at += member.len();
+                    let quote = usize::from(kind.is_string());
+                    scan::span(begin + quote, at - quote, *kind)
+                }
+                _ => {
+                    key.constant = None;
+                    let mut span = Span::default();
+                    at = scan::value(record, begin, &mut span).ok_or(Miss::Value)?.get();
+                    span
+                }
+            };
+            if let Some(there) = spans.get_mut(key.slot) {
+                *there = span;
+            }
+            if is_closed(record, at)? {
+                return Ok((at + 1, read));
+            }
+        }
+    }
+
+    /// Reads an object and remembers its steps.
+    #[inline]
+    pub(super) fn read_steps(
+        &self,
+        record: &[u8],
+        mut at: usize,
+        spans: &mut [Span],
+        Steps(steps): &mut Steps,
+    ) -> Result<usize, Miss> {
+        steps.clear();
+        if record.get(at) != Some(&b'{') {
+            return Err(Miss::Value);
+        }
+        let mut next = 0;
+        loop {
+            let step = self.step(record, at + 1, next, spans)?;
+            steps.push(step);
+            (at, next) = (step.end, step.key + 1);
+            if is_closed(record, at)? {
+                return Ok(at + 1);
+            }
+        }
+    }
+
+    /// Reads an object that is mostly the one at `twin`, whose steps are known: of two images of a row, an update changes a few columns of
+    /// many. What has the same bytes is as valid, and says the same.
+    #[inline]
+    pub(super) fn read_twin(
+        &self,
+        record: &[u8],
+        mut at: usize,
+        mut twin: usize,
+        spans: &mut [Span],
+        (Steps(steps), twins): (&Steps, &[Span]),
+    ) -> Result<usize, Miss> {
+        if record.get(at) != Some(&b'{') || at < twin {
+            return Err(Miss::Value);
+        }
+        let mut steps = steps.iter().peekable();
+        let mut next = 0;
+        loop {
+            // Both are at a brace or at a comma.
+            let same = twin + same_bytes(record, twin, at);
+            while let Some(step) = steps.next_if(|step| step.end < same) {
+                let away = at - twin;
+                if let (Some(there), Some(span)) = (spans.get_mut(step.slot), twins.get(step.slot)) {
+                    *there = span.moved(away);
+                }
+                (twin, at, next) = (step.end, step.end + away, step.key + 1);
+                if record.get(at) == Some(&b'}') {
+                    return Ok(at + 1);
+                }
+            }
+            let step = self.step(record, at + 1, next, spans)?;
+            (at, next) = (step.end, step.key + 1);
+            if is_closed(record, at)? {
+                return Ok(at + 1);
+            }
+            while let Some(passed) = steps.next_if(|passed| passed.key < next) {
+                twin = passed.end;
+            }
+        }
+    }
+
+    /// The member whose key is at `at`, and is one of those from `next` on.
+    #[inline]
+    fn step(&self, record: &[u8], at: usize, next: usize, spans: &mut [Span]) -> Result<Step, Miss> {
+        let keys = self.keys.get(next..).unwrap_or_default();
+        let passed = keys.iter().position(|key| key.text.is_at(record, at)).ok_or(Miss::Key)?;
+        let key = &keys[passed];
+        let span = spans.get_mut(key.slot).ok_or(Miss::Value)?;
+        let end = scan::value(record, at + key.text.len(), span).ok_or(Miss::Value)?.get();
+        Ok(Step { key: next + passed, slot: key.slot, end })
+    }
+
+    /// Takes in the members of an object, in their order. `slots` then says again where the values of each go.
+    pub(super) fn learn(&mut self, members: &[Member<'_>], mut slots: impl FnMut(&str) -> usize) {
+        let names: Vec<_> = members.iter().map(|member| member.name).collect();
+        let names = names.as_slice();
+        if self.keys.len() + names.len() > MOST || !self.merge(names) {
+            // Another order, or too many: from here on it is as in this object.
+            self.keys.clear();
+            if names.len() > MOST || !self.merge(names) {
+                self.keys.clear();
+            }
+        }
+        for key in &mut self.keys {
+            key.slot = slots(&key.name);
+            if let Some(member) = members.iter().find(|member| *member.name == *key.name) {
+                let text = format!("\"{}\":{}", member.name, member.value);
+                key.constant = (text.len() <= LONGEST_CONSTANT).then(|| (Literal::new(&text), member.kind));
+            }
+        }
+    }
+
+    /// False where a key stands behind one that it stood before, or comes twice.
+    fn merge(&mut self, names: &[&str]) -> bool {
+        let mut next = 0;
+        for &name in names {
+            match self.keys.iter().position(|key| *key.name == *name) {
+                Some(known) if known >= next => next = known + 1,
+                Some(_) => return false,
+                None => {
+                    self.keys.insert(
+                        next,
+                        Key {
+                            text: Literal::new(&format!("\"{name}\":")),
+                            slot: usize::MAX,
+                            name: name.into(),
+                            constant: None,
+                        },
+                    );
+                    next += 1;
+                }
+            }
+        }
+        true
+    }
+}
+
+/// A member of an object.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Member<'r> {
+    pub(super) name: &'r str,
+    /// As JSON.
+    pub(super) value: &'r str,
+    kind: Kind,
+}
+
+impl<'r> Member<'r> {
+    /// The members of the object that a text begins with. `None` where it is none that is common.
+    pub(super) fn all(text: &'r str) -> Option<Vec<Self>> {
+        let bytes = text.as_bytes();
+        let mut members = Vec::new();
+        let mut at = 0;
+        if bytes.first() != Some(&b'{') {
+            return None;
+        }
+        loop {
+            let (mut name, mut value) = (Span::default(), Span::default());
+            let end = scan::value(bytes, at + 1, &mut name)?.get();
+            let is_name = matches!(name.kind, Kind::Plain | Kind::Comma) && name.len() <= LONGEST_NAME;
+            if !is_name || bytes.get(end) != Some(&b':') || members.len() == MOST {
+                return None;
+            }
+            at = scan::value(bytes, end + 1, &mut value)?.get();
+            let name = text.get(name.start as usize..name.end as usize)?;
+            members.push(Self { name, value: value.json(text)?, kind: value.kind });
+            if is_closed(bytes, at).ok()? {
+                return Some(members);
+            }
+        }
+    }
+}
+
+/// Whether the object ends at `at`, or another member follows.
+#[inline]
+fn is_closed(record: &[u8], at: usize) -> Result<bool, Miss> {
+    match record.get(at) {
+        Some(b',') => Ok(false),
+        Some(b'}') => Ok(true),
+        _ => Err(Miss::Value),
+    }
+}
+
+/// How many bytes are the same from two places on, at least.
+#[inline]
+fn same_bytes(record: &[u8], left: usize, right: usize) -> usize {
+    let mut same = 0;
+    while let (Some(left), Some(right)) = (chunk::<32>(record, left + same), chunk::<32>(record, right + same)) {
+        let ([low, high], [other_low, other_high]) = (halves(left), halves(right));
+        let mask = low.simd_eq(other_low).to_bitmask() | high.simd_eq(other_high).to_bitmask() << 16;
+        if mask != u32::MAX {
+            return same + mask.trailing_ones() as usize;
+        }
+        same += 32;
+    }
+    same
+}

@@ -1,0 +1,385 @@
+//! JSON as it was written: the digits of its numbers, its keys in their order, and those that come twice.
+//!
+//! [`validated`] says once that a text is JSON; everything else walks over text that is known to be. A value is a slice of the
+//! record, and nothing is copied but strings with escapes.
+
+use std::borrow::Cow;
+
+use serde_json::value::RawValue;
+
+/// One JSON value, as text that is known to be valid, without white space around it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Raw<'a>(&'a str);
+
+/// What a value is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Null,
+    Bool(bool),
+    Number,
+    String,
+    Array,
+    Object,
+}
+
+/// A string, read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Text<'a> {
+    pub(crate) text: Cow<'a, str>,
+    /// A surrogate without its other half stood there; it is U+FFFD now.
+    pub(crate) repaired: bool,
+}
+
+/// Checks that bytes are one JSON value and nothing else.
+///
+/// # Errors
+/// What is wrong and where, in words.
+pub(crate) fn validated(bytes: &[u8]) -> Result<Raw<'_>, String> {
+    let text = std::str::from_utf8(bytes)
+        .map_err(|error| format!("not UTF-8: byte {} begins no character", error.valid_up_to()))?;
+    // Reading a raw value does not recurse: the depth of a document costs no stack.
+    let raw: &RawValue = serde_json::from_str(text).map_err(|error| format!("not JSON: {error}"))?;
+    Ok(Raw(raw.get()))
+}
+
+impl<'a> Raw<'a> {
+    /// Of the text of a value that was one already.
+    pub(crate) fn known(text: &'a str) -> Self {
+        Self(text)
+    }
+
+    pub(crate) fn get(self) -> &'a str {
+        self.0
+    }
+
+    pub(crate) fn kind(self) -> Kind {
+        match self.0.as_bytes().first() {
+            Some(b'{') => Kind::Object,
+            Some(b'[') => Kind::Array,
+            Some(b'"') => Kind::String,
+            Some(b't') => Kind::Bool(true),
+            Some(b'f') => Kind::Bool(false),
+            Some(b'n') | None => Kind::Null,
+            Some(_) => Kind::Number,
+        }
+    }
+
+    pub(crate) fn is_null(self) -> bool {
+        self.kind() == Kind::Null
+    }
+
+    /// Itself, if it is not null.
+    pub(crate) fn some(self) -> Option<Self> {
+        (!self.is_null()).then_some(self)
+    }
+
+    /// A string; none of anything else.
+    pub(crate) fn text(self) -> Option<Text<'a>> {
+        (self.kind() == Kind::String).then(|| unescaped(&self.0[1..self.0.len() - 1]))
+    }
+
+    /// The same, where nobody asks whether it was broken.
+    pub(crate) fn string(self) -> Option<Cow<'a, str>> {
+        self.text().map(|text| text.text)
+    }
+
+    /// A number as it is written, or one that is written as a string, as large ones are.
+    pub(crate) fn digits(self) -> Option<Cow<'a, str>> {
+        match self.kind() {
+            Kind::Number => Some(Cow::Borrowed(self.0)),
+            Kind::String => self.string(),
+            Kind::Null | Kind::Bool(_) | Kind::Array | Kind::Object => None,
+        }
+    }
+
+    pub(crate) fn u64(self) -> Option<u64> {
+        self.digits()?.parse().ok()
+    }
+
+    pub(crate) fn i64(self) -> Option<i64> {
+        self.digits()?.parse().ok()
+    }
+
+    /// Keys and values of an object, in their order; nothing of anything else.
+    pub(crate) fn members(self) -> Members<'a> {
+        Members(Cursor::inside(self, Kind::Object))
+    }
+
+    /// Elements of an array; nothing of anything else.
+    pub(crate) fn elements(self) -> Elements<'a> {
+        Elements(Cursor::inside(self, Kind::Array))
+    }
+
+    /// The last member of a name.
+    pub(crate) fn member(self, name: &str) -> Option<Raw<'a>> {
+        self.members().filter(|(key, _)| key == name).map(|(_, value)| value).last()
+    }
+}
+
+/// Keys and values of an object.
+#[derive(Debug, Clone)]
+pub(crate) struct Members<'a>(Cursor<'a>);
+
+impl<'a> Iterator for Members<'a> {
+    type Item = (Cow<'a, str>, Raw<'a>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let key = self.0.key()?;
+        Some((key.text, self.0.skip()?))
+    }
+}
+
+/// Elements of an array.
+#[derive(Debug, Clone)]
+pub(crate) struct Elements<'a>(Cursor<'a>);
+
+impl<'a> Iterator for Elements<'a> {
+    type Item = Raw<'a>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.element()?;
+        self.0.skip()
+    }
+}
+
+/// A place in valid JSON. Its methods move it on; `None` is the end of what it walks over.
+#[derive(Debug, Clone)]
+pub(crate) struct Cursor<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+impl<'a> Cursor<'a> {
+    pub(crate) fn new(raw: Raw<'a>) -> Self {
+        Self { text: raw.0, at: 0 }
+    }
+
+    fn inside(raw: Raw<'a>, kind: Kind) -> Self {
+        let mut cursor = Self::new(raw);
+        // Of another kind there is nothing inside.
+        cursor.at = if raw.kind() == kind { 1 } else { raw.0.len() };
+        cursor
+    }
+
+    /// The next byte that is no white space.
+    pub(crate) fn peek(&mut self) -> Option<u8> {
+        let rest = self.text.as_bytes().get(self.at..)?;
+        let space = rest.iter().position(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r'))?;
+        self.at += space;
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    /// Moves over the byte that [`Self::peek`] has shown.
+    pub(crate) fn bump(&mut self) {
+        self.at += 1;
+    }
+
+    /// Inside an object: the next key, and on to its value. `None` behind the last one, whose brace is passed.
+    pub(crate) fn key(&mut self) -> Option<Text<'a>> {
+        self.element()?;
+        let key = self.string()?;
+        self.peek().filter(|byte| *byte == b':')?;
+        self.bump();
+        Some(unescaped(key))
+    }
+
+    /// Inside an array: on to the next element. `None` behind the last one, whose bracket is passed.
+    pub(crate) fn element(&mut self) -> Option<()> {
+        let mut byte = self.peek()?;
+        if byte == b',' {
+            self.bump();
+            byte = self.peek()?;
+        }
+        if matches!(byte, b'}' | b']') {
+            self.bump();
+            return None;
+        }
+        Some(())
+    }
+
+    /// Moves over a string, and answers what is between its quotes.
+    pub(crate) fn string(&mut self) -> Option<&'a str> {
+        self.peek().filter(|byte| *byte == b'"')?;
+        let start = self.at + 1;
+        let end = end_of_string(self.text.as_bytes(), start)?;
+        self.at = end + 1;
+        self.text.get(start..end)
+    }
+
+    /// Moves over a value.
+    pub(crate) fn skip(&mut self) -> Option<Raw<'a>> {
+        let first = self.peek()?;
+        let (bytes, start) = (self.text.as_bytes(), self.at);
+        let end = match first {
+            b'"' => end_of_string(bytes, start + 1)? + 1,
+            b'{' | b'[' => end_of_container(bytes, start)?,
+            _ => bytes[start..]
+                .iter()
+                .position(|byte| matches!(byte, b',' | b'}' | b']' | b' ' | b'\t' | b'\n' | b'\r'))
+                .map_or(bytes.len(), |length| start + length),
+        };
+        self.at = end;
+        self.text.get(start..end).map(Raw)
+    }
+}
+
+/// Where the string whose contents begin at `start` ends: at its quote.
+fn end_of_string(bytes: &[u8], start: usize) -> Option<usize> {
+    let mut at = start;
+    loop {
+        let stop = bytes.get(at..)?.iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
+        at += stop;
+        if bytes[at] == b'"' {
+            return Some(at);
+        }
+        at += 2;
+    }
+}
+
+fn end_of_container(bytes: &[u8], start: usize) -> Option<usize> {
+    let (mut at, mut depth) = (start, 0usize);
+    loop {
+        let stop = bytes.get(at..)?.iter().position(|byte| matches!(byte, b'"' | b'{' | b'[' | b'}' | b']'))?;
+        at += stop;
+        match bytes[at] {
+            b'"' => at = end_of_string(bytes, at + 1)?,
+            b'{' | b'[' => depth += 1,
+            _ => {
+                depth = depth.checked_sub(1)?;
+                if depth == 0 {
+                    return Some(at + 1);
+                }
+            }
+        }
+        at += 1;
+    }
+}
+
+/// What a string says. `escaped` is valid: what stands between its quotes.
+pub(crate) fn unescaped(escaped: &str) -> Text<'_> {
+    if !escaped.contains('\\') {
+        return Text { text: Cow::Borrowed(escaped), repaired: false };
+    }
+    let mut out = String::with_capacity(escaped.len());
+    let mut repaired = false;
+    let mut rest = escaped;
+    while let Some((plain, behind)) = rest.split_once('\\') {
+        out.push_str(plain);
+        let mut characters = behind.chars();
+        rest = match characters.next() {
+            Some('u') => {
+                let (character, behind) = code_point(characters.as_str());
+                repaired |= character.is_none();
+                out.push(character.unwrap_or(char::REPLACEMENT_CHARACTER));
+                behind
+            }
+            Some(escape) => {
+                out.push(match escape {
+                    'b' => '\u{8}',
+                    'f' => '\u{c}',
+                    'n' => '\n',
+                    'r' => '\r',
+                    't' => '\t',
+                    itself => itself,
+                });
+                characters.as_str()
+            }
+            None => "",
+        };
+    }
+    out.push_str(rest);
+    Text { text: Cow::Owned(out), repaired }
+}
+
+/// The character of the digits behind `\u`, of two escapes where it is outside the basic plane; none for half of one.
+fn code_point(text: &str) -> (Option<char>, &str) {
+    let Some((unit, rest)) = unit(text) else { return (None, "") };
+    if !(0xd800..0xdc00).contains(&unit) {
+        return (char::from_u32(unit), rest);
+    }
+    match rest.strip_prefix("\\u").and_then(self::unit) {
+        Some((low @ 0xdc00..0xe000, behind)) => {
+            (char::from_u32(0x1_0000 + ((unit - 0xd800) << 10) + (low - 0xdc00)), behind)
+        }
+        Some(_) | None => (None, rest),
+    }
+}
+
+fn unit(text: &str) -> Option<(u32, &str)> {
+    let (digits, rest) = text.split_at_checked(4)?;
+    Some((u32::from_str_radix(digits, 16).ok()?, rest))
+}
+
+/// Writes a string, quotes included, escaping no more than JSON asks for.
+pub(crate) fn write_string(out: &mut Vec<u8>, text: &str) {
+    out.push(b'"');
+    let mut rest = text;
+    while let Some(at) = rest.bytes().position(|byte| byte < 0x20 || matches!(byte, b'"' | b'\\')) {
+        out.extend_from_slice(&rest.as_bytes()[..at]);
+        match rest.as_bytes()[at] {
+            b'"' => out.extend_from_slice(b"\\\""),
+            b'\\' => out.extend_from_slice(b"\\\\"),
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b'\r' => out.extend_from_slice(b"\\r"),
+            b'\t' => out.extend_from_slice(b"\\t"),
+            control => out.extend_from_slice(format!("\\u{control:04x}").as_bytes()),
+        }
+        // The byte is ASCII, and a character begins behind it.
+        rest = &rest[at + 1..];
+    }
+    out.extend_from_slice(rest.as_bytes());
+    out.push(b'"');
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    use super::{Kind, unescaped, validated, write_string};
+
+    #[test]
+    fn an_object_keeps_its_order_its_digits_and_its_twins() {
+        let text = r#" { "b" : 1.50e+3 , "a\n" : [ 1 , {"x":"]}"} ], "b":"\u00e9\ud83d\ude00" } "#;
+        let raw = validated(text.as_bytes()).unwrap();
+        let members: Vec<_> = raw.members().map(|(key, value)| (key.into_owned(), value.get())).collect();
+        let wanted = [("b", "1.50e+3"), ("a\n", r#"[ 1 , {"x":"]}"} ]"#), ("b", r#""\u00e9\ud83d\ude00""#)];
+        assert_eq!(members, wanted.map(|(key, value)| (key.to_owned(), value)));
+        assert_eq!(raw.member("b").unwrap().string().unwrap(), "é😀");
+        assert_eq!(raw.members().nth(1).unwrap().1.elements().count(), 2);
+        assert_eq!(validated(b"[]").unwrap().elements().count(), 0);
+        assert_eq!(validated(b"3").unwrap().members().count(), 0);
+        assert_eq!(validated(b" null ").unwrap().kind(), Kind::Null);
+    }
+
+    #[test]
+    fn half_a_surrogate_is_replaced_and_said() {
+        for broken in [r"\ud800", r"\ud800x", r"\udc00", r"\ud800\ud800"] {
+            let text = unescaped(broken);
+            assert!(text.repaired && text.text.contains('\u{fffd}'), "{broken}");
+        }
+        assert!(!unescaped(r"\ud83d\ude00").repaired);
+    }
+
+    #[test]
+    fn depth_costs_no_stack() {
+        let deep = "[".repeat(300_000) + &"]".repeat(300_000);
+        assert_eq!(validated(deep.as_bytes()).unwrap().elements().count(), 1);
+    }
+
+    proptest! {
+        #[test]
+        fn any_string_is_written_and_read_back(text in "(?s:.{0,40})") {
+            let mut out = Vec::new();
+            write_string(&mut out, &text);
+            prop_assert_eq!(serde_json::from_slice::<Value>(&out).unwrap(), Value::from(text.clone()));
+            prop_assert_eq!(validated(&out).unwrap().string().unwrap(), text);
+        }
+
+        #[test]
+        fn any_bytes_are_json_here_when_they_are_json_elsewhere(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
+            let elsewhere = serde_json::from_slice::<serde::de::IgnoredAny>(&bytes).is_ok();
+            prop_assert_eq!(validated(&bytes).is_ok(), elsewhere && std::str::from_utf8(&bytes).is_ok());
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! Numbers as decimal digits: nothing passes through floating point.
+
+use num_bigint::BigInt;
+
+/// A number: `digits` × 10^`exponent`, without zeros before or behind the digits; no digits for zero.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Number {
+    negative: bool,
+    digits: String,
+    exponent: i64,
+}
+
+/// Longest run of digits that anybody could want; PostgreSQL's NUMERIC has at most 147,455.
+const LONGEST: usize = 200_000;
+
+impl Number {
+    /// Reads JSON's grammar of numbers, which is strict: no `+`, no zeros before, no white space.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        if text.len() > LONGEST {
+            return None;
+        }
+        let (negative, unsigned) = match text.strip_prefix('-') {
+            Some(unsigned) => (true, unsigned),
+            None => (false, text),
+        };
+        let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
+            Some((mantissa, exponent)) => (mantissa, read_exponent(exponent)?),
+            None => (unsigned, 0),
+        };
+        let (whole, fraction) = match mantissa.split_once('.') {
+            Some((_, "")) => return None,
+            Some((whole, fraction)) => (whole, fraction),
+            None => (mantissa, ""),
+        };
+        let is_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+        let is_padded = whole.len() > 1 && whole.starts_with('0');
+        if whole.is_empty() || is_padded || !is_digits(whole) || !is_digits(fraction) {
+            return None;
+        }
+        let exponent = exponent.checked_sub(i64::try_from(fraction.len()).ok()?)?;
+        Some(Self::new(negative, &[whole, fraction].concat(), exponent))
+    }
+
+    /// `unscaled` × 10^-`scale`.
+    pub(crate) fn scaled(unscaled: &BigInt, scale: i32) -> Self {
+        let text = unscaled.to_string();
+        let digits = text.trim_start_matches('-');
+        Self::new(digits.len() < text.len(), digits, -i64::from(scale))
+    }
+
+    fn new(negative: bool, digits: &str, exponent: i64) -> Self {
+        let zeros_before = digits.len() - digits.trim_start_matches('0').len();
+        let kept = digits.trim_end_matches('0').len();
+        let exponent = exponent.saturating_add(i64::try_from(digits.len() - kept).unwrap_or(i64::MAX));
+        match digits.get(zeros_before..kept) {
+            Some(digits) if !digits.is_empty() => Self { negative, digits: digits.into(), exponent },
+            Some(_) | None => Self { negative: false, digits: String::new(), exponent: 0 },
+        }
+    }
+
+    pub(crate) fn is_zero(&self) -> bool {
+        self.digits.is_empty()
+    }
+
+    /// Digits that are not zeros at an end.
+    pub(crate) fn significant(&self) -> usize {
+        self.digits.len()
+    }
+
+    /// Digits before the point; negative for zeros behind it.
+    fn whole_digits(&self) -> i64 {
+        i64::try_from(self.digits.len()).unwrap_or(i64::MAX).saturating_add(self.exponent)
+    }
+
+    /// Its value, if it is an integer of at most 38 digits.
+    pub(crate) fn integer(&self) -> Option<i128> {
+        if self.is_zero() {
+            return Some(0);
+        }
+        if self.exponent < 0 || self.whole_digits() > 38 {
+            return None;
+        }
+        let magnitude = format!("{}{}", self.digits, "0".repeat(usize::try_from(self.exponent).ok()?));
+        let magnitude: i128 = magnitude.parse().ok()?;
+        Some(if self.negative { -magnitude } else { magnitude })
+    }
+
+    /// Whether a DECIMAL of so many digits, so many of them behind the point, has exactly this value.
+    pub(crate) fn fits(&self, precision: u8, scale: u8) -> bool {
+        if self.is_zero() {
+            return true;
+        }
+        if self.exponent < -i64::from(scale) || self.whole_digits() > i64::from(precision) - i64::from(scale) {
+            return false;
+        }
+        // Redshift keeps up to 19 digits in 64 bits, and refuses those of the 19 that are more than these hold.
+        precision != 19 || self.shifted(scale).and_then(|unscaled| i64::try_from(unscaled).ok()).is_some()
+    }
+
+    fn shifted(&self, scale: u8) -> Option<i128> {
+        Self { exponent: self.exponent + i64::from(scale), ..self.clone() }.integer()
+    }
+
+    /// Whether it is a DECIMAL of some precision and scale that Redshift has.
+    pub(crate) fn is_decimal(&self) -> bool {
+        self.is_zero()
+            || (self.exponent >= -37 && self.whole_digits() <= 38 && self.whole_digits() - self.exponent.min(0) <= 38)
+    }
+
+    /// Without an exponent: `-0.05`, `1500`. None where that would be a page of zeros.
+    pub(crate) fn plain(&self) -> Option<String> {
+        if self.is_zero() {
+            return Some("0".into());
+        }
+        if !(-400_000..=400_000).contains(&self.exponent) || self.whole_digits() > 400_000 {
+            return None;
+        }
+        let sign = if self.negative { "-" } else { "" };
+        let zeros = |count: i64| "0".repeat(usize::try_from(count).unwrap_or(0));
+        let point = self.whole_digits();
+        Some(if self.exponent >= 0 {
+            format!("{sign}{}{}", self.digits, zeros(self.exponent))
+        } else if point <= 0 {
+            format!("{sign}0.{}{}", zeros(-point), self.digits)
+        } else {
+            let (whole, fraction) = self.digits.split_at(usize::try_from(point).ok()?);
+            format!("{sign}{whole}.{fraction}")
+        })
+    }
+}
+
+fn read_exponent(text: &str) -> Option<i64> {
+    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    // Further off than any number that somebody means, and far from the ends of the type.
+    let magnitude = digits.parse::<i64>().unwrap_or(i64::MAX).min(1 << 40);
+    Some(if text.starts_with('-') { -magnitude } else { magnitude })
+}
+
+#[cfg(test)]
+mod tests {
+    use num_bigint::BigInt;
+    use proptest::prelude::*;
+
+    use super::Number;
+
+    fn plain(text: &str) -> String {
+        Number::parse(text).unwrap().plain().unwrap()
+    }
+
+    #[test]
+    fn a_number_is_its_digits() {
+        assert_eq!(plain("-0"), "0");
+        assert_eq!(plain("1.500"), "1.5");
+        assert_eq!(plain("15e2"), "1500");
+        assert_eq!(plain("-5e-2"), "-0.05");
+        assert_eq!(plain("123.45E1"), "1234.5");
+        assert_eq!(Number::scaled(&BigInt::from(-12345), 2).plain().unwrap(), "-123.45");
+        assert_eq!(Number::scaled(&BigInt::from(12), -3).plain().unwrap(), "12000");
+        for wrong in ["", "-", "+1", "01", "1.", ".5", "1e", "1e+", "NaN", " 1", "1 ", "0x1", "1_0"] {
+            assert_eq!(Number::parse(wrong), None, "{wrong}");
+        }
+        assert_eq!(Number::parse("1e99999999999999999999").unwrap().plain(), None);
+    }
+
+    #[test]
+    fn a_decimal_is_taken_only_as_it_is() {
+        let fits = |text, precision, scale| Number::parse(text).unwrap().fits(precision, scale);
+        assert!(fits("1234567890.12", 12, 2) && fits("0.10", 2, 1) && fits("1e9", 10, 0) && fits("0", 1, 1));
+        assert!(!fits("12345678901.12", 12, 2) && !fits("0.123", 12, 2) && !fits("1e400", 38, 0));
+        assert!(fits("9223372036854775807", 19, 0) && !fits("9223372036854775808", 19, 0));
+        assert!(fits("9223372036854775808", 20, 0) && fits("99999999999999999999999999999999999999", 38, 0));
+        assert_eq!(Number::parse("1.20e1").unwrap().integer(), Some(12));
+        assert_eq!(Number::parse("1.5").unwrap().integer(), None);
+        assert!(!Number::parse("1e38").unwrap().is_decimal() && Number::parse("1e37").unwrap().is_decimal());
+    }
+
+    proptest! {
+        #[test]
+        fn integers_and_their_texts_agree(number: i128) {
+            let read = Number::parse(&number.to_string()).unwrap();
+            prop_assert_eq!(read.plain().unwrap(), number.to_string());
+            prop_assert_eq!(Number::scaled(&BigInt::from(number), 0), read);
+        }
+
+        #[test]
+        fn plain_notation_is_the_same_number(text in "-?(0|[1-9][0-9]{0,30})(\\.[0-9]{1,30})?([eE][+-]?[0-9]{1,2})?") {
+            let read = Number::parse(&text).unwrap();
+            prop_assert_eq!(Number::parse(&read.plain().unwrap()).unwrap(), read.clone());
+            let (ours, theirs): (f64, f64) = (read.plain().unwrap().parse().unwrap(), text.parse().unwrap());
+            prop_assert!((ours - theirs).abs() <= f64::EPSILON * theirs.abs());
+        }
+    }
+}

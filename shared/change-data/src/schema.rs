@@ -1,0 +1,112 @@
+//! The schema that an event brings along in its envelope (Kafka Connect's `JsonConverter` with `schemas.enable`).
+
+use std::collections::HashMap;
+
+use crate::{
+    json::Raw,
+    logical::{Encoding, Logical},
+};
+
+/// The fields of a row, as an event's schema has them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Schema {
+    fields: HashMap<Box<str>, Field>,
+    /// In the order of the table.
+    order: Vec<Box<str>>,
+}
+
+/// A field of a row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Field {
+    pub(crate) logical: Logical,
+    /// Kafka Connect's type: `int32`, `string` …
+    pub(crate) connect: Box<str>,
+    /// The name of the logical type; empty for none.
+    pub(crate) name: Box<str>,
+    /// `length` and `scale`, of the logical type or propagated from the source's column.
+    pub(crate) length: Option<u32>,
+    pub(crate) precision: Option<u32>,
+}
+
+/// Nested deeper, a schema is nobody's, and would overflow the stack of whoever reads it.
+const DEEPEST: usize = 32;
+
+impl Schema {
+    /// Of an envelope's schema; nothing is known of an image that it does not describe.
+    pub(crate) fn read(schema: Raw<'_>) -> Self {
+        let row = ["after", "before"].iter().find_map(|image| {
+            let fields = schema.member("fields")?;
+            let image = fields
+                .elements()
+                .find(|field| field.member("field").and_then(Raw::string).is_some_and(|name| name == *image))?;
+            image.member("fields")
+        });
+        let mut read = Self::default();
+        for field in row.into_iter().flat_map(Raw::elements) {
+            let Some(name) = field.member("field").and_then(Raw::string) else { continue };
+            read.order.push(name.as_ref().into());
+            read.fields.insert(name.as_ref().into(), Field::read(field));
+        }
+        read
+    }
+
+    pub(crate) fn field(&self, name: &str) -> Option<&Field> {
+        self.fields.get(name)
+    }
+
+    /// Names of its fields, in the order of the table.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.order.iter().map(AsRef::as_ref)
+    }
+}
+
+impl Field {
+    fn read(field: Raw<'_>) -> Self {
+        let text = |name| field.member(name).and_then(Raw::string).unwrap_or_default();
+        let parameter = |name| parameter(field, name).and_then(|number| u32::try_from(number).ok());
+        Self {
+            logical: logical(field, DEEPEST),
+            connect: text("type").as_ref().into(),
+            name: text("name").as_ref().into(),
+            length: parameter("__debezium.source.column.length").or_else(|| parameter("length")),
+            precision: parameter("connect.decimal.precision").or_else(|| parameter("__debezium.source.column.length")),
+        }
+    }
+}
+
+fn parameter(field: Raw<'_>, name: &str) -> Option<i64> {
+    field.member("parameters")?.member(name)?.i64()
+}
+
+fn logical(field: Raw<'_>, levels: usize) -> Logical {
+    if levels == 0 {
+        return Logical::Plain;
+    }
+    if let Some(name) = field.member("name").and_then(Raw::string) {
+        let argument = parameter(field, "scale").or_else(|| parameter(field, "length"));
+        let named = Logical::named(&name, argument.and_then(|argument| i32::try_from(argument).ok()));
+        if !named.is_plain() {
+            return named;
+        }
+    }
+    let inner = |name| field.member(name).map_or(Logical::Plain, |inner| logical(inner, levels - 1));
+    // Where everything inside is plain, so is the whole.
+    let container = |inner: Logical, of: fn(Box<Logical>) -> Logical| {
+        if inner.is_plain() { Logical::Plain } else { of(Box::new(inner)) }
+    };
+    match field.member("type").and_then(Raw::string).as_deref() {
+        Some("bytes") => Logical::Bytes(Encoding::Base64),
+        Some("array") => container(inner("items"), Logical::Array),
+        Some("map") => container(inner("values"), Logical::Map),
+        Some("struct") => {
+            let members = field.member("fields").into_iter().flat_map(Raw::elements).filter_map(|member| {
+                let name = member.member("field")?.string()?;
+                let logical = logical(member, levels - 1);
+                (!logical.is_plain()).then(|| (name.as_ref().into(), logical))
+            });
+            let members: Vec<_> = members.collect();
+            if members.is_empty() { Logical::Plain } else { Logical::Struct(members) }
+        }
+        Some(_) | None => Logical::Plain,
+    }
+}

@@ -1,0 +1,200 @@
+//! Dates and times as COPY reads them with `DATEFORMAT 'auto' TIMEFORMAT 'auto'`.
+//!
+//! Years are 0001 to 9999: what lies outside is written with a sign or more digits, and `auto` does not know it.
+
+use jiff::{SignedDuration, Timestamp, civil, tz::TimeZone};
+
+const DAY: i64 = 86_400_000_000;
+/// Days from the epoch to 0001-01-01 and to 9999-12-31.
+const DAYS: std::ops::RangeInclusive<i64> = -719_162..=2_932_896;
+
+/// Writes microseconds since the epoch as `2026-11-21 10:00:00.123456`. The fraction has no, three or six digits.
+/// False, and nothing is written, outside the years 0001 to 9999.
+#[inline]
+pub fn timestamp(out: &mut Vec<u8>, micros: i64) -> bool {
+    if !date(out, micros.div_euclid(DAY)) {
+        return false;
+    }
+    out.push(b' ');
+    clock(out, micros.rem_euclid(DAY));
+    true
+}
+
+/// Writes days since the epoch as `2026-11-21`. False, and nothing is written, outside the years 0001 to 9999.
+#[inline]
+pub fn date(out: &mut Vec<u8>, days: i64) -> bool {
+    if !DAYS.contains(&days) {
+        return false;
+    }
+    let (year, month, day) = civil_of_days(days);
+    digits(out, year, 4);
+    out.push(b'-');
+    digits(out, month, 2);
+    out.push(b'-');
+    digits(out, day, 2);
+    true
+}
+
+/// Writes microseconds since midnight as `10:00:00.123456`. False, and nothing is written, where it is no time of a day.
+/// `24:00:00` is one.
+#[inline]
+pub fn time(out: &mut Vec<u8>, micros: i64) -> bool {
+    let fits = (0..=DAY).contains(&micros);
+    if fits {
+        clock(out, micros);
+    }
+    fits
+}
+
+fn clock(out: &mut Vec<u8>, micros: i64) {
+    let seconds = micros / 1_000_000;
+    digits(out, seconds / 3600, 2);
+    out.push(b':');
+    digits(out, seconds / 60 % 60, 2);
+    out.push(b':');
+    digits(out, seconds % 60, 2);
+    let fraction = micros % 1_000_000;
+    if fraction != 0 {
+        out.push(b'.');
+        if fraction % 1000 == 0 {
+            digits(out, fraction / 1000, 3);
+        } else {
+            digits(out, fraction, 6);
+        }
+    }
+}
+
+/// Writes a number, which is not negative, with at least so many digits.
+#[inline]
+fn digits(out: &mut Vec<u8>, mut number: i64, width: usize) {
+    let mut text = [b'0'; 20];
+    for digit in text[..width].iter_mut().rev() {
+        // A remainder of 10 is a digit.
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        let value = (number % 10) as u8;
+        *digit = b'0' + value;
+        number /= 10;
+    }
+    out.extend_from_slice(&text[..width]);
+}
+
+/// Year, month and day of a count of days since the epoch, in the proleptic Gregorian calendar: years are taken to begin in March, so
+/// that the leap day is the last one, and 400 of them have 146,097 days.
+#[inline]
+fn civil_of_days(days: i64) -> (i64, i64, i64) {
+    let days = days + 719_468;
+    let era = days.div_euclid(146_097);
+    let day_of_era = days.rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    (era * 400 + year_of_era + i64::from(month <= 2), month, day)
+}
+
+/// Something that is read from text, to the microsecond, and whether digits below it were cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Read {
+    pub(crate) micros: i64,
+    pub(crate) cut: bool,
+}
+
+/// An instant: `2026-11-21T10:00:00.123456789Z`, `2026-11-21 10:00:00+02`.
+pub(crate) fn read_instant(text: &str) -> Option<Read> {
+    let instant: Timestamp = text.parse().ok()?;
+    Some(Read { micros: floor_micros(instant), cut: instant.subsec_nanosecond() % 1000 != 0 })
+}
+
+/// A date and a time without a zone: `2026-11-21T10:00:00.123456`. What has a zone is none.
+pub(crate) fn read_civil(text: &str) -> Option<Read> {
+    // A civil date-time leaves out a zone that is written; only an instant says that there is one.
+    if text.len() < 16 || has_zone(text) {
+        return None;
+    }
+    let instant = text.parse::<civil::DateTime>().ok()?.to_zoned(TimeZone::UTC).ok()?.timestamp();
+    Some(Read { micros: floor_micros(instant), cut: instant.subsec_nanosecond() % 1000 != 0 })
+}
+
+/// A date: `2026-11-21`, in days since the epoch. What comes with a time is none.
+pub(crate) fn read_date(text: &str) -> Option<i64> {
+    if text.len() < 10 || text.len() > 13 || text.contains([':', 'T', ' ']) {
+        return None;
+    }
+    let date: civil::Date = text.parse().ok()?;
+    Some(floor_micros(date.to_zoned(TimeZone::UTC).ok()?.timestamp()).div_euclid(DAY))
+}
+
+/// A time of a day without a zone: `10:00:00.123456`.
+pub(crate) fn read_time(text: &str) -> Option<Read> {
+    if text == "24:00:00" {
+        return Some(Read { micros: DAY, cut: false });
+    }
+    if !text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b':' | b'.')) || !text.contains(':') {
+        return None;
+    }
+    let since: SignedDuration = text.parse::<civil::Time>().ok()?.duration_since(civil::Time::midnight());
+    let micros = i64::try_from(since.as_micros()).ok()?;
+    Some(Read { micros, cut: since.subsec_nanos() % 1000 != 0 })
+}
+
+fn floor_micros(instant: Timestamp) -> i64 {
+    i64::try_from(instant.as_nanosecond().div_euclid(1000)).unwrap_or(i64::MAX)
+}
+
+/// Whether a text of a date and a time ends in a zone.
+pub(crate) fn has_zone(text: &str) -> bool {
+    // The date has hyphens too.
+    let clock = text.get(10..).unwrap_or_default();
+    clock.contains(['Z', 'z', '+', '-', '['])
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use proptest::prelude::*;
+
+    use super::{date, read_civil, read_date, read_instant, read_time, time, timestamp};
+
+    fn of(write: impl Fn(&mut Vec<u8>) -> bool) -> Option<String> {
+        let mut out = Vec::new();
+        write(&mut out).then(|| String::from_utf8(out).unwrap())
+    }
+
+    #[test]
+    fn times_are_written_to_the_microsecond_and_no_further_than_needed() {
+        assert_eq!(of(|out| timestamp(out, 0)).unwrap(), "1970-01-01 00:00:00");
+        assert_eq!(of(|out| timestamp(out, 1_795_255_200_120_000)).unwrap(), "2026-11-21 10:00:00.120");
+        assert_eq!(of(|out| timestamp(out, -1)).unwrap(), "1969-12-31 23:59:59.999999");
+        assert_eq!(of(|out| time(out, 86_400_000_000)).unwrap(), "24:00:00");
+        assert_eq!(of(|out| date(out, -719_162)).unwrap(), "0001-01-01");
+        assert_eq!(of(|out| date(out, 2_932_896)).unwrap(), "9999-12-31");
+        for out_of_range in [-719_163, 2_932_897, i64::MAX, i64::MIN] {
+            assert_eq!(of(|out| date(out, out_of_range)), None);
+        }
+        assert_eq!(of(|out| timestamp(out, i64::MAX)), None);
+        assert_eq!(of(|out| time(out, -1)), None);
+    }
+
+    #[test]
+    fn texts_are_read_for_what_they_are() {
+        assert_eq!(read_instant("1970-01-01T01:00:00.000001+01:00").unwrap().micros, 1);
+        assert!(read_instant("1970-01-01T00:00:00.0000001Z").unwrap().cut);
+        assert_eq!(read_civil("1970-01-01 00:00:01").unwrap().micros, 1_000_000);
+        assert!(read_civil("1970-01-01T00:00:01Z").is_none() && read_civil("1970-01-01").is_none());
+        assert_eq!(read_date("1970-01-02"), Some(1));
+        assert!(read_date("1970-01-02T00:00:00").is_none() && read_date("yesterday").is_none());
+        assert_eq!(read_time("00:00:01.5").unwrap().micros, 1_500_000);
+        assert!(read_time("25:00:00").is_none() && read_time("12").is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn a_timestamp_reads_as_the_library_of_dates_does(micros in -62_135_596_800_000_000i64..253_402_207_200_000_000) {
+            let wanted = Timestamp::from_microsecond(micros).unwrap().to_zoned(jiff::tz::TimeZone::UTC).datetime();
+            let text = of(|out| timestamp(out, micros)).unwrap();
+            prop_assert_eq!(text.parse::<jiff::civil::DateTime>().unwrap(), wanted);
+            prop_assert_eq!(read_civil(&text).unwrap().micros, micros);
+        }
+    }
+}

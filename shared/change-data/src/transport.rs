@@ -1,0 +1,212 @@
+//! Where the transport had a record: `dw_md_partition` and `dw_md_offset`, the coordinates of the watermark.
+
+use std::fmt;
+
+use sha2::{Digest as _, Sha256};
+
+/// A stream of records in order: `kafka/<topic>/<partition>`, `kinesis/<stream>/<shard>`, `dynamodb/<table>/<shard>`,
+/// `s3/<bucket>/<key>@<version>`, `replay/<partition>/<offset>`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Partition(String);
+
+/// Longest text of a partition, percent-encoded: with the rest of a staged object's key it stays below S3's 1,024 bytes.
+const LONGEST: usize = 640;
+
+impl Partition {
+    /// A partition of a Kafka topic.
+    pub fn kafka(topic: &str, partition: i64) -> Self {
+        Self::fitted("kafka", &format!("{topic}/{partition}"))
+    }
+
+    /// A shard of a Kinesis stream.
+    pub fn kinesis(stream: &str, shard: &str) -> Self {
+        Self::fitted("kinesis", &format!("{stream}/{shard}"))
+    }
+
+    /// A shard of the stream of a DynamoDB table.
+    pub fn dynamodb(table: &str, shard: &str) -> Self {
+        Self::fitted("dynamodb", &format!("{table}/{shard}"))
+    }
+
+    /// A version of an S3 object. Where the bucket keeps no versions, its ETag stands for one.
+    pub fn s3(bucket: &str, key: &str, version: &str) -> Self {
+        Self::fitted("s3", &format!("{bucket}/{key}@{version}"))
+    }
+
+    /// A record that is sent again: a partition of its own, since the watermark of its old one has passed it.
+    pub fn replay(partition: &Self, offset: &Offset) -> Self {
+        Self::fitted("replay", &format!("{partition}/{offset}"))
+    }
+
+    /// A partition as a staged row has it.
+    pub fn from_text(text: &str) -> Self {
+        Self(text.into())
+    }
+
+    /// As the column has it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// A long name (S3 keys have up to 1,024 bytes), or one that VARCHAR does not hold, ends in its hash instead: shorter, and still its own.
+    fn fitted(kind: &str, name: &str) -> Self {
+        if encoded(name).len() <= LONGEST && !name.contains(char::is_control) {
+            return Self(format!("{kind}/{name}"));
+        }
+        let hash = hex::encode(Sha256::digest(name));
+        let mut head = String::new();
+        for character in name.chars() {
+            let is_full = encoded(&head).len() + 3 * character.len_utf8() + encoded("~").len() + hash.len() > LONGEST;
+            if is_full || character.is_control() {
+                break;
+            }
+            head.push(character);
+        }
+        Self(format!("{kind}/{head}~{hash}"))
+    }
+}
+
+impl fmt::Display for Partition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Percent-encoded but for letters, digits, `-`, `_` and `.`: one segment of an object's key.
+pub(crate) fn encoded(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.') {
+            out.push(char::from(byte));
+        } else {
+            out.push('%');
+            out.push_str(&hex::encode_upper([byte]));
+        }
+    }
+    out
+}
+
+/// The text of a percent-encoded segment.
+pub(crate) fn decoded(segment: &str) -> Option<String> {
+    let mut out = Vec::with_capacity(segment.len());
+    let mut rest = segment.as_bytes();
+    while let [first, tail @ ..] = rest {
+        rest = tail;
+        if *first == b'%' {
+            let (digits, tail) = rest.split_at_checked(2)?;
+            out.extend(hex::decode(digits).ok()?);
+            rest = tail;
+        } else {
+            out.push(*first);
+        }
+    }
+    String::from_utf8(out).ok()
+}
+
+/// A place in a partition, padded with zeros so that the order of the texts is the order of the records.
+#[derive(Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Offset(String);
+
+impl Clone for Offset {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+
+    /// Into the memory that is there: a stager does it for each record.
+    fn clone_from(&mut self, other: &Self) {
+        self.0.clone_from(&other.0);
+    }
+}
+
+impl Offset {
+    /// Of a Kafka offset, or the number of a line in a file.
+    pub fn number(number: u64) -> Self {
+        // Of every record there is one: `format!` would take a tenth of the time that staging it takes.
+        let mut digits = [b'0'; 20];
+        let mut rest = number;
+        for digit in digits.iter_mut().rev() {
+            if rest == 0 {
+                break;
+            }
+            // A remainder of 10 is a digit.
+            #[allow(clippy::cast_possible_truncation)]
+            let value = (rest % 10) as u8;
+            *digit += value;
+            rest /= 10;
+        }
+        Self(String::from_utf8_lossy(&digits).into_owned())
+    }
+
+    /// Of the sequence number of a Kinesis record (56 digits today) or of a DynamoDB stream record (21 to 40 digits).
+    /// None for what is no number of at most 128 digits.
+    pub fn sequence_number(digits: &str) -> Option<Self> {
+        let is_number = (1..=128).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
+        is_number.then(|| Self(format!("{digits:0>64}")))
+    }
+
+    /// An offset as a staged row has it.
+    pub fn from_text(text: &str) -> Self {
+        Self(text.into())
+    }
+
+    /// As the column has it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Offset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{LONGEST, Offset, Partition, decoded, encoded};
+
+    #[test]
+    fn partitions_say_where_they_are() {
+        assert_eq!(Partition::kafka("shop.public.orders", 3).as_str(), "kafka/shop.public.orders/3");
+        assert_eq!(Partition::s3("lake", "in/a b.json", "v1").as_str(), "s3/lake/in/a b.json@v1");
+        let kafka = Partition::kafka("orders", 0);
+        assert_eq!(
+            Partition::replay(&kafka, &Offset::number(7)).as_str(),
+            "replay/kafka/orders/0/00000000000000000007"
+        );
+    }
+
+    #[test]
+    fn sequence_numbers_are_numbers() {
+        assert!(Offset::sequence_number("49590338271490256608559692538361571095921575989136588898").is_some());
+        assert!(Offset::sequence_number("").is_none());
+        assert!(Offset::sequence_number("12a").is_none());
+        assert!(Offset::sequence_number(&"1".repeat(129)).is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn offsets_sort_as_their_numbers(a: u64, b: u64) {
+            prop_assert_eq!(Offset::number(a).to_string(), format!("{a:020}"));
+            prop_assert_eq!(Offset::number(a).cmp(&Offset::number(b)), a.cmp(&b));
+        }
+
+        #[test]
+        fn any_text_is_a_segment_and_back(text in "(?s:.{0,40})") {
+            let segment = encoded(&text);
+            prop_assert!(segment.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.%".contains(&b)));
+            prop_assert_eq!(decoded(&segment), Some(text));
+        }
+
+        #[test]
+        fn a_long_name_is_cut_and_stays_its_own(key in "(?s:.{0,900})", other in "(?s:.{0,9})") {
+            let partition = Partition::s3("bucket", &key, "v");
+            prop_assert!(encoded(partition.as_str()).len() <= LONGEST + encoded("s3/").len());
+            if !other.is_empty() {
+                prop_assert_ne!(partition, Partition::s3("bucket", &format!("{key}{other}"), "v"));
+            }
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! Values of an event, decoded: from JSON, MongoDB's extended JSON or DynamoDB's typed JSON, by their logical type.
+
+use std::borrow::Cow;
+
+use num_bigint::BigInt;
+
+use crate::{
+    dynamodb, geometry,
+    json::{self, Kind, Raw, Text},
+    logical::{Encoding, Logical, Unit},
+    mongodb,
+    number::Number,
+    time,
+};
+
+/// How a document is written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Form<'a> {
+    /// JSON that says what it means.
+    Json,
+    /// JSON in which some values have logical types.
+    Connect(&'a Logical),
+    /// MongoDB's extended JSON: `{"$oid": …}`.
+    Extended,
+    /// DynamoDB's typed JSON: `{"S": …}`.
+    Typed,
+}
+
+/// A value.
+#[derive(Debug, Clone)]
+pub(crate) enum Value<'a> {
+    Null,
+    Bool(bool),
+    /// In JSON's grammar.
+    Number(Cow<'a, str>),
+    /// NaN or an infinity, as Redshift writes it.
+    NotFinite(&'static str),
+    Text(Text<'a>),
+    Temporal(Temporal<'a>),
+    Bytes {
+        bytes: Vec<u8>,
+        /// As the source wrote them.
+        text: Cow<'a, str>,
+    },
+    /// Bits from the highest down, without bytes that hold none of them.
+    Bits {
+        bytes: Vec<u8>,
+        length: usize,
+    },
+    /// Extended well-known binary, in hexadecimal digits.
+    Shape {
+        ewkb: String,
+        raw: Raw<'a>,
+    },
+    /// JSON that was a text.
+    Embedded(Cow<'a, str>),
+    Document(Raw<'a>, Form<'a>),
+}
+
+/// A date or a time that was a count.
+#[derive(Debug, Clone)]
+pub(crate) struct Temporal<'a> {
+    pub(crate) kind: TemporalKind,
+    /// Microseconds; days of a date.
+    pub(crate) count: i64,
+    /// Digits below the microsecond were cut.
+    pub(crate) cut: bool,
+    /// The count as the source wrote it.
+    pub(crate) raw: Cow<'a, str>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TemporalKind {
+    Date,
+    Time,
+    Timestamp,
+    Duration,
+}
+
+impl Temporal<'_> {
+    /// As text that Redshift reads, and ISO 8601 for a duration. Decoding has made sure that it can be written.
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        match self.kind {
+            TemporalKind::Date => {
+                time::date(out, self.count);
+            }
+            TemporalKind::Time => {
+                time::time(out, self.count);
+            }
+            TemporalKind::Timestamp => {
+                time::timestamp(out, self.count);
+            }
+            TemporalKind::Duration => {
+                let (sign, magnitude) = (if self.count < 0 { "-" } else { "" }, self.count.unsigned_abs());
+                let fraction = format!("{:06}", magnitude % 1_000_000);
+                let fraction = fraction.trim_end_matches('0');
+                let point = if fraction.is_empty() { "" } else { "." };
+                out.extend_from_slice(format!("{sign}PT{}{point}{fraction}S", magnitude / 1_000_000).as_bytes());
+            }
+        }
+    }
+}
+
+/// Most bytes of a decimal: PostgreSQL's largest NUMERIC has less than 62,000. More are not worth their quadratic time.
+const LONGEST_DECIMAL: usize = 64 * 1024;
+
+impl<'a> Value<'a> {
+    /// A value of a document of some form. Its logical type comes after: [`Value::decoded`].
+    pub(crate) fn read(raw: Raw<'a>, form: Form<'a>) -> Self {
+        match form {
+            Form::Json => Self::of_json(raw),
+            Form::Connect(logical) => Self::of_json(raw).decoded(logical),
+            Form::Extended => mongodb::value(raw),
+            Form::Typed => dynamodb::value(raw),
+        }
+    }
+
+    pub(crate) fn of_json(raw: Raw<'a>) -> Self {
+        match raw.kind() {
+            Kind::Null => Self::Null,
+            Kind::Bool(value) => Self::Bool(value),
+            Kind::Number => Self::Number(Cow::Borrowed(raw.get())),
+            Kind::String => raw.text().map_or(Self::Null, Self::Text),
+            Kind::Array | Kind::Object => Self::Document(raw, Form::Json),
+        }
+    }
+
+    pub(crate) fn text(text: impl Into<Cow<'a, str>>) -> Self {
+        Self::Text(Text { text: text.into(), repaired: false })
+    }
+
+    /// What its source means by it. A value that is not what its type says stays as it is.
+    pub(crate) fn decoded(self, logical: &'a Logical) -> Self {
+        self.decode(logical).unwrap_or_else(|as_it_was| as_it_was)
+    }
+
+    fn decode(self, logical: &'a Logical) -> Result<Self, Self> {
+        match (logical, self) {
+            (Logical::Plain, value) | (_, value @ Self::Null) => Ok(value),
+            (Logical::Bytes(encoding), Self::Text(text)) => bytes(*encoding, text),
+            (Logical::Decimal(scale), Self::Text(text)) => decimal(text, scale.unwrap_or(0)),
+            (Logical::VariableScaleDecimal, Self::Document(raw, form)) => {
+                variable_scale(raw).ok_or(Self::Document(raw, form))
+            }
+            (Logical::Date, Self::Number(number)) => temporal(TemporalKind::Date, None, number),
+            (Logical::Time(unit), Self::Number(number)) => temporal(TemporalKind::Time, Some(*unit), number),
+            (Logical::Timestamp(unit), Self::Number(number)) => temporal(TemporalKind::Timestamp, Some(*unit), number),
+            (Logical::Duration(unit), Self::Number(number)) => temporal(TemporalKind::Duration, Some(*unit), number),
+            (Logical::Bits(length), Self::Text(text)) => bits(text, *length),
+            (Logical::Json, Self::Text(text)) => match json::validated(text.text.as_bytes()) {
+                Ok(_) => Ok(Self::Embedded(text.text)),
+                Err(_) => Err(Self::Text(text)),
+            },
+            (Logical::Geometry, Self::Document(raw, form)) => match geometry::ewkb(raw) {
+                Some(ewkb) => Ok(Self::Shape { ewkb, raw }),
+                None => Err(Self::Document(raw, form)),
+            },
+            (Logical::Array(_) | Logical::Map(_) | Logical::Struct(_), Self::Document(raw, Form::Json)) => {
+                Ok(Self::Document(raw, Form::Connect(logical)))
+            }
+            (_, value) => Err(value),
+        }
+    }
+
+    /// NaN and the infinities, by all the names that Debezium's modes and Java give them.
+    pub(crate) fn not_finite(text: &str) -> Option<&'static str> {
+        match text {
+            "NaN" | "NAN" | "nan" => Some("NaN"),
+            "Infinity" | "+Infinity" | "POSITIVE_INFINITY" | "inf" => Some("Infinity"),
+            "-Infinity" | "NEGATIVE_INFINITY" | "-inf" => Some("-Infinity"),
+            _ => None,
+        }
+    }
+}
+
+fn bytes(encoding: Encoding, text: Text<'_>) -> Result<Value<'_>, Value<'_>> {
+    match encoding.decode(&text.text) {
+        Some(bytes) => Ok(Value::Bytes { bytes, text: text.text }),
+        None => Err(Value::Text(text)),
+    }
+}
+
+fn decimal(text: Text<'_>, scale: i32) -> Result<Value<'_>, Value<'_>> {
+    match two_complement(&text.text, scale) {
+        Some(number) => Ok(Value::Number(number.into())),
+        None => Err(Value::Text(text)),
+    }
+}
+
+fn two_complement(text: &str, scale: i32) -> Option<String> {
+    let bytes = Encoding::Base64.decode(text).filter(|bytes| (1..=LONGEST_DECIMAL).contains(&bytes.len()))?;
+    Number::scaled(&BigInt::from_signed_bytes_be(&bytes), scale).plain()
+}
+
+fn variable_scale(raw: Raw<'_>) -> Option<Value<'_>> {
+    let scale = i32::try_from(raw.member("scale")?.i64()?).ok()?;
+    Some(Value::Number(two_complement(&raw.member("value")?.string()?, scale)?.into()))
+}
+
+fn temporal(kind: TemporalKind, unit: Option<Unit>, number: Cow<'_, str>) -> Result<Value<'_>, Value<'_>> {
+    let read = || {
+        let integer = Number::parse(&number)?.integer()?;
+        let count = i64::try_from(integer).ok()?;
+        let (count, cut) = match unit {
+            Some(unit) => unit.micros(count)?,
+            None => (count, false),
+        };
+        let mut scratch = Vec::new();
+        let is_one = match kind {
+            TemporalKind::Date => time::date(&mut scratch, count),
+            TemporalKind::Time => time::time(&mut scratch, count),
+            TemporalKind::Timestamp => time::timestamp(&mut scratch, count),
+            TemporalKind::Duration => true,
+        };
+        is_one.then_some((count, cut))
+    };
+    match read() {
+        Some((count, cut)) => Ok(Value::Temporal(Temporal { kind, count, cut, raw: number })),
+        // Such as PostgreSQL's infinity, or MySQL's -838:59:59.
+        None => Err(Value::Number(number)),
+    }
+}
+
+fn bits(text: Text<'_>, length: Option<u32>) -> Result<Value<'_>, Value<'_>> {
+    let Some(mut bytes) = Encoding::Base64.decode(&text.text).filter(|bytes| !bytes.is_empty()) else {
+        return Err(Value::Text(text));
+    };
+    bytes.reverse();
+    let length = length.map_or(bytes.len() * 8, |length| length as usize);
+    let wanted = length.div_ceil(8);
+    // Debezium leaves out bytes of zeros, or brings more of them than there are bits.
+    while bytes.len() > wanted && bytes[0] == 0 {
+        bytes.remove(0);
+    }
+    let missing = wanted.saturating_sub(bytes.len());
+    if bytes.len() > wanted || missing > LONGEST_DECIMAL {
+        return Err(Value::Text(text));
+    }
+    bytes.splice(0..0, vec![0; missing]);
+    Ok(Value::Bits { bytes, length })
+}
+
+/// `0101`: bits as PostgreSQL and MySQL print them.
+pub(crate) fn bit_string(bytes: &[u8], length: usize) -> String {
+    let bits = bytes.iter().flat_map(|byte| (0..8).rev().map(move |bit| if byte >> bit & 1 == 1 { '1' } else { '0' }));
+    bits.skip((8 * bytes.len()).saturating_sub(length)).collect()
+}
+
+/// The number that bits are, where 63 of them are enough.
+pub(crate) fn bit_number(bytes: &[u8]) -> Option<i64> {
+    let significant = bytes.iter().skip_while(|byte| **byte == 0);
+    significant.clone().count().le(&8).then_some(())?;
+    i64::try_from(significant.fold(0u64, |number, byte| number << 8 | u64::from(*byte))).ok()
+}

@@ -1,0 +1,432 @@
+//! The fast path and the full decoder are one: for any records, the staged bytes, the outcomes and the counts are the same.
+
+use proptest::{prelude::*, sample::select};
+use shiftwork_change_data::{
+    compiled::Compiled,
+    contract::TableContract,
+    stage::{Outcome, Record, Stager},
+    transport::{Offset, Partition},
+};
+
+/// A table with a column of every type, and of every way in which a source writes it.
+fn contract(unknown: &str) -> Compiled {
+    let columns = [
+        ("id", "bigint", ""),
+        ("part", "char(8)", ""),
+        ("small", "smallint", ""),
+        ("int", "integer", ""),
+        ("text", "varchar(24)", ""),
+        ("long", "varchar(max)", ""),
+        ("code", "char(4)", ""),
+        ("dec", "decimal(8,2)", ""),
+        ("dec19", "decimal(19,4)", ""),
+        ("whole", "decimal(5,0)", ""),
+        ("unscaled", "decimal(8,2)", "Decimal"),
+        ("deep", "decimal(20,10)", "Decimal(6)"),
+        ("real", "real", ""),
+        ("double", "double precision", ""),
+        ("flag", "boolean", ""),
+        ("day", "date", "io.debezium.time.Date"),
+        ("iso_day", "date", ""),
+        ("micros", "timestamp", "io.debezium.time.MicroTimestamp"),
+        ("millis", "timestamptz", "io.debezium.time.Timestamp"),
+        ("nanos", "timestamp", "io.debezium.time.NanoTimestamp"),
+        ("count", "bigint", "io.debezium.time.MicroTimestamp"),
+        ("zoned", "timestamptz", "io.debezium.time.ZonedTimestamp"),
+        ("local", "timestamp", ""),
+        ("clock", "time", "io.debezium.time.MicroTime"),
+        ("doc", "super", ""),
+        ("json", "super", "io.debezium.data.Json"),
+        ("json_text", "varchar(64)", "io.debezium.data.Json"),
+        ("bytes", "varbyte(16)", ""),
+        ("bits", "varchar(16)", "io.debezium.data.Bits(12)"),
+    ];
+    let columns: Vec<_> = columns
+        .iter()
+        .map(|(name, column_type, source_type)| {
+            let mut column = serde_json::json!({ "name": name, "type": column_type });
+            if !source_type.is_empty() {
+                column["source_type"] = (*source_type).into();
+            }
+            column
+        })
+        .collect();
+    let contract: TableContract = serde_json::from_value(serde_json::json!({
+        "contract": "orders",
+        "source": { "format": "debezium", "table": "public.orders" },
+        "target": { "schema": "shop", "table": "orders" },
+        "key": ["id", "part"],
+        "columns": columns,
+        "unknown": unknown,
+    }))
+    .unwrap();
+    Compiled::new(contract).unwrap()
+}
+
+const FIELDS: [&str; 33] = [
+    "id",
+    "part",
+    "small",
+    "int",
+    "text",
+    "long",
+    "code",
+    "dec",
+    "dec19",
+    "whole",
+    "unscaled",
+    "deep",
+    "real",
+    "double",
+    "flag",
+    "day",
+    "iso_day",
+    "micros",
+    "millis",
+    "nanos",
+    "count",
+    "zoned",
+    "local",
+    "clock",
+    "doc",
+    "json",
+    "json_text",
+    "bytes",
+    "bits",
+    "new",
+    "grün",
+    "quote\\\"d",
+    "before",
+];
+
+fn staged(
+    compiled: &Compiled,
+    records: &[Vec<u8>],
+    key: Option<&[u8]>,
+    with_fast_path: bool,
+) -> (Vec<Outcome>, String, String) {
+    let mut stager = Stager::new(compiled, Partition::kafka("shop, \"the\" topic", 3), Vec::new());
+    if !with_fast_path {
+        stager = stager.without_fast_path();
+    }
+    let outcomes = records
+        .iter()
+        .zip(0..)
+        .map(|(value, offset)| stager.record(Record { value, key, offset: &Offset::number(offset) }).unwrap())
+        .collect();
+    let finished = stager.finish();
+    let counts = format!("{:?} {:?}", finished.counts, finished.range);
+    (outcomes, String::from_utf8(finished.sink).unwrap(), counts)
+}
+
+fn same(compiled: &Compiled, records: &[Vec<u8>], key: Option<&[u8]>) -> Result<(), TestCaseError> {
+    let (fast, full) = (staged(compiled, records, key, true), staged(compiled, records, key, false));
+    prop_assert_eq!(fast.0, full.0);
+    prop_assert_eq!(fast.1, full.1);
+    prop_assert_eq!(fast.2, full.2);
+    Ok(())
+}
+
+/// JSON of a value: mostly such as sources write, some at the edge of a type, some that is no JSON.
+fn value() -> impl Strategy<Value = String> {
+    let scalars = select(vec![
+        "null",
+        "true",
+        "false",
+        "0",
+        "-0",
+        "7",
+        "-1",
+        "01",
+        "-",
+        "12345",
+        "99999",
+        "1.5",
+        "1.",
+        ".5",
+        "0.0",
+        "-0.00",
+        "12.30",
+        "0.005",
+        "999999.99",
+        "9999999",
+        "1e3",
+        "1E400",
+        "-1e-400",
+        "0.00000000000000000000000000000000000000000000000000000000000000000001",
+        "340282350000000000000000000000000000000",
+        "9223372036854775807",
+        "9223372036854775808",
+        "-9223372036854775808",
+        "123456789012345678",
+        "1234567890123456789",
+        "32767",
+        "32768",
+        "-32769",
+        "2147483648",
+        "1793491200000000",
+        "1793491200123000",
+        "1793491200123",
+        "1793491200123456789",
+        "1793491200123456000",
+        "-1",
+        "253402300800000000",
+        "-62135596800000001",
+        "20758",
+        "2932896",
+        "2932897",
+        "86399999999",
+        "nul",
+        "True",
+        "NaN",
+    ]);
+    let texts = select(vec![
+        "",
+        "a",
+        "plain words",
+        "12.34",
+        "12.340",
+        "-0.5",
+        "0.00",
+        "123456.78",
+        "1234567.8",
+        "1.5e2",
+        "007",
+        "NaN",
+        "comma, and more",
+        "exactly 24 bytes of text",
+        "one more than 24 bytes of",
+        "ü, and a comma",
+        "ünïcödé",
+        "\\\"",
+        "\\\\",
+        "\\/",
+        "\\n",
+        "\\r\\n, \\\"x\\\"",
+        "\\u00e9",
+        "\\u0000",
+        "\\ud83c\\udf81",
+        "\\ud83c",
+        "\\udf81",
+        "\\N",
+        "\\\\N",
+        "\\u005cN",
+        "\\x",
+        "\\u12",
+        "\n",
+        "\u{7f}",
+        "\u{feff}",
+        "\\ufeff,",
+        "\\ufeffa",
+        "__debezium_unavailable_value",
+        "__debezium\\u005funavailable_value",
+        "X19kZWJleml1bV91bmF2YWlsYWJsZV92YWx1ZQ==",
+        "5f5f646562657a69756d5f756e617661696c61626c655f76616c7565",
+        "{\\\"__debezium_unavailable_value\\\":\\\"__debezium_unavailable_value\\\"}",
+        "{\\\"a\\\": [1, 2]}",
+        "{}",
+        "{",
+        "2026-11-21",
+        "2026-11-21T10:00:00Z",
+        "2026-02-29T10:00:00Z",
+        "2024-02-29T23:59:59.120Z",
+        "2026-11-21T10:00:00.123456789Z",
+        "2026-11-21 10:00:00.100000",
+        "2026-11-21T10:00:00+02:00",
+        "9999-12-31T23:59:59Z",
+        "0000-01-01T00:00:00Z",
+        "AfQ=",
+        "AA==",
+        "/w==",
+        "gA==",
+        "f/////////8=",
+        "gAAAAAAAAAA=",
+        "AQAAAAAAAAAA",
+        "AfR=",
+        "A",
+        "true",
+        " ",
+        "abcdefghijklmnopqrstuvwxyz0123456789, abcdefghijklmnopqrstuvwxyz0123456789",
+    ]);
+    let nested = select(vec![
+        "[]",
+        "{}",
+        "[1,\"a, b\",null,true]",
+        "[1, 2]",
+        "{\"a\":{\"b\":[{}]},\"c\":\"\\n\"}",
+        "{\"a\":1,\"a\":2}",
+        "[1,]",
+        "[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]",
+        "[\"__debezium_unavailable_value\"]",
+        "{\"scale\":2,\"value\":\"AfQ=\"}",
+        "[\"\\ud800\"]",
+        "{\"a\":}",
+        "[1}",
+    ]);
+    prop_oneof![
+        4 => scalars.prop_map(str::to_owned),
+        5 => texts.prop_map(|text| format!("\"{text}\"")),
+        1 => nested.prop_map(str::to_owned),
+        1 => "(?s:.{0,40})".prop_map(|text| serde_json::to_string(&text).unwrap()),
+        1 => (any::<i64>(), 0..4_u32).prop_map(|(number, digits)| (number / 10_i64.pow(digits * 4)).to_string()),
+    ]
+}
+
+/// An image of a row. Most of them have the same fields in the same order.
+fn image() -> impl Strategy<Value = String> {
+    let usual = prop::collection::vec(value(), FIELDS.len());
+    let mask = prop_oneof![6 => Just(u64::MAX), 2 => any::<u64>()];
+    let order = prop_oneof![8 => Just(0_usize), 1 => 1..FIELDS.len()];
+    (
+        usual,
+        mask,
+        order,
+        select(vec!["1", "2", "2", "null", "\"x\"", "10000000000000000000"]),
+        prop::option::weighted(0.05, 0..FIELDS.len()),
+    )
+        .prop_map(|(values, mask, order, id, twice)| {
+            let mut members: Vec<_> = FIELDS
+                .iter()
+                .zip(&values)
+                .enumerate()
+                .filter(|(index, _)| mask >> index & 1 == 1 && (*index < 30 || mask != u64::MAX))
+                .map(|(index, (field, value))| match index {
+                    0 => format!("\"id\":{id}"),
+                    1 => "\"part\":\"a\"".to_owned(),
+                    _ => format!("\"{field}\":{value}"),
+                })
+                .collect();
+            let length = members.len();
+            members.rotate_left(if length == 0 { 0 } else { order % length });
+            if let Some(member) = twice.and_then(|index| members.get(index)).cloned() {
+                members.push(member);
+            }
+            format!("{{{}}}", members.join(","))
+        })
+}
+
+fn source() -> impl Strategy<Value = String> {
+    let postgresql = select(vec![
+        r#""connector":"postgresql","name":"shop","ts_ms":1793491229274,"snapshot":"false","db":"shop","sequence":"[\"36284380628\",\"36284380684\"]","ts_us":1793491229274810,"ts_ns":1793491229274810000,"schema":"public","table":"orders","txId":7,"lsn":36284380684,"xmin":null"#,
+        r#""connector":"postgresql","name":"shop","ts_ms":1793491229274,"db":"shop","sequence":"[null,\"36284380684\"]","schema":"public","table":"orders","lsn":36284380684"#,
+        r#""connector":"postgresql","name":"shop","ts_ms":0,"db":"shop","sequence":"[\"99999999999999999999\",\"1\"]","schema":"public","table":"orders","lsn":1"#,
+        r#""connector":"postgresql","name":"shop","ts_ms":1793491229274,"db":"shop","schema":"public","table":"orders","lsn":-0"#,
+        r#""connector":"postgresql","name":"shop","ts_ns":1793491229274810999,"db":"shop","schema":"public","table":"orders","lsn":"77""#,
+        r#""connector":"postgresql","name":"shop","ts_us":"1793491229274810","db":"shop","schema":"public","table":"orders","lsn":77"#,
+        r#""connector":"postgresql","name":"shop","ts_ms":null,"ts_ns":-123456789012345678,"schema":"public","table":"orders","lsn":77"#,
+        r#""connector":"postgresql","name":"shop","ts_ms":1793491229274,"schema":"public","table":"customers","lsn":77"#,
+        r#""connector":"mysql","name":"shop","ts_ms":1793491229000,"db":"public","table":"orders","file":"mysql-bin.000003","pos":154,"row":0"#,
+        r#""connector":"spanner","name":"shop","ts_ms":1793491229000,"db":"public","schema":null,"table":"orders""#,
+        r#""connector":"mongodb","name":"shop","ts_ms":1793491229000,"db":"public","collection":"orders","ord":1"#,
+        r#""connector":"postgresql","ts_ms":1793491229000"#,
+    ]);
+    (postgresql, prop::option::weighted(0.1, value())).prop_map(|(members, extra)| match extra {
+        Some(extra) => format!("{{\"version\":{extra},{members}}}"),
+        None => format!("{{\"version\":\"3.3.1.Final\",{members}}}"),
+    })
+}
+
+fn event() -> impl Strategy<Value = Vec<u8>> {
+    let images = prop_oneof![
+        3 => (Just("null".to_owned()), image()),
+        4 => (image(), image()),
+        2 => (image(), Just("null".to_owned())),
+        1 => (value(), value()),
+    ];
+    let op = prop_oneof![8 => select(vec!["c", "u", "d", "r"]), 1 => select(vec!["t", "m", "x", "", "\\u0063", "1\",\"op\":\"c"])];
+    let rest = select(vec![
+        r#""ts_ms":1793491229454,"ts_us":1793491229454810"#,
+        r#""ts_ms":1793491229454,"transaction":null"#,
+        r#""transaction":{"id":"1:2","total_order":1,"data_collection_order":1},"ts_ms":1"#,
+        r#""ts_ms":1,"payload":null"#,
+        r#""ts_ms":1,"schema":{}"#,
+        r#""ts_ms":1,"ddl":"DROP""#,
+    ]);
+    (images, source(), op, prop_oneof![6 => Just(0), 1 => 0..6_usize], rest).prop_map(
+        |((before, after), source, op, rest, others)| {
+            let tail = [r#""ts_ms":1793491229454,"ts_us":1793491229454810"#, others][usize::from(rest > 0)];
+            format!(r#"{{"before":{before},"after":{after},"source":{source},"op":"{op}",{tail}}}"#).into_bytes()
+        },
+    )
+}
+
+/// What a broken producer, a cut transfer or an attacker makes of an event.
+fn mutated() -> impl Strategy<Value = Vec<u8>> {
+    let piece = select(vec![
+        "\"", "\\", ",", "}", "{", "[", " ", "\n", "\0", "\u{fffd}", "\\u0000", ":null", "e9", "-", "0", "\\N", "\"\"",
+    ]);
+    (event(), any::<prop::sample::Index>(), any::<u8>(), piece, any::<u8>()).prop_map(
+        |(mut bytes, at, how, piece, byte)| {
+            let at = at.index(bytes.len());
+            match how % 9 {
+                0 => bytes.truncate(at),
+                1 => bytes[at] = byte,
+                2 => bytes.insert(at, byte),
+                3 => {
+                    bytes.splice(at..at, piece.bytes());
+                }
+                4 => {
+                    bytes.remove(at);
+                }
+                5 => bytes.extend_from_slice(piece.as_bytes()),
+                6 => bytes.splice(..0, piece.bytes()).for_each(drop),
+                7 => {
+                    let quote = bytes[at..].iter().position(|byte| *byte == b'"').map_or(at, |quote| at + quote);
+                    bytes[quote] = byte % 0x20;
+                }
+                _ => {
+                    let end = (at + usize::from(byte)).min(bytes.len());
+                    bytes.drain(at..end);
+                }
+            }
+            bytes
+        },
+    )
+}
+
+fn record() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        12 => event(),
+        6 => mutated(),
+        1 => prop::collection::vec(any::<u8>(), 0..60),
+        1 => select(vec!["", "null", "{}", "[]", " ", "{\"ts_ms\":1}", "{\"payload\":null,\"schema\":{}}"]).prop_map(|text| text.as_bytes().to_vec()),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// In any order, with what was learned from any others.
+    #[test]
+    fn any_records_are_staged_as_the_full_decoder_stages_them(
+        records in prop::collection::vec(record(), 1..8),
+        unknown in select(vec!["capture", "capture", "freeze"]),
+        key in prop::option::of(select(vec!["{\"id\":1,\"part\":\"a\"}", "{\"id\":2}", "nonsense", ""])),
+    ) {
+        let compiled = contract(unknown);
+        same(&compiled, &records, key.map(str::as_bytes))?;
+        // The second time round, all of their keys are known.
+        let twice: Vec<_> = records.iter().chain(&records).cloned().collect();
+        same(&compiled, &twice, None)?;
+    }
+
+    /// One column, one value, in an event that is common but for it: nothing else keeps the value from the fast path.
+    #[test]
+    fn any_value_of_any_column_is_staged_as_the_full_decoder_stages_it(
+        values in prop::collection::vec((2..31_usize, value()), 1..12),
+        op in select(vec!["c", "u", "d"]),
+    ) {
+        let compiled = contract("capture");
+        let source = r#"{"connector":"postgresql","name":"shop","db":"shop","sequence":"[\"1\",\"2\"]","ts_us":1793491229274810,"schema":"public","table":"orders","lsn":2}"#;
+        let records: Vec<_> = values
+            .iter()
+            .flat_map(|(field, value)| {
+                let row = format!(r#"{{"id":1,"part":"a","{}":{value}}}"#, FIELDS[*field]);
+                let event = format!(r#"{{"before":{row},"after":{row},"source":{source},"op":"{op}","ts_ms":1}}"#).into_bytes();
+                // The first teaches the keys.
+                [event.clone(), event]
+            })
+            .collect();
+        same(&compiled, &records, None)?;
+    }
+}
