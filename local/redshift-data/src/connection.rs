@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::load::LoadError;
 use tokio::sync::OnceCell;
 use tokio_postgres::error::{ErrorPosition, SqlState};
 use tokio_postgres::{CancelToken, Client, Config, Error, NoTls};
@@ -15,6 +16,8 @@ pub(crate) struct Connection {
     pub(crate) pid: i64,
     /// The user opened a transaction with `BEGIN` and has not ended it: only in a Data API session.
     pub(crate) in_transaction: bool,
+    /// What COPY stumbled over, until it is in the system table: there it outlives the transaction that failed.
+    pub(crate) load_errors: std::sync::Mutex<Vec<LoadError>>,
 }
 
 impl Connection {
@@ -54,7 +57,12 @@ impl Connector {
             format!("ERROR: cannot prepare database \"{database}\" as a Redshift database: {}", describe(&error, false))
         })?;
         let row = client.query_one("select pg_backend_pid()", &[]).await.map_err(|error| describe(&error, false))?;
-        Ok(Connection { client, pid: i64::from(row.get::<_, i32>(0)), in_transaction: false })
+        Ok(Connection {
+            client,
+            pid: i64::from(row.get::<_, i32>(0)),
+            in_transaction: false,
+            load_errors: std::sync::Mutex::default(),
+        })
     }
 
     async fn open(&self, database: &str) -> Result<Client, Error> {

@@ -21,7 +21,7 @@ use crate::results::{ResultSet, ResultWriter};
 use crate::s3::S3;
 use crate::sessions::Session;
 use crate::statements::{ExecutionMode, Statement, Status};
-use redshift_dialect::{Step, Translated, translate};
+use redshift_dialect::{InTransaction, Step, Translated, translate};
 
 /// How long a cancelled query may take to stop before its connection is dropped.
 const CANCEL_PATIENCE: Duration = Duration::from_secs(5);
@@ -233,6 +233,7 @@ impl Executor {
         } else {
             self.run_sql(statement, connection, &statement.sqls[index], in_batch).await
         };
+        self.keep_load_errors(statement, connection, query_id).await;
         let mut progress = statement.progress();
         let part = &mut progress.parts[index];
         part.updated_at = Timestamp::now();
@@ -258,6 +259,24 @@ impl Executor {
         }
     }
 
+    /// Writes what COPY stumbled over into the system table, on a connection of its own: the statement's may be rolled back.
+    async fn keep_load_errors(&self, statement: &Statement, connection: &Connection, query_id: i64) {
+        let errors = std::mem::take(&mut *crate::lock(&connection.load_errors));
+        if errors.is_empty() {
+            return;
+        }
+        let kept = async {
+            let other = self.connector.connect(&statement.target.database).await?;
+            for error in &errors {
+                error.keep(&other.client, query_id).await.map_err(|error| describe(&error, false))?;
+            }
+            Ok::<_, String>(())
+        };
+        if let Err(error) = kept.await {
+            tracing::warn!(statement = %statement.id, %error, "the load errors are not in sys_load_error_detail");
+        }
+    }
+
     async fn run_sql(
         &self,
         statement: &Statement,
@@ -268,7 +287,7 @@ impl Executor {
         let names: Vec<&str> = statement.parameters.iter().filter_map(|p| p.name.as_deref()).collect();
         let translated = translate(sql, &names).map_err(|refusal| Stop::Failed(format!("ERROR: {refusal}")))?;
         let in_transaction = in_batch || connection.in_transaction;
-        if translated.refused_in_transaction && in_transaction {
+        if translated.in_transaction == InTransaction::Refused && in_transaction {
             let command = translated.command;
             return Err(Stop::Failed(format!("ERROR: {command} cannot run inside a transaction block")));
         }
@@ -281,7 +300,9 @@ impl Executor {
             )));
         }
         // One SQL text commits by itself, as `CALL` of a procedure that commits needs; all else is several to PostgreSQL.
-        let own_transaction = !in_transaction && !matches!(translated.steps[..], [] | [Step::Sql(_)]);
+        let own_transaction = !in_transaction
+            && (translated.in_transaction == InTransaction::Needed
+                || !matches!(translated.steps[..], [] | [Step::Sql(_)]));
         let client = &connection.client;
         if own_transaction {
             client.batch_execute(BEGIN).await?;

@@ -18,6 +18,9 @@ use crate::records;
 use crate::s3::{Place, S3};
 use redshift_dialect::{CopyFormat, CopySpec, JsonShape};
 
+/// Fewer rows are planned for well enough without statistics.
+const WORTH_STATISTICS: u64 = 1_000;
+
 /// Rows go to PostgreSQL in pieces of about this size.
 const PIECE_BYTES: usize = 64 * 1024;
 
@@ -40,6 +43,31 @@ struct ManifestEntry {
     mandatory: bool,
 }
 
+/// What a load stumbled over.
+#[derive(Debug, Clone)]
+pub(crate) struct LoadError {
+    file: String,
+    /// Line of the file, the header counted.
+    line: i64,
+    column: String,
+    reason: String,
+}
+
+impl LoadError {
+    /// Puts it where `sys_load_error_detail` and `stl_load_errors` look. Both keep 256 bytes of a file's name.
+    pub(crate) async fn keep(
+        &self,
+        client: &tokio_postgres::Client,
+        query_id: i64,
+    ) -> Result<(), tokio_postgres::Error> {
+        const INSERT: &str = "insert into redshift.load_errors \
+            (query_id, start_time, file_name, line_number, column_name, error_code, error_message) \
+            values ($1, clock_timestamp()::timestamp, $2, $3, $4, 1204, $5)";
+        let file = &self.file[..self.file.floor_char_boundary(256)];
+        client.execute(INSERT, &[&query_id, &file, &self.line, &self.column, &self.reason]).await.map(drop)
+    }
+}
+
 /// Loads the files that `spec` names.
 ///
 /// # Errors
@@ -49,34 +77,109 @@ pub(crate) async fn copy(connection: &Connection, s3: &S3, spec: &CopySpec) -> R
     let client = &connection.client;
     let table = quoted_name(&spec.table);
     let columns = target_columns(connection, &table, spec).await?;
+    let files = files(s3, spec).await?;
+    if !spec.no_load {
+        let loaded = load(connection, s3, spec, &columns, &files).await.map_err(|bad| bad.stop(connection, spec))?;
+        // As Redshift does after COPY: what follows in the transaction is planned with what the table holds by then.
+        if loaded >= WORTH_STATISTICS {
+            client.batch_execute(&format!("analyze {table}")).await?;
+        }
+        return Ok(Output::affected(loaded));
+    }
+    // Nothing stays, so each file is tried by itself, and those behind a bad one as well.
+    let mut bad = 0;
+    for file in &files {
+        client.batch_execute("savepoint before_noload").await?;
+        let tried = load(connection, s3, spec, &columns, std::slice::from_ref(file)).await;
+        client.batch_execute("rollback to savepoint before_noload").await?;
+        if let Err(trouble) = tried {
+            bad += 1;
+            let stop = trouble.stop(connection, spec);
+            if bad >= spec.max_error.max(1) {
+                return Err(stop);
+            }
+        }
+    }
+    Ok(Output::affected(0))
+}
+
+/// Why files were not loaded.
+enum Trouble {
+    /// A file is to blame.
+    File(LoadError),
+    /// Something else.
+    Other(Stop),
+}
+
+impl<E: Into<Stop>> From<E> for Trouble {
+    fn from(error: E) -> Self {
+        Self::Other(error.into())
+    }
+}
+
+impl Trouble {
+    /// As the statement fails with it; a file's fault is remembered.
+    fn stop(self, connection: &Connection, spec: &CopySpec) -> Stop {
+        let error = match self {
+            Self::Other(stop) => return stop,
+            Self::File(error) => error,
+        };
+        let header = spec.ignore_header;
+        let record = error.line - i64::try_from(header).unwrap_or(0);
+        let detail = match (error.line, error.column.as_str()) {
+            (0, _) => format!("{} {}", error.file, error.reason),
+            (_, "") => format!("{}, record {record}: {}", error.file, error.reason),
+            (_, column) => {
+                format!(
+                    "{}, record {record} (after {header} header lines), column {column}: {}",
+                    error.file, error.reason
+                )
+            }
+        };
+        let table = spec.table.join(".");
+        let message = format!(
+            "ERROR: Load into table '{table}' failed. Check 'sys_load_error_detail' system table for details.\n  \
+             Detail: {detail}"
+        );
+        crate::lock(&connection.load_errors).push(error);
+        Stop::Failed(message)
+    }
+}
+
+/// Streams files into the table, and answers the rows.
+async fn load(
+    connection: &Connection,
+    s3: &S3,
+    spec: &CopySpec,
+    columns: &[TargetColumn],
+    files: &[(Place, bool)],
+) -> Result<u64, Trouble> {
+    let table = quoted_name(&spec.table);
     let names: Vec<String> = columns.iter().map(|column| quoted(&column.name)).collect();
     let tolerant = match spec.max_error {
+        _ if spec.no_load => String::new(),
         0 | 1 => String::new(),
         n => format!(", on_error ignore, reject_limit {}", n - 1),
     };
-    let files = files(s3, spec).await?;
-    if spec.no_load {
-        client.batch_execute("savepoint before_noload").await?;
-    }
     let command = format!("copy {table} ({}) from stdin with (format text{tolerant})", names.join(", "));
-    let sink = client.copy_in::<_, Bytes>(&command).await?;
+    let sink = connection.client.copy_in::<_, Bytes>(&command).await?;
     let mut sink = pin!(sink);
-    let failed = |detail: String| {
-        let table = spec.table.join(".");
-        Stop::Failed(format!(
-            "ERROR: Load into table '{table}' failed. Check 'sys_load_error_detail' system table for details.\n  \
-             Detail: {detail}"
-        ))
-    };
+    let header = i64::try_from(spec.ignore_header).unwrap_or(0);
     let mut sent: Vec<(Place, u64)> = Vec::new();
     for (place, mandatory) in files {
-        let Some(reader) = s3.open(&place).await? else {
-            if mandatory {
-                return Err(failed(format!("{place} is in the manifest as mandatory, but does not exist")));
+        let Some(reader) = s3.open(place).await? else {
+            if *mandatory {
+                let reason = "is in the manifest as mandatory, but does not exist".to_owned();
+                return Err(Trouble::File(LoadError {
+                    file: place.to_string(),
+                    line: 0,
+                    column: String::new(),
+                    reason,
+                }));
             }
             continue;
         };
-        let mut pieces = convert(reader, spec, &columns);
+        let mut pieces = convert(reader, spec, columns);
         let mut records = 0;
         while let Some(piece) = pieces.recv().await {
             match piece {
@@ -84,22 +187,23 @@ pub(crate) async fn copy(connection: &Connection, s3: &S3, spec: &CopySpec) -> R
                     records += rows;
                     if let Err(error) = sink.send(bytes).await {
                         sent.push((place.clone(), records));
-                        return Err(failed(located(&error, &sent, spec.ignore_header)));
+                        return Err(located(&error, &sent, header));
                     }
                 }
                 Err(BadRecord { record, reason }) => {
-                    return Err(failed(format!("{place}, record {record}: {reason}")));
+                    let line = i64::try_from(record).unwrap_or(i64::MAX).saturating_add(header);
+                    return Err(Trouble::File(LoadError {
+                        file: place.to_string(),
+                        line,
+                        column: String::new(),
+                        reason,
+                    }));
                 }
             }
         }
-        sent.push((place, records));
+        sent.push((place.clone(), records));
     }
-    let loaded = sink.finish().await.map_err(|error| failed(located(&error, &sent, spec.ignore_header)))?;
-    if spec.no_load {
-        client.batch_execute("rollback to savepoint before_noload").await?;
-        return Ok(Output::affected(0));
-    }
-    Ok(Output::affected(loaded))
+    sink.finish().await.map_err(|error| located(&error, &sent, header))
 }
 
 fn refuse_unknown(spec: &CopySpec) -> Result<(), Stop> {
@@ -224,22 +328,19 @@ fn convert(
 }
 
 /// PostgreSQL's error with the file and record that its line number means.
-fn located(error: &tokio_postgres::Error, sent: &[(Place, u64)], header: u64) -> String {
+fn located(error: &tokio_postgres::Error, sent: &[(Place, u64)], header: i64) -> Trouble {
     let reason = describe(error, false);
-    let reason = reason.strip_prefix("ERROR: ").unwrap_or(&reason);
+    let reason = reason.strip_prefix("ERROR: ").unwrap_or(&reason).to_owned();
     let context = error.as_db_error().and_then(|db| db.where_()).unwrap_or_default();
-    let Some(line) = context.split("line ").nth(1).and_then(|rest| rest.split([',', ':']).next()?.parse::<u64>().ok())
-    else {
-        return reason.to_owned();
-    };
-    let column = context.split("column ").nth(1).and_then(|rest| rest.split(':').next());
+    let line = context.split("line ").nth(1).and_then(|rest| rest.split([',', ':']).next()?.parse::<u64>().ok());
+    let column = context.split("column ").nth(1).and_then(|rest| rest.split(':').next()).unwrap_or_default();
     let mut before = 0;
     for (place, records) in sent {
-        if line <= before + records {
-            let column = column.map(|column| format!(", column {column}")).unwrap_or_default();
-            return format!("{place}, record {} (after {header} header lines){column}: {reason}", line - before);
+        if let Some(line) = line.filter(|line| *line <= before + records) {
+            let line = i64::try_from(line - before).unwrap_or(i64::MAX).saturating_add(header);
+            return Trouble::File(LoadError { file: place.to_string(), line, column: column.to_owned(), reason });
         }
         before += records;
     }
-    reason.to_owned()
+    Trouble::Other(Stop::Failed(format!("ERROR: {reason}")))
 }

@@ -118,6 +118,30 @@ async fn a_bad_record_fails_the_load_and_the_batch_around_it() {
 }
 
 #[tokio::test]
+async fn load_errors_are_kept_whatever_became_of_the_load() {
+    let Some(stage) = support::stage(&[]).await else { return };
+    stage.finish("create table t (id int, name varchar(5))").await;
+    for (file, text) in [("1", "id,name\n1,one\n"), ("2", "id,name\n2,two\nx,y\n"), ("3", "id,name\n3,much too long\n")]
+    {
+        stage.bucket.put(&format!("lake/in/{file}"), text);
+    }
+    let copy = format!("copy t from 's3://lake/in/' {ROLE} csv ignoreheader 1");
+    let check = format!("{copy} noload maxerror 100");
+    let id = stage.submit(json!({ "Sqls": [check, copy] })).await;
+    let end = stage.ended(&id).await;
+    assert!(end["Error"].as_str().unwrap().starts_with("Query #2 failed with ERROR: Load into table 't'"), "{end}");
+    let errors = "select distinct trim(file_name), line_number, trim(column_name) from sys_load_error_detail \
+        where start_time >= cast('2020-01-01' as timestamp) order by 1";
+    assert_eq!(
+        texts(&stage, errors).await,
+        json!([["s3://lake/in/2", 3, "id"], ["s3://lake/in/3", 2, "name"]]),
+        "the second file's error did not keep the third one's"
+    );
+    assert_eq!(texts(&stage, "select count(*) from t").await, json!([[0]]));
+    stage.strike().await;
+}
+
+#[tokio::test]
 async fn noload_checks_and_loads_nothing() {
     let Some(stage) = support::stage(&[]).await else { return };
     stage.finish("create table t (id int)").await;

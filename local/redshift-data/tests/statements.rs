@@ -317,3 +317,24 @@ async fn ended_statements_are_forgotten_after_the_retention() {
     assert_eq!((status, &body["__type"]), (400, &json!("ResourceNotFoundException")));
     stage.strike().await;
 }
+
+/// A transaction that begins with LOCK reads what the one that it waited for has written.
+#[tokio::test]
+async fn a_lock_comes_before_the_snapshot() {
+    let Some(stage) = support::stage(&[]).await else { return };
+    stage.finish("create table counter (n int)").await;
+    stage.finish("insert into counter values (0)").await;
+    let add =
+        json!({ "Sqls": ["lock counter", "insert into counter select max(n) + 1 from counter", "select nap(0.05)"] });
+    let mut ids = Vec::new();
+    for _ in 0..4 {
+        ids.push(stage.submit(add.clone()).await);
+    }
+    for id in ids {
+        let end = stage.ended(&id).await;
+        assert_eq!(end["Status"], "FINISHED", "{end}");
+    }
+    assert_eq!(stage.rows("select max(n) from counter").await[0][0]["longValue"], 4);
+    stage.finish("lock counter").await;
+    stage.strike().await;
+}

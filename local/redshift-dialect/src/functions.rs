@@ -23,7 +23,7 @@ const SAME: &str = " abs acos ascii asin atan atan2 bit_and bit_or bool_and bool
 const OURS: &str = " add_months array_concat avg can_json_parse charindex concat convert_timezone crc32 fnv_hash \
     func_sha1 get_array_length getdate is_array is_boolean is_object is_scalar is_valid_json \
     is_valid_json_array is_varchar json_array_length json_extract_array_element_text \
-    json_extract_path_text json_parse json_serialize json_typeof last_day len months_between \
+    json_extract_path_text json_parse json_serialize json_size json_typeof last_day len months_between \
     next_day regexp_count regexp_instr regexp_replace regexp_substr replicate round sha sha1 sha2 \
     strtol to_super trunc ";
 
@@ -33,8 +33,8 @@ const NOT_HERE: &str = " any_value approximate_percentile array_contains array_d
     bit_length bpcharcmp bttext_pattern_cmp checksum collate date_cmp date_part_year datefunc dexp \
     difference dlog1 dlog10 from_varbyte geometrytype get_number_attributes hll hll_cardinality \
     hll_combine hll_create_sketch interval_cmp is_bigint is_char is_decimal is_float is_integer \
-    is_smallint isarray json_extract_array_element json_serialize_to_varbyte json_size \
-    json_to_array lambda lower_attribute_names mask now numwidth object_transform oct_length \
+    is_smallint isarray json_extract_array_element json_serialize_to_varbyte \
+    json_to_array lambda lower_attribute_names mask now numwidth oct_length \
     pg_get_cols pg_get_late_binding_view_cols pg_get_session_roles pg_last_copy_count \
     pg_last_copy_id pg_last_query_id pg_last_unload_count pg_last_unload_id slice_num soundex \
     split_to_array subarray super_size time_slice timeslice timezone to_varbyte \
@@ -181,6 +181,7 @@ impl<'a> Call<'a, '_, '_> {
                 Ok(self.text(&format!("({value})::date"), out, 0))
             }
             "array" | "object" => self.variadic(name, out),
+            "object_transform" => self.object_transform(out),
             "now" => Err(Refusal::not_here(self.at(), "NOW()", "in Redshift it runs on the leader node alone")
                 .instead("GETDATE() or SYSDATE")),
             _ if listed(OURS, name) => self.renamed(&format!("redshift.{name}"), out),
@@ -451,17 +452,61 @@ impl<'a> Call<'a, '_, '_> {
         Ok(self.text(&text, out, 2))
     }
 
+    /// A value of any type as a SUPER; a bare string is a string, not JSON.
+    fn super_argument(&mut self, arg: &[Node]) -> Result<String, Refusal> {
+        let value = self.argument(arg)?;
+        let cast = if arg.len() == 1 && (arg[0].is_string() || arg[0].is_word("null")) { "::text" } else { "" };
+        Ok(format!("redshift.to_super(({value}){cast})"))
+    }
+
     /// ARRAY and OBJECT take values of any types; each becomes a SUPER first.
     fn variadic(mut self, name: &str, out: &mut Vec<Node>) -> Result<usize, Refusal> {
-        let mut args = Vec::new();
-        for arg in self.arguments() {
-            let value = self.argument(arg)?;
-            let cast = if arg.len() == 1 && (arg[0].is_string() || arg[0].is_word("null")) { "::text" } else { "" };
-            args.push(format!("redshift.to_super(({value}){cast})"));
-        }
+        let args = self.arguments().into_iter().map(|arg| self.super_argument(arg)).collect::<Result<Vec<_>, _>>()?;
         if name == "object" && args.len() % 2 == 1 {
             return Err(Refusal::syntax(self.at(), "OBJECT", "expected pairs of key and value"));
         }
         Ok(self.text(&format!("redshift.{name}_of(ARRAY[{}]::super[])", args.join(", ")), out, 0))
     }
+
+    /// `OBJECT_TRANSFORM(object SET path, value, …)`, where a path is `'"a"."b"'`.
+    fn object_transform(mut self, out: &mut Vec<Node>) -> Result<usize, Refusal> {
+        let body = &self.group.body;
+        if let Some(keep) = body.iter().find(|n| n.is_word("keep")) {
+            return Err(Refusal::not_here(keep.at(), "KEEP of OBJECT_TRANSFORM", "only SET is known here"));
+        }
+        let Some(set) = body.iter().position(|n| n.is_word("set")) else {
+            return Err(Refusal::syntax(
+                self.at(),
+                "OBJECT_TRANSFORM",
+                "expected OBJECT_TRANSFORM(object SET path, value)",
+            ));
+        };
+        let mut text = self.argument(&body[..set])?;
+        let pairs = split_commas(&body[set + 1..]);
+        if pairs.len() % 2 == 1 {
+            return Err(Refusal::syntax(body[set].at(), "SET", "expected pairs of path and value"));
+        }
+        for pair in pairs.chunks(2) {
+            let path = match pair[0] {
+                [node] => crate::copy::text_of(node).and_then(|path| attributes(&path)),
+                _ => None,
+            };
+            let Some(path) = path else {
+                let shown = print(pair[0]).trim().to_owned();
+                let reason = "a path is a string of names in double quotes, with points between them";
+                return Err(Refusal::not_redshift(self.at(), shown, reason).instead("'\"a\".\"b\"'"));
+            };
+            let path = path.iter().map(|name| crate::tree::literal(name)).collect::<Vec<_>>().join(", ");
+            let value = self.super_argument(pair[1])?;
+            text = format!("redshift.object_set({text}, ARRAY[{path}], {value})");
+        }
+        Ok(self.text(&text, out, 0))
+    }
+}
+
+/// The names of a path `"a"."b"`.
+fn attributes(path: &str) -> Option<Vec<String>> {
+    let inner = path.strip_prefix('"')?.strip_suffix('"')?;
+    let names: Vec<String> = inner.split("\".\"").map(str::to_owned).collect();
+    names.iter().all(|name| !name.is_empty() && !name.contains('"')).then_some(names)
 }

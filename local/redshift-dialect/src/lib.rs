@@ -82,9 +82,19 @@ pub struct Translated {
     pub command: &'static str,
     /// Redshift commits the running transaction with this statement (`TRUNCATE`, `ALTER TABLE … APPEND`).
     pub commits: bool,
-    /// Redshift refuses this statement inside a transaction block (`VACUUM`, `ALTER TABLE … APPEND` …), so also in a
-    /// batch that runs as one transaction.
-    pub refused_in_transaction: bool,
+    /// Whether it can or must be inside a transaction block.
+    pub in_transaction: InTransaction,
+}
+
+/// How a statement goes with a transaction block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InTransaction {
+    /// Inside or outside.
+    Taken,
+    /// Redshift refuses it inside (`VACUUM`, `ALTER TABLE … APPEND` …), so also in a batch that runs as one transaction.
+    Refused,
+    /// PostgreSQL takes it only inside (`LOCK`); Redshift anywhere.
+    Needed,
 }
 
 /// Translates one statement; a `;` at its end is taken.

@@ -78,7 +78,8 @@ pub(crate) fn vacuum(mut c: Cursor<'_>) -> Result<Translated, Refusal> {
     Ok(translated.outside_transactions())
 }
 
-/// Redshift takes LOCK outside a transaction too; PostgreSQL does so inside a block of code.
+/// `LOCK` as PostgreSQL has it, which takes it in a transaction only (Redshift does outside one, too): [`crate::InTransaction::Needed`].
+/// Wrapped in a block of code it would take the snapshot before it waits, and the transaction would not see what it waited for.
 pub(crate) fn lock(mut c: Cursor<'_>) -> Result<Translated, Refusal> {
     c.expect(&["lock"])?;
     c.eat(&["table"]);
@@ -93,10 +94,8 @@ pub(crate) fn lock(mut c: Cursor<'_>) -> Result<Translated, Refusal> {
             "LOCK takes tables and no mode: it is always exclusive",
         ));
     }
-    Ok(Translated::sql(
-        "LOCK",
-        format!("DO $redshift$ BEGIN LOCK TABLE {} IN ACCESS EXCLUSIVE MODE; END $redshift$", names.join(", ")),
-    ))
+    let sql = format!("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE", names.join(", "));
+    Ok(Translated::sql("LOCK", sql).inside_a_transaction())
 }
 
 pub(crate) fn comment(mut c: Cursor<'_>, _nodes: &[Node]) -> Result<Translated, Refusal> {

@@ -183,6 +183,8 @@ fn refuse_clause(node: &Node, next: Option<&Node>, previous: Option<&Node>) -> R
         "for" if follows("update") || follows("share") || follows("no") || follows("key") => {
             Err(Refusal::not_redshift(at, "FOR UPDATE | SHARE", "rows cannot be locked").instead("LOCK table"))
         }
+        // `FROM t, UNPIVOT t.document AS value AT key` is another thing than `FROM t UNPIVOT (…)`.
+        "unpivot" if previous.is_some_and(|n| n.is_op(",")) => Ok(()),
         "pivot" | "unpivot" => {
             Err(Refusal::not_here(at, word.to_uppercase(), "this clause is not known here")
                 .instead("CASE with GROUP BY"))
@@ -317,6 +319,9 @@ pub(crate) fn item(
         )
         .instead("FROM t, t.array AS element"));
     }
+    if node.is_word("unpivot") {
+        return unpivot(c, t, outer, relations, out);
+    }
     let mut head = node.clone();
     let lead = std::mem::take(head.lead_mut());
     let parts = c.qualified("a table name")?;
@@ -381,6 +386,32 @@ fn unnest(
     let text = format!("LATERAL redshift.{function}({}) AS {}({columns})", print(&path).trim(), quoted(&name));
     out.push(spaced(&text, at));
     relations.push(Relation { alias: name, schema: None, element: true });
+    Ok(())
+}
+
+/// `FROM t, UNPIVOT t.document AS value [AT key]`: one row for each attribute of the object.
+fn unpivot(
+    c: &mut Cursor<'_>,
+    t: &mut Translator<'_>,
+    outer: &Scope<'_>,
+    relations: &mut Vec<Relation>,
+    out: &mut Vec<Node>,
+) -> Result<(), Refusal> {
+    let at = c.at();
+    c.expect(&["unpivot"])?;
+    let end = c.rest().iter().position(|n| n.is_word("as") || n.is_op(",")).unwrap_or(c.rest().len());
+    let object = {
+        let scope = Scope { relations, outer: Some(outer) };
+        expression::rewrite(&c.rest()[..end], t, &scope)?
+    };
+    c.skip(end);
+    c.expect(&["as"])?;
+    let value = c.name("an alias for the values")?;
+    let key = if c.eat(&["at"]) { Some(c.name("an alias for the names of the attributes")?) } else { None };
+    let columns = key.iter().fold(quoted(&value), |columns, key| format!("{columns}, {}", quoted(key)));
+    let text = format!("LATERAL redshift.attributes({}) AS {}({columns})", print(&object).trim(), quoted(&value));
+    out.push(spaced(&text, at));
+    relations.push(Relation { alias: value, schema: None, element: true });
     Ok(())
 }
 

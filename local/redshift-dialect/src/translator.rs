@@ -3,7 +3,7 @@
 use crate::lexer::tokens;
 use crate::refusal::Refusal;
 use crate::tree::{Cursor, Node, nest, print};
-use crate::{Step, Translated};
+use crate::{InTransaction, Step, Translated};
 
 /// What one translation knows and gathers.
 #[derive(Debug)]
@@ -168,7 +168,14 @@ impl Translated {
     }
 
     pub(crate) fn steps(command: &'static str, steps: Vec<Step>) -> Self {
-        Self { steps, params: Vec::new(), returns_rows: false, command, commits: false, refused_in_transaction: false }
+        Self {
+            steps,
+            params: Vec::new(),
+            returns_rows: false,
+            command,
+            commits: false,
+            in_transaction: InTransaction::Taken,
+        }
     }
 
     /// Redshift does something that has no meaning here: only how data is stored changes.
@@ -186,8 +193,13 @@ impl Translated {
         self
     }
 
+    pub(crate) fn inside_a_transaction(mut self) -> Self {
+        self.in_transaction = InTransaction::Needed;
+        self
+    }
+
     pub(crate) fn outside_transactions(mut self) -> Self {
-        self.refused_in_transaction = true;
+        self.in_transaction = InTransaction::Refused;
         self
     }
 }

@@ -164,6 +164,11 @@ async fn super_values() {
             ("select i.n, at from c, c.doc.items i at at order by at", "1|0,2|1"),
             ("select '{\"a\":1}'::super, json_typeof('1'::super)", "\"{\\\"a\\\":1}\"|string"),
             ("select json_serialize(object('a', 1, 'b', array(1, 'x', null)))", "{\"a\":1,\"b\":[1,\"x\",null]}"),
+            ("select k, json_serialize(v) from c, unpivot c.doc.a as v at k", "b|[10,{\"c\":\"x\"}]"),
+            ("select count(*) from c, unpivot c.doc.items as v", "0"),
+            ("select json_serialize(object_transform(json_parse('{\"A\": {\"b\": 1}, \"c\": 2}') set '\"A\".\"b\"', json_parse('null'), '\"d\"', 'x'))", "{\"A\":{\"b\":null},\"c\":2,\"d\":\"x\"}"),
+            ("select json_size(json_parse('{\"a\": [1, 2]}'))", "11"),
+            ("select json_parse('70000')::smallint, json_parse('\"2023-02-29\"')::date, json_parse('\"2024-02-29\"')::date", "NULL|NULL|2024-02-29"),
             ("select can_json_parse('{'), is_valid_json('{\"a\":1}'), is_valid_json('[1]')", "f|t|f"),
             (r#"select json_extract_path_text('{"a":{"b":"c"}}', 'a', 'b'), json_extract_array_element_text('[1,2]', 1)"#, "c|2"),
             ("select is_array(doc.items), is_object(doc.a), get_array_length(doc.items) from c", "t|t|2"),
@@ -193,7 +198,9 @@ async fn tables() {
          when not matched then insert (note) values (stage.note)",
         "analyze sales predicate columns",
         "comment on column sales.note is 'it''s'",
+        "begin",
         "lock sales",
+        "commit",
         "truncate sales",
         "create view v as select nvl(note, 'none') n from sales",
         "drop table sales cascade",
@@ -210,6 +217,12 @@ async fn tables() {
     assert!(
         run(&client, "insert into k values (2, 'éé')").await.unwrap_err().contains("check constraint"),
         "VARCHAR(3) holds three bytes"
+    );
+    assert!(
+        run(&client, "alter table k alter column u type varchar(3)")
+            .await
+            .unwrap_err()
+            .contains("size should be different")
     );
     assert!(
         run(&client, "alter table k alter column id type varchar(10)").await.unwrap_err().contains("only the size")

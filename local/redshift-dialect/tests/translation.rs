@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
 
 use proptest::prelude::*;
-use redshift_dialect::{CopyFormat, JsonShape, RefusalKind, Step, UnloadFormat, translate};
+use redshift_dialect::{CopyFormat, InTransaction, JsonShape, RefusalKind, Step, UnloadFormat, translate};
 
 fn sql(statement: &str) -> String {
     let translated = translate(statement, &["a", "b"]).unwrap_or_else(|refusal| panic!("{statement}: {refusal}"));
@@ -154,7 +154,7 @@ fn parameters_must_have_values_and_one_statement_stands_alone() {
 fn commits_and_transactions() {
     let flags = |statement: &str| {
         let t = translate(statement, &[]).unwrap();
-        (t.command, t.commits, t.refused_in_transaction, t.returns_rows)
+        (t.command, t.commits, t.in_transaction == InTransaction::Refused, t.returns_rows)
     };
     assert_eq!(flags("truncate t"), ("TRUNCATE", true, false, false));
     assert_eq!(flags("alter table t append from s filltarget"), ("ALTER TABLE APPEND", true, true, false));

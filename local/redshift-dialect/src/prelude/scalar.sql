@@ -100,11 +100,12 @@ CREATE OR REPLACE FUNCTION redshift.trunc(timestamp) RETURNS date LANGUAGE sql I
 CREATE OR REPLACE FUNCTION redshift.trunc(timestamptz) RETURNS date LANGUAGE sql STABLE STRICT PARALLEL SAFE AS $$ SELECT $1::date $$;
 -- ALTER COLUMN TYPE VARCHAR(n): the only change of type that Redshift makes in place; the byte limit moves with it.
 CREATE OR REPLACE FUNCTION redshift.alter_varchar(target regclass, name text, bytes integer) RETURNS void LANGUAGE plpgsql AS $$
-DECLARE old text; number smallint; old_check text;
+DECLARE old text; number smallint; size integer; old_check text;
 BEGIN
-  SELECT format_type(atttypid, NULL), attnum INTO old, number FROM pg_attribute WHERE attrelid = target AND attname = name AND NOT attisdropped;
+  SELECT format_type(atttypid, NULL), attnum, atttypmod - 4 INTO old, number, size FROM pg_attribute WHERE attrelid = target AND attname = name AND NOT attisdropped;
   IF old IS NULL THEN RAISE 'column "%" of relation "%" does not exist', name, target USING ERRCODE = '42703'; END IF;
   IF old <> 'character varying' THEN RAISE 'cannot alter type of column "%": only the size of a VARCHAR column can change', name USING ERRCODE = '0A000'; END IF;
+  IF size = bytes THEN RAISE 'cannot alter column "%" of relation "%", target column size should be different', name, target USING ERRCODE = '0A000'; END IF;
   FOR old_check IN SELECT conname FROM pg_constraint WHERE conrelid = target AND contype = 'c' AND conkey = ARRAY[number] AND pg_get_constraintdef(oid) LIKE '%octet_length%' LOOP
     EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', target, old_check);
   END LOOP;

@@ -50,7 +50,7 @@ END $prelude$;
 
 CREATE OR REPLACE FUNCTION redshift.super_text(super) RETURNS text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS
   $$ SELECT CASE WHEN jsonb_typeof($1::jsonb) IN ('string', 'number', 'boolean') THEN $1::jsonb #>> '{}' END $$;
--- A number or boolean is cast as itself; text is not read as a number, since what Redshift makes of it is not documented.
+-- A cast that fails is NULL, as Redshift's default `cast_super_null_on_error` has it. A number or boolean is cast as itself; text is not read as a number, since what Redshift makes of it is not documented.
 CREATE OR REPLACE FUNCTION redshift.super_numeric(super) RETURNS numeric LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
 BEGIN
   CASE jsonb_typeof($1::jsonb)
@@ -61,14 +61,14 @@ BEGIN
 END $$;
 CREATE OR REPLACE FUNCTION redshift.super_boolean(super) RETURNS boolean LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS
   $$ SELECT CASE jsonb_typeof($1::jsonb) WHEN 'boolean' THEN ($1::jsonb)::boolean END $$;
-CREATE OR REPLACE FUNCTION redshift.super_smallint(super) RETURNS smallint LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$ SELECT redshift.super_numeric($1)::smallint $$;
-CREATE OR REPLACE FUNCTION redshift.super_integer(super) RETURNS integer LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$ SELECT redshift.super_numeric($1)::integer $$;
-CREATE OR REPLACE FUNCTION redshift.super_bigint(super) RETURNS bigint LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$ SELECT redshift.super_numeric($1)::bigint $$;
-CREATE OR REPLACE FUNCTION redshift.super_real(super) RETURNS real LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$ SELECT redshift.super_numeric($1)::real $$;
-CREATE OR REPLACE FUNCTION redshift.super_double(super) RETURNS double precision LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$ SELECT redshift.super_numeric($1)::float8 $$;
-CREATE OR REPLACE FUNCTION redshift.super_date(super) RETURNS date LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$ SELECT redshift.super_text($1)::date $$;
-CREATE OR REPLACE FUNCTION redshift.super_timestamp(super) RETURNS timestamp LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$ SELECT redshift.super_text($1)::timestamp $$;
-CREATE OR REPLACE FUNCTION redshift.super_timestamptz(super) RETURNS timestamptz LANGUAGE sql STABLE STRICT PARALLEL SAFE AS $$ SELECT redshift.super_text($1)::timestamptz $$;
+CREATE OR REPLACE FUNCTION redshift.super_smallint(super) RETURNS smallint LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$ SELECT CASE WHEN redshift.super_numeric($1) BETWEEN -32768 AND 32767 THEN redshift.super_numeric($1)::smallint END $$;
+CREATE OR REPLACE FUNCTION redshift.super_integer(super) RETURNS integer LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$ SELECT CASE WHEN redshift.super_numeric($1) BETWEEN -2147483648 AND 2147483647 THEN redshift.super_numeric($1)::integer END $$;
+CREATE OR REPLACE FUNCTION redshift.super_bigint(super) RETURNS bigint LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$ SELECT CASE WHEN redshift.super_numeric($1) BETWEEN -9223372036854775808 AND 9223372036854775807 THEN redshift.super_numeric($1)::bigint END $$;
+CREATE OR REPLACE FUNCTION redshift.super_real(super) RETURNS real LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$ SELECT CASE WHEN pg_input_is_valid(redshift.super_numeric($1)::text, 'real') THEN redshift.super_numeric($1)::real END $$;
+CREATE OR REPLACE FUNCTION redshift.super_double(super) RETURNS double precision LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$ SELECT CASE WHEN pg_input_is_valid(redshift.super_numeric($1)::text, 'float8') THEN redshift.super_numeric($1)::float8 END $$;
+CREATE OR REPLACE FUNCTION redshift.super_date(super) RETURNS date LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$ SELECT CASE WHEN pg_input_is_valid(redshift.super_text($1), 'date') THEN redshift.super_text($1)::date END $$;
+CREATE OR REPLACE FUNCTION redshift.super_timestamp(super) RETURNS timestamp LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$ SELECT CASE WHEN pg_input_is_valid(redshift.super_text($1), 'timestamp') THEN redshift.super_text($1)::timestamp END $$;
+CREATE OR REPLACE FUNCTION redshift.super_timestamptz(super) RETURNS timestamptz LANGUAGE sql STABLE STRICT PARALLEL SAFE AS $$ SELECT CASE WHEN pg_input_is_valid(redshift.super_text($1), 'timestamptz') THEN redshift.super_text($1)::timestamptz END $$;
 
 -- Scalars become SUPER; a string stays a string and is not read as JSON.
 CREATE OR REPLACE FUNCTION redshift.to_super(text) RETURNS super LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$ SELECT to_jsonb($1)::super $$;
@@ -116,6 +116,12 @@ BEGIN
   RETURN QUERY SELECT e, row_number() OVER () - 1 FROM redshift.elements($1) AS e;
 END $$;
 
+-- FROM t, UNPIVOT t.document AS value AT name: a row an attribute.
+CREATE OR REPLACE FUNCTION redshift.attributes(super, OUT value super, OUT name text) RETURNS SETOF record LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
+  SELECT a.value::super, a.key FROM jsonb_each(CASE jsonb_typeof($1::jsonb) WHEN 'object' THEN $1::jsonb ELSE '{}' END) AS a $$;
+CREATE OR REPLACE FUNCTION redshift.object_set(super, text[], super) RETURNS super LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+  SELECT CASE WHEN jsonb_typeof($1::jsonb) = 'object' THEN jsonb_set($1::jsonb, $2, coalesce($3::jsonb, 'null'), true)::super END $$;
+
 CREATE OR REPLACE FUNCTION redshift.json_parse(text) RETURNS super LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$ SELECT $1::jsonb::super $$;
 CREATE OR REPLACE FUNCTION redshift.can_json_parse(text) RETURNS boolean LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$ SELECT pg_input_is_valid($1, 'jsonb') $$;
 CREATE OR REPLACE FUNCTION redshift.is_valid_json(text) RETURNS boolean LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$ SELECT pg_input_is_valid($1, 'jsonb') AND left(ltrim($1), 1) = '{' $$;
@@ -127,6 +133,7 @@ CREATE OR REPLACE FUNCTION redshift.compact(jsonb) RETURNS text LANGUAGE sql IMM
     WHEN 'array' THEN '[' || coalesce((SELECT string_agg(redshift.compact(value), ',' ORDER BY n) FROM jsonb_array_elements($1) WITH ORDINALITY AS e(value, n)), '') || ']'
     ELSE $1::text END $$;
 CREATE OR REPLACE FUNCTION redshift.json_serialize(super) RETURNS text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$ SELECT redshift.compact($1::jsonb) $$;
+CREATE OR REPLACE FUNCTION redshift.json_size(super) RETURNS bigint LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$ SELECT octet_length(redshift.compact($1::jsonb))::bigint $$;
 CREATE OR REPLACE FUNCTION redshift.json_typeof(super) RETURNS text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$ SELECT jsonb_typeof($1::jsonb) $$;
 CREATE OR REPLACE FUNCTION redshift.is_array(super) RETURNS boolean LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$ SELECT jsonb_typeof($1::jsonb) = 'array' $$;
 CREATE OR REPLACE FUNCTION redshift.is_object(super) RETURNS boolean LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$ SELECT jsonb_typeof($1::jsonb) = 'object' $$;

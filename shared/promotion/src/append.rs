@@ -1,0 +1,62 @@
+//! Append: every event is a row, and no row is ever changed.
+
+use crate::layout::{list, sql};
+use crate::{Promotion, TRANSPORT};
+
+impl Promotion<'_> {
+    /// With a key, an event that the producer sends twice is one row. Without one, nothing tells it from two events that are alike:
+    /// then only what the transport delivers twice is one.
+    pub(crate) fn promote_append(&self) -> Vec<String> {
+        let mut out = if self.contract.key.is_empty() {
+            vec![self.each_record_once()]
+        } else {
+            vec![self.each_once(), self.forget_what_is_there()]
+        };
+        let (staging, table) = (&self.tables.staging, &self.tables.production);
+        let columns = list(self.event_columns().into_iter().chain(TRANSPORT.map(String::from)));
+        out.push(sql(&format!(
+            "
+            INSERT INTO {table} (
+                {columns}
+            )
+            SELECT {columns}
+            FROM {staging}
+            "
+        )));
+        out
+    }
+
+    fn each_record_once(&self) -> String {
+        let staging = &self.tables.staging;
+        sql(&format!(
+            "
+            -- Files that overlap: each record once.
+            DELETE FROM {staging}
+            WHERE dw_md_row IN (
+                SELECT dw_md_row
+                FROM (
+                    SELECT dw_md_row,
+                           ROW_NUMBER() OVER (PARTITION BY dw_md_partition, dw_md_offset ORDER BY dw_md_row) AS dw_nth
+                    FROM {staging}
+                ) AS records
+                WHERE dw_nth > 1
+            )
+            "
+        ))
+    }
+
+    fn forget_what_is_there(&self) -> String {
+        let (staging, table) = (&self.tables.staging, &self.tables.production);
+        let (s, t) = (staging.alias(), table.alias());
+        let same_key = self.same_key(&s, &t);
+        sql(&format!(
+            "
+            -- What the table has already, under another offset.
+            DELETE FROM {staging}
+            USING {table}
+            WHERE {s}.dw_md_position = {t}.dw_md_position
+              AND (({same_key}) OR ({s}.dw_md_operation = 'truncate' AND {t}.dw_md_operation = 'truncate'))
+            "
+        ))
+    }
+}

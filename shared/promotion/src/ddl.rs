@@ -1,0 +1,189 @@
+//! The tables of a contract.
+
+use shiftwork_change_data::contract::{Deletes, PromoteKind};
+use shiftwork_change_data::row::METADATA_COLUMNS;
+
+use crate::layout::{lines, list, sql};
+use crate::names::{Table, identifier};
+use crate::{EVENT, Promotion, TRANSPORT};
+
+/// The time at which a version ends that has not ended: a range join needs no NULL of its own.
+pub(crate) const OPEN_END: &str = "9999-12-31";
+
+impl Promotion<'_> {
+    /// CREATE statements of everything that a load uses. Each does nothing where its object is there; all can be one transaction, or
+    /// several. Schemas must be there already.
+    ///
+    /// They are not part of [`load`](Self::load), whose first statement must be its LOCK: CREATE TABLE takes the snapshot that the
+    /// transaction reads from, and one that is older than the lock would show the watermark as it was before the load that held it.
+    /// Run them before the first load. Tables that are there with fewer columns are the business of [`migration`](Self::migration).
+    pub fn ddl(&self) -> Vec<String> {
+        let keyed = self.kind() != PromoteKind::Append;
+        let mut out = vec![self.create_staging(), self.create_watermarks(), self.create_production()];
+        if keyed {
+            out.push(self.create_tombstones());
+        }
+        if self.has_older() {
+            out.push(self.create_older());
+        }
+        if self.kind() == PromoteKind::Type7 {
+            out.push(self.create_current());
+        }
+        out
+    }
+
+    /// Type 1 keeps events that columns of the current row still come from.
+    pub(crate) fn has_older(&self) -> bool {
+        self.kind() == PromoteKind::Type1 && self.has_gaps()
+    }
+
+    fn create_staging(&self) -> String {
+        let mut columns = self.contract_columns(false);
+        columns.extend(METADATA_COLUMNS.map(|(name, column_type)| (name.to_owned(), column_type.to_uppercase())));
+        columns.push(("dw_md_row".to_owned(), "BIGINT IDENTITY(1, 1)".to_owned()));
+        let comment =
+            format!("Events of {} on their way: in the order of the staged files' columns.", self.tables.production);
+        create(&comment, &self.tables.staging, &columns, None, format!("BACKUP NO {}", self.distribution()).trim_end())
+    }
+
+    fn create_watermarks(&self) -> String {
+        let columns = [
+            ("dw_md_partition", "VARCHAR(1024) NOT NULL"),
+            ("dw_md_offset", "VARCHAR(128) NOT NULL"),
+            ("dw_md_moved_at", "TIMESTAMP NOT NULL"),
+        ];
+        let columns = columns.map(|(name, column_type)| (name.to_owned(), column_type.to_owned()));
+        let comment = "How far each partition of the transport has been loaded. Nothing else says so.";
+        create(comment, &self.tables.watermarks, &columns, None, "")
+    }
+
+    fn create_tombstones(&self) -> String {
+        let mut columns = self.contract_columns(false);
+        columns.retain(|(name, _)| self.key().any(|key| key == name));
+        columns.extend(["dw_md_changed_at", "dw_md_operation", "dw_md_position"].map(metadata));
+        columns.push(("dw_md_loaded_at".to_owned(), "TIMESTAMP NOT NULL".to_owned()));
+        let comment = format!(
+            "Deletes and truncates (without a key) of {}: an older event that comes later brings no row back.",
+            self.tables.production
+        );
+        create(&comment, &self.tables.tombstones, &columns, None, &self.distribution_by_key())
+    }
+
+    fn create_older(&self) -> String {
+        let mut columns = self.contract_columns(true);
+        columns.extend(EVENT.map(metadata));
+        let comment =
+            format!("Older events that a current row of {} still takes a column from.", self.tables.production);
+        create(&comment, &self.tables.older, &columns, None, &self.distribution())
+    }
+
+    /// The columns of the production table, in the order in which it is made.
+    pub(crate) fn production_columns(&self) -> Vec<(String, String)> {
+        let keyed = self.kind() != PromoteKind::Append;
+        let mut columns = Vec::new();
+        let own = |name: &str, column_type: &str| (name.to_owned(), column_type.to_owned());
+        let versions = matches!(self.kind(), PromoteKind::Type2 | PromoteKind::Type7);
+        if versions {
+            columns.push(own("dw_key", "CHAR(32) NOT NULL"));
+        }
+        if self.kind() == PromoteKind::Type7 {
+            columns.push(own("dw_durable_key", "CHAR(32) NOT NULL"));
+        }
+        columns.extend(self.contract_columns(keyed));
+        if versions {
+            columns.push(own("dw_start_date", "TIMESTAMP"));
+            columns.push(own("dw_end_date", "TIMESTAMP"));
+            columns.push(own("dw_current", "BOOLEAN"));
+        }
+        if keyed && self.deletes() == Deletes::Soft {
+            columns.push(own("dw_deleted", "BOOLEAN"));
+            if !versions {
+                columns.push(own("dw_deleted_at", "TIMESTAMP"));
+            }
+        }
+        columns.extend(EVENT.map(metadata));
+        if !keyed {
+            columns.extend(TRANSPORT.map(metadata));
+        }
+        columns
+    }
+
+    fn create_production(&self) -> String {
+        let (comment, key) = match self.kind() {
+            PromoteKind::Type1 => ("One row a key: the current one.", Some(self.key_list())),
+            PromoteKind::Type2 => ("One row a version.", Some("dw_key".to_owned())),
+            PromoteKind::Type7 => {
+                ("One row a version; dw_durable_key is the same in all versions of a key.", Some("dw_key".to_owned()))
+            }
+            PromoteKind::Append => ("One row an event.", None),
+        };
+        let sortkey = match &self.contract.target.sortkey[..] {
+            [] => "SORTKEY AUTO".to_owned(),
+            names => format!("SORTKEY ({})", names.iter().map(|name| identifier(name)).collect::<Vec<_>>().join(", ")),
+        };
+        let attributes = format!("{} {sortkey}", self.distribution());
+        create(comment, &self.tables.production, &self.production_columns(), key, attributes.trim())
+    }
+
+    pub(crate) fn create_current(&self) -> String {
+        let (current, table) = (&self.tables.current, &self.tables.production);
+        let hidden = ["dw_end_date", "dw_current", "dw_md_unchanged"];
+        let columns = self.production_columns();
+        let columns = list(columns.iter().map(|(name, _)| name).filter(|name| !hidden.contains(&name.as_str())));
+        sql(&format!(
+            "
+            -- The current version of every key.
+            CREATE OR REPLACE VIEW {current} AS
+            SELECT {columns}
+            FROM {table}
+            WHERE dw_current
+            "
+        ))
+    }
+
+    fn contract_columns(&self, key_not_null: bool) -> Vec<(String, String)> {
+        self.columns
+            .iter()
+            .map(|column| {
+                let not_null = if key_not_null && column.is_key { " NOT NULL" } else { "" };
+                (column.name.clone(), format!("{}{not_null}", column.sql_type()))
+            })
+            .collect()
+    }
+
+    /// Tables that are joined by key lie as the target lies.
+    fn distribution(&self) -> String {
+        match &self.contract.target.distkey {
+            None => String::new(),
+            Some(name) => format!("DISTKEY ({})", identifier(name)),
+        }
+    }
+
+    /// The same for a table that has the key columns alone.
+    fn distribution_by_key(&self) -> String {
+        let of_key = self.contract.target.distkey.as_ref().filter(|name| self.contract.key.contains(name));
+        if of_key.is_some() { self.distribution() } else { String::new() }
+    }
+}
+
+/// A metadata column with its type.
+fn metadata(name: &str) -> (String, String) {
+    let found = METADATA_COLUMNS.iter().find(|(other, _)| *other == name);
+    (name.to_owned(), found.map_or_else(String::new, |(_, column_type)| column_type.to_uppercase()))
+}
+
+fn create(comment: &str, table: &Table, columns: &[(String, String)], key: Option<String>, attributes: &str) -> String {
+    let width = columns.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    let mut rows: Vec<String> =
+        columns.iter().map(|(name, column_type)| format!("{name:<width$} {column_type}")).collect();
+    rows.extend(key.map(|key| format!("PRIMARY KEY ({key})")));
+    let rows = lines(rows, ",");
+    sql(&format!(
+        "
+        -- {comment}
+        CREATE TABLE IF NOT EXISTS {table} (
+            {rows}
+        ) {attributes}
+        "
+    ))
+}

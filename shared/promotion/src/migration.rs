@@ -1,0 +1,244 @@
+//! New columns and wider ones, and what waits for them moves in.
+
+use shiftwork_change_data::column_type::ColumnType;
+use shiftwork_change_data::contract::{self, PromoteKind, TableContract};
+
+use crate::layout::{MOST_STATEMENTS, lines, sql};
+use crate::lift::Moves;
+use crate::names::{Table, identifier, literal};
+use crate::{Column, Promotion, Unfit};
+
+/// Statements that take fields in, and the contract as it is then.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Migration {
+    /// Statements that are each a transaction of their own, to be run in order, first. One that fails because what it does was done
+    /// before ([`is_done_already`]) counts as done.
+    pub before: Vec<String>,
+    /// Statements of one transaction. Run again, they find nothing left to do.
+    pub transaction: Vec<String>,
+    /// The contract with the new columns behind the others, and with the wider types. It holds once the transaction has committed;
+    /// a load of a contract with fewer columns is refused from then on, for the rows that it writes would lose them.
+    pub contract: TableContract,
+}
+
+/// Whether a statement of [`Migration::before`] failed because it ran before: Redshift knows no `ADD COLUMN IF NOT EXISTS`, and
+/// refuses to widen a column to the size that it has.
+pub fn is_done_already(error: &str) -> bool {
+    (error.contains("column") && error.contains("already exists"))
+        || error.contains("target column size should be different")
+}
+
+/// How many statements move values; the rest of the batch is theirs who frame them.
+const MOST_MOVES: usize = MOST_STATEMENTS - 10;
+
+impl Promotion<'_> {
+    /// Takes fields in: a column that the contract lacks is added, one that it has may become a wider VARCHAR, and what waits under
+    /// its field in `dw_md_missing_data` moves into it where it fits. What does not fit goes on waiting.
+    ///
+    /// **A crash at any point:** run it all again. Statements of `before` say when they ran before ([`is_done_already`]), the transaction
+    /// happened or did not, and moving what has moved finds nothing. ADD COLUMN is in `before` for that reason alone; until the
+    /// transaction, a column that is there and empty disturbs nobody.
+    ///
+    /// **A load at the same time:** the transaction takes the loads' lock. Rows that a load of the older contract wrote before have
+    /// their values where the transaction finds them; a load of the older contract after it is refused by a mark in the watermarks.
+    ///
+    /// A view of type 7 is dropped and made again, since Redshift replaces a view by one with the same columns only: grants on it
+    /// have to be given again.
+    ///
+    /// # Errors
+    /// A type that a column cannot become, a name that is taken, more columns than a batch has room for.
+    pub fn migration(&self, columns: &[contract::Column]) -> Result<Migration, Unfit> {
+        let contract = self.migrated(columns)?;
+        let new = Promotion::of(&contract)?;
+        let taken: Vec<&Column> = columns
+            .iter()
+            .filter_map(|column| new.columns.iter().find(|other| other.name == identifier(&column.name)))
+            .collect();
+        let mut before = Vec::new();
+        let view = self.kind() == PromoteKind::Type7;
+        if view && !taken.is_empty() {
+            before.push(format!("DROP VIEW IF EXISTS {}", self.tables.current));
+        }
+        let tables = self.tables_of_events();
+        for column in &taken {
+            let column_type = column.sql_type();
+            let was = self.columns.iter().find(|other| other.name == column.name).map(|other| other.kind);
+            for table in &tables {
+                before.push(match was {
+                    Some(was) if was != column.kind => {
+                        format!("ALTER TABLE {table} ALTER COLUMN {} TYPE {column_type}", column.name)
+                    }
+                    // Also of a column that the contract has: it may have been written there by hand.
+                    Some(_) | None => format!("ALTER TABLE {table} ADD COLUMN {} {column_type}", column.name),
+                });
+            }
+        }
+        let mut transaction = vec![self.lock()];
+        transaction.extend(new.fence());
+        let homes = self.homes();
+        let movable: Vec<&Column> =
+            taken.into_iter().filter(|column| crate::fits::fits(column.kind).is_some()).collect();
+        let chunk = (movable.len() * homes.len()).div_ceil(MOST_MOVES).max(1);
+        for (table, row) in &homes {
+            for columns in movable.chunks(chunk) {
+                transaction.push(Moves { comment: "What waited moves in.", table, row }.all(columns));
+            }
+            transaction.push(nothing_waits(table, row));
+        }
+        if view {
+            transaction.push(new.create_current());
+        }
+        Ok(Migration { before, transaction: new.within_limits(transaction)?, contract })
+    }
+
+    /// The contract with these columns.
+    fn migrated(&self, columns: &[contract::Column]) -> Result<TableContract, Unfit> {
+        let mut contract = self.contract.clone();
+        for column in columns {
+            let Some(at) = contract.columns.iter().position(|other| other.name == column.name) else {
+                if let Some(other) = contract.columns.iter().find(|other| other.field() == column.field()) {
+                    return Err(self.unfit(format!(
+                        "field `{}` has the column `{}` already: a field goes into one column",
+                        column.field(),
+                        other.name
+                    )));
+                }
+                contract.columns.push(column.clone());
+                continue;
+            };
+            let read = |text: &str| {
+                ColumnType::parse(text).map_err(|reason| self.unfit(format!("column `{}`: {reason}", column.name)))
+            };
+            let (new, old) = (read(&column.column_type)?, read(&contract.columns[at].column_type)?);
+            let is_wider = matches!((new, old), (ColumnType::Varchar(_), ColumnType::Varchar(_))) && new.widens(old);
+            if new != old && !is_wider {
+                return Err(self.unfit(format!(
+                    "column `{}` is {old} and cannot become {new}: Redshift widens nothing but VARCHAR. Take the field into a new column",
+                    column.name
+                )));
+            }
+            contract.columns[at].column_type.clone_from(&column.column_type);
+        }
+        Ok(contract)
+    }
+
+    /// A query for the columns of the contract's tables: `table_schema`, `table_name`, `column_name`.
+    pub fn columns_query(&self) -> String {
+        let tables = self.tables_of_events().into_iter().map(|table| {
+            format!("(table_schema = {} AND table_name = {})", literal(&table.schema), literal(&table.name))
+        });
+        let tables = lines(tables, " OR");
+        sql(&format!(
+            "
+            SELECT table_schema, table_name, column_name
+            FROM svv_columns
+            WHERE {tables}
+            "
+        ))
+    }
+
+    /// ADD COLUMN for contract columns that tables lack, by what [`columns_query`](Self::columns_query) found: somebody wrote them into
+    /// the contract. Each is a transaction of its own, and may say that it [`is_done_already`].
+    pub fn add_missing(&self, found: &[(String, String, String)]) -> Vec<String> {
+        let mut out = Vec::new();
+        for table in self.tables_of_events() {
+            let of_table = |name: &str| {
+                found.iter().any(|(schema, other, column)| {
+                    *schema == table.schema && *other == table.name && identifier(column) == name
+                })
+            };
+            if !found.iter().any(|(schema, other, _)| *schema == table.schema && *other == table.name) {
+                continue;
+            }
+            for column in self.columns.iter().filter(|column| !of_table(&column.name)) {
+                let column_type = column.sql_type();
+                out.push(format!("ALTER TABLE {table} ADD COLUMN {} {column_type}", column.name));
+            }
+        }
+        out
+    }
+
+    /// The tables that have the contract's columns.
+    fn tables_of_events(&self) -> Vec<&Table> {
+        let mut tables = vec![&self.tables.staging, &self.tables.production];
+        tables.extend(self.has_older().then_some(&self.tables.older));
+        tables
+    }
+
+    /// Where values wait, with the columns that tell the rows apart.
+    fn homes(&self) -> Vec<(&Table, Vec<String>)> {
+        let own = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let key: Vec<String> = self.key().map(str::to_owned).collect();
+        let row = match self.kind() {
+            PromoteKind::Type1 => key.clone(),
+            PromoteKind::Type2 | PromoteKind::Type7 => own(&["dw_key"]),
+            // One record may be two rows: a changed key is a delete and a create.
+            PromoteKind::Append => own(&["dw_md_partition", "dw_md_offset", "dw_md_operation"]),
+        };
+        let mut homes = vec![(&self.tables.production, row)];
+        if self.has_older() {
+            let mut row = key;
+            row.push("dw_md_position".to_owned());
+            homes.push((&self.tables.older, row));
+        }
+        homes
+    }
+
+    /// Marks the watermarks with the count of columns that the tables have been migrated to.
+    fn fence(&self) -> [String; 2] {
+        let (watermarks, columns) = (&self.tables.watermarks, self.columns.len());
+        [
+            sql(&format!(
+                "
+                -- From here on a load must know all {columns} columns.
+                DELETE FROM {watermarks}
+                WHERE dw_md_partition = '{FENCE}'
+                "
+            )),
+            sql(&format!(
+                "
+                INSERT INTO {watermarks} (dw_md_partition, dw_md_offset, dw_md_moved_at)
+                SELECT '{FENCE}', '{columns:04}', SYSDATE
+                "
+            )),
+        ]
+    }
+
+    /// Fails if the tables were migrated to more columns than this contract has: the rows that it makes anew would lose them.
+    pub(crate) fn beyond_the_fence(&self) -> String {
+        let (watermarks, columns) = (&self.tables.watermarks, self.columns.len());
+        let words = literal(&format!("contract {} has {columns} columns, and its table ", self.contract.contract));
+        sql(&format!(
+            "
+            -- Fails where the table has been migrated to more columns than this contract has.
+            SELECT CAST({words} || dw_md_offset || ' now: take the newer contract' AS INT)
+            FROM {watermarks}
+            WHERE dw_md_partition = '{FENCE}' AND dw_md_offset > '{columns:04}'
+            "
+        ))
+    }
+}
+
+/// The partition under which the watermarks have the count of columns. The transport's partitions all have a `/`.
+const FENCE: &str = "columns";
+
+/// What has nothing left but nulls waits for nothing.
+fn nothing_waits(table: &Table, row: &[String]) -> String {
+    let t = table.alias();
+    let of_row = row.iter().map(|name| format!("{t}.{name}")).collect::<Vec<_>>().join(", ");
+    let same_row = row.iter().map(|name| format!("{t}.{name} = left_over.{name}")).collect::<Vec<_>>().join(" AND ");
+    sql(&format!(
+        "
+        -- Where nothing is left that waits.
+        UPDATE {table}
+        SET dw_md_missing_data = NULL
+        FROM (
+            SELECT {of_row},
+                   MAX(CASE WHEN JSON_TYPEOF(dw_value) = 'null' THEN 0 ELSE 1 END) AS dw_waits
+            FROM {table} AS {t}, UNPIVOT {t}.dw_md_missing_data AS dw_value AT dw_field
+            GROUP BY {of_row}
+        ) AS left_over
+        WHERE {same_row} AND left_over.dw_waits = 0
+        "
+    ))
+}

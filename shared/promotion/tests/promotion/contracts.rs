@@ -1,0 +1,24 @@
+//! The contract that the tests vary.
+
+use serde_json::json;
+use shiftwork_change_data::contract::{Deletes, Format, PromoteKind, TableContract, Take};
+
+/// `shop.order`, whose name must be quoted: a number and a text as key, and a column of each way in which a value is carried along.
+pub(crate) fn contract(kind: PromoteKind, take: Take, deletes: Deletes, format: Format) -> TableContract {
+    serde_json::from_value(json!({
+        "contract": "shop-orders",
+        "source": { "format": format, "table": "shop.orders" },
+        "target": { "schema": "shop", "table": "order", "staging_schema": "staging", "distkey": "id" },
+        "key": ["id", "region"],
+        "columns": [
+            { "name": "id", "type": "bigint" },
+            { "name": "region", "from": "Region", "type": "varchar(8)" },
+            { "name": "note", "type": "varchar(40)" },
+            { "name": "amount", "from": "Amount", "type": "decimal(12,2)" },
+            { "name": "paid", "type": "boolean" },
+            { "name": "tags", "type": "super" },
+        ],
+        "promote": { "kind": kind, "take": take, "deletes": deletes },
+    }))
+    .unwrap()
+}

@@ -1,0 +1,185 @@
+//! What a stream at random does not show: loads at once, names that want to be SQL, tables at their limits.
+
+use serde_json::json;
+use shiftwork_change_data::contract::{
+    Deletes::{Close, Hard, Soft},
+    Format::{Debezium, Dynamodb},
+    PromoteKind::{Append, Type1, Type2, Type7},
+    TableContract,
+    Take::{LatestNonNull, LatestRow},
+};
+use shiftwork_promotion::{Load, Promotion};
+
+use crate::contracts::contract;
+use crate::model::{self, Event, Sent};
+use crate::warehouse::{File, Warehouse};
+
+/// An event of key 1 that sends a note.
+pub(crate) fn noted(position: u64, operation: &'static str, note: Sent) -> Event {
+    Event {
+        key: Some((1, "eu".into())),
+        operation,
+        position,
+        values: [note, Sent::Value("1.50".into()), Sent::Value("true".into()), Sent::Value("[1]".into())],
+    }
+}
+
+pub(crate) fn value(text: &str) -> Sent {
+    Sent::Value(text.into())
+}
+
+/// A file of partition 0 in the layout of all columns.
+pub(crate) fn file(events: &[Vec<Event>]) -> File<'_> {
+    File { columns: 6, partition: 0, records: events.iter().map(Vec::as_slice).enumerate().collect() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn loads_at_once_are_as_one_after_another() {
+    let Some(mut warehouse) = Warehouse::open().await else { return };
+    for (kind, deletes) in [(Type1, Hard), (Type2, Close), (Append, Hard)] {
+        let contract = contract(kind, LatestRow, deletes, Debezium);
+        warehouse.make(&contract).await;
+        let records: Vec<Vec<Event>> = (1..=6).map(|at| vec![noted(at, "update", value("x"))]).collect();
+        let loads: Vec<Load> = (1..=6).map(|to| warehouse.put(&contract, &[file(&records[..to])])).collect();
+        let all = loads.iter().chain(&loads).map(|load| warehouse.load(&contract, load));
+        for outcome in futures_join(all).await {
+            outcome.unwrap();
+        }
+        let events: Vec<Event> = records.into_iter().flatten().collect();
+        assert_eq!(warehouse.table(&contract).await, model::table(&events, kind, LatestRow, deletes), "{kind:?}");
+    }
+    warehouse.stage.strike().await;
+}
+
+async fn futures_join<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Output> {
+    let mut futures: Vec<_> = futures.map(Box::pin).collect();
+    let mut done: Vec<Option<F::Output>> = futures.iter().map(|_| None).collect();
+    std::future::poll_fn(|context| {
+        for (future, slot) in futures.iter_mut().zip(&mut done).filter(|(_, slot)| slot.is_none()) {
+            if let std::task::Poll::Ready(output) = future.as_mut().poll(context) {
+                *slot = Some(output);
+            }
+        }
+        if done.iter().all(Option::is_some) { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+    })
+    .await;
+    done.into_iter().flatten().collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_key_nothing_but_the_transport_tells_events_apart() {
+    let Some(mut warehouse) = Warehouse::open().await else { return };
+    let mut contract = contract(Append, LatestRow, Hard, Debezium);
+    contract.key.clear();
+    warehouse.make(&contract).await;
+    // A snapshot gives all its rows one position.
+    let alike = vec![vec![noted(7, "read", value("x"))], vec![noted(7, "read", value("x"))]];
+    let load = warehouse.put(&contract, &[file(&alike), file(&alike[..1])]);
+    for _ in 0..2 {
+        warehouse.load(&contract, &load).await.unwrap();
+        assert_eq!(warehouse.table(&contract).await.len(), 2);
+    }
+    warehouse.stage.strike().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_that_want_to_be_sql_are_names() {
+    let Some(mut warehouse) = Warehouse::open().await else { return };
+    let names =
+        ["select", "he said \"no\"", "a'b; drop table x; --", "back\\slash", "größe", "user", "copy", "gaps", "value"];
+    for (kind, deletes, take) in [
+        (Type1, Hard, LatestNonNull),
+        (Type1, Soft, LatestRow),
+        (Type2, Soft, LatestRow),
+        (Type7, Close, LatestRow),
+        (Append, Hard, LatestRow),
+    ] {
+        let mut contract: TableContract = contract(kind, take, deletes, Debezium);
+        contract.contract = "a-b'c\"d".into();
+        contract.target.table = "order\"; --".into();
+        contract.target.distkey = None;
+        contract.key = vec!["select".into()];
+        contract.columns = serde_json::from_value(json!(
+            names.map(|name| json!({ "name": name, "from": name.to_uppercase(), "type": "varchar(40)" }))
+        ))
+        .unwrap();
+        warehouse.make(&contract).await;
+        let row = "k,\"x\"\"y\",\\N,c,d,e,f,g,h,1970-01-01 00:00:01,create,\\N,\\N,\",3,\",1,kafka/a/0,1\n\
+                   k,x,\\N,c,d,e,f,g,h,1970-01-01 00:00:02,update,\\N,\\N,\",3,\",2,kafka/a/0,2\n\
+                   k,x,\\N,c,d,e,f,g,h,1970-01-01 00:00:03,delete,\\N,\\N,\\N,3,kafka/a/0,3\n";
+        // Files of two layouts: the younger columns wait.
+        let old = "m,\"x\",1970-01-01 00:00:04,create,\"{\"\"A'B; DROP TABLE X; --\"\": \"\"it's\"\", \"\"BACK\\\\SLASH\"\": 5}\",\\N,\\N,4,kafka/a/0,4\n";
+        let load = Load { groups: vec![(9, warehouse.file(row)), (2, warehouse.file(old))], ..Load::default() };
+        warehouse.load(&contract, &load).await.unwrap_or_else(|error| panic!("{kind:?} {deletes:?} {take:?}: {error}"));
+        let table = Promotion::of(&contract).unwrap().tables().production.qualified();
+        let rows = warehouse
+            .stage
+            .rows(&format!("SELECT \"a'b; drop table x; --\", \"back\\slash\" FROM {table} WHERE \"select\" = 'm'"))
+            .await;
+        assert_eq!((&rows[0][0]["stringValue"], &rows[0][1]["stringValue"]), (&json!("it's"), &json!("5")), "{kind:?}");
+    }
+    warehouse.stage.strike().await;
+}
+
+/// As many columns as Redshift has, with the longest names: PostgreSQL has fewer, so that nothing is run.
+#[test]
+fn the_widest_tables_keep_to_the_limits_of_the_data_api() {
+    for (kind, take, deletes, format) in [
+        (Type1, LatestRow, Hard, Debezium),
+        (Type1, LatestNonNull, Soft, Debezium),
+        (Type1, LatestRow, Soft, Dynamodb),
+        (Type2, LatestRow, Soft, Debezium),
+        (Type7, LatestRow, Hard, Debezium),
+        (Append, LatestRow, Hard, Debezium),
+    ] {
+        for (columns, length) in [(1580, 20), (600, 60), (300, 127)] {
+            let mut contract = contract(kind, take, deletes, format);
+            contract.target.distkey = None;
+            contract.key = vec!["id".into()];
+            contract.columns.truncate(1);
+            for number in 1..columns {
+                let column_type = if number % 100 == 0 { "super" } else { "varchar(100)" };
+                contract.columns.push(shiftwork_change_data::contract::Column {
+                    name: format!("c{number:_>width$}", width = length - 1),
+                    column_type: column_type.into(),
+                    from: None,
+                    source_type: None,
+                });
+            }
+            let promotion = Promotion::of(&contract).unwrap();
+            assert!(promotion.ddl().iter().all(|sql| sql.len() < 300_000));
+            for layouts in [vec![columns], vec![columns - 20, columns]] {
+                let groups = layouts.iter().map(|columns| (*columns, "s3://bucket/manifest".to_owned())).collect();
+                let load = promotion.load(&Load { groups, ..Load::default() });
+                let load =
+                    load.unwrap_or_else(|unfit| panic!("{kind:?} {take:?} {deletes:?} {columns} of {length}: {unfit}"));
+                assert!(load.len() <= 40 && load.iter().all(|sql| sql.len() <= 100_000));
+            }
+        }
+    }
+}
+
+#[test]
+fn contracts_that_make_no_table_say_why() {
+    let sound = || contract(Type1, LatestRow, Hard, Debezium);
+    let unfit = |change: &dyn Fn(&mut TableContract)| {
+        let mut contract = sound();
+        change(&mut contract);
+        Promotion::of(&contract).unwrap_err().to_string()
+    };
+    assert_eq!(
+        unfit(&|c| c.key = vec!["tags".into()]),
+        "contract shop-orders: key: `tags` is of type super, by which Redshift cannot join"
+    );
+    assert!(unfit(&|c| c.key.clear()).contains("`kind: append`"));
+    assert!(unfit(&|c| c.promote.deletes = Close).contains("`kind: type2`"));
+    assert!(unfit(&|c| c.columns[1].name = "id".into()).contains("there twice"));
+    assert!(unfit(&|c| c.columns[1].name = "dw_key".into()).contains("shiftwork's own"));
+    assert!(unfit(&|c| c.columns[2].column_type = "varchar(9); drop table t".into()).contains("`note`"));
+    assert!(unfit(&|c| c.target.sortkey = vec!["nope".into()]).contains("`nope`"));
+    assert!(unfit(&|c| c.promote.tombstones_kept = Some("soon".into())).contains("`30d`"));
+    let contract = sound();
+    let newer = Load { groups: vec![(7, "s3://b/m".into())], ..Load::default() };
+    assert!(Promotion::of(&contract).unwrap().load(&newer).unwrap_err().to_string().contains("newer contract"));
+    assert_eq!(Promotion::of(&contract).unwrap().load(&Load::default()).unwrap(), Vec::<String>::new());
+}

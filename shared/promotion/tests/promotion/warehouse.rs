@@ -1,0 +1,204 @@
+//! A database behind the Data API, with files in a bucket.
+
+use fastrand::Rng;
+use serde_json::{Value, json};
+use shiftwork_change_data::contract::{Deletes, Format, PromoteKind, TableContract};
+use shiftwork_promotion::{Load, Promotion};
+
+use crate::model::{Event, OPEN, Row, Sent, VALUES};
+use crate::stage::{Stage, stage};
+
+pub(crate) struct Warehouse {
+    pub(crate) stage: Stage,
+    files: usize,
+}
+
+/// A staged file: its layout, its partition, and records with their offsets.
+pub(crate) struct File<'a> {
+    pub(crate) columns: usize,
+    pub(crate) partition: usize,
+    pub(crate) records: Vec<(usize, &'a [Event])>,
+}
+
+impl Warehouse {
+    pub(crate) async fn open() -> Option<Self> {
+        let stage = stage(&[]).await?;
+        for schema in ["shop", "staging"] {
+            stage.finish(&format!("CREATE SCHEMA {schema}")).await;
+        }
+        Some(Self { stage, files: 0 })
+    }
+
+    /// Drops and makes the tables of a contract.
+    pub(crate) async fn make(&self, contract: &TableContract) {
+        let promotion = Promotion::of(contract).unwrap();
+        let tables = promotion.tables();
+        self.stage.finish(&format!("DROP VIEW IF EXISTS {}", tables.current.qualified())).await;
+        for table in [&tables.production, &tables.staging, &tables.tombstones, &tables.older, &tables.watermarks] {
+            self.stage.finish(&format!("DROP TABLE IF EXISTS {}", table.qualified())).await;
+        }
+        for _ in 0..2 {
+            self.transaction(promotion.ddl()).await.unwrap();
+        }
+    }
+
+    /// One batch that is one transaction.
+    pub(crate) async fn transaction(&self, statements: Vec<String>) -> Result<(), String> {
+        let id = match &statements[..] {
+            [one] => self.stage.submit(json!({ "Sql": one })).await,
+            _ => self.stage.submit(json!({ "Sqls": statements })).await,
+        };
+        let end = self.stage.ended(&id).await;
+        if end["Status"] == "FINISHED" {
+            return Ok(());
+        }
+        Err(end["Error"].as_str().unwrap_or_default().to_owned())
+    }
+
+    /// Puts the files and their manifests into the bucket; the load that takes them.
+    pub(crate) fn put(&mut self, contract: &TableContract, files: &[File<'_>]) -> Load {
+        let mut groups: std::collections::BTreeMap<usize, Vec<Value>> = std::collections::BTreeMap::new();
+        for file in files {
+            self.files += 1;
+            let key = format!("lake/staged/{}.csv.zst", self.files);
+            let csv = csv(contract, file);
+            let zstd = ruzstd::encoding::compress_to_vec(&csv[..], ruzstd::encoding::CompressionLevel::Fastest);
+            self.stage.bucket.put(&key, zstd);
+            let entry = json!({ "url": format!("s3://{key}"), "mandatory": true });
+            groups.entry(file.columns).or_default().push(entry);
+        }
+        let groups = groups.into_iter().map(|(columns, entries)| {
+            self.files += 1;
+            let key = format!("lake/manifests/{}", self.files);
+            self.stage.bucket.put(&key, json!({ "entries": entries }).to_string());
+            (columns, format!("s3://{key}"))
+        });
+        Load { groups: groups.collect(), ..Load::default() }
+    }
+
+    pub(crate) async fn load(&self, contract: &TableContract, load: &Load) -> Result<(), String> {
+        self.transaction(Promotion::of(contract).unwrap().load(load).unwrap()).await
+    }
+
+    /// The same with a statement that fails, somewhere.
+    pub(crate) async fn crash(&self, rng: &mut Rng, contract: &TableContract, load: &Load) {
+        let mut statements = Promotion::of(contract).unwrap().load(load).unwrap();
+        let at = rng.usize(0..statements.len());
+        statements[at] = String::from("SELECT 1 / 0");
+        self.transaction(statements).await.unwrap_err();
+    }
+
+    /// The production table as the model has it.
+    pub(crate) async fn table(&self, contract: &TableContract) -> Vec<Row> {
+        let promote = &contract.promote;
+        let soft = promote.deletes == Deletes::Soft && promote.kind != PromoteKind::Append;
+        let (until, current) = match promote.kind {
+            PromoteKind::Type2 | PromoteKind::Type7 => ("dw_end_date", "dw_current"),
+            PromoteKind::Type1 if soft => ("dw_deleted_at", "FALSE"),
+            PromoteKind::Type1 | PromoteKind::Append => ("NULL::TIMESTAMP", "FALSE"),
+        };
+        let deleted = if soft { "dw_deleted" } else { "FALSE" };
+        let rows = self
+            .stage
+            .rows(&format!(
+                "SELECT id, region, dw_md_position, dw_md_operation, note, amount::VARCHAR, \
+                 CASE WHEN paid THEN 'true' WHEN NOT paid THEN 'false' END, JSON_SERIALIZE(tags), \
+                 DATEDIFF(second, '1970-01-01'::TIMESTAMP, {until}), {current}, {deleted}, DATEDIFF(second, '1970-01-01'::TIMESTAMP, dw_md_changed_at) FROM shop.\"order\""
+            ))
+            .await;
+        let mut rows: Vec<Row> =
+            rows.as_array().unwrap().iter().map(|record| row(record.as_array().unwrap())).collect();
+        rows.sort();
+        rows
+    }
+
+    /// A manifest of one file with these rows.
+    pub(crate) fn file(&mut self, csv: &str) -> String {
+        self.files += 1;
+        let (file, manifest) =
+            (format!("lake/staged/{}.csv.zst", self.files), format!("lake/manifests/{}", self.files));
+        let zstd = ruzstd::encoding::compress_to_vec(csv.as_bytes(), ruzstd::encoding::CompressionLevel::Fastest);
+        self.stage.bucket.put(&file, zstd);
+        let entries = json!({ "entries": [{ "url": format!("s3://{file}"), "mandatory": true }] });
+        self.stage.bucket.put(&manifest, entries.to_string());
+        format!("s3://{manifest}")
+    }
+}
+
+fn text(cell: &Value) -> Option<String> {
+    match cell.as_object().unwrap().iter().next().unwrap() {
+        (name, _) if name == "isNull" => None,
+        (_, Value::String(text)) => Some(text.clone()),
+        (_, other) => Some(other.to_string()),
+    }
+}
+
+fn row(cells: &[Value]) -> Row {
+    let seconds = |cell: &Value| {
+        text(cell).map(|text| {
+            // 9999-12-31 has no end.
+            text.parse().ok().filter(|seconds| *seconds < 253_402_214_400).unwrap_or(OPEN)
+        })
+    };
+    let position: u64 = text(&cells[2]).unwrap().parse().unwrap();
+    assert_eq!(seconds(&cells[11]), Some(position), "dw_md_changed_at goes with its event");
+    Row {
+        key: text(&cells[0]).map(|id| (id.parse().unwrap(), text(&cells[1]).unwrap())),
+        position,
+        operation: text(&cells[3]).unwrap(),
+        values: std::array::from_fn(|column| text(&cells[4 + column])),
+        until: seconds(&cells[8]),
+        current: text(&cells[9]).unwrap() == "true",
+        deleted: text(&cells[10]).unwrap() == "true",
+    }
+}
+
+/// The rows of a file, as decision 0006 lays them out.
+fn csv(contract: &TableContract, file: &File<'_>) -> Vec<u8> {
+    let mut out = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
+    for (offset, record) in &file.records {
+        for event in *record {
+            out.write_record(fields(contract, file, *offset, event)).unwrap();
+        }
+    }
+    out.into_inner().unwrap()
+}
+
+fn fields(contract: &TableContract, file: &File<'_>, offset: usize, event: &Event) -> Vec<String> {
+    let null = || "\\N".to_owned();
+    let mut all = match &event.key {
+        Some((id, region)) => vec![id.to_string(), region.clone()],
+        None => vec![null(), null()],
+    };
+    all.extend(event.values.iter().map(|sent| match sent {
+        Sent::Value(value) => value.clone(),
+        Sent::Nothing | Sent::Null => null(),
+    }));
+    let waiting: Vec<String> = (file.columns..2 + VALUES)
+        .filter_map(|column| {
+            let value = match &event.values[column - 2] {
+                // Where events have gaps, what is not there did not change.
+                Sent::Null if contract.source.format == Format::Debezium => "null".to_owned(),
+                Sent::Nothing | Sent::Null => return None,
+                Sent::Value(value) if matches!(column, 2) => json!(value).to_string(),
+                Sent::Value(value) => value.clone(),
+            };
+            Some(format!("{}: {value}", json!(contract.columns[column].field())))
+        })
+        .collect();
+    let gaps: Vec<String> = (2..file.columns)
+        .filter(|column| event.values[column - 2] == Sent::Nothing)
+        .map(|column| (column + 1).to_string())
+        .collect();
+    all.truncate(file.columns);
+    let seconds = event.position;
+    all.push(format!("1970-01-01 00:{:02}:{:02}", seconds / 60, seconds % 60));
+    all.push(event.operation.to_owned());
+    all.push(if waiting.is_empty() { null() } else { format!("{{{}}}", waiting.join(", ")) });
+    all.push(null());
+    all.push(if gaps.is_empty() { null() } else { format!(",{},", gaps.join(",")) });
+    all.push(format!("{:020}", event.position));
+    all.push(format!("kafka/orders/{}", file.partition));
+    all.push(format!("{offset:020}"));
+    all
+}

@@ -1,0 +1,84 @@
+//! The SQL as people see it, and what holds for every statement: Redshift takes it, and the Data API does.
+
+#![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
+
+use serde_json::{Value, json};
+use shiftwork_change_data::contract::{Column, TableContract};
+use shiftwork_promotion::{Load, Promotion};
+
+fn contract(promote: &Value) -> TableContract {
+    serde_json::from_value(json!({
+        "contract": "orders",
+        "source": { "format": "debezium", "table": "public.orders" },
+        "target": { "schema": "shop", "table": "orders", "staging_schema": "staging", "distkey": "order_id", "sortkey": ["order_id"] },
+        "key": ["order_id"],
+        "columns": [
+            { "name": "order_id", "type": "bigint" },
+            { "name": "status", "type": "varchar(16)" },
+            { "name": "total", "type": "decimal(12,2)" },
+            { "name": "items", "type": "super" },
+            { "name": "is_gift", "from": "isGift", "type": "boolean" },
+        ],
+        "promote": promote,
+    }))
+    .unwrap()
+}
+
+fn load(columns: usize) -> Load {
+    Load {
+        groups: vec![(columns, "s3://staging-bucket/manifests/orders-20261121T100030.json".into())],
+        iam_role: Some("arn:aws:iam::123456789012:role/redshift-copy".into()),
+        region: None,
+    }
+}
+
+fn shown(statements: &[String]) -> String {
+    statements.iter().map(|sql| format!("{sql};\n")).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn type_1() {
+    let contract = contract(&json!({ "kind": "type1" }));
+    let promotion = Promotion::of(&contract).unwrap();
+    insta::assert_snapshot!("type_1_tables", shown(&promotion.ddl()));
+    insta::assert_snapshot!("type_1_load", shown(&promotion.load(&load(5)).unwrap()));
+}
+
+#[test]
+fn type_1_of_a_source_that_always_sends_all_columns() {
+    let mut contract = contract(&json!({ "kind": "type1", "deletes": "soft" }));
+    contract.source.format = shiftwork_change_data::contract::Format::Dynamodb;
+    let promotion = Promotion::of(&contract).unwrap();
+    insta::assert_snapshot!("type_1_whole_rows_load", shown(&promotion.load(&load(3)).unwrap()));
+}
+
+#[test]
+fn type_7() {
+    let contract = contract(&json!({ "kind": "type7", "deletes": "close" }));
+    let promotion = Promotion::of(&contract).unwrap();
+    insta::assert_snapshot!("type_7_tables", shown(&promotion.ddl()));
+    insta::assert_snapshot!("type_7_load", shown(&promotion.load(&load(5)).unwrap()));
+}
+
+#[test]
+fn append() {
+    let contract = contract(&json!({ "kind": "append" }));
+    insta::assert_snapshot!("append_load", shown(&Promotion::of(&contract).unwrap().load(&load(5)).unwrap()));
+}
+
+#[test]
+fn drift_and_its_migration() {
+    let contract = contract(&json!({ "kind": "type7", "deletes": "close" }));
+    let promotion = Promotion::of(&contract).unwrap();
+    insta::assert_snapshot!("drift_report", promotion.drift_report(100));
+    let column = |name: &str, column_type: &str| Column {
+        name: name.into(),
+        column_type: column_type.into(),
+        from: None,
+        source_type: None,
+    };
+    let migration = promotion.migration(&[column("coupon", "varchar(64)"), column("status", "varchar(64)")]).unwrap();
+    insta::assert_snapshot!("migration_before", shown(&migration.before));
+    insta::assert_snapshot!("migration", shown(&migration.transaction));
+    assert_eq!(migration.contract.columns.len(), 6);
+}
