@@ -1,0 +1,170 @@
+"""Puts a repository of documents into the laptop's S3, waits for metadata-fixer, and checks what became of it.
+
+Run it through `make demo-metadata`, or with the environment that `make up` wrote.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
+
+import boto3
+from botocore.exceptions import ClientError
+
+from . import cases, validator
+
+BUCKET = "shiftwork-documents"
+QUARANTINE = "metadata-quarantine/"
+CONFIGURATION = Path(__file__).with_name("metadata.yaml")
+PATIENCE = 180
+"""Seconds until something is stuck."""
+MOST_REQUESTS = 4.0
+"""To S3, for one document."""
+
+
+def main() -> int:
+    """The whole demo; 0 when every document is as it should be."""
+    control = os.environ.get("SHIFTWORK_CONTROL_URL")
+    if not control:
+        print("SHIFTWORK_CONTROL_URL is not set: `make up`, then source target/local/env", file=sys.stderr)
+        return 1
+    s3 = boto3.client("s3")
+    _empty_bucket(s3)
+    shiftwork = os.environ.get("SHIFTWORK_CLI", "target/release/shiftwork")
+    subprocess.run([shiftwork, "metadata", "push", CONFIGURATION], check=True)
+    repository = cases.every()
+    _ask(f"{control}/counts/reset", "POST")
+    began = time.monotonic()
+    _upload(s3, repository)
+    hopeless = sum(case.wanted is None for case in repository)
+    print(f"{len(repository)} documents are in s3://{BUCKET}, the metadata of {hopeless} of them beyond mending")
+    _wait(s3, repository)
+    seconds = time.monotonic() - began
+    # What is under way still is counted, too.
+    time.sleep(3)
+    counts = json.loads(_ask(f"{control}/counts", "GET"))
+    failures = _report(s3, repository)
+    requests = {name.split(" ")[-1]: n for name, n in counts["by_function"].items() if "metadata-fixer s3:" in name}
+    each = sum(requests.values()) / len(repository)
+    words = ", ".join(f"{number} {name.removeprefix('s3:')}" for name, number in sorted(requests.items()))
+    print(f"{each:.2f} requests to S3 a document ({words}), {seconds:.0f} s")
+    if each > MOST_REQUESTS:
+        failures.append(f"{each:.2f} requests a document are more than {MOST_REQUESTS}")
+    for failure in failures:
+        print(f"✘ {failure}", file=sys.stderr)
+    if not failures:
+        print("✔ every document has metadata that its index takes, or is in quarantine with the reason")
+    return 1 if failures else 0
+
+
+def _ask(url: str, method: str) -> bytes:
+    with urlopen(Request(url, data=b"{}" if method == "POST" else None, method=method)) as answer:
+        return answer.read()
+
+
+def _empty_bucket(s3: Any) -> None:
+    try:
+        s3.create_bucket(Bucket=BUCKET)
+    except ClientError as failure:
+        if failure.response["Error"]["Code"] not in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
+            raise
+    s3.put_bucket_notification_configuration(Bucket=BUCKET, NotificationConfiguration={"EventBridgeConfiguration": {}})
+    for key in _keys(s3):
+        s3.delete_object(Bucket=BUCKET, Key=key)
+
+
+def _keys(s3: Any) -> list[str]:
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET)
+    return [item["Key"] for page in pages for item in page.get("Contents", [])]
+
+
+def _upload(s3: Any, repository: list[cases.Case]) -> None:
+    """As a copy of a repository arrives: in no order, metadata before its document or after it."""
+    shuffled = random.Random(4).sample(repository, len(repository))
+    for case in shuffled:
+        puts = [(case.document, b"%PDF-1.7"), (case.key, case.body)]
+        for key, body in puts if case.document_first else reversed(puts):
+            s3.put_object(Bucket=BUCKET, Key=key, Body=body)
+
+
+def _wait(s3: Any, repository: list[cases.Case]) -> None:
+    """Until no source is left, and everything in its place is there."""
+    documents = {case.document for case in repository}
+    in_place = {case.target for case in repository if case.wanted is not None}
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until:
+        keys = set(_keys(s3))
+        left = {key for key in keys - documents - in_place if not key.startswith(("metadata-",))}
+        if not left and in_place <= keys and not _unmended(s3, repository):
+            return
+        time.sleep(1)
+
+
+def _unmended(s3: Any, repository: list[cases.Case]) -> bool:
+    """Metadata that was wrong in its place is there from the beginning: its content has to be looked at."""
+    for case in repository:
+        if case.key == case.target and case.wanted is not None:
+            body = s3.get_object(Bucket=BUCKET, Key=case.target)["Body"].read()
+            if not validator.same(json.loads(body), case.wanted):
+                return True
+    return False
+
+
+def _report(s3: Any, repository: list[cases.Case]) -> list[str]:
+    """Checks every document, prints a line for each sort of mistake, and answers what is not as it should be."""
+    bodies = {key: s3.get_object(Bucket=BUCKET, Key=key)["Body"].read() for key in _keys(s3)}
+    failures = []
+    ends: dict[str, Counter[str]] = {}
+    for case in repository:
+        end, wrong = _end(case, bodies)
+        ends.setdefault(case.wrong, Counter())[end] += 1
+        failures += [f"{case.document}: {words}" for words in wrong]
+    print(f"\n{'what was wrong':<46}{'files':>6}  what became of it")
+    for wrong, ended in ends.items():
+        words = ", ".join(f"{end}" if len(ended) == 1 else f"{end} {number}" for end, number in ended.items())
+        print(f"{wrong:<46}{sum(ended.values()):>6}  {words}")
+    print()
+    return failures
+
+
+def _end(case: cases.Case, bodies: dict[str, bytes]) -> tuple[str, list[str]]:
+    """What became of a document's metadata, and what is wrong with that."""
+    if bodies.get(case.document) != b"%PDF-1.7":
+        return "lost", ["the document itself was touched"]
+    if case.key != case.target and case.key in bodies:
+        return "left where it was", [f"{case.key} is still there"]
+    if case.wanted is None:
+        return _quarantined(case, bodies)
+    body = bodies.get(case.target)
+    if body is None:
+        return "lost", [f"{case.target} is missing"]
+    wrong = (validator.kendra if case.target.startswith("metadata/") else validator.bedrock)(body)
+    if not wrong and not validator.same(json.loads(body), case.wanted):
+        wrong = [f"{body.decode()} is valid, and not what was meant: {case.wanted}"]
+    verb = "mended" if body != case.body else "left alone" if case.key == case.target else "taken as it was"
+    return verb if case.key == case.target else f"{verb}, and moved", wrong
+
+
+def _quarantined(case: cases.Case, bodies: dict[str, bytes]) -> tuple[str, list[str]]:
+    if case.target in bodies:
+        return "published", ["what nobody can mend is in the place of the index"]
+    copies = [key for key in bodies if key.startswith(QUARANTINE + case.key) and not key.endswith(".reason.json")]
+    if len(copies) != 1 or bodies[copies[0]] != case.body:
+        return "lost", [f"its original is not in quarantine: {copies}"]
+    reason = json.loads(bodies.get(f"{copies[0]}.reason.json", b"{}"))
+    told = reason.get("key") == case.key and reason.get("problems")
+    problem = reason["problems"][0] if told else {}
+    field = f"`{problem['field']}` " if problem.get("field") else ""
+    return f"in quarantine: {field}{problem.get('problem', '')[:60]}", [] if told else ["there is no reason for it"]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,234 @@
+"""What people write into metadata, and what an index needs instead.
+
+Each case knows by itself what must come of it; nothing here asks shiftwork.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+PER_SORT = 8
+"""Documents of each sort that can be mended."""
+
+HOPELESS = 4
+"""Documents of each sort that only a person can mend."""
+
+BERLIN = timezone(timedelta(hours=1))
+"""In winter, where all dates of the demo are."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One document, its metadata as somebody put it there, and its end.
+
+    `wanted` is None for what only a person can mend.
+    """
+
+    wrong: str
+    document: str
+    key: str
+    body: bytes
+    target: str
+    wanted: dict[str, Any] | None
+    document_first: bool = True
+
+
+def every() -> list[Case]:
+    """The whole repository: every sort, several times."""
+    cases = [sort(number) for sort in (*KENDRA, *BEDROCK) for number in range(PER_SORT)]
+    cases = [case for number, case in enumerate(cases) if case.wanted is not None or number % PER_SORT < HOPELESS]
+    assert len({case.document for case in cases}) == len(cases)
+    return cases
+
+
+def _created(number: int) -> datetime:
+    return datetime(2026, 1, 5, 8, 30, tzinfo=BERLIN) + timedelta(days=number, minutes=number)
+
+
+def _attributes(number: int, **others: Any) -> dict[str, Any]:
+    return {"_category": "HR", "department": f"Team {number}", **others}
+
+
+def _kendra(
+    name: str,
+    wrong: str,
+    make: Callable[[int], tuple[Any, dict[str, Any] | None]],
+    place: str = "{document}.meta.json",
+    *,
+    encoding: str = "utf-8",
+    document_first: Callable[[int], bool] = lambda _: True,
+    repository: str = "handbook",
+) -> Callable[[int], Case]:
+    def sort(number: int) -> Case:
+        stem = f"{repository}/{name}/Blatt {number} ü"
+        source, wanted = make(number)
+        text = source if isinstance(source, str) else json.dumps(source, ensure_ascii=False)
+        document = f"{stem}.pdf"
+        key = place.format(document=document, below=document.removeprefix("handbook/"), stem=stem)
+        target = f"metadata/{document}.metadata.json"
+        return Case(wrong, document, key, text.encode(encoding), target, wanted, document_first(number))
+
+    return sort
+
+
+def _bedrock(
+    name: str, wrong: str, make: Callable[[int], tuple[Any, dict[str, Any] | None]], place: str = "{document}.json"
+) -> Callable[[int], Case]:
+    def sort(number: int) -> Case:
+        document = f"research/{name}/paper-{number}.md"
+        source, wanted = make(number)
+        target = f"{document}.metadata.json"
+        return Case(wrong, document, place.format(document=document), json.dumps(source).encode(), target, wanted)
+
+    return sort
+
+
+def _in_attributes(field: str, wrong: Callable[[int], Any], right: Callable[[int], Any]) -> Callable[[int], Any]:
+    def make(number: int) -> tuple[Any, dict[str, Any]]:
+        source = {"Title": f"Sheet {number}", "Attributes": _attributes(number, **{field: wrong(number)})}
+        return source, {"Title": f"Sheet {number}", "Attributes": _attributes(number, **{field: right(number)})}
+
+    return make
+
+
+def _right(number: int) -> tuple[Any, dict[str, Any]]:
+    wanted = {"Title": f"Sheet {number}", "Attributes": _attributes(number, _version="1.10")}
+    return wanted, wanted
+
+
+def _by_hand(number: int) -> tuple[str, dict[str, Any]]:
+    wanted = {"Title": f"Sheet {number}", "Attributes": {"_version": "2", "_view_count": number}}
+    text = json.dumps(dict(reversed(list(wanted.items()))), indent="\t").replace("\n", "\r\n")
+    return text, wanted
+
+
+def _own_names(number: int) -> tuple[Any, dict[str, Any]]:
+    at = _created(number)
+    source = {"title": f"Sheet {number}", "Author(s)": "Jane Doe", "Section": "HR", "Created": at.strftime("%d %b %Y")}
+    day = at.replace(hour=0, minute=0).isoformat()
+    attributes = {"_authors": ["Jane Doe"], "_category": "HR", "_created_at": day}
+    return {**source, "internal_id": number}, {"Title": f"Sheet {number}", "Attributes": attributes}
+
+
+def _of_bedrock(number: int) -> tuple[Any, dict[str, Any]]:
+    typed = {"value": {"type": "STRING", "stringValue": "HR"}, "includeForEmbedding": True}
+    source = {"metadataAttributes": {"_document_title": f"Sheet {number}", "_category": typed, "pages": number}}
+    return source, {"Title": f"Sheet {number}", "Attributes": {"_category": "HR", "pages": number}}
+
+
+def _access(of: str) -> Callable[[int], Any]:
+    def make(number: int) -> tuple[Any, dict[str, Any] | None]:
+        source = {"AccessControlList": [{"name": f"group-{number}", "type": of, "access": "allow"}]}
+        right = {"AccessControlList": [{"Name": f"group-{number}", "Type": "GROUP", "Access": "ALLOW"}]}
+        return source, right if of == "group" else None
+
+    return make
+
+
+def _hopeless(source: Any) -> Callable[[int], Any]:
+    return lambda _: (source, None)
+
+
+KENDRA = (
+    _kendra("number", "_version is a number", _in_attributes("_version", lambda n: n + 1, lambda n: str(n + 1))),
+    _kendra(
+        "german",
+        "a date as 05.01.2026 08:30",
+        _in_attributes("_created_at", lambda n: f"{_created(n):%d.%m.%Y %H:%M}", lambda n: _created(n).isoformat()),
+    ),
+    _kendra(
+        "seconds",
+        "a date in seconds since 1970",
+        _in_attributes("_last_updated_at", lambda n: int(_created(n).timestamp()), lambda n: _created(n).isoformat()),
+    ),
+    _kendra(
+        "millis",
+        "a date in milliseconds since 1970",
+        _in_attributes("_created_at", lambda n: int(_created(n).timestamp() * 1000), lambda n: _created(n).isoformat()),
+    ),
+    _kendra("views", "_view_count is a text", _in_attributes("_view_count", lambda n: f" {n}", lambda n: n)),
+    _kendra(
+        "authors",
+        "_authors is one text",
+        _in_attributes("_authors", lambda n: f"Jane Doe; Max {n}", lambda n: ["Jane Doe", f"Max {n}"]),
+    ),
+    _kendra("own", "the repository's own field names", _own_names),
+    _kendra("marked", "UTF-8 with a byte order mark", _right, encoding="utf-8-sig"),
+    _kendra("wide", "UTF-16", _right, encoding="utf-16"),
+    _kendra("folder", "in a folder of metadata", _right, "handbook/_meta/{below}.json"),
+    _kendra(
+        "stem",
+        "named after the stem",
+        _right,
+        "{stem}.json",
+        document_first=lambda number: number % 2 == 0,
+        repository="notes",
+    ),
+    _kendra("beside", "beside the document, and not under the prefix", _right, "{document}.metadata.json"),
+    _kendra("moved", "written for Bedrock", _of_bedrock),
+    _kendra("access", "an access control list in small letters", _access("group")),
+    _kendra("right", "nothing", _right, "metadata/{document}.metadata.json"),
+    _kendra("layout", "nothing but its layout", _by_hand, "metadata/{document}.metadata.json"),
+    _kendra(
+        "place",
+        "in its place, a number for a text",
+        _in_attributes("_version", lambda n: n, str),
+        "metadata/{document}.metadata.json",
+    ),
+    _kendra("broken", "no JSON", _hopeless('{"Title": "Sheet",}')),
+    _kendra("someday", "a date that nobody can read", _hopeless({"Attributes": {"_created_at": "next week"}})),
+    _kendra("colour", "an attribute that the index does not know", _hopeless({"Attributes": {"colour": "red"}})),
+    _kendra("crowd", "a list of eleven texts", _hopeless({"Attributes": {"_authors": [f"A {n}" for n in range(11)]}})),
+    _kendra("role", "an access control list of roles", _access("role")),
+)
+
+
+def _flat(number: int) -> tuple[Any, dict[str, Any]]:
+    at = datetime(2026, 2, 1 + number, tzinfo=timezone.utc)
+    source = {"Published": f"{at:%m/%d/%Y}", "Authors": ["Jane Doe"], "score": "0.50", "topic": "warehouses"}
+    wanted = {"_created_at": int(at.timestamp()), "_authors": ["Jane Doe"], "score": 0.5, "topic": "warehouses"}
+    return source, {"metadataAttributes": wanted}
+
+
+def _of_kendra(number: int) -> tuple[Any, dict[str, Any]]:
+    access = [{"Name": "lab", "Type": "GROUP", "Access": "ALLOW"}, {"Name": "max", "Type": "USER", "Access": "DENY"}]
+    attributes = {"_category": "ELT", "_view_count": number}
+    source = {"DocumentId": f"p-{number}", "Title": f"Paper {number}"}
+    source = {**source, "Attributes": attributes, "AccessControlList": access}
+    typed = {"value": {"type": "STRING", "stringValue": "ELT"}, "includeForEmbedding": True}
+    parts = {"_document_id": f"p-{number}", "_document_title": f"Paper {number}"}
+    lists = {"_allowed_groups": ["lab"], "_denied_users": ["max"]}
+    return source, {"metadataAttributes": {**parts, **lists, "_category": typed, "_view_count": number}}
+
+
+def _flag(_: int) -> tuple[Any, dict[str, Any]]:
+    source = {"peer_reviewed": "TRUE", "gone": None}
+    return {"metadataAttributes": source}, {"metadataAttributes": {"peer_reviewed": True}}
+
+
+def _fits(number: int) -> tuple[Any, dict[str, Any]]:
+    wanted = {"metadataAttributes": {"topic": "lakes", "number": number, "open": True, "parts": ["a", "b"]}}
+    return wanted, wanted
+
+
+def _typed(number: int) -> tuple[Any, dict[str, Any]]:
+    value = {"value": {"type": "NUMBER", "numberValue": number / 4}, "includeForEmbedding": False}
+    return {"metadataAttributes": {"score": value}}, {"metadataAttributes": {"score": value}}
+
+
+def _large(_: int) -> tuple[Any, None]:
+    return {"metadataAttributes": {f"part_{part}": "x" * 2000 for part in range(6)}}, None
+
+
+BEDROCK = (
+    _bedrock("flat", "fields of a repository, for Bedrock", _flat),
+    _bedrock("kendra", "written for Kendra", _of_kendra),
+    _bedrock("flag", "a flag as a text, and a null", _flag),
+    _bedrock("fits", "nothing, for Bedrock", _fits, "{document}.metadata.json"),
+    _bedrock("typed", "nothing, for Bedrock, with types", _typed, "{document}.metadata.json"),
+    _bedrock("large", "more than 10 KB, for Bedrock", _large),
+)
