@@ -1,0 +1,219 @@
+//! How many files a second are registered, what a file costs in writes, and whether 10,000 waiting files are planned within
+//! one invocation's time and memory.
+//!
+//! The function's own code, in this process. Over DynamoDB as the local stack has it: registering, and planning for a
+//! workflow, which reads every waiting file. Over the register in memory, for what the function itself takes: registering,
+//! and planning for workers, which moves every file twice. The emulator looks at every item of a partition for each key
+//! that is asked for, so 10,000 claims there would measure the emulator.
+
+use std::{
+    process::Command,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use comfy_table::{Table, presets};
+use hyper::Method;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use shiftwork_aws::{client::Aws, files::DynamoRegister};
+use shiftwork_benches::stack::Stack;
+use shiftwork_file_intake::Intake;
+use shiftwork_files::{
+    FileRegister,
+    fake::{MemoryLanding, MemoryRegister, MemoryWorkQueue},
+};
+use shiftwork_ports::{
+    SystemClock,
+    fake::{MemoryDeadLetters, MemoryNotices, MemoryRequests, MemoryScripts},
+};
+
+/// Files that wait.
+const FILES: u32 = 10_000;
+/// Messages of one invocation, as the template has it.
+const BATCH: usize = 100;
+/// What the template gives the function.
+const MEMORY_MB: u64 = 256;
+/// What the template gives the function.
+const TIMEOUT: Duration = Duration::from_secs(120);
+/// Writes that a file costs from its landing until a worker has it: received, batched, processing. Its end is the fourth.
+const WRITES: u64 = 3;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<()> {
+    // Each planning has a process of its own, so that its memory is that of the planning.
+    match &std::env::args().skip(1).collect::<Vec<_>>()[..] {
+        [] => {}
+        [phase, feed, table] if phase == "plan" => return plan_over_dynamodb(feed, table).await,
+        [phase] if phase == "plan" => return plan_in_memory().await,
+        _ => bail!("bench-files takes no arguments"),
+    }
+    let in_memory = register(Arc::new(MemoryRegister::default()), "bench").await?;
+
+    let stack = Stack::connect().await?;
+    let table = stack.output("FileAuditTable")?.to_owned();
+    let aws = Aws::from_env()?;
+    let feed = format!("bench_{}", uuid::Uuid::new_v4().simple());
+    stack.control.ask(Method::POST, "counts/reset", None).await?;
+    let over_dynamodb = register(Arc::new(DynamoRegister::new(aws.config(), &table)), &feed).await?;
+    let counts = stack.control.ask(Method::GET, "counts", None).await?;
+    let writes = counts["requests"]["dynamodb:PutItem"].as_u64().unwrap_or_default();
+    let for_a_workflow = Planned::by(&["plan", &feed, &table])?;
+    let for_workers = Planned::by(&["plan"])?;
+
+    let mut report = Table::new();
+    report.load_style(presets::UTF8_BORDERS_ONLY).set_header(["", "took", "", "peak memory", "writes a file"]);
+    let registered = |name: &str, took: Duration, writes: String| {
+        let rate = format!("{:.0} files/s", f64::from(FILES) / took.as_secs_f64());
+        [name.to_owned(), format!("{:.2} s", took.as_secs_f64()), rate, String::new(), writes]
+    };
+    report.add_row(registered("10,000 registered, in memory", in_memory, "1".into()));
+    let each = writes as f64 / f64::from(FILES);
+    report.add_row(registered("10,000 registered, DynamoDB of the stack", over_dynamodb, format!("{each:.2}")));
+    report.add_row(for_a_workflow.row("10,000 planned for a workflow, DynamoDB of the stack", "runs"));
+    report.add_row(for_workers.row("10,000 planned for workers, in memory", "work items"));
+    println!("{report}");
+    ensure!(writes == u64::from(FILES), "{writes} writes for {FILES} files");
+    for planned in [for_a_workflow, for_workers] {
+        planned.check()?;
+    }
+    Ok(())
+}
+
+/// What a planning took.
+#[derive(Debug, Serialize, Deserialize)]
+struct Planned {
+    seconds: f64,
+    /// Runs or work items.
+    batches: usize,
+    peak_mb: u64,
+    /// Since the files landed, over all of them.
+    writes: Option<u64>,
+}
+
+impl Planned {
+    /// By a process of its own.
+    fn by(arguments: &[&str]) -> Result<Self> {
+        let child = Command::new(std::env::current_exe()?).args(arguments).output()?;
+        ensure!(child.status.success(), "planning failed: {}", String::from_utf8_lossy(&child.stderr));
+        serde_json::from_slice(&child.stdout).context("the planning says what it took")
+    }
+
+    /// Says what it took.
+    fn tell(begun: Instant, batches: usize, writes: Option<u64>) -> Result<()> {
+        let told = Self { seconds: begun.elapsed().as_secs_f64(), batches, peak_mb: peak_mb()?, writes };
+        println!("{}", serde_json::to_string(&told)?);
+        Ok(())
+    }
+
+    fn row(&self, name: &str, what: &str) -> [String; 5] {
+        let writes = self.writes.map_or(String::new(), |writes| format!("{:.2}", writes as f64 / f64::from(FILES)));
+        let (took, batches) = (format!("{:.2} s", self.seconds), format!("{} {what}", self.batches));
+        [name.into(), took, batches, format!("{} MB", self.peak_mb), writes]
+    }
+
+    fn check(&self) -> Result<()> {
+        let Self { seconds, batches, peak_mb, writes } = self;
+        ensure!(*batches == 10, "10,000 files made {batches} batches of 1,000");
+        ensure!(*peak_mb < MEMORY_MB, "planning took {peak_mb} MB, the function has {MEMORY_MB}");
+        ensure!(
+            *seconds < TIMEOUT.as_secs_f64(),
+            "planning took {seconds:.0} s, the function has {}",
+            TIMEOUT.as_secs()
+        );
+        if let Some(writes) = writes {
+            ensure!(*writes == WRITES * u64::from(FILES), "{writes} writes for {FILES} files, expected {WRITES} each");
+        }
+        Ok(())
+    }
+}
+
+/// Where the batches of a feed go.
+#[derive(Clone, Copy)]
+enum To {
+    Nobody,
+    Workflow,
+    Workers,
+}
+
+/// What a function asked for and handed out.
+#[derive(Default)]
+struct Outside {
+    requests: Arc<MemoryRequests>,
+    items: Arc<MemoryWorkQueue>,
+}
+
+/// The function over this register and a feed.
+fn intake(register: Arc<dyn FileRegister>, feed: &str, to: To, outside: &Outside) -> Intake {
+    let scripts = MemoryScripts::default();
+    let to = match to {
+        To::Nobody => "",
+        To::Workflow => "workflow: load\n",
+        To::Workers => "work_items: { within: 1h }\n",
+    };
+    let head = format!("feed: {feed}\nbucket: landing\nkeys: \"{feed}/**\"\nformat: csv\nbatch: {{ files: 1000 }}\n");
+    scripts.put(&format!("feeds/{feed}.yaml"), &format!("{head}{to}"));
+    Intake::new(
+        register,
+        Arc::new(MemoryLanding::default()),
+        Arc::new(scripts),
+        outside.requests.clone(),
+        outside.items.clone(),
+        Arc::new(MemoryDeadLetters::default()),
+        Arc::new(MemoryNotices::default()),
+        Arc::new(SystemClock),
+    )
+}
+
+/// Registers the files of a feed that nobody takes yet.
+async fn register(register: Arc<dyn FileRegister>, feed: &str) -> Result<Duration> {
+    let intake = intake(register, feed, To::Nobody, &Outside::default());
+    let numbers: Vec<_> = (0..FILES).collect();
+    let batches: Vec<Value> = numbers.chunks(BATCH).map(|numbers| batch(feed, numbers)).collect();
+    let begun = Instant::now();
+    for batch in batches {
+        let answer = intake.handle(batch).await?;
+        ensure!(answer["batchItemFailures"] == json!([]), "not every file was registered: {answer}");
+    }
+    Ok(begun.elapsed())
+}
+
+fn batch(feed: &str, numbers: &[u32]) -> Value {
+    let message = |n: &u32| {
+        let object = json!({ "key": format!("{feed}/2026-03-01/{n:05}.csv"), "size": 1000, "eTag": format!("{n:032x}"),
+            "sequencer": format!("{n:016X}") });
+        let body = json!({ "Records": [{ "eventSource": "aws:s3", "eventName": "ObjectCreated:Put",
+            "eventTime": "2026-03-01T02:00:00.000Z", "s3": { "bucket": { "name": "landing" }, "object": object } }] });
+        json!({ "messageId": n.to_string(), "body": body.to_string(), "eventSource": "aws:sqs" })
+    };
+    json!({ "Records": numbers.iter().map(message).collect::<Vec<_>>() })
+}
+
+async fn plan_over_dynamodb(feed: &str, table: &str) -> Result<()> {
+    let aws = Aws::from_env()?;
+    let outside = Outside::default();
+    let intake = intake(Arc::new(DynamoRegister::new(aws.config(), table)), feed, To::Workflow, &outside);
+    let begun = Instant::now();
+    intake.handle(json!({ "plan": "all" })).await?;
+    Planned::tell(begun, outside.requests.asked().len(), None)
+}
+
+async fn plan_in_memory() -> Result<()> {
+    let memory = Arc::new(MemoryRegister::default());
+    register(memory.clone(), "bench").await?;
+    let outside = Outside::default();
+    let intake = intake(memory.clone(), "bench", To::Workers, &outside);
+    let begun = Instant::now();
+    intake.handle(json!({ "plan": "all" })).await?;
+    let writes = memory.files().iter().map(|file| 1 + u64::from(file.revision)).sum();
+    Planned::tell(begun, outside.items.items().len(), Some(writes))
+}
+
+/// The most memory that this process had, in MB.
+fn peak_mb() -> Result<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").context("peak memory is read from /proc: Linux only")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("there is no VmHWM")?;
+    let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse()?;
+    Ok(kilobytes.div_ceil(1024))
+}

@@ -1,0 +1,248 @@
+#![allow(clippy::unwrap_used, reason = "a test stops at what does not hold")]
+
+use jiff::SignedDuration;
+use proptest::prelude::*;
+use shiftwork_contract::{FailureKind, event::Event};
+use shiftwork_files::{
+    FileRecord,
+    fake::{MemoryLanding, MemoryRegister, MemoryWorkQueue},
+};
+use shiftwork_ports::fake::{ManualClock, MemoryDeadLetters, MemoryNotices, MemoryRequests, MemoryScripts};
+
+use super::*;
+
+const ORDERS: &str = "feed: orders\nbucket: landing\nkeys: orders/{region}/{day:%Y-%m-%d}/*.csv\nformat: csv\ntable: sales.orders\nworkflow: load_orders\nbatch: { files: 3, wait: 5m }\n";
+const INVOICES: &str = "feed: invoices\nbucket: landing\nkeys: invoices/**.xml\nformat: xml\nwork_items: { within: 1h }\nbatch: { files: 2 }\n";
+const LATE: &str =
+    "feed: rates\nbucket: landing\nkeys: rates/*.csv\nformat: csv\nexpected: { by: \"00:00\", time_zone: UTC }\n";
+
+struct Desk {
+    intake: Intake,
+    register: Arc<MemoryRegister>,
+    requests: Arc<MemoryRequests>,
+    items: Arc<MemoryWorkQueue>,
+    letters: Arc<MemoryDeadLetters>,
+    notices: Arc<MemoryNotices>,
+    scripts: Arc<MemoryScripts>,
+    clock: Arc<ManualClock>,
+}
+
+fn desk() -> Desk {
+    let (register, requests, items) = (Arc::default(), Arc::default(), Arc::default());
+    let (letters, notices, scripts, clock) =
+        (Arc::default(), Arc::default(), Arc::<MemoryScripts>::default(), Arc::<ManualClock>::default());
+    for (name, text) in [("orders", ORDERS), ("invoices", INVOICES), ("rates", LATE)] {
+        scripts.put(&format!("feeds/{name}.yaml"), text);
+    }
+    let of = |register: &Arc<MemoryRegister>| register.clone();
+    Desk {
+        intake: Intake::new(
+            of(&register),
+            Arc::new(MemoryLanding::default()),
+            scripts.clone(),
+            Arc::<MemoryRequests>::clone(&requests),
+            Arc::<MemoryWorkQueue>::clone(&items),
+            Arc::<MemoryDeadLetters>::clone(&letters),
+            Arc::<MemoryNotices>::clone(&notices),
+            clock.clone(),
+        ),
+        register,
+        requests,
+        items,
+        letters,
+        notices,
+        scripts,
+        clock,
+    }
+}
+
+fn sample(name: &str) -> Value {
+    let path = format!("{}/../../events/file-intake/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+/// A message about a file: `n` is its place in the order of its key.
+fn created(key: &str, n: u64) -> Value {
+    json!({ "Records": [{ "eventSource": "aws:s3", "eventName": "ObjectCreated:Put", "eventTime": format!("2026-03-01T02:00:{:02}Z", n % 60),
+        "s3": { "bucket": { "name": "landing" }, "object": { "key": key, "size": 10, "eTag": format!("{n:032x}"), "sequencer": format!("{n:016X}") } } }] })
+}
+
+fn removed(key: &str, n: u64) -> Value {
+    json!({ "Records": [{ "eventSource": "aws:s3", "eventName": "ObjectRemoved:Delete", "eventTime": format!("2026-03-01T02:00:{:02}Z", n % 60),
+        "s3": { "bucket": { "name": "landing" }, "object": { "key": key, "sequencer": format!("{n:016X}") } } }] })
+}
+
+fn batch(bodies: &[Value]) -> Value {
+    let message = |(n, body): (usize, &Value)| json!({ "messageId": format!("m{n}"), "body": body.to_string(), "eventSource": "aws:sqs", "eventSourceARN": "arn:aws:sqs:eu-central-1:123456789012:q" });
+    json!({ "Records": bodies.iter().enumerate().map(message).collect::<Vec<_>>() })
+}
+
+#[tokio::test]
+async fn every_way_of_an_event_puts_the_same_file_on_record_once() {
+    let desk = desk();
+    for name in
+        ["s3-sqs-created", "s3-sns-sqs-created", "s3-sns-raw-created", "s3-eventbridge-created", "s3-test-event"]
+    {
+        let answer = desk.intake.handle(sample(name)).await.unwrap();
+        assert_eq!(answer["batchItemFailures"], json!([]), "{name}");
+    }
+    let files = desk.register.files();
+    assert_eq!(files.len(), 1);
+    assert_eq!(files[0].feed, "orders");
+    assert_eq!(files[0].parts["region"], "eu");
+    assert_eq!(files[0].parts["day"], "2026-03-01");
+}
+
+#[tokio::test]
+async fn poison_goes_to_the_dead_letters_with_its_reason_and_the_rest_goes_on() {
+    let desk = desk();
+    let answer = desk.intake.handle(sample("poison")).await.unwrap();
+    assert_eq!(answer["batchItemFailures"], json!([]));
+    assert_eq!(desk.register.files().len(), 1);
+    let letters = desk.letters.letters();
+    let letter: Poison = serde_json::from_str(&letters[0]).unwrap();
+    assert_eq!(letters.len(), 1);
+    assert!(letter.reason.contains("no event of S3") && letter.body.contains("aws:ses"), "{letter:?}");
+}
+
+#[tokio::test]
+async fn poison_of_any_size_and_kind_fits_into_a_letter() {
+    let desk = desk();
+    for text in ["\u{1}".repeat(300_000), "ü".repeat(200_000), "\"".repeat(260_000)] {
+        let event = json!({ "Records": [{ "messageId": "m", "body": text }] });
+        desk.intake.handle(event).await.unwrap();
+    }
+    assert!(desk.letters.letters().iter().all(|letter| letter.len() <= LETTER_BYTES));
+    assert_eq!(desk.letters.letters().len(), 3);
+}
+
+#[tokio::test]
+async fn a_complete_batch_asks_for_its_run_once() {
+    let desk = desk();
+    let files: Vec<_> = (0..7).map(|n| created(&format!("orders/eu/2026-03-01/{n}.csv"), n)).collect();
+    for files in files.chunks(2) {
+        desk.intake.handle(batch(files)).await.unwrap();
+    }
+    desk.intake.handle(sample("plan")).await.unwrap();
+    let asked: Vec<_> = desk.requests.asked().into_iter().map(|(request, _)| request).collect();
+    assert_eq!(asked.len(), 2, "7 files are two batches of 3, and one file that waits: {asked:?}");
+    desk.clock.pass(SignedDuration::from_mins(6));
+    desk.intake.handle(sample("plan")).await.unwrap();
+    let runs: BTreeSet<_> =
+        desk.requests.asked().into_iter().map(|(request, _)| request.workflow_execution_id).collect();
+    assert_eq!(runs.len(), 3, "five minutes later the last one goes, too");
+}
+
+#[tokio::test]
+async fn a_work_item_is_handed_out_once_and_completed_file_by_file() {
+    let desk = desk();
+    let files: Vec<_> = (0..3).map(|n| created(&format!("invoices/{n}.xml"), n)).collect();
+    desk.intake.handle(batch(&files)).await.unwrap();
+    desk.intake.handle(sample("plan")).await.unwrap();
+    let items = desk.items.items();
+    assert_eq!(items.iter().map(|item| item.files.len()).collect::<Vec<_>>(), [2, 1]);
+    let completion = json!({ "batch": items[0].batch, "feed": "invoices", "outcome": "PROCESSED",
+        "files": [{ "key": "invoices/1.xml", "outcome": "QUARANTINED", "reason": "no number" }] });
+    for _ in 0..2 {
+        desk.intake.handle(batch(std::slice::from_ref(&completion))).await.unwrap();
+    }
+    let of = |key: &str| desk.register.files().into_iter().find(|file| file.key == key).unwrap();
+    assert_eq!(of("invoices/0.xml").file_status, FileStatus::Processed);
+    assert_eq!(of("invoices/1.xml").reason.as_deref(), Some("no number"));
+    assert_eq!(of("invoices/2.xml").file_status, FileStatus::Processing);
+
+    // The worker of the other one died.
+    desk.clock.pass(SignedDuration::from_mins(61));
+    desk.intake.handle(sample("plan")).await.unwrap();
+    let again = desk.items.items().pop().unwrap();
+    assert_ne!(again.batch, items[1].batch);
+    let late = json!({ "batch": items[1].batch, "feed": "invoices", "outcome": "FAILED" });
+    desk.intake.handle(batch(&[late])).await.unwrap();
+    assert_eq!(of("invoices/2.xml").file_status, FileStatus::Processing, "it is another batch's by now");
+}
+
+#[tokio::test]
+async fn late_files_are_told_about_once_a_day() {
+    let desk = desk();
+    for _ in 0..3 {
+        desk.intake.handle(sample("plan")).await.unwrap();
+    }
+    assert_eq!(desk.notices.lates().len(), 1);
+    assert!(matches!(&desk.notices.events()[..], [Event::Late(late)] if late.feed == "rates"));
+    desk.clock.pass(SignedDuration::from_hours(24));
+    desk.intake.handle(sample("plan")).await.unwrap();
+    assert_eq!(desk.notices.lates().len(), 2);
+}
+
+#[tokio::test]
+async fn a_feed_that_was_pushed_meanwhile_is_known_and_one_that_does_not_read_harms_no_other() {
+    let desk = desk();
+    desk.intake.handle(batch(&[created("new/1.csv", 1)])).await.unwrap();
+    assert_eq!(desk.register.files()[0].feed, UNCLAIMED);
+    desk.scripts.put("feeds/new.yaml", "feed: new\nbucket: landing\nkeys: new/*.csv\nformat: csv\n");
+    desk.scripts.put("feeds/broken.yaml", "feed: broken\nbucket: [\n");
+    desk.intake.handle(batch(&[created("new/2.csv", 1)])).await.unwrap();
+    assert_eq!(desk.register.files().iter().filter(|file| file.feed == "new").count(), 1);
+}
+
+#[tokio::test]
+async fn what_is_neither_is_said() {
+    for event in [json!({}), json!({ "plan": 1 }), json!({ "Records": 1 })] {
+        assert_eq!(desk().intake.handle(event).await.unwrap_err().kind, FailureKind::InvalidRequest);
+    }
+}
+
+/// A file without what depends on when it was heard of.
+fn essence(file: &FileRecord) -> (String, String, FileStatus, Option<String>, Option<String>) {
+    (file.key.clone(), file.id().version, file.file_status, file.reason.clone(), file.sequencer.clone())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
+    /// Events in any order, each any number of times, in batches of any size: the same table of files, and the same files
+    /// of it are taken.
+    #[test]
+    fn the_table_of_files_does_not_depend_on_how_the_events_come(
+        acts in prop::collection::vec((0_u8..4, 0_u64..3, any::<bool>()), 1..25),
+        order in prop::collection::vec(any::<prop::sample::Index>(), 60), size in 1_usize..6,
+    ) {
+        let events: Vec<_> = acts.iter().enumerate().map(|(n, (key, content, deleted))| {
+            let (key, n) = (format!("invoices/{key}.xml"), n as u64);
+            if *deleted { removed(&key, n) } else {
+                let mut event = created(&key, n);
+                // The same content may come again under the same key.
+                event["Records"][0]["s3"]["object"]["eTag"] = json!(format!("{content:032x}"));
+                event
+            }
+        }).collect();
+        let table = |events: Vec<Value>, size: usize| {
+            let desk = desk();
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            runtime.block_on(async {
+                let feeds = desk.intake.catalog.feeds().await.unwrap();
+                for events in events.chunks(size) {
+                    for event in events {
+                        let Ok(Message::Seen(seen)) = event::read(&event.to_string()) else { panic!() };
+                        desk.intake.register(seen, &feeds).await.unwrap();
+                    }
+                }
+                desk.intake.handle(json!({ "plan": "all" })).await.unwrap();
+            });
+            let mut files: Vec<_> = desk.register.files().iter().map(essence).collect();
+            files.sort();
+            (files, desk.register.deletions())
+        };
+        let mut shuffled = events.clone();
+        shuffled.extend(order.iter().map(|index| events[index.index(events.len())].clone()));
+        let length = shuffled.len();
+        for (at, index) in order.iter().enumerate() {
+            shuffled.swap(at % length, index.index(length));
+        }
+        let (files, deletions) = table(events, size);
+        prop_assert_eq!(&table(shuffled, size), &(files.clone(), deletions));
+        for (_, _, status, reason, _) in files {
+            prop_assert!(matches!(status, FileStatus::Processing | FileStatus::Quarantined), "{} {:?}", status, reason);
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! The sentences of [`FileRegister`] as tests, for every implementation. Every check uses a feed of its own.
+#![allow(clippy::unwrap_used, reason = "a failure of the port fails the check")]
+
+use std::hash::{BuildHasher as _, RandomState};
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::{Deletion, Entry, FileId, FileRecord, FileRegister, FileStatus, FileStep, UNCLAIMED, sample};
+
+/// Every check.
+pub async fn register(register: &dyn FileRegister) {
+    a_file_is_put_once(register).await;
+    the_same_content_again_moves_its_place_in_the_order(register).await;
+    versions_and_deletions_of_a_key_are_found_together(register).await;
+    a_file_is_open_until_it_ends(register).await;
+    one_of_two_batches_gets_a_file(register).await;
+    a_step_that_was_taken_is_not_taken_twice(register).await;
+    files_are_listed_newest_first(register).await;
+    what_nobody_claims_is_on_record_and_not_open(register).await;
+    what_was_said_is_remembered(register).await;
+    a_thousand_files_are_all_found(register).await;
+}
+
+fn fresh() -> String {
+    format!("feed-{:016x}", RandomState::new().hash_one("feed"))
+}
+
+fn minute(minutes: i64) -> Timestamp {
+    "2026-03-01T02:00:00.000Z".parse::<Timestamp>().unwrap() + SignedDuration::from_mins(minutes)
+}
+
+fn a_file(feed: &str, key: &str, sequencer: &str) -> FileRecord {
+    FileRecord { feed: feed.into(), received_ts: minute(0), registered_ts: minute(1), ..sample::file(key, sequencer) }
+}
+
+async fn put(register: &dyn FileRegister, file: &FileRecord) -> bool {
+    register.put(&Entry::File(Box::new(file.clone()))).await.unwrap()
+}
+
+async fn on_record(register: &dyn FileRegister, file: &FileRecord) -> FileRecord {
+    let history = register.of_key(&file.feed, &file.bucket, &file.key).await.unwrap();
+    history.files.into_iter().find(|found| found.id() == file.id()).unwrap()
+}
+
+fn claim(batch: &str, until: Timestamp) -> FileStep {
+    FileStep::Claim { batch: batch.into(), until }
+}
+
+async fn a_file_is_put_once(register: &dyn FileRegister) {
+    let file = a_file(&fresh(), "orders/a b+ü.csv", "10");
+    assert!(put(register, &file).await);
+    assert!(!put(register, &FileRecord { registered_ts: minute(9), ..file.clone() }).await, "again");
+    assert_eq!(register.open(&file.feed).await.unwrap(), [file]);
+}
+
+async fn the_same_content_again_moves_its_place_in_the_order(register: &dyn FileRegister) {
+    let file = a_file(&fresh(), "orders/a.csv", "10");
+    put(register, &file).await;
+    for (sequencer, then) in [("12", "12"), ("11", "12"), ("100", "100")] {
+        put(register, &FileRecord { sequencer: Some(sequencer.into()), ..file.clone() }).await;
+        assert_eq!(on_record(register, &file).await.sequencer.as_deref(), Some(then), "after {sequencer}");
+    }
+}
+
+async fn versions_and_deletions_of_a_key_are_found_together(register: &dyn FileRegister) {
+    let feed = fresh();
+    let (one, two) = (a_file(&feed, "orders/a.csv", "1"), a_file(&feed, "orders/a.csv", "3"));
+    for file in [&one, &two, &a_file(&feed, "orders/a.csv.gz", "2")] {
+        put(register, file).await;
+    }
+    let deletion = Deletion {
+        feed: feed.clone(),
+        bucket: one.bucket.clone(),
+        key: one.key.clone(),
+        version_id: None,
+        sequencer: Some("2".into()),
+        deleted_ts: minute(2),
+    };
+    for new in [true, false] {
+        assert_eq!(register.put(&Entry::Deletion(deletion.clone())).await.unwrap(), new);
+    }
+    let mut history = register.of_key(&feed, &one.bucket, &one.key).await.unwrap();
+    history.files.sort_by_key(FileRecord::url);
+    history.files.sort_by(|a, b| a.sequencer.cmp(&b.sequencer));
+    assert_eq!(history.files, [one.clone(), two.clone()]);
+    assert_eq!(history.deletions, [deletion]);
+    assert!(history.outdated(&one).is_some());
+    assert_eq!(history.outdated(&two), None);
+}
+
+async fn a_file_is_open_until_it_ends(register: &dyn FileRegister) {
+    let file = a_file(&fresh(), "orders/a.csv", "1");
+    put(register, &file).await;
+    let mut seen = file.clone();
+    let batch = || "run/job".to_owned();
+    for (step, status) in [
+        (claim("run/job", minute(10)), FileStatus::Batched),
+        (FileStep::Release { batch: batch() }, FileStatus::Received),
+        (claim("run/job", minute(10)), FileStatus::Batched),
+        (FileStep::Begin { batch: batch(), until: minute(60) }, FileStatus::Processing),
+        (FileStep::End { batch: batch(), to: FileStatus::Failed, reason: Some("why".into()) }, FileStatus::Failed),
+        (FileStep::Retry, FileStatus::Received),
+        (FileStep::Refuse { reason: "no".into() }, FileStatus::Quarantined),
+        (FileStep::Retry, FileStatus::Received),
+        (claim("other", minute(10)), FileStatus::Batched),
+        (FileStep::End { batch: "other".into(), to: FileStatus::Processed, reason: None }, FileStatus::Processed),
+    ] {
+        let stepped = register.step(&seen, &step, minute(5)).await.unwrap();
+        assert!(stepped.fresh, "{step:?}");
+        assert_eq!(stepped.file.file_status, status, "{step:?}");
+        assert_eq!(on_record(register, &file).await, stepped.file, "{step:?}");
+        let open = register.open(&file.feed).await.unwrap();
+        assert_eq!(open.len(), usize::from(status.is_open()), "{status}");
+        assert!(open.iter().all(|open| *open == stepped.file), "the open files are seen as they are");
+        seen = stepped.file;
+    }
+    assert_eq!(seen.history.len(), 10);
+    assert_eq!(seen.reason, None);
+}
+
+async fn one_of_two_batches_gets_a_file(register: &dyn FileRegister) {
+    let file = a_file(&fresh(), "orders/a.csv", "1");
+    put(register, &file).await;
+    let (a, b) = (claim("a", minute(10)), claim("b", minute(10)));
+    // Both saw it free.
+    let (first, second) = futures::join!(register.step(&file, &a, minute(2)), register.step(&file, &b, minute(2)));
+    let (first, second) = (first.unwrap(), second.unwrap());
+    assert_ne!(first.fresh, second.fresh);
+    let now = on_record(register, &file).await;
+    assert!(first.file.batch == now.batch && second.file.batch == now.batch, "the loser sees whose it is");
+    let loser = if first.fresh { "b" } else { "a" };
+    assert!(!register.step(&now, &claim(loser, minute(20)), minute(9)).await.unwrap().fresh);
+    assert!(register.step(&file, &claim(loser, minute(20)), minute(10)).await.unwrap().fresh, "claims expire");
+}
+
+async fn a_step_that_was_taken_is_not_taken_twice(register: &dyn FileRegister) {
+    let file = a_file(&fresh(), "orders/a.csv", "1");
+    put(register, &file).await;
+    let step = claim("a", minute(10));
+    let first = register.step(&file, &step, minute(2)).await.unwrap();
+    let again = register.step(&file, &step, minute(3)).await.unwrap();
+    assert!(first.fresh && !again.fresh);
+    assert_eq!(again.file, first.file);
+}
+
+async fn files_are_listed_newest_first(register: &dyn FileRegister) {
+    let feed = fresh();
+    for n in 0..6 {
+        let file = FileRecord { received_ts: minute(n), ..a_file(&feed, &format!("orders/{n}.csv"), "1") };
+        put(register, &file).await;
+    }
+    let keys = async |from, most| -> Vec<_> {
+        register.since(&feed, from, most).await.unwrap().into_iter().map(|file| file.key).collect()
+    };
+    assert_eq!(keys(minute(0), 2).await, ["orders/5.csv", "orders/4.csv"]);
+    assert_eq!(keys(minute(4), 100).await, ["orders/5.csv", "orders/4.csv"]);
+}
+
+async fn what_nobody_claims_is_on_record_and_not_open(register: &dyn FileRegister) {
+    let file = a_file(UNCLAIMED, &format!("{}/a.csv", fresh()), "1");
+    assert!(put(register, &file).await);
+    assert_eq!(on_record(register, &file).await, file);
+    assert_eq!(register.open(UNCLAIMED).await.unwrap(), []);
+}
+
+async fn what_was_said_is_remembered(register: &dyn FileRegister) {
+    let feed = fresh();
+    for day in ["late 2026-03-01", "late 2026-03-02"] {
+        assert!(!register.said(&feed, day).await.unwrap());
+        register.say(&feed, day, minute(0)).await.unwrap();
+        register.say(&feed, day, minute(1)).await.unwrap();
+        assert!(register.said(&feed, day).await.unwrap());
+    }
+    assert_eq!(register.open(&feed).await.unwrap(), []);
+}
+
+async fn a_thousand_files_are_all_found(register: &dyn FileRegister) {
+    let feed = fresh();
+    let files: Vec<_> = (0..1_000).map(|n| a_file(&feed, &format!("orders/{}{n}.csv", "x".repeat(500)), "1")).collect();
+    for files in files.chunks(32) {
+        futures::future::join_all(files.iter().map(|file| put(register, file))).await;
+    }
+    let found: std::collections::HashSet<FileId> =
+        register.open(&feed).await.unwrap().iter().map(FileRecord::id).collect();
+    assert_eq!(found, files.iter().map(FileRecord::id).collect());
+}
+
+#[cfg(test)]
+mod tests {
+    #[tokio::test]
+    async fn the_register_in_memory_conforms() {
+        super::register(&crate::fake::MemoryRegister::default()).await;
+    }
+}
