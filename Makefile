@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-FUNCTIONS := trigger iterator job-launcher job-callback audit-updater
+FUNCTIONS := file-intake trigger iterator job-launcher job-callback audit-updater schema-watcher metadata-fixer cdc-loader
 PYTHON    ?= python3
 VENV      := .venv
 STACK     := $(VENV)/bin/python -m local.stack
@@ -21,6 +21,18 @@ help: ## this list
 .PHONY: demo
 demo: up ## run three workflows on this machine and show what happened
 	@. target/local/env && target/release/shiftwork-demo
+
+.PHONY: demo-cdc
+demo-cdc: up ## a shop's change stream, twice and shuffled; its tables in Redshift held against the shop
+	@. target/local/env && target/release/shiftwork-demo change-data
+
+.PHONY: demo-files
+demo-files: up ## a thousand files of three feeds, some bad, some twice: each accounted for, each good one loaded once
+	@. target/local/env && target/release/shiftwork-demo files
+
+.PHONY: demo-metadata
+demo-metadata: up ## 200 documents with wrong metadata, mended by the real function, checked by code that it does not know
+	@. target/local/env && $(VENV)/bin/python -m local.metadata_demo
 
 .PHONY: up
 up: $(VENV)/.ready ## start the laptop's AWS, deploy infra/template.yaml, write target/local/env
@@ -45,7 +57,7 @@ TEST_STACK := SHIFTWORK_LOCAL_DIR=target/local-test SHIFTWORK_PROFILE=debug $(ST
 
 .PHONY: test
 test: $(VENV)/.ready ## every test: unit, property, contract, end to end on the laptop's AWS
-	@cargo build $(binaries)
+	@cargo build $(binaries) --bin shiftwork
 	@cargo test --workspace --no-run
 	@$(TEST_STACK) up
 	@trap '$(TEST_STACK) down' EXIT; . target/local-test/env; RUST_TEST_THREADS=8 cargo test --workspace --no-fail-fast; $(VENV)/bin/python -m pytest -q local/stack
@@ -74,6 +86,32 @@ bench: up ## measure: start, cost of a run, scheduling, each beside a peer
 	@cargo build --release -p shiftwork-benches --bins
 	@cargo build --profile aws $(foreach f,$(FUNCTIONS),--bin $(f))
 	@. target/local/env && target/release/bench
+
+.PHONY: bench-cdc
+bench-cdc: .venv-bench/.ready ## measure: change events to staged files, beside its peers and its limits
+	@cargo build --release -p shiftwork-benches --bin bench-cdc
+	@target/release/bench-cdc
+
+.venv-bench/.ready: benches/requirements-cdc.txt
+	@echo "installing the peers of bench-cdc into .venv-bench"
+	@$(PYTHON) -m venv .venv-bench
+	@.venv-bench/bin/pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+# What cargo-fuzz sets, less the address sanitizer, which needs nightly: the crate has no unsafe code.
+FUZZ_FLAGS := --cfg fuzzing -Cpasses=sancov-module $(foreach f,level=4 inline-8bit-counters pc-table trace-compares,-Cllvm-args=-sanitizer-coverage-$f)
+FUZZ_HOST   = $(shell rustc -vV | sed -n 's/^host: //p')
+FOR        ?= 30
+
+.PHONY: fuzz
+fuzz: ## fuzz every decoder of change data: make fuzz [FOR=30, seconds for each of five]
+	@cd shared/change-data/fuzz && RUSTFLAGS="$(FUZZ_FLAGS)" cargo build --release --target $(FUZZ_HOST)
+	@cd shared/change-data/fuzz && built=$${CARGO_TARGET_DIR:-target}/$(FUZZ_HOST)/release && ./seeds.sh && \
+	for target in fuzz_targets/*.rs; do name=$$(basename $$target .rs); echo "$$name, $(FOR) s"; \
+	  $$built/$$name corpus/$$name -dict=json.dict -max_total_time=$(FOR) -max_len=8192 -timeout=10 -rss_limit_mb=1024 -artifact_prefix=artifacts/$$name- \
+	    -verbosity=0 -print_final_stats=1 2> artifacts/$$name.log || { tail -n 40 artifacts/$$name.log; exit 1; }; \
+	  grep -E 'number_of_executed_units|peak_rss_mb' artifacts/$$name.log; \
+	done
 
 # --- AWS ----------------------------------------------------------------------------------------------------------------
 

@@ -8,8 +8,12 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context as _, Result};
 
 /// The benchmarks, with what they are about.
-const BENCHES: [(&str, &str); 3] =
-    [("bench-cost", "Cost of a run"), ("bench-scheduling", "Scheduling"), ("bench-start", "Start of a function")];
+const BENCHES: [(&str, &str); 4] = [
+    ("bench-cost", "Cost of a run"),
+    ("bench-scheduling", "Scheduling"),
+    ("bench-start", "Start of a function"),
+    ("bench-files", "Files registered and planned"),
+];
 
 fn main() -> Result<ExitCode> {
     let directory = std::env::current_exe()?.parent().map(Path::to_path_buf).context("we run from nowhere")?;

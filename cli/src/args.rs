@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
+use shiftwork_files::FileStatus;
 
 /// Runs of Redshift ELT workflows: validate, push, run, look, restart.
 #[derive(Debug, Parser)]
@@ -48,6 +49,18 @@ pub enum Command {
     Cancel(Cancel),
     /// Write a run as one HTML file
     Report(Report),
+    /// Show what would be staged of a file of change events, offline
+    Decode(Decode),
+    /// Table contracts: propose, check
+    Contract(Contract),
+    /// Make the metadata of documents what Kendra or Bedrock needs
+    Metadata(Metadata),
+    /// Show what sources send that no column takes, and take it in
+    Drift(Drift),
+    /// Show the files of a feed, have them taken again, register what was there before
+    Files(Files),
+    /// Send change events again that were refused, or that no contract had claimed
+    Replay(Replay),
 }
 
 /// `validate`
@@ -137,6 +150,234 @@ pub struct Report {
     /// The file; `report-<run>.html` where it is left out
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+}
+
+/// `decode`
+#[derive(Debug, ClapArgs)]
+pub struct Decode {
+    /// Change events, one a line, plain or gzip; `-` is the standard input
+    pub file: PathBuf,
+    /// The table contract
+    #[arg(long, value_name = "FILE")]
+    pub contract: PathBuf,
+    /// Where the rows go: CSV, compressed where the name ends in .zst; the standard output where it is left out
+    #[arg(short, long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Where refused records go, one a line, with line number, reason and bytes
+    #[arg(long, value_name = "FILE")]
+    pub refused: Option<PathBuf>,
+}
+
+/// `contract`
+#[derive(Debug, ClapArgs)]
+pub struct Contract {
+    /// What to do
+    #[command(subcommand)]
+    pub command: ContractCommand,
+}
+
+/// What can be done about table contracts.
+#[derive(Debug, Subcommand)]
+pub enum ContractCommand {
+    /// Write a contract for each table that a file has change events of
+    Propose(ContractPropose),
+    /// Say what is wrong with contracts
+    Check(ContractCheck),
+    /// Print the SQL of a contract: its tables, and the transaction that loads and promotes
+    Sql(ContractSql),
+    /// Bring the deployed contract into its file: what `shiftwork drift --apply` has added to it
+    Pull(ContractPull),
+}
+
+/// `contract pull`
+#[derive(Debug, ClapArgs)]
+pub struct ContractPull {
+    /// The table contract
+    #[arg(value_name = "CONTRACT")]
+    pub contract: String,
+    /// The folder of contracts
+    #[arg(long, default_value = "contracts")]
+    pub folder: PathBuf,
+    /// Overwrite a file that differs in more than columns
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// `contract sql`
+#[derive(Debug, ClapArgs)]
+pub struct ContractSql {
+    /// A contract of the folder contracts, or a file
+    #[arg(value_name = "NAME | FILE")]
+    pub contract: String,
+    /// As if the files were staged when the contract had so many columns
+    #[arg(long, value_name = "N")]
+    pub columns: Option<usize>,
+}
+
+/// `contract propose`
+#[derive(Debug, ClapArgs)]
+pub struct ContractPropose {
+    /// Change events, one a line, plain or gzip; `-` is the standard input
+    pub file: PathBuf,
+    /// This table alone, as its events name it
+    #[arg(long, value_name = "TABLE")]
+    pub table: Option<String>,
+    /// Folder for the contracts, one a file; the standard output where it is left out
+    #[arg(short, long, value_name = "FOLDER")]
+    pub out: Option<PathBuf>,
+}
+
+/// `contract check`
+#[derive(Debug, ClapArgs)]
+pub struct ContractCheck {
+    /// Contracts, or folders of them
+    #[arg(default_value = "contracts")]
+    pub paths: Vec<PathBuf>,
+    /// The contracts that are deployed: say also what of these cannot take their place
+    #[arg(long, value_name = "PATH")]
+    pub against: Option<PathBuf>,
+    /// Print the JSON Schema of contracts instead
+    #[arg(long)]
+    pub schema: bool,
+}
+
+/// `files`
+#[derive(Debug, ClapArgs)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct Files {
+    /// What else to do than to look
+    #[command(subcommand)]
+    pub command: Option<FilesCommand>,
+    /// The feed; all feeds in short where it is left out
+    pub feed: Option<String>,
+    /// Only files that stand so: received, batched, processing, processed, failed, quarantined
+    #[arg(long, value_parser = file_status)]
+    pub status: Option<FileStatus>,
+    /// Only keys that begin so
+    #[arg(long, default_value = "")]
+    pub prefix: String,
+    /// How many files at most, newest first
+    #[arg(long, default_value_t = 50, value_name = "N")]
+    pub limit: usize,
+}
+
+/// What else can be done about files.
+#[derive(Debug, Subcommand)]
+pub enum FilesCommand {
+    /// Have files taken again that failed or were quarantined
+    Retry(FilesRetry),
+    /// Register files that landed before events of the bucket were switched on
+    Backfill(FilesBackfill),
+}
+
+/// `files retry`
+#[derive(Debug, ClapArgs)]
+pub struct FilesRetry {
+    /// The feed
+    pub feed: String,
+    /// Only files that stand so: failed, quarantined
+    #[arg(long, value_parser = file_status)]
+    pub status: Option<FileStatus>,
+    /// Only keys that begin so
+    #[arg(long, default_value = "")]
+    pub prefix: String,
+    /// Say which, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// `files backfill`
+#[derive(Debug, ClapArgs)]
+pub struct FilesBackfill {
+    /// The bucket, and a prefix of keys where not all of it is meant
+    #[arg(value_name = "BUCKET[/PREFIX]")]
+    pub place: String,
+    /// Go on behind this key
+    #[arg(long, value_name = "KEY")]
+    pub after: Option<String>,
+    /// Also files that no feed claims
+    #[arg(long)]
+    pub unclaimed: bool,
+}
+
+/// `replay`
+#[derive(Debug, ClapArgs)]
+pub struct Replay {
+    /// Only the change events of this table contract
+    #[arg(long, value_name = "CONTRACT")]
+    pub contract: Option<String>,
+    /// What no contract had claimed, instead of what was refused
+    #[arg(long)]
+    pub unclaimed: bool,
+    /// Say what would be sent, and send nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// `drift`
+#[derive(Debug, ClapArgs)]
+pub struct Drift {
+    /// A table contract, looked at now; what the schema-watcher knows of all of them where it is left out
+    #[arg(value_name = "CONTRACT")]
+    pub contract: Option<String>,
+    /// Take it in: columns for new fields, longer VARCHARs, and the values that wait
+    #[arg(long, requires = "contract")]
+    pub apply: bool,
+    /// This field alone, as the source writes it; may be given several times
+    #[arg(long, value_name = "FIELD", requires = "contract")]
+    pub only: Vec<String>,
+    /// Do not ask before statements are run
+    #[arg(long, requires = "apply")]
+    pub yes: bool,
+}
+
+/// `metadata`
+#[derive(Debug, ClapArgs)]
+pub struct Metadata {
+    /// What to do
+    #[command(subcommand)]
+    pub command: MetadataCommand,
+}
+
+/// What can be done about the metadata of documents.
+#[derive(Debug, Subcommand)]
+pub enum MetadataCommand {
+    /// Make the deployment agree with a file of repositories
+    Push(MetadataPush),
+    /// Say what is wrong, and change nothing
+    Check(MetadataOf),
+    /// Mend, move, or put into quarantine what is there already
+    Fix(MetadataOf),
+}
+
+/// `metadata push`
+#[derive(Debug, ClapArgs)]
+pub struct MetadataPush {
+    /// The repositories, and what their indexes need
+    #[arg(default_value = "metadata.yaml")]
+    pub file: PathBuf,
+    /// Say what would change, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// `metadata check`, `metadata fix`
+#[derive(Debug, ClapArgs)]
+pub struct MetadataOf {
+    /// The bucket, and a prefix of keys where not all of it is meant
+    #[arg(value_name = "BUCKET[/PREFIX]")]
+    pub place: String,
+    /// A file of repositories, instead of those that were pushed; it needs no deployment
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Go on behind this key
+    #[arg(long, value_name = "KEY")]
+    pub after: Option<String>,
+}
+
+fn file_status(text: &str) -> Result<FileStatus, String> {
+    let known = FileStatus::ALL.into_iter().find(|status| status.as_str().eq_ignore_ascii_case(text));
+    known.ok_or_else(|| "expected received, batched, processing, processed, failed or quarantined".into())
 }
 
 fn parameter(text: &str) -> Result<(String, String), String> {

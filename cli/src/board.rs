@@ -1,7 +1,7 @@
 //! The state of a run in lines: what a terminal shows while it goes on, and what a log gets. Pure.
 
 use jiff::{SignedDuration, Timestamp};
-use shiftwork_contract::{JobRecord, RunRecord, Status, Work};
+use shiftwork_contract::{JobRecord, RunRecord, Status};
 
 use crate::words;
 
@@ -27,7 +27,8 @@ impl Snapshot {
 
     /// Statements of the jobs that ran, each counted once however many attempts it took.
     pub fn statements(&self) -> u32 {
-        self.ran().map(|job| job.plan.work.script().map_or(1, |script| script.statements)).sum()
+        // A contract holds no statements; what is made of it is submitted as one.
+        self.ran().map(|job| job.plan.work.script().map_or(1, |script| script.statements.max(1))).sum()
     }
 
     /// Rows of the last statements of the jobs that ran, as far as Redshift counted them.
@@ -38,10 +39,7 @@ impl Snapshot {
 
 /// False for a barrier, which no user wrote.
 pub(crate) fn is_real(job: &JobRecord) -> bool {
-    match job.plan.work {
-        Work::Sql { .. } | Work::Procedure { .. } | Work::Unload { .. } => true,
-        Work::Barrier {} => false,
-    }
+    !job.plan.work.is_barrier()
 }
 
 /// A line of the live display.

@@ -3,8 +3,11 @@
 use std::{collections::BTreeMap, io, path::Path};
 
 use serde_json::Value;
+use shiftwork_change_data::contract::{self, TableContract};
 use shiftwork_contract::{Connection, Workflow};
+use shiftwork_files::Feed;
 use shiftwork_planner::{Facts, Located, Place, Problem, Script, script_key};
+use shiftwork_promotion::Promotion;
 
 use crate::files::{File, Files, script_path};
 
@@ -22,6 +25,28 @@ pub struct Sound {
     pub scripts: BTreeMap<String, String>,
 }
 
+/// A table contract with nothing wrong.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SoundContract {
+    /// Its file.
+    pub file: String,
+    /// As it was written.
+    pub text: String,
+    /// As it is read.
+    pub contract: TableContract,
+}
+
+/// A feed with nothing wrong.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SoundFeed {
+    /// Its file.
+    pub file: String,
+    /// As it was written.
+    pub text: String,
+    /// As it is read.
+    pub feed: Feed,
+}
+
 /// What became of some files.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Checked {
@@ -29,6 +54,10 @@ pub struct Checked {
     pub workflows: Vec<Sound>,
     /// The named connections.
     pub connections: BTreeMap<String, Connection>,
+    /// The table contracts that are sound, by their names.
+    pub contracts: BTreeMap<String, SoundContract>,
+    /// The feeds that are sound, by their names.
+    pub feeds: BTreeMap<String, SoundFeed>,
     /// Everything that is wrong, file by file.
     pub problems: Vec<Problem>,
     /// Texts of the files that problems point into, by the name that they give.
@@ -47,12 +76,29 @@ pub fn check(files: &Files, read_script: &ReadScript) -> Checked {
             Err(problems) => checked.problems.extend(problems),
         }
     }
+    let mut found = Facts { feeds: check_feeds(&files.feeds, &mut checked), ..Facts::default() };
+    for file in &files.contracts {
+        checked.texts.insert(file.name(), file.text.clone());
+        let name = file.path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+        // To a workflow it is there, even if something is wrong with it.
+        found.contracts.insert(
+            name.clone(),
+            Script { key: file.name(), version_id: String::from("offline"), text: file.text.clone() },
+        );
+        match check_contract(file, &name) {
+            Ok(contract) => {
+                let sound = SoundContract { file: file.name(), text: file.text.clone(), contract };
+                checked.contracts.insert(name, sound);
+            }
+            Err(problems) => checked.problems.extend(problems),
+        }
+    }
     let mut written_in: BTreeMap<String, String> = BTreeMap::new();
     for file in &files.workflows {
         checked.texts.insert(file.name(), file.text.clone());
         match shiftwork_planner::read_file(&file.name(), &file.text) {
             Ok(doc) => {
-                check_workflow(file, &doc, read_script, &mut checked);
+                check_workflow(file, &doc, read_script, &found, &mut checked);
                 if let Some(id) = doc.value()["workflow_id"].as_str()
                     && let Some(earlier) = written_in.insert(id.into(), file.name())
                 {
@@ -65,6 +111,7 @@ pub fn check(files: &Files, read_script: &ReadScript) -> Checked {
             Err(problems) => checked.problems.extend(problems),
         }
     }
+    check_consumers(&mut checked);
     // Two files of one workflow share their scripts, and what is wrong with these.
     let mut once: Vec<Problem> = Vec::new();
     for problem in std::mem::take(&mut checked.problems) {
@@ -76,9 +123,63 @@ pub fn check(files: &Files, read_script: &ReadScript) -> Checked {
     checked
 }
 
-fn check_workflow(file: &File, doc: &Located, read_script: &ReadScript, checked: &mut Checked) {
-    let mut facts =
-        Facts { connections: checked.connections.clone(), default_connection: stand_in(), ..Facts::default() };
+/// Reads feeds; answers what a workflow finds of them, which is all of them, whatever is wrong with one.
+fn check_feeds(files: &[File], checked: &mut Checked) -> BTreeMap<String, Script> {
+    let mut found = BTreeMap::new();
+    for file in files {
+        checked.texts.insert(file.name(), file.text.clone());
+        let name = file.path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+        let script = Script { key: file.name(), version_id: String::from("offline"), text: file.text.clone() };
+        found.insert(name.clone(), script);
+        let read = shiftwork_planner::read_file(&file.name(), &file.text).and_then(|doc| Feed::read(&doc));
+        match read {
+            Ok(feed) if feed.feed == name => {
+                checked.feeds.insert(name, SoundFeed { file: file.name(), text: file.text.clone(), feed });
+            }
+            Ok(feed) => {
+                let place = Place { file: Some(file.name()), path: Some("$.feed".into()), ..Place::default() };
+                let words = format!("feed `{}` is in a file of another name: call the file {0}.yaml", feed.feed);
+                checked.problems.push(Problem::new(place, words));
+            }
+            Err(problems) => checked.problems.extend(problems),
+        }
+    }
+    found
+}
+
+/// A feed that starts a workflow which does not take its files would start it for nothing, again and again.
+fn check_consumers(checked: &mut Checked) {
+    for (name, SoundFeed { file, feed, .. }) in &checked.feeds {
+        let Some(id) = &feed.workflow else { continue };
+        let Some(sound) = checked.workflows.iter().find(|sound| sound.workflow.workflow_id == *id) else { continue };
+        if !shiftwork_planner::feed_names(&sound.workflow).contains(name) {
+            let place = Place { file: Some(file.clone()), path: Some("$.workflow".into()), ..Place::default() };
+            let problem = Problem::new(place, format!("workflow `{id}` takes no files of this feed"));
+            let hint = format!("give it a job: {{ job_name: files, kind: copy, files: pending({name}) }}");
+            checked.problems.push(problem.hint(hint));
+        }
+    }
+}
+
+/// A contract that reads, that is called as its file, and that SQL can be made of.
+fn check_contract(file: &File, name: &str) -> Result<TableContract, Vec<Problem>> {
+    let contract = contract::read(&file.name(), &file.text)?;
+    let problem = |path: Option<&str>, message: String| {
+        let place = Place { file: Some(file.name()), path: path.map(Into::into), ..Place::default() };
+        vec![Problem::new(place, message)]
+    };
+    if contract.contract != name {
+        let words = format!("contract `{}` is in a file of another name: call the file {0}.yaml", contract.contract);
+        return Err(problem(Some("$.contract"), words));
+    }
+    match Promotion::of(&contract) {
+        Ok(_) => Ok(contract),
+        Err(unfit) => Err(problem(None, unfit.reason)),
+    }
+}
+
+fn check_workflow(file: &File, doc: &Located, read_script: &ReadScript, found: &Facts, checked: &mut Checked) {
+    let mut facts = Facts { connections: checked.connections.clone(), default_connection: stand_in(), ..found.clone() };
     // A workflow that does not read still has its own problems said by `check` below.
     let workflow = shiftwork_planner::workflow(doc).ok();
     let mut unreadable = Vec::new();

@@ -31,6 +31,10 @@ pub struct Files {
     pub workflows: Vec<File>,
     /// Connections, one file a directory.
     pub connections: Vec<File>,
+    /// Table contracts: the files in `contracts/`, beside a directory of workflows.
+    pub contracts: Vec<File>,
+    /// Feeds: the files in `feeds/`, beside a directory of workflows.
+    pub feeds: Vec<File>,
     /// False when single files were named: then there may be workflows that nobody spoke of.
     pub whole: bool,
 }
@@ -60,17 +64,47 @@ pub fn read(paths: &[PathBuf]) -> anyhow::Result<Files> {
     found.sort();
     found.dedup();
     let mut files = Files { whole, ..Files::default() };
+    for path in beside(paths, "contracts")? {
+        files.contracts.push(file(path)?);
+    }
+    for path in beside(paths, "feeds")? {
+        files.feeds.push(file(path)?);
+    }
     for path in found {
-        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        let is_connections = path.file_stem().is_some_and(|stem| stem == "connections");
+        let file = file(path)?;
+        let is_connections = file.path.file_stem().is_some_and(|stem| stem == "connections");
         let of = if is_connections { &mut files.connections } else { &mut files.workflows };
-        of.push(File { path, text });
+        of.push(file);
     }
     if files.workflows.is_empty() && files.connections.is_empty() {
         let paths: Vec<_> = paths.iter().map(|path| path.display().to_string()).collect();
         bail!("there are no workflow files (*.yaml, *.yml, *.json) in {}", paths.join(", "));
     }
     Ok(files)
+}
+
+fn file(path: PathBuf) -> anyhow::Result<File> {
+    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(File { path, text })
+}
+
+/// The files in a folder beside the directories of workflows that were named.
+fn beside(paths: &[PathBuf], folder: &str) -> anyhow::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for path in paths {
+        let directory = if path.is_dir() { Some(path.as_path()) } else { path.parent() };
+        let beside = match directory.and_then(Path::file_name) {
+            Some(_) => directory.and_then(Path::parent).unwrap_or_else(|| Path::new("")).join(folder),
+            // The directory at hand, or one whose name is not written out.
+            None => directory.unwrap_or_else(|| Path::new("")).join("..").join(folder),
+        };
+        if beside.is_dir() {
+            found.extend(self::directory(&beside).with_context(|| format!("cannot list {}", beside.display()))?);
+        }
+    }
+    found.sort();
+    found.dedup();
+    Ok(found)
 }
 
 fn directory(path: &Path) -> io::Result<Vec<PathBuf>> {

@@ -29,12 +29,12 @@ pub(crate) fn planned(
     });
     let facts = Facts {
         scripts: scripts.collect(),
-        connections: BTreeMap::new(),
         default_connection: Connection {
             workgroup: Some("analytics".into()),
             database: "dev".into(),
             ..Connection::default()
         },
+        ..Facts::default()
     };
     let run = format!("{id}-20260301T120000-k7mq");
     let asked = Asked { workflow_execution_id: run.clone(), logical_date: noon(), parameters: BTreeMap::new() };

@@ -13,12 +13,20 @@ pub mod aws;
 mod board;
 pub mod cancel;
 pub mod check;
+pub mod contract;
+pub mod contract_pull;
+pub mod contract_sql;
+pub mod decode;
 mod diagnostics;
+pub mod drift;
+pub mod feed_files;
 pub mod files;
 #[cfg(test)]
 mod fixture;
 mod live;
+pub mod metadata;
 pub mod push;
+pub mod replay;
 pub mod report;
 pub mod restart;
 pub mod run;
@@ -91,6 +99,17 @@ async fn command(args: args::Args) -> anyhow::Result<Outcome> {
         Command::Status(asked) => status::status(&Deployment::find(&target).await?, &asked).await,
         Command::Restart(asked) => restart::restart(&Deployment::find(&target).await?, &asked).await,
         Command::Cancel(asked) => cancel::cancel(&Deployment::find(&target).await?, &asked).await,
+        Command::Files(asked) => feed_files::files(&Deployment::find(&target).await?, &asked).await,
+        Command::Replay(asked) => replay::replay(&Deployment::find(&target).await?, &asked).await,
+        Command::Drift(asked) => drift::drift(&Deployment::find(&target).await?, &asked).await,
+        Command::Metadata(asked) => metadata::metadata(&target, &asked).await,
+        Command::Decode(asked) => decode::decode(&asked),
+        Command::Contract(asked) => match &asked.command {
+            args::ContractCommand::Propose(asked) => contract::propose(asked),
+            args::ContractCommand::Check(asked) => contract::check(asked),
+            args::ContractCommand::Sql(asked) => contract_sql::sql(asked),
+            args::ContractCommand::Pull(asked) => contract_pull::pull(&Deployment::find(&target).await?, asked).await,
+        },
         Command::Report(asked) => report::report(&Deployment::find(&target).await?, &asked).await,
     }
 }

@@ -29,12 +29,15 @@ pub fn problems(checked: &Checked, colours: bool) -> String {
 /// One line.
 pub fn summary(checked: &Checked) -> String {
     let scripts = checked.workflows.iter().map(|sound| sound.scripts.len()).sum();
-    let sound = format!(
+    let mut sound = format!(
         "{}, {}, {}",
         words::plural(checked.workflows.len(), "workflow"),
         words::plural(scripts, "script"),
         words::plural(checked.connections.len(), "connection"),
     );
+    if !checked.contracts.is_empty() {
+        sound = format!("{sound}, {}", words::plural(checked.contracts.len(), "contract"));
+    }
     match checked.problems.len() {
         0 => format!("{sound}: no problems"),
         count => {

@@ -12,6 +12,7 @@ fn checked(workflows: &[(&str, &str)], connections: &str, scripts: &[(&str, &str
         workflows: workflows.iter().map(|pair| file(*pair)).collect(),
         connections: vec![file(("workflows/connections.yaml", connections))],
         whole: true,
+        ..Files::default()
     };
     let scripts: BTreeMap<_, _> = scripts.iter().copied().collect();
     check(&files, &|path: &Path| match scripts.get(path.to_str().unwrap()) {

@@ -20,6 +20,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 from samtranslator.yaml_helper import yaml_parse
 
+from . import sources
 from .settings import STACK, Settings
 
 ARTIFACTS = "shiftwork-artifacts"
@@ -28,6 +29,8 @@ OVERRIDES = {
     "Architecture": "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64",
     "WorkgroupName": "local",
     "Database": "dev",
+    "DocumentsBucketName": "shiftwork-documents",
+    "LandingBucketNames": "shiftwork-landing,shiftwork-landing-bus,shiftwork-landing-topic",
 }
 """Parameter values of the laptop, given where the template has such a parameter."""
 
@@ -53,7 +56,8 @@ def deploy(settings: Settings, session: Any) -> Deployed:
     _ensure_bucket(s3)
     _upload_local_paths(template, settings, s3)
     body = json.dumps(template, sort_keys=True)
-    parameters = {name: value for name, value in OVERRIDES.items() if name in template.get("Parameters", {})}
+    known = set(template.get("Parameters", {}))
+    parameters = {name: value for name, value in OVERRIDES.items() if name in known} | sources.ensure(session, known)
     digest = hashlib.sha256((body + json.dumps(parameters)).encode()).hexdigest()
     cloudformation = session.client("cloudformation")
     stack = _describe(cloudformation)

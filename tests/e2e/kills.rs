@@ -13,7 +13,7 @@ use shiftwork_contract::Status;
 use shiftwork_e2e::{Ended, Flow, Run, Stack};
 
 /// Runs at the same time: what two cores carry.
-const WAVE: usize = 8;
+pub(crate) const WAVE: usize = 8;
 
 /// One job: the least that a run does.
 async fn one_job(stack: &Arc<Stack>) -> Flow {
@@ -132,20 +132,20 @@ async fn invocations(stack: &Stack, function: &str) -> u64 {
     stack.control.get("counts").await["invocations"][function].as_u64().unwrap_or(0)
 }
 
-async fn reset(stack: &Stack) {
+pub(crate) async fn reset(stack: &Stack) {
     stack.control.delete("faults").await;
     stack.control.post("counts/reset", &Value::Null).await;
 }
 
 /// Every point in the life of an invocation that makes this many calls.
-fn points(calls: u64) -> Vec<Value> {
+pub(crate) fn points(calls: u64) -> Vec<Value> {
     let around =
         (1..=calls).flat_map(|n| [json!({ "at": "before-call", "call": n }), json!({ "at": "after-call", "call": n })]);
     [json!({ "at": "start" }), json!({ "at": "end" })].into_iter().chain(around).collect()
 }
 
 /// Orders a death in the `nth` invocation from now.
-async fn kill(stack: &Stack, function: &str, point: &Value, nth: usize) {
+pub(crate) async fn kill(stack: &Stack, function: &str, point: &Value, nth: usize) {
     let mut fault = point.clone();
     fault["kind"] = json!("kill");
     fault["function"] = json!(function);

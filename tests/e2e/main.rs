@@ -2,9 +2,17 @@
 
 #![allow(clippy::unwrap_used, reason = "the functions that tests share are tests, too")]
 
+mod change_kills;
+mod change_sources;
+mod changes;
+mod command_line;
+mod drift;
 mod events;
 mod failures;
+mod file_kills;
+mod files;
 mod kills;
+mod metadata;
 mod order;
 mod overlap;
 mod parameters;

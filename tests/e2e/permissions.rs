@@ -47,3 +47,43 @@ async fn the_launcher_starts_no_runs_and_reads_no_configuration() {
     let submit = data.execute_statement().workgroup_name("default-workgroup").database("dev").sql("select 1");
     denied("it runs SQL under its own name", submit.send().await);
 }
+
+#[tokio::test]
+async fn the_loader_stages_and_takes_nothing_away() {
+    let Some(stack) = Stack::shared().await else { return };
+    let loader = stack.as_function("CdcLoaderFunction").await;
+    let (s3, bucket) = (aws_sdk_s3::Client::new(&loader), stack.output("StagingBucket"));
+    let nothing = || aws_sdk_s3::primitives::ByteStream::from_static(b"");
+    denied("it deletes staged files", s3.delete_object().bucket(bucket).key("staged/x").send().await);
+    denied("it writes manifests", s3.put_object().bucket(bucket).key("manifests/x").body(nothing()).send().await);
+    denied("it reads staged files", s3.get_object().bucket(bucket).key("staged/x").send().await);
+    let scripts = stack.output("ScriptsBucket");
+    denied("it reads scripts", s3.get_object().bucket(scripts).key("workflows/x/a.sql").send().await);
+    denied("it writes contracts", s3.put_object().bucket(scripts).key("contracts/x.yaml").body(nothing()).send().await);
+    let data = aws_sdk_redshiftdata::Client::new(&loader);
+    denied(
+        "it runs SQL",
+        data.execute_statement().workgroup_name("local").database("dev").sql("select 1").send().await,
+    );
+    s3.put_object().bucket(bucket).key("staged/x/y").body(nothing()).send().await.expect("its own work it may do");
+    stack
+        .s3
+        .delete_object()
+        .bucket(bucket)
+        .key("staged/x/y")
+        .send()
+        .await
+        .expect("the account's root may do everything");
+}
+
+#[tokio::test]
+async fn the_callback_discards_staged_files_and_no_other_objects() {
+    let Some(stack) = Stack::shared().await else { return };
+    let s3 = aws_sdk_s3::Client::new(&stack.as_function("JobCallbackFunction").await);
+    let bucket = stack.output("StagingBucket");
+    for key in ["manifests/x", "unclaimed/x", "refused/x"] {
+        denied("it deletes other objects", s3.delete_object().bucket(bucket).key(key).send().await);
+    }
+    denied("it reads staged files", s3.get_object().bucket(bucket).key("staged/x").send().await);
+    s3.delete_object().bucket(bucket).key("staged/x").send().await.expect("its own work it may do");
+}

@@ -132,7 +132,18 @@ impl Ended {
             (Status::Succeeded, Work::Barrier {}) | (Status::Skipped, _) => {
                 assert!(statements.is_empty(), "{name} has statements: {statements:?}");
             }
-            (Status::Succeeded, Work::Sql { .. } | Work::Procedure { .. } | Work::Unload { .. }) => {
+            // Nothing was staged: it ended without asking Redshift.
+            (Status::Succeeded, Work::Cdc { .. }) if job.statement_id.is_none() => {
+                assert!(statements.is_empty(), "{name} found nothing and has statements: {statements:?}");
+            }
+            // No file waited, or all that did were refused.
+            (Status::Succeeded, Work::Copy { .. }) if job.statement_id.is_none() => {
+                assert!(of_last_attempt.is_empty(), "{name} found nothing and has a statement: {statements:?}");
+            }
+            (
+                Status::Succeeded,
+                Work::Sql { .. } | Work::Procedure { .. } | Work::Unload { .. } | Work::Cdc { .. } | Work::Copy { .. },
+            ) => {
                 if job.reused_from.is_some() {
                     return assert!(statements.is_empty(), "{name} was reused and ran: {statements:?}");
                 }
@@ -187,9 +198,9 @@ impl Ended {
     /// A job, or the jobs that a barrier stands for.
     fn jobs_behind(&self, name: &str) -> Vec<&JobRecord> {
         let job = self.job(name);
-        match job.plan.work {
-            Work::Barrier {} => job.plan.upstreams.iter().flat_map(|upstream| self.jobs_behind(upstream)).collect(),
-            Work::Sql { .. } | Work::Procedure { .. } | Work::Unload { .. } => vec![job],
+        if job.plan.work.is_barrier() {
+            return job.plan.upstreams.iter().flat_map(|upstream| self.jobs_behind(upstream)).collect();
         }
+        vec![job]
     }
 }

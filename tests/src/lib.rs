@@ -5,14 +5,18 @@
 //! without it they are skipped, loudly. A test has its own workflow ids and its own database schema, so that they run side
 //! by side; those that order faults which know no run take the stack for themselves ([`Stack::alone`]).
 
+mod changes;
 mod ended;
 mod endpoint;
 mod flow;
 mod inbox;
+mod landing;
 mod stack;
 
+pub use changes::Changes;
 pub use ended::{Ended, Evidence};
 pub use endpoint::Endpoint;
 pub use flow::{Flow, Refusal, Run};
 pub use inbox::Inbox;
+pub use landing::{LANDING, LANDING_BUS, LANDING_TOPIC, Landing, count};
 pub use stack::Stack;

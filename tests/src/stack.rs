@@ -24,6 +24,8 @@ pub struct Stack {
     pub configuration: DynamoConfiguration,
     /// Lambda.
     pub lambda: aws_sdk_lambda::Client,
+    /// Kinesis.
+    pub kinesis: aws_sdk_kinesis::Client,
     /// Step Functions.
     pub sfn: aws_sdk_sfn::Client,
     /// S3.
@@ -82,6 +84,7 @@ impl Stack {
             ledger: DynamoLedger::new(config, tables),
             configuration: DynamoConfiguration::new(config, output("ConfigTable")),
             lambda: aws_sdk_lambda::Client::new(config),
+            kinesis: aws_sdk_kinesis::Client::new(config),
             sfn: aws_sdk_sfn::Client::new(config),
             s3: aws_sdk_s3::Client::new(config),
             dynamodb: aws_sdk_dynamodb::Client::new(config),
@@ -94,6 +97,11 @@ impl Stack {
             outputs,
             _turn: turn,
         }))
+    }
+
+    /// What clients of the stack are made from.
+    pub(crate) const fn config(&self) -> &SdkConfig {
+        &self.config
     }
 
     /// A name, URL or ARN that the stack gives out.

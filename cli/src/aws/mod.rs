@@ -1,10 +1,14 @@
 //! A deployment of shiftwork, found through the outputs of its stack. Only the modules here see an AWS SDK.
 
+mod changes;
 mod configuration;
+mod documents;
+mod landing;
 mod outputs;
 mod schedules;
 mod scripts;
 mod trigger;
+mod watcher;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -13,21 +17,28 @@ use aws_sdk_lambda::{
     config::Region,
     error::{ProvideErrorMetadata, SdkError},
 };
+use aws_types::SdkConfig;
 use shiftwork_aws::{
     client::Aws,
     executions::StepFunctionsExecutions,
+    files::DynamoRegister,
     ledger::{DynamoLedger, Tables},
     scripts::S3Scripts,
 };
 use shiftwork_contract::{Connection, RunRecord};
+use shiftwork_files::FileRegister;
 use shiftwork_ports::{Clock, Executions, Ledger, Scripts, SystemClock};
 
+pub use changes::{Changes, Letter, UnclaimedFile};
+pub use documents::{documents, scripts};
+pub use landing::{Landing, Listed, Page};
 pub use outputs::Outputs;
 pub use trigger::Trigger;
+pub use watcher::Watcher;
 
 use crate::{
     args::Target,
-    push::{Changes, Present},
+    push::{self, Present},
 };
 
 /// A deployment, and the ways to speak to it.
@@ -46,6 +57,14 @@ pub struct Deployment {
     pub clock: Arc<dyn Clock>,
     /// What starts runs.
     pub trigger: Trigger,
+    /// What takes new columns in.
+    pub watcher: Watcher,
+    /// Change data that waits for somebody.
+    pub changes: Changes,
+    /// Where the files of feeds stand.
+    pub register: Arc<dyn FileRegister>,
+    /// The buckets that they land in.
+    pub landing: Landing,
     runs: DynamoLedger,
     script_store: scripts::Store,
     configuration: configuration::Table,
@@ -55,14 +74,7 @@ pub struct Deployment {
 impl Deployment {
     /// Finds the deployment of a stack.
     pub async fn find(target: &Target) -> anyhow::Result<Self> {
-        let aws = Aws::with_profile(target.profile.as_deref()).await?;
-        let mut config = aws.config().clone();
-        if let Some(region) = &target.region {
-            config = config.to_builder().region(Region::new(region.clone())).build();
-        }
-        if config.region().is_none() {
-            anyhow::bail!("no AWS Region is set: give --region, or set AWS_REGION");
-        }
+        let config = configuration_of(target).await?;
         let outputs = outputs::read(&config, &target.stack).await?;
         let tables = Tables {
             workflow_audit: outputs.workflow_audit_table.clone(),
@@ -77,6 +89,10 @@ impl Deployment {
             scripts: Arc::new(S3Scripts::new(&config, &outputs.scripts_bucket)),
             clock: Arc::new(SystemClock),
             trigger: Trigger::new(&config, &outputs.trigger_function),
+            watcher: Watcher::new(&config, &outputs.schema_watcher_function),
+            changes: Changes::new(&config, &outputs),
+            register: Arc::new(DynamoRegister::new(&config, &outputs.file_audit_table)),
+            landing: Landing::new(&config),
             runs: ledger,
             script_store: scripts::Store::new(&config, &outputs.scripts_bucket),
             configuration: configuration::Table::new(&config, &outputs.config_table),
@@ -103,7 +119,7 @@ impl Deployment {
     }
 
     /// Makes the changes that [`crate::push::changes`] found, in their order.
-    pub async fn apply(&self, changes: &Changes) -> anyhow::Result<()> {
+    pub async fn apply(&self, changes: &push::Changes) -> anyhow::Result<()> {
         for (name, connection) in &changes.connections {
             self.configuration.put_connection(name, connection).await?;
         }
@@ -138,6 +154,19 @@ impl Deployment {
     ) -> crate::push::Timetable {
         self.schedules.timetable(workflow_id, schedule)
     }
+}
+
+/// What every client is built from.
+async fn configuration_of(target: &Target) -> anyhow::Result<SdkConfig> {
+    let aws = Aws::with_profile(target.profile.as_deref()).await?;
+    let mut config = aws.config().clone();
+    if let Some(region) = &target.region {
+        config = config.to_builder().region(Region::new(region.clone())).build();
+    }
+    if config.region().is_none() {
+        anyhow::bail!("no AWS Region is set: give --region, or set AWS_REGION");
+    }
+    Ok(config)
 }
 
 /// The items of the configuration table.

@@ -19,10 +19,24 @@ pub struct Outputs {
     pub lease_table: String,
     /// Bucket of scripts.
     pub scripts_bucket: String,
+    /// Bucket of staged change data.
+    pub staging_bucket: String,
+    /// Queue of files and replays of change data: its URL.
+    pub change_queue: String,
+    /// Queue of change data that nobody could read: its URL.
+    pub change_dead_letter_queue: String,
+    /// Table of files.
+    pub file_audit_table: String,
+    /// Queue that buckets tell of their files: its ARN.
+    pub file_event_queue_arn: String,
     /// Function that starts runs: its name.
     pub trigger_function: String,
     /// The same: its ARN.
     pub trigger_function_arn: String,
+    /// Function that stages change events: its name.
+    pub cdc_loader_function: String,
+    /// Function that takes new columns in: its name.
+    pub schema_watcher_function: String,
     /// State machine of a run: its ARN.
     pub run_state_machine: String,
     /// Group of the schedules of workflows.
@@ -46,8 +60,15 @@ impl Outputs {
             job_audit_table: output("JobAuditTable")?,
             lease_table: output("LeaseTable")?,
             scripts_bucket: output("ScriptsBucket")?,
+            staging_bucket: output("StagingBucket")?,
+            change_queue: output("ChangeQueue")?,
+            change_dead_letter_queue: output("ChangeDeadLetterQueue")?,
+            file_event_queue_arn: output("FileEventQueueArn")?,
+            file_audit_table: output("FileAuditTable")?,
             trigger_function: output("TriggerFunction")?,
             trigger_function_arn: output("TriggerFunctionArn")?,
+            cdc_loader_function: output("CdcLoaderFunction")?,
+            schema_watcher_function: output("SchemaWatcherFunction")?,
             run_state_machine: output("RunStateMachine")?,
             workflow_schedule_group: output("WorkflowScheduleGroup")?,
             workflow_schedule_role: output("WorkflowScheduleRole")?,

@@ -1,11 +1,20 @@
 //! The scripts bucket, to write. A script carries its SHA-256, so that one that did not change makes no new version.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
-use aws_sdk_s3::{Client, error::SdkError, primitives::ByteStream};
+use anyhow::bail;
+use aws_sdk_s3::{
+    Client,
+    error::{ProvideErrorMetadata as _, SdkError},
+    primitives::ByteStream,
+};
 use aws_types::SdkConfig;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use shiftwork_contract::name::sha256;
+use shiftwork_planner::CONTRACTS;
 
 /// Name of the user metadata.
 const SHA256: &str = "sha256";
@@ -17,11 +26,24 @@ const AT_ONCE: usize = 16;
 pub(super) struct Store {
     client: Client,
     bucket: String,
+    /// The ETag of each object that was looked at; none where there was none.
+    seen: Arc<Mutex<BTreeMap<String, Option<String>>>>,
 }
 
 impl Store {
     pub(super) fn new(config: &SdkConfig, bucket: &str) -> Self {
-        Self { client: Client::new(config), bucket: bucket.into() }
+        Self { client: Client::new(config), bucket: bucket.into(), seen: Arc::default() }
+    }
+
+    fn see(&self, key: &str, etag: Option<&str>) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.insert(key.into(), etag.map(Into::into));
+    }
+
+    /// What a contract may be put over: the schema-watcher appends to contracts, too. Scripts are a push's alone.
+    fn may_replace(&self, key: &str) -> Option<Option<String>> {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.get(key).filter(|_| key.starts_with(CONTRACTS)).cloned()
     }
 
     /// The hash of each script that is there; empty for one that something else than a push put there.
@@ -36,10 +58,14 @@ impl Store {
     async fn hash(&self, key: String) -> anyhow::Result<Option<(String, String)>> {
         match self.client.head_object().bucket(&self.bucket).key(&key).send().await {
             Ok(head) => {
+                self.see(&key, head.e_tag());
                 let hash = head.metadata().and_then(|metadata| metadata.get(SHA256)).cloned().unwrap_or_default();
                 Ok(Some((key, hash)))
             }
-            Err(SdkError::ServiceError(answer)) if answer.err().is_not_found() => Ok(None),
+            Err(SdkError::ServiceError(answer)) if answer.err().is_not_found() => {
+                self.see(&key, None);
+                Ok(None)
+            }
             Err(error) => Err(super::failed("S3 HeadObject", &format!("s3://{}/{key}", self.bucket), &error)),
         }
     }
@@ -58,8 +84,19 @@ impl Store {
             .content_type("application/sql")
             .metadata(SHA256, sha256(text))
             .body(ByteStream::from(text.as_bytes().to_vec()));
-        let put = put.send().await;
-        put.map_err(|error| super::failed("S3 PutObject", &format!("s3://{}/{key}", self.bucket), &error))?;
-        Ok(())
+        let put = match self.may_replace(key) {
+            Some(Some(etag)) => put.if_match(etag),
+            Some(None) => put.if_none_match("*"),
+            None => put,
+        };
+        match put.send().await {
+            Ok(_) => Ok(()),
+            Err(error)
+                if error.as_service_error().is_some_and(|answer| answer.code() == Some("PreconditionFailed")) =>
+            {
+                bail!("{key} became another one during this push, by a migration or another push: push again")
+            }
+            Err(error) => Err(super::failed("S3 PutObject", &format!("s3://{}/{key}", self.bucket), &error)),
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use aws_sdk_lambda::{Client, config::timeout::TimeoutConfig, primitives::Blob};
 use aws_types::SdkConfig;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use shiftwork_contract::{
     Failure, FailureKind,
     payload::{RunAnswer, RunRequest},
@@ -37,23 +37,31 @@ impl Trigger {
 
     /// Asks for a run. A request with an id may be sent again: it is the same run.
     pub async fn request(&self, request: &RunRequest) -> anyhow::Result<RunAnswer> {
-        let patient = TimeoutConfig::builder().operation_attempt_timeout(PATIENCE).build();
-        let invoke =
-            self.client.invoke().function_name(&self.function).payload(Blob::new(serde_json::to_vec(request)?));
-        let answer = invoke
-            .customize()
-            .config_override(aws_sdk_lambda::config::Builder::new().timeout_config(patient))
-            .send()
-            .await
-            .map_err(|error| super::failed("Lambda Invoke", &self.function, &error))?;
-        let payload = answer.payload().map(Blob::as_ref).unwrap_or_default();
-        if answer.function_error().is_none() {
-            return serde_json::from_slice(payload).with_context(|| {
-                format!("{} gave an answer that is none: {}", self.function, String::from_utf8_lossy(payload))
-            });
-        }
-        Err(in_words(&self.function, payload))
+        invoke(&self.client, &self.function, request, PATIENCE).await
     }
+}
+
+/// Invokes a function and waits for its answer.
+pub(super) async fn invoke<T: DeserializeOwned>(
+    client: &Client,
+    function: &str,
+    request: &impl Serialize,
+    patience: Duration,
+) -> anyhow::Result<T> {
+    let patient = TimeoutConfig::builder().operation_attempt_timeout(patience).build();
+    let invoke = client.invoke().function_name(function).payload(Blob::new(serde_json::to_vec(request)?));
+    let answer = invoke
+        .customize()
+        .config_override(aws_sdk_lambda::config::Builder::new().timeout_config(patient))
+        .send()
+        .await
+        .map_err(|error| super::failed("Lambda Invoke", function, &error))?;
+    let payload = answer.payload().map(Blob::as_ref).unwrap_or_default();
+    if answer.function_error().is_none() {
+        return serde_json::from_slice(payload)
+            .with_context(|| format!("{function} gave an answer that is none: {}", String::from_utf8_lossy(payload)));
+    }
+    Err(in_words(function, payload))
 }
 
 fn in_words(function: &str, payload: &[u8]) -> anyhow::Error {

@@ -104,6 +104,10 @@ pub enum Sort {
     Connection,
     /// A script.
     Script,
+    /// A table contract.
+    Contract,
+    /// A feed.
+    Feed,
     /// A workflow.
     Workflow,
     /// A workflow's schedule.
@@ -116,6 +120,8 @@ impl Sort {
         match self {
             Self::Connection => "connection",
             Self::Script => "script",
+            Self::Contract => "contract",
+            Self::Feed => "feed",
             Self::Workflow => "workflow",
             Self::Schedule => "schedule",
         }
@@ -133,7 +139,14 @@ pub fn changes(desired: Desired, present: &Present, prune: bool) -> Changes {
     for (key, text) in desired.scripts {
         let hash = sha256(&text);
         let short = format!("sha256 {}", &hash[..12]);
-        if changes.put(Sort::Script, &key, present.scripts.get(&key), |was| *was == hash, Some(short)) {
+        let sort = if key.starts_with(shiftwork_planner::CONTRACTS) {
+            Sort::Contract
+        } else if key.starts_with(shiftwork_planner::FEEDS) {
+            Sort::Feed
+        } else {
+            Sort::Script
+        };
+        if changes.put(sort, &key, present.scripts.get(&key), |was| *was == hash, Some(short)) {
             changes.scripts.insert(key, text);
         }
     }

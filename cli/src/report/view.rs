@@ -342,10 +342,17 @@ fn job_facts(job: &JobRecord, flow: &Flow) -> Vec<Fact> {
     facts.code("Statement", job.statement_id.as_deref().unwrap_or_default());
     facts.code("Reused from", job.reused_from.as_deref().unwrap_or_default());
     if let Some(script) = plan.work.script() {
-        facts.code("Script", &script.key);
+        let pinned = match plan.work {
+            Work::Cdc { .. } => "Contract",
+            Work::Copy { .. } => "Feed",
+            Work::Sql { .. } | Work::Procedure { .. } | Work::Unload { .. } | Work::Barrier {} => "Script",
+        };
+        facts.code(pinned, &script.key);
         facts.code("Version", &script.version_id);
         facts.code("SHA-256", &script.sha256);
-        facts.text("Statements", words::count(script.statements.into()));
+        if script.statements > 0 {
+            facts.text("Statements", words::count(script.statements.into()));
+        }
     }
     match &plan.work {
         Work::Sql { transaction, parameters, .. } => {
@@ -359,6 +366,11 @@ fn job_facts(job: &JobRecord, flow: &Flow) -> Vec<Fact> {
             facts.code("Bound values", pairs(parameters));
         }
         Work::Procedure { parameters, .. } => facts.code("Bound values", pairs(parameters)),
+        Work::Cdc { iam_role, .. } => facts.code("COPY as", iam_role),
+        Work::Copy { table, files, .. } => {
+            facts.code("Table", table);
+            facts.code("Files of", files);
+        }
         Work::Unload { .. } | Work::Barrier {} => {}
     }
     facts.text(
@@ -377,8 +389,9 @@ fn job_facts(job: &JobRecord, flow: &Flow) -> Vec<Fact> {
 
 fn statement(job: &JobRecord, scripts: &Scripts) -> Option<Result<String, String>> {
     match &job.plan.work {
-        Work::Sql { .. } => scripts.get(&job.plan.job_name).cloned(),
+        Work::Sql { .. } | Work::Cdc { .. } => scripts.get(&job.plan.job_name).cloned(),
         Work::Procedure { sql, .. } | Work::Unload { sql } => Some(Ok(sql.clone())),
+        Work::Copy { into, options, .. } => Some(Ok(format!("{into}\nFROM <manifest>\n{options}"))),
         Work::Barrier {} => None,
     }
 }

@@ -9,20 +9,26 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use shiftwork_contract::{
-    Failure, JobRecord, Status, Work,
+    Failure, FailureKind, JobRecord, Status, Work,
     payload::{JobEnd, Launch},
     workflow::RunIf,
 };
-use shiftwork_ports::{Result, Scripts, Statements};
+use shiftwork_files::Landing;
+use shiftwork_ports::{Queries, Requests, Result, Scripts, Statements};
 use shiftwork_settlement::Jobs;
+
+use kind::copy::Copy;
 
 /// What it reads from its environment.
 pub const ENVIRONMENT: &[&str] = &[
     "EVENT_BUS_NAME",
     "FAILURE_TOPIC_ARN",
+    "FILE_AUDIT_TABLE",
     "JOB_AUDIT_TABLE",
     "LEASE_TABLE",
+    "REQUEST_QUEUE_URL",
     "SCRIPTS_BUCKET",
+    "STAGING_BUCKET",
     "STATEMENT_ROLE_ARN",
     "WORKFLOW_AUDIT_TABLE",
 ];
@@ -35,6 +41,14 @@ pub struct Launcher {
     pub statements: Arc<dyn Statements>,
     /// Their scripts.
     pub scripts: Arc<dyn Scripts>,
+    /// Makes the tables of a contract.
+    pub queries: Arc<dyn Queries>,
+    /// Asks for the next load where one leaves files.
+    pub requests: Arc<dyn Requests>,
+    /// The buckets that the files of feeds land in.
+    pub landing: Arc<dyn Landing>,
+    /// Name of the bucket of staged files, as COPY reads it.
+    pub staging_bucket: String,
 }
 
 /// What a launcher does about a job that it claimed.
@@ -114,6 +128,17 @@ impl Launcher {
             }
             Work::Procedure { sql, parameters } => kind::statement::submission(job, sql, parameters),
             Work::Unload { sql } => kind::statement::submission(job, sql, &std::collections::BTreeMap::new()),
+            Work::Cdc { contract, iam_role } => match self.load(job, contract, iam_role).await? {
+                Some(submission) => submission,
+                None => return self.jobs.nothing_to_do(job).await.map(drop),
+            },
+            Work::Copy { feed, into, options, .. } => match self.copy(job, feed, into, options).await? {
+                Copy::Submit(submission) => *submission,
+                Copy::Nothing => return self.jobs.nothing_to_do(job).await.map(drop),
+                Copy::Lost(why) => {
+                    return self.jobs.attempt_failed(job, FailureKind::Unavailable, &why).await.map(drop);
+                }
+            },
             Work::Barrier {} => {
                 return Err(Failure::corrupt(format!("{} is a barrier: nothing is to be launched", job.plan.job_name)));
             }

@@ -46,7 +46,13 @@ impl Trigger {
             }
         };
         let facts = Facts {
-            scripts: self.read_scripts(&workflow).await?,
+            scripts: self
+                .read_scripts(planner::script_names(&workflow), |script| {
+                    planner::script_key(&workflow.workflow_id, script)
+                })
+                .await?,
+            contracts: self.read_scripts(planner::contract_names(&workflow), planner::contract_key).await?,
+            feeds: self.read_scripts(planner::feed_names(&workflow), planner::feed_key).await?,
             connections: self.read_connections(&workflow).await?,
             default_connection: self.default_connection.clone(),
         };
@@ -98,12 +104,13 @@ impl Trigger {
         Ok(Some((run, jobs)))
     }
 
-    async fn read_scripts(&self, workflow: &Workflow) -> Result<BTreeMap<String, Script>> {
-        let found: Vec<_> = stream::iter(planner::script_names(workflow))
-            .map(|script| async move {
-                let key = planner::script_key(&workflow.workflow_id, &script);
-                Result::Ok((script, self.scripts.newest(&key).await?))
-            })
+    async fn read_scripts(
+        &self,
+        names: BTreeSet<String>,
+        key: impl Fn(&str) -> String,
+    ) -> Result<BTreeMap<String, Script>> {
+        let found: Vec<_> = stream::iter(names.into_iter().map(|name| (key(&name), name)))
+            .map(|(key, name)| async move { Result::Ok((name, self.scripts.newest(&key).await?)) })
             .buffer_unordered(READING)
             .try_collect()
             .await?;

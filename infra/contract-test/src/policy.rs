@@ -7,12 +7,20 @@ use serde_json::Value;
 use crate::{Findings, shape::names, template::resources};
 
 /// Actions that take no resource, so that AWS leaves no choice but `*`, and where AWS says so.
-pub const WITHOUT_RESOURCE: [(&str, &str); 13] = [
+pub const WITHOUT_RESOURCE: [(&str, &str); 21] = [
     ("states:SendTaskSuccess", "Service Authorization Reference, AWS Step Functions: a task token is no resource"),
     ("states:SendTaskFailure", "Service Authorization Reference, AWS Step Functions: a task token is no resource"),
     ("redshift-data:DescribeStatement", "Service Authorization Reference, Amazon Redshift Data API"),
+    ("redshift-data:GetStatementResult", "Service Authorization Reference, Amazon Redshift Data API"),
     ("redshift-data:ListStatements", "Service Authorization Reference, Amazon Redshift Data API"),
     ("redshift-data:CancelStatement", "Service Authorization Reference, Amazon Redshift Data API"),
+    ("dynamodb:ListStreams", "Service Authorization Reference, Amazon DynamoDB"),
+    ("ec2:CreateNetworkInterface", "Lambda Developer Guide, execution role permissions for Amazon MSK"),
+    ("ec2:DeleteNetworkInterface", "Lambda Developer Guide, execution role permissions for Amazon MSK"),
+    ("ec2:DescribeNetworkInterfaces", "Lambda Developer Guide, execution role permissions for Amazon MSK"),
+    ("ec2:DescribeSecurityGroups", "Lambda Developer Guide, execution role permissions for Amazon MSK"),
+    ("ec2:DescribeSubnets", "Lambda Developer Guide, execution role permissions for Amazon MSK"),
+    ("ec2:DescribeVpcs", "Lambda Developer Guide, execution role permissions for Amazon MSK"),
     ("logs:CreateLogDelivery", "Step Functions Developer Guide, IAM policies for logging to CloudWatch Logs"),
     ("logs:GetLogDelivery", "Step Functions Developer Guide, IAM policies for logging to CloudWatch Logs"),
     ("logs:UpdateLogDelivery", "Step Functions Developer Guide, IAM policies for logging to CloudWatch Logs"),
@@ -29,15 +37,31 @@ const RESERVED: [(&str, &[&str]); 12] = [
     ("redshift-data:", &["StatementRole"]),
     ("redshift-serverless:", &["StatementRole"]),
     ("redshift:", &["StatementRole"]),
-    ("secretsmanager:", &["StatementRole"]),
-    ("sts:AssumeRole", &["TriggerRole", "JobLauncherRole", "JobCallbackRole", "AuditUpdaterRole"]),
+    ("secretsmanager:", &["StatementRole", "CdcLoaderRole"]),
+    ("sts:AssumeRole", &["TriggerRole", "JobLauncherRole", "JobCallbackRole", "AuditUpdaterRole", "SchemaWatcherRole"]),
     ("iam:PassRole", &["TriggerRole"]),
     ("scheduler:CreateSchedule", &["TriggerRole"]),
     ("scheduler:DeleteSchedule", &["TriggerRole", "JobCallbackRole", "AuditUpdaterRole"]),
-    ("s3:", &["TriggerRole", "JobLauncherRole"]),
+    (
+        "s3:",
+        &[
+            "TriggerRole",
+            "JobLauncherRole",
+            "JobCallbackRole",
+            "AuditUpdaterRole",
+            "CdcLoaderRole",
+            "MetadataFixerRole",
+            "WarehouseRole",
+            "SchemaWatcherRole",
+            "FileIntakeRole",
+        ],
+    ),
     ("states:SendTask", &["JobLauncherRole", "JobCallbackRole", "AuditUpdaterRole"]),
     ("states:", &["TriggerRole", "JobLauncherRole", "JobCallbackRole", "AuditUpdaterRole"]),
-    ("lambda:InvokeFunction", &["RunStateMachineRole", "WorkflowScheduleRole", "SweepRole"]),
+    (
+        "lambda:InvokeFunction",
+        &["RunStateMachineRole", "WorkflowScheduleRole", "SweepRole", "DriftScheduleRole", "FileScheduleRole"],
+    ),
 ];
 
 /// Everything that a role may do, by role: its statements, those of policies beside it included, and the branches of

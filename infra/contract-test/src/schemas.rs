@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use schemars::{JsonSchema, schema_for};
 use serde_json::Value;
 use shiftwork_contract::{
-    event::{JobEnded, Refreshed, RunEnded},
+    drift::{DriftAnswer, DriftRequest},
+    event::{DriftFound, FilesLate, JobEnded, Refreshed, RunEnded, TableRefreshed},
     payload::{AuditRequest, JobEnd, Lanes, Launch, Recorded, RunAnswer, RunEnd, RunInput, RunRequest, Sweep},
 };
+use shiftwork_files::item::{Completion, WorkItem};
 use shiftwork_planner::{connections_schema, workflow_schema};
 
 /// Every schema, by the name of its file under `infra/schemas`.
@@ -15,18 +17,28 @@ pub fn all() -> Vec<(&'static str, Value)> {
     vec![
         ("audit-request.json", of::<AuditRequest>()),
         ("connections.json", connections_schema()),
+        ("drift-answer.json", of::<DriftAnswer>()),
+        ("drift-request.json", of::<DriftRequest>()),
+        ("event-drift-found.json", of::<DriftFound>()),
         ("event-job-ended.json", of::<JobEnded>()),
         ("event-refreshed.json", of::<Refreshed>()),
         ("event-run-ended.json", of::<RunEnded>()),
+        ("event-files-late.json", of::<FilesLate>()),
+        ("event-table-refreshed.json", of::<TableRefreshed>()),
+        ("feed.json", shiftwork_files::feed::feed_schema()),
         ("job-end.json", of::<JobEnd>()),
         ("lanes.json", of::<Lanes>()),
         ("launch.json", of::<Launch>()),
+        ("metadata.json", shiftwork_document_metadata::schema()),
         ("recorded.json", of::<Recorded>()),
         ("run-answer.json", of::<RunAnswer>()),
         ("run-end.json", of::<RunEnd>()),
         ("run-input.json", of::<RunInput>()),
         ("run-request.json", of::<RunRequest>()),
         ("sweep.json", of::<Sweep>()),
+        ("work-completion.json", of::<Completion>()),
+        ("work-item.json", of::<WorkItem>()),
+        ("table-contract.json", shiftwork_change_data::contract::schema()),
         ("workflow.json", workflow_schema()),
     ]
 }

@@ -47,6 +47,7 @@ pub fn findings(template: &Value) -> Findings {
     asynchronous(template, &mut findings);
     queues(template, &mut findings);
     storage(template, &mut findings);
+    streams(template, &mut findings);
     findings
 }
 
@@ -119,6 +120,10 @@ fn targets(template: &Value, findings: &mut Findings) {
             if !is_queue(template, &target["DeadLetterConfig"]["Arn"]) || target["RetryPolicy"].is_null() {
                 findings.insert(format!("{id}: a target without a dead letter queue and a retry policy"));
             }
+            if is_queue(template, &target["Arn"]) {
+                queue_target(template, id, &target["Arn"]["Fn::GetAtt"][0], findings);
+                continue;
+            }
             let function = &target["Arn"]["Fn::GetAtt"][0];
             let allowed = resources(template, "AWS::Lambda::Permission").any(|(_, permission)| {
                 let permission = &permission["Properties"];
@@ -128,6 +133,19 @@ fn targets(template: &Value, findings: &mut Findings) {
                 findings.insert(format!("{id}: may not call {function}"));
             }
         }
+    }
+}
+
+/// A queue lets EventBridge in by a policy of its own.
+fn queue_target(template: &Value, rule: &str, queue: &Value, findings: &mut Findings) {
+    let allowed = resources(template, "AWS::SQS::QueuePolicy").any(|(_, policy)| {
+        let policy = &policy["Properties"];
+        let service = &policy["PolicyDocument"]["Statement"][0]["Principal"]["Service"];
+        let services = service.as_array().map_or(std::slice::from_ref(service), Vec::as_slice);
+        policy["Queues"][0]["Ref"] == *queue && services.iter().any(|service| service == "events.amazonaws.com")
+    });
+    if !allowed {
+        findings.insert(format!("{rule}: may not send to {queue}"));
     }
 }
 
@@ -160,10 +178,35 @@ fn queues(template: &Value, findings: &mut Findings) {
                 findings.insert(format!("{queue}: gives a bad message back for ever"));
             }
             let seconds = |value: &Value| value.as_u64().unwrap_or_default();
-            let timeout = seconds(&template["Globals"]["Function"]["Timeout"]);
+            let own = &resource["Properties"]["Timeout"];
+            let timeout = seconds(if own.is_null() { &template["Globals"]["Function"]["Timeout"] } else { own });
             if seconds(&template["Resources"][queue]["Properties"]["VisibilityTimeout"]) < 6 * timeout {
                 findings.insert(format!("{queue}: shows a message again before the function gave it up"));
             }
+        }
+    }
+}
+
+/// A stream's records come in their order, one batch of a shard after the other, and none is given up silently.
+fn streams(template: &Value, findings: &mut Findings) {
+    for (id, mapping) in resources(template, "AWS::Lambda::EventSourceMapping") {
+        let mapping = &mapping["Properties"];
+        if mapping["StartingPosition"] != "TRIM_HORIZON" {
+            findings.insert(format!("{id}: passes over what was in the stream before it"));
+        }
+        // Kafka's mappings know none of these: a partition is one consumer's, and a batch is tried until it works.
+        if !mapping["Topics"].is_null() {
+            continue;
+        }
+        if mapping["ParallelizationFactor"] != 1 {
+            findings
+                .insert(format!("{id}: reads a shard with several hands, so that files are not staged in its order"));
+        }
+        if mapping["MaximumRetryAttempts"] != -1 || mapping["MaximumRecordAgeInSeconds"] != -1 {
+            findings.insert(format!("{id}: gives records up that only waited for AWS"));
+        }
+        if !is_queue(template, &mapping["DestinationConfig"]["OnFailure"]["Destination"]) {
+            findings.insert(format!("{id}: forgets records that expired"));
         }
     }
 }

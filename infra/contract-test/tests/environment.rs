@@ -13,6 +13,10 @@ fn read() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("JobLauncherFunction", shiftwork_job_launcher::ENVIRONMENT),
         ("JobCallbackFunction", shiftwork_job_callback::ENVIRONMENT),
         ("AuditUpdaterFunction", shiftwork_audit_updater::ENVIRONMENT),
+        ("MetadataFixerFunction", shiftwork_metadata_fixer::ENVIRONMENT),
+        ("SchemaWatcherFunction", shiftwork_schema_watcher::ENVIRONMENT),
+        ("FileIntakeFunction", shiftwork_file_intake::ENVIRONMENT),
+        ("CdcLoaderFunction", shiftwork_cdc_loader::ENVIRONMENT),
     ])
 }
 
@@ -34,12 +38,19 @@ fn a_variable_too_many_or_too_few_is_found() {
     assert_eq!(template::environment(&template, &read()), wanted.map(String::from).into());
 }
 
-/// The default connection is text that CloudFormation puts together; what comes out must be one that the trigger reads.
+/// The default connection is text that CloudFormation puts together; what comes out must be one that functions read, and the
+/// same for all of them.
 #[test]
 fn the_default_connection_reads() {
     let template = sam_template();
-    let value =
-        &template["Resources"]["TriggerFunction"]["Properties"]["Environment"]["Variables"]["DEFAULT_CONNECTION"];
+    let of = |function: &str| &template["Resources"][function]["Properties"]["Environment"]["Variables"]["DEFAULT_CONNECTION"];
+    let value = of("TriggerFunction");
+    for (function, read) in read() {
+        assert!(
+            !read.contains(&"DEFAULT_CONNECTION") || of(function) == value,
+            "{function} connects to somewhere else"
+        );
+    }
     for set in [&[][..], &["HasSecret"], &["HasCluster"], &["HasCluster", "HasDbUser"], &["HasCluster", "HasSecret"]] {
         let text: String = value["Fn::Join"][1].as_array().unwrap().iter().map(|part| text(part, set)).collect();
         let connection: shiftwork_contract::Connection =

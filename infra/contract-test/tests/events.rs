@@ -7,15 +7,23 @@ use std::{collections::BTreeSet, fs};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use shiftwork_contract::{
-    StatementName, event,
+    StatementName,
+    drift::DriftRequest,
+    event,
     payload::{AuditRequest, Launch, RunInput, RunRequest, Sweep},
 };
 use shiftwork_contract_test::{checkout, sam_template, template, text};
 use shiftwork_planner::pattern;
 
 /// Samples that a rule delivers; every other one is sent by the state machine, a schedule, a queue or a person.
-const DELIVERED: [(&str, &str); 9] = [
+const DELIVERED: [(&str, &str); 14] = [
+    ("schema-watcher/statement-finished", "MigrationEndedRule"),
+    // job-callback passes it over.
+    ("schema-watcher/statement-finished", "StatementEndedRule"),
+    ("metadata-fixer/eventbridge", "MetadataRule"),
+    ("metadata-fixer/eventbridge", "RequestEventRule"),
     ("trigger/refreshed", "RefreshedRule"),
+    ("trigger/table-refreshed", "RefreshedRule"),
     ("trigger/s3-object-created", "RequestEventRule"),
     ("trigger/custom", "RequestEventRule"),
     ("job-callback/statement-finished", "StatementEndedRule"),
@@ -25,6 +33,9 @@ const DELIVERED: [(&str, &str); 9] = [
     ("audit-updater/execution-timed-out", "ExecutionEndedRule"),
     ("audit-updater/execution-aborted", "ExecutionEndedRule"),
 ];
+
+/// Parameters that the samples come from a deployment with.
+const SET: [(&str, &str); 1] = [("DocumentsBucketName", "amzn-s3-demo-documents")];
 
 fn sample(name: &str) -> Value {
     serde_json::from_str(&text(&format!("events/{name}.json"))).unwrap_or_else(|error| panic!("{name}: {error}"))
@@ -63,8 +74,10 @@ fn filled(template: &Value, value: &Value) -> Value {
                     .replace("${AWS::StackName}", "shiftwork")
             ),
             Some((function, Value::String(parameter))) if function == "Ref" => {
-                let default = template["Parameters"][parameter]["Default"].as_str().unwrap();
-                default.split(',').collect()
+                let declared = &template["Parameters"][parameter];
+                let default = declared["Default"].as_str().unwrap();
+                let set = SET.iter().find(|(name, _)| name == parameter).map_or(default, |(_, value)| *value);
+                if declared["Type"] == "CommaDelimitedList" { set.split(',').collect() } else { json!(set) }
             }
             _ => members
                 .iter()
@@ -90,8 +103,8 @@ fn each_rule_lets_its_samples_through_and_no_others() {
 }
 
 #[test]
-fn no_event_of_a_job_or_a_run_wakes_the_trigger() {
-    for detail_type in [event::JOB_ENDED, event::RUN_ENDED] {
+fn no_event_but_a_refresh_wakes_the_trigger() {
+    for detail_type in [event::JOB_ENDED, event::RUN_ENDED, event::DRIFT_FOUND, event::FILES_LATE] {
         let told = json!({ "id": "1", "source": event::SOURCE, "detail-type": detail_type, "detail": {} });
         for rule in ["RefreshedRule", "RequestEventRule"] {
             assert_eq!(pattern::matches(&pattern_of(rule), &told), Ok(false), "{rule}: {detail_type}");
@@ -123,6 +136,11 @@ fn samples_read_as_their_types() {
     for name in ["record-timeout", "record-launcher-failed", "finish-run"] {
         let _: AuditRequest = reads(&format!("audit-updater/{name}"));
     }
+    let _: shiftwork_file_intake::PlanRequest = reads("file-intake/plan");
+    let _: event::TableRefreshed = serde_json::from_value(sample("trigger/table-refreshed")["detail"].clone()).unwrap();
+    for name in ["watch", "look", "apply"] {
+        let _: DriftRequest = reads(&format!("schema-watcher/{name}"));
+    }
     let _: event::Refreshed = serde_json::from_value(sample("trigger/refreshed")["detail"].clone()).unwrap();
     for name in ["finished", "failed", "aborted"] {
         let told = sample(&format!("job-callback/statement-{name}"));
@@ -139,4 +157,22 @@ fn every_function_has_a_sample() {
         let name = code.trim_end_matches('/').rsplit('/').next().unwrap();
         assert!(with_samples.contains(name), "{id}: events/{name} is missing");
     }
+}
+
+/// What the schedule of the schema-watcher sends is what it takes.
+#[test]
+fn the_schedule_of_the_watcher_reads() {
+    let template = sam_template();
+    let input = &template["Resources"]["SchemaWatcherSchedule"]["Properties"]["Target"]["Input"];
+    let sent: DriftRequest = serde_json::from_str(input.as_str().unwrap()).unwrap();
+    assert_eq!(sent, reads("schema-watcher/watch"));
+}
+
+/// What the schedule of file-intake sends is what it takes.
+#[test]
+fn the_schedule_of_the_intake_reads() {
+    let template = sam_template();
+    let input = &template["Resources"]["FileSchedule"]["Properties"]["Target"]["Input"];
+    let sent: shiftwork_file_intake::PlanRequest = serde_json::from_str(input.as_str().unwrap()).unwrap();
+    assert_eq!(sent, reads("file-intake/plan"));
 }

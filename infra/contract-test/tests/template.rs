@@ -34,6 +34,7 @@ fn each_drift_is_a_finding_that_names_the_place() {
             Value::Null,
             "StatementEndedRule: a target without",
         ),
+        ("/Resources/MetadataQueuePolicy", Value::Null, "MetadataRule: may not send to"),
         ("/Resources/RefreshedPermission", Value::Null, "RefreshedRule: may not call"),
         (
             "/Resources/AuditUpdaterFunction/Properties/EventInvokeConfig",
@@ -47,6 +48,15 @@ fn each_drift_is_a_finding_that_names_the_place() {
         ),
         ("/Resources/RequestQueue/Properties/RedrivePolicy", Value::Null, "RequestQueue: gives a bad message back"),
         ("/Resources/RequestQueue/Properties/VisibilityTimeout", json!(30), "RequestQueue: shows a message again"),
+        ("/Resources/CdcLoaderFunction/Properties/Timeout", json!(901), "ChangeQueue: shows a message again"),
+        (
+            "/Resources/KinesisChanges/Properties/ParallelizationFactor",
+            json!(10),
+            "KinesisChanges: reads a shard with several",
+        ),
+        ("/Resources/DynamoDbChanges/Properties/MaximumRetryAttempts", json!(3), "DynamoDbChanges: gives records up"),
+        ("/Resources/KinesisChanges/Properties/DestinationConfig", Value::Null, "KinesisChanges: forgets records"),
+        ("/Resources/KafkaChanges/Properties/StartingPosition", json!("LATEST"), "KafkaChanges: passes over"),
         ("/Resources/ConfigTable/Properties/SSESpecification", Value::Null, "ConfigTable: must be encrypted"),
         ("/Resources/ScriptsBucketPolicy", Value::Null, "ScriptsBucket: takes requests without TLS"),
         (
@@ -114,6 +124,8 @@ fn tables_are_keyed_by_fields_of_their_records() {
         ("WorkflowAuditTable", fields(["workflow_execution_id", "workflow_id", "created_ts"])),
         ("JobAuditTable", fields(["workflow_execution_id", "job_name"])),
         ("LeaseTable", fields(["workflow_id"])),
+        // The keys are made of the record; the register's own conformance holds them.
+        ("FileAuditTable", fields(["feed_shard", "entry", "open_since", "received_ts"])),
         ("ConfigTable", fields(["workflow_id"])),
     ] {
         assert_eq!(template::table_fields(&template, table, &fields), Findings::new());

@@ -18,6 +18,11 @@ impl Database {
         Ok(Self(client))
     }
 
+    /// Statements whose results nobody needs.
+    pub(crate) async fn run(&self, sql: &str) -> anyhow::Result<()> {
+        self.0.batch_execute(sql).await.with_context(|| format!("`{sql}` failed"))
+    }
+
     /// A query for one number.
     pub(crate) async fn count(&self, sql: &str) -> anyhow::Result<i64> {
         let row = self.0.query_one(sql, &[]).await.with_context(|| format!("the check `{sql}` failed"))?;

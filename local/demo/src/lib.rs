@@ -3,7 +3,10 @@
 //! It does what the command line does, through the same code.
 
 mod acts;
+mod change_data;
 mod database;
+mod landing;
+mod shop;
 
 use std::{
     fs,
@@ -23,6 +26,8 @@ use shiftwork_cli::{
 };
 
 pub use acts::Stage;
+pub use change_data::change_data;
+pub use landing::landing;
 
 /// Where the workflows lie, from the root of the repository.
 const WORKFLOWS: &str = "workflows";

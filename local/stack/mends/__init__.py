@@ -6,7 +6,20 @@ that the mend was written for.
 
 from __future__ import annotations
 
-from . import delivery, executions, maps, objects, paths, permissions, pin, runtime_api, schedules, tasks, tokens
+from . import (
+    delivery,
+    executions,
+    indexes,
+    maps,
+    objects,
+    paths,
+    permissions,
+    pin,
+    runtime_api,
+    schedules,
+    tasks,
+    tokens,
+)
 
 __all__ = ["apply"]
 
@@ -14,5 +27,17 @@ __all__ = ["apply"]
 def apply() -> None:
     """Mends the MiniStack of this process. Call it once, before the server starts."""
     pin.check_version()
-    for module in (runtime_api, executions, tokens, tasks, paths, maps, delivery, objects, schedules, permissions):
+    for module in (
+        runtime_api,
+        executions,
+        tokens,
+        tasks,
+        paths,
+        maps,
+        delivery,
+        objects,
+        indexes,
+        schedules,
+        permissions,
+    ):
         module.apply()

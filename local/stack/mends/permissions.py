@@ -13,7 +13,12 @@ from . import pin
 
 
 def apply() -> None:
-    """A schedule's ARN names its group; HTTP on 127.0.0.1 stands for TLS; sessions may begin side by side."""
+    """A schedule's ARN names its group; a batch of messages takes the permission for one (SQS Developer Guide,
+    "Amazon SQS API permissions"); HTTP on 127.0.0.1 stands for TLS; sessions may begin side by side."""
+
+    def action(service: str, *request: Any) -> str | None:
+        name: str | None = extract_iam_action(service, *request)
+        return name.removesuffix("Batch") if name and name.startswith("sqs:") else name
 
     def resource(service: str, *request: Any) -> str:
         arn: str = extract_resource_arn(service, *request)
@@ -23,6 +28,7 @@ def apply() -> None:
         # A bucket that refuses anything but TLS is the same bucket here.
         return "true" if key.lower() == "aws:securetransport" else resolve_condition_key(key, context)
 
+    extract_iam_action = pin.replace(iam_actions, "extract_iam_action", action)
     extract_resource_arn = pin.replace(iam_actions, "extract_resource_arn", resource)
     resolve_condition_key = pin.replace(iam_evaluator, "_resolve_condition_key", resolve)
     pin.replace(sts, "_evict_expired_sessions", evict_expired_sessions)

@@ -10,14 +10,24 @@ pub mod lambda;
 
 #[cfg(feature = "configuration")]
 pub mod configuration;
+#[cfg(feature = "documents")]
+pub mod documents;
 #[cfg(feature = "executions")]
 pub mod executions;
+#[cfg(feature = "files")]
+pub mod files;
 #[cfg(feature = "ledger")]
 pub mod ledger;
 #[cfg(feature = "notices")]
 pub mod notices;
+#[cfg(feature = "queries")]
+pub mod queries;
+#[cfg(feature = "queues")]
+pub mod queues;
 #[cfg(feature = "scripts")]
 pub mod scripts;
+#[cfg(feature = "staging")]
+pub mod staging;
 #[cfg(feature = "statements")]
 pub mod statements;
 #[cfg(feature = "sweeps")]
@@ -27,10 +37,15 @@ pub mod tokens;
 
 #[cfg(any(
     feature = "configuration",
+    feature = "documents",
     feature = "executions",
+    feature = "files",
     feature = "ledger",
     feature = "notices",
+    feature = "queries",
+    feature = "queues",
     feature = "scripts",
+    feature = "staging",
     feature = "statements",
     feature = "sweeps",
     feature = "tokens",

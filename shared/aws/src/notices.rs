@@ -1,5 +1,7 @@
 //! What goes out: events on an EventBridge bus, messages to people on an SNS topic.
 
+use std::fmt::Write as _;
+
 use async_trait::async_trait;
 use aws_config::SdkConfig;
 use aws_sdk_eventbridge::types::PutEventsRequestEntry;
@@ -14,6 +16,10 @@ const ENTRIES: usize = 10;
 const SUBJECT_CHARS: usize = 100;
 /// Bytes of an error in a message; SNS takes 256 KB in all, and nobody reads more than this in a mail.
 const ERROR_BYTES: usize = 8 * 1024;
+/// Bytes of a message about drift.
+const MESSAGE_BYTES: usize = 16 * 1024;
+/// Characters of a field's name in a message.
+const FIELD_CHARS: usize = 200;
 
 /// [`Notices`] over EventBridge and SNS.
 #[derive(Debug, Clone)]
@@ -33,6 +39,11 @@ impl AwsNotices {
             bus: bus.into(),
             topic: topic_arn.into(),
         }
+    }
+
+    async fn tell(&self, about: &str, message: String) -> Result<()> {
+        let publish = self.messages.publish().topic_arn(&self.topic).subject(subject(about)).message(message);
+        publish.send().await.map(drop).map_err(|error| Call::new("SNS Publish", &self.topic).failed(error))
     }
 
     /// Sends at most ten entries and answers those that EventBridge did not take, with its words on the first.
@@ -89,14 +100,21 @@ impl Notices for AwsNotices {
     }
 
     async fn alert(&self, run: &RunRecord) -> Result<()> {
-        let publish = self.messages.publish().topic_arn(&self.topic).subject(subject(run)).message(body(run));
-        publish.send().await.map_err(|error| Call::new("SNS Publish", &self.topic).failed(error))?;
-        Ok(())
+        let RunRecord { workflow_id, execution_status, workflow_execution_id, .. } = run;
+        self.tell(&format!("{workflow_id} {execution_status}: {workflow_execution_id}"), body(run)).await
+    }
+
+    async fn drift(&self, found: &event::DriftFound) -> Result<()> {
+        self.tell(&format!("new fields for {}", found.contract), drift_body(found)).await
+    }
+
+    async fn late(&self, late: &event::FilesLate) -> Result<()> {
+        self.tell(&format!("files of {} are late", late.feed), late_body(late)).await
     }
 }
 
-fn subject(run: &RunRecord) -> String {
-    let whole = format!("shiftwork: {} {}: {}", run.workflow_id, run.execution_status, run.workflow_execution_id);
+fn subject(about: &str) -> String {
+    let whole = format!("shiftwork: {about}");
     // Ids are ASCII; one that a table holds by mistake must not keep the message back.
     whole.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).take(SUBJECT_CHARS).collect()
 }
@@ -125,12 +143,59 @@ fn body(run: &RunRecord) -> String {
     )
 }
 
+fn late_body(late: &event::FilesLate) -> String {
+    format!(
+        "The feed {} expects {} files of {} by {}; {} came.\n\nWhat came:\n\n    shiftwork files {}\n",
+        late.feed,
+        late.expected,
+        late.day,
+        shiftwork_contract::timestamp(late.due_ts),
+        late.received,
+        late.feed
+    )
+}
+
+fn drift_body(found: &event::DriftFound) -> String {
+    let event::DriftFound { contract, table, unknown, findings, more, .. } = found;
+    let mut body =
+        format!("The source of {table} sends what no column takes. Nothing is lost: it waits in the rows.\n\n");
+    for finding in findings {
+        // A field's name is the source's to choose.
+        let field: String = finding.field.chars().take(FIELD_CHARS).collect();
+        let line = format!("{field}: {}, {} rows; {}\n", finding.seen, finding.rows, finding.remedy);
+        if body.len() + line.len() > MESSAGE_BYTES {
+            body.push_str("…\n");
+            break;
+        }
+        body.push_str(&line);
+    }
+    if *more > 0 {
+        let _ = writeln!(body, "and {more} more");
+    }
+    let _ = match unknown.as_str() {
+        "evolve" => write!(
+            body,
+            "\nThe contract says `unknown: evolve`: it is taken in by itself. To look:\n\n    shiftwork drift {contract}\n"
+        ),
+        _ => write!(
+            body,
+            "\nTo look, and to take it in:\n\n    shiftwork drift {contract}\n    shiftwork drift {contract} --apply\n"
+        ),
+    };
+    body
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
     use jiff::Timestamp;
-    use shiftwork_contract::{RunRecord, Status, audit::Origin};
+    use shiftwork_contract::{
+        RunRecord, Status,
+        audit::Origin,
+        drift::{Finding, Remedy},
+        event::DriftFound,
+    };
 
     fn run(id: &str, error: &str) -> RunRecord {
         RunRecord {
@@ -155,8 +220,8 @@ mod tests {
 
     #[test]
     fn a_subject_is_what_sns_takes() {
-        for id in ["r".repeat(80), "löschen\nund".into()] {
-            let subject = super::subject(&run(&id, ""));
+        for id in ["r".repeat(800), "löschen\nund".into()] {
+            let subject = super::subject(&id);
             assert!(subject.len() <= 100 && subject.is_ascii() && !subject.contains('\n'), "{subject}");
         }
     }
@@ -172,5 +237,26 @@ mod tests {
     #[test]
     fn a_message_stays_below_what_sns_takes() {
         assert!(super::body(&run("r", &"é".repeat(300_000))).len() < 10_000);
+        assert!(super::drift_body(&drift(10_000, &"é".repeat(300_000))).len() < 100_000);
+    }
+
+    fn drift(fields: usize, name: &str) -> DriftFound {
+        let remedy = Remedy::Add { column: "colour".into(), column_type: "varchar(64)".into() };
+        let finding = Finding { field: name.into(), since: None, rows: 3, seen: "texts up to 7 bytes".into(), remedy };
+        DriftFound {
+            idempotency_key: String::new(),
+            contract: "orders".into(),
+            table: "shop.orders".into(),
+            unknown: "capture".into(),
+            findings: vec![finding; fields],
+            more: 0,
+        }
+    }
+
+    #[test]
+    fn a_message_about_drift_names_the_field_and_the_command() {
+        let body = super::drift_body(&drift(1, "colour"));
+        let line = "colour: texts up to 7 bytes, 3 rows; add column colour varchar(64)\n";
+        assert!(body.contains(line) && body.contains("shiftwork drift orders --apply"), "{body}");
     }
 }

@@ -1,5 +1,7 @@
 //! Scripts in a versioned S3 bucket.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use aws_config::SdkConfig;
 use aws_sdk_s3::{
@@ -81,6 +83,17 @@ impl Scripts for S3Scripts {
         };
         let text = text(bytes(object, &address).await?, &address)?;
         Ok(Some(ScriptText { key: key.into(), version_id, text }))
+    }
+
+    async fn tags(&self, prefix: &str) -> Result<BTreeMap<String, String>> {
+        let mut pages = self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix).into_paginator().send();
+        let mut tags = BTreeMap::new();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| Call::new("S3 ListObjectsV2", &self.address(prefix)).failed(error))?;
+            let listed = page.contents.unwrap_or_default();
+            tags.extend(listed.into_iter().filter_map(|object| Some((object.key?, object.e_tag.unwrap_or_default()))));
+        }
+        Ok(tags)
     }
 
     async fn pinned(&self, pin: &ScriptPin) -> Result<String> {

@@ -14,7 +14,9 @@ use shiftwork_aws::{
     executions::StepFunctionsExecutions,
     ledger::{DynamoLedger, Tables},
     notices::AwsNotices,
+    queues::{SqsDeadLetters, SqsRequests},
     scripts::S3Scripts,
+    staging::S3Staging,
     statements::RedshiftStatements,
     sweeps::{SchedulerSweeps, SweepTarget},
     tokens::StepFunctionsTokens,
@@ -23,10 +25,11 @@ use shiftwork_contract::{
     Connection, Failure, FailureKind, ScriptPin, StatementName, Status, Transaction,
     event::{Event, JobEnded},
     name::sha256,
-    payload::{JobEnd, RunInput},
+    payload::{JobEnd, RunInput, RunRequest},
 };
 use shiftwork_ports::{
-    Execution, Executions, Ledger, Notices, Progress, Scripts, Statements, Submission, Sweeps, TaskTokens,
+    DeadLetters, Execution, Executions, Ledger, Notices, Progress, Requests, Scripts, Staging, Statements, Submission,
+    Sweeps, TaskTokens,
 };
 
 /// AWS, answering with these in turn.
@@ -374,4 +377,61 @@ async fn a_transaction_conflict_passes_within_the_call() {
     let failure = DynamoLedger::new(&aws.config, tables).begin("w", "run", now, now).await.unwrap_err();
     assert_eq!(failure.kind, FailureKind::Throttled);
     assert!(failure.message.contains("action 2: TransactionConflict: ongoing"), "{failure}");
+}
+
+#[tokio::test]
+async fn what_is_put_once_is_the_first_writers() {
+    let xml = |code: &str| format!("<Error><Code>{code}</Code><Message>m</Message></Error>");
+    let aws = Canned::new([
+        (412, xml("PreconditionFailed")),
+        (200, "theirs".to_owned()),
+        // They are at it, and then they had not been.
+        (409, xml("ConditionalRequestConflict")),
+        (404, xml("NoSuchKey")),
+        (200, String::new()),
+        (403, xml("AccessDenied")),
+    ]);
+    let staging = S3Staging::new(&aws.config, "staging");
+    assert_eq!(staging.put_once("a", b"ours".to_vec()).await, Ok(b"theirs".to_vec()));
+    assert_eq!(staging.put_once("a", b"ours".to_vec()).await, Ok(b"ours".to_vec()));
+    let failure = staging.put_once("a", b"ours".to_vec()).await.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::AccessDenied);
+    assert!(failure.message.contains("s3://staging/a"), "{failure}");
+    let puts = aws.http.actual_requests().filter(|request| request.method() == "PUT");
+    assert!(puts.into_iter().all(|put| put.headers().get("if-none-match") == Some("*")));
+}
+
+#[tokio::test]
+async fn an_object_that_could_not_be_deleted_is_a_failure() {
+    let answer =
+        "<DeleteResult><Error><Key>b</Key><Code>InternalError</Code><Message>m</Message></Error></DeleteResult>";
+    let aws = Canned::new([(200, answer.to_owned())]);
+    let failure = S3Staging::new(&aws.config, "staging").delete(&["a".into(), "b".into()]).await.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Unavailable);
+    assert!(failure.message.contains("b: InternalError"), "{failure}");
+}
+
+#[tokio::test]
+async fn a_request_waits_for_as_long_as_the_queue_can_hold_it() {
+    let aws = Canned::json([(200, json!({"MessageId": "1"})), (200, json!({"MessageId": "2"}))]);
+    let requests = SqsRequests::new(&aws.config, "https://sqs.eu-central-1.amazonaws.com/1/requests");
+    let request = RunRequest { workflow_id: "w".into(), ..RunRequest::default() };
+    for after in [1_500, 2_000_000] {
+        requests.ask(&request, std::time::Duration::from_millis(after)).await.unwrap();
+    }
+    let asked = aws.asked();
+    // A whole second more rather than one too few: what the run is about is there when it begins.
+    assert_eq!([&asked[0]["DelaySeconds"], &asked[1]["DelaySeconds"]], [&json!(2), &json!(900)]);
+    assert_eq!(asked[0]["MessageBody"], r#"{"workflow_id":"w"}"#);
+}
+
+#[tokio::test]
+async fn a_letter_that_was_not_taken_is_a_failure() {
+    let failed = json!({"Successful": [], "Failed": [{"Id": "0", "Code": "InternalError", "Message": "m", "SenderFault": false}]});
+    let aws = Canned::json([(200, failed)]);
+    let letters = SqsDeadLetters::new(&aws.config, "https://sqs.eu-central-1.amazonaws.com/1/letters");
+    let failure = letters.put(&["{}".into()]).await.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Unavailable);
+    assert!(failure.message.contains("InternalError: m"), "{failure}");
+    assert_eq!(letters.put(&["x".repeat(300_000)]).await.unwrap_err().kind, FailureKind::Refused);
 }

@@ -4,10 +4,14 @@
 //! (`infra/contract-test`), and the JSON Schemas under `infra/schemas` are generated from them. Nothing here knows AWS.
 
 pub mod audit;
+pub mod change;
 pub mod connection;
+pub mod drift;
 pub mod event;
 pub mod failure;
 pub mod limits;
+pub mod load;
+pub mod manifest;
 pub mod name;
 pub mod payload;
 pub mod status;
@@ -17,6 +21,8 @@ pub mod workflow;
 pub use audit::{Attempt, Cancelling, JobRecord, Lease, RunRecord};
 pub use connection::Connection;
 pub use failure::{Class, Failure, FailureKind};
+pub use load::load_request;
+pub use manifest::{Manifest, ManifestEntry, manifest_key};
 pub use name::StatementName;
 pub use status::Status;
 pub use work::{Kind, ScriptPin, Transaction, Work};

@@ -20,11 +20,15 @@ pub enum Kind {
     Procedure,
     /// A query whose result goes to S3.
     Unload,
+    /// Staged change data, loaded and promoted as its contract says.
+    Cdc,
+    /// Files of a feed that landed in S3, loaded once.
+    Copy,
 }
 
 impl Kind {
     /// Every kind, for messages that list them.
-    pub const ALL: [Self; 3] = [Self::Sql, Self::Procedure, Self::Unload];
+    pub const ALL: [Self; 5] = [Self::Sql, Self::Procedure, Self::Unload, Self::Cdc, Self::Copy];
 
     /// As configuration writes it.
     pub const fn as_str(self) -> &'static str {
@@ -32,6 +36,8 @@ impl Kind {
             Self::Sql => "sql",
             Self::Procedure => "procedure",
             Self::Unload => "unload",
+            Self::Cdc => "cdc",
+            Self::Copy => "copy",
         }
     }
 }
@@ -62,7 +68,7 @@ pub struct ScriptPin {
     pub version_id: String,
     /// Hex SHA-256 of the bytes.
     pub sha256: String,
-    /// How many statements the planner found.
+    /// How many statements the planner found; none in a contract.
     pub statements: u32,
 }
 
@@ -95,6 +101,26 @@ pub enum Work {
         /// The statement.
         sql: String,
     },
+    /// Whatever is staged for a table contract when the job begins: one transaction that loads and promotes it.
+    Cdc {
+        /// The pinned contract.
+        contract: ScriptPin,
+        /// ARN of the role that COPY reads the staging bucket as, or `default`: the warehouse's own.
+        iam_role: String,
+    },
+    /// The files of a feed that are pending when the job begins: one COPY of their manifest.
+    Copy {
+        /// The feed's name.
+        files: String,
+        /// The pinned feed.
+        feed: ScriptPin,
+        /// The table, as its feed or its job names it.
+        table: String,
+        /// `COPY "schema"."table" ("column", …)`.
+        into: String,
+        /// Everything behind the place of the manifest: role, format, compression.
+        options: String,
+    },
     /// No work: where many jobs wait for many others, they meet here, so that n × m edges are n + m.
     Barrier {},
 }
@@ -106,6 +132,8 @@ impl Work {
             Self::Sql { .. } => Some(Kind::Sql),
             Self::Procedure { .. } => Some(Kind::Procedure),
             Self::Unload { .. } => Some(Kind::Unload),
+            Self::Cdc { .. } => Some(Kind::Cdc),
+            Self::Copy { .. } => Some(Kind::Copy),
             Self::Barrier {} => None,
         }
     }
@@ -120,14 +148,21 @@ impl Work {
             Self::Sql { transaction: Transaction::Single, .. }
             | Self::Procedure { .. }
             | Self::Unload { .. }
+            | Self::Cdc { .. }
+            | Self::Copy { .. }
             | Self::Barrier {} => 1,
         }
     }
 
-    /// The pinned script, for the kinds that have one.
+    /// True for what no user wrote and nothing is launched for.
+    pub const fn is_barrier(&self) -> bool {
+        self.kind().is_none()
+    }
+
+    /// The pinned script, contract or feed, for the kinds that have one.
     pub const fn script(&self) -> Option<&ScriptPin> {
         match self {
-            Self::Sql { script, .. } => Some(script),
+            Self::Sql { script: pin, .. } | Self::Cdc { contract: pin, .. } | Self::Copy { feed: pin, .. } => Some(pin),
             Self::Procedure { .. } | Self::Unload { .. } | Self::Barrier {} => None,
         }
     }

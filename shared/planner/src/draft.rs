@@ -166,6 +166,11 @@ pub(crate) fn script_of(job: &FullJob) -> Option<String> {
     entry_of(job)?.script(job).ok()?
 }
 
+/// The contract that a job loads.
+pub(crate) fn contract_of(job: &FullJob) -> Option<String> {
+    entry_of(job)?.contract(job).ok()?
+}
+
 fn entry_of(job: &FullJob) -> Option<&'static Entry> {
     match &job.kind {
         Some(kind) => kind::REGISTRY.iter().find(|entry| entry.kind.as_str() == kind),

@@ -22,8 +22,10 @@ pub mod sql;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use shiftwork_contract::{Connection, Workflow, name};
+use shiftwork_contract::{Connection, Workflow, name, workflow::Job};
 use shiftwork_document::{JsonPath, in_order, shape};
+
+pub use shiftwork_files::feed::{FEEDS, feed_key};
 
 pub use plan::{Asked, Facts, Plan, Script, check, plan};
 pub use schema::{connections_schema, workflow_schema};
@@ -73,6 +75,34 @@ pub fn connections(doc: &Located) -> Result<BTreeMap<String, Connection>, Vec<Pr
 /// The scripts that a plan of this workflow needs, as the workflow writes them. Stages that are left out need none.
 pub fn script_names(workflow: &Workflow) -> BTreeSet<String> {
     draft::running_jobs(workflow).filter_map(|(_, _, job)| draft::script_of(&draft::in_full(job))).collect()
+}
+
+/// The table contracts that a plan of this workflow needs, by their names.
+pub fn contract_names(workflow: &Workflow) -> BTreeSet<String> {
+    draft::running_jobs(workflow).filter_map(|(_, _, job)| draft::contract_of(&draft::in_full(job))).collect()
+}
+
+/// The connection that a workflow's job loads a table contract over, by its name; none for the deployment's default.
+pub fn connection_of_contract<'a>(workflow: &'a Workflow, contract: &str) -> Option<&'a str> {
+    let own = workflow.workflow_stages.iter().flat_map(|stage| &stage.scripts).find_map(|job| match job {
+        Job::Full(job) if draft::contract_of(job).as_deref() == Some(contract) => job.connection.as_deref(),
+        Job::Full(_) | Job::Script(_) => None,
+    });
+    own.or(workflow.connection.as_deref())
+}
+
+/// The feeds whose files a run of this workflow loads, by their names.
+pub fn feed_names(workflow: &Workflow) -> BTreeSet<String> {
+    let files = draft::running_jobs(workflow).filter_map(|(_, _, job)| draft::in_full(job).work.get("files").cloned());
+    files.filter_map(|files| shiftwork_files::feed::pending(files.as_str()?).map(Into::into)).collect()
+}
+
+/// What the keys of all table contracts in the scripts bucket begin with.
+pub const CONTRACTS: &str = "contracts/";
+
+/// Key of a table contract in the scripts bucket; also its path in a repository that keeps contracts under `contracts/`.
+pub fn contract_key(contract: &str) -> String {
+    format!("{CONTRACTS}{contract}.yaml")
 }
 
 /// Key of a script in the scripts bucket; also its path in a repository that keeps workflows under `workflows/`.

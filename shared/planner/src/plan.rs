@@ -34,6 +34,10 @@ pub struct Script {
 pub struct Facts {
     /// The scripts that were found, by the name that the workflow gives them ([`crate::script_names`]).
     pub scripts: BTreeMap<String, Script>,
+    /// The table contracts that were found, by their names ([`crate::contract_names`]).
+    pub contracts: BTreeMap<String, Script>,
+    /// The feeds that were found, by their names ([`crate::feed_names`]).
+    pub feeds: BTreeMap<String, Script>,
     /// Named connections.
     pub connections: BTreeMap<String, Connection>,
     /// The connection of jobs that name none.

@@ -4,11 +4,13 @@
 //! check panics where the port does not hold.
 #![allow(clippy::unwrap_used, reason = "a failure of the port fails the check")]
 
+mod documents;
 mod jobs;
 mod leases;
 mod model;
 mod openings;
 mod runs;
+mod staging;
 mod statements;
 
 use std::{
@@ -29,7 +31,9 @@ use shiftwork_contract::{
 
 use crate::{End, LeaseWish, Ledger, Opened, Opening, Result};
 
+pub use documents::documents;
 pub use model::agree;
+pub use staging::staging;
 pub use statements::statements;
 
 /// Every check of [`Ledger`].
@@ -214,11 +218,16 @@ async fn both<A: Future, B: Future>(a: A, b: B) -> (A::Output, B::Output) {
 
 #[cfg(test)]
 mod tests {
-    use crate::fake::{MemoryLedger, MemoryStatements};
+    use crate::fake::{MemoryLedger, MemoryStaging, MemoryStatements};
 
     #[tokio::test]
     async fn the_ledger_in_memory_conforms() {
         super::ledger(&MemoryLedger::default()).await;
+    }
+
+    #[tokio::test]
+    async fn the_staging_bucket_in_memory_conforms() {
+        super::staging(&MemoryStaging::default()).await;
     }
 
     #[tokio::test]

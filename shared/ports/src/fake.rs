@@ -1,11 +1,17 @@
 //! The collaborators in memory: what the functions' tests run against, and the model that the AWS adapters are held to.
 
+mod change_data;
+mod documents;
 mod ledger;
+mod queries;
 mod samples;
 mod statements;
 mod surroundings;
 
+pub use change_data::{MemoryDeadLetters, MemoryFiles, MemoryRequests, MemoryStaging};
+pub use documents::MemoryDocuments;
 pub use ledger::MemoryLedger;
+pub use queries::MemoryQueries;
 pub use samples::{a_job, a_run};
 pub use statements::{MemoryStatements, Outcome};
 pub use surroundings::{

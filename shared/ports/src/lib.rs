@@ -3,22 +3,30 @@
 //! `shiftwork-aws` implements them over AWS, [`fake`] in memory, and [`conformance`] holds both to the same behaviour.
 //! Every method may be called again after a crash or a lost answer; each says what happens then.
 
+mod change_data;
 #[cfg(feature = "fakes")]
 pub mod conformance;
+pub mod documents;
 #[cfg(feature = "fakes")]
 pub mod fake;
 mod ledger;
+mod queries;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde_json::Value;
 use shiftwork_contract::{
-    Connection, Failure, RunRecord, ScriptPin, StatementName, Transaction, event::Event, payload::JobEnd,
-    payload::RunInput,
+    Connection, Failure, RunRecord, ScriptPin, StatementName, Transaction,
+    event::{DriftFound, Event, FilesLate},
+    payload::{JobEnd, RunInput},
 };
 use std::collections::BTreeMap;
 
+pub use change_data::{
+    ChangeFiles, DeadLetters, FileStream, FileVersion, LETTER_BYTES, Object, Requests, Staging, Version,
+};
 pub use ledger::{Advanced, Begun, End, LeaseWish, Ledger, Opened, Opening, Released, Step};
+pub use queries::{Queries, Row};
 
 /// Result of every port: our own failures, classified where they arise.
 pub type Result<T> = std::result::Result<T, Failure>;
@@ -142,6 +150,8 @@ pub struct ScriptText {
 pub trait Scripts: Send + Sync {
     /// The newest version; `None` when there is no such key.
     async fn newest(&self, key: &str) -> Result<Option<ScriptText>>;
+    /// Keys that begin so, with the tag of their newest version: another tag, another text.
+    async fn tags(&self, prefix: &str) -> Result<BTreeMap<String, String>>;
     /// The very bytes that a plan pinned. `ScriptUnreadable` when the version is gone or its hash is another.
     async fn pinned(&self, pin: &ScriptPin) -> Result<String>;
 }
@@ -164,6 +174,10 @@ pub trait Notices: Send + Sync {
     async fn publish(&self, events: &[Event]) -> Result<()>;
     /// Tells people that a run failed: its first error, and the command that restarts it.
     async fn alert(&self, run: &RunRecord) -> Result<()>;
+    /// Tells people that a source sends what no column takes, and the command that takes it in.
+    async fn drift(&self, found: &DriftFound) -> Result<()>;
+    /// Tells people that files of a feed are late.
+    async fn late(&self, late: &FilesLate) -> Result<()>;
 }
 
 /// The safety net: a schedule of a run's own that wakes job-callback once a minute while the run lives. Nothing is

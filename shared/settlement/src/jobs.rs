@@ -2,13 +2,17 @@ use std::sync::Arc;
 
 use futures::{StreamExt as _, TryStreamExt as _, future::BoxFuture, stream};
 use shiftwork_contract::{
-    Cancelling, Class, Failure, FailureKind, JobRecord, StatementName, Status, Work,
+    Cancelling, Class, Failure, FailureKind, JobRecord, StatementName, Status,
     event::{Event, JobEnded},
     payload::JobEnd,
 };
-use shiftwork_ports::{Clock, End, Ledger, Notices, Progress, Result, Step, TaskTokens};
+use shiftwork_files::Batches;
+use shiftwork_ports::{Clock, End, Ledger, Notices, Progress, Queries, Result, Staging, Step, TaskTokens};
 
-use crate::{classify, next::failure_step};
+use crate::{
+    classify,
+    next::{failure_step, next_attempt},
+};
 
 /// Dependents are freed this many at a time.
 const FREEING: usize = 16;
@@ -22,6 +26,12 @@ pub struct Jobs {
     pub tokens: Arc<dyn TaskTokens>,
     /// Who wants to hear of it.
     pub notices: Arc<dyn Notices>,
+    /// The files that its statement loaded.
+    pub staging: Arc<dyn Staging>,
+    /// Where the files of feeds stand.
+    pub files: Batches,
+    /// What Redshift says about a load that failed.
+    pub queries: Arc<dyn Queries>,
     /// The time.
     pub clock: Arc<dyn Clock>,
 }
@@ -42,8 +52,15 @@ impl Jobs {
             }),
             Progress::Finished { .. } => Step::NextPart { statement_id: Some(id.into()) },
             Progress::Failed { message } => {
-                let job = self.job(&name.run, &name.job).await?;
-                failure_step(&job, classify(message), message, Some(id), self.clock.now())
+                let (job, kind) = (self.job(&name.run, &name.job).await?, classify(message));
+                let mended = match kind.class() {
+                    Class::Terminal => self.files_refused(name, &job, message).await?,
+                    Class::Retryable | Class::Duplicate => None,
+                };
+                match mended {
+                    Some(words) => next_attempt(&job, kind, &words, Some(id), self.clock.now()),
+                    None => failure_step(&job, kind, message, Some(id), self.clock.now()),
+                }
             }
             Progress::Aborted => {
                 let job = self.job(&name.run, &name.job).await?;
@@ -56,7 +73,16 @@ impl Jobs {
                 failure_step(&job, kind, message, Some(id), self.clock.now())
             }
         };
-        self.step(name, &step).await?;
+        let job = self.step(name, &step).await?;
+        let finished = matches!(progress, Progress::Finished { .. }) && name.is_last_part();
+        if finished && job.execution_status != Status::Succeeded {
+            // The run was stopped, and Redshift was faster: what the statement wrote is there all the same.
+            self.committed(name, &job).await?;
+        }
+        let in_vain = matches!(progress, Progress::Failed { .. } | Progress::Aborted);
+        if in_vain && job.execution_status.is_terminal() && *name == job.statement_name() {
+            self.files_left(&job).await?;
+        }
         Ok(())
     }
 
@@ -87,6 +113,12 @@ impl Jobs {
         self.step(&job.statement_name(), &Step::End(end)).await
     }
 
+    /// A job found nothing to do, and ends well without a statement.
+    pub async fn nothing_to_do(&self, job: &JobRecord) -> Result<JobRecord> {
+        let end = End { status: Status::Succeeded, error: None, message: None, statement_id: None, rows: Some(0) };
+        self.step(&job.statement_name(), &Step::End(end)).await
+    }
+
     /// Takes the step, if it is still to be taken, and does what follows from where the job then stands.
     async fn step(&self, at: &StatementName, step: &Step) -> Result<JobRecord> {
         let advanced = self.ledger.advance(at, step, self.clock.now()).await?;
@@ -107,6 +139,12 @@ impl Jobs {
     pub(crate) async fn resume(&self, job: &JobRecord) -> Result<()> {
         match job.execution_status {
             Status::Succeeded | Status::Failed | Status::TimedOut | Status::Aborted | Status::Skipped => {
+                // A success without a statement found nothing to do. Before the dependents: they must not meet the files again.
+                if job.execution_status == Status::Succeeded && job.statement_id.is_some() {
+                    self.committed(&job.statement_name(), job).await?;
+                } else {
+                    self.not_committed(job).await?;
+                }
                 self.free_dependents(job).await?;
                 self.tell_task(job).await
             }
@@ -137,12 +175,10 @@ impl Jobs {
         if !job.waiting_on.is_empty() {
             return Ok(());
         }
-        match (&job.plan.work, &job.await_token) {
-            (Work::Barrier {}, _) => self.pass(job).await,
-            (Work::Sql { .. } | Work::Procedure { .. } | Work::Unload { .. }, Some(token)) => {
-                self.tokens.release(token).await
-            }
-            (Work::Sql { .. } | Work::Procedure { .. } | Work::Unload { .. }, None) => Ok(()),
+        match &job.await_token {
+            _ if job.plan.work.is_barrier() => self.pass(job).await,
+            Some(token) => self.tokens.release(token).await,
+            None => Ok(()),
         }
     }
 
@@ -187,12 +223,12 @@ impl Jobs {
     }
 
     async fn publish(&self, job: &JobRecord) -> Result<()> {
-        match job.plan.work {
-            Work::Barrier {} => Ok(()),
-            Work::Sql { .. } | Work::Procedure { .. } | Work::Unload { .. } => {
-                self.notices.publish(&[Event::Job(JobEnded::from(job))]).await
-            }
+        if job.plan.work.is_barrier() {
+            return Ok(());
         }
+        let ended = Event::Job(JobEnded::from(job));
+        let events: Vec<_> = [Some(ended), self.table_refreshed(job).await?].into_iter().flatten().collect();
+        self.notices.publish(&events).await
     }
 
     /// A job that must exist.

@@ -9,6 +9,8 @@
 //! what follows from a write is derived from the record as it then stands ([`Jobs::follow`]), never from who made it.
 
 mod classify;
+mod committed;
+mod files;
 mod jobs;
 mod next;
 mod runs;

@@ -50,6 +50,24 @@ pub fn after_failure(job: &JobRecord, kind: FailureKind) -> Next {
     }
 }
 
+/// The ledger step of an attempt that failed and is followed by another.
+pub(crate) fn next_attempt(
+    job: &JobRecord,
+    kind: FailureKind,
+    message: &str,
+    statement_id: Option<&str>,
+    now: Timestamp,
+) -> Step {
+    Step::NextAttempt(Attempt {
+        attempt: job.attempt,
+        submitted_ts: job.submitted_ts,
+        ended_ts: now,
+        error_name: kind.name().into(),
+        error_message: message.into(),
+        statement_id: statement_id.map(Into::into),
+    })
+}
+
 /// The ledger step of a failed attempt.
 pub(crate) fn failure_step(
     job: &JobRecord,
@@ -59,14 +77,7 @@ pub(crate) fn failure_step(
     now: Timestamp,
 ) -> Step {
     match after_failure(job, kind) {
-        Next::Retry => Step::NextAttempt(Attempt {
-            attempt: job.attempt,
-            submitted_ts: job.submitted_ts,
-            ended_ts: now,
-            error_name: kind.name().into(),
-            error_message: message.into(),
-            statement_id: statement_id.map(Into::into),
-        }),
+        Next::Retry => next_attempt(job, kind, message, statement_id, now),
         Next::End(status) => Step::End(End {
             status,
             error: Some(kind),

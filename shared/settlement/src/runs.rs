@@ -43,7 +43,8 @@ impl Runs {
         let (status, error) = outcome_of(&jobs);
         let record = self.end(run, status, error.as_deref()).await?;
         // A launcher that was cut off may still submit; the next sweep cancels what it left, and stops watching.
-        if jobs.iter().all(|job| ended_by_statement(job.execution_status)) {
+        let by_statement = jobs.iter().all(|job| ended_by_statement(job.execution_status));
+        if by_statement && self.files_resolved(&jobs).await? {
             self.sweeps.unwatch(run).await?;
         }
         Ok(RunEnd {
@@ -70,6 +71,15 @@ impl Runs {
         }
         self.cancel_statements(jobs).await?;
         Ok(())
+    }
+
+    /// Whether it is known what became of the files of these jobs; what can be found out is.
+    pub(crate) async fn files_resolved(&self, jobs: &[JobRecord]) -> Result<bool> {
+        let mut resolved = true;
+        for job in jobs {
+            resolved &= self.jobs.resolve_files(job, &*self.statements).await?;
+        }
+        Ok(resolved)
     }
 
     /// Cancels whatever still runs for these jobs of one run. Answers how many there were.

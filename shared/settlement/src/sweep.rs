@@ -11,7 +11,7 @@ use crate::Runs;
 /// What is younger than this is left to its own event.
 const GRACE: SignedDuration = SignedDuration::from_secs(30);
 /// No launcher lives longer: its Lambda timeout is 60 s. A statement that is not there by then was never submitted.
-const LAUNCHER_LIFE: SignedDuration = SignedDuration::from_secs(120);
+pub(crate) const LAUNCHER_LIFE: SignedDuration = SignedDuration::from_secs(120);
 /// A job that ended is told again to its task for this long, and whenever nothing else of its run moves.
 const RETELL: SignedDuration = SignedDuration::from_mins(5);
 
@@ -155,10 +155,11 @@ impl Runs {
             self.jobs.end(job, Status::Aborted, None, "the run had ended").await?;
         }
         let cancelled = self.cancel_statements(&jobs).await?;
+        let resolved = self.files_resolved(&jobs).await?;
         // Lease and notices again: whoever ended the run may have died right after.
         self.hand_on(run).await?;
         let ended = run.execution_end_ts.unwrap_or(run.created_ts);
-        if cancelled == 0 && since(ended, now) > LAUNCHER_LIFE {
+        if cancelled == 0 && resolved && since(ended, now) > LAUNCHER_LIFE {
             self.sweeps.unwatch(&run.workflow_execution_id).await?;
         }
         Ok(())

@@ -1,18 +1,22 @@
 //! [`Jobs`] and [`Runs`] over AWS, wired the same in every function that settles.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use shiftwork_aws::{
     client::Aws,
     environment::{Environment, EnvironmentError},
     executions::StepFunctionsExecutions,
+    files::DynamoRegister,
     ledger::{DynamoLedger, Tables},
     notices::AwsNotices,
+    queries::RedshiftQueries,
+    staging::S3Staging,
     statements::RedshiftStatements,
     sweeps::{SchedulerSweeps, SweepTarget},
     tokens::StepFunctionsTokens,
 };
-use shiftwork_ports::{Ledger, Statements, SystemClock};
+use shiftwork_files::Batches;
+use shiftwork_ports::{Ledger, Queries, Statements, SystemClock};
 
 use crate::{Jobs, Runs};
 
@@ -20,9 +24,11 @@ use crate::{Jobs, Runs};
 pub const ENVIRONMENT: &[&str] = &[
     "EVENT_BUS_NAME",
     "FAILURE_TOPIC_ARN",
+    "FILE_AUDIT_TABLE",
     "JOB_AUDIT_TABLE",
     "JOB_CALLBACK_ARN",
     "LEASE_TABLE",
+    "STAGING_BUCKET",
     "STATEMENT_ROLE_ARN",
     "STATE_MACHINE_ARN",
     "SWEEP_ROLE_ARN",
@@ -46,6 +52,15 @@ pub fn statements(aws: &Aws, environment: &Environment) -> Result<Arc<dyn Statem
     Ok(Arc::new(RedshiftStatements::new(&role)))
 }
 
+/// How long a function waits for a small statement, well within its own time.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Statements that a function waits for, as the same role.
+pub fn queries(aws: &Aws, environment: &Environment) -> Result<Arc<dyn Queries>, EnvironmentError> {
+    let role = aws.assume(environment.get("STATEMENT_ROLE_ARN")?, "shiftwork");
+    Ok(Arc::new(RedshiftQueries::new(&role, PATIENCE)))
+}
+
 /// Settles jobs.
 pub fn jobs(aws: &Aws, environment: &Environment) -> Result<Jobs, EnvironmentError> {
     let (bus, topic) = (environment.get("EVENT_BUS_NAME")?, environment.get("FAILURE_TOPIC_ARN")?);
@@ -53,8 +68,17 @@ pub fn jobs(aws: &Aws, environment: &Environment) -> Result<Jobs, EnvironmentErr
         ledger: ledger(aws, environment)?,
         tokens: Arc::new(StepFunctionsTokens::new(aws.config())),
         notices: Arc::new(AwsNotices::new(aws.config(), bus, topic)),
+        staging: Arc::new(S3Staging::new(aws.config(), environment.get("STAGING_BUCKET")?)),
+        files: files(aws, environment)?,
+        queries: queries(aws, environment)?,
         clock: Arc::new(SystemClock),
     })
+}
+
+/// Where the files of feeds stand.
+pub fn files(aws: &Aws, environment: &Environment) -> Result<Batches, EnvironmentError> {
+    let register = DynamoRegister::new(aws.config(), environment.get("FILE_AUDIT_TABLE")?);
+    Ok(Batches { register: Arc::new(register), clock: Arc::new(SystemClock) })
 }
 
 /// Ends runs.

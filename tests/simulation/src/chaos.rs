@@ -9,16 +9,18 @@ use futures::FutureExt as _;
 use jiff::Timestamp;
 use serde_json::Value;
 use shiftwork_contract::{
-    Connection, Failure, FailureKind, JobRecord, Lease, RunRecord, ScriptPin, StatementName, Status,
-    event::Event,
+    Connection, Failure, FailureKind, JobRecord, Lease, Manifest, RunRecord, ScriptPin, StatementName, Status, Work,
+    event::{DriftFound, Event, FilesLate},
+    manifest_key,
     payload::{JobEnd, RunInput},
 };
+use shiftwork_files::{Entry, FileRecord, FileRegister, FileStep, KeyHistory, Stepped, fake::MemoryRegister};
 use shiftwork_ports::{
-    Advanced, Begun, Configuration, Execution, Executions, Ledger, Notices, Opened, Opening, Released, Result,
-    ScriptText, Scripts, Statement, Statements, Step, Submission, Sweeps, TaskTokens,
+    Advanced, Begun, Configuration, Execution, Executions, Ledger, Notices, Object, Opened, Opening, Released, Result,
+    ScriptText, Scripts, Staging, Statement, Statements, Step, Submission, Sweeps, TaskTokens,
     fake::{
-        MemoryConfiguration, MemoryExecutions, MemoryLedger, MemoryNotices, MemoryScripts, MemoryStatements,
-        MemorySweeps, MemoryTokens,
+        MemoryConfiguration, MemoryExecutions, MemoryLedger, MemoryNotices, MemoryScripts, MemoryStaging,
+        MemoryStatements, MemorySweeps, MemoryTokens,
     },
 };
 
@@ -93,6 +95,8 @@ pub(crate) struct Calm {
     pub(crate) sweeps: MemorySweeps,
     pub(crate) notices: MemoryNotices,
     pub(crate) scripts: MemoryScripts,
+    pub(crate) staging: MemoryStaging,
+    pub(crate) files: MemoryRegister,
     pub(crate) configuration: MemoryConfiguration,
     /// What was wrong at the moment of a submission.
     pub(crate) offences: Mutex<Vec<String>>,
@@ -170,6 +174,25 @@ impl Rough {
                 offences.push(format!("{name} was submitted while {other} runs"));
             }
         }
+        if matches!(job.plan.work, Work::Cdc { .. }) {
+            offences.extend(self.passed_by(name));
+        }
+    }
+
+    /// Files of a load that are not there, and files that its watermark would pass although they were not loaded.
+    fn passed_by(&self, name: &StatementName) -> Vec<String> {
+        let get = |key: &str| self.calm.staging.get(key).now_or_never().unwrap().unwrap();
+        let manifest = get(&manifest_key(name)).unwrap_or_default();
+        let taken = serde_json::from_slice::<Manifest>(&manifest).unwrap().keys();
+        let there = self.calm.staging.list("staged/").now_or_never().unwrap().unwrap();
+        let there: Vec<_> = there.into_iter().map(|object| object.key).collect();
+        let gone =
+            taken.iter().filter(|key| !there.contains(key)).map(|key| format!("{name} loads {key}, which is gone"));
+        // Keys of a partition sort as its offsets do.
+        let partition = |key: &str| key.rsplit_once('/').map(|(partition, _)| partition.to_owned());
+        let passes = |key: &&String| taken.iter().any(|later| partition(later) == partition(key) && later > *key);
+        let passed = there.iter().filter(|key| !taken.contains(key)).filter(passes);
+        gone.chain(passed.map(|key| format!("{name} passes {key} by"))).collect()
     }
 }
 
@@ -246,6 +269,12 @@ impl Notices for Rough {
     async fn alert(&self, run: &RunRecord) -> Result<()> {
         self.luck.around(self.calm.notices.alert(run)).await
     }
+    async fn drift(&self, found: &DriftFound) -> Result<()> {
+        self.luck.around(self.calm.notices.drift(found)).await
+    }
+    async fn late(&self, late: &FilesLate) -> Result<()> {
+        self.luck.around(self.calm.notices.late(late)).await
+    }
 }
 
 #[async_trait]
@@ -253,8 +282,55 @@ impl Scripts for Rough {
     async fn newest(&self, key: &str) -> Result<Option<ScriptText>> {
         self.luck.around(self.calm.scripts.newest(key)).await
     }
+    async fn tags(&self, prefix: &str) -> Result<BTreeMap<String, String>> {
+        self.luck.around(self.calm.scripts.tags(prefix)).await
+    }
     async fn pinned(&self, pin: &ScriptPin) -> Result<String> {
         self.luck.around(self.calm.scripts.pinned(pin)).await
+    }
+}
+
+#[async_trait]
+impl FileRegister for Rough {
+    async fn put(&self, entry: &Entry) -> Result<bool> {
+        self.luck.around(self.calm.files.put(entry)).await
+    }
+    async fn open(&self, feed: &str) -> Result<Vec<FileRecord>> {
+        self.luck.around(self.calm.files.open(feed)).await
+    }
+    async fn of_key(&self, feed: &str, bucket: &str, key: &str) -> Result<KeyHistory> {
+        self.luck.around(self.calm.files.of_key(feed, bucket, key)).await
+    }
+    async fn step(&self, seen: &FileRecord, step: &FileStep, now: Timestamp) -> Result<Stepped> {
+        self.luck.around(self.calm.files.step(seen, step, now)).await
+    }
+    async fn since(&self, feed: &str, from: Timestamp, most: usize) -> Result<Vec<FileRecord>> {
+        self.luck.around(self.calm.files.since(feed, from, most)).await
+    }
+    async fn said(&self, feed: &str, what: &str) -> Result<bool> {
+        self.luck.around(self.calm.files.said(feed, what)).await
+    }
+    async fn say(&self, feed: &str, what: &str, now: Timestamp) -> Result<()> {
+        self.luck.around(self.calm.files.say(feed, what, now)).await
+    }
+}
+
+#[async_trait]
+impl Staging for Rough {
+    async fn put(&self, key: &str, body: Vec<u8>) -> Result<()> {
+        self.luck.around(self.calm.staging.put(key, body)).await
+    }
+    async fn put_once(&self, key: &str, body: Vec<u8>) -> Result<Vec<u8>> {
+        self.luck.around(self.calm.staging.put_once(key, body)).await
+    }
+    async fn get(&self, key: &str) -> Result<Option<Vec<u8>>> {
+        self.luck.around(self.calm.staging.get(key)).await
+    }
+    async fn list(&self, prefix: &str) -> Result<Vec<Object>> {
+        self.luck.around(self.calm.staging.list(prefix)).await
+    }
+    async fn delete(&self, keys: &[String]) -> Result<()> {
+        self.luck.around(self.calm.staging.delete(keys)).await
     }
 }
 

@@ -8,5 +8,7 @@
 #![cfg(test)]
 
 mod chaos;
+mod files;
+mod loads;
 mod machine;
 mod tests;

@@ -1,17 +1,21 @@
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use futures::FutureExt as _;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 use shiftwork_contract::{
-    Class, Connection, Failure, FailureKind, RunRecord, StatementName,
+    Class, Connection, Failure, FailureKind, Manifest, RunRecord, StatementName, manifest_key,
     payload::{Launch, RunInput},
 };
+use shiftwork_files::{Batches, fake::MemoryLanding};
 use shiftwork_iterator::Iterator;
 use shiftwork_job_launcher::Launcher;
 use shiftwork_ports::{
-    Execution, Executions as _, Ledger as _, Progress,
-    fake::{ManualClock, Outcome, Told},
+    Execution, Executions as _, Ledger as _, Progress, Staging as _,
+    fake::{ManualClock, MemoryQueries, MemoryRequests, Outcome, Told},
 };
 use shiftwork_settlement::{Jobs, Runs};
 use shiftwork_trigger::Trigger;
@@ -47,16 +51,18 @@ enum Stage {
 pub(crate) struct Machine {
     pub(crate) calm: Arc<Calm>,
     pub(crate) luck: Arc<Luck>,
-    clock: Arc<ManualClock>,
+    pub(crate) clock: Arc<ManualClock>,
     trigger: Trigger,
     iterator: Iterator,
     launcher: Launcher,
     executions: BTreeMap<String, Stage>,
     events: Vec<(Value, u32)>,
-    announced: std::collections::BTreeSet<StatementName>,
+    announced: BTreeSet<StatementName>,
     tokens: u64,
     /// Jobs whose statements fail for good.
     pub(crate) broken: Vec<String>,
+    /// URLs of files that COPY cannot read.
+    pub(crate) bad_files: BTreeSet<String>,
     /// Whether tasks may time out.
     pub(crate) timeouts: bool,
 }
@@ -66,7 +72,19 @@ impl Machine {
         let (calm, luck) = (Arc::new(Calm::default()), Arc::new(Luck::new(seed, troubles)));
         let clock = Arc::new(ManualClock::default());
         let rough = Arc::new(Rough { calm: calm.clone(), luck: luck.clone() });
-        let jobs = Jobs { ledger: rough.clone(), tokens: rough.clone(), notices: rough.clone(), clock: clock.clone() };
+        let queries = Arc::new(MemoryQueries::default());
+        // The tables of a contract.
+        queries.answer("CREATE", Vec::new());
+        queries.answer("svv_columns", Vec::new());
+        let jobs = Jobs {
+            ledger: rough.clone(),
+            tokens: rough.clone(),
+            notices: rough.clone(),
+            staging: rough.clone(),
+            files: Batches { register: rough.clone(), clock: clock.clone() },
+            queries: queries.clone(),
+            clock: clock.clone(),
+        };
         let runs =
             Runs { jobs: jobs.clone(), statements: rough.clone(), executions: rough.clone(), sweeps: rough.clone() };
         let default_connection =
@@ -74,15 +92,24 @@ impl Machine {
         Self {
             trigger: Trigger { runs, configuration: rough.clone(), scripts: rough.clone(), default_connection },
             iterator: Iterator { ledger: rough.clone(), clock: clock.clone() },
-            launcher: Launcher { jobs, statements: rough.clone(), scripts: rough },
+            launcher: Launcher {
+                jobs,
+                statements: rough.clone(),
+                scripts: rough,
+                queries,
+                landing: Arc::new(MemoryLanding::default()),
+                requests: Arc::new(MemoryRequests::default()),
+                staging_bucket: "staging".into(),
+            },
             calm,
             luck,
             clock,
             executions: BTreeMap::new(),
             events: Vec::new(),
-            announced: std::collections::BTreeSet::new(),
+            announced: BTreeSet::new(),
             tokens: 0,
             broken: Vec::new(),
+            bad_files: BTreeSet::new(),
             timeouts: false,
         }
     }
@@ -157,11 +184,26 @@ impl Machine {
             Outcome::Failed("ERROR: 1023 DETAIL: Serializable isolation violation on table - 100".into())
         } else if self.broken.contains(&name.job) {
             Outcome::Failed("ERROR: relation \"nowhere\" does not exist".into())
+        } else if let Some(message) = self.stumbles(name) {
+            Outcome::Failed(message)
         } else {
             Outcome::Finished
         };
         self.calm.statements.end(name, outcome);
         self.announce();
+    }
+
+    /// The files that a COPY loads, or tries to.
+    pub(crate) fn files_of(&self, name: &StatementName) -> Vec<String> {
+        let manifest = self.calm.staging.get(&manifest_key(name)).now_or_never().unwrap().unwrap();
+        manifest.map_or(Vec::new(), |text| serde_json::from_slice::<Manifest>(&text).unwrap().urls())
+    }
+
+    /// What Redshift says about the bad files of a COPY: of the first one, or of all where it was told to go on.
+    fn stumbles(&self, name: &StatementName) -> Option<String> {
+        let bad: Vec<_> = self.files_of(name).into_iter().filter(|url| self.bad_files.contains(url)).collect();
+        let shown = if name.attempt > 1 { &bad[..] } else { &bad[..bad.len().min(1)] };
+        (!bad.is_empty()).then(|| format!("ERROR: Load into table 'orders' failed: {}, record 1: bad", shown.join(" ")))
     }
 
     /// Events of the statements that ended since.

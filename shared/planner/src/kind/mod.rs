@@ -1,5 +1,7 @@
 //! The kinds of job. A new kind is one module beside these and one line in [`REGISTRY`].
 
+mod cdc;
+mod copy;
 mod procedure;
 mod sql;
 mod unload;
@@ -29,13 +31,23 @@ pub(crate) trait JobKind: DeserializeOwned + JsonSchema {
         None
     }
 
+    /// The table contract it loads.
+    fn contract(&self) -> Option<&str> {
+        None
+    }
+
     /// The frozen work. None after a problem was reported.
     fn work(self, context: &mut Context) -> Option<Work>;
 }
 
 /// Every kind of this version.
-pub(crate) const REGISTRY: &[Entry] =
-    &[entry::<sql::Sql>(), entry::<procedure::Procedure>(), entry::<unload::Unload>()];
+pub(crate) const REGISTRY: &[Entry] = &[
+    entry::<sql::Sql>(),
+    entry::<procedure::Procedure>(),
+    entry::<unload::Unload>(),
+    entry::<cdc::Cdc>(),
+    entry::<copy::Copy>(),
+];
 
 /// A kind in the registry, its type erased.
 pub(crate) struct Entry {
@@ -44,6 +56,7 @@ pub(crate) struct Entry {
     /// Schema of the fields that are the kind's own.
     pub(crate) schema: fn(&mut SchemaGenerator) -> Schema,
     script: fn(Value) -> Result<Option<String>, serde_json::Error>,
+    contract: fn(Value) -> Result<Option<String>, serde_json::Error>,
     work: fn(Value, &mut Context) -> Option<Work>,
 }
 
@@ -53,6 +66,7 @@ const fn entry<K: JobKind>() -> Entry {
         suffixes: K::SUFFIXES,
         schema: schema::object::<K>,
         script: |fields| Ok(serde_json::from_value::<K>(fields)?.script().map(str::to_owned)),
+        contract: |fields| Ok(serde_json::from_value::<K>(fields)?.contract().map(str::to_owned)),
         work: |fields, context| match serde_json::from_value::<K>(fields) {
             Ok(job) => job.work(context),
             Err(error) => {
@@ -70,6 +84,11 @@ impl Entry {
     /// The script that a job runs; an error where the kind cannot read its fields.
     pub(crate) fn script(&self, job: &FullJob) -> Result<Option<String>, serde_json::Error> {
         (self.script)(job.work.clone().into())
+    }
+
+    /// The contract that a job loads; an error where the kind cannot read its fields.
+    pub(crate) fn contract(&self, job: &FullJob) -> Result<Option<String>, serde_json::Error> {
+        (self.contract)(job.work.clone().into())
     }
 
     pub(crate) fn work(&self, job: &FullJob, context: &mut Context) -> Option<Work> {

@@ -23,6 +23,7 @@ pub(crate) fn facts(workflow_id: &str, scripts: &[(&str, &str)]) -> Facts {
         scripts: scripts.iter().map(script).collect(),
         connections: BTreeMap::from([("reporting".to_owned(), connection())]),
         default_connection: connection(),
+        ..Facts::default()
     }
 }
 

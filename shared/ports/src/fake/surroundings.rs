@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use shiftwork_contract::{
     Connection, Failure, FailureKind, RunRecord, ScriptPin,
-    event::Event,
+    event::{DriftFound, Event, FilesLate},
     name::sha256,
     payload::{JobEnd, RunInput},
 };
@@ -124,6 +124,12 @@ impl Scripts for MemoryScripts {
         }))
     }
 
+    async fn tags(&self, prefix: &str) -> Result<BTreeMap<String, String>> {
+        let all = lock(&self.0);
+        let found = all.iter().filter(|(key, _)| key.starts_with(prefix));
+        Ok(found.map(|(key, versions)| (key.clone(), versions.len().to_string())).collect())
+    }
+
     async fn pinned(&self, pin: &ScriptPin) -> Result<String> {
         let versions = lock(&self.0).get(&pin.key).cloned().unwrap_or_default();
         pin.version_id
@@ -181,6 +187,8 @@ impl Configuration for MemoryConfiguration {
 pub struct MemoryNotices {
     events: Mutex<Vec<Event>>,
     alerts: Mutex<Vec<RunRecord>>,
+    drifts: Mutex<Vec<DriftFound>>,
+    late: Mutex<Vec<FilesLate>>,
 }
 
 impl MemoryNotices {
@@ -193,6 +201,16 @@ impl MemoryNotices {
     pub fn alerts(&self) -> Vec<RunRecord> {
         lock(&self.alerts).clone()
     }
+
+    /// Every late feed that people were told of so far.
+    pub fn lates(&self) -> Vec<FilesLate> {
+        lock(&self.late).clone()
+    }
+
+    /// Every drift that people were told of so far.
+    pub fn drifts(&self) -> Vec<DriftFound> {
+        lock(&self.drifts).clone()
+    }
 }
 
 #[async_trait]
@@ -204,6 +222,16 @@ impl Notices for MemoryNotices {
 
     async fn alert(&self, run: &RunRecord) -> Result<()> {
         lock(&self.alerts).push(run.clone());
+        Ok(())
+    }
+
+    async fn drift(&self, found: &DriftFound) -> Result<()> {
+        lock(&self.drifts).push(found.clone());
+        Ok(())
+    }
+
+    async fn late(&self, late: &FilesLate) -> Result<()> {
+        lock(&self.late).push(late.clone());
         Ok(())
     }
 }

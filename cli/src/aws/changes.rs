@@ -1,0 +1,129 @@
+//! Change data that waits for somebody: the dead-letter queue, and what no contract claimed.
+
+use anyhow::Context as _;
+use aws_sdk_sqs::{Client, types::MessageSystemAttributeName};
+use aws_types::SdkConfig;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use shiftwork_contract::change::UNCLAIMED;
+
+use super::{Outputs, failed};
+
+/// Messages of one receive (SQS API reference).
+const RECEIVED: i32 = 10;
+
+/// The queues and the bucket.
+#[derive(Debug, Clone)]
+pub struct Changes {
+    sqs: Client,
+    s3: aws_sdk_s3::Client,
+    queue: String,
+    dead_letters: String,
+    bucket: String,
+}
+
+/// A dead letter that was received, and is hidden from others for a while.
+#[derive(Debug, Clone)]
+pub struct Letter {
+    /// The queue's id of the message.
+    pub id: String,
+    /// What it says.
+    pub body: String,
+    /// When it was put into the queue.
+    pub sent: Timestamp,
+    handle: String,
+}
+
+/// A file of unclaimed records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnclaimedFile {
+    /// Its key in the staging bucket.
+    pub key: String,
+    version: String,
+}
+
+impl Changes {
+    pub(super) fn new(config: &SdkConfig, outputs: &Outputs) -> Self {
+        Self {
+            sqs: Client::new(config),
+            s3: aws_sdk_s3::Client::new(config),
+            queue: outputs.change_queue.clone(),
+            dead_letters: outputs.change_dead_letter_queue.clone(),
+            bucket: outputs.staging_bucket.clone(),
+        }
+    }
+
+    /// Some dead letters; none when no more are there to be seen.
+    pub async fn receive(&self) -> anyhow::Result<Vec<Letter>> {
+        let receive = self.sqs.receive_message().queue_url(&self.dead_letters).max_number_of_messages(RECEIVED);
+        let received = receive
+            .message_system_attribute_names(MessageSystemAttributeName::SentTimestamp)
+            .wait_time_seconds(1)
+            .send()
+            .await;
+        let received = received.map_err(|error| failed("SQS ReceiveMessage", &self.dead_letters, &error))?;
+        let letter = |message: aws_sdk_sqs::types::Message| {
+            let sent = message.attributes.as_ref().and_then(|all| all.get(&MessageSystemAttributeName::SentTimestamp));
+            let sent = sent.and_then(|millis| Timestamp::from_millisecond(millis.parse().ok()?).ok());
+            let sent = sent.unwrap_or(Timestamp::UNIX_EPOCH);
+            let (id, handle) = (message.message_id.unwrap_or_default(), message.receipt_handle.unwrap_or_default());
+            Letter { id, body: message.body.unwrap_or_default(), sent, handle }
+        };
+        Ok(received.messages.unwrap_or_default().into_iter().map(letter).collect())
+    }
+
+    /// Sends a message to the loader, then takes the letter that it came from away.
+    pub async fn send_again(&self, body: &str, letter: &Letter) -> anyhow::Result<()> {
+        self.send(body).await?;
+        let delete = self.sqs.delete_message().queue_url(&self.dead_letters).receipt_handle(&letter.handle);
+        delete.send().await.map_err(|error| failed("SQS DeleteMessage", &self.dead_letters, &error))?;
+        Ok(())
+    }
+
+    /// Lets others see a letter again.
+    pub async fn put_back(&self, letter: &Letter) -> anyhow::Result<()> {
+        let show = self.sqs.change_message_visibility().queue_url(&self.dead_letters).receipt_handle(&letter.handle);
+        let shown = show.visibility_timeout(0).send().await;
+        shown.map_err(|error| failed("SQS ChangeMessageVisibility", &self.dead_letters, &error))?;
+        Ok(())
+    }
+
+    /// Every file of unclaimed records.
+    pub async fn unclaimed(&self) -> anyhow::Result<Vec<UnclaimedFile>> {
+        let mut files = Vec::new();
+        let (mut key, mut version) = (None, None);
+        loop {
+            let list = self.s3.list_object_versions().bucket(&self.bucket).prefix(UNCLAIMED);
+            let page = list.set_key_marker(key.take()).set_version_id_marker(version.take()).send().await;
+            let page = page.map_err(|error| failed("S3 ListObjectVersions", &self.bucket, &error))?;
+            files.extend(page.versions().iter().filter(|object| object.is_latest() == Some(true)).filter_map(
+                |object| Some(UnclaimedFile { key: object.key()?.into(), version: object.version_id()?.into() }),
+            ));
+            if page.is_truncated() != Some(true) {
+                return Ok(files);
+            }
+            (key, version) = (page.next_key_marker, page.next_version_id_marker);
+            key.as_ref().context("S3 ListObjectVersions: a page without a marker of the next")?;
+        }
+    }
+
+    /// Tells the loader of a file of unclaimed records, then takes it away. Its version can still be read.
+    pub async fn send_file(&self, file: &UnclaimedFile) -> anyhow::Result<()> {
+        self.send(&self.notice(file).to_string()).await?;
+        let deleted = self.s3.delete_object().bucket(&self.bucket).key(&file.key).send().await;
+        deleted.map_err(|error| failed("S3 DeleteObject", &format!("s3://{}/{}", self.bucket, file.key), &error))?;
+        Ok(())
+    }
+
+    /// As S3 itself tells of an object through EventBridge.
+    fn notice(&self, UnclaimedFile { key, version }: &UnclaimedFile) -> Value {
+        let object = json!({ "key": key, "version-id": version });
+        json!({ "source": "aws.s3", "detail": { "bucket": { "name": self.bucket }, "object": object } })
+    }
+
+    async fn send(&self, body: &str) -> anyhow::Result<()> {
+        let sent = self.sqs.send_message().queue_url(&self.queue).message_body(body).send().await;
+        sent.map_err(|error| failed("SQS SendMessage", &self.queue, &error))?;
+        Ok(())
+    }
+}

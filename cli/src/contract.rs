@@ -1,0 +1,148 @@
+//! `shiftwork contract`: table contracts proposed from events, and checked.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    io::Write as _,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, bail};
+use indicatif::ProgressBar;
+use shiftwork_change_data::contract::{self, Proposal, TableContract, evolves};
+use shiftwork_planner::{Place, Problem};
+use shiftwork_promotion::Promotion;
+
+use crate::{Outcome, args, decode, diagnostics, words};
+
+/// Proposes contracts for the tables of a file.
+pub fn propose(asked: &args::ContractPropose) -> anyhow::Result<Outcome> {
+    let mut proposal = Proposal::default();
+    decode::each_line(decode::open(&asked.file, &ProgressBar::hidden())?, |_, line| {
+        proposal.record(line, None);
+        Ok(())
+    })?;
+    let wanted = |contract: &TableContract| asked.table.as_ref().is_none_or(|table| *table == contract.source.table);
+    let contracts: Vec<_> = proposal.contracts().into_iter().filter(wanted).collect();
+    if contracts.is_empty() {
+        bail!(
+            "{} has no change of a row{}",
+            asked.file.display(),
+            if asked.table.is_some() { " of that table" } else { "" }
+        );
+    }
+    let Some(folder) = &asked.out else {
+        let mut out = io::stdout().lock();
+        for (index, contract) in contracts.iter().enumerate() {
+            // One contract a file: what stands between two is where to cut.
+            let between = if index > 0 { "\n# ---\n" } else { "" };
+            write!(out, "{between}{}", contract.yaml())?;
+        }
+        return Ok(Outcome::Done);
+    };
+    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    for contract in &contracts {
+        let path = folder.join(format!("{}.yaml", contract.contract));
+        let file = fs::File::create_new(&path)
+            .with_context(|| format!("{} is there already, or cannot be written", path.display()));
+        file?.write_all(contract.yaml().as_bytes())?;
+        println!(
+            "{}: {} of {}",
+            path.display(),
+            words::plural(contract.columns.len(), "column"),
+            contract.source.table
+        );
+    }
+    Ok(Outcome::Done)
+}
+
+/// Checks contracts, and says what is wrong.
+pub fn check(asked: &args::ContractCheck) -> anyhow::Result<Outcome> {
+    if asked.schema {
+        writeln!(io::stdout(), "{}", serde_json::to_string_pretty(&contract::schema())?)?;
+        return Ok(Outcome::Done);
+    }
+    let mut files = BTreeMap::new();
+    for path in paths(&asked.paths)? {
+        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        files.insert(path.display().to_string(), text);
+    }
+    let mut problems = Vec::new();
+    let sound = problems_of(&files, &mut problems);
+    if let Some(against) = &asked.against {
+        problems.extend(regressions(&sound, against)?);
+    }
+    eprint!("{}", diagnostics::render(&problems, &files, console::colors_enabled_stderr()));
+    let count = words::plural(problems.len(), "problem");
+    println!(
+        "{}: {}",
+        words::plural(files.len(), "contract"),
+        if problems.is_empty() { "no problems" } else { &count }
+    );
+    Ok(if problems.is_empty() { Outcome::Done } else { Outcome::Failed })
+}
+
+/// The contracts that read, by their files, and what is wrong with them and with the others.
+fn problems_of(files: &BTreeMap<String, String>, problems: &mut Vec<Problem>) -> BTreeMap<String, TableContract> {
+    let mut sound = BTreeMap::new();
+    let mut named: BTreeMap<String, String> = BTreeMap::new();
+    for (file, text) in files {
+        let whole = || Place { file: Some(file.clone()), ..Place::default() };
+        match contract::read(file, text) {
+            Err(found) => problems.extend(found),
+            Ok(contract) => {
+                if let Some(earlier) = named.insert(contract.contract.clone(), file.clone()) {
+                    let message = format!("contract `{}` is written in {earlier} already", contract.contract);
+                    problems.push(Problem::new(whole(), message).hint("give one of the two another name"));
+                }
+                if let Err(unfit) = Promotion::of(&contract) {
+                    problems.push(Problem::new(whole(), unfit.reason));
+                }
+                sound.insert(file.clone(), contract);
+            }
+        }
+    }
+    sound
+}
+
+/// What stands against taking these contracts in the place of those of a folder.
+fn regressions(new: &BTreeMap<String, TableContract>, against: &Path) -> anyhow::Result<Vec<Problem>> {
+    let mut problems = Vec::new();
+    for path in paths(&[against.to_owned()])? {
+        let name = path.display().to_string();
+        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {name}"))?;
+        // What does not read now was of no effect.
+        let Ok(old) = contract::read(&name, &text) else { continue };
+        for (file, new) in new.iter().filter(|(_, new)| new.contract == old.contract) {
+            let place = || Place { file: Some(file.clone()), ..Place::default() };
+            problems.extend(evolves(&old, new).into_iter().map(|reason| Problem::new(place(), reason)));
+        }
+    }
+    Ok(problems)
+}
+
+/// Files themselves, and the `.yaml` and `.yml` files of folders.
+fn paths(asked: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for path in asked {
+        if path.is_dir() {
+            for entry in fs::read_dir(path).with_context(|| format!("cannot list {}", path.display()))? {
+                let path = entry?.path();
+                if path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml") {
+                    found.push(path);
+                }
+            }
+        } else if path.is_file() {
+            found.push(path.clone());
+        } else {
+            bail!("{} is neither a file nor a folder: name contracts, or a folder of them", path.display());
+        }
+    }
+    found.sort();
+    found.dedup();
+    Ok(found)
+}
+
+#[cfg(test)]
+#[path = "contract_tests.rs"]
+mod tests;

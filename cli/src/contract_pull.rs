@@ -1,0 +1,104 @@
+//! `shiftwork contract pull`: the deployed contract comes into its file.
+
+use std::{fs, io};
+
+use anyhow::{Context as _, bail};
+use console::style;
+use shiftwork_change_data::contract::{self, TableContract, evolves};
+
+use crate::{Deployment, Outcome, args};
+
+/// Writes the file, and says what is new in it.
+pub async fn pull(deployment: &Deployment, asked: &args::ContractPull) -> anyhow::Result<Outcome> {
+    let name = &asked.contract;
+    let key = shiftwork_planner::contract_key(name);
+    let deployed = deployment.scripts.newest(&key).await?;
+    let deployed = deployed.with_context(|| format!("there is no table contract `{name}` in the deployment"))?.text;
+    let path = asked.folder.join(format!("{name}.yaml"));
+    let file = match fs::read_to_string(&path) {
+        Ok(text) => Some(text),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+    };
+    let news = match file.as_deref() {
+        Some(file) if file == deployed => {
+            println!("{} agrees with the deployment", path.display());
+            return Ok(Outcome::Done);
+        }
+        Some(file) => compare(&path.display().to_string(), file, &deployed),
+        None => Ok(Vec::new()),
+    };
+    let news = match news {
+        Ok(news) => news,
+        Err(_) if asked.force => Vec::new(),
+        Err(reasons) => bail!(
+            "{} is not what the deployed contract grew out of; nothing was written (--force overwrites it):\n  {}",
+            path.display(),
+            reasons.join("\n  ")
+        ),
+    };
+    fs::create_dir_all(&asked.folder).with_context(|| format!("cannot make {}", asked.folder.display()))?;
+    fs::write(&path, deployed).with_context(|| format!("cannot write {}", path.display()))?;
+    println!("{} is the deployed contract now", path.display());
+    for line in news {
+        println!("  {} {line}", style("+").green());
+    }
+    Ok(Outcome::Done)
+}
+
+/// What the deployed contract has more than the file, a line each; else why it cannot take the file's place.
+fn compare(name: &str, file: &str, deployed: &str) -> Result<Vec<String>, Vec<String>> {
+    let read = |text: &str| {
+        contract::read(name, text).map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<String>>())
+    };
+    let (file, deployed) = (read(file)?, read(deployed)?);
+    let mut reasons = evolves(&file, &deployed);
+    let alike = TableContract { columns: deployed.columns.clone(), ..file.clone() };
+    if reasons.is_empty() && alike != deployed {
+        reasons.push("the file differs in more than columns: push it first, or undo its changes".into());
+    }
+    if !reasons.is_empty() {
+        return Err(reasons);
+    }
+    let known = |name: &str| file.columns.iter().find(|column| column.name == name);
+    let news = deployed.columns.iter().filter_map(|column| match known(&column.name) {
+        None => Some(format!("{} {}", column.name, column.column_type)),
+        Some(was) if was.column_type != column.column_type => {
+            Some(format!("{} {} (was {})", column.name, column.column_type, was.column_type))
+        }
+        Some(_) => None,
+    });
+    Ok(news.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::compare;
+
+    const FILE: &str = "
+contract: orders
+source: { format: debezium, table: public.orders }
+target: { schema: shop, table: orders }
+key: [id]
+columns:
+  - { name: id, type: bigint }
+  - { name: status, type: varchar(16) }
+";
+
+    #[test]
+    fn columns_that_were_added_or_widened_come_into_the_file() {
+        let deployed = FILE.replace("varchar(16)", "varchar(64)") + "  - { name: colour, type: varchar(16) }\n";
+        assert_eq!(
+            compare("orders.yaml", FILE, &deployed),
+            Ok(vec!["status varchar(64) (was varchar(16))".into(), "colour varchar(16)".into()])
+        );
+    }
+
+    #[test]
+    fn what_was_written_into_the_file_meanwhile_is_not_overwritten() {
+        let ahead = FILE.to_owned() + "  - { name: colour, type: varchar(16) }\n";
+        assert!(compare("orders.yaml", &ahead, FILE).unwrap_err()[0].contains("`colour` would be gone"));
+        let stricter = FILE.to_owned() + "unknown: freeze\n";
+        assert!(compare("orders.yaml", &stricter, FILE).unwrap_err()[0].contains("more than columns"));
+    }
+}

@@ -1,0 +1,201 @@
+//! `shiftwork decode`: a file of change events, and what would be staged of it. The code is the loader's.
+
+use std::{
+    fs::File,
+    io::{self, BufRead, BufReader, BufWriter, IsTerminal as _, Read, Write},
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, bail};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use comfy_table::{Cell, CellAlignment};
+use flate2::bufread::MultiGzDecoder;
+use indicatif::{ProgressBar, ProgressStyle};
+use shiftwork_change_data::{
+    compiled::Compiled,
+    contract::{self, TableContract},
+    refusal::Refusal,
+    stage::{Counts, Outcome as Became, Record, Stager, compressed},
+    transport::{Offset, Partition},
+};
+
+use crate::{Outcome, args, diagnostics, status, words};
+
+/// Bytes of the longest line. SUPER takes 16 MB, and JSON may write a byte as six.
+const LONGEST_LINE: u64 = 128 * 1024 * 1024;
+/// Refusals that are said one by one; the rest is a number.
+const SAID: usize = 5;
+
+/// Decodes a file, and says what became of it.
+pub fn decode(asked: &args::Decode) -> anyhow::Result<Outcome> {
+    let Some(contract) = read_contract(&asked.contract)? else { return Ok(Outcome::Failed) };
+    let compiled = Compiled::new(contract).map_err(|problems| anyhow::anyhow!(problems.join("; ")))?;
+    let bar = bar(&asked.file);
+    let mut refused = asked.refused.as_deref().map(create).transpose()?;
+    let mut said = 0;
+    let mut refuse = |line: u64, value: &[u8], refusal: &Refusal| -> io::Result<()> {
+        if said < SAID {
+            bar.suspend(|| eprintln!("{}:{line}: {refusal}", asked.file.display()));
+        }
+        said += 1;
+        let Some(out) = &mut refused else { return Ok(()) };
+        let letter = serde_json::json!({
+            "line": line, "kind": refusal.kind.as_str(), "reason": refusal.reason, "value_base64": STANDARD.encode(value),
+        });
+        writeln!(out, "{letter}")
+    };
+    let began = Instant::now();
+    let input = open(&asked.file, &bar)?;
+    let partition = Partition::from_text(&format!("file/{}", asked.file.display()));
+    let counts = match asked.out.as_deref() {
+        Some(path) if path.extension().is_some_and(|extension| extension == "zst") => {
+            let sink = compressed(create(path)?)?;
+            let (sink, counts) = stage(input, &compiled, partition, sink, &mut refuse)?;
+            sink.finish()?.flush()?;
+            counts
+        }
+        Some(path) => {
+            let (mut sink, counts) = stage(input, &compiled, partition, create(path)?, &mut refuse)?;
+            sink.flush()?;
+            counts
+        }
+        None => {
+            let sink = BufWriter::new(io::stdout().lock());
+            let (mut sink, counts) = stage(input, &compiled, partition, sink, &mut refuse)?;
+            sink.flush()?;
+            counts
+        }
+    };
+    if let Some(refused) = &mut refused {
+        refused.flush()?;
+    }
+    bar.finish_and_clear();
+    eprintln!("{}", summary(&counts, began.elapsed()));
+    Ok(if counts.refused.is_empty() { Outcome::Done } else { Outcome::Failed })
+}
+
+/// Reads a contract; says what is wrong with it, and answers none, where it does not read.
+fn read_contract(path: &Path) -> anyhow::Result<Option<TableContract>> {
+    let name = path.display().to_string();
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {name}"))?;
+    match contract::read(&name, &text) {
+        Ok(contract) => Ok(Some(contract)),
+        Err(problems) => {
+            let texts = [(name, text)].into();
+            eprint!("{}", diagnostics::render(&problems, &texts, console::colors_enabled_stderr()));
+            Ok(None)
+        }
+    }
+}
+
+fn create(path: &Path) -> anyhow::Result<BufWriter<File>> {
+    let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(BufWriter::with_capacity(1 << 18, file))
+}
+
+/// A file of lines, plain or gzip; `-` is the standard input.
+pub(crate) fn open(path: &Path, bar: &ProgressBar) -> anyhow::Result<Box<dyn BufRead>> {
+    let raw: Box<dyn Read> = if path.as_os_str() == "-" {
+        Box::new(io::stdin())
+    } else {
+        Box::new(File::open(path).with_context(|| format!("cannot read {}", path.display()))?)
+    };
+    let mut input = BufReader::with_capacity(1 << 18, bar.wrap_read(raw));
+    // Gzip begins with two bytes that no JSON begins with.
+    let is_gzip = input.fill_buf()?.starts_with(&[0x1f, 0x8b]);
+    Ok(if is_gzip { Box::new(BufReader::with_capacity(1 << 18, MultiGzDecoder::new(input))) } else { Box::new(input) })
+}
+
+/// Hands over every line that is not blank, with its number from 1. One line is in memory at a time.
+pub(crate) fn each_line(
+    mut input: impl BufRead,
+    mut each: impl FnMut(u64, &[u8]) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let mut line = Vec::new();
+    let mut number = 0;
+    loop {
+        line.clear();
+        number += 1;
+        if (&mut input).take(LONGEST_LINE).read_until(b'\n', &mut line)? == 0 {
+            return Ok(());
+        }
+        if line.len() as u64 == LONGEST_LINE {
+            bail!("line {number} is longer than 128 MB: change events come one a line");
+        }
+        if !line.trim_ascii().is_empty() {
+            each(number, line.trim_ascii())?;
+        }
+    }
+}
+
+/// Takes a record that is refused: its line, its bytes, and why.
+type Refuse<'a> = dyn FnMut(u64, &[u8], &Refusal) -> io::Result<()> + 'a;
+
+/// Stages every record of a file into a sink.
+fn stage<W: Write>(
+    input: impl BufRead,
+    compiled: &Compiled,
+    partition: Partition,
+    sink: W,
+    refuse: &mut Refuse<'_>,
+) -> anyhow::Result<(W, Counts)> {
+    let mut stager = Stager::new(compiled, partition, sink);
+    each_line(input, |number, value| {
+        let offset = Offset::number(number);
+        match stager.record(Record { value, key: None, offset: &offset })? {
+            Became::Refused(refusal) => refuse(number, value, &refusal)?,
+            Became::Staged(_) | Became::SetAside(_) | Became::Stranger(_) => {}
+        }
+        Ok(())
+    })?;
+    let finished = stager.finish();
+    Ok((finished.sink, finished.counts))
+}
+
+/// What became of the records, as a table and a line.
+pub fn summary(counts: &Counts, time: Duration) -> String {
+    let count = |number: u64| words::count(i64::try_from(number).unwrap_or(i64::MAX));
+    let mut table = status::table(["records", "became"]);
+    let mut row = |number: u64, what: String| {
+        if number > 0 {
+            table.add_row([Cell::new(count(number)).set_alignment(CellAlignment::Right), Cell::new(what)]);
+        }
+    };
+    let of_rows =
+        |number: u64, what: &str| if number == 0 { String::new() } else { format!(", {} {what}", count(number)) };
+    let set_aside: u64 = counts.set_aside.values().sum();
+    let refused: u64 = counts.refused.values().sum();
+    row(
+        counts.records - set_aside - refused - counts.strangers,
+        format!(
+            "{}{}{}",
+            words::plural(usize::try_from(counts.rows).unwrap_or(usize::MAX), "row"),
+            of_rows(counts.with_missing_data, "with something in dw_md_missing_data"),
+            of_rows(counts.with_changes, "with something in dw_md_changes"),
+        ),
+    );
+    for (aside, number) in &counts.set_aside {
+        row(*number, format!("set aside: {aside}"));
+    }
+    row(counts.strangers, "of other tables".into());
+    for (kind, number) in &counts.refused {
+        row(*number, format!("refused: {kind}"));
+    }
+    #[allow(clippy::cast_precision_loss, reason = "a figure for people")]
+    let (read, written) = (counts.bytes as f64 / 1e6, counts.row_bytes as f64 / 1e6);
+    let seconds = time.as_secs_f64().max(1e-9);
+    format!("{table}\n{read:.1} MB of events, {written:.1} MB of rows, {seconds:.2} s, {:.0} MB/s", read / seconds)
+}
+
+fn bar(path: &Path) -> ProgressBar {
+    let length = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file).map(|found| found.len());
+    let (Some(length), true) = (length, io::stderr().is_terminal()) else { return ProgressBar::hidden() };
+    let style =
+        ProgressStyle::with_template("{wide_bar} {decimal_bytes} of {decimal_total_bytes}, {decimal_bytes_per_sec}");
+    ProgressBar::new(length).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+#[cfg(test)]
+#[path = "decode_tests.rs"]
+mod tests;

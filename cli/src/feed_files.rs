@@ -1,0 +1,260 @@
+//! `shiftwork files`: what landed, what became of it, and what a person can do about it.
+
+use std::{collections::BTreeMap, io::IsTerminal as _, time::Duration};
+
+use anyhow::bail;
+use comfy_table::{Cell, CellAlignment};
+use console::style;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use indicatif::{ProgressBar, ProgressStyle};
+use jiff::Timestamp;
+use shiftwork_contract::{Failure, FailureKind};
+use shiftwork_files::{
+    Feed, Feeds, FileRecord, FileStatus, FileStep, Sighting, UNCLAIMED,
+    event::{Entry, Seen},
+    feed::FEEDS,
+};
+
+use crate::{
+    Deployment, Outcome,
+    args::{self, FilesCommand},
+    aws::Listed,
+    status, words,
+};
+
+/// Requests at once.
+const AT_ONCE: usize = 32;
+/// Files that a summary looks at, newest first.
+const SUMMED_UP: usize = 10_000;
+/// Characters of a reason in a table.
+const REASON_CHARS: usize = 60;
+
+/// Does what was asked for.
+pub async fn files(deployment: &Deployment, asked: &args::Files) -> anyhow::Result<Outcome> {
+    match (&asked.command, &asked.feed) {
+        (Some(FilesCommand::Retry(asked)), _) => retry(deployment, asked).await,
+        (Some(FilesCommand::Backfill(asked)), _) => backfill(deployment, asked).await,
+        (None, Some(feed)) => list(deployment, feed, asked).await,
+        (None, None) => summary(deployment).await,
+    }
+}
+
+/// The feeds that were pushed.
+pub async fn feeds(deployment: &Deployment) -> anyhow::Result<Vec<Feed>> {
+    let tags = deployment.scripts.tags(FEEDS).await?;
+    let texts: Vec<_> = stream::iter(tags.into_keys())
+        .map(|key| async move { deployment.scripts.newest(&key).await })
+        .buffered(AT_ONCE)
+        .try_collect()
+        .await?;
+    let read = texts.into_iter().flatten().filter_map(|script| {
+        let feed = shiftwork_document::read_file(&script.key, &script.text).and_then(|doc| Feed::read(&doc));
+        feed.inspect_err(|_| eprintln!("{} cannot be read: push it again", script.key)).ok()
+    });
+    Ok(read.collect())
+}
+
+/// How many files of each feed stand how.
+async fn summary(deployment: &Deployment) -> anyhow::Result<Outcome> {
+    let feeds = feeds(deployment).await?;
+    let names = feeds.iter().map(|feed| feed.feed.clone()).chain([UNCLAIMED.to_owned()]);
+    let mut rows: Vec<(String, Vec<FileRecord>)> = Vec::new();
+    for name in names {
+        let files = deployment.register.since(&name, Timestamp::UNIX_EPOCH, SUMMED_UP).await?;
+        if name != UNCLAIMED || !files.is_empty() {
+            rows.push((name, files));
+        }
+    }
+    if rows.is_empty() {
+        println!("there are no feeds yet: write feeds/<feed>.yaml, then `shiftwork push`");
+        return Ok(Outcome::Done);
+    }
+    println!("{}", summary_table(&rows));
+    if rows.iter().any(|(_, files)| files.len() == SUMMED_UP) {
+        println!("of each feed, its newest {} files", words::count(i64::try_from(SUMMED_UP)?));
+    }
+    Ok(Outcome::Done)
+}
+
+/// Counts of files, a line a feed.
+pub fn summary_table(feeds: &[(String, Vec<FileRecord>)]) -> comfy_table::Table {
+    let heads = ["feed", "received", "batched", "processing", "processed", "failed", "quarantined", "newest"];
+    let mut table = status::table(heads);
+    for (name, files) in feeds {
+        let mut counts: BTreeMap<FileStatus, i64> = BTreeMap::new();
+        for file in files {
+            *counts.entry(file.file_status).or_default() += 1;
+        }
+        let count = |status| words::count(counts.get(&status).copied().unwrap_or_default());
+        let right = |text: String| Cell::new(text).set_alignment(CellAlignment::Right);
+        let newest = files.iter().map(|file| file.received_ts).max();
+        let cells = FileStatus::ALL.map(|status| right(count(status)));
+        let row = [Cell::new(name)]
+            .into_iter()
+            .chain(cells)
+            .chain([Cell::new(newest.map(words::instant).unwrap_or_default())]);
+        table.add_row(row);
+    }
+    table
+}
+
+async fn list(deployment: &Deployment, feed: &str, asked: &args::Files) -> anyhow::Result<Outcome> {
+    known(deployment, feed).await?;
+    let found =
+        matching(deployment, feed, &asked.prefix, |file| asked.status.is_none_or(|status| file.file_status == status));
+    let mut found = found.await?;
+    let more = found.len().saturating_sub(asked.limit);
+    found.truncate(asked.limit);
+    if found.is_empty() {
+        println!("no such file of {feed} is on record");
+        return Ok(Outcome::Done);
+    }
+    println!("{}", table(&found));
+    if more > 0 {
+        println!("and {more} more: --limit, --status and --prefix choose");
+    }
+    Ok(Outcome::Done)
+}
+
+fn table(files: &[FileRecord]) -> comfy_table::Table {
+    let mut table = status::table(["key", "status", "size", "received", "batch", "reason"]);
+    for file in files {
+        let reason = file.reason.as_deref().map(|reason| words::brief(reason, REASON_CHARS));
+        table.add_row([
+            Cell::new(&file.key),
+            Cell::new(coloured(file.file_status)),
+            Cell::new(words::count(i64::try_from(file.size).unwrap_or(i64::MAX))).set_alignment(CellAlignment::Right),
+            Cell::new(words::instant(file.received_ts)),
+            Cell::new(file.batch.as_deref().unwrap_or_default()),
+            Cell::new(reason.unwrap_or_default()),
+        ]);
+    }
+    table
+}
+
+fn coloured(status: FileStatus) -> String {
+    let text = style(status.as_str());
+    match status {
+        FileStatus::Received | FileStatus::Batched => text,
+        FileStatus::Processing => text.cyan(),
+        FileStatus::Processed => text.green(),
+        FileStatus::Failed => text.red(),
+        FileStatus::Quarantined => text.yellow(),
+    }
+    .to_string()
+}
+
+async fn retry(deployment: &Deployment, asked: &args::FilesRetry) -> anyhow::Result<Outcome> {
+    known(deployment, &asked.feed).await?;
+    if let Some(status) = asked.status
+        && !matches!(status, FileStatus::Failed | FileStatus::Quarantined)
+    {
+        bail!("files that are {status} are not taken again: --status failed or quarantined");
+    }
+    let wanted = |file: &FileRecord| match asked.status {
+        Some(status) => file.file_status == status,
+        None => matches!(file.file_status, FileStatus::Failed | FileStatus::Quarantined),
+    };
+    let found = matching(deployment, &asked.feed, &asked.prefix, wanted).await?;
+    if asked.dry_run {
+        if !found.is_empty() {
+            println!("{}", table(&found));
+        }
+        println!("{} to be taken again; without --dry-run they are", words::plural(found.len(), "file"));
+        return Ok(Outcome::Done);
+    }
+    let now = deployment.clock.now();
+    let stepped = stream::iter(&found)
+        .map(|file| async move { Ok::<_, Failure>(deployment.register.step(file, &FileStep::Retry, now).await?.fresh) })
+        .buffer_unordered(AT_ONCE);
+    let again = stepped.try_fold(0, async |sum, fresh| Ok(sum + usize::from(fresh))).await?;
+    println!("{} received again; they go with the next batch of {}", words::plural(again, "file"), asked.feed);
+    Ok(Outcome::Done)
+}
+
+/// The files of a feed that are wanted, newest first.
+async fn matching(
+    deployment: &Deployment,
+    feed: &str,
+    prefix: &str,
+    wanted: impl Fn(&FileRecord) -> bool,
+) -> anyhow::Result<Vec<FileRecord>> {
+    let mut files = deployment.register.since(feed, Timestamp::UNIX_EPOCH, usize::MAX).await?;
+    files.retain(|file| file.key.starts_with(prefix) && wanted(file));
+    Ok(files)
+}
+
+async fn known(deployment: &Deployment, feed: &str) -> anyhow::Result<()> {
+    let known: Vec<_> = feeds(deployment).await?.into_iter().map(|feed| feed.feed).collect();
+    if feed == UNCLAIMED || known.iter().any(|known| known == feed) {
+        return Ok(());
+    }
+    let known = if known.is_empty() { "none".into() } else { known.join(", ") };
+    let words = format!("there is no feed `{feed}`; feeds: {known}");
+    Err(Failure::new(FailureKind::InvalidRequest, words).into())
+}
+
+/// Registers what is there. Again: what is on record already changes nothing.
+async fn backfill(deployment: &Deployment, asked: &args::FilesBackfill) -> anyhow::Result<Outcome> {
+    let (bucket, prefix) = asked.place.trim_start_matches("s3://").split_once('/').unwrap_or((&asked.place, ""));
+    let feeds = Feeds::new(feeds(deployment).await?);
+    let bar = bar();
+    let (mut seen, mut new, mut unclaimed) = (0_usize, 0_usize, 0_usize);
+    let mut after = asked.after.clone();
+    loop {
+        let page = match deployment.landing.page(bucket, prefix, after.as_deref()).await {
+            Ok(page) => page,
+            Err(error) => {
+                bar.finish_and_clear();
+                if let Some(key) = &after {
+                    eprintln!("go on with: shiftwork files backfill {} --after '{key}'", asked.place);
+                }
+                return Err(error);
+            }
+        };
+        let now = deployment.clock.now();
+        seen += page.objects.len();
+        let mut entries: Vec<_> =
+            page.objects.into_iter().map(|object| sighting(bucket, object).entry(&feeds, now)).collect();
+        let all = entries.len();
+        if !asked.unclaimed {
+            entries.retain(|entry| !matches!(entry, Entry::File(file) if file.feed == UNCLAIMED));
+        }
+        unclaimed += all - entries.len();
+        let put = stream::iter(&entries).map(|entry| deployment.register.put(entry)).buffer_unordered(AT_ONCE);
+        new += put.try_fold(0, async |sum, fresh| Ok(sum + usize::from(fresh))).await?;
+        after = page.next;
+        bar.set_message(format!("{seen} seen, {new} new; at {}", after.as_deref().unwrap_or("the end")));
+        bar.tick();
+        if after.is_none() {
+            break;
+        }
+    }
+    bar.finish_and_clear();
+    println!("{} seen, {new} registered, {} on record before", words::plural(seen, "file"), seen - new - unclaimed);
+    if unclaimed > 0 {
+        println!("{} of no feed: left alone (--unclaimed registers them)", words::plural(unclaimed, "file"));
+    }
+    Ok(Outcome::Done)
+}
+
+fn sighting(bucket: &str, object: Listed) -> Sighting {
+    Sighting {
+        bucket: bucket.into(),
+        key: object.key,
+        version_id: object.version_id,
+        sequencer: None,
+        at: object.modified,
+        what: Seen::Created { etag: object.etag, size: object.size },
+    }
+}
+
+fn bar() -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{spinner} {elapsed} {msg}");
+    let bar = ProgressBar::new_spinner().with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+    bar.enable_steady_tick(Duration::from_millis(120));
+    bar
+}

@@ -1,0 +1,91 @@
+use shiftwork_ports::{documents::Documents, fake::MemoryDocuments};
+
+use super::*;
+
+const YAML: &str =
+    "repositories: { handbook: { prefix: handbook/, target: kendra, sources: ['{document}.meta.json'] } }";
+
+fn bucket(files: usize) -> Arc<MemoryDocuments> {
+    let bucket = Arc::new(MemoryDocuments::default());
+    for number in 0..files {
+        bucket.put(&format!("handbook/{number}.pdf"), "a document");
+        bucket.put(&format!("handbook/{number}.pdf.meta.json"), r#"{"Attributes": {"_version": 1}}"#);
+    }
+    bucket.put("handbook/bad.pdf.meta.json", "{");
+    bucket.put("handbook/good.pdf.metadata.json", "{}");
+    bucket.put("handbook/large.pdf.meta.json", vec![b' '; 1024 * 1024 + 1]);
+    bucket
+}
+
+fn fixer(bucket: &Arc<MemoryDocuments>) -> Fixer {
+    let doc = shiftwork_document::read_file("metadata.yaml", YAML).unwrap();
+    let (_, rules) = shiftwork_document_metadata::read(&doc).unwrap();
+    Fixer { rules: Arc::new(rules), documents: Arc::clone(bucket) as Arc<dyn Documents> }
+}
+
+async fn tally(fixer: &Fixer, after: Option<&str>, errand: Errand) -> Tally {
+    let mut tally = Tally::default();
+    walk(fixer, "handbook/", after.map(Into::into), errand, &mut |key, news| tally.count(key, news)).await.unwrap();
+    tally
+}
+
+#[tokio::test]
+async fn a_check_counts_and_a_fix_leaves_what_only_a_person_can_mend() {
+    let bucket = bucket(40);
+    let fixer = fixer(&bucket);
+    let before = bucket.files();
+    let found = tally(&fixer, None, Errand::Check).await;
+    assert_eq!(bucket.files(), before);
+    assert_eq!(found.outcome(Errand::Check), Outcome::Failed);
+    let table = found.table(Errand::Check).to_string();
+    let rows: Vec<Vec<&str>> = table
+        .lines()
+        .filter(|line| line.chars().any(char::is_numeric))
+        .map(|line| line.trim().rsplitn(2, "  ").map(str::trim).collect())
+        .collect();
+    let wanted = [
+        ("1", "valid, and in its place"),
+        ("40", "to be mended or moved"),
+        ("40", "to be moved"),
+        ("40", "text"),
+        ("1", "beyond mending"),
+        ("1", "failed"),
+        ("40", "no metadata"),
+    ];
+    assert_eq!(rows, wanted.map(|(files, words)| vec![files, words]));
+    let mended = tally(&fixer, None, Errand::Fix).await;
+    assert_eq!(mended.outcome(Errand::Fix), Outcome::Failed);
+    assert_eq!((mended.of("written"), mended.of("quarantined"), mended.of("failed")), (40, 1, 1));
+    let sources: Vec<_> = bucket.files().into_keys().filter(|key| key.ends_with(".meta.json")).collect();
+    assert_eq!(sources, ["handbook/large.pdf.meta.json"]);
+    let again = tally(&fixer, None, Errand::Check).await;
+    assert_eq!((again.of("valid"), again.of("written"), again.of("failed")), (41, 0, 1));
+}
+
+#[tokio::test]
+async fn a_fix_goes_on_behind_the_last_key() {
+    let bucket = bucket(9);
+    let fixer = fixer(&bucket);
+    let rest = tally(&fixer, Some("handbook/5.pdf.meta.json"), Errand::Fix).await;
+    assert_eq!(rest.of("written"), 3);
+    assert_eq!(rest.last.as_deref(), Some("handbook/large.pdf.meta.json"));
+    let first = tally(&fixer, None, Errand::Fix).await;
+    assert_eq!(first.of("written"), 6);
+}
+
+#[test]
+fn a_push_says_what_it_changes() {
+    let configuration = |yaml: &str| {
+        let doc = shiftwork_document::read_file("metadata.yaml", yaml).unwrap();
+        shiftwork_document_metadata::read(&doc).unwrap().0
+    };
+    let plain = |text: String| console::strip_ansi_codes(&text).into_owned();
+    let (one, two) = (
+        configuration(YAML),
+        configuration("repositories: { handbook: { prefix: handbook/, target: bedrock }, new: { target: kendra } }"),
+    );
+    assert_eq!(plain(changes(None, &one)), "+ repository handbook\n");
+    assert_eq!(plain(changes(Some(&one), &two)), "~ repository handbook\n+ repository new\n");
+    assert_eq!(plain(changes(Some(&two), &one)), "~ repository handbook\n- repository new\n");
+    assert_eq!(changes(Some(&one), &one), "");
+}

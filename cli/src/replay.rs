@@ -1,0 +1,211 @@
+//! `shiftwork replay`: change events that were refused, or that no contract had claimed, go to the loader once more.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use console::style;
+use serde_json::Value;
+use shiftwork_change_data::contract::{self, TableContract};
+use shiftwork_contract::change::{Bytes, Refused, ReplayRequest, table_of_unclaimed};
+
+use crate::{Deployment, Outcome, args, words};
+
+/// What is to be done about a dead letter.
+#[derive(Debug, PartialEq, Eq)]
+enum Care {
+    /// Sent to the loader with this body.
+    Send(String),
+    /// It is another contract's.
+    Leave,
+    /// Nobody but a person can do something about it, and what.
+    Tell(String),
+}
+
+/// Replays, and says so.
+pub async fn replay(deployment: &Deployment, asked: &args::Replay) -> anyhow::Result<Outcome> {
+    if asked.unclaimed { unclaimed(deployment, asked).await } else { refused(deployment, asked).await }
+}
+
+async fn refused(deployment: &Deployment, asked: &args::Replay) -> anyhow::Result<Outcome> {
+    let begun = deployment.clock.now();
+    let (mut seen, mut left, mut sent, mut told) = (BTreeSet::new(), Vec::new(), 0, 0);
+    loop {
+        let letters = deployment.changes.receive().await?;
+        let fresh: Vec<_> = letters.into_iter().filter(|letter| seen.insert(letter.id.clone())).collect();
+        if fresh.is_empty() {
+            break;
+        }
+        for letter in fresh {
+            // What the loader refuses again while we are at it is not for this time.
+            if letter.sent >= begun {
+                left.push(letter);
+                continue;
+            }
+            match care(&letter.body, asked.contract.as_deref()) {
+                Care::Send(body) => {
+                    sent += 1;
+                    if asked.dry_run {
+                        println!("{} {}", style("+").green(), outline(&letter.body));
+                        left.push(letter);
+                    } else {
+                        deployment.changes.send_again(&body, &letter).await?;
+                    }
+                }
+                Care::Leave => left.push(letter),
+                Care::Tell(what) => {
+                    told += 1;
+                    println!("{} {what}", style("!").yellow());
+                    left.push(letter);
+                }
+            }
+        }
+    }
+    for letter in &left {
+        deployment.changes.put_back(letter).await?;
+    }
+    let verb = if asked.dry_run { "to send" } else { "sent" };
+    println!("{} {verb} to the loader, {} left in the queue", words::plural(sent, "message"), left.len());
+    Ok(if told == 0 { Outcome::Done } else { Outcome::Failed })
+}
+
+/// What is to be done about a dead letter, of which `wanted` is the contract that is asked for.
+fn care(body: &str, wanted: Option<&str>) -> Care {
+    let Ok(letter) = serde_json::from_str::<Value>(body) else {
+        return Care::Tell(format!("a message that is no JSON: {}", cut(body)));
+    };
+    if let Ok(Refused { refused, contract, kind, reason }) = serde_json::from_value(letter.clone()) {
+        return match refused.record {
+            _ if wanted.is_some() && contract.as_deref() != wanted => Care::Leave,
+            Bytes::Lost {} => Care::Tell(format!(
+                "{} {}: {kind}: {reason}; mend its file and bring it again",
+                refused.partition, refused.offset
+            )),
+            Bytes::Base64(_) | Bytes::Object(_) => match serde_json::to_string(&ReplayRequest { replay: refused }) {
+                Ok(body) => Care::Send(body),
+                Err(error) => Care::Tell(error.to_string()),
+            },
+        };
+    }
+    // A batch that expired in its stream: Lambda says which, and its records are gone from the stream.
+    if let Some((kind, batch)) = letter.as_object().into_iter().flatten().find(|(name, _)| name.ends_with("BatchInfo"))
+    {
+        return Care::Tell(format!("{kind}: records that were given up: {batch}; take a new snapshot of their tables"));
+    }
+    // A notification or a replay that the loader gave back too often.
+    match wanted {
+        None => Care::Send(body.into()),
+        Some(_) => Care::Leave,
+    }
+}
+
+fn outline(body: &str) -> String {
+    match serde_json::from_str::<Refused>(body) {
+        Ok(Refused { refused, kind, reason, .. }) => {
+            format!("{} {}: {kind}: {reason}", refused.partition, refused.offset)
+        }
+        Err(_) => cut(body),
+    }
+}
+
+fn cut(text: &str) -> String {
+    text.chars().take(200).collect()
+}
+
+async fn unclaimed(deployment: &Deployment, asked: &args::Replay) -> anyhow::Result<Outcome> {
+    let contracts = contracts(deployment).await?;
+    if let Some(name) = &asked.contract
+        && !contracts.values().any(|contract| contract.contract == *name)
+    {
+        anyhow::bail!("there is no table contract `{name}` in the deployment: `shiftwork push` puts it there");
+    }
+    let mut files: BTreeMap<String, Vec<_>> = BTreeMap::new();
+    for file in deployment.changes.unclaimed().await? {
+        if let Some(table) = table_of_unclaimed(&file.key) {
+            files.entry(table).or_default().push(file);
+        }
+    }
+    let (mut sent, mut waiting) = (0, 0);
+    for (table, files) in files {
+        match contracts.get(&table) {
+            None => {
+                waiting += files.len();
+                println!(
+                    "{} {table}: {}, and no contract; `shiftwork contract propose` writes one",
+                    style("!").yellow(),
+                    words::plural(files.len(), "file")
+                );
+            }
+            Some(contract) if asked.contract.as_ref().is_some_and(|wanted| *wanted != contract.contract) => {
+                waiting += files.len();
+            }
+            Some(contract) => {
+                println!(
+                    "{} {table}: {} for contract {}",
+                    style("+").green(),
+                    words::plural(files.len(), "file"),
+                    contract.contract
+                );
+                sent += files.len();
+                for file in files.iter().filter(|_| !asked.dry_run) {
+                    deployment.changes.send_file(file).await?;
+                }
+            }
+        }
+    }
+    let verb = if asked.dry_run { "to send" } else { "sent" };
+    println!("{} {verb} to the loader, {waiting} left unclaimed", words::plural(sent, "file"));
+    Ok(Outcome::Done)
+}
+
+/// The deployed contracts, by the table of their events.
+async fn contracts(deployment: &Deployment) -> anyhow::Result<BTreeMap<String, TableContract>> {
+    let mut contracts = BTreeMap::new();
+    for key in deployment.scripts.tags(shiftwork_planner::CONTRACTS).await?.into_keys() {
+        let Some(script) = deployment.scripts.newest(&key).await? else { continue };
+        if let Ok(contract) = contract::read(&key, &script.text) {
+            contracts.insert(contract.source.table.clone(), contract);
+        }
+    }
+    Ok(contracts)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{Care, care};
+
+    fn refused(record: &serde_json::Value) -> String {
+        json!({
+            "refused": { "partition": "kafka/shop/0", "offset": "00000000000000000007", "record": record },
+            "contract": "orders", "kind": "not-json", "reason": "it ends within a string",
+        })
+        .to_string()
+    }
+
+    #[test]
+    fn a_refused_record_is_sent_as_it_was() {
+        let letter = refused(&json!({ "base64": "eyI=" }));
+        let replay = json!({ "replay": { "partition": "kafka/shop/0", "offset": "00000000000000000007", "record": { "base64": "eyI=" } } });
+        let Care::Send(body) = care(&letter, None) else { panic!("not sent") };
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&body).unwrap(), replay);
+        assert!(matches!(care(&letter, Some("orders")), Care::Send(_)));
+        assert_eq!(care(&letter, Some("customers")), Care::Leave);
+    }
+
+    #[test]
+    fn what_cannot_be_sent_is_told() {
+        let Care::Tell(lost) = care(&refused(&json!({ "lost": {} })), None) else { panic!("not told") };
+        assert!(lost.contains("kafka/shop/0 00000000000000000007"), "{lost}");
+        let given_up = json!({ "requestContext": {}, "KinesisBatchInfo": { "shardId": "shardId-000000000001" } });
+        let Care::Tell(words) = care(&given_up.to_string(), None) else { panic!("not told") };
+        assert!(words.contains("shardId-000000000001"), "{words}");
+        assert!(matches!(care("{", None), Care::Tell(_)));
+    }
+
+    #[test]
+    fn what_the_loader_gave_back_is_sent_again_where_no_contract_is_asked_for() {
+        let notification = json!({ "Records": [] }).to_string();
+        assert_eq!(care(&notification, None), Care::Send(notification.clone()));
+        assert_eq!(care(&notification, Some("orders")), Care::Leave);
+    }
+}

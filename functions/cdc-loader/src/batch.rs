@@ -1,0 +1,269 @@
+//! Records of any tables and partitions in, files of each contract and partition out, and what became of the others.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, btree_map::Entry},
+    io::{self, Write as _},
+};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use flate2::{Compression, write::GzEncoder};
+use serde_json::json;
+use shiftwork_change_data::{
+    contract::Proposal,
+    event::{Event, Identity},
+    layout::Staged,
+    refusal::{Refusal, RefusalKind},
+    stage::{Outcome, Record, Stager, compressed},
+    transport::{Offset, Partition},
+};
+use shiftwork_contract::{
+    change::{Bytes, Refused, Replay, proposal_key, refused_key, unclaimed_key},
+    drift,
+};
+use shiftwork_ports::LETTER_BYTES;
+
+use crate::contracts::Claims;
+
+/// Bytes of a record and its key that still fit into a letter: base64 makes four of three, and the reason has to fit beside them.
+const IN_A_LETTER: usize = LETTER_BYTES / 8 * 5;
+/// Characters of a reason that go into a letter.
+const REASON: usize = 4_000;
+
+type Sink = shiftwork_change_data::stage::Compressed<Vec<u8>>;
+
+/// Records that are being staged.
+pub(crate) struct Batch<'c> {
+    claims: &'c Claims,
+    lanes: HashMap<Partition, Lane<'c>>,
+    out: Out,
+    /// Bytes of the records.
+    pub(crate) bytes: usize,
+}
+
+/// The files of a partition.
+#[derive(Default)]
+struct Lane<'c> {
+    /// By contract.
+    stagers: BTreeMap<usize, Stager<'c, Sink>>,
+    /// The contract that the last record was of: the next one is, mostly.
+    last: Option<usize>,
+}
+
+/// What is to be written.
+#[derive(Debug, Default)]
+pub(crate) struct Out {
+    /// Objects of the staging bucket, by key.
+    pub(crate) objects: BTreeMap<String, Vec<u8>>,
+    /// Letters for the dead-letter queue.
+    pub(crate) refused: Vec<Refused>,
+    /// Contracts that have something to load.
+    pub(crate) staged: BTreeSet<usize>,
+    /// Marks for the schema-watcher, by key: a file of the contract has rows with something that no column takes.
+    pub(crate) marks: BTreeMap<String, String>,
+    unclaimed: BTreeMap<(String, Partition), Vec<Replay>>,
+    proposal: Proposal,
+    /// Contracts for tables that have none, by key: written where no earlier batch wrote one.
+    pub(crate) proposed: BTreeMap<String, String>,
+    pub(crate) counts: Counts,
+}
+
+/// What became of the records.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) records: u64,
+    pub(crate) rows: u64,
+    pub(crate) set_aside: u64,
+    pub(crate) refused: u64,
+    pub(crate) unclaimed: u64,
+}
+
+/// A record with all that its transport knows of it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Source<'a> {
+    pub(crate) partition: &'a Partition,
+    pub(crate) record: Record<'a>,
+}
+
+impl<'c> Batch<'c> {
+    pub(crate) fn new(claims: &'c Claims) -> Self {
+        Self { claims, lanes: HashMap::new(), out: Out::default(), bytes: 0 }
+    }
+
+    /// Takes a record: staged by every contract that claims it, refused, unclaimed, or set aside.
+    ///
+    /// # Errors
+    /// There is no memory for an encoder.
+    pub(crate) fn take(&mut self, source: Source<'_>) -> io::Result<()> {
+        self.bytes += source.record.value.len();
+        self.out.counts.records += 1;
+        // One look at a record decides both whose it is and what it says; only where a partition changes from one table to
+        // the next, or a table has several contracts, it is asked first whose it is.
+        if let Some(index) = self.lanes.get(source.partition).and_then(|lane| lane.last) {
+            match self.stage(index, source)? {
+                Outcome::Stranger(identity) => self.take_of(&identity, source),
+                outcome => {
+                    self.note(Some(index), source, outcome);
+                    Ok(())
+                }
+            }
+        } else {
+            match Event::read(source.record.value, source.record.key) {
+                Err(refusal) => self.note(None, source, Outcome::Refused(refusal)),
+                Ok(Event::Aside(aside)) => self.note(None, source, Outcome::SetAside(aside)),
+                Ok(Event::Change(change)) => return self.take_of(&change.identity, source),
+            }
+            Ok(())
+        }
+    }
+
+    fn take_of(&mut self, identity: &Identity, source: Source<'_>) -> io::Result<()> {
+        let claiming = self.claims.of(identity);
+        if claiming.is_empty() {
+            self.unclaimed(identity, source);
+        }
+        for index in &claiming {
+            let outcome = self.stage(*index, source)?;
+            self.note(Some(*index), source, outcome);
+        }
+        if let Some(lane) = self.lanes.get_mut(source.partition) {
+            lane.last = claiming.first().copied().filter(|index| self.claims.is_alone(*index));
+        }
+        Ok(())
+    }
+
+    fn stage(&mut self, index: usize, source: Source<'_>) -> io::Result<Outcome> {
+        let lane = self.lanes.entry(source.partition.clone()).or_default();
+        let stager = match lane.stagers.entry(index) {
+            Entry::Occupied(stager) => stager.into_mut(),
+            Entry::Vacant(free) => {
+                let contract = self.claims.contract(index);
+                free.insert(Stager::new(contract, source.partition.clone(), compressed(Vec::new())?))
+            }
+        };
+        stager.record(source.record)
+    }
+
+    fn note(&mut self, contract: Option<usize>, source: Source<'_>, outcome: Outcome) {
+        let counts = &mut self.out.counts;
+        match outcome {
+            Outcome::Staged(rows) => counts.rows += rows as u64,
+            Outcome::SetAside(_) => counts.set_aside += 1,
+            // Of two servers with a table of this name, it is the other's.
+            Outcome::Stranger(_) => {}
+            Outcome::Refused(refusal) => self.refuse(contract, source, &refusal),
+        }
+    }
+
+    fn refuse(&mut self, contract: Option<usize>, source: Source<'_>, refusal: &Refusal) {
+        self.out.counts.refused += 1;
+        let of_row = match refusal.kind {
+            RefusalKind::NoKey | RefusalKind::Frozen | RefusalKind::Oversized => contract,
+            // Whose it is was not looked at yet.
+            RefusalKind::NotJson
+            | RefusalKind::NotAnEvent
+            | RefusalKind::UnknownOperation
+            | RefusalKind::Incomplete => None,
+        };
+        let contract = of_row.map(|index| self.claims.contract(index).contract().contract.clone());
+        self.send_back(source, contract, refusal.kind.as_str(), &refusal.reason);
+    }
+
+    /// A letter with the record, or with the key of the object that has it.
+    fn send_back(&mut self, source: Source<'_>, contract: Option<String>, kind: &str, reason: &str) {
+        let whole = Replay { record: Bytes::Base64(BASE64.encode(source.record.value)), ..replay(source) };
+        let bytes = source.record.value.len() + source.record.key.map_or(0, <[u8]>::len);
+        let refused = if bytes <= IN_A_LETTER {
+            whole
+        } else {
+            let key = refused_key(&whole.partition, &whole.offset);
+            self.out.objects.insert(key.clone(), json!(whole).to_string().into_bytes());
+            Replay { key: None, record: Bytes::Object(key), ..whole }
+        };
+        self.out.letter(refused, contract, kind, reason);
+    }
+
+    /// A record over which the decoder breaks.
+    pub(crate) fn set_apart(&mut self, source: Source<'_>) {
+        self.out.counts.records += 1;
+        self.out.counts.refused += 1;
+        self.send_back(
+            source,
+            None,
+            "panic",
+            "the decoder broke over it: a mistake of shiftwork's, please report the record",
+        );
+    }
+
+    fn unclaimed(&mut self, identity: &Identity, source: Source<'_>) {
+        self.out.counts.unclaimed += 1;
+        self.out.proposal.record(source.record.value, source.record.key);
+        let of_table = self.out.unclaimed.entry((identity.table(), source.partition.clone())).or_default();
+        of_table.push(Replay { record: Bytes::Base64(BASE64.encode(source.record.value)), ..replay(source) });
+    }
+
+    /// A place in a file that holds no record.
+    pub(crate) fn lost(&mut self, partition: &Partition, offset: &Offset, kind: &str, reason: &str) {
+        self.out.counts.refused += 1;
+        let source = Source { partition, record: Record { value: &[], key: None, offset } };
+        self.out.letter(replay(source), None, kind, reason);
+    }
+
+    /// Ends the files.
+    ///
+    /// # Errors
+    /// There is no memory for the end of a file.
+    pub(crate) fn finish(self) -> io::Result<Out> {
+        let mut out = self.out;
+        let stagers = self.lanes.into_iter().flat_map(|(partition, lane)| {
+            lane.stagers.into_iter().map(move |(index, stager)| (index, partition.clone(), stager))
+        });
+        for (index, partition, stager) in stagers {
+            let finished = stager.finish();
+            let Some((first, last)) = finished.range else { continue };
+            let contract = self.claims.contract(index);
+            let staged = Staged {
+                contract: contract.contract().contract.clone(),
+                partition,
+                first,
+                last,
+                columns: contract.columns().len(),
+            };
+            if finished.counts.with_missing_data > 0 {
+                out.marks.insert(drift::mark(&staged.contract), staged.key());
+            }
+            out.objects.insert(staged.key(), finished.sink.finish()?);
+            out.staged.insert(index);
+        }
+        for contract in std::mem::take(&mut out.proposal).contracts() {
+            out.proposed.insert(proposal_key(&contract.source.table), contract.yaml());
+        }
+        for ((table, partition), records) in std::mem::take(&mut out.unclaimed) {
+            let (Some(first), Some(last)) = (records.first(), records.last()) else { continue };
+            let key = unclaimed_key(&table, partition.as_str(), &first.offset, &last.offset);
+            let mut lines = GzEncoder::new(Vec::new(), Compression::fast());
+            for record in &records {
+                serde_json::to_writer(&mut lines, record)?;
+                lines.write_all(b"\n")?;
+            }
+            out.objects.insert(key, lines.finish()?);
+        }
+        Ok(out)
+    }
+}
+
+impl Out {
+    fn letter(&mut self, refused: Replay, contract: Option<String>, kind: &str, reason: &str) {
+        tracing::warn!(partition = refused.partition, offset = refused.offset, contract, kind, reason, "refused");
+        let reason = reason.chars().take(REASON).collect();
+        self.refused.push(Refused { refused, contract, kind: kind.into(), reason });
+    }
+}
+
+fn replay(source: Source<'_>) -> Replay {
+    Replay {
+        partition: source.partition.to_string(),
+        offset: source.record.offset.to_string(),
+        key: source.record.key.map(|key| BASE64.encode(key)),
+        record: Bytes::Lost {},
+    }
+}

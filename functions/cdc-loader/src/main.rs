@@ -1,0 +1,28 @@
+//! The loader of change data as a Lambda function.
+
+use std::{process::ExitCode, sync::Arc};
+
+use shiftwork_aws::{client::Aws, environment::Environment, lambda, queues, scripts::S3Scripts, staging::S3Staging};
+use shiftwork_cdc_loader::{Collaborators, ENVIRONMENT, Loader};
+use shiftwork_ports::SystemClock;
+
+fn main() -> ExitCode {
+    lambda::start(|| {
+        let (aws, environment) = (Aws::from_env()?, Environment::read(ENVIRONMENT)?);
+        let bucket = environment.get("STAGING_BUCKET")?;
+        let staging = Arc::new(S3Staging::new(aws.config(), bucket));
+        let with = Collaborators {
+            staging: staging.clone(),
+            files: staging,
+            scripts: Arc::new(S3Scripts::new(aws.config(), environment.get("SCRIPTS_BUCKET")?)),
+            requests: Arc::new(queues::SqsRequests::new(aws.config(), environment.get("REQUEST_QUEUE_URL")?)),
+            dead_letters: Arc::new(queues::SqsDeadLetters::new(
+                aws.config(),
+                environment.get("DEAD_LETTER_QUEUE_URL")?,
+            )),
+            clock: Arc::new(SystemClock),
+        };
+        let loader = Loader::new(with, bucket);
+        Ok(async move |event: lambda::Event<_>| loader.handle(event.payload).await)
+    })
+}

@@ -1,0 +1,191 @@
+//! A contract with further columns, as text: what its author wrote stays, comments and all.
+
+use shiftwork_change_data::contract::{self, Column, TableContract};
+use shiftwork_contract::{Failure, FailureKind};
+use shiftwork_document::{JsonPath, Located, read_file};
+
+/// Words that YAML readers of some age take for something else than a text.
+const SPECIAL: [&str; 11] = ["true", "false", "null", "yes", "no", "on", "off", "y", "n", "nan", "inf"];
+
+/// A contract and the text that it was read from.
+#[derive(Debug, Clone)]
+pub struct Written {
+    /// The contract.
+    pub contract: TableContract,
+    /// What its author wrote.
+    pub text: String,
+    doc: Located,
+}
+
+/// Reads a contract. `file` is how a failure calls it.
+///
+/// # Errors
+/// `InvalidRequest` with every problem.
+pub fn read(file: &str, text: &str) -> Result<Written, Failure> {
+    let both = contract::read(file, text).and_then(|contract| Ok((contract, read_file(file, text)?)));
+    let (contract, doc) = both.map_err(|problems| {
+        let words = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+        Failure::new(FailureKind::InvalidRequest, format!("{words}; mend the contract and `shiftwork push` it"))
+    })?;
+    Ok(Written { contract, text: text.into(), doc })
+}
+
+impl Written {
+    /// The text of this contract with these columns, which are the ones that it has, wider in places, and others behind them.
+    ///
+    /// The result is read back before it is trusted. A text of a style that cannot be added to is written anew, as JSON, which is YAML
+    /// too; its comments are lost then.
+    ///
+    /// # Errors
+    /// `Corrupt` where not even that reads as what it says.
+    pub fn with_columns(&self, file: &str, columns: &[Column]) -> Result<String, Failure> {
+        let wanted = TableContract { columns: columns.to_vec(), ..self.contract.clone() };
+        let says_it = |text: &String| read(file, text).is_ok_and(|written| written.contract == wanted);
+        if let Some(text) = self.added_to(columns).filter(says_it) {
+            return Ok(text);
+        }
+        let anew = serde_json::to_string_pretty(&wanted).map(|text| text + "\n").map_err(|error| error.to_string());
+        anew.ok().filter(says_it).ok_or_else(|| {
+            Failure::corrupt(format!("{file}: no text can be written that reads as the contract with its new columns"))
+        })
+    }
+
+    fn added_to(&self, columns: &[Column]) -> Option<String> {
+        let end = if self.text.contains("\r\n") { "\r\n" } else { "\n" };
+        let mut lines: Vec<String> = self.text.lines().map(str::to_owned).collect();
+        let place = |path: &JsonPath| {
+            let place = self.doc.place(path);
+            Some((
+                usize::try_from(place.line?).ok()?.checked_sub(1)?,
+                usize::try_from(place.column?).ok()?.checked_sub(1)?,
+            ))
+        };
+        let all = JsonPath::root().key("columns");
+        for (index, (old, new)) in self.contract.columns.iter().zip(columns).enumerate() {
+            if old.column_type == new.column_type {
+                continue;
+            }
+            let (line, column) = place(&all.index(index).key("type"))?;
+            let line = lines.get_mut(line)?;
+            let from = line.char_indices().nth(column)?.0;
+            let changed = line[from..].replacen(&old.column_type, &new.column_type, 1);
+            line.replace_range(from.., &changed);
+        }
+        let added = columns.get(self.contract.columns.len()..)?;
+        if !added.is_empty() {
+            let (first, column) = place(&all.index(self.contract.columns.len().checked_sub(1)?))?;
+            let before: String = lines.get(first)?.chars().take(column).collect();
+            let indent = before.strip_suffix('-').or_else(|| before.trim_end().strip_suffix('-'))?.to_owned();
+            if !indent.trim().is_empty() {
+                return None;
+            }
+            // The last column's other lines are indented deeper than its dash.
+            let is_inside =
+                |line: &&String| line.len() - line.trim_start().len() > indent.len() && !line.trim().is_empty();
+            let behind = first + 1 + lines[first + 1..].iter().take_while(is_inside).count();
+            lines.splice(behind..behind, added.iter().map(|column| format!("{indent}- {}", flow(column))));
+        }
+        Some(lines.join(end) + end)
+    }
+}
+
+/// `{ name: colour, type: varchar(64), from: Colour }`
+pub fn flow(column: &Column) -> String {
+    let Column { name, column_type, from, source_type } = column;
+    let fields = [
+        ("name", Some(name)),
+        ("type", Some(column_type)),
+        ("from", from.as_ref()),
+        ("source_type", source_type.as_ref()),
+    ];
+    let fields: Vec<_> =
+        fields.into_iter().filter_map(|(field, value)| Some(format!("{field}: {}", scalar(value?)))).collect();
+    format!("{{ {} }}", fields.join(", "))
+}
+
+fn scalar(text: &str) -> String {
+    let mut bytes = text.bytes();
+    let plain = bytes.next().is_some_and(|first| first.is_ascii_alphabetic() || first == b'_')
+        && bytes.all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'(' | b')'))
+        && !SPECIAL.contains(&text.to_ascii_lowercase().as_str());
+    if plain { text.to_owned() } else { serde_json::Value::from(text).to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use shiftwork_change_data::contract::Column;
+
+    use super::read;
+
+    const BLOCK: &str = "\
+# Orders of the shop.
+contract: orders
+source: { format: debezium, table: public.orders }
+target: { schema: shop, table: orders }
+key: [id]
+columns:
+  - name: id          # never reused
+    type: bigint
+  - { name: state, type: varchar(16) }   # one word
+
+  # Free text.
+  - name: note
+    type: \"varchar(64)\"
+    from: Note
+
+# How it is loaded.
+load_every: 10s
+";
+
+    fn column(name: &str, column_type: &str, from: Option<&str>) -> Column {
+        Column { name: name.into(), column_type: column_type.into(), from: from.map(Into::into), source_type: None }
+    }
+
+    #[test]
+    fn what_the_author_wrote_stays() {
+        let written = read("contracts/orders.yaml", BLOCK).unwrap();
+        let mut columns = written.contract.columns.clone();
+        columns[1].column_type = "varchar(64)".into();
+        columns[2].column_type = "varchar(1024)".into();
+        columns.push(column("price", "decimal(18,6)", None));
+        columns.push(column("null", "bigint", Some("a \"b\": c")));
+        let text = written.with_columns("contracts/orders.yaml", &columns).unwrap();
+        let wanted = BLOCK
+            .replace("varchar(16)", "varchar(64)")
+            .replace("\"varchar(64)\"", "\"varchar(1024)\"")
+            .replace(
+                "    from: Note\n",
+                "    from: Note\n  - { name: price, type: \"decimal(18,6)\" }\n  - { name: \"null\", type: bigint, from: \"a \\\"b\\\": c\" }\n",
+            );
+        assert_eq!(text, wanted);
+        let again = read("contracts/orders.yaml", &text).unwrap();
+        assert_eq!(again.contract.columns, columns);
+        assert_eq!(again.with_columns("contracts/orders.yaml", &columns).unwrap(), text, "once more changes nothing");
+    }
+
+    #[test]
+    fn a_text_of_another_style_says_the_same() {
+        let compact = "{contract: c, source: {format: dynamodb, table: t}, target: {schema: s, table: t}, key: [id], columns: [{name: id, type: bigint}]}";
+        let unindented = "contract: c\nsource: {format: dynamodb, table: t}\ntarget: {schema: s, table: t}\nkey: [id]\ncolumns:\n- name: id\n  type: bigint\nunknown: evolve\n";
+        for text in [compact, unindented, &unindented.replace('\n', "\r\n")] {
+            let written = read("contracts/c.yaml", text).unwrap();
+            let mut columns = written.contract.columns.clone();
+            columns.push(column("b", "super", None));
+            let after = read("contracts/c.yaml", &written.with_columns("contracts/c.yaml", &columns).unwrap()).unwrap();
+            assert_eq!(after.contract.columns, columns, "{}", after.text);
+            assert_eq!(after.contract.unknown, written.contract.unknown);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_field_is_written_so_that_it_reads_back(fields in prop::collection::vec("(?s:.{1,40})", 1..5)) {
+            let written = read("contracts/orders.yaml", BLOCK).unwrap();
+            let mut columns = written.contract.columns.clone();
+            columns.extend(fields.iter().enumerate().map(|(n, field)| column(&format!("f{n}"), "super", Some(field))));
+            let text = written.with_columns("contracts/orders.yaml", &columns).unwrap();
+            prop_assert_eq!(read("contracts/orders.yaml", &text).unwrap().contract.columns, columns);
+        }
+    }
+}

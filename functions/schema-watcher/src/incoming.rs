@@ -1,0 +1,67 @@
+//! What can come in: a request of a person or the schedule, or the end of a migration's statement.
+
+use serde::Deserialize;
+use serde_json::Value;
+use shiftwork_contract::{Failure, FailureKind, drift::DriftRequest};
+
+use crate::migrate::contract_of_statement;
+
+/// What came in.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Incoming {
+    /// A request.
+    Request(DriftRequest),
+    /// A statement of a migration of this contract ended, well or not.
+    Ended(String),
+}
+
+/// Reads an event as Lambda hands it over.
+pub(crate) fn read(event: &Value) -> Result<Incoming, Failure> {
+    let unreadable = |error: &dyn std::fmt::Display| {
+        let words = format!("neither a request nor the end of a migration's statement: {error}; got {event}");
+        Failure::new(FailureKind::InvalidRequest, words)
+    };
+    // "Redshift Data Statement Status Change" (Redshift docs, "Monitoring events for the Amazon Redshift Data API").
+    if let Some(name) = event["detail"]["statementName"].as_str() {
+        let contract = contract_of_statement(name).ok_or_else(|| unreadable(&format!("`{name}` is another's")))?;
+        return Ok(Incoming::Ended(contract.into()));
+    }
+    DriftRequest::deserialize(event).map(Incoming::Request).map_err(|error| unreadable(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+    use shiftwork_contract::drift::DriftRequest;
+
+    use super::{Incoming, read};
+    use crate::statement_name;
+
+    fn sample(name: &str) -> Value {
+        let path = format!("{}/../../events/schema-watcher/{name}.json", env!("CARGO_MANIFEST_DIR"));
+        serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn samples_read() {
+        assert_eq!(read(&sample("watch")), Ok(Incoming::Request(DriftRequest::Watch { scheduled: true })));
+        assert!(matches!(read(&sample("look")), Ok(Incoming::Request(DriftRequest::Look { .. }))));
+        assert!(matches!(read(&sample("apply")), Ok(Incoming::Request(DriftRequest::Apply { .. }))));
+        assert_eq!(read(&sample("statement-finished")), Ok(Incoming::Ended("orders".into())));
+        let name = statement_name("shop_orders-2", "0123456789abcdef", 2, 3, 5).to_string();
+        assert_eq!(read(&json!({ "detail": { "statementName": name } })), Ok(Incoming::Ended("shop_orders-2".into())));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_said() {
+        for event in [
+            json!({}),
+            json!({ "action": "drop" }),
+            json!({ "action": "look" }),
+            json!({ "detail": { "statementName": "shiftwork:nightly:load:1" } }),
+            json!([1]),
+        ] {
+            assert!(read(&event).unwrap_err().message.contains("neither a request"), "{event}");
+        }
+    }
+}

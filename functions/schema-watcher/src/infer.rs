@@ -1,0 +1,371 @@
+//! Which type of column takes the values that were seen, and whether one that is there does.
+//!
+//! | seen | column |
+//! | --- | --- |
+//! | `true`, `false` | `boolean` |
+//! | whole numbers | `bigint`; past it `decimal(38,0)` |
+//! | numbers with a fraction | a `decimal` with room on both sides of the point; `double precision` where there are so many digits behind it that they look computed, and past 38 digits |
+//! | texts | `varchar`, the next of 64, 256, 1024, 4096, 16384, 65535 bytes |
+//! | objects, arrays, a mixture | `super`, which keeps each as it is |
+//!
+//! A text that looks like a date stays a text: VARCHAR is the only type that Redshift can widen in place, and a text that is no date
+//! would come the day after. Whoever wants a date writes one into the contract before the first row.
+
+use serde_json::Value;
+use shiftwork_change_data::column_type::ColumnType;
+
+/// Lengths of a VARCHAR, so that a source that grows by a byte a day does not migrate every day.
+const LENGTHS: [u32; 6] = [64, 256, 1024, 4096, 16_384, 65_535];
+/// Digits of a decimal (Redshift docs, "Numeric types").
+const DIGITS: u32 = 38;
+/// Digits that every double keeps.
+const DOUBLE_DIGITS: u32 = 15;
+/// Fractions of prices, rates and measures; more digits than this come out of a computation.
+const WRITTEN_FRACTION: u32 = 6;
+
+/// The numbers among a field's values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Numbers {
+    /// Most digits before the point.
+    pub whole: u32,
+    /// Most digits behind it.
+    pub fraction: u32,
+    /// Whether a whole one is past 64 bits.
+    pub past_bigint: bool,
+    /// Whether one is written with an exponent. Its digits are not counted.
+    pub with_exponent: bool,
+}
+
+/// What the values of a field look like, all together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Shape {
+    /// Whether there are `true` and `false` among them.
+    pub booleans: bool,
+    /// The numbers.
+    pub numbers: Option<Numbers>,
+    /// Bytes of the longest text.
+    pub texts: Option<u32>,
+    /// Whether there are objects and arrays among them.
+    pub documents: bool,
+}
+
+impl Shape {
+    /// Of one value. NULL is none.
+    pub fn of(value: &Value) -> Self {
+        match value {
+            Value::Null => Self::default(),
+            Value::Bool(_) => Self { booleans: true, ..Self::default() },
+            Value::Number(number) => Self { numbers: Some(digits(&number.to_string())), ..Self::default() },
+            Value::String(text) => {
+                Self { texts: Some(u32::try_from(text.len()).unwrap_or(u32::MAX)), ..Self::default() }
+            }
+            Value::Array(_) | Value::Object(_) => Self { documents: true, ..Self::default() },
+        }
+    }
+
+    /// Of both.
+    #[must_use]
+    pub fn with(self, other: Self) -> Self {
+        let numbers = match (self.numbers, other.numbers) {
+            (Some(one), Some(two)) => Some(Numbers {
+                whole: one.whole.max(two.whole),
+                fraction: one.fraction.max(two.fraction),
+                past_bigint: one.past_bigint || two.past_bigint,
+                with_exponent: one.with_exponent || two.with_exponent,
+            }),
+            (one, two) => one.or(two),
+        };
+        Self {
+            booleans: self.booleans || other.booleans,
+            numbers,
+            texts: self.texts.max(other.texts),
+            documents: self.documents || other.documents,
+        }
+    }
+
+    /// The type of a new column for these values.
+    pub fn column_type(self) -> ColumnType {
+        match self {
+            Self { booleans: true, numbers: None, texts: None, documents: false } => ColumnType::Boolean,
+            Self { booleans: false, numbers: Some(numbers), texts: None, documents: false } => numbers.column_type(),
+            Self { booleans: false, numbers: None, texts: Some(longest), documents: false } => varchar(longest),
+            // Nothing but NULL takes any column; a mixture takes one that keeps what each value is.
+            Self { .. } => ColumnType::Super,
+        }
+    }
+
+    /// Those of the values that a column of this type holds as they are, a kind as a whole or not at all.
+    #[must_use]
+    pub fn fitting(self, column: ColumnType) -> Self {
+        let Self { booleans, numbers, texts, documents: _ } = self;
+        let none = Self::default();
+        match column {
+            ColumnType::Super => self,
+            ColumnType::Boolean => Self { booleans, ..none },
+            // Every scalar has a text; how long that of a document is, nobody has said.
+            ColumnType::Varchar(length) => Self {
+                booleans: booleans && length >= 5,
+                numbers: numbers.filter(|numbers| numbers.whole + numbers.fraction + 3 <= length),
+                texts: texts.filter(|longest| *longest <= length),
+                documents: false,
+            },
+            ColumnType::SmallInt
+            | ColumnType::Integer
+            | ColumnType::BigInt
+            | ColumnType::Decimal(..)
+            | ColumnType::Double => Self { numbers: numbers.filter(|numbers| numbers.fit(column)), ..none },
+            // Whether a text is a date, or a number one that 32 bits keep, the loader knows; and it has said no.
+            ColumnType::Real
+            | ColumnType::Char(_)
+            | ColumnType::Date
+            | ColumnType::Time
+            | ColumnType::TimeTz
+            | ColumnType::Timestamp
+            | ColumnType::TimestampTz
+            | ColumnType::Varbyte(_)
+            | ColumnType::Geometry
+            | ColumnType::Geography => none,
+        }
+    }
+
+    /// Whether a column of this type holds every one of these values as it is.
+    pub fn fits(self, column: ColumnType) -> bool {
+        self.fitting(column) == self
+    }
+
+    /// The VARCHAR that a VARCHAR of this length has to become, where that is all that is wrong.
+    pub fn wider(self, length: u32) -> Option<ColumnType> {
+        let wider = varchar(self.texts?);
+        (self.fits(wider) && wider != ColumnType::Varchar(length) && wider.widens(ColumnType::Varchar(length)))
+            .then_some(wider)
+    }
+}
+
+impl std::fmt::Display for Shape {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut words = Vec::new();
+        if self.booleans {
+            words.push("true and false".to_owned());
+        }
+        if let Some(Numbers { whole, fraction, with_exponent, .. }) = self.numbers {
+            words.push(match (with_exponent, fraction) {
+                (true, _) => "numbers with an exponent".to_owned(),
+                (false, 0) => format!("whole numbers up to {whole} digits"),
+                (false, fraction) => format!("numbers up to {whole}.{fraction} digits"),
+            });
+        }
+        if let Some(longest) = self.texts {
+            words.push(format!("texts up to {longest} bytes"));
+        }
+        if self.documents {
+            words.push("documents".to_owned());
+        }
+        if words.is_empty() { f.write_str("nothing but null") } else { f.write_str(&words.join(", ")) }
+    }
+}
+
+impl Numbers {
+    fn column_type(self) -> ColumnType {
+        let Self { whole, fraction, past_bigint, with_exponent } = self;
+        let digits = whole + fraction;
+        match fraction {
+            _ if with_exponent => ColumnType::Double,
+            0 if !past_bigint => ColumnType::BigInt,
+            0 if whole <= DIGITS => ColumnType::Decimal(38, 0),
+            1..=WRITTEN_FRACTION if whole <= 12 => ColumnType::Decimal(18, 6),
+            _ if fraction > WRITTEN_FRACTION && digits <= DOUBLE_DIGITS => ColumnType::Double,
+            1..=18 if whole <= DIGITS - 18 => ColumnType::Decimal(38, 18),
+            _ if digits <= DIGITS => ColumnType::Decimal(38, u8::try_from(fraction).unwrap_or(37)),
+            // More digits than SUPER keeps of a number: it is a double there already.
+            _ => ColumnType::Double,
+        }
+    }
+
+    fn fit(self, column: ColumnType) -> bool {
+        let Self { whole, fraction, past_bigint, with_exponent } = self;
+        match column {
+            // It takes every number, though not every digit: so do all doubles.
+            ColumnType::Double => true,
+            _ if with_exponent => false,
+            ColumnType::SmallInt => fraction == 0 && whole <= 4,
+            ColumnType::Integer => fraction == 0 && whole <= 9,
+            ColumnType::BigInt => fraction == 0 && !past_bigint,
+            ColumnType::Decimal(precision, scale) => {
+                fraction <= u32::from(scale) && whole <= u32::from(precision) - u32::from(scale)
+            }
+            ColumnType::Real
+            | ColumnType::Boolean
+            | ColumnType::Char(_)
+            | ColumnType::Varchar(_)
+            | ColumnType::Date
+            | ColumnType::Time
+            | ColumnType::TimeTz
+            | ColumnType::Timestamp
+            | ColumnType::TimestampTz
+            | ColumnType::Super
+            | ColumnType::Varbyte(_)
+            | ColumnType::Geometry
+            | ColumnType::Geography => false,
+        }
+    }
+}
+
+fn varchar(longest: u32) -> ColumnType {
+    LENGTHS.into_iter().find(|length| longest <= *length).map_or(ColumnType::Super, ColumnType::Varchar)
+}
+
+/// The digits of a number as JSON writes it.
+pub fn digits(number: &str) -> Numbers {
+    if number.contains(['e', 'E']) {
+        return Numbers { whole: 0, fraction: 0, past_bigint: false, with_exponent: true };
+    }
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let fraction = fraction.trim_end_matches('0');
+    let count = |digits: &str| u32::try_from(digits.len()).unwrap_or(u32::MAX / 4).min(u32::MAX / 4);
+    Numbers {
+        whole: count(whole.trim_start_matches(['-', '0'])),
+        fraction: count(fraction),
+        past_bigint: fraction.is_empty() && whole.parse::<i64>().is_err(),
+        with_exponent: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+    use shiftwork_change_data::column_type::ColumnType::{self, BigInt, Boolean, Decimal, Double, Super, Varchar};
+
+    use super::{Numbers, Shape, digits};
+
+    fn of(values: &[Value]) -> Shape {
+        values.iter().map(Shape::of).fold(Shape::default(), Shape::with)
+    }
+
+    use serde_json::Value;
+
+    #[test]
+    fn a_type_is_what_the_table_says() {
+        for (values, wanted) in [
+            (vec![json!(true), json!(false)], Boolean),
+            (vec![json!(1), json!(-9_223_372_036_854_775_808_i64)], BigInt),
+            (vec![json!(9_223_372_036_854_775_808_u64)], Decimal(38, 0)),
+            (vec![json!(1), json!(12.5)], Decimal(18, 6)),
+            (vec![json!(0.123_456_789)], Double),
+            (vec![json!("a"), json!(null)], Varchar(64)),
+            (vec![json!("x".repeat(65)), json!("")], Varchar(256)),
+            (vec![json!("x".repeat(65_535))], Varchar(65_535)),
+            (vec![json!({}), json!([])], Super),
+            (vec![json!(1), json!("1")], Super),
+            (vec![json!(true), json!(1)], Super),
+            (vec![json!(1e300), json!(1)], Double),
+            (vec![json!(null)], Super),
+        ] {
+            assert_eq!(of(&values).column_type(), wanted, "{values:?}");
+        }
+        let wide = Numbers { whole: 30, fraction: 8, past_bigint: true, with_exponent: false };
+        assert_eq!(wide.column_type(), Decimal(38, 8));
+        assert_eq!(Numbers { fraction: 9, ..wide }.column_type(), Double);
+    }
+
+    #[test]
+    fn digits_are_counted_as_written() {
+        for (number, whole, fraction, past_bigint) in [
+            ("0", 0, 0, false),
+            ("-12.50", 2, 1, false),
+            ("0.001", 0, 3, false),
+            ("9223372036854775807", 19, 0, false),
+            ("-9223372036854775809", 19, 0, true),
+            ("123456789012345678901234567890", 30, 0, true),
+        ] {
+            assert_eq!(digits(number), Numbers { whole, fraction, past_bigint, with_exponent: false }, "{number}");
+        }
+        assert!(digits("1e300").with_exponent && digits("1.5E-7").with_exponent);
+    }
+
+    #[test]
+    fn only_a_longer_varchar_is_a_wider_column() {
+        assert_eq!(of(&[json!("x".repeat(65))]).wider(64), Some(Varchar(256)));
+        assert_eq!(of(&[json!("x".repeat(65))]).wider(256), None, "it fits");
+        assert_eq!(of(&[json!("x".repeat(65)), json!(1)]).wider(64), Some(Varchar(256)), "every number has a text");
+        assert_eq!(of(&[json!("x".repeat(65)), json!([])]).wider(64), None, "who knows how long a document's text is");
+        assert_eq!(of(&[json!(1)]).wider(64), None);
+    }
+
+    fn a_value() -> impl Strategy<Value = Value> {
+        prop_oneof![
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<u64>().prop_map(Value::from),
+            (-1_000_000_i32..1_000_000, 0..8).prop_map(|(n, places)| Value::from(f64::from(n) / 10_f64.powi(places))),
+            any::<f64>().prop_filter("JSON has no such number", |n| n.is_finite()).prop_map(Value::from),
+            ".{0,300}".prop_map(Value::from),
+            Just(json!({ "a": 1 })),
+            Just(json!([1])),
+            Just(Value::Null),
+        ]
+    }
+
+    fn same_kind() -> impl Strategy<Value = Vec<Value>> {
+        let kinds = prop_oneof![Just(0_u8), Just(1), Just(2), Just(3), Just(4)];
+        (kinds, prop::collection::vec(a_value(), 1..12)).prop_map(|(kind, values)| {
+            let one: Vec<Value> = values
+                .iter()
+                .filter(|value| match kind {
+                    0 => value.is_boolean(),
+                    1 => value.is_i64(),
+                    2 => value.is_number(),
+                    3 => value.is_string(),
+                    _ => true,
+                })
+                .cloned()
+                .collect();
+            if one.is_empty() { values } else { one }
+        })
+    }
+
+    /// What Redshift does with a value of SUPER that is cast to a type: `true` where it comes out as it went in.
+    fn holds(column: ColumnType, value: &Value) -> bool {
+        match (column, value) {
+            (_, Value::Null) | (Super, _) | (Boolean, Value::Bool(_)) => true,
+            (BigInt, Value::Number(n)) => {
+                n.as_f64().is_some_and(|n| n.fract() == 0.0)
+                    && n.to_string().trim_end_matches(".0").parse::<i64>().is_ok()
+            }
+            (Decimal(precision, scale), Value::Number(n)) => {
+                let Numbers { whole, fraction, .. } = digits(&n.to_string());
+                fraction <= u32::from(scale) && whole + u32::from(scale) <= u32::from(precision)
+            }
+            (Double, Value::Number(n)) => n.to_string().parse::<f64>().is_ok(),
+            (Varchar(length), Value::String(text)) => text.len() <= length as usize,
+            _ => false,
+        }
+    }
+
+    proptest! {
+        /// Every value that was seen fits the type that was inferred, whatever else was seen.
+        #[test]
+        fn what_was_seen_fits(values in same_kind()) {
+            let shape = of(&values);
+            let column = shape.column_type();
+            prop_assert!(shape.fits(column), "{shape:?} {column}");
+            for value in &values {
+                prop_assert!(holds(column, value), "{column} {value}");
+                prop_assert!(Shape::of(value).fits(column), "{column} {value}");
+            }
+        }
+
+        /// The order in which values were seen, and how often, makes no difference.
+        #[test]
+        fn the_order_makes_no_difference(values in prop::collection::vec(a_value(), 0..12)) {
+            let mut twice = values.clone();
+            twice.extend(values.iter().rev().cloned());
+            prop_assert_eq!(of(&values), of(&twice));
+        }
+
+        #[test]
+        fn any_text_for_a_number_is_counted(text in ".*") {
+            let _ = digits(&text);
+        }
+    }
+}

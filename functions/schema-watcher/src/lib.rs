@@ -1,0 +1,197 @@
+//! Columns that arrived unannounced: which wait, since when, what takes them in; and taking them in.
+//!
+//! ```text
+//! schedule ── Watch ──▶ marks (one listing) ──▶ contracts that staged something ──▶ Redshift ──▶ record, event, message
+//! a person ── Look, Apply ─────────────────────▶ one contract ─────────────────────▲       └──▶ migration ──▶ contract
+//! a statement of a migration ended, and whoever submitted it has gone ────────────────────────▶ the rest of it
+//! ```
+//!
+//! - [`infer`], [`names`], [`decide`]: what is to be done, pure.
+//! - [`record`]: what is remembered, and when a mark may go, pure but for reading and writing.
+//! - [`edit`]: a contract with further columns, as text.
+//! - `incoming`, `look`, `migrate`: read, fetch and perform.
+//!
+//! A migration is written down before its first statement is submitted, in the same write as what was found. Whoever comes
+//! next, a person or the schedule, does what is left of it: statements are found by their names, and the contract is written last.
+
+pub mod decide;
+pub mod edit;
+mod incoming;
+pub mod infer;
+mod look;
+mod migrate;
+pub mod names;
+pub mod record;
+mod sql;
+#[cfg(test)]
+mod tests;
+mod wiring;
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use futures::{StreamExt as _, stream};
+use serde_json::Value;
+use shiftwork_contract::{
+    Connection, Failure, FailureKind,
+    drift::{Drift, DriftAnswer, DriftRequest, MARKS, MigrationProgress},
+};
+use shiftwork_ports::{
+    Clock, Configuration, Notices, Queries, Result, Statements,
+    documents::{Changed, Documents},
+};
+
+use incoming::Incoming;
+pub use migrate::statement_name;
+
+/// What it reads from its environment.
+pub const ENVIRONMENT: &[&str] = &[
+    "CONFIG_TABLE",
+    "DEFAULT_CONNECTION",
+    "EVENT_BUS_NAME",
+    "FAILURE_TOPIC_ARN",
+    "SCRIPTS_BUCKET",
+    "STAGING_BUCKET",
+    "STATEMENT_ROLE_ARN",
+];
+
+/// Contracts that are looked at side by side.
+const AT_ONCE: usize = 4;
+/// Contracts of one answer.
+const MOST_CONTRACTS: usize = 1_000;
+
+/// The function.
+pub struct Watcher {
+    /// The scripts bucket, for contracts.
+    pub contracts: Arc<dyn Documents>,
+    /// The staging bucket, for marks and records.
+    pub staging: Arc<dyn Documents>,
+    /// Where a contract's workflow says which connection it loads over.
+    pub configuration: Arc<dyn Configuration>,
+    /// Redshift, to be asked.
+    pub queries: Arc<dyn Queries>,
+    /// Redshift, to be changed.
+    pub statements: Arc<dyn Statements>,
+    /// Who wants to hear of it.
+    pub notices: Arc<dyn Notices>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// The connection of contracts whose workflow names none.
+    pub default_connection: Connection,
+    /// How many times [`Statements::outcome`] is waited for before "still running" is answered: some seconds each.
+    pub looks: u32,
+}
+
+impl Watcher {
+    /// Does what an event asks for; nobody reads the answer to the end of a statement.
+    ///
+    /// # Errors
+    /// What cannot be read, what AWS or Redshift refused.
+    pub async fn handle(&self, event: &Value) -> Result<DriftAnswer> {
+        match incoming::read(event)? {
+            Incoming::Request(request) => self.answer(&request).await,
+            Incoming::Ended(contract) => self.ended(&contract).await.map(|()| DriftAnswer::default()),
+        }
+    }
+
+    /// Does what is asked. Asked again: what was done is found, and the rest is done.
+    pub async fn answer(&self, request: &DriftRequest) -> Result<DriftAnswer> {
+        let contracts = match request {
+            DriftRequest::Watch { scheduled } => return self.watch(*scheduled).await,
+            DriftRequest::Look { contract, only } => vec![self.look(contract, only).await?],
+            DriftRequest::Apply { contract, only, migration } => vec![self.apply(contract, only, migration).await?],
+        };
+        Ok(DriftAnswer { contracts })
+    }
+
+    async fn watch(&self, scheduled: bool) -> Result<DriftAnswer> {
+        let marks = record::keys(&*self.staging, MARKS, MOST_CONTRACTS).await?;
+        let marked: BTreeSet<String> = marks.iter().map(|mark| mark[MARKS.len()..].to_owned()).collect();
+        let known = record::known(&*self.staging).await?;
+        let all: BTreeSet<&String> = marked.union(&known).collect();
+        let seen = stream::iter(all).map(|contract| {
+            let marked = marked.contains(contract);
+            async move { (contract, self.watch_one(contract, marked).await) }
+        });
+        let seen: Vec<_> = seen.buffered(AT_ONCE).collect().await;
+        let (mut contracts, mut failures) = (Vec::new(), Vec::new());
+        for (contract, drift) in seen {
+            match drift {
+                Ok(drift) => contracts.extend(drift.filter(is_worth_telling)),
+                Err(failure) => {
+                    tracing::error!(contract, failure = failure.kind.name(), "{failure}");
+                    contracts.push(self.nothing_known(contract, &failure));
+                    failures.push((contract, failure));
+                }
+            }
+        }
+        match failures.first() {
+            Some((contract, failure)) if scheduled => Err(Failure::new(
+                failure.kind,
+                format!("{} of the contracts could not be looked at; {contract}: {failure}", failures.len()),
+            )),
+            Some(_) | None => Ok(DriftAnswer { contracts }),
+        }
+    }
+
+    /// Looks at a contract if there is anything new to see, and finishes what was begun.
+    async fn watch_one(&self, contract: &str, marked: bool) -> Result<Option<Drift>> {
+        let read = record::read(&*self.staging, contract).await?;
+        if read.record.intent.is_some() {
+            return self.resume(contract, false).await.map(Some);
+        }
+        let key = shiftwork_contract::drift::mark(contract);
+        let mark = if marked { self.staging.read(&key).await? } else { None };
+        if mark.is_none() && !read.record.given_up {
+            return Ok(read.record.drift);
+        }
+        if self.contract(contract).await?.is_none() {
+            tracing::info!(contract, "its rows were staged by a contract that is gone: nobody asks");
+            if let Some(mark) = mark {
+                self.staging.delete(&key, &mark.etag).await?;
+            }
+            return Ok(None);
+        }
+        // After the mark was read: a file that it speaks of is listed, or loaded.
+        let prefix = shiftwork_change_data::layout::prefix(contract);
+        let staged = record::keys(&*self.staging, &prefix, record::MOST_WAITING).await?;
+        let glance = mark.as_ref().map(|mark| record::glance(read.record.seen.as_ref(), &mark.etag, &staged));
+        if !read.record.given_up && glance.as_ref().is_some_and(|glance| !glance.ask) {
+            return Ok(read.record.drift);
+        }
+        let looked = self.ask(contract).await?;
+        let by_itself = looked.by_itself()?;
+        let begun = by_itself.is_some();
+        let seen = glance.as_ref().map(|glance| glance.seen.clone());
+        let drift = self.remember(contract, &read, &looked, seen, by_itself).await?;
+        if let Some(mark) = mark.filter(|_| glance.is_some_and(|glance| glance.settled))
+            && self.staging.delete(&key, &mark.etag).await? == Changed::Lost
+        {
+            tracing::info!(contract, "more was staged meanwhile: the mark stays");
+        }
+        if begun { self.resume(contract, true).await.map(Some) } else { Ok(Some(drift)) }
+    }
+
+    /// What is answered for a contract that could not be looked at.
+    fn nothing_known(&self, contract: &str, failure: &Failure) -> Drift {
+        Drift {
+            contract: contract.to_owned(),
+            table: String::new(),
+            unknown: String::new(),
+            looked_ts: self.clock.now(),
+            findings: Vec::new(),
+            more: 0,
+            migration: None,
+            progress: MigrationProgress::Waiting,
+            problem: Some(failure.to_string()),
+        }
+    }
+}
+
+fn is_worth_telling(drift: &Drift) -> bool {
+    !drift.findings.is_empty() || drift.progress != MigrationProgress::Waiting
+}
+
+/// A failure of whoever asks.
+fn refused(words: impl Into<String>) -> Failure {
+    Failure::new(FailureKind::InvalidRequest, words)
+}

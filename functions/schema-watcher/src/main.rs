@@ -1,0 +1,13 @@
+//! The schema watcher as a Lambda function.
+
+use std::process::ExitCode;
+
+use shiftwork_aws::{client::Aws, environment::Environment, lambda};
+use shiftwork_schema_watcher::{ENVIRONMENT, Watcher};
+
+fn main() -> ExitCode {
+    lambda::start(|| {
+        let watcher = Watcher::over(&Aws::from_env()?, &Environment::read(ENVIRONMENT)?)?;
+        Ok(async move |event: lambda::Event<_>| watcher.handle(&event.payload).await)
+    })
+}

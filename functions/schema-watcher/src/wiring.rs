@@ -1,0 +1,39 @@
+//! The function over AWS.
+
+use std::{sync::Arc, time::Duration};
+
+use shiftwork_aws::{
+    client::Aws, configuration::DynamoConfiguration, documents::S3Documents, environment::Environment,
+    lambda::StartError, notices::AwsNotices, queries::RedshiftQueries,
+};
+use shiftwork_ports::SystemClock;
+use shiftwork_settlement::wiring;
+
+use crate::Watcher;
+
+/// How long an answer of Redshift is waited for: a warehouse may have to wake up, and a table may be large.
+const PATIENCE: Duration = Duration::from_mins(2);
+/// How many times a statement of a migration is waited for, some seconds each, before "still running" is answered.
+const LOOKS: u32 = 7;
+
+impl Watcher {
+    /// As the environment says.
+    ///
+    /// # Errors
+    /// A variable that is missing, a connection that does not read.
+    pub fn over(aws: &Aws, environment: &Environment) -> Result<Self, StartError> {
+        let role = aws.assume(environment.get("STATEMENT_ROLE_ARN")?, "shiftwork");
+        let (bus, topic) = (environment.get("EVENT_BUS_NAME")?, environment.get("FAILURE_TOPIC_ARN")?);
+        Ok(Self {
+            contracts: Arc::new(S3Documents::new(aws.config(), environment.get("SCRIPTS_BUCKET")?)),
+            staging: Arc::new(S3Documents::new(aws.config(), environment.get("STAGING_BUCKET")?)),
+            configuration: Arc::new(DynamoConfiguration::new(aws.config(), environment.get("CONFIG_TABLE")?)),
+            queries: Arc::new(RedshiftQueries::new(&role, PATIENCE)),
+            statements: wiring::statements(aws, environment)?,
+            notices: Arc::new(AwsNotices::new(aws.config(), bus, topic)),
+            clock: Arc::new(SystemClock),
+            default_connection: serde_json::from_str(environment.get("DEFAULT_CONNECTION")?)?,
+            looks: LOOKS,
+        })
+    }
+}

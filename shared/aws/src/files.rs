@@ -1,0 +1,349 @@
+//! The file audit table, and the buckets that files land in.
+//!
+//! | key | value |
+//! | --- | --- |
+//! | `feed_shard` | `<feed>#<0…3>`, by the hash of the key |
+//! | `entry` | `<hash of bucket and key>#<version>`, or `#deleted.<sequencer>` |
+//! | local index `by_open` | `open_since`: there while the file is open, and only then |
+//! | local index `by_received` | `received_ts` |
+//!
+//! One item is the file, its history and its place in the queue, so every step is one conditional write and there is no
+//! second item that could disagree. A *local* index can be read strongly consistently: the open files of a feed are found
+//! without a look at those that ended. Its price is a limit of 10 GB a partition key (DynamoDB developer guide, "Item
+//! collections"); four shards make that some 40 million files a feed.
+
+use std::collections::{BTreeMap, HashMap};
+
+use async_trait::async_trait;
+use aws_config::SdkConfig;
+use aws_sdk_dynamodb::{
+    Client,
+    operation::put_item::PutItemError,
+    types::{AttributeValue, ReturnValuesOnConditionCheckFailure, Select},
+};
+use aws_sdk_s3::{
+    operation::{get_object::GetObjectError, head_object::HeadObjectError},
+    types::ChecksumMode,
+};
+use futures::future::try_join_all;
+use jiff::Timestamp;
+use serde::{Serialize, de::DeserializeOwned};
+use shiftwork_contract::{Failure, FailureKind};
+use shiftwork_files::{
+    Deletion, Entry, FileRecord, FileRegister, FileStep, Head, KeyHistory, Landing, Stepped, UNCLAIMED, key_hash,
+};
+use shiftwork_ports::{FileStream, Result};
+
+use crate::{failures::Call, staging::Body};
+
+/// The attribute that keeps a file in the index of open files.
+const OPEN_SINCE: &str = "open_since";
+/// Parts of a feed, each a partition of its own.
+const SHARDS: u32 = 4;
+/// A file that others change at the same moment is tried again this often; each of them gets on meanwhile.
+const TRIES: u32 = 10;
+
+type Item = HashMap<String, AttributeValue>;
+
+/// [`FileRegister`] over DynamoDB.
+#[derive(Debug, Clone)]
+pub struct DynamoRegister {
+    client: Client,
+    table: String,
+}
+
+impl DynamoRegister {
+    /// Over the table of this name, which must exist.
+    pub fn new(config: &SdkConfig, table: impl Into<String>) -> Self {
+        Self { client: Client::new(config), table: table.into() }
+    }
+
+    fn call(&self, operation: &'static str) -> Call<'_> {
+        Call::new(operation, &self.table)
+    }
+
+    /// Puts an item if the condition holds; else answers what is there.
+    async fn put_if(
+        &self,
+        item: Item,
+        condition: &str,
+        revision: Option<u32>,
+    ) -> Result<std::result::Result<(), Item>> {
+        let mut put =
+            self.client.put_item().table_name(&self.table).set_item(Some(item)).condition_expression(condition);
+        if let Some(revision) = revision {
+            put = put.expression_attribute_values(":seen", AttributeValue::N(revision.to_string()));
+        }
+        let put = put.return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        let Err(error) = put.send().await else { return Ok(Ok(())) };
+        match error.as_service_error() {
+            Some(PutItemError::ConditionalCheckFailedException(there)) => {
+                Ok(Err(there.item().cloned().unwrap_or_default()))
+            }
+            Some(_) | None => Err(self.call("DynamoDB PutItem").failed(error)),
+        }
+    }
+
+    fn item(&self, record: &impl Serialize, shard: String, entry: String) -> Result<Item> {
+        let mut item: Item = serde_dynamo::to_item(record)
+            .map_err(|error| self.call("DynamoDB PutItem").failure(FailureKind::Refused, error))?;
+        item.insert("feed_shard".into(), AttributeValue::S(shard));
+        item.insert("entry".into(), AttributeValue::S(entry));
+        Ok(item)
+    }
+
+    fn file_item(&self, file: &FileRecord) -> Result<Item> {
+        let id = file.id();
+        let mut item = self.item(file, shard(&id.feed, &id.key_hash), format!("{}#{}", id.key_hash, id.version))?;
+        if file.file_status.is_open() && file.feed != UNCLAIMED {
+            let since = format!("{}#{}", shiftwork_contract::timestamp(file.received_ts), id.key_hash);
+            item.insert(OPEN_SINCE.into(), AttributeValue::S(since));
+        }
+        Ok(item)
+    }
+
+    fn read<T: DeserializeOwned>(&self, item: Item) -> Result<T> {
+        let entry = item.get("entry").and_then(|entry| entry.as_s().ok()).cloned().unwrap_or_default();
+        serde_dynamo::from_item(item).map_err(|error| {
+            let words =
+                format!("{} holds an item ({entry}) that shiftwork did not write as it stands: {error}", self.table);
+            Failure::corrupt(words)
+        })
+    }
+
+    /// Items of one shard, all pages of them, at most so many.
+    async fn query(&self, query: Query<'_>) -> Result<Vec<Item>> {
+        let mut request = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .set_index_name(query.index.map(Into::into))
+            // An index that projects the keys alone has DynamoDB fetch the rest; without a word it gives the keys.
+            .select(Select::AllAttributes)
+            .key_condition_expression(query.condition)
+            .expression_attribute_values(":shard", AttributeValue::S(query.shard))
+            .scan_index_forward(!query.newest_first)
+            .consistent_read(true);
+        if let Some(value) = query.value {
+            request = request.expression_attribute_values(":value", AttributeValue::S(value));
+        }
+        if let Some(most) = query.most {
+            request = request.limit(i32::try_from(most).unwrap_or(i32::MAX));
+        }
+        let mut pages = request.into_paginator().send();
+        let mut items = Vec::new();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| self.call("DynamoDB Query").failed(error))?;
+            items.extend(page.items.unwrap_or_default());
+            if query.most.is_some_and(|most| items.len() >= most) {
+                break;
+            }
+        }
+        Ok(items)
+    }
+}
+
+struct Query<'a> {
+    index: Option<&'a str>,
+    condition: &'a str,
+    shard: String,
+    value: Option<String>,
+    newest_first: bool,
+    most: Option<usize>,
+}
+
+fn shard(feed: &str, key_hash: &str) -> String {
+    let digit = key_hash.chars().next().and_then(|digit| digit.to_digit(16)).unwrap_or_default();
+    format!("{feed}#{}", digit % SHARDS)
+}
+
+/// Where it is kept what people were told about a feed: no shard has this name.
+fn said(feed: &str) -> String {
+    format!("{feed}#said")
+}
+
+fn shards(feed: &str) -> impl Iterator<Item = String> {
+    (0..SHARDS).map(move |n| format!("{feed}#{n}"))
+}
+
+#[async_trait]
+impl FileRegister for DynamoRegister {
+    async fn put(&self, entry: &Entry) -> Result<bool> {
+        const ABSENT: &str = "attribute_not_exists(entry)";
+        match entry {
+            Entry::File(file) => match self.put_if(self.file_item(file)?, ABSENT, None).await? {
+                Ok(()) => Ok(true),
+                Err(there) => {
+                    if let Some(sequencer) = file.sequencer.clone() {
+                        let again = FileStep::SeenAgain { sequencer };
+                        self.step(&self.read(there)?, &again, file.registered_ts).await?;
+                    }
+                    Ok(false)
+                }
+            },
+            Entry::Deletion(deletion) => {
+                let hash = key_hash(&deletion.bucket, &deletion.key);
+                let entry = format!("{hash}#{}", deletion.version());
+                let item = self.item(deletion, shard(&deletion.feed, &hash), entry)?;
+                Ok(self.put_if(item, ABSENT, None).await?.is_ok())
+            }
+        }
+    }
+
+    async fn open(&self, feed: &str) -> Result<Vec<FileRecord>> {
+        let shards = shards(feed).map(|shard| {
+            self.query(Query {
+                index: Some("by_open"),
+                condition: "feed_shard = :shard",
+                shard,
+                value: None,
+                newest_first: false,
+                most: None,
+            })
+        });
+        let items = try_join_all(shards).await?;
+        items.into_iter().flatten().map(|item| self.read(item)).collect()
+    }
+
+    async fn of_key(&self, feed: &str, bucket: &str, key: &str) -> Result<KeyHistory> {
+        let hash = key_hash(bucket, key);
+        let items = self
+            .query(Query {
+                index: None,
+                condition: "feed_shard = :shard AND begins_with(entry, :value)",
+                shard: shard(feed, &hash),
+                value: Some(format!("{hash}#")),
+                newest_first: false,
+                most: None,
+            })
+            .await?;
+        let mut history = KeyHistory::default();
+        for item in items {
+            if item.contains_key("deleted_ts") {
+                history.deletions.push(self.read::<Deletion>(item)?);
+            } else {
+                history.files.push(self.read(item)?);
+            }
+        }
+        Ok(history)
+    }
+
+    async fn step(&self, seen: &FileRecord, step: &FileStep, now: Timestamp) -> Result<Stepped> {
+        let mut seen = seen.clone();
+        for _ in 0..TRIES {
+            let Some(next) = seen.after(step, now) else {
+                // What the caller saw may be long past; whoever loses learns to whom.
+                let id = seen.id();
+                let history = self.of_key(&seen.feed, &seen.bucket, &seen.key).await?;
+                let there = history.files.into_iter().find(|file| file.id() == id);
+                let there = there
+                    .ok_or_else(|| Failure::corrupt(format!("{} is not on record in {}", seen.url(), self.table)))?;
+                if there.revision == seen.revision {
+                    return Ok(Stepped { fresh: false, file: there });
+                }
+                seen = there;
+                continue;
+            };
+            match self.put_if(self.file_item(&next)?, "revision = :seen", Some(seen.revision)).await? {
+                Ok(()) => return Ok(Stepped { fresh: true, file: next }),
+                Err(there) if there.is_empty() => {
+                    return Err(Failure::corrupt(format!("{} is not on record in {}", seen.url(), self.table)));
+                }
+                Err(there) => {
+                    let there: FileRecord = self.read(there)?;
+                    if there.after(step, now).is_none() {
+                        return Ok(Stepped { fresh: false, file: there });
+                    }
+                    seen = there;
+                }
+            }
+        }
+        let words = format_args!("{} was changed by others {TRIES} times in a row", seen.url());
+        Err(self.call("DynamoDB PutItem").failure(FailureKind::Throttled, words))
+    }
+
+    async fn since(&self, feed: &str, from: Timestamp, most: usize) -> Result<Vec<FileRecord>> {
+        let shards = shards(feed).map(|shard| {
+            self.query(Query {
+                index: Some("by_received"),
+                condition: "feed_shard = :shard AND received_ts >= :value",
+                shard,
+                value: Some(shiftwork_contract::timestamp(from)),
+                newest_first: true,
+                most: Some(most),
+            })
+        });
+        let items = try_join_all(shards).await?.into_iter().flatten();
+        let mut files: Vec<FileRecord> = items.map(|item| self.read(item)).collect::<Result<_>>()?;
+        files.sort_by_key(|file| std::cmp::Reverse(file.received_ts));
+        files.truncate(most);
+        Ok(files)
+    }
+
+    async fn said(&self, feed: &str, what: &str) -> Result<bool> {
+        let items = self
+            .query(Query {
+                index: None,
+                condition: "feed_shard = :shard AND entry = :value",
+                shard: said(feed),
+                value: Some(what.into()),
+                newest_first: false,
+                most: Some(1),
+            })
+            .await?;
+        Ok(!items.is_empty())
+    }
+
+    async fn say(&self, feed: &str, what: &str, now: Timestamp) -> Result<()> {
+        let record = BTreeMap::from([("said_ts", shiftwork_contract::timestamp(now))]);
+        let item = self.item(&record, said(feed), what.into())?;
+        // Whoever was first said the same.
+        self.put_if(item, "attribute_not_exists(entry)", None).await.map(drop)
+    }
+}
+
+/// [`Landing`] over S3.
+#[derive(Debug, Clone)]
+pub struct S3Landing {
+    client: aws_sdk_s3::Client,
+}
+
+impl S3Landing {
+    /// Over every bucket that the identity of this configuration may read.
+    pub fn new(config: &SdkConfig) -> Self {
+        Self { client: aws_sdk_s3::Client::new(config) }
+    }
+}
+
+#[async_trait]
+impl Landing for S3Landing {
+    async fn head(&self, bucket: &str, key: &str) -> Result<Option<Head>> {
+        let head = self.client.head_object().bucket(bucket).key(key).checksum_mode(ChecksumMode::Enabled).send().await;
+        let head = match head {
+            Ok(head) => head,
+            Err(error) if error.as_service_error().is_some_and(HeadObjectError::is_not_found) => return Ok(None),
+            Err(error) => return Err(Call::new("S3 HeadObject", &format!("s3://{bucket}/{key}")).failed(error)),
+        };
+        let checksums = [
+            ("sha256", head.checksum_sha256),
+            ("sha1", head.checksum_sha1),
+            ("crc32", head.checksum_crc32),
+            ("crc32c", head.checksum_crc32_c),
+            ("crc64nvme", head.checksum_crc64_nvme),
+        ];
+        Ok(Some(Head {
+            size: head.content_length.unwrap_or_default().try_into().unwrap_or_default(),
+            etag: head.e_tag.map(|etag| etag.trim_matches('"').to_owned()),
+            checksums: checksums.into_iter().filter_map(|(kind, value)| Some((kind, value?))).collect(),
+        }))
+    }
+
+    async fn read(&self, bucket: &str, key: &str) -> Result<Option<Box<dyn FileStream>>> {
+        let address = format!("s3://{bucket}/{key}");
+        match self.client.get_object().bucket(bucket).key(key).send().await {
+            Ok(object) => Ok(Some(Box::new(Body { bytes: object.body, address }))),
+            Err(error) if error.as_service_error().is_some_and(GetObjectError::is_no_such_key) => Ok(None),
+            Err(error) => Err(Call::new("S3 GetObject", &address).failed(error)),
+        }
+    }
+}

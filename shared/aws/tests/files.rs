@@ -1,0 +1,70 @@
+//! The register of files over a real endpoint, held to the same suite as the one in memory.
+//!
+//! `AWS_ENDPOINT_URL` names the endpoint of DynamoDB. Without it the test says so and passes without having tested anything.
+#![allow(clippy::unwrap_used, reason = "a call that fails here fails the test")]
+
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_dynamodb::{
+    Client,
+    config::{Credentials, SharedCredentialsProvider},
+    types::{
+        AttributeDefinition, BillingMode, KeySchemaElement, KeyType, LocalSecondaryIndex, Projection, ProjectionType,
+        ScalarAttributeType,
+    },
+};
+use shiftwork_aws::files::DynamoRegister;
+
+fn config() -> Option<SdkConfig> {
+    let Some(endpoint) = std::env::var("AWS_ENDPOINT_URL").ok().filter(|url| !url.is_empty()) else {
+        eprintln!("SKIPPED: AWS_ENDPOINT_URL is not set, so nobody was asked; `make up` starts somebody who answers");
+        return None;
+    };
+    let https = aws_smithy_http_client::Builder::new()
+        .tls_provider(aws_smithy_http_client::tls::Provider::Rustls(
+            aws_smithy_http_client::tls::rustls_provider::CryptoMode::Ring,
+        ))
+        .build_https();
+    Some(
+        SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("eu-central-1"))
+            .credentials_provider(SharedCredentialsProvider::new(Credentials::new("test", "test", None, None, "test")))
+            .endpoint_url(endpoint)
+            .http_client(https)
+            .build(),
+    )
+}
+
+fn keys(range: &str) -> Vec<KeySchemaElement> {
+    let key = |name: &str, of| KeySchemaElement::builder().attribute_name(name).key_type(of).build().unwrap();
+    vec![key("feed_shard", KeyType::Hash), key(range, KeyType::Range)]
+}
+
+/// As `infra/template.yaml` makes it.
+async fn create(client: &Client, table: &str) {
+    let index = |name: &str, range: &str, of| {
+        let projection = Projection::builder().projection_type(of).build();
+        let index = LocalSecondaryIndex::builder().index_name(name).set_key_schema(Some(keys(range)));
+        index.projection(projection).build().unwrap()
+    };
+    let mut create = client
+        .create_table()
+        .table_name(table)
+        .billing_mode(BillingMode::PayPerRequest)
+        .set_key_schema(Some(keys("entry")))
+        .local_secondary_indexes(index("by_open", "open_since", ProjectionType::All))
+        .local_secondary_indexes(index("by_received", "received_ts", ProjectionType::KeysOnly));
+    for name in ["feed_shard", "entry", "open_since", "received_ts"] {
+        let text = AttributeDefinition::builder().attribute_name(name).attribute_type(ScalarAttributeType::S);
+        create = create.attribute_definitions(text.build().unwrap());
+    }
+    create.send().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_register_over_dynamodb_conforms() {
+    let Some(config) = config() else { return };
+    let table = format!("conformance-{}-files", std::process::id());
+    create(&Client::new(&config), &table).await;
+    shiftwork_files::conformance::register(&DynamoRegister::new(&config, table)).await;
+}

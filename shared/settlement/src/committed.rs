@@ -1,0 +1,43 @@
+//! What is left to do about a job's files once Redshift has committed its statement, by kind of work.
+
+use shiftwork_contract::{Failure, JobRecord, Manifest, StatementName, Work, manifest_key};
+use shiftwork_ports::Result;
+
+use crate::Jobs;
+
+impl Jobs {
+    /// **Redshift committed the statement of this name**, whatever became of the run meanwhile.
+    ///
+    /// Called before the job's dependents are freed, and again by everybody who does again what follows from the job's
+    /// end: a crash after any write, a copy of the event, a sweep. So it must come to the same when it is done twice, and
+    /// must still be right when it is done late. A failure keeps the dependents waiting, and is tried again.
+    pub(crate) async fn committed(&self, at: &StatementName, job: &JobRecord) -> Result<()> {
+        match &job.plan.work {
+            Work::Cdc { .. } => self.discard_loaded(at).await,
+            Work::Copy { files: feed, .. } => self.files_loaded(at, job, feed).await,
+            Work::Sql { .. } | Work::Procedure { .. } | Work::Unload { .. } | Work::Barrier {} => Ok(()),
+        }
+    }
+
+    /// **The job ended, and as far as anybody knows Redshift committed no statement of it.** Should it turn out that it did,
+    /// [`Jobs::committed`] has the last word. Called as often, and again.
+    pub(crate) async fn not_committed(&self, job: &JobRecord) -> Result<()> {
+        match &job.plan.work {
+            Work::Copy { files: feed, .. } => self.files_not_begun(job, feed).await,
+            Work::Sql { .. } | Work::Procedure { .. } | Work::Unload { .. } | Work::Cdc { .. } | Work::Barrier {} => {
+                Ok(())
+            }
+        }
+    }
+
+    /// Deletes the staged files that a load has promoted. The watermark moved with them: one that is met again, because
+    /// this never happened, is loaded to no effect.
+    async fn discard_loaded(&self, at: &StatementName) -> Result<()> {
+        let key = manifest_key(at);
+        let Some(text) = self.staging.get(&key).await? else { return Ok(()) };
+        let manifest: Manifest = serde_json::from_slice(&text).map_err(|error| {
+            Failure::corrupt(format!("manifest {key} of the staging bucket cannot be read: {error}"))
+        })?;
+        self.staging.delete(&manifest.keys()).await
+    }
+}

@@ -1,0 +1,355 @@
+//! What a source sends that no column takes is told once, and taken in once, whoever dies on the way.
+
+use std::sync::Arc;
+
+use futures::future::join_all;
+use serde_json::{Value, json};
+use shiftwork_change_data::contract::{PromoteKind, TableContract, read};
+use shiftwork_contract::{
+    drift::{Drift, DriftAnswer, DriftRequest, MigrationProgress, mark},
+    event,
+};
+use shiftwork_e2e::{Inbox, Refusal, Stack};
+use shiftwork_planner::contract_key;
+use shiftwork_promotion::Promotion;
+
+/// A contract of its own with its tables.
+struct Orders {
+    stack: Arc<Stack>,
+    name: String,
+}
+
+impl Orders {
+    async fn new(stack: &Arc<Stack>, unknown: &str, promote: &str) -> Self {
+        let name = Stack::unique("drift");
+        let text = format!(
+            "# Orders of a test.\n\
+             contract: {name}\n\
+             source: {{ format: debezium, table: public.orders }}\n\
+             target: {{ schema: {name}, table: orders }}\n\
+             key: [id]\n\
+             columns:\n  \
+               - {{ name: id, type: bigint }}   # of the shop\n  \
+               - {{ name: note, type: varchar(16), from: Note }}\n\
+             unknown: {unknown}\n\
+             promote: {{ kind: {promote} }}\n"
+        );
+        let orders = Self { stack: Arc::clone(stack), name };
+        orders.put("ScriptsBucket", &contract_key(&orders.name), &text).await;
+        orders.sql("create schema {s}").await;
+        let contract = orders.contract().await;
+        for sql in Promotion::of(&contract).unwrap().ddl() {
+            stack.sql(&sql).await;
+        }
+        orders
+    }
+
+    async fn put(&self, bucket: &str, key: &str, text: &str) {
+        let put = self.stack.s3.put_object().bucket(self.stack.output(bucket)).key(key);
+        put.body(text.as_bytes().to_vec().into()).send().await.unwrap();
+    }
+
+    async fn text(&self) -> String {
+        let get = self.stack.s3.get_object().bucket(self.stack.output("ScriptsBucket")).key(contract_key(&self.name));
+        let body = get.send().await.unwrap().body.collect().await.unwrap();
+        String::from_utf8(body.to_vec()).unwrap()
+    }
+
+    async fn contract(&self) -> TableContract {
+        read("contract", &self.text().await).unwrap()
+    }
+
+    async fn sql(&self, sql: &str) -> Vec<Vec<String>> {
+        self.stack.sql(&sql.replace("{s}", &self.name)).await
+    }
+
+    /// A row as a load leaves it, with what no column took.
+    async fn row(&self, id: u32, missing: &Value) {
+        // Redshift reads a backslash in a text as an escape.
+        let missing = missing.to_string().replace('\\', "\\\\");
+        let (own, values) = match self.contract().await.promote.kind {
+            PromoteKind::Type1 => ("", String::new()),
+            PromoteKind::Type2 => (", dw_key", format!(", md5('{id}')")),
+            PromoteKind::Type7 => (", dw_key, dw_durable_key, dw_current", format!(", md5('{id}'), md5('{id}'), true")),
+            PromoteKind::Append => (", dw_md_partition, dw_md_offset", format!(", 'kafka/orders/0', '{id}'")),
+        };
+        self.sql(&format!(
+            "insert into {{s}}.orders (id, dw_md_changed_at, dw_md_operation, dw_md_missing_data, dw_md_position{own}) \
+             select {id}, timestamp '2026-03-01 00:00:0{id}', 'create', json_parse('{missing}'), '{id}'{values}"
+        ))
+        .await;
+    }
+
+    /// The mark of a file that was loaded.
+    async fn mark(&self, file: &str) {
+        self.put("StagingBucket", &mark(&self.name), file).await;
+    }
+
+    async fn is_marked(&self) -> bool {
+        let head = self.stack.s3.head_object().bucket(self.stack.output("StagingBucket")).key(mark(&self.name));
+        head.send().await.is_ok()
+    }
+
+    async fn ask(&self, request: &DriftRequest) -> Result<DriftAnswer, Refusal> {
+        let answer = self.stack.invoke("SchemaWatcherFunction", &serde_json::to_value(request).unwrap()).await?;
+        Ok(serde_json::from_value(answer).unwrap())
+    }
+
+    async fn look(&self) -> Drift {
+        let look = DriftRequest::Look { contract: self.name.clone(), only: Vec::new() };
+        self.ask(&look).await.unwrap_or_else(|error| panic!("{error:?}")).contracts.remove(0)
+    }
+
+    fn apply(&self, migration: &str) -> DriftRequest {
+        DriftRequest::Apply { contract: self.name.clone(), only: Vec::new(), migration: migration.into() }
+    }
+
+    async fn watch(&self) -> Option<Drift> {
+        let answer =
+            self.ask(&DriftRequest::Watch { scheduled: true }).await.unwrap_or_else(|error| panic!("{error:?}"));
+        answer.contracts.into_iter().find(|drift| drift.contract == self.name)
+    }
+
+    /// Every field that waits, with its values.
+    async fn waiting(&self) -> Vec<Vec<String>> {
+        self.sql(
+            "select o.id, f, json_serialize(v) from {s}.orders o, unpivot o.dw_md_missing_data as v at f \
+             where json_typeof(v) <> 'null' order by o.id, f",
+        )
+        .await
+    }
+
+    /// The columns of the production table.
+    async fn columns(&self) -> Vec<String> {
+        let all = self.contract().await.columns;
+        all.iter().map(|column| format!("{} {}", column.name, column.column_type)).collect()
+    }
+}
+
+fn remedies(drift: &Drift) -> Vec<String> {
+    drift.findings.iter().map(|finding| format!("{}: {}", finding.field, finding.remedy)).collect()
+}
+
+#[tokio::test]
+async fn new_columns_are_told_once_and_taken_in_by_hand() {
+    let Some(stack) = Stack::alone().await else { return };
+    let orders = Orders::new(&stack, "capture", "type1").await;
+    let inbox =
+        Inbox::of_events(&stack, &json!({ "source": [event::SOURCE], "detail-type": [event::DRIFT_FOUND] })).await;
+    let alerts = Inbox::of_alerts(&stack).await;
+    let long = "x".repeat(20);
+    orders.row(1, &json!({ "colour": "red", "Note": long })).await;
+    orders.row(2, &json!({ "colour": "green", "Größe \"mm\"": 12.5, "tags": ["a", 1] })).await;
+    orders.row(3, &json!({ "colour": null })).await;
+    orders.mark("a file").await;
+
+    let seen = orders.watch().await.unwrap();
+    assert_eq!(seen.findings.len(), 4, "{seen:?}");
+    let colour = seen.findings.iter().find(|finding| finding.field == "colour").unwrap();
+    assert_eq!((colour.rows, colour.since), (2, Some("2026-03-01T00:00:01Z".parse().unwrap())));
+    assert!(!orders.is_marked().await, "nothing waits for a load");
+    let told =
+        inbox.wait("the drift", |event| (event["detail"]["contract"] == orders.name).then(|| event.clone())).await;
+    assert_eq!(told["detail"]["findings"].as_array().unwrap().len(), 4);
+    let alert = alerts
+        .wait("the drift", |alert| {
+            alert["Message"].as_str().filter(|text| text.contains(&orders.name)).map(str::to_owned)
+        })
+        .await;
+    assert!(alert.contains(&format!("shiftwork drift {} --apply", orders.name)), "{alert}");
+
+    // The next hour, and the one after: nobody asks Redshift, nobody is told again.
+    let statements = stack.redshift.get("_statements").await.as_array().unwrap().len();
+    assert_eq!(orders.watch().await.unwrap().findings.len(), 4);
+    assert_eq!(stack.redshift.get("_statements").await.as_array().unwrap().len(), statements);
+    orders.mark("another file").await;
+    orders.watch().await;
+    assert_eq!(inbox.heard().await.iter().filter(|event| event["detail"]["contract"] == orders.name).count(), 1);
+
+    let look = orders.look().await;
+    let migration = look.migration.clone().unwrap();
+    let done = orders.ask(&orders.apply(&migration.id)).await.unwrap().contracts.remove(0);
+    assert_eq!(done.progress, MigrationProgress::Done, "{done:?}");
+    let rows =
+        orders.sql("select id, note, colour, gr__e__mm_, json_serialize(tags) from {s}.orders order by id").await;
+    let wanted = [
+        ["1", &long, "red", "NULL", "NULL"],
+        ["2", "NULL", "green", "12.500000", "[\"a\",1]"],
+        ["3", "NULL", "NULL", "NULL", "NULL"],
+    ];
+    assert_eq!(rows, wanted);
+    // A quote in a field's name is in no path of SUPER: its value is copied, not moved.
+    assert_eq!(
+        orders.waiting().await.iter().filter(|row| !row[1].contains('"')).count(),
+        0,
+        "{:?}",
+        orders.waiting().await
+    );
+    let text = orders.text().await;
+    assert!(text.contains("- { name: id, type: bigint }   # of the shop\n"), "{text}");
+    assert_eq!(
+        orders.columns().await,
+        ["id bigint", "note varchar(64)", "colour varchar(64)", "gr__e__mm_ decimal(18,6)", "tags super"]
+    );
+
+    // Once more: nothing to do, and nothing is done.
+    let again = orders.ask(&orders.apply(&migration.id)).await.unwrap().contracts.remove(0);
+    assert_eq!(again.progress, MigrationProgress::Done);
+    assert_eq!(orders.text().await, text);
+}
+
+#[tokio::test]
+async fn a_contract_that_evolves_takes_its_columns_in_by_itself() {
+    let Some(stack) = Stack::alone().await else { return };
+    for promote in ["type1", "type2", "type7", "append"] {
+        let orders = Orders::new(&stack, "evolve", promote).await;
+        orders.row(1, &json!({ "colour": "red" })).await;
+        orders.mark("a file").await;
+        let mut seen = orders.watch().await.unwrap();
+        for _ in 0..20 {
+            if seen.progress != MigrationProgress::Running {
+                break;
+            }
+            seen = orders.watch().await.unwrap();
+        }
+        assert_eq!((seen.progress, seen.findings.len()), (MigrationProgress::Done, 0), "{promote}: {seen:?}");
+        assert_eq!(orders.sql("select id, colour from {s}.orders").await, [["1", "red"]], "{promote}");
+        assert_eq!(orders.columns().await[2..], ["colour varchar(64)"], "{promote}");
+        // A row that was staged before the column, and loaded after it.
+        orders.row(2, &json!({ "colour": "green" })).await;
+        orders.mark("a late file").await;
+        orders.watch().await;
+        assert_eq!(orders.sql("select colour from {s}.orders order by id").await, [["red"], ["green"]], "{promote}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_asked_for_in_vain_is_said() {
+    let Some(stack) = Stack::shared().await else { return };
+    let orders = Orders::new(&stack, "capture", "type1").await;
+    let look = orders.look().await;
+    assert_eq!((look.findings.len(), look.migration), (0, None));
+    let refused = orders.ask(&orders.apply("0123456789abcdef")).await.unwrap_err();
+    assert_eq!(refused.name, "Shiftwork.InvalidRequest");
+    assert!(refused.message.contains("look again"), "{refused:?}");
+    let nobody = DriftRequest::Look { contract: format!("{}x", orders.name), only: Vec::new() };
+    let refused = orders.ask(&nobody).await.unwrap_err();
+    assert!(refused.message.contains("did you mean"), "{refused:?}");
+}
+
+/// The watcher dies at each point of a migration. The same request again brings it to its end, and every value is there once.
+#[tokio::test]
+async fn the_watcher_may_die_anywhere() {
+    let Some(stack) = Stack::alone().await else { return };
+    let function = stack.output("SchemaWatcherFunction").to_owned();
+    let prepared = async || {
+        let orders = Orders::new(&stack, "capture", "type1").await;
+        orders.row(1, &json!({ "colour": "red", "Note": "x".repeat(20) })).await;
+        let migration = orders.look().await.migration.unwrap().id;
+        (orders, migration)
+    };
+    let (orders, migration) = prepared().await;
+    stack.control.delete("faults").await;
+    stack.control.post("counts/reset", &Value::Null).await;
+    orders.ask(&orders.apply(&migration)).await.unwrap();
+    let counts = stack.control.get("counts").await;
+    let calls = counts["by_function"].as_object().unwrap().iter();
+    let calls: u64 =
+        calls.filter(|(key, _)| key.starts_with(&format!("{function} "))).filter_map(|(_, n)| n.as_u64()).sum();
+    assert!(calls > 8, "a migration reads, asks, writes down, submits, waits and writes the contract: {counts}");
+
+    let points: Vec<_> = (1..=calls).flat_map(|call| [("before-call", call), ("after-call", call)]).collect();
+    for wave in points.chunks(8) {
+        let prepared = join_all(wave.iter().map(|_| prepared())).await;
+        for ((at, call), (orders, migration)) in wave.iter().zip(prepared) {
+            stack.fault(json!({ "kind": "kill", "function": function, "at": at, "call": call, "invocation": 1 })).await;
+            let mut died = 0;
+            let done = loop {
+                match orders.ask(&orders.apply(&migration)).await {
+                    Ok(answer) => match answer.contracts[0].progress {
+                        MigrationProgress::Done => break answer,
+                        MigrationProgress::Running | MigrationProgress::Waiting => {}
+                    },
+                    Err(error) if error.name.starts_with("Runtime.") => died += 1,
+                    Err(error) => panic!("{at} {call}: {error:?}"),
+                }
+                assert!(died <= 1, "{at} {call}");
+            };
+            assert_eq!(done.contracts[0].findings.len(), 0, "{at} {call}");
+            let rows = orders.sql("select id, len(note), colour from {s}.orders").await;
+            assert_eq!(rows, [["1", "20", "red"]], "{at} {call}");
+            assert_eq!(orders.waiting().await, Vec::<Vec<String>>::new(), "{at} {call}");
+            assert_eq!(orders.columns().await, ["id bigint", "note varchar(64)", "colour varchar(64)"], "{at} {call}");
+        }
+    }
+    stack.control.delete("faults").await;
+}
+
+/// From the event to the column: nothing is asked before there is something, and what was staged before the column is in it.
+#[tokio::test]
+async fn a_column_that_a_source_adds_arrives_from_its_first_event_on() {
+    let Some(stack) = Stack::alone().await else { return };
+    let changes = stack.changes("added", "unknown: evolve").await;
+    let coloured = |id, colour: &str, lsn| {
+        let mut order = changes.order(id, Some("new"), lsn);
+        order["after"]["colour"] = json!(colour);
+        order
+    };
+    let watch = async || {
+        let watched = stack.invoke("SchemaWatcherFunction", &json!({ "action": "watch", "scheduled": true })).await;
+        watched.unwrap_or_else(|error| panic!("{error:?}"))
+    };
+    let columns = async || {
+        let key = contract_key(&changes.flow.id);
+        let get = stack.s3.get_object().bucket(stack.output("ScriptsBucket")).key(key).send().await.unwrap();
+        let text = String::from_utf8(get.body.collect().await.unwrap().to_vec()).unwrap();
+        read("contract", &text).unwrap().columns
+    };
+    let before = columns().await.len();
+    changes.deliver(&changes.batch(0, 0, &[coloured(1, "red", 10)])).await;
+    // Not loaded yet: there is nothing to be seen in Redshift, and the mark waits.
+    watch().await;
+    assert_eq!(columns().await.len(), before);
+    changes.load().await.succeeded();
+    // Staged under the contract as it was, loaded under the contract as it will be.
+    changes.deliver(&changes.batch(0, 1, &[coloured(2, "green", 20)])).await;
+    watch().await;
+    assert_eq!(columns().await.last().unwrap().name, "colour");
+    changes.load().await.succeeded();
+    tokio::time::sleep(std::time::Duration::from_secs(11)).await;
+    changes.deliver(&changes.batch(0, 2, &[coloured(3, "blue", 30), coloured(1, "black", 40)])).await;
+    changes.load().await.succeeded();
+    let rows = changes.flow.sql("select id, colour from {s}.orders order by id").await;
+    assert_eq!(rows, [["1", "black"], ["2", "green"], ["3", "blue"]]);
+    watch().await;
+    let marks = stack.s3.list_objects_v2().bucket(stack.output("StagingBucket")).prefix(mark(&changes.flow.id));
+    assert_eq!(marks.send().await.unwrap().contents().len(), 0, "everything was loaded, and a mark stays");
+}
+
+/// `shiftwork drift`, as a person at a terminal and as a script has it.
+#[tokio::test]
+async fn the_command_line_shows_the_statements_before_it_runs_them() {
+    let Some(stack) = Stack::shared().await else { return };
+    let orders = Orders::new(&stack, "capture", "type1").await;
+    orders.row(1, &json!({ "colour": "red" })).await;
+    let says = |arguments: &[&str], code: i32| {
+        // The tests lie in target/<profile>/deps, the command beside that.
+        let tests = std::env::current_exe().unwrap();
+        let binary = tests.parent().unwrap().parent().unwrap().join("shiftwork");
+        let mut command = std::process::Command::new(binary);
+        let output = command.arg("drift").args(arguments).stdin(std::process::Stdio::null()).output().unwrap();
+        let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}\n{said}");
+        said
+    };
+    let shown = says(&[&orders.name], 0);
+    assert!(shown.contains("colour") && shown.contains("add column colour varchar(64)"), "{shown}");
+    let asked = says(&[&orders.name, "--apply"], 1);
+    assert!(asked.contains("ADD COLUMN colour VARCHAR(64)") && asked.contains("give --yes"), "{asked}");
+    assert_eq!(orders.columns().await.len(), 2, "nobody said yes");
+    let done = says(&[&orders.name, "--apply", "--only", "colour", "--yes"], 0);
+    assert!(done.contains("- { name: colour, type: varchar(64) }"), "{done}");
+    assert_eq!(orders.sql("select colour from {s}.orders").await, [["red"]]);
+    assert!(says(&[&orders.name], 0).contains("nothing waits"));
+    says(&["--apply"], 2);
+}

@@ -1,0 +1,280 @@
+//! Files that land in S3 are loaded once, each is put on record, and none holds the others back.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use shiftwork_contract::Status;
+use shiftwork_e2e::{LANDING, LANDING_BUS, LANDING_TOPIC, Landing, Stack, count};
+use shiftwork_files::{FileRecord, FileRegister as _, FileStatus};
+use tokio::time::{Instant, sleep};
+
+use crate::command_line::Desk;
+
+/// Three rows, counted on from `n`.
+fn rows(n: i64) -> String {
+    format!("n,word\n{},a\n{},\"b, c\"\n{},\n", 10 * n, 10 * n + 1, 10 * n + 2)
+}
+
+fn expected(files: impl Iterator<Item = i64>) -> Vec<i64> {
+    let mut rows: Vec<_> = files.flat_map(|n| [10 * n, 10 * n + 1, 10 * n + 2]).collect();
+    rows.sort_unstable();
+    rows
+}
+
+fn reason_of<'a>(files: &'a [FileRecord], name: &str) -> &'a str {
+    let file = files.iter().find(|file| file.key.ends_with(name)).unwrap_or_else(|| panic!("there is no {name}"));
+    file.reason.as_deref().unwrap_or_else(|| panic!("{name} is {} without a reason", file.file_status))
+}
+
+#[tokio::test]
+async fn files_start_their_workflow_and_bad_ones_are_left_out_with_the_reason() {
+    let Some(stack) = Stack::shared().await else { return };
+    let landing = stack.landing("files", LANDING, "workflow: \"{s}\"\nbatch: { files: 100, wait: 5s }\n").await;
+    for n in 0..20 {
+        landing.put(&format!("{n:02}.csv"), &rows(n)).await;
+    }
+    landing.put("bad 1.csv", "n,word\n1,a\ntwo,b\n").await;
+    landing.put("bad+2.csv", "n,word\n3,this word is longer than twenty characters\n").await;
+    landing.put("bad-3.csv", "n,word\n4,a,surplus\n").await;
+    let files = landing.settled(23).await;
+    assert_eq!((count(&files, FileStatus::Processed), count(&files, FileStatus::Quarantined)), (20, 3));
+    assert_eq!(landing.rows().await, expected(0..20));
+    assert!(reason_of(&files, "bad 1.csv").contains("line 3"), "{}", reason_of(&files, "bad 1.csv"));
+    assert!(reason_of(&files, "bad+2.csv").contains("column word"), "{}", reason_of(&files, "bad+2.csv"));
+    assert!(reason_of(&files, "bad-3.csv").contains("line 2"), "{}", reason_of(&files, "bad-3.csv"));
+    for file in files.iter().filter(|file| file.file_status == FileStatus::Processed) {
+        let turns: Vec<_> = file.history.iter().map(|change| change.file_status).collect();
+        assert_eq!(turns, [FileStatus::Batched, FileStatus::Processing, FileStatus::Processed], "{}", file.key);
+        assert!(file.history.iter().all(|change| change.batch == file.batch), "{}: a change without its run", file.key);
+    }
+}
+
+#[tokio::test]
+async fn every_way_of_an_event_registers_a_file_once() {
+    let Some(stack) = Stack::shared().await else { return };
+    for (label, bucket) in [("direct", LANDING), ("bus", LANDING_BUS), ("topic", LANDING_TOPIC)] {
+        let landing = stack.landing(label, bucket, "").await;
+        landing.put("it's 1+1=2 & ü.csv", &rows(1)).await;
+        let files = landing.until("one file on record", |files| !files.is_empty()).await;
+        assert_eq!(files.len(), 1, "{bucket}");
+        assert_eq!(files[0].key, landing.key("it's 1+1=2 & ü.csv"), "{bucket}");
+        assert_eq!(files[0].size, rows(1).len() as u64, "{bucket}");
+        let run = landing.flow.start().await.end().await;
+        run.succeeded();
+        assert_eq!(landing.rows().await, expected(1..2), "{bucket}");
+        assert_eq!(run.job("files").rows, Some(3), "{bucket}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_was_put_again_or_overwritten_or_deleted_is_loaded_as_it_is_in_the_end() {
+    let Some(stack) = Stack::shared().await else { return };
+    let landing = stack.landing("again", LANDING, "").await;
+    for _ in 0..3 {
+        landing.put("same.csv", &rows(1)).await;
+    }
+    landing.put("other.csv", &rows(2)).await;
+    landing.put("other.csv", &rows(3)).await;
+    landing.put("gone.csv", &rows(4)).await;
+    let on_record = |files: &[FileRecord]| files.len() == 4;
+    landing.until("four files on record", on_record).await;
+    landing.delete("gone.csv").await;
+    let deleted = async || {
+        let history = landing.register.of_key(landing.feed(), LANDING, &landing.key("gone.csv")).await;
+        !history.unwrap().deletions.is_empty()
+    };
+    let begun = Instant::now();
+    while !deleted().await {
+        assert!(begun.elapsed().as_secs() < 30, "the deletion was never put on record");
+        sleep(Duration::from_millis(200)).await;
+    }
+    landing.flow.start().await.end().await.succeeded();
+    let files = landing.settled(4).await;
+    assert_eq!(landing.rows().await, expected([1, 3].into_iter()));
+    assert_eq!((count(&files, FileStatus::Processed), count(&files, FileStatus::Quarantined)), (2, 2));
+    assert!(reason_of(&files, "gone.csv").contains("overwritten or deleted"));
+    // What was loaded is not loaded again.
+    landing.put("same.csv", &rows(1)).await;
+    let again = landing.flow.start().await.end().await;
+    again.succeeded();
+    assert!(again.statements_of("files").is_empty(), "there was nothing to load");
+    assert_eq!(landing.rows().await, expected([1, 3].into_iter()));
+}
+
+#[tokio::test]
+async fn what_a_feed_expects_is_looked_for_before_anything_is_loaded() {
+    let Some(stack) = Stack::shared().await else { return };
+    let expect = "expect: { non_empty: true, header: [n, word], rows_from: \"{key}.count\" }\n";
+    let landing = stack.landing("expect", LANDING, expect).await;
+    for (name, text, count) in [
+        ("fine.csv", rows(1), Some("3")),
+        ("header.csv", "n,wort\n1,a\n".to_owned(), Some("1")),
+        ("short.csv", rows(2), Some("4")),
+        ("empty.csv", String::new(), Some("0")),
+        ("early.csv", rows(3), None),
+    ] {
+        landing.put(name, &text).await;
+        if let Some(count) = count {
+            landing.put(&format!("{name}.count"), count).await;
+        }
+    }
+    landing.until("five files on record", |files| files.len() == 5).await;
+    landing.flow.start().await.end().await.succeeded();
+    let files = landing.files().await;
+    assert_eq!(landing.rows().await, expected(1..2));
+    assert!(reason_of(&files, "header.csv").contains("its header is `n,wort`"));
+    assert!(reason_of(&files, "short.csv").contains("3 rows, and its control file says 4"));
+    assert!(reason_of(&files, "empty.csv").contains("empty"));
+    assert_eq!(count(&files, FileStatus::Received), 1, "a file waits for its control file");
+    landing.put("early.csv.count", "3").await;
+    landing.flow.start().await.end().await.succeeded();
+    assert_eq!(landing.rows().await, expected([1, 3].into_iter()));
+}
+
+#[tokio::test]
+async fn a_load_that_fails_by_no_fault_of_a_file_leaves_them_to_its_restart() {
+    let Some(stack) = Stack::shared().await else { return };
+    let landing = stack.landing("mend", LANDING, "").await;
+    landing.flow.sql("alter table {s}.t rename to away").await;
+    for n in 0..5 {
+        landing.put(&format!("{n}.csv"), &rows(n)).await;
+    }
+    landing.until("five files on record", |files| files.len() == 5).await;
+    let run = landing.flow.start().await;
+    let ended = run.end().await;
+    assert_eq!(ended.run.execution_status, Status::Failed);
+    let files = landing.settled(5).await;
+    assert_eq!(count(&files, FileStatus::Failed), 5);
+    assert!(reason_of(&files, "0.csv").contains("does not exist"));
+    landing.flow.sql("alter table {s}.away rename to t").await;
+    landing.flow.start_with(json!({ "restart_of": run.id })).await.end().await.succeeded();
+    assert_eq!(landing.rows().await, expected(0..5));
+    assert_eq!(count(&landing.files().await, FileStatus::Processed), 5);
+}
+
+async fn work_item(stack: &Stack, feed: &str) -> Value {
+    let queue = stack.output("FileWorkQueue");
+    let begun = Instant::now();
+    loop {
+        let received = stack.sqs.receive_message().queue_url(queue).visibility_timeout(1).max_number_of_messages(10);
+        for message in received.send().await.unwrap().messages() {
+            let item: Value = serde_json::from_str(message.body().unwrap()).unwrap();
+            if item["feed"] == feed {
+                let delete = stack.sqs.delete_message().queue_url(queue);
+                delete.receipt_handle(message.receipt_handle().unwrap()).send().await.unwrap();
+                return item;
+            }
+        }
+        assert!(begun.elapsed().as_secs() < 60, "no work item came for {feed}");
+        sleep(Duration::from_millis(300)).await;
+    }
+}
+
+#[tokio::test]
+async fn workers_get_batches_and_say_what_became_of_each_file() {
+    let Some(stack) = Stack::shared().await else { return };
+    let landing =
+        stack.landing("work", LANDING_BUS, "work_items: { within: 1h }\nbatch: { files: 3, wait: 2s }\n").await;
+    for n in 0..3 {
+        landing.put(&format!("{n}.csv"), &rows(n)).await;
+    }
+    landing.until("three files with a worker", |files| count(files, FileStatus::Processing) == 3).await;
+    let mut keys = Vec::new();
+    while keys.len() < 3 {
+        let item = work_item(&stack, landing.feed()).await;
+        keys.extend(item["files"].as_array().unwrap().iter().map(|file| file["key"].as_str().unwrap().to_owned()));
+        let completion = json!({ "batch": item["batch"], "feed": item["feed"], "outcome": "PROCESSED",
+            "files": [{ "key": landing.key("1.csv"), "outcome": "QUARANTINED", "reason": "unreadable" }] });
+        let send = stack.sqs.send_message().queue_url(stack.output("FileResultQueue"));
+        send.message_body(completion.to_string()).send().await.unwrap();
+    }
+    keys.sort();
+    assert_eq!(keys, ["0.csv", "1.csv", "2.csv"].map(|name| landing.key(name)));
+    let files = landing.settled(3).await;
+    assert_eq!((count(&files, FileStatus::Processed), count(&files, FileStatus::Quarantined)), (2, 1));
+    assert_eq!(reason_of(&files, "1.csv"), "unreadable");
+}
+
+#[tokio::test]
+async fn a_message_that_nobody_can_read_goes_to_the_dead_letters_with_its_reason() {
+    let Some(stack) = Stack::shared().await else { return };
+    let poison = format!("{{ \"poison\": \"{}\" }}", Stack::unique("p"));
+    stack.sqs.send_message().queue_url(stack.output("FileEventQueue")).message_body(&poison).send().await.unwrap();
+    let begun = Instant::now();
+    loop {
+        let dead = stack.sqs.receive_message().queue_url(stack.output("FileDeadLetterQueue")).visibility_timeout(1);
+        let dead = dead.max_number_of_messages(10).send().await.unwrap();
+        let letters =
+            dead.messages().iter().map(|message| serde_json::from_str::<Value>(message.body().unwrap()).unwrap());
+        if let Some(letter) = letters.into_iter().find(|letter| letter["body"] == poison.as_str()) {
+            assert!(letter["reason"].as_str().unwrap().contains("neither an S3 event"), "{letter}");
+            return;
+        }
+        assert!(begun.elapsed().as_secs() < 60, "the message was never given up");
+        sleep(Duration::from_millis(300)).await;
+    }
+}
+
+/// What the feed brought is told about: which table, which files, how many rows.
+#[tokio::test]
+async fn a_refreshed_table_starts_the_workflow_that_reads_it() {
+    let Some(stack) = Stack::shared().await else { return };
+    let landing: Landing = stack.landing("fresh", LANDING, "").await;
+    let pattern = json!({ "source": ["shiftwork"], "detail-type": ["Shiftwork Table Refreshed"],
+        "detail": { "table": [format!("{}.t", landing.feed())] } });
+    let workflow = json!({ "triggers": [{ "pattern": pattern, "parameters": { "rows": "$.detail.rows", "file": "$.detail.files[0]" } }],
+        "parameters": { "rows": { "type": "integer" }, "file": { "type": "string" } },
+        "workflow_stages": [{ "execution_type": "sequential", "scripts": ["a.sql"] }] });
+    let reader = stack.push("reader", workflow, &[("a.sql", "insert into {s}.k select :rows::int, :file")]).await;
+    reader.sql("create schema {s}").await;
+    reader.sql("create table {s}.k (n int, file varchar(200))").await;
+    landing.put("a.csv", &rows(7)).await;
+    landing.until("one file on record", |files| !files.is_empty()).await;
+    landing.flow.start().await.end().await.succeeded();
+    let begun = Instant::now();
+    loop {
+        let rows = reader.sql("select n, file from {s}.k").await;
+        if !rows.is_empty() {
+            assert_eq!(rows, [["3".to_owned(), format!("s3://{LANDING}/{}", landing.key("a.csv"))]]);
+            return;
+        }
+        assert!(begun.elapsed().as_secs() < 60, "nobody was told");
+        sleep(Duration::from_millis(300)).await;
+    }
+}
+
+/// What was there before the events is registered by hand, looked at, taken, and a bad one taken again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_registers_looks_and_has_files_taken_again() {
+    let Some(stack) = Stack::shared().await else { return };
+    let desk = Desk::new("hand");
+    let (id, bucket) = (desk.id.clone(), LANDING.replace("landing", &desk.id.replace('_', "-")));
+    stack.s3.create_bucket().bucket(&bucket).send().await.unwrap();
+    for n in 0..3 {
+        let put = stack.s3.put_object().bucket(&bucket).key(format!("in/{n}.csv"));
+        put.body(rows(n).into_bytes().into()).send().await.unwrap();
+    }
+    let put = stack.s3.put_object().bucket(&bucket).key("in/bad.csv").body(b"n,word\nx,\n".to_vec().into());
+    put.send().await.unwrap();
+    stack.sql(&format!("create schema {id}")).await;
+    stack.sql(&format!("create table {id}.t (n int, word varchar(20))")).await;
+    let feed =
+        format!("feed: {id}\nbucket: {bucket}\nkeys: \"in/*.csv\"\nformat: csv\nheader_lines: 1\ntable: {id}.t\n");
+    desk.write("../feeds/{id}.yaml", &feed);
+    desk.write("{id}.yaml", "workflow_id: {id}\nworkflow_stages:\n  - execution_type: sequential\n    scripts: [{ job_name: files, kind: copy, files: pending({id}) }]\n");
+    assert!(desk.says(&["push"], 0).contains(&format!("feeds/{id}.yaml")));
+    for registered in ["4 registered", "0 registered"] {
+        let said = desk.says(&["files", "backfill", &format!("{bucket}/in/")], 0);
+        assert!(said.contains("4 files seen") && said.contains(registered), "{said}");
+    }
+    let said = desk.says(&["files", &id, "--status", "received"], 0);
+    assert!((0..3).all(|n| said.contains(&format!("in/{n}.csv"))), "{said}");
+    desk.says(&["run", &id, "--wait"], 0);
+    assert_eq!(stack.sql(&format!("select count(*) from {id}.t")).await, [["9"]]);
+    let said = desk.says(&["files", &id, "--status", "quarantined"], 0);
+    assert!(said.contains("in/bad.csv") && said.contains("line 2"), "{said}");
+    let said = desk.says(&["files", "retry", &id], 0);
+    assert!(said.contains("1 file received again"), "{said}");
+    assert!(desk.says(&["files"], 0).contains(&id));
+    desk.says(&["files", "nowhere"], 2);
+}

@@ -1,0 +1,166 @@
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use serde_json::{Value, json};
+use shiftwork_contract::change::Refused;
+use tokio::time::{Instant, sleep};
+
+use crate::{Ended, Flow, Refusal, Stack};
+
+/// How long a record may be under way to the staging bucket.
+const STAGING_SECONDS: u64 = 30;
+/// How long a letter may be hidden by others.
+const LETTER_SECONDS: u64 = 60;
+
+/// A table of orders in a source database, its contract, and the workflow that loads it. The workflow's id is also the name
+/// of the contract, of the source's table and of the schema in Redshift.
+#[derive(Clone)]
+pub struct Changes {
+    /// The workflow: one job of kind `cdc`, called `load`.
+    pub flow: Flow,
+}
+
+impl Stack {
+    /// Pushes a contract and its workflow. `more` is YAML of the contract beyond its source, target, key and columns.
+    pub async fn changes(self: &Arc<Self>, label: &str, more: &str) -> Changes {
+        let flow = Flow { stack: Arc::clone(self), id: Self::unique(label) };
+        flow.push(json!({ "on_overlap": "queue", "workflow_stages": [{ "execution_type": "sequential", "scripts": [
+            { "job_name": "load", "kind": "cdc", "contract": flow.id } ] }] }))
+            .await;
+        flow.sql("create schema {s}").await;
+        let changes = Changes { flow };
+        changes.contract(more).await;
+        changes
+    }
+}
+
+impl Changes {
+    /// Pushes the contract, or another version of it.
+    pub async fn contract(&self, more: &str) {
+        self.contract_of("debezium", &format!("public.{}", self.flow.id), more).await;
+    }
+
+    /// The same for another source.
+    pub async fn contract_of(&self, format: &str, table: &str, more: &str) {
+        let id = &self.flow.id;
+        let text = format!(
+            "contract: {id}\nsource: {{ format: {format}, table: {table} }}\ntarget: {{ schema: {id}, table: orders }}\nkey: [id]\n\
+             columns:\n  - {{ name: id, type: varchar(16) }}\n  - {{ name: status, type: varchar(16) }}\n{more}\n"
+        );
+        let put = self.flow.stack.s3.put_object().bucket(self.flow.stack.output("ScriptsBucket"));
+        let put = put.key(shiftwork_planner::contract_key(id)).body(text.into_bytes().into());
+        put.send().await.expect("the scripts bucket takes a contract");
+    }
+
+    /// An event of Debezium: the order has this status since this position in the source's log. None: it was deleted.
+    pub fn order(&self, id: u64, status: Option<&str>, lsn: u64) -> Value {
+        let row = |status: &str| json!({ "id": id.to_string(), "status": status });
+        let (before, after, op) = match status {
+            Some(status) => (Value::Null, row(status), "u"),
+            None => (row("gone"), Value::Null, "d"),
+        };
+        json!({
+            "before": before, "after": after, "op": op, "ts_ms": lsn,
+            "source": { "connector": "postgresql", "name": "shop", "db": "shop", "schema": "public", "table": self.flow.id,
+                        "ts_ms": 1_795_255_200_000_u64 + lsn, "lsn": lsn, "txId": lsn, "snapshot": "false" },
+        })
+    }
+
+    /// A batch of a Kafka partition as Lambda hands it over.
+    pub fn batch(&self, partition: u32, from: usize, values: &[impl ToString]) -> Value {
+        let topic = &self.flow.id;
+        let record = |(value, offset): (&_, usize)| {
+            let value = BASE64.encode(ToString::to_string(value));
+            json!({ "topic": topic, "partition": partition, "offset": offset, "timestamp": 0, "timestampType": "CREATE_TIME",
+                    "key": null, "value": value, "headers": [] })
+        };
+        let records: Vec<_> = values.iter().zip(from..).map(record).collect();
+        json!({ "eventSource": "aws:kafka", "records": { format!("{topic}-{partition}"): records } })
+    }
+
+    /// Delivers a batch once.
+    pub async fn try_deliver(&self, batch: &Value) -> Result<Value, Refusal> {
+        self.flow.stack.invoke("CdcLoaderFunction", batch).await
+    }
+
+    /// Delivers a batch until it is taken, as an event source mapping does.
+    pub async fn deliver(&self, batch: &Value) {
+        for _ in 0..10 {
+            match self.try_deliver(batch).await {
+                Ok(_) => return,
+                Err(error) => assert!(error.name.starts_with("Runtime."), "{error:?}"),
+            }
+        }
+        panic!("the loader never took a batch of {}", self.flow.id);
+    }
+
+    /// Loads what is staged.
+    pub async fn load(&self) -> Ended {
+        self.flow.start().await.end().await
+    }
+
+    /// The table: `id status`, in the order of the ids.
+    pub async fn orders(&self) -> Vec<String> {
+        let rows = self.flow.sql("select id, status from {s}.orders order by id").await;
+        rows.iter().map(|row| row.join(" ")).collect()
+    }
+
+    /// Keys of what is staged for the contract.
+    pub async fn staged(&self) -> Vec<String> {
+        self.objects(&shiftwork_change_data::layout::prefix(&self.flow.id)).await
+    }
+
+    /// Keys in the staging bucket that begin so.
+    pub async fn objects(&self, prefix: &str) -> Vec<String> {
+        let stack = &self.flow.stack;
+        let list = stack.s3.list_objects_v2().bucket(stack.output("StagingBucket")).prefix(prefix).send().await;
+        let list = list.expect("the staging bucket can be listed");
+        list.contents().iter().filter_map(|object| object.key().map(str::to_owned)).collect()
+    }
+
+    /// Waits until so many files are staged.
+    pub async fn until_staged(&self, files: usize) {
+        let begun = Instant::now();
+        while self.staged().await.len() < files {
+            assert!(
+                begun.elapsed().as_secs() < STAGING_SECONDS,
+                "{} of {files} files: {:?}",
+                self.flow.id,
+                self.staged().await
+            );
+            sleep(Duration::from_millis(150)).await;
+        }
+    }
+
+    /// Waits for so many dead letters about this contract's partitions, in the order of their offsets. All letters stay in
+    /// the queue; others read it, too, and hide from each other what they look at.
+    pub async fn letters(&self, wanted: usize) -> Vec<Refused> {
+        let stack = &self.flow.stack;
+        let of_topic = format!("kafka/{}/", self.flow.id);
+        let begun = Instant::now();
+        let mut letters = BTreeMap::new();
+        while letters.len() < wanted {
+            assert!(begun.elapsed().as_secs() < LETTER_SECONDS, "{} of {wanted} letters: {letters:?}", letters.len());
+            let receive = stack.sqs.receive_message().queue_url(stack.output("ChangeDeadLetterQueue"));
+            let received = receive.max_number_of_messages(10).visibility_timeout(1).send().await;
+            let received = received.expect("the dead-letter queue gives messages");
+            for message in received.messages() {
+                let letter: Option<Refused> = serde_json::from_str(message.body().unwrap_or_default()).ok();
+                if let Some(letter) = letter.filter(|letter| letter.refused.partition.starts_with(&of_topic)) {
+                    letters.insert(letter.refused.offset.clone(), letter);
+                }
+            }
+            if received.messages().is_empty() {
+                sleep(Duration::from_millis(150)).await;
+            }
+        }
+        letters.into_values().collect()
+    }
+
+    /// Sends a message to the change queue.
+    pub async fn send(&self, body: &Value) {
+        let stack = &self.flow.stack;
+        let send = stack.sqs.send_message().queue_url(stack.output("ChangeQueue")).message_body(body.to_string());
+        send.send().await.expect("the change queue takes a message");
+    }
+}

@@ -1,0 +1,155 @@
+use std::{sync::Arc, time::Duration};
+
+use aws_sdk_s3::types::{
+    BucketLocationConstraint, CreateBucketConfiguration, Event, EventBridgeConfiguration, NotificationConfiguration,
+    QueueConfiguration, TopicConfiguration,
+};
+use serde_json::json;
+use shiftwork_aws::files::DynamoRegister;
+use shiftwork_files::{FileRecord, FileRegister as _, FileStatus};
+use tokio::time::{Instant, sleep};
+
+use crate::{Flow, Stack};
+
+/// How long a file may take from its landing to its end.
+const PATIENCE: Duration = Duration::from_secs(150);
+/// The bucket that tells of its files through its own notifications; `make up` names it to the template.
+pub const LANDING: &str = "shiftwork-landing";
+/// The bucket that tells of its files through EventBridge.
+pub const LANDING_BUS: &str = "shiftwork-landing-bus";
+/// The bucket that tells of its files through a topic.
+pub const LANDING_TOPIC: &str = "shiftwork-landing-topic";
+
+/// A pushed feed, with a workflow and a schema of its own: its files lie under `<feed>/` of their bucket.
+pub struct Landing {
+    /// The workflow that loads its files, in a job `files`.
+    pub flow: Flow,
+    /// The bucket.
+    pub bucket: &'static str,
+    /// The register of files.
+    pub register: DynamoRegister,
+}
+
+impl Stack {
+    /// Pushes a feed of CSV files with the columns `n` and `word`, whose workflow loads them into `{s}.t`. `{s}` is the name of
+    /// the feed, of the workflow and of the schema; `feed` is the rest of the feed's file.
+    pub async fn landing(self: &Arc<Self>, label: &str, bucket: &'static str, feed: &str) -> Landing {
+        self.make_bucket(bucket).await;
+        let workflow = json!({ "on_overlap": "queue", "workflow_stages": [{ "execution_type": "sequential", "scripts": [
+            { "job_name": "files", "kind": "copy", "files": "pending({s})" } ] }] });
+        let flow = self.push(label, workflow, &[]).await;
+        flow.sql("create schema {s}").await;
+        flow.sql("create table {s}.t (n int, word varchar(20))").await;
+        let head = "feed: {s}\nbucket: {b}\nkeys: \"{s}/**.csv\"\nformat: csv\nheader_lines: 1\ntable: \"{s}.t\"\n";
+        let text = format!("{head}{feed}").replace("{s}", &flow.id).replace("{b}", bucket);
+        let put = self.s3.put_object().bucket(self.output("ScriptsBucket")).key(format!("feeds/{}.yaml", flow.id));
+        put.body(text.into_bytes().into()).send().await.expect("the scripts bucket takes a feed");
+        let register = DynamoRegister::new(self.config(), self.output("FileAuditTable"));
+        Landing { flow, bucket, register }
+    }
+
+    /// A landing bucket that tells of its files, each in its own way.
+    async fn make_bucket(&self, bucket: &str) {
+        let region = self.config().region().map(ToString::to_string).unwrap_or_default();
+        let mut create = self.s3.create_bucket().bucket(bucket);
+        if region != "us-east-1" {
+            let place = BucketLocationConstraint::from(region.as_str());
+            create = create
+                .create_bucket_configuration(CreateBucketConfiguration::builder().location_constraint(place).build());
+        }
+        // There already: an earlier test was first.
+        drop(create.send().await);
+        let queue = self.output("FileEventQueueArn");
+        let events = [Event::from("s3:ObjectCreated:*"), Event::from("s3:ObjectRemoved:*")];
+        let configuration = NotificationConfiguration::builder();
+        let configuration = match bucket {
+            LANDING_BUS => configuration.event_bridge_configuration(EventBridgeConfiguration::builder().build()),
+            LANDING_TOPIC => {
+                let topic = self.topic_to(queue).await;
+                let to = TopicConfiguration::builder().topic_arn(topic).set_events(Some(events.into()));
+                configuration.topic_configurations(to.build().expect("a topic and its events"))
+            }
+            _ => {
+                let to = QueueConfiguration::builder().queue_arn(queue).set_events(Some(events.into()));
+                configuration.queue_configurations(to.build().expect("a queue and its events"))
+            }
+        };
+        let put = self.s3.put_bucket_notification_configuration().bucket(bucket);
+        put.notification_configuration(configuration.build()).send().await.expect("the bucket tells of its files");
+    }
+
+    async fn topic_to(&self, queue: &str) -> String {
+        let policy = json!({ "Version": "2012-10-17", "Statement": [{ "Effect": "Allow", "Principal": { "Service": "s3.amazonaws.com" },
+            "Action": "sns:Publish", "Resource": "*" }] });
+        let topic =
+            self.sns.create_topic().name("shiftwork-landing").attributes("Policy", policy.to_string()).send().await;
+        let topic = topic.expect("a topic is made").topic_arn.expect("a topic has an ARN");
+        let subscribe = self.sns.subscribe().topic_arn(&topic).protocol("sqs").endpoint(queue);
+        subscribe.send().await.expect("the queue takes what the topic says");
+        topic
+    }
+}
+
+impl Landing {
+    /// The name of the feed.
+    pub fn feed(&self) -> &str {
+        &self.flow.id
+    }
+
+    /// Puts a file under `<feed>/`.
+    pub async fn put(&self, name: &str, text: &str) {
+        let put = self.flow.stack.s3.put_object().bucket(self.bucket).key(self.key(name));
+        put.body(text.as_bytes().to_vec().into()).send().await.unwrap_or_else(|error| panic!("{name}: {error:?}"));
+    }
+
+    /// Deletes a file.
+    pub async fn delete(&self, name: &str) {
+        let delete = self.flow.stack.s3.delete_object().bucket(self.bucket).key(self.key(name));
+        delete.send().await.unwrap_or_else(|error| panic!("{name}: {error:?}"));
+    }
+
+    /// The key of a file.
+    pub fn key(&self, name: &str) -> String {
+        format!("{}/{name}", self.feed())
+    }
+
+    /// Every file on record, by key.
+    pub async fn files(&self) -> Vec<FileRecord> {
+        let files = self.register.since(self.feed(), jiff::Timestamp::UNIX_EPOCH, 10_000).await;
+        let mut files = files.expect("the register can be read");
+        files.sort_by(|a, b| (&a.key, &a.sequencer).cmp(&(&b.key, &b.sequencer)));
+        files
+    }
+
+    /// Waits until so many files are on record and none is open, planning meanwhile as the clock does. Answers them.
+    pub async fn settled(&self, files: usize) -> Vec<FileRecord> {
+        let done = |all: &[FileRecord]| all.len() >= files && all.iter().all(|file| !file.file_status.is_open());
+        self.until(&format!("{files} files at an end"), done).await
+    }
+
+    /// Waits until the files on record are as wanted.
+    pub async fn until(&self, wanted: &str, holds: impl Fn(&[FileRecord]) -> bool) -> Vec<FileRecord> {
+        let begun = Instant::now();
+        loop {
+            let all = self.files().await;
+            if holds(&all) {
+                return all;
+            }
+            let stand: Vec<_> = all.iter().map(|file| (&file.key, file.file_status, &file.reason)).collect();
+            assert!(begun.elapsed() < PATIENCE, "{}: wanted {wanted}: {stand:#?}", self.feed());
+            // A fault may have been ordered for it.
+            drop(self.flow.stack.invoke("FileIntakeFunction", &json!({ "plan": self.feed() })).await);
+            sleep(Duration::from_millis(500)).await;
+        }
+    }
+
+    /// The values of `n` in the table, sorted.
+    pub async fn rows(&self) -> Vec<i64> {
+        self.flow.traces().await
+    }
+}
+
+/// How many files stand so.
+pub fn count(files: &[FileRecord], status: FileStatus) -> usize {
+    files.iter().filter(|file| file.file_status == status).count()
+}
