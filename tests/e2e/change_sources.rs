@@ -71,7 +71,8 @@ async fn files_in_s3_are_staged_by_their_notification() {
     let Some(stack) = Stack::shared().await else { return };
     let orders = stack.changes("files", "").await;
     let lines = |from: u64, to: u64| -> String {
-        (from..to).map(|n| format!("{}\n", orders.order(n, Some("new"), 10 * n))).collect()
+        let lines: Vec<_> = (from..to).map(|n| orders.order(n, Some("new"), 10 * n).to_string() + "\n").collect();
+        lines.concat()
     };
     let key = |name: &str| format!("{}/part {name}+ü.ndjson", orders.flow.id);
     for (name, text) in [("1", lines(1, 4)), ("2", lines(4, 6) + "{\"broken\n")] {

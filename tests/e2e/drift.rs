@@ -126,10 +126,6 @@ impl Orders {
     }
 }
 
-fn remedies(drift: &Drift) -> Vec<String> {
-    drift.findings.iter().map(|finding| format!("{}: {}", finding.field, finding.remedy)).collect()
-}
-
 #[tokio::test]
 async fn new_columns_are_told_once_and_taken_in_by_hand() {
     let Some(stack) = Stack::alone().await else { return };

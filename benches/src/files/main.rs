@@ -36,7 +36,7 @@ const BATCH: usize = 100;
 /// What the template gives the function.
 const MEMORY_MB: u64 = 256;
 /// What the template gives the function.
-const TIMEOUT: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_mins(2);
 /// Writes that a file costs from its landing until a worker has it: received, batched, processing. Its end is the fourth.
 const WRITES: u64 = 3;
 
@@ -69,7 +69,7 @@ async fn main() -> Result<()> {
         [name.to_owned(), format!("{:.2} s", took.as_secs_f64()), rate, String::new(), writes]
     };
     report.add_row(registered("10,000 registered, in memory", in_memory, "1".into()));
-    let each = writes as f64 / f64::from(FILES);
+    let each = each(writes);
     report.add_row(registered("10,000 registered, DynamoDB of the stack", over_dynamodb, format!("{each:.2}")));
     report.add_row(for_a_workflow.row("10,000 planned for a workflow, DynamoDB of the stack", "runs"));
     report.add_row(for_workers.row("10,000 planned for workers, in memory", "work items"));
@@ -79,6 +79,11 @@ async fn main() -> Result<()> {
         planned.check()?;
     }
     Ok(())
+}
+
+#[allow(clippy::cast_precision_loss, reason = "some ten thousand")]
+fn each(writes: u64) -> f64 {
+    writes as f64 / f64::from(FILES)
 }
 
 /// What a planning took.
@@ -108,7 +113,7 @@ impl Planned {
     }
 
     fn row(&self, name: &str, what: &str) -> [String; 5] {
-        let writes = self.writes.map_or(String::new(), |writes| format!("{:.2}", writes as f64 / f64::from(FILES)));
+        let writes = self.writes.map_or(String::new(), |writes| format!("{:.2}", each(writes)));
         let (took, batches) = (format!("{:.2} s", self.seconds), format!("{} {what}", self.batches));
         [name.into(), took, batches, format!("{} MB", self.peak_mb), writes]
     }

@@ -27,7 +27,7 @@ use self::floor::{Unit, Work};
 const GOAL: f64 = 1.05;
 
 /// Graphs whose critical path is longer than this are run `--long-runs` times.
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 
 /// Measures how near a run comes to its critical path.
 #[derive(Parser)]

@@ -21,13 +21,20 @@ const SHA256: &str = "sha256";
 /// Requests at once.
 const AT_ONCE: usize = 16;
 
+/// What lay under a key when it was looked at.
+#[derive(Debug, Clone)]
+enum Seen {
+    Nothing,
+    /// An object with this ETag.
+    Object(String),
+}
+
 /// The bucket.
 #[derive(Debug, Clone)]
 pub(super) struct Store {
     client: Client,
     bucket: String,
-    /// The ETag of each object that was looked at; none where there was none.
-    seen: Arc<Mutex<BTreeMap<String, Option<String>>>>,
+    seen: Arc<Mutex<BTreeMap<String, Seen>>>,
 }
 
 impl Store {
@@ -37,11 +44,11 @@ impl Store {
 
     fn see(&self, key: &str, etag: Option<&str>) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.insert(key.into(), etag.map(Into::into));
+        seen.insert(key.into(), etag.map_or(Seen::Nothing, |etag| Seen::Object(etag.into())));
     }
 
     /// What a contract may be put over: the schema-watcher appends to contracts, too. Scripts are a push's alone.
-    fn may_replace(&self, key: &str) -> Option<Option<String>> {
+    fn may_replace(&self, key: &str) -> Option<Seen> {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.get(key).filter(|_| key.starts_with(CONTRACTS)).cloned()
     }
@@ -85,8 +92,8 @@ impl Store {
             .metadata(SHA256, sha256(text))
             .body(ByteStream::from(text.as_bytes().to_vec()));
         let put = match self.may_replace(key) {
-            Some(Some(etag)) => put.if_match(etag),
-            Some(None) => put.if_none_match("*"),
+            Some(Seen::Object(etag)) => put.if_match(etag),
+            Some(Seen::Nothing) => put.if_none_match("*"),
             None => put,
         };
         match put.send().await {

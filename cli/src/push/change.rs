@@ -139,14 +139,14 @@ pub fn changes(desired: Desired, present: &Present, prune: bool) -> Changes {
     for (key, text) in desired.scripts {
         let hash = sha256(&text);
         let short = format!("sha256 {}", &hash[..12]);
-        let sort = if key.starts_with(shiftwork_planner::CONTRACTS) {
+        let of = if key.starts_with(shiftwork_planner::CONTRACTS) {
             Sort::Contract
         } else if key.starts_with(shiftwork_planner::FEEDS) {
             Sort::Feed
         } else {
             Sort::Script
         };
-        if changes.put(sort, &key, present.scripts.get(&key), |was| *was == hash, Some(short)) {
+        if changes.put(of, &key, present.scripts.get(&key), |was| *was == hash, Some(short)) {
             changes.scripts.insert(key, text);
         }
     }

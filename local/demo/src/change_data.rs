@@ -55,10 +55,17 @@ pub async fn change_data() -> anyhow::Result<()> {
     }
     print!("{}", push_workflows(&demo.deployment, &checked).await?);
 
-    heading("deliver", "every change twice under new offsets, partitions shuffled, some batches again");
+    let changes = words::count(count(demo.shop.changes.len()));
+    heading(
+        "deliver",
+        &format!("{changes} changes, each twice under new offsets, partitions shuffled, some batches again"),
+    );
     let deliveries = deliveries(&demo.shop.changes, SEED);
-    demo.deliver(&deliveries).await?;
-    demo.loaded().await?;
+    // In three waves, each loaded before the next: what is told again meets what was loaded before.
+    for wave in deliveries.chunks(deliveries.len().div_ceil(3)) {
+        demo.deliver(wave).await?;
+        demo.loaded().await?;
+    }
     demo.waiting().await?;
 
     heading("drift", "orders got a column, and another one longer values: both are taken in");
@@ -119,8 +126,7 @@ impl Demo {
         }
         bar.finish_and_clear();
         println!(
-            "{} changes of the shop, {} records in {} invocations, {}",
-            words::count(count(self.shop.changes.len())),
+            "{} records in {} invocations, {}",
             words::count(count(records)),
             deliveries.len(),
             words::duration(begun.elapsed().try_into().unwrap_or_default()),

@@ -120,16 +120,15 @@ fn files_of(run: &str) -> Vec<Landing> {
             n if n % 250 == 99 => {
                 (format!("id,shop,amount\n{n}0,{},1.00\n", "long".repeat(9)), FileStatus::Quarantined)
             }
-            n if n == 300 => ("id,shop,price\n1,a,1.00\n".into(), FileStatus::Quarantined),
-            n if n == 301 => (String::new(), FileStatus::Quarantined),
+            300 => ("id,shop,price\n1,a,1.00\n".into(), FileStatus::Quarantined),
+            301 => (String::new(), FileStatus::Quarantined),
             n => (format!("id,shop,amount\n{n}0,\"a, b\",12.50\n{n}1,c,\n{n}2,d,0.01\n"), FileStatus::Processed),
         };
         let rows = if ends == FileStatus::Processed { 3 } else { 0 };
         all.push(Landing { key, bytes: text.into_bytes(), feed: "demo_orders", rows, ends });
     }
     for n in 0..300_i64 {
-        let text: String =
-            (0..5).map(|row| format!("{{\"id\": {}, \"name\": \"Ünal {row}\"}}\n", 10 * n + row)).collect();
+        let text = lines(5, |row| format!("{{\"id\": {}, \"name\": \"Ünal {row}\"}}", 10 * n + row));
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         // Writing to memory does not fail.
         let bytes = encoder.write_all(text.as_bytes()).and_then(|()| encoder.finish()).unwrap_or_default();
@@ -137,11 +136,15 @@ fn files_of(run: &str) -> Vec<Landing> {
         all.push(Landing { key, bytes, feed: "demo_customers", rows: 5, ends: FileStatus::Processed });
     }
     for n in 0..200_i64 {
-        let text: String = (0..20).map(|row| format!("{n}{row:02};/page/{row}\n")).collect();
+        let text = lines(20, |row| format!("{n}{row:02};/page/{row}"));
         let key = format!("demo/{run}/clicks/2026/03/{n:04}+ü.csv");
         all.push(Landing { key, bytes: text.into_bytes(), feed: "demo_clicks", rows: 20, ends: FileStatus::Processed });
     }
     all
+}
+
+fn lines(rows: i64, line: impl Fn(i64) -> String) -> String {
+    (0..rows).fold(String::new(), |text, row| text + &line(row) + "\n")
 }
 
 /// Puts all of them; forty twice, and one first with another content.

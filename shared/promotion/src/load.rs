@@ -175,9 +175,9 @@ impl Promotion<'_> {
         self.prunes_watermarks().then(|| {
             sql(&format!(
                 "
-                -- Files and replayed records are partitions that never grow.
+                -- Files, replayed records and batches of a DynamoDB stream are partitions that never grow.
                 DELETE FROM {watermarks}
-                WHERE (dw_md_partition LIKE 's3/%' OR dw_md_partition LIKE 'replay/%')
+                WHERE (dw_md_partition LIKE 's3/%' OR dw_md_partition LIKE 'replay/%' OR dw_md_partition LIKE 'dynamodb/%')
                   AND dw_md_moved_at < DATEADD(day, -{days}, SYSDATE)
                 "
             ))

@@ -190,8 +190,8 @@ impl Rough {
             taken.iter().filter(|key| !there.contains(key)).map(|key| format!("{name} loads {key}, which is gone"));
         // Keys of a partition sort as its offsets do.
         let partition = |key: &str| key.rsplit_once('/').map(|(partition, _)| partition.to_owned());
-        let passes = |key: &&String| taken.iter().any(|later| partition(later) == partition(key) && later > *key);
-        let passed = there.iter().filter(|key| !taken.contains(key)).filter(passes);
+        let is_behind = |key: &&String| taken.iter().any(|later| partition(later) == partition(key) && later > *key);
+        let passed = there.iter().filter(|key| !taken.contains(key)).filter(is_behind);
         gone.chain(passed.map(|key| format!("{name} passes {key} by"))).collect()
     }
 }

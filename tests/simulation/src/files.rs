@@ -140,7 +140,7 @@ fn play(case: &Case, stops: bool) -> Machine {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig::with_cases(120))]
 
     #[test]
     fn every_file_comes_to_one_end_and_is_loaded_once_whoever_dies(case in a_case()) {

@@ -31,7 +31,7 @@ pub(crate) struct Delivery {
 /// was, as Lambda does when an answer is lost.
 pub(crate) fn deliveries(changes: &[Change], seed: u64) -> Vec<Delivery> {
     let mut draw = Rng::with_seed(seed);
-    let mut queues: Vec<Vec<Value>> = logs(changes).into_values().flat_map(|log| waves(log, &mut draw)).collect();
+    let mut queues: Vec<Vec<Value>> = logs(changes).into_values().filter_map(|log| waves(log, &mut draw)).collect();
     let mut deliveries = Vec::new();
     while !queues.is_empty() {
         let one = draw.usize(0..queues.len());
@@ -40,7 +40,7 @@ pub(crate) fn deliveries(changes: &[Change], seed: u64) -> Vec<Delivery> {
             queues.swap_remove(one);
         }
         let again = draw.u32(0..10) == 0;
-        let delivery = delivery(batch);
+        let delivery = delivery(&batch);
         deliveries.extend(again.then(|| delivery.clone()));
         deliveries.push(delivery);
     }
@@ -96,7 +96,7 @@ fn topic(table: Table) -> String {
     format!("shop.public.{}", table.name())
 }
 
-fn delivery(batch: Value) -> Delivery {
+fn delivery(batch: &Value) -> Delivery {
     let records = batch.as_array().map_or(0, Vec::len);
     let name = format!("{}-{}", batch[0]["topic"].as_str().unwrap_or_default(), batch[0]["partition"]);
     let event = json!({
