@@ -83,7 +83,7 @@ pub struct Push {
     /// Say what would change, and change nothing
     #[arg(long)]
     pub dry_run: bool,
-    /// Take away workflows, connections and schedules that no file speaks of; scripts stay, for runs pin them
+    /// Take away workflows, connections, schedules and feeds that no file speaks of; scripts stay, for runs pin them
     #[arg(long)]
     pub prune: bool,
 }

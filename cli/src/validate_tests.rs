@@ -75,3 +75,24 @@ fn colours_change_nothing_but_colours() {
     assert!(coloured.contains("\u{1b}["));
     assert_eq!(console::strip_ansi_codes(&coloured), problems(&checked, false));
 }
+
+#[test]
+fn feeds_are_checked_with_the_workflows_that_take_their_files() {
+    let workflow = "workflow_id: load\nworkflow_stages:\n  - execution_type: sequential\n    scripts: [{ job_name: files, kind: copy, files: pending(orders) }]\n";
+    let feed = |name: &str, more: &str| File {
+        path: format!("feeds/{name}.yaml").into(),
+        text: format!("feed: {name}\nbucket: landing\nkeys: {name}/*\nformat: csv\ntable: a.b\n{more}"),
+    };
+    let said = |feeds: Vec<File>| {
+        let workflows = vec![File { path: "workflows/load.yaml".into(), text: workflow.into() }];
+        let checked = check(&Files { workflows, feeds, whole: true, ..Files::default() }, &|_: &Path| Ok(None));
+        (problems(&checked, false), checked.feeds.len())
+    };
+    assert_eq!(said(vec![feed("orders", "workflow: load\n")]), (String::new(), 1));
+    let (lost, _) = said(vec![feed("orders", ""), feed("clicks", "workflow: load\n")]);
+    assert!(lost.contains("takes no files of this feed") && lost.contains("pending(clicks)"), "{lost}");
+    let (broken, _) = said(vec![feed("orders", "colums: [a]\n")]);
+    assert!(broken.contains("feeds/orders.yaml:6:1") && broken.contains("did you mean `columns`?"), "{broken}");
+    let misnamed = File { path: "feeds/other.yaml".into(), ..feed("orders", "") };
+    assert!(said(vec![misnamed]).0.contains("call the file orders.yaml"));
+}

@@ -8,7 +8,7 @@ use anyhow::Result;
 use flate2::write::GzEncoder;
 
 /// How much is read at once: as much as the stager reads.
-const BLOCK: usize = 256 << 10;
+const BLOCK: usize = 128 << 10;
 
 /// Finds the ends of the lines and holds the bytes against UTF-8, both with SIMD. Returns the number of lines.
 ///

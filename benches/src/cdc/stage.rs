@@ -11,7 +11,7 @@ use shiftwork_change_data::stage::{Record, Stager, compressed};
 use shiftwork_change_data::transport::{Offset, Partition};
 
 /// Bytes that are read at once. The buffer grows for a longer line, and only for that.
-const BLOCK: usize = 256 << 10;
+const BLOCK: usize = 128 << 10;
 
 /// Stages a file. `full`: with the full decoder alone. `plain`: without compression.
 ///

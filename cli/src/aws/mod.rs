@@ -115,7 +115,8 @@ impl Deployment {
     pub async fn present(&self, scripts: impl IntoIterator<Item = String>) -> anyhow::Result<Present> {
         let (items, schedules, scripts) =
             futures::try_join!(self.configuration.read(), self.schedules.read(), self.script_store.hashes(scripts))?;
-        Ok(Present { scripts, workflows: items.workflows, connections: items.connections, schedules })
+        let feeds = self.scripts.tags(shiftwork_planner::FEEDS).await?.into_keys().collect();
+        Ok(Present { scripts, workflows: items.workflows, connections: items.connections, schedules, feeds })
     }
 
     /// Makes the changes that [`crate::push::changes`] found, in their order.
@@ -139,6 +140,9 @@ impl Deployment {
         }
         for key in &changes.workflows_gone {
             self.configuration.delete_workflow(key).await?;
+        }
+        for key in &changes.feeds_gone {
+            self.script_store.delete(key).await?;
         }
         for name in &changes.connections_gone {
             self.configuration.delete_connection(name).await?;

@@ -77,6 +77,13 @@ impl Store {
         }
     }
 
+    /// Deletes a key; its versions stay, for runs pin them.
+    pub(super) async fn delete(&self, key: &str) -> anyhow::Result<()> {
+        let delete = self.client.delete_object().bucket(&self.bucket).key(key).send().await;
+        delete.map_err(|error| super::failed("S3 DeleteObject", &format!("s3://{}/{key}", self.bucket), &error))?;
+        Ok(())
+    }
+
     /// Puts new versions.
     pub(super) async fn put(&self, scripts: &BTreeMap<String, String>) -> anyhow::Result<()> {
         stream::iter(scripts).map(Ok).try_for_each_concurrent(AT_ONCE, |(key, text)| self.put_one(key, text)).await

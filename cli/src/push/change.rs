@@ -48,6 +48,8 @@ pub struct Present {
     pub connections: BTreeMap<String, Connection>,
     /// All schedules of the group by name.
     pub schedules: BTreeMap<String, Timetable>,
+    /// Keys of all feeds.
+    pub feeds: BTreeSet<String>,
 }
 
 /// What is to be written and taken away, and a line about each.
@@ -67,6 +69,8 @@ pub struct Changes {
     pub workflows_gone: BTreeSet<String>,
     /// Connections to delete.
     pub connections_gone: BTreeSet<String>,
+    /// Feeds to take away: their files are nobody's from then on.
+    pub feeds_gone: BTreeSet<String>,
     /// A line a change, in the order in which they are made.
     pub lines: Vec<Line>,
     /// How many things are as they should be.
@@ -131,6 +135,12 @@ impl Sort {
 /// What has to change. A schedule goes with its workflow's `schedule`; what no file speaks of goes only with `prune`.
 pub fn changes(desired: Desired, present: &Present, prune: bool) -> Changes {
     let mut changes = Changes::default();
+    if prune {
+        for key in present.feeds.iter().filter(|key| !desired.scripts.contains_key(*key)) {
+            changes.take_away(Sort::Feed, key);
+            changes.feeds_gone.insert(key.clone());
+        }
+    }
     for (name, connection) in desired.connections.clone() {
         if changes.put(Sort::Connection, &name, present.connections.get(&name), |was| *was == connection, None) {
             changes.connections.insert(name, connection);

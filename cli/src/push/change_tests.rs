@@ -35,6 +35,7 @@ fn pushed(desired: &Desired) -> Present {
         workflows: desired.workflows.clone(),
         connections: desired.connections.clone(),
         schedules: desired.schedules.clone(),
+        feeds: desired.scripts.keys().filter(|key| key.starts_with("feeds/")).cloned().collect(),
     }
 }
 
@@ -112,4 +113,14 @@ fn a_schedule_whose_target_moved_is_put_again() {
     let found = changes(desired(), &present, false);
     assert_eq!(found.lines.len(), 1);
     assert_eq!(found.lines[0].detail.as_deref(), Some("role"));
+}
+
+#[test]
+fn a_feed_goes_where_it_is_pruned_and_nowhere_else() {
+    let mut with_feed = desired();
+    with_feed.scripts.insert("feeds/orders.yaml".into(), "feed: orders".into());
+    let present = pushed(&with_feed);
+    assert!(changes(desired(), &present, false).feeds_gone.is_empty());
+    assert!(changes(desired(), &present, true).feeds_gone.contains("feeds/orders.yaml"));
+    assert!(changes(with_feed, &present, true).feeds_gone.is_empty());
 }

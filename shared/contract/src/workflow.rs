@@ -89,7 +89,7 @@ pub struct FullJob {
     /// Its name, unique in the workflow; a script's name where it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job_name: Option<String>,
-    /// `sql`, `procedure`, `unload`; a script's suffix says it where it is left out.
+    /// `sql`, `procedure`, `unload`, `cdc`, `copy`; a script's suffix says it where it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
     /// Jobs of this workflow that must end before it starts, on top of what its stage asks for.

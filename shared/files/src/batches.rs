@@ -93,7 +93,11 @@ impl Batches {
         let reason = match history.outdated(&file) {
             Some(reason) => Some(reason),
             None => match inspect(landing, feed, &file, self.clock.now()).await? {
-                Verdict::Fine { .. } => None,
+                Verdict::Fine { checksum: None } => None,
+                Verdict::Fine { checksum: Some(checksum) } => {
+                    let checked = FileStep::Checked { batch: batch.into(), checksum };
+                    return Ok(Some(self.register.step(&file, &checked, self.clock.now()).await?.file));
+                }
                 Verdict::Bad(reason) => Some(reason),
                 Verdict::Early => {
                     let release = FileStep::Release { batch: batch.into() };

@@ -15,6 +15,7 @@ pub async fn register(register: &dyn FileRegister) {
     a_file_is_open_until_it_ends(register).await;
     one_of_two_batches_gets_a_file(register).await;
     a_step_that_was_taken_is_not_taken_twice(register).await;
+    a_checksum_is_kept(register).await;
     files_are_listed_newest_first(register).await;
     what_nobody_claims_is_on_record_and_not_open(register).await;
     what_was_said_is_remembered(register).await;
@@ -141,6 +142,16 @@ async fn a_step_that_was_taken_is_not_taken_twice(register: &dyn FileRegister) {
     let again = register.step(&file, &step, minute(3)).await.unwrap();
     assert!(first.fresh && !again.fresh);
     assert_eq!(again.file, first.file);
+}
+
+async fn a_checksum_is_kept(register: &dyn FileRegister) {
+    let file = a_file(&fresh(), "orders/a.csv", "1");
+    put(register, &file).await;
+    let claimed = register.step(&file, &claim("a", minute(10)), minute(2)).await.unwrap().file;
+    let checked = FileStep::Checked { batch: "a".into(), checksum: "sha256:x".into() };
+    assert!(register.step(&claimed, &checked, minute(3)).await.unwrap().fresh);
+    assert_eq!(on_record(register, &file).await.checksum.as_deref(), Some("sha256:x"));
+    assert!(!register.step(&file, &checked, minute(4)).await.unwrap().fresh, "again");
 }
 
 async fn files_are_listed_newest_first(register: &dyn FileRegister) {

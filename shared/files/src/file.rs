@@ -235,6 +235,13 @@ pub enum FileStep {
         /// Until when.
         until: Timestamp,
     },
+    /// Its batch found S3's checksum of it.
+    Checked {
+        /// The batch.
+        batch: String,
+        /// `<kind>:<base64>`.
+        checksum: String,
+    },
     /// Its batch begins to work: from now on it goes to nobody else until the batch has ended.
     Begin {
         /// The batch.
@@ -326,6 +333,12 @@ impl FileRecord {
                 if !renewal {
                     next.turn(Batched, now, None);
                 }
+            }
+            FileStep::Checked { batch, checksum } => {
+                if self.file_status != Batched || !self.is_of(batch) || self.checksum.as_ref() == Some(checksum) {
+                    return None;
+                }
+                next.checksum = Some(checksum.clone());
             }
             FileStep::Begin { batch, until } => {
                 if self.file_status != Batched || !self.is_of(batch) {

@@ -3,7 +3,7 @@
 import csv
 import io
 import sys
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime, timedelta
 
 import orjson
 import zstandard
