@@ -152,7 +152,12 @@ impl Demo {
                 let snapshot = wait::snapshot(&*self.deployment.ledger, &run.workflow_execution_id).await?;
                 let snapshot = snapshot.context("a run that is listed has a record")?;
                 let report = write_report(&self.deployment, &snapshot, WORKFLOW).await?;
-                println!("loaded by {} run(s); the report of one: {}", runs.len(), report.display());
+                let waited = words::duration(begun.elapsed().try_into().unwrap_or_default());
+                println!(
+                    "all in the tables {waited} after the last record, by {} run(s); a report: {}",
+                    runs.len(),
+                    report.display()
+                );
                 return Ok(());
             }
             ensure!(
