@@ -2,9 +2,7 @@
 
 use std::{process::ExitCode, sync::Arc};
 
-use shiftwork_aws::{
-    client::Aws, environment::Environment, files, lambda, notices::AwsNotices, queues, scripts::S3Scripts,
-};
+use shiftwork_aws::{client::Aws, environment::Environment, files, lambda, notices, queues, scripts};
 use shiftwork_file_intake::{ENVIRONMENT, Intake};
 use shiftwork_ports::SystemClock;
 
@@ -15,11 +13,11 @@ fn main() -> ExitCode {
         let intake = Intake::new(
             Arc::new(files::DynamoRegister::new(config, get("FILE_AUDIT_TABLE")?)),
             Arc::new(files::S3Landing::new(config)),
-            Arc::new(S3Scripts::new(config, get("SCRIPTS_BUCKET")?)),
+            Arc::new(scripts::S3Scripts::new(config, get("SCRIPTS_BUCKET")?)),
             Arc::new(queues::SqsRequests::new(config, get("REQUEST_QUEUE_URL")?)),
             Arc::new(queues::SqsWorkItems::new(config, get("FILE_WORK_QUEUE_URL")?)),
             Arc::new(queues::SqsDeadLetters::new(config, get("FILE_DEAD_LETTER_QUEUE_URL")?)),
-            Arc::new(AwsNotices::new(config, get("EVENT_BUS_NAME")?, get("FAILURE_TOPIC_ARN")?)),
+            Arc::new(notices::AwsNotices::new(config, get("EVENT_BUS_NAME")?, get("FAILURE_TOPIC_ARN")?)),
             Arc::new(SystemClock),
         );
         Ok(async move |event: lambda::Event<_>| intake.handle(event.payload).await)

@@ -5,16 +5,15 @@
 //! a test says so and passes without having tested anything.
 #![allow(clippy::unwrap_used, reason = "a canned answer or a call that fails here fails the test")]
 
+mod endpoint;
+
 use std::{
     collections::BTreeMap,
-    env,
     sync::atomic::{AtomicU32, Ordering},
 };
 
-use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodb::{
     Client,
-    config::{Credentials, SharedCredentialsProvider},
     types::{
         AttributeDefinition, AttributeValue, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
         ProjectionType, ScalarAttributeType,
@@ -42,31 +41,10 @@ struct Stack {
     ledger: DynamoLedger,
 }
 
-fn config(variable: &str) -> Option<SdkConfig> {
-    let Some(endpoint) = env::var(variable).ok().filter(|url| !url.is_empty()) else {
-        eprintln!("SKIPPED: {variable} is not set, so nobody was asked; `make up` starts somebody who answers");
-        return None;
-    };
-    let https = aws_smithy_http_client::Builder::new()
-        .tls_provider(aws_smithy_http_client::tls::Provider::Rustls(
-            aws_smithy_http_client::tls::rustls_provider::CryptoMode::Ring,
-        ))
-        .build_https();
-    Some(
-        SdkConfig::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new("eu-central-1"))
-            .credentials_provider(SharedCredentialsProvider::new(Credentials::new("test", "test", None, None, "test")))
-            .endpoint_url(endpoint)
-            .http_client(https)
-            .build(),
-    )
-}
-
 /// Tables of this test's own.
 async fn stack() -> Option<Stack> {
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    let config = config("AWS_ENDPOINT_URL")?;
+    let config = endpoint::config("AWS_ENDPOINT_URL")?;
     let client = Client::new(&config);
     let own = format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
     let tables = Tables {
@@ -121,7 +99,7 @@ async fn the_ledger_over_dynamodb_agrees_with_the_one_in_memory() {
 
 #[tokio::test]
 async fn the_statements_over_the_data_api_conform() {
-    let Some(config) = config("AWS_ENDPOINT_URL_REDSHIFT_DATA") else { return };
+    let Some(config) = endpoint::config("AWS_ENDPOINT_URL_REDSHIFT_DATA") else { return };
     let connection = Connection { workgroup: Some("local".into()), database: "dev".into(), ..Connection::default() };
     conformance::statements(&RedshiftStatements::new(&config), &connection, "SELECT 1").await;
 }
@@ -256,7 +234,7 @@ async fn the_runs_of_a_workflow_are_found_newest_first() {
 
 #[tokio::test]
 async fn the_configuration_table_keeps_workflows_and_connections_apart() {
-    let Some(config) = config("AWS_ENDPOINT_URL") else { return };
+    let Some(config) = endpoint::config("AWS_ENDPOINT_URL") else { return };
     let table = format!("conformance-{}-config", std::process::id());
     create(&Client::new(&config), &table, &["workflow_id"], None).await;
     let configuration = DynamoConfiguration::new(&config, &table);
@@ -285,7 +263,7 @@ async fn the_configuration_table_keeps_workflows_and_connections_apart() {
 
 #[tokio::test]
 async fn a_schedule_is_made_and_taken_away_as_often_as_asked() {
-    let Some(config) = config("AWS_ENDPOINT_URL") else { return };
+    let Some(config) = endpoint::config("AWS_ENDPOINT_URL") else { return };
     let target = SweepTarget {
         group: "default".into(),
         function_arn: "arn:aws:lambda:eu-central-1:000000000000:function:job-callback".into(),
@@ -323,14 +301,14 @@ async fn a_bucket(s3: &aws_sdk_s3::Client, name: &str) -> String {
 
 #[tokio::test]
 async fn the_staging_bucket_conforms() {
-    let Some(config) = config("AWS_ENDPOINT_URL") else { return };
+    let Some(config) = endpoint::config("AWS_ENDPOINT_URL") else { return };
     let bucket = a_bucket(&aws_sdk_s3::Client::new(&config), "staging").await;
     conformance::staging(&S3Staging::new(&config, bucket)).await;
 }
 
 #[tokio::test]
 async fn a_file_of_changes_is_read_in_the_version_that_was_told_of() {
-    let Some(config) = config("AWS_ENDPOINT_URL") else { return };
+    let Some(config) = endpoint::config("AWS_ENDPOINT_URL") else { return };
     let s3 = aws_sdk_s3::Client::new(&config);
     let bucket = a_bucket(&s3, "changes").await;
     let files = S3Staging::new(&config, "another");
@@ -363,7 +341,7 @@ async fn a_file_of_changes_is_read_in_the_version_that_was_told_of() {
 
 #[tokio::test]
 async fn a_script_is_read_in_the_version_that_was_pinned() {
-    let Some(config) = config("AWS_ENDPOINT_URL") else { return };
+    let Some(config) = endpoint::config("AWS_ENDPOINT_URL") else { return };
     let s3 = aws_sdk_s3::Client::new(&config);
     let bucket = a_bucket(&s3, "scripts").await;
     let scripts = S3Scripts::new(&config, &bucket);

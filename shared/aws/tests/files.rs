@@ -3,37 +3,16 @@
 //! `AWS_ENDPOINT_URL` names the endpoint of DynamoDB. Without it the test says so and passes without having tested anything.
 #![allow(clippy::unwrap_used, reason = "a call that fails here fails the test")]
 
-use aws_config::{BehaviorVersion, Region, SdkConfig};
+mod endpoint;
+
 use aws_sdk_dynamodb::{
     Client,
-    config::{Credentials, SharedCredentialsProvider},
     types::{
         AttributeDefinition, BillingMode, KeySchemaElement, KeyType, LocalSecondaryIndex, Projection, ProjectionType,
         ScalarAttributeType,
     },
 };
 use shiftwork_aws::files::DynamoRegister;
-
-fn config() -> Option<SdkConfig> {
-    let Some(endpoint) = std::env::var("AWS_ENDPOINT_URL").ok().filter(|url| !url.is_empty()) else {
-        eprintln!("SKIPPED: AWS_ENDPOINT_URL is not set, so nobody was asked; `make up` starts somebody who answers");
-        return None;
-    };
-    let https = aws_smithy_http_client::Builder::new()
-        .tls_provider(aws_smithy_http_client::tls::Provider::Rustls(
-            aws_smithy_http_client::tls::rustls_provider::CryptoMode::Ring,
-        ))
-        .build_https();
-    Some(
-        SdkConfig::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new("eu-central-1"))
-            .credentials_provider(SharedCredentialsProvider::new(Credentials::new("test", "test", None, None, "test")))
-            .endpoint_url(endpoint)
-            .http_client(https)
-            .build(),
-    )
-}
 
 fn keys(range: &str) -> Vec<KeySchemaElement> {
     let key = |name: &str, of| KeySchemaElement::builder().attribute_name(name).key_type(of).build().unwrap();
@@ -63,7 +42,7 @@ async fn create(client: &Client, table: &str) {
 
 #[tokio::test]
 async fn the_register_over_dynamodb_conforms() {
-    let Some(config) = config() else { return };
+    let Some(config) = endpoint::config("AWS_ENDPOINT_URL") else { return };
     let table = format!("conformance-{}-files", std::process::id());
     create(&Client::new(&config), &table).await;
     shiftwork_files::conformance::register(&DynamoRegister::new(&config, table)).await;
