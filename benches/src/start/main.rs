@@ -9,6 +9,7 @@
 //! bench-start --also aws-lc=/some/binary
 //! ```
 
+mod bucket;
 mod certificate;
 mod check;
 mod cloud;
@@ -27,7 +28,17 @@ use self::cloud::Cloud;
 use self::run::{Bench, Subject};
 
 /// The functions, by the name of their binary.
-const FUNCTIONS: [&str; 5] = ["trigger", "iterator", "job-launcher", "job-callback", "audit-updater"];
+const FUNCTIONS: [&str; 9] = [
+    "trigger",
+    "iterator",
+    "job-launcher",
+    "job-callback",
+    "audit-updater",
+    "cdc-loader",
+    "schema-watcher",
+    "file-intake",
+    "metadata-fixer",
+];
 
 /// Measures how fast the functions start.
 #[derive(Parser)]
@@ -128,6 +139,10 @@ fn event(directory: &Path, function: &str) -> Result<String> {
         "job-launcher" => "launch",
         "job-callback" => "statement-finished",
         "audit-updater" => "finish-run",
+        "cdc-loader" => "kinesis",
+        "schema-watcher" => "watch",
+        "file-intake" => "s3-sqs-created",
+        "metadata-fixer" => "eventbridge",
         other => anyhow::bail!("{other} has no sample event"),
     };
     let path = directory.join(function).join(format!("{sample}.json"));

@@ -21,15 +21,22 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const WARM_UP: u16 = 3;
 
 /// What the template sets for one or another function.
-const CONFIGURATION: [(&str, &str); 13] = [
+const CONFIGURATION: [(&str, &str); 20] = [
     ("CONFIG_TABLE", "bench-config"),
+    ("DEAD_LETTER_QUEUE_URL", "https://sqs.eu-west-1.amazonaws.com/123456789012/bench-dead"),
     ("DEFAULT_CONNECTION", r#"{"workgroup":"bench","database":"dev"}"#),
+    ("DOCUMENTS_BUCKET", "amzn-s3-demo-documents"),
     ("EVENT_BUS_NAME", "default"),
     ("FAILURE_TOPIC_ARN", "arn:aws:sns:eu-west-1:123456789012:bench"),
+    ("FILE_AUDIT_TABLE", "bench-file-audit"),
+    ("FILE_DEAD_LETTER_QUEUE_URL", "https://sqs.eu-west-1.amazonaws.com/123456789012/bench-dead"),
+    ("FILE_WORK_QUEUE_URL", "https://sqs.eu-west-1.amazonaws.com/123456789012/bench-work"),
     ("JOB_AUDIT_TABLE", "bench-job-audit"),
     ("JOB_CALLBACK_ARN", "arn:aws:lambda:eu-west-1:123456789012:function:bench"),
     ("LEASE_TABLE", "bench-leases"),
+    ("REQUEST_QUEUE_URL", "https://sqs.eu-west-1.amazonaws.com/123456789012/bench-requests"),
     ("SCRIPTS_BUCKET", "bench-scripts"),
+    ("STAGING_BUCKET", "bench-staging"),
     ("STATEMENT_ROLE_ARN", "arn:aws:iam::123456789012:role/bench"),
     ("STATE_MACHINE_ARN", "arn:aws:states:eu-west-1:123456789012:stateMachine:bench"),
     ("SWEEP_ROLE_ARN", "arn:aws:iam::123456789012:role/bench"),

@@ -5,8 +5,11 @@ use std::collections::HashMap;
 use async_trait::async_trait;
 use aws_config::SdkConfig;
 use aws_sdk_s3::{
-    Client, error::ProvideErrorMetadata, operation::get_object::GetObjectError, primitives::ByteStream,
-    types::ServerSideEncryption,
+    Client,
+    error::ProvideErrorMetadata,
+    operation::get_object::GetObjectError,
+    primitives::ByteStream,
+    types::{ChecksumAlgorithm, ServerSideEncryption},
 };
 use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkError};
 use shiftwork_contract::FailureKind;
@@ -70,6 +73,8 @@ impl Documents for S3Documents {
             .bucket(&self.bucket)
             .key(key)
             .content_type("application/json")
+            // S3 refuses bytes of another digest (S3 User Guide, "Checking object integrity"): what it took is what was sent.
+            .checksum_algorithm(ChecksumAlgorithm::Sha256)
             .set_metadata((!marks.is_empty()).then_some(marks))
             .body(ByteStream::from(draft.bytes.clone()));
         let put = match only {

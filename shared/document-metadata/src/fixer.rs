@@ -208,11 +208,12 @@ impl Fixer {
                 // The key has a digest of the content in it: what is there already is the same. The reason comes first, so that
                 // nothing lies there without one.
                 self.documents.write(&decide::reason_key(&quarantined), &reason, &Only::IfAbsent).await?;
-                self.documents.write(&quarantined, &decide::copy(&was), &Only::IfAbsent).await?;
-                let copy = self.documents.read(&quarantined).await?;
-                if copy.is_none_or(|copy| copy.bytes != was.bytes) {
-                    let words = format!("{quarantined} is not what was written, so {key} stays where it is");
-                    return Err(Failure::new(FailureKind::Unavailable, words));
+                if self.documents.write(&quarantined, &decide::copy(&was), &Only::IfAbsent).await? == Changed::Lost {
+                    let there = self.documents.read(&quarantined).await?;
+                    if there.is_none_or(|there| there.bytes != was.bytes) {
+                        let words = format!("{quarantined} is something else, so {key} stays where it is");
+                        return Err(Failure::new(FailureKind::Unavailable, words));
+                    }
                 }
                 self.documents.delete(&key, &was.etag).await?;
                 Ok(Some(Outcome::Quarantined { key: quarantined, problems }))

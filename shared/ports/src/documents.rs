@@ -78,7 +78,8 @@ pub struct Page {
 pub trait Documents: Send + Sync {
     /// The newest version of a file; `None` when there is none. More than [`MOST_BYTES`] are refused unread.
     async fn read(&self, key: &str) -> Result<Option<Stored>>;
-    /// Writes a file. After a lost answer, again: `Lost`, and what is there is what was to be written.
+    /// Writes a file. `Done`: what is stored has the digest of what was sent. After a lost answer, again: `Lost`, and what is
+    /// there is what was to be written.
     async fn write(&self, key: &str, draft: &Draft, only: &Only) -> Result<Changed>;
     /// Deletes a file with this ETag. `Lost`: it is another one by now, or gone.
     async fn delete(&self, key: &str, etag: &str) -> Result<Changed>;
