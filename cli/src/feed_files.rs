@@ -1,6 +1,10 @@
 //! `shiftwork files`: what landed, what became of it, and what a person can do about it.
 
-use std::{collections::BTreeMap, io::IsTerminal as _, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::IsTerminal as _,
+    time::Duration,
+};
 
 use anyhow::bail;
 use comfy_table::{Cell, CellAlignment};
@@ -28,6 +32,8 @@ const AT_ONCE: usize = 32;
 const SUMMED_UP: usize = 10_000;
 /// Characters of a reason in a table.
 const REASON_CHARS: usize = 60;
+/// Reasons that are told whole beneath a table.
+const REASONS: usize = 10;
 
 /// Does what was asked for.
 pub async fn files(deployment: &Deployment, asked: &args::Files) -> anyhow::Result<Outcome> {
@@ -110,6 +116,9 @@ async fn list(deployment: &Deployment, feed: &str, asked: &args::Files) -> anyho
         return Ok(Outcome::Done);
     }
     println!("{}", table(&found));
+    for (file, reason) in long_reasons(&found).into_iter().take(REASONS) {
+        println!("{}: {}", style(&file.key).bold(), reason.trim());
+    }
     if more > 0 {
         println!("and {more} more: --limit, --status and --prefix choose");
     }
@@ -130,6 +139,15 @@ fn table(files: &[FileRecord]) -> comfy_table::Table {
         ]);
     }
     table
+}
+
+/// Reasons that the table cuts, each once, with the first file that has it.
+fn long_reasons(files: &[FileRecord]) -> Vec<(&FileRecord, &str)> {
+    let mut told = BTreeSet::new();
+    let with_reason = files.iter().filter_map(|file| Some((file, file.reason.as_deref()?)));
+    with_reason
+        .filter(|(_, reason)| words::brief(reason, REASON_CHARS) != reason.trim() && told.insert(*reason))
+        .collect()
 }
 
 fn coloured(status: FileStatus) -> String {

@@ -30,7 +30,7 @@ OVERRIDES = {
     "WorkgroupName": "local",
     "Database": "dev",
     "DocumentsBucketName": "shiftwork-documents",
-    "LandingBucketNames": "shiftwork-landing,shiftwork-landing-bus,shiftwork-landing-topic",
+    "LandingBucketNames": "shiftwork-landing,shiftwork-landing-bus,shiftwork-landing-topic,shiftwork-landing-both",
 }
 """Parameter values of the laptop, given where the template has such a parameter."""
 

@@ -42,6 +42,20 @@ impl Inbox {
         inbox
     }
 
+    /// Hears what a topic says, and what S3 says of a bucket on EventBridge.
+    pub async fn of_bucket(stack: &Arc<Stack>, bucket: &str, topic: &str) -> Self {
+        let (inbox, arn) = Self::open(stack).await;
+        let subscribe = stack.sns.subscribe().topic_arn(topic).protocol("sqs").endpoint(&arn);
+        subscribe.send().await.expect("SNS takes the subscription");
+        let name = Stack::unique("e2e");
+        let pattern = json!({ "source": ["aws.s3"], "detail": { "bucket": { "name": [bucket] } } });
+        let rule = stack.events.put_rule().name(&name).event_pattern(pattern.to_string());
+        rule.send().await.expect("EventBridge takes the rule");
+        let target = Target::builder().id("inbox").arn(arn).build().expect("a target has an id and an ARN");
+        stack.events.put_targets().rule(&name).targets(target).send().await.expect("EventBridge takes the target");
+        inbox
+    }
+
     async fn open(stack: &Arc<Stack>) -> (Self, String) {
         let queue = stack.sqs.create_queue().queue_name(Stack::unique("e2e")).send().await;
         let url = queue.expect("SQS takes a queue").queue_url().expect("a queue has a URL").to_owned();

@@ -1,8 +1,8 @@
 use std::{sync::Arc, time::Duration};
 
 use aws_sdk_s3::types::{
-    BucketLocationConstraint, CreateBucketConfiguration, Event, EventBridgeConfiguration, NotificationConfiguration,
-    QueueConfiguration, TopicConfiguration,
+    BucketLocationConstraint, CreateBucketConfiguration, Event, EventBridgeConfiguration, FilterRule, FilterRuleName,
+    NotificationConfiguration, NotificationConfigurationFilter, QueueConfiguration, S3KeyFilter, TopicConfiguration,
 };
 use serde_json::json;
 use shiftwork_aws::files::DynamoRegister;
@@ -20,6 +20,14 @@ pub const LANDING_BUS: &str = "shiftwork-landing-bus";
 /// The bucket that tells of its files through a topic.
 pub const LANDING_TOPIC: &str = "shiftwork-landing-topic";
 
+/// The bucket that tells of its files through EventBridge, and of those under two prefixes in another way as well.
+pub const LANDING_BOTH: &str = "shiftwork-landing-both";
+
+/// A feed of CSV files with a header.
+const CSV: &str = "keys: \"{s}/**.csv\"\nformat: csv\nheader_lines: 1\n";
+/// A feed of Parquet files.
+const PARQUET: &str = "keys: \"{s}/**.parquet\"\nformat: parquet\n";
+
 /// A pushed feed, with a workflow and a schema of its own: its files lie under `<feed>/` of their bucket.
 pub struct Landing {
     /// The workflow that loads its files, in a job `files`.
@@ -34,13 +42,22 @@ impl Stack {
     /// Pushes a feed of CSV files with the columns `n` and `word`, whose workflow loads them into `{s}.t`. `{s}` is the name of
     /// the feed, of the workflow and of the schema; `feed` is the rest of the feed's file.
     pub async fn landing(self: &Arc<Self>, label: &str, bucket: &'static str, feed: &str) -> Landing {
+        self.feed(label, bucket, &format!("{CSV}{feed}")).await
+    }
+
+    /// The same with Parquet files.
+    pub async fn parquet_landing(self: &Arc<Self>, label: &str, bucket: &'static str, feed: &str) -> Landing {
+        self.feed(label, bucket, &format!("{PARQUET}{feed}")).await
+    }
+
+    async fn feed(self: &Arc<Self>, label: &str, bucket: &'static str, feed: &str) -> Landing {
         self.make_bucket(bucket).await;
         let workflow = json!({ "on_overlap": "queue", "workflow_stages": [{ "execution_type": "sequential", "scripts": [
             { "job_name": "files", "kind": "copy", "files": "pending({s})" } ] }] });
         let flow = self.push(label, workflow, &[]).await;
         flow.sql("create schema {s}").await;
         flow.sql("create table {s}.t (n int, word varchar(20))").await;
-        let head = "feed: {s}\nbucket: {b}\nkeys: \"{s}/**.csv\"\nformat: csv\nheader_lines: 1\ntable: \"{s}.t\"\n";
+        let head = "feed: {s}\nbucket: {b}\ntable: \"{s}.t\"\n";
         let text = format!("{head}{feed}").replace("{s}", &flow.id).replace("{b}", bucket);
         let put = self.s3.put_object().bucket(self.output("ScriptsBucket")).key(format!("feeds/{}.yaml", flow.id));
         put.body(text.into_bytes().into()).send().await.expect("the scripts bucket takes a feed");
@@ -63,9 +80,11 @@ impl Stack {
         let events = [Event::from("s3:ObjectCreated:*"), Event::from("s3:ObjectRemoved:*")];
         let configuration = NotificationConfiguration::builder();
         let configuration = match bucket {
-            LANDING_BUS => configuration.event_bridge_configuration(EventBridgeConfiguration::builder().build()),
+            LANDING_BUS | LANDING_BOTH => {
+                configuration.event_bridge_configuration(EventBridgeConfiguration::builder().build())
+            }
             LANDING_TOPIC => {
-                let topic = self.topic_to(queue).await;
+                let topic = self.topic_to("shiftwork-landing", queue).await;
                 let to = TopicConfiguration::builder().topic_arn(topic).set_events(Some(events.into()));
                 configuration.topic_configurations(to.build().expect("a topic and its events"))
             }
@@ -78,11 +97,43 @@ impl Stack {
         put.notification_configuration(configuration.build()).send().await.expect("the bucket tells of its files");
     }
 
-    async fn topic_to(&self, queue: &str) -> String {
+    /// Has the bucket [`LANDING_BOTH`] tell of its files through EventBridge, and of those under one prefix to the queue
+    /// of file events, of those under another to a topic that says it there as it was said. Answers the topic.
+    ///
+    /// S3 lets no two destinations beside EventBridge share an event of a key, so a file has two ways at most.
+    pub async fn tell_twice(&self, to_queue: &str, to_topic: &str) -> String {
+        let queue = self.output("FileEventQueueArn");
+        let topic = self.topic_to("shiftwork-landing-both", queue).await;
+        let subscriptions = self.sns.list_subscriptions_by_topic().topic_arn(&topic).send().await;
+        for subscription in subscriptions.expect("a topic has subscriptions").subscriptions() {
+            let raw =
+                self.sns.set_subscription_attributes().attribute_name("RawMessageDelivery").attribute_value("true");
+            raw.subscription_arn(subscription.subscription_arn().unwrap_or_default())
+                .send()
+                .await
+                .expect("raw delivery");
+        }
+        let events: Vec<_> = [Event::from("s3:ObjectCreated:*"), Event::from("s3:ObjectRemoved:*")].into();
+        let below = |prefix: &str| {
+            let rule = FilterRule::builder().name(FilterRuleName::Prefix).value(prefix).build();
+            let key = S3KeyFilter::builder().filter_rules(rule).build();
+            NotificationConfigurationFilter::builder().key(key).build()
+        };
+        let queue = QueueConfiguration::builder().queue_arn(queue).set_events(Some(events.clone()));
+        let to_topic = TopicConfiguration::builder().topic_arn(&topic).set_events(Some(events)).filter(below(to_topic));
+        let both = NotificationConfiguration::builder()
+            .event_bridge_configuration(EventBridgeConfiguration::builder().build())
+            .queue_configurations(queue.filter(below(to_queue)).build().expect("a queue and its events"))
+            .topic_configurations(to_topic.build().expect("a topic and its events"));
+        let put = self.s3.put_bucket_notification_configuration().bucket(LANDING_BOTH);
+        put.notification_configuration(both.build()).send().await.expect("the bucket tells of its files");
+        topic
+    }
+
+    async fn topic_to(&self, name: &str, queue: &str) -> String {
         let policy = json!({ "Version": "2012-10-17", "Statement": [{ "Effect": "Allow", "Principal": { "Service": "s3.amazonaws.com" },
             "Action": "sns:Publish", "Resource": "*" }] });
-        let topic =
-            self.sns.create_topic().name("shiftwork-landing").attributes("Policy", policy.to_string()).send().await;
+        let topic = self.sns.create_topic().name(name).attributes("Policy", policy.to_string()).send().await;
         let topic = topic.expect("a topic is made").topic_arn.expect("a topic has an ARN");
         let subscribe = self.sns.subscribe().topic_arn(&topic).protocol("sqs").endpoint(queue);
         subscribe.send().await.expect("the queue takes what the topic says");
@@ -97,9 +148,9 @@ impl Landing {
     }
 
     /// Puts a file under `<feed>/`.
-    pub async fn put(&self, name: &str, text: &str) {
+    pub async fn put(&self, name: &str, content: impl AsRef<[u8]>) {
         let put = self.flow.stack.s3.put_object().bucket(self.bucket).key(self.key(name));
-        put.body(text.as_bytes().to_vec().into()).send().await.unwrap_or_else(|error| panic!("{name}: {error:?}"));
+        put.body(content.as_ref().to_vec().into()).send().await.unwrap_or_else(|error| panic!("{name}: {error:?}"));
     }
 
     /// Deletes a file.

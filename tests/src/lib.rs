@@ -18,5 +18,5 @@ pub use ended::{Ended, Evidence};
 pub use endpoint::Endpoint;
 pub use flow::{Flow, Refusal, Run};
 pub use inbox::Inbox;
-pub use landing::{LANDING, LANDING_BUS, LANDING_TOPIC, Landing, count};
+pub use landing::{LANDING, LANDING_BOTH, LANDING_BUS, LANDING_TOPIC, Landing, count};
 pub use stack::Stack;

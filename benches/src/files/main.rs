@@ -1,10 +1,10 @@
 //! How many files a second are registered, what a file costs in writes, and whether 10,000 waiting files are planned within
 //! one invocation's time and memory.
 //!
-//! The function's own code, in this process. Over DynamoDB as the local stack has it: registering, and planning for a
-//! workflow, which reads every waiting file. Over the register in memory, for what the function itself takes: registering,
-//! and planning for workers, which moves every file twice. The emulator looks at every item of a partition for each key
-//! that is asked for, so 10,000 claims there would measure the emulator.
+//! The function's own code, in this process. Over DynamoDB as the local stack has it: registering, planning for a
+//! workflow, which reads every waiting file, and planning for workers, which moves every file twice, with 1,000 of them.
+//! Over the register in memory, for what the function itself takes: registering, and planning for workers. The emulator
+//! looks at every item of a partition for each key that is asked for, so 10,000 claims there would measure the emulator.
 
 use std::{
     process::Command,
@@ -13,15 +13,16 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
+use aws_sdk_sqs::types::QueueAttributeName;
 use comfy_table::{Table, presets};
 use hyper::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use shiftwork_aws::{client::Aws, files::DynamoRegister};
+use shiftwork_aws::{client::Aws, files::DynamoRegister, queues::SqsWorkItems};
 use shiftwork_benches::stack::Stack;
 use shiftwork_file_intake::Intake;
 use shiftwork_files::{
-    FileRegister,
+    FileRegister, WorkQueue,
     fake::{MemoryLanding, MemoryRegister, MemoryWorkQueue},
 };
 use shiftwork_ports::{
@@ -31,6 +32,10 @@ use shiftwork_ports::{
 
 /// Files that wait.
 const FILES: u32 = 10_000;
+/// Files that workers get over the stack's DynamoDB and SQS.
+const HANDED_OUT: u32 = 1_000;
+/// Files of a batch.
+const OF_A_BATCH: u32 = 1_000;
 /// Messages of one invocation, as the template has it.
 const BATCH: usize = 100;
 /// What the template gives the function.
@@ -47,20 +52,30 @@ async fn main() -> Result<()> {
         [] => {}
         [phase, feed, table] if phase == "plan" => return plan_over_dynamodb(feed, table).await,
         [phase] if phase == "plan" => return plan_in_memory().await,
+        [phase, feed, table, queue] if phase == "hand-out" => return hand_out(feed, table, queue).await,
         _ => bail!("bench-files takes no arguments"),
     }
-    let in_memory = register(Arc::new(MemoryRegister::default()), "bench").await?;
+    let in_memory = register(Arc::new(MemoryRegister::default()), "bench", FILES).await?;
 
     let stack = Stack::connect().await?;
     let table = stack.output("FileAuditTable")?.to_owned();
     let aws = Aws::from_env()?;
-    let feed = format!("bench_{}", uuid::Uuid::new_v4().simple());
+    let over_stack = || Arc::new(DynamoRegister::new(aws.config(), &table));
+    let feed = name();
     stack.control.ask(Method::POST, "counts/reset", None).await?;
-    let over_dynamodb = register(Arc::new(DynamoRegister::new(aws.config(), &table)), &feed).await?;
-    let counts = stack.control.ask(Method::GET, "counts", None).await?;
-    let writes = counts["requests"]["dynamodb:PutItem"].as_u64().unwrap_or_default();
+    let over_dynamodb = register(over_stack(), &feed, FILES).await?;
+    let writes = writes(&stack).await?;
     let for_a_workflow = Planned::by(&["plan", &feed, &table])?;
     let for_workers = Planned::by(&["plan"])?;
+
+    let feed = name();
+    let sqs = aws_sdk_sqs::Client::new(aws.config());
+    let queue = sqs.create_queue().queue_name(&feed).send().await?.queue_url.context("a queue has a URL")?;
+    stack.control.ask(Method::POST, "counts/reset", None).await?;
+    register(over_stack(), &feed, HANDED_OUT).await?;
+    let handed_out = Planned::by(&["hand-out", &feed, &table, &queue])?;
+    let handed_out = Planned { writes: Some(self::writes(&stack).await?), ..handed_out };
+    sqs.delete_queue().queue_url(&queue).send().await?;
 
     let mut report = Table::new();
     report.load_style(presets::UTF8_BORDERS_ONLY).set_header(["", "took", "", "peak memory", "writes a file"]);
@@ -69,21 +84,37 @@ async fn main() -> Result<()> {
         [name.to_owned(), format!("{:.2} s", took.as_secs_f64()), rate, String::new(), writes]
     };
     report.add_row(registered("10,000 registered, in memory", in_memory, "1".into()));
-    let each = each(writes);
+    let each = each(writes, FILES);
     report.add_row(registered("10,000 registered, DynamoDB of the stack", over_dynamodb, format!("{each:.2}")));
-    report.add_row(for_a_workflow.row("10,000 planned for a workflow, DynamoDB of the stack", "runs"));
-    report.add_row(for_workers.row("10,000 planned for workers, in memory", "work items"));
+    report.add_row(for_a_workflow.row("10,000 planned for a workflow, DynamoDB of the stack", "runs", FILES));
+    report.add_row(for_workers.row("10,000 planned for workers, in memory", "work items", FILES));
+    report.add_row(handed_out.row(
+        "1,000 planned for workers, DynamoDB and SQS of the stack",
+        "work items",
+        HANDED_OUT,
+    ));
     println!("{report}");
     ensure!(writes == u64::from(FILES), "{writes} writes for {FILES} files");
-    for planned in [for_a_workflow, for_workers] {
-        planned.check()?;
+    for (planned, files) in [(for_a_workflow, FILES), (for_workers, FILES), (handed_out, HANDED_OUT)] {
+        planned.check(files)?;
     }
     Ok(())
 }
 
+/// A name of this benchmark's own, short enough that a work item has room for 1,000 keys that begin with it.
+fn name() -> String {
+    format!("bench_{}", &uuid::Uuid::new_v4().simple().to_string()[..6])
+}
+
+/// Items written since the counters were reset, as counted at the stack's door.
+async fn writes(stack: &Stack) -> Result<u64> {
+    let counts = stack.control.ask(Method::GET, "counts", None).await?;
+    Ok(counts["requests"]["dynamodb:PutItem"].as_u64().unwrap_or_default())
+}
+
 #[allow(clippy::cast_precision_loss, reason = "some ten thousand")]
-fn each(writes: u64) -> f64 {
-    writes as f64 / f64::from(FILES)
+fn each(writes: u64, files: u32) -> f64 {
+    writes as f64 / f64::from(files)
 }
 
 /// What a planning took.
@@ -106,21 +137,22 @@ impl Planned {
     }
 
     /// Says what it took.
-    fn tell(begun: Instant, batches: usize, writes: Option<u64>) -> Result<()> {
-        let told = Self { seconds: begun.elapsed().as_secs_f64(), batches, peak_mb: peak_mb()?, writes };
+    fn tell(took: Duration, batches: usize, writes: Option<u64>) -> Result<()> {
+        let told = Self { seconds: took.as_secs_f64(), batches, peak_mb: peak_mb()?, writes };
         println!("{}", serde_json::to_string(&told)?);
         Ok(())
     }
 
-    fn row(&self, name: &str, what: &str) -> [String; 5] {
-        let writes = self.writes.map_or(String::new(), |writes| format!("{:.2}", each(writes)));
+    fn row(&self, name: &str, what: &str, files: u32) -> [String; 5] {
+        let writes = self.writes.map_or(String::new(), |writes| format!("{:.2}", each(writes, files)));
         let (took, batches) = (format!("{:.2} s", self.seconds), format!("{} {what}", self.batches));
         [name.into(), took, batches, format!("{} MB", self.peak_mb), writes]
     }
 
-    fn check(&self) -> Result<()> {
+    fn check(&self, files: u32) -> Result<()> {
         let Self { seconds, batches, peak_mb, writes } = self;
-        ensure!(*batches == 10, "10,000 files made {batches} batches of 1,000");
+        let wanted = files.div_ceil(OF_A_BATCH) as usize;
+        ensure!(*batches == wanted, "{files} files made {batches} batches, expected {wanted}");
         ensure!(*peak_mb < MEMORY_MB, "planning took {peak_mb} MB, the function has {MEMORY_MB}");
         ensure!(
             *seconds < TIMEOUT.as_secs_f64(),
@@ -128,7 +160,7 @@ impl Planned {
             TIMEOUT.as_secs()
         );
         if let Some(writes) = writes {
-            ensure!(*writes == WRITES * u64::from(FILES), "{writes} writes for {FILES} files, expected {WRITES} each");
+            ensure!(*writes == WRITES * u64::from(files), "{writes} writes for {files} files, expected {WRITES} each");
         }
         Ok(())
     }
@@ -142,29 +174,29 @@ enum To {
     Workers,
 }
 
-/// What a function asked for and handed out.
-#[derive(Default)]
-struct Outside {
-    requests: Arc<MemoryRequests>,
-    items: Arc<MemoryWorkQueue>,
-}
-
 /// The function over this register and a feed.
-fn intake(register: Arc<dyn FileRegister>, feed: &str, to: To, outside: &Outside) -> Intake {
+fn intake(
+    register: Arc<dyn FileRegister>,
+    feed: &str,
+    to: To,
+    requests: Arc<MemoryRequests>,
+    items: Arc<dyn WorkQueue>,
+) -> Intake {
     let scripts = MemoryScripts::default();
     let to = match to {
         To::Nobody => "",
         To::Workflow => "workflow: load\n",
         To::Workers => "work_items: { within: 1h }\n",
     };
-    let head = format!("feed: {feed}\nbucket: landing\nkeys: \"{feed}/**\"\nformat: csv\nbatch: {{ files: 1000 }}\n");
+    let head =
+        format!("feed: {feed}\nbucket: landing\nkeys: \"{feed}/**\"\nformat: csv\nbatch: {{ files: {OF_A_BATCH} }}\n");
     scripts.put(&format!("feeds/{feed}.yaml"), &format!("{head}{to}"));
     Intake::new(
         register,
         Arc::new(MemoryLanding::default()),
         Arc::new(scripts),
-        outside.requests.clone(),
-        outside.items.clone(),
+        requests,
+        items,
         Arc::new(MemoryDeadLetters::default()),
         Arc::new(MemoryNotices::default()),
         Arc::new(SystemClock),
@@ -172,9 +204,9 @@ fn intake(register: Arc<dyn FileRegister>, feed: &str, to: To, outside: &Outside
 }
 
 /// Registers the files of a feed that nobody takes yet.
-async fn register(register: Arc<dyn FileRegister>, feed: &str) -> Result<Duration> {
-    let intake = intake(register, feed, To::Nobody, &Outside::default());
-    let numbers: Vec<_> = (0..FILES).collect();
+async fn register(register: Arc<dyn FileRegister>, feed: &str, files: u32) -> Result<Duration> {
+    let intake = intake(register, feed, To::Nobody, Arc::default(), Arc::new(MemoryWorkQueue::default()));
+    let numbers: Vec<_> = (0..files).collect();
     let batches: Vec<Value> = numbers.chunks(BATCH).map(|numbers| batch(feed, numbers)).collect();
     let begun = Instant::now();
     for batch in batches {
@@ -197,22 +229,38 @@ fn batch(feed: &str, numbers: &[u32]) -> Value {
 
 async fn plan_over_dynamodb(feed: &str, table: &str) -> Result<()> {
     let aws = Aws::from_env()?;
-    let outside = Outside::default();
-    let intake = intake(Arc::new(DynamoRegister::new(aws.config(), table)), feed, To::Workflow, &outside);
+    let requests = Arc::new(MemoryRequests::default());
+    let register = Arc::new(DynamoRegister::new(aws.config(), table));
+    let intake = intake(register, feed, To::Workflow, requests.clone(), Arc::new(MemoryWorkQueue::default()));
     let begun = Instant::now();
     intake.handle(json!({ "plan": "all" })).await?;
-    Planned::tell(begun, outside.requests.asked().len(), None)
+    Planned::tell(begun.elapsed(), requests.asked().len(), None)
 }
 
 async fn plan_in_memory() -> Result<()> {
     let memory = Arc::new(MemoryRegister::default());
-    register(memory.clone(), "bench").await?;
-    let outside = Outside::default();
-    let intake = intake(memory.clone(), "bench", To::Workers, &outside);
+    register(memory.clone(), "bench", FILES).await?;
+    let items = Arc::new(MemoryWorkQueue::default());
+    let intake = intake(memory.clone(), "bench", To::Workers, Arc::default(), items.clone());
     let begun = Instant::now();
     intake.handle(json!({ "plan": "all" })).await?;
+    let took = begun.elapsed();
     let writes = memory.files().iter().map(|file| 1 + u64::from(file.revision)).sum();
-    Planned::tell(begun, outside.items.items().len(), Some(writes))
+    Planned::tell(took, items.items().len(), Some(writes))
+}
+
+async fn hand_out(feed: &str, table: &str, queue: &str) -> Result<()> {
+    let aws = Aws::from_env()?;
+    let register = Arc::new(DynamoRegister::new(aws.config(), table));
+    let items = Arc::new(SqsWorkItems::new(aws.config(), queue));
+    let intake = intake(register, feed, To::Workers, Arc::default(), items);
+    let begun = Instant::now();
+    intake.handle(json!({ "plan": "all" })).await?;
+    let took = begun.elapsed();
+    let attributes = aws_sdk_sqs::Client::new(aws.config()).get_queue_attributes().queue_url(queue);
+    let attributes = attributes.attribute_names(QueueAttributeName::ApproximateNumberOfMessages).send().await?;
+    let messages = attributes.attributes.and_then(|all| all.into_values().next()).context("a queue has messages")?;
+    Planned::tell(took, messages.parse()?, None)
 }
 
 /// The most memory that this process had, in MB.

@@ -1,4 +1,4 @@
-//! `make demo-files`: a thousand files of three feeds land in S3, some of them bad, some twice, one overwritten. Every one is
+//! `make demo-files`: a thousand files of four feeds land in S3, some of them bad, some twice, one overwritten. Every one is
 //! accounted for, and the loaded rows are those of the good files.
 
 use std::{
@@ -24,10 +24,14 @@ use tokio::time::{Instant, sleep};
 
 use crate::{database::Database, heading, push_workflows};
 
+mod sensors;
+
 /// The workflow, its feeds beside it.
 const FILES: &str = "local/demo/files/workflows";
 /// The landing bucket that the laptop's deployment knows.
 const BUCKET: &str = "shiftwork-landing";
+/// The feeds; each loads the table of its name, less `demo_`.
+const FEEDS: [&str; 4] = ["demo_orders", "demo_customers", "demo_clicks", "demo_sensors"];
 /// What may pass before something is stuck.
 const PATIENCE: Duration = Duration::from_mins(8);
 /// Files put at once.
@@ -51,7 +55,7 @@ pub async fn landing() -> anyhow::Result<()> {
     let s3 = Client::new(Aws::with_profile(None).await?.config());
     let run = new_id("run", deployment.clock.now());
 
-    heading("push", "three feeds, and a workflow that loads what lands");
+    heading("push", "four feeds, and a workflow that loads what lands");
     let checked = check(&files::read(&[PathBuf::from(FILES)])?, &files::script);
     if !checked.problems.is_empty() {
         eprint!("{}", validate::problems(&checked, console::colors_enabled_stderr()));
@@ -60,18 +64,19 @@ pub async fn landing() -> anyhow::Result<()> {
     print!("{}", push_workflows(&deployment, &checked).await?);
     database
         .run(
-            "CREATE SCHEMA IF NOT EXISTS landed; DROP TABLE IF EXISTS landed.orders, landed.customers, landed.clicks; \
+            "CREATE SCHEMA IF NOT EXISTS landed; DROP TABLE IF EXISTS landed.orders, landed.customers, landed.clicks, landed.sensors; \
              CREATE TABLE landed.orders (id bigint, shop varchar(20), amount numeric(12, 2)); \
              CREATE TABLE landed.customers (id bigint, name varchar(40)); \
-             CREATE TABLE landed.clicks (id bigint, page varchar(40))",
+             CREATE TABLE landed.clicks (id bigint, page varchar(40)); \
+             CREATE TABLE landed.sensors (id bigint, at timestamp, celsius double precision, place varchar(20))",
         )
         .await?;
     tell_of_files(&s3, &deployment.outputs.file_event_queue_arn).await?;
 
-    let all = files_of(&run);
+    let all = files_of(&run)?;
     heading(
         "land",
-        &format!("{} files: 12 bad ones, 40 put twice, one overwritten", words::count(i64::try_from(all.len())?)),
+        &format!("{} files: 15 bad ones, 40 put twice, one overwritten", words::count(i64::try_from(all.len())?)),
     );
     let begun = Instant::now();
     put(&s3, &all).await?;
@@ -81,12 +86,14 @@ pub async fn landing() -> anyhow::Result<()> {
     heading("account", "what became of every file, and what is in the tables");
     compare(&all, &found)?;
     let by_feed = |feed: &str| found.iter().filter(|file| file.feed == feed).cloned().collect::<Vec<_>>();
-    let feeds = ["demo_orders", "demo_customers", "demo_clicks"].map(|feed| (feed.to_owned(), by_feed(feed)));
+    let feeds = FEEDS.map(|feed| (feed.to_owned(), by_feed(feed)));
     println!("{}", feed_files::summary_table(&feeds));
     rows(&database, &all).await?;
-    for file in found.iter().filter(|file| file.file_status == FileStatus::Quarantined).take(3) {
-        let reason = words::brief(file.reason.as_deref().unwrap_or_default(), 90);
-        println!("{} {}: {reason}", style("quarantined").yellow(), file.key);
+    for (_, files) in &feeds {
+        for file in files.iter().filter(|file| file.file_status == FileStatus::Quarantined).take(2) {
+            let reason = words::brief(file.reason.as_deref().unwrap_or_default(), 90);
+            println!("{} {}: {reason}", style("quarantined").yellow(), file.key);
+        }
     }
     let rate = f64::from(u32::try_from(all.len())?) / registered.as_secs_f64();
     println!(
@@ -108,7 +115,7 @@ async fn tell_of_files(s3: &Client, queue: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn files_of(run: &str) -> Vec<Landing> {
+fn files_of(run: &str) -> anyhow::Result<Vec<Landing>> {
     let mut all = Vec::new();
     for n in 0..500_i64 {
         let day = 1 + n % 28;
@@ -135,12 +142,34 @@ fn files_of(run: &str) -> Vec<Landing> {
         let key = format!("demo/{run}/customers/{n:04}.json.gz");
         all.push(Landing { key, bytes, feed: "demo_customers", rows: 5, ends: FileStatus::Processed });
     }
-    for n in 0..200_i64 {
+    for n in 0..150_i64 {
         let text = lines(20, |row| format!("{n}{row:02};/page/{row}"));
         let key = format!("demo/{run}/clicks/2026/03/{n:04}+ü.csv");
         all.push(Landing { key, bytes: text.into_bytes(), feed: "demo_clicks", rows: 20, ends: FileStatus::Processed });
     }
-    all
+    for n in 0..50_i64 {
+        let key = format!("demo/{run}/sensors/2026-03-{:02}/{n:04}.parquet", 1 + n % 28);
+        let mut bytes = sensors::file(n, "attic", "celsius")?;
+        let ends = match n {
+            // The end is missing, a value is too long, a column has another name.
+            11 => {
+                bytes.truncate(bytes.len() - 9);
+                FileStatus::Quarantined
+            }
+            22 => {
+                bytes = sensors::file(n, "in the attic behind the old chimney", "celsius")?;
+                FileStatus::Quarantined
+            }
+            33 => {
+                bytes = sensors::file(n, "attic", "fahrenheit")?;
+                FileStatus::Quarantined
+            }
+            _ => FileStatus::Processed,
+        };
+        let rows = if ends == FileStatus::Processed { sensors::ROWS } else { 0 };
+        all.push(Landing { key, bytes, feed: "demo_sensors", rows, ends });
+    }
+    Ok(all)
 }
 
 fn lines(rows: i64, line: impl Fn(i64) -> String) -> String {
@@ -174,7 +203,7 @@ async fn settled(
     let mut registered = None;
     loop {
         let mut found = Vec::new();
-        for feed in ["demo_orders", "demo_customers", "demo_clicks"] {
+        for feed in FEEDS {
             found.extend(deployment.register.since(feed, Timestamp::UNIX_EPOCH, usize::MAX).await?);
         }
         found.retain(|file| file.key.starts_with(&prefix));
@@ -219,7 +248,8 @@ fn compare(all: &[Landing], found: &[FileRecord]) -> anyhow::Result<()> {
 /// Holds the tables against the good files: as many rows, and none twice.
 async fn rows(database: &Database, all: &[Landing]) -> anyhow::Result<()> {
     let mut table = status::table(["table", "rows", "rows of good files", "distinct"]);
-    for (name, feed) in [("orders", "demo_orders"), ("customers", "demo_customers"), ("clicks", "demo_clicks")] {
+    for feed in FEEDS {
+        let name = feed.trim_start_matches("demo_");
         let wanted: i64 = all.iter().filter(|file| file.feed == feed).map(|file| file.rows).sum();
         let loaded = database.count(&format!("SELECT COUNT(*) FROM landed.{name}")).await?;
         let distinct = database.count(&format!("SELECT COUNT(DISTINCT id) FROM landed.{name}")).await?;

@@ -11,7 +11,9 @@ pub(crate) struct TargetColumn {
     pub(crate) type_name: String,
     /// Longest text of a `varchar(n)` or `char(n)`.
     pub(crate) max_length: Option<usize>,
-    /// Digits after the point of a `numeric(p, s)`.
+    /// Digits of a `numeric(p, s)`.
+    pub(crate) precision: Option<usize>,
+    /// Digits after its point.
     pub(crate) scale: Option<usize>,
 }
 
@@ -126,7 +128,8 @@ fn cut_decimals(field: &mut String, scale: usize) {
     }
 }
 
-fn escape(field: &str, out: &mut Vec<u8>) {
+/// Appends a field with the escapes of PostgreSQL's text format.
+pub(crate) fn escape(field: &str, out: &mut Vec<u8>) {
     for byte in field.bytes() {
         match byte {
             b'\\' => out.extend_from_slice(b"\\\\"),

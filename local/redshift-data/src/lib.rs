@@ -17,6 +17,7 @@ mod http_client;
 mod lists;
 mod load;
 mod parameters;
+mod parquet;
 mod placeholders;
 mod principal;
 mod records;

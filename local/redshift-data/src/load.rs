@@ -1,5 +1,7 @@
 //! `COPY … FROM 's3://…'`: files stream from S3 into the table, within the statement's transaction.
 
+mod columnar;
+
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -41,6 +43,24 @@ struct ManifestEntry {
     url: String,
     #[serde(default)]
     mandatory: bool,
+    #[serde(default)]
+    meta: Option<ManifestMeta>,
+}
+
+#[derive(Deserialize)]
+struct ManifestMeta {
+    #[serde(default)]
+    content_length: Option<u64>,
+}
+
+/// A file to load.
+#[derive(Clone)]
+struct Wanted {
+    place: Place,
+    /// The load fails where it is not there.
+    mandatory: bool,
+    /// Its bytes, as the manifest has them.
+    content_length: Option<u64>,
 }
 
 /// What a load stumbled over.
@@ -51,7 +71,11 @@ pub(crate) struct LoadError {
     line: i64,
     column: String,
     reason: String,
+    code: i32,
 }
+
+/// `error_code` of a field that does not fit its column (Redshift docs, "Load error reference").
+const BAD_FIELD: i32 = 1204;
 
 impl LoadError {
     /// Puts it where `sys_load_error_detail` and `stl_load_errors` look. Both keep 256 bytes of a file's name.
@@ -62,9 +86,9 @@ impl LoadError {
     ) -> Result<(), tokio_postgres::Error> {
         const INSERT: &str = "insert into redshift.load_errors \
             (query_id, start_time, file_name, line_number, column_name, error_code, error_message) \
-            values ($1, clock_timestamp()::timestamp, $2, $3, $4, 1204, $5)";
+            values ($1, clock_timestamp()::timestamp, $2, $3, $4, $6, $5)";
         let file = &self.file[..self.file.floor_char_boundary(256)];
-        client.execute(INSERT, &[&query_id, &file, &self.line, &self.column, &self.reason]).await.map(drop)
+        client.execute(INSERT, &[&query_id, &file, &self.line, &self.column, &self.reason, &self.code]).await.map(drop)
     }
 }
 
@@ -76,7 +100,10 @@ pub(crate) async fn copy(connection: &Connection, s3: &S3, spec: &CopySpec) -> R
     refuse_unknown(spec)?;
     let client = &connection.client;
     let table = quoted_name(&spec.table);
-    let columns = target_columns(connection, &table, spec).await?;
+    let columns: Arc<[TargetColumn]> = target_columns(connection, &table, spec).await?.into();
+    if let CopyFormat::Parquet { serialize_to_json } = spec.format {
+        columnar::check_columns(&columns, serialize_to_json)?;
+    }
     let files = files(s3, spec).await?;
     if !spec.no_load {
         let loaded = load(connection, s3, spec, &columns, &files).await.map_err(|bad| bad.stop(connection, spec))?;
@@ -124,6 +151,11 @@ impl Trouble {
             Self::Other(stop) => return stop,
             Self::File(error) => error,
         };
+        if let CopyFormat::Parquet { .. } = spec.format {
+            let message = columnar::message("Spectrum Scan Error", error.code, &error.reason);
+            crate::lock(&connection.load_errors).push(error);
+            return Stop::Failed(message);
+        }
         let header = spec.ignore_header;
         let record = error.line - i64::try_from(header).unwrap_or(0);
         let detail = match (error.line, error.column.as_str()) {
@@ -151,8 +183,8 @@ async fn load(
     connection: &Connection,
     s3: &S3,
     spec: &CopySpec,
-    columns: &[TargetColumn],
-    files: &[(Place, bool)],
+    columns: &Arc<[TargetColumn]>,
+    files: &[Wanted],
 ) -> Result<u64, Trouble> {
     let table = quoted_name(&spec.table);
     let names: Vec<String> = columns.iter().map(|column| quoted(&column.name)).collect();
@@ -166,20 +198,20 @@ async fn load(
     let mut sink = pin!(sink);
     let header = i64::try_from(spec.ignore_header).unwrap_or(0);
     let mut sent: Vec<(Place, u64)> = Vec::new();
-    for (place, mandatory) in files {
-        let Some(reader) = s3.open(place).await? else {
-            if *mandatory {
-                let reason = "is in the manifest as mandatory, but does not exist".to_owned();
-                return Err(Trouble::File(LoadError {
-                    file: place.to_string(),
-                    line: 0,
-                    column: String::new(),
-                    reason,
-                }));
+    for file in files {
+        let place = &file.place;
+        let pieces = match spec.format {
+            CopyFormat::Parquet { .. } => columnar::pieces(s3, spec, columns, file).await?,
+            CopyFormat::Text(_) | CopyFormat::Csv(_) | CopyFormat::Json(_) => {
+                s3.open(place).await?.map(|reader| convert(reader, spec, columns))
+            }
+        };
+        let Some(mut pieces) = pieces else {
+            if file.mandatory {
+                return Err(Trouble::File(absent(s3, spec, place)));
             }
             continue;
         };
-        let mut pieces = convert(reader, spec, columns);
         let mut records = 0;
         while let Some(piece) = pieces.recv().await {
             match piece {
@@ -190,20 +222,29 @@ async fn load(
                         return Err(located(&error, &sent, header));
                     }
                 }
-                Err(BadRecord { record, reason }) => {
+                Err(Bad::Record { record, reason }) => {
                     let line = i64::try_from(record).unwrap_or(i64::MAX).saturating_add(header);
-                    return Err(Trouble::File(LoadError {
-                        file: place.to_string(),
-                        line,
-                        column: String::new(),
-                        reason,
-                    }));
+                    let (file, column) = (place.to_string(), String::new());
+                    return Err(Trouble::File(LoadError { file, line, column, reason, code: BAD_FIELD }));
                 }
+                Err(Bad::File(error)) => return Err(Trouble::File(error)),
+                Err(Bad::NotHere(words)) => return Err(Trouble::Other(Stop::Failed(format!("ERROR: {words}")))),
             }
         }
         sent.push((place.clone(), records));
     }
     sink.finish().await.map_err(|error| located(&error, &sent, header))
+}
+
+/// The error of a file that is not there.
+fn absent(s3: &S3, spec: &CopySpec, place: &Place) -> LoadError {
+    match spec.format {
+        CopyFormat::Parquet { .. } => columnar::error(s3, place, format!("File not found: {}", s3.https(place))),
+        CopyFormat::Text(_) | CopyFormat::Csv(_) | CopyFormat::Json(_) => {
+            let reason = "is in the manifest as mandatory, but does not exist".to_owned();
+            LoadError { file: place.to_string(), line: 0, column: String::new(), reason, code: BAD_FIELD }
+        }
+    }
 }
 
 fn refuse_unknown(spec: &CopySpec) -> Result<(), Stop> {
@@ -247,6 +288,11 @@ async fn target_columns(connection: &Connection, table: &str, spec: &CopySpec) -
             let column = TargetColumn {
                 name: row.get(0),
                 max_length: if text { of_modifier(modifier - 4) } else { None },
+                precision: if type_name == "numeric" && modifier >= 4 {
+                    of_modifier((modifier - 4) >> 16)
+                } else {
+                    None
+                },
                 scale: if type_name == "numeric" && modifier >= 4 { of_modifier((modifier - 4) & 0x7FF) } else { None },
                 type_name,
             };
@@ -268,20 +314,26 @@ async fn target_columns(connection: &Connection, table: &str, spec: &CopySpec) -
         .collect()
 }
 
-/// The files to load, each with whether it must exist.
-async fn files(s3: &S3, spec: &CopySpec) -> Result<Vec<(Place, bool)>, Stop> {
+/// The files to load.
+async fn files(s3: &S3, spec: &CopySpec) -> Result<Vec<Wanted>, Stop> {
     let from = Place::parse(&spec.from)?;
     if spec.manifest {
         let manifest: Manifest = serde_json::from_slice(&s3.read(&from).await?)
             .map_err(|error| Stop::Failed(format!("ERROR: {from} is not a manifest: {error}")))?;
-        let entries = manifest.entries.into_iter().map(|entry| Ok((Place::parse(&entry.url)?, entry.mandatory)));
-        return entries.collect();
+        if let CopyFormat::Parquet { .. } = spec.format {
+            columnar::check_manifest(&manifest)?;
+        }
+        let wanted = |entry: ManifestEntry| {
+            let content_length = entry.meta.and_then(|meta| meta.content_length);
+            Ok(Wanted { place: Place::parse(&entry.url)?, mandatory: entry.mandatory, content_length })
+        };
+        return manifest.entries.into_iter().map(wanted).collect();
     }
     let found = s3.list(&from).await?;
     if found.is_empty() {
         return Err(Stop::Failed(format!("ERROR: The specified S3 prefix '{}' does not exist", from.key)));
     }
-    Ok(found.into_iter().map(|place| (place, true)).collect())
+    Ok(found.into_iter().map(|place| Wanted { place, mandatory: true, content_length: None }).collect())
 }
 
 struct Piece {
@@ -289,20 +341,26 @@ struct Piece {
     bytes: Bytes,
 }
 
-struct BadRecord {
-    /// Counted from 1, the header left out.
-    record: u64,
-    reason: String,
+/// Why a file was not read to its end.
+enum Bad {
+    Record {
+        /// Counted from 1, the header left out.
+        record: u64,
+        reason: String,
+    },
+    File(LoadError),
+    /// Redshift may take it, this server does not.
+    NotHere(String),
 }
 
 /// Reads a file on a blocking thread; the channel's small bound is what keeps memory flat.
 fn convert(
     reader: impl AsyncRead + Send + Unpin + 'static,
     spec: &CopySpec,
-    columns: &[TargetColumn],
-) -> mpsc::Receiver<Result<Piece, BadRecord>> {
+    columns: &Arc<[TargetColumn]>,
+) -> mpsc::Receiver<Result<Piece, Bad>> {
     let (sender, receiver) = mpsc::channel(4);
-    let (spec, columns): (Arc<CopySpec>, Arc<[TargetColumn]>) = (Arc::new(spec.clone()), columns.into());
+    let (spec, columns) = (spec.clone(), Arc::clone(columns));
     let reader = SyncIoBridge::new(reader);
     tokio::task::spawn_blocking(move || {
         let names: Vec<String> = columns.iter().map(|column| column.name.clone()).collect();
@@ -319,7 +377,7 @@ fn convert(
         });
         let last = match read {
             Ok(()) => Ok(Piece { rows, bytes: out.into() }),
-            Err(reason) => Err(BadRecord { record, reason }),
+            Err(reason) => Err(Bad::Record { record, reason }),
         };
         // Nobody listens any more once the load was stopped.
         let _ = sender.blocking_send(last);
@@ -338,7 +396,8 @@ fn located(error: &tokio_postgres::Error, sent: &[(Place, u64)], header: i64) ->
     for (place, records) in sent {
         if let Some(line) = line.filter(|line| *line <= before + records) {
             let line = i64::try_from(line - before).unwrap_or(i64::MAX).saturating_add(header);
-            return Trouble::File(LoadError { file: place.to_string(), line, column: column.to_owned(), reason });
+            let (file, column) = (place.to_string(), column.to_owned());
+            return Trouble::File(LoadError { file, line, column, reason, code: BAD_FIELD });
         }
         before += records;
     }

@@ -30,6 +30,7 @@ pub(crate) fn read(
         CopyFormat::Csv(options) => read_csv(lines, options, &mut take),
         CopyFormat::Text(options) => read_text(lines, options, spec.ignore_blank_lines, &mut take),
         CopyFormat::Json(shape) => read_json(lines, shape, columns, &mut take),
+        CopyFormat::Parquet { .. } => Err("Parquet has no records of text".into()),
     }
 }
 

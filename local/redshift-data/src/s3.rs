@@ -7,10 +7,14 @@ use aws_sdk_s3::config::{Credentials, Region, RequestChecksumCalculation, Respon
 use aws_sdk_s3::operation::get_object::GetObjectError;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_smithy_http_client::tls;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC};
 use tokio::io::AsyncRead;
 
 use crate::config::Config;
 use crate::execute::Stop;
+
+/// What an address leaves as it is (S3 API, "UriEncode").
+const AS_IS: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
 
 /// A place in S3: a bucket and a key or key prefix.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +46,10 @@ impl std::fmt::Display for Place {
 }
 
 /// S3 with the credentials of this process: the laptop's roles cannot be assumed by a database.
-pub(crate) struct S3(Client);
+pub(crate) struct S3 {
+    client: Client,
+    region: String,
+}
 
 impl S3 {
     pub(crate) fn new(config: &Config) -> Self {
@@ -70,12 +77,12 @@ impl S3 {
         if let Some(endpoint) = &config.s3_endpoint {
             builder = builder.endpoint_url(endpoint);
         }
-        Self(Client::from_conf(builder.build()))
+        Self { client: Client::from_conf(builder.build()), region: config.region.clone() }
     }
 
     /// Keys that begin with `prefix.key`, in order, "folders" left out.
     pub(crate) async fn list(&self, prefix: &Place) -> Result<Vec<Place>, Stop> {
-        let request = self.0.list_objects_v2().bucket(&prefix.bucket).prefix(&prefix.key);
+        let request = self.client.list_objects_v2().bucket(&prefix.bucket).prefix(&prefix.key);
         let mut pages = request.into_paginator().send();
         let mut found = Vec::new();
         while let Some(page) = pages.next().await {
@@ -92,16 +99,32 @@ impl S3 {
 
     /// The object's bytes as they come; `None` when there is no such object.
     pub(crate) async fn open(&self, place: &Place) -> Result<Option<impl AsyncRead + Send + Unpin + use<>>, Stop> {
-        match self.0.get_object().bucket(&place.bucket).key(&place.key).send().await {
+        match self.client.get_object().bucket(&place.bucket).key(&place.key).send().await {
             Ok(object) => Ok(Some(Box::pin(object.body.into_async_read()))),
             Err(error) if error.as_service_error().is_some_and(GetObjectError::is_no_such_key) => Ok(None),
             Err(error) => Err(failed("read", place, &error)),
         }
     }
 
+    /// Writes the object to a file without a name; `None` when there is no such object.
+    pub(crate) async fn download(&self, place: &Place) -> Result<Option<std::fs::File>, Stop> {
+        let Some(mut object) = self.open(place).await? else { return Ok(None) };
+        let file = tempfile::tempfile().map_err(|error| failed("keep", place, &error))?;
+        let mut file = tokio::fs::File::from_std(file);
+        tokio::io::copy(&mut object, &mut file).await.map_err(|error| failed("read", place, &error))?;
+        tokio::io::AsyncWriteExt::flush(&mut file).await.map_err(|error| failed("keep", place, &error))?;
+        Ok(Some(file.into_std().await))
+    }
+
+    /// The address that Redshift fetches an object of a columnar format from, and names in its errors.
+    pub(crate) fn https(&self, place: &Place) -> String {
+        let key = percent_encoding::utf8_percent_encode(&place.key, AS_IS);
+        format!("https://s3.{}.amazonaws.com/{}/{key}", self.region, place.bucket)
+    }
+
     /// A small object as a whole.
     pub(crate) async fn read(&self, place: &Place) -> Result<Vec<u8>, Stop> {
-        let object = self.0.get_object().bucket(&place.bucket).key(&place.key).send().await;
+        let object = self.client.get_object().bucket(&place.bucket).key(&place.key).send().await;
         let object = object.map_err(|error| failed("read", place, &error))?;
         let bytes = object.body.collect().await.map_err(|error| failed("read", place, &error))?;
         Ok(bytes.to_vec())
@@ -117,12 +140,12 @@ impl S3 {
     }
 
     async fn put(&self, place: &Place, body: ByteStream) -> Result<(), Stop> {
-        let sent = self.0.put_object().bucket(&place.bucket).key(&place.key).body(body).send().await;
+        let sent = self.client.put_object().bucket(&place.bucket).key(&place.key).body(body).send().await;
         sent.map(|_| ()).map_err(|error| failed("write", place, &error))
     }
 
     pub(crate) async fn delete(&self, place: &Place) -> Result<(), Stop> {
-        let sent = self.0.delete_object().bucket(&place.bucket).key(&place.key).send().await;
+        let sent = self.client.delete_object().bucket(&place.bucket).key(&place.key).send().await;
         sent.map(|_| ()).map_err(|error| failed("delete", place, &error))
     }
 }

@@ -68,7 +68,16 @@ pub enum CopyFormat {
     Csv(CsvOptions),
     /// `JSON`.
     Json(JsonShape),
+    /// `PARQUET`.
+    Parquet {
+        /// `SERIALIZETOJSON`: lists, maps and structs go into SUPER columns.
+        serialize_to_json: bool,
+    },
 }
+
+/// What COPY takes beside `PARQUET` (Redshift docs, "COPY from columnar data formats").
+const WITH_PARQUET: [&str; 8] =
+    ["ACCEPTINVCHARS", "EXPLICIT_IDS", "FILLRECORD", "FORMAT", "IAM_ROLE", "MANIFEST", "PARQUET", "STATUPDATE"];
 
 /// Options of delimited text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -226,6 +235,8 @@ struct Loose {
     remove_quotes: bool,
     csv: bool,
     json: Option<JsonShape>,
+    /// With `SERIALIZETOJSON`, or without.
+    parquet: Option<bool>,
 }
 
 pub(crate) fn copy(mut c: Cursor<'_>) -> Result<Translated, Refusal> {
@@ -283,7 +294,9 @@ pub(crate) fn copy(mut c: Cursor<'_>) -> Result<Translated, Refusal> {
         iam_role: None,
     };
     let mut loose = Loose::default();
+    let mut given = Vec::new();
     while !c.done() {
+        given.extend(c.peek().map(|node| (node.at(), node.shown().to_uppercase())));
         if !authorization(&mut c, &mut spec.iam_role)?
             && !layout(&mut c, &mut loose, &mut spec)?
             && !conversion(&mut c, &mut spec)?
@@ -292,6 +305,12 @@ pub(crate) fn copy(mut c: Cursor<'_>) -> Result<Translated, Refusal> {
         }
     }
     spec.format = loose.format(start)?;
+    if let CopyFormat::Parquet { .. } = spec.format
+        && let Some((at, option)) = given.iter().find(|(_, option)| !WITH_PARQUET.contains(&option.as_str()))
+    {
+        let reason = format!("{option} argument is not supported for PARQUET based COPY");
+        return Err(Refusal::not_redshift(*at, format!("COPY option {option}"), reason));
+    }
     if spec.iam_role.is_none() {
         return Err(Refusal::not_redshift(
             start,
@@ -312,7 +331,6 @@ fn unknown(c: &Cursor<'_>) -> Refusal {
         "shapefile",
         "avro",
         "orc",
-        "parquet",
         "encrypted",
         "encoding",
         "ssh",
@@ -321,7 +339,6 @@ fn unknown(c: &Cursor<'_>) -> Refusal {
         "master_symmetric_key",
         "kms_key_id",
         "job",
-        "serializetojson",
         "simplify",
     ];
     if node.is_any_word(&known) {
@@ -335,7 +352,7 @@ fn layout(c: &mut Cursor<'_>, loose: &mut Loose, spec: &mut CopySpec) -> Result<
     let at = c.at();
     if c.eat(&["format"]) {
         c.eat(&["as"]);
-        return match c.peek().filter(|n| n.is_any_word(&["csv", "json"])) {
+        return match c.peek().filter(|n| n.is_any_word(&["csv", "json", "parquet"])) {
             Some(_) => layout(c, loose, spec),
             None => Err(unknown(c)),
         };
@@ -351,6 +368,8 @@ fn layout(c: &mut Cursor<'_>, loose: &mut Loose, spec: &mut CopySpec) -> Result<
                 json_shape(&text, at)?
             }
         });
+    } else if c.eat(&["parquet"]) {
+        loose.parquet = Some(c.eat(&["serializetojson"]));
     } else if c.eat(&["delimiter"]) {
         loose.delimiter = Some(character(c, "DELIMITER")?);
     } else if c.eat(&["quote"]) {
@@ -445,9 +464,16 @@ impl Loose {
     fn format(self, at: usize) -> Result<CopyFormat, Refusal> {
         let conflict =
             |what: &str, with: &str| Err(Refusal::not_redshift(at, what, format!("it cannot be used with {with}")));
+        let text_only =
+            self.csv || self.delimiter.is_some() || self.quote.is_some() || self.escape || self.remove_quotes;
+        if let Some(serialize_to_json) = self.parquet {
+            return if text_only || self.json.is_some() {
+                conflict("PARQUET", "another format or its options")
+            } else {
+                Ok(CopyFormat::Parquet { serialize_to_json })
+            };
+        }
         if let Some(shape) = self.json {
-            let text_only =
-                self.csv || self.delimiter.is_some() || self.quote.is_some() || self.escape || self.remove_quotes;
             return if text_only {
                 conflict("JSON", "CSV, DELIMITER, QUOTE, ESCAPE or REMOVEQUOTES")
             } else {

@@ -22,6 +22,7 @@ use aws_sdk_dynamodb::{
     types::{AttributeValue, ReturnValuesOnConditionCheckFailure, Select},
 };
 use aws_sdk_s3::{
+    error::ProvideErrorMetadata as _,
     operation::{get_object::GetObjectError, head_object::HeadObjectError},
     types::ChecksumMode,
 };
@@ -343,6 +344,23 @@ impl Landing for S3Landing {
         match self.client.get_object().bucket(bucket).key(key).send().await {
             Ok(object) => Ok(Some(Box::new(Body { bytes: object.body, address }))),
             Err(error) if error.as_service_error().is_some_and(GetObjectError::is_no_such_key) => Ok(None),
+            Err(error) => Err(Call::new("S3 GetObject", &address).failed(error)),
+        }
+    }
+
+    async fn tail(&self, bucket: &str, key: &str, bytes: u64) -> Result<Option<Vec<u8>>> {
+        let address = format!("s3://{bucket}/{key}");
+        let get = self.client.get_object().bucket(bucket).key(key).range(format!("bytes=-{bytes}"));
+        match get.send().await {
+            Ok(object) => {
+                let read = object.body.collect().await;
+                let read =
+                    read.map_err(|error| Call::new("S3 GetObject", &address).failure(FailureKind::Unavailable, error))?;
+                Ok(Some(read.to_vec()))
+            }
+            Err(error) if error.as_service_error().is_some_and(GetObjectError::is_no_such_key) => Ok(None),
+            // An empty object has no range at all.
+            Err(error) if error.code() == Some("InvalidRange") => Ok(Some(Vec::new())),
             Err(error) => Err(Call::new("S3 GetObject", &address).failed(error)),
         }
     }

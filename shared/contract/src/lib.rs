@@ -22,7 +22,7 @@ pub use audit::{Attempt, Cancelling, JobRecord, Lease, RunRecord};
 pub use connection::Connection;
 pub use failure::{Class, Failure, FailureKind};
 pub use load::load_request;
-pub use manifest::{Manifest, ManifestEntry, manifest_key};
+pub use manifest::{Manifest, ManifestEntry, ManifestMeta, manifest_key};
 pub use name::StatementName;
 pub use status::Status;
 pub use work::{Kind, ScriptPin, Transaction, Work};

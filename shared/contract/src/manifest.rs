@@ -19,18 +19,33 @@ pub struct ManifestEntry {
     pub url: String,
     /// Whether COPY fails where the file is not there. Always, for us.
     pub mandatory: bool,
+    /// What COPY must know beforehand about a columnar file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub meta: Option<ManifestMeta>,
+}
+
+/// About a file. COPY refuses a manifest of Parquet files without it (Redshift docs, "Using a manifest to specify data
+/// files").
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ManifestMeta {
+    /// Bytes of the file: a columnar file is read from its end.
+    pub content_length: u64,
 }
 
 impl Manifest {
     /// Of these keys of a bucket.
     pub fn of(bucket: &str, keys: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
-        let entry = |key: &str| ManifestEntry { url: format!("s3://{bucket}/{key}"), mandatory: true };
+        let entry = |key: &str| ManifestEntry { url: format!("s3://{bucket}/{key}"), mandatory: true, meta: None };
         Self { entries: keys.into_iter().map(|key| entry(key.as_ref())).collect() }
     }
 
-    /// Of these URLs.
-    pub fn of_urls(urls: impl IntoIterator<Item = String>) -> Self {
-        Self { entries: urls.into_iter().map(|url| ManifestEntry { url, mandatory: true }).collect() }
+    /// Of these files: their URLs and bytes.
+    pub fn of_files(files: impl IntoIterator<Item = (String, u64)>) -> Self {
+        let entry = |(url, content_length)| {
+            let meta = Some(ManifestMeta { content_length });
+            ManifestEntry { url, mandatory: true, meta }
+        };
+        Self { entries: files.into_iter().map(entry).collect() }
     }
 
     /// URLs of its files.
@@ -53,11 +68,22 @@ pub fn manifest_key(statement: &StatementName) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::Manifest;
 
     #[test]
     fn a_manifest_gives_back_its_keys() {
         let keys = ["staged/orders/kafka/a/0-9.c3.csv.zst", "staged/orders/s3/a b/ü.csv.zst"];
         assert_eq!(Manifest::of("bucket", keys).keys(), keys);
+    }
+    #[test]
+    fn a_manifest_of_files_says_how_long_they_are() {
+        let manifest = serde_json::to_value(Manifest::of_files([("s3://b/a.parquet".to_owned(), 9)])).unwrap();
+        let entry = json!({ "url": "s3://b/a.parquet", "mandatory": true, "meta": { "content_length": 9 } });
+        assert_eq!(manifest, json!({ "entries": [entry] }));
+        let older: Manifest =
+            serde_json::from_value(json!({ "entries": [{ "url": "s3://b/a", "mandatory": true }] })).unwrap();
+        assert_eq!(older.urls(), ["s3://b/a"]);
     }
 }

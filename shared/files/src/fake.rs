@@ -179,4 +179,12 @@ impl Landing for MemoryLanding {
         let object = lock(&self.objects).get(&(bucket.to_owned(), key.to_owned())).cloned();
         Ok(object.map(|bytes| Box::new(Pieces(bytes)) as Box<dyn FileStream>))
     }
+
+    async fn tail(&self, bucket: &str, key: &str, bytes: u64) -> Result<Option<Vec<u8>>> {
+        let object = lock(&self.objects).get(&(bucket.to_owned(), key.to_owned())).cloned();
+        Ok(object.map(|mut object| {
+            let before = object.len().saturating_sub(usize::try_from(bytes).unwrap_or(usize::MAX));
+            object.split_off(before)
+        }))
+    }
 }

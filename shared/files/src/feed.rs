@@ -43,6 +43,9 @@ pub struct Feed {
     /// Text that stands for NULL; CSV only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub null_as: Option<String>,
+    /// Lists and structs go into SUPER columns; Parquet only. A table with a SUPER column needs it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub nested: bool,
     /// The table that a job of kind `copy` loads: `schema.table`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub table: Option<String>,
@@ -135,14 +138,14 @@ pub struct Expectations {
     /// It holds at least one byte.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub non_empty: bool,
-    /// Its first line names exactly these columns; CSV only.
+    /// Its first line names exactly these columns, or its footer does: CSV and Parquet.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub header: Vec<String>,
-    /// Its first line has so many fields; CSV only.
+    /// Its first line has so many fields, or it so many columns: CSV and Parquet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub columns: Option<u32>,
     /// Key of the control file that holds how many rows the file has: `{key}.count`. A file waits for its control file;
-    /// CSV and JSON lines only.
+    /// CSV, JSON lines and Parquet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rows_from: Option<String>,
     /// It is no older than this when it is taken: `7d`, `12h`.
@@ -295,15 +298,19 @@ impl Feed {
         if self.format == Format::Parquet && self.compression != Compression::None {
             say("compression", "Parquet is compressed within".into(), "leave `compression` out");
         }
-        let only_csv: [(&str, bool); 5] = [
-            ("header_lines", self.header_lines > 0),
-            ("delimiter", self.delimiter.is_some()),
-            ("null_as", self.null_as.is_some()),
-            ("expect.header", !self.expect.header.is_empty()),
-            ("expect.columns", self.expect.columns.is_some()),
-        ];
-        for (field, _) in only_csv.iter().filter(|(_, given)| *given && self.format != Format::Csv) {
-            say(field, format!("`{field}` does not go with format {}", self.format.as_str()), "it is for csv");
+        let csv = self.format == Format::Csv;
+        let named_columns = csv || self.format == Format::Parquet;
+        for (field, given, fits, hint) in [
+            ("header_lines", self.header_lines > 0, csv, "it is for csv"),
+            ("delimiter", self.delimiter.is_some(), csv, "it is for csv"),
+            ("null_as", self.null_as.is_some(), csv, "it is for csv"),
+            ("nested", self.nested, self.format == Format::Parquet, "it is for parquet"),
+            ("expect.header", !self.expect.header.is_empty(), named_columns, "it is for csv and parquet"),
+            ("expect.columns", self.expect.columns.is_some(), named_columns, "it is for csv and parquet"),
+        ] {
+            if given && !fits {
+                say(field, format!("`{field}` does not go with format {}", self.format.as_str()), hint);
+            }
         }
         if let Some(delimiter) = &self.delimiter
             && (delimiter.chars().count() != 1 || !delimiter.is_ascii() || delimiter == "\\")
@@ -321,7 +328,7 @@ impl Feed {
             if !control.contains("{key}") {
                 say("expect.rows_from", format!("`{control}` is the same for every file"), "write `{key}.count`");
             }
-            if !matches!(self.format, Format::Csv | Format::JsonLines) {
+            if !matches!(self.format, Format::Csv | Format::JsonLines | Format::Parquet) {
                 say("expect.rows_from", format!("rows of {} are not counted", self.format.as_str()), "");
             }
         }

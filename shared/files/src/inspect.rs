@@ -9,6 +9,7 @@ use shiftwork_ports::{FileStream, Result};
 use crate::{
     FileRecord, Landing,
     feed::{Compression, Expectations, Feed, Format},
+    parquet::{self, Tail},
     plan,
 };
 
@@ -16,6 +17,8 @@ use crate::{
 const FIRST_LINE: usize = 64 * 1024;
 /// A control file is a number.
 const CONTROL_BYTES: usize = 4 * 1024;
+/// The end of a Parquet file that has the whole footer, nearly always.
+const FOOTER_BYTES: u64 = 64 * 1024;
 /// A file waits this long for its control file.
 const CONTROL_WAIT: SignedDuration = SignedDuration::from_hours(24);
 
@@ -49,7 +52,9 @@ pub async fn inspect(landing: &dyn Landing, feed: &Feed, file: &FileRecord, now:
         );
         return Ok(Verdict::Bad(words));
     }
-    if !expect.look_inside() {
+    // One broken Parquet file fails the COPY of them all, and COPY finds no more than a few at a time.
+    let columnar = feed.format == Format::Parquet;
+    if !columnar && !expect.look_inside() {
         return Ok(Verdict::Fine { checksum: None });
     }
     let wanted_rows = match &expect.rows_from {
@@ -64,7 +69,11 @@ pub async fn inspect(landing: &dyn Landing, feed: &Feed, file: &FileRecord, now:
         Err(reason) => return Ok(Verdict::Bad(reason)),
     };
     let look = !expect.header.is_empty() || expect.columns.is_some() || wanted_rows.is_some();
-    let problem = if look { content(landing, feed, file, wanted_rows).await? } else { None };
+    let problem = match (columnar, look) {
+        (true, _) => footer(landing, expect, file, wanted_rows).await?,
+        (false, true) => content(landing, feed, file, wanted_rows).await?,
+        (false, false) => None,
+    };
     Ok(problem.map_or(Verdict::Fine { checksum }, Verdict::Bad))
 }
 
@@ -111,6 +120,42 @@ async fn checksum(
 
 const GONE: &str = "the file is gone";
 
+/// What is wrong with a Parquet file, as far as its footer tells.
+async fn footer(
+    landing: &dyn Landing,
+    expect: &Expectations,
+    file: &FileRecord,
+    rows: Option<u64>,
+) -> Result<Option<String>> {
+    let mut bytes = FOOTER_BYTES;
+    let footer = loop {
+        let Some(tail) = landing.tail(&file.bucket, &file.key, bytes).await? else { return Ok(Some(GONE.into())) };
+        match parquet::read(&tail, file.size) {
+            Ok(Tail::Footer(footer)) => break footer,
+            // The object is shorter than the record says: it was overwritten, and that is found out elsewhere.
+            Ok(Tail::More(needed)) if needed <= bytes => return Ok(Some("the file is not as long as it was".into())),
+            Ok(Tail::More(needed)) => bytes = needed,
+            Err(reason) => return Ok(Some(format!("it {reason}"))),
+        }
+    };
+    let names = unexpected(expect, &footer.columns, "its columns are", "columns");
+    Ok(names.or_else(|| miscounted(rows, footer.rows)))
+}
+
+/// What is wrong with the names of the columns.
+fn unexpected(expect: &Expectations, names: &[String], are: &str, what: &str) -> Option<String> {
+    if !expect.header.is_empty() && names != expect.header {
+        return Some(format!("{are} `{}`, expected `{}`", names.join(","), expect.header.join(",")));
+    }
+    let wanted = expect.columns.filter(|wanted| names.len() != *wanted as usize)?;
+    Some(format!("it has {} {what}, expected {wanted}", names.len()))
+}
+
+fn miscounted(wanted: Option<u64>, found: u64) -> Option<String> {
+    let wanted = wanted.filter(|wanted| *wanted != found)?;
+    Some(format!("it has {found} rows, and its control file says {wanted}"))
+}
+
 /// What is wrong with the first line and the number of rows.
 async fn content(landing: &dyn Landing, feed: &Feed, file: &FileRecord, rows: Option<u64>) -> Result<Option<String>> {
     let Some(mut stream) = landing.read(&file.bucket, &file.key).await? else { return Ok(Some(GONE.into())) };
@@ -121,21 +166,12 @@ async fn content(landing: &dyn Landing, feed: &Feed, file: &FileRecord, rows: Op
     };
     let expect = &feed.expect;
     if !expect.header.is_empty() || expect.columns.is_some() {
-        let first = lines.fields(feed);
-        let names: Vec<_> = first.iter().map(|name| name.trim().to_owned()).collect();
-        if !expect.header.is_empty() && names != expect.header {
-            return Ok(Some(format!("its header is `{}`, expected `{}`", names.join(","), expect.header.join(","))));
-        }
-        if let Some(columns) = expect.columns
-            && first.len() != columns as usize
-        {
-            return Ok(Some(format!("its first line has {} fields, expected {columns}", first.len())));
+        let names: Vec<_> = lines.fields(feed).iter().map(|name| name.trim().to_owned()).collect();
+        if let Some(reason) = unexpected(expect, &names, "its header is", "fields in its first line") {
+            return Ok(Some(reason));
         }
     }
-    Ok(rows.and_then(|wanted| {
-        let found = lines.rows(feed);
-        (found != wanted).then(|| format!("it has {found} rows, and its control file says {wanted}"))
-    }))
+    Ok(miscounted(rows, lines.rows(feed)))
 }
 
 enum Trouble {
@@ -334,6 +370,28 @@ mod tests {
         assert!(bad(verdict(&feed, text, Some("3")).await).contains("has 2 rows, and its control file says 3"));
         assert!(bad(verdict(&feed, text, Some("many")).await).contains("not a number"));
         assert_eq!(verdict(&feed, text, None).await, Verdict::Early);
+    }
+
+    #[tokio::test]
+    async fn a_parquet_file_is_looked_at_from_its_end() {
+        // Two columns, 3 rows, in Thrift's compact protocol: version, schema, rows.
+        let footer = b"\x15\x02\x19\x3c\x48\x01m\x15\x04\x00\x15\x04\x25\x00\x18\x02id\x00\x15\x0c\x25\x00\x18\x04word\x00\x16\x06\x00";
+        let length = u32::try_from(footer.len()).unwrap().to_le_bytes();
+        let whole = [b"PAR1", &footer[..], &length, b"PAR1"].concat();
+        let mut feed = Feed { format: Format::Parquet, ..expecting(Expectations::default()) };
+        let fine = Verdict::Fine { checksum: None };
+        assert_eq!(verdict(&feed, &whole, None).await, fine);
+        assert!(bad(verdict(&feed, &whole[..whole.len() - 3], None).await).contains("no whole Parquet file"));
+        assert!(bad(verdict(&feed, b"", None).await).contains("no Parquet file"));
+        feed.expect.header = vec!["id".into(), "word".into()];
+        feed.expect.rows_from = Some("{key}.count".into());
+        assert_eq!(verdict(&feed, &whole, Some("3")).await, fine);
+        assert!(bad(verdict(&feed, &whole, Some("4")).await).contains("it has 3 rows, and its control file says 4"));
+        feed.expect.header = vec!["word".into(), "id".into()];
+        let swapped = bad(verdict(&feed, &whole, Some("3")).await);
+        assert_eq!(swapped, "its columns are `id,word`, expected `word,id`");
+        feed.expect = Expectations { columns: Some(3), ..Default::default() };
+        assert_eq!(bad(verdict(&feed, &whole, None).await), "it has 2 columns, expected 3");
     }
 
     #[tokio::test]

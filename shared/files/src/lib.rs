@@ -18,6 +18,7 @@ pub mod feed;
 mod file;
 mod inspect;
 pub mod item;
+mod parquet;
 mod pattern;
 pub mod plan;
 mod quantity;

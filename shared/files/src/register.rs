@@ -62,4 +62,6 @@ pub trait Landing: Send + Sync {
     async fn head(&self, bucket: &str, key: &str) -> Result<Option<Head>>;
     /// Opens an object; `None` when there is none.
     async fn read(&self, bucket: &str, key: &str) -> Result<Option<Box<dyn FileStream>>>;
+    /// The last so many bytes of an object, all of a shorter one; `None` when there is none.
+    async fn tail(&self, bucket: &str, key: &str, bytes: u64) -> Result<Option<Vec<u8>>>;
 }

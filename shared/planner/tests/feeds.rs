@@ -44,6 +44,8 @@ fn a_feed_becomes_a_copy() {
     let parquet = "feed: orders\nbucket: landing\nkeys: \"*.parquet\"\nformat: parquet\ntable: a.b\n";
     let parquet = sql(parquet, "files: \"pending( orders )\", table: x.y, columns: [c]");
     assert_eq!(parquet, "COPY \"x\".\"y\" (\"c\") FROM '…' IAM_ROLE DEFAULT MANIFEST FORMAT AS PARQUET");
+    let nested = "feed: orders\nbucket: landing\nkeys: \"*.parquet\"\nformat: parquet\nnested: true\ntable: a.b\n";
+    assert!(sql(nested, "files: pending(orders)").ends_with("FORMAT AS PARQUET SERIALIZETOJSON"));
     let json = "feed: orders\nbucket: landing\nkeys: \"*.json\"\nformat: json_lines\ncompression: zstd\ntable: a.b\n";
     assert!(sql(json, "files: pending(orders)").contains("FORMAT AS JSON 'auto' DATEFORMAT 'auto'"));
 }
@@ -84,7 +86,7 @@ fn what_does_not_fit_is_said_with_its_place_and_a_way_on() {
 
 #[test]
 fn mistakes_in_a_feed_are_said_all_at_once() {
-    let feed = "feed: orders\nbucket: b\nkeys: \"{day:%Y}\"\nformat: parquet\ncompression: gzip\nheader_lines: 1\n\
+    let feed = "feed: orders\nbucket: b\nkeys: \"{day:%Y}\"\nformat: parquet\ncompression: gzip\nheader_lines: 1\ndelimiter: \";\"\n\
         batch: { files: 5000, wait: soon, bytes: much }\nwork_items: { within: 0s }\nworkflow: w\n\
         expect: { header: [a], rows_from: all.count, max_age: \"3\" }\nexpected: { by: \"25:00\", time_zone: Mars/Base }\n";
     let said = lines(&check(&read(&of_job("files: pending(orders), table: a.b")), &with(&[("orders", feed)])));
@@ -92,7 +94,7 @@ fn mistakes_in_a_feed_are_said_all_at_once() {
         "feeds/orders.yaml:3:1 ($.keys): `%Y` does not make a whole date",
         "($.compression): Parquet is compressed within",
         "($.header_lines): `header_lines` does not go with format parquet",
-        "($.expect.header)",
+        "($.delimiter): `delimiter` does not go with format parquet",
         "($.expect.rows_from): `all.count` is the same for every file",
         "($.expect.max_age): `3` is no span of time",
         "($.batch.files): a batch has 1 to 1000 files",

@@ -1,6 +1,6 @@
 //! The files of a job of kind `copy`: each goes to exactly one end with the statement that was to load it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, tz::TimeZone};
 use shiftwork_contract::{
@@ -11,7 +11,11 @@ use shiftwork_contract::{
 use shiftwork_files::{Ending, FileRecord, FileStatus, batch_of};
 use shiftwork_ports::{Progress, Result, Statement, Statements};
 
-use crate::{Jobs, sweep::LAUNCHER_LIFE};
+use crate::{
+    Jobs,
+    blame::{mentioned, named},
+    sweep::LAUNCHER_LIFE,
+};
 
 /// A COPY without the files that it stumbled over is tried this often. From the second attempt on every bad file is found
 /// at once, so it takes more only where files go bad meanwhile.
@@ -22,11 +26,11 @@ const ERRORS_APPEAR: SignedDuration = SignedDuration::from_mins(5);
 /// Files that an event names; the manifest has them all.
 const NAMED: usize = 100;
 
-/// Errors of this user's loads since then. `file_name` is CHAR(256): a longer URL is cut.
+/// Errors of this user's loads since then.
 const LOAD_ERRORS: &str = "SELECT TRIM(file_name), line_number, TRIM(column_name), TRIM(error_message) \
     FROM sys_load_error_detail WHERE start_time >= CAST(:since AS TIMESTAMP) ORDER BY file_name, line_number LIMIT 10000";
-/// Bytes of `file_name`.
-const FILE_NAME: usize = 256;
+/// What the message of a COPY says where Redshift keeps more about its files.
+const MORE_IS_KEPT: [&str; 3] = ["sys_load_error_detail", "stl_load_errors", "Spectrum Scan Error"];
 
 impl Jobs {
     /// Redshift committed the COPY of this name: the files of its manifest are PROCESSED, whatever was said of them before.
@@ -143,7 +147,9 @@ impl Jobs {
         for row in rows {
             let [Some(file), line, column, Some(reason)] = row.as_slice() else { continue };
             let Some(url) = named(file, urls) else { continue };
-            let line = line.as_deref().map_or(String::new(), |line| format!("line {line}, "));
+            // A columnar file has no lines.
+            let line =
+                line.as_deref().filter(|line| *line != "0").map_or(String::new(), |line| format!("line {line}, "));
             let column = column
                 .as_deref()
                 .filter(|name| !name.is_empty())
@@ -151,10 +157,10 @@ impl Jobs {
             refused.entry(url.clone()).or_insert_with(|| format!("{line}{column}{reason}"));
         }
         if refused.is_empty() {
-            refused.extend(mentioned(message, urls).map(|url| (url.clone(), message.to_owned())));
+            refused.extend(mentioned(message, urls).into_iter().map(|url| (url.clone(), message.to_owned())));
         }
-        let points_there = ["sys_load_error_detail", "stl_load_errors"].iter().any(|table| message.contains(table));
-        if refused.is_empty() && points_there && self.clock.now().duration_since(submitted) < ERRORS_APPEAR {
+        let more_is_kept = MORE_IS_KEPT.iter().any(|words| message.contains(words));
+        if refused.is_empty() && more_is_kept && self.clock.now().duration_since(submitted) < ERRORS_APPEAR {
             let words = format!("{message}\nRedshift does not show the errors of this load yet");
             return Err(Failure::new(FailureKind::Unavailable, words));
         }
@@ -192,48 +198,5 @@ impl Jobs {
         serde_json::from_slice(&text)
             .map(Some)
             .map_err(|error| Failure::corrupt(format!("manifest {key} of the staging bucket cannot be read: {error}")))
-    }
-}
-
-/// The file that a load error means. One whose name was cut is known only if no other begins so.
-fn named<'a>(file: &str, urls: &'a [String]) -> Option<&'a String> {
-    if let Some(url) = urls.iter().find(|url| *url == file) {
-        return Some(url);
-    }
-    if file.len() < FILE_NAME {
-        return None;
-    }
-    let mut beginning = urls.iter().filter(|url| url.starts_with(file));
-    beginning.next().filter(|_| beginning.next().is_none())
-}
-
-/// The files whose whole names stand in a message.
-fn mentioned<'a>(message: &'a str, urls: &'a [String]) -> impl Iterator<Item = &'a String> {
-    // `a.csv` stands in `a.csv.gz`, too: a name that is the beginning of another that stands there does not count.
-    let present: BTreeSet<&String> = urls.iter().filter(|url| message.contains(*url)).collect();
-    let longer = present.clone();
-    present.into_iter().filter(move |url| !longer.iter().any(|other| other != url && other.starts_with(url.as_str())))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{mentioned, named};
-
-    #[test]
-    fn a_file_is_found_by_its_name_even_if_redshift_cut_it() {
-        let long = format!("s3://landing/{}", "x".repeat(300));
-        let urls = vec!["s3://landing/a.csv".to_owned(), format!("{long}1"), "s3://landing/b".repeat(30)];
-        assert_eq!(named("s3://landing/a.csv", &urls), Some(&urls[0]));
-        assert_eq!(named(&long[..256], &urls), Some(&urls[1]));
-        assert_eq!(named("s3://landing/a", &urls), None, "a short name was not cut");
-        let twins = vec![format!("{long}1"), format!("{long}2")];
-        assert_eq!(named(&long[..256], &twins), None, "either may be meant");
-    }
-
-    #[test]
-    fn a_message_blames_whole_names_only() {
-        let urls = ["s3://b/a.csv", "s3://b/a.csv.gz", "s3://b/c.csv"].map(String::from);
-        let blamed: Vec<_> = mentioned("Detail: s3://b/a.csv.gz, record 3: bad", &urls).collect();
-        assert_eq!(blamed, [&urls[1]]);
     }
 }

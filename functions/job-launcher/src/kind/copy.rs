@@ -14,7 +14,7 @@ use shiftwork_contract::{
     Failure, FailureKind, JobRecord, Manifest, ScriptPin, StatementName, Transaction, manifest_key,
 };
 use shiftwork_document::read_file;
-use shiftwork_files::{Feed, FileRecord, Format, batch_of};
+use shiftwork_files::{Feed, Format, batch_of};
 use shiftwork_ports::{Result, Submission};
 
 use crate::Launcher;
@@ -46,7 +46,7 @@ impl Launcher {
                 if files.is_empty() {
                     return Ok(Copy::Nothing);
                 }
-                let text = serde_json::to_vec(&Manifest::of_urls(files.iter().map(FileRecord::url)));
+                let text = serde_json::to_vec(&Manifest::of_files(files.iter().map(|file| (file.url(), file.size))));
                 let text = text.map_err(|error| Failure::corrupt(error.to_string()))?;
                 read(&key, &self.jobs.staging.put_once(&key, text).await?)?
             }
@@ -66,7 +66,7 @@ impl Launcher {
         tracing::info!(feed = feed.feed, files = urls.len(), manifest = key, "loading");
         let copy = format!("{into} FROM 's3://{}/{key}' {options}", self.staging_bucket);
         // The first attempt hopes for the best. The second knows that files are bad, and that those seldom come alone: it
-        // has them all found, so that the third is the last.
+        // has them all found, so that the third is the last. COPY of Parquet has no NOLOAD: `take` has looked into the files.
         let sqls = if job.attempt > 1 && feed.format != Format::Parquet {
             vec![format!("{copy} NOLOAD MAXERROR {MOST_ERRORS}"), copy]
         } else {

@@ -141,6 +141,7 @@ impl Copy {
         let _ = match feed.format {
             Format::Csv => write!(options, " FORMAT AS CSV {text}"),
             Format::JsonLines | Format::Json => write!(options, " FORMAT AS JSON 'auto' {text}"),
+            Format::Parquet if feed.nested => write!(options, " FORMAT AS PARQUET SERIALIZETOJSON"),
             Format::Parquet => write!(options, " FORMAT AS PARQUET"),
             // Said above.
             Format::Xml | Format::Custom => Ok(()),
