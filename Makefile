@@ -27,7 +27,7 @@ demo-cdc: up ## a shop's change stream, twice and shuffled; its tables in Redshi
 	@. target/local/env && target/release/shiftwork-demo change-data
 
 .PHONY: demo-files
-demo-files: up ## a thousand files of three feeds, some bad, some twice: each accounted for, each good one loaded once
+demo-files: up ## a thousand files of four feeds, some bad, some twice: each accounted for, each good one loaded once
 	@. target/local/env && target/release/shiftwork-demo files
 
 .PHONY: demo-metadata
@@ -98,20 +98,22 @@ bench-cdc: .venv-bench/.ready ## measure: change events to staged files, beside 
 	@.venv-bench/bin/pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
-# What cargo-fuzz sets, less the address sanitizer, which needs nightly: the crate has no unsafe code.
-FUZZ_FLAGS := --cfg fuzzing -Cpasses=sancov-module $(foreach f,level=4 inline-8bit-counters pc-table trace-compares,-Cllvm-args=-sanitizer-coverage-$f)
-FUZZ_HOST   = $(shell rustc -vV | sed -n 's/^host: //p')
-FOR        ?= 30
+# On stable Rust, so without the address sanitizer: the crate has no unsafe code.
+FUZZ := target/tools/bin/cargo-fuzz
+FOR  ?= 30
 
 .PHONY: fuzz
-fuzz: ## fuzz every decoder of change data: make fuzz [FOR=30, seconds for each of five]
-	@cd shared/change-data/fuzz && RUSTFLAGS="$(FUZZ_FLAGS)" cargo build --release --target $(FUZZ_HOST)
-	@cd shared/change-data/fuzz && built=$${CARGO_TARGET_DIR:-target}/$(FUZZ_HOST)/release && ./seeds.sh && \
-	for target in fuzz_targets/*.rs; do name=$$(basename $$target .rs); echo "$$name, $(FOR) s"; \
-	  $$built/$$name corpus/$$name -dict=json.dict -max_total_time=$(FOR) -max_len=8192 -timeout=10 -rss_limit_mb=1024 -artifact_prefix=artifacts/$$name- \
-	    -verbosity=0 -print_final_stats=1 2> artifacts/$$name.log || { tail -n 40 artifacts/$$name.log; exit 1; }; \
-	  grep -E 'number_of_executed_units|peak_rss_mb' artifacts/$$name.log; \
+fuzz: $(FUZZ) ## fuzz every decoder of change data: make fuzz [FOR=30, seconds for each of five]
+	@cd shared/change-data && export PATH="$(CURDIR)/$(dir $(FUZZ)):$$PATH" && fuzz/seeds.sh && cargo fuzz build --sanitizer none && \
+	for target in fuzz/fuzz_targets/*.rs; do name=$$(basename $$target .rs); log=fuzz/artifacts/$$name.log; echo "$$name, $(FOR) s"; \
+	  cargo fuzz run --sanitizer none $$name -- -dict=fuzz/json.dict -max_total_time=$(FOR) -max_len=8192 -timeout=10 -rss_limit_mb=1024 \
+	    -verbosity=0 -print_final_stats=1 2> $$log || { tail -n 40 $$log; exit 1; }; \
+	  grep -E 'number_of_executed_units|peak_rss_mb' $$log; \
 	done
+
+$(FUZZ):
+	@cargo install cargo-fuzz --version =0.13.1 --locked --quiet --root target/tools
+	@touch $@
 
 # --- AWS ----------------------------------------------------------------------------------------------------------------
 

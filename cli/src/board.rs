@@ -31,7 +31,7 @@ impl Snapshot {
         self.ran().map(|job| job.plan.work.script().map_or(1, |script| script.statements.max(1))).sum()
     }
 
-    /// Rows of the last statements of the jobs that ran, as far as Redshift counted them.
+    /// Rows of the last statements or loads of the jobs that ran, as far as Redshift counted them.
     pub fn rows(&self) -> i64 {
         self.ran().filter_map(|job| job.rows).fold(0, i64::saturating_add)
     }

@@ -15,6 +15,7 @@ async fn what_is_delivered_is_the_table_and_the_staged_files_are_gone() {
     let ended = orders.load().await;
     ended.succeeded();
     assert_eq!(ended.statements_of("load").len(), 1);
+    assert_eq!(ended.job("load").rows, Some(3), "the rows that were loaded, whatever the last statement changed");
     assert_eq!(orders.orders().await, ["1 paid", "2 new"]);
     assert!(orders.staged().await.is_empty(), "what was loaded is still staged");
 

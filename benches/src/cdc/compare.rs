@@ -47,6 +47,8 @@ type Row = [Option<String>; COLUMNS.len()];
 pub(crate) enum Output {
     /// Our columns.
     Ours,
+    /// The same; the loader counts lines from 1.
+    Loaded,
     /// The compared columns in their order; without the last one.
     Unnumbered,
     /// The compared columns in their order.
@@ -61,16 +63,20 @@ pub(crate) enum Output {
 /// The first row that is not.
 pub(crate) fn rows(ours: &Path, theirs: &Path, output: Output) -> Result<u64> {
     let (mut ours, mut theirs) = (read(ours, Output::Ours)?, read(theirs, output)?);
+    let is_numbered = match output {
+        Output::Ours | Output::Numbered | Output::Dlt => true,
+        Output::Loaded | Output::Unnumbered => false,
+    };
     let mut same = 0;
     loop {
-        let (mut our, their) = match (ours.next().transpose()?, theirs.next().transpose()?) {
+        let (mut our, mut their) = match (ours.next().transpose()?, theirs.next().transpose()?) {
             (None, None) => return Ok(same),
             (Some(ours), Some(theirs)) => (ours, theirs),
             (Some(row), None) => bail!("the peer ends after {same} rows; we go on with {row:?}"),
             (None, Some(row)) => bail!("we end after {same} rows; the peer goes on with {row:?}"),
         };
-        if output == Output::Unnumbered {
-            our[OFFSET] = None;
+        if !is_numbered {
+            (our[OFFSET], their[OFFSET]) = (None, None);
         }
         ensure!(our == their, "row {same} differs:\n  ours   {our:?}\n  theirs {their:?}");
         same += 1;
@@ -112,7 +118,7 @@ fn csv(bytes: Box<dyn Read>, output: Output) -> Result<Rows> {
     let header: BTreeMap<String, usize> = match output {
         Output::Dlt => reader.headers()?.iter().enumerate().map(|(at, name)| (name.to_owned(), at)).collect(),
         // Changes, unchanged columns, position and partition are ours alone; behind them is the offset.
-        Output::Ours => COLUMNS
+        Output::Ours | Output::Loaded => COLUMNS
             .iter()
             .enumerate()
             .map(|(at, &name)| (name.to_owned(), at + if at == OFFSET { 4 } else { 0 }))

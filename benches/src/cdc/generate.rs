@@ -1,6 +1,5 @@
-//! The benchmark's file: change events of a shop's `orders` table, as Debezium's PostgreSQL connector writes them without the
-//! schema envelope (`REPLICA IDENTITY FULL`, `decimal.handling.mode=string`, `time.precision.mode=adaptive`). Seeded: the same
-//! file on every machine.
+//! The benchmark's files: change events of a shop's `orders` table, as Debezium's PostgreSQL connector writes them (`REPLICA IDENTITY FULL`,
+//! `time.precision.mode=adaptive`), and the same in their schema's envelope. Seeded: the same files on every machine.
 
 use std::fmt::Write as _;
 use std::fs::File;
@@ -8,7 +7,20 @@ use std::io::{BufWriter, Write as _};
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use fastrand::Rng;
+
+use crate::schema;
+
+/// How the events are written. The rows are the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Form {
+    /// Without a schema, decimals as text (`schemas.enable=false`, `decimal.handling.mode=string`).
+    Plain,
+    /// With the defaults of Kafka Connect and Debezium: each in the envelope of its schema, which names each column in each image, and
+    /// decimals as base64 of their bytes.
+    Enveloped,
+}
 
 /// What was written, so that a run can say what it measured.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -123,22 +135,17 @@ impl Order {
         }
     }
 
-    fn write(&self, out: &mut String) -> std::fmt::Result {
-        let discount = if self.discount < 0 { "-" } else { "" };
-        let off = self.discount.unsigned_abs();
+    fn write(&self, out: &mut String, form: Form) -> std::fmt::Result {
         write!(
             out,
-            r#"{{"id":{},"customer_id":{},"status":"{}","currency":"{}","total":"{}.{:02}","tax":"{}.{:02}","discount":"{discount}{}.{:02}","items":{},"weight":{}.{},"gift":{},"email":"{}","address":"{}","note":"#,
+            r#"{{"id":{},"customer_id":{},"status":"{}","currency":"{}","total":"{}","tax":"{}","discount":"{}","items":{},"weight":{}.{},"gift":{},"email":"{}","address":"{}","note":"#,
             self.id,
             self.customer_id,
             STATUS[self.status],
             self.currency,
-            self.total / 100,
-            self.total % 100,
-            self.tax / 100,
-            self.tax % 100,
-            off / 100,
-            off % 100,
+            decimal(self.total.into(), form),
+            decimal(self.tax.into(), form),
+            decimal(self.discount.into(), form),
             self.items,
             self.weight / 1000,
             self.weight % 1000 / 100,
@@ -159,11 +166,30 @@ impl Order {
             r#","ordered_on":{},"created_at":{},"updated_at":{}"#,
             self.ordered_on, self.created_at, self.updated_at
         )?;
-        if let Some(channel) = self.channel {
-            write!(out, r#","channel":"{channel}""#)?;
+        match (self.channel, form) {
+            (Some(channel), _) => write!(out, r#","channel":"{channel}""#)?,
+            (None, Form::Enveloped) => out.push_str(r#","channel":null"#),
+            (None, Form::Plain) => {}
         }
         out.push('}');
         Ok(())
+    }
+}
+
+/// A decimal of hundredths.
+fn decimal(hundredths: i64, form: Form) -> String {
+    match form {
+        Form::Plain => {
+            let (sign, off) = (if hundredths < 0 { "-" } else { "" }, hundredths.unsigned_abs());
+            format!("{sign}{}.{:02}", off / 100, off % 100)
+        }
+        Form::Enveloped => {
+            // As Java's BigInteger: no byte more than the sign needs.
+            let bytes = hundredths.to_be_bytes();
+            let spare = |pair: &&[u8]| matches!(pair, [0, 0..=0x7f] | [0xff, 0x80..=0xff]);
+            let from = bytes.windows(2).take_while(|pair| spare(pair)).count();
+            BASE64.encode(&bytes[from..])
+        }
     }
 }
 
@@ -171,11 +197,15 @@ impl Order {
 ///
 /// # Errors
 /// When the file cannot be written.
-pub(crate) fn write(path: &Path, events: u64) -> Result<Written> {
+pub(crate) fn write(path: &Path, events: u64, form: Form) -> Result<Written> {
     let mut file = BufWriter::with_capacity(1 << 20, File::create(path).with_context(|| path.display().to_string())?);
     let mut rng = Rng::with_seed(0x5317_F70E);
     let mut orders: Vec<Order> = Vec::new();
-    let mut line = String::with_capacity(4096);
+    let mut line = String::with_capacity(16_384);
+    let before = match form {
+        Form::Plain => r#"{"before":"#.to_owned(),
+        Form::Enveloped => format!(r#"{{"schema":{},"payload":{{"before":"#, schema::text()),
+    };
     let mut written = Written::default();
     // 2026-11-01T00:00:00Z in microseconds, and a log position to go with it.
     let (mut now, mut lsn, mut next) = (1_793_491_200_000_000_u64, 36_283_916_288_u64, 1_u64);
@@ -185,26 +215,33 @@ pub(crate) fn write(path: &Path, events: u64) -> Result<Written> {
         line.clear();
         let malformed = event % 10_007 == 10_006;
         match rng.u8(..100) {
-            _ if orders.len() < 100 => insert(&mut line, &mut orders, &mut rng, &mut next, now, lsn)?,
-            0..=21 => insert(&mut line, &mut orders, &mut rng, &mut next, now, lsn)?,
+            roll if roll < 22 || orders.len() < 100 => {
+                let order = Order::new(&mut rng, next, now);
+                next += 1;
+                line.push_str(&before);
+                line.push_str(r#"null,"after":"#);
+                order.write(&mut line, form)?;
+                orders.push(order);
+                tail(&mut line, 'c', now, lsn)?;
+            }
             22..=94 => {
                 let at = rng.usize(..orders.len());
-                line.push_str(r#"{"before":"#);
-                orders[at].write(&mut line)?;
+                line.push_str(&before);
+                orders[at].write(&mut line, form)?;
                 orders[at].touch(&mut rng, now);
                 // The column that somebody added without a word: in 2 % of all events.
                 orders[at].channel = (rng.u16(..1000) < 28).then_some("app");
                 written.drifted += u64::from(orders[at].channel.is_some());
                 line.push_str(r#","after":"#);
-                orders[at].write(&mut line)?;
+                orders[at].write(&mut line, form)?;
                 orders[at].channel = None;
                 tail(&mut line, 'u', now, lsn)?;
                 written.updates += 1;
             }
             95..=97 => {
                 let gone = orders.swap_remove(rng.usize(..orders.len()));
-                line.push_str(r#"{"before":"#);
-                gone.write(&mut line)?;
+                line.push_str(&before);
+                gone.write(&mut line, form)?;
                 line.push_str(r#","after":null"#);
                 tail(&mut line, 'd', now, lsn)?;
                 written.deletes += 1;
@@ -213,6 +250,9 @@ pub(crate) fn write(path: &Path, events: u64) -> Result<Written> {
                 line.push_str("null");
                 written.tombstones += 1;
             }
+        }
+        if form == Form::Enveloped && line != "null" {
+            line.push('}');
         }
         let mut bytes = line.as_bytes().to_vec();
         if malformed {
@@ -226,22 +266,6 @@ pub(crate) fn write(path: &Path, events: u64) -> Result<Written> {
     }
     file.flush()?;
     Ok(written)
-}
-
-fn insert(
-    line: &mut String,
-    orders: &mut Vec<Order>,
-    rng: &mut Rng,
-    next: &mut u64,
-    now: u64,
-    lsn: u64,
-) -> std::fmt::Result {
-    let order = Order::new(rng, *next, now);
-    *next += 1;
-    line.push_str(r#"{"before":null,"after":"#);
-    order.write(line)?;
-    orders.push(order);
-    tail(line, 'c', now, lsn)
 }
 
 fn tail(line: &mut String, op: char, now: u64, lsn: u64) -> std::fmt::Result {

@@ -9,10 +9,13 @@
 mod compare;
 mod generate;
 mod limits;
+mod load;
 mod measure;
+mod schema;
 mod stage;
 
 use std::ffi::OsStr;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Duration;
@@ -23,6 +26,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use shiftwork_benches::numbers::seconds;
 
 use self::compare::Output;
+use self::generate::Form;
 use self::limits::Codec;
 use self::measure::Runs;
 
@@ -60,8 +64,8 @@ struct Options {
 /// What runs in a process of its own, to be measured from outside.
 #[derive(Subcommand)]
 enum Part {
-    /// Write the file of events.
-    Generate { events: PathBuf },
+    /// Write a file of events.
+    Generate { events: PathBuf, form: Form },
     /// Stage a file of events.
     Stage {
         events: PathBuf,
@@ -73,6 +77,8 @@ enum Part {
         #[arg(long)]
         plain: bool,
     },
+    /// Stage a file of events as the loader does it, its collaborators in memory.
+    Load { events: PathBuf, output: PathBuf },
     /// Walk over the bytes of a file.
     Skip { events: PathBuf },
     /// Compress a file at level 1.
@@ -82,8 +88,9 @@ enum Part {
 fn main() -> Result<ExitCode> {
     let options = Options::parse();
     match &options.part {
-        Some(Part::Generate { events }) => println!("{}\n", generate::write(events, options.events)?),
+        Some(Part::Generate { events, form }) => println!("{}", generate::write(events, options.events, *form)?),
         Some(Part::Stage { events, output, full, plain }) => stage::run(events, output, *full, *plain)?,
+        Some(Part::Load { events, output }) => load::run(events, output)?,
         Some(Part::Skip { events }) => {
             limits::skip(events)?;
         }
@@ -98,6 +105,8 @@ struct Measured {
     name: &'static str,
     runs: Runs,
     /// What its speed is of: the events, also where it reads something else.
+    bytes: u64,
+    /// Bytes that it wrote.
     written: Option<u64>,
     /// Where its rows are, and how they are to be read.
     output: Option<(PathBuf, Output)>,
@@ -106,60 +115,105 @@ struct Measured {
 fn bench(options: &Options) -> Result<ExitCode> {
     std::fs::create_dir_all(&options.folder).with_context(|| options.folder.display().to_string())?;
     let folder = options.folder.canonicalize()?;
-    let events = folder.join(format!("events-{}.ndjson", options.events));
     let me = std::env::current_exe()?;
-    // This process stays small: Linux counts its resident set as the first of each process that it starts.
-    let generator =
-        Command::new(&me).args(["--events", &options.events.to_string(), "generate"]).arg(&events).status()?;
-    ensure!(generator.success(), "the events were not written: {generator}");
-    let bytes = size(&events);
-
-    let file = |name: &str| folder.join(name);
-    let ours = |name, arguments: &[&str], output: &str, read: Option<Output>| {
-        let output = file(output);
-        let mut all: Vec<&OsStr> = vec![arguments[0].as_ref(), events.as_os_str(), output.as_os_str()];
-        all.extend(arguments[1..].iter().map(OsStr::new));
-        measured(options, name, &me, &all, &output, read)
-    };
+    let subject = Subject { options, events: written(options, &folder, &me, "plain")?, me: &me, folder: &folder };
     let mut all = vec![
-        ours("shiftwork", &["stage"], "ours.csv.zst", Some(Output::Ours))?,
-        ours("  without compression", &["stage", "--plain"], "ours.csv", None)?,
-        ours("  the full decoder alone", &["stage", "--full"], "full.csv.zst", Some(Output::Ours))?,
+        subject.ours("shiftwork", "stage", &[], ("ours.csv.zst", Some(Output::Ours)))?,
+        subject.ours("  without compression", "stage", &["--plain"], ("ours.csv", None))?,
+        subject.ours("  the full decoder alone", "stage", &["--full"], ("full.csv.zst", Some(Output::Ours)))?,
+        subject.ours("  through the loader", "load", &[], ("load.csv.zst", Some(Output::Loaded)))?,
     ];
-    if !options.no_peers {
-        all.extend(peers(options, &folder, &events)?);
+    let packed = Subject { events: packed(&subject.events)?, ..subject };
+    let through =
+        packed.ours("  through the loader, a gzip file", "load", &[], ("gzip.csv.zst", Some(Output::Loaded)))?;
+    all.push(Measured { bytes: size(&subject.events), ..through });
+    let enveloped = Subject { events: written(options, &folder, &me, "enveloped")?, ..subject };
+    for (name, flags, output) in [
+        ("shiftwork, with the schema", [].as_slice(), "enveloped.csv.zst"),
+        ("  the full decoder alone, with the schema", &["--full"], "enveloped-full.csv.zst"),
+    ] {
+        all.push(enveloped.ours(name, "stage", flags, (output, Some(Output::Ours)))?);
     }
-    let plain = file("ours.csv");
-    let limit = |name, arguments: &[&OsStr], output: &Path| measured(options, name, &me, arguments, output, None);
-    all.push(limit("limit: walk over the bytes", &["skip".as_ref(), events.as_os_str()], Path::new(""))?);
+    if !options.no_peers {
+        all.extend(peers(&subject)?);
+    }
+    let plain = folder.join("ours.csv");
+    let events = subject.events.as_os_str();
+    all.push(subject.measured("limit: walk over the bytes", &me, &["skip".as_ref(), events], Path::new(""), None)?);
     for (name, codec, output) in
         [("limit: zstd level 1 alone", "zstd", "limit.zst"), ("limit: gzip level 1 alone", "gzip", "limit.gz")]
     {
-        let output = file(output);
+        let output = folder.join(output);
         let arguments: [&OsStr; 4] = ["compress".as_ref(), codec.as_ref(), plain.as_os_str(), output.as_os_str()];
-        all.push(limit(name, &arguments, &output)?);
+        all.push(subject.measured(name, &me, &arguments, &output, None)?);
     }
-    println!("{}", table(&all, bytes));
+    println!("{}", table(&all, options.events));
 
     let same = compared(&all);
-    Ok(if (same && reached(&all, bytes)) || !options.check { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if (same && reached(&all)) || !options.check { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn measured(
-    options: &Options,
-    name: &'static str,
-    program: &Path,
-    arguments: &[&OsStr],
-    output: &Path,
-    read: Option<Output>,
-) -> Result<Measured> {
-    let runs = Runs::of(options.runs, options.core, program, arguments, || clear(output))?;
-    let written = (!output.as_os_str().is_empty()).then(|| size(output));
-    Ok(Measured { name, runs, written, output: read.map(|read| (output.to_owned(), read)) })
+/// The events in a form, in a file of their own.
+fn written(options: &Options, folder: &Path, me: &Path, form: &str) -> Result<PathBuf> {
+    let events = folder.join(format!("events-{}-{form}.ndjson", options.events));
+    // This process stays small: Linux counts its resident set as the first of each process that it starts.
+    print!("{form}: ");
+    io::stdout().flush()?;
+    let number = options.events.to_string();
+    let generator = Command::new(me).args(["--events", &number, "generate"]).arg(&events).arg(form).status()?;
+    ensure!(generator.success(), "the events were not written: {generator}");
+    Ok(events)
+}
+
+/// The same file, packed by gzip as people pack files: by its default level.
+fn packed(events: &Path) -> Result<PathBuf> {
+    let status = Command::new("gzip").args(["--keep", "--force"]).arg(events).status().context("starting gzip")?;
+    ensure!(status.success(), "the events were not packed: {status}");
+    Ok(events.with_added_extension("gz"))
+}
+
+/// What a run is of.
+struct Subject<'o> {
+    options: &'o Options,
+    me: &'o Path,
+    folder: &'o Path,
+    events: PathBuf,
+}
+
+impl Subject<'_> {
+    /// Measures a part of this program.
+    fn ours(
+        &self,
+        name: &'static str,
+        part: &str,
+        flags: &[&str],
+        (output, read): (&str, Option<Output>),
+    ) -> Result<Measured> {
+        let output = self.folder.join(output);
+        let mut arguments: Vec<&OsStr> = vec![part.as_ref(), self.events.as_os_str(), output.as_os_str()];
+        arguments.extend(flags.iter().map(OsStr::new));
+        self.measured(name, self.me, &arguments, &output, read)
+    }
+
+    fn measured(
+        &self,
+        name: &'static str,
+        program: &Path,
+        arguments: &[&OsStr],
+        output: &Path,
+        read: Option<Output>,
+    ) -> Result<Measured> {
+        let Options { runs, core, .. } = self.options;
+        let runs = Runs::of(*runs, *core, program, arguments, || clear(output))?;
+        let written = (!output.as_os_str().is_empty()).then(|| size(output));
+        let bytes = size(&self.events);
+        Ok(Measured { name, runs, bytes, written, output: read.map(|read| (output.to_owned(), read)) })
+    }
 }
 
 /// The peers, where a Python with them is at hand.
-fn peers(options: &Options, folder: &Path, events: &Path) -> Result<Vec<Measured>> {
+fn peers(subject: &Subject<'_>) -> Result<Vec<Measured>> {
+    let options = subject.options;
     // Not canonical: a virtual environment is known by the link's own place.
     let python = std::path::absolute(&options.python)?;
     if !python.exists() {
@@ -172,9 +226,10 @@ fn peers(options: &Options, folder: &Path, events: &Path) -> Result<Vec<Measured
         ("dlt: filesystem, gzip", include_str!("peers/dlt_filesystem.py"), "dlt", Output::Dlt),
     ];
     let measure = |(name, script, output, read): (&'static str, &str, &str, Output)| {
-        let output = folder.join(output);
-        let arguments: [&OsStr; 4] = ["-c".as_ref(), script.as_ref(), events.as_os_str(), output.as_os_str()];
-        measured(options, name, &python, &arguments, &output, Some(read))
+        let output = subject.folder.join(output);
+        let events = subject.events.as_os_str();
+        let arguments: [&OsStr; 4] = ["-c".as_ref(), script.as_ref(), events, output.as_os_str()];
+        subject.measured(name, &python, &arguments, &output, Some(read))
     };
     scripts.into_iter().map(measure).collect()
 }
@@ -206,11 +261,17 @@ fn mebibytes(bytes: u64) -> String {
     format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
 }
 
-fn table(all: &[Measured], bytes: u64) -> Table {
+#[allow(clippy::cast_precision_loss, reason = "to the thousand")]
+fn thousands(events: u64, took: Duration) -> String {
+    format!("{:.0}k", events as f64 / 1e3 / took.as_secs_f64())
+}
+
+fn table(all: &[Measured], events: u64) -> Table {
     let mut table = Table::new();
     table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header([
         "events to staged file",
         "MB/s",
+        "events/s",
         "ours is",
         "median",
         "fastest … slowest",
@@ -218,22 +279,23 @@ fn table(all: &[Measured], bytes: u64) -> Table {
         "peak memory",
         "written",
     ]);
-    let ours = all.first().map(|ours| speed(bytes, ours.runs.took())).unwrap_or_default();
+    let ours = all.first().map(|ours| ours.runs.took().as_secs_f64()).unwrap_or_default();
     for one in all {
-        let speed = speed(bytes, one.runs.took());
+        let took = one.runs.took();
         let (fastest, slowest) = one.runs.spread();
         table.add_row([
             one.name.to_owned(),
-            format!("{speed:.0}"),
-            format!("{:.2}x", ours / speed),
-            seconds(one.runs.took()),
+            format!("{:.0}", speed(one.bytes, took)),
+            thousands(events, took),
+            format!("{:.2}x", took.as_secs_f64() / ours),
+            seconds(took),
             format!("{} … {}", seconds(fastest), seconds(slowest)),
             seconds(one.runs.on_core()),
             mebibytes(one.runs.peak()),
             one.written.map_or_else(String::new, mebibytes),
         ]);
     }
-    for column in 1..8 {
+    for column in 1..9 {
         if let Some(column) = table.column_mut(column) {
             column.set_cell_alignment(CellAlignment::Right);
         }
@@ -258,15 +320,15 @@ fn compared(all: &[Measured]) -> bool {
 }
 
 /// Whether the goal is reached by what was measured, and a line on each part of it.
-fn reached(all: &[Measured], bytes: u64) -> bool {
+fn reached(all: &[Measured]) -> bool {
     let (fast, duckdb, dlt, memory) = GOAL;
-    let of = |name: &str| all.iter().find(|one| one.name.starts_with(name)).map(|one| &one.runs);
-    let Some(ours) = of("shiftwork") else { return false };
+    let of = |name: &str| all.iter().find(|one| one.name.starts_with(name));
+    let Some(Measured { runs: ours, bytes, .. }) = of("shiftwork") else { return false };
     let reached = |what: String, reached: bool| {
         println!("{}: {what}", if reached { "goal" } else { "GOAL MISSED" });
         reached
     };
-    let mine = speed(bytes, ours.took());
+    let mine = speed(*bytes, ours.took());
     let times = |peer: &Runs| peer.took().as_secs_f64() / ours.took().as_secs_f64();
     let mut all = vec![
         reached(format!("{fast} MB/s on one core, reached {mine:.0}"), mine >= fast),
@@ -276,7 +338,7 @@ fn reached(all: &[Measured], bytes: u64) -> bool {
         ),
     ];
     for (name, goal) in [("DuckDB", duckdb), ("dlt", dlt)] {
-        if let Some(peer) = of(name) {
+        if let Some(peer) = of(name).map(|peer| &peer.runs) {
             all.push(reached(format!("{goal} x {name}, reached {:.1}", times(peer)), times(peer) >= goal));
         }
     }

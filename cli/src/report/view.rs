@@ -218,7 +218,7 @@ fn figures(run: &Snapshot, flow: &Flow, now: Timestamp) -> Vec<Figure> {
                 format!("{} tried again", words::plural(retried, "attempt"))
             },
         },
-        Figure { label: "Rows", value: words::count(run.rows()), note: "of each job's last statement".into() },
+        Figure { label: "Rows", value: words::count(run.rows()), note: "of each job's last statement, or load".into() },
     ]
 }
 

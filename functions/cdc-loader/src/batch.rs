@@ -132,7 +132,11 @@ impl<'c> Batch<'c> {
     }
 
     fn stage(&mut self, index: usize, source: Source<'_>) -> io::Result<Outcome> {
-        let lane = self.lanes.entry(source.partition.clone()).or_default();
+        let lane = match self.lanes.get_mut(source.partition) {
+            Some(lane) => lane,
+            // Its name is copied for its first record alone.
+            None => self.lanes.entry(source.partition.clone()).or_default(),
+        };
         let stager = match lane.stagers.entry(index) {
             Entry::Occupied(stager) => stager.into_mut(),
             Entry::Vacant(free) => {

@@ -149,6 +149,10 @@ impl Ledger for DynamoLedger {
         self.advance_job(at, step, now).await
     }
 
+    async fn count(&self, run: &str, job: &str, rows: i64) -> Result<JobRecord> {
+        self.count_rows(run, job, rows).await
+    }
+
     async fn free(&self, run: &str, dependent: &str, upstream: &str, succeeded: bool) -> Result<JobRecord> {
         self.free_job(run, dependent, upstream, succeeded).await
     }

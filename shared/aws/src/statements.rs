@@ -107,19 +107,26 @@ impl RedshiftStatements {
         Ok(listed)
     }
 
-    /// A statement by its id; with `wait`, not before it ended or those seconds passed.
+    /// What the Data API says of a statement, if it knows it; with `wait`, not before it ended or those seconds passed.
+    async fn description(
+        &self,
+        id: &str,
+        name: &StatementName,
+        wait: Option<i32>,
+    ) -> Result<Option<DescribeStatementOutput>> {
+        match self.client.describe_statement().id(id).set_wait_time_seconds(wait).send().await {
+            Ok(described) => Ok(Some(described)),
+            Err(error) => match error.as_service_error() {
+                Some(DescribeStatementError::ResourceNotFoundException(_)) => Ok(None),
+                Some(_) | None => {
+                    Err(Call::new("Redshift Data API DescribeStatement", &format!("{name} ({id})")).failed(error))
+                }
+            },
+        }
+    }
+
     async fn described(&self, id: &str, name: &StatementName, wait: Option<i32>) -> Result<Option<Statement>> {
-        let described = match self.client.describe_statement().id(id).set_wait_time_seconds(wait).send().await {
-            Ok(described) => described,
-            Err(error) => {
-                return match error.as_service_error() {
-                    Some(DescribeStatementError::ResourceNotFoundException(_)) => Ok(None),
-                    Some(_) | None => {
-                        Err(Call::new("Redshift Data API DescribeStatement", &format!("{name} ({id})")).failed(error))
-                    }
-                };
-            }
-        };
+        let Some(described) = self.description(id, name, wait).await? else { return Ok(None) };
         let progress = progress(&described).ok_or_else(|| {
             let status = described.status().map_or("no status", StatusString::as_str);
             Call::new("Redshift Data API DescribeStatement", &format!("{name} ({id})"))
@@ -181,6 +188,10 @@ impl Statements for RedshiftStatements {
         self.described(id, name, Some(OUTCOME_SECONDS)).await
     }
 
+    async fn copied(&self, id: &str, name: &StatementName) -> Result<Option<i64>> {
+        Ok(self.description(id, name, None).await?.as_ref().and_then(copied))
+    }
+
     async fn cancel(&self, id: &str) -> Result<()> {
         let Err(error) = self.client.cancel_statement().id(id).send().await else { return Ok(()) };
         match error.as_service_error() {
@@ -214,6 +225,19 @@ fn progress(described: &DescribeStatementOutput) -> Option<Progress> {
 fn rows(described: &DescribeStatementOutput) -> Option<i64> {
     let rows = described.sub_statements().last().map_or(described.result_rows, |last| last.result_rows);
     (rows >= 0).then_some(rows)
+}
+
+/// The rows of all statements of a batch that are a COPY (Redshift Data API Reference, `SubStatementData`: `ResultRows` counts what a COPY
+/// has loaded).
+fn copied(described: &DescribeStatementOutput) -> Option<i64> {
+    let copies = described.sub_statements().iter().filter(|sub| sub.query_string().is_some_and(is_copy));
+    copies.map(|copy| copy.result_rows).filter(|rows| *rows >= 0).reduce(i64::saturating_add)
+}
+
+/// Comments may stand before it.
+fn is_copy(sql: &str) -> bool {
+    let first = sql.lines().map(str::trim_start).find(|line| !line.is_empty() && !line.starts_with("--"));
+    first.and_then(|line| line.split_whitespace().next()).is_some_and(|word| word.eq_ignore_ascii_case("copy"))
 }
 
 /// Redshift's words; of a batch those of the statement that failed, with its number.
@@ -254,5 +278,29 @@ fn place(connection: &Connection) -> String {
         (Some(workgroup), _) => format!("database {database} of workgroup {workgroup}"),
         (None, Some(cluster)) => format!("database {database} of cluster {cluster}"),
         (None, None) => format!("database {database} of neither workgroup nor cluster"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_batch_has_copied_is_the_sum_of_its_copies() {
+        let sub =
+            |sql: &str, rows| SubStatementData::builder().id("1").query_string(sql).result_rows(rows).build().unwrap();
+        let batch = |subs: Vec<SubStatementData>| {
+            DescribeStatementOutput::builder().id("1").set_sub_statements(Some(subs)).build().unwrap()
+        };
+        let load = batch(vec![
+            sub("-- TRUNCATE would commit.\nDELETE FROM staging", 99),
+            sub("-- Files from before.\nCOPY staging (\n id) FROM 's3://b/a'", 40),
+            sub("copy staging FROM 's3://b/b'", 2),
+            sub("INSERT INTO copy SELECT 1", 1),
+            sub("DELETE FROM watermarks", 0),
+        ]);
+        assert_eq!((copied(&load), rows(&load)), (Some(42), Some(0)));
+        assert_eq!(copied(&batch(vec![sub("COPY a FROM 's3://b/a'", -1)])), None, "Redshift did not count");
+        assert_eq!(copied(&batch(vec![sub("SELECT 1", 1)])), None);
     }
 }

@@ -171,6 +171,9 @@ impl<'c, W: Write> Stager<'c, W> {
             return Ok(Outcome::Stranger(change.identity));
         }
         let schema = change.schema.map(|schema| self.schemas.read(schema));
+        if let Some(fast) = &mut self.fast {
+            fast.learn(self.compiled, record.value, change.schema.zip(schema.as_ref()));
+        }
         let position = change.position.render(source.generation, &self.partition, record.offset);
         let at = crate::assemble::At {
             position: &position,

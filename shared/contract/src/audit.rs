@@ -85,7 +85,7 @@ pub struct JobRecord {
     /// The Data API's id of the last statement.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub statement_id: Option<String>,
-    /// Rows that the last statement returned or changed, where Redshift says so.
+    /// Rows that the last statement returned or changed, or that a load of change data has loaded, where Redshift says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rows: Option<i64>,
     /// What it still waits on. DynamoDB keeps no empty set: no attribute means that nothing holds it back.

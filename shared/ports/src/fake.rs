@@ -13,7 +13,7 @@ pub use documents::MemoryDocuments;
 pub use ledger::MemoryLedger;
 pub use queries::MemoryQueries;
 pub use samples::{a_job, a_run};
-pub use statements::{MemoryStatements, Outcome};
+pub use statements::{MemoryStatements, Outcome, ROWS_OF_A_COPY};
 pub use surroundings::{
     ManualClock, MemoryConfiguration, MemoryExecutions, MemoryNotices, MemoryScripts, MemorySweeps, MemoryTokens, Told,
 };

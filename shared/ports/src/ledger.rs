@@ -141,6 +141,9 @@ pub trait Ledger: Send + Sync {
     /// Takes a job one step on, if it still stands at exactly this attempt and part and has not ended.
     async fn advance(&self, at: &StatementName, step: &Step, now: Timestamp) -> Result<Advanced>;
 
+    /// How many rows a job that ended well has loaded, where its end could not say so. Answers the job as it now is. Again: the same.
+    async fn count(&self, run: &str, job: &str, rows: i64) -> Result<JobRecord>;
+
     /// `upstream` ended: its dependent no longer waits on it, and remembers whether it went well. Answers the dependent as
     /// it now is: it may run when `waiting_on` is empty. Again: the same.
     async fn free(&self, run: &str, dependent: &str, upstream: &str, succeeded: bool) -> Result<JobRecord>;

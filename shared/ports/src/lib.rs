@@ -90,6 +90,8 @@ pub trait Statements: Send + Sync {
     async fn describe(&self, id: &str, name: &StatementName) -> Result<Option<Statement>>;
     /// The same, a few seconds later if it is active until then: what [`Statements::cancel`] is followed by.
     async fn outcome(&self, id: &str, name: &StatementName) -> Result<Option<Statement>>;
+    /// Rows that the COPYs of a statement that ended well have loaded; `None` where it has none, or the Data API does not know it (any more).
+    async fn copied(&self, id: &str, name: &StatementName) -> Result<Option<i64>>;
     /// Asks Redshift to stop a statement. One that ended already is no failure.
     async fn cancel(&self, id: &str) -> Result<()>;
 }

@@ -7,7 +7,7 @@ use shiftwork_contract::{
     payload::JobEnd,
 };
 use shiftwork_files::Batches;
-use shiftwork_ports::{Clock, End, Ledger, Notices, Progress, Queries, Result, Staging, Step, TaskTokens};
+use shiftwork_ports::{Clock, End, Ledger, Notices, Progress, Queries, Result, Staging, Statements, Step, TaskTokens};
 
 use crate::{
     classify,
@@ -22,6 +22,8 @@ const FREEING: usize = 16;
 pub struct Jobs {
     /// Where the job stands.
     pub ledger: Arc<dyn Ledger>,
+    /// What Redshift knows of its statement.
+    pub statements: Arc<dyn Statements>,
     /// Who waits for it.
     pub tokens: Arc<dyn TaskTokens>,
     /// Who wants to hear of it.
@@ -131,6 +133,8 @@ impl Jobs {
 
     /// Does what follows from a job's record, whoever wrote it. Doing it again changes nothing but a copy of its event.
     pub async fn follow(&self, job: &JobRecord) -> Result<()> {
+        let counted = self.counted(job).await;
+        let job = counted.as_ref().unwrap_or(job);
         self.resume(job).await?;
         if job.execution_status.is_terminal() { self.publish(job).await } else { Ok(()) }
     }

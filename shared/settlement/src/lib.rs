@@ -8,6 +8,7 @@
 //! Everything here can stop after any write and be done again: the ledger's conditional writes decide who was first, and
 //! what follows from a write is derived from the record as it then stands ([`Jobs::follow`]), never from who made it.
 
+mod blame;
 mod classify;
 mod committed;
 mod files;

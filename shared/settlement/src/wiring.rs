@@ -66,6 +66,7 @@ pub fn jobs(aws: &Aws, environment: &Environment) -> Result<Jobs, EnvironmentErr
     let (bus, topic) = (environment.get("EVENT_BUS_NAME")?, environment.get("FAILURE_TOPIC_ARN")?);
     Ok(Jobs {
         ledger: ledger(aws, environment)?,
+        statements: statements(aws, environment)?,
         tokens: Arc::new(StepFunctionsTokens::new(aws.config())),
         notices: Arc::new(AwsNotices::new(aws.config(), bus, topic)),
         staging: Arc::new(S3Staging::new(aws.config(), environment.get("STAGING_BUCKET")?)),

@@ -136,6 +136,9 @@ impl Ledger for Rough {
     async fn advance(&self, at: &StatementName, step: &Step, now: Timestamp) -> Result<Advanced> {
         self.luck.around(self.calm.ledger.advance(at, step, now)).await
     }
+    async fn count(&self, run: &str, job: &str, rows: i64) -> Result<JobRecord> {
+        self.luck.around(self.calm.ledger.count(run, job, rows)).await
+    }
     async fn free(&self, run: &str, dependent: &str, upstream: &str, succeeded: bool) -> Result<JobRecord> {
         self.luck.around(self.calm.ledger.free(run, dependent, upstream, succeeded)).await
     }
@@ -216,6 +219,9 @@ impl Statements for Rough {
     }
     async fn outcome(&self, id: &str, name: &StatementName) -> Result<Option<Statement>> {
         self.luck.around(self.calm.statements.outcome(id, name)).await
+    }
+    async fn copied(&self, id: &str, name: &StatementName) -> Result<Option<i64>> {
+        self.luck.around(self.calm.statements.copied(id, name)).await
     }
     async fn cancel(&self, id: &str) -> Result<()> {
         self.luck.around(self.calm.statements.cancel(id)).await

@@ -10,7 +10,7 @@ use shiftwork_change_data::{
     transport::{Offset, Partition},
 };
 use shiftwork_contract::{Manifest, Status};
-use shiftwork_ports::{Progress, Staging as _};
+use shiftwork_ports::{Ledger as _, Progress, Staging as _, fake::ROWS_OF_A_COPY};
 
 use crate::machine::Machine;
 
@@ -76,6 +76,19 @@ fn check(machine: &Machine, put: &BTreeSet<String>) -> Result<(), TestCaseError>
 
 fn ask(machine: &mut Machine, run: usize) {
     machine.request(&json!({ "workflow_id": "load", "workflow_execution_id": format!("r{run}") })).unwrap();
+}
+
+/// The last statement of a load tidies up, and changes a row of its own here.
+#[test]
+fn the_rows_of_a_load_are_what_its_copies_have_loaded() {
+    let mut machine = machine(1, 0);
+    for (first, columns) in [(0, 1), (10, 2)] {
+        stage(&machine, 0, first, first + 5, columns);
+    }
+    ask(&mut machine, 1);
+    machine.settle();
+    let rows = |job: &str| machine.calm.ledger.job("r1", job).now_or_never().unwrap().unwrap().unwrap().rows;
+    assert_eq!((rows("orders"), rows("after.sql")), (Some(2 * ROWS_OF_A_COPY), Some(1)));
 }
 
 proptest! {

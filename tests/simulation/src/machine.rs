@@ -76,8 +76,10 @@ impl Machine {
         // The tables of a contract.
         queries.answer("CREATE", Vec::new());
         queries.answer("svv_columns", Vec::new());
+        queries.answer("pg_namespace", Vec::new());
         let jobs = Jobs {
             ledger: rough.clone(),
+            statements: rough.clone(),
             tokens: rough.clone(),
             notices: rough.clone(),
             staging: rough.clone(),

@@ -171,6 +171,22 @@ impl DynamoLedger {
         Ok(change)
     }
 
+    /// See [`shiftwork_ports::Ledger::count`].
+    pub(super) async fn count_rows(&self, run: &str, job: &str, rows: i64) -> Result<JobRecord> {
+        let mut change = Change::default();
+        change.set("rows", number(rows));
+        let update = self
+            .client
+            .update_item()
+            .set_key(Some(job_key(run, job)))
+            .condition_expression("execution_status = :succeeded")
+            .expression_attribute_values(":succeeded", status(Status::Succeeded));
+        match self.update(&self.tables.job_audit, change.on(update)).await? {
+            Updated::Done(record) | Updated::Refused(Some(record)) => Ok(record),
+            Updated::Refused(None) => Err(self.no_job(run, job)),
+        }
+    }
+
     /// See [`shiftwork_ports::Ledger::free`].
     pub(super) async fn free_job(
         &self,

@@ -40,9 +40,23 @@ pub fn records(format: Format, bytes: &[u8]) {
     }
 }
 
-/// Stages bytes but for the last as the value of a column, which the last one picks, in an event that is common but for it.
+/// What the schema of an event may say of a value.
+const TYPES: [&str; 8] = [
+    r#""type":"string""#,
+    r#""type":"bytes""#,
+    r#""type":"int32","name":"io.debezium.time.Date""#,
+    r#""type":"int64","name":"io.debezium.time.MicroTimestamp""#,
+    r#""type":"bytes","name":"org.apache.kafka.connect.data.Decimal","parameters":{"scale":"2"}"#,
+    r#""type":"bytes","name":"io.debezium.data.Bits","parameters":{"length":"12"}"#,
+    r#""type":"struct","name":"io.debezium.data.VariableScaleDecimal""#,
+    r#""type":"map","values":{"type":"bytes"}"#,
+];
+
+/// Stages bytes but for the last two as the value of a column, which the last one picks, in an event that is common but for it; and again in
+/// the envelope of a schema, whose type of the column the last but one picks.
 pub fn values(bytes: &[u8]) {
-    let Some((pick, value)) = bytes.split_last() else { return };
+    let Some((pick, bytes)) = bytes.split_last() else { return };
+    let (pick_type, value) = bytes.split_last().unwrap_or((&0, &[]));
     let Ok(value) = std::str::from_utf8(value) else { return };
     let debezium = CONTRACTS.iter().filter(|compiled| compiled.contract().source.format == Format::Debezium);
     let mut columns =
@@ -59,8 +73,12 @@ pub fn values(bytes: &[u8]) {
     );
     let row = format!("{{{keys}\"{}\":{value},\"new\":{value}}}", picked.field());
     let event = format!(r#"{{"before":null,"after":{row},"source":{source},"op":"c","ts_ms":1}}"#);
-    // The first teaches the fast path its keys.
-    stage(compiled, &[event.as_bytes(), event.as_bytes()]);
+    let of = TYPES[usize::from(*pick_type) % TYPES.len()];
+    let fields = format!(r#"{{{of},"field":"{}"}},{{{of},"field":"new"}}"#, picked.field());
+    let schema = format!(r#"{{"fields":[{{"type":"struct","fields":[{fields}],"field":"after"}}]}}"#);
+    let enveloped = format!(r#"{{"schema":{schema},"payload":{event}}}"#);
+    // The first of each teaches the fast path its form.
+    stage(compiled, &[&event, &event, &enveloped, &enveloped].map(|record| record.as_bytes()));
 }
 
 fn stage(compiled: &Compiled, records: &[&[u8]]) {

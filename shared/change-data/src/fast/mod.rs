@@ -1,11 +1,15 @@
 //! The common case of a change event, read without a tree: [`Fast::row`] writes the very bytes that the full decoder would, or says that it
 //! will not.
 //!
-//! The common case is an event of Debezium without the schema envelope, of the contract's own table: a create, read, update or delete whose
-//! keys stand in the order in which they stood before ([`shape`]), whose values fit their columns as they are ([`plan`]), and from which
-//! nothing is cut. Everything else (what is broken too) is the full decoder's, so that there is one place that refuses, and one that judges.
+//! The common case is an event of Debezium, of the contract's own table: a create, read, update or delete in the same envelope as the one
+//! before, or in none ([`envelope`]), whose keys stand in the order in which they stood before ([`shape`]), whose values fit their columns as
+//! they are ([`plan`]), and from which nothing is cut. Everything else (what is broken too) is the full decoder's, so that there is one place
+//! that refuses, and one that judges.
 //! Every byte of an event is looked at all the same: what is passed over is held against JSON's grammar.
+//!
+//! [`Fast::learn`] takes an envelope and an order of keys from an event that the full decoder has read.
 
+mod envelope;
 mod plan;
 mod scan;
 mod shape;
@@ -13,7 +17,10 @@ mod source;
 mod time;
 mod write;
 
+use std::rc::Rc;
+
 use self::{
+    envelope::Envelope,
     plan::Plan,
     scan::{Kind, LONGEST, Span},
     shape::{Member, Miss, Shape, Steps},
@@ -26,7 +33,9 @@ use crate::{
     csv,
     document::{Flaws, Writer},
     json::Raw,
+    logical::Logical,
     operation::Operation,
+    schema::Schema,
     transport::{Offset, Partition},
     value::Value,
 };
@@ -34,7 +43,11 @@ use crate::{
 /// Reads the common events of one contract and one partition.
 #[derive(Debug)]
 pub(crate) struct Fast {
-    envelope: Shape,
+    envelope: Envelope,
+    /// What the envelope says of the fields.
+    schema: Option<Rc<Schema>>,
+    /// Keys of an event.
+    event: Shape,
     source: Source,
     /// Keys of both images.
     image: Shape,
@@ -45,6 +58,8 @@ pub(crate) struct Fast {
     before: Vec<Span>,
     after: Vec<Span>,
     plans: Vec<Plan>,
+    /// The last event was another than those before in its form alone.
+    is_news: bool,
     row: Row,
     missing: Vec<u8>,
     /// The partition as a field.
@@ -101,14 +116,17 @@ impl Fast {
         let mut field = Vec::new();
         csv::text(&mut field, partition.as_str());
         Some(Self {
-            envelope: Shape::default(),
+            envelope: Envelope::default(),
+            schema: None,
+            event: Shape::default(),
             source: Source::default(),
             image: Shape::default(),
             unknown: Vec::new(),
             steps: Steps::default(),
             before: Vec::new(),
             after: Vec::new(),
-            plans: compiled.columns().iter().map(Plan::new).collect(),
+            plans: plans(compiled, None),
+            is_news: false,
             row: Row::default(),
             missing: Vec::new(),
             partition: field,
@@ -129,17 +147,22 @@ impl Fast {
         offset: &Offset,
         out: &mut Vec<u8>,
     ) -> Option<Written> {
+        self.is_news = false;
         if value.len() > LONGEST {
             return None;
         }
-        let record = simdutf8::basic::from_utf8(value).ok()?;
+        let Some(payload) = self.envelope.payload(value) else {
+            self.is_news = true;
+            return None;
+        };
+        // What is around it was UTF-8 when it was learned.
+        let record = simdutf8::basic::from_utf8(payload).ok()?;
         let event = match self.read(record) {
             Ok(event) => event,
-            Err(Miss::Key) => {
-                self.learn(compiled, record);
+            Err(miss) => {
+                self.is_news = miss == Miss::Key;
                 return None;
             }
-            Err(Miss::Value) => return None,
         };
         let written = self.write(compiled, record, &event, partition, offset)?;
         out.extend_from_slice(self.row.written());
@@ -151,7 +174,7 @@ impl Fast {
         let bytes = record.as_bytes();
         let Self { image, steps, source, before, after, .. } = self;
         let mut event = Event::default();
-        let end = self.envelope.read(bytes, 0, |slot, at| match Part::ALL[slot] {
+        let end = self.event.read(bytes, 0, |slot, at| match Part::ALL[slot] {
             Part::Before | Part::After if bytes.get(at) == Some(&b'n') => value_end(bytes, at, &mut Span::default()),
             Part::Before => {
                 event.before = Some(at);
@@ -223,7 +246,7 @@ impl Fast {
             let begin = row.len();
             if plan.write(record, span, row).is_none() {
                 row.rewind(begin);
-                plan::fitted(compiled, &compiled.columns()[index], record, span, row)?;
+                plan.fitted(compiled, compiled.columns()[index].column_type, record, span, row)?;
             } else if span.is_string() {
                 let text = if span.kind == Kind::Escaped { row.since(begin) } else { span.of(bytes) };
                 if self.placeholders.iter().any(|placeholder| **placeholder == *text) {
@@ -237,8 +260,13 @@ impl Fast {
         }
         self.missing.clear();
         for (name, span) in self.unknown.iter().zip(image.get(self.plans.len()..)?) {
+            if compiled.contract().unknown == Unknown::Freeze && span.kind != Kind::Absent {
+                return None;
+            }
             if span.is_some() {
-                take_unknown(compiled, name, Raw::known(span.json(record)?), &mut self.missing)?;
+                let field = self.schema.as_ref().and_then(|schema| schema.field(name));
+                let logical = field.map_or(&Logical::Plain, |field| &field.logical);
+                take_unknown(compiled, name, Raw::known(span.json(record)?), logical, &mut self.missing)?;
             }
         }
         row.byte(b',');
@@ -273,11 +301,22 @@ impl Fast {
         Some(Written { with_missing_data })
     }
 
-    /// Takes in the keys of an event that has others than those before it.
+    /// Takes in the form of an event of the contract that [`Fast::row`] did not write, where its form is why: its envelope, whose schema
+    /// has this text and says this, and its keys.
     #[cold]
-    fn learn(&mut self, compiled: &Compiled, record: &str) -> Option<()> {
-        let members = Member::all(record)?;
-        self.envelope.learn(&members, |name| Part::of(name) as usize);
+    pub(crate) fn learn(&mut self, compiled: &Compiled, value: &[u8], schema: Option<(Raw<'_>, &Rc<Schema>)>) {
+        if std::mem::take(&mut self.is_news) {
+            let envelope = Envelope::of(value, schema.map(|(text, _)| text.get()));
+            self.schema = schema.filter(|_| envelope.is_some()).map(|(_, schema)| Rc::clone(schema));
+            self.envelope = envelope.unwrap_or_default();
+            self.plans = plans(compiled, self.schema.as_deref());
+            self.learn_keys(compiled, value);
+        }
+    }
+
+    fn learn_keys(&mut self, compiled: &Compiled, value: &[u8]) -> Option<()> {
+        let members = Member::all(std::str::from_utf8(self.envelope.payload(value)?).ok()?)?;
+        self.event.learn(&members, |name| Part::of(name) as usize);
         for member in members {
             let Some(fields) = Member::all(member.value) else { continue };
             match Part::of(member.name) {
@@ -312,6 +351,12 @@ struct Event {
     has_after: bool,
 }
 
+/// How the columns' values get into the row, where the event brings a schema along, or none.
+fn plans(compiled: &Compiled, schema: Option<&Schema>) -> Vec<Plan> {
+    let of_event = |field: &str| Some(&schema?.field(field)?.logical);
+    compiled.columns().iter().map(|column| Plan::new(column, of_event(&column.field))).collect()
+}
+
 #[inline]
 fn value_end(record: &[u8], at: usize, span: &mut Span) -> Result<usize, Miss> {
     Ok(scan::value(record, at, span).ok_or(Miss::Value)?.get())
@@ -323,11 +368,12 @@ fn is_placeholder(compiled: &Compiled, record: &str, span: Span) -> Option<bool>
 }
 
 /// As the full decoder does, with its code. None where there is more to say of it.
-fn take_unknown(compiled: &Compiled, name: &str, raw: Raw<'_>, missing: &mut Vec<u8>) -> Option<()> {
+fn take_unknown(compiled: &Compiled, name: &str, raw: Raw<'_>, logical: &Logical, missing: &mut Vec<u8>) -> Option<()> {
     let value = Value::of_json(raw);
-    if compiled.contract().unknown == Unknown::Freeze || compiled.placeholder().is(&value) {
+    if compiled.placeholder().is(&value) {
         return None;
     }
+    let value = value.decoded(logical);
     missing.push(if missing.is_empty() { b'{' } else { b',' });
     let policy = compiled.contract().oversized;
     let mut flaws = Flaws::default();
@@ -338,9 +384,13 @@ fn take_unknown(compiled: &Compiled, name: &str, raw: Raw<'_>, missing: &mut Vec
 
 #[cfg(test)]
 mod tests {
+    use std::rc::Rc;
+
     use super::Fast;
     use crate::{
         compiled::Compiled,
+        event::Event,
+        schema::Schema,
         transport::{Offset, Partition},
     };
 
@@ -380,6 +430,10 @@ mod tests {
             let mut out = Vec::new();
             let written = fast.row(&compiled, event.as_bytes(), &partition, &Offset::number(7), &mut out);
             assert_eq!(written.is_none(), out.is_empty());
+            if let Ok(Event::Change(change)) = Event::read(event.as_bytes(), None) {
+                let schema = change.schema.map(|schema| Rc::new(Schema::read(schema)));
+                fast.learn(&compiled, event.as_bytes(), change.schema.zip(schema.as_ref()));
+            }
             written.map(|_| String::from_utf8(out).unwrap())
         };
         events.iter().map(&mut row).collect()
@@ -408,6 +462,43 @@ mod tests {
         assert!(rows[0].is_none());
         assert!(rows[1].as_ref().unwrap().contains(r#","{""channel"":""app""}","#));
         assert!(rows[2].as_ref().unwrap().starts_with(r"2,\N,\N,"));
+    }
+
+    #[test]
+    fn an_envelope_is_passed_over_once_its_schema_is_known() {
+        let types = |total: &str| {
+            let fields = format!(
+                r#""type":"struct","fields":[{{"type":"int64","field":"id"}},{{{total},"field":"total"}},{{"type":"int64","name":"io.debezium.time.Timestamp","field":"since"}}]"#
+            );
+            format!(r#"{{"type":"struct","fields":[{{{fields},"field":"before"}},{{{fields},"field":"after"}}]}}"#)
+        };
+        let cents =
+            types(r#""type":"bytes","name":"org.apache.kafka.connect.data.Decimal","parameters":{"scale":"2"}"#);
+        let whole =
+            types(r#""type":"bytes","name":"org.apache.kafka.connect.data.Decimal","parameters":{"scale":"0"}"#);
+        let event = event("r", "null", r#"{"id":1,"total":"AfQ=","since":1795255200000}"#);
+        let first = |schema: &str| format!(r#"{{"schema":{schema},"payload":{event}}}"#);
+        let last = |schema: &str| format!(r#"{{"payload":{event},"schema":{schema}}}"#);
+        let events = [
+            first(&cents),
+            first(&cents),
+            first(&whole),
+            first(&whole),
+            last(&whole),
+            last(&whole),
+            last(&whole).replacen(':', ": ", 1),
+            first("null"),
+        ];
+        let rows = rows(&events);
+        let total = |row: &Option<String>| row.as_ref().and_then(|row| row.split(',').nth(3).map(str::to_owned));
+        assert_eq!(
+            rows.iter().map(total).collect::<Vec<_>>(),
+            [None, Some("5"), None, Some("500"), None, Some("500"), None, None].map(|total| total.map(str::to_owned))
+        );
+        assert!(
+            rows[1].as_ref().unwrap().contains(r#"{""since"":""2026-11-21 10:00:00""}"#),
+            "what no column takes has its type too"
+        );
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! How a column's values get into the row: straight for the pairs of types that are common, through [`crate::fit`] for all others.
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+
 use super::{
     scan::{Kind, Span, digits},
     time::{Calendar, zoned},
@@ -11,7 +13,7 @@ use crate::{
     document::Flaws,
     fit::{Fit, fit},
     json::Raw,
-    logical::{Encoding, Logical, Unit},
+    logical::{Logical, Unit},
     value::Value,
 };
 
@@ -52,14 +54,19 @@ enum Way {
 #[derive(Debug, Clone)]
 pub(super) struct Plan {
     way: Way,
+    /// What a value means.
+    logical: Logical,
     calendar: Calendar,
     pub(super) is_key: bool,
 }
 
 impl Plan {
-    pub(super) fn new(column: &CompiledColumn) -> Self {
+    /// `of_event` is what the event's own schema says; none where it brings no schema.
+    pub(super) fn new(column: &CompiledColumn, of_event: Option<&Logical>) -> Self {
+        let logical = column.logical(of_event);
         Self {
-            way: way(column.column_type, column.logical(None)),
+            way: way(column.column_type, logical),
+            logical: logical.clone(),
             calendar: Calendar::default(),
             is_key: column.is_key,
         }
@@ -117,6 +124,30 @@ impl Plan {
         };
         is_taken.then_some(())
     }
+
+    /// Writes a value as the full decoder does, with its code. None where there is more to say of it than its field.
+    pub(super) fn fitted(
+        &self,
+        compiled: &Compiled,
+        column_type: ColumnType,
+        record: &str,
+        span: Span,
+        row: &mut Row,
+    ) -> Option<()> {
+        let value = Value::of_json(Raw::known(span.json(record)?));
+        if compiled.placeholder().is(&value) {
+            return None;
+        }
+        let (mut flaws, mut out) = (Flaws::default(), Vec::new());
+        let value = value.decoded(&self.logical);
+        let fit = fit(&value, column_type, compiled.contract().oversized, &mut flaws, &mut out).ok()?;
+        if fit != Fit::Written || flaws.describe().is_some() {
+            return None;
+        }
+        row.make_room(out.len());
+        row.bytes(&out);
+        Some(())
+    }
 }
 
 fn way(column_type: ColumnType, logical: &Logical) -> Way {
@@ -149,29 +180,6 @@ fn way(column_type: ColumnType, logical: &Logical) -> Way {
         (ColumnType::TimestampTz, _) if is_plain => Way::Zoned(b"+00"),
         _ => Way::Fit,
     }
-}
-
-/// Writes a value as the full decoder does, with its code. None where there is more to say of it than its field.
-pub(super) fn fitted(
-    compiled: &Compiled,
-    column: &CompiledColumn,
-    record: &str,
-    span: Span,
-    row: &mut Row,
-) -> Option<()> {
-    let value = Value::of_json(Raw::known(span.json(record)?));
-    if compiled.placeholder().is(&value) {
-        return None;
-    }
-    let (mut flaws, mut out) = (Flaws::default(), Vec::new());
-    let value = value.decoded(column.logical(None));
-    let fit = fit(&value, column.column_type, compiled.contract().oversized, &mut flaws, &mut out).ok()?;
-    if fit != Fit::Written || flaws.describe().is_some() {
-        return None;
-    }
-    row.make_room(out.len());
-    row.bytes(&out);
-    Some(())
 }
 
 /// An integer of at most 18 digits.
@@ -234,14 +242,12 @@ fn decimal(text: &[u8], most_whole: usize, most_fraction: usize, row: &mut Row) 
 /// Writes the number whose two's complement is in base64, if a DECIMAL has it exactly.
 fn unscaled(text: &[u8], most_whole: usize, most_fraction: usize, point: usize, row: &mut Row) -> bool {
     // Eleven digits of base64 and their padding are eight bytes.
-    let Some(bytes) =
-        std::str::from_utf8(text).ok().filter(|text| text.len() <= 12).and_then(|text| Encoding::Base64.decode(text))
-    else {
-        return false;
-    };
+    let mut decoded = [0; 12];
+    let Ok(length) = STANDARD.decode_slice(text, &mut decoded) else { return false };
+    let bytes = &decoded[..length];
     let Some(first) = bytes.first().filter(|_| bytes.len() <= 8) else { return false };
     let mut extended = [if first & 0x80 == 0 { 0 } else { 0xff }; 8];
-    extended[8 - bytes.len()..].copy_from_slice(&bytes);
+    extended[8 - bytes.len()..].copy_from_slice(bytes);
     let unscaled = i64::from_be_bytes(extended);
     let mut number = [0; 32];
     let text = point_in(unscaled, point, &mut number);

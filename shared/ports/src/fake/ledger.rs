@@ -162,6 +162,15 @@ impl Ledger for MemoryLedger {
         Ok(Advanced { fresh: true, job: job.clone() })
     }
 
+    async fn count(&self, run: &str, job: &str, rows: i64) -> Result<JobRecord> {
+        let mut tables = lock(&self.0);
+        let job = tables.job(run, job)?;
+        if job.execution_status == Status::Succeeded {
+            job.rows = Some(rows);
+        }
+        Ok(job.clone())
+    }
+
     async fn free(&self, run: &str, dependent: &str, upstream: &str, succeeded: bool) -> Result<JobRecord> {
         let mut tables = lock(&self.0);
         let job = tables.job(run, dependent)?;

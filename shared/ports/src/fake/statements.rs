@@ -15,6 +15,9 @@ pub enum Outcome {
     Failed(String),
 }
 
+/// What each COPY loads here.
+pub const ROWS_OF_A_COPY: i64 = 7;
+
 #[derive(Debug, Clone)]
 struct Held {
     submission: Submission,
@@ -83,6 +86,16 @@ impl Statements for MemoryStatements {
 
     async fn outcome(&self, id: &str, _: &StatementName) -> Result<Option<Statement>> {
         Ok(self.get(id))
+    }
+
+    async fn copied(&self, id: &str, _: &StatementName) -> Result<Option<i64>> {
+        let tables = lock(&self.0);
+        let ended = tables.get(id).filter(|held| matches!(held.progress, Progress::Finished { .. }));
+        let copies = ended.map(|held| held.submission.sqls.iter().filter(|sql| sql.contains("COPY ")).count());
+        Ok(copies
+            .filter(|copies| *copies > 0)
+            .and_then(|copies| i64::try_from(copies).ok())
+            .map(|copies| copies * ROWS_OF_A_COPY))
     }
 
     async fn cancel(&self, id: &str) -> Result<()> {

@@ -1,71 +1,9 @@
-//! The fast path and the full decoder are one: for any records, the staged bytes, the outcomes and the counts are the same.
-
-#![allow(clippy::unwrap_used, reason = "a test stops at what does not hold")]
+//! Records of all kinds: events as sources write them, at the edges of the types, broken ones.
 
 use proptest::{prelude::*, sample::select};
-use shiftwork_change_data::{
-    compiled::Compiled,
-    contract::TableContract,
-    stage::{Outcome, Record, Stager},
-    transport::{Offset, Partition},
-};
 
-/// A table with a column of every type, and of every way in which a source writes it.
-fn contract(unknown: &str) -> Compiled {
-    let columns = [
-        ("id", "bigint", ""),
-        ("part", "char(8)", ""),
-        ("small", "smallint", ""),
-        ("int", "integer", ""),
-        ("text", "varchar(24)", ""),
-        ("long", "varchar(max)", ""),
-        ("code", "char(4)", ""),
-        ("dec", "decimal(8,2)", ""),
-        ("dec19", "decimal(19,4)", ""),
-        ("whole", "decimal(5,0)", ""),
-        ("unscaled", "decimal(8,2)", "Decimal"),
-        ("deep", "decimal(20,10)", "Decimal(6)"),
-        ("real", "real", ""),
-        ("double", "double precision", ""),
-        ("flag", "boolean", ""),
-        ("day", "date", "io.debezium.time.Date"),
-        ("iso_day", "date", ""),
-        ("micros", "timestamp", "io.debezium.time.MicroTimestamp"),
-        ("millis", "timestamptz", "io.debezium.time.Timestamp"),
-        ("nanos", "timestamp", "io.debezium.time.NanoTimestamp"),
-        ("count", "bigint", "io.debezium.time.MicroTimestamp"),
-        ("zoned", "timestamptz", "io.debezium.time.ZonedTimestamp"),
-        ("local", "timestamp", ""),
-        ("clock", "time", "io.debezium.time.MicroTime"),
-        ("doc", "super", ""),
-        ("json", "super", "io.debezium.data.Json"),
-        ("json_text", "varchar(64)", "io.debezium.data.Json"),
-        ("bytes", "varbyte(16)", ""),
-        ("bits", "varchar(16)", "io.debezium.data.Bits(12)"),
-    ];
-    let columns: Vec<_> = columns
-        .iter()
-        .map(|(name, column_type, source_type)| {
-            let mut column = serde_json::json!({ "name": name, "type": column_type });
-            if !source_type.is_empty() {
-                column["source_type"] = (*source_type).into();
-            }
-            column
-        })
-        .collect();
-    let contract: TableContract = serde_json::from_value(serde_json::json!({
-        "contract": "orders",
-        "source": { "format": "debezium", "table": "public.orders" },
-        "target": { "schema": "shop", "table": "orders" },
-        "key": ["id", "part"],
-        "columns": columns,
-        "unknown": unknown,
-    }))
-    .unwrap();
-    Compiled::new(contract).unwrap()
-}
-
-const FIELDS: [&str; 33] = [
+/// Fields of the events: those of the contract's columns, and behind them some that no column takes.
+pub(crate) const FIELDS: [&str; 33] = [
     "id",
     "part",
     "small",
@@ -101,33 +39,8 @@ const FIELDS: [&str; 33] = [
     "before",
 ];
 
-fn staged(
-    compiled: &Compiled,
-    records: &[Vec<u8>],
-    key: Option<&[u8]>,
-    with_fast_path: bool,
-) -> (Vec<Outcome>, String, String) {
-    let mut stager = Stager::new(compiled, Partition::kafka("shop, \"the\" topic", 3), Vec::new());
-    if !with_fast_path {
-        stager = stager.without_fast_path();
-    }
-    let outcomes = records
-        .iter()
-        .zip(0..)
-        .map(|(value, offset)| stager.record(Record { value, key, offset: &Offset::number(offset) }).unwrap())
-        .collect();
-    let finished = stager.finish();
-    let counts = format!("{:?} {:?}", finished.counts, finished.range);
-    (outcomes, String::from_utf8(finished.sink).unwrap(), counts)
-}
-
-fn same(compiled: &Compiled, records: &[Vec<u8>], key: Option<&[u8]>) -> Result<(), TestCaseError> {
-    let (fast, full) = (staged(compiled, records, key, true), staged(compiled, records, key, false));
-    prop_assert_eq!(fast.0, full.0);
-    prop_assert_eq!(fast.1, full.1);
-    prop_assert_eq!(fast.2, full.2);
-    Ok(())
-}
+/// The first of [`FIELDS`] that no column takes.
+pub(crate) const UNKNOWN: usize = 29;
 
 /// Numbers and words, at the ends of the types and beyond, and some that are no JSON.
 #[rustfmt::skip]
@@ -167,7 +80,7 @@ const NESTED: [&str; 13] = [
 ];
 
 /// JSON of a value: mostly such as sources write, some at the edge of a type, some that is no JSON.
-fn value() -> impl Strategy<Value = String> {
+pub(crate) fn value() -> impl Strategy<Value = String> {
     let [scalars, texts, nested] = [SCALARS.as_slice(), &TEXTS, &NESTED].map(select);
     prop_oneof![
         4 => scalars.prop_map(str::to_owned),
@@ -290,10 +203,10 @@ fn mutated() -> impl Strategy<Value = Vec<u8>> {
     )
 }
 
-fn record() -> impl Strategy<Value = Vec<u8>> {
+pub(crate) fn record() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
-        12 => event(),
-        6 => mutated(),
+        12 => event().boxed(),
+        6 => mutated().boxed(),
         1 => prop::collection::vec(any::<u8>(), 0..60),
         1 => select(vec!["", "null", "{}", "[]", " ", "{\"ts_ms\":1}", "{\"payload\":null,\"schema\":{}}"]).prop_map(|text| text.as_bytes().to_vec()),
     ]
@@ -336,7 +249,7 @@ fn images() -> impl Strategy<Value = (String, String)> {
 }
 
 /// Events that are common but for the one thing or the other.
-fn fitting() -> impl Strategy<Value = Vec<u8>> {
+pub(crate) fn fitting() -> impl Strategy<Value = Vec<u8>> {
     let times = select(vec![
         r#""ts_us":1793491229274810"#,
         r#""ts_us":1793491229274811"#,
@@ -371,50 +284,4 @@ fn fitting() -> impl Strategy<Value = Vec<u8>> {
             }
             event
         })
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
-
-    /// In any order, with what was learned from any others.
-    #[test]
-    fn any_records_are_staged_as_the_full_decoder_stages_them(
-        records in prop::collection::vec(record(), 1..8),
-        unknown in select(vec!["capture", "capture", "freeze"]),
-        key in prop::option::of(select(vec!["{\"id\":1,\"part\":\"a\"}", "{\"id\":2}", "nonsense", ""])),
-    ) {
-        let compiled = contract(unknown);
-        same(&compiled, &records, key.map(str::as_bytes))?;
-        // The second time round, all of their keys are known.
-        let twice: Vec<_> = records.iter().chain(&records).cloned().collect();
-        same(&compiled, &twice, None)?;
-    }
-
-    /// Whatever is in the form of the events: keys, their order, what is like the image or the event before.
-    #[test]
-    fn events_whose_values_fit_are_staged_as_the_full_decoder_stages_them(records in prop::collection::vec(fitting(), 2..10)) {
-        let compiled = contract("capture");
-        let twice: Vec<_> = records.iter().chain(&records).cloned().collect();
-        same(&compiled, &twice, None)?;
-    }
-
-    /// One column, one value, in an event that is common but for it: nothing else keeps the value from the fast path.
-    #[test]
-    fn any_value_of_any_column_is_staged_as_the_full_decoder_stages_it(
-        values in prop::collection::vec((2..31_usize, value()), 1..12),
-        op in select(vec!["c", "u", "d"]),
-    ) {
-        let compiled = contract("capture");
-        let source = r#"{"connector":"postgresql","name":"shop","db":"shop","sequence":"[\"1\",\"2\"]","ts_us":1793491229274810,"schema":"public","table":"orders","lsn":2}"#;
-        let records: Vec<_> = values
-            .iter()
-            .flat_map(|(field, value)| {
-                let row = format!(r#"{{"id":1,"part":"a","{}":{value}}}"#, FIELDS[*field]);
-                let event = format!(r#"{{"before":{row},"after":{row},"source":{source},"op":"{op}","ts_ms":1}}"#).into_bytes();
-                // The first teaches the keys.
-                [event.clone(), event]
-            })
-            .collect();
-        same(&compiled, &records, None)?;
-    }
 }

@@ -1,0 +1,96 @@
+//! Ours, from the notification of S3 on: the loader's own code, its collaborators in memory. What it stages is written one behind the other
+//! into one file: frames of ZSTD that follow each other are one stream.
+
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::{Context as _, Result, ensure};
+use async_trait::async_trait;
+use serde_json::json;
+use shiftwork_cdc_loader::{Collaborators, Loader};
+use shiftwork_contract::{Failure, FailureKind};
+use shiftwork_ports::fake::{ManualClock, MemoryDeadLetters, MemoryRequests, MemoryScripts};
+use shiftwork_ports::{ChangeFiles, FileStream, FileVersion, Object, Result as Answer, Staging};
+
+/// Bytes that come at once, as from S3.
+const PIECE: usize = 64 << 10;
+
+/// Loads a file, plain or gzip.
+///
+/// # Errors
+/// When one of the files cannot be read or written, or the loader answers that it failed.
+pub(crate) fn run(events: &Path, output: &Path) -> Result<()> {
+    let scripts = MemoryScripts::default();
+    scripts.put("contracts/orders.yaml", include_str!("orders.yaml"));
+    let staged = File::create(output).with_context(|| output.display().to_string())?;
+    let with = Collaborators {
+        staging: Arc::new(Staged(Mutex::new(staged))),
+        files: Arc::new(Disk(events.to_owned())),
+        scripts: Arc::new(scripts),
+        requests: Arc::<MemoryRequests>::default(),
+        dead_letters: Arc::<MemoryDeadLetters>::default(),
+        clock: Arc::<ManualClock>::default(),
+    };
+    let file = json!({ "bucket": { "name": "landing" }, "object": { "key": "orders.ndjson", "etag": "1" } });
+    let body = json!({ "source": "aws.s3", "detail": file }).to_string();
+    let event = json!({ "Records": [{ "eventSource": "aws:sqs", "messageId": "1", "body": body }] });
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    let answer = runtime.block_on(Loader::new(with, "staging").handle(event))?;
+    ensure!(answer["batchItemFailures"] == json!([]), "the file was not loaded: {answer}");
+    Ok(())
+}
+
+/// A bucket of one file.
+struct Disk(PathBuf);
+
+struct Pieces(File);
+
+#[async_trait]
+impl ChangeFiles for Disk {
+    async fn open(&self, _: &FileVersion) -> Answer<Option<Box<dyn FileStream>>> {
+        let file = File::open(&self.0).map_err(unavailable)?;
+        Ok(Some(Box::new(Pieces(file))))
+    }
+}
+
+#[async_trait]
+impl FileStream for Pieces {
+    async fn next(&mut self) -> Answer<Option<Vec<u8>>> {
+        let mut piece = vec![0; PIECE];
+        let read = self.0.read(&mut piece).map_err(unavailable)?;
+        piece.truncate(read);
+        Ok((read > 0).then_some(piece))
+    }
+}
+
+/// Keeps the staged files of a bucket, and nothing else.
+struct Staged(Mutex<File>);
+
+#[async_trait]
+impl Staging for Staged {
+    async fn put(&self, key: &str, body: Vec<u8>) -> Answer<()> {
+        if key.starts_with("staged/") {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).write_all(&body).map_err(unavailable)?;
+        }
+        Ok(())
+    }
+    async fn put_once(&self, _: &str, body: Vec<u8>) -> Answer<Vec<u8>> {
+        Ok(body)
+    }
+    async fn get(&self, _: &str) -> Answer<Option<Vec<u8>>> {
+        Ok(None)
+    }
+    async fn list(&self, _: &str) -> Answer<Vec<Object>> {
+        Ok(Vec::new())
+    }
+    async fn delete(&self, _: &[String]) -> Answer<()> {
+        Ok(())
+    }
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "stands in `map_err`")]
+fn unavailable(error: std::io::Error) -> Failure {
+    Failure::new(FailureKind::Unavailable, error.to_string())
+}
