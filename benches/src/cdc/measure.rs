@@ -1,6 +1,6 @@
 //! A process on one core: how long it took, what of it was on the core, and its largest resident set.
 
-use std::ffi::OsStr;
+use std::ffi::OsString;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -19,41 +19,45 @@ pub(crate) struct Run {
     pub(crate) peak: u64,
 }
 
-/// All runs of one subject.
-#[derive(Debug, Clone)]
-pub(crate) struct Runs(Vec<Run>);
-
-impl Runs {
-    /// Runs a program so often, each time on this core alone. `before` clears away what the last run left.
+impl Run {
+    /// Runs a program on this core alone.
     ///
     /// # Errors
     /// When it does not start, or fails.
-    pub(crate) fn of(
-        times: u16,
-        core: u16,
-        program: &Path,
-        arguments: &[&OsStr],
-        before: impl Fn() -> Result<()>,
-    ) -> Result<Self> {
-        let mut runs = Vec::new();
-        for _ in 0..times {
-            before()?;
-            let began = Instant::now();
-            let child = Command::new("taskset")
-                .args(["--cpu-list", &core.to_string()])
-                .arg(program)
-                .args(arguments)
-                .stdin(Stdio::null())
-                .stdout(Stdio::null())
-                .spawn()
-                .with_context(|| format!("starting {} (and taskset, of util-linux)", program.display()))?;
-            let end = child.wait4()?;
-            let took = began.elapsed();
-            ensure!(end.status.success(), "{} failed: {}", program.display(), end.status);
-            let on_core = end.rusage.utime + end.rusage.stime;
-            runs.push(Run { took, on_core, peak: end.rusage.maxrss });
-        }
-        Ok(Self(runs))
+    pub(crate) fn of(core: u16, program: &Path, arguments: &[OsString]) -> Result<Self> {
+        let began = Instant::now();
+        let child = Command::new("taskset")
+            .args(["--cpu-list", &core.to_string()])
+            .arg(program)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .with_context(|| format!("starting {} (and taskset, of util-linux)", program.display()))?;
+        let end = child.wait4()?;
+        let took = began.elapsed();
+        ensure!(end.status.success(), "{} failed: {}", program.display(), end.status);
+        let on_core = end.rusage.utime + end.rusage.stime;
+        Ok(Self { took, on_core, peak: end.rusage.maxrss })
+    }
+}
+
+/// All runs of one subject, a round each.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Runs(Vec<Run>);
+
+impl Runs {
+    pub(crate) fn push(&mut self, run: Run) {
+        self.0.push(run);
+    }
+
+    /// How many times as fast as a peer, which ran in the same rounds: the median of the rounds' ratios.
+    pub(crate) fn times_as_fast_as(&self, peer: &Self) -> f64 {
+        let rounds = self.0.iter().zip(&peer.0);
+        let mut ratios: Vec<f64> =
+            rounds.map(|(ours, peer)| peer.took.as_secs_f64() / ours.took.as_secs_f64()).collect();
+        ratios.sort_by(f64::total_cmp);
+        ratios.get(ratios.len() / 2).copied().unwrap_or_default()
     }
 
     /// The median of how long they took.
