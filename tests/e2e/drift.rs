@@ -322,6 +322,42 @@ async fn a_column_that_a_source_adds_arrives_from_its_first_event_on() {
     assert_eq!(marks.send().await.unwrap().contents().len(), 0, "everything was loaded, and a mark stays");
 }
 
+/// A value that waits in an event from before, while later ones leave it out because it did not change: somebody writes its column into
+/// the contract, the launcher adds it, and the migration finds the value.
+#[tokio::test]
+async fn a_column_that_somebody_wrote_into_the_contract_gets_what_waits() {
+    let Some(stack) = Stack::alone().await else { return };
+    let changes = stack.changes("by_hand", "").await;
+    let coloured = |status: &str, colour: &str, lsn| {
+        let mut order = changes.order(1, Some(status), lsn);
+        order["after"]["colour"] = json!(colour);
+        order
+    };
+    let unchanged = "__debezium_unavailable_value";
+    let rows = async || changes.flow.sql("select status, colour from {s}.orders").await;
+    changes.deliver(&changes.batch(0, 0, &[coloured("new", "red", 10)])).await;
+    changes.load().await.succeeded();
+    changes.deliver(&changes.batch(0, 1, &[coloured("paid", unchanged, 20)])).await;
+    changes.load().await.succeeded();
+    changes.contract("  - { name: colour, type: varchar(16) }").await;
+    tokio::time::sleep(std::time::Duration::from_secs(11)).await;
+    changes.deliver(&changes.batch(0, 2, &[coloured("sent", unchanged, 30)])).await;
+    changes.load().await.succeeded();
+    assert_eq!(rows().await, [["sent", "NULL"]]);
+
+    let ask = async |request: &DriftRequest| {
+        let answer = stack.invoke("SchemaWatcherFunction", &serde_json::to_value(request).unwrap()).await;
+        let answer = answer.unwrap_or_else(|error| panic!("{error:?}"));
+        serde_json::from_value::<DriftAnswer>(answer).unwrap().contracts.remove(0)
+    };
+    let contract = changes.flow.id.clone();
+    let look = ask(&DriftRequest::Look { contract: contract.clone(), only: Vec::new() }).await;
+    let migration = look.migration.unwrap().id;
+    let done = ask(&DriftRequest::Apply { contract, only: Vec::new(), migration }).await;
+    assert_eq!(done.progress, MigrationProgress::Done, "{done:?}");
+    assert_eq!(rows().await, [["sent", "red"]]);
+}
+
 /// `shiftwork drift`, as a person at a terminal and as a script has it.
 #[tokio::test]
 async fn the_command_line_shows_the_statements_before_it_runs_them() {

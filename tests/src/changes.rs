@@ -27,7 +27,6 @@ impl Stack {
         flow.push(json!({ "on_overlap": "queue", "workflow_stages": [{ "execution_type": "sequential", "scripts": [
             { "job_name": "load", "kind": "cdc", "contract": flow.id } ] }] }))
             .await;
-        flow.sql("create schema {s}").await;
         let changes = Changes { flow };
         changes.contract(more).await;
         changes

@@ -163,6 +163,9 @@ impl Statements for Rough {
         };
         self.0.luck.around(outcome).await
     }
+    async fn copied(&self, id: &str, name: &StatementName) -> Result<Option<i64>> {
+        self.0.statements.copied(id, name).await
+    }
     async fn cancel(&self, id: &str) -> Result<()> {
         self.0.statements.cancel(id).await
     }

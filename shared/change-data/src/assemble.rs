@@ -2,7 +2,7 @@
 
 use std::{
     borrow::Cow,
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     ops::Range,
 };
 
@@ -10,10 +10,11 @@ use crate::{
     compiled::Compiled,
     contract::{TableContract, Unknown},
     csv,
-    document::{Flaws, LARGEST, TooMuch, Writer},
+    document::{Flaws, TooMuch},
     event::{Change, incomplete},
     fit::{Fit, fit},
     json::{Raw, write_string},
+    missing::Missing,
     operation::Operation,
     refusal::{Refusal, RefusalKind},
     row::Metadata,
@@ -57,7 +58,7 @@ enum Cell {
 pub(crate) struct Assembler {
     cells: Vec<Cell>,
     scratch: Vec<u8>,
-    missing: Vec<u8>,
+    missing: Missing,
     /// Field -> what was done to its value.
     notes: BTreeMap<String, String>,
     unchanged: Vec<usize>,
@@ -107,7 +108,7 @@ impl Assembler {
         Self {
             cells: vec![Cell::Absent; columns],
             scratch: Vec::new(),
-            missing: Vec::new(),
+            missing: Missing::default(),
             notes: BTreeMap::new(),
             unchanged: Vec::new(),
             with_missing_data: 0,
@@ -203,7 +204,10 @@ impl Assembler {
                 self.cells[index] = if is_removed { Cell::Null } else { Cell::Unchanged };
             }
         }
-        self.write(context, parts.operation, out);
+        if parts.partial {
+            self.others(context.compiled, parts);
+        }
+        self.write(context, parts.operation, out)?;
         if out.len() - start > LONGEST_ROW {
             out.truncate(start);
             return Err(Refusal::new(RefusalKind::Oversized, "the row is longer than the 64 MB that COPY reads"));
@@ -213,10 +217,9 @@ impl Assembler {
 
     fn clear(&mut self) {
         self.cells.fill(Cell::Absent);
-        for buffer in [&mut self.scratch, &mut self.missing] {
-            buffer.clear();
-            buffer.shrink_to(1 << 20);
-        }
+        self.scratch.clear();
+        self.scratch.shrink_to(1 << 20);
+        self.missing.clear();
         self.notes.clear();
         self.unchanged.clear();
     }
@@ -236,8 +239,11 @@ impl Assembler {
                     self.cells[index] = Cell::Unchanged;
                     return Ok(());
                 }
-                // There is no column yet, and no value to be kept for it.
-                (None, None) => return self.unknown(compiled.contract(), name, &Value::Null, NO_COLUMN),
+                // There is no column yet: when there is one, an event before this one has its value.
+                (None, None) => {
+                    self.missing.leave_others();
+                    return refuse_frozen(compiled.contract(), name, NO_COLUMN);
+                }
             }
         }
         let of_event = context.schema.and_then(|schema| schema.field(name)).map(|field| &field.logical);
@@ -275,38 +281,43 @@ impl Assembler {
         Ok(())
     }
 
+    /// What a partial update says of fields without a column beside the values that it sends: they did not change, but for those that
+    /// went, and those of which it has a part, whose value from before is theirs no longer.
+    fn others(&mut self, compiled: &Compiled, parts: &Parts<'_, '_>) {
+        if compiled.contract().unknown == Unknown::Freeze {
+            return;
+        }
+        self.missing.leave_others();
+        let updated = parts.image.into_iter().flat_map(|image| image.fields.iter().map(|(name, _)| name));
+        let wholes: BTreeSet<&str> =
+            updated.chain(parts.removed).filter_map(|field| Some(field.split_once('.')?.0)).collect();
+        let gone: BTreeSet<&str> = parts.removed.iter().map(|field| &**field).chain(wholes.iter().copied()).collect();
+        for field in gone {
+            let is_sent = parts.image.is_some_and(|image| image.get(field).is_some());
+            if is_sent || compiled.column_of(field).is_some() {
+                continue;
+            }
+            self.missing.null(field);
+            if wholes.contains(field) {
+                self.note(
+                    field,
+                    "nulled: the event has only a part of it; set capture.mode to change_streams_update_full",
+                );
+            }
+        }
+    }
+
     /// Puts a value into `dw_md_missing_data`. NULL waits for nothing.
     fn unknown(&mut self, contract: &TableContract, name: &str, value: &Value<'_>, why: &str) -> Result<(), Refusal> {
-        if contract.unknown == Unknown::Freeze {
-            let reason = format!("field `{}`: {why}, and the contract is frozen (`unknown: freeze`)", shown(name));
-            return Err(Refusal::new(RefusalKind::Frozen, reason));
-        }
-        if matches!(value, Value::Null) {
-            return Ok(());
-        }
-        let start = self.missing.len();
-        self.missing.push(if start == 0 { b'{' } else { b',' });
+        refuse_frozen(contract, name, why)?;
         let mut flaws = Flaws::default();
-        let named = Writer::new(&mut self.missing, contract.oversized, &mut flaws, 1).name(name);
-        let written =
-            named.and_then(|()| Writer::new(&mut self.missing, contract.oversized, &mut flaws, 1).value(value));
-        let written = match written {
-            // One byte for the brace that is still to come.
-            Ok(()) if self.missing.len() >= LARGEST => {
-                Err(TooMuch::Null("`dw_md_missing_data` would be more than 16 MB"))
-            }
-            other => other,
-        };
-        match written {
+        match self.missing.value(name, value, contract.oversized, &mut flaws) {
             Ok(()) => {
                 if let Some(note) = flaws.describe() {
                     self.note(name, &note);
                 }
             }
-            Err(TooMuch::Null(what)) => {
-                self.missing.truncate(start);
-                self.note(name, &format!("nulled: {what}"));
-            }
+            Err(TooMuch::Null(what)) => self.note(name, &format!("nulled: {what}")),
             Err(TooMuch::Refuse(what)) => return Err(oversized(name, what)),
         }
         Ok(())
@@ -344,7 +355,7 @@ impl Assembler {
         json
     }
 
-    fn write(&mut self, context: &Context<'_>, operation: Operation, out: &mut Vec<u8>) {
+    fn write(&mut self, context: &Context<'_>, operation: Operation, out: &mut Vec<u8>) -> Result<(), Refusal> {
         for (index, cell) in self.cells.iter().enumerate() {
             if index > 0 {
                 csv::comma(out);
@@ -358,23 +369,27 @@ impl Assembler {
                 }
             }
         }
-        if !self.missing.is_empty() {
-            self.missing.push(b'}');
-        }
         let changes = self.changes();
-        self.with_missing_data += u64::from(!self.missing.is_empty());
+        self.with_missing_data += u64::from(self.missing.waits());
         self.with_changes += u64::from(!changes.is_empty());
+        let others_unchanged = self.missing.leaves_others().then_some(self.cells.len());
+        let missing_data = self.missing.written().ok_or_else(|| {
+            let what = "`dw_md_missing_data` would be more than 16 MB with the fields that are NULL now";
+            Refusal::new(RefusalKind::Oversized, what)
+        })?;
         let metadata = Metadata {
             changed_at: context.changed_at,
             operation,
-            missing_data: &String::from_utf8_lossy(&self.missing),
+            missing_data,
             changes: &String::from_utf8_lossy(&changes),
             unchanged: &self.unchanged,
+            others_unchanged,
             position: context.at.position,
             partition: context.at.partition,
             offset: context.at.offset,
         };
         metadata.write(out);
+        Ok(())
     }
 }
 
@@ -421,6 +436,14 @@ fn refuse_parts_of_columns(
         }
     }
     Ok(())
+}
+
+fn refuse_frozen(contract: &TableContract, name: &str, why: &str) -> Result<(), Refusal> {
+    if contract.unknown != Unknown::Freeze {
+        return Ok(());
+    }
+    let reason = format!("field `{}`: {why}, and the contract is frozen (`unknown: freeze`)", shown(name));
+    Err(Refusal::new(RefusalKind::Frozen, reason))
 }
 
 fn no_key(contract: &TableContract, index: usize) -> Refusal {

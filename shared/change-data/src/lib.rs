@@ -26,6 +26,7 @@ mod geometry;
 mod json;
 pub mod layout;
 pub mod logical;
+mod missing;
 mod mongodb;
 mod number;
 pub mod operation;

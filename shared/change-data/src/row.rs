@@ -27,6 +27,9 @@ pub struct Metadata<'a> {
     pub changes: &'a str,
     /// Columns, from 0, of which the source sent no value because it did not change.
     pub unchanged: &'a [usize],
+    /// The same of a field that no column takes: how many columns the contract has that does not take it. Then `missing_data` has every
+    /// field without a column that the source sent, also those that are NULL, and what is not there did not change.
+    pub others_unchanged: Option<usize>,
     /// Where the source database had it.
     pub position: &'a str,
     /// Where the transport had it: its stream.
@@ -51,7 +54,7 @@ impl Metadata<'_> {
         csv::comma(out);
         document(out, self.changes);
         csv::comma(out);
-        unchanged(out, self.unchanged);
+        unchanged(out, self.others_unchanged, self.unchanged);
         csv::comma(out);
         csv::text(out, self.position);
         csv::comma(out);
@@ -70,14 +73,17 @@ fn document(out: &mut Vec<u8>, json: &str) {
     }
 }
 
-/// `,3,17,`: columns from 1, each between commas, so that SQL finds one with `LIKE '%,3,%'`.
-fn unchanged(out: &mut Vec<u8>, columns: &[usize]) {
-    if columns.is_empty() {
+/// `,3,17,`: columns from 1, each between commas, so that SQL finds one with `LIKE '%,3,%'`. Before them the count of columns in five
+/// digits where fields without a column did not change: `,00005,3,` (a table has at most 1,600 columns). It sorts before each column's
+/// number, and before the five digits of every column that the contract did not have.
+fn unchanged(out: &mut Vec<u8>, others: Option<usize>, columns: &[usize]) {
+    if columns.is_empty() && others.is_none() {
         return csv::null(out);
     }
     out.extend_from_slice(b"\",");
-    for column in columns {
-        out.extend_from_slice((column + 1).to_string().as_bytes());
+    let others = others.map(|count| format!("{count:05}"));
+    for number in others.into_iter().chain(columns.iter().map(|column| (column + 1).to_string())) {
+        out.extend_from_slice(number.as_bytes());
         out.push(b',');
     }
     out.push(b'"');
@@ -88,24 +94,38 @@ mod tests {
     use super::Metadata;
     use crate::operation::Operation;
 
+    const EVENT: Metadata<'_> = Metadata {
+        changed_at: 0,
+        operation: Operation::Update,
+        missing_data: r#"{"colour":"red"}"#,
+        changes: "",
+        unchanged: &[2, 16],
+        others_unchanged: None,
+        position: "00000000000000000042",
+        partition: "kafka/orders/0",
+        offset: "00000000000000000007",
+    };
+
+    fn row(metadata: Metadata<'_>) -> String {
+        let mut out = b"1".to_vec();
+        metadata.write(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
     #[test]
     fn a_row_ends_in_what_is_known_of_its_event() {
-        let mut out = b"1".to_vec();
-        let metadata = Metadata {
-            changed_at: 0,
-            operation: Operation::Update,
-            missing_data: r#"{"colour":"red"}"#,
-            changes: "",
-            unchanged: &[2, 16],
-            position: "00000000000000000042",
-            partition: "kafka/orders/0",
-            offset: "00000000000000000007",
-        };
-        metadata.write(&mut out);
         let wanted = concat!(
             r#"1,1970-01-01 00:00:00,update,"{""colour"":""red""}",\N,",3,17,","#,
             "00000000000000000042,kafka/orders/0,00000000000000000007\n"
         );
-        assert_eq!(String::from_utf8(out).unwrap(), wanted);
+        assert_eq!(row(EVENT), wanted);
+    }
+
+    #[test]
+    fn fields_without_a_column_that_did_not_change_are_the_first_of_the_columns_that_did_not() {
+        let row = |others_unchanged, unchanged| row(Metadata { unchanged, others_unchanged, ..EVENT });
+        assert!(row(Some(17), &[2, 16]).contains(r#",\N,",00017,3,17,",0"#));
+        assert!(row(Some(1600), &[]).contains(r#",\N,",01600,",0"#));
+        assert!(row(None, &[]).contains(r",\N,\N,0"));
     }
 }

@@ -5,7 +5,7 @@ use shiftwork_change_data::contract::Deletes;
 use crate::layout::{list, sql};
 use crate::{Promotion, THERE, Table};
 
-/// The offset that marks an older event that a column still comes from.
+/// The offset that marks an older event that a value still comes from.
 const NEEDED: &str = "needed";
 
 impl Promotion<'_> {
@@ -13,13 +13,10 @@ impl Promotion<'_> {
         let Self { tables, .. } = self;
         let soft = self.deletes() == Deletes::Soft;
         let mut out = Vec::new();
-        if self.takes_latest_non_null() {
-            out.extend(self.nulls_are_gaps());
-        }
         out.push(self.spread_truncates());
         out.push(self.recall("The rows of these keys, as the events that they came from.", &tables.production));
         if self.has_older() {
-            out.push(self.recall("Events that these rows still take a column from.", &tables.older));
+            out.push(self.recall("Events that these rows still take a value from.", &tables.older));
         }
         out.push(self.recall_tombstones());
         out.push(self.each_once());
@@ -35,8 +32,9 @@ impl Promotion<'_> {
         out.push(self.forget_rows("The rows of these keys, made anew.", &tables.production));
         out.push(if soft { self.insert_newest_or_deleted() } else { self.insert_newest() });
         if self.has_older() {
-            out.push(self.forget_rows("Older events stay as long as a column comes from them.", &tables.older));
+            out.push(self.forget_rows("Older events stay as long as a value comes from them.", &tables.older));
             out.extend(self.mark_what_is_needed(NEEDED));
+            out.push(self.mark_what_may_be_needed(NEEDED));
             out.push(self.insert_needed());
         }
         if !soft {

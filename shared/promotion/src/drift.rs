@@ -1,8 +1,9 @@
 //! What waits in `dw_md_missing_data`.
 
-use crate::Promotion;
-use crate::layout::{block, sql};
-use crate::names::Table;
+use crate::gaps::number_of_field;
+use crate::layout::{block, lines, sql};
+use crate::names::{Table, Tables};
+use crate::{OTHERS, Promotion};
 
 impl Promotion<'_> {
     /// A query with a row for each field that waits in the table, those that wait longest first, at most `limit`:
@@ -22,9 +23,12 @@ impl Promotion<'_> {
     /// Values that are JSON null wait for nothing.
     pub fn drift_report(&self, limit: usize) -> String {
         let table = &self.tables.production;
-        let older = self.has_older().then_some(&self.tables.older);
-        let waiting: Vec<String> = [table].into_iter().chain(older).map(waiting).collect();
-        let waiting = block(&waiting.join("\nUNION ALL\n"));
+        let mut waiting = waiting(table, &[]);
+        if self.has_older() {
+            waiting.push_str("\nUNION ALL\n");
+            waiting.push_str(&self.waiting_in_older());
+        }
+        let waiting = block(&waiting);
         sql(&format!(
             "
             -- Fields of {table} that no column takes.
@@ -44,13 +48,13 @@ impl Promotion<'_> {
                    MAX(bytes) AS longest_text,
                    COUNT(*) OVER () AS fields
             FROM (
-                SELECT field, kind, changed_at, number, bytes,
-                       CASE WHEN number !~ '[eE]' THEN LTRIM(SPLIT_PART(number, '.', 1), '-0') END AS whole,
-                       CASE WHEN number !~ '[eE]' THEN RTRIM(SPLIT_PART(number, '.', 2), '0') END AS fraction
+                SELECT dw_field AS field, dw_kind AS kind, dw_md_changed_at AS changed_at, dw_number AS number, dw_bytes AS bytes,
+                       CASE WHEN dw_number !~ '[eE]' THEN LTRIM(SPLIT_PART(dw_number, '.', 1), '-0') END AS whole,
+                       CASE WHEN dw_number !~ '[eE]' THEN RTRIM(SPLIT_PART(dw_number, '.', 2), '0') END AS fraction
                 FROM (
                     {waiting}
                 ) AS waiting
-                WHERE kind <> 'null'
+                WHERE dw_kind <> 'null'
             ) AS waiting
             GROUP BY field
             ORDER BY first_changed_at, field
@@ -58,15 +62,62 @@ impl Promotion<'_> {
             "
         ))
     }
+
+    /// An older event may be there for another value of it: a field waits in it, if no later event has sent the field.
+    fn waiting_in_older(&self) -> String {
+        let Tables { production, older, .. } = &self.tables;
+        let (key, of_key) = (self.key_list(), |table: &Table| self.key_of(&table.alias()));
+        let number = format!("{} AS dw_column", number_of_field(self.columns.iter()));
+        let place = format!("{}, {}.dw_md_position AS dw_place", of_key(older), older.alias());
+        let fields = block(&waiting(older, &[place, number]));
+        let same_key = self.same_key("later", "fields");
+        let only = if self.takes_latest_non_null() { "WHERE JSON_TYPEOF(dw_value) <> 'null'" } else { "" };
+        let events = |table: &Table| {
+            let (t, of_key) = (table.alias(), of_key(table));
+            sql(&format!(
+                "
+                SELECT {key}, dw_md_position AS dw_place, NVL(dw_md_unchanged, '') AS dw_gaps,
+                       CAST(NULL AS VARCHAR) AS dw_field
+                FROM {table}
+                UNION ALL
+                SELECT {of_key}, {t}.dw_md_position, CAST(NULL AS VARCHAR), dw_field
+                FROM {table} AS {t}, UNPIVOT {t}.dw_md_missing_data AS dw_value AT dw_field
+                {only}
+                "
+            ))
+        };
+        let later = block(&format!("{}\nUNION ALL\n{}", events(production), events(older)));
+        sql(&format!(
+            "
+            SELECT fields.dw_field, dw_kind, dw_md_changed_at, dw_number, dw_bytes
+            FROM (
+                {fields}
+            ) AS fields
+            LEFT JOIN (
+                {later}
+            ) AS later
+              ON {same_key} AND later.dw_place > fields.dw_place
+             AND CASE WHEN dw_column IS NOT NULL THEN STRPOS(dw_gaps, ',' || dw_column || ',') = 0
+                      ELSE later.dw_field = fields.dw_field OR LEFT(dw_gaps, 2) <> '{OTHERS}' END
+            WHERE later.dw_place IS NULL
+            "
+        ))
+    }
 }
 
-fn waiting(table: &Table) -> String {
+/// What waits in a table, with more of its row.
+fn waiting(table: &Table, more: &[String]) -> String {
     let t = table.alias();
+    let of_value = [
+        format!("dw_field, JSON_TYPEOF(dw_value) AS dw_kind, {t}.dw_md_changed_at"),
+        "CASE WHEN JSON_TYPEOF(dw_value) = 'number' THEN JSON_SERIALIZE(dw_value) END AS dw_number".to_owned(),
+        "CASE WHEN JSON_TYPEOF(dw_value) = 'string' THEN OCTET_LENGTH(dw_value::VARCHAR(65535)) END AS dw_bytes"
+            .to_owned(),
+    ];
+    let values = lines(of_value.iter().chain(more), ",");
     sql(&format!(
         "
-        SELECT dw_field AS field, JSON_TYPEOF(dw_value) AS kind, {t}.dw_md_changed_at AS changed_at,
-               CASE WHEN JSON_TYPEOF(dw_value) = 'number' THEN JSON_SERIALIZE(dw_value) END AS number,
-               CASE WHEN JSON_TYPEOF(dw_value) = 'string' THEN OCTET_LENGTH(dw_value::VARCHAR(65535)) END AS bytes
+        SELECT {values}
         FROM {table} AS {t}, UNPIVOT {t}.dw_md_missing_data AS dw_value AT dw_field
         "
     ))

@@ -2,8 +2,9 @@
 
 use shiftwork_change_data::column_type::ColumnType;
 
-use crate::layout::{block, fitting, lines, list, sql};
-use crate::{Column, GONE, Promotion, THERE};
+use crate::layout::{block, fitting, lines, list, sql, wrapped};
+use crate::names::literal;
+use crate::{Column, GONE, OTHERS, Promotion, THERE};
 
 /// The offset that marks an event from before the batch whose columns are all filled: nothing before it is in the staging table.
 pub(crate) const COMPLETE: &str = "complete";
@@ -18,31 +19,53 @@ enum ByMax {
 }
 
 impl Promotion<'_> {
-    /// Type 1, latest non-null: a column that is NULL counts as not sent.
+    /// Type 1, latest non-null: what is NULL counts as not sent, of fields without a column too. A value that waits was sent.
     pub(crate) fn nulls_are_gaps(&self) -> Vec<String> {
         let staging = &self.tables.staging;
-        let values = self.values();
-        let first = values.first().map(|column| column.number);
+        let (s, values) = (staging.alias(), self.values());
+        let others = format!("',{:05},'", self.columns.len());
+        let Some(first) = values.first().map(|column| column.number) else {
+            return vec![sql(&format!(
+                "
+                -- The latest value that is not NULL: a NULL counts as not sent.
+                UPDATE {staging}
+                SET dw_md_unchanged = {others}
+                WHERE {THERE}
+                "
+            ))];
+        };
         fitting(&values, &|columns| {
             let marks = columns.iter().map(|column| {
                 let (name, n) = (&column.name, column.number);
                 let missing = match column.kind {
-                    ColumnType::Super => format!("{name} IS NULL OR JSON_TYPEOF({name}) = 'null'"),
-                    _ => format!("{name} IS NULL"),
+                    ColumnType::Super => format!("({s}.{name} IS NULL OR JSON_TYPEOF({s}.{name}) = 'null')"),
+                    _ => format!("{s}.{name} IS NULL"),
                 };
-                format!("|| CASE WHEN {missing} THEN '{n},' ELSE '' END")
+                format!("|| CASE WHEN {missing} AND STRPOS(waiting.dw_waits, ',{n},') = 0 THEN '{n},' ELSE '' END")
             });
             let marks = lines(marks, "");
             // What the file marks is NULL, and so is marked again.
-            let is_first = columns.first().map(|column| column.number) == first;
-            let before = if is_first { "','" } else { "NVL(dw_md_unchanged, ',')" };
+            let is_first = columns.first().is_some_and(|column| column.number == first);
+            let before = if is_first { others.clone() } else { format!("{s}.dw_md_unchanged") };
+            let number = block(&number_of_field(columns.iter().copied()));
             sql(&format!(
                 "
-                -- The latest value that is not NULL: a NULL counts as not sent.
+                -- The latest value that is not NULL: a NULL counts as not sent, unless there is a value that waits.
                 UPDATE {staging}
-                SET dw_md_unchanged = NULLIF({before}
-                        {marks}, ',')
-                WHERE {THERE}
+                SET dw_md_unchanged = {before}
+                        {marks}
+                FROM (
+                    SELECT events.dw_md_row, ',' || NVL(LISTAGG(fields.dw_number, ','), '') || ',' AS dw_waits
+                    FROM {staging} AS events
+                    LEFT JOIN (
+                        SELECT {s}.dw_md_row,
+                               {number} AS dw_number
+                        FROM {staging} AS {s}, UNPIVOT {s}.dw_md_missing_data AS dw_value AT dw_field
+                        WHERE JSON_TYPEOF(dw_value) <> 'null'
+                    ) AS fields ON fields.dw_md_row = events.dw_md_row
+                    GROUP BY events.dw_md_row
+                ) AS waiting
+                WHERE {s}.dw_md_row = waiting.dw_md_row AND {s}.{THERE}
                 "
             ))
         })
@@ -51,9 +74,10 @@ impl Promotion<'_> {
     /// A delete sends no values, whatever its event had of the row that went.
     pub(crate) fn deletes_are_empty(&self) -> Vec<String> {
         let staging = &self.tables.staging;
-        fitting(&self.values(), &|columns| {
-            let names = columns.iter().map(|column| column.name.as_str()).chain(["dw_md_unchanged"]);
-            let nulls = lines(names.map(|name| format!("{name} = NULL")), ",");
+        let mut names: Vec<&str> = self.values().iter().map(|column| column.name.as_str()).collect();
+        names.push("dw_md_unchanged");
+        fitting(&names, &|names| {
+            let nulls = lines(names.iter().map(|name| format!("{name} = NULL")), ",");
             sql(&format!(
                 "
                 -- After a delete a column has no value until an event sends one.
@@ -171,6 +195,55 @@ impl Promotion<'_> {
             ))
         })
     }
+
+    /// Type 1: of each field that no column takes the event that last sent it, and before those the last event that left none out: where
+    /// it has no such field, there is none.
+    pub(crate) fn mark_what_may_be_needed(&self, mark: &str) -> String {
+        let (staging, key, newest) = (&self.tables.staging, self.key_list(), self.newest());
+        let (s, of_key) = (staging.alias(), self.key_of("events"));
+        let fields = list(self.columns.iter().map(|column| literal(&column.field)));
+        let sent = if self.takes_latest_non_null() { "\nAND JSON_TYPEOF(dw_value) <> 'null'" } else { "" };
+        let sent = block(&format!("WHERE dw_field NOT IN (\n    {fields}\n){sent}"));
+        sql(&format!(
+            "
+            -- Fields without a column: the event that last sent each, and before them the last that had all there were.
+            UPDATE {staging}
+            SET dw_md_offset = '{mark}'
+            WHERE dw_md_row IN (
+                SELECT dw_md_row
+                FROM (
+                    SELECT events.*, dw_field, MAX(dw_place) OVER (PARTITION BY {of_key}, dw_field) AS dw_sent
+                    FROM (
+                        SELECT events.*,
+                               MAX(CASE WHEN LEFT(dw_gaps, 2) <> '{OTHERS}' THEN dw_place END)
+                                   OVER (PARTITION BY {key}) AS dw_sent_all
+                        FROM (
+                            SELECT dw_md_row, dw_md_position AS dw_place, dw_md_operation, {key},
+                                   NVL(dw_md_unchanged, '') AS dw_gaps,
+                                   {newest}
+                            FROM {staging}
+                        ) AS events
+                        WHERE dw_place <= dw_newest
+                    ) AS events
+                    LEFT JOIN (
+                        SELECT {s}.dw_md_row AS dw_row, dw_field
+                        FROM {staging} AS {s}, UNPIVOT {s}.dw_md_missing_data AS dw_value AT dw_field
+                        {sent}
+                    ) AS fields ON fields.dw_row = events.dw_md_row
+                ) AS events
+                WHERE dw_place < dw_newest AND {THERE}
+                  AND (dw_place = dw_sent_all
+                       OR (dw_field IS NOT NULL AND dw_place = dw_sent AND dw_place > NVL(dw_sent_all, '')))
+            )
+            "
+        ))
+    }
+}
+
+/// The number of the column that takes `dw_field`; NULL where none of these does.
+pub(crate) fn number_of_field<'c>(columns: impl Iterator<Item = &'c Column>) -> String {
+    let one = |column: &Column| format!("WHEN {} THEN '{}'", literal(&column.field), column.number);
+    sql(&format!("CASE dw_field {} END", wrapped(columns.map(one), "")))
 }
 
 /// For each column the place of the event that last sent it, seen from each event.

@@ -64,14 +64,20 @@ pub(crate) fn block(text: &str) -> String {
 
 /// `a, b, c` as a value of a template, wrapped.
 pub(crate) fn list<T: AsRef<str>>(items: impl IntoIterator<Item = T>) -> String {
+    wrapped(items, ",")
+}
+
+/// `a b c` as a value of a template, wrapped; with something behind each but the last.
+pub(crate) fn wrapped<T: AsRef<str>>(items: impl IntoIterator<Item = T>, between: &str) -> String {
     let mut out = String::new();
     let mut column = 0;
     for item in items {
         let item = item.as_ref();
         if !out.is_empty() {
-            let wraps = column + item.len() + 2 > WIDTH;
-            out.push_str(if wraps { ",\n" } else { ", " });
-            column = if wraps { 0 } else { column + 2 };
+            let wraps = column + item.len() + between.len() + 1 > WIDTH;
+            out.push_str(between);
+            out.push(if wraps { '\n' } else { ' ' });
+            column = if wraps { 0 } else { column + between.len() + 1 };
         }
         out.push_str(item);
         column += item.len();

@@ -47,6 +47,7 @@ mod lift;
 mod load;
 mod migration;
 mod names;
+mod prepare;
 
 use shiftwork_change_data::column_type::ColumnType;
 use shiftwork_change_data::contract::{Deletes, Format, PromoteKind, TableContract, Take};
@@ -54,6 +55,7 @@ use shiftwork_change_data::contract::{Deletes, Format, PromoteKind, TableContrac
 pub use load::Load;
 pub use migration::{Migration, is_done_already};
 pub use names::{Table, Tables};
+pub use prepare::Found;
 
 /// A contract that makes no table, or a load that makes no transaction: what is wrong, and how to mend it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -104,6 +106,8 @@ const TRANSPORT: [&str; 2] = ["dw_md_partition", "dw_md_offset"];
 const GONE: &str = "dw_md_operation IN ('delete', 'truncate')";
 /// The others.
 const THERE: &str = "dw_md_operation NOT IN ('delete', 'truncate')";
+/// How `dw_md_unchanged` begins where fields that no column takes did not change: `,00005,3,`, by an event of a contract with 5 columns.
+const OTHERS: &str = ",0";
 /// How long tombstones are kept, where the contract does not say.
 const KEPT_DAYS: u32 = 30;
 

@@ -3,7 +3,7 @@
 use crate::fits::{TEXT, fits};
 use crate::layout::{block, lines, sql};
 use crate::names::literal;
-use crate::{Column, Promotion, Table};
+use crate::{Column, OTHERS, Promotion, Table};
 
 /// Rows in which values move.
 #[derive(Debug, Clone, Copy)]
@@ -12,23 +12,39 @@ pub(crate) struct Moves<'a> {
     pub(crate) table: &'a Table,
     /// The columns that tell its rows apart.
     pub(crate) row: &'a [String],
+    pub(crate) gaps: Gaps,
+}
+
+/// What a row says of a column that came after it by having no such field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Gaps {
+    /// It is NULL.
+    Never,
+    /// It did not change, if the row says that fields without a column did not.
+    Absent,
+    /// The same where the field is there and null.
+    Null,
 }
 
 impl Promotion<'_> {
     /// Rows of files that are older than these columns: what the columns would have taken waits. At most so many statements.
-    ///
-    /// Where events have gaps, a field that is not there may be one that did not change.
     pub(crate) fn lift(&self, newer: &[Column], most: usize) -> Vec<String> {
         let moves = Moves {
             comment: "These files are older than the column: what it would have taken waits.",
             table: &self.tables.staging,
             row: &["dw_md_row".to_owned()],
+            gaps: self.gaps(),
         };
-        let gaps = self.has_gaps();
-        let columns: Vec<&Column> = newer.iter().filter(|column| gaps || fits(column.kind).is_some()).collect();
-        let a_statement = columns.len().div_ceil(most.max(1)).max(1);
-        let statement = |columns: &[&Column]| if gaps { moves.many(columns, true) } else { moves.all(columns) };
-        columns.chunks(a_statement).map(statement).collect()
+        let columns: Vec<&Column> = newer.iter().collect();
+        columns.chunks(columns.len().div_ceil(most.max(1)).max(1)).filter_map(|columns| moves.all(columns)).collect()
+    }
+
+    pub(crate) fn gaps(&self) -> Gaps {
+        match (self.has_gaps(), self.takes_latest_non_null()) {
+            (false, _) => Gaps::Never,
+            (true, false) => Gaps::Absent,
+            (true, true) => Gaps::Null,
+        }
     }
 }
 
@@ -43,11 +59,17 @@ fn fitting(column: &Column) -> String {
 }
 
 impl Moves<'_> {
-    /// Moves what waits under the columns' fields into them. What does not fit goes on waiting.
-    pub(crate) fn all(&self, columns: &[&Column]) -> String {
+    /// Moves what waits under the columns' fields into them. What does not fit goes on waiting. None where there is nothing to do, for
+    /// JSON has no values of the columns' types.
+    pub(crate) fn all(&self, columns: &[&Column]) -> Option<String> {
+        let movable = |column: &&&Column| fits(column.kind).is_some();
         match columns {
-            [column] => self.one(column),
-            _ => self.many(columns, false),
+            _ if self.gaps != Gaps::Never => Some(self.many(columns)),
+            [column] => fits(column.kind).map(|_| self.one(column)),
+            _ => {
+                let columns: Vec<&Column> = columns.iter().filter(movable).copied().collect();
+                (!columns.is_empty()).then(|| self.many(&columns))
+            }
         }
     }
 
@@ -101,9 +123,9 @@ impl Moves<'_> {
         ))
     }
 
-    /// Several fields at once. With `gaps`, a field that is not there is one that was not sent.
-    fn many(&self, columns: &[&Column], gaps: bool) -> String {
-        let Self { comment, table, .. } = self;
+    /// Several fields at once.
+    fn many(&self, columns: &[&Column]) -> String {
+        let Self { comment, table, gaps, .. } = self;
         let t = table.alias();
         let (of_row, same_row) = (self.of_row("events"), self.same_row(&t, "moved"));
         let first = self.row.first().map(String::as_str).unwrap_or_default();
@@ -129,14 +151,25 @@ impl Moves<'_> {
                 )
             })
             .collect();
-        if gaps {
-            set.push(format!("dw_md_unchanged = NULLIF(NVL({t}.dw_md_unchanged, ',') || moved.dw_gaps, ',')"));
-            let mark = |column: &&Column| match (column.number, fits(column.kind)) {
-                (n, Some(_)) => format!("CASE WHEN field_{n}.{first} IS NULL THEN '{n},' ELSE '' END"),
-                // JSON has no values of its type: what waits goes on waiting, and the column keeps what it has.
-                (n, None) => format!("'{n},'"),
+        let waits = |column: &&Column| format!("JSON_TYPEOF(field_{}.dw_value) <> 'null'", column.number);
+        let mut only: Vec<String> = columns.iter().map(waits).collect();
+        if *gaps != Gaps::Never {
+            set.push(format!("dw_md_unchanged = {t}.dw_md_unchanged || moved.dw_gaps"));
+            let mark = |column: &&Column| {
+                let n = column.number;
+                let absent = match gaps {
+                    Gaps::Never | Gaps::Absent => format!("field_{n}.{first} IS NULL"),
+                    Gaps::Null => {
+                        format!(
+                            "events.{} IS NULL AND NVL(JSON_TYPEOF(field_{n}.dw_value), 'null') = 'null'",
+                            column.name
+                        )
+                    }
+                };
+                left_out(column, &absent)
             };
             values.push(format!("{} AS dw_gaps", columns.iter().map(mark).collect::<Vec<_>>().join("\n|| ")));
+            only.push(format!("LEFT(events.dw_md_unchanged, 2) = '{OTHERS}'"));
         }
         let join = |column: &&Column| {
             let n = column.number;
@@ -144,9 +177,8 @@ impl Moves<'_> {
             let waiting = self.waiting(column).replace('\n', "\n    ");
             format!("LEFT JOIN (\n    {waiting}\n) AS field_{n} ON {same_row}")
         };
-        let joins = lines(movable.iter().map(join), "");
-        let only = if gaps { "" } else { "WHERE events.dw_md_missing_data IS NOT NULL" };
-        let (set, values) = (lines(set, ","), lines(values, ","));
+        let joins = lines(columns.iter().map(join), "");
+        let (set, values, only) = (lines(set, ","), lines(values, ","), lines(only, " OR"));
         sql(&format!(
             "
             -- {comment}
@@ -157,10 +189,61 @@ impl Moves<'_> {
                        {values}
                 FROM {table} AS events
                 {joins}
-                {only}
+                WHERE {only}
             ) AS moved
             WHERE {same_row}
             "
         ))
     }
+
+    /// Says of columns that the table is about to have which rows left them out. None where all rows have all that there is.
+    pub(crate) fn left_out(&self, columns: &[&Column]) -> Option<String> {
+        let Self { comment, table, gaps, .. } = self;
+        let t = table.alias();
+        let (of_row, of_table, row) = (self.of_row("events"), self.of_row(&t), self.row.join(", "));
+        let (same_row, same_fields) = (self.same_row(&t, "rows_before"), self.same_row("fields", "events"));
+        let has = |column: &&Column| {
+            let (n, field) = (column.number, literal(&column.field));
+            format!("MAX(CASE WHEN dw_field = {field} THEN 1 END) AS dw_has_{n}")
+        };
+        let has = lines(columns.iter().map(has), ",");
+        let marks = columns.iter().map(|column| left_out(column, &format!("fields.dw_has_{} IS NULL", column.number)));
+        let marks = lines(marks, " ||");
+        let only = if *gaps == Gaps::Null { "WHERE JSON_TYPEOF(dw_value) <> 'null'" } else { "" };
+        (*gaps != Gaps::Never).then(|| {
+            sql(&format!(
+                "
+                -- {comment}
+                UPDATE {table}
+                SET dw_md_unchanged = {t}.dw_md_unchanged || rows_before.dw_gaps
+                FROM (
+                    SELECT {of_row},
+                           {marks} AS dw_gaps
+                    FROM {table} AS events
+                    LEFT JOIN (
+                        SELECT {row},
+                               {has}
+                        FROM (
+                            SELECT {of_table}, dw_field
+                            FROM {table} AS {t}, UNPIVOT {t}.dw_md_missing_data AS dw_value AT dw_field
+                            {only}
+                        ) AS fields
+                        GROUP BY {row}
+                    ) AS fields ON {same_fields}
+                    WHERE LEFT(events.dw_md_unchanged, 2) = '{OTHERS}'
+                ) AS rows_before
+                WHERE {same_row} AND rows_before.dw_gaps <> ''
+                "
+            ))
+        })
+    }
+}
+
+/// `6,` where an event left column 6 out: it is of a contract with fewer columns, and fields without one did not change.
+fn left_out(column: &Column, absent: &str) -> String {
+    let n = column.number;
+    format!(
+        "CASE WHEN SUBSTRING(events.dw_md_unchanged, 2, 5) < '{n:05}' AND STRPOS(events.dw_md_unchanged, ',{n},') = 0\n          \
+         AND {absent} THEN '{n},' ELSE '' END"
+    )
 }

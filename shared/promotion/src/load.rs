@@ -37,7 +37,11 @@ impl Promotion<'_> {
                 self.columns.len()
             )));
         }
-        let promotion = self.promote();
+        let mut promotion = Vec::new();
+        if self.takes_latest_non_null() {
+            promotion.extend(self.nulls_are_gaps());
+        }
+        promotion.extend(self.promote());
         // What the frame takes beside the lifts of old layouts.
         let frame = 6 + groups.len() + promotion.len() + usize::from(self.prunes_watermarks());
         let old = groups.iter().filter(|(columns, _)| *columns < self.columns.len()).count();
@@ -77,7 +81,8 @@ impl Promotion<'_> {
         }
     }
 
-    fn promote(&self) -> Vec<String> {
+    /// Makes anew the rows of the keys of the events that are in the staging table with a partition.
+    pub(crate) fn promote(&self) -> Vec<String> {
         match self.kind() {
             PromoteKind::Type1 => self.promote_current(),
             PromoteKind::Type2 | PromoteKind::Type7 => self.promote_history(),
@@ -95,7 +100,7 @@ impl Promotion<'_> {
         ))
     }
 
-    fn empty(&self) -> String {
+    pub(crate) fn empty(&self) -> String {
         let staging = &self.tables.staging;
         sql(&format!(
             "

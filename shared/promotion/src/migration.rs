@@ -3,10 +3,10 @@
 use shiftwork_change_data::column_type::ColumnType;
 use shiftwork_change_data::contract::{self, PromoteKind, TableContract};
 
-use crate::layout::{MOST_STATEMENTS, lines, sql};
-use crate::lift::Moves;
-use crate::names::{Table, identifier, literal};
-use crate::{Column, Promotion, Unfit};
+use crate::layout::{MOST_STATEMENTS, block, lines, list, sql};
+use crate::lift::{Gaps, Moves};
+use crate::names::{Table, Tables, identifier, literal};
+use crate::{Column, OTHERS, Promotion, THERE, Unfit};
 
 /// Statements that take fields in, and the contract as it is then.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,9 +27,6 @@ pub fn is_done_already(error: &str) -> bool {
     (error.contains("column") && error.contains("already exists"))
         || error.contains("target column size should be different")
 }
-
-/// How many statements move values; the rest of the batch is theirs who frame them.
-const MOST_MOVES: usize = MOST_STATEMENTS - 10;
 
 impl Promotion<'_> {
     /// Takes fields in: a column that the contract lacks is added, one that it has may become a wider VARCHAR, and what waits under
@@ -73,22 +70,86 @@ impl Promotion<'_> {
                 });
             }
         }
+        let homes = self.homes();
         let mut transaction = vec![self.lock()];
         transaction.extend(new.fence());
-        let homes = self.homes();
-        let movable: Vec<&Column> =
-            taken.into_iter().filter(|column| crate::fits::fits(column.kind).is_some()).collect();
-        let chunk = (movable.len() * homes.len()).div_ceil(MOST_MOVES).max(1);
-        for (table, row) in &homes {
-            for columns in movable.chunks(chunk) {
-                transaction.push(Moves { comment: "What waited moves in.", table, row }.all(columns));
-            }
-            transaction.push(nothing_waits(table, row));
+        let mut after: Vec<String> = homes.iter().map(|(table, row)| nothing_waits(table, row, new.gaps())).collect();
+        // In an event of kind `append` a column that it left out stays NULL.
+        if new.has_gaps() && self.kind() != PromoteKind::Append && !taken.is_empty() {
+            transaction.push(new.empty());
+            transaction.push(new.keys_of_what_waits(&taken));
+            after.extend(new.again(&taken));
+            after.extend(new.promote());
         }
         if view {
-            transaction.push(new.create_current());
+            after.push(new.create_current());
         }
+        let most = MOST_STATEMENTS.saturating_sub(transaction.len() + after.len());
+        let chunk = (taken.len() * homes.len()).div_ceil(most.max(1)).max(1);
+        for (table, row) in &homes {
+            let moves = Moves { comment: "What waited moves in.", table, row, gaps: new.gaps() };
+            transaction.extend(taken.chunks(chunk).filter_map(|columns| moves.all(columns)));
+        }
+        transaction.extend(after);
         Ok(Migration { before, transaction: new.within_limits(transaction)?, contract })
+    }
+
+    /// The keys of rows in which a value waits that later rows of the key may take.
+    fn keys_of_what_waits(&self, columns: &[&Column]) -> String {
+        let Tables { staging, production, older, .. } = &self.tables;
+        let table = if self.has_older() { older } else { production };
+        let (t, key) = (table.alias(), self.key_list());
+        let of_table = self.key_of(&t);
+        let fields = list(columns.iter().map(|column| literal(&column.field)));
+        sql(&format!(
+            "
+            -- The keys of what waits in an event from before the current one.
+            INSERT INTO {staging} (
+                {key}, dw_md_partition
+            )
+            SELECT DISTINCT {of_table}, '{MIGRATION}'
+            FROM {table} AS {t}, UNPIVOT {t}.dw_md_missing_data AS dw_value AT dw_field
+            WHERE JSON_TYPEOF(dw_value) <> 'null'
+              AND dw_field IN ({fields})
+            "
+        ))
+    }
+
+    /// The rows of these keys, if one of them has left one of the columns out, come once more, as those of a batch do.
+    fn again(&self, columns: &[&Column]) -> [String; 2] {
+        let Tables { staging, production, .. } = &self.tables;
+        let all = self.event_columns();
+        let of_known = list(all.iter().map(|name| format!("known.{name}")));
+        let (all, of_events) = (list(all), self.key_of("events"));
+        let (same_key, same_event) = (self.same_key("known", "concerned"), self.same_key("events", &staging.alias()));
+        let gaps = columns.iter().map(|column| format!("STRPOS(events.dw_md_unchanged, ',{},') > 0", column.number));
+        let gaps = lines(gaps, " OR");
+        [
+            sql(&format!(
+                "
+                -- Where a row left the column out, the rows of its key come once more, and are made anew as by a load.
+                INSERT INTO {staging} (
+                    {all}, dw_md_partition
+                )
+                SELECT {of_known}, '{MIGRATION}'
+                FROM {production} AS known
+                JOIN (
+                    SELECT DISTINCT {of_events}
+                    FROM {production} AS events
+                    JOIN {staging} ON {same_event}
+                    WHERE {gaps}
+                ) AS concerned ON {same_key}
+                WHERE known.{THERE}
+                "
+            )),
+            sql(&format!(
+                "
+                -- A key alone is no event.
+                DELETE FROM {staging}
+                WHERE dw_md_operation IS NULL
+                "
+            )),
+        ]
     }
 
     /// The contract with these columns.
@@ -122,51 +183,15 @@ impl Promotion<'_> {
         Ok(contract)
     }
 
-    /// A query for the columns of the contract's tables: `table_schema`, `table_name`, `column_name`.
-    pub fn columns_query(&self) -> String {
-        let tables = self.tables_of_events().into_iter().map(|table| {
-            format!("(table_schema = {} AND table_name = {})", literal(&table.schema), literal(&table.name))
-        });
-        let tables = lines(tables, " OR");
-        sql(&format!(
-            "
-            SELECT table_schema, table_name, column_name
-            FROM svv_columns
-            WHERE {tables}
-            "
-        ))
-    }
-
-    /// ADD COLUMN for contract columns that tables lack, by what [`columns_query`](Self::columns_query) found: somebody wrote them into
-    /// the contract. Each is a transaction of its own, and may say that it [`is_done_already`].
-    pub fn add_missing(&self, found: &[(String, String, String)]) -> Vec<String> {
-        let mut out = Vec::new();
-        for table in self.tables_of_events() {
-            let of_table = |name: &str| {
-                found.iter().any(|(schema, other, column)| {
-                    *schema == table.schema && *other == table.name && identifier(column) == name
-                })
-            };
-            if !found.iter().any(|(schema, other, _)| *schema == table.schema && *other == table.name) {
-                continue;
-            }
-            for column in self.columns.iter().filter(|column| !of_table(&column.name)) {
-                let column_type = column.sql_type();
-                out.push(format!("ALTER TABLE {table} ADD COLUMN {} {column_type}", column.name));
-            }
-        }
-        out
-    }
-
     /// The tables that have the contract's columns.
-    fn tables_of_events(&self) -> Vec<&Table> {
+    pub(crate) fn tables_of_events(&self) -> Vec<&Table> {
         let mut tables = vec![&self.tables.staging, &self.tables.production];
         tables.extend(self.has_older().then_some(&self.tables.older));
         tables
     }
 
     /// Where values wait, with the columns that tell the rows apart.
-    fn homes(&self) -> Vec<(&Table, Vec<String>)> {
+    pub(crate) fn homes(&self) -> Vec<(&Table, Vec<String>)> {
         let own = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
         let key: Vec<String> = self.key().map(str::to_owned).collect();
         let row = match self.kind() {
@@ -219,14 +244,20 @@ impl Promotion<'_> {
     }
 }
 
+/// The partition of rows that come once more.
+const MIGRATION: &str = "migration";
 /// The partition under which the watermarks have the count of columns. The transport's partitions all have a `/`.
 const FENCE: &str = "columns";
 
-/// What has nothing left but nulls waits for nothing.
-fn nothing_waits(table: &Table, row: &[String]) -> String {
+/// What has nothing left but nulls waits for nothing; unless nulls are told from what did not change.
+fn nothing_waits(table: &Table, row: &[String], gaps: Gaps) -> String {
     let t = table.alias();
     let of_row = row.iter().map(|name| format!("{t}.{name}")).collect::<Vec<_>>().join(", ");
     let same_row = row.iter().map(|name| format!("{t}.{name} = left_over.{name}")).collect::<Vec<_>>().join(" AND ");
+    let only = match gaps {
+        Gaps::Absent => block(&format!("WHERE NVL(LEFT({t}.dw_md_unchanged, 2), '') <> '{OTHERS}'")),
+        Gaps::Never | Gaps::Null => String::new(),
+    };
     sql(&format!(
         "
         -- Where nothing is left that waits.
@@ -236,6 +267,7 @@ fn nothing_waits(table: &Table, row: &[String]) -> String {
             SELECT {of_row},
                    MAX(CASE WHEN JSON_TYPEOF(dw_value) = 'null' THEN 0 ELSE 1 END) AS dw_waits
             FROM {table} AS {t}, UNPIVOT {t}.dw_md_missing_data AS dw_value AT dw_field
+            {only}
             GROUP BY {of_row}
         ) AS left_over
         WHERE {same_row} AND left_over.dw_waits = 0

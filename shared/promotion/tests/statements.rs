@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 use shiftwork_change_data::contract::{Column, TableContract};
-use shiftwork_promotion::{Load, Promotion};
+use shiftwork_promotion::{Found, Load, Promotion};
 
 fn contract(promote: &Value) -> TableContract {
     serde_json::from_value(json!({
@@ -64,6 +64,40 @@ fn type_7() {
 fn append() {
     let contract = contract(&json!({ "kind": "append" }));
     insta::assert_snapshot!("append_load", shown(&Promotion::of(&contract).unwrap().load(&load(5)).unwrap()));
+}
+
+#[test]
+fn type_1_of_the_latest_values() {
+    let contract = contract(&json!({ "kind": "type1", "take": "latest-non-null" }));
+    let promotion = Promotion::of(&contract).unwrap();
+    let load = promotion.load(&load(5)).unwrap();
+    let at = load.iter().position(|sql| sql.contains("-- The latest value")).unwrap();
+    insta::assert_snapshot!("type_1_nulls_are_gaps", shown(&load[at..=at]));
+    insta::assert_snapshot!("type_1_drift_report", promotion.drift_report(100));
+}
+
+/// Somebody wrote a column into the contract, and a longer VARCHAR.
+#[test]
+fn a_contract_that_was_changed_by_hand() {
+    let contract = contract(&json!({ "kind": "type1" }));
+    let promotion = Promotion::of(&contract).unwrap();
+    let columns = [
+        ("order_id", "bigint", None),
+        ("status", "character varying", Some("8")),
+        ("total", "numeric", None),
+        ("items", "super", None),
+    ];
+    let cell = |text: &str| Some(text.to_owned());
+    let found = ["orders_staging", "orders", "orders_older"].iter().flat_map(|table| {
+        columns.iter().map(move |(column, data_type, length)| {
+            let schema = if *table == "orders" { "shop" } else { "staging" };
+            let sizes = [length.map(str::to_owned), cell("12"), cell("2")];
+            let row = [cell(schema), cell(table), cell(column), cell(data_type)];
+            Found::read(&row.into_iter().chain(sizes).collect::<Vec<_>>()).unwrap()
+        })
+    });
+    let statements = promotion.prepare(&found.collect::<Vec<_>>()).unwrap();
+    insta::assert_snapshot!("changed_by_hand", format!("{};\n\n{}", promotion.columns_query(), shown(&statements)));
 }
 
 #[test]

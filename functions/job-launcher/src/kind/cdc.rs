@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use shiftwork_change_data::{
-    contract::{self, PromoteKind, TableContract},
+    contract::{self, TableContract},
     layout::{self, Staged},
 };
 use shiftwork_contract::{
@@ -11,7 +11,7 @@ use shiftwork_contract::{
     name::sha256,
 };
 use shiftwork_ports::{Object, Result, Row, Submission};
-use shiftwork_promotion::{Load, Promotion, is_done_already};
+use shiftwork_promotion::{Found, Load, Promotion, is_done_already};
 
 use crate::Launcher;
 
@@ -190,14 +190,12 @@ impl Launcher {
         if job.attempt == 1 && self.jobs.staging.get(&made).await?.is_some() {
             return Ok(());
         }
-        // Columns that somebody wrote into the contract by hand.
+        self.make_schemas(promotion, connection).await?;
+        // Columns that somebody wrote into the contract by hand, or made longer there.
         let found = self.run(&promotion.columns_query(), connection).await?;
-        let missing = promotion.add_missing(&found.into_iter().filter_map(column).collect::<Vec<_>>());
-        if !missing.is_empty() && contract.promote.kind == PromoteKind::Type7 {
-            // Redshift replaces a view only by one with the same columns.
-            self.run(&format!("DROP VIEW IF EXISTS {}", promotion.tables().current), connection).await?;
-        }
-        for sql in &missing {
+        let found: Vec<Found> = found.iter().filter_map(|row| Found::read(row)).collect();
+        let changes = promotion.prepare(&found).map_err(|unfit| invalid(&unfit))?;
+        for sql in &changes {
             match self.run(sql, connection).await {
                 Err(failure) if is_done_already(&failure.message) => {}
                 Ok(_) => {}
@@ -215,6 +213,23 @@ impl Launcher {
         self.jobs.staging.put(&made, Vec::new()).await
     }
 
+    async fn make_schemas(&self, promotion: &Promotion<'_>, connection: &Connection) -> Result<()> {
+        let found = self.run(&promotion.schemas_query(), connection).await?;
+        let found: Vec<String> = found.into_iter().flatten().flatten().collect();
+        for (schema, sql) in promotion.create_schemas(&found) {
+            self.run(&sql, connection).await.map_err(|failure| {
+                let words = format!(
+                    "schema `{schema}` is not in database {database}, and could not be made: {message}. Create it, with USAGE and CREATE on it \
+                     for the user of the connection, or let that user make it: GRANT CREATE ON DATABASE {database} TO …",
+                    database = connection.database,
+                    message = failure.message.trim_end_matches('.'),
+                );
+                Failure::new(failure.kind, words)
+            })?;
+        }
+        Ok(())
+    }
+
     async fn run(&self, sql: &str, connection: &Connection) -> Result<Vec<Row>> {
         match self.queries.rows(sql, connection, &BTreeMap::new()).await {
             // A warehouse that has to wake up first is there at the next try.
@@ -224,12 +239,6 @@ impl Launcher {
             answer => answer,
         }
     }
-}
-
-/// Schema, table, column.
-fn column(row: Row) -> Option<(String, String, String)> {
-    let [schema, table, column] = <[Option<String>; 3]>::try_from(row).ok()?;
-    Some((schema?, table?, column?))
 }
 
 /// As a job writes the warehouse's own role.

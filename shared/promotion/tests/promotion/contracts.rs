@@ -3,6 +3,11 @@
 use serde_json::json;
 use shiftwork_change_data::contract::{Deletes, Format, PromoteKind, TableContract, Take};
 
+use crate::model::VALUES;
+
+/// The fields of the columns beside the key.
+pub(crate) const FIELDS: [&str; VALUES] = ["note", "Amount", "paid", "tags"];
+
 /// `shop.order`, whose name must be quoted: a number and a text as key, and a column of each way in which a value is carried along.
 pub(crate) fn contract(kind: PromoteKind, take: Take, deletes: Deletes, format: Format) -> TableContract {
     serde_json::from_value(json!({

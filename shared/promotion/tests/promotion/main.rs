@@ -11,4 +11,5 @@ mod model;
 mod stage;
 mod stream;
 mod together;
+mod unchanged;
 mod warehouse;

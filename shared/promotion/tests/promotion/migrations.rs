@@ -4,30 +4,44 @@ use serde_json::{Value, json};
 use shiftwork_change_data::contract::{
     Column,
     Deletes::{Close, Hard, Soft},
-    Format::{Debezium, Dynamodb},
+    Format::Debezium,
     PromoteKind::{self, Append, Type1, Type2, Type7},
     TableContract,
     Take::LatestRow,
 };
-use shiftwork_promotion::{Load, Migration, Promotion, is_done_already};
+use shiftwork_promotion::{Found, Load, Migration, Promotion, Unfit, is_done_already};
 
 use crate::contracts::contract;
 use crate::warehouse::Warehouse;
 
-fn column(name: &str, column_type: &str, from: Option<&str>) -> Column {
+pub(crate) fn column(name: &str, column_type: &str, from: Option<&str>) -> Column {
     Column { name: name.into(), column_type: column_type.into(), from: from.map(str::to_owned), source_type: None }
 }
 
 /// A row of two contract columns and what waits.
 fn line(id: u32, position: u32, operation: &str, waiting: &Value) -> String {
+    marked(id, position, operation, Some(&format!("n{position}")), waiting, "")
+}
+
+/// The same with what did not change. Each is a partition of its own, so that they can come in any order.
+pub(crate) fn marked(
+    id: u32,
+    position: u32,
+    operation: &str,
+    note: Option<&str>,
+    waiting: &Value,
+    unchanged: &str,
+) -> String {
     let waiting =
         if waiting.is_null() { "\\N".to_owned() } else { format!("\"{}\"", waiting.to_string().replace('"', "\"\"")) };
+    let unchanged = if unchanged.is_empty() { "\\N".to_owned() } else { format!("\"{unchanged}\"") };
+    let note = note.unwrap_or("\\N");
     format!(
-        "{id},eu,n{position},1970-01-01 00:00:{position:02},{operation},{waiting},\\N,\\N,{position:04},kafka/a/0,{position:04}\n"
+        "{id},eu,{note},1970-01-01 00:00:{position:02},{operation},{waiting},\\N,{unchanged},{position:04},kafka/{id}/{position},1\n"
     )
 }
 
-fn narrow(kind: PromoteKind, deletes: shiftwork_change_data::contract::Deletes) -> TableContract {
+pub(crate) fn narrow(kind: PromoteKind, deletes: shiftwork_change_data::contract::Deletes) -> TableContract {
     let mut contract = contract(kind, LatestRow, deletes, Debezium);
     contract.columns.truncate(3);
     contract.columns[2].column_type = "varchar(4)".into();
@@ -36,7 +50,7 @@ fn narrow(kind: PromoteKind, deletes: shiftwork_change_data::contract::Deletes) 
 
 impl Warehouse {
     /// Runs a migration as its caller does.
-    async fn migrate(&self, migration: &Migration) {
+    pub(crate) async fn migrate(&self, migration: &Migration) {
         for sql in &migration.before {
             if let Err(error) = self.transaction(vec![sql.clone()]).await {
                 assert!(is_done_already(&error), "{sql}: {error}");
@@ -45,9 +59,32 @@ impl Warehouse {
         self.transaction(migration.transaction.clone()).await.unwrap();
     }
 
-    async fn load_text(&mut self, contract: &TableContract, columns: usize, csv: &str) -> Result<(), String> {
+    pub(crate) async fn load_text(
+        &mut self,
+        contract: &TableContract,
+        columns: usize,
+        csv: &str,
+    ) -> Result<(), String> {
         let load = Load { groups: vec![(columns, self.file(csv))], ..Load::default() };
         self.load(contract, &load).await
+    }
+
+    /// Makes the tables what the contract says, as the loader's launcher does.
+    pub(crate) async fn prepare(&self, promotion: &Promotion<'_>) -> Result<Vec<String>, Unfit> {
+        let found = self.stage.rows(&promotion.columns_query()).await;
+        let cell = |cell: &Value| match cell.as_object().unwrap().iter().next().unwrap() {
+            (name, _) if name == "isNull" => None,
+            (_, Value::String(text)) => Some(text.clone()),
+            (_, other) => Some(other.to_string()),
+        };
+        let row = |row: &Value| Found::read(&row.as_array().unwrap().iter().map(cell).collect::<Vec<_>>());
+        let found: Vec<Found> = found.as_array().unwrap().iter().filter_map(row).collect();
+        let statements = promotion.prepare(&found)?;
+        for sql in &statements {
+            self.transaction(vec![sql.clone()]).await.unwrap();
+        }
+        self.transaction(promotion.ddl()).await.unwrap();
+        Ok(statements)
     }
 
     /// Rows of text cells.
@@ -102,7 +139,7 @@ async fn what_waits_is_reported_and_moves_in() {
             }
         }
         let mut failing = migration.transaction.clone();
-        failing.push("SELECT 1 / 0".into());
+        *failing.last_mut().unwrap() = "SELECT 1 / 0".into();
         warehouse.transaction(failing).await.unwrap_err();
         for _ in 0..2 {
             warehouse.migrate(&migration).await;
@@ -142,36 +179,6 @@ async fn what_waits_is_reported_and_moves_in() {
     warehouse.stage.strike().await;
 }
 
-/// A field that has no column yet, and that an update leaves out because it did not change, is not lost when the column comes.
-#[tokio::test(flavor = "multi_thread")]
-async fn what_a_file_from_before_the_column_left_out_did_not_change() {
-    let Some(mut warehouse) = Warehouse::open().await else { return };
-    for (kind, deletes) in [(Type1, Hard), (Type1, Soft), (Type2, Close)] {
-        let mut wide = narrow(kind, deletes);
-        wide.columns.push(column("colour", "varchar(16)", Some("Colour")));
-        wide.columns.push(column("raw", "varbyte(16)", None));
-        warehouse.make(&wide).await;
-        warehouse.load_text(&wide, 3, &line(1, 1, "create", &json!({ "Colour": "red" }))).await.unwrap();
-        warehouse.load_text(&wide, 3, &line(1, 2, "update", &Value::Null)).await.unwrap();
-        let found =
-            warehouse.texts("SELECT note, colour FROM shop.\"order\" ORDER BY dw_md_position DESC LIMIT 1").await;
-        assert_eq!(found, [["n2", "red"]], "{kind:?}");
-        warehouse.load_text(&wide, 3, &line(1, 3, "update", &json!({ "Colour": null }))).await.unwrap();
-        let found =
-            warehouse.texts("SELECT note, colour FROM shop.\"order\" ORDER BY dw_md_position DESC LIMIT 1").await;
-        assert_eq!(found, [["n3", "NULL"]], "{kind:?}");
-    }
-    // A source that always sends all that there is leaves out what is not there.
-    let mut wide = narrow(Type1, Hard);
-    wide.source.format = Dynamodb;
-    wide.columns.push(column("colour", "varchar(16)", Some("Colour")));
-    warehouse.make(&wide).await;
-    warehouse.load_text(&wide, 3, &line(1, 1, "create", &json!({ "Colour": "red" }))).await.unwrap();
-    warehouse.load_text(&wide, 3, &line(1, 2, "update", &Value::Null)).await.unwrap();
-    assert_eq!(warehouse.texts("SELECT note, colour FROM shop.\"order\"").await, [["n2", "NULL"]]);
-    warehouse.stage.strike().await;
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn columns_that_were_written_into_the_contract_by_hand_are_added() {
     let Some(warehouse) = Warehouse::open().await else { return };
@@ -179,13 +186,74 @@ async fn columns_that_were_written_into_the_contract_by_hand_are_added() {
     warehouse.make(&old).await;
     let mut new = old.clone();
     new.columns.push(column("colour", "varchar(16)", None));
+    new.columns[2].column_type = "varchar(40)".into();
     let promotion = Promotion::of(&new).unwrap();
-    for wanted in [3, 0] {
-        let found = warehouse.texts(&promotion.columns_query()).await;
-        let found: Vec<_> = found.into_iter().map(|row| (row[0].clone(), row[1].clone(), row[2].clone())).collect();
-        let add = promotion.add_missing(&found);
-        assert_eq!(add.len(), wanted, "{add:?}");
-        for sql in add {
+    for wanted in [8, 0] {
+        let statements = warehouse.prepare(&promotion).await.unwrap();
+        assert_eq!(statements.len(), wanted, "{statements:#?}");
+    }
+    // A restart of a run from before: what is wider than it has to be is left as it is.
+    assert_eq!(warehouse.prepare(&Promotion::of(&old).unwrap()).await.unwrap(), [""; 0]);
+    let unfit = async |change: &dyn Fn(&mut TableContract)| {
+        let mut contract = new.clone();
+        change(&mut contract);
+        warehouse.prepare(&Promotion::of(&contract).unwrap()).await.unwrap_err().to_string()
+    };
+    let said = unfit(&|contract| contract.columns[3].column_type = "decimal(14,2)".into()).await;
+    assert!(
+        said.contains(
+            "column `colour` of staging.\"shop-orders_staging\" is varchar(16), and the contract says decimal(14,2)"
+        ),
+        "{said}"
+    );
+    let said = unfit(&|contract| contract.columns[1].column_type = "varchar(9)".into()).await;
+    assert!(said.contains("column `region` of shop.\"order\" is varchar(8)") && said.contains("primary key"), "{said}");
+    warehouse.stage.strike().await;
+}
+
+/// Rows of each type that a contract may have are found as they were made.
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_that_were_just_made_need_nothing() {
+    let Some(warehouse) = Warehouse::open().await else { return };
+    for (kind, deletes) in [(Type1, Hard), (Type7, Soft), (Append, Hard)] {
+        let mut contract = contract(kind, LatestRow, deletes, Debezium);
+        let types = [
+            "smallint",
+            "integer",
+            "bigint",
+            "decimal(9)",
+            "decimal(38,37)",
+            "real",
+            "double precision",
+            "boolean",
+            "char(3)",
+            "varchar(max)",
+            "date",
+            "time",
+            "timetz",
+            "timestamp",
+            "timestamptz",
+            "super",
+            "varbyte(9)",
+        ];
+        contract.columns.extend(types.iter().zip(0..).map(|(kind, n)| column(&format!("c{n}"), kind, None)));
+        warehouse.make(&contract).await;
+        assert_eq!(warehouse.prepare(&Promotion::of(&contract).unwrap()).await.unwrap(), [""; 0], "{kind:?}");
+    }
+    warehouse.stage.strike().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn schemas_that_are_not_there_are_made() {
+    let Some(warehouse) = Warehouse::open().await else { return };
+    let mut contract = narrow(Type1, Hard);
+    contract.target.schema = "it's new".into();
+    let promotion = Promotion::of(&contract).unwrap();
+    for wanted in [1, 0] {
+        let found = warehouse.texts(&promotion.schemas_query()).await.concat();
+        let create = promotion.create_schemas(&found);
+        assert_eq!(create.len(), wanted, "{found:?}");
+        for (_, sql) in create {
             warehouse.transaction(vec![sql]).await.unwrap();
         }
     }

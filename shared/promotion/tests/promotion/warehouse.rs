@@ -2,9 +2,10 @@
 
 use fastrand::Rng;
 use serde_json::{Value, json};
-use shiftwork_change_data::contract::{Deletes, Format, PromoteKind, TableContract};
+use shiftwork_change_data::contract::{Deletes, PromoteKind, TableContract};
 use shiftwork_promotion::{Load, Promotion};
 
+use crate::contracts::FIELDS;
 use crate::model::{Event, OPEN, Row, Sent, VALUES};
 use crate::stage::{Stage, stage};
 
@@ -13,9 +14,11 @@ pub(crate) struct Warehouse {
     files: usize,
 }
 
-/// A staged file: its layout, its partition, and records with their offsets.
+/// A staged file: what the contract was by which it was staged, its partition, and records with their offsets.
 pub(crate) struct File<'a> {
     pub(crate) columns: usize,
+    /// Bytes of the longest note.
+    pub(crate) note: usize,
     pub(crate) partition: usize,
     pub(crate) records: Vec<(usize, &'a [Event])>,
 }
@@ -56,12 +59,12 @@ impl Warehouse {
     }
 
     /// Puts the files and their manifests into the bucket; the load that takes them.
-    pub(crate) fn put(&mut self, contract: &TableContract, files: &[File<'_>]) -> Load {
+    pub(crate) fn put(&mut self, files: &[File<'_>]) -> Load {
         let mut groups: std::collections::BTreeMap<usize, Vec<Value>> = std::collections::BTreeMap::new();
         for file in files {
             self.files += 1;
             let key = format!("lake/staged/{}.csv.zst", self.files);
-            let csv = csv(contract, file);
+            let csv = csv(file);
             let zstd = ruzstd::encoding::compress_to_vec(&csv[..], ruzstd::encoding::CompressionLevel::Fastest);
             self.stage.bucket.put(&key, zstd);
             let entry = json!({ "url": format!("s3://{key}"), "mandatory": true });
@@ -98,11 +101,19 @@ impl Warehouse {
             PromoteKind::Type1 | PromoteKind::Append => ("NULL::TIMESTAMP", "FALSE"),
         };
         let deleted = if soft { "dw_deleted" } else { "FALSE" };
+        let shown = [
+            "note",
+            "amount::VARCHAR",
+            "CASE WHEN paid THEN 'true' WHEN NOT paid THEN 'false' END",
+            "JSON_SERIALIZE(tags)",
+        ];
+        let has = |column: usize| contract.columns.len() > 2 + column;
+        let values: Vec<&str> = (0..VALUES).map(|column| if has(column) { shown[column] } else { "NULL" }).collect();
+        let values = values.join(", ");
         let rows = self
             .stage
             .rows(&format!(
-                "SELECT id, region, dw_md_position, dw_md_operation, note, amount::VARCHAR, \
-                 CASE WHEN paid THEN 'true' WHEN NOT paid THEN 'false' END, JSON_SERIALIZE(tags), \
+                "SELECT id, region, dw_md_position, dw_md_operation, {values}, \
                  DATEDIFF(second, '1970-01-01'::TIMESTAMP, {until}), {current}, {deleted}, DATEDIFF(second, '1970-01-01'::TIMESTAMP, dw_md_changed_at) FROM shop.\"order\""
             ))
             .await;
@@ -154,42 +165,46 @@ fn row(cells: &[Value]) -> Row {
 }
 
 /// The rows of a file, as decision 0006 lays them out.
-fn csv(contract: &TableContract, file: &File<'_>) -> Vec<u8> {
+fn csv(file: &File<'_>) -> Vec<u8> {
     let mut out = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
     for (offset, record) in &file.records {
         for event in *record {
-            out.write_record(fields(contract, file, *offset, event)).unwrap();
+            out.write_record(fields(file, *offset, event)).unwrap();
         }
     }
     out.into_inner().unwrap()
 }
 
-fn fields(contract: &TableContract, file: &File<'_>, offset: usize, event: &Event) -> Vec<String> {
+fn fields(file: &File<'_>, offset: usize, event: &Event) -> Vec<String> {
     let null = || "\\N".to_owned();
     let mut all = match &event.key {
         Some((id, region)) => vec![id.to_string(), region.clone()],
         None => vec![null(), null()],
     };
-    all.extend(event.values.iter().map(|sent| match sent {
-        Sent::Value(value) => value.clone(),
-        Sent::Nothing | Sent::Null => null(),
+    let fits = |column: usize, value: &str| column != 2 || value.len() <= file.note;
+    all.extend(event.values.iter().zip(2..).map(|(sent, column)| match sent {
+        Sent::Value(value) if fits(column, value) => value.clone(),
+        Sent::Value(_) | Sent::Nothing | Sent::Null => null(),
     }));
-    let waiting: Vec<String> = (file.columns..2 + VALUES)
+    let is_gap = |column: usize| event.values[column - 2] == Sent::Nothing;
+    let others_unchanged = (file.columns..2 + VALUES).any(is_gap);
+    let waiting: Vec<String> = (2..2 + VALUES)
         .filter_map(|column| {
+            let is_unknown = column >= file.columns;
             let value = match &event.values[column - 2] {
-                // Where events have gaps, what is not there did not change.
-                Sent::Null if contract.source.format == Format::Debezium => "null".to_owned(),
-                Sent::Nothing | Sent::Null => return None,
-                Sent::Value(value) if matches!(column, 2) => json!(value).to_string(),
-                Sent::Value(value) => value.clone(),
+                // Where something did not change, what is not there is that.
+                Sent::Null if is_unknown && others_unchanged => "null".to_owned(),
+                Sent::Value(value) if is_unknown || !fits(column, value) => match column {
+                    2 => json!(value).to_string(),
+                    _ => value.clone(),
+                },
+                Sent::Nothing | Sent::Null | Sent::Value(_) => return None,
             };
-            Some(format!("{}: {value}", json!(contract.columns[column].field())))
+            Some(format!("{}: {value}", json!(FIELDS[column - 2])))
         })
         .collect();
-    let gaps: Vec<String> = (2..file.columns)
-        .filter(|column| event.values[column - 2] == Sent::Nothing)
-        .map(|column| (column + 1).to_string())
-        .collect();
+    let mut gaps: Vec<String> = if others_unchanged { vec![format!("{:05}", file.columns)] } else { Vec::new() };
+    gaps.extend((2..file.columns).filter(|column| is_gap(*column)).map(|column| (column + 1).to_string()));
     all.truncate(file.columns);
     let seconds = event.position;
     all.push(format!("1970-01-01 00:{:02}:{:02}", seconds / 60, seconds % 60));
