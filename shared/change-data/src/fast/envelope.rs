@@ -4,7 +4,7 @@
 //! before: between the same bytes, a payload means what the full decoder has found that it means there.
 
 /// The bytes around a payload.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Envelope {
     before: Box<[u8]>,
     behind: Box<[u8]>,

@@ -43,7 +43,8 @@ use crate::{
 /// Reads the common events of one contract and one partition.
 #[derive(Debug)]
 pub(crate) struct Fast {
-    envelope: Envelope,
+    /// None: the events stand bare. Held apart, since `memcmp` of no bytes at a dangling address costs as much as a field.
+    envelope: Option<Envelope>,
     /// What the envelope says of the fields.
     schema: Option<Rc<Schema>>,
     /// Keys of an event.
@@ -116,7 +117,7 @@ impl Fast {
         let mut field = Vec::new();
         csv::text(&mut field, partition.as_str());
         Some(Self {
-            envelope: Envelope::default(),
+            envelope: None,
             schema: None,
             event: Shape::default(),
             source: Source::default(),
@@ -151,7 +152,7 @@ impl Fast {
         if value.len() > LONGEST {
             return None;
         }
-        let Some(payload) = self.envelope.payload(value) else {
+        let Some(payload) = self.payload(value) else {
             self.is_news = true;
             return None;
         };
@@ -167,6 +168,12 @@ impl Fast {
         let written = self.write(compiled, record, &event, partition, offset)?;
         out.extend_from_slice(self.row.written());
         Some(written)
+    }
+
+    /// What is in the envelope, if it is that of the event before.
+    #[inline]
+    fn payload<'r>(&self, value: &'r [u8]) -> Option<&'r [u8]> {
+        self.envelope.as_ref().map_or(Some(value), |envelope| envelope.payload(value))
     }
 
     /// Finds the values of an event.
@@ -308,14 +315,14 @@ impl Fast {
         if std::mem::take(&mut self.is_news) {
             let envelope = Envelope::of(value, schema.map(|(text, _)| text.get()));
             self.schema = schema.filter(|_| envelope.is_some()).map(|(_, schema)| Rc::clone(schema));
-            self.envelope = envelope.unwrap_or_default();
+            self.envelope = envelope;
             self.plans = plans(compiled, self.schema.as_deref());
             self.learn_keys(compiled, value);
         }
     }
 
     fn learn_keys(&mut self, compiled: &Compiled, value: &[u8]) -> Option<()> {
-        let members = Member::all(std::str::from_utf8(self.envelope.payload(value)?).ok()?)?;
+        let members = Member::all(std::str::from_utf8(self.payload(value)?).ok()?)?;
         self.event.learn(&members, |name| Part::of(name) as usize);
         for member in members {
             let Some(fields) = Member::all(member.value) else { continue };

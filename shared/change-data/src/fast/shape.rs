@@ -4,9 +4,9 @@
 //! expected next. Keys that are left out are passed over; a key that is new is put in its place for the next event, whose object
 //! this time is the full decoder's.
 
-use wide::u8x16;
+use wide::u8x32;
 
-use super::scan::{self, Kind, Span, chunk, halves};
+use super::scan::{self, Kind, Span, chunk};
 
 /// Keys that a shape holds. A source that invents keys for ever costs time, not memory.
 const MOST: usize = 512;
@@ -36,22 +36,19 @@ struct Key {
 #[derive(Debug, Clone)]
 struct Literal {
     /// The same, of at most 32 bytes, and which of them count.
-    low: (u8x16, u8x16),
-    high: (u8x16, u8x16),
+    short: (u8x32, u8x32),
     text: Box<[u8]>,
 }
 
 impl Literal {
     fn new(text: &str) -> Self {
         let bytes = text.as_bytes();
-        let half = |from: usize| {
-            let (mut expected, mut counts) = ([0; 16], [0; 16]);
-            for (at, &byte) in bytes.iter().skip(from).take(16).enumerate().filter(|_| bytes.len() <= 32) {
-                (expected[at], counts[at]) = (byte, 0xff);
-            }
-            (u8x16::new(expected), u8x16::new(counts))
-        };
-        Self { low: half(0), high: half(16), text: bytes.into() }
+        let (mut expected, mut counts) = ([0; 32], [0; 32]);
+        if bytes.len() <= 32 {
+            expected[..bytes.len()].copy_from_slice(bytes);
+            counts[..bytes.len()].fill(0xff);
+        }
+        Self { short: (u8x32::new(expected), u8x32::new(counts)), text: bytes.into() }
     }
 
     #[inline]
@@ -62,10 +59,9 @@ impl Literal {
     #[inline]
     fn is_at(&self, record: &[u8], at: usize) -> bool {
         match chunk::<32>(record, at) {
-            Some(bytes) if self.text.len() <= 32 => {
-                let [low, high] = halves(bytes);
-                let same = (low & self.low.1).simd_eq(self.low.0) & (high & self.high.1).simd_eq(self.high.0);
-                same.to_bitmask() == 0xffff
+            Some(&bytes) if self.text.len() <= 32 => {
+                let (expected, counts) = self.short;
+                (u8x32::new(bytes) & counts).simd_eq(expected).to_bitmask() == u32::MAX
             }
             _ => record.get(at..).is_some_and(|rest| rest.starts_with(&self.text)),
         }
@@ -341,9 +337,8 @@ fn is_closed(record: &[u8], at: usize) -> Result<bool, Miss> {
 #[inline]
 fn same_bytes(record: &[u8], left: usize, right: usize) -> usize {
     let mut same = 0;
-    while let (Some(left), Some(right)) = (chunk::<32>(record, left + same), chunk::<32>(record, right + same)) {
-        let ([low, high], [other_low, other_high]) = (halves(left), halves(right));
-        let mask = low.simd_eq(other_low).to_bitmask() | high.simd_eq(other_high).to_bitmask() << 16;
+    while let (Some(&left), Some(&right)) = (chunk::<32>(record, left + same), chunk::<32>(record, right + same)) {
+        let mask = u8x32::new(left).simd_eq(u8x32::new(right)).to_bitmask();
         if mask != u32::MAX {
             return same + mask.trailing_ones() as usize;
         }
