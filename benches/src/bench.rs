@@ -8,11 +8,12 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context as _, Result};
 
 /// The benchmarks, with what they are about.
-const BENCHES: [(&str, &str); 4] = [
+const BENCHES: [(&str, &str); 5] = [
     ("bench-cost", "Cost of a run"),
     ("bench-scheduling", "Scheduling"),
     ("bench-start", "Start of a function"),
     ("bench-files", "Files registered and planned"),
+    ("bench-change-data", "Change data, from event to row"),
 ];
 
 fn main() -> Result<ExitCode> {

@@ -163,7 +163,42 @@ impl Stack {
 
     /// Removes a graph's workflow.
     pub async fn remove(&self, graph: &Graph) -> Result<()> {
-        let key = AttributeValue::S(graph.id.to_owned());
+        self.remove_workflow(graph.id).await
+    }
+
+    /// Puts a workflow that needs no scripts.
+    pub async fn push_workflow(&self, workflow: &Value) -> Result<()> {
+        Ok(self.configuration.put_workflow(workflow).await?)
+    }
+
+    /// Puts an object into the bucket of an output.
+    pub async fn put(&self, bucket: &str, key: &str, text: String) -> Result<()> {
+        let put = self.s3.put_object().bucket(self.output(bucket)?).key(key).body(text.into_bytes().into());
+        put.send().await.map(drop).with_context(|| format!("putting {key}"))
+    }
+
+    /// Deletes the objects of a prefix from the bucket of an output.
+    pub async fn empty(&self, bucket: &str, prefix: &str) -> Result<()> {
+        let bucket = self.output(bucket)?;
+        let mut pages = self.s3.list_objects_v2().bucket(bucket).prefix(prefix).into_paginator().send();
+        while let Some(page) = pages.next().await {
+            let page = page.with_context(|| format!("listing {prefix}"))?;
+            for key in page.contents().iter().filter_map(aws_sdk_s3::types::Object::key) {
+                self.s3
+                    .delete_object()
+                    .bucket(bucket)
+                    .key(key)
+                    .send()
+                    .await
+                    .with_context(|| format!("deleting {key}"))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes a workflow.
+    pub async fn remove_workflow(&self, workflow: &str) -> Result<()> {
+        let key = AttributeValue::S(workflow.to_owned());
         let table = self.output("ConfigTable")?;
         self.dynamo
             .delete_item()

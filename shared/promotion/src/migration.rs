@@ -33,8 +33,8 @@ impl Promotion<'_> {
     /// its field in `dw_md_missing_data` moves into it where it fits. What does not fit goes on waiting.
     ///
     /// **A crash at any point:** run it all again. Statements of `before` say when they ran before ([`is_done_already`]), the transaction
-    /// happened or did not, and moving what has moved finds nothing. ADD COLUMN is in `before` for that reason alone; until the
-    /// transaction, a column that is there and empty disturbs nobody.
+    /// happened or did not, and moving what has moved finds nothing. ADD COLUMN is in `before` since it would lock readers out until
+    /// the transaction's end; until that, a column that is there and empty disturbs nobody.
     ///
     /// **A load at the same time:** the transaction takes the loads' lock. Rows that a load of the older contract wrote before have
     /// their values where the transaction finds them; a load of the older contract after it is refused by a mark in the watermarks.
