@@ -217,11 +217,12 @@ async fn backfill(deployment: &Deployment, asked: &args::FilesBackfill) -> anyho
     let (bucket, prefix) = asked.place.trim_start_matches("s3://").split_once('/').unwrap_or((&asked.place, ""));
     let feeds = Feeds::new(feeds(deployment).await?);
     let bar = bar();
-    let (mut seen, mut new, mut unclaimed) = (0_usize, 0_usize, 0_usize);
+    let mut done = Backfilled::default();
     let mut after = asked.after.clone();
     loop {
-        let page = match deployment.landing.page(bucket, prefix, after.as_deref()).await {
-            Ok(page) => page,
+        let next = backfill_page(deployment, &feeds, (bucket, prefix), after.as_deref(), asked.unclaimed, &mut done);
+        match next.await {
+            Ok(next) => after = next,
             Err(error) => {
                 bar.finish_and_clear();
                 if let Some(key) = &after {
@@ -229,31 +230,53 @@ async fn backfill(deployment: &Deployment, asked: &args::FilesBackfill) -> anyho
                 }
                 return Err(error);
             }
-        };
-        let now = deployment.clock.now();
-        seen += page.objects.len();
-        let mut entries: Vec<_> =
-            page.objects.into_iter().map(|object| sighting(bucket, object).entry(&feeds, now)).collect();
-        let all = entries.len();
-        if !asked.unclaimed {
-            entries.retain(|entry| !matches!(entry, Entry::File(file) if file.feed == UNCLAIMED));
         }
-        unclaimed += all - entries.len();
-        let put = stream::iter(&entries).map(|entry| deployment.register.put(entry)).buffer_unordered(AT_ONCE);
-        new += put.try_fold(0, async |sum, fresh| Ok(sum + usize::from(fresh))).await?;
-        after = page.next;
-        bar.set_message(format!("{seen} seen, {new} new; at {}", after.as_deref().unwrap_or("the end")));
+        let at = after.as_deref().unwrap_or("the end");
+        bar.set_message(format!("{} seen, {} new; at {at}", done.seen, done.new));
         bar.tick();
         if after.is_none() {
             break;
         }
     }
+    let Backfilled { seen, new, unclaimed } = done;
     bar.finish_and_clear();
     println!("{} seen, {new} registered, {} on record before", words::plural(seen, "file"), seen - new - unclaimed);
     if unclaimed > 0 {
         println!("{} of no feed: left alone (--unclaimed registers them)", words::plural(unclaimed, "file"));
     }
     Ok(Outcome::Done)
+}
+
+/// What a backfill did so far.
+#[derive(Debug, Default)]
+struct Backfilled {
+    seen: usize,
+    new: usize,
+    unclaimed: usize,
+}
+
+/// Registers one page of a listing, and answers behind which key the next one begins.
+async fn backfill_page(
+    deployment: &Deployment,
+    feeds: &Feeds,
+    (bucket, prefix): (&str, &str),
+    after: Option<&str>,
+    with_unclaimed: bool,
+    done: &mut Backfilled,
+) -> anyhow::Result<Option<String>> {
+    let page = deployment.landing.page(bucket, prefix, after).await?;
+    let now = deployment.clock.now();
+    done.seen += page.objects.len();
+    let mut entries: Vec<_> =
+        page.objects.into_iter().map(|object| sighting(bucket, object).entry(feeds, now)).collect();
+    let all = entries.len();
+    if !with_unclaimed {
+        entries.retain(|entry| !matches!(entry, Entry::File(file) if file.feed == UNCLAIMED));
+    }
+    done.unclaimed += all - entries.len();
+    let put = stream::iter(&entries).map(|entry| deployment.register.put(entry)).buffer_unordered(AT_ONCE);
+    done.new += put.try_fold(0, async |sum, fresh| Ok(sum + usize::from(fresh))).await?;
+    Ok(page.next)
 }
 
 fn sighting(bucket: &str, object: Listed) -> Sighting {

@@ -113,7 +113,7 @@ fn cut(text: &str) -> String {
 async fn unclaimed(deployment: &Deployment, asked: &args::Replay) -> anyhow::Result<Outcome> {
     let contracts = contracts(deployment).await?;
     if let Some(name) = &asked.contract
-        && !contracts.values().any(|contract| contract.contract == *name)
+        && !contracts.iter().any(|contract| contract.contract == *name)
     {
         anyhow::bail!("there is no table contract `{name}` in the deployment: `shiftwork push` puts it there");
     }
@@ -125,29 +125,26 @@ async fn unclaimed(deployment: &Deployment, asked: &args::Replay) -> anyhow::Res
     }
     let (mut sent, mut waiting) = (0, 0);
     for (table, files) in files {
-        match contracts.get(&table) {
-            None => {
-                waiting += files.len();
-                println!(
-                    "{} {table}: {}, and no contract; `shiftwork contract propose` writes one",
-                    style("!").yellow(),
-                    words::plural(files.len(), "file")
-                );
-            }
-            Some(contract) if asked.contract.as_ref().is_some_and(|wanted| *wanted != contract.contract) => {
-                waiting += files.len();
-            }
-            Some(contract) => {
-                println!(
-                    "{} {table}: {} for contract {}",
-                    style("+").green(),
-                    words::plural(files.len(), "file"),
-                    contract.contract
-                );
-                sent += files.len();
-                for file in files.iter().filter(|_| !asked.dry_run) {
-                    deployment.changes.send_file(file).await?;
-                }
+        let claiming = claiming(&contracts, &table);
+        if claiming.is_empty() {
+            waiting += files.len();
+            println!(
+                "{} {table}: {}, and no contract; `shiftwork contract propose` writes one",
+                style("!").yellow(),
+                words::plural(files.len(), "file")
+            );
+        } else if asked.contract.as_deref().is_some_and(|wanted| !claiming.contains(&wanted)) {
+            waiting += files.len();
+        } else {
+            println!(
+                "{} {table}: {} for {}",
+                style("+").green(),
+                words::plural(files.len(), "file"),
+                claiming.join(", ")
+            );
+            sent += files.len();
+            for file in files.iter().filter(|_| !asked.dry_run) {
+                deployment.changes.send_file(file).await?;
             }
         }
     }
@@ -156,23 +153,33 @@ async fn unclaimed(deployment: &Deployment, asked: &args::Replay) -> anyhow::Res
     Ok(Outcome::Done)
 }
 
-/// The deployed contracts, by the table of their events.
-async fn contracts(deployment: &Deployment) -> anyhow::Result<BTreeMap<String, TableContract>> {
-    let mut contracts = BTreeMap::new();
+/// The deployed contracts.
+async fn contracts(deployment: &Deployment) -> anyhow::Result<Vec<TableContract>> {
+    let mut contracts = Vec::new();
     for key in deployment.scripts.tags(shiftwork_planner::CONTRACTS).await?.into_keys() {
         let Some(script) = deployment.scripts.newest(&key).await? else { continue };
-        if let Ok(contract) = contract::read(&key, &script.text) {
-            contracts.insert(contract.source.table.clone(), contract);
-        }
+        contracts.extend(contract::read(&key, &script.text).ok());
     }
     Ok(contracts)
+}
+
+/// The contracts that may claim records of a table as its folder names it: `schema.table`. A current and a historical table may be of
+/// one source, and a contract may name the database too. Whether a record is one's the loader decides.
+fn claiming<'c>(contracts: &'c [TableContract], table: &str) -> Vec<&'c str> {
+    let is_of = |contract: &&TableContract| {
+        let database = contract.source.table.strip_suffix(table);
+        database.is_some_and(|database| database.is_empty() || database.ends_with('.') && table.contains('.'))
+    };
+    contracts.iter().filter(is_of).map(|contract| contract.contract.as_str()).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
-    use super::{Care, care};
+    use shiftwork_change_data::contract;
+
+    use super::{Care, care, claiming};
 
     fn refused(record: &serde_json::Value) -> String {
         json!({
@@ -207,5 +214,26 @@ mod tests {
         let notification = json!({ "Records": [] }).to_string();
         assert_eq!(care(&notification, None), Care::Send(notification.clone()));
         assert_eq!(care(&notification, Some("orders")), Care::Leave);
+    }
+
+    #[test]
+    fn unclaimed_records_go_to_each_contract_of_their_table() {
+        let contract = |name: &str, table: &str| {
+            let text = format!(
+                "contract: {name}\nsource: {{ format: debezium, table: {table} }}\ntarget: {{ schema: shop, table: {name} }}\nkey: [id]\n\
+                 columns:\n  - {{ name: id, type: bigint }}\n"
+            );
+            contract::read("contract.yaml", &text).unwrap()
+        };
+        let contracts = [
+            contract("current", "public.orders"),
+            contract("history", "public.orders"),
+            contract("of_eu", "eu.public.orders"),
+            contract("others", "nonpublic.orders"),
+        ];
+        assert_eq!(claiming(&contracts, "public.orders"), ["current", "history", "of_eu"]);
+        for other in ["public.customers", "orders"] {
+            assert!(claiming(&contracts, other).is_empty(), "{other}");
+        }
     }
 }

@@ -124,7 +124,7 @@ impl Parcels {
 
 fn image(id: usize, change: i64, sent: i64) -> Value {
     json!({
-        "id": id, "change": change, "sent_at": sent, "customer_id": id % 40_000, "status": "shipped", "weight": 12.5, "gift": id % 10 == 0,
+        "id": id, "change": change, "sent_at": sent, "customer_id": id % 40_000, "status": "shipped", "weight": 12.5, "gift": id.is_multiple_of(10),
         "address": format!("{} Elm Avenue, {:05} Torino", id % 200, id % 99_999),
         "note": "ring twice, the dog is friendly; second floor on the left, behind the green gate",
     })

@@ -190,17 +190,7 @@ where
             let code = answer.code().unwrap_or("an error without a code");
             format!("{code}: {}", answer.message().unwrap_or("no message"))
         }
-        None => chain(error),
+        None => shiftwork_aws::chain(error),
     };
     anyhow::anyhow!("{call} on {on}: {words}")
-}
-
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut words = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        words = format!("{words}: {inner}");
-        cause = inner.source();
-    }
-    words
 }

@@ -51,3 +51,5 @@ pub mod tokens;
     feature = "tokens",
 ))]
 mod failures;
+#[cfg(feature = "cli")]
+pub use failures::chain;

@@ -257,7 +257,7 @@ fn bridged(event: &Value) -> Result<Option<Sighting>, String> {
     }))
 }
 
-/// `"0"`, `"null"` and nothing at all are what S3 writes for an object without a version.
+/// `"null"` and nothing at all are what S3 writes for an object without a version.
 fn versioned(version: String) -> Option<String> {
     (!matches!(version.as_str(), "" | "null")).then_some(version)
 }

@@ -181,7 +181,7 @@ enum Trouble {
 
 /// Reads the file, or its beginning, decompressed, without ever holding more than a piece of it.
 async fn read_lines(stream: &mut dyn FileStream, feed: &Feed, whole: bool) -> std::result::Result<Lines, Trouble> {
-    let lines = Lines::default();
+    let lines = Lines { quotes: feed.format == Format::Csv, ..Lines::default() };
     let unreadable = |error: io::Error| {
         Trouble::Content(format!("it cannot be read as {:?}: {error}", feed.compression).to_lowercase())
     };
@@ -241,9 +241,11 @@ impl Reader {
     }
 }
 
-/// Lines as they go by: the first one, and how many. A line break within quotes ends no line.
+/// Lines as they go by: the first one, and how many.
 #[derive(Debug, Clone, Default)]
 struct Lines {
+    /// A line break within quotes ends no line. True of CSV alone: a JSON line has none, and its quotes are escaped otherwise.
+    quotes: bool,
     first: Vec<u8>,
     ended: u64,
     quoted: bool,
@@ -255,7 +257,7 @@ impl Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         for byte in bytes {
             match byte {
-                b'"' => self.quoted = !self.quoted,
+                b'"' if self.quotes => self.quoted = !self.quoted,
                 b'\n' if !self.quoted => {
                     self.ended += u64::from(self.open);
                     self.open = false;
@@ -282,7 +284,7 @@ impl Lines {
         self.ended > 0 || self.first.len() >= FIRST_LINE
     }
 
-    /// Rows: what JSON quotes is no matter, for a JSON line has no line break within.
+    /// Rows of CSV and JSON lines.
     fn rows(&self, feed: &Feed) -> u64 {
         let header = if feed.format == Format::Csv { u64::from(feed.header_lines) } else { 0 };
         (self.ended + u64::from(self.open)).saturating_sub(header)
@@ -370,6 +372,10 @@ mod tests {
         assert!(bad(verdict(&feed, text, Some("3")).await).contains("has 2 rows, and its control file says 3"));
         assert!(bad(verdict(&feed, text, Some("many")).await).contains("not a number"));
         assert_eq!(verdict(&feed, text, None).await, Verdict::Early);
+        // A quote within a JSON text is no quote of CSV.
+        let feed = Feed { format: Format::JsonLines, header_lines: 0, ..feed };
+        let text = b"{\"note\":\"6\\\" pipe\"}\r\n\n{\"note\":\"x\"}\n{}";
+        assert_eq!(verdict(&feed, text, Some("3")).await, Verdict::Fine { checksum: None });
     }
 
     #[tokio::test]
