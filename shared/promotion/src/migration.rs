@@ -39,8 +39,9 @@ impl Promotion<'_> {
     /// **A load at the same time:** the transaction takes the loads' lock. Rows that a load of the older contract wrote before have
     /// their values where the transaction finds them; a load of the older contract after it is refused by a mark in the watermarks.
     ///
-    /// A view of type 7 is dropped and made again, since Redshift replaces a view by one with the same columns only: grants on it
-    /// have to be given again.
+    /// A view of type 7 is dropped and made again, since Redshift replaces a view by one with the same columns only: at the end of the
+    /// transaction, but where a VARCHAR that it has becomes wider, before it. Grants on it have to be given again, or to be default
+    /// privileges.
     ///
     /// # Errors
     /// A type that a column cannot become, a name that is taken, more columns than a batch has room for.
@@ -52,21 +53,24 @@ impl Promotion<'_> {
             .filter_map(|column| new.columns.iter().find(|other| other.name == identifier(&column.name)))
             .collect();
         let mut before = Vec::new();
-        let view = self.kind() == PromoteKind::Type7;
-        if view && !taken.is_empty() {
-            before.push(format!("DROP VIEW IF EXISTS {}", self.tables.current));
+        let drop_view =
+            (self.kind() == PromoteKind::Type7).then(|| format!("DROP VIEW IF EXISTS {}", self.tables.current));
+        let is_wider = |column: &Column| {
+            self.columns.iter().any(|other| other.name == column.name && other.kind != column.kind)
+        };
+        if taken.iter().any(|column| is_wider(column)) {
+            // Redshift widens no column that a view has.
+            before.extend(drop_view.clone());
         }
         let tables = self.tables_of_events();
         for column in &taken {
             let column_type = column.sql_type();
-            let was = self.columns.iter().find(|other| other.name == column.name).map(|other| other.kind);
             for table in &tables {
-                before.push(match was {
-                    Some(was) if was != column.kind => {
-                        format!("ALTER TABLE {table} ALTER COLUMN {} TYPE {column_type}", column.name)
-                    }
+                before.push(if is_wider(column) {
+                    format!("ALTER TABLE {table} ALTER COLUMN {} TYPE {column_type}", column.name)
+                } else {
                     // Also of a column that the contract has: it may have been written there by hand.
-                    Some(_) | None => format!("ALTER TABLE {table} ADD COLUMN {} {column_type}", column.name),
+                    format!("ALTER TABLE {table} ADD COLUMN {} {column_type}", column.name)
                 });
             }
         }
@@ -81,8 +85,8 @@ impl Promotion<'_> {
             after.extend(new.again(&taken));
             after.extend(new.promote());
         }
-        if view {
-            after.push(new.create_current());
+        if let Some(drop_view) = drop_view {
+            after.extend([drop_view, new.create_current()]);
         }
         let most = MOST_STATEMENTS.saturating_sub(transaction.len() + after.len());
         let chunk = (taken.len() * homes.len()).div_ceil(most.max(1)).max(1);
