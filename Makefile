@@ -10,6 +10,9 @@ VENV      := .venv
 STACK     := $(VENV)/bin/python -m local.stack
 ARCH      ?= arm64
 STACK_NAME ?= shiftwork
+# The CPUs that Lambda has: AVX2 on x86_64 (haswell is x86-64-v3 with pclmulqdq), Graviton2 on arm64.
+LAMBDA_CPU_x86_64 := haswell
+LAMBDA_CPU_arm64  := neoverse-n1
 binaries   = $(foreach f,$(FUNCTIONS),--bin $(f)) --bin redshift-data
 
 .PHONY: help
@@ -89,13 +92,9 @@ bench: up ## measure: start, cost of a run, scheduling, each beside a peer
 
 .PHONY: bench-cdc
 bench-cdc: .venv-bench/.ready ## measure: change events to staged files, beside its peers and its limits
-	@RUSTFLAGS="-C target-cpu=$(LAMBDA_CPU_$(subst arm64,aarch64,$(shell uname -m)))" \
+	@RUSTFLAGS="-C target-cpu=$(LAMBDA_CPU_$(subst aarch64,arm64,$(shell uname -m)))" \
 		cargo build --release --target-dir target/lambda-cpu -p shiftwork-benches --bin bench-cdc
 	@target/lambda-cpu/release/bench-cdc
-
-# What cargo-lambda compiles for, and AWS documents: AVX2 on x86_64 (haswell is x86-64-v3 with pclmulqdq), Graviton2 on arm64.
-LAMBDA_CPU_x86_64  := haswell
-LAMBDA_CPU_aarch64 := neoverse-n1
 
 .venv-bench/.ready: benches/requirements-cdc.txt
 	@echo "installing the peers of bench-cdc into .venv-bench"
@@ -128,7 +127,7 @@ $(VENV)/.deploys: local/requirements-deploy.txt $(VENV)/.ready
 
 .PHONY: build
 build: $(VENV)/.deploys ## the functions for AWS (ARCH=arm64 | x86_64), small, under target/lambda
-	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" cargo lambda build --profile aws $(if $(filter arm64,$(ARCH)),--arm64,--x86-64) $(foreach f,$(FUNCTIONS),--bin $(f))
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" RUSTFLAGS="-C target-cpu=$(LAMBDA_CPU_$(ARCH))" cargo lambda build --profile aws $(if $(filter arm64,$(ARCH)),--arm64,--x86-64) $(foreach f,$(FUNCTIONS),--bin $(f))
 
 .PHONY: deploy
 deploy: build ## deploy to AWS: make deploy BUCKET=my-artifacts WORKGROUP=analytics [DATABASE=dev] [PARAMETERS='Key=value …']
