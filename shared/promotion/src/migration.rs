@@ -55,9 +55,8 @@ impl Promotion<'_> {
         let mut before = Vec::new();
         let drop_view =
             (self.kind() == PromoteKind::Type7).then(|| format!("DROP VIEW IF EXISTS {}", self.tables.current));
-        let is_wider = |column: &Column| {
-            self.columns.iter().any(|other| other.name == column.name && other.kind != column.kind)
-        };
+        let is_wider =
+            |column: &Column| self.columns.iter().any(|other| other.name == column.name && other.kind != column.kind);
         if taken.iter().any(|column| is_wider(column)) {
             // Redshift widens no column that a view has.
             before.extend(drop_view.clone());
