@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
-use shiftwork_files::FileStatus;
+use shiftwork_feeds::FileStatus;
 
 /// Runs of Redshift ELT workflows: validate, push, run, look, restart.
 #[derive(Debug, Parser)]

@@ -1,7 +1,7 @@
 //! The state of a run in lines: what a terminal shows while it goes on, and what a log gets. Pure.
 
 use jiff::{SignedDuration, Timestamp};
-use shiftwork_contract::{JobRecord, RunRecord, Status};
+use shiftwork_protocol::{JobRecord, RunRecord, Status};
 
 use crate::words;
 

@@ -1,4 +1,4 @@
-use shiftwork_contract::Status;
+use shiftwork_protocol::Status;
 
 use super::{Row, Snapshot, epilogue, frame, summary, transitions};
 use crate::fixture::{BLOG, Fate, lived, noon, planned, wide};

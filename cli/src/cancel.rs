@@ -1,8 +1,8 @@
 //! `shiftwork cancel`: a run is stopped.
 
 use anyhow::Context as _;
-use shiftwork_contract::{FailureKind, RunRecord, Status, payload::RunInput};
 use shiftwork_ports::{Clock, End, Execution, Executions, Ledger, Released, Step};
+use shiftwork_protocol::{FailureKind, RunRecord, Status, payload::RunInput};
 
 use crate::{Deployment, Outcome, args};
 

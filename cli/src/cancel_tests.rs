@@ -1,8 +1,8 @@
-use shiftwork_contract::{Status, payload::RunInput};
 use shiftwork_ports::{
     Clock as _, Executions as _, LeaseWish, Ledger as _, Opened, Opening,
     fake::{ManualClock, MemoryExecutions, MemoryLedger},
 };
+use shiftwork_protocol::{Status, payload::RunInput};
 
 use super::{Cancelled, stop};
 use crate::{

@@ -4,10 +4,10 @@ use std::{collections::BTreeMap, io, path::Path};
 
 use serde_json::Value;
 use shiftwork_change_data::contract::{self, TableContract};
-use shiftwork_contract::{Connection, Workflow};
-use shiftwork_files::Feed;
+use shiftwork_feeds::Feed;
 use shiftwork_planner::{Facts, Located, Place, Problem, Script, script_key};
 use shiftwork_promotion::Promotion;
+use shiftwork_protocol::{Connection, Workflow};
 
 use crate::files::{File, Files, script_path};
 

@@ -28,7 +28,7 @@ fn problems_are_said_of_every_file_and_of_two_that_share_a_name() {
 
 #[test]
 fn a_contract_that_cannot_take_the_place_of_the_deployed_one_is_named() {
-    let folder = std::env::temp_dir().join(format!("shiftwork-contract-{}", std::process::id()));
+    let folder = std::env::temp_dir().join(format!("shiftwork-protocol-{}", std::process::id()));
     fs::create_dir_all(&folder).unwrap();
     fs::write(folder.join("orders.yaml"), SOUND).unwrap();
     let new = files(&[("new.yaml", &SOUND.replace("varchar(9)", "varchar(8)"))]);

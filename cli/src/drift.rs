@@ -5,7 +5,7 @@ use std::{fmt::Write as _, io::IsTerminal as _, time::Duration};
 use anyhow::{Context as _, bail};
 use comfy_table::{Cell, CellAlignment};
 use console::style;
-use shiftwork_contract::{
+use shiftwork_protocol::{
     Class, Failure,
     drift::{Drift, DriftRequest, Migration, MigrationProgress},
 };
@@ -181,7 +181,7 @@ fn plain(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use shiftwork_contract::drift::{Drift, Finding, Migration, MigrationProgress, Remedy};
+    use shiftwork_protocol::drift::{Drift, Finding, Migration, MigrationProgress, Remedy};
 
     use super::{in_words, plain, printable, statements};
 

@@ -12,12 +12,12 @@ use console::style;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
-use shiftwork_contract::{Failure, FailureKind};
-use shiftwork_files::{
+use shiftwork_feeds::{
     Feed, Feeds, FileRecord, FileStatus, FileStep, Sighting, UNCLAIMED,
     event::{Entry, Seen},
     feed::FEEDS,
 };
+use shiftwork_protocol::{Failure, FailureKind};
 
 use crate::{
     Deployment, Outcome,
@@ -54,7 +54,7 @@ pub async fn feeds(deployment: &Deployment) -> anyhow::Result<Vec<Feed>> {
         .try_collect()
         .await?;
     let read = texts.into_iter().flatten().filter_map(|script| {
-        let feed = shiftwork_document::read_file(&script.key, &script.text).and_then(|doc| Feed::read(&doc));
+        let feed = shiftwork_config::read_file(&script.key, &script.text).and_then(|doc| Feed::read(&doc));
         feed.inspect_err(|_| eprintln!("{} cannot be read: push it again", script.key)).ok()
     });
     Ok(read.collect())

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
-use shiftwork_contract::{
+use shiftwork_planner::{Asked, Facts, Script};
+use shiftwork_protocol::{
     Attempt, Connection, FailureKind, JobRecord, RunRecord, Status, audit::Origin, name::sha256, workflow::RunIf,
 };
-use shiftwork_planner::{Asked, Facts, Script};
 
 use crate::board::{Snapshot, is_real};
 

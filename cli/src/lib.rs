@@ -38,7 +38,7 @@ pub mod words;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use shiftwork_contract::{Failure, FailureKind};
+use shiftwork_protocol::{Failure, FailureKind};
 
 pub use aws::Deployment;
 

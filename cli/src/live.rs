@@ -5,7 +5,7 @@ use std::{io::IsTerminal as _, time::Duration};
 use console::{Term, style};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use jiff::Timestamp;
-use shiftwork_contract::Status;
+use shiftwork_protocol::Status;
 
 use crate::{
     board::{self, Row, Snapshot},

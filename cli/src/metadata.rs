@@ -9,9 +9,9 @@ use comfy_table::{Cell, CellAlignment};
 use console::style;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use indicatif::{ProgressBar, ProgressStyle};
-use shiftwork_contract::{Class, Failure, FailureKind};
-use shiftwork_document_metadata::{CONFIGURATION_KEY, Configuration, Fixer, Outcome as Found, Rules, Sort};
 use shiftwork_ports::documents::{Changed, Draft, Only};
+use shiftwork_protocol::{Class, Failure, FailureKind};
+use shiftwork_search_metadata::{CONFIGURATION_KEY, Configuration, Fixer, Outcome as Found, Rules, Sort};
 
 use crate::{Outcome, args, args::Target, aws, diagnostics, status, words};
 
@@ -31,8 +31,8 @@ pub async fn metadata(target: &Target, asked: &args::Metadata) -> anyhow::Result
 pub fn read(path: &Path) -> anyhow::Result<(Configuration, Rules)> {
     let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     let name = path.display().to_string();
-    let doc = shiftwork_document::read_file(&name, &text);
-    doc.and_then(|doc| shiftwork_document_metadata::read(&doc)).map_err(|problems| {
+    let doc = shiftwork_config::read_file(&name, &text);
+    doc.and_then(|doc| shiftwork_search_metadata::read(&doc)).map_err(|problems| {
         let texts = BTreeMap::from([(name.clone(), text)]);
         eprint!("{}", diagnostics::render(&problems, &texts, console::colors_enabled_stderr()));
         Failure::new(FailureKind::InvalidRequest, format!("{} in {name}", words::plural(problems.len(), "problem")))

@@ -18,8 +18,8 @@ fn bucket(files: usize) -> Arc<MemoryDocuments> {
 }
 
 fn fixer(bucket: &Arc<MemoryDocuments>) -> Fixer {
-    let doc = shiftwork_document::read_file("metadata.yaml", YAML).unwrap();
-    let (_, rules) = shiftwork_document_metadata::read(&doc).unwrap();
+    let doc = shiftwork_config::read_file("metadata.yaml", YAML).unwrap();
+    let (_, rules) = shiftwork_search_metadata::read(&doc).unwrap();
     Fixer { rules: Arc::new(rules), documents: Arc::clone(bucket) as Arc<dyn Documents> }
 }
 
@@ -76,8 +76,8 @@ async fn a_fix_goes_on_behind_the_last_key() {
 #[test]
 fn a_push_says_what_it_changes() {
     let configuration = |yaml: &str| {
-        let doc = shiftwork_document::read_file("metadata.yaml", yaml).unwrap();
-        shiftwork_document_metadata::read(&doc).unwrap().0
+        let doc = shiftwork_config::read_file("metadata.yaml", yaml).unwrap();
+        shiftwork_search_metadata::read(&doc).unwrap().0
     };
     let plain = |text: String| console::strip_ansi_codes(&text).into_owned();
     let (one, two) = (

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use console::style;
 use serde_json::Value;
 use shiftwork_change_data::contract::{self, TableContract};
-use shiftwork_contract::change::{Bytes, Refused, ReplayRequest, table_of_unclaimed};
+use shiftwork_protocol::change::{Bytes, Refused, ReplayRequest, table_of_unclaimed};
 
 use crate::{Deployment, Outcome, args, words};
 

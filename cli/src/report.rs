@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use futures::{StreamExt as _, stream};
 use jiff::Timestamp;
 use minijinja::{AutoEscape, Environment, syntax::SyntaxConfig, value::Serde};
-use shiftwork_contract::{JobRecord, ScriptPin};
+use shiftwork_protocol::{JobRecord, ScriptPin};
 
 pub use view::Scripts;
 

@@ -1,7 +1,7 @@
 use std::{collections::BTreeMap, env, fs};
 
 use jiff::SignedDuration;
-use shiftwork_contract::{Status, Work};
+use shiftwork_protocol::{Status, Work};
 
 use super::{Scripts, render, view};
 use crate::{

@@ -1,7 +1,7 @@
 //! `shiftwork restart`: what did not succeed runs again.
 
 use anyhow::{Context as _, bail};
-use shiftwork_contract::payload::RunRequest;
+use shiftwork_protocol::payload::RunRequest;
 
 use crate::{Deployment, Outcome, args, run};
 

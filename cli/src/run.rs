@@ -3,7 +3,7 @@
 use anyhow::ensure;
 use jiff::Timestamp;
 use serde_json::Value;
-use shiftwork_contract::{
+use shiftwork_protocol::{
     Status, limits,
     name::is_run_id,
     payload::{RunAnswer, RunRequest},
@@ -73,7 +73,7 @@ fn random(length: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use shiftwork_contract::name::is_run_id;
+    use shiftwork_protocol::name::is_run_id;
 
     use super::new_id;
 

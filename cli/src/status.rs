@@ -5,7 +5,7 @@ use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
 use console::Term;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
-use shiftwork_contract::{JobRecord, RunRecord};
+use shiftwork_protocol::{JobRecord, RunRecord};
 
 use crate::{
     Deployment, Outcome, args,

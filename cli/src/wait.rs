@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use shiftwork_contract::{Class, Failure};
 use shiftwork_ports::{Clock, Ledger};
+use shiftwork_protocol::{Class, Failure};
 use tokio::time::Instant;
 
 pub use crate::board::Snapshot;

@@ -1,7 +1,7 @@
 //! How figures read: durations, counts, instants.
 
 use jiff::{SignedDuration, Timestamp};
-use shiftwork_contract::{RunRecord, Status};
+use shiftwork_protocol::{RunRecord, Status};
 
 /// `430 ms`, `1.27 s`, `12.3 s`, `4 m 05 s`, `2 h 07 m`.
 pub fn duration(time: SignedDuration) -> String {

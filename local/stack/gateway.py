@@ -20,7 +20,7 @@ from ministack.services import eventbridge, stepfunctions
 
 from .counts import COUNTS
 from .faults import FAULTS
-from .mends import pin, runs
+from .patches import pin, runs
 from .workers import speaker
 
 Response = tuple[int, dict[str, str], Any]

@@ -9,14 +9,14 @@ import os
 from ministack import app
 from ministack.core import lambda_runtime
 
-from . import gateway, mends, workers
+from . import gateway, patches, workers
 from .control import Control
-from .mends import pin
+from .patches import pin
 
 
 def mend(redshift_data_port: int | None) -> None:
     """Everything that our MiniStack has over the one that it starts from."""
-    mends.apply()
+    patches.apply()
     workers.apply()
     gateway.apply(redshift_data_port)
 

@@ -99,7 +99,7 @@ def _source_digest() -> str:
     """Names the launcher's code: a changed launcher is a reason to start MiniStack anew."""
     digest = hashlib.sha256()
     here = Path(__file__).parent
-    for path in sorted([*here.glob("*.py"), *here.glob("mends/*.py")]):
+    for path in sorted([*here.glob("*.py"), *here.glob("patches/*.py")]):
         if path.name not in NOT_IN_LAUNCHER:
             digest.update(path.read_bytes())
     return digest.hexdigest()[:16]

@@ -12,7 +12,7 @@ from ministack.services import lambda_svc, sts
 
 from .counts import COUNTS
 from .faults import FAULTS, Fault
-from .mends import pin
+from .patches import pin
 
 
 class Invocation:

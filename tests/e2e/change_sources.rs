@@ -106,7 +106,7 @@ async fn what_no_contract_claims_waits_with_a_proposal() {
     stack.s3.delete_object().bucket(bucket).key(&contract).send().await.unwrap();
     orders.deliver(&orders.batch(0, 0, &[orders.order(1, Some("new"), 10), orders.order(2, Some("new"), 20)])).await;
     let waiting =
-        orders.objects(&shiftwork_contract::change::unclaimed_prefix(&format!("public.{}", orders.flow.id))).await;
+        orders.objects(&shiftwork_protocol::change::unclaimed_prefix(&format!("public.{}", orders.flow.id))).await;
     assert_eq!(waiting.len(), 2, "{waiting:?}");
     assert!(waiting[0].ends_with("/contract.yaml") && waiting[1].ends_with(".ndjson.gz"), "{waiting:?}");
 

@@ -2,8 +2,8 @@
 
 use futures::future::join_all;
 use serde_json::{Value, json};
-use shiftwork_contract::{Status, change::Bytes};
 use shiftwork_e2e::Stack;
+use shiftwork_protocol::{Status, change::Bytes};
 
 #[tokio::test]
 async fn what_is_delivered_is_the_table_and_the_staged_files_are_gone() {

@@ -133,7 +133,7 @@ async fn a_run_is_cancelled_by_hand_and_its_statement_with_it() {
     flow.run(&run).until("submitted", submitted).await;
     desk.says(&["cancel", &run, "--reason", "not tonight"], 0);
     let ended = flow.run(&run).end().await;
-    assert_eq!(ended.run.execution_status, shiftwork_contract::Status::Aborted);
+    assert_eq!(ended.run.execution_status, shiftwork_protocol::Status::Aborted);
     assert!(ended.run.error_message.as_deref().is_some_and(|why| why.contains("not tonight")), "{:?}", ended.run);
     assert_eq!(ended.statements[0].status, "ABORTED");
 }

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use futures::future::join_all;
 use serde_json::{Value, json};
 use shiftwork_change_data::contract::{PromoteKind, TableContract, read};
-use shiftwork_contract::{
-    drift::{Drift, DriftAnswer, DriftRequest, MigrationProgress, mark},
-    event,
-};
 use shiftwork_e2e::{Inbox, Refusal, Stack};
 use shiftwork_planner::contract_key;
 use shiftwork_promotion::Promotion;
+use shiftwork_protocol::{
+    drift::{Drift, DriftAnswer, DriftRequest, MigrationProgress, mark},
+    event,
+};
 
 /// A contract of its own with its tables.
 struct Orders {

@@ -1,8 +1,8 @@
 //! A job that fails fails its run, and nothing else that can still go well.
 
 use serde_json::json;
-use shiftwork_contract::{FailureKind, Status, event};
 use shiftwork_e2e::{Inbox, Stack};
+use shiftwork_protocol::{FailureKind, Status, event};
 
 #[tokio::test]
 async fn siblings_finish_dependents_are_skipped_and_people_are_told() {

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use shiftwork_contract::Status;
 use shiftwork_e2e::{LANDING, LANDING_BUS, LANDING_TOPIC, Landing, Stack, count};
-use shiftwork_files::{FileRecord, FileRegister as _, FileStatus};
+use shiftwork_feeds::{FileRecord, FileRegister as _, FileStatus};
+use shiftwork_protocol::Status;
 use tokio::time::{Instant, sleep};
 
 use crate::command_line::Desk;

@@ -9,8 +9,8 @@ use std::{sync::Arc, time::Duration};
 
 use futures::future::join_all;
 use serde_json::{Value, json};
-use shiftwork_contract::Status;
 use shiftwork_e2e::{Ended, Flow, Run, Stack};
+use shiftwork_protocol::Status;
 
 /// Runs at the same time: what two cores carry.
 pub(crate) const WAVE: usize = 8;

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use serde_json::json;
-use shiftwork_contract::event;
 use shiftwork_e2e::{Inbox, Run, Stack};
 use shiftwork_ports::Ledger as _;
+use shiftwork_protocol::event;
 
 #[tokio::test]
 async fn six_jobs_leave_four_rows_and_a_workflow_at_rest() {

@@ -1,9 +1,9 @@
 //! Two runs of a workflow never run at once, and a dead one does not keep the others out.
 
 use serde_json::json;
-use shiftwork_contract::Status;
 use shiftwork_e2e::{Flow, Run, Stack};
 use shiftwork_ports::Ledger as _;
+use shiftwork_protocol::Status;
 
 /// A workflow whose first run takes a few seconds: its statement waits that long.
 async fn slow(stack: &std::sync::Arc<Stack>, label: &str, on_overlap: &str) -> (Flow, Run) {

@@ -9,7 +9,7 @@ use parquet::{
     schema::parser::parse_message_type,
 };
 use shiftwork_e2e::{LANDING, Stack, count};
-use shiftwork_files::{FileRecord, FileStatus};
+use shiftwork_feeds::{FileRecord, FileStatus};
 
 /// A file of three rows, counted on from `10 * n`, with columns in the order of the table or the other way round.
 fn file(n: i32, word: &str, columns: &str) -> Vec<u8> {

@@ -2,8 +2,8 @@
 
 use futures::future::join_all;
 use serde_json::json;
-use shiftwork_contract::Status;
 use shiftwork_e2e::{Flow, Stack};
+use shiftwork_protocol::Status;
 
 async fn one_job(stack: &std::sync::Arc<Stack>, label: &str) -> Flow {
     let workflow = json!({ "workflow_stages": [{ "execution_type": "sequential", "scripts": ["a.sql"] }] });

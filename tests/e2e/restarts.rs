@@ -1,8 +1,8 @@
 //! A restart runs what failed and what comes after it, and nothing that succeeded.
 
 use serde_json::json;
-use shiftwork_contract::Status;
 use shiftwork_e2e::Stack;
+use shiftwork_protocol::Status;
 
 #[tokio::test]
 async fn a_restart_after_the_fix_runs_only_the_rest_on_the_first_runs_date_and_parameters() {
@@ -41,7 +41,7 @@ async fn a_restart_after_the_fix_runs_only_the_rest_on_the_first_runs_date_and_p
         assert_eq!(ended.job(job).reused_from.as_deref(), Some(first.id.as_str()), "{job}");
         assert_eq!(ended.job(job).statement_id, failed.job(job).statement_id, "{job}");
     }
-    let hash = |job: &shiftwork_contract::JobRecord| job.plan.work.script().map(|script| script.sha256.clone());
+    let hash = |job: &shiftwork_protocol::JobRecord| job.plan.work.script().map(|script| script.sha256.clone());
     assert_eq!(ended.job("broken.sql").script_was, hash(failed.job("broken.sql")));
     assert_ne!(ended.job("broken.sql").script_was, hash(ended.job("broken.sql")));
     assert_eq!(ended.job("last.sql").script_was, None);

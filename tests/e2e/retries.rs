@@ -1,8 +1,8 @@
 //! What passes by itself is tried again; what does not is the job's failure.
 
 use serde_json::{Value, json};
-use shiftwork_contract::{FailureKind, Status};
 use shiftwork_e2e::{Ended, Flow, Run, Stack};
+use shiftwork_protocol::{FailureKind, Status};
 
 const CONFLICT: &str = "ERROR: 1023\n  Detail: Serializable isolation violation on table - 142443, transactions forming the \
                         cycle are: 388224, 388226 (pid:30846)";

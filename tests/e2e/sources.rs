@@ -5,8 +5,8 @@ use std::time::Duration;
 use aws_sdk_eventbridge::types::PutEventsRequestEntry;
 use aws_sdk_sqs::types::{QueueAttributeName, SendMessageBatchRequestEntry};
 use serde_json::{Value, json};
-use shiftwork_contract::{Status, audit::Origin};
 use shiftwork_e2e::{Flow, Run, Stack};
+use shiftwork_protocol::{Status, audit::Origin};
 use tokio::time::{Instant, sleep};
 
 /// A workflow of one job that leaves `:n`, started by events that match a pattern.

@@ -1,9 +1,9 @@
 //! Whatever stops a job stops its statement, too: nothing keeps billing.
 
 use serde_json::json;
-use shiftwork_contract::Status;
 use shiftwork_e2e::{Flow, Run, Stack};
 use shiftwork_ports::Ledger as _;
+use shiftwork_protocol::Status;
 
 /// Runs until it is cancelled: 10^12 pairs of pairs.
 const ENDLESS: &str = "insert into {s}.t select count(*) from {s}.wide a, {s}.wide b, {s}.wide c, {s}.wide d";

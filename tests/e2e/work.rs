@@ -1,8 +1,8 @@
 //! What each kind of job does in the warehouse.
 
 use serde_json::json;
-use shiftwork_contract::Status;
 use shiftwork_e2e::Stack;
+use shiftwork_protocol::Status;
 
 #[tokio::test]
 async fn one_transaction_rolls_back_as_a_whole_and_statements_on_their_own_stay() {

@@ -2,7 +2,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use serde_json::{Value, json};
-use shiftwork_contract::change::Refused;
+use shiftwork_protocol::change::Refused;
 use tokio::time::{Instant, sleep};
 
 use crate::{Ended, Flow, Refusal, Stack};

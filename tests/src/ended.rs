@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::Deserialize;
-use shiftwork_contract::{JobRecord, RunRecord, StatementName, Status, Work};
+use shiftwork_protocol::{JobRecord, RunRecord, StatementName, Status, Work};
 
 use crate::{Run, Stack};
 

@@ -2,8 +2,8 @@ use std::{sync::Arc, time::Duration};
 
 use aws_sdk_scheduler::operation::get_schedule::GetScheduleError;
 use serde_json::{Value, json};
-use shiftwork_contract::{JobRecord, RunRecord, payload::RunAnswer};
 use shiftwork_ports::Ledger as _;
+use shiftwork_protocol::{JobRecord, RunRecord, payload::RunAnswer};
 use tokio::time::{Instant, sleep};
 
 use crate::{Ended, Stack, ended};

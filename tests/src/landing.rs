@@ -6,7 +6,7 @@ use aws_sdk_s3::types::{
 };
 use serde_json::json;
 use shiftwork_aws::files::DynamoRegister;
-use shiftwork_files::{FileRecord, FileRegister as _, FileStatus};
+use shiftwork_feeds::{FileRecord, FileRegister as _, FileStatus};
 use tokio::time::{Instant, sleep};
 
 use crate::{Flow, Stack};

@@ -8,7 +8,7 @@ use shiftwork_aws::{
     configuration::DynamoConfiguration,
     ledger::{DynamoLedger, Tables},
 };
-use shiftwork_contract::Connection;
+use shiftwork_protocol::Connection;
 
 use crate::{Endpoint, Refusal};
 

@@ -10,9 +10,9 @@ use anyhow::{Context as _, Result, ensure};
 use async_trait::async_trait;
 use serde_json::json;
 use shiftwork_cdc_loader::{Collaborators, Loader};
-use shiftwork_contract::{Failure, FailureKind};
 use shiftwork_ports::fake::{ManualClock, MemoryDeadLetters, MemoryRequests, MemoryScripts};
 use shiftwork_ports::{ChangeFiles, FileStream, FileVersion, Object, Result as Answer, Staging};
+use shiftwork_protocol::{Failure, FailureKind};
 
 /// Bytes that come at once, as from S3.
 const PIECE: usize = 64 << 10;

@@ -20,11 +20,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use shiftwork_aws::{client::Aws, files::DynamoRegister, queues::SqsWorkItems};
 use shiftwork_benches::stack::Stack;
-use shiftwork_file_intake::Intake;
-use shiftwork_files::{
+use shiftwork_feeds::{
     FileRegister, WorkQueue,
     fake::{MemoryLanding, MemoryRegister, MemoryWorkQueue},
 };
+use shiftwork_file_intake::Intake;
 use shiftwork_ports::{
     SystemClock,
     fake::{MemoryDeadLetters, MemoryNotices, MemoryRequests, MemoryScripts},

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use shiftwork_aws::client::Aws;
 use shiftwork_aws::lambda;
-use shiftwork_contract::{Failure, FailureKind};
+use shiftwork_protocol::{Failure, FailureKind};
 
 #[derive(Deserialize)]
 #[serde(tag = "action", rename_all = "lowercase")]

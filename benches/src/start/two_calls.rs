@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use aws_sdk_dynamodb::types::AttributeValue;
 use shiftwork_aws::client::Aws;
 use shiftwork_aws::lambda;
-use shiftwork_contract::{Failure, FailureKind};
+use shiftwork_protocol::{Failure, FailureKind};
 
 fn main() -> ExitCode {
     lambda::start(|| {

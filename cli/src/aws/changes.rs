@@ -5,7 +5,7 @@ use aws_sdk_sqs::{Client, types::MessageSystemAttributeName};
 use aws_types::SdkConfig;
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use shiftwork_contract::change::UNCLAIMED;
+use shiftwork_protocol::change::UNCLAIMED;
 
 use super::{Outputs, failed};
 

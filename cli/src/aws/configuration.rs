@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::{Client, types::AttributeValue};
 use aws_types::SdkConfig;
 use serde_json::Value;
 use shiftwork_aws::configuration::{DynamoConfiguration, connection_key};
-use shiftwork_contract::Connection;
+use shiftwork_protocol::Connection;
 
 use super::Items;
 

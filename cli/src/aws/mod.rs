@@ -25,9 +25,9 @@ use shiftwork_aws::{
     ledger::{DynamoLedger, Tables},
     scripts::S3Scripts,
 };
-use shiftwork_contract::{Connection, RunRecord};
-use shiftwork_files::FileRegister;
+use shiftwork_feeds::FileRegister;
 use shiftwork_ports::{Clock, Executions, Ledger, Scripts, SystemClock};
+use shiftwork_protocol::{Connection, RunRecord};
 
 pub use changes::{Changes, Letter, UnclaimedFile};
 pub use documents::{documents, scripts};
@@ -154,7 +154,7 @@ impl Deployment {
     pub fn schedule(
         &self,
         workflow_id: &str,
-        schedule: &shiftwork_contract::workflow::Schedule,
+        schedule: &shiftwork_protocol::workflow::Schedule,
     ) -> crate::push::Timetable {
         self.schedules.timetable(workflow_id, schedule)
     }

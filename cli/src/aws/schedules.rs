@@ -12,7 +12,7 @@ use aws_sdk_scheduler::{
 use aws_types::SdkConfig;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::json;
-use shiftwork_contract::workflow::Schedule;
+use shiftwork_protocol::workflow::Schedule;
 
 use super::Outputs;
 use crate::push::Timetable;

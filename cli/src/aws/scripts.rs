@@ -13,8 +13,8 @@ use aws_sdk_s3::{
 };
 use aws_types::SdkConfig;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use shiftwork_contract::name::sha256;
 use shiftwork_planner::CONTRACTS;
+use shiftwork_protocol::name::sha256;
 
 /// Name of the user metadata.
 const SHA256: &str = "sha256";

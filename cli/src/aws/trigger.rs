@@ -6,7 +6,7 @@ use anyhow::{Context as _, anyhow};
 use aws_sdk_lambda::{Client, config::timeout::TimeoutConfig, primitives::Blob};
 use aws_types::SdkConfig;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use shiftwork_contract::{
+use shiftwork_protocol::{
     Failure, FailureKind,
     payload::{RunAnswer, RunRequest},
 };

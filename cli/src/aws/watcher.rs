@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use aws_sdk_lambda::Client;
 use aws_types::SdkConfig;
-use shiftwork_contract::drift::{DriftAnswer, DriftRequest};
+use shiftwork_protocol::drift::{DriftAnswer, DriftRequest};
 
 use super::trigger::invoke;
 

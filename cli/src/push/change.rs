@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
-use shiftwork_contract::{Connection, name::sha256};
+use shiftwork_protocol::{Connection, name::sha256};
 
 /// How a schedule in EventBridge Scheduler has to be, or is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::json;
-use shiftwork_contract::{Connection, name::sha256};
+use shiftwork_protocol::{Connection, name::sha256};
 
 use super::{Changes, Desired, Present, Timetable, changes};
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use shiftwork_contract::JobRecord;
+use shiftwork_protocol::JobRecord;
 
 use crate::board::{Snapshot, is_real};
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use serde::Serialize;
-use shiftwork_contract::{JobRecord, Status};
+use shiftwork_protocol::{JobRecord, Status};
 
 use super::view::css;
 use crate::{board::is_real, words};

@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
-use shiftwork_contract::JobRecord;
+use shiftwork_protocol::JobRecord;
 
 use super::{flow::Flow, view::css};
 use crate::{

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use minijinja::Value as Html;
 use serde::Serialize;
-use shiftwork_contract::{Connection, JobRecord, Kind, Status, Transaction, Work, audit::Origin, workflow::RunIf};
+use shiftwork_protocol::{Connection, JobRecord, Kind, Status, Transaction, Work, audit::Origin, workflow::RunIf};
 
 use super::{
     flow::{Flow, flow},
@@ -227,11 +227,11 @@ fn facts(run: &Snapshot) -> Vec<Fact> {
     let mut facts = Facts::default();
     facts.code("Run", &record.workflow_execution_id);
     facts.code("Restart of", record.restart_of.as_deref().unwrap_or_default());
-    facts.text("Logical date", shiftwork_contract::timestamp(record.logical_date));
+    facts.text("Logical date", shiftwork_protocol::timestamp(record.logical_date));
     facts.text("Asked for by", origin(record.requested_by));
-    facts.text("Asked for", shiftwork_contract::timestamp(record.created_ts));
-    facts.text("Began", record.execution_start_ts.map(shiftwork_contract::timestamp).unwrap_or_default());
-    facts.text("Ended", record.execution_end_ts.map(shiftwork_contract::timestamp).unwrap_or_default());
+    facts.text("Asked for", shiftwork_protocol::timestamp(record.created_ts));
+    facts.text("Began", record.execution_start_ts.map(shiftwork_protocol::timestamp).unwrap_or_default());
+    facts.text("Ended", record.execution_end_ts.map(shiftwork_protocol::timestamp).unwrap_or_default());
     facts.code("Parameters", pairs(&record.parameters));
     facts.code("Configuration", short(&record.workflow_sha256));
     facts.0
@@ -309,7 +309,7 @@ fn attempts(job: &JobRecord) -> Vec<FailedAttempt> {
         attempt: attempt.attempt,
         error_name: attempt.error_name.clone(),
         message: attempt.error_message.clone(),
-        ended: shiftwork_contract::timestamp(attempt.ended_ts),
+        ended: shiftwork_protocol::timestamp(attempt.ended_ts),
         statement: attempt.statement_id.clone().unwrap_or_default(),
     });
     attempts.collect()
@@ -337,8 +337,8 @@ fn job_facts(job: &JobRecord, flow: &Flow) -> Vec<Fact> {
         facts.text("Waited", words::duration(span.start.duration_since(span.ready)));
         facts.text("Ran", words::duration(span.end.duration_since(span.start)));
     }
-    facts.text("Started", job.execution_start_ts.map(shiftwork_contract::timestamp).unwrap_or_default());
-    facts.text("Ended", job.execution_end_ts.map(shiftwork_contract::timestamp).unwrap_or_default());
+    facts.text("Started", job.execution_start_ts.map(shiftwork_protocol::timestamp).unwrap_or_default());
+    facts.text("Ended", job.execution_end_ts.map(shiftwork_protocol::timestamp).unwrap_or_default());
     facts.code("Statement", job.statement_id.as_deref().unwrap_or_default());
     facts.code("Reused from", job.reused_from.as_deref().unwrap_or_default());
     if let Some(script) = plan.work.script() {

@@ -2,11 +2,11 @@
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use shiftwork_contract::{
+use shiftwork_ports::{Execution, Progress, Result, Statement};
+use shiftwork_protocol::{
     Class, Failure, FailureKind, JobRecord,
     payload::{AuditRequest, CaughtError, Recorded},
 };
-use shiftwork_ports::{Execution, Progress, Result, Statement};
 use shiftwork_settlement::{Runs, wiring};
 
 /// What it reads from its environment.
@@ -167,8 +167,8 @@ async fn cancel_what_is_over(runs: &Runs, job: &JobRecord) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use shiftwork_contract::Status;
     use shiftwork_ports::fake::a_job;
+    use shiftwork_protocol::Status;
 
     use super::*;
 

@@ -16,11 +16,11 @@ use shiftwork_change_data::{
     stage::{Outcome, Record, Stager, compressed},
     transport::{Offset, Partition},
 };
-use shiftwork_contract::{
+use shiftwork_ports::LETTER_BYTES;
+use shiftwork_protocol::{
     change::{Bytes, Refused, Replay, proposal_key, refused_key, unclaimed_key},
     drift,
 };
-use shiftwork_ports::LETTER_BYTES;
 
 use crate::contracts::Claims;
 

@@ -5,8 +5,8 @@ use shiftwork_change_data::{
     stage::Record,
     transport::{Offset, Partition},
 };
-use shiftwork_contract::change::{Bytes, Replay, UNCLAIMED};
 use shiftwork_ports::{FileVersion, Result};
+use shiftwork_protocol::change::{Bytes, Replay, UNCLAIMED};
 
 use crate::{
     Loader,

@@ -8,8 +8,8 @@ use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde_json::Value;
 use shiftwork_change_data::transport::{Offset, Partition};
-use shiftwork_contract::{Failure, FailureKind, change::Replay};
 use shiftwork_ports::{FileVersion, Version};
+use shiftwork_protocol::{Failure, FailureKind, change::Replay};
 
 /// What came in.
 #[derive(Debug)]

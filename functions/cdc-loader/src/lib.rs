@@ -30,12 +30,12 @@ use shiftwork_change_data::{
     stage::Record,
     transport::{Offset, Partition},
 };
-use shiftwork_contract::{
+use shiftwork_ports::{ChangeFiles, Clock, DeadLetters, Requests, Result, Scripts, Staging};
+use shiftwork_protocol::{
     Failure, FailureKind,
     change::{Bytes, Replay},
     load_request,
 };
-use shiftwork_ports::{ChangeFiles, Clock, DeadLetters, Requests, Result, Scripts, Staging};
 
 use batch::{Batch, Out, Source};
 use contracts::{Claims, Contracts};

@@ -8,11 +8,11 @@ use std::{
 use async_trait::async_trait;
 use flate2::{Compression, write::GzEncoder};
 use proptest::prelude::*;
-use shiftwork_contract::change::Refused;
 use shiftwork_ports::{
     FileVersion, Object, Version,
     fake::{ManualClock, MemoryDeadLetters, MemoryFiles, MemoryRequests, MemoryScripts, MemoryStaging},
 };
+use shiftwork_protocol::change::Refused;
 
 use super::*;
 

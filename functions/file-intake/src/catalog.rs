@@ -6,8 +6,8 @@ use std::{
 };
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use shiftwork_document::read_file;
-use shiftwork_files::{Feed, Feeds, feed::FEEDS};
+use shiftwork_config::read_file;
+use shiftwork_feeds::{Feed, Feeds, feed::FEEDS};
 use shiftwork_ports::{Result, Scripts};
 
 /// Feeds read at once.

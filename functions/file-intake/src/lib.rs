@@ -17,13 +17,13 @@ use futures::{StreamExt as _, stream};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use shiftwork_contract::{Failure, FailureKind};
-use shiftwork_files::{
+use shiftwork_feeds::{
     Batches, Ending, Entry, FileRegister, FileStatus, Landing, Message, Sighting, UNCLAIMED, WorkQueue, event,
     feed::Feeds,
     item::{Completion, Outcome},
 };
 use shiftwork_ports::{Clock, DeadLetters, LETTER_BYTES, Notices, Requests, Result, Scripts};
+use shiftwork_protocol::{Failure, FailureKind};
 
 use catalog::Catalog;
 use plan::Lately;
@@ -178,7 +178,7 @@ impl Intake {
     /// A worker says what became of files. Of those that it does not have any more it has nothing to say.
     async fn complete(&self, completion: &Completion) -> Result<BTreeSet<String>> {
         let Completion { feed, batch, .. } = completion;
-        let ending = |file: &shiftwork_files::FileRecord| match completion.of(file) {
+        let ending = |file: &shiftwork_feeds::FileRecord| match completion.of(file) {
             None => Ending::Keep,
             Some((FileStatus::Processed, _)) => Ending::End(FileStatus::Processed, None),
             Some((to, reason)) => {

@@ -8,17 +8,17 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
-use shiftwork_contract::{
-    event::{Event, FilesLate},
-    payload::RunRequest,
-};
-use shiftwork_files::{
+use shiftwork_feeds::{
     Feed, Feeds, FileRecord, FileStatus, FileStep,
     feed::Consumer,
     item::WorkItem,
     plan::{self, Batch, Plan},
 };
 use shiftwork_ports::Result;
+use shiftwork_protocol::{
+    event::{Event, FilesLate},
+    payload::RunRequest,
+};
 
 use crate::Intake;
 

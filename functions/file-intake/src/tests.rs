@@ -2,12 +2,12 @@
 
 use jiff::SignedDuration;
 use proptest::prelude::*;
-use shiftwork_contract::{FailureKind, event::Event};
-use shiftwork_files::{
+use shiftwork_feeds::{
     FileRecord,
     fake::{MemoryLanding, MemoryRegister, MemoryWorkQueue},
 };
 use shiftwork_ports::fake::{ManualClock, MemoryDeadLetters, MemoryNotices, MemoryRequests, MemoryScripts};
+use shiftwork_protocol::{FailureKind, event::Event};
 
 use super::*;
 

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use shiftwork_contract::{
+use shiftwork_ports::{Begun, Clock, Ledger, Result};
+use shiftwork_protocol::{
     Failure, FailureKind, JobRecord, Work, limits,
     payload::{LaneJob, Lanes, RunInput},
 };
-use shiftwork_ports::{Begun, Clock, Ledger, Result};
 
 /// What it reads from its environment.
 pub const ENVIRONMENT: &[&str] = &["JOB_AUDIT_TABLE", "LEASE_TABLE", "WORKFLOW_AUDIT_TABLE"];
@@ -63,8 +63,8 @@ fn decide(jobs: &[JobRecord]) -> Lanes {
 
 #[cfg(test)]
 mod tests {
-    use shiftwork_contract::Status;
     use shiftwork_ports::fake::a_job;
+    use shiftwork_protocol::Status;
 
     use super::*;
 

@@ -2,8 +2,8 @@
 
 use serde::Deserialize;
 use serde_json::Value;
-use shiftwork_contract::{Failure, FailureKind, StatementName, payload::Sweep};
 use shiftwork_ports::{Progress, Result};
+use shiftwork_protocol::{Failure, FailureKind, StatementName, payload::Sweep};
 use shiftwork_settlement::{Runs, wiring};
 
 /// What it reads from its environment.

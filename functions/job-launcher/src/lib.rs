@@ -8,13 +8,13 @@ mod kind;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use shiftwork_contract::{
+use shiftwork_feeds::Landing;
+use shiftwork_ports::{Queries, Requests, Result, Scripts, Statements};
+use shiftwork_protocol::{
     Failure, FailureKind, JobRecord, Status, Work,
     payload::{JobEnd, Launch},
     workflow::RunIf,
 };
-use shiftwork_files::Landing;
-use shiftwork_ports::{Queries, Requests, Result, Scripts, Statements};
 use shiftwork_settlement::Jobs;
 
 use kind::copy::Copy;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
-use shiftwork_contract::{Failure, FailureKind};
+use shiftwork_protocol::{Failure, FailureKind};
 
 /// A topic may have a topic's message in it; nobody sends more layers than this.
 const LAYERS: usize = 3;

@@ -1,6 +1,6 @@
 //! A document's metadata lands in S3: it is made what its index needs, where its index looks.
 //!
-//! What is done, and why it may be done twice, says [`shiftwork_document_metadata`]; here events become keys.
+//! What is done, and why it may be done twice, says [`shiftwork_search_metadata`]; here events become keys.
 
 mod incoming;
 
@@ -14,9 +14,9 @@ use futures::{StreamExt as _, stream};
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize as _;
 use serde_json::{Value, json};
-use shiftwork_contract::{Failure, FailureKind};
-use shiftwork_document_metadata::{CONFIGURATION_KEY, Fixer, Outcome, Rules};
 use shiftwork_ports::{Clock, Result, documents::Documents};
+use shiftwork_protocol::{Failure, FailureKind};
+use shiftwork_search_metadata::{CONFIGURATION_KEY, Fixer, Outcome, Rules};
 
 /// What it reads from its environment.
 pub const ENVIRONMENT: &[&str] = &["DOCUMENTS_BUCKET", "SCRIPTS_BUCKET"];

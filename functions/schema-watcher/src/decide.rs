@@ -7,7 +7,7 @@ use shiftwork_change_data::{
     column_type::ColumnType,
     contract::{Column, TableContract},
 };
-use shiftwork_contract::drift::{Finding, Remedy};
+use shiftwork_protocol::drift::{Finding, Remedy};
 
 use crate::{infer::Shape, names::column_name};
 
@@ -195,7 +195,7 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::{Value, json};
     use shiftwork_change_data::contract::{Column, TableContract};
-    use shiftwork_contract::drift::Remedy;
+    use shiftwork_protocol::drift::Remedy;
 
     use super::{Change, Evidence, Shape, decide, effects, merged};
 

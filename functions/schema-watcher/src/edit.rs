@@ -1,8 +1,8 @@
 //! A contract with further columns, as text: what its author wrote stays, comments and all.
 
 use shiftwork_change_data::contract::{self, Column, TableContract};
-use shiftwork_contract::{Failure, FailureKind};
-use shiftwork_document::{JsonPath, Located, read_file};
+use shiftwork_config::{JsonPath, Located, read_file};
+use shiftwork_protocol::{Failure, FailureKind};
 
 /// Words that YAML readers of some age take for something else than a text.
 const SPECIAL: [&str; 11] = ["true", "false", "null", "yes", "no", "on", "off", "y", "n", "nan", "inf"];

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 use serde_json::Value;
-use shiftwork_contract::{Failure, FailureKind, drift::DriftRequest};
+use shiftwork_protocol::{Failure, FailureKind, drift::DriftRequest};
 
 use crate::migrate::contract_of_statement;
 
@@ -32,7 +32,7 @@ pub(crate) fn read(event: &Value) -> Result<Incoming, Failure> {
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
-    use shiftwork_contract::drift::DriftRequest;
+    use shiftwork_protocol::drift::DriftRequest;
 
     use super::{Incoming, read};
     use crate::statement_name;

@@ -31,13 +31,13 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use futures::{StreamExt as _, stream};
 use serde_json::Value;
-use shiftwork_contract::{
-    Connection, Failure, FailureKind,
-    drift::{Drift, DriftAnswer, DriftRequest, MARKS, MigrationProgress},
-};
 use shiftwork_ports::{
     Clock, Configuration, Notices, Queries, Result, Statements,
     documents::{Changed, Documents},
+};
+use shiftwork_protocol::{
+    Connection, Failure, FailureKind,
+    drift::{Drift, DriftAnswer, DriftRequest, MARKS, MigrationProgress},
 };
 
 use incoming::Incoming;
@@ -139,7 +139,7 @@ impl Watcher {
         if read.record.intent.is_some() {
             return self.resume(contract, false).await.map(Some);
         }
-        let key = shiftwork_contract::drift::mark(contract);
+        let key = shiftwork_protocol::drift::mark(contract);
         let mark = if marked { self.staging.read(&key).await? } else { None };
         if mark.is_none() && !read.record.given_up {
             return Ok(read.record.drift);

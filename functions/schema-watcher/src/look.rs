@@ -3,15 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use shiftwork_change_data::contract::{TableContract, Unknown};
-use shiftwork_contract::{
+use shiftwork_config::nearest;
+use shiftwork_planner::{CONTRACTS, connection_of_contract, contract_key, read_item};
+use shiftwork_ports::{Result, documents::Changed};
+use shiftwork_protocol::{
     Connection, Failure, FailureKind,
     drift::{Drift, Finding, Migration, MigrationProgress, Remedy},
     event::{DriftFound, Event},
     name::sha256,
 };
-use shiftwork_document::nearest;
-use shiftwork_planner::{CONTRACTS, connection_of_contract, contract_key, read_item};
-use shiftwork_ports::{Result, documents::Changed};
 
 use crate::{
     Watcher,

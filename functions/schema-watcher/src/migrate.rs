@@ -6,17 +6,17 @@
 
 use std::collections::BTreeMap;
 
-use shiftwork_contract::{
-    Class, Failure, FailureKind, StatementName, Transaction,
-    drift::{Drift, MigrationProgress},
-    name::sha256,
-};
 use shiftwork_planner::contract_key;
 use shiftwork_ports::{
     Progress, Result, Submission,
     documents::{Changed, Draft, Only},
 };
 use shiftwork_promotion::is_done_already;
+use shiftwork_protocol::{
+    Class, Failure, FailureKind, StatementName, Transaction,
+    drift::{Drift, MigrationProgress},
+    name::sha256,
+};
 use shiftwork_settlement::classify;
 
 use crate::{

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use shiftwork_change_data::row::METADATA_COLUMNS;
-use shiftwork_contract::{limits::IDENTIFIER_BYTES, name::sha256};
+use shiftwork_protocol::{limits::IDENTIFIER_BYTES, name::sha256};
 
 /// What shiftwork's own columns begin with.
 const OURS: &str = "dw_";
@@ -53,7 +53,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use proptest::prelude::*;
-    use shiftwork_contract::name::sha256;
+    use shiftwork_protocol::name::sha256;
 
     use super::column_name;
 

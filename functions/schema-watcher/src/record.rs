@@ -5,14 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use shiftwork_change_data::contract::Column;
-use shiftwork_contract::{
-    Failure,
-    drift::{Drift, Finding},
-    name::sha256,
-};
 use shiftwork_ports::{
     Result,
     documents::{Changed, Documents, Draft, Only},
+};
+use shiftwork_protocol::{
+    Failure,
+    drift::{Drift, Finding},
+    name::sha256,
 };
 
 /// Prefix of all records. Not below that of the marks.
@@ -174,7 +174,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use proptest::prelude::*;
-    use shiftwork_contract::drift::{Finding, Remedy};
+    use shiftwork_protocol::drift::{Finding, Remedy};
 
     use super::{Seen, glance, news};
 

@@ -4,9 +4,9 @@ use std::fmt::Display;
 
 use jiff::{civil::DateTime, tz::TimeZone};
 use shiftwork_change_data::contract::{Column, TableContract};
-use shiftwork_contract::Failure;
 use shiftwork_ports::{Result, Row};
 use shiftwork_promotion::{Promotion, Unfit};
+use shiftwork_protocol::Failure;
 
 use crate::{
     decide::{Change, Evidence},

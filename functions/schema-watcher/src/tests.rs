@@ -12,15 +12,15 @@ use futures::FutureExt as _;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use shiftwork_change_data::contract::{Column, TableContract, evolves, read};
-use shiftwork_contract::{
-    Connection, Failure, FailureKind, StatementName,
-    drift::{DriftAnswer, DriftRequest, MigrationProgress, mark},
-    event::{DriftFound, Event, FilesLate},
-};
 use shiftwork_ports::{
     Notices, Progress, Queries, Result, Row, Statement, Statements, Submission,
     documents::{Changed, Documents, Draft, Only, Page, Stored},
     fake::{ManualClock, MemoryConfiguration, MemoryDocuments, MemoryNotices, MemoryStatements, Outcome},
+};
+use shiftwork_protocol::{
+    Connection, Failure, FailureKind, StatementName,
+    drift::{DriftAnswer, DriftRequest, MigrationProgress, mark},
+    event::{DriftFound, Event, FilesLate},
 };
 
 use crate::{Watcher, decide::Evidence, infer::Shape, sql};
@@ -176,7 +176,7 @@ impl Notices for Rough {
     async fn publish(&self, events: &[Event]) -> Result<()> {
         self.0.luck.around(self.0.notices.publish(events)).await
     }
-    async fn alert(&self, run: &shiftwork_contract::RunRecord) -> Result<()> {
+    async fn alert(&self, run: &shiftwork_protocol::RunRecord) -> Result<()> {
         self.0.notices.alert(run).await
     }
     async fn late(&self, late: &FilesLate) -> Result<()> {

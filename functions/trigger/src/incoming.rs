@@ -3,7 +3,7 @@
 use aws_lambda_events::event::sqs::SqsEvent;
 use serde::Deserialize;
 use serde_json::Value;
-use shiftwork_contract::{Failure, FailureKind, payload::RunRequest};
+use shiftwork_protocol::{Failure, FailureKind, payload::RunRequest};
 
 /// What came in.
 #[derive(Debug)]

@@ -12,11 +12,11 @@ use std::sync::Arc;
 
 use aws_lambda_events::event::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent};
 use serde_json::{Value, json};
-use shiftwork_contract::{
-    Connection, Failure, FailureKind, audit::Origin, name, payload::RunAnswer, payload::RunRequest,
-};
 use shiftwork_planner::{pattern, read_item};
 use shiftwork_ports::{Configuration, Result, Scripts};
+use shiftwork_protocol::{
+    Connection, Failure, FailureKind, audit::Origin, name, payload::RunAnswer, payload::RunRequest,
+};
 use shiftwork_settlement::Runs;
 
 use incoming::Incoming;

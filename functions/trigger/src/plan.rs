@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
 use serde_json::Value;
-use shiftwork_contract::{
+use shiftwork_planner::{self as planner, Facts, Problem, Script, read_item};
+use shiftwork_ports::Result;
+use shiftwork_protocol::{
     Connection, Failure, FailureKind, JobRecord, RunRecord, Status, Workflow, name,
     payload::RunRequest,
     workflow::{Job, OnOverlap},
 };
-use shiftwork_planner::{self as planner, Facts, Problem, Script, read_item};
-use shiftwork_ports::Result;
 
 use crate::{Asked, Trigger, restart};
 

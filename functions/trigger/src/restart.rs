@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use shiftwork_contract::{JobRecord, Status};
+use shiftwork_protocol::{JobRecord, Status};
 
 /// Marks the jobs of a new plan whose success in the earlier run stands.
 ///
@@ -37,8 +37,8 @@ fn changed_script(before: &JobRecord, now: &JobRecord) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use shiftwork_contract::{ScriptPin, Transaction, Work};
     use shiftwork_ports::fake::a_job;
+    use shiftwork_protocol::{ScriptPin, Transaction, Work};
 
     use super::*;
 

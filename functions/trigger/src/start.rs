@@ -1,13 +1,13 @@
 //! Opens a planned run, or finds out why it cannot be opened now.
 
 use jiff::{SignedDuration, Timestamp};
-use shiftwork_contract::{
+use shiftwork_ports::{Execution, LeaseWish, Opened, Opening, Result};
+use shiftwork_protocol::{
     Class, Failure, FailureKind, RunRecord, Status,
     audit::Origin,
     payload::{RunAnswer, RunInput},
     workflow::OnOverlap,
 };
-use shiftwork_ports::{Execution, LeaseWish, Opened, Opening, Result};
 use shiftwork_settlement::lease_until_begun;
 
 use crate::{

@@ -13,7 +13,7 @@ use shiftwork_cli::{
     wait::{Pace, Snapshot, until_end},
     words,
 };
-use shiftwork_contract::{Status, payload::RunRequest};
+use shiftwork_protocol::{Status, payload::RunRequest};
 
 use crate::{database::Database, heading, push_workflows, read, write_report};
 

@@ -15,7 +15,7 @@ use shiftwork_cli::{
     check::check,
     drift, files, status, validate, wait, words,
 };
-use shiftwork_contract::Status;
+use shiftwork_protocol::Status;
 use tokio::time::{Instant, sleep};
 
 use crate::{

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from local.stack.mends.schedules import next_occurrence
+from local.stack.patches.schedules import next_occurrence
 
 from .harness import Stack, until
 

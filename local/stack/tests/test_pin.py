@@ -10,9 +10,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from local.stack.mends import pin
+from local.stack.patches import pin
 
-RECORDED = Path(__file__).parent / "mended.json"
+RECORDED = Path(__file__).parent / "patched.json"
 PRINT = """
 import json
 from local.stack import launcher

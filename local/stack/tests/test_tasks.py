@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from local.stack.mends.tasks import retry_delay
+from local.stack.patches.tasks import retry_delay
 
 from .harness import Stack, until
 

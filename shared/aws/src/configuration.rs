@@ -6,8 +6,8 @@ use aws_sdk_dynamodb::{Client, types::AttributeValue};
 use serde::Serialize;
 use serde_dynamo::Item;
 use serde_json::Value;
-use shiftwork_contract::{Connection, Failure, FailureKind};
 use shiftwork_ports::{Configuration, Result};
+use shiftwork_protocol::{Connection, Failure, FailureKind};
 
 use crate::failures::Call;
 

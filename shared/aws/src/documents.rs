@@ -12,11 +12,11 @@ use aws_sdk_s3::{
     types::{ChecksumAlgorithm, ServerSideEncryption},
 };
 use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkError};
-use shiftwork_contract::FailureKind;
 use shiftwork_ports::{
     Result,
     documents::{Changed, Documents, Draft, KmsEncryption, MOST_BYTES, Only, Page, Stored},
 };
+use shiftwork_protocol::FailureKind;
 
 use crate::failures::Call;
 

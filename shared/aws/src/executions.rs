@@ -10,8 +10,8 @@ use aws_sdk_sfn::{
     },
     types::ExecutionStatus,
 };
-use shiftwork_contract::{FailureKind, payload::RunInput};
 use shiftwork_ports::{Execution, Executions, Result};
+use shiftwork_protocol::{FailureKind, payload::RunInput};
 
 use crate::failures::Call;
 

@@ -5,7 +5,7 @@ use std::fmt::Display;
 
 use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkError};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
-use shiftwork_contract::{Failure, FailureKind};
+use shiftwork_protocol::{Failure, FailureKind};
 
 /// A call that is about to be made: what its failure names.
 #[derive(Debug, Clone, Copy)]

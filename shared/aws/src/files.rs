@@ -29,11 +29,11 @@ use aws_sdk_s3::{
 use futures::future::try_join_all;
 use jiff::Timestamp;
 use serde::{Serialize, de::DeserializeOwned};
-use shiftwork_contract::{Failure, FailureKind};
-use shiftwork_files::{
+use shiftwork_feeds::{
     Deletion, Entry, FileRecord, FileRegister, FileStep, Head, KeyHistory, Landing, Stepped, UNCLAIMED, key_hash,
 };
 use shiftwork_ports::{FileStream, Result};
+use shiftwork_protocol::{Failure, FailureKind};
 
 use crate::{failures::Call, staging::Body};
 
@@ -97,7 +97,7 @@ impl DynamoRegister {
         let id = file.id();
         let mut item = self.item(file, shard(&id.feed, &id.key_hash), format!("{}#{}", id.key_hash, id.version))?;
         if file.file_status.is_open() && file.feed != UNCLAIMED {
-            let since = format!("{}#{}", shiftwork_contract::timestamp(file.received_ts), id.key_hash);
+            let since = format!("{}#{}", shiftwork_protocol::timestamp(file.received_ts), id.key_hash);
             item.insert(OPEN_SINCE.into(), AttributeValue::S(since));
         }
         Ok(item)
@@ -269,7 +269,7 @@ impl FileRegister for DynamoRegister {
                 index: Some("by_received"),
                 condition: "feed_shard = :shard AND received_ts >= :value",
                 shard,
-                value: Some(shiftwork_contract::timestamp(from)),
+                value: Some(shiftwork_protocol::timestamp(from)),
                 newest_first: true,
                 most: Some(most),
             })
@@ -296,7 +296,7 @@ impl FileRegister for DynamoRegister {
     }
 
     async fn say(&self, feed: &str, what: &str, now: Timestamp) -> Result<()> {
-        let record = BTreeMap::from([("said_ts", shiftwork_contract::timestamp(now))]);
+        let record = BTreeMap::from([("said_ts", shiftwork_protocol::timestamp(now))]);
         let item = self.item(&record, said(feed), what.into())?;
         // Whoever was first said the same.
         self.put_if(item, "attribute_not_exists(entry)", None).await.map(drop)

@@ -3,7 +3,7 @@
 //! ```no_run
 //! use std::process::ExitCode;
 //! use shiftwork_aws::{client::Aws, lambda};
-//! use shiftwork_contract::Failure;
+//! use shiftwork_protocol::Failure;
 //!
 //! fn main() -> ExitCode {
 //!     lambda::start(|| {
@@ -23,7 +23,7 @@ use lambda_runtime::{Diagnostic, service_fn};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use shiftwork_contract::{Failure, FailureKind};
+use shiftwork_protocol::{Failure, FailureKind};
 use tracing_subscriber::filter::{LevelFilter, ParseError, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;

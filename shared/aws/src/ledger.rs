@@ -25,8 +25,8 @@ use aws_config::SdkConfig;
 use aws_sdk_dynamodb::{Client, types::AttributeValue};
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
-use shiftwork_contract::{JobRecord, Lease, RunRecord, StatementName, Status};
 use shiftwork_ports::{Advanced, Begun, Ledger, Opened, Opening, Released, Result, Step};
+use shiftwork_protocol::{JobRecord, Lease, RunRecord, StatementName, Status};
 
 use crate::failures::Call;
 
@@ -100,7 +100,7 @@ fn number(value: impl Into<i64>) -> AttributeValue {
 }
 
 fn instant(at: Timestamp) -> AttributeValue {
-    text(shiftwork_contract::timestamp(at))
+    text(shiftwork_protocol::timestamp(at))
 }
 
 fn run_key(run: &str) -> Item {

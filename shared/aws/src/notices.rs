@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use async_trait::async_trait;
 use aws_config::SdkConfig;
 use aws_sdk_eventbridge::types::PutEventsRequestEntry;
-use shiftwork_contract::{FailureKind, RunRecord, event};
 use shiftwork_ports::{Notices, Result};
+use shiftwork_protocol::{FailureKind, RunRecord, event};
 
 use crate::failures::Call;
 
@@ -138,7 +138,7 @@ fn body(run: &RunRecord) -> String {
         run.workflow_id,
         run.workflow_execution_id,
         run.execution_status,
-        shiftwork_contract::timestamp(run.logical_date),
+        shiftwork_protocol::timestamp(run.logical_date),
         run.workflow_execution_id,
     )
 }
@@ -149,7 +149,7 @@ fn late_body(late: &event::FilesLate) -> String {
         late.feed,
         late.expected,
         late.day,
-        shiftwork_contract::timestamp(late.due_ts),
+        shiftwork_protocol::timestamp(late.due_ts),
         late.received,
         late.feed
     )
@@ -190,7 +190,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use jiff::Timestamp;
-    use shiftwork_contract::{
+    use shiftwork_protocol::{
         RunRecord, Status,
         audit::Origin,
         drift::{Finding, Remedy},

@@ -14,8 +14,8 @@ use aws_sdk_redshiftdata::{
     config::Builder,
     types::{Field, SqlParameter, StatusString},
 };
-use shiftwork_contract::{Connection, FailureKind};
 use shiftwork_ports::{Queries, Result, Row};
+use shiftwork_protocol::{Connection, FailureKind};
 
 use crate::failures::Call;
 

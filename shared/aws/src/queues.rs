@@ -5,8 +5,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use aws_config::SdkConfig;
 use aws_sdk_sqs::{Client, types::SendMessageBatchRequestEntry};
-use shiftwork_contract::{Failure, FailureKind, payload::RunRequest};
 use shiftwork_ports::{DeadLetters, LETTER_BYTES, Requests, Result};
+use shiftwork_protocol::{Failure, FailureKind, payload::RunRequest};
 
 use crate::failures::Call;
 
@@ -86,7 +86,7 @@ impl DeadLetters for SqsDeadLetters {
     }
 }
 
-/// [`WorkQueue`](shiftwork_files::WorkQueue) over the queue of work items.
+/// [`WorkQueue`](shiftwork_feeds::WorkQueue) over the queue of work items.
 #[cfg(feature = "work-items")]
 #[derive(Debug, Clone)]
 pub struct SqsWorkItems {
@@ -104,8 +104,8 @@ impl SqsWorkItems {
 
 #[cfg(feature = "work-items")]
 #[async_trait]
-impl shiftwork_files::WorkQueue for SqsWorkItems {
-    async fn hand_out(&self, item: &shiftwork_files::item::WorkItem) -> Result<()> {
+impl shiftwork_feeds::WorkQueue for SqsWorkItems {
+    async fn hand_out(&self, item: &shiftwork_feeds::item::WorkItem) -> Result<()> {
         let call = Call::new("SQS SendMessage", &self.url);
         let body = serde_json::to_string(item).map_err(|error| call.failure(FailureKind::Refused, error))?;
         let sent = self.client.send_message().queue_url(&self.url).message_body(body).send().await;

@@ -9,8 +9,8 @@ use aws_sdk_s3::{
     error::{ProvideErrorMetadata as _, SdkError},
     operation::get_object::{GetObjectError, GetObjectOutput},
 };
-use shiftwork_contract::{FailureKind, ScriptPin, name::sha256};
 use shiftwork_ports::{Result, ScriptText, Scripts};
+use shiftwork_protocol::{FailureKind, ScriptPin, name::sha256};
 
 use crate::failures::Call;
 

@@ -9,8 +9,8 @@ use aws_sdk_s3::{
     primitives::ByteStream,
     types::{Delete, ObjectIdentifier},
 };
-use shiftwork_contract::FailureKind;
 use shiftwork_ports::{ChangeFiles, FileStream, FileVersion, Object, Result, Staging, Version};
+use shiftwork_protocol::FailureKind;
 
 use crate::failures::Call;
 

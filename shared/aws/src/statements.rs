@@ -16,8 +16,8 @@ use aws_sdk_redshiftdata::{
     },
     types::{ExecutionMode, SqlParameter, StatementData, StatementStatusString, StatusString, SubStatementData},
 };
-use shiftwork_contract::{Connection, FailureKind, StatementName, Transaction};
 use shiftwork_ports::{Progress, Result, Statement, Statements, Submission};
+use shiftwork_protocol::{Connection, FailureKind, StatementName, Transaction};
 
 use crate::failures::Call;
 

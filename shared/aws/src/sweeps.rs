@@ -10,8 +10,8 @@ use aws_sdk_scheduler::{
     types::{ActionAfterCompletion, FlexibleTimeWindow, FlexibleTimeWindowMode, Target},
 };
 use jiff::{SignedDuration, Timestamp};
-use shiftwork_contract::{FailureKind, limits, name::sha256, payload::Sweep};
 use shiftwork_ports::{Result, Sweeps};
+use shiftwork_protocol::{FailureKind, limits, name::sha256, payload::Sweep};
 
 use crate::failures::Call;
 

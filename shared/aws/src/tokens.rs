@@ -6,8 +6,8 @@ use aws_sdk_sfn::{
     Client,
     operation::{send_task_failure::SendTaskFailureError, send_task_success::SendTaskSuccessError},
 };
-use shiftwork_contract::{Failure, FailureKind, payload::JobEnd};
 use shiftwork_ports::{PROCEED, Result, TaskTokens};
+use shiftwork_protocol::{Failure, FailureKind, payload::JobEnd};
 
 use crate::failures::Call;
 

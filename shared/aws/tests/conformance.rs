@@ -29,11 +29,11 @@ use shiftwork_aws::{
     statements::RedshiftStatements,
     sweeps::{SchedulerSweeps, SweepTarget},
 };
-use shiftwork_contract::{Connection, FailureKind, JobRecord, RunRecord, ScriptPin, Status, timestamp};
 use shiftwork_ports::{
     ChangeFiles, Configuration, FileVersion, LeaseWish, Ledger, Opened, Opening, Scripts, Sweeps, Version, conformance,
     fake::MemoryLedger,
 };
+use shiftwork_protocol::{Connection, FailureKind, JobRecord, RunRecord, ScriptPin, Status, timestamp};
 
 struct Stack {
     client: Client,
@@ -352,7 +352,7 @@ async fn a_script_is_read_in_the_version_that_was_pinned() {
         s3.put_object().bucket(&bucket).key("a.sql").body(text.as_bytes().to_vec().into()).send().await.unwrap();
         let newest = scripts.newest("a.sql").await.unwrap().unwrap();
         assert_eq!((newest.key.as_str(), newest.text.as_str()), ("a.sql", text));
-        let sha256 = shiftwork_contract::name::sha256(text);
+        let sha256 = shiftwork_protocol::name::sha256(text);
         pins.push((ScriptPin { key: newest.key, version_id: newest.version_id, sha256, statements: 1 }, text));
     }
     let tags = scripts.tags("a").await.unwrap();

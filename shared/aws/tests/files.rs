@@ -45,5 +45,5 @@ async fn the_register_over_dynamodb_conforms() {
     let Some(config) = endpoint::config("AWS_ENDPOINT_URL") else { return };
     let table = format!("conformance-{}-files", std::process::id());
     create(&Client::new(&config), &table).await;
-    shiftwork_files::conformance::register(&DynamoRegister::new(&config, table)).await;
+    shiftwork_feeds::conformance::register(&DynamoRegister::new(&config, table)).await;
 }

@@ -12,7 +12,7 @@ use std::process::{Child, Command, Stdio};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use shiftwork_aws::lambda;
-use shiftwork_contract::{Failure, FailureKind};
+use shiftwork_protocol::{Failure, FailureKind};
 
 #[derive(Deserialize)]
 struct Request {

@@ -21,15 +21,15 @@ use shiftwork_aws::{
     sweeps::{SchedulerSweeps, SweepTarget},
     tokens::StepFunctionsTokens,
 };
-use shiftwork_contract::{
+use shiftwork_ports::{
+    DeadLetters, Execution, Executions, Ledger, Notices, Progress, Requests, Scripts, Staging, Statements, Submission,
+    Sweeps, TaskTokens,
+};
+use shiftwork_protocol::{
     Connection, Failure, FailureKind, ScriptPin, StatementName, Status, Transaction,
     event::{Event, JobEnded},
     name::sha256,
     payload::{JobEnd, RunInput, RunRequest},
-};
-use shiftwork_ports::{
-    DeadLetters, Execution, Executions, Ledger, Notices, Progress, Requests, Scripts, Staging, Statements, Submission,
-    Sweeps, TaskTokens,
 };
 
 /// AWS, answering with these in turn.

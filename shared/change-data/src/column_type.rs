@@ -166,9 +166,9 @@ const NAMES: [&str; 18] = [
 ];
 
 fn unknown(text: &str, name: &str) -> String {
-    match shiftwork_document::nearest(name, NAMES) {
+    match shiftwork_config::nearest(name, NAMES) {
         Some(near) => format!("`{text}` is none of Redshift's types; did you mean `{near}`?"),
-        None => format!("`{text}` is none of Redshift's types: {}", shiftwork_document::list(NAMES)),
+        None => format!("`{text}` is none of Redshift's types: {}", shiftwork_config::list(NAMES)),
     }
 }
 

@@ -164,11 +164,11 @@ impl Logical {
         let short = |full: &'static str| full.rsplit('.').next().unwrap_or(full);
         let Some((full, takes_number)) = NAMES.iter().find(|(full, _)| *full == name || short(full) == name) else {
             let known = NAMES.iter().map(|(full, _)| if name.contains('.') { full } else { short(full) });
-            return Err(match shiftwork_document::nearest(name, known.chain(OWN_NAMES)) {
+            return Err(match shiftwork_config::nearest(name, known.chain(OWN_NAMES)) {
                 Some(near) => format!("`{name}` is no source type that is known; did you mean `{near}`?"),
                 None => format!(
                     "`{name}` is no source type that is known: a name of Debezium's such as `io.debezium.time.MicroTimestamp`, or {}",
-                    shiftwork_document::list(OWN_NAMES)
+                    shiftwork_config::list(OWN_NAMES)
                 ),
             });
         };

@@ -24,7 +24,7 @@ pub(crate) fn values(
     let run_date = logical_date.to_zoned(TimeZone::UTC).strftime("%Y-%m-%d").to_string();
     BTreeMap::from([
         (RUN_DATE.into(), run_date),
-        (LOGICAL_DATE.into(), shiftwork_contract::timestamp(logical_date)),
+        (LOGICAL_DATE.into(), shiftwork_protocol::timestamp(logical_date)),
         (WORKFLOW_ID.into(), workflow_id.into()),
         (WORKFLOW_EXECUTION_ID.into(), workflow_execution_id.into()),
     ])

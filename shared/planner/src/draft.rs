@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use shiftwork_contract::{
+use shiftwork_config::{JsonPath, Located, Problem, list};
+use shiftwork_protocol::{
     Workflow, limits, name,
     workflow::{ExecutionFlag, FullJob, Job, RunIf},
 };
-use shiftwork_document::{JsonPath, Located, Problem, list};
 
 use crate::{
     graph::{self, Graph, Wish},

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use shiftwork_contract::workflow::ExecutionType;
+use shiftwork_protocol::workflow::ExecutionType;
 
 /// A job as its workflow wishes it.
 #[derive(Debug, Clone)]

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
-use shiftwork_contract::workflow::ExecutionType;
+use shiftwork_protocol::workflow::ExecutionType;
 
 use super::{Graph, Wish, order};
 

@@ -22,14 +22,14 @@ pub mod sql;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use shiftwork_contract::{Connection, Workflow, name, workflow::Job};
-use shiftwork_document::{JsonPath, in_order, shape};
+use shiftwork_config::{JsonPath, in_order, shape};
+use shiftwork_protocol::{Connection, Workflow, name, workflow::Job};
 
-pub use shiftwork_files::feed::{FEEDS, feed_key};
+pub use shiftwork_feeds::feed::{FEEDS, feed_key};
 
 pub use plan::{Asked, Facts, Plan, Script, check, plan};
 pub use schema::{connections_schema, workflow_schema};
-pub use shiftwork_document::{Located, Place, Problem, read_file, read_item};
+pub use shiftwork_config::{Located, Place, Problem, read_file, read_item};
 
 /// Reads a workflow and checks everything that can be checked without its scripts and connections.
 ///
@@ -94,7 +94,7 @@ pub fn connection_of_contract<'a>(workflow: &'a Workflow, contract: &str) -> Opt
 /// The feeds whose files a run of this workflow loads, by their names.
 pub fn feed_names(workflow: &Workflow) -> BTreeSet<String> {
     let files = draft::running_jobs(workflow).filter_map(|(_, _, job)| draft::in_full(job).work.get("files").cloned());
-    files.filter_map(|files| shiftwork_files::feed::pending(files.as_str()?).map(Into::into)).collect()
+    files.filter_map(|files| shiftwork_feeds::feed::pending(files.as_str()?).map(Into::into)).collect()
 }
 
 /// What the keys of all table contracts in the scripts bucket begin with.

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use jiff::{Timestamp, civil::Date};
 use serde_json::Value;
-use shiftwork_contract::{
+use shiftwork_config::{JsonPath, Located, Problem, is_identifier, shape::found};
+use shiftwork_protocol::{
     Workflow,
     workflow::{Parameter, ParameterType},
 };
-use shiftwork_document::{JsonPath, Located, Problem, is_identifier, shape::found};
 
 use crate::builtin;
 
@@ -76,7 +76,7 @@ pub(crate) fn literal(value: &Value) -> Result<String, String> {
 /// Redshift keeps microseconds; most instants need milliseconds only.
 fn instant(at: Timestamp) -> String {
     if at.subsec_nanosecond() % 1_000_000 == 0 {
-        shiftwork_contract::timestamp(at)
+        shiftwork_protocol::timestamp(at)
     } else {
         at.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string()
     }

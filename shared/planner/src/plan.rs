@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde_json::Value;
-use shiftwork_contract::{Connection, Work, audit::PlannedJob, name, workflow::RunIf};
-use shiftwork_document::{JsonPath, Located, Place, Problem, in_order};
+use shiftwork_config::{JsonPath, Located, Place, Problem, in_order};
+use shiftwork_protocol::{Connection, Work, audit::PlannedJob, name, workflow::RunIf};
 
 use crate::{
     builtin,
@@ -209,7 +209,7 @@ fn connection(
 }
 
 /// The digest of a workflow does not depend on the order or the place in which its fields were written.
-fn digest(workflow: &shiftwork_contract::Workflow) -> String {
+fn digest(workflow: &shiftwork_protocol::Workflow) -> String {
     let value = serde_json::to_value(workflow).unwrap_or_default();
     let mut canonical = String::new();
     write_sorted(&value, &mut canonical);

@@ -3,8 +3,8 @@
 use std::ops::RangeInclusive;
 
 use jiff::tz::TimeZoneDatabase;
-use shiftwork_contract::workflow::Schedule;
-use shiftwork_document::{JsonPath, Located, Problem};
+use shiftwork_config::{JsonPath, Located, Problem};
+use shiftwork_protocol::workflow::Schedule;
 
 /// Checks a schedule's expression and its time zone.
 pub(crate) fn check(doc: &Located, schedule: &Schedule, path: &JsonPath, problems: &mut Vec<Problem>) {

@@ -1,8 +1,8 @@
-//! JSON Schemas, generated from the types. Editors read them; [`shiftwork_document::shape`] holds documents against them.
+//! JSON Schemas, generated from the types. Editors read them; [`shiftwork_config::shape`] holds documents against them.
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
-use shiftwork_contract::{Connection, Workflow, workflow::FullJob};
+use shiftwork_protocol::{Connection, Workflow, workflow::FullJob};
 
 use crate::kind;
 

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use desk::{asked, example, facts, job, lines, planned, read};
 use serde_json::json;
-use shiftwork_contract::{Transaction, Work, workflow::RunIf};
 use shiftwork_planner::{check, plan, read_file, read_item, script_names, workflow};
+use shiftwork_protocol::{Transaction, Work, workflow::RunIf};
 
 const DESIGN: &str = include_str!("fixtures/design_example.json");
 
@@ -90,7 +90,7 @@ fn a_barrier_stands_where_many_wait_for_many() {
     assert_eq!(barrier.upstreams, names(&["a1.sql", "a2.sql", "a3.sql"]));
     assert_eq!(barrier.dependents, names(&["b1.sql", "b2.sql", "b3.sql"]));
     assert_eq!(job(&plan, "b2.sql").upstreams, names(&["@stage-2"]));
-    assert!(!shiftwork_contract::name::is_job_name("@stage-2"), "a user's job could take the barrier's name");
+    assert!(!shiftwork_protocol::name::is_job_name("@stage-2"), "a user's job could take the barrier's name");
 }
 
 #[test]
@@ -134,7 +134,7 @@ workflow_stages:
     let plan = plan(&doc, &facts, &asked(&json!({"region": "eu"}))).unwrap();
     let Work::Sql { script, transaction, parameters } = &job(&plan, "a.sql").work else { panic!("no sql") };
     assert_eq!((script.statements, *transaction), (2, Transaction::PerStatement));
-    assert_eq!(script.sha256, shiftwork_contract::name::sha256(text));
+    assert_eq!(script.sha256, shiftwork_protocol::name::sha256(text));
     let text = |pairs: &[(&str, &str)]| {
         pairs.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect::<BTreeMap<_, _>>()
     };

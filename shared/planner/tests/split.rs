@@ -1,8 +1,8 @@
 //! The splitter, over a table of what SQL can look like and over any text at all.
 
 use proptest::prelude::*;
-use shiftwork_contract::Transaction;
 use shiftwork_planner::sql::{batches, quote_identifier, quote_literal, split};
+use shiftwork_protocol::Transaction;
 
 fn texts(sql: &str) -> Vec<String> {
     split(sql)

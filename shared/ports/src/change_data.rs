@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use shiftwork_contract::payload::RunRequest;
+use shiftwork_protocol::payload::RunRequest;
 
 use crate::Result;
 

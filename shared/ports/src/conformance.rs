@@ -22,7 +22,7 @@ use std::{
 };
 
 use jiff::{SignedDuration, Timestamp};
-use shiftwork_contract::{
+use shiftwork_protocol::{
     Connection, FailureKind, JobRecord, RunRecord, ScriptPin, StatementName, Status, Transaction, Work,
     audit::{Origin, PlannedJob},
     name::sha256,
@@ -233,7 +233,7 @@ mod tests {
     #[tokio::test]
     async fn the_statements_in_memory_conform() {
         let statements = MemoryStatements::default();
-        let active = super::statements(&statements, &shiftwork_contract::Connection::default(), "SELECT 1").await;
+        let active = super::statements(&statements, &shiftwork_protocol::Connection::default(), "SELECT 1").await;
         assert_eq!(active, [], "all were cancelled");
     }
 

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use shiftwork_contract::{Attempt, Cancelling, FailureKind, JobRecord, Lease, RunRecord, StatementName, Status};
+use shiftwork_protocol::{Attempt, Cancelling, FailureKind, JobRecord, Lease, RunRecord, StatementName, Status};
 
 use crate::Result;
 

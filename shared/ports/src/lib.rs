@@ -15,7 +15,7 @@ mod queries;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde_json::Value;
-use shiftwork_contract::{
+use shiftwork_protocol::{
     Connection, Failure, RunRecord, ScriptPin, StatementName, Transaction,
     event::{DriftFound, Event, FilesLate},
     payload::{JobEnd, RunInput},

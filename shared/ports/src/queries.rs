@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use shiftwork_contract::Connection;
+use shiftwork_protocol::Connection;
 
 use crate::Result;
 

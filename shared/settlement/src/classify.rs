@@ -1,4 +1,4 @@
-use shiftwork_contract::FailureKind;
+use shiftwork_protocol::FailureKind;
 
 /// What kind of failure Redshift's message tells of.
 ///
@@ -33,7 +33,7 @@ pub fn classify(message: &str) -> FailureKind {
 #[cfg(test)]
 mod tests {
     use super::classify;
-    use shiftwork_contract::FailureKind::{ConnectionLost, SerializationConflict, StatementFailed};
+    use shiftwork_protocol::FailureKind::{ConnectionLost, SerializationConflict, StatementFailed};
 
     #[test]
     fn messages_of_redshift_are_told_apart() {

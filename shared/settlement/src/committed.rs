@@ -1,7 +1,7 @@
 //! What is left to do about a job's files once Redshift has committed its statement, by kind of work.
 
-use shiftwork_contract::{Failure, JobRecord, Manifest, StatementName, Status, Work, manifest_key};
 use shiftwork_ports::Result;
+use shiftwork_protocol::{Failure, JobRecord, Manifest, StatementName, Status, Work, manifest_key};
 
 use crate::Jobs;
 

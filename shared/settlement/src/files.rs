@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, tz::TimeZone};
-use shiftwork_contract::{
+use shiftwork_feeds::{Ending, FileRecord, FileStatus, batch_of};
+use shiftwork_ports::{Progress, Result, Statement, Statements};
+use shiftwork_protocol::{
     Class, Failure, FailureKind, JobRecord, Manifest, StatementName, Status, Work,
     event::{Event, TableRefreshed},
     manifest_key,
 };
-use shiftwork_files::{Ending, FileRecord, FileStatus, batch_of};
-use shiftwork_ports::{Progress, Result, Statement, Statements};
 
 use crate::{
     Jobs,

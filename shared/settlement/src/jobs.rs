@@ -1,13 +1,13 @@
 use std::sync::Arc;
 
 use futures::{StreamExt as _, TryStreamExt as _, future::BoxFuture, stream};
-use shiftwork_contract::{
+use shiftwork_feeds::Batches;
+use shiftwork_ports::{Clock, End, Ledger, Notices, Progress, Queries, Result, Staging, Statements, Step, TaskTokens};
+use shiftwork_protocol::{
     Cancelling, Class, Failure, FailureKind, JobRecord, StatementName, Status,
     event::{Event, JobEnded},
     payload::JobEnd,
 };
-use shiftwork_files::Batches;
-use shiftwork_ports::{Clock, End, Ledger, Notices, Progress, Queries, Result, Staging, Statements, Step, TaskTokens};
 
 use crate::{
     classify,

@@ -1,8 +1,8 @@
 //! The decisions: pure, over records.
 
 use jiff::Timestamp;
-use shiftwork_contract::{Attempt, Class, FailureKind, JobRecord, Status};
 use shiftwork_ports::{End, Step};
+use shiftwork_protocol::{Attempt, Class, FailureKind, JobRecord, Status};
 
 /// Conflicts and throttling are tried again this often before they count as the job's failure.
 const CONFLICT_RETRIES: usize = 8;

@@ -1,12 +1,12 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use jiff::{SignedDuration, Timestamp};
-use shiftwork_contract::{
+use shiftwork_ports::{Executions, Released, Result, Statements, Sweeps};
+use shiftwork_protocol::{
     Failure, FailureKind, JobRecord, RunRecord, Status,
     event::{Event, Refreshed, RunEnded},
     payload::{RunEnd, RunInput},
 };
-use shiftwork_ports::{Executions, Released, Result, Statements, Sweeps};
 
 use crate::{Jobs, next::outcome_of};
 

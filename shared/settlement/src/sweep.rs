@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
-use shiftwork_contract::{Failure, FailureKind, JobRecord, RunRecord, Status, payload::RunInput};
 use shiftwork_ports::{Execution, Result};
+use shiftwork_protocol::{Failure, FailureKind, JobRecord, RunRecord, Status, payload::RunInput};
 
 use crate::Runs;
 

@@ -15,7 +15,7 @@ use shiftwork_aws::{
     sweeps::{SchedulerSweeps, SweepTarget},
     tokens::StepFunctionsTokens,
 };
-use shiftwork_files::Batches;
+use shiftwork_feeds::Batches;
 use shiftwork_ports::{Ledger, Queries, Statements, SystemClock};
 
 use crate::{Jobs, Runs};

@@ -8,13 +8,7 @@ use async_trait::async_trait;
 use futures::FutureExt as _;
 use jiff::Timestamp;
 use serde_json::Value;
-use shiftwork_contract::{
-    Connection, Failure, FailureKind, JobRecord, Lease, Manifest, RunRecord, ScriptPin, StatementName, Status, Work,
-    event::{DriftFound, Event, FilesLate},
-    manifest_key,
-    payload::{JobEnd, RunInput},
-};
-use shiftwork_files::{Entry, FileRecord, FileRegister, FileStep, KeyHistory, Stepped, fake::MemoryRegister};
+use shiftwork_feeds::{Entry, FileRecord, FileRegister, FileStep, KeyHistory, Stepped, fake::MemoryRegister};
 use shiftwork_ports::{
     Advanced, Begun, Configuration, Execution, Executions, Ledger, Notices, Object, Opened, Opening, Released, Result,
     ScriptText, Scripts, Staging, Statement, Statements, Step, Submission, Sweeps, TaskTokens,
@@ -22,6 +16,12 @@ use shiftwork_ports::{
         MemoryConfiguration, MemoryExecutions, MemoryLedger, MemoryNotices, MemoryScripts, MemoryStaging,
         MemoryStatements, MemorySweeps, MemoryTokens,
     },
+};
+use shiftwork_protocol::{
+    Connection, Failure, FailureKind, JobRecord, Lease, Manifest, RunRecord, ScriptPin, StatementName, Status, Work,
+    event::{DriftFound, Event, FilesLate},
+    manifest_key,
+    payload::{JobEnd, RunInput},
 };
 
 /// How much can still go wrong, and the dice.

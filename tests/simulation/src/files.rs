@@ -6,9 +6,9 @@ use futures::FutureExt as _;
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use serde_json::json;
-use shiftwork_contract::Status;
-use shiftwork_files::{Entry, FileRecord, FileRegister as _, FileStatus, FileStep, sample};
+use shiftwork_feeds::{Entry, FileRecord, FileRegister as _, FileStatus, FileStep, sample};
 use shiftwork_ports::{Clock as _, Progress};
+use shiftwork_protocol::Status;
 
 use crate::machine::Machine;
 

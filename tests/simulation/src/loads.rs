@@ -9,8 +9,8 @@ use shiftwork_change_data::{
     layout::Staged,
     transport::{Offset, Partition},
 };
-use shiftwork_contract::{Manifest, Status};
 use shiftwork_ports::{Ledger as _, Progress, Staging as _, fake::ROWS_OF_A_COPY};
+use shiftwork_protocol::{Manifest, Status};
 
 use crate::machine::Machine;
 
@@ -57,7 +57,7 @@ fn loaded(machine: &Machine) -> BTreeSet<String> {
     let mut loaded = BTreeSet::new();
     for (submission, progress) in machine.calm.statements.all() {
         if submission.name.job == "orders" && matches!(progress, Progress::Finished { .. }) {
-            let key = shiftwork_contract::manifest_key(&submission.name);
+            let key = shiftwork_protocol::manifest_key(&submission.name);
             let manifest = machine.calm.staging.get(&key).now_or_never().unwrap().unwrap().unwrap();
             loaded.extend(serde_json::from_slice::<Manifest>(&manifest).unwrap().keys());
         }

@@ -6,16 +6,16 @@ use std::{
 use futures::FutureExt as _;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
-use shiftwork_contract::{
-    Class, Connection, Failure, FailureKind, Manifest, RunRecord, StatementName, manifest_key,
-    payload::{Launch, RunInput},
-};
-use shiftwork_files::{Batches, fake::MemoryLanding};
+use shiftwork_feeds::{Batches, fake::MemoryLanding};
 use shiftwork_iterator::Iterator;
 use shiftwork_job_launcher::Launcher;
 use shiftwork_ports::{
     Execution, Executions as _, Ledger as _, Progress, Staging as _,
     fake::{ManualClock, MemoryQueries, MemoryRequests, Outcome, Told},
+};
+use shiftwork_protocol::{
+    Class, Connection, Failure, FailureKind, Manifest, RunRecord, StatementName, manifest_key,
+    payload::{Launch, RunInput},
 };
 use shiftwork_settlement::{Jobs, Runs};
 use shiftwork_trigger::Trigger;

@@ -3,8 +3,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::FutureExt as _;
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use shiftwork_contract::{JobRecord, Status, Work, workflow::RunIf};
 use shiftwork_ports::{Ledger as _, Progress};
+use shiftwork_protocol::{JobRecord, Status, Work, workflow::RunIf};
 
 use crate::machine::Machine;
 

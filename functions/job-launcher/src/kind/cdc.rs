@@ -6,12 +6,12 @@ use shiftwork_change_data::{
     contract::{self, TableContract},
     layout::{self, Staged},
 };
-use shiftwork_contract::{
+use shiftwork_ports::{Object, Result, Row, Submission};
+use shiftwork_promotion::{Found, Load, Promotion, is_done_already};
+use shiftwork_protocol::{
     Connection, Failure, FailureKind, JobRecord, Manifest, ScriptPin, Transaction, load_request, manifest_key,
     name::sha256,
 };
-use shiftwork_ports::{Object, Result, Row, Submission};
-use shiftwork_promotion::{Found, Load, Promotion, is_done_already};
 
 use crate::Launcher;
 

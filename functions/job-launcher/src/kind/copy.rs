@@ -10,12 +10,12 @@
 use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
-use shiftwork_contract::{
+use shiftwork_config::read_file;
+use shiftwork_feeds::{Feed, Format, batch_of};
+use shiftwork_ports::{Result, Submission};
+use shiftwork_protocol::{
     Failure, FailureKind, JobRecord, Manifest, ScriptPin, StatementName, Transaction, manifest_key,
 };
-use shiftwork_document::read_file;
-use shiftwork_files::{Feed, Format, batch_of};
-use shiftwork_ports::{Result, Submission};
 
 use crate::Launcher;
 

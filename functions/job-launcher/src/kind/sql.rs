@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use shiftwork_contract::{Failure, FailureKind, JobRecord, Transaction, limits};
 use shiftwork_planner::sql::split;
 use shiftwork_ports::Submission;
+use shiftwork_protocol::{Failure, FailureKind, JobRecord, Transaction, limits};
 
 pub(crate) fn submission(
     job: &JobRecord,

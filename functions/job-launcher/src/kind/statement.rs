@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use shiftwork_contract::{JobRecord, Transaction};
 use shiftwork_ports::Submission;
+use shiftwork_protocol::{JobRecord, Transaction};
 
 pub(crate) fn submission(job: &JobRecord, sql: &str, parameters: &BTreeMap<String, String>) -> Submission {
     Submission {

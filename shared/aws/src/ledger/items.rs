@@ -2,8 +2,8 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde::{Serialize, de::DeserializeOwned};
-use shiftwork_contract::{Failure, FailureKind, JobRecord};
 use shiftwork_ports::Result;
+use shiftwork_protocol::{Failure, FailureKind, JobRecord};
 
 use super::Item;
 
@@ -53,7 +53,7 @@ mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
     use aws_sdk_dynamodb::types::AttributeValue;
-    use shiftwork_contract::{
+    use shiftwork_protocol::{
         Attempt, Connection, FailureKind, JobRecord, ScriptPin, Status, Transaction, Work, audit::PlannedJob,
         workflow::RunIf,
     };

@@ -6,8 +6,8 @@ use aws_sdk_dynamodb::{
 };
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
-use shiftwork_contract::{Failure, FailureKind, JobRecord, StatementName, Status};
 use shiftwork_ports::{Advanced, End, Result, Step};
+use shiftwork_protocol::{Failure, FailureKind, JobRecord, StatementName, Status};
 
 use super::{DynamoLedger, change::Change, instant, items, job_key, number, patience::patiently, text};
 use crate::failures::Call;

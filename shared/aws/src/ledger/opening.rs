@@ -22,8 +22,8 @@ use aws_sdk_dynamodb::types::{
     builders::{ConditionCheckBuilder, PutBuilder, UpdateBuilder},
 };
 use jiff::{SignedDuration, Timestamp};
-use shiftwork_contract::{Failure, FailureKind, Lease, RunRecord, Status, limits};
 use shiftwork_ports::{LeaseWish, Opened, Opening, Result};
+use shiftwork_protocol::{Failure, FailureKind, Lease, RunRecord, Status, limits};
 use uuid::Uuid;
 
 use super::{

@@ -3,8 +3,8 @@
 
 use std::{future::Future, time::Duration};
 
-use shiftwork_contract::FailureKind;
 use shiftwork_ports::Result;
+use shiftwork_protocol::FailureKind;
 
 /// Tries of one write. A conflict is over within milliseconds; a shortage of throughput is not, and the SDK has slept
 /// through several of its own backoffs by then.

@@ -2,8 +2,8 @@
 
 use aws_sdk_dynamodb::types::{ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update};
 use jiff::Timestamp;
-use shiftwork_contract::{FailureKind, Lease, RunRecord, Status};
 use shiftwork_ports::{Begun, Released, Result};
+use shiftwork_protocol::{FailureKind, Lease, RunRecord, Status};
 
 use super::{
     DynamoLedger,

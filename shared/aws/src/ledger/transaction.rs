@@ -5,8 +5,8 @@ use aws_sdk_dynamodb::{
     operation::transact_write_items::TransactWriteItemsError,
     types::{CancellationReason, TransactWriteItem},
 };
-use shiftwork_contract::{Failure, FailureKind};
 use shiftwork_ports::Result;
+use shiftwork_protocol::{Failure, FailureKind};
 
 use super::{DynamoLedger, Item, patience::patiently};
 use crate::failures::Call;

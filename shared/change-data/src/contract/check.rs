@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::SignedDuration;
 use schemars::schema_for;
 use serde_json::Value;
-use shiftwork_document::{JsonPath, Located, Problem, in_order, list, read_file, shape};
+use shiftwork_config::{JsonPath, Located, Problem, in_order, list, read_file, shape};
 
 use super::{Deletes, PromoteKind, TableContract, Take, duration};
 use crate::{column_type::ColumnType, logical::Logical, row::METADATA_COLUMNS};

@@ -2,7 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use shiftwork_contract::{Kind, ScriptPin, Work, name};
+use shiftwork_protocol::{Kind, ScriptPin, Work, name};
 
 use super::{Context, JobKind};
 use crate::contract_key;

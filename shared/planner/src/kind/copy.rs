@@ -6,12 +6,12 @@ use std::fmt::Write as _;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use shiftwork_contract::{Kind, ScriptPin, Work, name};
-use shiftwork_document::read_file;
-use shiftwork_files::{
+use shiftwork_config::read_file;
+use shiftwork_feeds::{
     Feed, Format,
     feed::{Compression, NULL_TEXT, pending},
 };
+use shiftwork_protocol::{Kind, ScriptPin, Work, name};
 
 use super::{Context, JobKind};
 use crate::{

@@ -11,11 +11,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
-use shiftwork_contract::{Kind, Work, workflow::FullJob};
-use shiftwork_document::{
+use shiftwork_config::{
     JsonPath, Located, Place, Problem, list,
     shape::{self, Choice, Misfits},
 };
+use shiftwork_protocol::{Kind, Work, workflow::FullJob};
 
 use crate::{plan::Facts, schema};
 

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
-use shiftwork_contract::{Kind, Work, limits};
-use shiftwork_document::is_identifier;
+use shiftwork_config::is_identifier;
+use shiftwork_protocol::{Kind, Work, limits};
 
 use super::{Context, JobKind};
 use crate::{

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use shiftwork_contract::{Kind, ScriptPin, Transaction, Work, limits, name};
-use shiftwork_document::{Place, Problem};
+use shiftwork_config::{Place, Problem};
+use shiftwork_protocol::{Kind, ScriptPin, Transaction, Work, limits, name};
 
 use super::{Context, JobKind};
 use crate::sql::{self, Statement};

@@ -8,8 +8,8 @@ use std::fmt::Write as _;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use shiftwork_contract::{Kind, Work, limits};
-use shiftwork_document::{Problem, list};
+use shiftwork_config::{Problem, list};
+use shiftwork_protocol::{Kind, Work, limits};
 
 use super::{Context, JobKind};
 use crate::{

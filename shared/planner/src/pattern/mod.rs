@@ -9,7 +9,7 @@ mod rule;
 use serde_json::{Map, Value};
 
 pub(crate) use read::Wrong;
-use shiftwork_document::{JsonPath, Place, Problem};
+use shiftwork_config::{JsonPath, Place, Problem};
 
 /// Whether an event matches a pattern.
 ///

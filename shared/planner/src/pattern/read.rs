@@ -1,7 +1,7 @@
 //! Reads a pattern and says what is wrong with it.
 
 use serde_json::{Map, Value};
-use shiftwork_document::{JsonPath, list, nearest, shape::found};
+use shiftwork_config::{JsonPath, list, nearest, shape::found};
 
 use super::rule::{Comparison, Field, Glob, Pattern, Test};
 

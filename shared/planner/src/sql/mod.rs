@@ -7,7 +7,7 @@ mod split;
 
 use std::{fmt, ops::Range};
 
-use shiftwork_contract::{Transaction, limits};
+use shiftwork_protocol::{Transaction, limits};
 
 pub(crate) use lex::{Lexer, TokenKind};
 pub use quote::{IdentifierProblem, quote_identifier, quote_literal};
@@ -54,7 +54,7 @@ pub(crate) const BATCH_STATEMENTS: usize = limits::BATCH_STATEMENTS as usize;
 /// The statements that one call of the Data API carries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch {
-    /// Part of the attempt, from 1: [`shiftwork_contract::StatementName::part`].
+    /// Part of the attempt, from 1: [`shiftwork_protocol::StatementName::part`].
     pub part: u32,
     /// Which of the script's statements.
     pub statements: Range<usize>,

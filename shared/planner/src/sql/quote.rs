@@ -1,6 +1,6 @@
 //! The one place that quotes identifiers, and the one place that quotes texts.
 
-use shiftwork_contract::limits;
+use shiftwork_protocol::limits;
 
 /// A name that Redshift cannot take as an identifier.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,10 +5,10 @@
 use std::{collections::BTreeMap, fs, path::Path};
 
 use serde_json::Value;
-use shiftwork_contract::{Connection, audit::PlannedJob};
 use shiftwork_planner::{
     Asked, Facts, Located, Plan, Problem, Script, plan, read_file, script_key, script_names, workflow,
 };
+use shiftwork_protocol::{Connection, audit::PlannedJob};
 
 pub(crate) fn connection() -> Connection {
     Connection { workgroup: Some("main".into()), database: "dev".into(), ..Connection::default() }

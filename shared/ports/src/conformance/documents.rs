@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use shiftwork_contract::FailureKind;
+use shiftwork_protocol::FailureKind;
 
 use super::fresh;
 use crate::documents::{Changed, Documents, Draft, MOST_BYTES, Only};

@@ -1,6 +1,6 @@
 //! A job's life.
 
-use shiftwork_contract::{Attempt, FailureKind, JobRecord, Status};
+use shiftwork_protocol::{Attempt, FailureKind, JobRecord, Status};
 
 use super::{badly, both, minute, opened, well};
 use crate::{Advanced, End, Ledger, Opening, Step};

@@ -1,6 +1,6 @@
 //! Random lives: the same calls to a model and to a subject must have the same answers, and leave the same records.
 
-use shiftwork_contract::{Attempt, FailureKind, Status};
+use shiftwork_protocol::{Attempt, FailureKind, Status};
 
 use super::{a_job, a_run, badly, fresh, kind, minute, take, well};
 use crate::{LeaseWish, Ledger, Opening, Step};

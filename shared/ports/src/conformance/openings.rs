@@ -1,6 +1,6 @@
 //! What opening a run writes, and when it does not.
 
-use shiftwork_contract::{FailureKind, Status};
+use shiftwork_protocol::{FailureKind, Status};
 
 use super::{a_run, an_opening, both, fresh, kind, minute, opened, take, well};
 use crate::{Begun, LeaseWish, Ledger, Opened, Opening, Released, Step};

@@ -1,6 +1,6 @@
 //! A run's beginning and end.
 
-use shiftwork_contract::Status;
+use shiftwork_protocol::Status;
 
 use super::{an_opening, both, minute, opened};
 use crate::{Begun, LeaseWish, Ledger, Opened, Released};

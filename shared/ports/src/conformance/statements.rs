@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use shiftwork_contract::{Connection, StatementName, Transaction};
+use shiftwork_protocol::{Connection, StatementName, Transaction};
 
 use super::fresh;
 use crate::{Progress, Statement, Statements, Submission};

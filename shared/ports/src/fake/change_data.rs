@@ -5,7 +5,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use shiftwork_contract::{Failure, FailureKind, payload::RunRequest};
+use shiftwork_protocol::{Failure, FailureKind, payload::RunRequest};
 
 use super::lock;
 use crate::{ChangeFiles, DeadLetters, FileStream, FileVersion, LETTER_BYTES, Object, Requests, Result, Staging};

@@ -1,7 +1,7 @@
 use std::{collections::BTreeMap, sync::Mutex};
 
 use async_trait::async_trait;
-use shiftwork_contract::{Failure, FailureKind, name::sha256};
+use shiftwork_protocol::{Failure, FailureKind, name::sha256};
 
 use super::lock;
 use crate::{

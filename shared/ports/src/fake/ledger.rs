@@ -2,7 +2,7 @@ use std::{collections::BTreeMap, sync::Mutex};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use shiftwork_contract::{Failure, JobRecord, Lease, RunRecord, StatementName, Status};
+use shiftwork_protocol::{Failure, JobRecord, Lease, RunRecord, StatementName, Status};
 
 use super::lock;
 use crate::{Advanced, Begun, End, LeaseWish, Ledger, Opened, Opening, Released, Result, Step};

@@ -1,7 +1,7 @@
 use std::{collections::BTreeMap, sync::Mutex};
 
 use async_trait::async_trait;
-use shiftwork_contract::{Connection, Failure, FailureKind};
+use shiftwork_protocol::{Connection, Failure, FailureKind};
 
 use super::lock;
 use crate::{Queries, Result, Row};

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use shiftwork_contract::{
+use shiftwork_protocol::{
     Connection, JobRecord, RunRecord, Status, Work,
     audit::{Origin, PlannedJob},
     workflow::RunIf,

@@ -1,7 +1,7 @@
 use std::{collections::BTreeMap, sync::Mutex};
 
 use async_trait::async_trait;
-use shiftwork_contract::{Connection, StatementName};
+use shiftwork_protocol::{Connection, StatementName};
 
 use super::lock;
 use crate::{Progress, Result, Statement, Statements, Submission};

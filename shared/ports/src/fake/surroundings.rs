@@ -6,7 +6,7 @@ use std::{
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
-use shiftwork_contract::{
+use shiftwork_protocol::{
     Connection, Failure, FailureKind, RunRecord, ScriptPin,
     event::{DriftFound, Event, FilesLate},
     name::sha256,

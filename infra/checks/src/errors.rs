@@ -1,0 +1,121 @@
+//! The names in `Retry` and `Catch`.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+use shiftwork_ports::PROCEED;
+use shiftwork_protocol::{Class, FailureKind};
+
+use crate::{Findings, asl, shape::names};
+
+/// What Lambda's invocation ends in that another try mends.
+///
+/// The first four: Step Functions Developer Guide, "Handle transient Lambda service exceptions". The others: "Error
+/// handling", Lambda: too many invocations, a runtime that died (`Runtime.ExitError` is how the Runtime API names it) or
+/// ran out of time.
+pub const LAMBDA: [&str; 8] = [
+    "Lambda.ServiceException",
+    "Lambda.AWSLambdaException",
+    "Lambda.SdkClientException",
+    "Lambda.ClientExecutionTimeoutException",
+    "Lambda.TooManyRequestsException",
+    "Lambda.Unknown",
+    "Sandbox.Timedout",
+    "Runtime.ExitError",
+];
+
+/// What a write to DynamoDB ends in that another try mends: names of the API reference of `UpdateItem`, under the prefix
+/// of SDK integrations, `DynamoDb` (Step Functions Developer Guide, "DynamoDB: exception prefix differences").
+pub const DYNAMODB: [&str; 5] = [
+    "DynamoDb.ProvisionedThroughputExceededException",
+    "DynamoDb.RequestLimitExceededException",
+    "DynamoDb.ThrottlingException",
+    "DynamoDb.InternalServerErrorException",
+    "DynamoDb.SdkClientException",
+];
+
+/// The condition of an update did not hold: an answer, not a failure.
+pub const CONDITION_FAILED: &str = "DynamoDb.ConditionalCheckFailedException";
+
+/// Every other error.
+pub const ALL: &str = "States.ALL";
+
+/// What is wrong with the names of a state machine.
+pub fn findings(machine: &Value) -> Findings {
+    let mut findings = Findings::new();
+    for (name, state) in asl::states(machine) {
+        let retried = listed(state, "Retry");
+        let caught = listed(state, "Catch");
+        let required = required(state);
+        let problems = retried
+            .iter()
+            .filter_map(|error| retry_problem(error))
+            .chain(caught.iter().filter_map(|error| catch_problem(error)))
+            .chain(required.difference(&retried).map(|error| format!("does not retry `{error}`")))
+            .chain(state["Retry"].as_array().into_iter().flatten().filter_map(backoff_problem));
+        findings.extend(problems.map(|problem| format!("{name}: {problem}")));
+    }
+    findings
+}
+
+fn listed(state: &Value, field: &str) -> BTreeSet<String> {
+    let rules = state[field].as_array().into_iter().flatten();
+    let errors = rules.flat_map(|rule| rule["ErrorEquals"].as_array().into_iter().flatten());
+    errors.filter_map(Value::as_str).map(Into::into).collect()
+}
+
+/// What a state must retry: what its service may suffer, and what our function may answer. Only a launched job can meet
+/// Redshift's failures.
+fn required(state: &Value) -> BTreeSet<String> {
+    let resource = state["Resource"].as_str().unwrap_or_default();
+    let mut required = BTreeSet::new();
+    if resource.contains(":dynamodb:") {
+        required.extend(DYNAMODB.map(String::from));
+    }
+    if resource.contains(":lambda:") {
+        required.extend(LAMBDA.map(String::from));
+        let launches = state["Parameters"]["FunctionName"] == "${JobLauncherFunctionArn}";
+        let ours = FailureKind::ALL.into_iter().filter(|kind| match kind.class() {
+            Class::Retryable => launches || matches!(kind, FailureKind::Throttled | FailureKind::Unavailable),
+            Class::Terminal | Class::Duplicate => false,
+        });
+        required.extend(ours.map(|kind| kind.name().to_owned()));
+    }
+    required
+}
+
+fn retry_problem(error: &str) -> Option<String> {
+    match FailureKind::from_name(error).map(FailureKind::class) {
+        Some(Class::Retryable) => None,
+        Some(class @ (Class::Terminal | Class::Duplicate)) => Some(format!("retries `{error}`, which is {class:?}")),
+        None if LAMBDA.contains(&error) || DYNAMODB.contains(&error) => None,
+        None if error == PROCEED || error == CONDITION_FAILED || error == ALL => {
+            Some(format!("retries `{error}`, which is to be caught"))
+        }
+        None => Some(unknown(error)),
+    }
+}
+
+fn catch_problem(error: &str) -> Option<String> {
+    let known =
+        error == PROCEED || error == CONDITION_FAILED || error == ALL || FailureKind::from_name(error).is_some();
+    (!known).then(|| unknown(error))
+}
+
+fn unknown(error: &str) -> String {
+    let ours = FailureKind::ALL.map(FailureKind::name);
+    if error.starts_with("Shiftwork.") {
+        format!("`{error}` is none of {}", names(ours))
+    } else {
+        format!("`{error}` is no error name that AWS documents for this")
+    }
+}
+
+fn backoff_problem(retrier: &Value) -> Option<String> {
+    let number = |field: &str| retrier[field].as_f64().unwrap_or_default();
+    let fair = retrier["JitterStrategy"] == "FULL"
+        && number("BackoffRate") > 1.0
+        && number("MaxAttempts") >= 1.0
+        && number("MaxDelaySeconds") > number("IntervalSeconds");
+    (!fair).then(|| format!("retries {} without a growing, capped and jittered delay", retrier["ErrorEquals"]))
+}

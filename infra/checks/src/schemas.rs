@@ -1,0 +1,64 @@
+//! JSON Schemas of everything that crosses a boundary, for editors and for clients that are not written in Rust.
+
+use std::collections::BTreeMap;
+
+use schemars::{JsonSchema, schema_for};
+use serde_json::Value;
+use shiftwork_feeds::item::{Completion, WorkItem};
+use shiftwork_planner::{connections_schema, workflow_schema};
+use shiftwork_protocol::{
+    drift::{DriftAnswer, DriftRequest},
+    event::{DriftFound, FilesLate, JobEnded, Refreshed, RunEnded, TableRefreshed},
+    payload::{AuditRequest, JobEnd, Lanes, Launch, Recorded, RunAnswer, RunEnd, RunInput, RunRequest, Sweep},
+};
+
+/// Every schema, by the name of its file under `infra/schemas`.
+pub fn all() -> Vec<(&'static str, Value)> {
+    vec![
+        ("audit-request.json", of::<AuditRequest>()),
+        ("connections.json", connections_schema()),
+        ("drift-answer.json", of::<DriftAnswer>()),
+        ("drift-request.json", of::<DriftRequest>()),
+        ("event-drift-found.json", of::<DriftFound>()),
+        ("event-job-ended.json", of::<JobEnded>()),
+        ("event-refreshed.json", of::<Refreshed>()),
+        ("event-run-ended.json", of::<RunEnded>()),
+        ("event-files-late.json", of::<FilesLate>()),
+        ("event-table-refreshed.json", of::<TableRefreshed>()),
+        ("feed.json", shiftwork_feeds::feed::feed_schema()),
+        ("job-end.json", of::<JobEnd>()),
+        ("lanes.json", of::<Lanes>()),
+        ("launch.json", of::<Launch>()),
+        ("metadata.json", shiftwork_search_metadata::schema()),
+        ("recorded.json", of::<Recorded>()),
+        ("run-answer.json", of::<RunAnswer>()),
+        ("run-end.json", of::<RunEnd>()),
+        ("run-input.json", of::<RunInput>()),
+        ("run-request.json", of::<RunRequest>()),
+        ("sweep.json", of::<Sweep>()),
+        ("work-completion.json", of::<Completion>()),
+        ("work-item.json", of::<WorkItem>()),
+        ("table-contract.json", shiftwork_change_data::contract::schema()),
+        ("workflow.json", workflow_schema()),
+    ]
+}
+
+/// A schema as its file holds it: its keys in order, however this build's `serde_json` keeps them.
+pub fn written(schema: &Value) -> String {
+    format!("{:#}\n", sorted(schema))
+}
+
+fn sorted(value: &Value) -> Value {
+    match value {
+        Value::Object(members) => {
+            let members: BTreeMap<_, _> = members.iter().map(|(name, value)| (name.clone(), sorted(value))).collect();
+            members.into_iter().collect()
+        }
+        Value::Array(items) => items.iter().map(sorted).collect(),
+        other => other.clone(),
+    }
+}
+
+fn of<T: JsonSchema>() -> Value {
+    schema_for!(T).to_value()
+}

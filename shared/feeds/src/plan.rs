@@ -1,0 +1,267 @@
+//! Which files go together, and when. Pure.
+
+use jiff::{SignedDuration, Timestamp, civil::Time, tz::TimeZone};
+use shiftwork_protocol::name::{derived_run_id, sha256};
+
+use crate::{
+    FileRecord,
+    feed::{Consumer, Expected, Feed},
+    quantity,
+};
+
+/// How long a claim holds before anything was done with the file: several times what an invocation lives.
+pub const CLAIM: SignedDuration = SignedDuration::from_mins(10);
+/// A run that was asked for and did not take the file is asked for again after this long, under another id.
+const ASK_AGAIN: SignedDuration = SignedDuration::from_hours(1);
+
+/// Bytes of the files of a work item: below the 256 KiB of an SQS message, as it was for long.
+const ITEM_BYTES: usize = 240 * 1024;
+
+/// What is to be done about the open files of a feed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Plan<'a> {
+    /// Ask for these runs of the feed's workflow, one for each complete batch. The same file at the head of a batch asks for
+    /// the same run, however often it is planned.
+    Ask {
+        /// The workflow.
+        workflow: &'a str,
+        /// Ids of the runs.
+        runs: Vec<String>,
+    },
+    /// Hand these batches to workers.
+    HandOut(Vec<Batch<'a>>),
+    /// Nothing yet.
+    Wait,
+}
+
+/// Files that go together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Batch<'a> {
+    /// Made of its first file, so that two planners who see the same files make the same batch.
+    pub id: String,
+    /// Its files, oldest first.
+    pub files: Vec<&'a FileRecord>,
+}
+
+/// What to do about the open files of a feed, in whatever order they come.
+pub fn decide<'a>(feed: &'a Feed, open: &'a [FileRecord], now: Timestamp) -> Plan<'a> {
+    let ready = match feed.consumer() {
+        Consumer::Nobody => return Plan::Wait,
+        Consumer::Workflow(_) | Consumer::Workers(_) => complete(feed, open, now),
+    };
+    if ready.is_empty() {
+        return Plan::Wait;
+    }
+    match feed.consumer() {
+        Consumer::Workflow(workflow) => {
+            let runs = ready.iter().map(|batch| run_id(workflow, batch[0], now)).collect();
+            Plan::Ask { workflow, runs }
+        }
+        Consumer::Workers(_) => {
+            let batch = |files: Vec<&'a FileRecord>| Batch { id: item_id(files[0]), files };
+            Plan::HandOut(ready.into_iter().map(batch).collect())
+        }
+        Consumer::Nobody => Plan::Wait,
+    }
+}
+
+/// The files that one batch may take now, oldest first.
+pub fn next<'a>(feed: &Feed, open: &'a [FileRecord], now: Timestamp) -> Vec<&'a FileRecord> {
+    groups(feed, open, now).into_iter().next().unwrap_or_default()
+}
+
+/// The batches that are complete: full, or waited for long enough.
+fn complete<'a>(feed: &Feed, open: &'a [FileRecord], now: Timestamp) -> Vec<Vec<&'a FileRecord>> {
+    let wait = span(feed.batch.wait.as_deref());
+    let mut groups = groups(feed, open, now);
+    if let Some(last) = groups.last()
+        && !is_full(feed, last)
+        && last.iter().all(|file| now.duration_since(file.registered_ts) < wait)
+    {
+        groups.pop();
+    }
+    groups
+}
+
+/// Everything that may be claimed, in the order that it came, cut where a batch is full.
+fn groups<'a>(feed: &Feed, open: &'a [FileRecord], now: Timestamp) -> Vec<Vec<&'a FileRecord>> {
+    let mut claimable: Vec<_> = open.iter().filter(|file| file.is_claimable(now)).collect();
+    claimable.sort_by(|a, b| (a.received_ts, &a.key, &a.sequencer).cmp(&(b.received_ts, &b.key, &b.sequencer)));
+    let mut groups: Vec<Vec<&FileRecord>> = Vec::new();
+    for file in claimable {
+        match groups.last_mut().filter(|group| !is_full(feed, group) && fits(feed, group, file)) {
+            Some(group) => group.push(file),
+            None => groups.push(vec![file]),
+        }
+    }
+    groups
+}
+
+fn is_full(feed: &Feed, group: &[&FileRecord]) -> bool {
+    group.len() >= feed.batch.files as usize || most_bytes(feed).is_some_and(|most| bytes(group) >= most)
+}
+
+/// A file larger than a whole batch is a batch of its own.
+fn fits(feed: &Feed, group: &[&FileRecord], file: &FileRecord) -> bool {
+    let message: usize = group.iter().copied().chain([file]).map(text_bytes).sum();
+    if matches!(feed.consumer(), Consumer::Workers(_)) && message > ITEM_BYTES {
+        return false;
+    }
+    most_bytes(feed).is_none_or(|most| bytes(group).saturating_add(file.size) <= most)
+}
+
+/// Bytes of a file in a work item, its parts counted as if they were the whole key once more.
+fn text_bytes(file: &FileRecord) -> usize {
+    file.bucket.len() + 2 * file.key.len() + file.version_id.as_ref().map_or(0, String::len) + 160
+}
+
+fn bytes(group: &[&FileRecord]) -> u64 {
+    group.iter().map(|file| file.size).sum()
+}
+
+fn most_bytes(feed: &Feed) -> Option<u64> {
+    feed.batch.bytes.as_deref().and_then(|text| quantity::bytes(text).ok())
+}
+
+fn span(text: Option<&str>) -> SignedDuration {
+    text.and_then(|text| quantity::span(text).ok()).unwrap_or_default()
+}
+
+/// How long a worker may keep a work item.
+pub fn worker_time(feed: &Feed) -> SignedDuration {
+    match feed.consumer() {
+        Consumer::Workers(items) => span(Some(&items.within)),
+        Consumer::Workflow(_) | Consumer::Nobody => SignedDuration::ZERO,
+    }
+}
+
+/// The oldest that a file of the feed may be.
+pub(crate) fn max_age(feed: &Feed) -> Option<SignedDuration> {
+    feed.expect.max_age.as_deref().and_then(|text| quantity::span(text).ok())
+}
+
+/// The run that takes the batch behind this file.
+fn run_id(workflow: &str, first: &FileRecord, now: Timestamp) -> String {
+    let asked = now.duration_since(first.registered_ts).as_secs() / ASK_AGAIN.as_secs();
+    let (id, retries) = (first.id(), first.retries());
+    derived_run_id(workflow, &format!("files {} {} {} {retries} {asked}", id.feed, id.key_hash, id.version))
+}
+
+fn item_id(first: &FileRecord) -> String {
+    let id = first.id();
+    let digest = sha256(format!("{} {} {} {}", id.feed, id.key_hash, id.version, first.revision));
+    format!("work-{}-{}", id.feed, &digest[..12])
+}
+
+/// The day whose files are late at this moment, and when they were due; `None` when none are, or none are due yet.
+///
+/// `received`: when files of the feed came, the newest of them at least.
+pub fn late(expected: &Expected, received: &[Timestamp], now: Timestamp) -> Option<(String, Timestamp)> {
+    let zone = TimeZone::get(&expected.time_zone).ok()?;
+    let by: Time = expected.by.parse().ok()?;
+    let day = now.to_zoned(zone.clone()).date();
+    let due = day.to_datetime(by).to_zoned(zone.clone()).ok()?.timestamp();
+    let begun = day.to_zoned(zone).ok()?.timestamp();
+    let came = received.iter().filter(|at| **at >= begun).count();
+    (now >= due && came < expected.files as usize).then(|| (day.to_string(), due))
+}
+
+/// When the day began for a feed with an expected time: files before it are no news.
+pub fn day_begun(expected: &Expected, now: Timestamp) -> Option<Timestamp> {
+    let zone = TimeZone::get(&expected.time_zone).ok()?;
+    Some(now.to_zoned(zone.clone()).date().to_zoned(zone).ok()?.timestamp())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{FileStep, sample};
+
+    fn feed(files: u32, bytes: Option<&str>, wait: Option<&str>) -> Feed {
+        let mut feed = sample::feed();
+        feed.workflow = Some("load".into());
+        feed.batch.files = files;
+        feed.batch.bytes = bytes.map(Into::into);
+        feed.batch.wait = wait.map(Into::into);
+        feed
+    }
+
+    fn files(n: usize) -> Vec<FileRecord> {
+        (0..n).map(|n| sample::file(&format!("orders/{n:05}.csv"), &format!("{n:X}"))).collect()
+    }
+
+    fn asked(plan: &Plan) -> usize {
+        match plan {
+            Plan::Ask { runs, .. } => runs.len(),
+            Plan::HandOut(batches) => batches.len(),
+            Plan::Wait => 0,
+        }
+    }
+
+    #[test]
+    fn a_batch_is_complete_by_files_by_bytes_or_by_time() {
+        let now = Timestamp::UNIX_EPOCH;
+        let later = now + SignedDuration::from_mins(5);
+        for (feed, n, now, wanted) in [
+            (feed(10, None, Some("5m")), 9, now, 0),
+            (feed(10, None, Some("5m")), 9, later, 1),
+            (feed(10, None, Some("5m")), 25, now, 2),
+            (feed(10, None, None), 25, now, 3),
+            (feed(1000, Some("300 B"), Some("5m")), 7, now, 2),
+            (feed(1000, Some("50 B"), Some("5m")), 7, now, 7),
+        ] {
+            assert_eq!(asked(&decide(&feed, &files(n), now)), wanted, "{n} files, {:?}", feed.batch);
+        }
+    }
+
+    #[test]
+    fn the_same_files_ask_for_the_same_runs_and_after_an_hour_for_others() {
+        let (feed, files) = (feed(10, None, None), files(25));
+        let now = Timestamp::UNIX_EPOCH;
+        let at = |now| decide(&feed, &files, now);
+        assert_eq!(at(now), at(now + SignedDuration::from_mins(59)));
+        assert_ne!(at(now), at(now + SignedDuration::from_mins(60)));
+    }
+
+    #[test]
+    fn late_is_late_once_it_is_due_in_its_own_time_zone() {
+        let expected = Expected { by: "06:00".into(), time_zone: "Europe/Berlin".into(), files: 2 };
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let one = [at("2026-03-01T01:00:00Z"), at("2026-02-28T22:00:00Z")];
+        assert_eq!(late(&expected, &one, at("2026-03-01T04:59:59Z")), None, "not due yet");
+        assert_eq!(late(&expected, &one, at("2026-03-01T05:00:00Z")).unwrap().0, "2026-03-01");
+        let two = [at("2026-03-01T01:00:00Z"), at("2026-02-28T23:00:00Z")];
+        assert_eq!(late(&expected, &two, at("2026-03-01T05:00:00Z")), None, "the day begins at 23:00 UTC");
+    }
+
+    proptest! {
+        #[test]
+        fn every_claimable_file_is_in_exactly_one_group_in_whatever_order_they_come(
+            sizes in proptest::collection::vec(0_u64..500, 0..60), most in 1_u32..20, bytes in 1_u64..2_000,
+            taken in proptest::collection::vec(any::<bool>(), 60), turn in 0_usize..60,
+        ) {
+            let feed = feed(most, Some(&format!("{bytes} B")), None);
+            let now = Timestamp::UNIX_EPOCH;
+            let mut all = files(sizes.len());
+            for ((file, size), taken) in all.iter_mut().zip(&sizes).zip(&taken) {
+                file.size = *size;
+                if *taken {
+                    let claim = FileStep::Claim { batch: "other".into(), until: now + CLAIM };
+                    *file = file.after(&claim, now).unwrap();
+                }
+            }
+            let mut turned = all.clone();
+            turned.rotate_left(turn.min(all.len()));
+            prop_assert_eq!(groups(&feed, &all, now), groups(&feed, &turned, now));
+            let grouped: Vec<_> = groups(&feed, &all, now).concat().iter().map(|file| file.id()).collect();
+            let free: Vec<_> = all.iter().filter(|file| file.is_claimable(now)).map(FileRecord::id).collect();
+            prop_assert_eq!(grouped, free);
+            for group in groups(&feed, &all, now) {
+                prop_assert!(group.len() <= most as usize);
+                prop_assert!(group.len() == 1 || super::bytes(&group) <= bytes);
+            }
+        }
+    }
+}

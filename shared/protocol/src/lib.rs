@@ -1,0 +1,81 @@
+//! What the functions, the state machine, the tables and the CLI say to each other.
+//!
+//! These types are the source of truth: the ASL and the SAM template are held against them by a test
+//! (`infra/checks`), and the JSON Schemas under `infra/schemas` are generated from them. Nothing here knows AWS.
+
+pub mod audit;
+pub mod change;
+pub mod connection;
+pub mod drift;
+pub mod event;
+pub mod failure;
+pub mod limits;
+pub mod load;
+pub mod manifest;
+pub mod name;
+pub mod payload;
+pub mod status;
+pub mod work;
+pub mod workflow;
+
+pub use audit::{Attempt, Cancelling, JobRecord, Lease, RunRecord};
+pub use connection::Connection;
+pub use failure::{Class, Failure, FailureKind};
+pub use load::load_request;
+pub use manifest::{Manifest, ManifestEntry, ManifestMeta, manifest_key};
+pub use name::StatementName;
+pub use status::Status;
+pub use work::{Kind, ScriptPin, Transaction, Work};
+pub use workflow::Workflow;
+
+/// An instant as every table and event of shiftwork writes it: ISO 8601, UTC, milliseconds (`2026-03-01T02:00:00.000Z`).
+pub fn timestamp(at: jiff::Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
+}
+
+/// `serialize_with` for [`timestamp`]; any ISO 8601 instant is read back.
+pub mod millis {
+    use jiff::Timestamp;
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    /// Writes the instant with exactly three fractional digits.
+    pub fn serialize<S: Serializer>(at: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&super::timestamp(*at))
+    }
+
+    /// Reads any ISO 8601 instant.
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Timestamp, D::Error> {
+        Timestamp::deserialize(from)
+    }
+
+    /// The same for a field that may be absent.
+    pub mod option {
+        use jiff::Timestamp;
+        use serde::{Deserialize as _, Deserializer, Serializer};
+
+        /// Writes the instant, or null.
+        #[allow(clippy::ref_option, reason = "the signature serde asks for")]
+        pub fn serialize<S: Serializer>(at: &Option<Timestamp>, to: S) -> Result<S::Ok, S::Error> {
+            match at {
+                Some(at) => super::serialize(at, to),
+                None => to.serialize_none(),
+            }
+        }
+
+        /// Reads an instant, or null.
+        pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Timestamp>, D::Error> {
+            Option::<Timestamp>::deserialize(from)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn timestamps_always_carry_three_digits() {
+        let whole: jiff::Timestamp = "2026-03-01T02:00:00Z".parse().unwrap();
+        let fine: jiff::Timestamp = "2026-03-01T02:00:00.123456Z".parse().unwrap();
+        assert_eq!(super::timestamp(whole), "2026-03-01T02:00:00.000Z");
+        assert_eq!(super::timestamp(fine), "2026-03-01T02:00:00.123Z");
+    }
+}

@@ -1,0 +1,104 @@
+use shiftwork_config::read_file;
+
+use super::*;
+use crate::{config::Undeclared, sample};
+
+fn problems_of(yaml: &str) -> String {
+    let problems = read_file("metadata.yaml", yaml).and_then(|doc| read(&doc)).unwrap_err();
+    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn everything_that_is_wrong_is_said_at_once_with_its_line() {
+    let yaml = r#"
+quarantine: aside/
+originals: aside/originals/
+repositories:
+  one:
+    prefix: handbook
+    target: kendra
+    index_prefix: /metadata
+    sources: ["{document}", "{folder}.json", "x/{name}.json"]
+    fields: { author: _author, Author: author, "a b": "no way" }
+    attributes: { _version: string, score: number, "a b": string }
+    dates: ["%d.%m.%Y", "dd.mm.yyyy", "%H:%M"]
+    time_zone: Europe/Berlim
+    list_separator: ""
+    list_length: 0
+    embed: [_category]
+  two:
+    prefix: handbook
+    target: bedrock
+    index_prefix: metadata/
+    fields: { _document_title: topic }
+  three:
+    prefix: aside/x/
+    target: kendra
+"#;
+    insta::assert_snapshot!(problems_of(yaml));
+}
+
+#[test]
+fn what_does_not_fit_is_said_with_the_nearest_right_word() {
+    insta::assert_snapshot!(problems_of(
+        "repositories: { one: { taget: kendra, target: kendar, dates: epoch_seconds, undeclared: keep } }"
+    ));
+}
+
+#[test]
+fn a_key_is_what_its_most_particular_pattern_says() {
+    let rules = sample::rules();
+    let word = |key: &str| match rules.role(key) {
+        Role::Target { document, .. } => format!("target of {document}"),
+        Role::Source { pattern, subject, .. } => format!("{} {subject:?}", pattern.text()),
+        Role::Document { document, .. } => format!("document {document}"),
+        Role::Aside => "aside".into(),
+        Role::Foreign => "foreign".into(),
+    };
+    let about = |what: &str, document: &str| format!("{what} Document({document:?})");
+    for (key, wanted) in [
+        ("handbook/a/b.pdf", "document handbook/a/b.pdf".to_owned()),
+        ("metadata/handbook/a/b.pdf.metadata.json", "target of handbook/a/b.pdf".into()),
+        ("handbook/a/b.pdf.metadata.json", about("{document}.metadata.json", "a/b.pdf")),
+        ("handbook/a/b.pdf.meta.json", about("{document}.meta.json", "a/b.pdf")),
+        ("handbook/_meta/a/b.pdf.json", about("_meta/{document}.json", "a/b.pdf")),
+        ("handbook/a/b.json", "{folder}{stem}.json Stem(\"a/b\")".into()),
+        ("research/p.md.metadata.json", "target of research/p.md".into()),
+        ("research/p.md.json", about("{document}.json", "p.md")),
+        ("research/typed/p.md.json", "document research/typed/p.md.json".into()),
+        ("metadata/elsewhere/b.pdf.metadata.json", "foreign".into()),
+        ("metadata/handbook/.metadata.json", "foreign".into()),
+        ("metadata-quarantine/handbook/a/b.json.0123456789ab", "aside".into()),
+        ("metadata-originals/handbook/a/b.json", "aside".into()),
+        ("handbook/a/", "foreign".into()),
+        ("handbook/", "foreign".into()),
+        ("elsewhere/b.pdf", "foreign".into()),
+        ("", "foreign".into()),
+    ] {
+        assert_eq!(word(key), wanted, "{key}");
+    }
+}
+
+#[test]
+fn what_is_put_aside_has_a_key_that_s3_takes() {
+    let rules = sample::rules();
+    let long = format!("handbook/{}.json", "ü".repeat(505));
+    for key in ["handbook/a.json", &long] {
+        let quarantined = rules.quarantine_key(key, b"x");
+        assert!(Rules::reason_key(&quarantined).len() <= names::KEY_BYTES);
+        assert_ne!(quarantined, rules.quarantine_key(key, b"y"), "another content lies beside it");
+        assert!(matches!(rules.role(&quarantined), Role::Aside));
+    }
+}
+
+#[test]
+fn what_was_pushed_is_read_again() {
+    let doc = read_file("metadata.yaml", sample::YAML).unwrap();
+    let (configuration, _) = read(&doc).unwrap();
+    assert_eq!(configuration.repositories["handbook"].undeclared(), Undeclared::Quarantine);
+    assert_eq!(configuration.repositories["research"].undeclared(), Undeclared::Keep);
+    let pushed = serde_json::to_string(&configuration).unwrap();
+    assert!(Rules::pushed(&pushed).is_ok());
+    let failure = Rules::pushed("{").unwrap_err();
+    assert!(failure.message.contains("shiftwork metadata push"), "{failure}");
+}

@@ -1,0 +1,64 @@
+//! A configuration that tests share.
+
+use std::sync::LazyLock;
+
+use shiftwork_config::read_file;
+
+use crate::rules::{Repo, Role, Rules};
+
+/// Two repositories, as `metadata.yaml` says them.
+pub(crate) const YAML: &str = r#"
+repositories:
+  handbook:
+    prefix: handbook/
+    target: kendra
+    index_prefix: metadata/
+    sources: ["{document}.meta.json", "_meta/{document}.json", "{folder}{stem}.json"]
+    fields: { author: _authors, "Doc Title": Title, Changed: _last_updated_at, internal_id: null }
+    attributes: { department: string, tags: string_list, pages: long, due: date }
+    dates: ["%d.%m.%Y", epoch_seconds, epoch_millis]
+    time_zone: Europe/Berlin
+    list_separator: ";"
+  research:
+    prefix: research/
+    target: bedrock
+    sources: ["{document}.json"]
+    attributes: { peer_reviewed: boolean, score: number, _kept: string }
+    dates: ["%m/%d/%Y"]
+    dates_as: epoch_seconds
+    embed: [_category]
+  typed:
+    prefix: research/typed/
+    target: bedrock
+    typed: true
+  loose:
+    prefix: loose/
+    target: kendra
+    undeclared: keep
+    cut_long_text: true
+  drops:
+    prefix: drops/
+    target: kendra
+    undeclared: drop
+"#;
+
+/// The rules of [`YAML`].
+pub(crate) fn rules() -> &'static Rules {
+    static RULES: LazyLock<Rules> = LazyLock::new(|| of(YAML));
+    &RULES
+}
+
+/// The rules of some YAML.
+pub(crate) fn of(yaml: &str) -> Rules {
+    let read = read_file("metadata.yaml", yaml).and_then(|doc| crate::read(&doc));
+    let (_, rules) = read.unwrap_or_else(|problems| panic!("{problems:#?}"));
+    rules
+}
+
+/// The repository that a prefix is of.
+pub(crate) fn repo(prefix: &str) -> &'static Repo {
+    match rules().role(&format!("{prefix}x.pdf")) {
+        Role::Document { repo, .. } => repo,
+        other => panic!("{prefix} is of no repository: {other:?}"),
+    }
+}
