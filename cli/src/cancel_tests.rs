@@ -1,5 +1,5 @@
 use shiftwork_ports::{
-    Clock as _, Executions as _, LeaseWish, Ledger as _, Opened, Opening,
+    Clock as _, Executions as _, LeaseRequest, Ledger as _, Opened, Opening,
     fake::{ManualClock, MemoryExecutions, MemoryLedger},
 };
 use shiftwork_protocol::{Status, payload::RunInput};
@@ -21,7 +21,7 @@ impl World {
         Self { ledger: MemoryLedger::default(), executions: MemoryExecutions::default(), clock: ManualClock::default() }
     }
 
-    async fn open(&self, id: &str, status: Status, lease: LeaseWish) {
+    async fn open(&self, id: &str, status: Status, lease: LeaseRequest) {
         let (Snapshot { mut run, mut jobs }, _) = planned(BLOG, |_| "SELECT 1".into());
         run.workflow_execution_id = id.into();
         run.execution_status = status;
@@ -44,7 +44,7 @@ impl World {
 #[tokio::test]
 async fn a_run_that_goes_on_has_its_execution_stopped() {
     let world = World::new();
-    world.open("one", Status::Running, LeaseWish::Take { until: world.clock.now() }).await;
+    world.open("one", Status::Running, LeaseRequest::Take { until: world.clock.now() }).await;
     world.executions.start(&RunInput { workflow_execution_id: "one".into() }).await.unwrap();
     assert_eq!(world.cancel("one").await, Cancelled::Stopped);
     assert_eq!(world.executions.running(), Vec::<String>::new());
@@ -54,8 +54,8 @@ async fn a_run_that_goes_on_has_its_execution_stopped() {
 #[tokio::test]
 async fn a_run_that_waits_in_the_queue_ends_with_its_jobs_and_lets_the_holder_be() {
     let world = World::new();
-    world.open("one", Status::Running, LeaseWish::Take { until: world.clock.now() }).await;
-    world.open("two", Status::Queued, LeaseWish::Queue).await;
+    world.open("one", Status::Running, LeaseRequest::Take { until: world.clock.now() }).await;
+    world.open("two", Status::Queued, LeaseRequest::Queue).await;
     assert_eq!(world.cancel("two").await, Cancelled::BeforeItBegan);
     assert_eq!(world.status("two").await, Status::Aborted);
     assert!(world.ledger.jobs("two").await.unwrap().iter().all(|job| job.execution_status == Status::Aborted));
@@ -66,9 +66,9 @@ async fn a_run_that_waits_in_the_queue_ends_with_its_jobs_and_lets_the_holder_be
 #[tokio::test]
 async fn a_holder_that_never_began_hands_its_lease_to_the_next_run_that_still_waits() {
     let world = World::new();
-    world.open("one", Status::Pending, LeaseWish::Take { until: world.clock.now() }).await;
-    world.open("two", Status::Queued, LeaseWish::Queue).await;
-    world.open("three", Status::Queued, LeaseWish::Queue).await;
+    world.open("one", Status::Pending, LeaseRequest::Take { until: world.clock.now() }).await;
+    world.open("two", Status::Queued, LeaseRequest::Queue).await;
+    world.open("three", Status::Queued, LeaseRequest::Queue).await;
     world.cancel("two").await;
     assert_eq!(world.cancel("one").await, Cancelled::BeforeItBegan);
     assert_eq!(world.executions.running(), ["three"]);

@@ -174,7 +174,7 @@ fn check_contract(file: &File, name: &str) -> Result<TableContract, Vec<Problem>
     }
     match Promotion::of(&contract) {
         Ok(_) => Ok(contract),
-        Err(unfit) => Err(problem(None, unfit.reason)),
+        Err(error) => Err(problem(None, error.reason)),
     }
 }
 

@@ -95,8 +95,8 @@ fn problems_of(files: &BTreeMap<String, String>, problems: &mut Vec<Problem>) ->
                     let message = format!("contract `{}` is written in {earlier} already", contract.contract);
                     problems.push(Problem::new(whole(), message).hint("give one of the two another name"));
                 }
-                if let Err(unfit) = Promotion::of(&contract) {
-                    problems.push(Problem::new(whole(), unfit.reason));
+                if let Err(problem) = Promotion::of(&contract) {
+                    problems.push(Problem::new(whole(), problem.reason));
                 }
                 sound.insert(file.clone(), contract);
             }

@@ -13,7 +13,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 use shiftwork_feeds::{
-    Feed, Feeds, FileRecord, FileStatus, FileStep, Sighting, UNCLAIMED,
+    Feed, Feeds, FileRecord, FileStatus, FileStep, ObjectEvent, UNCLAIMED,
     event::{Entry, Seen},
     feed::FEEDS,
 };
@@ -279,8 +279,8 @@ async fn backfill_page(
     Ok(page.next)
 }
 
-fn sighting(bucket: &str, object: Listed) -> Sighting {
-    Sighting {
+fn sighting(bucket: &str, object: Listed) -> ObjectEvent {
+    ObjectEvent {
         bucket: bucket.into(),
         key: object.key,
         version_id: object.version_id,

@@ -11,7 +11,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use indicatif::{ProgressBar, ProgressStyle};
 use shiftwork_ports::documents::{Changed, Draft, Only};
 use shiftwork_protocol::{Class, Failure, FailureKind};
-use shiftwork_search_metadata::{CONFIGURATION_KEY, Configuration, Fixer, Outcome as Found, Rules, Sort};
+use shiftwork_search_metadata::{CONFIGURATION_KEY, Configuration, FixKind, Fixer, Outcome as Found, Rules};
 
 use crate::{Outcome, args, args::Target, aws, diagnostics, status, words};
 
@@ -217,7 +217,7 @@ fn line(key: &str, news: &News) -> Option<String> {
 #[derive(Debug, Default)]
 pub struct Tally {
     outcomes: BTreeMap<&'static str, usize>,
-    sorts: BTreeMap<Sort, usize>,
+    sorts: BTreeMap<FixKind, usize>,
     moved: usize,
     /// The last key that was looked at.
     pub last: Option<String>,

@@ -9,7 +9,7 @@ use console::style;
 use shiftwork_change_data::contract::{self, TableContract, evolves};
 use shiftwork_planner::{Place, Problem};
 
-pub use change::{Changes, Desired, Present, Sort, Timetable, Verb, changes};
+pub use change::{ChangeKind, Changes, Desired, Present, Timetable, Verb, changes};
 
 use crate::{
     Deployment, Outcome, args,

@@ -24,7 +24,7 @@ pub struct Changes {
 
 /// A dead letter that was received, and is hidden from others for a while.
 #[derive(Debug, Clone)]
-pub struct Letter {
+pub struct DeadLetter {
     /// The queue's id of the message.
     pub id: String,
     /// What it says.
@@ -54,7 +54,7 @@ impl Changes {
     }
 
     /// Some dead letters; none when no more are there to be seen.
-    pub async fn receive(&self) -> anyhow::Result<Vec<Letter>> {
+    pub async fn receive(&self) -> anyhow::Result<Vec<DeadLetter>> {
         let receive = self.sqs.receive_message().queue_url(&self.dead_letters).max_number_of_messages(RECEIVED);
         let received = receive
             .message_system_attribute_names(MessageSystemAttributeName::SentTimestamp)
@@ -67,13 +67,13 @@ impl Changes {
             let sent = sent.and_then(|millis| Timestamp::from_millisecond(millis.parse().ok()?).ok());
             let sent = sent.unwrap_or(Timestamp::UNIX_EPOCH);
             let (id, handle) = (message.message_id.unwrap_or_default(), message.receipt_handle.unwrap_or_default());
-            Letter { id, body: message.body.unwrap_or_default(), sent, handle }
+            DeadLetter { id, body: message.body.unwrap_or_default(), sent, handle }
         };
         Ok(received.messages.unwrap_or_default().into_iter().map(letter).collect())
     }
 
     /// Sends a message to the loader, then takes the letter that it came from away.
-    pub async fn send_again(&self, body: &str, letter: &Letter) -> anyhow::Result<()> {
+    pub async fn send_again(&self, body: &str, letter: &DeadLetter) -> anyhow::Result<()> {
         self.send(body).await?;
         let delete = self.sqs.delete_message().queue_url(&self.dead_letters).receipt_handle(&letter.handle);
         delete.send().await.map_err(|error| failed("SQS DeleteMessage", &self.dead_letters, &error))?;
@@ -81,7 +81,7 @@ impl Changes {
     }
 
     /// Lets others see a letter again.
-    pub async fn put_back(&self, letter: &Letter) -> anyhow::Result<()> {
+    pub async fn put_back(&self, letter: &DeadLetter) -> anyhow::Result<()> {
         let show = self.sqs.change_message_visibility().queue_url(&self.dead_letters).receipt_handle(&letter.handle);
         let shown = show.visibility_timeout(0).send().await;
         shown.map_err(|error| failed("SQS ChangeMessageVisibility", &self.dead_letters, &error))?;

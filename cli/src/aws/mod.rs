@@ -29,7 +29,7 @@ use shiftwork_feeds::FileRegister;
 use shiftwork_ports::{Clock, Executions, Ledger, Scripts, SystemClock};
 use shiftwork_protocol::{Connection, RunRecord};
 
-pub use changes::{Changes, Letter, UnclaimedFile};
+pub use changes::{Changes, DeadLetter, UnclaimedFile};
 pub use documents::{documents, scripts};
 pub use landing::{Landing, Listed, Page};
 pub use outputs::Outputs;

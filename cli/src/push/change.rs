@@ -83,7 +83,7 @@ pub struct Line {
     /// What is done.
     pub verb: Verb,
     /// To what sort of thing.
-    pub sort: Sort,
+    pub sort: ChangeKind,
     /// Which one.
     pub name: String,
     /// What is different.
@@ -103,7 +103,7 @@ pub enum Verb {
 
 /// Sorts of things that a push changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sort {
+pub enum ChangeKind {
     /// A named connection.
     Connection,
     /// A script.
@@ -118,7 +118,7 @@ pub enum Sort {
     Schedule,
 }
 
-impl Sort {
+impl ChangeKind {
     /// As a line says it.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -137,12 +137,12 @@ pub fn changes(desired: Desired, present: &Present, prune: bool) -> Changes {
     let mut changes = Changes::default();
     if prune {
         for key in present.feeds.iter().filter(|key| !desired.scripts.contains_key(*key)) {
-            changes.take_away(Sort::Feed, key);
+            changes.take_away(ChangeKind::Feed, key);
             changes.feeds_gone.insert(key.clone());
         }
     }
     for (name, connection) in desired.connections.clone() {
-        if changes.put(Sort::Connection, &name, present.connections.get(&name), |was| *was == connection, None) {
+        if changes.put(ChangeKind::Connection, &name, present.connections.get(&name), |was| *was == connection, None) {
             changes.connections.insert(name, connection);
         }
     }
@@ -150,11 +150,11 @@ pub fn changes(desired: Desired, present: &Present, prune: bool) -> Changes {
         let hash = sha256(&text);
         let short = format!("sha256 {}", &hash[..12]);
         let of = if key.starts_with(shiftwork_planner::CONTRACTS) {
-            Sort::Contract
+            ChangeKind::Contract
         } else if key.starts_with(shiftwork_planner::FEEDS) {
-            Sort::Feed
+            ChangeKind::Feed
         } else {
-            Sort::Script
+            ChangeKind::Script
         };
         if changes.put(of, &key, present.scripts.get(&key), |was| *was == hash, Some(short)) {
             changes.scripts.insert(key, text);
@@ -163,31 +163,31 @@ pub fn changes(desired: Desired, present: &Present, prune: bool) -> Changes {
     for (id, item) in desired.workflows.clone() {
         let was = present.workflows.get(&id);
         let detail = was.map(|was| differing_fields(was, &item));
-        if changes.put(Sort::Workflow, &id, was, |was| same(was, &item), detail) {
+        if changes.put(ChangeKind::Workflow, &id, was, |was| same(was, &item), detail) {
             changes.workflows.insert(id, item);
         }
     }
     for (id, timetable) in desired.schedules.clone() {
         let was = present.schedules.get(&id);
         let detail = was.map_or_else(|| in_words(&timetable), |was| difference(was, &timetable));
-        if changes.put(Sort::Schedule, &id, was, |was| *was == timetable, Some(detail)) {
+        if changes.put(ChangeKind::Schedule, &id, was, |was| *was == timetable, Some(detail)) {
             changes.schedules.insert(id, timetable);
         }
     }
 
     for id in present.schedules.keys().filter(|id| !desired.schedules.contains_key(*id)) {
         if desired.workflows.contains_key(id) || prune {
-            changes.take_away(Sort::Schedule, id);
+            changes.take_away(ChangeKind::Schedule, id);
             changes.schedules_gone.insert(id.clone());
         }
     }
     if prune {
         for id in present.workflows.keys().filter(|id| !desired.workflows.contains_key(*id)) {
-            changes.take_away(Sort::Workflow, id);
+            changes.take_away(ChangeKind::Workflow, id);
             changes.workflows_gone.insert(id.clone());
         }
         for name in present.connections.keys().filter(|name| !desired.connections.contains_key(*name)) {
-            changes.take_away(Sort::Connection, name);
+            changes.take_away(ChangeKind::Connection, name);
             changes.connections_gone.insert(name.clone());
         }
     }
@@ -198,7 +198,7 @@ impl Changes {
     /// Notes a thing that is to be there; true when it has to be written.
     fn put<T>(
         &mut self,
-        sort: Sort,
+        sort: ChangeKind,
         name: &str,
         was: Option<&T>,
         is_same: impl FnOnce(&T) -> bool,
@@ -216,7 +216,7 @@ impl Changes {
         true
     }
 
-    fn take_away(&mut self, sort: Sort, name: &str) {
+    fn take_away(&mut self, sort: ChangeKind, name: &str) {
         self.lines.push(Line { verb: Verb::Delete, sort, name: name.into(), detail: None });
     }
 }

@@ -7,7 +7,7 @@ use shiftwork_protocol::{
     Class, Failure, FailureKind, JobRecord,
     payload::{AuditRequest, CaughtError, Recorded},
 };
-use shiftwork_settlement::{Runs, wiring};
+use shiftwork_settlement::{RunSettlement, wiring};
 
 /// What it reads from its environment.
 pub const ENVIRONMENT: &[&str] = wiring::ENVIRONMENT;
@@ -20,7 +20,7 @@ struct ExecutionChange {
 }
 
 /// Does what was asked: by the state machine, or by the event that says that it stopped.
-pub async fn handle(runs: &Runs, event: &Value) -> Result<Value> {
+pub async fn handle(runs: &RunSettlement, event: &Value) -> Result<Value> {
     let unreadable =
         |error| Failure::new(FailureKind::InvalidRequest, format!("cannot read the request: {error}; got {event}"));
     if event.get("detail-type").is_some() {
@@ -41,7 +41,7 @@ pub async fn handle(runs: &Runs, event: &Value) -> Result<Value> {
 }
 
 /// The execution was stopped, timed out or failed: nothing of the run may go on.
-async fn execution_closed(runs: &Runs, change: &ExecutionChange) -> Result<()> {
+async fn execution_closed(runs: &RunSettlement, change: &ExecutionChange) -> Result<()> {
     let run = runs.run(&change.name).await?;
     if run.execution_status.is_terminal() {
         return runs.hand_on(&run).await;
@@ -115,7 +115,7 @@ fn words(caught: &CaughtError) -> String {
 }
 
 /// Settles a job whose task failed. True when it has another attempt, and is to be launched again.
-async fn record_job(runs: &Runs, run: &str, job_name: &str, caught: &CaughtError) -> Result<bool> {
+async fn record_job(runs: &RunSettlement, run: &str, job_name: &str, caught: &CaughtError) -> Result<bool> {
     let job = runs.jobs.job(run, job_name).await?;
     let name = job.statement_name();
     let statement = match job.submitted_ts {
@@ -137,7 +137,13 @@ async fn record_job(runs: &Runs, run: &str, job_name: &str, caught: &CaughtError
 
 /// Cancels the statement of a task that failed, and settles the job by what Redshift made of it: a statement that finished
 /// while it was being cancelled has committed, and must not run again.
-async fn cancel(runs: &Runs, job: &JobRecord, statement: &Statement, kind: FailureKind, why: &str) -> Result<()> {
+async fn cancel(
+    runs: &RunSettlement,
+    job: &JobRecord,
+    statement: &Statement,
+    kind: FailureKind,
+    why: &str,
+) -> Result<()> {
     let (id, name) = (&statement.id, &statement.name);
     tracing::warn!(statement = %name, why, "cancelling the statement of a task that failed");
     runs.jobs.cancelling(job, kind, why).await?;
@@ -154,7 +160,7 @@ async fn cancel(runs: &Runs, job: &JobRecord, statement: &Statement, kind: Failu
 
 /// Cancels what still runs of a job's attempts that are over. After the ledger says so: the event of the cancelled
 /// statement then finds nothing to settle, and whoever died in between comes by here again.
-async fn cancel_what_is_over(runs: &Runs, job: &JobRecord) -> Result<()> {
+async fn cancel_what_is_over(runs: &RunSettlement, job: &JobRecord) -> Result<()> {
     let over = |attempt: u32| job.execution_status.is_terminal() || attempt < job.attempt;
     for statement in runs.statements.active(&job.workflow_execution_id, &job.plan.connection).await? {
         if statement.name.job == job.plan.job_name && over(statement.name.attempt) {

@@ -16,7 +16,7 @@ use shiftwork_change_data::{
     stage::{Outcome, Record, Stager, compressed},
     transport::{Offset, Partition},
 };
-use shiftwork_ports::LETTER_BYTES;
+use shiftwork_ports::DEAD_LETTER_BYTES;
 use shiftwork_protocol::{
     change::{Bytes, Refused, Replay, proposal_key, refused_key, unclaimed_key},
     drift,
@@ -25,7 +25,7 @@ use shiftwork_protocol::{
 use crate::contracts::Claims;
 
 /// Bytes of a record and its key that still fit into a letter: base64 makes four of three, and the reason has to fit beside them.
-const IN_A_LETTER: usize = LETTER_BYTES / 8 * 5;
+const IN_A_LETTER: usize = DEAD_LETTER_BYTES / 8 * 5;
 /// Characters of a reason that go into a letter.
 const REASON: usize = 4_000;
 

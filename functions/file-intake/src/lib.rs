@@ -18,15 +18,15 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use shiftwork_feeds::{
-    Batches, Ending, Entry, FileRegister, FileStatus, Landing, Message, Sighting, UNCLAIMED, WorkQueue, event,
+    Batches, Ending, Entry, FileRegister, FileStatus, Landing, Message, ObjectEvent, UNCLAIMED, WorkQueue, event,
     feed::Feeds,
     item::{Completion, Outcome},
 };
-use shiftwork_ports::{Clock, DeadLetters, LETTER_BYTES, Notices, Requests, Result, Scripts};
+use shiftwork_ports::{Clock, DEAD_LETTER_BYTES, DeadLetters, Notices, Requests, Result, Scripts};
 use shiftwork_protocol::{Failure, FailureKind};
 
 use catalog::Catalog;
-use plan::Lately;
+use plan::RecentRequests;
 
 /// What it reads from its environment.
 pub const ENVIRONMENT: &[&str] = &[
@@ -52,7 +52,7 @@ pub struct PlanRequest {
 
 /// A message that nobody can read, as the dead-letter queue gets it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Poison {
+pub struct UnreadableMessage {
     /// What is wrong with it.
     pub reason: String,
     /// Its id in the queue that it came from.
@@ -73,7 +73,7 @@ pub struct Intake {
     dead_letters: Arc<dyn DeadLetters>,
     notices: Arc<dyn Notices>,
     clock: Arc<dyn Clock>,
-    lately: Lately,
+    lately: RecentRequests,
 }
 
 impl Intake {
@@ -98,7 +98,7 @@ impl Intake {
             dead_letters,
             notices,
             clock,
-            lately: Lately::default(),
+            lately: RecentRequests::default(),
         }
     }
 
@@ -158,7 +158,7 @@ impl Intake {
         }
     }
 
-    async fn register(&self, seen: Vec<Sighting>, feeds: &Feeds) -> Result<BTreeSet<String>> {
+    async fn register(&self, seen: Vec<ObjectEvent>, feeds: &Feeds) -> Result<BTreeSet<String>> {
         let mut touched = BTreeSet::new();
         for sighting in seen {
             let entry = sighting.entry(feeds, self.clock.now());
@@ -196,7 +196,7 @@ impl Intake {
         let id = message.message_id.clone().unwrap_or_default();
         tracing::error!(message = id, reason, "a message that nobody can read");
         let body = message.body.as_deref().unwrap_or_default();
-        let poison = |bytes: usize| Poison {
+        let poison = |bytes: usize| UnreadableMessage {
             reason: reason.clone(),
             message_id: id.clone(),
             source: message.event_source_arn.clone().unwrap_or_default(),
@@ -204,10 +204,10 @@ impl Intake {
         };
         // A body is escaped once more on its way, and may grow: the longest that surely fits is a sixth of a letter.
         let whole = serde_json::to_string(&poison(body.len())).unwrap_or_default();
-        let letter = if whole.len() <= LETTER_BYTES {
+        let letter = if whole.len() <= DEAD_LETTER_BYTES {
             whole
         } else {
-            serde_json::to_string(&poison(LETTER_BYTES / 6 - 1024)).unwrap_or_default()
+            serde_json::to_string(&poison(DEAD_LETTER_BYTES / 6 - 1024)).unwrap_or_default()
         };
         self.dead_letters.put(&[letter]).await.map(|()| BTreeSet::new())
     }

@@ -31,9 +31,9 @@ const REST: SignedDuration = SignedDuration::from_secs(5);
 
 /// What this process did lately, by run and by feed: until when it need not be done again.
 #[derive(Default)]
-pub(crate) struct Lately(Mutex<BTreeMap<String, Timestamp>>);
+pub(crate) struct RecentRequests(Mutex<BTreeMap<String, Timestamp>>);
 
-impl Lately {
+impl RecentRequests {
     /// True for what is to be done now.
     fn is_due(&self, what: &str, now: Timestamp) -> bool {
         let mut done = self.0.lock().unwrap_or_else(PoisonError::into_inner);

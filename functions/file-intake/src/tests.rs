@@ -100,7 +100,7 @@ async fn poison_goes_to_the_dead_letters_with_its_reason_and_the_rest_goes_on() 
     assert_eq!(answer["batchItemFailures"], json!([]));
     assert_eq!(desk.register.files().len(), 1);
     let letters = desk.letters.letters();
-    let letter: Poison = serde_json::from_str(&letters[0]).unwrap();
+    let letter: UnreadableMessage = serde_json::from_str(&letters[0]).unwrap();
     assert_eq!(letters.len(), 1);
     assert!(letter.reason.contains("no event of S3") && letter.body.contains("aws:ses"), "{letter:?}");
 }
@@ -112,7 +112,7 @@ async fn poison_of_any_size_and_kind_fits_into_a_letter() {
         let event = json!({ "Records": [{ "messageId": "m", "body": text }] });
         desk.intake.handle(event).await.unwrap();
     }
-    assert!(desk.letters.letters().iter().all(|letter| letter.len() <= LETTER_BYTES));
+    assert!(desk.letters.letters().iter().all(|letter| letter.len() <= DEAD_LETTER_BYTES));
     assert_eq!(desk.letters.letters().len(), 3);
 }
 

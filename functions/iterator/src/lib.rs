@@ -16,14 +16,14 @@ pub const ENVIRONMENT: &[&str] = &["JOB_AUDIT_TABLE", "LEASE_TABLE", "WORKFLOW_A
 const LEASE_MARGIN: SignedDuration = SignedDuration::from_mins(15);
 
 /// The function.
-pub struct Iterator {
+pub struct RunIterator {
     /// Runs and jobs.
     pub ledger: Arc<dyn Ledger>,
     /// The time.
     pub clock: Arc<dyn Clock>,
 }
 
-impl Iterator {
+impl RunIterator {
     /// Begins the run and answers what the state machine has to launch. Again: the same, less what ended since.
     pub async fn handle(&self, input: RunInput) -> Result<Lanes> {
         let run = &input.workflow_execution_id;

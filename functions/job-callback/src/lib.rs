@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use shiftwork_ports::{Progress, Result};
 use shiftwork_protocol::{Failure, FailureKind, StatementName, payload::Sweep};
-use shiftwork_settlement::{Runs, wiring};
+use shiftwork_settlement::{RunSettlement, wiring};
 
 /// What it reads from its environment.
 pub const ENVIRONMENT: &[&str] = wiring::ENVIRONMENT;
@@ -60,7 +60,7 @@ fn read(event: &Value) -> Result<Incoming> {
 }
 
 /// Settles what came in. Again: nothing happens twice.
-pub async fn handle(runs: &Runs, event: &Value) -> Result<()> {
+pub async fn handle(runs: &RunSettlement, event: &Value) -> Result<()> {
     match read(event)? {
         Incoming::Finished { name, id, rows } => {
             runs.jobs.statement_ended(&name, &id, &Progress::Finished { rows }).await

@@ -15,7 +15,7 @@ use shiftwork_protocol::{
     payload::{JobEnd, Launch},
     workflow::RunIf,
 };
-use shiftwork_settlement::Jobs;
+use shiftwork_settlement::JobSettlement;
 
 use kind::copy::Copy;
 
@@ -36,7 +36,7 @@ pub const ENVIRONMENT: &[&str] = &[
 /// The function.
 pub struct Launcher {
     /// Settles the jobs that are not to run.
-    pub jobs: Jobs,
+    pub jobs: JobSettlement,
     /// Runs the others.
     pub statements: Arc<dyn Statements>,
     /// Their scripts.

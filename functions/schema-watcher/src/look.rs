@@ -33,7 +33,7 @@ pub(crate) struct Stored {
 }
 
 /// What was seen of a contract.
-pub(crate) struct Looked {
+pub(crate) struct ContractState {
     pub(crate) contract: TableContract,
     pub(crate) etag: String,
     pub(crate) drift: Drift,
@@ -85,7 +85,7 @@ impl Watcher {
     }
 
     /// Asks Redshift about a contract's rows.
-    pub(crate) async fn ask(&self, contract: &str) -> Result<Looked> {
+    pub(crate) async fn ask(&self, contract: &str) -> Result<ContractState> {
         let Stored { written: Written { contract, .. }, etag } = self.contract_of(contract).await?;
         let connection = self.connection(&contract).await?;
         let query = sql::report(&contract, MOST_FINDINGS)?;
@@ -112,7 +112,7 @@ impl Watcher {
             progress: MigrationProgress::Waiting,
             problem: None,
         };
-        let mut looked = Looked { contract, etag, drift, changes };
+        let mut looked = ContractState { contract, etag, drift, changes };
         looked.drift.migration = looked.migration(&[])?.map(|intent| shown(&intent));
         Ok(looked)
     }
@@ -133,7 +133,7 @@ impl Watcher {
         &self,
         contract: &str,
         read: &Read,
-        looked: &Looked,
+        looked: &ContractState,
         seen: Option<Seen>,
         intent: Option<Intent>,
     ) -> Result<Drift> {
@@ -178,7 +178,7 @@ impl Watcher {
     }
 }
 
-impl Looked {
+impl ContractState {
     /// What would be done about these fields, or about all; `None` where there is nothing to do.
     pub(crate) fn migration(&self, only: &[String]) -> Result<Option<Intent>> {
         if let Some(unknown) = only.iter().find(|field| self.drift.findings.iter().all(|found| found.field != **field))

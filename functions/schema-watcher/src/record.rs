@@ -128,7 +128,7 @@ pub async fn keys(documents: &dyn Documents, prefix: &str, most: usize) -> Resul
 
 /// What there is to do about a mark.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Glance {
+pub struct PendingField {
     /// Whether Redshift can know anything that it did not know at the last look.
     pub ask: bool,
     /// Whether everything that the mark speaks of is in Redshift, so that the mark can go after this look.
@@ -139,21 +139,21 @@ pub struct Glance {
 
 /// Decides about a mark. `staged` are the files that wait for a load now; they are listed after the mark was read, so a file
 /// that the mark speaks of is among them, or was loaded.
-pub fn glance(seen: Option<&Seen>, etag: &str, staged: &BTreeSet<String>) -> Glance {
+pub fn glance(seen: Option<&Seen>, etag: &str, staged: &BTreeSet<String>) -> PendingField {
     let waiting = match seen {
         Some(Seen { etag: known, waiting: Some(before) }) if known == etag => {
             let still: BTreeSet<String> = before.intersection(staged).cloned().collect();
             if !still.is_empty() && still.len() == before.len() {
                 // Nothing was loaded since.
                 let seen = Seen { etag: etag.into(), waiting: Some(still) };
-                return Glance { ask: false, settled: false, seen };
+                return PendingField { ask: false, settled: false, seen };
             }
             Some(still)
         }
         Some(_) | None => (staged.len() <= MOST_WAITING).then(|| staged.clone()),
     };
     let settled = waiting.as_ref().is_some_and(BTreeSet::is_empty);
-    Glance { ask: true, settled, seen: Seen { etag: etag.into(), waiting } }
+    PendingField { ask: true, settled, seen: Seen { etag: etag.into(), waiting } }
 }
 
 /// What tells one finding from another: the field, and the kind of thing to do about it. A text that grew another byte is

@@ -17,7 +17,7 @@ use shiftwork_ports::{Configuration, Result, Scripts};
 use shiftwork_protocol::{
     Connection, Failure, FailureKind, audit::Origin, name, payload::RunAnswer, payload::RunRequest,
 };
-use shiftwork_settlement::Runs;
+use shiftwork_settlement::RunSettlement;
 
 use incoming::Incoming;
 
@@ -43,7 +43,7 @@ pub const ENVIRONMENT: &[&str] = &[
 /// The function.
 pub struct Trigger {
     /// Runs, and what ends them: a request may find the remains of a run that died.
-    pub runs: Runs,
+    pub runs: RunSettlement,
     /// Workflows and connections.
     pub configuration: Arc<dyn Configuration>,
     /// Scripts, to be pinned.

@@ -1,7 +1,7 @@
 //! Opens a planned run, or finds out why it cannot be opened now.
 
 use jiff::{SignedDuration, Timestamp};
-use shiftwork_ports::{Execution, LeaseWish, Opened, Opening, Result};
+use shiftwork_ports::{Execution, LeaseRequest, Opened, Opening, Result};
 use shiftwork_protocol::{
     Class, Failure, FailureKind, RunRecord, Status,
     audit::Origin,
@@ -54,7 +54,7 @@ impl Trigger {
             Err(failure) => return self.refuse(&asked, failure, now).await,
         };
         for _ in 0..LOOKS {
-            let take = LeaseWish::Take { until: lease_until_begun(now) };
+            let take = LeaseRequest::Take { until: lease_until_begun(now) };
             let opening = Opening { run: planned.run.clone(), jobs: planned.jobs.clone(), lease: take };
             match self.runs.jobs.ledger.open(&opening).await? {
                 Opened::New => {
@@ -151,15 +151,15 @@ impl Trigger {
         let opening = match planned.on_overlap {
             OnOverlap::Skip => {
                 let run = ended(Status::Skipped, format!("skipped: run {holder} was under way (on_overlap: skip)"));
-                Opening { run, jobs: Vec::new(), lease: LeaseWish::Leave }
+                Opening { run, jobs: Vec::new(), lease: LeaseRequest::Leave }
             }
             OnOverlap::Fail => {
                 let run = ended(Status::Failed, format!("run {holder} was under way (on_overlap: fail)"));
-                Opening { run, jobs: Vec::new(), lease: LeaseWish::Leave }
+                Opening { run, jobs: Vec::new(), lease: LeaseRequest::Leave }
             }
             OnOverlap::Queue => {
                 let run = RunRecord { execution_status: Status::Queued, ..planned.run.clone() };
-                Opening { run, jobs: planned.jobs.clone(), lease: LeaseWish::Queue }
+                Opening { run, jobs: planned.jobs.clone(), lease: LeaseRequest::Queue }
             }
         };
         match self.runs.jobs.ledger.open(&opening).await? {
@@ -209,7 +209,7 @@ impl Trigger {
                     error_message: Some(failure.message.clone()),
                     ..plan::on_record(asked, Status::Failed, now)
                 };
-                let opening = Opening { run: run.clone(), jobs: Vec::new(), lease: LeaseWish::Leave };
+                let opening = Opening { run: run.clone(), jobs: Vec::new(), lease: LeaseRequest::Leave };
                 self.runs.jobs.ledger.open(&opening).await?;
                 self.runs.tell(&run).await?;
                 Ok(answer(&run, Some(failure.message)))

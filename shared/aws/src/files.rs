@@ -30,7 +30,7 @@ use futures::future::try_join_all;
 use jiff::Timestamp;
 use serde::{Serialize, de::DeserializeOwned};
 use shiftwork_feeds::{
-    Deletion, Entry, FileRecord, FileRegister, FileStep, Head, KeyHistory, Landing, Stepped, UNCLAIMED, key_hash,
+    AdvancedFile, Deletion, Entry, FileRecord, FileRegister, FileStep, Head, KeyHistory, Landing, UNCLAIMED, key_hash,
 };
 use shiftwork_ports::{FileStream, Result};
 use shiftwork_protocol::{Failure, FailureKind};
@@ -229,7 +229,7 @@ impl FileRegister for DynamoRegister {
         Ok(history)
     }
 
-    async fn step(&self, seen: &FileRecord, step: &FileStep, now: Timestamp) -> Result<Stepped> {
+    async fn step(&self, seen: &FileRecord, step: &FileStep, now: Timestamp) -> Result<AdvancedFile> {
         let mut seen = seen.clone();
         for _ in 0..TRIES {
             let Some(next) = seen.after(step, now) else {
@@ -240,20 +240,20 @@ impl FileRegister for DynamoRegister {
                 let there = there
                     .ok_or_else(|| Failure::corrupt(format!("{} is not on record in {}", seen.url(), self.table)))?;
                 if there.revision == seen.revision {
-                    return Ok(Stepped { fresh: false, file: there });
+                    return Ok(AdvancedFile { fresh: false, file: there });
                 }
                 seen = there;
                 continue;
             };
             match self.put_if(self.file_item(&next)?, "revision = :seen", Some(seen.revision)).await? {
-                Ok(()) => return Ok(Stepped { fresh: true, file: next }),
+                Ok(()) => return Ok(AdvancedFile { fresh: true, file: next }),
                 Err(there) if there.is_empty() => {
                     return Err(Failure::corrupt(format!("{} is not on record in {}", seen.url(), self.table)));
                 }
                 Err(there) => {
                     let there: FileRecord = self.read(there)?;
                     if there.after(step, now).is_none() {
-                        return Ok(Stepped { fresh: false, file: there });
+                        return Ok(AdvancedFile { fresh: false, file: there });
                     }
                     seen = there;
                 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use aws_config::SdkConfig;
 use aws_sdk_sqs::{Client, types::SendMessageBatchRequestEntry};
-use shiftwork_ports::{DeadLetters, LETTER_BYTES, Requests, Result};
+use shiftwork_ports::{DEAD_LETTER_BYTES, DeadLetters, Requests, Result};
 use shiftwork_protocol::{Failure, FailureKind, payload::RunRequest};
 
 use crate::failures::Call;
@@ -75,8 +75,8 @@ impl SqsDeadLetters {
 #[async_trait]
 impl DeadLetters for SqsDeadLetters {
     async fn put(&self, letters: &[String]) -> Result<()> {
-        if let Some(long) = letters.iter().find(|letter| letter.len() > LETTER_BYTES) {
-            let words = format!("a dead letter of {} bytes; a message holds {LETTER_BYTES}", long.len());
+        if let Some(long) = letters.iter().find(|letter| letter.len() > DEAD_LETTER_BYTES) {
+            let words = format!("a dead letter of {} bytes; a message holds {DEAD_LETTER_BYTES}", long.len());
             return Err(Failure::new(FailureKind::Refused, words));
         }
         for batch in batches(letters) {
@@ -118,7 +118,7 @@ fn batches(letters: &[String]) -> Vec<&[String]> {
     let mut batches = Vec::new();
     let (mut from, mut bytes) = (0, 0);
     for (at, letter) in letters.iter().enumerate() {
-        if at > from && (at - from == BATCH || bytes + letter.len() > LETTER_BYTES) {
+        if at > from && (at - from == BATCH || bytes + letter.len() > DEAD_LETTER_BYTES) {
             batches.push(&letters[from..at]);
             (from, bytes) = (at, 0);
         }
@@ -132,17 +132,17 @@ fn batches(letters: &[String]) -> Vec<&[String]> {
 
 #[cfg(test)]
 mod tests {
-    use super::{LETTER_BYTES, batches};
+    use super::{DEAD_LETTER_BYTES, batches};
 
     #[test]
     fn a_batch_holds_ten_letters_and_no_more_bytes_than_a_message() {
         let letters: Vec<_> =
-            (0..25).map(|_| "x".to_owned()).chain((0..3).map(|_| "y".repeat(LETTER_BYTES / 2))).collect();
+            (0..25).map(|_| "x".to_owned()).chain((0..3).map(|_| "y".repeat(DEAD_LETTER_BYTES / 2))).collect();
         let batches = batches(&letters);
         assert_eq!(batches.iter().map(|batch| batch.len()).collect::<Vec<_>>(), [10, 10, 6, 2]);
         assert_eq!(batches.concat(), letters);
         for batch in batches {
-            assert!(batch.iter().map(String::len).sum::<usize>() <= LETTER_BYTES);
+            assert!(batch.iter().map(String::len).sum::<usize>() <= DEAD_LETTER_BYTES);
         }
         assert!(super::batches(&[]).is_empty());
     }

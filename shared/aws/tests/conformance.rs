@@ -30,8 +30,8 @@ use shiftwork_aws::{
     sweeps::{SchedulerSweeps, SweepTarget},
 };
 use shiftwork_ports::{
-    ChangeFiles, Configuration, FileVersion, LeaseWish, Ledger, Opened, Opening, Scripts, Sweeps, Version, conformance,
-    fake::MemoryLedger,
+    ChangeFiles, Configuration, FileVersion, LeaseRequest, Ledger, Opened, Opening, Scripts, Sweeps, Version,
+    conformance, fake::MemoryLedger,
 };
 use shiftwork_protocol::{Connection, FailureKind, JobRecord, RunRecord, ScriptPin, Status, timestamp};
 
@@ -105,7 +105,7 @@ async fn the_statements_over_the_data_api_conform() {
 }
 
 /// A run of so many jobs, as JSON would give it.
-fn opening(run: &str, jobs: usize, lease: LeaseWish) -> Opening {
+fn opening(run: &str, jobs: usize, lease: LeaseRequest) -> Opening {
     let record: RunRecord = serde_json::from_value(json!({
         "workflow_execution_id": run, "workflow_id": run, "execution_status": "PENDING",
         "created_ts": "2026-03-01T02:00:00.000Z", "logical_date": "2026-03-01T02:00:00.000Z",
@@ -124,8 +124,8 @@ fn opening(run: &str, jobs: usize, lease: LeaseWish) -> Opening {
     Opening { run: record, jobs: (0..jobs).map(job).collect(), lease }
 }
 
-fn take() -> LeaseWish {
-    LeaseWish::Take { until: "2026-03-01T02:15:00.000Z".parse().unwrap() }
+fn take() -> LeaseRequest {
+    LeaseRequest::Take { until: "2026-03-01T02:15:00.000Z".parse().unwrap() }
 }
 
 /// What a planner leaves behind that died after it announced itself and wrote one job.
@@ -221,7 +221,7 @@ async fn the_runs_of_a_workflow_are_found_newest_first() {
     let Some(stack) = stack().await else { return };
     let mut ids = Vec::new();
     for minute in 0..5 {
-        let mut opening = opening(&format!("listed-{minute}"), 0, LeaseWish::Leave);
+        let mut opening = opening(&format!("listed-{minute}"), 0, LeaseRequest::Leave);
         opening.run.workflow_id = "listed".into();
         opening.run.created_ts += SignedDuration::from_mins(minute);
         stack.ledger.open(&opening).await.unwrap();

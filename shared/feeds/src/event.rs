@@ -20,14 +20,14 @@ use crate::{Deletion, FileRecord, FileStatus, UNCLAIMED, feed::Feeds, item::Comp
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Message {
     /// Something happened to objects; nothing at all where it is of no interest here.
-    Seen(Vec<Sighting>),
+    Seen(Vec<ObjectEvent>),
     /// A worker is done with a work item, or with a part of it.
     Completed(Completion),
 }
 
 /// Something happened to an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sighting {
+pub struct ObjectEvent {
     /// The bucket.
     pub bucket: String,
     /// The key, as it is.
@@ -65,7 +65,7 @@ pub enum Entry {
     Deletion(Deletion),
 }
 
-impl Sighting {
+impl ObjectEvent {
     /// What goes on record.
     pub fn entry(self, feeds: &Feeds, now: Timestamp) -> Entry {
         let (feed, parts) =
@@ -174,7 +174,7 @@ struct NotifiedObject {
     sequencer: Option<String>,
 }
 
-fn notification(n: usize, record: &Value) -> Result<Option<Sighting>, String> {
+fn notification(n: usize, record: &Value) -> Result<Option<ObjectEvent>, String> {
     if record["eventSource"] != "aws:s3" {
         return Err(format!("record {n} is no event of S3: eventSource is {}", record["eventSource"]));
     }
@@ -191,7 +191,7 @@ fn notification(n: usize, record: &Value) -> Result<Option<Sighting>, String> {
         // Tags, ACLs, restores, replication: the content is what it was.
         _ => return Ok(None),
     };
-    Ok(Some(Sighting {
+    Ok(Some(ObjectEvent {
         bucket: event.s3.bucket.name,
         key: url_decoded(&object.key)
             .ok_or_else(|| format!("record {n}: the key `{}` is not URL-encoded UTF-8", object.key))?,
@@ -235,7 +235,7 @@ struct BridgedObject {
     sequencer: Option<String>,
 }
 
-fn bridged(event: &Value) -> Result<Option<Sighting>, String> {
+fn bridged(event: &Value) -> Result<Option<ObjectEvent>, String> {
     let event =
         Bridged::deserialize(event).map_err(|error| format!("the S3 event of EventBridge cannot be read: {error}"))?;
     let Detail { bucket, object, deletion_type } = event.detail;
@@ -247,7 +247,7 @@ fn bridged(event: &Value) -> Result<Option<Sighting>, String> {
         _ => return Ok(None),
     };
     let hides = deletion_type.as_deref() == Some("Delete Marker Created");
-    Ok(Some(Sighting {
+    Ok(Some(ObjectEvent {
         bucket: bucket.name,
         key: object.key,
         version_id: object.version_id.filter(|_| !hides).and_then(versioned),
@@ -296,7 +296,7 @@ mod tests {
         read(event["Records"][0]["body"].as_str().unwrap()).unwrap()
     }
 
-    fn only(message: Message) -> Sighting {
+    fn only(message: Message) -> ObjectEvent {
         let Message::Seen(mut seen) = message else { panic!("{message:?}") };
         assert_eq!(seen.len(), 1);
         seen.remove(0)
@@ -312,7 +312,7 @@ mod tests {
         assert_eq!(direct.what, Seen::Created { etag: Some("d41d8cd98f00b204e9800998ecf8427e".into()), size: 1024 });
         assert_eq!(direct, topic);
         assert_eq!(direct, raw);
-        assert_eq!(Sighting { at: direct.at, ..bus }, direct);
+        assert_eq!(ObjectEvent { at: direct.at, ..bus }, direct);
     }
 
     #[test]

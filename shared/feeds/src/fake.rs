@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use shiftwork_ports::{FileStream, Result};
 
 use crate::{
-    Deletion, Entry, FileRecord, FileRegister, FileStep, Head, KeyHistory, Landing, Stepped, UNCLAIMED, WorkQueue,
+    AdvancedFile, Deletion, Entry, FileRecord, FileRegister, FileStep, Head, KeyHistory, Landing, UNCLAIMED, WorkQueue,
     item::WorkItem, key_hash,
 };
 
@@ -91,7 +91,7 @@ impl FileRegister for MemoryRegister {
         Ok(KeyHistory { files, deletions })
     }
 
-    async fn step(&self, seen: &FileRecord, step: &FileStep, now: Timestamp) -> Result<Stepped> {
+    async fn step(&self, seen: &FileRecord, step: &FileStep, now: Timestamp) -> Result<AdvancedFile> {
         let mut files = lock(&self.files);
         let Some(file) = files.get_mut(&key(seen)) else {
             return Err(shiftwork_protocol::Failure::corrupt(format!("{} is not on record", seen.url())));
@@ -99,9 +99,9 @@ impl FileRegister for MemoryRegister {
         Ok(match file.after(step, now) {
             Some(next) => {
                 *file = next;
-                Stepped { fresh: true, file: file.clone() }
+                AdvancedFile { fresh: true, file: file.clone() }
             }
-            None => Stepped { fresh: false, file: file.clone() },
+            None => AdvancedFile { fresh: false, file: file.clone() },
         })
     }
 

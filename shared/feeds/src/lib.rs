@@ -1,7 +1,7 @@
 //! Files that land in S3: which feed each belongs to, where it stands, and which are taken together.
 //!
 //! ```text
-//! message ── event::read ── Sighting ── entry(feeds) ── FileRegister::put        one item a file version
+//! message ── event::read ── ObjectEvent ── entry(feeds) ── FileRegister::put        one item a file version
 //! open files of a feed ── plan::decide ── ask for a run | hand out work items    batches, claimed with a condition
 //! Batches: take ── begin ── (a COPY, a worker) ── end                            every file to exactly one end
 //! ```
@@ -27,9 +27,9 @@ mod register;
 pub mod sample;
 
 pub use batches::{Batches, Ending, batch_of};
-pub use event::{Entry, Message, Sighting};
+pub use event::{Entry, Message, ObjectEvent};
 pub use feed::{Feed, Feeds, Format};
 pub use file::{Change, Deletion, FileId, FileRecord, FileStatus, FileStep, KeyHistory, UNCLAIMED, key_hash};
 pub use inspect::{Verdict, inspect};
 pub use pattern::KeyPattern;
-pub use register::{FileRegister, Head, Landing, Stepped, WorkQueue};
+pub use register::{AdvancedFile, FileRegister, Head, Landing, WorkQueue};

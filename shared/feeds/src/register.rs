@@ -10,7 +10,7 @@ use crate::{Entry, FileRecord, FileStep, KeyHistory, item::WorkItem};
 
 /// A file after a step.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stepped {
+pub struct AdvancedFile {
     /// True when this call took the step; false when the file had gone on already, and was left as it is.
     pub fresh: bool,
     /// The file as it now is.
@@ -28,7 +28,7 @@ pub trait FileRegister: Send + Sync {
     async fn of_key(&self, feed: &str, bucket: &str, key: &str) -> Result<KeyHistory>;
     /// Takes a file one step on, if [`FileRecord::after`] lets it from where it stands by now; `seen` is how the caller saw
     /// it last.
-    async fn step(&self, seen: &FileRecord, step: &FileStep, now: Timestamp) -> Result<Stepped>;
+    async fn step(&self, seen: &FileRecord, step: &FileStep, now: Timestamp) -> Result<AdvancedFile>;
     /// The files of a feed that came since then, newest first, so many at most.
     async fn since(&self, feed: &str, from: Timestamp, most: usize) -> Result<Vec<FileRecord>>;
     /// Whether somebody has [said](FileRegister::say) this about a feed.

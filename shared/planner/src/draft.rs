@@ -9,7 +9,7 @@ use shiftwork_protocol::{
 };
 
 use crate::{
-    graph::{self, Graph, Wish},
+    graph::{self, Graph, RequestedJob},
     kind::{self, Entry},
     parameters, pattern, schedule,
 };
@@ -293,7 +293,7 @@ fn graph(
                 }
             }
         }
-        wishes.push(Wish { name: job.name.clone(), stage: job.stage, after });
+        wishes.push(RequestedJob { name: job.name.clone(), stage: job.stage, after });
     }
     let types: Vec<_> = workflow.workflow_stages.iter().map(|stage| stage.execution_type).collect();
     match graph::order(&wishes, &types) {

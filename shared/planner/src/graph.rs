@@ -9,7 +9,7 @@ use shiftwork_protocol::workflow::ExecutionType;
 
 /// A job as its workflow wishes it.
 #[derive(Debug, Clone)]
-pub(crate) struct Wish {
+pub(crate) struct RequestedJob {
     pub(crate) name: String,
     /// Stage, from 0, as written.
     pub(crate) stage: usize,
@@ -52,7 +52,7 @@ struct Loose {
 ///
 /// # Errors
 /// Jobs that wait for each other, each for the next, the first one again at the end.
-pub(crate) fn order(wishes: &[Wish], types: &[ExecutionType]) -> Result<Graph, Vec<usize>> {
+pub(crate) fn order(wishes: &[RequestedJob], types: &[ExecutionType]) -> Result<Graph, Vec<usize>> {
     let loose = connect(wishes, types);
     let sorted = sort(&loose).map_err(|stuck| shortest_cycle(&loose, &stuck))?;
     let name = |i: usize| match loose[i].job {
@@ -75,7 +75,7 @@ pub(crate) fn order(wishes: &[Wish], types: &[ExecutionType]) -> Result<Graph, V
     Ok(Graph { nodes: nodes.collect() })
 }
 
-fn connect(wishes: &[Wish], types: &[ExecutionType]) -> Vec<Loose> {
+fn connect(wishes: &[RequestedJob], types: &[ExecutionType]) -> Vec<Loose> {
     let mut loose: Vec<Loose> = Vec::new();
     let mut node_of = vec![0; wishes.len()];
     // The nodes that the next stage waits for.

@@ -5,18 +5,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 use shiftwork_protocol::workflow::ExecutionType;
 
-use super::{Graph, Wish, order};
+use super::{Graph, RequestedJob, order};
 
 /// Stages of jobs, some of them empty (left out), and wishes that point backwards.
-fn workflows() -> impl Strategy<Value = (Vec<Wish>, Vec<ExecutionType>)> {
+fn workflows() -> impl Strategy<Value = (Vec<RequestedJob>, Vec<ExecutionType>)> {
     let execution = prop_oneof![Just(ExecutionType::Sequential), Just(ExecutionType::Parallel)];
     let stages = prop::collection::vec((execution, 0_usize..9), 1..6);
     (stages, prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>()), 0..12)).prop_map(
         |(stages, extra)| {
             let types = stages.iter().map(|(execution, _)| *execution).collect();
             let sizes = stages.iter().enumerate().flat_map(|(stage, (_, jobs))| std::iter::repeat_n(stage, *jobs));
-            let mut wishes: Vec<Wish> =
-                sizes.enumerate().map(|(i, stage)| Wish { name: format!("j{i}"), stage, after: Vec::new() }).collect();
+            let mut wishes: Vec<RequestedJob> = sizes
+                .enumerate()
+                .map(|(i, stage)| RequestedJob { name: format!("j{i}"), stage, after: Vec::new() })
+                .collect();
             if !wishes.is_empty() {
                 for (a, b) in extra {
                     let (a, b) = (a.index(wishes.len()), b.index(wishes.len()));
@@ -31,7 +33,7 @@ fn workflows() -> impl Strategy<Value = (Vec<Wish>, Vec<ExecutionType>)> {
 }
 
 /// What each job must wait for by the words of the configuration, written down without barriers.
-fn wished(wishes: &[Wish], types: &[ExecutionType]) -> BTreeSet<(usize, usize)> {
+fn wished(wishes: &[RequestedJob], types: &[ExecutionType]) -> BTreeSet<(usize, usize)> {
     let mut edges = BTreeSet::new();
     let mut last: Vec<usize> = Vec::new();
     for (stage, execution) in types.iter().enumerate() {
@@ -145,8 +147,8 @@ proptest! {
 
 #[test]
 fn six_times_six_jobs_meet_at_a_barrier() {
-    let wish = |i: usize| Wish { name: format!("j{i}"), stage: i / 6, after: Vec::new() };
-    let wishes: Vec<Wish> = (0..12).map(wish).collect();
+    let wish = |i: usize| RequestedJob { name: format!("j{i}"), stage: i / 6, after: Vec::new() };
+    let wishes: Vec<RequestedJob> = (0..12).map(wish).collect();
     let graph = order(&wishes, &[ExecutionType::Parallel; 2]).unwrap();
     assert_eq!(graph.nodes.len(), 13);
     assert_eq!(graph.nodes[6].name, "@stage-2");
@@ -156,7 +158,7 @@ fn six_times_six_jobs_meet_at_a_barrier() {
 
 #[test]
 fn two_times_two_jobs_need_no_barrier() {
-    let wish = |i: usize| Wish { name: format!("j{i}"), stage: i / 2, after: Vec::new() };
-    let wishes: Vec<Wish> = (0..4).map(wish).collect();
+    let wish = |i: usize| RequestedJob { name: format!("j{i}"), stage: i / 2, after: Vec::new() };
+    let wishes: Vec<RequestedJob> = (0..4).map(wish).collect();
     assert_eq!(order(&wishes, &[ExecutionType::Parallel; 2]).unwrap().nodes.len(), 4);
 }

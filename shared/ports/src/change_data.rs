@@ -84,10 +84,10 @@ pub trait Requests: Send + Sync {
 /// The dead-letter queue of change data: what a person has to look at. Delivered at least once.
 #[async_trait]
 pub trait DeadLetters: Send + Sync {
-    /// Puts messages, each of at most [`LETTER_BYTES`].
+    /// Puts messages, each of at most [`DEAD_LETTER_BYTES`].
     async fn put(&self, letters: &[String]) -> Result<()>;
 }
 
 /// Bytes of a message in the dead-letter queue. SQS takes 1 MiB since August 2025 and took 256 KiB before; a redrive
 /// passes through tools that know only the latter.
-pub const LETTER_BYTES: usize = 256 * 1024;
+pub const DEAD_LETTER_BYTES: usize = 256 * 1024;

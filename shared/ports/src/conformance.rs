@@ -29,7 +29,7 @@ use shiftwork_protocol::{
     workflow::RunIf,
 };
 
-use crate::{End, LeaseWish, Ledger, Opened, Opening, Result};
+use crate::{End, LeaseRequest, Ledger, Opened, Opening, Result};
 
 pub use documents::documents;
 pub use model::agree;
@@ -127,8 +127,8 @@ fn a_job(run: &RunRecord, position: usize, name: &str, upstreams: &[&str]) -> Jo
 
 /// A plan of so many jobs without edges, and one at the end that waits on the first two. Names sort otherwise than
 /// positions do.
-fn an_opening(workflow: &str, jobs: usize, lease: LeaseWish) -> Opening {
-    let status = if lease == LeaseWish::Queue { Status::Queued } else { Status::Pending };
+fn an_opening(workflow: &str, jobs: usize, lease: LeaseRequest) -> Opening {
+    let status = if lease == LeaseRequest::Queue { Status::Queued } else { Status::Pending };
     let run = a_run(workflow, status, jobs);
     let name = |position: usize| format!("job_{}.sql", jobs - position);
     let jobs = (0..jobs)
@@ -142,8 +142,8 @@ fn an_opening(workflow: &str, jobs: usize, lease: LeaseWish) -> Opening {
     Opening { run, jobs, lease }
 }
 
-const fn take(until: Timestamp) -> LeaseWish {
-    LeaseWish::Take { until }
+const fn take(until: Timestamp) -> LeaseRequest {
+    LeaseRequest::Take { until }
 }
 
 /// A workflow whose one run holds the lease; the run has three jobs, and the last waits on the other two.

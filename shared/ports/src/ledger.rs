@@ -14,12 +14,12 @@ pub struct Opening {
     /// Its jobs; none for a run that is only put on record.
     pub jobs: Vec<JobRecord>,
     /// What it wants of the workflow's lease.
-    pub lease: LeaseWish,
+    pub lease: LeaseRequest,
 }
 
 /// What a run wants of the lease when it is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LeaseWish {
+pub enum LeaseRequest {
     /// Hold it until then.
     Take {
         /// By when the run must have begun.

@@ -23,9 +23,9 @@ use shiftwork_protocol::{
 use std::collections::BTreeMap;
 
 pub use change_data::{
-    ChangeFiles, DeadLetters, FileStream, FileVersion, LETTER_BYTES, Object, Requests, Staging, Version,
+    ChangeFiles, DEAD_LETTER_BYTES, DeadLetters, FileStream, FileVersion, Object, Requests, Staging, Version,
 };
-pub use ledger::{Advanced, Begun, End, LeaseWish, Ledger, Opened, Opening, Released, Step};
+pub use ledger::{Advanced, Begun, End, LeaseRequest, Ledger, Opened, Opening, Released, Step};
 pub use queries::{Queries, Row};
 
 /// Result of every port: our own failures, classified where they arise.

@@ -60,7 +60,7 @@ pub use prepare::Found;
 /// A contract that makes no table, or a load that makes no transaction: what is wrong, and how to mend it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("contract {contract}: {reason}")]
-pub struct Unfit {
+pub struct InvalidPromotion {
     /// The contract.
     pub contract: String,
     /// What is wrong with it, and how to mend it.
@@ -116,27 +116,27 @@ impl<'a> Promotion<'a> {
     ///
     /// # Errors
     /// What is wrong with the contract.
-    pub fn of(contract: &'a TableContract) -> Result<Self, Unfit> {
-        let unfit = |reason: String| Unfit { contract: contract.contract.clone(), reason };
+    pub fn of(contract: &'a TableContract) -> Result<Self, InvalidPromotion> {
+        let invalid = |reason: String| InvalidPromotion { contract: contract.contract.clone(), reason };
         let mut columns = Vec::with_capacity(contract.columns.len());
         for (index, column) in contract.columns.iter().enumerate() {
             if column.name.is_empty() || column.name.len() > 127 || column.name.contains('\0') {
-                return Err(unfit(format!("column {} has no name of 1 to 127 bytes", index + 1)));
+                return Err(invalid(format!("column {} has no name of 1 to 127 bytes", index + 1)));
             }
             if !layout::is_plain(&column.name) || !layout::is_plain(column.field()) {
-                return Err(unfit(format!("column {}: its name has code points that are no characters", index + 1)));
+                return Err(invalid(format!("column {}: its name has code points that are no characters", index + 1)));
             }
             if column.name.starts_with("dw_") {
-                return Err(unfit(format!(
+                return Err(invalid(format!(
                     "column `{}`: names that begin with `dw_` are shiftwork's own",
                     column.name
                 )));
             }
             if contract.columns[..index].iter().any(|other| other.name == column.name) {
-                return Err(unfit(format!("column `{}` is there twice", column.name)));
+                return Err(invalid(format!("column `{}` is there twice", column.name)));
             }
             let kind = ColumnType::parse(&column.column_type)
-                .map_err(|reason| unfit(format!("column `{}`: {reason}", column.name)))?;
+                .map_err(|reason| invalid(format!("column `{}`: {reason}", column.name)))?;
             columns.push(Column {
                 number: index + 1,
                 name: names::identifier(&column.name),
@@ -146,8 +146,8 @@ impl<'a> Promotion<'a> {
             });
         }
         let promotion =
-            Self { contract, columns, tables: Tables::of(contract), kept_days: kept_days(contract).map_err(unfit)? };
-        promotion.check().map_err(unfit)?;
+            Self { contract, columns, tables: Tables::of(contract), kept_days: kept_days(contract).map_err(invalid)? };
+        promotion.check().map_err(invalid)?;
         Ok(promotion)
     }
 
@@ -186,8 +186,8 @@ impl<'a> Promotion<'a> {
         &self.tables
     }
 
-    fn unfit(&self, reason: impl Into<String>) -> Unfit {
-        Unfit { contract: self.contract.contract.clone(), reason: reason.into() }
+    fn invalid(&self, reason: impl Into<String>) -> InvalidPromotion {
+        InvalidPromotion { contract: self.contract.contract.clone(), reason: reason.into() }
     }
 
     fn kind(&self) -> PromoteKind {

@@ -4,7 +4,7 @@ use shiftwork_change_data::contract::PromoteKind;
 
 use crate::layout::{LONGEST_STATEMENT, MOST_STATEMENTS, list, sql};
 use crate::names::literal;
-use crate::{EVENT, Promotion, TRANSPORT, Unfit};
+use crate::{EVENT, InvalidPromotion, Promotion, TRANSPORT};
 
 /// What a load takes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -25,14 +25,14 @@ impl Promotion<'_> {
     /// # Errors
     /// Files that were staged by a newer contract; more layouts than a batch has statements for; a table too wide for a statement, which
     /// lists its columns twice in 100 KB.
-    pub fn load(&self, load: &Load) -> Result<Vec<String>, Unfit> {
+    pub fn load(&self, load: &Load) -> Result<Vec<String>, InvalidPromotion> {
         if load.groups.is_empty() {
             return Ok(Vec::new());
         }
         let mut groups = load.groups.clone();
         groups.sort();
         if let Some((columns, url)) = groups.iter().find(|(columns, _)| *columns > self.columns.len()) {
-            return Err(self.unfit(format!(
+            return Err(self.invalid(format!(
                 "{url} lists files with {columns} columns, and the contract has {}: load them with the newer contract",
                 self.columns.len()
             )));
@@ -63,16 +63,16 @@ impl Promotion<'_> {
         self.within_limits(out)
     }
 
-    pub(crate) fn within_limits(&self, statements: Vec<String>) -> Result<Vec<String>, Unfit> {
+    pub(crate) fn within_limits(&self, statements: Vec<String>) -> Result<Vec<String>, InvalidPromotion> {
         if statements.len() > MOST_STATEMENTS {
-            return Err(self.unfit(format!(
+            return Err(self.invalid(format!(
                 "the load takes {} statements and the Data API {MOST_STATEMENTS} a batch: load fewer layouts at once",
                 statements.len()
             )));
         }
         match statements.iter().find(|statement| statement.len() > LONGEST_STATEMENT) {
             None => Ok(statements),
-            Some(statement) => Err(self.unfit(format!(
+            Some(statement) => Err(self.invalid(format!(
                 "a statement has {} bytes and the Data API takes 100 KB: the table has too many columns ({}). It begins: {}",
                 statement.len(),
                 self.columns.len(),

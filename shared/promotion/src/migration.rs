@@ -6,7 +6,7 @@ use shiftwork_change_data::contract::{self, PromoteKind, TableContract};
 use crate::layout::{MOST_STATEMENTS, block, lines, list, sql};
 use crate::lift::{Gaps, Moves};
 use crate::names::{Table, Tables, identifier, literal};
-use crate::{Column, OTHERS, Promotion, THERE, Unfit};
+use crate::{Column, InvalidPromotion, OTHERS, Promotion, THERE};
 
 /// Statements that take fields in, and the contract as it is then.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,7 +45,7 @@ impl Promotion<'_> {
     ///
     /// # Errors
     /// A type that a column cannot become, a name that is taken, more columns than a batch has room for.
-    pub fn migration(&self, columns: &[contract::Column]) -> Result<Migration, Unfit> {
+    pub fn migration(&self, columns: &[contract::Column]) -> Result<Migration, InvalidPromotion> {
         let contract = self.migrated(columns)?;
         let new = Promotion::of(&contract)?;
         let taken: Vec<&Column> = columns
@@ -156,12 +156,12 @@ impl Promotion<'_> {
     }
 
     /// The contract with these columns.
-    fn migrated(&self, columns: &[contract::Column]) -> Result<TableContract, Unfit> {
+    fn migrated(&self, columns: &[contract::Column]) -> Result<TableContract, InvalidPromotion> {
         let mut contract = self.contract.clone();
         for column in columns {
             let Some(at) = contract.columns.iter().position(|other| other.name == column.name) else {
                 if let Some(other) = contract.columns.iter().find(|other| other.field() == column.field()) {
-                    return Err(self.unfit(format!(
+                    return Err(self.invalid(format!(
                         "field `{}` has the column `{}` already: a field goes into one column",
                         column.field(),
                         other.name
@@ -171,12 +171,12 @@ impl Promotion<'_> {
                 continue;
             };
             let read = |text: &str| {
-                ColumnType::parse(text).map_err(|reason| self.unfit(format!("column `{}`: {reason}", column.name)))
+                ColumnType::parse(text).map_err(|reason| self.invalid(format!("column `{}`: {reason}", column.name)))
             };
             let (new, old) = (read(&column.column_type)?, read(&contract.columns[at].column_type)?);
             let is_wider = matches!((new, old), (ColumnType::Varchar(_), ColumnType::Varchar(_))) && new.widens(old);
             if new != old && !is_wider {
-                return Err(self.unfit(format!(
+                return Err(self.invalid(format!(
                     "column `{}` is {old} and cannot become {new}: Redshift widens nothing but VARCHAR. Take the field into a new column",
                     column.name
                 )));

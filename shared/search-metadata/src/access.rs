@@ -4,7 +4,7 @@ use crate::{json::Json, names::PRINCIPAL_CHARS};
 
 /// A user or a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Sort {
+pub(crate) enum PrincipalKind {
     User,
     Group,
 }
@@ -20,16 +20,16 @@ pub(crate) enum Access {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Principal {
     pub(crate) access: Access,
-    pub(crate) sort: Sort,
+    pub(crate) sort: PrincipalKind,
     pub(crate) name: String,
 }
 
 /// Bedrock's metadata knows no access control: there the list is attributes, which an application has to filter by.
-const LISTS: [(&str, Access, Sort); 4] = [
-    ("_allowed_groups", Access::Allow, Sort::Group),
-    ("_allowed_users", Access::Allow, Sort::User),
-    ("_denied_groups", Access::Deny, Sort::Group),
-    ("_denied_users", Access::Deny, Sort::User),
+const LISTS: [(&str, Access, PrincipalKind); 4] = [
+    ("_allowed_groups", Access::Allow, PrincipalKind::Group),
+    ("_allowed_users", Access::Allow, PrincipalKind::User),
+    ("_denied_groups", Access::Deny, PrincipalKind::Group),
+    ("_denied_users", Access::Deny, PrincipalKind::User),
 ];
 
 /// True for the name of such an attribute.
@@ -67,8 +67,8 @@ impl Principal {
                 "name" => return Err(format!("`Name` has 1 to {PRINCIPAL_CHARS} characters")),
                 "type" => {
                     sort = Some(match word.as_str() {
-                        "USER" => Sort::User,
-                        "GROUP" => Sort::Group,
+                        "USER" => PrincipalKind::User,
+                        "GROUP" => PrincipalKind::Group,
                         _ => return Err(format!("`Type` is USER or GROUP, not `{text}`")),
                     });
                 }
@@ -91,8 +91,8 @@ impl Principal {
     pub(crate) fn json(&self) -> Json {
         let text = |text: &str| Json::Text(text.into());
         let sort = match self.sort {
-            Sort::User => "USER",
-            Sort::Group => "GROUP",
+            PrincipalKind::User => "USER",
+            PrincipalKind::Group => "GROUP",
         };
         let access = match self.access {
             Access::Allow => "ALLOW",

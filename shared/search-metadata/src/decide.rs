@@ -95,7 +95,7 @@ pub(crate) fn ambiguous(key: &str, documents: &[String], was: Stored) -> Plan {
 
 /// What is in the place that metadata is to be moved to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Occupant {
+pub(crate) enum Destination {
     /// What was to be put there: an earlier try did it, or another hand.
     Same,
     /// What was made from this file when it said something else.
@@ -105,14 +105,14 @@ pub(crate) enum Occupant {
 }
 
 /// Who is in the place of a draft.
-pub(crate) fn occupant(draft: &Draft, found: &Stored) -> Occupant {
+pub(crate) fn occupant(draft: &Draft, found: &Stored) -> Destination {
     let intact = found.marks.get(DIGEST) == Some(&sha256(&found.bytes));
     if mend::says_the_same(&found.bytes, &draft.bytes) {
-        Occupant::Same
+        Destination::Same
     } else if intact && found.marks.contains_key(SOURCE) && found.marks.get(SOURCE) == draft.marks.get(SOURCE) {
-        Occupant::Predecessor
+        Destination::Predecessor
     } else {
-        Occupant::Stranger
+        Destination::Stranger
     }
 }
 

@@ -18,7 +18,7 @@ use shiftwork_ports::{
 use shiftwork_protocol::{Failure, FailureKind};
 
 use crate::{
-    decide::{self, Move, Occupant, Plan},
+    decide::{self, Destination, Move, Plan},
     mend::{Change, Problem},
     pattern::{Pattern, Subject},
     rules::{Repo, Role, Rules},
@@ -227,13 +227,13 @@ impl Fixer {
             let Some(found) = self.documents.read(&to).await? else { return Ok(None) };
             match decide::occupant(&draft, &found) {
                 // Read back just now.
-                Occupant::Same => {
+                Destination::Same => {
                     return Ok(match self.documents.delete(&from, &was.etag).await? {
                         Changed::Done => Some(Outcome::Retired { source: from }),
                         Changed::Lost => None,
                     });
                 }
-                Occupant::Predecessor => {
+                Destination::Predecessor => {
                     // Made from an older state of the source, or from a newer one: only the source itself can tell.
                     let now = self.documents.read(&from).await?;
                     if now.is_none_or(|now| now.etag != was.etag) {
@@ -241,7 +241,7 @@ impl Fixer {
                     }
                     written = self.documents.write(&to, &draft, &Only::IfUnchanged(found.etag)).await?;
                 }
-                Occupant::Stranger => return Box::pin(self.perform(decide::occupied(from, &to, was))).await,
+                Destination::Stranger => return Box::pin(self.perform(decide::occupied(from, &to, was))).await,
             }
         }
         Ok((written == Changed::Done).then_some(Outcome::Written { key: to, from: Some(from), changes }))

@@ -28,5 +28,5 @@ mod values;
 
 pub use config::{AttributeType, CONFIGURATION_KEY, Configuration, DatesAs, Repository, Target, Undeclared};
 pub use fixer::{Fixer, Outcome};
-pub use mend::{Change, Problem, Sort, Verdict};
+pub use mend::{Change, FixKind, Problem, Verdict};
 pub use rules::{Rules, read, schema};

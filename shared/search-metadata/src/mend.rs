@@ -16,7 +16,7 @@ const BEDROCK: &str = "metadataAttributes";
 
 /// What was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Sort {
+pub enum FixKind {
     /// The file is UTF-8 without a byte order mark now.
     Encoding,
     /// It was written for another index, or for none.
@@ -43,7 +43,7 @@ pub enum Sort {
     Size,
 }
 
-impl Sort {
+impl FixKind {
     /// Every one.
     pub const ALL: [Self; 12] = [
         Self::Encoding,
@@ -85,7 +85,7 @@ pub struct Change {
     /// The field; empty for the file.
     pub field: String,
     /// What was done.
-    pub sort: Sort,
+    pub sort: FixKind,
 }
 
 /// Something that nobody but a person can mend.
@@ -177,11 +177,11 @@ fn once(bytes: &[u8], repo: &Repo) -> Verdict {
         return Verdict::Valid;
     }
     if same && bytes.len() > most {
-        work.change("", Sort::Size);
+        work.change("", FixKind::Size);
     }
     // Nothing that differs may go without a word.
     if work.changes.is_empty() {
-        work.change("", Sort::Shape);
+        work.change("", FixKind::Shape);
     }
     Verdict::Mended { bytes: text.into_bytes(), changes: work.changes }
 }
@@ -210,7 +210,7 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    fn change(&mut self, field: &str, sort: Sort) {
+    fn change(&mut self, field: &str, sort: FixKind) {
         let change = Change { field: field.into(), sort };
         if !self.changes.contains(&change) {
             self.changes.push(change);
@@ -230,7 +230,7 @@ impl Work<'_> {
             bytes => (false, String::from_utf8(bytes.to_vec()).ok()),
         };
         if marked {
-            self.change("", Sort::Encoding);
+            self.change("", FixKind::Encoding);
         }
         text.ok_or_else(|| "it is not UTF-8, and has no byte order mark that says what it is: save it as UTF-8".into())
     }
@@ -246,7 +246,7 @@ impl Work<'_> {
             None
         };
         if shape != Some(self.repo.config.target) {
-            self.change("", Sort::Shape);
+            self.change("", FixKind::Shape);
         }
         for (name, value) in members {
             // In another spelling, too, unless the repository has a field of that name.
@@ -258,7 +258,7 @@ impl Work<'_> {
                     }
                 }
                 (Some(ACCESS), Json::List(entries)) => self.access(entries),
-                (Some(_), Json::Null) => self.change(name, Sort::Dropped),
+                (Some(_), Json::Null) => self.change(name, FixKind::Dropped),
                 (Some(ACCESS), other) => {
                     self.problem(name, format!("expected a list of principals, found {}", other.found()));
                 }
@@ -298,7 +298,7 @@ impl Work<'_> {
             match Principal::read(entry) {
                 Ok(principal) => {
                     if principal.json().canonical() != entry.canonical() {
-                        self.change("AccessControlList", Sort::Word);
+                        self.change("AccessControlList", FixKind::Word);
                     }
                     self.metadata.access.push(principal);
                 }
@@ -316,7 +316,7 @@ impl Work<'_> {
             None => (value.clone(), None),
         };
         let name = match self.repo.config.fields.get(source) {
-            Some(None) => return self.change(source, Sort::Dropped),
+            Some(None) => return self.change(source, FixKind::Dropped),
             Some(Some(name)) => name.as_str(),
             None if self.is_named(source) => source,
             // Kendra's own members, in another spelling.
@@ -333,7 +333,7 @@ impl Work<'_> {
         };
         let name = renamed.unwrap_or(name).to_owned();
         if name != source {
-            self.change(source, Sort::Name);
+            self.change(source, FixKind::Name);
         }
         match self.repo.config.target {
             Target::Kendra if metadata::is_part(&name) => self.part(source, &name, &value),
@@ -351,14 +351,14 @@ impl Work<'_> {
                 }
                 text
             }
-            Ok(_) => return self.change(source, Sort::Dropped),
+            Ok(_) => return self.change(source, FixKind::Dropped),
             Err(words) => return self.problem(source, words),
         };
         let text = match part {
             "ContentType" => match content_type(&text) {
                 Some(known) if known == text => text,
                 Some(known) => {
-                    self.change(source, Sort::Word);
+                    self.change(source, FixKind::Word);
                     known.into()
                 }
                 None => {
@@ -381,7 +381,7 @@ impl Work<'_> {
                 let words = format!("another field says `{before}` for {part} already; leave one out in `fields`");
                 self.problem(source, words);
             }
-            Some(_) => self.change(source, Sort::Name),
+            Some(_) => self.change(source, FixKind::Name),
             None => *place = Some(text),
         }
     }
@@ -398,7 +398,7 @@ impl Work<'_> {
                 }
                 self.metadata.access.extend(access::of_list(name, names));
             }
-            Ok(_) => self.change(source, Sort::Dropped),
+            Ok(_) => self.change(source, FixKind::Dropped),
             Err(words) => self.problem(source, words),
         }
     }
@@ -408,7 +408,7 @@ impl Work<'_> {
         let declared = names::known(name, config.target).or_else(|| config.attributes.get(name).copied());
         let of = match (declared, config.undeclared()) {
             (Some(of), _) => of,
-            (None, Undeclared::Drop) => return self.change(source, Sort::Dropped),
+            (None, Undeclared::Drop) => return self.change(source, FixKind::Dropped),
             (None, undeclared) => {
                 if let Some(words) = names::problem(name, config.target) {
                     return self.problem(
@@ -431,7 +431,7 @@ impl Work<'_> {
                 }
                 value
             }
-            Ok(None) => return self.change(source, Sort::Dropped),
+            Ok(None) => return self.change(source, FixKind::Dropped),
             Err(words) => return self.problem(source, words),
         };
         self.put(source, name, Attribute { value, embed });
@@ -445,7 +445,7 @@ impl Work<'_> {
                     format!("another field is `{name}` already, and says something else; leave one out in `fields`"),
                 );
             }
-            Some(_) => self.change(source, Sort::Name),
+            Some(_) => self.change(source, FixKind::Name),
             None => {
                 self.metadata.attributes.insert(name.into(), attribute);
             }

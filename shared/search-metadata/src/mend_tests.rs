@@ -8,7 +8,7 @@ fn judge(prefix: &str, bytes: &[u8]) -> Verdict {
 }
 
 /// What becomes of some metadata, and what was done to it.
-fn mended(prefix: &str, source: &Value) -> (Value, Vec<(String, Sort)>) {
+fn mended(prefix: &str, source: &Value) -> (Value, Vec<(String, FixKind)>) {
     match judge(prefix, source.to_string().as_bytes()) {
         Verdict::Mended { bytes, changes } => (
             serde_json::from_slice(&bytes).unwrap(),
@@ -55,17 +55,17 @@ fn every_attribute_gets_the_type_that_kendra_knows_it_by() {
         "_authors": ["Jane Doe", "Max Roe"], "_category": "HR", "tags": ["1", "true", "x"], "pages": 4, "due": "2026-03-01T00:00:00Z" } });
     assert_eq!(found, wanted);
     let wanted = [
-        ("_authors", Sort::List),
-        ("_category", Sort::Text),
-        ("_created_at", Sort::Date),
-        ("_last_updated_at", Sort::Date),
-        ("_source_uri", Sort::Dropped),
-        ("_version", Sort::Text),
-        ("_view_count", Sort::Number),
-        ("department", Sort::Dropped),
-        ("due", Sort::Date),
-        ("pages", Sort::Number),
-        ("tags", Sort::Text),
+        ("_authors", FixKind::List),
+        ("_category", FixKind::Text),
+        ("_created_at", FixKind::Date),
+        ("_last_updated_at", FixKind::Date),
+        ("_source_uri", FixKind::Dropped),
+        ("_version", FixKind::Text),
+        ("_view_count", FixKind::Number),
+        ("department", FixKind::Dropped),
+        ("due", FixKind::Date),
+        ("pages", FixKind::Number),
+        ("tags", FixKind::Text),
     ];
     let mut changes = changes;
     changes.sort();
@@ -103,7 +103,7 @@ fn the_encoding_becomes_utf_8_without_a_mark() {
     ] {
         let Verdict::Mended { bytes, changes } = judge("handbook/", &bytes) else { panic!() };
         assert_eq!(serde_json::from_slice::<Value>(&bytes).unwrap(), json!({ "Title": "Über" }));
-        assert_eq!(changes, [Change { field: String::new(), sort: Sort::Encoding }]);
+        assert_eq!(changes, [Change { field: String::new(), sort: FixKind::Encoding }]);
     }
     let Verdict::Unmendable(problems) = judge("handbook/", b"{\"Title\": \"\xDCber\"}") else { panic!() };
     assert!(problems[0].words.contains("save it as UTF-8"));
@@ -219,7 +219,7 @@ fn bedrock_reads_ten_kilobytes() {
     let spacious = format!("{}{}", attributes(2000), " ".repeat(300));
     let Verdict::Mended { bytes, changes } = judge("research/", spacious.as_bytes()) else { panic!() };
     assert!(bytes.len() <= 10 * 1024);
-    assert_eq!(changes, [Change { field: String::new(), sort: Sort::Size }]);
+    assert_eq!(changes, [Change { field: String::new(), sort: FixKind::Size }]);
     let mut large = attributes(2000);
     large["metadataAttributes"]["f"] = json!("x".repeat(300));
     assert!(problems("research/", &large).contains("Bedrock takes 10240 bytes"));

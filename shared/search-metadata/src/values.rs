@@ -4,14 +4,14 @@ use crate::{
     config::{AttributeType, DatesAs},
     dates,
     json::Json,
-    mend::Sort,
+    mend::FixKind,
     metadata::Value,
     names::TEXT_CHARS,
     rules::Repo,
 };
 
 /// A value of the right type, with what was done to it. `None`: there was nothing in it.
-pub(crate) type Fitted = Result<Option<(Value, Option<Sort>)>, String>;
+pub(crate) type Fitted = Result<Option<(Value, Option<FixKind>)>, String>;
 
 /// Makes a value fit a declared type.
 pub(crate) fn fit(value: &Json, of: AttributeType, repo: &Repo) -> Fitted {
@@ -53,19 +53,19 @@ fn is_nothing(value: &Json) -> bool {
 }
 
 /// A text of any scalar.
-fn scalar(value: &Json) -> Option<(String, Option<Sort>)> {
+fn scalar(value: &Json) -> Option<(String, Option<FixKind>)> {
     match value {
         Json::Text(text) => Some((text.clone(), None)),
-        Json::Number(digits) => Some((digits.clone(), Some(Sort::Text))),
-        Json::Flag(flag) => Some((flag.to_string(), Some(Sort::Text))),
+        Json::Number(digits) => Some((digits.clone(), Some(FixKind::Text))),
+        Json::Flag(flag) => Some((flag.to_string(), Some(FixKind::Text))),
         Json::Null | Json::List(_) | Json::Object(_) => None,
     }
 }
 
-fn text(value: &Json, repo: &Repo) -> Result<(String, Option<Sort>), String> {
+fn text(value: &Json, repo: &Repo) -> Result<(String, Option<FixKind>), String> {
     let scalar = match value {
         // A list of one is that one.
-        Json::List(items) if items.len() == 1 => scalar(&items[0]).map(|(text, _)| (text, Some(Sort::Text))),
+        Json::List(items) if items.len() == 1 => scalar(&items[0]).map(|(text, _)| (text, Some(FixKind::Text))),
         other => scalar(other),
     };
     let (text, sort) = scalar.ok_or_else(|| format!("expected a text, found {}", value.found()))?;
@@ -73,12 +73,12 @@ fn text(value: &Json, repo: &Repo) -> Result<(String, Option<Sort>), String> {
     Ok((text, cut.or(sort)))
 }
 
-fn short(text: String, repo: &Repo) -> Result<(String, Option<Sort>), String> {
+fn short(text: String, repo: &Repo) -> Result<(String, Option<FixKind>), String> {
     let chars = text.chars().count();
     if chars <= TEXT_CHARS {
         Ok((text, None))
     } else if repo.config.cut_long_text {
-        Ok((text.chars().take(TEXT_CHARS).collect(), Some(Sort::Cut)))
+        Ok((text.chars().take(TEXT_CHARS).collect(), Some(FixKind::Cut)))
     } else {
         Err(format!(
             "a text has {TEXT_CHARS} characters at most, and this one {chars}; `cut_long_text: true` would cut it"
@@ -86,18 +86,18 @@ fn short(text: String, repo: &Repo) -> Result<(String, Option<Sort>), String> {
     }
 }
 
-fn list(value: &Json, repo: &Repo) -> Result<(Vec<String>, Option<Sort>), String> {
+fn list(value: &Json, repo: &Repo) -> Result<(Vec<String>, Option<FixKind>), String> {
     let (items, mut sort): (Vec<Json>, _) = match (value, &repo.config.list_separator) {
         (Json::List(items), _) => (items.clone(), None),
         (Json::Text(text), Some(separator)) => {
-            (text.split(separator.as_str()).map(|part| Json::Text(part.trim().into())).collect(), Some(Sort::List))
+            (text.split(separator.as_str()).map(|part| Json::Text(part.trim().into())).collect(), Some(FixKind::List))
         }
-        (other, _) => (vec![other.clone()], Some(Sort::List)),
+        (other, _) => (vec![other.clone()], Some(FixKind::List)),
     };
     let mut texts = Vec::new();
     for item in &items {
         if is_nothing(item) {
-            sort = sort.or(Some(Sort::List));
+            sort = sort.or(Some(FixKind::List));
             continue;
         }
         let (text, converted) =
@@ -116,11 +116,11 @@ fn list(value: &Json, repo: &Repo) -> Result<(Vec<String>, Option<Sort>), String
     Ok((texts, sort))
 }
 
-fn long(value: &Json) -> Result<(String, Option<Sort>), String> {
+fn long(value: &Json) -> Result<(String, Option<FixKind>), String> {
     let refused = || format!("expected a whole number, found {}", value.found());
     let (digits, sort) = match value {
         Json::Number(digits) => (digits.as_str(), None),
-        Json::Text(text) => (text.trim(), Some(Sort::Number)),
+        Json::Text(text) => (text.trim(), Some(FixKind::Number)),
         Json::Null | Json::Flag(_) | Json::List(_) | Json::Object(_) => return Err(refused()),
     };
     let whole = match digits.split_once('.') {
@@ -130,15 +130,15 @@ fn long(value: &Json) -> Result<(String, Option<Sort>), String> {
     };
     let number: i64 = whole.parse().map_err(|_| refused())?;
     let written = number.to_string();
-    let sort = sort.or((written != digits).then_some(Sort::Number));
+    let sort = sort.or((written != digits).then_some(FixKind::Number));
     Ok((written, sort))
 }
 
-fn number(value: &Json) -> Result<(String, Option<Sort>), String> {
+fn number(value: &Json) -> Result<(String, Option<FixKind>), String> {
     let refused = || format!("expected a number, found {}", value.found());
     let (digits, sort) = match value {
         Json::Number(digits) => (digits.as_str(), None),
-        Json::Text(text) => (text.trim(), Some(Sort::Number)),
+        Json::Text(text) => (text.trim(), Some(FixKind::Number)),
         Json::Null | Json::Flag(_) | Json::List(_) | Json::Object(_) => return Err(refused()),
     };
     // JSON's grammar of numbers, in the range of a double.
@@ -147,18 +147,18 @@ fn number(value: &Json) -> Result<(String, Option<Sort>), String> {
     if is_number && finite { Ok((digits.to_owned(), sort)) } else { Err(refused()) }
 }
 
-fn flag(value: &Json) -> Result<(bool, Option<Sort>), String> {
+fn flag(value: &Json) -> Result<(bool, Option<FixKind>), String> {
     match value {
         Json::Flag(flag) => Ok((*flag, None)),
-        Json::Text(text) if text.trim().eq_ignore_ascii_case("true") => Ok((true, Some(Sort::Flag))),
-        Json::Text(text) if text.trim().eq_ignore_ascii_case("false") => Ok((false, Some(Sort::Flag))),
+        Json::Text(text) if text.trim().eq_ignore_ascii_case("true") => Ok((true, Some(FixKind::Flag))),
+        Json::Text(text) if text.trim().eq_ignore_ascii_case("false") => Ok((false, Some(FixKind::Flag))),
         Json::Null | Json::Number(_) | Json::Text(_) | Json::List(_) | Json::Object(_) => {
             Err(format!("expected true or false, found {}", value.found()))
         }
     }
 }
 
-fn date(value: &Json, repo: &Repo) -> Result<(String, Option<Sort>), String> {
+fn date(value: &Json, repo: &Repo) -> Result<(String, Option<FixKind>), String> {
     let read = match value {
         Json::Text(text) => repo.dates.of_text(text),
         Json::Number(digits) => repo.dates.of_number(digits),
@@ -173,5 +173,5 @@ fn date(value: &Json, repo: &Repo) -> Result<(String, Option<Sort>), String> {
         return Err(format!("{} is no date that would read as seconds again", value.found()));
     }
     let same = Value::Instant(iso.clone()).json(repo.config.dates_as) == *value;
-    Ok((iso, (!same).then_some(Sort::Date)))
+    Ok((iso, (!same).then_some(FixKind::Date)))
 }

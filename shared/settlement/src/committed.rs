@@ -3,9 +3,9 @@
 use shiftwork_ports::Result;
 use shiftwork_protocol::{Failure, JobRecord, Manifest, StatementName, Status, Work, manifest_key};
 
-use crate::Jobs;
+use crate::JobSettlement;
 
-impl Jobs {
+impl JobSettlement {
     /// **Redshift committed the statement of this name**, whatever became of the run meanwhile.
     ///
     /// Called before the job's dependents are freed, and again by everybody who does again what follows from the job's
@@ -20,7 +20,7 @@ impl Jobs {
     }
 
     /// **The job ended, and as far as anybody knows Redshift committed no statement of it.** Should it turn out that it did,
-    /// [`Jobs::committed`] has the last word. Called as often, and again.
+    /// [`JobSettlement::committed`] has the last word. Called as often, and again.
     pub(crate) async fn not_committed(&self, job: &JobRecord) -> Result<()> {
         match &job.plan.work {
             Work::Copy { files: feed, .. } => self.files_not_begun(job, feed).await,

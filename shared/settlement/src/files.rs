@@ -12,8 +12,8 @@ use shiftwork_protocol::{
 };
 
 use crate::{
-    Jobs,
-    blame::{mentioned, named},
+    JobSettlement,
+    load_errors::{mentioned, named},
     sweep::LAUNCHER_LIFE,
 };
 
@@ -32,7 +32,7 @@ const LOAD_ERRORS: &str = "SELECT TRIM(file_name), line_number, TRIM(column_name
 /// What the message of a COPY says where Redshift keeps more about its files.
 const MORE_IS_KEPT: [&str; 3] = ["sys_load_error_detail", "stl_load_errors", "Spectrum Scan Error"];
 
-impl Jobs {
+impl JobSettlement {
     /// Redshift committed the COPY of this name: the files of its manifest are PROCESSED, whatever was said of them before.
     pub(crate) async fn files_loaded(&self, at: &StatementName, job: &JobRecord, feed: &str) -> Result<()> {
         let Some(manifest) = self.manifest(at).await? else { return Ok(()) };
@@ -48,7 +48,7 @@ impl Jobs {
     }
 
     /// The job ended, and nobody knows yet what became of its statement, if it had one: the files that were not begun go
-    /// back, and those that were wait for [`Jobs::files_left`] or [`Jobs::files_loaded`].
+    /// back, and those that were wait for [`JobSettlement::files_left`] or [`JobSettlement::files_loaded`].
     pub(crate) async fn files_not_begun(&self, job: &JobRecord, feed: &str) -> Result<()> {
         let over = job.execution_status == Status::Skipped
             || job.execution_status == Status::Succeeded && job.statement_id.is_none();
@@ -97,7 +97,7 @@ impl Jobs {
     }
 
     /// A COPY failed. The files that it stumbled over are quarantined with Redshift's reason; answers what to write about
-    /// the attempt where the rest is worth another one, and nothing where no file is to blame.
+    /// the attempt where the rest is worth another one, and nothing where no file is to load_errors.
     ///
     /// The answer comes from where the files stand, not from who moved them, so that it is the same after a crash.
     pub(crate) async fn files_refused(

@@ -19,7 +19,7 @@ const FREEING: usize = 16;
 
 /// Settles jobs.
 #[derive(Clone)]
-pub struct Jobs {
+pub struct JobSettlement {
     /// Where the job stands.
     pub ledger: Arc<dyn Ledger>,
     /// What Redshift knows of its statement.
@@ -38,7 +38,7 @@ pub struct Jobs {
     pub clock: Arc<dyn Clock>,
 }
 
-impl Jobs {
+impl JobSettlement {
     /// **A Redshift statement ended.** The job takes its next step: its end, its next part, or its next attempt.
     ///
     /// Nothing happens for a statement that is still active, and nothing twice for one that was settled before.
@@ -139,7 +139,7 @@ impl Jobs {
         if job.execution_status.is_terminal() { self.publish(job).await } else { Ok(()) }
     }
 
-    /// [`Jobs::follow`] without the event: what the state machine must not miss.
+    /// [`JobSettlement::follow`] without the event: what the state machine must not miss.
     pub(crate) async fn resume(&self, job: &JobRecord) -> Result<()> {
         match job.execution_status {
             Status::Succeeded | Status::Failed | Status::TimedOut | Status::Aborted | Status::Skipped => {

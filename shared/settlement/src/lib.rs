@@ -1,18 +1,18 @@
 //! What happens when a job or a run ends, whoever noticed it: job-callback on an event or in a sweep, audit-updater on the
 //! failure path, the launcher for a job that is not to run, the trigger for a run that lost its lease.
 //!
-//! - [`Jobs`]: a statement ended → the job's next step → its dependents freed, its task told, its event out.
-//! - [`Runs`]: every job ended, or the run was stopped → run status, lease, notification.
-//! - [`Runs::sweep`]: the same, from what the tables and Redshift say when an event was lost.
+//! - [`JobSettlement`]: a statement ended → the job's next step → its dependents freed, its task told, its event out.
+//! - [`RunSettlement`]: every job ended, or the run was stopped → run status, lease, notification.
+//! - [`RunSettlement::sweep`]: the same, from what the tables and Redshift say when an event was lost.
 //!
 //! Everything here can stop after any write and be done again: the ledger's conditional writes decide who was first, and
-//! what follows from a write is derived from the record as it then stands ([`Jobs::follow`]), never from who made it.
+//! what follows from a write is derived from the record as it then stands ([`JobSettlement::follow`]), never from who made it.
 
-mod blame;
 mod classify;
 mod committed;
 mod files;
 mod jobs;
+mod load_errors;
 mod next;
 mod runs;
 mod sweep;
@@ -20,6 +20,6 @@ mod sweep;
 pub mod wiring;
 
 pub use classify::classify;
-pub use jobs::Jobs;
+pub use jobs::JobSettlement;
 pub use next::{Next, after_failure, outcome_of};
-pub use runs::{Runs, lease_until_begun};
+pub use runs::{RunSettlement, lease_until_begun};

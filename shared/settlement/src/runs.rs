@@ -8,7 +8,7 @@ use shiftwork_protocol::{
     payload::{RunEnd, RunInput},
 };
 
-use crate::{Jobs, next::outcome_of};
+use crate::{JobSettlement, next::outcome_of};
 
 /// A run that holds the lease must have begun within this time; until then nothing proves that it lives.
 const BEGIN_WITHIN: SignedDuration = SignedDuration::from_mins(10);
@@ -20,9 +20,9 @@ pub fn lease_until_begun(now: Timestamp) -> Timestamp {
 
 /// Ends runs.
 #[derive(Clone)]
-pub struct Runs {
+pub struct RunSettlement {
     /// Their jobs.
-    pub jobs: Jobs,
+    pub jobs: JobSettlement,
     /// What still runs for them in Redshift.
     pub statements: Arc<dyn Statements>,
     /// Their executions.
@@ -31,7 +31,7 @@ pub struct Runs {
     pub sweeps: Arc<dyn Sweeps>,
 }
 
-impl Runs {
+impl RunSettlement {
     /// The state machine is through: the run ends as its jobs did. A job that is still open, because an earlier state
     /// failed, ends here, with the reason if there is one.
     pub async fn finish(&self, run: &str, why: Option<&str>) -> Result<RunEnd> {

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use shiftwork_ports::{Execution, Result};
 use shiftwork_protocol::{Failure, FailureKind, JobRecord, RunRecord, Status, payload::RunInput};
 
-use crate::Runs;
+use crate::RunSettlement;
 
 /// What is younger than this is left to its own event.
 const GRACE: SignedDuration = SignedDuration::from_secs(30);
@@ -80,7 +80,7 @@ fn since(then: Timestamp, now: Timestamp) -> SignedDuration {
     now.duration_since(then)
 }
 
-impl Runs {
+impl RunSettlement {
     /// Looks after one run. Safe at any time, and twice at once.
     pub async fn sweep(&self, id: &str) -> Result<()> {
         let Some(run) = self.jobs.ledger.run(id).await? else {

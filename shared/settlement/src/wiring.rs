@@ -1,4 +1,4 @@
-//! [`Jobs`] and [`Runs`] over AWS, wired the same in every function that settles.
+//! [`JobSettlement`] and [`RunSettlement`] over AWS, wired the same in every function that settles.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,7 +18,7 @@ use shiftwork_aws::{
 use shiftwork_feeds::Batches;
 use shiftwork_ports::{Ledger, Queries, Statements, SystemClock};
 
-use crate::{Jobs, Runs};
+use crate::{JobSettlement, RunSettlement};
 
 /// What [`runs`] reads.
 pub const ENVIRONMENT: &[&str] = &[
@@ -62,9 +62,9 @@ pub fn queries(aws: &Aws, environment: &Environment) -> Result<Arc<dyn Queries>,
 }
 
 /// Settles jobs.
-pub fn jobs(aws: &Aws, environment: &Environment) -> Result<Jobs, EnvironmentError> {
+pub fn jobs(aws: &Aws, environment: &Environment) -> Result<JobSettlement, EnvironmentError> {
     let (bus, topic) = (environment.get("EVENT_BUS_NAME")?, environment.get("FAILURE_TOPIC_ARN")?);
-    Ok(Jobs {
+    Ok(JobSettlement {
         ledger: ledger(aws, environment)?,
         statements: statements(aws, environment)?,
         tokens: Arc::new(StepFunctionsTokens::new(aws.config())),
@@ -83,13 +83,13 @@ pub fn files(aws: &Aws, environment: &Environment) -> Result<Batches, Environmen
 }
 
 /// Ends runs.
-pub fn runs(aws: &Aws, environment: &Environment) -> Result<Runs, EnvironmentError> {
+pub fn runs(aws: &Aws, environment: &Environment) -> Result<RunSettlement, EnvironmentError> {
     let sweep = SweepTarget {
         group: environment.get("SWEEP_SCHEDULE_GROUP")?.into(),
         function_arn: environment.get("JOB_CALLBACK_ARN")?.into(),
         role_arn: environment.get("SWEEP_ROLE_ARN")?.into(),
     };
-    Ok(Runs {
+    Ok(RunSettlement {
         jobs: jobs(aws, environment)?,
         statements: statements(aws, environment)?,
         executions: Arc::new(StepFunctionsExecutions::new(aws.config(), environment.get("STATE_MACHINE_ARN")?)),

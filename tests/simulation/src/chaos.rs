@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use futures::FutureExt as _;
 use jiff::Timestamp;
 use serde_json::Value;
-use shiftwork_feeds::{Entry, FileRecord, FileRegister, FileStep, KeyHistory, Stepped, fake::MemoryRegister};
+use shiftwork_feeds::{AdvancedFile, Entry, FileRecord, FileRegister, FileStep, KeyHistory, fake::MemoryRegister};
 use shiftwork_ports::{
     Advanced, Begun, Configuration, Execution, Executions, Ledger, Notices, Object, Opened, Opening, Released, Result,
     ScriptText, Scripts, Staging, Statement, Statements, Step, Submission, Sweeps, TaskTokens,
@@ -307,7 +307,7 @@ impl FileRegister for Rough {
     async fn of_key(&self, feed: &str, bucket: &str, key: &str) -> Result<KeyHistory> {
         self.luck.around(self.calm.files.of_key(feed, bucket, key)).await
     }
-    async fn step(&self, seen: &FileRecord, step: &FileStep, now: Timestamp) -> Result<Stepped> {
+    async fn step(&self, seen: &FileRecord, step: &FileStep, now: Timestamp) -> Result<AdvancedFile> {
         self.luck.around(self.calm.files.step(seen, step, now)).await
     }
     async fn since(&self, feed: &str, from: Timestamp, most: usize) -> Result<Vec<FileRecord>> {

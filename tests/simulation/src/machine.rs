@@ -7,7 +7,7 @@ use futures::FutureExt as _;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 use shiftwork_feeds::{Batches, fake::MemoryLanding};
-use shiftwork_iterator::Iterator;
+use shiftwork_iterator::RunIterator;
 use shiftwork_job_launcher::Launcher;
 use shiftwork_ports::{
     Execution, Executions as _, Ledger as _, Progress, Staging as _,
@@ -17,7 +17,7 @@ use shiftwork_protocol::{
     Class, Connection, Failure, FailureKind, Manifest, RunRecord, StatementName, manifest_key,
     payload::{Launch, RunInput},
 };
-use shiftwork_settlement::{Jobs, Runs};
+use shiftwork_settlement::{JobSettlement, RunSettlement};
 use shiftwork_trigger::Trigger;
 
 use crate::chaos::{Calm, Luck, Rough};
@@ -53,7 +53,7 @@ pub(crate) struct Machine {
     pub(crate) luck: Arc<Luck>,
     pub(crate) clock: Arc<ManualClock>,
     trigger: Trigger,
-    iterator: Iterator,
+    iterator: RunIterator,
     launcher: Launcher,
     executions: BTreeMap<String, Stage>,
     events: Vec<(Value, u32)>,
@@ -77,7 +77,7 @@ impl Machine {
         queries.answer("CREATE", Vec::new());
         queries.answer("svv_columns", Vec::new());
         queries.answer("pg_namespace", Vec::new());
-        let jobs = Jobs {
+        let jobs = JobSettlement {
             ledger: rough.clone(),
             statements: rough.clone(),
             tokens: rough.clone(),
@@ -87,13 +87,17 @@ impl Machine {
             queries: queries.clone(),
             clock: clock.clone(),
         };
-        let runs =
-            Runs { jobs: jobs.clone(), statements: rough.clone(), executions: rough.clone(), sweeps: rough.clone() };
+        let runs = RunSettlement {
+            jobs: jobs.clone(),
+            statements: rough.clone(),
+            executions: rough.clone(),
+            sweeps: rough.clone(),
+        };
         let default_connection =
             Connection { workgroup: Some("shift".into()), database: "dev".into(), ..Connection::default() };
         Self {
             trigger: Trigger { runs, configuration: rough.clone(), scripts: rough.clone(), default_connection },
-            iterator: Iterator { ledger: rough.clone(), clock: clock.clone() },
+            iterator: RunIterator { ledger: rough.clone(), clock: clock.clone() },
             launcher: Launcher {
                 jobs,
                 statements: rough.clone(),

@@ -18,14 +18,14 @@ use crate::Launcher;
 /// What one load takes at most: so that no transaction holds its locks for long, nor needs more statements than a batch
 /// holds. The rest waits for the next load.
 #[derive(Debug, Clone, Copy)]
-struct Most {
+struct LoadLimits {
     files: usize,
     bytes: u64,
     /// Counts of columns that its files were staged with: each takes a COPY and what lifts its newer columns.
     layouts: usize,
 }
 
-const MOST: Most = Most { files: 2_000, bytes: 2 * 1024 * 1024 * 1024, layouts: 3 };
+const LOAD_LIMITS: LoadLimits = LoadLimits { files: 2_000, bytes: 2 * 1024 * 1024 * 1024, layouts: 3 };
 
 /// A staged file, and what its name says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,7 +47,7 @@ struct Chosen {
 /// columns than the contract. So the watermark never passes a file that was not loaded, and no row is twice in one load.
 ///
 /// The partitions take turns, beginning with one that `turn` says, so that none waits for ever behind busier ones.
-fn choose(pending: &[Pending], columns: usize, most: Most, turn: usize) -> Chosen {
+fn choose(pending: &[Pending], columns: usize, most: LoadLimits, turn: usize) -> Chosen {
     let mut partitions: BTreeMap<&str, Vec<&Pending>> = BTreeMap::new();
     for file in pending {
         partitions.entry(file.staged.partition.as_str()).or_default().push(file);
@@ -120,13 +120,13 @@ impl Launcher {
     pub(crate) async fn load(&self, job: &JobRecord, pin: &ScriptPin, iam_role: &str) -> Result<Option<Submission>> {
         let text = self.scripts.pinned(pin).await?;
         let contract = contract::read(&pin.key, &text).map_err(|problems| invalid(&lines(&problems)))?;
-        let promotion = Promotion::of(&contract).map_err(|unfit| invalid(&unfit))?;
+        let promotion = Promotion::of(&contract).map_err(|problem| invalid(&problem))?;
         let key = manifest_key(&job.statement_name());
         let manifest = match self.jobs.staging.get(&key).await? {
             Some(text) => read(&key, &text)?,
             None => {
                 let listed = self.jobs.staging.list(&layout::prefix(&contract.contract)).await?;
-                let chosen = choose(&pending(listed), contract.columns.len(), MOST, turn(job));
+                let chosen = choose(&pending(listed), contract.columns.len(), LOAD_LIMITS, turn(job));
                 if chosen.keys.is_empty() {
                     return Ok(None);
                 }
@@ -147,7 +147,7 @@ impl Launcher {
         Ok(Some(Submission {
             name: job.statement_name(),
             connection: job.plan.connection.clone(),
-            sqls: promotion.load(&load).map_err(|unfit| invalid(&unfit))?,
+            sqls: promotion.load(&load).map_err(|problem| invalid(&problem))?,
             transaction: Transaction::Single,
             parameters: BTreeMap::new(),
         }))
@@ -194,7 +194,7 @@ impl Launcher {
         // Columns that somebody wrote into the contract by hand, or made longer there.
         let found = self.run(&promotion.columns_query(), connection).await?;
         let found: Vec<Found> = found.iter().filter_map(|row| Found::read(row)).collect();
-        let changes = promotion.prepare(&found).map_err(|unfit| invalid(&unfit))?;
+        let changes = promotion.prepare(&found).map_err(|problem| invalid(&problem))?;
         for sql in &changes {
             match self.run(sql, connection).await {
                 Err(failure) if is_done_already(&failure.message) => {}
@@ -288,7 +288,7 @@ mod tests {
         files.iter().map(|file| file.key.clone()).collect()
     }
 
-    const PLENTY: Most = Most { files: 100, bytes: 1_000_000, layouts: 3 };
+    const PLENTY: LoadLimits = LoadLimits { files: 100, bytes: 1_000_000, layouts: 3 };
 
     #[test]
     fn a_load_takes_what_is_there() {
@@ -343,7 +343,7 @@ mod tests {
             mut left in files(), most_files in 1..9_usize, most_bytes in 1..200_u64, layouts in 1..4_usize,
             mut turn in 0..9_usize,
         ) {
-            let most = Most { files: most_files, bytes: most_bytes, layouts };
+            let most = LoadLimits { files: most_files, bytes: most_bytes, layouts };
             let (columns, all) = (6, left.len());
             for loads in 0..=all {
                 let chosen = choose(&left, columns, most, turn);
@@ -375,7 +375,7 @@ mod tests {
         #[test]
         fn no_partition_waits_behind_busier_ones(left in files(), turn in 0..9_usize) {
             let partitions: std::collections::BTreeSet<_> = left.iter().map(|file| file.staged.partition.clone()).collect();
-            let most = Most { files: partitions.len().max(1), bytes: u64::MAX, layouts: 9 };
+            let most = LoadLimits { files: partitions.len().max(1), bytes: u64::MAX, layouts: 9 };
             let chosen = choose(&left, 6, most, turn);
             let given: std::collections::BTreeSet<_> =
                 left.iter().filter(|file| chosen.keys.contains(&file.key)).map(|file| file.staged.partition.clone()).collect();

@@ -105,7 +105,7 @@ impl Launcher {
     }
 }
 
-/// Most that MAXERROR takes (Redshift docs, "Data load operations").
+/// LoadLimits that MAXERROR takes (Redshift docs, "Data load operations").
 const MOST_ERRORS: u32 = 100_000;
 
 fn read(key: &str, text: &[u8]) -> Result<Manifest> {

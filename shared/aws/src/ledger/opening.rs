@@ -22,7 +22,7 @@ use aws_sdk_dynamodb::types::{
     builders::{ConditionCheckBuilder, PutBuilder, UpdateBuilder},
 };
 use jiff::{SignedDuration, Timestamp};
-use shiftwork_ports::{LeaseWish, Opened, Opening, Result};
+use shiftwork_ports::{LeaseRequest, Opened, Opening, Result};
 use shiftwork_protocol::{Failure, FailureKind, Lease, RunRecord, Status, limits};
 use uuid::Uuid;
 
@@ -265,15 +265,16 @@ impl<'a> Plan<'a> {
         let table = &self.ledger.tables.leases;
         let lease: Option<Lease> = lease.map(|item| items::read(item, table)).transpose()?;
         match (self.opening.lease, lease) {
-            (LeaseWish::Take { .. }, Some(Lease { holder: Some(holder), expires_ts, .. })) => {
+            (LeaseRequest::Take { .. }, Some(Lease { holder: Some(holder), expires_ts, .. })) => {
                 Ok(Opened::Held { holder, expires_ts })
             }
-            (LeaseWish::Queue, _) => Ok(Opened::Free),
-            (LeaseWish::Take { .. } | LeaseWish::Leave, _) => Err(Call::new("DynamoDB TransactWriteItems", &self.what)
-                .failure(
+            (LeaseRequest::Queue, _) => Ok(Opened::Free),
+            (LeaseRequest::Take { .. } | LeaseRequest::Leave, _) => {
+                Err(Call::new("DynamoDB TransactWriteItems", &self.what).failure(
                     FailureKind::Corrupt,
                     format_args!("a condition failed without the item that made it fail; look at it in {table}"),
-                )),
+                ))
+            }
         }
     }
 
@@ -305,12 +306,12 @@ impl<'a> Plan<'a> {
             .table_name(&self.ledger.tables.leases)
             .set_key(Some(lease_key(&self.opening.run.workflow_id)));
         match self.opening.lease {
-            LeaseWish::Take { .. } => {
+            LeaseRequest::Take { .. } => {
                 check(lease.condition_expression(MAY_TAKE).expression_attribute_values(":run", text(self.run())))
                     .map(Some)
             }
-            LeaseWish::Queue => check(lease.condition_expression(MAY_QUEUE)).map(Some),
-            LeaseWish::Leave => Ok(None),
+            LeaseRequest::Queue => check(lease.condition_expression(MAY_QUEUE)).map(Some),
+            LeaseRequest::Leave => Ok(None),
         }
     }
 
@@ -320,7 +321,7 @@ impl<'a> Plan<'a> {
             .table_name(&self.ledger.tables.leases)
             .set_key(Some(lease_key(&self.opening.run.workflow_id)));
         match self.opening.lease {
-            LeaseWish::Take { until } => update(
+            LeaseRequest::Take { until } => update(
                 lease
                     .update_expression(
                         "SET holder = :run, fence = if_not_exists(fence, :zero) + :one, expires_ts = :until",
@@ -332,7 +333,7 @@ impl<'a> Plan<'a> {
                     .expression_attribute_values(":until", instant(until)),
             )
             .map(Some),
-            LeaseWish::Queue => update(
+            LeaseRequest::Queue => update(
                 lease
                     .update_expression("SET queue = list_append(if_not_exists(queue, :nobody), :me)")
                     .condition_expression(MAY_QUEUE)
@@ -340,7 +341,7 @@ impl<'a> Plan<'a> {
                     .expression_attribute_values(":me", list([text(self.run())])),
             )
             .map(Some),
-            LeaseWish::Leave => Ok(None),
+            LeaseRequest::Leave => Ok(None),
         }
     }
 

@@ -47,7 +47,7 @@ struct Seen {
 struct Values {
     /// What the events' schema says; the last word is the newest.
     field: Option<Field>,
-    sorts: BTreeSet<Sort>,
+    sorts: BTreeSet<TypeFamily>,
     /// Of the numbers.
     digits: Digits,
     /// Bytes of the longest text, and of the longest bytes.
@@ -58,7 +58,7 @@ struct Values {
 
 /// Sorts of values that one column takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Sort {
+enum TypeFamily {
     Boolean,
     Number,
     Text,
@@ -142,27 +142,27 @@ impl Values {
             Read::Null => return,
             // It stands for a value that did not change, of whatever type.
             Read::Text(text) if text.text == super::unavailable() => return,
-            Read::Bool(_) => Sort::Boolean,
+            Read::Bool(_) => TypeFamily::Boolean,
             Read::Number(number) => {
                 self.digits = self.digits.with(&number);
-                Sort::Number
+                TypeFamily::Number
             }
             Read::NotFinite(_) => {
                 self.digits.not_plain = true;
-                Sort::Number
+                TypeFamily::Number
             }
             Read::Text(text) => {
                 self.longest = self.longest.max(text.text.len());
                 self.no_instant |= time::read_instant(&text.text).is_none();
-                Sort::Text
+                TypeFamily::Text
             }
-            Read::Temporal(Temporal { kind: TemporalKind::Timestamp, .. }) => Sort::Timestamp,
+            Read::Temporal(Temporal { kind: TemporalKind::Timestamp, .. }) => TypeFamily::Timestamp,
             Read::Bytes { bytes, .. } => {
                 self.longest = self.longest.max(bytes.len());
-                Sort::Bytes
+                TypeFamily::Bytes
             }
             Read::Temporal(_) | Read::Bits { .. } | Read::Shape { .. } | Read::Embedded(_) | Read::Document(..) => {
-                Sort::Document
+                TypeFamily::Document
             }
         };
         self.sorts.insert(sort);
@@ -236,14 +236,14 @@ impl Values {
     fn of_values(&self) -> Option<ColumnType> {
         let mut sorts = self.sorts.iter();
         Some(match (sorts.next()?, sorts.next()) {
-            (Sort::Boolean, None) => ColumnType::Boolean,
-            (Sort::Number, None) => self.digits.column_type(),
-            (Sort::Text, None) if !self.no_instant => ColumnType::TimestampTz,
-            (Sort::Text, None) => ColumnType::Varchar(room(self.longest)),
-            (Sort::Bytes, None) => ColumnType::Varbyte(room(self.longest).max(1024)),
-            (Sort::Timestamp, None) => ColumnType::Timestamp,
+            (TypeFamily::Boolean, None) => ColumnType::Boolean,
+            (TypeFamily::Number, None) => self.digits.column_type(),
+            (TypeFamily::Text, None) if !self.no_instant => ColumnType::TimestampTz,
+            (TypeFamily::Text, None) => ColumnType::Varchar(room(self.longest)),
+            (TypeFamily::Bytes, None) => ColumnType::Varbyte(room(self.longest).max(1024)),
+            (TypeFamily::Timestamp, None) => ColumnType::Timestamp,
             // SUPER keeps each value as it is.
-            (Sort::Document, None) | (_, Some(_)) => ColumnType::Super,
+            (TypeFamily::Document, None) | (_, Some(_)) => ColumnType::Super,
         })
     }
 }

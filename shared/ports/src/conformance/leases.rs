@@ -1,7 +1,7 @@
 //! Who may run a workflow.
 
 use super::{an_opening, both, fresh, minute, opened, take};
-use crate::{LeaseWish, Ledger, Opened, Released};
+use crate::{LeaseRequest, Ledger, Opened, Released};
 
 pub(super) async fn a_held_lease_is_not_taken_not_even_expired(ledger: &dyn Ledger) {
     let holder = opened(ledger).await;
@@ -25,8 +25,8 @@ pub(super) async fn a_held_lease_is_not_taken_not_even_expired(ledger: &dyn Ledg
 pub(super) async fn a_lease_goes_down_its_queue(ledger: &dyn Ledger) {
     let first = opened(ledger).await;
     let workflow = first.workflow();
-    let second = an_opening(workflow, 2, LeaseWish::Queue);
-    let third = an_opening(workflow, 2, LeaseWish::Queue);
+    let second = an_opening(workflow, 2, LeaseRequest::Queue);
+    let third = an_opening(workflow, 2, LeaseRequest::Queue);
     for next in [&second, &third] {
         assert_eq!(ledger.open(next).await, Ok(Opened::New));
         assert_eq!(ledger.run(next.id()).await, Ok(Some(next.run.clone())));
@@ -52,7 +52,7 @@ pub(super) async fn a_lease_goes_down_its_queue(ledger: &dyn Ledger) {
 }
 
 pub(super) async fn nobody_queues_for_a_free_lease(ledger: &dyn Ledger) {
-    let mut early = an_opening(&fresh("workflow"), 2, LeaseWish::Queue);
+    let mut early = an_opening(&fresh("workflow"), 2, LeaseRequest::Queue);
     assert_eq!(ledger.open(&early).await, Ok(Opened::Free));
     assert_eq!(ledger.run(early.id()).await, Ok(None), "nothing was written");
     assert_eq!(ledger.lease(early.workflow()).await, Ok(None), "nothing was written");
@@ -60,7 +60,7 @@ pub(super) async fn nobody_queues_for_a_free_lease(ledger: &dyn Ledger) {
     assert_eq!(ledger.open(&early).await, Ok(Opened::New));
 
     assert_eq!(ledger.release(early.workflow(), early.id(), minute(20)).await, Ok(Released::Rest));
-    let late = an_opening(early.workflow(), 2, LeaseWish::Queue);
+    let late = an_opening(early.workflow(), 2, LeaseRequest::Queue);
     assert_eq!(ledger.open(&late).await, Ok(Opened::Free), "its holder gave it back");
     assert_eq!(ledger.lease(early.workflow()).await.unwrap().unwrap().queue, [""; 0]);
 }
@@ -82,8 +82,8 @@ pub(super) async fn one_of_two_runs_takes_a_free_lease(ledger: &dyn Ledger) {
 
 pub(super) async fn two_runs_queue_at_once(ledger: &dyn Ledger) {
     let holder = opened(ledger).await;
-    let one = an_opening(holder.workflow(), 2, LeaseWish::Queue);
-    let two = an_opening(holder.workflow(), 2, LeaseWish::Queue);
+    let one = an_opening(holder.workflow(), 2, LeaseRequest::Queue);
+    let two = an_opening(holder.workflow(), 2, LeaseRequest::Queue);
     let (a, b) = both(ledger.open(&one), ledger.open(&two)).await;
     assert_eq!((a, b), (Ok(Opened::New), Ok(Opened::New)));
     let mut queue = ledger.lease(holder.workflow()).await.unwrap().unwrap().queue;

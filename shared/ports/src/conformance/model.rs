@@ -3,7 +3,7 @@
 use shiftwork_protocol::{Attempt, FailureKind, Status};
 
 use super::{a_job, a_run, badly, fresh, kind, minute, take, well};
-use crate::{LeaseWish, Ledger, Opening, Step};
+use crate::{LeaseRequest, Ledger, Opening, Step};
 
 /// Calls of one life.
 const CALLS: u32 = 60;
@@ -61,8 +61,8 @@ pub async fn agree(model: &dyn Ledger, subject: &dyn Ledger, seed: u64) {
         match dice.roll(9) {
             0 | 1 => {
                 let mut opening = opening.clone();
-                opening.lease = dice.pick(&[take(until), take(until), LeaseWish::Queue, LeaseWish::Leave]);
-                if opening.lease == LeaseWish::Queue {
+                opening.lease = dice.pick(&[take(until), take(until), LeaseRequest::Queue, LeaseRequest::Leave]);
+                if opening.lease == LeaseRequest::Queue {
                     opening.run.execution_status = Status::Queued;
                 }
                 same!("open", ledger => ledger.open(&opening));
@@ -111,5 +111,5 @@ fn diamond(workflow: &str) -> Opening {
     let edges: [(&str, &[&str]); 4] =
         [("top", &[]), ("left", &["top"]), ("right", &["top"]), ("bottom", &["left", "right"])];
     let jobs = edges.iter().enumerate().map(|(position, (name, upstreams))| a_job(&run, position, name, upstreams));
-    Opening { jobs: jobs.collect(), run, lease: LeaseWish::Leave }
+    Opening { jobs: jobs.collect(), run, lease: LeaseRequest::Leave }
 }

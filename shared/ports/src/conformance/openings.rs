@@ -3,7 +3,7 @@
 use shiftwork_protocol::{FailureKind, Status};
 
 use super::{a_run, an_opening, both, fresh, kind, minute, opened, take, well};
-use crate::{Begun, LeaseWish, Ledger, Opened, Opening, Released, Step};
+use crate::{Begun, LeaseRequest, Ledger, Opened, Opening, Released, Step};
 
 pub(super) async fn nothing_is_there_before(ledger: &dyn Ledger) {
     let opening = an_opening(&fresh("workflow"), 1, take(minute(15)));
@@ -41,7 +41,7 @@ pub(super) async fn a_run_is_opened_once(ledger: &dyn Ledger) {
     again.run.request_sha256 = "another request".into();
     again.run.created_ts = minute(5);
     again.jobs.truncate(1);
-    for wish in [take(minute(30)), LeaseWish::Queue, LeaseWish::Leave] {
+    for wish in [take(minute(30)), LeaseRequest::Queue, LeaseRequest::Leave] {
         again.lease = wish;
         assert_eq!(ledger.open(&again).await, Ok(Opened::Existing(Box::new(opening.run.clone()))), "{wish:?}");
     }
@@ -53,14 +53,14 @@ pub(super) async fn a_run_on_record_leaves_the_lease_alone(ledger: &dyn Ledger) 
     let workflow = fresh("workflow");
     let mut skipped = a_run(&workflow, Status::Skipped, 0);
     skipped.error_message = Some("overlapped".into());
-    let skipped = Opening { run: skipped, jobs: vec![], lease: LeaseWish::Leave };
+    let skipped = Opening { run: skipped, jobs: vec![], lease: LeaseRequest::Leave };
     assert_eq!(ledger.open(&skipped).await, Ok(Opened::New));
     is_whole(ledger, &skipped).await;
     assert_eq!(ledger.lease(&workflow).await, Ok(None), "the workflow never ran");
 
     let holder = opened(ledger).await;
     let before = ledger.lease(holder.workflow()).await.unwrap();
-    let beside = an_opening(holder.workflow(), 2, LeaseWish::Leave);
+    let beside = an_opening(holder.workflow(), 2, LeaseRequest::Leave);
     assert_eq!(ledger.open(&beside).await, Ok(Opened::New));
     is_whole(ledger, &beside).await;
     assert_eq!(ledger.lease(holder.workflow()).await.unwrap(), before);
@@ -98,7 +98,7 @@ pub(super) async fn a_large_plan_that_finds_the_lease_held_can_queue(ledger: &dy
     large.jobs.truncate(120);
     large.run.jobs = 120;
     large.run.execution_status = Status::Queued;
-    large.lease = LeaseWish::Queue;
+    large.lease = LeaseRequest::Queue;
     assert_eq!(ledger.open(&large).await, Ok(Opened::New));
     is_whole(ledger, &large).await;
     assert_eq!(ledger.lease(holder.workflow()).await.unwrap().unwrap().queue, [large.id()]);

@@ -3,7 +3,7 @@
 use shiftwork_protocol::Status;
 
 use super::{an_opening, both, minute, opened};
-use crate::{Begun, LeaseWish, Ledger, Opened, Released};
+use crate::{Begun, LeaseRequest, Ledger, Opened, Released};
 
 pub(super) async fn a_run_begins_once_and_renews_its_lease(ledger: &dyn Ledger) {
     let opening = opened(ledger).await;
@@ -21,7 +21,7 @@ pub(super) async fn a_run_begins_once_and_renews_its_lease(ledger: &dyn Ledger) 
 pub(super) async fn a_queued_run_begins_when_the_lease_is_its_own(ledger: &dyn Ledger) {
     let holder = opened(ledger).await;
     let workflow = holder.workflow();
-    let queued = an_opening(workflow, 2, LeaseWish::Queue);
+    let queued = an_opening(workflow, 2, LeaseRequest::Queue);
     assert_eq!(ledger.open(&queued).await, Ok(Opened::New));
     let before = ledger.lease(workflow).await.unwrap();
     assert_eq!(ledger.begin(workflow, queued.id(), minute(1), minute(100)).await, Ok(Begun::LeaseLost));

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use shiftwork_protocol::{Failure, FailureKind, payload::RunRequest};
 
 use super::lock;
-use crate::{ChangeFiles, DeadLetters, FileStream, FileVersion, LETTER_BYTES, Object, Requests, Result, Staging};
+use crate::{ChangeFiles, DEAD_LETTER_BYTES, DeadLetters, FileStream, FileVersion, Object, Requests, Result, Staging};
 
 /// The staging bucket.
 #[derive(Debug, Default)]
@@ -116,7 +116,7 @@ impl MemoryDeadLetters {
 #[async_trait]
 impl DeadLetters for MemoryDeadLetters {
     async fn put(&self, letters: &[String]) -> Result<()> {
-        if letters.iter().any(|letter| letter.len() > LETTER_BYTES) {
+        if letters.iter().any(|letter| letter.len() > DEAD_LETTER_BYTES) {
             return Err(Failure::new(FailureKind::Refused, "a letter is longer than a message may be"));
         }
         lock(&self.0).extend_from_slice(letters);

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use shiftwork_protocol::{Failure, JobRecord, Lease, RunRecord, StatementName, Status};
 
 use super::lock;
-use crate::{Advanced, Begun, End, LeaseWish, Ledger, Opened, Opening, Released, Result, Step};
+use crate::{Advanced, Begun, End, LeaseRequest, Ledger, Opened, Opening, Released, Result, Step};
 
 #[derive(Debug, Default)]
 struct Tables {
@@ -75,19 +75,19 @@ impl Ledger for MemoryLedger {
             queue: Vec::new(),
         });
         match (opening.lease, &lease.holder) {
-            (LeaseWish::Take { .. }, Some(holder)) if *holder != run.workflow_execution_id => {
+            (LeaseRequest::Take { .. }, Some(holder)) if *holder != run.workflow_execution_id => {
                 return Ok(Opened::Held { holder: holder.clone(), expires_ts: lease.expires_ts });
             }
-            (LeaseWish::Take { until }, Some(_) | None) => {
+            (LeaseRequest::Take { until }, Some(_) | None) => {
                 lease.holder = Some(run.workflow_execution_id.clone());
                 lease.fence += 1;
                 lease.expires_ts = until;
             }
-            (LeaseWish::Queue, None) => return Ok(Opened::Free),
-            (LeaseWish::Queue, Some(_)) => lease.queue.push(run.workflow_execution_id.clone()),
-            (LeaseWish::Leave, Some(_) | None) => {}
+            (LeaseRequest::Queue, None) => return Ok(Opened::Free),
+            (LeaseRequest::Queue, Some(_)) => lease.queue.push(run.workflow_execution_id.clone()),
+            (LeaseRequest::Leave, Some(_) | None) => {}
         }
-        if opening.lease != LeaseWish::Leave {
+        if opening.lease != LeaseRequest::Leave {
             tables.leases.insert(run.workflow_id.clone(), lease);
         }
         tables.runs.insert(run.workflow_execution_id.clone(), run.clone());

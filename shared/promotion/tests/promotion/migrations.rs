@@ -9,7 +9,7 @@ use shiftwork_change_data::contract::{
     TableContract,
     Take::LatestRow,
 };
-use shiftwork_promotion::{Found, Load, Migration, Promotion, Unfit, is_done_already};
+use shiftwork_promotion::{Found, InvalidPromotion, Load, Migration, Promotion, is_done_already};
 
 use crate::contracts::contract;
 use crate::warehouse::Warehouse;
@@ -70,7 +70,7 @@ impl Warehouse {
     }
 
     /// Makes the tables what the contract says, as the loader's launcher does.
-    pub(crate) async fn prepare(&self, promotion: &Promotion<'_>) -> Result<Vec<String>, Unfit> {
+    pub(crate) async fn prepare(&self, promotion: &Promotion<'_>) -> Result<Vec<String>, InvalidPromotion> {
         let found = self.stage.rows(&promotion.columns_query()).await;
         let cell = |cell: &Value| match cell.as_object().unwrap().iter().next().unwrap() {
             (name, _) if name == "isNull" => None,
@@ -194,19 +194,19 @@ async fn columns_that_were_written_into_the_contract_by_hand_are_added() {
     }
     // A restart of a run from before: what is wider than it has to be is left as it is.
     assert_eq!(warehouse.prepare(&Promotion::of(&old).unwrap()).await.unwrap(), [""; 0]);
-    let unfit = async |change: &dyn Fn(&mut TableContract)| {
+    let invalid = async |change: &dyn Fn(&mut TableContract)| {
         let mut contract = new.clone();
         change(&mut contract);
         warehouse.prepare(&Promotion::of(&contract).unwrap()).await.unwrap_err().to_string()
     };
-    let said = unfit(&|contract| contract.columns[3].column_type = "decimal(14,2)".into()).await;
+    let said = invalid(&|contract| contract.columns[3].column_type = "decimal(14,2)".into()).await;
     assert!(
         said.contains(
             "column `colour` of staging.\"shop-orders_staging\" is varchar(16), and the contract says decimal(14,2)"
         ),
         "{said}"
     );
-    let said = unfit(&|contract| contract.columns[1].column_type = "varchar(9)".into()).await;
+    let said = invalid(&|contract| contract.columns[1].column_type = "varchar(9)".into()).await;
     assert!(said.contains("column `region` of shop.\"order\" is varchar(8)") && said.contains("primary key"), "{said}");
     warehouse.stage.strike().await;
 }

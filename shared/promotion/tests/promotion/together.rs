@@ -158,13 +158,13 @@ fn the_widest_tables_keep_to_the_limits_of_the_data_api() {
             for layouts in [vec![columns], vec![columns - 20, columns]] {
                 let groups = layouts.iter().map(|columns| (*columns, "s3://bucket/manifest".to_owned())).collect();
                 let load = promotion.load(&Load { groups, ..Load::default() });
-                let load =
-                    load.unwrap_or_else(|unfit| panic!("{kind:?} {take:?} {deletes:?} {columns} of {length}: {unfit}"));
+                let load = load
+                    .unwrap_or_else(|problem| panic!("{kind:?} {take:?} {deletes:?} {columns} of {length}: {problem}"));
                 assert!(load.len() <= 40 && load.iter().all(|sql| sql.len() <= 100_000));
             }
             let migration = promotion.migration(&[column("one_more", "varchar(64)", None)]);
             let migration = migration
-                .unwrap_or_else(|unfit| panic!("{kind:?} {take:?} {deletes:?} {columns} of {length}: {unfit}"));
+                .unwrap_or_else(|problem| panic!("{kind:?} {take:?} {deletes:?} {columns} of {length}: {problem}"));
             assert!(migration.transaction.len() <= 40 && migration.transaction.iter().all(|sql| sql.len() <= 100_000));
             assert!(promotion.drift_report(100).len() <= 100_000);
         }
@@ -174,22 +174,22 @@ fn the_widest_tables_keep_to_the_limits_of_the_data_api() {
 #[test]
 fn contracts_that_make_no_table_say_why() {
     let sound = || contract(Type1, LatestRow, Hard, Debezium);
-    let unfit = |change: &dyn Fn(&mut TableContract)| {
+    let invalid = |change: &dyn Fn(&mut TableContract)| {
         let mut contract = sound();
         change(&mut contract);
         Promotion::of(&contract).unwrap_err().to_string()
     };
     assert_eq!(
-        unfit(&|c| c.key = vec!["tags".into()]),
+        invalid(&|c| c.key = vec!["tags".into()]),
         "contract shop-orders: key: `tags` is of type super, by which Redshift cannot join"
     );
-    assert!(unfit(&|c| c.key.clear()).contains("`kind: append`"));
-    assert!(unfit(&|c| c.promote.deletes = Close).contains("`kind: type2`"));
-    assert!(unfit(&|c| c.columns[1].name = "id".into()).contains("there twice"));
-    assert!(unfit(&|c| c.columns[1].name = "dw_key".into()).contains("shiftwork's own"));
-    assert!(unfit(&|c| c.columns[2].column_type = "varchar(9); drop table t".into()).contains("`note`"));
-    assert!(unfit(&|c| c.target.sortkey = vec!["nope".into()]).contains("`nope`"));
-    assert!(unfit(&|c| c.promote.tombstones_kept = Some("soon".into())).contains("`30d`"));
+    assert!(invalid(&|c| c.key.clear()).contains("`kind: append`"));
+    assert!(invalid(&|c| c.promote.deletes = Close).contains("`kind: type2`"));
+    assert!(invalid(&|c| c.columns[1].name = "id".into()).contains("there twice"));
+    assert!(invalid(&|c| c.columns[1].name = "dw_key".into()).contains("shiftwork's own"));
+    assert!(invalid(&|c| c.columns[2].column_type = "varchar(9); drop table t".into()).contains("`note`"));
+    assert!(invalid(&|c| c.target.sortkey = vec!["nope".into()]).contains("`nope`"));
+    assert!(invalid(&|c| c.promote.tombstones_kept = Some("soon".into())).contains("`30d`"));
     let contract = sound();
     let newer = Load { groups: vec![(7, "s3://b/m".into())], ..Load::default() };
     assert!(Promotion::of(&contract).unwrap().load(&newer).unwrap_err().to_string().contains("newer contract"));
