@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-FUNCTIONS := file-intake trigger iterator job-launcher job-callback audit-updater schema-watcher metadata-fixer cdc-loader
+FUNCTIONS := $(notdir $(patsubst %/Cargo.toml,%,$(wildcard functions/*/Cargo.toml)))
 PYTHON    ?= python3
 VENV      := .venv
 STACK     := $(VENV)/bin/python -m local.stack

@@ -99,6 +99,8 @@ def _upload_local_paths(template: dict[str, Any], settings: Settings, s3: Any) -
     """Replaces every local path of the template by where its content was uploaded."""
     known = {item["Key"] for item in s3.list_objects_v2(Bucket=ARTIFACTS).get("Contents", [])}
     for name, resource in template.get("Resources", {}).items():
+        if name.startswith("Fn::ForEach::"):  # a loop, which the stack expands; nothing in it has a local path
+            continue
         field = _LOCAL_PATHS.get(resource.get("Type", ""))
         path = resource.get("Properties", {}).get(field) if field else None
         if field is None or not isinstance(path, str) or path.startswith("s3://"):

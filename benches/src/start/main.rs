@@ -18,7 +18,7 @@ mod run;
 mod runtime_api;
 mod table;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
@@ -26,19 +26,6 @@ use clap::Parser;
 
 use self::cloud::Cloud;
 use self::run::{Bench, Subject};
-
-/// The functions, by the name of their binary.
-const FUNCTIONS: [&str; 9] = [
-    "trigger",
-    "iterator",
-    "job-launcher",
-    "job-callback",
-    "audit-updater",
-    "cdc-loader",
-    "schema-watcher",
-    "file-intake",
-    "metadata-fixer",
-];
 
 /// Measures how fast the functions start.
 #[derive(Parser)]
@@ -117,10 +104,12 @@ fn subjects(options: &Options) -> Result<Vec<Subject>> {
         );
         subjects.push(Subject::binary(name, path, checked, "{}".to_owned()));
     }
-    for name in FUNCTIONS {
-        let path = options.bin_dir.join(name);
+    for (name, event) in functions()? {
+        let path = options.bin_dir.join(&name);
         if path.exists() {
-            subjects.push(Subject::binary(name, path, true, event(&options.events, name)?));
+            let sample = options.events.join(&name).join(format!("{event}.json"));
+            let event = std::fs::read_to_string(&sample).with_context(|| format!("reading {}", sample.display()))?;
+            subjects.push(Subject::binary(&name, path, true, event));
         } else {
             println!("{name} is left out: {} is not built.", path.display());
         }
@@ -131,20 +120,22 @@ fn subjects(options: &Options) -> Result<Vec<Subject>> {
     Ok(subjects)
 }
 
-/// A sample event of the way that the function is mostly used.
-fn event(directory: &Path, function: &str) -> Result<String> {
-    let sample = match function {
-        "trigger" => "manual",
-        "iterator" => "run",
-        "job-launcher" => "launch",
-        "job-callback" => "statement-finished",
-        "audit-updater" => "finish-run",
-        "cdc-loader" => "kinesis",
-        "schema-watcher" => "watch",
-        "file-intake" => "s3-sqs-created",
-        "metadata-fixer" => "eventbridge",
-        other => anyhow::bail!("{other} has no sample event"),
-    };
-    let path = directory.join(function).join(format!("{sample}.json"));
-    std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))
+/// The functions, each with the sample event of its most frequent use: `[package.metadata.start]` of their manifests.
+fn functions() -> Result<Vec<(String, String)>> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = std::process::Command::new(cargo)
+        .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
+        .output()
+        .context("running cargo metadata")?;
+    anyhow::ensure!(output.status.success(), "cargo metadata failed: {}", String::from_utf8_lossy(&output.stderr));
+    let workspace: serde_json::Value = serde_json::from_slice(&output.stdout).context("reading cargo metadata")?;
+    let packages = workspace["packages"].as_array().into_iter().flatten();
+    let named = packages.filter_map(|package| {
+        let event = package["metadata"]["start"]["event"].as_str()?;
+        let binary = package["targets"].as_array()?.iter().find(|target| target["kind"][0] == "bin")?;
+        Some((binary["name"].as_str()?.to_owned(), event.to_owned()))
+    });
+    let mut functions: Vec<_> = named.collect();
+    functions.sort();
+    Ok(functions)
 }

@@ -23,7 +23,7 @@ use shiftwork_feeds::{
     item::{Completion, Outcome},
 };
 use shiftwork_ports::{Clock, DEAD_LETTER_BYTES, DeadLetters, Notices, Requests, Result, Scripts};
-use shiftwork_protocol::{Failure, FailureKind};
+use shiftwork_protocol::{Failure, FailureKind, payload::PlanRequest};
 
 use catalog::Catalog;
 use plan::RecentRequests;
@@ -41,14 +41,6 @@ pub const ENVIRONMENT: &[&str] = &[
 
 /// Messages at once.
 const AT_ONCE: usize = 16;
-
-/// What the clock sends.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct PlanRequest {
-    /// The feed to plan, or `all`.
-    pub plan: String,
-}
 
 /// A message that nobody can read, as the dead-letter queue gets it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -14,10 +14,14 @@
 
 pub mod asl;
 pub mod contracts;
+pub mod dashboard;
 pub mod errors;
+pub mod expand;
+pub mod missing;
 pub mod policy;
 pub mod schemas;
 pub mod shape;
+pub mod source;
 pub mod template;
 pub mod yaml;
 
@@ -47,7 +51,9 @@ pub fn state_machine() -> Value {
     serde_json::from_str(&text("infra/run.asl.json")).unwrap_or_else(|error| panic!("infra/run.asl.json: {error}"))
 }
 
-/// The SAM template, its short forms (`!Ref`, `!Sub` …) written out.
+/// The SAM template, its short forms (`!Ref`, `!Sub` …) written out and its loops expanded.
 pub fn sam_template() -> Value {
-    yaml::read(&text("infra/template.yaml")).unwrap_or_else(|error| panic!("infra/template.yaml: {error}"))
+    yaml::read(&text("infra/template.yaml"))
+        .and_then(expand::expand)
+        .unwrap_or_else(|error| panic!("infra/template.yaml: {error}"))
 }

@@ -1,66 +1,119 @@
-//! Permissions: named actions on named resources, each only where it is needed.
+//! Permissions: named actions on named resources, and each function may do what its code does.
+//!
+//! The role of a function has one policy, and its actions are held against the operations that the function's adapters call
+//! ([`crate::source`]): an operation that the policy does not allow is a finding, and so is an action that no operation needs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use crate::{Findings, shape::names, template::resources};
+use crate::{
+    Findings,
+    shape::names,
+    source::{Function, Source},
+    template::{self, resources},
+};
 
-/// Actions that take no resource, so that AWS leaves no choice but `*`, and where AWS says so.
-pub const WITHOUT_RESOURCE: [(&str, &str); 21] = [
-    ("states:SendTaskSuccess", "Service Authorization Reference, AWS Step Functions: a task token is no resource"),
-    ("states:SendTaskFailure", "Service Authorization Reference, AWS Step Functions: a task token is no resource"),
-    ("redshift-data:DescribeStatement", "Service Authorization Reference, Amazon Redshift Data API"),
-    ("redshift-data:GetStatementResult", "Service Authorization Reference, Amazon Redshift Data API"),
-    ("redshift-data:ListStatements", "Service Authorization Reference, Amazon Redshift Data API"),
-    ("redshift-data:CancelStatement", "Service Authorization Reference, Amazon Redshift Data API"),
-    ("dynamodb:ListStreams", "Service Authorization Reference, Amazon DynamoDB"),
-    ("ec2:CreateNetworkInterface", "Lambda Developer Guide, execution role permissions for Amazon MSK"),
-    ("ec2:DeleteNetworkInterface", "Lambda Developer Guide, execution role permissions for Amazon MSK"),
-    ("ec2:DescribeNetworkInterfaces", "Lambda Developer Guide, execution role permissions for Amazon MSK"),
-    ("ec2:DescribeSecurityGroups", "Lambda Developer Guide, execution role permissions for Amazon MSK"),
-    ("ec2:DescribeSubnets", "Lambda Developer Guide, execution role permissions for Amazon MSK"),
-    ("ec2:DescribeVpcs", "Lambda Developer Guide, execution role permissions for Amazon MSK"),
-    ("logs:CreateLogDelivery", "Step Functions Developer Guide, IAM policies for logging to CloudWatch Logs"),
-    ("logs:GetLogDelivery", "Step Functions Developer Guide, IAM policies for logging to CloudWatch Logs"),
-    ("logs:UpdateLogDelivery", "Step Functions Developer Guide, IAM policies for logging to CloudWatch Logs"),
-    ("logs:DeleteLogDelivery", "Step Functions Developer Guide, IAM policies for logging to CloudWatch Logs"),
-    ("logs:ListLogDeliveries", "Step Functions Developer Guide, IAM policies for logging to CloudWatch Logs"),
-    ("logs:PutResourcePolicy", "Step Functions Developer Guide, IAM policies for logging to CloudWatch Logs"),
-    ("logs:DescribeResourcePolicies", "Step Functions Developer Guide, IAM policies for logging to CloudWatch Logs"),
-    ("logs:DescribeLogGroups", "Step Functions Developer Guide, IAM policies for logging to CloudWatch Logs"),
-];
-
-/// Actions that only some roles have, by the beginning of their names. What is not listed is anybody's to have, on a named
-/// resource.
-const RESERVED: [(&str, &[&str]); 12] = [
-    ("redshift-data:", &["StatementRole"]),
-    ("redshift-serverless:", &["StatementRole"]),
-    ("redshift:", &["StatementRole"]),
-    ("secretsmanager:", &["StatementRole", "CdcLoaderRole"]),
-    ("sts:AssumeRole", &["TriggerRole", "JobLauncherRole", "JobCallbackRole", "AuditUpdaterRole", "SchemaWatcherRole"]),
-    ("iam:PassRole", &["TriggerRole"]),
-    ("scheduler:CreateSchedule", &["TriggerRole"]),
-    ("scheduler:DeleteSchedule", &["TriggerRole", "JobCallbackRole", "AuditUpdaterRole"]),
+/// Actions for which the only resource is `*`, by where AWS says so.
+const WITHOUT_RESOURCE: [(&str, &[&str]); 5] = [
     (
-        "s3:",
+        "Service Authorization Reference, AWS Step Functions: a task token is not a resource",
+        &["states:SendTaskSuccess", "states:SendTaskFailure"],
+    ),
+    (
+        "Service Authorization Reference, Amazon Redshift Data API",
         &[
-            "TriggerRole",
-            "JobLauncherRole",
-            "JobCallbackRole",
-            "AuditUpdaterRole",
-            "CdcLoaderRole",
-            "MetadataFixerRole",
-            "WarehouseRole",
-            "SchemaWatcherRole",
-            "FileIntakeRole",
+            "redshift-data:DescribeStatement",
+            "redshift-data:GetStatementResult",
+            "redshift-data:ListStatements",
+            "redshift-data:CancelStatement",
         ],
     ),
-    ("states:SendTask", &["JobLauncherRole", "JobCallbackRole", "AuditUpdaterRole"]),
-    ("states:", &["TriggerRole", "JobLauncherRole", "JobCallbackRole", "AuditUpdaterRole"]),
+    ("Service Authorization Reference, Amazon DynamoDB", &["dynamodb:ListStreams"]),
     (
-        "lambda:InvokeFunction",
-        &["RunStateMachineRole", "WorkflowScheduleRole", "SweepRole", "DriftScheduleRole", "FileScheduleRole"],
+        "Lambda Developer Guide, execution role permissions for Amazon MSK",
+        &[
+            "ec2:CreateNetworkInterface",
+            "ec2:DeleteNetworkInterface",
+            "ec2:DescribeNetworkInterfaces",
+            "ec2:DescribeSecurityGroups",
+            "ec2:DescribeSubnets",
+            "ec2:DescribeVpcs",
+        ],
+    ),
+    (
+        "Step Functions Developer Guide, IAM policies for logging to CloudWatch Logs",
+        &[
+            "logs:CreateLogDelivery",
+            "logs:GetLogDelivery",
+            "logs:UpdateLogDelivery",
+            "logs:DeleteLogDelivery",
+            "logs:ListLogDeliveries",
+            "logs:PutResourcePolicy",
+            "logs:DescribeResourcePolicies",
+            "logs:DescribeLogGroups",
+        ],
+    ),
+];
+
+/// What a role that an AWS service takes may do, by the service, and by the beginning of an action: what a service does for
+/// us is in no source of ours.
+const SERVICES: [(&str, &[&str]); 3] = [
+    ("scheduler.amazonaws.com", &["lambda:InvokeFunction", "sqs:SendMessage"]),
+    ("states.amazonaws.com", &["dynamodb:UpdateItem", "lambda:InvokeFunction", "logs:"]),
+    ("redshift.amazonaws.com", &["s3:GetObject", "s3:ListBucket"]),
+];
+
+/// What [`STATEMENT_ROLE`] may do beside the operations that the adapters call: log in.
+const LOG_IN: [&str; 3] = ["redshift:", "redshift-serverless:", "secretsmanager:"];
+
+/// The role that functions take for the Data API, which lets only the submitter of a statement describe or cancel it.
+const STATEMENT_ROLE: &str = "StatementRole";
+
+/// Operations that an action of another name allows; where there are several, any of them.
+const ALLOWED_BY: [(&str, &[&str]); 7] = [
+    (
+        "dynamodb:TransactWriteItems",
+        &["dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem", "dynamodb:ConditionCheckItem"],
+    ),
+    ("s3:DeleteObjects", &["s3:DeleteObject"]),
+    ("s3:GetObject", &["s3:GetObject", "s3:GetObjectVersion"]),
+    ("s3:HeadObject", &["s3:GetObject"]),
+    ("s3:ListObjectsV2", &["s3:ListBucket"]),
+    ("scheduler:CreateSchedule", &["scheduler:CreateSchedule", "iam:PassRole"]),
+    ("sqs:SendMessageBatch", &["sqs:SendMessage"]),
+];
+
+/// Operations that an adapter calls and these functions never ask it for, so that their policies do not allow them; and why.
+const NEVER_CALLED: [(&str, &[&str], &str); 6] = [
+    ("dynamodb:PutItem", &["schema-watcher"], "it reads connections; `shiftwork push` writes them"),
+    ("dynamodb:Scan", &["schema-watcher"], "it reads connections, and no list of workflows"),
+    ("s3:DeleteObjects", &["cdc-loader"], "it stages; the settlement of a load deletes what was loaded"),
+    ("s3:PutObject", &["audit-updater", "job-callback", "trigger"], "they settle loads; the launcher writes manifests"),
+    (
+        "scheduler:CreateSchedule",
+        &["audit-updater", "job-callback"],
+        "the trigger makes the sweep of a run before the run starts",
+    ),
+    ("sns:Publish", &["job-launcher"], "it ends no run, and only the end of a run is an alert"),
+];
+
+/// Actions that Lambda needs in a function's role to read an event source, by the type of the source.
+const POLLED: [(&str, &[&str]); 2] = [
+    ("AWS::SQS::Queue", &["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"]),
+    (
+        "AWS::Lambda::EventSourceMapping",
+        &[
+            "dynamodb:DescribeStream",
+            "dynamodb:GetRecords",
+            "dynamodb:GetShardIterator",
+            "dynamodb:ListStreams",
+            "ec2:",
+            "kafka:",
+            "kafka-cluster:",
+            "kinesis:",
+            "secretsmanager:GetSecretValue",
+        ],
     ),
 ];
 
@@ -74,8 +127,7 @@ pub fn grants(template: &Value) -> BTreeMap<&str, Vec<&Value>> {
         }
     }
     for (_, policy) in resources(template, "AWS::IAM::Policy") {
-        for role in policy["Properties"]["Roles"].as_array().into_iter().flatten() {
-            let role = role["Ref"].as_str().unwrap_or_default();
+        for role in roles_of(policy) {
             grants.entry(role).or_default().extend(statements(&policy["Properties"]["PolicyDocument"]));
         }
     }
@@ -91,50 +143,176 @@ pub fn actions(statement: &Value) -> Vec<&str> {
 }
 
 /// What is wrong with the permissions of the template.
-pub fn findings(template: &Value) -> Findings {
+pub fn findings(template: &Value, source: &Source) -> Findings {
     let mut findings = Findings::new();
     let grants = grants(template);
-    let mut starred = BTreeSet::new();
-    for (role, statements) in &grants {
-        for statement in statements {
-            for action in actions(statement) {
-                findings.extend(problem(role, action, statement));
-                if names_everything(statement) {
-                    starred.insert(action);
-                }
+    named(&grants, &mut findings);
+    let statements = |role: &str| grants.get(role).map(Vec::as_slice).unwrap_or_default();
+    for function in &source.functions {
+        one_policy(template, function, &mut findings);
+        wired(template, source, function, statements(&function.resource("Role")), &mut findings);
+    }
+    for (role, _) in resources(template, "AWS::IAM::Role") {
+        if !source.functions.iter().any(|function| function.resource("Role") == role) {
+            service_role(template, role, statements(role), source, &mut findings);
+        }
+    }
+    for (operation, functions, _) in NEVER_CALLED {
+        for function in source.functions.iter().filter(|function| functions.contains(&function.name.as_str())) {
+            if !source.operations(function).iter().any(|(_, called)| *called == operation) {
+                let name = &function.name;
+                findings.insert(format!("{name}: none of its adapters calls {operation}: remove it from NEVER_CALLED"));
             }
-        }
-    }
-    for (action, _) in WITHOUT_RESOURCE.iter().filter(|(action, _)| !starred.contains(action)) {
-        findings.insert(format!("{action}: is excused for `*`, and nobody has it"));
-    }
-    for (function, resource) in resources(template, "AWS::Serverless::Function") {
-        let role = resource["Properties"]["Role"]["Fn::GetAtt"][0].as_str().unwrap_or_default();
-        if role != function.replace("Function", "Role") {
-            findings.insert(format!("{function}: has no role of its own"));
-        }
-        if !grants.contains_key(role) {
-            findings.insert(format!("{role}: may do nothing, not even log"));
         }
     }
     findings
 }
 
-fn problem(role: &str, action: &str, statement: &Value) -> Option<String> {
-    if action.contains('*') {
-        return Some(format!("{role}: `{action}` is no named action"));
+/// Every action by its name, on named resources where AWS knows one.
+fn named(grants: &BTreeMap<&str, Vec<&Value>>, findings: &mut Findings) {
+    let without_resource: BTreeSet<&str> = WITHOUT_RESOURCE.iter().flat_map(|(_, actions)| *actions).copied().collect();
+    let mut on_all = BTreeSet::new();
+    for (role, statements) in grants {
+        for statement in statements {
+            for action in actions(statement) {
+                if action.contains('*') {
+                    findings.insert(format!("{role}: `{action}` does not name one action"));
+                } else if names_everything(statement) && !without_resource.contains(action) {
+                    findings.insert(format!("{role}: {action} is allowed on every resource: name the resources"));
+                }
+                let passed_to = &statement["Condition"]["StringEquals"]["iam:PassedToService"];
+                if action == "iam:PassRole" && !passed_to.is_string() {
+                    findings.insert(format!(
+                        "{role}: may pass a role to any service: add a condition on iam:PassedToService"
+                    ));
+                }
+                if names_everything(statement) {
+                    on_all.insert(action);
+                }
+            }
+        }
     }
-    let excused = WITHOUT_RESOURCE.iter().any(|(excused, _)| *excused == action);
-    if names_everything(statement) && !excused {
-        return Some(format!("{role}: {action} on every resource"));
+    for action in without_resource.difference(&on_all) {
+        findings.insert(format!("{action}: no role has it: remove it from WITHOUT_RESOURCE"));
     }
-    if let Some((_, holders)) = RESERVED.iter().find(|(prefix, _)| action.starts_with(prefix))
-        && !holders.contains(&role)
-    {
-        return Some(format!("{role}: {action} is for {} alone", names(*holders)));
+}
+
+/// What one function may do stands in one policy, beside it.
+fn one_policy(template: &Value, function: &Function, findings: &mut Findings) {
+    let (role, policy) = (function.resource("Role"), function.resource("Policy"));
+    let attached: Vec<&str> = resources(template, "AWS::IAM::Policy")
+        .filter(|(_, policy)| roles_of(policy).any(|of| of == role))
+        .map(|(id, _)| id)
+        .collect();
+    let own = &template["Resources"][&policy];
+    if attached != [policy.as_str()] || roles_of(own).count() != 1 {
+        findings.insert(format!(
+            "{role}: what it may do is in {}: move it to {policy}, and let {policy} be of this role alone",
+            names(attached)
+        ));
     }
-    let passed_to = &statement["Condition"]["StringEquals"]["iam:PassedToService"];
-    (action == "iam:PassRole" && !passed_to.is_string()).then(|| format!("{role}: may lend a role to any service"))
+    let inline = &template["Resources"][&role]["Properties"];
+    if !inline["Policies"].is_null() || !inline["ManagedPolicyArns"].is_null() {
+        findings.insert(format!("{role}: has policies of its own: move them to {policy}"));
+    }
+}
+
+/// The actions of a function's role against what its adapters and its event sources need.
+fn wired(template: &Value, source: &Source, function: &Function, statements: &[&Value], findings: &mut Findings) {
+    let (role, policy, name) = (function.resource("Role"), function.resource("Policy"), &function.name);
+    let allowed: BTreeSet<&str> = statements.iter().flat_map(|statement| actions(statement)).collect();
+    let mut needed = polled(template, function);
+    for (adapter, operation) in source.operations(function) {
+        let any_of = actions_for(operation);
+        needed.extend(&any_of);
+        let never = |(of, functions, _): &(&str, &[&str], &str)| of == operation && functions.contains(&name.as_str());
+        if !any_of.iter().any(|action| allowed.contains(action)) && !NEVER_CALLED.iter().any(never) {
+            let any_of = names(any_of);
+            findings.insert(format!(
+                "{policy}: {adapter} calls {operation}: allow {any_of}, or say in NEVER_CALLED why {name} does not call it"
+            ));
+        }
+    }
+    // Objects that are encrypted with a key of KMS are read and written with the key.
+    if needed.iter().any(|action| action.starts_with("s3:")) {
+        needed.insert("kms:");
+    }
+    for action in allowed {
+        if !needed.iter().any(|needed| action == *needed || (needed.ends_with(':') && action.starts_with(needed))) {
+            findings.insert(format!("{role}: no adapter of {name} calls {action}: remove it from {policy}"));
+        }
+    }
+}
+
+/// What the log group, the event sources and the failure destination of a function need, by the beginning of an action.
+fn polled(template: &Value, function: &Function) -> BTreeSet<&'static str> {
+    let id = function.resource("Function");
+    let properties = &template["Resources"][&id]["Properties"];
+    let mut needed = BTreeSet::from(["logs:CreateLogStream", "logs:PutLogEvents"]);
+    for (of_type, actions) in POLLED {
+        let polled = match of_type {
+            "AWS::SQS::Queue" => properties["Events"]
+                .as_object()
+                .is_some_and(|events| events.values().any(|event| event["Type"] == "SQS")),
+            mappings => {
+                resources(template, mappings).any(|(_, mapping)| mapping["Properties"]["FunctionName"]["Ref"] == id)
+            }
+        };
+        if polled {
+            needed.extend(actions);
+        }
+    }
+    if template::is_queue(template, &properties["EventInvokeConfig"]["DestinationConfig"]["OnFailure"]["Destination"]) {
+        needed.insert("sqs:SendMessage");
+    }
+    needed
+}
+
+/// The role of an AWS service, or [`STATEMENT_ROLE`].
+fn service_role(template: &Value, role: &str, statements: &[&Value], source: &Source, findings: &mut Findings) {
+    let trusted = &template["Resources"][role]["Properties"]["AssumeRolePolicyDocument"]["Statement"][0]["Principal"];
+    let service = trusted["Service"].as_str().or(trusted["Service"][0].as_str()).unwrap_or_default();
+    let may = match SERVICES.iter().find(|(of, _)| *of == service) {
+        Some((_, actions)) => *actions,
+        None if role == STATEMENT_ROLE => LOG_IN.as_slice(),
+        None => {
+            findings
+                .insert(format!("{role}: belongs to no function, and SERVICES does not say what `{service}` may do"));
+            return;
+        }
+    };
+    let called =
+        source.adapters.values().flatten().filter(|operation| role == STATEMENT_ROLE && in_redshift(operation));
+    let called: BTreeSet<&str> = called.map(String::as_str).collect();
+    let allowed: BTreeSet<&str> = statements.iter().flat_map(|statement| actions(statement)).collect();
+    for action in allowed.difference(&called) {
+        if !may.iter().any(|prefix| action.starts_with(prefix)) {
+            findings.insert(format!("{role}: {action} is not for this role, only {}", names(may)));
+        }
+    }
+    for operation in called.difference(&allowed) {
+        findings.insert(format!("{role}: an adapter calls {operation}: allow it"));
+    }
+}
+
+/// The actions any of which allows an operation.
+fn actions_for(operation: &str) -> Vec<&str> {
+    if in_redshift(operation) {
+        return vec!["sts:AssumeRole"];
+    }
+    match ALLOWED_BY.iter().find(|(of, _)| *of == operation) {
+        Some((_, actions)) => actions.to_vec(),
+        None => vec![operation],
+    }
+}
+
+/// What is called as [`STATEMENT_ROLE`].
+fn in_redshift(operation: &str) -> bool {
+    operation.starts_with("redshift-data:")
+}
+
+fn roles_of(policy: &Value) -> impl Iterator<Item = &str> {
+    policy["Properties"]["Roles"].as_array().into_iter().flatten().filter_map(|role| role["Ref"].as_str())
 }
 
 fn names_everything(statement: &Value) -> bool {

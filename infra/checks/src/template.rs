@@ -1,10 +1,10 @@
 //! The template, and what the functions and a stranger's client expect of it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::{Findings, shape::names};
+use crate::{Findings, policy, shape::names, source::Function};
 
 /// Types whose every resource is named in the outputs, under its own logical id.
 const FOUND_BY_CLIENTS: [&str; 7] = [
@@ -51,30 +51,22 @@ pub fn findings(template: &Value) -> Findings {
     findings
 }
 
-/// The variables of each function against what its code reads: function's logical id to variable names.
-pub fn environment(template: &Value, read: &BTreeMap<&str, &[&str]>) -> Findings {
+/// The variables of each function against those that its code reads.
+pub fn environment(template: &Value, functions: &[Function]) -> Findings {
     let mut findings = Findings::new();
-    for (function, resource) in resources(template, "AWS::Serverless::Function") {
-        let variables = resource["Properties"]["Environment"]["Variables"].as_object();
-        let given: BTreeSet<&str> = variables.into_iter().flatten().map(|(name, _)| name.as_str()).collect();
-        let Some(wanted) = read.get(function) else {
-            findings.insert(format!("{function}: no crate says what it reads"));
-            continue;
-        };
-        let wanted: BTreeSet<&str> = wanted.iter().copied().collect();
-        findings.extend(
-            wanted
-                .difference(&given)
-                .map(|name| format!("{function}: its code reads {name}, the template does not set it")),
-        );
-        findings.extend(
-            given
-                .difference(&wanted)
-                .map(|name| format!("{function}: the template sets {name}, its code does not read it")),
-        );
-    }
-    for function in read.keys().filter(|function| template["Resources"].get(**function).is_none()) {
-        findings.insert(format!("{function}: is no function of the template"));
+    for function in functions {
+        let id = function.resource("Function");
+        let variables = template["Resources"][&id]["Properties"]["Environment"]["Variables"].as_object();
+        let given: BTreeSet<String> = variables.into_iter().flatten().map(|(name, _)| name.clone()).collect();
+        let missing = function
+            .variables
+            .difference(&given)
+            .map(|name| format!("{id}: its code reads {name}: set it in the template"));
+        findings.extend(missing);
+        let unread = given
+            .difference(&function.variables)
+            .map(|name| format!("{id}: its code does not read {name}: remove it from the template"));
+        findings.extend(unread);
     }
     findings
 }
@@ -155,8 +147,8 @@ fn asynchronous(template: &Value, findings: &mut Findings) {
     for (_, permission) in resources(template, "AWS::Lambda::Permission") {
         called.extend(permission["Properties"]["FunctionName"]["Ref"].as_str());
     }
-    called.insert("TriggerFunction");
-    called.insert("JobCallbackFunction");
+    let invoked = called_by_scheduler(template);
+    called.extend(invoked.iter().map(String::as_str));
     for function in called {
         let on_failure =
             &template["Resources"][function]["Properties"]["EventInvokeConfig"]["DestinationConfig"]["OnFailure"];
@@ -164,6 +156,29 @@ fn asynchronous(template: &Value, findings: &mut Findings) {
             findings.insert(format!("{function}: is called asynchronously without a destination for what fails"));
         }
     }
+}
+
+/// The functions that roles of EventBridge Scheduler may invoke, by logical ID.
+fn called_by_scheduler(template: &Value) -> BTreeSet<String> {
+    let mut called = BTreeSet::new();
+    for (role, statements) in policy::grants(template) {
+        let trust = &template["Resources"][role]["Properties"]["AssumeRolePolicyDocument"]["Statement"][0];
+        let invoking = statements.iter().filter(|statement| statement["Action"] == "lambda:InvokeFunction");
+        for statement in invoking.filter(|_| trust["Principal"]["Service"] == "scheduler.amazonaws.com") {
+            let resource = &statement["Resource"];
+            called.extend(resource["Fn::GetAtt"][0].as_str().map(String::from));
+            // An ARN by name, where a reference would be circular.
+            let named = resource["Fn::Sub"].as_str().and_then(|arn| arn.rsplit_once(":function:"));
+            let by_name = |(_, name): (&str, &str)| {
+                let name = json!({ "Fn::Sub": name });
+                resources(template, "AWS::Serverless::Function")
+                    .find(|(_, function)| function["Properties"]["FunctionName"] == name)
+                    .map(|(id, _)| id.to_owned())
+            };
+            called.extend(named.and_then(by_name));
+        }
+    }
+    called
 }
 
 fn queues(template: &Value, findings: &mut Findings) {
@@ -240,7 +255,8 @@ fn storage(template: &Value, findings: &mut Findings) {
     }
 }
 
-fn is_queue(template: &Value, arn: &Value) -> bool {
+/// True where an ARN is that of a queue of the template.
+pub fn is_queue(template: &Value, arn: &Value) -> bool {
     let id = arn["Fn::GetAtt"][0].as_str().unwrap_or_default();
     template["Resources"][id]["Type"] == "AWS::SQS::Queue"
 }

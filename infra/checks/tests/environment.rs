@@ -2,27 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test stops at what does not hold")]
 
-use std::collections::BTreeMap;
-
-use shiftwork_infra_checks::{Findings, sam_template, template};
-
-fn read() -> BTreeMap<&'static str, &'static [&'static str]> {
-    BTreeMap::from([
-        ("TriggerFunction", shiftwork_trigger::ENVIRONMENT),
-        ("IteratorFunction", shiftwork_iterator::ENVIRONMENT),
-        ("JobLauncherFunction", shiftwork_job_launcher::ENVIRONMENT),
-        ("JobCallbackFunction", shiftwork_job_callback::ENVIRONMENT),
-        ("AuditUpdaterFunction", shiftwork_audit_updater::ENVIRONMENT),
-        ("MetadataFixerFunction", shiftwork_metadata_fixer::ENVIRONMENT),
-        ("SchemaWatcherFunction", shiftwork_schema_watcher::ENVIRONMENT),
-        ("FileIntakeFunction", shiftwork_file_intake::ENVIRONMENT),
-        ("CdcLoaderFunction", shiftwork_cdc_loader::ENVIRONMENT),
-    ])
-}
+use shiftwork_infra_checks::{Findings, sam_template, source::Source, template};
 
 #[test]
 fn the_template_sets_what_the_code_reads() {
-    assert_eq!(template::environment(&sam_template(), &read()), Findings::new());
+    assert_eq!(template::environment(&sam_template(), &Source::read().functions), Findings::new());
 }
 
 #[test]
@@ -32,10 +16,10 @@ fn a_variable_too_many_or_too_few_is_found() {
     variables["SCRIPTS_BUCKET"] = "x".into();
     variables.as_object_mut().unwrap().remove("LEASE_TABLE");
     let wanted = [
-        "IteratorFunction: its code reads LEASE_TABLE, the template does not set it",
-        "IteratorFunction: the template sets SCRIPTS_BUCKET, its code does not read it",
+        "IteratorFunction: its code reads LEASE_TABLE: set it in the template",
+        "IteratorFunction: its code does not read SCRIPTS_BUCKET: remove it from the template",
     ];
-    assert_eq!(template::environment(&template, &read()), wanted.map(String::from).into());
+    assert_eq!(template::environment(&template, &Source::read().functions), wanted.map(String::from).into());
 }
 
 /// The default connection is text that CloudFormation puts together; what comes out must be one that functions read, and the
@@ -45,11 +29,9 @@ fn the_default_connection_reads() {
     let template = sam_template();
     let of = |function: &str| &template["Resources"][function]["Properties"]["Environment"]["Variables"]["DEFAULT_CONNECTION"];
     let value = of("TriggerFunction");
-    for (function, read) in read() {
-        assert!(
-            !read.contains(&"DEFAULT_CONNECTION") || of(function) == value,
-            "{function} connects to somewhere else"
-        );
+    for function in Source::read().functions {
+        let other = of(&function.resource("Function"));
+        assert!(other.is_null() || other == value, "{} has another default connection", function.name);
     }
     for set in [&[][..], &["HasSecret"], &["HasCluster"], &["HasCluster", "HasDbUser"], &["HasCluster", "HasSecret"]] {
         let text: String = value["Fn::Join"][1].as_array().unwrap().iter().map(|part| text(part, set)).collect();

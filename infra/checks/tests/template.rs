@@ -2,26 +2,32 @@
 
 #![allow(clippy::unwrap_used, reason = "a test stops at what does not hold")]
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::LazyLock};
 
 use serde_json::{Value, json};
-use shiftwork_infra_checks::{Findings, policy, sam_template, template};
+use shiftwork_infra_checks::{Findings, dashboard, missing, policy, sam_template, source::Source, template, text};
 use shiftwork_protocol::{JobRecord, Lease, RunRecord};
+
+static SOURCE: LazyLock<Source> = LazyLock::new(Source::read);
 
 fn findings(template: &Value) -> Findings {
     let mut findings = template::findings(template);
-    findings.extend(policy::findings(template));
+    findings.extend(policy::findings(template, &SOURCE));
+    findings.extend(missing::findings(template, &SOURCE));
+    findings.extend(dashboard::findings(template));
+    findings.extend(missing::undocumented(template, &SOURCE, &text("docs/operating.md")));
     findings
 }
 
 #[test]
-fn it_holds() {
-    assert_eq!(findings(&sam_template()), Findings::new());
+fn the_template_holds() {
+    let findings: Vec<_> = findings(&sam_template()).into_iter().collect();
+    assert!(findings.is_empty(), "{} findings:\n{}", findings.len(), findings.join("\n"));
 }
 
 #[test]
 fn each_drift_is_a_finding_that_names_the_place() {
-    let drifts: &[(&str, Value, &str)] = &[
+    assert_found(&[
         ("/Outputs/JobAuditTable", Value::Null, "JobAuditTable: no output of this name"),
         (
             "/Resources/IteratorLogGroup/Properties/RetentionInDays",
@@ -65,33 +71,92 @@ fn each_drift_is_a_finding_that_names_the_place() {
             "ScriptsBucket: must be versioned",
         ),
         (
-            "/Resources/IteratorRole/Properties/Policies/0/PolicyDocument/Statement/1/Action",
+            "/Resources/IteratorPolicy/Properties/PolicyDocument/Statement/1/Action",
             json!("dynamodb:*"),
-            "IteratorRole: `dynamodb:*` is no named action",
+            "IteratorRole: `dynamodb:*` does not name one action",
         ),
         (
-            "/Resources/IteratorRole/Properties/Policies/0/PolicyDocument/Statement/1/Resource",
+            "/Resources/IteratorPolicy/Properties/PolicyDocument/Statement/1/Resource",
             json!("*"),
-            "IteratorRole: dynamodb:GetItem on every resource",
+            "IteratorRole: dynamodb:GetItem is allowed on every resource",
         ),
         (
-            "/Resources/IteratorRole/Properties/Policies/0/PolicyDocument/Statement/1/Action",
+            "/Resources/IteratorPolicy/Properties/PolicyDocument/Statement/1/Action",
             json!("redshift-data:ExecuteStatement"),
-            "IteratorRole: redshift-data:ExecuteStatement is for `StatementRole` alone",
+            "IteratorRole: no adapter of iterator calls redshift-data:ExecuteStatement",
+        ),
+    ]);
+}
+
+#[test]
+fn each_missing_registration_is_a_finding_that_says_where_to_add_it() {
+    assert_found(&[
+        ("/Resources/TriggerPolicy", Value::Null, "TriggerPolicy: StepFunctionsTokens calls states:SendTaskFailure"),
+        (
+            "/Resources/TriggerPolicy/Properties/Roles/0",
+            json!({ "Ref": "IteratorRole" }),
+            "IteratorRole: what it may do is in `IteratorPolicy`, `TriggerPolicy`",
+        ),
+        (
+            "/Resources/IteratorRole/Properties/Policies",
+            json!([{ "PolicyName": "log" }]),
+            "IteratorRole: has policies of its own",
+        ),
+        (
+            "/Resources/SweepRole/Properties/Policies/0/PolicyDocument/Statement/0/Action",
+            json!("s3:GetObject"),
+            "SweepRole: s3:GetObject is not for this role",
+        ),
+        (
+            "/Resources/HelloFunction",
+            json!({ "Type": "AWS::Serverless::Function" }),
+            "HelloFunction: functions/ has no",
+        ),
+        ("/Resources/TriggerErrorAlarm", Value::Null, "trigger: has no alarm on Errors: add Trigger to the list"),
+        ("/Resources/TriggerLogGroup", Value::Null, "trigger: has no log group: add TriggerLogGroup"),
+        ("/Resources/IteratorFunction/DependsOn", Value::Null, "iterator: Lambda may poll its sources before"),
+        ("/Outputs/IteratorFunction", Value::Null, "iterator: infra/template.yaml has no output IteratorFunction"),
+        (
+            "/Resources/MetadataFixerErrorAlarm/Properties/Threshold",
+            json!(5),
+            "MetadataFixerErrorAlarm: differs from AuditUpdaterErrorAlarm",
+        ),
+        ("/Resources/FileDeadLetterAlarm", Value::Null, "FileDeadLetterQueue: receives what failed, and has no alarm"),
+        (
+            "/Resources/NewAlarm",
+            json!({ "Type": "AWS::CloudWatch::Alarm" }),
+            "NewAlarm: is not on the dashboard: add it to the alarms of Dashboard",
+        ),
+        (
+            "/Resources/NewAlarm",
+            json!({ "Type": "AWS::CloudWatch::Alarm" }),
+            "docs/operating.md: does not name the alarm `NewAlarm`",
+        ),
+        (
+            "/Resources/Dashboard/Properties/DashboardBody",
+            json!({ "Fn::Sub": "{" }),
+            "Dashboard: where conditions take branch 1, its body is not valid JSON",
         ),
         (
             "/Resources/IteratorFunction/Properties/Role",
             json!({ "Fn::GetAtt": ["TriggerRole", "Arn"] }),
-            "IteratorFunction: has no role of its own",
+            "iterator: runs as another role",
         ),
-    ];
+    ]);
+}
+
+/// Each change of the template at a place (null removes what is there) has the finding.
+fn assert_found(drifts: &[(&str, Value, &str)]) {
     for (place, value, wanted) in drifts {
         let mut template = sam_template();
         let (parent, name) = place.rsplit_once('/').unwrap();
         let parent = template.pointer_mut(parent).unwrap_or_else(|| panic!("{place}"));
         match value {
             Value::Null => assert!(parent.as_object_mut().unwrap().remove(name).is_some(), "{place}"),
-            value => parent[name] = value.clone(),
+            value => match parent {
+                Value::Array(items) => items.push(value.clone()),
+                parent => parent[name] = value.clone(),
+            },
         }
         let found = findings(&template);
         assert!(found.iter().any(|finding| finding.starts_with(wanted)), "{place} = {value}: {found:#?}");
@@ -101,11 +166,13 @@ fn each_drift_is_a_finding_that_names_the_place() {
 #[test]
 fn lending_a_role_names_the_service() {
     let mut template = sam_template();
-    let statements =
-        template["Resources"]["TriggerRole"]["Properties"]["Policies"][0]["PolicyDocument"]["Statement"].as_array_mut();
+    let statements = template["Resources"]["TriggerPolicy"]["Properties"]["PolicyDocument"]["Statement"].as_array_mut();
     let lending = statements.unwrap().iter_mut().find(|statement| statement["Action"] == "iam:PassRole").unwrap();
     lending.as_object_mut().unwrap().remove("Condition");
-    assert_eq!(findings(&template), Findings::from(["TriggerRole: may lend a role to any service".into()]));
+    assert_eq!(
+        findings(&template),
+        Findings::from(["TriggerRole: may pass a role to any service: add a condition on iam:PassedToService".into()])
+    );
 }
 
 /// Keys and indexes name fields that the records really have.

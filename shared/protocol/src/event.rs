@@ -22,6 +22,9 @@ pub const TABLE_REFRESHED: &str = "Shiftwork Table Refreshed";
 /// `detail-type` of [`FilesLate`].
 pub const FILES_LATE: &str = "Shiftwork Files Late";
 
+/// `detail-type` of every event.
+pub const DETAIL_TYPES: [&str; 6] = [JOB_ENDED, RUN_ENDED, REFRESHED, DRIFT_FOUND, TABLE_REFRESHED, FILES_LATE];
+
 /// An event of shiftwork. Each can come twice; `idempotency_key` tells that it is the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {

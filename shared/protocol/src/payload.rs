@@ -151,3 +151,11 @@ pub struct Sweep {
     /// The run to look after.
     pub sweep: String,
 }
+
+/// What the schedule of file-intake sends: plan the batches of a feed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PlanRequest {
+    /// The feed, or `all`.
+    pub plan: String,
+}

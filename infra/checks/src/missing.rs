@@ -1,0 +1,190 @@
+//! What a function or an alarm is missing: everything that has to be added by hand, each with the place to add it to.
+//!
+//! The functions are the directories of `functions/`, the alarms and queues those of the template.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use crate::{
+    Findings, checkout,
+    source::{Function, Source},
+    template::{is_queue, resources},
+    text,
+};
+
+/// What every function has an alarm on.
+const ALARMED: [(&str, &str); 2] = [("ErrorAlarm", "Errors"), ("ThrottleAlarm", "Throttles")];
+
+/// What is missing.
+pub fn findings(template: &Value, source: &Source) -> Findings {
+    let mut findings = Findings::new();
+    let readme = text("README.md");
+    for function in &source.functions {
+        of_function(template, function, &mut findings);
+        let name = &function.name;
+        if !readme.contains(&format!("](functions/{name}")) {
+            findings.insert(format!(
+                "{name}: README.md has no row for it: add one with a link to functions/{name}/src/lib.rs"
+            ));
+        }
+        let event = function.start_event.as_deref().unwrap_or_default();
+        if !checkout(&format!("events/{name}/{event}.json")).exists() {
+            findings.insert(format!(
+                "{name}: bench-start has no event for it: write events/{name}/<event>.json, and in functions/{name}/Cargo.toml \
+                 `[package.metadata.start] event = \"<event>\"`"
+            ));
+        }
+    }
+    for (id, _) in resources(template, "AWS::Serverless::Function") {
+        if !source.functions.iter().any(|function| function.resource("Function") == id) {
+            findings.insert(format!("{id}: functions/ has no such function: remove it from the template"));
+        }
+    }
+    copies(template, source, &mut findings);
+    dead_letters(template, &mut findings);
+    findings
+}
+
+/// What the names of alarms and events are missing in the documentation.
+pub fn undocumented(template: &Value, source: &Source, operating: &str) -> Findings {
+    let mut findings = Findings::new();
+    for (alarm, _) in resources(template, "AWS::CloudWatch::Alarm") {
+        let of_every_function = source.functions.iter().find_map(|function| alarm.strip_prefix(function.id.as_str()));
+        let named = match of_every_function.filter(|kind| ALARMED.iter().any(|(of, _)| of == kind)) {
+            Some(kind) => format!("`<Function>{kind}`"),
+            None => format!("`{alarm}`"),
+        };
+        if !operating.contains(&named) {
+            findings.insert(format!(
+                "docs/operating.md: does not name the alarm {named}: say what it means and what to do"
+            ));
+        }
+    }
+    for detail_type in shiftwork_protocol::event::DETAIL_TYPES {
+        if !operating.contains(&format!("`{detail_type}`")) {
+            findings.insert(format!(
+                "docs/operating.md: does not name the event `{detail_type}`: say when it is published"
+            ));
+        }
+    }
+    findings
+}
+
+fn of_function(template: &Value, function: &Function, findings: &mut Findings) {
+    let (name, id) = (&function.name, function.resource("Function"));
+    let resource = &template["Resources"][&id];
+    if resource["Type"] != "AWS::Serverless::Function" {
+        findings.insert(format!(
+            "{name}: infra/template.yaml has no {id}: add it with {0}Policy and {0}LogGroup",
+            function.id
+        ));
+    }
+    let role = function.resource("Role");
+    if template["Resources"][&role]["Type"] != "AWS::IAM::Role" {
+        findings
+            .insert(format!("{name}: has no role {role}: add {} to the list of Fn::ForEach::Functions", function.id));
+    }
+    if resource["Properties"]["Role"]["Fn::GetAtt"][0] != role {
+        findings.insert(format!("{name}: runs as another role: write `Role: !GetAtt {role}.Arn` in {id}"));
+    }
+    if resource["DependsOn"] != function.resource("Policy") {
+        findings.insert(format!(
+            "{name}: Lambda may poll its sources before it is allowed to: write `DependsOn: {}` in {id}",
+            function.resource("Policy")
+        ));
+    }
+    if template["Resources"][function.resource("LogGroup")]["Type"] != "AWS::Logs::LogGroup" {
+        findings.insert(format!("{name}: has no log group: add {}", function.resource("LogGroup")));
+    }
+    for (kind, metric) in ALARMED {
+        let alarm = &template["Resources"][function.resource(kind)]["Properties"];
+        if alarm["MetricName"] != metric || alarm["Dimensions"][0]["Value"]["Ref"] != id {
+            findings.insert(format!(
+                "{name}: has no alarm on {metric}: add {} to the list of Fn::ForEach::Functions",
+                function.id
+            ));
+        }
+    }
+    if template["Outputs"][&id]["Value"]["Ref"] != id {
+        findings.insert(format!("{name}: infra/template.yaml has no output {id}: add it with `Value: !Ref {id}`"));
+    }
+    let polled = resource["Properties"]["Events"].is_object()
+        || resources(template, "AWS::Lambda::EventSourceMapping")
+            .any(|(_, mapping)| mapping["Properties"]["FunctionName"]["Ref"] == id);
+    let machines = resources(template, "AWS::Serverless::StateMachine");
+    let called = machines
+        .flat_map(|(_, machine)| machine["Properties"]["DefinitionSubstitutions"].as_object().into_iter().flatten())
+        .any(|(_, value)| value["Fn::GetAtt"][0] == id);
+    let on_failure = &resource["Properties"]["EventInvokeConfig"]["DestinationConfig"]["OnFailure"]["Destination"];
+    if !polled && !called && !is_queue(template, on_failure) {
+        findings.insert(format!(
+            "{name}: an asynchronous invocation that fails is lost: set EventInvokeConfig.DestinationConfig.OnFailure of {id} \
+             to EventDeadLetterQueue"
+        ));
+    }
+}
+
+/// The resources that a loop makes for most functions, and another function has as a copy with a condition: but for the
+/// condition and the name of the function they are equal. So are the log groups, whose names a loop cannot make.
+fn copies(template: &Value, source: &Source, findings: &mut Findings) {
+    for kind in ["Role", "ErrorAlarm", "ThrottleAlarm", "LogGroup"] {
+        let mut first: Option<(String, String)> = None;
+        for function in &source.functions {
+            let id = function.resource(kind);
+            let Some(resource) = template["Resources"].get(&id) else { continue };
+            let mut resource = resource.clone();
+            resource.as_object_mut().map(|members| members.remove("Condition"));
+            // What a mapping of the template sets for one function is no copy.
+            if let Some(own) = template["Mappings"][format!("{kind}s")][&function.id].as_object() {
+                for (name, _) in own {
+                    resource["Properties"].as_object_mut().map(|members| members.remove(name));
+                }
+                continue;
+            }
+            let general =
+                resource.to_string().replace(&function.id, "<Function>").replace(&function.name, "<function>");
+            match &first {
+                None => first = Some((id, general)),
+                Some((of, one)) if *one != general => {
+                    findings.insert(format!(
+                        "{id}: differs from {of} in more than the name and the condition: make them equal"
+                    ));
+                }
+                Some(_) => {}
+            }
+        }
+    }
+}
+
+/// Each queue that takes what failed has an alarm.
+fn dead_letters(template: &Value, findings: &mut Findings) {
+    let mut queues = BTreeSet::new();
+    collect(&template["Resources"], &mut queues);
+    for queue in queues {
+        let watched = resources(template, "AWS::CloudWatch::Alarm").any(|(_, alarm)| {
+            let alarm = &alarm["Properties"];
+            alarm["MetricName"] == "ApproximateNumberOfMessagesVisible"
+                && alarm["Dimensions"][0]["Value"]["Fn::GetAtt"][0] == queue
+        });
+        if !watched {
+            findings.insert(format!(
+                "{queue}: receives what failed, and has no alarm: add one on ApproximateNumberOfMessagesVisible"
+            ));
+        }
+    }
+}
+
+/// The queues that a redrive policy, a target or a failure destination names, anywhere in a value.
+fn collect<'a>(value: &'a Value, queues: &mut BTreeSet<&'a str>) {
+    match value {
+        Value::Object(members) => {
+            for place in ["/deadLetterTargetArn", "/DeadLetterConfig/Arn", "/OnFailure/Destination"] {
+                queues.extend(value.pointer(place).and_then(|arn| arn["Fn::GetAtt"][0].as_str()));
+            }
+            members.values().for_each(|value| collect(value, queues));
+        }
+        Value::Array(items) => items.iter().for_each(|value| collect(value, queues)),
+        _ => {}
+    }
+}
