@@ -59,11 +59,18 @@ $(VENV)/.ready: local/requirements.txt
 TEST_STACK := SHIFTWORK_LOCAL_DIR=target/local-test SHIFTWORK_PROFILE=debug $(STACK)
 
 .PHONY: test
-test: $(VENV)/.ready ## every test: unit, property, contract, end to end on the laptop's AWS
+test: up-test ## every test: unit, property, contract, end to end on the laptop's AWS
+	@trap '$(TEST_STACK) down' EXIT; cargo test --workspace --no-run; . target/local-test/env; \
+		RUST_TEST_THREADS=8 cargo test --workspace --no-fail-fast; $(VENV)/bin/python -m pytest -q local/stack
+
+.PHONY: up-test
+up-test: $(VENV)/.ready ## start the stack of the tests and keep it; then: . target/local-test/env && cargo test -p CRATE [NAME]
 	@cargo build $(binaries) --bin shiftwork
-	@cargo test --workspace --no-run
 	@$(TEST_STACK) up
-	@trap '$(TEST_STACK) down' EXIT; . target/local-test/env; RUST_TEST_THREADS=8 cargo test --workspace --no-fail-fast; $(VENV)/bin/python -m pytest -q local/stack
+
+.PHONY: down-test
+down-test: ## stop the stack of the tests
+	@if [ -d target/local-test ]; then $(TEST_STACK) down; fi
 
 .PHONY: check
 check: $(VENV)/.checks ## formatting, lints, licences, the template; changes nothing

@@ -7,7 +7,7 @@ use shiftwork_protocol::{Status, change::Bytes};
 
 #[tokio::test]
 async fn what_is_delivered_is_the_table_and_the_staged_files_are_gone() {
-    let Some(stack) = Stack::shared().await else { return };
+    let stack = Stack::shared().await;
     let orders = stack.changes("cdc", "").await;
     let first = [orders.order(1, Some("new"), 10), orders.order(2, Some("new"), 20), orders.order(1, Some("paid"), 30)];
     orders.deliver(&orders.batch(0, 0, &first)).await;
@@ -26,7 +26,7 @@ async fn what_is_delivered_is_the_table_and_the_staged_files_are_gone() {
 
 #[tokio::test]
 async fn a_load_without_anything_to_load_asks_redshift_nothing() {
-    let Some(stack) = Stack::shared().await else { return };
+    let stack = Stack::shared().await;
     let orders = stack.changes("idle", "").await;
     let ended = orders.load().await;
     ended.succeeded();
@@ -36,7 +36,7 @@ async fn a_load_without_anything_to_load_asks_redshift_nothing() {
 
 #[tokio::test]
 async fn redelivered_and_overlapping_batches_change_nothing() {
-    let Some(stack) = Stack::shared().await else { return };
+    let stack = Stack::shared().await;
     // Every event is a row there, so that one too many shows.
     let orders = stack.changes("again", "promote: { kind: append }").await;
     let events: Vec<_> = (0..8).map(|n| orders.order(n, Some("new"), 10 * n)).collect();
@@ -60,7 +60,7 @@ async fn redelivered_and_overlapping_batches_change_nothing() {
 
 #[tokio::test]
 async fn partitions_may_come_in_any_order_and_the_latest_event_of_a_key_counts() {
-    let Some(stack) = Stack::shared().await else { return };
+    let stack = Stack::shared().await;
     let orders = stack.changes("mixed", "").await;
     // A key has moved to another partition; the older events come after the newer ones, and after a load of these.
     orders.deliver(&orders.batch(1, 0, &[orders.order(1, Some("third"), 30), orders.order(2, None, 35)])).await;
@@ -73,7 +73,7 @@ async fn partitions_may_come_in_any_order_and_the_latest_event_of_a_key_counts()
 
 #[tokio::test]
 async fn loaders_and_loads_at_once_come_to_the_same() {
-    let Some(stack) = Stack::shared().await else { return };
+    let stack = Stack::shared().await;
     let orders = stack.changes("many", "promote: { kind: append }").await;
     let batches: Vec<_> = (0..6_u32)
         .map(|partition| {
@@ -96,7 +96,7 @@ async fn loaders_and_loads_at_once_come_to_the_same() {
 
 #[tokio::test]
 async fn poison_is_a_letter_with_its_bytes_and_can_be_replayed() {
-    let Some(stack) = Stack::shared().await else { return };
+    let stack = Stack::shared().await;
     let orders = stack.changes("poison", "unknown: freeze").await;
     let mut odd = orders.order(2, Some("new"), 20);
     odd["after"]["colour"] = json!("red");
@@ -130,7 +130,7 @@ async fn poison_is_a_letter_with_its_bytes_and_can_be_replayed() {
 
 #[tokio::test]
 async fn the_command_line_replays_what_was_refused_and_what_nobody_claimed() {
-    let Some(stack) = Stack::alone().await else { return };
+    let stack = Stack::alone().await;
     let orders = stack.changes("replay", "unknown: freeze").await;
     let contract = orders.flow.id.as_str();
     let shiftwork = |arguments: &[&str]| {
@@ -169,7 +169,7 @@ async fn the_command_line_replays_what_was_refused_and_what_nobody_claimed() {
 
 #[tokio::test]
 async fn a_column_that_is_appended_takes_what_was_staged_without_it() {
-    let Some(stack) = Stack::shared().await else { return };
+    let stack = Stack::shared().await;
     let orders = stack.changes("wider", "").await;
     let coloured = |id, colour: &str, lsn| {
         let mut order = orders.order(id, Some("new"), lsn);
@@ -197,7 +197,7 @@ async fn a_column_that_is_appended_takes_what_was_staged_without_it() {
 
 #[tokio::test]
 async fn a_contract_that_is_not_there_is_told_before_anything_runs() {
-    let Some(stack) = Stack::shared().await else { return };
+    let stack = Stack::shared().await;
     let job = json!({ "job_name": "load", "kind": "cdc", "contract": "nowhere" });
     let workflow = json!({ "workflow_stages": [{ "execution_type": "sequential", "scripts": [job] }] });
     let flow = stack.push("nowhere", workflow, &[]).await;
@@ -208,7 +208,7 @@ async fn a_contract_that_is_not_there_is_told_before_anything_runs() {
 
 #[tokio::test]
 async fn a_load_that_fails_leaves_everything_staged_and_its_restart_takes_it() {
-    let Some(stack) = Stack::shared().await else { return };
+    let stack = Stack::shared().await;
     let orders = stack.changes("fails", "").await;
     orders.deliver(&orders.batch(0, 0, &[orders.order(1, Some("new"), 10)])).await;
     let run = orders.flow.run(&Stack::unique("r"));
@@ -227,7 +227,7 @@ async fn a_load_that_fails_leaves_everything_staged_and_its_restart_takes_it() {
 
 #[tokio::test]
 async fn a_transaction_conflict_is_tried_again_with_files_of_its_own() {
-    let Some(stack) = Stack::shared().await else { return };
+    let stack = Stack::shared().await;
     let orders = stack.changes("conflict", "promote: { kind: append }").await;
     orders.deliver(&orders.batch(0, 0, &[orders.order(1, Some("new"), 10)])).await;
     let run = orders.flow.run(&Stack::unique("r"));
@@ -245,7 +245,7 @@ async fn a_transaction_conflict_is_tried_again_with_files_of_its_own() {
 /// The workflow's id in a request, for what asks for runs by itself.
 #[tokio::test]
 async fn who_stages_in_the_same_stretch_asks_for_the_same_run() {
-    let Some(stack) = Stack::shared().await else { return };
+    let stack = Stack::shared().await;
     let orders = stack.changes("asks", "").await;
     let workflow = format!("workflow: {}\nload_every: 10s", orders.flow.id);
     orders.contract(&workflow).await;

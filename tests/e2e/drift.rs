@@ -128,7 +128,7 @@ impl Orders {
 
 #[tokio::test]
 async fn new_columns_are_told_once_and_taken_in_by_hand() {
-    let Some(stack) = Stack::alone().await else { return };
+    let stack = Stack::alone().await;
     let orders = Orders::new(&stack, "capture", "type1").await;
     let inbox =
         Inbox::of_events(&stack, &json!({ "source": [event::SOURCE], "detail-type": [event::DRIFT_FOUND] })).await;
@@ -196,7 +196,7 @@ async fn new_columns_are_told_once_and_taken_in_by_hand() {
 
 #[tokio::test]
 async fn a_contract_that_evolves_takes_its_columns_in_by_itself() {
-    let Some(stack) = Stack::alone().await else { return };
+    let stack = Stack::alone().await;
     for promote in ["type1", "type2", "type7", "append"] {
         let orders = Orders::new(&stack, "evolve", promote).await;
         orders.row(1, &json!({ "colour": "red" })).await;
@@ -221,7 +221,7 @@ async fn a_contract_that_evolves_takes_its_columns_in_by_itself() {
 
 #[tokio::test]
 async fn what_is_asked_for_in_vain_is_said() {
-    let Some(stack) = Stack::shared().await else { return };
+    let stack = Stack::shared().await;
     let orders = Orders::new(&stack, "capture", "type1").await;
     let look = orders.look().await;
     assert_eq!((look.findings.len(), look.migration), (0, None));
@@ -236,7 +236,7 @@ async fn what_is_asked_for_in_vain_is_said() {
 /// The watcher dies at each point of a migration. The same request again brings it to its end, and every value is there once.
 #[tokio::test]
 async fn the_watcher_may_die_anywhere() {
-    let Some(stack) = Stack::alone().await else { return };
+    let stack = Stack::alone().await;
     let function = stack.output("SchemaWatcherFunction").to_owned();
     let prepared = async || {
         let orders = Orders::new(&stack, "capture", "type1").await;
@@ -284,7 +284,7 @@ async fn the_watcher_may_die_anywhere() {
 /// From the event to the column: nothing is asked before there is something, and what was staged before the column is in it.
 #[tokio::test]
 async fn a_column_that_a_source_adds_arrives_from_its_first_event_on() {
-    let Some(stack) = Stack::alone().await else { return };
+    let stack = Stack::alone().await;
     let changes = stack.changes("added", "unknown: evolve").await;
     let coloured = |id, colour: &str, lsn| {
         let mut order = changes.order(id, Some("new"), lsn);
@@ -326,7 +326,7 @@ async fn a_column_that_a_source_adds_arrives_from_its_first_event_on() {
 /// the contract, the launcher adds it, and the migration finds the value.
 #[tokio::test]
 async fn a_column_that_somebody_wrote_into_the_contract_gets_what_waits() {
-    let Some(stack) = Stack::alone().await else { return };
+    let stack = Stack::alone().await;
     let changes = stack.changes("by_hand", "").await;
     let coloured = |status: &str, colour: &str, lsn| {
         let mut order = changes.order(1, Some(status), lsn);
@@ -361,7 +361,7 @@ async fn a_column_that_somebody_wrote_into_the_contract_gets_what_waits() {
 /// `shiftwork drift`, as a person at a terminal and as a script has it.
 #[tokio::test]
 async fn the_command_line_shows_the_statements_before_it_runs_them() {
-    let Some(stack) = Stack::shared().await else { return };
+    let stack = Stack::shared().await;
     let orders = Orders::new(&stack, "capture", "type1").await;
     orders.row(1, &json!({ "colour": "red" })).await;
     let says = |arguments: &[&str], code: i32| {

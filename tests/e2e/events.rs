@@ -27,7 +27,7 @@ async fn on_the_way(stack: &Stack, run: &Run, mut fault: Value) {
 
 #[tokio::test]
 async fn an_event_that_never_comes_is_made_up_for_by_the_runs_own_schedule() {
-    let Some(stack) = Stack::shared().await else { return };
+    let stack = Stack::shared().await;
     let (flow, run) = two_jobs(&stack, "lost").await;
     on_the_way(&stack, &run, json!({ "kind": "drop" })).await;
     flow.start_as(&run, json!({})).await;
@@ -46,7 +46,7 @@ async fn an_event_that_never_comes_is_made_up_for_by_the_runs_own_schedule() {
 
 #[tokio::test]
 async fn an_event_that_never_reaches_the_bus_is_made_up_for_by_a_sweep() {
-    let Some(stack) = Stack::shared().await else { return };
+    let stack = Stack::shared().await;
     let (flow, run) = two_jobs(&stack, "unsent").await;
     let prefix = format!("shiftwork:{}:", run.id);
     stack.redshift_fault(json!({ "statement_name_prefix": prefix, "effect": "drop_event" })).await;
@@ -59,7 +59,7 @@ async fn an_event_that_never_reaches_the_bus_is_made_up_for_by_a_sweep() {
 
 #[tokio::test]
 async fn events_that_come_twice_settle_once() {
-    let Some(stack) = Stack::shared().await else { return };
+    let stack = Stack::shared().await;
     let (flow, run) = two_jobs(&stack, "twice").await;
     on_the_way(&stack, &run, json!({ "kind": "double", "count": 2 })).await;
     let prefix = format!("shiftwork:{}:", run.id);
@@ -73,7 +73,7 @@ async fn events_that_come_twice_settle_once() {
 
 #[tokio::test]
 async fn a_late_event_is_waited_for_and_its_late_copy_changes_nothing() {
-    let Some(stack) = Stack::shared().await else { return };
+    let stack = Stack::shared().await;
     let (flow, run) = two_jobs(&stack, "late").await;
     on_the_way(&stack, &run, json!({ "kind": "delay", "seconds": 3.0 })).await;
     flow.start_as(&run, json!({})).await;
@@ -92,7 +92,7 @@ async fn a_late_event_is_waited_for_and_its_late_copy_changes_nothing() {
 
 #[tokio::test]
 async fn statements_of_others_are_nobodys_business() {
-    let Some(stack) = Stack::shared().await else { return };
+    let stack = Stack::shared().await;
     for name in ["shiftwork:x", "theirs", "shiftwork:a:b:1:2"] {
         let event = json!({ "detail-type": "Redshift Data Statement Status Change", "detail": {
             "statementName": name, "statementId": "d0a3b9a4-0000-4000-8000-000000000000", "state": "FINISHED", "rows": 1 } });

@@ -28,7 +28,7 @@ fn reason_of<'a>(files: &'a [FileRecord], name: &str) -> &'a str {
 
 #[tokio::test]
 async fn files_start_their_workflow_and_bad_ones_are_left_out_with_the_reason() {
-    let Some(stack) = Stack::shared().await else { return };
+    let stack = Stack::shared().await;
     let landing = stack.landing("files", LANDING, "workflow: \"{s}\"\nbatch: { files: 100, wait: 5s }\n").await;
     for n in 0..20 {
         landing.put(&format!("{n:02}.csv"), &rows(n)).await;
@@ -51,7 +51,7 @@ async fn files_start_their_workflow_and_bad_ones_are_left_out_with_the_reason() 
 
 #[tokio::test]
 async fn every_way_of_an_event_registers_a_file_once() {
-    let Some(stack) = Stack::shared().await else { return };
+    let stack = Stack::shared().await;
     for (label, bucket) in [("direct", LANDING), ("bus", LANDING_BUS), ("topic", LANDING_TOPIC)] {
         let landing = stack.landing(label, bucket, "").await;
         landing.put("it's 1+1=2 & ü.csv", &rows(1)).await;
@@ -68,7 +68,7 @@ async fn every_way_of_an_event_registers_a_file_once() {
 
 #[tokio::test]
 async fn a_file_that_was_put_again_or_overwritten_or_deleted_is_loaded_as_it_is_in_the_end() {
-    let Some(stack) = Stack::shared().await else { return };
+    let stack = Stack::shared().await;
     let landing = stack.landing("again", LANDING, "").await;
     for _ in 0..3 {
         landing.put("same.csv", &rows(1)).await;
@@ -103,7 +103,7 @@ async fn a_file_that_was_put_again_or_overwritten_or_deleted_is_loaded_as_it_is_
 
 #[tokio::test]
 async fn what_a_feed_expects_is_looked_for_before_anything_is_loaded() {
-    let Some(stack) = Stack::shared().await else { return };
+    let stack = Stack::shared().await;
     let expect = "expect: { non_empty: true, header: [n, word], rows_from: \"{key}.count\" }\n";
     let landing = stack.landing("expect", LANDING, expect).await;
     for (name, text, count) in [
@@ -133,7 +133,7 @@ async fn what_a_feed_expects_is_looked_for_before_anything_is_loaded() {
 
 #[tokio::test]
 async fn a_load_that_fails_by_no_fault_of_a_file_leaves_them_to_its_restart() {
-    let Some(stack) = Stack::shared().await else { return };
+    let stack = Stack::shared().await;
     let landing = stack.landing("mend", LANDING, "").await;
     landing.flow.sql("alter table {s}.t rename to away").await;
     for n in 0..5 {
@@ -172,7 +172,7 @@ async fn work_item(stack: &Stack, feed: &str) -> Value {
 
 #[tokio::test]
 async fn workers_get_batches_and_say_what_became_of_each_file() {
-    let Some(stack) = Stack::shared().await else { return };
+    let stack = Stack::shared().await;
     let landing =
         stack.landing("work", LANDING_BUS, "work_items: { within: 1h }\nbatch: { files: 3, wait: 2s }\n").await;
     for n in 0..3 {
@@ -197,7 +197,7 @@ async fn workers_get_batches_and_say_what_became_of_each_file() {
 
 #[tokio::test]
 async fn a_message_that_nobody_can_read_goes_to_the_dead_letters_with_its_reason() {
-    let Some(stack) = Stack::shared().await else { return };
+    let stack = Stack::shared().await;
     let poison = format!("{{ \"poison\": \"{}\" }}", Stack::unique("p"));
     stack.sqs.send_message().queue_url(stack.output("FileEventQueue")).message_body(&poison).send().await.unwrap();
     let begun = Instant::now();
@@ -218,7 +218,7 @@ async fn a_message_that_nobody_can_read_goes_to_the_dead_letters_with_its_reason
 /// What the feed brought is told about: which table, which files, how many rows.
 #[tokio::test]
 async fn a_refreshed_table_starts_the_workflow_that_reads_it() {
-    let Some(stack) = Stack::shared().await else { return };
+    let stack = Stack::shared().await;
     let landing: Landing = stack.landing("fresh", LANDING, "").await;
     let pattern = json!({ "source": ["shiftwork"], "detail-type": ["Shiftwork Table Refreshed"],
         "detail": { "table": [format!("{}.t", landing.feed())] } });
@@ -246,7 +246,7 @@ async fn a_refreshed_table_starts_the_workflow_that_reads_it() {
 /// What was there before the events is registered by hand, looked at, taken, and a bad one taken again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_registers_looks_and_has_files_taken_again() {
-    let Some(stack) = Stack::shared().await else { return };
+    let stack = Stack::shared().await;
     let desk = Desk::new("hand");
     let (id, bucket) = (desk.id.clone(), LANDING.replace("landing", &desk.id.replace('_', "-")));
     stack.s3.create_bucket().bucket(&bucket).send().await.unwrap();

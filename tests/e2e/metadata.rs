@@ -102,7 +102,7 @@ fn mended(version: u32) -> Value {
 
 #[tokio::test]
 async fn a_file_of_a_bucket_is_mended_moved_and_its_source_deleted() {
-    let Some(stack) = Stack::shared().await else { return };
+    let stack = Stack::shared().await;
     let folder = Folder::of(&stack).await;
     let target = folder.put_source("Über uns/a+b 50%.pdf", &source(1)).await;
     folder.until_only(&target, &mended(1)).await;
@@ -114,7 +114,7 @@ async fn a_file_of_a_bucket_is_mended_moved_and_its_source_deleted() {
 
 #[tokio::test]
 async fn what_cannot_be_mended_is_in_quarantine_with_its_reason_and_the_rest_goes_on() {
-    let Some(stack) = Stack::shared().await else { return };
+    let stack = Stack::shared().await;
     let folder = Folder::of(&stack).await;
     folder.put(&format!("{}bad.pdf.meta.json", folder.prefix), "{ no JSON").await;
     let in_place = folder.target("right.pdf");
@@ -135,7 +135,7 @@ async fn what_cannot_be_mended_is_in_quarantine_with_its_reason_and_the_rest_goe
 
 #[tokio::test]
 async fn an_event_works_on_whichever_way_it_comes() {
-    let Some(stack) = Stack::shared().await else { return };
+    let stack = Stack::shared().await;
     let folder = Folder::of(&stack).await;
     let bucket = stack.output("DocumentsBucket");
     for (number, way) in ["s3", "sns"].into_iter().enumerate() {
@@ -167,7 +167,7 @@ async fn an_event_works_on_whichever_way_it_comes() {
 
 #[tokio::test]
 async fn events_that_come_twice_change_nothing() {
-    let Some(stack) = Stack::shared().await else { return };
+    let stack = Stack::shared().await;
     let folder = Folder::of(&stack).await;
     let pattern = json!({ "source": ["aws.s3"], "detail": { "object": { "key": [{ "wildcard": format!("*{}*", folder.prefix) }] } } });
     stack.fault(json!({ "kind": "double", "pattern": pattern, "count": 8 })).await;
@@ -181,7 +181,7 @@ async fn events_that_come_twice_change_nothing() {
 
 #[tokio::test]
 async fn it_may_read_and_write_documents_and_nothing_else() {
-    let Some(stack) = Stack::shared().await else { return };
+    let stack = Stack::shared().await;
     let folder = Folder::of(&stack).await;
     let fixer = aws_sdk_s3::Client::new(&stack.as_function("MetadataFixerFunction").await);
     let scripts = stack.output("ScriptsBucket");
@@ -206,7 +206,7 @@ async fn visible_again_after(stack: &Stack, seconds: &str) {
 
 #[tokio::test]
 async fn wherever_the_function_dies_nothing_is_lost_and_the_end_is_the_same() {
-    let Some(stack) = Stack::alone().await else { return };
+    let stack = Stack::alone().await;
     let folder = Folder::of(&stack).await;
     visible_again_after(&stack, "1").await;
     // The configuration, the source, its successor; then the successor's own event: read back, and the source deleted.
@@ -240,7 +240,7 @@ async fn wherever_the_function_dies_nothing_is_lost_and_the_end_is_the_same() {
 
 #[tokio::test]
 async fn a_message_that_cannot_be_read_ends_in_the_dead_letter_queue() {
-    let Some(stack) = Stack::alone().await else { return };
+    let stack = Stack::alone().await;
     visible_again_after(&stack, "1").await;
     let poison = format!("no event, {}", Stack::unique("p"));
     stack.sqs.send_message().queue_url(stack.output("MetadataQueue")).message_body(&poison).send().await.unwrap();

@@ -22,7 +22,7 @@ async fn slow(stack: &std::sync::Arc<Stack>, label: &str, on_overlap: &str) -> (
 
 #[tokio::test]
 async fn skip_puts_the_second_on_record_and_does_nothing() {
-    let Some(stack) = Stack::shared().await else { return };
+    let stack = Stack::shared().await;
     let (flow, first) = slow(&stack, "skip", "skip").await;
     let second = flow.run(&Stack::unique("r"));
     let answer = flow.request(json!({ "workflow_execution_id": second.id })).await.unwrap();
@@ -36,7 +36,7 @@ async fn skip_puts_the_second_on_record_and_does_nothing() {
 
 #[tokio::test]
 async fn fail_refuses_the_second_and_says_which_run_is_in_the_way() {
-    let Some(stack) = Stack::shared().await else { return };
+    let stack = Stack::shared().await;
     let (flow, first) = slow(&stack, "fail", "fail").await;
     let second = flow.run(&Stack::unique("r"));
     let refusal = flow.request(json!({ "workflow_execution_id": second.id })).await.unwrap_err();
@@ -49,7 +49,7 @@ async fn fail_refuses_the_second_and_says_which_run_is_in_the_way() {
 
 #[tokio::test]
 async fn queue_runs_them_one_after_the_other_in_the_order_of_the_requests() {
-    let Some(stack) = Stack::shared().await else { return };
+    let stack = Stack::shared().await;
     let (flow, first) = slow(&stack, "queue", "queue").await;
     let mut runs = vec![first];
     for _ in 0..2 {
@@ -71,7 +71,7 @@ async fn queue_runs_them_one_after_the_other_in_the_order_of_the_requests() {
 
 #[tokio::test]
 async fn a_run_that_died_unheard_does_not_lock_its_workflow() {
-    let Some(stack) = Stack::shared().await else { return };
+    let stack = Stack::shared().await;
     let (flow, dead) = slow(&stack, "dead", "skip").await;
     stack
         .fault(json!({ "kind": "drop", "pattern": { "source": ["aws.states"], "detail": { "name": [dead.id] } } }))
@@ -87,7 +87,7 @@ async fn a_run_that_died_unheard_does_not_lock_its_workflow() {
 
 #[tokio::test]
 async fn a_run_that_died_unheard_is_closed_by_its_sweep() {
-    let Some(stack) = Stack::shared().await else { return };
+    let stack = Stack::shared().await;
     let (flow, dead) = slow(&stack, "unheard", "skip").await;
     stack
         .fault(json!({ "kind": "drop", "pattern": { "source": ["aws.states"], "detail": { "name": [dead.id] } } }))

@@ -5,7 +5,7 @@ use shiftwork_e2e::Stack;
 
 #[tokio::test]
 async fn a_value_full_of_sql_arrives_as_text() {
-    let Some(stack) = Stack::shared().await else { return };
+    let stack = Stack::shared().await;
     let workflow = json!({
         "parameters": { "who": { "type": "string" }, "amount": { "type": "decimal" }, "many": { "type": "integer", "default": 7 },
                         "day": { "type": "date" }, "on": { "type": "boolean", "default": true } },
@@ -29,7 +29,7 @@ async fn a_value_full_of_sql_arrives_as_text() {
 
 #[tokio::test]
 async fn a_parameter_that_is_missing_wrong_or_unknown_is_told_before_anything_runs() {
-    let Some(stack) = Stack::shared().await else { return };
+    let stack = Stack::shared().await;
     let workflow = json!({
         "parameters": { "day": { "type": "date" }, "many": { "type": "integer", "default": 1 } },
         "workflow_stages": [{ "execution_type": "sequential", "scripts": ["a.sql"] }] });

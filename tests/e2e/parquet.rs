@@ -54,7 +54,7 @@ fn reason_of<'a>(files: &'a [FileRecord], name: &str) -> &'a str {
 
 #[tokio::test]
 async fn broken_parquet_files_are_left_out_with_the_reason_and_the_rest_is_loaded() {
-    let Some(stack) = Stack::shared().await else { return };
+    let stack = Stack::shared().await;
     let landing =
         stack.parquet_landing("parquet", LANDING, "workflow: \"{s}\"\nbatch: { files: 100, wait: 5s }\n").await;
     for n in 0..10 {
@@ -87,7 +87,7 @@ async fn broken_parquet_files_are_left_out_with_the_reason_and_the_rest_is_loade
 
 #[tokio::test]
 async fn the_names_and_rows_of_a_parquet_file_are_compared_before_it_is_loaded() {
-    let Some(stack) = Stack::shared().await else { return };
+    let stack = Stack::shared().await;
     let expect = "expect: { header: [n, word], rows_from: \"{key}.count\" }\n";
     let landing = stack.parquet_landing("names", LANDING, expect).await;
     let other = "required int32 n; optional binary wort (UTF8);";
@@ -110,7 +110,7 @@ async fn the_names_and_rows_of_a_parquet_file_are_compared_before_it_is_loaded()
 
 #[tokio::test]
 async fn nested_columns_go_into_super() {
-    let Some(stack) = Stack::shared().await else { return };
+    let stack = Stack::shared().await;
     let landing = stack.parquet_landing("nested", LANDING, "nested: true\n").await;
     landing.flow.sql("drop table {s}.t").await;
     landing.flow.sql("create table {s}.t (n int, doc super)").await;

@@ -26,7 +26,7 @@ async fn suffer(stack: &Stack, flow: &Flow, run: &Run, effect: Value, times: u32
 
 #[tokio::test]
 async fn a_serialization_conflict_is_tried_again_without_being_asked() {
-    let Some(stack) = Stack::shared().await else { return };
+    let stack = Stack::shared().await;
     let (flow, run) = one_job(&stack, "conflict", json!("a.sql")).await;
     let ended = suffer(&stack, &flow, &run, json!({ "fail_statement": { "error": CONFLICT } }), 1).await;
     ended.succeeded();
@@ -40,7 +40,7 @@ async fn a_serialization_conflict_is_tried_again_without_being_asked() {
 
 #[tokio::test]
 async fn throttled_submissions_go_through_later() {
-    let Some(stack) = Stack::shared().await else { return };
+    let stack = Stack::shared().await;
     let (flow, run) = one_job(&stack, "throttle", json!("a.sql")).await;
     // More often than the SDK tries by itself.
     let ended = suffer(&stack, &flow, &run, json!("throttle"), 4).await;
@@ -51,7 +51,7 @@ async fn throttled_submissions_go_through_later() {
 
 #[tokio::test]
 async fn a_full_warehouse_is_waited_for() {
-    let Some(stack) = Stack::shared().await else { return };
+    let stack = Stack::shared().await;
     let (flow, run) = one_job(&stack, "full", json!("a.sql")).await;
     let ended = suffer(&stack, &flow, &run, json!("active_statements_exceeded"), 1).await;
     ended.succeeded();
@@ -60,7 +60,7 @@ async fn a_full_warehouse_is_waited_for() {
 
 #[tokio::test]
 async fn a_statement_whose_answer_was_lost_is_adopted_not_repeated() {
-    let Some(stack) = Stack::shared().await else { return };
+    let stack = Stack::shared().await;
     let (flow, run) = one_job(&stack, "lost_answer", json!("a.sql")).await;
     let ended = suffer(&stack, &flow, &run, json!("drop_connection"), 3).await;
     ended.succeeded();
@@ -71,7 +71,7 @@ async fn a_statement_whose_answer_was_lost_is_adopted_not_repeated() {
 
 #[tokio::test]
 async fn retries_pay_for_terminal_failures_and_no_more() {
-    let Some(stack) = Stack::shared().await else { return };
+    let stack = Stack::shared().await;
     let job = json!({ "script": "a.sql", "retries": 2 });
     let error = json!({ "fail_statement": { "error": "ERROR: disk full" } });
 
@@ -94,7 +94,7 @@ async fn retries_pay_for_terminal_failures_and_no_more() {
 #[tokio::test]
 async fn throttled_tables_and_tokens_delay_a_run_and_nothing_else() {
     // Whoever calls next is refused, so no other test may be about.
-    let Some(stack) = Stack::alone().await else { return };
+    let stack = Stack::alone().await;
     let (flow, run) = one_job(&stack, "tables", json!("a.sql")).await;
     for (operation, error) in [
         ("dynamodb:UpdateItem", "ThrottlingException"),

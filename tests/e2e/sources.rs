@@ -47,7 +47,7 @@ async fn put_event(stack: &Stack, source: &str, kind: &str, detail: Value) {
 
 #[tokio::test]
 async fn a_file_starts_the_workflow_that_waits_for_it_with_its_key() {
-    let Some(stack) = Stack::shared().await else { return };
+    let stack = Stack::shared().await;
     let bucket = Stack::unique("landing");
     let pattern = json!({ "source": ["aws.s3"], "detail-type": ["Object Created"],
         "detail": { "bucket": { "name": [bucket] }, "object": { "key": [{ "prefix": "orders/" }] } } });
@@ -70,7 +70,7 @@ async fn a_file_starts_the_workflow_that_waits_for_it_with_its_key() {
 
 #[tokio::test]
 async fn a_refreshed_workflow_starts_the_one_that_reads_it() {
-    let Some(stack) = Stack::shared().await else { return };
+    let stack = Stack::shared().await;
     let first = triggered(&stack, "upstream", json!([])).await;
     let pattern = json!({ "source": ["shiftwork"], "detail-type": ["Shiftwork Workflow Refreshed"],
         "detail": { "workflow_id": [first.id] } });
@@ -84,7 +84,7 @@ async fn a_refreshed_workflow_starts_the_one_that_reads_it() {
 
 #[tokio::test]
 async fn one_custom_event_starts_every_workflow_that_matches_and_no_other() {
-    let Some(stack) = Stack::shared().await else { return };
+    let stack = Stack::shared().await;
     let topic = Stack::unique("topic");
     let wanted = json!([{ "pattern": { "source": ["custom.shiftwork"], "detail": { "topic": [topic], "n": [{ "numeric": [">", 1] }] } },
                           "parameters": { "n": "$.detail.n" } }]);
@@ -108,7 +108,7 @@ async fn one_custom_event_starts_every_workflow_that_matches_and_no_other() {
 
 #[tokio::test]
 async fn an_event_that_starts_an_invalid_workflow_is_on_record() {
-    let Some(stack) = Stack::shared().await else { return };
+    let stack = Stack::shared().await;
     let topic = Stack::unique("topic");
     let pattern = json!({ "source": ["custom.shiftwork"], "detail": { "topic": [topic] } });
     let flow = triggered(&stack, "invalid", json!([{ "pattern": pattern, "parameters": { "n": "$.detail.n" } }])).await;
@@ -122,7 +122,7 @@ async fn an_event_that_starts_an_invalid_workflow_is_on_record() {
 
 #[tokio::test]
 async fn a_message_that_cannot_be_read_does_not_hold_up_the_others() {
-    let Some(stack) = Stack::shared().await else { return };
+    let stack = Stack::shared().await;
     let queue = stack.output("RequestQueue");
     let visible_again_after = async |seconds: &str| {
         let set = stack.sqs.set_queue_attributes().queue_url(queue);

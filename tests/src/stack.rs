@@ -52,21 +52,29 @@ pub struct Stack {
 const SQL_SECONDS: u64 = 30;
 
 impl Stack {
-    /// The stack, beside other tests. `None` when there is none: the caller returns, and the line on stderr says why.
-    pub async fn shared() -> Option<Arc<Self>> {
+    /// The stack, used by other tests at the same time.
+    ///
+    /// # Panics
+    /// Without a stack: `SHIFTWORK_CONTROL_URL` is not set.
+    pub async fn shared() -> Arc<Self> {
         Self::connect(File::lock_shared).await
     }
 
-    /// The stack, with no other test on it: for faults that concern whatever comes first.
-    pub async fn alone() -> Option<Arc<Self>> {
+    /// The stack, used by no other test meanwhile: for faults that hit the first call that matches, of any run.
+    ///
+    /// # Panics
+    /// Without a stack: `SHIFTWORK_CONTROL_URL` is not set.
+    pub async fn alone() -> Arc<Self> {
         Self::connect(File::lock).await
     }
 
-    async fn connect(lock: fn(&File) -> std::io::Result<()>) -> Option<Arc<Self>> {
-        let Ok(control) = env::var("SHIFTWORK_CONTROL_URL") else {
-            eprintln!("SKIPPED: SHIFTWORK_CONTROL_URL is not set. `make test` starts a stack for these tests");
-            return None;
-        };
+    async fn connect(lock: fn(&File) -> std::io::Result<()>) -> Arc<Self> {
+        let control = env::var("SHIFTWORK_CONTROL_URL").unwrap_or_else(|_| {
+            panic!(
+                "SHIFTWORK_CONTROL_URL is not set, and this test needs the local stack. Run `make test`, or \
+                 `make up-test && . target/local-test/env` before `cargo test`"
+            )
+        });
         let turn = turn(&control, lock).await;
         let redshift = env::var("SHIFTWORK_REDSHIFT_DATA_URL").expect("`make up` exports SHIFTWORK_REDSHIFT_DATA_URL");
         let aws = Aws::from_env().expect("`make up` exports a region and throw-away keys");
@@ -78,7 +86,7 @@ impl Stack {
             job_audit: output("JobAuditTable"),
             leases: output("LeaseTable"),
         };
-        Some(Arc::new(Self {
+        Arc::new(Self {
             control: Endpoint::new(control),
             redshift: Endpoint::new(redshift),
             ledger: DynamoLedger::new(config, tables),
@@ -96,7 +104,7 @@ impl Stack {
             config: config.clone(),
             outputs,
             _turn: turn,
-        }))
+        })
     }
 
     /// What clients of the stack are made from.

@@ -26,7 +26,7 @@ async fn texts(stage: &support::Stage, sql: &str) -> Value {
 
 #[tokio::test]
 async fn csv_files_under_a_prefix_load_with_nulls_quotes_and_headers() {
-    let Some(stage) = support::stage(&[]).await else { return };
+    let stage = support::stage(&[]).await;
     stage.finish("create table t (id int, name varchar(50), price numeric(8, 2))").await;
     stage.bucket.put("lake/in/a.csv", "id,name,price\n1,\"Smith, \"\"J\"\"\",1.239\n2,,\n");
     stage.bucket.put("lake/in/b.csv", "id,name,price\n3,two\\tlines,7\n");
@@ -43,7 +43,7 @@ async fn csv_files_under_a_prefix_load_with_nulls_quotes_and_headers() {
 
 #[tokio::test]
 async fn compressed_delimited_and_json_files_load() {
-    let Some(stage) = support::stage(&[]).await else { return };
+    let stage = support::stage(&[]).await;
     stage.finish("create table t (id int, name varchar(50), more super)").await;
     stage.bucket.put("lake/gz/part", gzip("1|pipe|{\"a\": 1}\n2|\\N|\n"));
     stage.finish(&format!("copy t from 's3://lake/gz/part' {ROLE} gzip")).await;
@@ -70,7 +70,7 @@ async fn compressed_delimited_and_json_files_load() {
 
 #[tokio::test]
 async fn a_manifest_names_the_files() {
-    let Some(stage) = support::stage(&[]).await else { return };
+    let stage = support::stage(&[]).await;
     stage.finish("create table t (id int)").await;
     stage.bucket.put("lake/x/1", "1\n");
     stage.bucket.put("lake/x/2", "2\n");
@@ -92,7 +92,7 @@ async fn a_manifest_names_the_files() {
 
 #[tokio::test]
 async fn a_bad_record_fails_the_load_and_the_batch_around_it() {
-    let Some(stage) = support::stage(&[]).await else { return };
+    let stage = support::stage(&[]).await;
     stage.finish("create table t (id int, name varchar(5))").await;
     stage.bucket.put("lake/in/1", "1,one\n2,two\n");
     stage.bucket.put("lake/in/2", "3,three\nfour,4\n");
@@ -119,7 +119,7 @@ async fn a_bad_record_fails_the_load_and_the_batch_around_it() {
 
 #[tokio::test]
 async fn load_errors_are_kept_whatever_became_of_the_load() {
-    let Some(stage) = support::stage(&[]).await else { return };
+    let stage = support::stage(&[]).await;
     stage.finish("create table t (id int, name varchar(5))").await;
     for (file, text) in [("1", "id,name\n1,one\n"), ("2", "id,name\n2,two\nx,y\n"), ("3", "id,name\n3,much too long\n")]
     {
@@ -143,7 +143,7 @@ async fn load_errors_are_kept_whatever_became_of_the_load() {
 
 #[tokio::test]
 async fn noload_checks_and_loads_nothing() {
-    let Some(stage) = support::stage(&[]).await else { return };
+    let stage = support::stage(&[]).await;
     stage.finish("create table t (id int)").await;
     stage.bucket.put("lake/in/1", "1\n");
     stage.finish(&format!("copy t from 's3://lake/in/' {ROLE} csv noload")).await;
@@ -153,7 +153,7 @@ async fn noload_checks_and_loads_nothing() {
 
 #[tokio::test]
 async fn unload_writes_files_and_will_not_write_over_others() {
-    let Some(stage) = support::stage(&[]).await else { return };
+    let stage = support::stage(&[]).await;
     stage.finish("create table t (id int, name varchar(20))").await;
     stage.finish("insert into t values (1, 'a|b'), (2, null), (3, 'q\"uote')").await;
     let unload =
@@ -184,7 +184,7 @@ async fn unload_writes_files_and_will_not_write_over_others() {
 
 #[tokio::test]
 async fn what_is_unloaded_loads_again() {
-    let Some(stage) = support::stage(&[]).await else { return };
+    let stage = support::stage(&[]).await;
     stage.finish("create table t (id int, name varchar(100), at timestamp)").await;
     stage
         .finish("insert into t values (1, 'a,b \"c\" d', '2026-01-02 03:04:05.678'), (2, 'back\\\\slash | pipe', null)")
@@ -205,7 +205,7 @@ async fn what_is_unloaded_loads_again() {
 
 #[tokio::test]
 async fn append_moves_rows_and_stands_alone() {
-    let Some(stage) = support::stage(&[]).await else { return };
+    let stage = support::stage(&[]).await;
     stage.finish("create table target (id int, name varchar(10), seen bool default true)").await;
     stage.finish("create table source (name varchar(10), id int)").await;
     stage.finish("insert into source values ('a', 1), ('b', 2)").await;

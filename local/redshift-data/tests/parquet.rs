@@ -74,7 +74,7 @@ fn copy(options: &str) -> String {
 
 #[tokio::test]
 async fn every_type_arrives_as_it_was_whatever_the_codec() {
-    let Some(stage) = support::stage(&[]).await else { return };
+    let stage = support::stage(&[]).await;
     stage
         .finish(
             "create table t (b bool, s smallint, i int, l bigint, r real, d double precision, n numeric(9, 2), big numeric(38, 4), \
@@ -164,7 +164,7 @@ async fn every_type_arrives_as_it_was_whatever_the_codec() {
 
 #[tokio::test]
 async fn many_rows_and_row_groups_keep_their_order_and_their_nulls() {
-    let Some(stage) = support::stage(&[]).await else { return };
+    let stage = support::stage(&[]).await;
     stage.finish("create table t (n bigint, half int)").await;
     let bytes = file("required int64 n; optional int32 half;", Compression::SNAPPY, 3, |number, group| {
         let n: Vec<i64> = (number * 5_000..(number + 1) * 5_000).collect();
@@ -184,7 +184,7 @@ async fn many_rows_and_row_groups_keep_their_order_and_their_nulls() {
 
 #[tokio::test]
 async fn columns_go_by_position_and_their_number_must_match() {
-    let Some(stage) = support::stage(&[]).await else { return };
+    let stage = support::stage(&[]).await;
     stage.finish("create table t (a bigint, b varchar(20), c int default 9)").await;
     stage.bucket.put("lake/in/a b=1.parquet", pairs(&[(1, "x")]));
     let words = error(&stage, &copy("")).await;
@@ -203,7 +203,7 @@ async fn columns_go_by_position_and_their_number_must_match() {
 
 #[tokio::test]
 async fn what_does_not_fit_the_table_fails_the_load() {
-    let Some(stage) = support::stage(&[]).await else { return };
+    let stage = support::stage(&[]).await;
     stage.bucket.put("lake/in/1.parquet", pairs(&[(1, "fits")]));
     stage.bucket.put("lake/in/2.parquet", pairs(&[(2, "does not")]));
     let long = "The length of the data column w is longer than the length defined in the table. Table: 5, Data: 8";
@@ -228,7 +228,7 @@ async fn what_does_not_fit_the_table_fails_the_load() {
 
 #[tokio::test]
 async fn a_damaged_file_fails_the_load_by_its_name() {
-    let Some(stage) = support::stage(&[]).await else { return };
+    let stage = support::stage(&[]).await;
     stage.finish("create table t (n bigint, word varchar(2000))").await;
     let long = "word ".repeat(300);
     let whole = pairs(&[(1, &long), (2, "b")]);
@@ -252,7 +252,7 @@ async fn a_damaged_file_fails_the_load_by_its_name() {
 
 #[tokio::test]
 async fn a_manifest_says_how_long_its_files_are() {
-    let Some(stage) = support::stage(&[]).await else { return };
+    let stage = support::stage(&[]).await;
     stage.finish("create table t (n bigint, word varchar(20))").await;
     let bytes = pairs(&[(1, "a")]);
     let length = bytes.len();
@@ -285,7 +285,7 @@ async fn a_manifest_says_how_long_its_files_are() {
 
 #[tokio::test]
 async fn lists_and_structs_go_into_super() {
-    let Some(stage) = support::stage(&[]).await else { return };
+    let stage = support::stage(&[]).await;
     stage.finish("create table t (n bigint, doc super, word super)").await;
     let schema = "required int64 n; optional group doc { optional binary a (UTF8); optional group l (LIST) \
         { repeated group list { optional int32 element; } } } optional binary word (UTF8);";

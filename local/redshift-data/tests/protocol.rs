@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 #[allow(clippy::too_many_lines)] // One table.
 #[tokio::test]
 async fn requests_are_refused_in_the_shapes_of_the_model() {
-    let Some(stage) = support::stage(&[]).await else { return };
+    let stage = support::stage(&[]).await;
     let validation = |message: &str| json!({ "__type": "ValidationException", "Message": message });
     let ok = |members: Value| stage.on_database(members);
     let unknown_id = "00000000-0000-0000-0000-000000000000";
@@ -122,7 +122,7 @@ async fn requests_are_refused_in_the_shapes_of_the_model() {
 
 #[tokio::test]
 async fn the_protocol_itself_is_answered_as_aws_does() {
-    let Some(stage) = support::stage(&[]).await else { return };
+    let stage = support::stage(&[]).await;
     let key = Some("AKIAROLE1SESSIONA");
     let list = "RedshiftData.ListStatements";
     let post = async |key, target, body: &str| stage.post(key, target, body.to_owned()).await.unwrap();
@@ -148,7 +148,7 @@ async fn the_protocol_itself_is_answered_as_aws_does() {
 
 #[tokio::test]
 async fn only_the_submitting_role_sees_a_statement() {
-    let Some(stage) = support::stage(&[]).await else { return };
+    let stage = support::stage(&[]).await;
     let id = stage.finish("select 1").await["Id"].clone();
     let sleeping = stage.submit(json!({ "Sql": "select nap(5)" })).await;
     for operation in ["DescribeStatement", "GetStatementResult", "CancelStatement"] {
@@ -171,7 +171,7 @@ async fn only_the_submitting_role_sees_a_statement() {
 
 #[tokio::test]
 async fn active_statements_are_limited_and_counted_a_warehouse() {
-    let Some(stage) = support::stage(&["--max-active-statements", "2", "--max-sessions", "1"]).await else { return };
+    let stage = support::stage(&["--max-active-statements", "2", "--max-sessions", "1"]).await;
     let first = stage.submit(json!({ "Sql": "select nap(20)" })).await;
     let second = stage.submit(json!({ "Sql": "select nap(20)" })).await;
     let (status, body) = stage.call("ExecuteStatement", stage.on_database(json!({ "Sql": "select 1" }))).await;
@@ -191,7 +191,7 @@ async fn active_statements_are_limited_and_counted_a_warehouse() {
 
 #[tokio::test]
 async fn lists_page_newest_first_without_gaps() {
-    let Some(stage) = support::stage(&[]).await else { return };
+    let stage = support::stage(&[]).await;
     for n in 0..7 {
         let name = format!("shiftwork:run:{n}");
         let id = stage.submit(json!({ "Sql": "select 1", "StatementName": name })).await;
@@ -224,7 +224,7 @@ async fn lists_page_newest_first_without_gaps() {
 
 #[tokio::test]
 async fn the_catalog_is_listed_and_described() {
-    let Some(stage) = support::stage(&[]).await else { return };
+    let stage = support::stage(&[]).await;
     stage.finish("create schema mart").await;
     stage.finish("create table mart.sale (id int not null, name varchar(20), price numeric(8, 2) default 1)").await;
     let (_, databases) = stage.call("ListDatabases", stage.on_database(json!({}))).await;

@@ -16,7 +16,7 @@ async fn connected() -> (tokio_postgres::Client, impl Future<Output = Result<(),
 
 #[tokio::test]
 async fn a_query_is_described_and_its_result_typed() {
-    let Some(stage) = support::stage(&[]).await else { return };
+    let stage = support::stage(&[]).await;
     stage.finish("create table t (id int not null, price numeric(10, 2), name varchar(10), day date)").await;
     let inserted = stage.finish("insert into t values (1, 1.5, 'a', '2026-01-02'), (2, null, 'b', null)").await;
     assert_eq!((&inserted["ResultRows"], &inserted["HasResultSet"]), (&json!(2), &json!(false)));
@@ -53,7 +53,7 @@ async fn a_query_is_described_and_its_result_typed() {
 
 #[tokio::test]
 async fn parameters_take_the_type_of_their_place_and_are_never_sql() {
-    let Some(stage) = support::stage(&[]).await else { return };
+    let stage = support::stage(&[]).await;
     stage.finish("create table t (id int, day date, note varchar(100))").await;
     let hostile = "x'); drop table t; --";
     let parameters = json!([{ "name": "id", "value": "7" }, { "name": "day", "value": "2026-02-03" },
@@ -75,7 +75,7 @@ async fn parameters_take_the_type_of_their_place_and_are_never_sql() {
 
 #[tokio::test]
 async fn a_failed_batch_leaves_nothing_and_says_which_statement_failed() {
-    let Some(stage) = support::stage(&[]).await else { return };
+    let stage = support::stage(&[]).await;
     stage.finish("create table t (id int)").await;
     let sqls =
         json!(["insert into t values (1)", "select count(*) from t", "insert into nowhere values (1)", "select 1"]);
@@ -109,7 +109,7 @@ async fn a_failed_batch_leaves_nothing_and_says_which_statement_failed() {
 
 #[tokio::test]
 async fn auto_commit_keeps_what_succeeded() {
-    let Some(stage) = support::stage(&[]).await else { return };
+    let stage = support::stage(&[]).await;
     stage.finish("create table t (id int)").await;
     let sqls = ["insert into t values (1)", "insert into nowhere values (1)", "insert into t values (2)"];
     let id = stage.submit(json!({ "Sqls": sqls, "ExecutionMode": "AUTO_COMMIT" })).await;
@@ -123,7 +123,7 @@ async fn auto_commit_keeps_what_succeeded() {
 
 #[tokio::test]
 async fn cancel_stops_the_query_in_the_database() {
-    let Some(stage) = support::stage(&[]).await else { return };
+    let stage = support::stage(&[]).await;
     stage.finish("create table t (id int)").await;
     let id = stage.submit(json!({ "Sqls": ["insert into t values (1)", "select nap(60)", "select 1"] })).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
@@ -148,7 +148,7 @@ async fn cancel_stops_the_query_in_the_database() {
 
 #[tokio::test]
 async fn one_client_token_is_one_statement() {
-    let Some(stage) = support::stage(&[]).await else { return };
+    let stage = support::stage(&[]).await;
     stage.finish("create table t (id int)").await;
     let request = stage.on_database(json!({ "Sql": "insert into t values (1)", "ClientToken": "token-1" }));
     let calls = (0..10).map(|_| stage.call("ExecuteStatement", request.clone()));
@@ -172,7 +172,7 @@ async fn one_client_token_is_one_statement() {
 
 #[tokio::test]
 async fn a_session_keeps_temporary_tables_and_runs_one_statement_at_a_time() {
-    let Some(stage) = support::stage(&[]).await else { return };
+    let stage = support::stage(&[]).await;
     let open =
         json!({ "Sql": "create temp table t as select 5 as x", "SessionKeepAliveSeconds": 2, "WaitTimeSeconds": 30 });
     let (_, opened) = stage.call("ExecuteStatement", stage.on_database(open)).await;
@@ -202,7 +202,7 @@ async fn a_session_keeps_temporary_tables_and_runs_one_statement_at_a_time() {
 
 #[tokio::test]
 async fn a_transaction_lives_across_the_statements_of_a_session() {
-    let Some(stage) = support::stage(&[]).await else { return };
+    let stage = support::stage(&[]).await;
     stage.finish("create table t (id int)").await;
     let open = json!({ "Sql": "begin", "SessionKeepAliveSeconds": 60, "WaitTimeSeconds": 30 });
     let (_, opened) = stage.call("ExecuteStatement", stage.on_database(open)).await;
@@ -217,7 +217,7 @@ async fn a_transaction_lives_across_the_statements_of_a_session() {
 
 #[tokio::test]
 async fn large_results_come_in_pages_and_too_large_ones_fail() {
-    let Some(stage) = support::stage(&["--max-result-bytes", "4000000"]).await else { return };
+    let stage = support::stage(&["--max-result-bytes", "4000000"]).await;
     let end = stage
         .finish(
             "with recursive n(i) as (select 1 union all select i + 1 from n where i < 3000) \
@@ -257,7 +257,7 @@ async fn large_results_come_in_pages_and_too_large_ones_fail() {
 
 #[tokio::test]
 async fn csv_results_come_from_their_own_operation() {
-    let Some(stage) = support::stage(&[]).await else { return };
+    let stage = support::stage(&[]).await;
     let sql = "select 1 as a, 'x,\"y\"' as b, null::int as c";
     let id = stage.submit(json!({ "Sql": sql, "ResultFormat": "CSV" })).await;
     stage.ended(&id).await;
@@ -270,7 +270,7 @@ async fn csv_results_come_from_their_own_operation() {
 
 #[tokio::test]
 async fn procedures_run_and_may_commit() {
-    let Some(stage) = support::stage(&[]).await else { return };
+    let stage = support::stage(&[]).await;
     stage.finish("create table t (id int)").await;
     stage
         .finish(
@@ -288,7 +288,7 @@ async fn procedures_run_and_may_commit() {
 
 #[tokio::test]
 async fn a_lost_connection_fails_the_statement() {
-    let Some(stage) = support::stage(&[]).await else { return };
+    let stage = support::stage(&[]).await;
     let id = stage.submit(json!({ "Sql": "select nap(60)" })).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
     let (_, running) = stage.call("DescribeStatement", json!({ "Id": id })).await;
@@ -310,7 +310,7 @@ async fn a_lost_connection_fails_the_statement() {
 
 #[tokio::test]
 async fn ended_statements_are_forgotten_after_the_retention() {
-    let Some(stage) = support::stage(&["--retention-seconds", "1"]).await else { return };
+    let stage = support::stage(&["--retention-seconds", "1"]).await;
     let id = stage.finish("select 1").await["Id"].clone();
     tokio::time::sleep(Duration::from_millis(3_500)).await;
     let (status, body) = stage.call("GetStatementResult", json!({ "Id": id })).await;
@@ -321,7 +321,7 @@ async fn ended_statements_are_forgotten_after_the_retention() {
 /// A transaction that begins with LOCK reads what the one that it waited for has written.
 #[tokio::test]
 async fn a_lock_comes_before_the_snapshot() {
-    let Some(stage) = support::stage(&[]).await else { return };
+    let stage = support::stage(&[]).await;
     stage.finish("create table counter (n int)").await;
     stage.finish("insert into counter values (0)").await;
     let add =

@@ -1,8 +1,8 @@
 //! The adapters over real endpoints, held to the same suite as the ports in memory.
 //!
 //! `AWS_ENDPOINT_URL` names the endpoint of DynamoDB (`http://127.0.0.1:4566`, where `make up` put MiniStack) and
-//! `AWS_ENDPOINT_URL_REDSHIFT_DATA` that of the Data API, with a workgroup `local` and a database `dev`. Without its variable
-//! a test says so and passes without having tested anything.
+//! `AWS_ENDPOINT_URL_REDSHIFT_DATA` that of the Data API, with a workgroup `local` and a database `dev`. A test fails if its
+//! variable is not set.
 #![allow(clippy::unwrap_used, reason = "a canned answer or a call that fails here fails the test")]
 
 mod endpoint;
@@ -42,9 +42,9 @@ struct Stack {
 }
 
 /// Tables of this test's own.
-async fn stack() -> Option<Stack> {
+async fn stack() -> Stack {
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    let config = endpoint::config("AWS_ENDPOINT_URL")?;
+    let config = endpoint::config("AWS_ENDPOINT_URL");
     let client = Client::new(&config);
     let own = format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
     let tables = Tables {
@@ -63,7 +63,7 @@ async fn stack() -> Option<Stack> {
     create(&client, &tables.job_audit, &["workflow_execution_id", "job_name"], None).await;
     create(&client, &tables.leases, &["workflow_id"], None).await;
     let ledger = DynamoLedger::new(&config, tables.clone());
-    Some(Stack { client, tables, ledger })
+    Stack { client, tables, ledger }
 }
 
 fn key(name: &str, of: KeyType) -> KeySchemaElement {
@@ -85,13 +85,13 @@ async fn create(client: &Client, table: &str, keys: &[&str], index: Option<Globa
 
 #[tokio::test]
 async fn the_ledger_over_dynamodb_conforms() {
-    let Some(stack) = stack().await else { return };
+    let stack = stack().await;
     conformance::ledger(&stack.ledger).await;
 }
 
 #[tokio::test]
 async fn the_ledger_over_dynamodb_agrees_with_the_one_in_memory() {
-    let Some(stack) = stack().await else { return };
+    let stack = stack().await;
     for seed in 0..25 {
         conformance::agree(&MemoryLedger::default(), &stack.ledger, seed).await;
     }
@@ -99,7 +99,7 @@ async fn the_ledger_over_dynamodb_agrees_with_the_one_in_memory() {
 
 #[tokio::test]
 async fn the_statements_over_the_data_api_conform() {
-    let Some(config) = endpoint::config("AWS_ENDPOINT_URL_REDSHIFT_DATA") else { return };
+    let config = endpoint::config("AWS_ENDPOINT_URL_REDSHIFT_DATA");
     let connection = Connection { workgroup: Some("local".into()), database: "dev".into(), ..Connection::default() };
     conformance::statements(&RedshiftStatements::new(&config), &connection, "SELECT 1").await;
 }
@@ -164,7 +164,7 @@ async fn half_written(stack: &Stack, opening: &Opening, planner: Option<&str>, a
 
 #[tokio::test]
 async fn a_dead_planner_is_taken_over_and_its_jobs_are_gone() {
-    let Some(stack) = stack().await else { return };
+    let stack = stack().await;
     let long_ago = Timestamp::now() - SignedDuration::from_secs(121);
     let now = Timestamp::now();
     for (name, jobs, planner, announced) in [
@@ -184,7 +184,7 @@ async fn a_dead_planner_is_taken_over_and_its_jobs_are_gone() {
 
 #[tokio::test]
 async fn a_planner_at_work_is_left_alone() {
-    let Some(stack) = stack().await else { return };
+    let stack = stack().await;
     for jobs in [3, 250] {
         let name = format!("at-work-{jobs}");
         let opening = opening(&name, jobs, take());
@@ -196,7 +196,7 @@ async fn a_planner_at_work_is_left_alone() {
 
 #[tokio::test]
 async fn another_request_does_not_take_a_dead_planner_over() {
-    let Some(stack) = stack().await else { return };
+    let stack = stack().await;
     let mut opening = opening("another-request", 3, take());
     half_written(&stack, &opening, Some("dead"), Timestamp::UNIX_EPOCH).await;
     opening.run.request_sha256 = "another request".into();
@@ -206,7 +206,7 @@ async fn another_request_does_not_take_a_dead_planner_over() {
 
 #[tokio::test]
 async fn a_run_that_is_stopped_while_it_is_planned_stays_stopped() {
-    let Some(stack) = stack().await else { return };
+    let stack = stack().await;
     let opening = opening("stopped", 250, take());
     half_written(&stack, &opening, Some("at work"), Timestamp::now()).await;
     let now = Timestamp::now();
@@ -218,7 +218,7 @@ async fn a_run_that_is_stopped_while_it_is_planned_stays_stopped() {
 
 #[tokio::test]
 async fn the_runs_of_a_workflow_are_found_newest_first() {
-    let Some(stack) = stack().await else { return };
+    let stack = stack().await;
     let mut ids = Vec::new();
     for minute in 0..5 {
         let mut opening = opening(&format!("listed-{minute}"), 0, LeaseRequest::Leave);
@@ -234,7 +234,7 @@ async fn the_runs_of_a_workflow_are_found_newest_first() {
 
 #[tokio::test]
 async fn the_configuration_table_keeps_workflows_and_connections_apart() {
-    let Some(config) = endpoint::config("AWS_ENDPOINT_URL") else { return };
+    let config = endpoint::config("AWS_ENDPOINT_URL");
     let table = format!("conformance-{}-config", std::process::id());
     create(&Client::new(&config), &table, &["workflow_id"], None).await;
     let configuration = DynamoConfiguration::new(&config, &table);
@@ -263,7 +263,7 @@ async fn the_configuration_table_keeps_workflows_and_connections_apart() {
 
 #[tokio::test]
 async fn a_schedule_is_made_and_taken_away_as_often_as_asked() {
-    let Some(config) = endpoint::config("AWS_ENDPOINT_URL") else { return };
+    let config = endpoint::config("AWS_ENDPOINT_URL");
     let target = SweepTarget {
         group: "default".into(),
         function_arn: "arn:aws:lambda:eu-central-1:000000000000:function:job-callback".into(),
@@ -301,14 +301,14 @@ async fn a_bucket(s3: &aws_sdk_s3::Client, name: &str) -> String {
 
 #[tokio::test]
 async fn the_staging_bucket_conforms() {
-    let Some(config) = endpoint::config("AWS_ENDPOINT_URL") else { return };
+    let config = endpoint::config("AWS_ENDPOINT_URL");
     let bucket = a_bucket(&aws_sdk_s3::Client::new(&config), "staging").await;
     conformance::staging(&S3Staging::new(&config, bucket)).await;
 }
 
 #[tokio::test]
 async fn a_file_of_changes_is_read_in_the_version_that_was_told_of() {
-    let Some(config) = endpoint::config("AWS_ENDPOINT_URL") else { return };
+    let config = endpoint::config("AWS_ENDPOINT_URL");
     let s3 = aws_sdk_s3::Client::new(&config);
     let bucket = a_bucket(&s3, "changes").await;
     let files = S3Staging::new(&config, "another");
@@ -341,7 +341,7 @@ async fn a_file_of_changes_is_read_in_the_version_that_was_told_of() {
 
 #[tokio::test]
 async fn a_script_is_read_in_the_version_that_was_pinned() {
-    let Some(config) = endpoint::config("AWS_ENDPOINT_URL") else { return };
+    let config = endpoint::config("AWS_ENDPOINT_URL");
     let s3 = aws_sdk_s3::Client::new(&config);
     let bucket = a_bucket(&s3, "scripts").await;
     let scripts = S3Scripts::new(&config, &bucket);

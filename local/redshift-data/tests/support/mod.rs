@@ -34,12 +34,14 @@ pub(crate) struct Stage {
     http: Client<HttpConnector, Full<Bytes>>,
 }
 
-/// Starts a server, or says loudly that the test is skipped: it needs PostgreSQL.
-pub(crate) async fn stage(arguments: &[&str]) -> Option<Stage> {
-    let Ok(pg_url) = std::env::var("SHIFTWORK_PG_URL") else {
-        eprintln!("\n*** SKIPPED: SHIFTWORK_PG_URL is not set; `make test` sets it ***\n");
-        return None;
-    };
+/// Starts a server over the PostgreSQL that `SHIFTWORK_PG_URL` names. Panics if the variable is not set.
+pub(crate) async fn stage(arguments: &[&str]) -> Stage {
+    let pg_url = std::env::var("SHIFTWORK_PG_URL").unwrap_or_else(|_| {
+        panic!(
+            "SHIFTWORK_PG_URL is not set, and this test needs the local stack. Run `make test`, or \
+             `make up-test && . target/local-test/env` before `cargo test`"
+        )
+    });
     let database = format!("rd_{}", uuid::Uuid::new_v4().simple());
     administer(&pg_url, None, &format!("create database {database}")).await;
     // Redshift has no function to wait in.
@@ -65,7 +67,7 @@ pub(crate) async fn stage(arguments: &[&str]) -> Option<Stage> {
     let running = redshift_data::start(redshift_data::Config::parse_from(all)).await.unwrap();
     let base = format!("http://{}", running.address);
     let http = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(HttpConnector::new());
-    Some(Stage { database, events, bucket, base, pg_url, http })
+    Stage { database, events, bucket, base, pg_url, http }
 }
 
 impl Stage {

@@ -164,7 +164,7 @@ impl Warehouse {
 }
 
 async fn streams(cases: &[Case], migrates: bool) {
-    let Some(mut warehouse) = Warehouse::open().await else { return };
+    let mut warehouse = Warehouse::open().await;
     let (begun, first) = (std::time::Instant::now(), std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()));
     let mut seed: u64 = first.unwrap_or_else(|| fastrand::u64(..1 << 32));
     let seconds = std::env::var("SECONDS_OF_STREAMS").ok().and_then(|seconds| seconds.parse().ok()).unwrap_or(8);

@@ -39,7 +39,7 @@ impl Warehouse {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_field_without_a_column_that_did_not_change_has_its_value_when_the_column_comes() {
-    let Some(mut warehouse) = Warehouse::open().await else { return };
+    let mut warehouse = Warehouse::open().await;
     for (kind, deletes) in [(Type1, Hard), (Type1, Soft), (Type2, Close), (Type7, Soft), (Type2, Hard)] {
         let contract = narrow(kind, deletes);
         warehouse.make(&contract).await;
@@ -67,7 +67,7 @@ async fn a_field_without_a_column_that_did_not_change_has_its_value_when_the_col
 /// An event that has all that there is says of each field that is not there that it is NULL; so does JSON null.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_field_that_became_null_is_null_when_the_column_comes() {
-    let Some(mut warehouse) = Warehouse::open().await else { return };
+    let mut warehouse = Warehouse::open().await;
     for (kind, deletes) in [(Type1, Hard), (Type1, Soft), (Type2, Close)] {
         let contract = narrow(kind, deletes);
         warehouse.make(&contract).await;
@@ -92,7 +92,7 @@ async fn a_field_that_became_null_is_null_when_the_column_comes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_long_value_that_did_not_change_has_its_place_when_the_column_is_wide_enough() {
-    let Some(mut warehouse) = Warehouse::open().await else { return };
+    let mut warehouse = Warehouse::open().await;
     for (kind, deletes) in [(Type1, Hard), (Type1, Soft), (Type2, Close), (Type7, Hard)] {
         let contract = narrow(kind, deletes);
         warehouse.make(&contract).await;
@@ -116,7 +116,7 @@ async fn a_long_value_that_did_not_change_has_its_place_when_the_column_is_wide_
 /// A NULL counts as not sent, and a value that waits as sent.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_latest_value_that_is_not_null_may_wait() {
-    let Some(mut warehouse) = Warehouse::open().await else { return };
+    let mut warehouse = Warehouse::open().await;
     for deletes in [Hard, Soft] {
         for format in [narrow(Type1, deletes).source.format, Dynamodb] {
             let mut contract = narrow(Type1, deletes);
@@ -145,7 +145,7 @@ async fn the_latest_value_that_is_not_null_may_wait() {
 /// A file from before the column: what it left out did not change, where it says so, and is NULL where it had all that there was.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_from_before_the_column_says_what_did_not_change() {
-    let Some(mut warehouse) = Warehouse::open().await else { return };
+    let mut warehouse = Warehouse::open().await;
     for (kind, deletes) in [(Type1, Hard), (Type1, Soft), (Type2, Close), (Append, Hard)] {
         let mut wide = narrow(kind, deletes);
         wide.columns.push(column("colour", "varchar(16)", Some("Colour")));
@@ -168,7 +168,7 @@ async fn a_file_from_before_the_column_says_what_did_not_change() {
 /// MongoDB's updates without the whole document, from the event to the table.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_update_of_mongodb_without_the_whole_document_keeps_the_rest() {
-    let Some(mut warehouse) = Warehouse::open().await else { return };
+    let mut warehouse = Warehouse::open().await;
     let source =
         |at: u64| json!({ "connector": "mongodb", "db": "shop", "collection": "orders", "ts_ms": 1, "ord": at });
     let whole = |at: u64, document: Value| {

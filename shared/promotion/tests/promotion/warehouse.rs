@@ -24,12 +24,12 @@ pub(crate) struct File<'a> {
 }
 
 impl Warehouse {
-    pub(crate) async fn open() -> Option<Self> {
-        let stage = stage(&[]).await?;
+    pub(crate) async fn open() -> Self {
+        let stage = stage(&[]).await;
         for schema in ["shop", "staging"] {
             stage.finish(&format!("CREATE SCHEMA {schema}")).await;
         }
-        Some(Self { stage, files: 0 })
+        Self { stage, files: 0 }
     }
 
     /// Drops and makes the tables of a contract.
