@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Actions for which the only resource is `*`, by where AWS says so.
-const WITHOUT_RESOURCE: [(&str, &[&str]); 5] = [
+const WITHOUT_RESOURCE: [(&str, &[&str]); 6] = [
     (
         "Service Authorization Reference, AWS Step Functions: a task token is not a resource",
         &["states:SendTaskSuccess", "states:SendTaskFailure"],
@@ -30,6 +30,10 @@ const WITHOUT_RESOURCE: [(&str, &[&str]); 5] = [
         ],
     ),
     ("Service Authorization Reference, Amazon DynamoDB", &["dynamodb:ListStreams"]),
+    (
+        "Service Authorization Reference, Amazon Managed Streaming for Apache Kafka",
+        &["kafka:GetBootstrapBrokers"],
+    ),
     (
         "Lambda Developer Guide, execution role permissions for Amazon MSK",
         &[
