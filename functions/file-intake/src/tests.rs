@@ -167,11 +167,11 @@ async fn late_files_are_told_about_once_a_day() {
     for _ in 0..3 {
         desk.intake.handle(sample("plan")).await.unwrap();
     }
-    assert_eq!(desk.notices.lates().len(), 1);
+    assert_eq!(desk.notices.late_files().len(), 1);
     assert!(matches!(&desk.notices.events()[..], [Event::Late(late)] if late.feed == "rates"));
     desk.clock.pass(SignedDuration::from_hours(24));
     desk.intake.handle(sample("plan")).await.unwrap();
-    assert_eq!(desk.notices.lates().len(), 2);
+    assert_eq!(desk.notices.late_files().len(), 2);
 }
 
 #[tokio::test]

@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn iso_without_a_zone_is_in_the_repositorys() {
+    fn iso_without_a_zone_is_in_the_zone_of_the_repository() {
         let berlin = dates(&[], "Europe/Berlin");
         for (text, iso) in [
             ("2026-03-01", "2026-03-01T00:00:00+01:00"),

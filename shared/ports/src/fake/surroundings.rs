@@ -203,7 +203,7 @@ impl MemoryNotices {
     }
 
     /// Every late feed that people were told of so far.
-    pub fn lates(&self) -> Vec<FilesLate> {
+    pub fn late_files(&self) -> Vec<FilesLate> {
         lock(&self.late).clone()
     }
 
