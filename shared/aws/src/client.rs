@@ -93,7 +93,7 @@ impl Aws {
     /// | `AWS_REGION`, else `AWS_DEFAULT_REGION` | required |
     /// | `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` | required; Lambda sets them for the life of the process |
     /// | `AWS_SESSION_TOKEN` | of the function's role |
-    /// | `AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_<SERVICE>` | another endpoint, `http://127.0.0.1:4566` for one; see [`Endpoints`] |
+    /// | `AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_<SERVICE>` | another endpoint, `http://127.0.0.1:4566` for one; see `Endpoints` |
     /// | `AWS_CA_BUNDLE` | a PEM file of the roots to trust instead of Amazon's |
     pub fn from_env() -> Result<Self, ClientError> {
         let region = variable("AWS_REGION")
