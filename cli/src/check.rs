@@ -6,7 +6,6 @@ use serde_json::Value;
 use shiftwork_change_data::contract::{self, TableContract};
 use shiftwork_feeds::Feed;
 use shiftwork_planner::{Facts, Located, Place, Problem, Script, script_key};
-use shiftwork_promotion::Promotion;
 use shiftwork_protocol::{Connection, Workflow};
 
 use crate::files::{File, Files, script_path};
@@ -161,21 +160,16 @@ fn check_consumers(checked: &mut Checked) {
     }
 }
 
-/// A contract that reads, that is called as its file, and that SQL can be made of.
+/// A contract that reads, and that has the name of its file.
 fn check_contract(file: &File, name: &str) -> Result<TableContract, Vec<Problem>> {
     let contract = contract::read(&file.name(), &file.text)?;
-    let problem = |path: Option<&str>, message: String| {
-        let place = Place { file: Some(file.name()), path: path.map(Into::into), ..Place::default() };
-        vec![Problem::new(place, message)]
-    };
-    if contract.contract != name {
-        let words = format!("contract `{}` is in a file of another name: call the file {0}.yaml", contract.contract);
-        return Err(problem(Some("$.contract"), words));
+    if contract.name() != name {
+        let place = Place { file: Some(file.name()), path: Some("$.contract".into()), ..Place::default() };
+        let message =
+            format!("contract `{}` is in a file of another name: rename the file to {0}.yaml", contract.name());
+        return Err(vec![Problem::new(place, message)]);
     }
-    match Promotion::of(&contract) {
-        Ok(_) => Ok(contract),
-        Err(error) => Err(problem(None, error.reason)),
-    }
+    Ok(contract)
 }
 
 fn check_workflow(file: &File, doc: &Located, read_script: &ReadScript, found: &Facts, checked: &mut Checked) {

@@ -9,9 +9,8 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use indicatif::ProgressBar;
-use shiftwork_change_data::contract::{self, Proposal, TableContract, evolves};
+use shiftwork_change_data::contract::{self, ContractDraft, Proposal, TableContract, evolves};
 use shiftwork_planner::{Place, Problem};
-use shiftwork_promotion::Promotion;
 
 use crate::{Outcome, args, decode, diagnostics, words};
 
@@ -22,7 +21,7 @@ pub fn propose(asked: &args::ContractPropose) -> anyhow::Result<Outcome> {
         proposal.record(line, None);
         Ok(())
     })?;
-    let wanted = |contract: &TableContract| asked.table.as_ref().is_none_or(|table| *table == contract.source.table);
+    let wanted = |contract: &ContractDraft| asked.table.as_ref().is_none_or(|table| *table == contract.source.table);
     let contracts: Vec<_> = proposal.contracts().into_iter().filter(wanted).collect();
     if contracts.is_empty() {
         bail!(
@@ -91,12 +90,9 @@ fn problems_of(files: &BTreeMap<String, String>, problems: &mut Vec<Problem>) ->
         match contract::read(file, text) {
             Err(found) => problems.extend(found),
             Ok(contract) => {
-                if let Some(earlier) = named.insert(contract.contract.clone(), file.clone()) {
-                    let message = format!("contract `{}` is written in {earlier} already", contract.contract);
+                if let Some(earlier) = named.insert(contract.name().to_owned(), file.clone()) {
+                    let message = format!("contract `{}` is written in {earlier} already", contract.name());
                     problems.push(Problem::new(whole(), message).hint("give one of the two another name"));
-                }
-                if let Err(problem) = Promotion::of(&contract) {
-                    problems.push(Problem::new(whole(), problem.reason));
                 }
                 sound.insert(file.clone(), contract);
             }
@@ -113,7 +109,7 @@ fn regressions(new: &BTreeMap<String, TableContract>, against: &Path) -> anyhow:
         let text = fs::read_to_string(&path).with_context(|| format!("cannot read {name}"))?;
         // What does not read now was of no effect.
         let Ok(old) = contract::read(&name, &text) else { continue };
-        for (file, new) in new.iter().filter(|(_, new)| new.contract == old.contract) {
+        for (file, new) in new.iter().filter(|(_, new)| new.name() == old.name()) {
             let place = || Place { file: Some(file.clone()), ..Place::default() };
             problems.extend(evolves(&old, new).into_iter().map(|reason| Problem::new(place(), reason)));
         }

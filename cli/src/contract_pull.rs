@@ -4,7 +4,7 @@ use std::{fs, io};
 
 use anyhow::{Context as _, bail};
 use console::style;
-use shiftwork_change_data::contract::{self, TableContract, evolves};
+use shiftwork_change_data::contract::{self, evolves};
 
 use crate::{Deployment, Outcome, args};
 
@@ -53,15 +53,13 @@ fn compare(name: &str, file: &str, deployed: &str) -> Result<Vec<String>, Vec<St
     };
     let (file, deployed) = (read(file)?, read(deployed)?);
     let mut reasons = evolves(&file, &deployed);
-    let alike = TableContract { columns: deployed.columns.clone(), ..file.clone() };
-    if reasons.is_empty() && alike != deployed {
+    if reasons.is_empty() && file.with_columns(deployed.columns()).as_ref() != Ok(&deployed) {
         reasons.push("the file differs in more than columns: push it first, or undo its changes".into());
     }
     if !reasons.is_empty() {
         return Err(reasons);
     }
-    let known = |name: &str| file.columns.iter().find(|column| column.name == name);
-    let news = deployed.columns.iter().filter_map(|column| match known(&column.name) {
+    let news = deployed.columns().iter().filter_map(|column| match file.column(&column.name) {
         None => Some(format!("{} {}", column.name, column.column_type)),
         Some(was) if was.column_type != column.column_type => {
             Some(format!("{} {} (was {})", column.name, column.column_type, was.column_type))

@@ -27,9 +27,9 @@ pub fn sql(asked: &args::ContractSql) -> anyhow::Result<Outcome> {
             return Ok(Outcome::Failed);
         }
     };
-    let promotion = Promotion::of(&contract)?;
-    let columns = asked.columns.unwrap_or(contract.columns.len());
-    let manifest = format!("s3://<staging bucket>/manifests/{}.json", contract.contract);
+    let promotion = Promotion::of(&contract);
+    let columns = asked.columns.unwrap_or(contract.columns().len());
+    let manifest = format!("s3://<staging bucket>/manifests/{}.json", contract.name());
     let load = promotion.load(&Load { groups: vec![(columns, manifest)], ..Load::default() })?;
     let mut out = io::stdout().lock();
     print(&mut out, "Before the first load: tables, where they are not there yet", &promotion.ddl())?;

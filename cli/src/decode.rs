@@ -30,7 +30,7 @@ const SAID: usize = 5;
 /// Decodes a file, and says what became of it.
 pub fn decode(asked: &args::Decode) -> anyhow::Result<Outcome> {
     let Some(contract) = read_contract(&asked.contract)? else { return Ok(Outcome::Failed) };
-    let compiled = Compiled::new(contract).map_err(|problems| anyhow::anyhow!(problems.join("; ")))?;
+    let compiled = Compiled::new(contract);
     let bar = bar(&asked.file);
     let mut refused = asked.refused.as_deref().map(create).transpose()?;
     let mut said = 0;

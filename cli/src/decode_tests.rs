@@ -22,7 +22,7 @@ const EVENTS: &str = concat!(
 
 #[test]
 fn a_file_is_decoded_line_by_line_and_every_line_is_accounted_for() {
-    let compiled = Compiled::new(contract::read("orders.yaml", CONTRACT).unwrap()).unwrap();
+    let compiled = Compiled::new(contract::read("orders.yaml", CONTRACT).unwrap());
     let mut refused = Vec::new();
     let mut refuse = |line: u64, value: &[u8], _: &_| {
         refused.push((line, value.to_vec()));

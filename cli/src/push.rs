@@ -69,8 +69,8 @@ async fn outgrown(deployment: &Deployment, checked: &Checked) -> anyhow::Result<
 
 /// What keeps a contract from taking the place of the deployed one, and how to go on where there is a command for it.
 fn evolution(was: &TableContract, is: &TableContract) -> Vec<(String, Option<String>)> {
-    let has_fewer = is.columns.len() < was.columns.len();
-    let pull = format!("`shiftwork contract pull {}` brings the deployed one's columns into the file", was.contract);
+    let has_fewer = is.columns().len() < was.columns().len();
+    let pull = format!("`shiftwork contract pull {}` brings the deployed one's columns into the file", was.name());
     let hint = has_fewer.then_some(pull);
     evolves(was, is).into_iter().map(|reason| (reason, hint.clone())).collect()
 }

@@ -113,7 +113,7 @@ fn cut(text: &str) -> String {
 async fn unclaimed(deployment: &Deployment, asked: &args::Replay) -> anyhow::Result<Outcome> {
     let contracts = contracts(deployment).await?;
     if let Some(name) = &asked.contract
-        && !contracts.iter().any(|contract| contract.contract == *name)
+        && !contracts.iter().any(|contract| contract.name() == *name)
     {
         anyhow::bail!("there is no table contract `{name}` in the deployment: `shiftwork push` puts it there");
     }
@@ -167,10 +167,10 @@ async fn contracts(deployment: &Deployment) -> anyhow::Result<Vec<TableContract>
 /// one source, and a contract may name the database too. Whether a record is one's the loader decides.
 fn claiming<'c>(contracts: &'c [TableContract], table: &str) -> Vec<&'c str> {
     let is_of = |contract: &&TableContract| {
-        let database = contract.source.table.strip_suffix(table);
+        let database = contract.source().table.strip_suffix(table);
         database.is_some_and(|database| database.is_empty() || database.ends_with('.') && table.contains('.'))
     };
-    contracts.iter().filter(is_of).map(|contract| contract.contract.as_str()).collect()
+    contracts.iter().filter(is_of).map(TableContract::name).collect()
 }
 
 #[cfg(test)]

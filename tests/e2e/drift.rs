@@ -38,7 +38,7 @@ impl Orders {
         orders.put("ScriptsBucket", &contract_key(&orders.name), &text).await;
         orders.sql("create schema {s}").await;
         let contract = orders.contract().await;
-        for sql in Promotion::of(&contract).unwrap().ddl() {
+        for sql in Promotion::of(&contract).ddl() {
             stack.sql(&sql).await;
         }
         orders
@@ -67,7 +67,7 @@ impl Orders {
     async fn row(&self, id: u32, missing: &Value) {
         // Redshift reads a backslash in a text as an escape.
         let missing = missing.to_string().replace('\\', "\\\\");
-        let (own, values) = match self.contract().await.promote.kind {
+        let (own, values) = match self.contract().await.promote().kind {
             PromoteKind::Type1 => ("", String::new()),
             PromoteKind::Type2 => (", dw_key", format!(", md5('{id}')")),
             PromoteKind::Type7 => (", dw_key, dw_durable_key, dw_current", format!(", md5('{id}'), md5('{id}'), true")),
@@ -121,7 +121,7 @@ impl Orders {
 
     /// The columns of the production table.
     async fn columns(&self) -> Vec<String> {
-        let all = self.contract().await.columns;
+        let all = self.contract().await.columns().to_vec();
         all.iter().map(|column| format!("{} {}", column.name, column.column_type)).collect()
     }
 }
@@ -299,7 +299,7 @@ async fn a_column_that_a_source_adds_arrives_from_its_first_event_on() {
         let key = contract_key(&changes.flow.id);
         let get = stack.s3.get_object().bucket(stack.output("ScriptsBucket")).key(key).send().await.unwrap();
         let text = String::from_utf8(get.body.collect().await.unwrap().to_vec()).unwrap();
-        read("contract", &text).unwrap().columns
+        read("contract", &text).unwrap().columns().to_vec()
     };
     let before = columns().await.len();
     changes.deliver(&changes.batch(0, 0, &[coloured(1, "red", 10)])).await;

@@ -19,7 +19,7 @@ const BLOCK: usize = 128 << 10;
 /// When one of the files cannot be read or written.
 pub(crate) fn run(events: &Path, output: &Path, full: bool, plain: bool) -> Result<()> {
     let contract = read("orders.yaml", include_str!("orders.yaml")).map_err(|problems| anyhow!("{problems:?}"))?;
-    let compiled = Compiled::new(contract).map_err(|problems| anyhow!("{problems:?}"))?;
+    let compiled = Compiled::new(contract);
     let file = File::create(output).with_context(|| output.display().to_string())?;
     if plain {
         stage(&compiled, events, BufWriter::with_capacity(BLOCK, file), full)?.flush()?;

@@ -168,7 +168,7 @@ impl<'c> Batch<'c> {
             | RefusalKind::UnknownOperation
             | RefusalKind::Incomplete => None,
         };
-        let contract = of_row.map(|index| self.claims.contract(index).contract().contract.clone());
+        let contract = of_row.map(|index| self.claims.contract(index).contract().name().to_owned());
         self.send_back(source, contract, refusal.kind.as_str(), &refusal.reason);
     }
 
@@ -226,7 +226,7 @@ impl<'c> Batch<'c> {
             let Some((first, last)) = finished.range else { continue };
             let contract = self.claims.contract(index);
             let staged = Staged {
-                contract: contract.contract().contract.clone(),
+                contract: contract.contract().name().to_owned(),
                 partition,
                 first,
                 last,

@@ -40,13 +40,13 @@ impl Claims {
 
     /// Those that claim the rows of a table. More than one is no mistake: a current and a historical table of one source.
     pub(crate) fn of(&self, identity: &Identity) -> Vec<usize> {
-        let claims = |contract: &Compiled| identity.is_of(&contract.contract().source);
+        let claims = |contract: &Compiled| identity.is_of(contract.contract().source());
         (0..self.contracts.len()).filter(|index| claims(&self.contracts[*index])).collect()
     }
 
     /// Whether no other contract can claim what this one claims.
     pub(crate) fn is_alone(&self, index: usize) -> bool {
-        let table = |index: usize| self.contracts[index].contract().source.table.rsplit('.').next();
+        let table = |index: usize| self.contracts[index].contract().source().table.rsplit('.').next();
         (0..self.contracts.len()).filter(|other| table(*other) == table(index)).count() == 1
     }
 }
@@ -107,18 +107,13 @@ impl Contracts {
     /// replayed. `shiftwork push` refuses such a contract.
     async fn read_one(&self, key: &str) -> Result<Option<Compiled>> {
         let Some(script) = self.scripts.newest(key).await? else { return Ok(None) };
-        let problems = match contract::read(key, &script.text) {
-            Ok(contract) => match Compiled::new(contract) {
-                Ok(compiled) => return Ok(Some(compiled)),
-                Err(problems) => problems,
-            },
-            Err(problems) => problems.iter().map(ToString::to_string).collect(),
-        };
-        tracing::error!(
-            key,
-            problems = problems.join("; "),
-            "the contract does not read: its records count as unclaimed"
-        );
-        Ok(None)
+        match contract::read(key, &script.text) {
+            Ok(contract) => Ok(Some(Compiled::new(contract))),
+            Err(problems) => {
+                let problems = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+                tracing::error!(key, problems, "the contract is not valid: its records count as unclaimed");
+                Ok(None)
+            }
+        }
     }
 }

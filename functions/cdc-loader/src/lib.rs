@@ -196,7 +196,7 @@ impl Loader {
         }
         for index in &out.staged {
             let contract = claims.contract(*index).contract();
-            if let Some(workflow) = &contract.workflow {
+            if let Some(workflow) = contract.workflow() {
                 let (request, after) = load_request(workflow, contract.load_every(), self.clock.now());
                 self.requests.ask(&request, after).await?;
             }

@@ -299,7 +299,7 @@ async fn what_no_contract_claimed_is_staged_once_one_does() {
     assert!(key.starts_with("unclaimed/public.orders/kafka%2Fshop%2F3/"), "{key}");
     let proposed = String::from_utf8(desk.staging.get(proposed).await.unwrap().unwrap()).unwrap();
     let contract = shiftwork_change_data::contract::read("contract.yaml", &proposed).unwrap();
-    assert_eq!(contract.source.table, "public.orders");
+    assert_eq!(contract.source().table, "public.orders");
 
     desk.scripts.put(&shiftwork_planner::contract_key("orders"), ORDERS);
     let body = desk.staging.get(key).await.unwrap().unwrap();

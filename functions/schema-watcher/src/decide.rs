@@ -5,14 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use shiftwork_change_data::{
     column_type::ColumnType,
-    contract::{Column, TableContract},
+    contract::{Column, TableContract, fit_one_table, is_valid_field},
 };
 use shiftwork_protocol::drift::{Finding, Remedy};
 
 use crate::{infer::Shape, names::column_name};
 
-/// Columns of a table (Redshift docs, "Quotas and limits"), less what shiftwork puts beside the contract's.
-const MOST_COLUMNS: usize = 1_600 - 16;
 /// Fields that are told one by one.
 pub const MOST_FINDINGS: usize = 200;
 /// Fields that `evolve` takes in by itself at once. A source that brings more does not add columns: it writes data into its keys.
@@ -59,26 +57,31 @@ impl Change {
 
 /// Decides about every field; what can be done by statements comes with its step.
 pub fn decide(contract: &TableContract, evidence: &[Evidence]) -> Vec<(Finding, Option<Change>)> {
-    let mut taken: BTreeSet<String> = contract.columns.iter().map(|column| column.name.clone()).collect();
+    let mut taken: BTreeSet<String> = contract.columns().iter().map(|column| column.name.clone()).collect();
     let mut evidence: Vec<&Evidence> = evidence.iter().filter(|seen| !is_copy(contract, seen)).collect();
     evidence.sort_by(|a, b| (a.since, &a.field).cmp(&(b.since, &b.field)));
     let decided = evidence.into_iter().map(|seen| {
-        let known = contract.columns.iter().find(|column| column.field() == seen.field);
-        let (remedy, change) = match known {
+        let (remedy, change) = match contract.column_of_field(&seen.field) {
             Some(column) => about_known(contract, column, seen.shape),
             None if seen.shape == Shape::default() => (Remedy::None { why: "it is null in every row".into() }, None),
-            None if taken.len() >= MOST_COLUMNS => {
-                let why = format!(
-                    "{} has as many columns as Redshift takes: map the document that the field comes from as one super column",
-                    contract.target.table
-                );
-                (Remedy::None { why }, None)
+            None if !is_valid_field(&seen.field) => {
+                let why = "no SQL statement can name the field: rename it in the source, or map the document that it is in \
+                           as one super column";
+                (Remedy::None { why: why.into() }, None)
             }
             None => {
                 let column = new_column(seen, &taken);
-                taken.insert(column.name.clone());
-                let (name, column_type) = (column.name.clone(), column.column_type.clone());
-                (Remedy::Add { column: name, column_type }, Some(Change::Add(column)))
+                if fit_one_table(taken.iter().map(String::as_str).chain([column.name.as_str()])) {
+                    taken.insert(column.name.clone());
+                    let (name, column_type) = (column.name.clone(), column.column_type.to_string());
+                    (Remedy::Add { column: name, column_type }, Some(Change::Add(column)))
+                } else {
+                    let why = format!(
+                        "{} has as many columns as a table can have: map the document that the field is in as one super column",
+                        contract.target().table
+                    );
+                    (Remedy::None { why }, None)
+                }
             }
         };
         let Evidence { field, rows, since, shape } = seen;
@@ -89,24 +92,20 @@ pub fn decide(contract: &TableContract, evidence: &[Evidence]) -> Vec<(Finding, 
 
 /// SUPER has no path to a name with a quote or a backslash, so that its value is copied to its column, and not moved.
 fn is_copy(contract: &TableContract, seen: &Evidence) -> bool {
-    let column = contract.columns.iter().find(|column| column.field() == seen.field);
-    let column_type = column.and_then(|column| ColumnType::parse(&column.column_type).ok());
-    seen.field.contains(['"', '\\']) && column_type.is_some_and(|column_type| seen.shape.fits(column_type))
+    let column = contract.column_of_field(&seen.field);
+    seen.field.contains(['"', '\\']) && column.is_some_and(|column| seen.shape.fits(column.column_type))
 }
 
 fn new_column(seen: &Evidence, taken: &BTreeSet<String>) -> Column {
     let name = column_name(&seen.field, taken);
     let from = (name != seen.field).then(|| seen.field.clone());
-    Column { name, column_type: seen.shape.column_type().to_string(), from, source_type: None }
+    Column { name, column_type: seen.shape.column_type(), from, source_type: None }
 }
 
 /// Values wait although the field has a column: they came before it, or they do not fit.
 fn about_known(contract: &TableContract, column: &Column, shape: Shape) -> (Remedy, Option<Change>) {
-    let name = column.name.clone();
-    let Ok(column_type) = ColumnType::parse(&column.column_type) else {
-        return (Remedy::None { why: format!("`{}` is none of Redshift's types", column.column_type) }, None);
-    };
-    if contract.key.contains(&column.name) {
+    let (name, column_type) = (column.name.clone(), column.column_type);
+    if contract.is_key(&column.name) {
         return (Remedy::None { why: format!("{name} is part of the key, whose type cannot be changed") }, None);
     }
     let fill = (Remedy::Fill { column: name.clone() }, Some(Change::Fill { column: column.clone() }));
@@ -116,7 +115,7 @@ fn about_known(contract: &TableContract, column: &Column, shape: Shape) -> (Reme
     if let ColumnType::Varchar(length) = column_type
         && let Some(wider) = shape.wider(length)
     {
-        let column = Column { column_type: wider.to_string(), ..column.clone() };
+        let column = Column { column_type: wider, ..column.clone() };
         let remedy = Remedy::Widen { column: name, from: column_type.to_string(), to: wider.to_string() };
         return (remedy, Some(Change::Widen { column }));
     }
@@ -125,20 +124,20 @@ fn about_known(contract: &TableContract, column: &Column, shape: Shape) -> (Reme
         return fill;
     }
     let why = format!(
-        "{name} is {column_type}, and what waits are {shape}: mend the source, or read them from dw_md_missing_data"
+        "{name} is {column_type}, and what waits are {shape}: fix the source, or read them from dw_md_missing_data"
     );
     (Remedy::None { why }, None)
 }
 
 /// Columns that come into a contract, and types of its columns that change.
-pub fn effects(changes: &[Change]) -> (Vec<Column>, BTreeMap<String, String>) {
+pub fn effects(changes: &[Change]) -> (Vec<Column>, BTreeMap<String, ColumnType>) {
     let mut added = Vec::new();
     let mut widened = BTreeMap::new();
     for change in changes {
         match change {
             Change::Add(column) => added.push(column.clone()),
             Change::Widen { column } => {
-                widened.insert(column.name.clone(), column.column_type.clone());
+                widened.insert(column.name.clone(), column.column_type);
             }
             Change::Fill { .. } => {}
         }
@@ -153,18 +152,14 @@ pub fn effects(changes: &[Change]) -> (Vec<Column>, BTreeMap<String, String>) {
 pub fn merged(
     contract: &TableContract,
     added: &[Column],
-    widened: &BTreeMap<String, String>,
+    widened: &BTreeMap<String, ColumnType>,
 ) -> Result<Vec<Column>, String> {
-    let wider = |new: &str, old: &str| match (ColumnType::parse(new), ColumnType::parse(old)) {
-        (Ok(new), Ok(old)) => new.widens(old),
-        (Ok(_) | Err(_), Ok(_) | Err(_)) => new == old,
-    };
-    let mut columns = contract.columns.clone();
+    let mut columns = contract.columns().to_vec();
     for column in &mut columns {
         if let Some(new) = widened.get(&column.name)
-            && wider(new, &column.column_type)
+            && new.widens(column.column_type)
         {
-            column.column_type.clone_from(new);
+            column.column_type = *new;
         }
     }
     for column in added {
@@ -173,7 +168,7 @@ pub fn merged(
         match (same_name, same_field) {
             (None, None) => columns.push(column.clone()),
             (Some(there), Some(_))
-                if there.field() == column.field() && wider(&there.column_type, &column.column_type) => {}
+                if there.field() == column.field() && there.column_type.widens(column.column_type) => {}
             (Some(there), Some(_) | None) | (None, Some(there)) => {
                 return Err(format!(
                     "its column `{}` ({}, from `{}`) and the table's new column `{}` ({}, from `{}`) cannot both be",
@@ -194,13 +189,16 @@ pub fn merged(
 mod tests {
     use proptest::prelude::*;
     use serde_json::{Value, json};
-    use shiftwork_change_data::contract::{Column, TableContract};
+    use shiftwork_change_data::{
+        column_type::ColumnType,
+        contract::{Column, ContractDraft, MOST_COLUMNS, TableContract},
+    };
     use shiftwork_protocol::drift::Remedy;
 
     use super::{Change, Evidence, Shape, decide, effects, merged};
 
     fn contract() -> TableContract {
-        serde_json::from_value(json!({
+        let draft: ContractDraft = serde_json::from_value(json!({
             "contract": "orders",
             "source": { "format": "debezium", "table": "public.orders" },
             "target": { "schema": "shop", "table": "orders" },
@@ -211,7 +209,12 @@ mod tests {
                 { "name": "amount", "type": "decimal(12,2)" },
             ],
         }))
-        .unwrap()
+        .unwrap();
+        draft.check().unwrap()
+    }
+
+    fn with(contract: &TableContract, column: Column) -> TableContract {
+        contract.with_columns(&[contract.columns(), &[column]].concat()).unwrap()
     }
 
     fn seen(field: &str, values: &[Value]) -> Evidence {
@@ -255,8 +258,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_moved_is_no_finding_once_it_is_copied() {
-        let mut contract = contract();
-        contract.columns.push(column("in_mm", "bigint", Some("in \"mm\"")));
+        let contract = with(&contract(), column("in_mm", "bigint", Some("in \"mm\"")));
         assert_eq!(decide(&contract, &[seen("in \"mm\"", &[json!(1)])]), []);
         assert_eq!(decide(&contract, &[seen("in \"mm\"", &[json!("1")])]).len(), 1, "that one does not fit");
     }
@@ -266,29 +268,33 @@ mod tests {
         let many: Vec<_> = (0..2_000).map(|n| seen(&format!("f{n:04}"), &[json!(n)])).collect();
         let decided = decide(&contract(), &many);
         let added = decided.iter().filter(|(_, change)| change.is_some()).count();
-        assert_eq!(added + contract().columns.len(), super::MOST_COLUMNS);
+        assert_eq!(added + contract().columns().len(), MOST_COLUMNS);
         let Remedy::None { why } = &decided.last().unwrap().0.remedy else { panic!("{decided:?}") };
         assert!(why.contains("super column"), "{why}");
     }
 
     fn column(name: &str, column_type: &str, from: Option<&str>) -> Column {
-        Column { name: name.into(), column_type: column_type.into(), from: from.map(Into::into), source_type: None }
+        Column {
+            name: name.into(),
+            column_type: ColumnType::parse(column_type).unwrap(),
+            from: from.map(Into::into),
+            source_type: None,
+        }
     }
 
     #[test]
     fn a_contract_that_was_pushed_meanwhile_keeps_what_its_author_wrote() {
-        let mut pushed = contract();
-        pushed.columns.push(column("theirs", "bigint", None));
+        let pushed = with(&contract(), column("theirs", "bigint", None));
         let ours = column("colour", "varchar(64)", None);
-        let widened = [("note".to_owned(), "varchar(256)".to_owned())].into();
-        let columns = merged(&pushed, std::slice::from_ref(&ours), &widened).unwrap();
-        assert_eq!(columns[1].column_type, "varchar(256)");
+        let widened = [("note".to_owned(), ColumnType::Varchar(256))].into();
+        let mut columns = merged(&pushed, std::slice::from_ref(&ours), &widened).unwrap();
+        assert_eq!(columns[1].column_type, ColumnType::Varchar(256));
         assert_eq!(columns[3..], [column("theirs", "bigint", None), ours.clone()]);
-        pushed.columns = columns.clone();
-        pushed.columns[1].column_type = "varchar(1024)".into();
-        pushed.columns[4].column_type = "varchar(256)".into();
+        columns[1].column_type = ColumnType::Varchar(1024);
+        columns[4].column_type = ColumnType::Varchar(256);
+        let pushed = pushed.with_columns(&columns).unwrap();
         let again = merged(&pushed, &[ours], &widened).unwrap();
-        assert_eq!(again, pushed.columns, "what is there, and wider, stays");
+        assert_eq!(again, pushed.columns(), "what is there, and wider, stays");
     }
 
     #[test]
@@ -299,9 +305,16 @@ mod tests {
             column("color", "varchar(64)", Some("colour")),
             column("colour", "varchar(64)", Some("x")),
         ] {
-            let mut pushed = contract();
-            pushed.columns.push(theirs);
+            let pushed = with(&contract(), theirs);
             assert!(merged(&pushed, &ours, &[].into()).unwrap_err().contains("cannot both be"));
+        }
+    }
+
+    #[test]
+    fn a_field_that_sql_cannot_name_goes_on_waiting() {
+        for field in ["a\0b", "a\u{fdd0}b"] {
+            let (remedy, can) = remedy(seen(field, &[json!(1)]));
+            assert!(remedy.contains("no SQL statement can name the field") && !can, "{remedy}");
         }
     }
 
@@ -316,13 +329,13 @@ mod tests {
             let decided = decide(&contract(), &evidence);
             let changes: Vec<Change> = decided.iter().filter_map(|(_, change)| change.clone()).collect();
             let (added, widened) = effects(&changes);
-            let after = TableContract { columns: merged(&contract(), &added, &widened).unwrap(), ..contract() };
+            let after = contract().with_columns(&merged(&contract(), &added, &widened).unwrap()).unwrap();
             // Only appended to, and never another type but a wider one.
-            for (old, new) in contract().columns.iter().zip(&after.columns) {
+            for (old, new) in contract().columns().iter().zip(after.columns()) {
                 prop_assert_eq!((&old.name, old.field()), (&new.name, new.field()));
             }
-            let names: std::collections::BTreeSet<_> = after.columns.iter().map(|column| &column.name).collect();
-            prop_assert_eq!(names.len(), after.columns.len());
+            let names: std::collections::BTreeSet<_> = after.columns().iter().map(|column| &column.name).collect();
+            prop_assert_eq!(names.len(), after.columns().len());
             for (finding, _) in decide(&after, &evidence) {
                 prop_assert!(matches!(finding.remedy, Remedy::Fill { .. } | Remedy::None { .. }), "{finding:?}");
             }

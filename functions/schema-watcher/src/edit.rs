@@ -1,7 +1,7 @@
 //! A contract with further columns, as text: what its author wrote stays, comments and all.
 
-use shiftwork_change_data::contract::{self, Column, TableContract};
-use shiftwork_config::{JsonPath, Located, read_file};
+use shiftwork_change_data::contract::{self, Column, DraftColumn, TableContract};
+use shiftwork_config::{JsonPath, Located, Problem, read_file};
 use shiftwork_protocol::{Failure, FailureKind};
 
 /// Words that YAML readers of some age take for something else than a text.
@@ -23,11 +23,14 @@ pub struct Written {
 /// `InvalidRequest` with every problem.
 pub fn read(file: &str, text: &str) -> Result<Written, Failure> {
     let both = contract::read(file, text).and_then(|contract| Ok((contract, read_file(file, text)?)));
-    let (contract, doc) = both.map_err(|problems| {
-        let words = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
-        Failure::new(FailureKind::InvalidRequest, format!("{words}; mend the contract and `shiftwork push` it"))
-    })?;
+    let (contract, doc) = both.map_err(invalid)?;
     Ok(Written { contract, text: text.into(), doc })
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "the argument of `map_err`")]
+fn invalid(problems: Vec<Problem>) -> Failure {
+    let words = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+    Failure::new(FailureKind::InvalidRequest, format!("{words}; fix the contract and `shiftwork push` it"))
 }
 
 impl Written {
@@ -39,12 +42,13 @@ impl Written {
     /// # Errors
     /// `Corrupt` where not even that reads as what it says.
     pub fn with_columns(&self, file: &str, columns: &[Column]) -> Result<String, Failure> {
-        let wanted = TableContract { columns: columns.to_vec(), ..self.contract.clone() };
+        let wanted = self.contract.with_columns(columns).map_err(invalid)?;
         let says_it = |text: &String| read(file, text).is_ok_and(|written| written.contract == wanted);
         if let Some(text) = self.added_to(columns).filter(says_it) {
             return Ok(text);
         }
-        let anew = serde_json::to_string_pretty(&wanted).map(|text| text + "\n").map_err(|error| error.to_string());
+        let anew =
+            serde_json::to_string_pretty(&wanted.draft()).map(|text| text + "\n").map_err(|error| error.to_string());
         anew.ok().filter(says_it).ok_or_else(|| {
             Failure::corrupt(format!("{file}: no text can be written that reads as the contract with its new columns"))
         })
@@ -61,19 +65,20 @@ impl Written {
             ))
         };
         let all = JsonPath::root().key("columns");
-        for (index, (old, new)) in self.contract.columns.iter().zip(columns).enumerate() {
+        for (index, (old, new)) in self.contract.columns().iter().zip(columns).enumerate() {
             if old.column_type == new.column_type {
                 continue;
             }
             let (line, column) = place(&all.index(index).key("type"))?;
             let line = lines.get_mut(line)?;
             let from = line.char_indices().nth(column)?.0;
-            let changed = line[from..].replacen(&old.column_type, &new.column_type, 1);
+            let written = self.doc.value()["columns"][index]["type"].as_str()?;
+            let changed = line[from..].replacen(written, &new.column_type.to_string(), 1);
             line.replace_range(from.., &changed);
         }
-        let added = columns.get(self.contract.columns.len()..)?;
+        let added = columns.get(self.contract.columns().len()..)?;
         if !added.is_empty() {
-            let (first, column) = place(&all.index(self.contract.columns.len().checked_sub(1)?))?;
+            let (first, column) = place(&all.index(self.contract.columns().len().checked_sub(1)?))?;
             let before: String = lines.get(first)?.chars().take(column).collect();
             let indent = before.strip_suffix('-').or_else(|| before.trim_end().strip_suffix('-'))?.to_owned();
             if !indent.trim().is_empty() {
@@ -91,10 +96,10 @@ impl Written {
 
 /// `{ name: colour, type: varchar(64), from: Colour }`
 pub fn flow(column: &Column) -> String {
-    let Column { name, column_type, from, source_type } = column;
+    let DraftColumn { name, column_type, from, source_type } = column.clone().into();
     let fields = [
-        ("name", Some(name)),
-        ("type", Some(column_type)),
+        ("name", Some(&name)),
+        ("type", Some(&column_type)),
         ("from", from.as_ref()),
         ("source_type", source_type.as_ref()),
     ];
@@ -114,7 +119,10 @@ fn scalar(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use shiftwork_change_data::contract::Column;
+    use shiftwork_change_data::{
+        column_type::ColumnType,
+        contract::{Column, is_valid_field},
+    };
 
     use super::read;
 
@@ -139,15 +147,20 @@ load_every: 10s
 ";
 
     fn column(name: &str, column_type: &str, from: Option<&str>) -> Column {
-        Column { name: name.into(), column_type: column_type.into(), from: from.map(Into::into), source_type: None }
+        Column {
+            name: name.into(),
+            column_type: ColumnType::parse(column_type).unwrap(),
+            from: from.map(Into::into),
+            source_type: None,
+        }
     }
 
     #[test]
     fn what_the_author_wrote_stays() {
         let written = read("contracts/orders.yaml", BLOCK).unwrap();
-        let mut columns = written.contract.columns.clone();
-        columns[1].column_type = "varchar(64)".into();
-        columns[2].column_type = "varchar(1024)".into();
+        let mut columns = written.contract.columns().to_vec();
+        columns[1].column_type = ColumnType::Varchar(64);
+        columns[2].column_type = ColumnType::Varchar(1024);
         columns.push(column("price", "decimal(18,6)", None));
         columns.push(column("null", "bigint", Some("a \"b\": c")));
         let text = written.with_columns("contracts/orders.yaml", &columns).unwrap();
@@ -160,7 +173,7 @@ load_every: 10s
             );
         assert_eq!(text, wanted);
         let again = read("contracts/orders.yaml", &text).unwrap();
-        assert_eq!(again.contract.columns, columns);
+        assert_eq!(again.contract.columns(), columns);
         assert_eq!(again.with_columns("contracts/orders.yaml", &columns).unwrap(), text, "once more changes nothing");
     }
 
@@ -170,22 +183,33 @@ load_every: 10s
         let unindented = "contract: c\nsource: {format: dynamodb, table: t}\ntarget: {schema: s, table: t}\nkey: [id]\ncolumns:\n- name: id\n  type: bigint\nunknown: evolve\n";
         for text in [compact, unindented, &unindented.replace('\n', "\r\n")] {
             let written = read("contracts/c.yaml", text).unwrap();
-            let mut columns = written.contract.columns.clone();
+            let mut columns = written.contract.columns().to_vec();
             columns.push(column("b", "super", None));
             let after = read("contracts/c.yaml", &written.with_columns("contracts/c.yaml", &columns).unwrap()).unwrap();
-            assert_eq!(after.contract.columns, columns, "{}", after.text);
-            assert_eq!(after.contract.unknown, written.contract.unknown);
+            assert_eq!(after.contract.columns(), columns, "{}", after.text);
+            assert_eq!(after.contract.unknown(), written.contract.unknown());
         }
+    }
+
+    #[test]
+    fn a_type_is_replaced_however_it_was_written() {
+        let text = BLOCK.replace("\"varchar(64)\"", "CHARACTER VARYING( 64 )");
+        let written = read("contracts/orders.yaml", &text).unwrap();
+        let mut columns = written.contract.columns().to_vec();
+        columns[2].column_type = ColumnType::Varchar(256);
+        let wider = written.with_columns("contracts/orders.yaml", &columns).unwrap();
+        assert_eq!(wider, BLOCK.replace("\"varchar(64)\"", "varchar(256)"));
     }
 
     proptest! {
         #[test]
-        fn any_field_is_written_so_that_it_reads_back(fields in prop::collection::vec("(?s:.{1,40})", 1..5)) {
+        fn any_field_is_written_so_that_it_reads_back(fields in prop::collection::btree_set("(?s:.{1,40})".prop_filter("a field", |field| is_valid_field(field)), 1..5)) {
             let written = read("contracts/orders.yaml", BLOCK).unwrap();
-            let mut columns = written.contract.columns.clone();
+            let mut columns = written.contract.columns().to_vec();
             columns.extend(fields.iter().enumerate().map(|(n, field)| column(&format!("f{n}"), "super", Some(field))));
             let text = written.with_columns("contracts/orders.yaml", &columns).unwrap();
-            prop_assert_eq!(read("contracts/orders.yaml", &text).unwrap().contract.columns, columns);
+            let again = read("contracts/orders.yaml", &text).unwrap();
+            prop_assert_eq!(again.contract.columns(), columns);
         }
     }
 }

@@ -67,16 +67,16 @@ impl Watcher {
 
     /// Where the contract's table is.
     pub(crate) async fn connection(&self, contract: &TableContract) -> Result<Connection> {
-        let Some(id) = &contract.workflow else { return Ok(self.default_connection.clone()) };
+        let Some(id) = contract.workflow() else { return Ok(self.default_connection.clone()) };
         let item = self.configuration.workflow(id).await?.ok_or_else(|| {
-            let words = format!("contract {} is loaded by workflow `{id}`, which was never pushed", contract.contract);
+            let words = format!("contract {} is loaded by workflow `{id}`, which was never pushed", contract.name());
             Failure::new(FailureKind::UnknownWorkflow, words)
         })?;
         let workflow = shiftwork_planner::workflow(&read_item(item)).map_err(|problems| {
             let first = problems.first().map(ToString::to_string).unwrap_or_default();
             Failure::new(FailureKind::InvalidWorkflow, format!("workflow {id}: {first}"))
         })?;
-        let Some(name) = connection_of_contract(&workflow, &contract.contract) else {
+        let Some(name) = connection_of_contract(&workflow, contract.name()) else {
             return Ok(self.default_connection.clone());
         };
         self.configuration.connection(name).await?.ok_or_else(|| {
@@ -88,7 +88,7 @@ impl Watcher {
     pub(crate) async fn ask(&self, contract: &str) -> Result<ContractState> {
         let Stored { written: Written { contract, .. }, etag } = self.contract_of(contract).await?;
         let connection = self.connection(&contract).await?;
-        let query = sql::report(&contract, MOST_FINDINGS)?;
+        let query = sql::report(&contract, MOST_FINDINGS);
         let (evidence, more) = match self.queries.rows(&query, &connection, &BTreeMap::new()).await {
             Ok(rows) => sql::evidence(rows)?,
             // Before the first load there is no table, and in no table nothing waits.
@@ -100,11 +100,11 @@ impl Watcher {
         let decided = decide::decide(&contract, &evidence);
         let changes: Vec<(String, Change)> =
             decided.iter().filter_map(|(finding, change)| Some((finding.field.clone(), change.clone()?))).collect();
-        let target = &contract.target;
+        let target = contract.target();
         let drift = Drift {
-            contract: contract.contract.clone(),
+            contract: contract.name().to_owned(),
             table: format!("{}.{}", target.schema, target.table),
-            unknown: word(contract.unknown).into(),
+            unknown: word(contract.unknown()).into(),
             looked_ts: self.clock.now(),
             findings: decided.into_iter().map(|(finding, _)| finding).collect(),
             more,
@@ -196,7 +196,7 @@ impl ContractState {
     /// the contract has a column for already.
     pub(crate) fn by_itself(&self) -> Result<Option<Intent>> {
         let fields = self.drift.findings.len() as u64 + self.drift.more;
-        let evolves = self.contract.unknown == Unknown::Evolve && fields <= MOST_BY_ITSELF;
+        let evolves = self.contract.unknown() == Unknown::Evolve && fields <= MOST_BY_ITSELF;
         self.intent(|_, change| evolves || matches!(change, Change::Fill { .. }))
     }
 

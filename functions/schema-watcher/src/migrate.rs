@@ -243,9 +243,9 @@ impl Watcher {
         for _ in 0..MOST_RACES {
             let Stored { written, etag } = self.contract_of(contract).await?;
             let columns = merged(&written.contract, &intent.added, &intent.widened).map_err(|why| {
-                refused(format!("{key} was pushed while its table was migrated: {why}; mend the contract and push it"))
+                refused(format!("{key} was pushed while its table was migrated: {why}; fix the contract and push it"))
             })?;
-            if columns == written.contract.columns {
+            if columns == written.contract.columns() {
                 return Ok(());
             }
             let text = written.with_columns(&key, &columns)?;

@@ -2,11 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use shiftwork_change_data::row::METADATA_COLUMNS;
+use shiftwork_change_data::contract::is_reserved_column;
 use shiftwork_protocol::{limits::IDENTIFIER_BYTES, name::sha256};
 
-/// What shiftwork's own columns begin with.
-const OURS: &str = "dw_";
 /// Hexadecimal digits of a digest, where a name has to be made of one.
 const DIGEST: usize = 8;
 
@@ -23,14 +21,14 @@ pub fn column_name(field: &str, taken: &BTreeSet<String>) -> String {
         .collect();
     if !name.bytes().any(|byte| byte.is_ascii_alphanumeric()) {
         name = format!("field_{digest}");
-    } else if name.starts_with(OURS) || name.starts_with(|c: char| c.is_ascii_digit()) {
+    } else if is_reserved_column(&name) || name.starts_with(|c: char| c.is_ascii_digit()) {
         name.insert(0, '_');
     }
     if name.len() > IDENTIFIER_BYTES {
         name.truncate(IDENTIFIER_BYTES - DIGEST - 1);
         name = format!("{name}_{digest}");
     }
-    let free = |name: &String| !taken.contains(name) && METADATA_COLUMNS.iter().all(|(ours, _)| ours != name);
+    let free = |name: &String| !taken.contains(name);
     if free(&name) {
         return name;
     }
@@ -41,11 +39,7 @@ pub fn column_name(field: &str, taken: &BTreeSet<String>) -> String {
         let tail = format!("_{n}");
         format!("{}{tail}", &name[..name.len().min(IDENTIFIER_BYTES - tail.len())])
     };
-    if free(&name) {
-        name
-    } else {
-        (2..=taken.len() + METADATA_COLUMNS.len() + 2).map(numbered).find(free).unwrap_or(name)
-    }
+    if free(&name) { name } else { (2..=taken.len() + 2).map(numbered).find(free).unwrap_or(name) }
 }
 
 #[cfg(test)]

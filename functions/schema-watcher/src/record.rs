@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use shiftwork_change_data::contract::Column;
+use shiftwork_change_data::{column_type::ColumnType, contract::Column};
 use shiftwork_ports::{
     Result,
     documents::{Changed, Documents, Draft, Only},
@@ -68,7 +68,7 @@ pub struct Intent {
     /// What comes into the contract behind its columns.
     pub added: Vec<Column>,
     /// Columns of the contract that get another type.
-    pub widened: BTreeMap<String, String>,
+    pub widened: BTreeMap<String, ColumnType>,
     /// The fields whose values move.
     pub fields: BTreeSet<String>,
     /// Whether Redshift is at a statement that nobody waits for.

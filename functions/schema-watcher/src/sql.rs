@@ -5,7 +5,7 @@ use std::fmt::Display;
 use jiff::{civil::DateTime, tz::TimeZone};
 use shiftwork_change_data::contract::{Column, TableContract};
 use shiftwork_ports::{Result, Row};
-use shiftwork_promotion::{InvalidPromotion, Promotion};
+use shiftwork_promotion::Promotion;
 use shiftwork_protocol::Failure;
 
 use crate::{
@@ -17,14 +17,9 @@ use crate::{
 /// Bytes of a field's name that is told; a source that has longer ones writes data into its keys.
 const LONGEST_FIELD: usize = 1_024;
 
-#[allow(clippy::needless_pass_by_value, reason = "stands in `map_err`")]
-fn invalid(problem: InvalidPromotion) -> Failure {
-    refused(problem.to_string())
-}
-
 /// A query for at most so many fields.
-pub(crate) fn report(contract: &TableContract, most: usize) -> Result<String> {
-    Ok(Promotion::of(contract).map_err(invalid)?.drift_report(most))
+pub(crate) fn report(contract: &TableContract, most: usize) -> String {
+    Promotion::of(contract).drift_report(most)
 }
 
 /// What the query's rows say, and how many more fields wait.
@@ -75,7 +70,7 @@ fn unreadable(name: &str, error: impl Display) -> Failure {
 /// The statements of a migration: those that come first, each for itself, and those of the transaction.
 pub(crate) fn migration(contract: &TableContract, changes: &[Change]) -> Result<(Vec<String>, Vec<String>)> {
     let columns: Vec<Column> = changes.iter().map(|change| change.column().clone()).collect();
-    let migration = Promotion::of(contract).map_err(invalid)?.migration(&columns).map_err(invalid)?;
+    let migration = Promotion::of(contract).migration(&columns).map_err(|error| refused(error.to_string()))?;
     Ok((migration.before, migration.transaction))
 }
 

@@ -259,7 +259,7 @@ impl Assembler {
         }
         let start = self.scratch.len();
         let mut flaws = Flaws::default();
-        let fit = fit(&value, column.column_type, compiled.contract().oversized, &mut flaws, &mut self.scratch);
+        let fit = fit(&value, column.column_type, compiled.contract().oversized(), &mut flaws, &mut self.scratch);
         match fit.map_err(|what| oversized(name, what))? {
             Fit::Written => {
                 self.cells[index] = Cell::Written(start..self.scratch.len());
@@ -284,7 +284,7 @@ impl Assembler {
     /// What a partial update says of fields without a column beside the values that it sends: they did not change, but for those that
     /// went, and those of which it has a part, whose value from before is theirs no longer.
     fn others(&mut self, compiled: &Compiled, parts: &Parts<'_, '_>) {
-        if compiled.contract().unknown == Unknown::Freeze {
+        if compiled.contract().unknown() == Unknown::Freeze {
             return;
         }
         self.missing.leave_others();
@@ -311,7 +311,7 @@ impl Assembler {
     fn unknown(&mut self, contract: &TableContract, name: &str, value: &Value<'_>, why: &str) -> Result<(), Refusal> {
         refuse_frozen(contract, name, why)?;
         let mut flaws = Flaws::default();
-        match self.missing.value(name, value, contract.oversized, &mut flaws) {
+        match self.missing.value(name, value, contract.oversized(), &mut flaws) {
             Ok(()) => {
                 if let Some(note) = flaws.describe() {
                     self.note(name, &note);
@@ -439,7 +439,7 @@ fn refuse_parts_of_columns(
 }
 
 fn refuse_frozen(contract: &TableContract, name: &str, why: &str) -> Result<(), Refusal> {
-    if contract.unknown != Unknown::Freeze {
+    if contract.unknown() != Unknown::Freeze {
         return Ok(());
     }
     let reason = format!("field `{}`: {why}, and the contract is frozen (`unknown: freeze`)", shown(name));
@@ -447,13 +447,15 @@ fn refuse_frozen(contract: &TableContract, name: &str, why: &str) -> Result<(), 
 }
 
 fn no_key(contract: &TableContract, index: usize) -> Refusal {
-    let column = contract.columns.get(index);
-    let name = column.map_or("?", |column| &column.name);
-    let field = column.map_or("?", |column| column.field());
-    let column_type = column.map_or("?", |column| &column.column_type);
+    let column = &contract.columns()[index];
     Refusal::new(
         RefusalKind::NoKey,
-        format!("key column `{name}` has no value: field `{field}` is missing, null or no {column_type}"),
+        format!(
+            "key column `{}` has no value: field `{}` is missing, null or not a valid {}",
+            column.name,
+            column.field(),
+            column.column_type
+        ),
     )
 }
 

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// Bytes of the longest VARCHAR, and of the longest string inside SUPER.
 pub const LONGEST_STRING: usize = 65_535;
 /// Bytes of the longest CHAR (Redshift docs, "Character types").
@@ -9,8 +11,9 @@ const LONGEST_CHAR: u32 = 4096;
 /// Bytes of the longest VARBYTE (Redshift docs, "VARBYTE type").
 const LONGEST_VARBYTE: u32 = 1_024_000;
 
-/// A type of a column.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// A type of a column. Serialized as DDL writes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub enum ColumnType {
     /// 16 bits.
     SmallInt,
@@ -141,6 +144,20 @@ impl ColumnType {
             | Self::TimestampTz
             | Self::Varbyte(_) => true,
         }
+    }
+}
+
+impl TryFrom<String> for ColumnType {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        Self::parse(&text)
+    }
+}
+
+impl From<ColumnType> for String {
+    fn from(column_type: ColumnType) -> Self {
+        column_type.to_string()
     }
 }
 

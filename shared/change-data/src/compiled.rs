@@ -1,4 +1,4 @@
-//! A table contract made ready for many events: field -> column, types read, placeholders spelled in all their ways.
+//! A table contract made ready for many events: the column of each field, and the placeholder in every form that it is written in.
 
 use std::collections::HashMap;
 
@@ -6,7 +6,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use crate::{
     column_type::ColumnType,
-    contract::{PromoteKind, TableContract},
+    contract::{Column, PromoteKind, TableContract},
     json::Kind,
     logical::{Encoding, Logical},
     value::Value,
@@ -48,44 +48,24 @@ impl CompiledColumn {
 }
 
 impl Compiled {
-    /// Of a contract.
-    ///
-    /// # Errors
-    /// Every column whose type is none, in words. A contract that was read from a file has no such column.
-    pub fn new(contract: TableContract) -> Result<Self, Vec<String>> {
-        let mut problems = Vec::new();
-        let mut columns = Vec::with_capacity(contract.columns.len());
-        let mut fields = HashMap::with_capacity(contract.columns.len());
-        let needs_key = contract.promote.kind != PromoteKind::Append;
-        for (index, column) in contract.columns.iter().enumerate() {
-            let column_type = ColumnType::parse(&column.column_type);
-            let source_type = column.source_type.as_deref().map(Logical::parse).transpose();
-            let (column_type, source_type) = match (column_type, source_type) {
-                (Ok(column_type), Ok(source_type)) => (column_type, source_type),
-                (column_type, source_type) => {
-                    let of_column = |problem| format!("column `{}`: {problem}", column.name);
-                    problems.extend(column_type.err().map(of_column));
-                    problems.extend(source_type.err().map(of_column));
-                    continue;
-                }
-            };
-            if fields.insert(column.field().into(), index).is_some() {
-                problems.push(format!("column `{}`: field `{}` has a column already", column.name, column.field()));
-            }
-            columns.push(CompiledColumn {
-                field: column.field().into(),
-                column_type,
-                source_type: source_type.map(|logical| scaled(logical, column_type)),
-                default: default(column_type),
-                is_key: needs_key && contract.key.contains(&column.name),
-            });
-        }
-        if problems.is_empty() {
-            let placeholder = Placeholder::new(&contract.source.unavailable_value);
-            Ok(Self { contract, columns, fields, placeholder })
-        } else {
-            Err(problems)
-        }
+    /// Makes a contract ready for events.
+    pub fn new(contract: TableContract) -> Self {
+        // A row of a table without a current row needs no key.
+        let needs_key = contract.promote().kind != PromoteKind::Append;
+        let column = |column: &Column| CompiledColumn {
+            field: column.field().into(),
+            column_type: column.column_type,
+            source_type: column
+                .source_type
+                .as_ref()
+                .map(|source_type| scaled(source_type.logical().clone(), column.column_type)),
+            default: default(column.column_type),
+            is_key: needs_key && contract.is_key(&column.name),
+        };
+        let columns: Vec<CompiledColumn> = contract.columns().iter().map(column).collect();
+        let fields = columns.iter().zip(0..).map(|(column, index)| (column.field.clone(), index)).collect();
+        let placeholder = Placeholder::new(&contract.source().unavailable_value);
+        Self { contract, columns, fields, placeholder }
     }
 
     /// The contract.

@@ -1,76 +1,194 @@
-//! Table contracts: what a table's change data is to become. `contracts/<name>.yaml`.
+//! Table contracts: what a table's change data becomes. Users write them as `contracts/<name>.yaml`.
+//!
+//! ```text
+//! YAML ── ContractDraft ── check ── TableContract ─┬─ Compiled    decodes and stages events
+//!                                          └─ Promotion   makes the SQL
+//! ```
+//!
+//! A [`ContractDraft`] holds the fields as they are written. [`read`] and [`ContractDraft::check`] make a [`TableContract`] of it or return every
+//! problem. No code behind them checks a contract again.
 
 mod check;
+mod draft;
 mod evolve;
 mod propose;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
 
 use jiff::SignedDuration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use shiftwork_config::Problem;
+
+use crate::{
+    column_type::ColumnType,
+    logical::Logical,
+    row::{EVENT_COLUMNS, METADATA_COLUMNS, TRANSPORT_COLUMNS},
+};
 
 pub use check::{read, schema};
+pub use draft::{ContractDraft, DraftColumn, DraftPromote};
 pub use evolve::evolves;
 pub use propose::{Proposal, propose};
 
-/// How a table's change data lands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct TableContract {
-    /// Its name: 1 to 64 of `a-z 0-9 _ -`; also the name of its file.
-    pub contract: String,
-    /// Which change events are its.
-    pub source: Source,
-    /// Where they go.
-    pub target: Target,
-    /// Key columns, by their names in Redshift. At least one, unless `promote.kind` is `append`.
-    #[serde(default)]
-    pub key: Vec<String>,
-    /// Columns in the order of the staged files. Only ever appended to.
-    pub columns: Vec<Column>,
-    /// What is done about fields that no column takes.
-    #[serde(default)]
-    pub unknown: Unknown,
-    /// How staged rows become the table.
-    #[serde(default)]
-    pub promote: Promote,
-    /// What is done about values that Redshift cannot hold.
-    #[serde(default)]
-    pub oversized: Oversized,
-    /// The workflow whose job of kind `cdc` loads it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub workflow: Option<String>,
-    /// How long staged files collect before a load is asked for: `10s` to `15m`.
-    #[serde(default = "half_a_minute")]
-    pub load_every: String,
-}
+/// Columns of a table (Redshift docs, "Quotas and limits"), less the columns that shiftwork adds to a staging table or a history.
+pub const MOST_COLUMNS: usize = 1600 - METADATA_COLUMNS.len() - 8;
+/// The names of shiftwork's own columns begin with it.
+const OWN_COLUMN_PREFIX: &str = "dw_";
+/// Columns that every table has (Redshift docs, "Names and identifiers"), quoted or not.
+const SYSTEM_COLUMNS: [&str; 7] = ["oid", "tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"];
+/// Bytes of all column names as one list in SQL: a load names all columns twice in one statement, and the Data API takes statements of
+/// at most 100 KB.
+const LONGEST_COLUMN_LIST: usize = 44_000;
+/// How long staged files collect where the contract does not say.
+const DEFAULT_LOAD_EVERY: &str = "30s";
+/// Days that tombstones are kept where the contract does not say.
+const DEFAULT_TOMBSTONES_KEPT: u32 = 30;
+/// Seconds of a day.
+const DAY: u64 = 86_400;
 
-fn half_a_minute() -> String {
-    "30s".into()
+/// A table contract in which everything that SQL and staging depend on was checked:
+///
+/// - Its name is 1 to 64 of `a-z 0-9 _ -`. All other names are identifiers that Redshift folds to themselves.
+/// - It has 1 to [`MOST_COLUMNS`] columns; no two have the same name or the same field.
+/// - Columns of the key are columns of the contract, of types that Redshift compares. The key is empty only in a table of kind `append`.
+/// - The distribution key and the sort key are columns of the tables that have them.
+/// - `deletes` and `take` are ones that its kind of table has.
+/// - The production table is none of the tables that shiftwork keeps for the contract.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableContract {
+    name: String,
+    source: Source,
+    target: Target,
+    key: Vec<String>,
+    columns: Vec<Column>,
+    unknown: Unknown,
+    promote: Promote,
+    oversized: Oversized,
+    workflow: Option<String>,
+    load_every: SignedDuration,
 }
 
 impl TableContract {
-    /// How long staged files collect before a load is asked for; half a minute where it does not say what it should.
-    pub fn load_every(&self) -> SignedDuration {
-        duration(&self.load_every).unwrap_or(SignedDuration::from_secs(30))
+    /// Its name, which is also the name of its file.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Which change events belong to it.
+    pub const fn source(&self) -> &Source {
+        &self.source
+    }
+
+    /// Where its rows go.
+    pub const fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// Names of the key columns; empty only in a table of kind `append`.
+    pub fn key(&self) -> &[String] {
+        &self.key
+    }
+
+    /// Whether a column is part of the key.
+    pub fn is_key(&self, column: &str) -> bool {
+        self.key.iter().any(|name| name == column)
+    }
+
+    /// Its columns, in the order of the staged files.
+    pub fn columns(&self) -> &[Column] {
+        &self.columns
+    }
+
+    /// The column of this name.
+    pub fn column(&self, name: &str) -> Option<&Column> {
+        self.columns.iter().find(|column| column.name == name)
+    }
+
+    /// The column that takes a field.
+    pub fn column_of_field(&self, field: &str) -> Option<&Column> {
+        self.columns.iter().find(|column| column.field() == field)
+    }
+
+    /// What is done about fields that no column takes.
+    pub const fn unknown(&self) -> Unknown {
+        self.unknown
+    }
+
+    /// How staged rows become the table.
+    pub const fn promote(&self) -> &Promote {
+        &self.promote
+    }
+
+    /// What is done about values that Redshift cannot hold.
+    pub const fn oversized(&self) -> Oversized {
+        self.oversized
+    }
+
+    /// The workflow whose job of kind `cdc` loads the table.
+    pub fn workflow(&self) -> Option<&str> {
+        self.workflow.as_deref()
+    }
+
+    /// How long staged files collect before a load is requested: 10 seconds to 15 minutes.
+    pub const fn load_every(&self) -> SignedDuration {
+        self.load_every
+    }
+
+    /// The same contract with these columns.
+    ///
+    /// # Errors
+    /// Every problem that the columns cause.
+    pub fn with_columns(&self, columns: &[Column]) -> Result<Self, Vec<Problem>> {
+        ContractDraft { columns: columns.iter().cloned().map(DraftColumn::from).collect(), ..self.draft() }.check()
     }
 }
 
 /// Reads `10s`, `15m`, `12h`, `30d`, `8w`.
-pub fn duration(text: &str) -> Option<SignedDuration> {
+fn duration(text: &str) -> Option<SignedDuration> {
     let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     let seconds = match unit {
         "s" => 1,
         "m" => 60,
         "h" => 3600,
-        "d" => 86_400,
-        "w" => 7 * 86_400,
+        "d" => DAY,
+        "w" => 7 * DAY,
         _ => return None,
     };
     let is_number = (1..=6).contains(&number.len()) && number.bytes().all(|byte| byte.is_ascii_digit());
-    is_number.then_some(SignedDuration::from_secs(number.parse::<i64>().ok()? * seconds))
+    let seconds = i64::try_from(number.parse::<u64>().ok()?.checked_mul(seconds)?).ok()?;
+    is_number.then_some(SignedDuration::from_secs(seconds))
 }
 
-/// Which change events are a contract's.
+/// Whether no column of a contract may have this name: it is shiftwork's, or of a column that every table has.
+pub fn is_reserved_column(name: &str) -> bool {
+    name.starts_with(OWN_COLUMN_PREFIX) || SYSTEM_COLUMNS.contains(&name)
+}
+
+/// Whether SQL can name a field: Redshift's text has no NUL, and the layout of statements uses code points that Unicode reserves for a
+/// program's own use.
+pub fn is_valid_field(name: &str) -> bool {
+    !name.is_empty() && !name.contains('\0') && !name.chars().any(is_reserved)
+}
+
+/// Whether a contract may have columns of these names: at most [`MOST_COLUMNS`], and short enough for the statements of a load.
+pub fn fit_one_table<'n>(names: impl Iterator<Item = &'n str> + Clone) -> bool {
+    names.clone().count() <= MOST_COLUMNS && column_list_bytes(names) <= LONGEST_COLUMN_LIST
+}
+
+/// Bytes of column names as one list in SQL. Each name may need quotes; a comma and a blank follow it.
+fn column_list_bytes<'n>(names: impl Iterator<Item = &'n str>) -> usize {
+    names.map(|name| name.len() + name.matches('"').count() + 4).sum()
+}
+
+/// Code points that Unicode reserves for a program's own use.
+const fn is_reserved(character: char) -> bool {
+    matches!(character, '\u{fdd0}'..='\u{fdef}')
+}
+
+/// Which change events belong to a contract.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Source {
@@ -86,12 +204,12 @@ pub struct Source {
     #[serde(default = "unavailable")]
     pub unavailable_value: String,
     /// Raised by one when the database is replaced by another (a restore, blue and green, a replica that was promoted, another kind of
-    /// stream) whose log counts from anew: everything of the new one is later than everything of the old one.
+    /// stream) whose log counts from the start again: every event of the new database is later than every event of the old one.
     #[serde(default, skip_serializing_if = "is_first")]
     pub generation: u16,
 }
 
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields so")]
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
 const fn is_first(generation: &u16) -> bool {
     *generation == 0
 }
@@ -120,10 +238,10 @@ pub struct Target {
     pub schema: String,
     /// The table.
     pub table: String,
-    /// Schema of the staging table, the tombstones and the watermarks; the table's own where it is left out.
+    /// Schema of the staging table, the tombstones and the watermarks; the table's schema where it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub staging_schema: Option<String>,
-    /// Attributes of the table's DDL.
+    /// Distribution key: a column of the contract.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub distkey: Option<String>,
     /// Sort key columns.
@@ -131,21 +249,55 @@ pub struct Target {
     pub sortkey: Vec<String>,
 }
 
-/// A column.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+impl Target {
+    /// Schema of the tables that shiftwork keeps for the contract.
+    pub fn staging_schema(&self) -> &str {
+        self.staging_schema.as_deref().unwrap_or(&self.schema)
+    }
+}
+
+/// A table that shiftwork keeps for a contract, in its staging schema. It is named after the contract, so that two tables of one name
+/// in two schemas can share a staging schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OwnTable {
+    /// Files are loaded into it.
+    Staging,
+    /// Deletes and truncates.
+    Tombstones,
+    /// Events that a current row still takes a column from (type 1).
+    Older,
+    /// How far each partition of the transport was loaded.
+    Watermarks,
+}
+
+impl OwnTable {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Staging, Self::Tombstones, Self::Older, Self::Watermarks];
+
+    /// Its name for a contract of this name.
+    pub fn name(self, contract: &str) -> String {
+        let what = match self {
+            Self::Staging => "staging",
+            Self::Tombstones => "tombstones",
+            Self::Older => "older",
+            Self::Watermarks => "watermarks",
+        };
+        format!("{contract}_{what}")
+    }
+}
+
+/// A column of a contract.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "DraftColumn", into = "DraftColumn")]
 pub struct Column {
-    /// Its name in Redshift: lower case, at most 127 bytes.
+    /// Its name in Redshift.
     pub name: String,
-    /// Redshift's type, as DDL writes it: `bigint`, `decimal(12,2)`, `varchar(256)`, `super` …
-    #[serde(rename = "type")]
-    pub column_type: String,
+    /// Its type in Redshift.
+    pub column_type: ColumnType,
     /// The field of the event, where it is not the name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
-    /// The source's logical type (`io.debezium.time.MicroTimestamp` …), for events that bring no schema.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub source_type: Option<String>,
+    /// What the source means by a value, for events that bring no schema.
+    pub source_type: Option<SourceType>,
 }
 
 impl Column {
@@ -155,11 +307,39 @@ impl Column {
     }
 }
 
-/// What is done about fields that no column takes. In every case but `freeze` they are in `dw_md_missing_data` from the first event on.
+/// A source's logical type, by a name that the source or shiftwork gives it: `io.debezium.time.MicroTimestamp`, `hex` …
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceType {
+    name: String,
+    logical: Logical,
+}
+
+impl SourceType {
+    /// Reads a name.
+    ///
+    /// # Errors
+    /// What is wrong with it, and how to fix it.
+    pub fn parse(name: &str) -> Result<Self, String> {
+        Ok(Self { name: name.to_owned(), logical: Logical::parse(name)? })
+    }
+
+    /// What it says of a value.
+    pub const fn logical(&self) -> &Logical {
+        &self.logical
+    }
+}
+
+impl fmt::Display for SourceType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
+}
+
+/// What is done about fields that no column takes. With `capture` and `evolve` they are in `dw_md_missing_data` from the first event on.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Unknown {
-    /// They stay there until somebody migrates them (`shiftwork drift --apply`).
+    /// They stay there until a user migrates them (`shiftwork drift --apply`).
     #[default]
     Capture,
     /// The schema-watcher migrates them: ADD COLUMN, wider VARCHAR.
@@ -169,21 +349,16 @@ pub enum Unknown {
 }
 
 /// How staged rows become the table.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Promote {
     /// The kind of table.
-    #[serde(default)]
     pub kind: PromoteKind,
     /// Of several rows of a key, what the current row takes (type 1).
-    #[serde(default)]
-    pub take: Take,
+    pub take: MergeStrategy,
     /// What a delete does.
-    #[serde(default)]
     pub deletes: Deletes,
-    /// How long tombstones are kept: `30d` where it is left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tombstones_kept: Option<String>,
+    /// Days that tombstones are kept, from 1; 30 where the contract does not say.
+    pub tombstones_kept: u32,
 }
 
 /// Kinds of table, in the terms of dimensional modelling (Kimball).
@@ -201,10 +376,59 @@ pub enum PromoteKind {
     Append,
 }
 
+impl PromoteKind {
+    /// Whether a key has a row for each version.
+    pub const fn has_versions(self) -> bool {
+        match self {
+            Self::Type2 | Self::Type7 => true,
+            Self::Type1 | Self::Append => false,
+        }
+    }
+}
+
+/// Columns of a production table that are not the contract's, by name and type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnColumns {
+    /// Before the contract's columns.
+    pub before: Vec<(&'static str, &'static str)>,
+    /// Behind them.
+    pub behind: Vec<(&'static str, &'static str)>,
+}
+
+impl OwnColumns {
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = (&'static str, &'static str)> + '_ {
+        self.before.iter().chain(&self.behind).copied()
+    }
+}
+
+/// The columns that a production table has beside the contract's.
+pub fn own_columns(kind: PromoteKind, deletes: Deletes) -> OwnColumns {
+    let (mut before, mut behind) = (Vec::new(), Vec::new());
+    if kind.has_versions() {
+        before.push(("dw_key", "char(32) not null"));
+        behind.extend([("dw_start_date", "timestamp"), ("dw_end_date", "timestamp"), ("dw_current", "boolean")]);
+    }
+    if kind == PromoteKind::Type7 {
+        before.push(("dw_durable_key", "char(32) not null"));
+    }
+    if kind != PromoteKind::Append && deletes == Deletes::Soft {
+        behind.push(("dw_deleted", "boolean"));
+        if !kind.has_versions() {
+            behind.push(("dw_deleted_at", "timestamp"));
+        }
+    }
+    behind.extend(EVENT_COLUMNS);
+    if kind == PromoteKind::Append {
+        behind.extend(TRANSPORT_COLUMNS);
+    }
+    OwnColumns { before, behind }
+}
+
 /// What the current row takes of several events of its key.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub enum Take {
+pub enum MergeStrategy {
     /// The latest event as it is.
     #[default]
     LatestRow,
@@ -216,24 +440,24 @@ pub enum Take {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Deletes {
-    /// The rows of the key go.
+    /// The rows of the key are deleted.
     #[default]
     Hard,
-    /// The row stays, `dw_deleted` says so.
+    /// The row stays, and `dw_deleted` is true.
     Soft,
     /// The current version ends (type 2 and 7).
     Close,
 }
 
 /// What is done about a value that Redshift cannot hold: a string over 65,535 bytes (also inside SUPER), a document over 16 MB or
-/// deeper than 1,000 levels. What was done is in `dw_md_changes`.
+/// deeper than 1,000 levels. `dw_md_changes` says what was done.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Oversized {
     /// Strings are cut at a character boundary; documents become NULL.
     #[default]
     Cut,
-    /// They become NULL. (Bare `null` is YAML's.)
+    /// They become NULL. (A bare `null` has its own meaning in YAML.)
     #[serde(rename = "nullify")]
     Null,
     /// The row is refused.

@@ -2,17 +2,23 @@
 
 use crate::{csv, operation::Operation, time};
 
-/// The columns behind the contract's, with their types.
-pub const METADATA_COLUMNS: [(&str, &str); 8] = [
+/// Columns of what shiftwork knows of an event, in every table of events, with their types.
+pub const EVENT_COLUMNS: [(&str, &str); 6] = [
     ("dw_md_changed_at", "timestamp"),
     ("dw_md_operation", "varchar(8)"),
     ("dw_md_missing_data", "super"),
     ("dw_md_changes", "super"),
     ("dw_md_unchanged", "varchar(8000)"),
     ("dw_md_position", "varchar(512)"),
-    ("dw_md_partition", "varchar(1024)"),
-    ("dw_md_offset", "varchar(128)"),
 ];
+/// Columns of the place of an event in the transport, with their types.
+pub const TRANSPORT_COLUMNS: [(&str, &str); 2] =
+    [("dw_md_partition", "varchar(1024)"), ("dw_md_offset", "varchar(128)")];
+/// The columns behind the contract's in a staged file, with their types.
+pub const METADATA_COLUMNS: [(&str, &str); 8] = {
+    let ([a, b, c, d, e, f], [g, h]) = (EVENT_COLUMNS, TRANSPORT_COLUMNS);
+    [a, b, c, d, e, f, g, h]
+};
 
 /// What shiftwork knows of the event of a row.
 #[derive(Debug, Clone, Copy)]

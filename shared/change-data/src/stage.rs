@@ -166,7 +166,7 @@ impl<'c, W: Write> Stager<'c, W> {
             Event::Change(change) => change,
             Event::Aside(aside) => return Ok(Outcome::SetAside(aside)),
         };
-        let source = &self.compiled.contract().source;
+        let source = self.compiled.contract().source();
         if !change.identity.is_of(source) {
             return Ok(Outcome::Stranger(change.identity));
         }

@@ -22,8 +22,8 @@ fn key_of(line: &str) -> Option<&'static [u8]> {
 fn staged(name: &str) -> String {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/events").join(name);
     let text = fs::read_to_string(folder.join("contract.yaml")).unwrap();
-    let compiled = Compiled::new(read("contract.yaml", &text).unwrap()).unwrap();
-    let names: Vec<_> = compiled.contract().columns.iter().map(|column| column.name.clone()).collect();
+    let compiled = Compiled::new(read("contract.yaml", &text).unwrap());
+    let names: Vec<_> = compiled.contract().columns().iter().map(|column| column.name.clone()).collect();
     let mut out = String::new();
     for (number, line) in fs::read_to_string(folder.join("events.ndjson")).unwrap().lines().enumerate() {
         let mut stager = Stager::new(&compiled, Partition::kafka("topic", 0), Vec::new());

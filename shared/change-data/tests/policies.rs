@@ -20,7 +20,7 @@ fn staged(policy: &str, after: &str) -> Result<BTreeMap<&'static str, String>, R
         "contract: orders\nsource: {{ format: debezium, table: public.orders }}\ntarget: {{ schema: shop, table: orders }}\nkey: [id]\n\
          columns: [{{ name: id, type: bigint }}, {{ name: text, type: varchar(max) }}, {{ name: doc, type: super }}]\n{policy}\n"
     );
-    let compiled = Compiled::new(read("orders.yaml", &contract).unwrap()).unwrap();
+    let compiled = Compiled::new(read("orders.yaml", &contract).unwrap());
     let source = r#"{"connector":"postgresql","schema":"public","table":"orders","ts_ms":1,"lsn":1}"#;
     let event = format!(r#"{{"op":"c","after":{after},"source":{source}}}"#);
     let mut stager = Stager::new(&compiled, Partition::kafka("t", 0), Vec::new());

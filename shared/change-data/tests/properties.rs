@@ -37,7 +37,7 @@ columns:
 ";
 
 fn anything() -> Compiled {
-    Compiled::new(read("anything.yaml", CONTRACT).unwrap()).unwrap()
+    Compiled::new(read("anything.yaml", CONTRACT).unwrap())
 }
 
 /// The rows of a record, by column; NULL is left out.
@@ -45,7 +45,7 @@ fn staged(compiled: &Compiled, value: &[u8]) -> (Outcome, Vec<BTreeMap<String, S
     let mut stager = Stager::new(compiled, Partition::kafka("t", 0), Vec::new());
     let offset = Offset::number(1);
     let outcome = stager.record(Record { value, key: None, offset: &offset }).unwrap();
-    let names: Vec<_> = compiled.contract().columns.iter().map(|column| column.name.as_str()).collect();
+    let names: Vec<_> = compiled.contract().columns().iter().map(|column| column.name.as_str()).collect();
     let sink = stager.finish().sink;
     let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(sink.as_slice());
     let rows = reader.records().map(|row| {
@@ -166,7 +166,7 @@ static SEEDS: LazyLock<Vec<(Compiled, Vec<String>)>> = LazyLock::new(|| {
         let path = entry.unwrap().path();
         let contract = read("c", &fs::read_to_string(path.join("contract.yaml")).unwrap()).unwrap();
         let events = fs::read_to_string(path.join("events.ndjson")).unwrap();
-        seeds.push((Compiled::new(contract).unwrap(), events.lines().map(ToOwned::to_owned).collect()));
+        seeds.push((Compiled::new(contract), events.lines().map(ToOwned::to_owned).collect()));
     }
     seeds
 });

@@ -25,7 +25,7 @@ fn staged(format: &str, unknown: &str, event: &Value) -> Result<(BTreeMap<&'stat
         "contract: orders\nsource: {{ format: {format}, table: {table} }}\ntarget: {{ schema: shop, table: orders }}\nkey: [id]\n\
          columns: [{{ name: id, type: bigint, from: {id} }}, {{ name: note, type: varchar(4) }}]\nunknown: {unknown}\n"
     );
-    let compiled = Compiled::new(read("orders.yaml", &contract).unwrap()).unwrap();
+    let compiled = Compiled::new(read("orders.yaml", &contract).unwrap());
     let mut stager = Stager::new(&compiled, Partition::kafka("t", 0), Vec::new());
     let (value, offset) = (event.to_string(), Offset::number(1));
     let key = (format != "debezium").then_some(&br#"{"id":"1"}"#[..]);

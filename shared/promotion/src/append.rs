@@ -1,19 +1,19 @@
 //! Append: every event is a row, and no row is ever changed.
 
 use crate::layout::{list, sql};
-use crate::{Promotion, TRANSPORT};
+use crate::{Promotion, transport_names};
 
 impl Promotion<'_> {
     /// With a key, an event that the producer sends twice is one row. Without one, nothing tells it from two events that are alike:
     /// then only what the transport delivers twice is one.
     pub(crate) fn promote_append(&self) -> Vec<String> {
-        let mut out = if self.contract.key.is_empty() {
+        let mut out = if self.contract.key().is_empty() {
             vec![self.each_record_once()]
         } else {
             vec![self.each_once(), self.forget_what_is_there()]
         };
         let (staging, table) = (&self.tables.staging, &self.tables.production);
-        let columns = list(self.event_columns().into_iter().chain(TRANSPORT.map(String::from)));
+        let columns = list(self.event_columns().into_iter().chain(transport_names().map(String::from)));
         out.push(sql(&format!(
             "
             INSERT INTO {table} (

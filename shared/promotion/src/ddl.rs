@@ -1,11 +1,11 @@
 //! The tables of a contract.
 
-use shiftwork_change_data::contract::{Deletes, PromoteKind};
-use shiftwork_change_data::row::METADATA_COLUMNS;
+use shiftwork_change_data::contract::{OwnColumns, PromoteKind, own_columns};
+use shiftwork_change_data::row::{EVENT_COLUMNS, METADATA_COLUMNS};
 
-use crate::layout::{lines, list, sql};
+use crate::Promotion;
+use crate::layout::{LONGEST_STATEMENT, lines, list, sql};
 use crate::names::{Table, identifier};
-use crate::{EVENT, Promotion, TRANSPORT};
 
 /// The time at which a version ends that has not ended: a range join needs no NULL of its own.
 pub(crate) const OPEN_END: &str = "9999-12-31";
@@ -39,7 +39,7 @@ impl Promotion<'_> {
 
     fn create_staging(&self) -> String {
         let mut columns = self.contract_columns(false);
-        columns.extend(METADATA_COLUMNS.map(|(name, column_type)| (name.to_owned(), column_type.to_uppercase())));
+        columns.extend(METADATA_COLUMNS.map(definition));
         columns.push(("dw_md_row".to_owned(), "BIGINT IDENTITY(1, 1)".to_owned()));
         let comment =
             format!("Events of {} on their way: in the order of the staged files' columns.", self.tables.production);
@@ -60,7 +60,8 @@ impl Promotion<'_> {
     fn create_tombstones(&self) -> String {
         let mut columns = self.contract_columns(false);
         columns.retain(|(name, _)| self.key().any(|key| key == name));
-        columns.extend(["dw_md_changed_at", "dw_md_operation", "dw_md_position"].map(metadata));
+        let kept = ["dw_md_changed_at", "dw_md_operation", "dw_md_position"];
+        columns.extend(EVENT_COLUMNS.into_iter().filter(|(name, _)| kept.contains(name)).map(definition));
         columns.push(("dw_md_loaded_at".to_owned(), "TIMESTAMP NOT NULL".to_owned()));
         let comment = format!(
             "Deletes and truncates (without a key) of {}: an older event that comes later brings no row back.",
@@ -71,7 +72,7 @@ impl Promotion<'_> {
 
     fn create_older(&self) -> String {
         let mut columns = self.contract_columns(true);
-        columns.extend(EVENT.map(metadata));
+        columns.extend(EVENT_COLUMNS.map(definition));
         let comment =
             format!("Older events that a current row of {} still takes a column from.", self.tables.production);
         create(&comment, &self.tables.older, &columns, None, &self.distribution())
@@ -80,32 +81,9 @@ impl Promotion<'_> {
     /// The columns of the production table, in the order in which it is made.
     pub(crate) fn production_columns(&self) -> Vec<(String, String)> {
         let keyed = self.kind() != PromoteKind::Append;
-        let mut columns = Vec::new();
-        let own = |name: &str, column_type: &str| (name.to_owned(), column_type.to_owned());
-        let versions = matches!(self.kind(), PromoteKind::Type2 | PromoteKind::Type7);
-        if versions {
-            columns.push(own("dw_key", "CHAR(32) NOT NULL"));
-        }
-        if self.kind() == PromoteKind::Type7 {
-            columns.push(own("dw_durable_key", "CHAR(32) NOT NULL"));
-        }
-        columns.extend(self.contract_columns(keyed));
-        if versions {
-            columns.push(own("dw_start_date", "TIMESTAMP"));
-            columns.push(own("dw_end_date", "TIMESTAMP"));
-            columns.push(own("dw_current", "BOOLEAN"));
-        }
-        if keyed && self.deletes() == Deletes::Soft {
-            columns.push(own("dw_deleted", "BOOLEAN"));
-            if !versions {
-                columns.push(own("dw_deleted_at", "TIMESTAMP"));
-            }
-        }
-        columns.extend(EVENT.map(metadata));
-        if !keyed {
-            columns.extend(TRANSPORT.map(metadata));
-        }
-        columns
+        let OwnColumns { before, behind } = own_columns(self.kind(), self.deletes());
+        let before = before.into_iter().map(definition);
+        before.chain(self.contract_columns(keyed)).chain(behind.into_iter().map(definition)).collect()
     }
 
     fn create_production(&self) -> String {
@@ -117,7 +95,7 @@ impl Promotion<'_> {
             }
             PromoteKind::Append => ("One row an event.", None),
         };
-        let sortkey = match &self.contract.target.sortkey[..] {
+        let sortkey = match &self.contract.target().sortkey[..] {
             [] => "SORTKEY AUTO".to_owned(),
             names => format!("SORTKEY ({})", names.iter().map(|name| identifier(name)).collect::<Vec<_>>().join(", ")),
         };
@@ -153,7 +131,7 @@ impl Promotion<'_> {
 
     /// Tables that are joined by key lie as the target lies.
     fn distribution(&self) -> String {
-        match &self.contract.target.distkey {
+        match &self.contract.target().distkey {
             None => String::new(),
             Some(name) => format!("DISTKEY ({})", identifier(name)),
         }
@@ -161,29 +139,32 @@ impl Promotion<'_> {
 
     /// The same for a table that has the key columns alone.
     fn distribution_by_key(&self) -> String {
-        let of_key = self.contract.target.distkey.as_ref().filter(|name| self.contract.key.contains(name));
+        let of_key = self.contract.target().distkey.as_ref().filter(|name| self.contract.is_key(name));
         if of_key.is_some() { self.distribution() } else { String::new() }
     }
 }
 
-/// A metadata column with its type.
-fn metadata(name: &str) -> (String, String) {
-    let found = METADATA_COLUMNS.iter().find(|(other, _)| *other == name);
-    (name.to_owned(), found.map_or_else(String::new, |(_, column_type)| column_type.to_uppercase()))
+/// A column of shiftwork's as DDL writes it.
+fn definition((name, column_type): (&str, &str)) -> (String, String) {
+    (name.to_owned(), column_type.to_uppercase())
 }
 
 fn create(comment: &str, table: &Table, columns: &[(String, String)], key: Option<String>, attributes: &str) -> String {
-    let width = columns.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-    let mut rows: Vec<String> =
-        columns.iter().map(|(name, column_type)| format!("{name:<width$} {column_type}")).collect();
-    rows.extend(key.map(|key| format!("PRIMARY KEY ({key})")));
-    let rows = lines(rows, ",");
-    sql(&format!(
-        "
-        -- {comment}
-        CREATE TABLE IF NOT EXISTS {table} (
-            {rows}
-        ) {attributes}
-        "
-    ))
+    let create = |width: usize| {
+        let mut rows: Vec<String> =
+            columns.iter().map(|(name, column_type)| format!("{name:<width$} {column_type}")).collect();
+        rows.extend(key.as_ref().map(|key| format!("PRIMARY KEY ({key})")));
+        let rows = lines(rows, ",");
+        sql(&format!(
+            "
+            -- {comment}
+            CREATE TABLE IF NOT EXISTS {table} (
+                {rows}
+            ) {attributes}
+            "
+        ))
+    };
+    let aligned = create(columns.iter().map(|(name, _)| name.len()).max().unwrap_or(0));
+    // The blanks alone can make a statement of a wide table longer than the Data API takes.
+    if aligned.len() <= LONGEST_STATEMENT { aligned } else { create(0) }
 }

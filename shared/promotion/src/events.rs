@@ -165,7 +165,7 @@ impl Promotion<'_> {
 
     /// Tombstones past their time. Where rows stay after a delete, the tombstones are part of what is known of them and stay too.
     pub(crate) fn prune_tombstones(&self) -> String {
-        let (tombstones, days) = (&self.tables.tombstones, self.kept_days);
+        let (tombstones, days) = (&self.tables.tombstones, self.contract.promote().tombstones_kept);
         sql(&format!(
             "
             -- An event later than this brings a deleted row back.

@@ -6,11 +6,11 @@ use shiftwork_change_data::contract::{Deletes, PromoteKind};
 use crate::ddl::OPEN_END;
 use crate::gaps::COMPLETE;
 use crate::layout::{fitting, lines, list, sql};
-use crate::{EVENT, GONE, Promotion, THERE};
+use crate::{GONE, Promotion, THERE, event_names};
 
 impl Promotion<'_> {
     pub(crate) fn is_history(&self) -> bool {
-        matches!(self.kind(), PromoteKind::Type2 | PromoteKind::Type7)
+        self.kind().has_versions()
     }
 
     pub(crate) fn promote_history(&self) -> Vec<String> {
@@ -177,8 +177,9 @@ impl Promotion<'_> {
         } else {
             (String::new(), format!("WHERE {THERE}"))
         };
-        names.extend(EVENT);
-        let (names, surrogates, contract, event) = (list(names), lines(surrogates, ","), list(contract), list(EVENT));
+        names.extend(event_names());
+        let (names, surrogates, contract, event) =
+            (list(names), lines(surrogates, ","), list(contract), list(event_names()));
         sql(&format!(
             "
             INSERT INTO {table} (
@@ -221,7 +222,7 @@ impl Promotion<'_> {
                 | ColumnType::TimeTz
                 | ColumnType::Timestamp
                 | ColumnType::TimestampTz
-                // No key is one of these: `Promotion::of` has seen to it.
+                // A contract has no key column of these types.
                 | ColumnType::Super
                 | ColumnType::Geometry
                 | ColumnType::Geography => format!("{name}::VARCHAR"),

@@ -7,16 +7,11 @@ pub(crate) const LONGEST_STATEMENT: usize = 99_000;
 /// Statements of one batch (Data API, `BatchExecuteStatement`).
 pub(crate) const MOST_STATEMENTS: usize = 40;
 
-/// Around a value of several lines, and between its lines, until [`sql`] knows where on its line the value begins. Unicode says that
-/// these are no characters, and [`is_plain`] keeps them out of names.
+/// Around a value of several lines, and between its lines, until [`sql`] knows where on its line the value begins. Unicode reserves
+/// these code points for a program's own use, and table contracts have no name with one of them.
 const BEGIN: char = '\u{fdd0}';
 const BREAK: char = '\u{fdd1}';
 const END: char = '\u{fdd2}';
-
-/// Whether a name has none of the characters that lay out statements.
-pub(crate) fn is_plain(name: &str) -> bool {
-    !name.contains([BEGIN, BREAK, END])
-}
 
 /// The text of a statement: a template without the indentation of its first line, and every line of a value of several lines as
 /// far in as its first.

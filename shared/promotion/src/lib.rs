@@ -50,20 +50,21 @@ mod names;
 mod prepare;
 
 use shiftwork_change_data::column_type::ColumnType;
-use shiftwork_change_data::contract::{Deletes, Format, PromoteKind, TableContract, Take};
+use shiftwork_change_data::contract::{Deletes, Format, MergeStrategy, PromoteKind, TableContract};
+use shiftwork_change_data::row::{EVENT_COLUMNS, TRANSPORT_COLUMNS};
 
 pub use load::Load;
 pub use migration::{Migration, is_done_already};
 pub use names::{Table, Tables};
 pub use prepare::Found;
 
-/// A contract that makes no table, or a load that makes no transaction: what is wrong, and how to mend it.
+/// A load, a migration or a change of tables that cannot be made: the reason, and how to fix it. The contract itself is valid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("contract {contract}: {reason}")]
-pub struct InvalidPromotion {
-    /// The contract.
+pub struct PromotionError {
+    /// Name of the contract.
     pub contract: String,
-    /// What is wrong with it, and how to mend it.
+    /// The reason, and how to fix it.
     pub reason: String,
 }
 
@@ -73,8 +74,6 @@ pub struct Promotion<'a> {
     contract: &'a TableContract,
     columns: Vec<Column>,
     tables: Tables,
-    /// Days that tombstones are kept.
-    kept_days: u32,
 }
 
 /// A column of the contract.
@@ -97,88 +96,34 @@ impl Column {
     }
 }
 
-/// What shiftwork knows of an event, wherever the event is.
-const EVENT: [&str; 6] =
-    ["dw_md_changed_at", "dw_md_operation", "dw_md_missing_data", "dw_md_changes", "dw_md_unchanged", "dw_md_position"];
-/// Where the transport had it.
-const TRANSPORT: [&str; 2] = ["dw_md_partition", "dw_md_offset"];
+/// Names of the columns of what shiftwork knows of an event.
+fn event_names<'n>() -> impl Iterator<Item = &'n str> + Clone {
+    EVENT_COLUMNS.iter().map(|(name, _)| *name)
+}
+
+/// Names of the columns of its place in the transport.
+fn transport_names<'n>() -> impl Iterator<Item = &'n str> + Clone {
+    TRANSPORT_COLUMNS.iter().map(|(name, _)| *name)
+}
+
 /// The operations after which a row is not there.
 const GONE: &str = "dw_md_operation IN ('delete', 'truncate')";
 /// The others.
 const THERE: &str = "dw_md_operation NOT IN ('delete', 'truncate')";
 /// How `dw_md_unchanged` begins where fields that no column takes did not change: `,00005,3,`, by an event of a contract with 5 columns.
 const OTHERS: &str = ",0";
-/// How long tombstones are kept, where the contract does not say.
-const KEPT_DAYS: u32 = 30;
 
 impl<'a> Promotion<'a> {
-    /// Of a contract, checked as far as SQL depends on it.
-    ///
-    /// # Errors
-    /// What is wrong with the contract.
-    pub fn of(contract: &'a TableContract) -> Result<Self, InvalidPromotion> {
-        let invalid = |reason: String| InvalidPromotion { contract: contract.contract.clone(), reason };
-        let mut columns = Vec::with_capacity(contract.columns.len());
-        for (index, column) in contract.columns.iter().enumerate() {
-            if column.name.is_empty() || column.name.len() > 127 || column.name.contains('\0') {
-                return Err(invalid(format!("column {} has no name of 1 to 127 bytes", index + 1)));
-            }
-            if !layout::is_plain(&column.name) || !layout::is_plain(column.field()) {
-                return Err(invalid(format!("column {}: its name has code points that are no characters", index + 1)));
-            }
-            if column.name.starts_with("dw_") {
-                return Err(invalid(format!(
-                    "column `{}`: names that begin with `dw_` are shiftwork's own",
-                    column.name
-                )));
-            }
-            if contract.columns[..index].iter().any(|other| other.name == column.name) {
-                return Err(invalid(format!("column `{}` is there twice", column.name)));
-            }
-            let kind = ColumnType::parse(&column.column_type)
-                .map_err(|reason| invalid(format!("column `{}`: {reason}", column.name)))?;
-            columns.push(Column {
-                number: index + 1,
-                name: names::identifier(&column.name),
-                field: column.field().to_owned(),
-                kind,
-                is_key: contract.key.contains(&column.name),
-            });
-        }
-        let promotion =
-            Self { contract, columns, tables: Tables::of(contract), kept_days: kept_days(contract).map_err(invalid)? };
-        promotion.check().map_err(invalid)?;
-        Ok(promotion)
-    }
-
-    fn check(&self) -> Result<(), String> {
-        let contract = self.contract;
-        if contract.columns.is_empty() {
-            return Err("it has no columns".into());
-        }
-        for key in &contract.key {
-            match self.columns.iter().zip(&contract.columns).find(|(_, column)| column.name == *key) {
-                None => return Err(format!("key: `{key}` is none of its columns")),
-                Some((column, _)) if !column.kind.is_comparable() => {
-                    return Err(format!("key: `{key}` is of type {}, by which Redshift cannot join", column.kind));
-                }
-                Some(_) => {}
-            }
-        }
-        for name in contract.target.distkey.iter().chain(&contract.target.sortkey) {
-            if !name.starts_with("dw_") && !contract.columns.iter().any(|column| column.name == *name) {
-                return Err(format!("target: `{name}` is none of its columns, so it cannot be its distkey or sortkey"));
-            }
-        }
-        match (contract.promote.kind, contract.promote.deletes) {
-            (PromoteKind::Type1, Deletes::Close) => {
-                Err("promote: `deletes: close` ends a version, and type1 has none: write `hard` or `soft`, or `kind: type2`".into())
-            }
-            (PromoteKind::Type1 | PromoteKind::Type2 | PromoteKind::Type7, _) if contract.key.is_empty() => {
-                Err("key: it is empty, so rows cannot be told apart: name the key columns, or write `kind: append`".into())
-            }
-            (PromoteKind::Type1 | PromoteKind::Type2 | PromoteKind::Type7 | PromoteKind::Append, _) => Ok(()),
-        }
+    /// The SQL of a contract.
+    pub fn of(contract: &'a TableContract) -> Self {
+        let columns = contract.columns().iter().zip(1..).map(|(column, number)| Column {
+            number,
+            name: names::identifier(&column.name),
+            field: column.field().to_owned(),
+            kind: column.column_type,
+            is_key: contract.is_key(&column.name),
+        });
+        Self { contract, columns: columns.collect(), tables: Tables::of(contract) }
     }
 
     /// The tables that its SQL uses.
@@ -186,25 +131,25 @@ impl<'a> Promotion<'a> {
         &self.tables
     }
 
-    fn invalid(&self, reason: impl Into<String>) -> InvalidPromotion {
-        InvalidPromotion { contract: self.contract.contract.clone(), reason: reason.into() }
+    fn error(&self, reason: impl Into<String>) -> PromotionError {
+        PromotionError { contract: self.contract.name().to_owned(), reason: reason.into() }
     }
 
     fn kind(&self) -> PromoteKind {
-        self.contract.promote.kind
+        self.contract.promote().kind
     }
 
     fn deletes(&self) -> Deletes {
-        self.contract.promote.deletes
+        self.contract.promote().deletes
     }
 
     fn takes_latest_non_null(&self) -> bool {
-        self.kind() == PromoteKind::Type1 && self.contract.promote.take == Take::LatestNonNull
+        self.kind() == PromoteKind::Type1 && self.contract.promote().take == MergeStrategy::LatestNonNull
     }
 
     /// Whether an event may leave columns out: their values are then those of an event before it.
     fn has_gaps(&self) -> bool {
-        match self.contract.source.format {
+        match self.contract.source().format {
             // Values kept out of line (PostgreSQL, Oracle); updates without the whole document (MongoDB).
             Format::Debezium | Format::DebeziumMongodb => true,
             Format::Dynamodb => self.takes_latest_non_null(),
@@ -242,22 +187,6 @@ impl<'a> Promotion<'a> {
 
     /// Contract columns, then what is known of the event: the columns of an event.
     fn event_columns(&self) -> Vec<String> {
-        self.columns.iter().map(|column| column.name.clone()).chain(EVENT.map(String::from)).collect()
+        self.columns.iter().map(|column| column.name.clone()).chain(event_names().map(String::from)).collect()
     }
-}
-
-/// Days of `30d`, `12h` (a day at least) or `6w`.
-fn kept_days(contract: &TableContract) -> Result<u32, String> {
-    let Some(text) = contract.promote.tombstones_kept.as_deref() else { return Ok(KEPT_DAYS) };
-    let wrong =
-        || format!("promote: tombstones_kept: `{text}` is no time to keep something: write `30d`, `48h` or `8w`");
-    let unit = text.chars().next_back().ok_or_else(wrong)?;
-    let number: u32 = text[..text.len() - unit.len_utf8()].trim().parse().map_err(|_| wrong())?;
-    let days = match unit {
-        'h' => Some(number.div_ceil(24)),
-        'd' => Some(number),
-        'w' => number.checked_mul(7),
-        _ => None,
-    };
-    days.filter(|days| (1..=36_500).contains(days)).ok_or_else(wrong)
 }

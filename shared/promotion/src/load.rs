@@ -4,7 +4,10 @@ use shiftwork_change_data::contract::PromoteKind;
 
 use crate::layout::{LONGEST_STATEMENT, MOST_STATEMENTS, list, sql};
 use crate::names::literal;
-use crate::{EVENT, InvalidPromotion, Promotion, TRANSPORT};
+use crate::{Promotion, PromotionError, event_names, transport_names};
+
+/// Days that the watermarks of partitions that never grow are kept, at least.
+const WATERMARKS_KEPT: u32 = 30;
 
 /// What a load takes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -25,14 +28,14 @@ impl Promotion<'_> {
     /// # Errors
     /// Files that were staged by a newer contract; more layouts than a batch has statements for; a table too wide for a statement, which
     /// lists its columns twice in 100 KB.
-    pub fn load(&self, load: &Load) -> Result<Vec<String>, InvalidPromotion> {
+    pub fn load(&self, load: &Load) -> Result<Vec<String>, PromotionError> {
         if load.groups.is_empty() {
             return Ok(Vec::new());
         }
         let mut groups = load.groups.clone();
         groups.sort();
         if let Some((columns, url)) = groups.iter().find(|(columns, _)| *columns > self.columns.len()) {
-            return Err(self.invalid(format!(
+            return Err(self.error(format!(
                 "{url} lists files with {columns} columns, and the contract has {}: load them with the newer contract",
                 self.columns.len()
             )));
@@ -63,16 +66,16 @@ impl Promotion<'_> {
         self.within_limits(out)
     }
 
-    pub(crate) fn within_limits(&self, statements: Vec<String>) -> Result<Vec<String>, InvalidPromotion> {
+    pub(crate) fn within_limits(&self, statements: Vec<String>) -> Result<Vec<String>, PromotionError> {
         if statements.len() > MOST_STATEMENTS {
-            return Err(self.invalid(format!(
+            return Err(self.error(format!(
                 "the load takes {} statements and the Data API {MOST_STATEMENTS} a batch: load fewer layouts at once",
                 statements.len()
             )));
         }
         match statements.iter().find(|statement| statement.len() > LONGEST_STATEMENT) {
             None => Ok(statements),
-            Some(statement) => Err(self.invalid(format!(
+            Some(statement) => Err(self.error(format!(
                 "a statement has {} bytes and the Data API takes 100 KB: the table has too many columns ({}). It begins: {}",
                 statement.len(),
                 self.columns.len(),
@@ -112,7 +115,11 @@ impl Promotion<'_> {
 
     fn copy(&self, columns: usize, manifest: &str, load: &Load) -> String {
         let staging = &self.tables.staging;
-        let names = self.columns[..columns].iter().map(|column| column.name.as_str()).chain(EVENT).chain(TRANSPORT);
+        let names = self.columns[..columns]
+            .iter()
+            .map(|column| column.name.as_str())
+            .chain(event_names())
+            .chain(transport_names());
         let (names, manifest) = (list(names), literal(manifest));
         let comment = match self.columns.len() {
             all if all == columns => String::new(),
@@ -172,11 +179,12 @@ impl Promotion<'_> {
     /// Files and replayed records are partitions of their own, so their watermarks would grow for ever. Without a key, nothing but
     /// the watermark tells a row that comes twice.
     fn prunes_watermarks(&self) -> bool {
-        !self.contract.key.is_empty()
+        !self.contract.key().is_empty()
     }
 
     fn prune_watermarks(&self) -> Option<String> {
-        let (watermarks, days) = (&self.tables.watermarks, self.kept_days.max(crate::KEPT_DAYS));
+        let (watermarks, days) =
+            (&self.tables.watermarks, self.contract.promote().tombstones_kept.max(WATERMARKS_KEPT));
         self.prunes_watermarks().then(|| {
             sql(&format!(
                 "

@@ -6,7 +6,7 @@ use shiftwork_change_data::contract::{self, PromoteKind, TableContract};
 use crate::layout::{MOST_STATEMENTS, block, lines, list, sql};
 use crate::lift::{Gaps, Moves};
 use crate::names::{Table, Tables, identifier, literal};
-use crate::{Column, InvalidPromotion, OTHERS, Promotion, THERE};
+use crate::{Column, OTHERS, Promotion, PromotionError, THERE};
 
 /// Statements that take fields in, and the contract as it is then.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,9 +45,9 @@ impl Promotion<'_> {
     ///
     /// # Errors
     /// A type that a column cannot become, a name that is taken, more columns than a batch has room for.
-    pub fn migration(&self, columns: &[contract::Column]) -> Result<Migration, InvalidPromotion> {
+    pub fn migration(&self, columns: &[contract::Column]) -> Result<Migration, PromotionError> {
         let contract = self.migrated(columns)?;
-        let new = Promotion::of(&contract)?;
+        let new = Promotion::of(&contract);
         let taken: Vec<&Column> = columns
             .iter()
             .filter_map(|column| new.columns.iter().find(|other| other.name == identifier(&column.name)))
@@ -156,34 +156,28 @@ impl Promotion<'_> {
     }
 
     /// The contract with these columns.
-    fn migrated(&self, columns: &[contract::Column]) -> Result<TableContract, InvalidPromotion> {
-        let mut contract = self.contract.clone();
-        for column in columns {
-            let Some(at) = contract.columns.iter().position(|other| other.name == column.name) else {
-                if let Some(other) = contract.columns.iter().find(|other| other.field() == column.field()) {
-                    return Err(self.invalid(format!(
-                        "field `{}` has the column `{}` already: a field goes into one column",
-                        column.field(),
-                        other.name
-                    )));
-                }
-                contract.columns.push(column.clone());
+    fn migrated(&self, new: &[contract::Column]) -> Result<TableContract, PromotionError> {
+        let mut columns = self.contract.columns().to_vec();
+        for new in new {
+            let Some(old) = columns.iter_mut().find(|old| old.name == new.name) else {
+                columns.push(new.clone());
                 continue;
             };
-            let read = |text: &str| {
-                ColumnType::parse(text).map_err(|reason| self.invalid(format!("column `{}`: {reason}", column.name)))
-            };
-            let (new, old) = (read(&column.column_type)?, read(&contract.columns[at].column_type)?);
-            let is_wider = matches!((new, old), (ColumnType::Varchar(_), ColumnType::Varchar(_))) && new.widens(old);
-            if new != old && !is_wider {
-                return Err(self.invalid(format!(
-                    "column `{}` is {old} and cannot become {new}: Redshift widens nothing but VARCHAR. Take the field into a new column",
-                    column.name
+            let is_wider =
+                matches!((new.column_type, old.column_type), (ColumnType::Varchar(_), ColumnType::Varchar(_)))
+                    && new.column_type.widens(old.column_type);
+            if new.column_type != old.column_type && !is_wider {
+                return Err(self.error(format!(
+                    "column `{}` is {} and cannot become {}: Redshift widens only VARCHAR. Take the field into a new column",
+                    old.name, old.column_type, new.column_type
                 )));
             }
-            contract.columns[at].column_type.clone_from(&column.column_type);
+            old.column_type = new.column_type;
         }
-        Ok(contract)
+        self.contract.with_columns(&columns).map_err(|problems| {
+            let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+            self.error(problems.join("; "))
+        })
     }
 
     /// The tables that have the contract's columns.
@@ -235,7 +229,7 @@ impl Promotion<'_> {
     /// Fails if the tables were migrated to more columns than this contract has: the rows that it makes anew would lose them.
     pub(crate) fn beyond_the_fence(&self) -> String {
         let (watermarks, columns) = (&self.tables.watermarks, self.columns.len());
-        let words = literal(&format!("contract {} has {columns} columns, and its table ", self.contract.contract));
+        let words = literal(&format!("contract {} has {columns} columns, and its table ", self.contract.name()));
         sql(&format!(
             "
             -- Fails where the table has been migrated to more columns than this contract has.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use shiftwork_change_data::contract::TableContract;
+use shiftwork_change_data::contract::{OwnTable, TableContract};
 
 /// Words that cannot name a thing unquoted, in Redshift ("Reserved words" of its SQL reference) or in PostgreSQL, which stands in for
 /// it on a laptop. One too many costs two quotes.
@@ -88,15 +88,14 @@ pub struct Tables {
 
 impl Tables {
     pub(crate) fn of(contract: &TableContract) -> Self {
-        let target = &contract.target;
-        let staging = target.staging_schema.as_deref().unwrap_or(&target.schema);
-        let of_contract = |what: &str| Table::new(staging, &format!("{}_{what}", contract.contract));
+        let target = contract.target();
+        let own = |table: OwnTable| Table::new(target.staging_schema(), &table.name(contract.name()));
         Self {
             production: Table::new(&target.schema, &target.table),
-            staging: of_contract("staging"),
-            tombstones: of_contract("tombstones"),
-            older: of_contract("older"),
-            watermarks: of_contract("watermarks"),
+            staging: own(OwnTable::Staging),
+            tombstones: own(OwnTable::Tombstones),
+            older: own(OwnTable::Older),
+            watermarks: own(OwnTable::Watermarks),
             current: Table::new(&target.schema, &format!("{}_current", target.table)),
         }
     }

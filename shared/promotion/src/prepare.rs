@@ -6,7 +6,7 @@ use shiftwork_change_data::contract::PromoteKind;
 use crate::layout::{lines, list, sql};
 use crate::lift::Moves;
 use crate::names::{Table, identifier, literal};
-use crate::{Column, InvalidPromotion, Promotion};
+use crate::{Column, Promotion, PromotionError};
 
 /// A column of a table that is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,7 +90,7 @@ impl Promotion<'_> {
     ///
     /// # Errors
     /// A column that is of another type in the contract than in a table, and cannot become of it.
-    pub fn prepare(&self, found: &[Found]) -> Result<Vec<String>, InvalidPromotion> {
+    pub fn prepare(&self, found: &[Found]) -> Result<Vec<String>, PromotionError> {
         let mut statements = Vec::new();
         for table in self.tables_with_columns() {
             let there: Vec<&Found> = found.iter().filter(|found| found.is_of(table)).collect();
@@ -134,11 +134,11 @@ impl Promotion<'_> {
     }
 
     /// Whether a column has to become wider. One that is wider than the contract says takes all that the contract does.
-    fn is_narrower(&self, table: &Table, column: &Column, found: &Found) -> Result<bool, InvalidPromotion> {
+    fn is_narrower(&self, table: &Table, column: &Column, found: &Found) -> Result<bool, PromotionError> {
         let Some(there) = found.kind else { return Ok(false) };
         let differs = |why: &str| {
             let (name, wanted) = (&column.name, column.kind);
-            Err(self.invalid(format!("column `{name}` of {table} is {there}, and the contract says {wanted}: {why}")))
+            Err(self.error(format!("column `{name}` of {table} is {there}, and the contract says {wanted}: {why}")))
         };
         match (there, column.kind) {
             (ColumnType::Varchar(there), ColumnType::Varchar(wanted)) if there >= wanted => Ok(false),

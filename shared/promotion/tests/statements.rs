@@ -3,11 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
 
 use serde_json::{Value, json};
-use shiftwork_change_data::contract::{Column, TableContract};
+use shiftwork_change_data::column_type::ColumnType;
+use shiftwork_change_data::contract::{Column, ContractDraft, Format, TableContract};
 use shiftwork_promotion::{Found, Load, Promotion};
 
 fn contract(promote: &Value) -> TableContract {
-    serde_json::from_value(json!({
+    let draft: ContractDraft = serde_json::from_value(json!({
         "contract": "orders",
         "source": { "format": "debezium", "table": "public.orders" },
         "target": { "schema": "shop", "table": "orders", "staging_schema": "staging", "distkey": "order_id", "sortkey": ["order_id"] },
@@ -21,7 +22,8 @@ fn contract(promote: &Value) -> TableContract {
         ],
         "promote": promote,
     }))
-    .unwrap()
+    .unwrap();
+    draft.check().unwrap()
 }
 
 fn load(columns: usize) -> Load {
@@ -39,23 +41,24 @@ fn shown(statements: &[String]) -> String {
 #[test]
 fn type_1() {
     let contract = contract(&json!({ "kind": "type1" }));
-    let promotion = Promotion::of(&contract).unwrap();
+    let promotion = Promotion::of(&contract);
     insta::assert_snapshot!("type_1_tables", shown(&promotion.ddl()));
     insta::assert_snapshot!("type_1_load", shown(&promotion.load(&load(5)).unwrap()));
 }
 
 #[test]
 fn type_1_of_a_source_that_always_sends_all_columns() {
-    let mut contract = contract(&json!({ "kind": "type1", "deletes": "soft" }));
-    contract.source.format = shiftwork_change_data::contract::Format::Dynamodb;
-    let promotion = Promotion::of(&contract).unwrap();
+    let mut draft = contract(&json!({ "kind": "type1", "deletes": "soft" })).draft();
+    draft.source.format = Format::Dynamodb;
+    let contract = draft.check().unwrap();
+    let promotion = Promotion::of(&contract);
     insta::assert_snapshot!("type_1_whole_rows_load", shown(&promotion.load(&load(3)).unwrap()));
 }
 
 #[test]
 fn type_7() {
     let contract = contract(&json!({ "kind": "type7", "deletes": "close" }));
-    let promotion = Promotion::of(&contract).unwrap();
+    let promotion = Promotion::of(&contract);
     insta::assert_snapshot!("type_7_tables", shown(&promotion.ddl()));
     insta::assert_snapshot!("type_7_load", shown(&promotion.load(&load(5)).unwrap()));
 }
@@ -63,13 +66,13 @@ fn type_7() {
 #[test]
 fn append() {
     let contract = contract(&json!({ "kind": "append" }));
-    insta::assert_snapshot!("append_load", shown(&Promotion::of(&contract).unwrap().load(&load(5)).unwrap()));
+    insta::assert_snapshot!("append_load", shown(&Promotion::of(&contract).load(&load(5)).unwrap()));
 }
 
 #[test]
 fn type_1_of_the_latest_values() {
     let contract = contract(&json!({ "kind": "type1", "take": "latest-non-null" }));
-    let promotion = Promotion::of(&contract).unwrap();
+    let promotion = Promotion::of(&contract);
     let load = promotion.load(&load(5)).unwrap();
     let at = load.iter().position(|sql| sql.contains("-- The latest value")).unwrap();
     insta::assert_snapshot!("type_1_nulls_are_gaps", shown(&load[at..=at]));
@@ -80,7 +83,7 @@ fn type_1_of_the_latest_values() {
 #[test]
 fn a_contract_that_was_changed_by_hand() {
     let contract = contract(&json!({ "kind": "type1" }));
-    let promotion = Promotion::of(&contract).unwrap();
+    let promotion = Promotion::of(&contract);
     let columns = [
         ("order_id", "bigint", None),
         ("status", "character varying", Some("8")),
@@ -103,16 +106,16 @@ fn a_contract_that_was_changed_by_hand() {
 #[test]
 fn drift_and_its_migration() {
     let contract = contract(&json!({ "kind": "type7", "deletes": "close" }));
-    let promotion = Promotion::of(&contract).unwrap();
+    let promotion = Promotion::of(&contract);
     insta::assert_snapshot!("drift_report", promotion.drift_report(100));
     let column = |name: &str, column_type: &str| Column {
         name: name.into(),
-        column_type: column_type.into(),
+        column_type: ColumnType::parse(column_type).unwrap(),
         from: None,
         source_type: None,
     };
     let migration = promotion.migration(&[column("coupon", "varchar(64)"), column("status", "varchar(64)")]).unwrap();
     insta::assert_snapshot!("migration_before", shown(&migration.before));
     insta::assert_snapshot!("migration", shown(&migration.transaction));
-    assert_eq!(migration.contract.columns.len(), 6);
+    assert_eq!(migration.contract.columns().len(), 6);
 }

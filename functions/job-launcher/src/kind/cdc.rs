@@ -120,13 +120,13 @@ impl Launcher {
     pub(crate) async fn load(&self, job: &JobRecord, pin: &ScriptPin, iam_role: &str) -> Result<Option<Submission>> {
         let text = self.scripts.pinned(pin).await?;
         let contract = contract::read(&pin.key, &text).map_err(|problems| invalid(&lines(&problems)))?;
-        let promotion = Promotion::of(&contract).map_err(|problem| invalid(&problem))?;
+        let promotion = Promotion::of(&contract);
         let key = manifest_key(&job.statement_name());
         let manifest = match self.jobs.staging.get(&key).await? {
             Some(text) => read(&key, &text)?,
             None => {
-                let listed = self.jobs.staging.list(&layout::prefix(&contract.contract)).await?;
-                let chosen = choose(&pending(listed), contract.columns.len(), LOAD_LIMITS, turn(job));
+                let listed = self.jobs.staging.list(&layout::prefix(contract.name())).await?;
+                let chosen = choose(&pending(listed), contract.columns().len(), LOAD_LIMITS, turn(job));
                 if chosen.keys.is_empty() {
                     return Ok(None);
                 }
@@ -138,7 +138,7 @@ impl Launcher {
             }
         };
         self.make_tables(job, &contract, &promotion).await?;
-        tracing::info!(contract = contract.contract, files = manifest.entries.len(), manifest = key, "loading");
+        tracing::info!(contract = contract.name(), files = manifest.entries.len(), manifest = key, "loading");
         let load = Load {
             groups: self.groups(&key, &manifest).await?,
             iam_role: Some(iam_role.to_owned()).filter(|role| role != DEFAULT_ROLE),
@@ -186,7 +186,7 @@ impl Launcher {
     /// does one that is tried again, for they may have been dropped. Each statement does nothing where it was done.
     async fn make_tables(&self, job: &JobRecord, contract: &TableContract, promotion: &Promotion<'_>) -> Result<()> {
         let (ddl, connection) = (promotion.ddl(), &job.plan.connection);
-        let made = format!("tables/{}.{}", contract.contract, sha256(format!("{connection:?}{ddl:?}")));
+        let made = format!("tables/{}.{}", contract.name(), sha256(format!("{connection:?}{ddl:?}")));
         if job.attempt == 1 && self.jobs.staging.get(&made).await?.is_some() {
             return Ok(());
         }

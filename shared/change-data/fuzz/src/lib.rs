@@ -27,7 +27,7 @@ pub const EVENTS: [(&str, &str); 9] = [
 static CONTRACTS: LazyLock<Vec<Compiled>> = LazyLock::new(|| {
     let compile = |(name, text): (&str, &str)| {
         let contract = contract::read(name, text).unwrap_or_else(|problems| panic!("{name}: {problems:?}"));
-        Compiled::new(contract).unwrap_or_else(|problems| panic!("{name}: {problems:?}"))
+        Compiled::new(contract)
     };
     EVENTS.map(compile).into()
 });
@@ -35,7 +35,7 @@ static CONTRACTS: LazyLock<Vec<Compiled>> = LazyLock::new(|| {
 /// Stages bytes, a record a line, by every contract of a format.
 pub fn records(format: Format, bytes: &[u8]) {
     let records: Vec<_> = bytes.split(|byte| *byte == b'\n').collect();
-    for compiled in CONTRACTS.iter().filter(|compiled| compiled.contract().source.format == format) {
+    for compiled in CONTRACTS.iter().filter(|compiled| compiled.contract().source().format == format) {
         stage(compiled, &records);
     }
 }
@@ -58,15 +58,15 @@ pub fn values(bytes: &[u8]) {
     let Some((pick, bytes)) = bytes.split_last() else { return };
     let (pick_type, value) = bytes.split_last().unwrap_or((&0, &[]));
     let Ok(value) = std::str::from_utf8(value) else { return };
-    let debezium = CONTRACTS.iter().filter(|compiled| compiled.contract().source.format == Format::Debezium);
+    let debezium = CONTRACTS.iter().filter(|compiled| compiled.contract().source().format == Format::Debezium);
     let mut columns =
         debezium.flat_map(|compiled| (0..compiled.columns().len()).map(move |index| (compiled, index))).cycle();
     let Some((compiled, index)) = columns.nth(usize::from(*pick)) else { return };
     let contract = compiled.contract();
-    let (schema, table) = contract.source.table.rsplit_once('.').unwrap_or_default();
-    let picked = &contract.columns[index];
+    let (schema, table) = contract.source().table.rsplit_once('.').unwrap_or_default();
+    let picked = &contract.columns()[index];
     let keys =
-        contract.columns.iter().filter(|column| contract.key.contains(&column.name) && column.name != picked.name);
+        contract.columns().iter().filter(|column| contract.is_key(&column.name) && column.name != picked.name);
     let keys: String = keys.map(|key| format!("\"{}\":1,", key.field())).collect();
     let source = format!(
         r#"{{"connector":"postgresql","name":"shop","db":"shop","schema":"{schema}","table":"{table}","ts_us":1793491229274810,"lsn":2,"sequence":"[\"1\",\"2\"]"}}"#

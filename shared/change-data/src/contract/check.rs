@@ -1,84 +1,109 @@
-//! Contracts as people write them: read from YAML, and everything that is wrong said with its line and how to mend it.
+//! Makes a checked contract of a draft, or says everything that is wrong with it: each problem with its line and how to fix it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::SignedDuration;
 use schemars::schema_for;
 use serde_json::Value;
-use shiftwork_config::{JsonPath, Located, Problem, in_order, list, read_file, shape};
+use shiftwork_config::{JsonPath, Located, Problem, in_order, list, read_file, read_item, shape};
 
-use super::{Deletes, PromoteKind, TableContract, Take, duration};
-use crate::{column_type::ColumnType, logical::Logical, row::METADATA_COLUMNS};
+use super::{
+    Column, ContractDraft, DAY, DEFAULT_TOMBSTONES_KEPT, Deletes, DraftColumn, DraftPromote, LONGEST_COLUMN_LIST,
+    MOST_COLUMNS, MergeStrategy, OWN_COLUMN_PREFIX, OwnTable, Promote, PromoteKind, SourceType, TableContract,
+    column_list_bytes, duration, is_reserved, is_reserved_column, is_valid_field, own_columns,
+};
+use crate::column_type::ColumnType;
 
 /// Bytes of an identifier (Redshift docs, "Names and identifiers").
 const LONGEST_NAME: usize = 127;
-/// Columns of a table (Redshift docs, "Quotas and limits"), less shiftwork's own of a staging table or a history.
-const MOST_COLUMNS: usize = 1600 - METADATA_COLUMNS.len() - 8;
-/// Tables that are named after a table or a contract have at most so many bytes more.
+/// Bytes that are kept free in the production table's name for the names of views that are made of it.
 const LONGEST_SUFFIX: usize = "_tombstones".len();
+/// Days that tombstones can be kept: a century, so that dates stay within Redshift's range.
+const MOST_DAYS: u32 = 36_500;
+/// Columns of a compound sort key (Redshift docs, "CREATE TABLE").
+const MOST_SORT_KEYS: usize = 400;
+/// What a name of a contract or of a workflow is.
+const ID_RULE: &str = "1 to 64 of `a`-`z`, `0`-`9`, `_` and `-`";
 
 /// The JSON Schema of contracts.
 pub fn schema() -> Value {
-    schema_for!(TableContract).to_value()
+    schema_for!(ContractDraft).to_value()
 }
 
-/// Reads a contract. `file` is how problems name the file.
+/// Reads a contract. `file` is the name that problems give the file.
 ///
 /// # Errors
 /// Every problem, in the order of the lines.
 pub fn read(file: &str, text: &str) -> Result<TableContract, Vec<Problem>> {
-    let doc = read_file(file, text)?;
-    let schema = schema();
-    let misfits = shape::check(&doc, &schema);
-    let mut problems = misfits.problems.clone();
-    // What is wrong further in is said at once, as long as the rest can be read.
-    let contract: Option<TableContract> = serde_json::from_value(misfits.without(doc.value())).ok();
-    match contract {
-        Some(contract) => {
-            Check { doc: &doc, contract: &contract, problems: &mut problems }.all();
-            if problems.is_empty() { Ok(contract) } else { Err(in_order(problems)) }
-        }
-        None if problems.is_empty() => {
-            let error = serde_json::from_value::<TableContract>(doc.value().clone()).err();
-            let reason = error.map_or_else(|| "it does not read".into(), |error| error.to_string());
-            Err(vec![doc.problem(&JsonPath::root(), reason)])
-        }
-        None => Err(in_order(problems)),
+    check(&read_file(file, text)?)
+}
+
+impl ContractDraft {
+    /// Makes a checked contract of it.
+    ///
+    /// # Errors
+    /// Every problem, with the path of its field.
+    pub fn check(&self) -> Result<TableContract, Vec<Problem>> {
+        check(&read_item(serde_json::to_value(self).unwrap_or_default()))
     }
+}
+
+fn check(doc: &Located) -> Result<TableContract, Vec<Problem>> {
+    let misfits = shape::check(doc, &schema());
+    let mut problems = misfits.problems.clone();
+    // Problems further in are said at once too, as long as the rest can be read.
+    match serde_json::from_value::<ContractDraft>(misfits.without(doc.value())) {
+        Ok(draft) => {
+            let contract = Check { doc, draft: &draft, problems: &mut problems }.contract();
+            if problems.is_empty()
+                && let Some(contract) = contract
+            {
+                return Ok(contract);
+            }
+        }
+        Err(error) if problems.is_empty() => problems.push(doc.problem(&JsonPath::root(), error.to_string())),
+        Err(_) => {}
+    }
+    Err(in_order(problems))
 }
 
 struct Check<'c> {
     doc: &'c Located,
-    contract: &'c TableContract,
+    draft: &'c ContractDraft,
     problems: &'c mut Vec<Problem>,
 }
 
 impl Check<'_> {
-    fn all(&mut self) {
+    /// The contract; `None` where a part of it could not be read, which is among the problems then.
+    fn contract(&mut self) -> Option<TableContract> {
         let root = JsonPath::root();
-        let contract = self.contract;
-        let is_id = |text: &str| {
-            let letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'-');
-            (1..=64).contains(&text.len()) && text.bytes().all(letter)
-        };
-        if !is_id(&contract.contract) {
-            let message = format!("`{}` cannot name a contract", contract.contract);
-            self.say(&root.key("contract"), message, "1 to 64 of `a`-`z`, `0`-`9`, `_` and `-`");
+        let draft = self.draft;
+        if !is_id(&draft.contract) {
+            let message = format!("`{}` is not a valid name of a contract", draft.contract);
+            self.say(&root.key("contract"), message, ID_RULE);
         }
-        if contract.workflow.as_deref().is_some_and(|workflow| !is_id(workflow)) {
-            self.say(&root.key("workflow"), "this cannot name a workflow", "1 to 64 of `a`-`z`, `0`-`9`, `_` and `-`");
+        if let Some(workflow) = draft.workflow.as_deref().filter(|workflow| !is_id(workflow)) {
+            let message = format!("`{workflow}` is not a valid name of a workflow");
+            self.say(&root.key("workflow"), message, ID_RULE);
         }
         self.source();
-        self.target();
-        self.columns();
-        self.key();
-        self.promote();
-        let load_every = duration(&contract.load_every);
-        let takes = SignedDuration::from_secs(10)..=SignedDuration::from_mins(15);
-        if !load_every.is_some_and(|every| takes.contains(&every)) {
-            let message = format!("`{}` is no time between two loads", contract.load_every);
-            self.say(&root.key("load_every"), message, "`10s` to `15m`, such as `30s`");
-        }
+        let columns = self.columns();
+        self.target(&columns);
+        self.key(&columns);
+        let promote = self.promote();
+        let load_every = self.load_every();
+        Some(TableContract {
+            name: draft.contract.clone(),
+            source: draft.source.clone(),
+            target: draft.target.clone(),
+            key: draft.key.clone(),
+            columns: columns.into_iter().collect::<Option<_>>()?,
+            unknown: draft.unknown,
+            promote: promote?,
+            oversized: draft.oversized,
+            workflow: draft.workflow.clone(),
+            load_every: load_every?,
+        })
     }
 
     fn say(&mut self, path: &JsonPath, message: impl Into<String>, hint: impl Into<String>) {
@@ -87,9 +112,9 @@ impl Check<'_> {
 
     fn source(&mut self) {
         let path = JsonPath::root().key("source");
-        let source = &self.contract.source;
+        let source = &self.draft.source;
         if source.table.is_empty() || source.table.split('.').any(str::is_empty) {
-            let message = format!("`{}` names no table", source.table);
+            let message = format!("`{}` is not a valid name of a table", source.table);
             self.say(
                 &path.key("table"),
                 message,
@@ -102,214 +127,234 @@ impl Check<'_> {
         }
     }
 
-    fn target(&mut self) {
+    fn target(&mut self, columns: &[Option<Column>]) {
         let path = JsonPath::root().key("target");
-        let target = &self.contract.target;
+        let target = &self.draft.target;
         self.identifier(&path.key("schema"), &target.schema, LONGEST_NAME);
         self.identifier(&path.key("table"), &target.table, LONGEST_NAME - LONGEST_SUFFIX);
         if let Some(schema) = &target.staging_schema {
             self.identifier(&path.key("staging_schema"), schema, LONGEST_NAME);
         }
-        if let Some(distkey) = &target.distkey {
-            self.named_column(&path.key("distkey"), distkey);
+        let contract = &self.draft.contract;
+        let is_own = |own: OwnTable| own.name(contract) == target.table;
+        if target.staging_schema() == target.schema && OwnTable::ALL.into_iter().any(is_own) {
+            let message = format!("`{}` is the name of a table that shiftwork keeps for this contract", target.table);
+            self.say(&path.key("table"), message, "give the contract another name, or set `staging_schema`");
         }
-        let sortkey = path.key("sortkey");
-        for (index, column) in target.sortkey.iter().enumerate() {
-            self.named_column(&sortkey.index(index), column);
+        if let Some(distkey) = &target.distkey {
+            self.named_column(&path.key("distkey"), distkey, columns);
+        }
+        let path = path.key("sortkey");
+        if target.sortkey.len() > MOST_SORT_KEYS {
+            let message = format!("the sort key has {} columns", target.sortkey.len());
+            self.say(&path, message, format!("Redshift takes at most {MOST_SORT_KEYS}"));
+        }
+        let promote = &self.draft.promote;
+        let own = own_columns(promote.kind, promote.deletes);
+        let mut seen = BTreeSet::new();
+        for (index, name) in target.sortkey.iter().enumerate() {
+            let path = path.index(index);
+            match own.all().find(|(own, _)| own == name) {
+                None => self.named_column(&path, name, columns),
+                Some((_, "super")) => self.not_comparable(&path, name, "super"),
+                Some(_) => {}
+            }
+            if !seen.insert(name) {
+                self.say(&path, format!("`{name}` is in the sort key already"), "name it once");
+            }
         }
     }
 
     /// A name that Redshift takes in quotes, and folds to itself.
     fn identifier(&mut self, path: &JsonPath, name: &str, longest: usize) {
         if name.is_empty() {
-            self.say(path, "a name is missing", "write one");
+            self.say(path, "the name is empty", "write a name");
         } else if name.len() > longest {
-            let message = format!("a name of {} bytes", name.len());
-            self.say(
-                path,
-                message,
-                format!("at most {longest} bytes: Redshift's names have {LONGEST_NAME}, and some begin with this"),
-            );
-        } else if name.chars().any(char::is_control) {
-            self.say(path, format!("`{}` has a control character", name.escape_debug()), "leave it out");
+            let message = format!("the name has {} bytes", name.len());
+            let why = if longest < LONGEST_NAME { ", and the names of views begin with this one" } else { "" };
+            let hint = format!("at most {longest} bytes: Redshift's names have at most {LONGEST_NAME}{why}");
+            self.say(path, message, hint);
+        } else if let Some(character) = name.chars().find(|character| character.is_control() || is_reserved(*character))
+        {
+            let message = format!("`{}` has the character {}", name.escape_debug(), character.escape_unicode());
+            self.say(path, message, "leave out control characters, and code points that are not characters");
         } else if name.to_lowercase() != name {
-            let message = format!("`{name}` has capital letters, and Redshift folds names to small ones");
+            let message = format!("`{name}` has capital letters, and Redshift folds names to small letters");
             self.say(path, message, format!("write `{}`", name.to_lowercase()));
         }
     }
 
-    /// A column that rows can be compared by.
-    fn named_column(&mut self, path: &JsonPath, name: &str) {
-        let columns = &self.contract.columns;
-        match columns.iter().find(|column| column.name == name) {
-            // History's own columns sort well.
-            None if name.starts_with("dw_") => {}
+    /// A column of the contract that rows can be compared by.
+    fn named_column(&mut self, path: &JsonPath, name: &str, columns: &[Option<Column>]) {
+        match self.draft.columns.iter().position(|column| column.name == name) {
             None => {
-                let names = columns.iter().map(|column| column.name.as_str());
+                let names = self.draft.columns.iter().map(|column| column.name.as_str());
                 self.problems.push(self.doc.problem(path, format!("there is no column `{name}`")).one_of(name, names));
             }
-            Some(column) => {
-                if let Ok(column_type) = ColumnType::parse(&column.column_type)
-                    && !column_type.is_comparable()
-                {
-                    let message = format!("column `{name}` is {column_type}, which Redshift cannot compare");
-                    self.say(path, message, "take a column of another type");
+            Some(index) => {
+                let column_type = columns[index].as_ref().map(|column| column.column_type);
+                if let Some(column_type) = column_type.filter(|column_type| !column_type.is_comparable()) {
+                    self.not_comparable(path, name, &column_type.to_string());
                 }
             }
         }
     }
 
-    fn columns(&mut self) {
+    fn not_comparable(&mut self, path: &JsonPath, name: &str, column_type: &str) {
+        let message = format!("column `{name}` is {column_type}, which Redshift cannot compare");
+        self.say(path, message, "name a column of another type");
+    }
+
+    /// The columns, `None` in the place of one that cannot be read.
+    fn columns(&mut self) -> Vec<Option<Column>> {
         let path = JsonPath::root().key("columns");
-        let columns = &self.contract.columns;
+        let columns = &self.draft.columns;
         if columns.is_empty() {
             self.say(&path, "there are no columns", "`shiftwork contract propose FILE` writes them from events");
         }
         if columns.len() > MOST_COLUMNS {
-            let message = format!("{} columns", columns.len());
-            self.say(
-                &path,
-                message,
-                format!("at most {MOST_COLUMNS}: Redshift's tables have 1600, and some are shiftwork's"),
+            let message = format!("there are {} columns", columns.len());
+            let hint = format!("at most {MOST_COLUMNS}: Redshift's tables have 1600, and shiftwork adds some");
+            self.say(&path, message, hint);
+        }
+        let bytes = column_list_bytes(columns.iter().map(|column| column.name.as_str()));
+        if bytes > LONGEST_COLUMN_LIST {
+            let message = format!("the names of all columns have {bytes} bytes in one list");
+            let hint = format!(
+                "at most {LONGEST_COLUMN_LIST}: a load names every column twice in a statement, and the Data API takes \
+                 100 KB; shorten the names, or leave columns out"
             );
+            self.say(&path, message, hint);
         }
         let (mut names, mut fields) = (BTreeMap::new(), BTreeMap::new());
+        let mut read = Vec::with_capacity(columns.len());
         for (index, column) in columns.iter().enumerate() {
             let path = path.index(index);
-            self.identifier(&path.key("name"), &column.name, LONGEST_NAME);
-            if column.name.starts_with("dw_") {
-                let message = format!("column `{}`: names that begin with `dw_` are shiftwork's", column.name);
-                self.say(&path.key("name"), message, format!("give it another name, and `from: {}`", column.field()));
-            }
+            self.column_name(&path, column);
             if let Some(earlier) = names.insert(column.name.as_str(), index) {
                 let message = format!("column `{}` is there already: it is column {}", column.name, earlier + 1);
                 self.say(&path.key("name"), message, "give one of them another name");
             }
-            if column.field().is_empty() {
-                self.say(&path.key("from"), "a field has a name", "leave `from` out where it is the column's");
-            }
             if let Some(earlier) = fields.insert(column.field(), index)
                 && columns[earlier].name != column.name
             {
-                let message = format!("field `{}` goes to column `{}` already", column.field(), columns[earlier].name);
+                let (field, other) = (column.field().escape_debug(), columns[earlier].name.escape_debug());
                 self.say(
-                    &path.key(if column.from.is_some() { "from" } else { "name" }),
-                    message,
+                    &field_path(&path, column),
+                    format!("field `{field}` goes to column `{other}` already"),
                     "a field has one column",
                 );
             }
-            if let Err(problem) = ColumnType::parse(&column.column_type) {
-                self.problems.push(self.doc.problem(&path.key("type"), problem));
-            }
-            if let Some(Err(problem)) = column.source_type.as_deref().map(Logical::parse) {
-                self.problems.push(self.doc.problem(&path.key("source_type"), problem));
-            }
+            read.push(self.column(&path, column));
+        }
+        read
+    }
+
+    fn column_name(&mut self, path: &JsonPath, column: &DraftColumn) {
+        let at = path.key("name");
+        self.identifier(&at, &column.name, LONGEST_NAME);
+        if is_reserved_column(&column.name) {
+            let message = if column.name.starts_with(OWN_COLUMN_PREFIX) {
+                format!(
+                    "column `{}`: names that begin with `{OWN_COLUMN_PREFIX}` are reserved for shiftwork",
+                    column.name
+                )
+            } else {
+                format!("column `{}`: every table of Redshift has a column of this name", column.name)
+            };
+            self.say(&at, message, format!("give it another name, and `from: {}`", column.field()));
+        }
+        if column.field().is_empty() {
+            self.say(&path.key("from"), "the field has no name", "leave `from` out where it is the column's name");
+        } else if !is_valid_field(column.field()) {
+            let message = format!("Redshift cannot hold the field's name `{}`", column.field().escape_debug());
+            let hint = "rename the field in the source, or map the document that it is in as one super column";
+            self.say(&field_path(path, column), message, hint);
         }
     }
 
-    fn key(&mut self) {
+    fn column(&mut self, path: &JsonPath, column: &DraftColumn) -> Option<Column> {
+        let column_type = ColumnType::parse(&column.column_type)
+            .map_err(|problem| self.problems.push(self.doc.problem(&path.key("type"), problem)));
+        let source_type = column.source_type.as_deref().map(SourceType::parse).transpose();
+        let source_type =
+            source_type.map_err(|problem| self.problems.push(self.doc.problem(&path.key("source_type"), problem)));
+        Some(Column {
+            name: column.name.clone(),
+            column_type: column_type.ok()?,
+            from: column.from.clone(),
+            source_type: source_type.ok()?,
+        })
+    }
+
+    fn key(&mut self, columns: &[Option<Column>]) {
         let path = JsonPath::root().key("key");
         let mut seen = BTreeSet::new();
-        for (index, name) in self.contract.key.iter().enumerate() {
-            self.named_column(&path.index(index), name);
+        for (index, name) in self.draft.key.iter().enumerate() {
+            self.named_column(&path.index(index), name, columns);
             if !seen.insert(name) {
-                self.say(&path.index(index), format!("`{name}` is in the key already"), "leave one out");
+                self.say(&path.index(index), format!("`{name}` is in the key already"), "name it once");
             }
         }
-        if self.contract.key.is_empty() && self.contract.promote.kind != PromoteKind::Append {
+        if self.draft.key.is_empty() && self.draft.promote.kind != PromoteKind::Append {
             let path = if self.doc.value().get("key").is_some() { path } else { JsonPath::root() };
-            let names = list(self.contract.columns.iter().take(3).map(|column| column.name.as_str()));
+            let names = list(self.draft.columns.iter().take(3).map(|column| column.name.as_str()));
             let hint = format!(
                 "name the columns of the source's primary key (such as {names}), or set `promote: {{kind: append}}`"
             );
-            self.say(&path, "there is no `key`: it says which rows are one", hint);
+            self.say(&path, "there is no `key`: it says which events are of the same row", hint);
         }
     }
 
-    fn promote(&mut self) {
+    fn promote(&mut self) -> Option<Promote> {
         let path = JsonPath::root().key("promote");
-        let promote = &self.contract.promote;
-        let has_versions = matches!(promote.kind, PromoteKind::Type2 | PromoteKind::Type7);
-        if promote.deletes == Deletes::Close && !has_versions {
+        let promote = &self.draft.promote;
+        if promote.deletes == Deletes::Close && !promote.kind.has_versions() {
             self.say(
                 &path.key("deletes"),
                 "`close` ends a version, and this kind of table has none",
                 "`hard`, `soft`, or `kind: type2`",
             );
         }
-        if promote.take == Take::LatestNonNull && promote.kind != PromoteKind::Type1 {
+        if promote.take == MergeStrategy::LatestNonNull && promote.kind != PromoteKind::Type1 {
             let hint = "leave `take` out, or set `kind: type1`";
             self.say(&path.key("take"), "only a table of one row a key (type1) takes each column's latest value", hint);
         }
-        if let Some(kept) = &promote.tombstones_kept {
-            let days = duration(kept).map(|kept| kept.as_hours() / 24);
-            if !days.is_some_and(|days| (1..=36_500).contains(&days)) {
-                let message = format!("`{kept}` is no time that tombstones are kept");
-                self.say(&path.key("tombstones_kept"), message, "`1d` or more, such as `30d`");
+        let tombstones_kept = match &promote.tombstones_kept {
+            None => Some(DEFAULT_TOMBSTONES_KEPT),
+            Some(text) => {
+                let seconds = duration(text).map(|kept| kept.as_secs().unsigned_abs());
+                let days = seconds.filter(|seconds| seconds % DAY == 0).and_then(|seconds| u32::try_from(seconds / DAY).ok());
+                let days = days.filter(|days| (1..=MOST_DAYS).contains(days));
+                if days.is_none() {
+                    let message = format!("`{text}` is not a number of whole days from 1 to {MOST_DAYS}");
+                    self.say(&path.key("tombstones_kept"), message, "write whole days, such as `30d` or `8w`");
+                }
+                days
             }
+        };
+        let DraftPromote { kind, take, deletes, .. } = *promote;
+        Some(Promote { kind, take, deletes, tombstones_kept: tombstones_kept? })
+    }
+
+    fn load_every(&mut self) -> Option<SignedDuration> {
+        let text = &self.draft.load_every;
+        let takes = SignedDuration::from_secs(10)..=SignedDuration::from_mins(15);
+        let every = duration(text).filter(|every| takes.contains(every));
+        if every.is_none() {
+            let message = format!("`{text}` is not a valid time between two loads");
+            self.say(&JsonPath::root().key("load_every"), message, "`10s` to `15m`, such as `30s`");
         }
+        every
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::read;
+/// Where a column names its field.
+fn field_path(column_path: &JsonPath, column: &DraftColumn) -> JsonPath {
+    column_path.key(if column.from.is_some() { "from" } else { "name" })
+}
 
-    const SOUND: &str = "
-contract: orders
-source: { format: debezium, table: public.orders }
-target: { schema: shop, table: orders, distkey: id, sortkey: [changed] }
-key: [id]
-columns:
-  - { name: id, type: bigint }
-  - { name: changed, type: timestamp, from: changedAt, source_type: io.debezium.time.MicroTimestamp }
-";
-
-    fn wrong(text: &str) -> Vec<String> {
-        read("orders.yaml", text).unwrap_err().iter().map(ToString::to_string).collect()
-    }
-
-    #[test]
-    fn a_sound_contract_reads() {
-        let contract = read("orders.yaml", SOUND).unwrap();
-        assert_eq!(contract.columns[1].field(), "changedAt");
-        assert_eq!(contract.load_every().as_secs(), 30);
-        let written = serde_json::to_string(&contract).unwrap();
-        assert_eq!(read("orders.json", &written).unwrap(), contract);
-    }
-
-    #[test]
-    fn all_that_is_wrong_is_said_at_once_with_its_line_and_how_to_mend_it() {
-        let text = SOUND
-            .replace("contract: orders", "contract: Orders!")
-            .replace("type: bigint", "type: bigit")
-            .replace("MicroTimestamp", "MicroTimestmp")
-            .replace("distkey: id", "distkey: idd")
-            .replace("key: [id]", "key: [id, nope]\nload_every: 1s\npromote: { deletes: close, tombstones_kept: 3h }");
-        insta::assert_snapshot!(wrong(&text).join("\n"));
-    }
-
-    #[test]
-    fn hostile_columns_are_named() {
-        let text = format!(
-            "{SOUND}  - {{ name: dw_md_offset, type: bigint }}\n  - {{ name: ID, type: bigint }}\n  - {{ name: \"{}\", type: bigint }}\n  \
-             - {{ name: id, type: varchar(9) }}\n  - {{ name: other, from: changedAt, type: super }}\n  - {{ name: \"a\\0b\", type: date }}\n",
-            "x".repeat(200)
-        );
-        insta::assert_snapshot!(wrong(&text).join("\n"));
-    }
-
-    #[test]
-    fn rows_without_a_key_can_only_be_appended() {
-        let text = SOUND.replace("key: [id]\n", "");
-        assert!(wrong(&text)[0].contains("there is no `key`"), "{:?}", wrong(&text));
-        assert!(read("o.yaml", &format!("{text}promote: {{ kind: append }}\n")).is_ok());
-        let text = SOUND.replace("type: bigint", "type: super");
-        assert!(wrong(&text).iter().any(|problem| problem.contains("cannot compare")));
-    }
-
-    #[test]
-    fn a_quoted_name_is_a_name() {
-        assert!(read("o.yaml", &format!("{SOUND}  - {{ name: 'größe \"in\" mm', type: integer }}\n")).is_ok());
-    }
+fn is_id(text: &str) -> bool {
+    let letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'-');
+    (1..=64).contains(&text.len()) && text.bytes().all(letter)
 }

@@ -1,16 +1,15 @@
-//! What a contract may become while files of it are staged.
+//! How a contract may change while files of it are staged.
 
 use super::TableContract;
-use crate::column_type::ColumnType;
 
-/// What stands against taking the new contract in the old one's place, in words; nothing where it can be.
+/// The reasons why the new contract cannot replace the old one; empty where it can.
 ///
 /// Staged files say how many columns they have, and not which: columns are only appended, and a column that files may bring values
-/// for is only widened. What a row's key, source and target are stays: another answer is another contract.
+/// for is only widened. The key, the source and the target stay: a table with others needs a new contract.
 pub fn evolves(old: &TableContract, new: &TableContract) -> Vec<String> {
     let mut reasons = Vec::new();
     for (what, same) in [
-        ("contract", old.contract == new.contract),
+        ("contract", old.name == new.name),
         ("source.format", old.source.format == new.source.format),
         ("source.table", old.source.table == new.source.table),
         ("target.schema", old.target.schema == new.target.schema),
@@ -20,11 +19,11 @@ pub fn evolves(old: &TableContract, new: &TableContract) -> Vec<String> {
         ("promote.kind", old.promote.kind == new.promote.kind),
     ] {
         if !same {
-            reasons.push(format!("`{what}` is another: write a new contract, and load the table anew"));
+            reasons.push(format!("`{what}` differs: write a new contract, and load the table again"));
         }
     }
     if new.source.generation < old.source.generation {
-        reasons.push("`source.generation` only rises: what came last must stay the latest".into());
+        reasons.push("`source.generation` may only rise: the latest events must stay the latest".into());
     }
     if new.columns.len() < old.columns.len() {
         let gone: Vec<_> = old.columns[new.columns.len()..].iter().map(|column| format!("`{}`", column.name)).collect();
@@ -44,14 +43,10 @@ pub fn evolves(old: &TableContract, new: &TableContract) -> Vec<String> {
             // Every column behind it would be another one too.
             break;
         }
-        let types = (ColumnType::parse(&old.column_type), ColumnType::parse(&new.column_type));
-        if let (Ok(old_type), Ok(new_type)) = types
-            && !new_type.widens(old_type)
-        {
+        if !new.column_type.widens(old.column_type) {
             reasons.push(format!(
-                "column `{}` was {old_type}, and is {new_type}: in place, Redshift only makes VARCHAR longer; add a column with another \
-                 name",
-                old.name
+                "column `{}` was {}, and is {}: in place, Redshift only makes VARCHAR longer; add a column with another name",
+                old.name, old.column_type, new.column_type
             ));
         }
     }
@@ -61,7 +56,7 @@ pub fn evolves(old: &TableContract, new: &TableContract) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::evolves;
-    use crate::contract::{Column, TableContract, read};
+    use crate::contract::{ContractDraft, DraftColumn, TableContract, read};
 
     fn contract() -> TableContract {
         let text = "
@@ -74,29 +69,35 @@ columns: [{ name: id, type: bigint }, { name: note, type: varchar(10) }]
         read("orders.yaml", text).unwrap()
     }
 
-    fn column(name: &str, column_type: &str) -> Column {
-        Column { name: name.into(), column_type: column_type.into(), from: None, source_type: None }
+    fn changed(change: impl Fn(&mut ContractDraft)) -> TableContract {
+        let mut draft = contract().draft();
+        change(&mut draft);
+        draft.check().unwrap()
+    }
+
+    fn column(name: &str, column_type: &str) -> DraftColumn {
+        DraftColumn { name: name.into(), column_type: column_type.into(), from: None, source_type: None }
     }
 
     #[test]
-    fn a_contract_grows_at_its_end_and_its_texts_grow() {
+    fn columns_are_appended_and_texts_become_longer() {
         let old = contract();
-        let mut new = old.clone();
-        new.columns.push(column("colour", "varchar(20)"));
-        new.columns[1].column_type = "varchar(20)".into();
+        let new = changed(|draft| {
+            draft.columns.push(column("colour", "varchar(20)"));
+            draft.columns[1].column_type = "varchar(20)".into();
+        });
         assert_eq!(evolves(&old, &new), Vec::<String>::new());
         assert_eq!(evolves(&new, &old).len(), 2);
     }
 
     #[test]
-    fn what_staged_files_would_be_misread_by_is_refused() {
-        let old = contract();
-        let mut new = old.clone();
-        new.columns.insert(1, column("colour", "varchar(20)"));
-        assert!(evolves(&old, &new)[0].starts_with("column 2 was `note`, and is `colour`"));
-        let mut new = old.clone();
-        new.columns[0].column_type = "integer".into();
-        new.key = vec!["note".into()];
-        assert_eq!(evolves(&old, &new).len(), 2);
+    fn a_change_that_would_misread_staged_files_is_refused() {
+        let new = changed(|draft| draft.columns.insert(1, column("colour", "varchar(20)")));
+        assert!(evolves(&contract(), &new)[0].starts_with("column 2 was `note`, and is `colour`"));
+        let new = changed(|draft| {
+            draft.columns[0].column_type = "integer".into();
+            draft.key = vec!["note".into()];
+        });
+        assert_eq!(evolves(&contract(), &new).len(), 2);
     }
 }

@@ -3,14 +3,12 @@
 //! Where events bring their schema, it says the types; else the values do. What nobody has seen a value of is left out: it is in
 //! `dw_md_missing_data` when it comes.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    fmt::Write as _,
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::{
+    ContractDraft, DraftColumn, DraftPromote, Format, Oversized, Source, Target, Unknown, draft::load_every,
+    is_reserved_column, unavailable,
 };
-
-use serde_json::Value;
-
-use super::{Column, Format, Promote, Source, TableContract, Target};
 use crate::{
     column_type::ColumnType,
     event::{Change, Event, Identity},
@@ -19,7 +17,7 @@ use crate::{
     number::Number,
     schema::{Field, Schema},
     time,
-    value::{Form, Temporal, TemporalKind, Value as Read},
+    value::{Form, Temporal, TemporalKind, Value},
 };
 
 /// Columns of a proposed contract. A table that has more has keys for data, and SUPER takes them.
@@ -76,8 +74,8 @@ struct Digits {
     not_plain: bool,
 }
 
-/// Contracts for the tables of some records. Records that are no changes of rows say nothing.
-pub fn propose<'a>(records: impl IntoIterator<Item = &'a [u8]>) -> Vec<TableContract> {
+/// Contracts for the tables of some records. Records that are not changes of rows add nothing.
+pub fn propose<'a>(records: impl IntoIterator<Item = &'a [u8]>) -> Vec<ContractDraft> {
     let mut proposal = Proposal::default();
     for record in records {
         proposal.record(record, None);
@@ -93,8 +91,8 @@ impl Proposal {
         seen.change(&change);
     }
 
-    /// The contracts, in the order of their tables. Of a table that no value was seen of there is none.
-    pub fn contracts(self) -> Vec<TableContract> {
+    /// The contracts, in the order of their tables. A table of which no value was seen has none.
+    pub fn contracts(self) -> Vec<ContractDraft> {
         let contracts = self.tables.into_iter().map(|(identity, seen)| contract(&identity, &seen));
         contracts.filter(|contract| !contract.columns.is_empty()).collect()
     }
@@ -138,32 +136,34 @@ impl Seen {
 
 impl Values {
     fn see(&mut self, raw: Raw<'_>, form: Form<'_>) {
-        let sort = match Read::read(raw, form) {
-            Read::Null => return,
+        let sort = match Value::read(raw, form) {
+            Value::Null => return,
             // It stands for a value that did not change, of whatever type.
-            Read::Text(text) if text.text == super::unavailable() => return,
-            Read::Bool(_) => TypeFamily::Boolean,
-            Read::Number(number) => {
+            Value::Text(text) if text.text == unavailable() => return,
+            Value::Bool(_) => TypeFamily::Boolean,
+            Value::Number(number) => {
                 self.digits = self.digits.with(&number);
                 TypeFamily::Number
             }
-            Read::NotFinite(_) => {
+            Value::NotFinite(_) => {
                 self.digits.not_plain = true;
                 TypeFamily::Number
             }
-            Read::Text(text) => {
+            Value::Text(text) => {
                 self.longest = self.longest.max(text.text.len());
                 self.no_instant |= time::read_instant(&text.text).is_none();
                 TypeFamily::Text
             }
-            Read::Temporal(Temporal { kind: TemporalKind::Timestamp, .. }) => TypeFamily::Timestamp,
-            Read::Bytes { bytes, .. } => {
+            Value::Temporal(Temporal { kind: TemporalKind::Timestamp, .. }) => TypeFamily::Timestamp,
+            Value::Bytes { bytes, .. } => {
                 self.longest = self.longest.max(bytes.len());
                 TypeFamily::Bytes
             }
-            Read::Temporal(_) | Read::Bits { .. } | Read::Shape { .. } | Read::Embedded(_) | Read::Document(..) => {
-                TypeFamily::Document
-            }
+            Value::Temporal(_)
+            | Value::Bits { .. }
+            | Value::Shape { .. }
+            | Value::Embedded(_)
+            | Value::Document(..) => TypeFamily::Document,
         };
         self.sorts.insert(sort);
     }
@@ -282,7 +282,7 @@ fn room(longest: usize) -> u32 {
     length.and_then(|length| u32::try_from(length).ok()).unwrap_or(65_535)
 }
 
-fn contract(identity: &Identity, seen: &Seen) -> TableContract {
+fn contract(identity: &Identity, seen: &Seen) -> ContractDraft {
     let mut names = BTreeSet::new();
     let mut key = Vec::new();
     let mut columns = Vec::new();
@@ -297,7 +297,7 @@ fn contract(identity: &Identity, seen: &Seen) -> TableContract {
         }
         // A key is compared, and a text is what every value can be.
         let is_fit = column_type.is_comparable() || !is_key(field);
-        columns.push(Column {
+        columns.push(DraftColumn {
             from: (name != *field).then(|| field.clone()),
             name,
             column_type: if is_fit { column_type } else { ColumnType::Varchar(256) }.to_string(),
@@ -305,13 +305,13 @@ fn contract(identity: &Identity, seen: &Seen) -> TableContract {
         });
     }
     let around = identity.schema.as_deref().or(identity.database.as_deref());
-    TableContract {
+    ContractDraft {
         contract: contract_name(&identity.table),
         source: Source {
             format: identity.format,
             table: identity.table(),
             server: None,
-            unavailable_value: super::unavailable(),
+            unavailable_value: unavailable(),
             generation: 0,
         },
         target: Target {
@@ -323,11 +323,11 @@ fn contract(identity: &Identity, seen: &Seen) -> TableContract {
         },
         key,
         columns,
-        unknown: super::Unknown::default(),
-        promote: Promote::default(),
-        oversized: super::Oversized::default(),
+        unknown: Unknown::default(),
+        promote: DraftPromote::default(),
+        oversized: Oversized::default(),
         workflow: None,
-        load_every: super::half_a_minute(),
+        load_every: load_every(),
     }
 }
 
@@ -345,7 +345,7 @@ fn column_name(field: &str) -> String {
         name.push(if lower.is_ascii_lowercase() || lower.is_ascii_digit() { lower } else { '_' });
     }
     name.truncate(100);
-    if name.is_empty() || name.starts_with(|first: char| first.is_ascii_digit()) || name.starts_with("dw_") {
+    if name.is_empty() || name.starts_with(|first: char| first.is_ascii_digit()) || is_reserved_column(&name) {
         name.insert_str(0, "c_");
     }
     name
@@ -367,73 +367,6 @@ fn unique(name: &str, names: &mut BTreeSet<String>) -> String {
     candidate
 }
 
-impl TableContract {
-    /// The contract as a file of YAML, for a person to go on with: what has its default value is left out.
-    pub fn yaml(&self) -> String {
-        let mut out = format!("contract: {}\n", text(&self.contract));
-        let written = serde_json::to_value(self).unwrap_or_default();
-        for part in ["source", "target"] {
-            let members = written[part].as_object().into_iter().flatten();
-            let members =
-                members.filter(|(name, value)| *name != "unavailable_value" || **value != super::unavailable());
-            let _ = writeln!(out, "{part}: {{ {} }}", flow(members));
-        }
-        if self.key.is_empty() {
-            out.push_str(
-                "# The columns of the source's primary key: nothing in the events says which they are.\nkey: []\n",
-            );
-        } else {
-            let _ = writeln!(out, "key: [{}]", self.key.iter().map(|name| text(name)).collect::<Vec<_>>().join(", "));
-        }
-        out.push_str("columns:\n");
-        for column in &self.columns {
-            let _ = write!(out, "  - {{ name: {}, type: {}", text(&column.name), text(&column.column_type));
-            for (what, value) in [("from", &column.from), ("source_type", &column.source_type)] {
-                if let Some(value) = value {
-                    let _ = write!(out, ", {what}: {}", text(value));
-                }
-            }
-            out.push_str(" }\n");
-        }
-        let default = |name: &str| match name {
-            "unknown" => serde_json::to_value(super::Unknown::default()).ok(),
-            "promote" => serde_json::to_value(Promote::default()).ok(),
-            "oversized" => serde_json::to_value(super::Oversized::default()).ok(),
-            "load_every" => Some(super::half_a_minute().into()),
-            _ => None,
-        };
-        for name in ["unknown", "promote", "oversized", "workflow", "load_every"] {
-            match written.get(name).filter(|value| default(name).as_ref() != Some(value)) {
-                Some(Value::Object(members)) => _ = writeln!(out, "{name}: {{ {} }}", flow(members)),
-                Some(value) => _ = writeln!(out, "{name}: {}", scalar(value)),
-                None => {}
-            }
-        }
-        out
-    }
-}
-
-/// Members of an object of YAML between braces.
-fn flow<'m>(members: impl IntoIterator<Item = (&'m String, &'m Value)>) -> String {
-    // In the order of the alphabet, whatever map they were kept in.
-    let members: BTreeSet<_> = members.into_iter().map(|(name, value)| format!("{name}: {}", scalar(value))).collect();
-    members.into_iter().collect::<Vec<_>>().join(", ")
-}
-
-fn scalar(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), text)
-}
-
-/// A text of YAML inside braces: bare where that is safe, as JSON, which YAML is, where it is not.
-fn text(text: &str) -> String {
-    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b' ' | b'(' | b')');
-    let is_safe = text.bytes().all(is_word)
-        && text.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
-        && !text.ends_with(' ')
-        && !matches!(text.to_ascii_lowercase().as_str(), "null" | "true" | "false");
-    if is_safe { text.to_owned() } else { Value::from(text).to_string() }
-}
-
 #[cfg(test)]
 mod tests {
     use super::{Proposal, column_name, propose};
@@ -445,6 +378,7 @@ mod tests {
         assert_eq!(column_name("größe \"mm\""), "gr__e__mm_");
         assert_eq!(column_name("1st"), "c_1st");
         assert_eq!(column_name("dw_md_offset"), "c_dw_md_offset");
+        assert_eq!(column_name("oid"), "c_oid");
         assert_eq!(column_name(""), "c_");
     }
 
@@ -457,7 +391,7 @@ mod tests {
         let contract = proposal.contracts().remove(0);
         let yaml = contract.yaml();
         insta::assert_snapshot!(yaml);
-        assert_eq!(read("orders.yaml", &yaml).unwrap(), contract);
+        assert_eq!(read("orders.yaml", &yaml).unwrap().draft(), contract);
     }
 
     #[test]
@@ -475,7 +409,8 @@ workflow: nightly
 load_every: 5m
 ";
         let contract = read("orders.yaml", text).unwrap();
-        assert_eq!(read("orders.yaml", &contract.yaml()).unwrap(), contract, "{}", contract.yaml());
+        let yaml = contract.draft().yaml();
+        assert_eq!(read("orders.yaml", &yaml).unwrap(), contract, "{yaml}");
     }
 
     #[test]

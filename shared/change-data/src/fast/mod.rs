@@ -111,7 +111,7 @@ impl Fast {
         let is_simple =
             |text: &&str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-+/= .".contains(&byte));
         let placeholders = compiled.placeholder().texts();
-        if compiled.contract().source.format != Format::Debezium || !placeholders.iter().all(is_simple) {
+        if compiled.contract().source().format != Format::Debezium || !placeholders.iter().all(is_simple) {
             return None;
         }
         let mut field = Vec::new();
@@ -228,7 +228,7 @@ impl Fast {
             _ => return None,
         };
         let has_image = if operation == Operation::Delete { event.before.is_some() } else { event.has_after };
-        if !has_image || !self.source.is_of(record, &compiled.contract().source) {
+        if !has_image || !self.source.is_of(record, compiled.contract().source()) {
             return None;
         }
         let is_update_of = (operation == Operation::Update && event.before.is_some()).then_some(self.before.as_slice());
@@ -267,7 +267,7 @@ impl Fast {
         }
         self.missing.clear();
         for (name, span) in self.unknown.iter().zip(image.get(self.plans.len()..)?) {
-            if compiled.contract().unknown == Unknown::Freeze && span.kind != Kind::Absent {
+            if compiled.contract().unknown() == Unknown::Freeze && span.kind != Kind::Absent {
                 return None;
             }
             if span.is_some() {
@@ -295,7 +295,7 @@ impl Fast {
         self.source.write_position(
             record,
             event.source,
-            compiled.contract().source.generation,
+            compiled.contract().source().generation,
             partition,
             offset,
             row,
@@ -382,7 +382,7 @@ fn take_unknown(compiled: &Compiled, name: &str, raw: Raw<'_>, logical: &Logical
     }
     let value = value.decoded(logical);
     missing.push(if missing.is_empty() { b'{' } else { b',' });
-    let policy = compiled.contract().oversized;
+    let policy = compiled.contract().oversized();
     let mut flaws = Flaws::default();
     Writer::new(missing, policy, &mut flaws, 1).name(name).ok()?;
     Writer::new(missing, policy, &mut flaws, 1).value(&value).ok()?;
@@ -396,6 +396,7 @@ mod tests {
     use super::Fast;
     use crate::{
         compiled::Compiled,
+        contract::ContractDraft,
         event::Event,
         schema::Schema,
         transport::{Offset, Partition},
@@ -421,7 +422,7 @@ mod tests {
                 { "name": "tags", "type": "super" },
             ],
         });
-        Compiled::new(serde_json::from_value(contract).unwrap()).unwrap()
+        Compiled::new(serde_json::from_value::<ContractDraft>(contract).unwrap().check().unwrap())
     }
 
     fn event(op: &str, before: &str, after: &str) -> String {

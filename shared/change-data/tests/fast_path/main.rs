@@ -8,7 +8,7 @@ mod records;
 use proptest::{prelude::*, sample::select};
 use shiftwork_change_data::{
     compiled::Compiled,
-    contract::TableContract,
+    contract::ContractDraft,
     stage::{Outcome, Record, Stager},
     transport::{Offset, Partition},
 };
@@ -59,7 +59,7 @@ fn contract(unknown: &str) -> Compiled {
             column
         })
         .collect();
-    let contract: TableContract = serde_json::from_value(serde_json::json!({
+    let contract: ContractDraft = serde_json::from_value(serde_json::json!({
         "contract": "orders",
         "source": { "format": "debezium", "table": "public.orders" },
         "target": { "schema": "shop", "table": "orders" },
@@ -68,7 +68,7 @@ fn contract(unknown: &str) -> Compiled {
         "unknown": unknown,
     }))
     .unwrap();
-    Compiled::new(contract).unwrap()
+    Compiled::new(contract.check().unwrap())
 }
 
 fn staged(

@@ -1,7 +1,7 @@
 //! The contract that the tests vary.
 
 use serde_json::json;
-use shiftwork_change_data::contract::{Deletes, Format, PromoteKind, TableContract, Take};
+use shiftwork_change_data::contract::{ContractDraft, Deletes, Format, MergeStrategy, PromoteKind, TableContract};
 
 use crate::model::VALUES;
 
@@ -9,8 +9,8 @@ use crate::model::VALUES;
 pub(crate) const FIELDS: [&str; VALUES] = ["note", "Amount", "paid", "tags"];
 
 /// `shop.order`, whose name must be quoted: a number and a text as key, and a column of each way in which a value is carried along.
-pub(crate) fn contract(kind: PromoteKind, take: Take, deletes: Deletes, format: Format) -> TableContract {
-    serde_json::from_value(json!({
+pub(crate) fn contract(kind: PromoteKind, take: MergeStrategy, deletes: Deletes, format: Format) -> TableContract {
+    let draft: ContractDraft = serde_json::from_value(json!({
         "contract": "shop-orders",
         "source": { "format": format, "table": "shop.orders" },
         "target": { "schema": "shop", "table": "order", "staging_schema": "staging", "distkey": "id" },
@@ -25,5 +25,13 @@ pub(crate) fn contract(kind: PromoteKind, take: Take, deletes: Deletes, format: 
         ],
         "promote": { "kind": kind, "take": take, "deletes": deletes },
     }))
-    .unwrap()
+    .unwrap();
+    draft.check().unwrap()
+}
+
+/// The same contract after a change of what is written.
+pub(crate) fn changed(contract: &TableContract, change: impl FnOnce(&mut ContractDraft)) -> TableContract {
+    let mut draft = contract.draft();
+    change(&mut draft);
+    draft.check().unwrap()
 }

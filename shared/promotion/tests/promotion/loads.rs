@@ -3,23 +3,24 @@
 use std::collections::BTreeMap;
 
 use fastrand::Rng;
+use shiftwork_change_data::column_type::ColumnType;
 use shiftwork_change_data::contract::{
     Column,
     Deletes::{self, Close, Hard, Soft},
     Format::{self, Debezium, Dynamodb},
+    MergeStrategy::{self, LatestNonNull, LatestRow},
     PromoteKind::{self, Append, Type1, Type2, Type7},
     TableContract,
-    Take::{self, LatestNonNull, LatestRow},
 };
 use shiftwork_promotion::Promotion;
 
-use crate::contracts::{FIELDS, contract};
+use crate::contracts::{FIELDS, changed, contract};
 use crate::model::{self, Event, Row};
 use crate::stream::{partitions, source};
 use crate::warehouse::{File, Warehouse};
 
 /// What a table is promoted to.
-type Case = (PromoteKind, Take, Deletes, Format);
+type Case = (PromoteKind, MergeStrategy, Deletes, Format);
 
 /// One stream, loaded in batches, checked after each.
 async fn run(warehouse: &mut Warehouse, seed: u64, case: Case, migrates: bool) {
@@ -41,14 +42,14 @@ async fn run(warehouse: &mut Warehouse, seed: u64, case: Case, migrates: bool) {
     loop {
         let is_last = !is_left(&loaded);
         if contract != wide && !is_last && rng.u8(0..12) == 0 {
-            warehouse.prepare(&Promotion::of(&wide).unwrap()).await.unwrap();
+            warehouse.prepare(&Promotion::of(&wide)).await.unwrap();
             contract = wide.clone();
             waits = true;
         } else if (waits || contract != wide) && (is_last || rng.u8(0..6) == 0) {
             // Not all at once, it may be.
             let columns =
-                if is_last { wide.columns.len() } else { rng.usize(contract.columns.len()..=wide.columns.len()) };
-            warehouse.take_in(rng, &mut contract, &wide.columns[..columns]).await;
+                if is_last { wide.columns().len() } else { rng.usize(contract.columns().len()..=wide.columns().len()) };
+            warehouse.take_in(rng, &mut contract, &wide.columns()[..columns]).await;
             waits = false;
         }
         let mut files = Vec::new();
@@ -61,7 +62,7 @@ async fn run(warehouse: &mut Warehouse, seed: u64, case: Case, migrates: bool) {
                 let records = (from..to).map(|offset| (offset, &records[offset][..])).collect();
                 // Some were staged before the contract had all its columns.
                 let by = if rng.bool() { &contract } else { &before };
-                let columns = if rng.bool() { by.columns.len() } else { rng.usize(2..=by.columns.len()) };
+                let columns = if rng.bool() { by.columns().len() } else { rng.usize(2..=by.columns().len()) };
                 let note = longest_note(by);
                 waits |= note < longest_note(&contract) && columns > 2;
                 files.push(File { columns, note, partition: at, records });
@@ -88,7 +89,7 @@ async fn run(warehouse: &mut Warehouse, seed: u64, case: Case, migrates: bool) {
         assert!(
             found == wanted,
             "seed {seed}, {case:?}, {} columns\nevents {delivered:#?}\nwanted {wanted:#?}\nfound  {found:#?}",
-            contract.columns.len()
+            contract.columns().len()
         );
         if is_last {
             break;
@@ -98,23 +99,23 @@ async fn run(warehouse: &mut Warehouse, seed: u64, case: Case, migrates: bool) {
 
 /// A contract from before some of the columns, and from before notes were long.
 fn narrow(rng: &mut Rng, wide: &TableContract) -> TableContract {
-    let mut contract = wide.clone();
-    contract.columns.truncate(rng.usize(2..=wide.columns.len()));
-    if let Some(note) = contract.columns.get_mut(2) {
-        note.column_type = "varchar(4)".into();
-    }
-    contract
+    changed(wide, |draft| {
+        draft.columns.truncate(rng.usize(2..=wide.columns().len()));
+        if let Some(note) = draft.columns.get_mut(2) {
+            note.column_type = "varchar(4)".into();
+        }
+    })
 }
 
 fn longest_note(contract: &TableContract) -> usize {
-    contract.columns.get(2).map_or(0, |note| if note.column_type == "varchar(4)" { 4 } else { 40 })
+    contract.columns().get(2).map_or(0, |note| if note.column_type == ColumnType::Varchar(4) { 4 } else { 40 })
 }
 
 /// What the table shows of a row: what fits the columns that it has. Without notes, where some wait that may fit.
 fn seen(mut row: Row, contract: &TableContract, waits: bool) -> Row {
     let longest = longest_note(contract);
     row.values[0] = row.values[0].take().filter(|note| !waits && note.len() <= longest);
-    for value in row.values.iter_mut().skip(contract.columns.len() - 2) {
+    for value in row.values.iter_mut().skip(contract.columns().len() - 2) {
         *value = None;
     }
     row
@@ -136,14 +137,14 @@ fn waiting(rows: &[Row], contract: &TableContract) -> BTreeMap<String, usize> {
 impl Warehouse {
     /// The fields that wait, and in how many events, as Redshift says.
     pub(crate) async fn fields_that_wait(&self, contract: &TableContract) -> BTreeMap<String, usize> {
-        let report = self.texts(&Promotion::of(contract).unwrap().drift_report(9)).await;
+        let report = self.texts(&Promotion::of(contract).drift_report(9)).await;
         report.into_iter().map(|row| (row[0].clone(), row[1].parse().unwrap())).collect()
     }
 
     /// Migrates to these columns, and dies on the way now and then.
     async fn take_in(&self, rng: &mut Rng, contract: &mut TableContract, columns: &[Column]) {
-        let migration = Promotion::of(contract).unwrap().migration(&columns[2..]).unwrap();
-        assert_eq!(migration.contract.columns, columns);
+        let migration = Promotion::of(contract).migration(&columns[2..]).unwrap();
+        assert_eq!(migration.contract.columns(), columns);
         if rng.bool() {
             for sql in &migration.before {
                 self.transaction(vec![sql.clone()]).await.ok();
@@ -158,7 +159,7 @@ impl Warehouse {
         }
         *contract = migration.contract;
         let left = self.fields_that_wait(contract).await;
-        let has_left = left.keys().any(|field| contract.columns.iter().any(|column| column.field() == field));
+        let has_left = left.keys().any(|field| contract.column_of_field(field).is_some());
         assert!(!has_left, "{left:?}");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use shiftwork_change_data::contract::{Deletes, PromoteKind, Take};
+use shiftwork_change_data::contract::{Deletes, MergeStrategy, PromoteKind};
 
 /// Columns beside the key.
 pub(crate) const VALUES: usize = 4;
@@ -51,18 +51,18 @@ pub(crate) struct Row {
     pub(crate) deleted: bool,
 }
 
-fn fold(state: &mut Values, event: &Event, take: Take) {
+fn fold(state: &mut Values, event: &Event, take: MergeStrategy) {
     for (slot, sent) in state.iter_mut().zip(&event.values) {
         match (sent, take) {
-            (Sent::Nothing, _) | (Sent::Null, Take::LatestNonNull) => {}
-            (Sent::Null, Take::LatestRow) => *slot = None,
+            (Sent::Nothing, _) | (Sent::Null, MergeStrategy::LatestNonNull) => {}
+            (Sent::Null, MergeStrategy::LatestRow) => *slot = None,
             (Sent::Value(value), _) => *slot = Some(value.clone()),
         }
     }
 }
 
 /// The table that the events make, which came in any order and any number of times.
-pub(crate) fn table(events: &[Event], kind: PromoteKind, take: Take, deletes: Deletes) -> Vec<Row> {
+pub(crate) fn table(events: &[Event], kind: PromoteKind, take: MergeStrategy, deletes: Deletes) -> Vec<Row> {
     // Each event once, in the order of the source.
     let mut once: BTreeMap<(Option<Key>, u64), &Event> = BTreeMap::new();
     for event in events {
@@ -115,7 +115,7 @@ fn appended(event: &Event) -> Row {
 }
 
 /// The history of a key.
-fn versions(key: &Key, events: &[&Event], take: Take, deletes: Deletes) -> Vec<Row> {
+fn versions(key: &Key, events: &[&Event], take: MergeStrategy, deletes: Deletes) -> Vec<Row> {
     let mut out: Vec<Row> = Vec::new();
     let mut state = Values::default();
     for event in events {

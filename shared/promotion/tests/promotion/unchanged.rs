@@ -6,15 +6,16 @@ use shiftwork_change_data::{
     contract::{
         Deletes::{Close, Hard, Soft},
         Format::{DebeziumMongodb, Dynamodb},
+        MergeStrategy::LatestNonNull,
         PromoteKind::{Append, Type1, Type2, Type7},
         TableContract,
-        Take::LatestNonNull,
     },
     stage::{Outcome, Record, Stager},
     transport::{Offset, Partition},
 };
 use shiftwork_promotion::Promotion;
 
+use crate::contracts::changed;
 use crate::migrations::{column, marked, narrow};
 use crate::warehouse::Warehouse;
 
@@ -24,7 +25,7 @@ impl Warehouse {
     /// Takes `Colour` in, and longer notes.
     async fn widen(&self, contract: &TableContract) -> TableContract {
         let columns = [column("note", "varchar(40)", None), column("colour", "varchar(16)", Some("Colour"))];
-        let migration = Promotion::of(contract).unwrap().migration(&columns).unwrap();
+        let migration = Promotion::of(contract).migration(&columns).unwrap();
         for _ in 0..2 {
             self.migrate(&migration).await;
         }
@@ -118,10 +119,11 @@ async fn a_long_value_that_did_not_change_has_its_place_when_the_column_is_wide_
 async fn the_latest_value_that_is_not_null_may_wait() {
     let mut warehouse = Warehouse::open().await;
     for deletes in [Hard, Soft] {
-        for format in [narrow(Type1, deletes).source.format, Dynamodb] {
-            let mut contract = narrow(Type1, deletes);
-            contract.promote.take = LatestNonNull;
-            contract.source.format = format;
+        for format in [narrow(Type1, deletes).source().format, Dynamodb] {
+            let contract = changed(&narrow(Type1, deletes), |draft| {
+                draft.promote.take = LatestNonNull;
+                draft.source.format = format;
+            });
             warehouse.make(&contract).await;
             for line in [
                 marked(1, 1, "create", Some("n1"), &json!({ "Colour": "red" }), ""),
@@ -147,9 +149,10 @@ async fn the_latest_value_that_is_not_null_may_wait() {
 async fn a_file_from_before_the_column_says_what_did_not_change() {
     let mut warehouse = Warehouse::open().await;
     for (kind, deletes) in [(Type1, Hard), (Type1, Soft), (Type2, Close), (Append, Hard)] {
-        let mut wide = narrow(kind, deletes);
-        wide.columns.push(column("colour", "varchar(16)", Some("Colour")));
-        wide.columns.push(column("raw", "varbyte(16)", None));
+        let wide = changed(&narrow(kind, deletes), |draft| {
+            draft.columns.push(column("colour", "varchar(16)", Some("Colour")).into());
+            draft.columns.push(column("raw", "varbyte(16)", None).into());
+        });
         warehouse.make(&wide).await;
         for (line, colour) in [
             (marked(1, 1, "create", Some("n1"), &json!({ "Colour": "red", "raw": "AAEC" }), ""), "red"),
@@ -200,14 +203,15 @@ async fn an_update_of_mongodb_without_the_whole_document_keeps_the_rest() {
             ],
         ),
     ] {
-        let mut contract = narrow(kind, deletes);
-        contract.source.format = DebeziumMongodb;
-        contract.source.table = "shop.orders".into();
-        contract.columns.remove(1);
-        contract.columns[0].from = Some("_id".into());
-        contract.key = vec!["id".into()];
+        let contract = changed(&narrow(kind, deletes), |draft| {
+            draft.source.format = DebeziumMongodb;
+            draft.source.table = "shop.orders".into();
+            draft.columns.remove(1);
+            draft.columns[0].from = Some("_id".into());
+            draft.key = vec!["id".into()];
+        });
         warehouse.make(&contract).await;
-        let compiled = Compiled::new(contract.clone()).unwrap();
+        let compiled = Compiled::new(contract.clone());
         for (event, offset) in events.iter().zip(0..) {
             let mut stager = Stager::new(&compiled, Partition::kafka("orders", 0), Vec::new());
             let (offset, key) = (Offset::number(offset), Some(&br#"{"id":"1"}"#[..]));
@@ -222,7 +226,7 @@ async fn an_update_of_mongodb_without_the_whole_document_keeps_the_rest() {
             column("size", "int", None),
             column("weight", "decimal(9,2)", None),
         ];
-        let migration = Promotion::of(&contract).unwrap().migration(&columns).unwrap();
+        let migration = Promotion::of(&contract).migration(&columns).unwrap();
         warehouse.migrate(&migration).await;
         let found = warehouse
             .texts("SELECT note, colour, size, weight::VARCHAR FROM shop.\"order\" ORDER BY dw_md_position")

@@ -34,7 +34,7 @@ impl Warehouse {
 
     /// Drops and makes the tables of a contract.
     pub(crate) async fn make(&self, contract: &TableContract) {
-        let promotion = Promotion::of(contract).unwrap();
+        let promotion = Promotion::of(contract);
         let tables = promotion.tables();
         self.stage.finish(&format!("DROP VIEW IF EXISTS {}", tables.current.qualified())).await;
         for table in [&tables.production, &tables.staging, &tables.tombstones, &tables.older, &tables.watermarks] {
@@ -80,12 +80,12 @@ impl Warehouse {
     }
 
     pub(crate) async fn load(&self, contract: &TableContract, load: &Load) -> Result<(), String> {
-        self.transaction(Promotion::of(contract).unwrap().load(load).unwrap()).await
+        self.transaction(Promotion::of(contract).load(load).unwrap()).await
     }
 
     /// The same with a statement that fails, somewhere.
     pub(crate) async fn crash(&self, rng: &mut Rng, contract: &TableContract, load: &Load) {
-        let mut statements = Promotion::of(contract).unwrap().load(load).unwrap();
+        let mut statements = Promotion::of(contract).load(load).unwrap();
         let at = rng.usize(0..statements.len());
         statements[at] = String::from("SELECT 1 / 0");
         self.transaction(statements).await.unwrap_err();
@@ -93,7 +93,7 @@ impl Warehouse {
 
     /// The production table as the model has it.
     pub(crate) async fn table(&self, contract: &TableContract) -> Vec<Row> {
-        let promote = &contract.promote;
+        let promote = contract.promote();
         let soft = promote.deletes == Deletes::Soft && promote.kind != PromoteKind::Append;
         let (until, current) = match promote.kind {
             PromoteKind::Type2 | PromoteKind::Type7 => ("dw_end_date", "dw_current"),
@@ -107,7 +107,7 @@ impl Warehouse {
             "CASE WHEN paid THEN 'true' WHEN NOT paid THEN 'false' END",
             "JSON_SERIALIZE(tags)",
         ];
-        let has = |column: usize| contract.columns.len() > 2 + column;
+        let has = |column: usize| contract.columns().len() > 2 + column;
         let values: Vec<&str> = (0..VALUES).map(|column| if has(column) { shown[column] } else { "NULL" }).collect();
         let values = values.join(", ");
         let rows = self
