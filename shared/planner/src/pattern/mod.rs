@@ -1,7 +1,7 @@
 //! EventBridge event patterns, matched here: which workflows an event starts is configuration, not template.
 //!
-//! The semantics are those of the EventBridge user guide, "Creating EventBridge event patterns". `cidr` is refused by
-//! name.
+//! The semantics are those of the EventBridge user guide, "Creating EventBridge event patterns", and of event-ruler, the library that
+//! EventBridge matches with. `cidr` is refused by name. `event_ruler_tests` lists what else differs.
 
 mod read;
 mod rule;
@@ -77,5 +77,7 @@ fn steps(path: &str) -> Option<Vec<Step<'_>>> {
     (path.starts_with("$.") || path.starts_with("$[")).then_some(steps)
 }
 
+#[cfg(test)]
+mod event_ruler_tests;
 #[cfg(test)]
 mod tests;

@@ -30,7 +30,8 @@ impl Wrong {
     }
 }
 
-const OPERATORS: [&str; 9] = [
+const OPERATORS: [&str; 10] = [
+    "exactly",
     "prefix",
     "suffix",
     "equals-ignore-case",
@@ -160,10 +161,14 @@ fn only(operator: &Map<String, Value>) -> Result<(&str, &Value), Unplaced> {
 }
 
 fn text_test(name: &str, operand: &Value) -> Result<Test, Unplaced> {
-    let ignoring_case = |operand: &Value| Some(operand.as_object()?.get("equals-ignore-case")?.as_str()?.to_owned());
+    let ignoring_case = |operand: &Value| match operand.as_object().map(only)? {
+        Ok(("equals-ignore-case", text)) => text.as_str().map(str::to_owned),
+        Ok(_) | Err(_) => None,
+    };
     let text = || operand.as_str().map(str::to_owned);
     let takes_text = || plain(format!("`{name}` takes a text, found {}", found(operand)));
     match name {
+        "exactly" => text().map(|text| Test::Equals(text.into())).ok_or_else(takes_text),
         "prefix" => match ignoring_case(operand) {
             Some(prefix) => Ok(Test::PrefixIgnoreCase(prefix)),
             None => text().map(Test::Prefix).ok_or_else(takes_text),
@@ -175,12 +180,12 @@ fn text_test(name: &str, operand: &Value) -> Result<Test, Unplaced> {
         "equals-ignore-case" => text().map(Test::EqualsIgnoreCase).ok_or_else(takes_text),
         "wildcard" => wildcard(&text().ok_or_else(takes_text)?).map(Test::Wildcard),
         unknown => {
-            let known = &OPERATORS[..7];
+            let known = &OPERATORS[..8];
             let hint = match nearest(unknown, OPERATORS) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => format!("known: {}", list(known.iter().copied())),
             };
-            Err((format!("`{unknown}` is no operator"), Some(hint)))
+            Err((format!("`{unknown}` is not an operator"), Some(hint)))
         }
     }
 }
@@ -206,20 +211,33 @@ fn wildcard(text: &str) -> Result<Vec<Glob>, Unplaced> {
 }
 
 fn anything_but(operand: &Value) -> Result<Vec<Test>, Unplaced> {
-    let takes = || plain(format!("`anything-but` takes texts, numbers or one text operator, found {}", found(operand)));
+    let takes =
+        || plain(format!("`anything-but` takes texts, or numbers, or one operator on texts, found {}", found(operand)));
     let value = |value: &Value| match value {
         Value::String(_) | Value::Number(_) => Ok(Test::Equals(value.clone())),
         Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => Err(takes()),
     };
     match operand {
+        Value::Array(values) if values.iter().any(Value::is_string) && values.iter().any(Value::is_number) => {
+            Err(plain("`anything-but` takes a list of texts or a list of numbers, and this one has both"))
+        }
         Value::Array(values) if !values.is_empty() => values.iter().map(value).collect(),
         Value::Object(operator) => {
             let (name, operand) = only(operator)?;
-            match operand {
-                Value::Array(operands) if !operands.is_empty() => {
-                    operands.iter().map(|one| text_test(name, one)).collect()
+            let one = |operand: &Value| match (name, operand) {
+                ("prefix" | "suffix", Value::String(text)) if text.is_empty() => {
+                    Err(plain(format!("every text has an empty {name}, so this matches nothing")))
                 }
-                one => Ok(vec![text_test(name, one)?]),
+                (_, Value::String(_)) => text_test(name, operand),
+                (_, Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => text_test(
+                    name,
+                    &Value::from(""),
+                )
+                .and(Err(plain(format!("`{name}` within `anything-but` takes texts, found {}", found(operand))))),
+            };
+            match operand {
+                Value::Array(operands) if !operands.is_empty() => operands.iter().map(one).collect(),
+                operand => Ok(vec![one(operand)?]),
             }
         }
         one => Ok(vec![value(one)?]),
@@ -244,5 +262,16 @@ fn numeric(operand: &Value) -> Result<Vec<(Comparison, f64)>, Unplaced> {
         };
         Ok((comparison, pair[1].as_f64().ok_or_else(wrong)?))
     });
-    comparisons.collect()
+    let comparisons: Vec<_> = comparisons.collect::<Result<_, _>>()?;
+    match comparisons[..] {
+        [_] => Ok(comparisons),
+        [
+            (Comparison::Greater | Comparison::GreaterOrEqual, low),
+            (Comparison::Less | Comparison::LessOrEqual, high),
+        ] if low < high => Ok(comparisons),
+        _ => {
+            let hint = "write the lower bound first, with `>` or `>=`, then a higher one, with `<` or `<=`";
+            Err(("these two comparisons are not a range".into(), Some(hint.into())))
+        }
+    }
 }

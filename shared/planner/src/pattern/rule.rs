@@ -96,7 +96,7 @@ impl Test {
     fn holds(&self, leaf: &Value) -> bool {
         let text = leaf.as_str();
         match self {
-            Self::Equals(wanted) => leaf == wanted,
+            Self::Equals(wanted) => leaf == wanted || same_number(leaf, wanted),
             Self::Prefix(prefix) => text.is_some_and(|text| text.starts_with(prefix)),
             Self::Suffix(suffix) => text.is_some_and(|text| text.ends_with(suffix)),
             Self::EqualsIgnoreCase(wanted) => text.is_some_and(|text| text.to_lowercase() == wanted.to_lowercase()),
@@ -113,6 +113,18 @@ impl Test {
             Self::Exists(wanted) => *wanted,
             Self::AnythingBut(tests) => !tests.iter().any(|test| test.holds(leaf)),
         }
+    }
+}
+
+/// Whether two numbers are the same, however they are written: `300`, `300.0` and `3e2`. Two integers are compared exactly.
+#[allow(clippy::float_cmp, reason = "the same number is the same 64-bit float")]
+fn same_number(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Number(a), Value::Number(b)) => (a.is_f64() || b.is_f64()) && a.as_f64() == b.as_f64(),
+        (
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_),
+            _,
+        ) => false,
     }
 }
 
