@@ -93,6 +93,9 @@ mod tests {
             "staged/orders/p/1-2.csv.zst",
             "staged/orders/p/a-2.c1.csv.zst",
             "staged//p/1-2.c1.csv.zst",
+            "staged/orders/a%2/1-2.c1.csv.zst",
+            "staged/orders/a%ff/1-2.c1.csv.zst",
+            "staged/orders/a+b/1-2.c1.csv.zst",
         ] {
             assert_eq!(Staged::parse(other), None, "{other}");
         }

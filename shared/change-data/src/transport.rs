@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use sha2::{Digest as _, Sha256};
 
 /// A stream of records in order: `kafka/<topic>/<partition>`, `kinesis/<stream>/<shard>`, `dynamodb/<table>/<shard>`,
@@ -72,35 +73,18 @@ impl fmt::Display for Partition {
     }
 }
 
-/// Percent-encoded but for letters, digits, `-`, `_` and `.`: one segment of an object's key.
+/// Characters of a text that are percent-encoded in a segment of an object's key: all but letters, digits, `-`, `_` and `.`.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.');
+
+/// A text as one segment of an object's key.
 pub(crate) fn encoded(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.') {
-            out.push(char::from(byte));
-        } else {
-            out.push('%');
-            out.push_str(&hex::encode_upper([byte]));
-        }
-    }
-    out
+    utf8_percent_encode(text, ENCODED).to_string()
 }
 
-/// The text of a percent-encoded segment.
+/// The text of a segment; `None` where [`encoded`] does not write such a segment.
 pub(crate) fn decoded(segment: &str) -> Option<String> {
-    let mut out = Vec::with_capacity(segment.len());
-    let mut rest = segment.as_bytes();
-    while let [first, tail @ ..] = rest {
-        rest = tail;
-        if *first == b'%' {
-            let (digits, tail) = rest.split_at_checked(2)?;
-            out.extend(hex::decode(digits).ok()?);
-            rest = tail;
-        } else {
-            out.push(*first);
-        }
-    }
-    String::from_utf8(out).ok()
+    let text = percent_decode_str(segment).decode_utf8().ok()?;
+    (encoded(&text) == segment).then(|| text.into_owned())
 }
 
 /// A place in a partition, padded with zeros so that the order of the texts is the order of the records.
