@@ -1,6 +1,6 @@
 //! Whether a file is what its feed expects, as far as S3 and a look inside can tell.
 
-use std::io::{self, Write};
+use std::io;
 
 use jiff::{SignedDuration, Timestamp};
 use shiftwork_ports::{FileStream, Result};
@@ -8,13 +8,12 @@ use shiftwork_protocol::Failure;
 
 use crate::{
     FileRecord, Landing,
-    feed::{Compression, Expectations, Feed, Format},
+    feed::{Expectations, Feed, Format},
     parquet::{self, Tail},
     plan,
+    rows::RowReader,
 };
 
-/// A first line longer than this is none.
-const FIRST_LINE: usize = 64 * 1024;
 /// A control file is a number.
 const CONTROL_BYTES: usize = 4 * 1024;
 /// The end of a Parquet file that has the whole footer, nearly always.
@@ -159,19 +158,20 @@ fn miscounted(wanted: Option<u64>, found: u64) -> Option<String> {
 /// What is wrong with the first line and the number of rows.
 async fn content(landing: &dyn Landing, feed: &Feed, file: &FileRecord, rows: Option<u64>) -> Result<Option<String>> {
     let Some(mut stream) = landing.read(&file.bucket, &file.key).await? else { return Ok(Some(GONE.into())) };
-    let lines = match read_lines(&mut *stream, feed, rows.is_some()).await {
-        Ok(lines) => lines,
+    let (fields, found) = match read_rows(&mut *stream, feed, rows.is_some()).await {
+        Ok(read) => read,
         Err(Trouble::Content(reason)) => return Ok(Some(reason)),
         Err(Trouble::Call(failure)) => return Err(failure),
     };
     let expect = &feed.expect;
     if !expect.header.is_empty() || expect.columns.is_some() {
-        let names: Vec<_> = lines.fields(feed).iter().map(|name| name.trim().to_owned()).collect();
+        let names: Vec<_> = fields.iter().map(|name| name.trim().to_owned()).collect();
         if let Some(reason) = unexpected(expect, &names, "its header is", "fields in its first line") {
             return Ok(Some(reason));
         }
     }
-    Ok(miscounted(rows, lines.rows(feed)))
+    let header = if feed.format == Format::Csv { u64::from(feed.header_lines) } else { 0 };
+    Ok(found.and_then(|found| miscounted(rows, found.saturating_sub(header))))
 }
 
 enum Trouble {
@@ -179,138 +179,24 @@ enum Trouble {
     Call(Failure),
 }
 
-/// Reads the file, or its beginning, decompressed, without ever holding more than a piece of it.
-async fn read_lines(stream: &mut dyn FileStream, feed: &Feed, whole: bool) -> std::result::Result<Lines, Trouble> {
-    let lines = Lines { quotes: feed.format == Format::Csv, ..Lines::default() };
+/// The fields of the first row, and the number of rows where the whole file is read. At most a piece of the file is in memory.
+async fn read_rows(
+    stream: &mut dyn FileStream,
+    feed: &Feed,
+    whole: bool,
+) -> std::result::Result<(Vec<String>, Option<u64>), Trouble> {
     let unreadable = |error: io::Error| {
         Trouble::Content(format!("it cannot be read as {:?}: {error}", feed.compression).to_lowercase())
     };
-    let mut reader = Reader::new(feed.compression, lines).map_err(unreadable)?;
+    let mut reader = RowReader::new(feed).map_err(unreadable)?;
     while let Some(bytes) = stream.next().await.map_err(Trouble::Call)? {
         reader.feed(&bytes).map_err(unreadable)?;
-        if !whole && reader.lines().first_is_whole() {
-            return Ok(reader.into_lines());
+        if !whole && reader.has_first() {
+            return Ok((reader.into_first(), None));
         }
     }
-    reader.finish().map_err(unreadable)
-}
-
-/// Bytes go in as they come, and lines are counted on the other side.
-enum Reader {
-    Plain(Lines),
-    Gzip(Box<flate2::write::MultiGzDecoder<Lines>>),
-    Zstd(Box<zstd::stream::write::Decoder<'static, Lines>>),
-}
-
-impl Reader {
-    fn new(compression: Compression, lines: Lines) -> io::Result<Self> {
-        Ok(match compression {
-            Compression::None => Self::Plain(lines),
-            Compression::Gzip => Self::Gzip(Box::new(flate2::write::MultiGzDecoder::new(lines))),
-            Compression::Zstd => Self::Zstd(Box::new(zstd::stream::write::Decoder::new(lines)?)),
-            Compression::Bzip2 => return Err(io::Error::other("bzip2 is not looked into")),
-        })
-    }
-
-    fn feed(&mut self, bytes: &[u8]) -> io::Result<()> {
-        match self {
-            Self::Plain(lines) => lines.write_all(bytes),
-            Self::Gzip(decoder) => decoder.write_all(bytes).and_then(|()| decoder.flush()),
-            Self::Zstd(decoder) => decoder.write_all(bytes).and_then(|()| decoder.flush()),
-        }
-    }
-
-    fn lines(&self) -> &Lines {
-        match self {
-            Self::Plain(lines) => lines,
-            Self::Gzip(decoder) => decoder.get_ref(),
-            Self::Zstd(decoder) => decoder.get_ref(),
-        }
-    }
-
-    fn into_lines(self) -> Lines {
-        self.lines().clone()
-    }
-
-    fn finish(self) -> io::Result<Lines> {
-        match self {
-            Self::Plain(lines) => Ok(lines),
-            Self::Gzip(decoder) => decoder.finish(),
-            Self::Zstd(mut decoder) => decoder.flush().map(|()| decoder.into_inner()),
-        }
-    }
-}
-
-/// Lines as they go by: the first one, and how many.
-#[derive(Debug, Clone, Default)]
-struct Lines {
-    /// A line break within quotes ends no line. True of CSV alone: a JSON line has none, and its quotes are escaped otherwise.
-    quotes: bool,
-    first: Vec<u8>,
-    ended: u64,
-    quoted: bool,
-    /// Something follows the last line break.
-    open: bool,
-}
-
-impl Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        for byte in bytes {
-            match byte {
-                b'"' if self.quotes => self.quoted = !self.quoted,
-                b'\n' if !self.quoted => {
-                    self.ended += u64::from(self.open);
-                    self.open = false;
-                    continue;
-                }
-                b'\r' if !self.quoted => continue,
-                _ => {}
-            }
-            self.open = true;
-            if self.ended == 0 && self.first.len() < FIRST_LINE {
-                self.first.push(*byte);
-            }
-        }
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Lines {
-    fn first_is_whole(&self) -> bool {
-        self.ended > 0 || self.first.len() >= FIRST_LINE
-    }
-
-    /// Rows of CSV and JSON lines.
-    fn rows(&self, feed: &Feed) -> u64 {
-        let header = if feed.format == Format::Csv { u64::from(feed.header_lines) } else { 0 };
-        (self.ended + u64::from(self.open)).saturating_sub(header)
-    }
-
-    /// Fields of the first line, unquoted.
-    fn fields(&self, feed: &Feed) -> Vec<String> {
-        let line = String::from_utf8_lossy(&self.first);
-        let line = line.strip_prefix('\u{feff}').unwrap_or(&line);
-        let delimiter = feed.delimiter.as_deref().and_then(|text| text.chars().next()).unwrap_or(',');
-        let (mut fields, mut field, mut quoted) = (Vec::new(), String::new(), false);
-        let mut chars = line.chars().peekable();
-        while let Some(c) = chars.next() {
-            match c {
-                '"' if quoted && chars.peek() == Some(&'"') => {
-                    chars.next();
-                    field.push('"');
-                }
-                '"' => quoted = !quoted,
-                c if c == delimiter && !quoted => fields.push(std::mem::take(&mut field)),
-                c => field.push(c),
-            }
-        }
-        fields.push(field);
-        fields
-    }
+    let (fields, rows) = reader.finish().map_err(unreadable)?;
+    Ok((fields, Some(rows)))
 }
 
 #[cfg(test)]
@@ -318,7 +204,7 @@ mod tests {
     use std::io::Write as _;
 
     use super::*;
-    use crate::{fake::MemoryLanding, sample};
+    use crate::{fake::MemoryLanding, feed::Compression, sample};
 
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
@@ -376,6 +262,19 @@ mod tests {
         let feed = Feed { format: Format::JsonLines, header_lines: 0, ..feed };
         let text = b"{\"note\":\"6\\\" pipe\"}\r\n\n{\"note\":\"x\"}\n{}";
         assert_eq!(verdict(&feed, text, Some("3")).await, Verdict::Fine { checksum: None });
+    }
+
+    /// Only a quote at the beginning of a field opens a quoted field (RFC 4180).
+    #[tokio::test]
+    async fn a_quote_within_an_unquoted_field_is_data() {
+        let feed = expecting(Expectations { rows_from: Some("{key}.count".into()), ..Default::default() });
+        for (text, rows) in [
+            ("id,note\n1,6\" pipe\n2,x\n", "2"),
+            ("id,note\n1,6\" pipe\n2,\"two\nlines\"\n3,12\"\n", "3"),
+            ("id,note\r\n1,\"say \"\"no\"\"\"\r\n\r\n2,\"\"\r\n", "2"),
+        ] {
+            assert_eq!(verdict(&feed, text.as_bytes(), Some(rows)).await, Verdict::Fine { checksum: None }, "{text}");
+        }
     }
 
     #[tokio::test]

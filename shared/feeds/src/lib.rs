@@ -23,6 +23,7 @@ mod pattern;
 pub mod plan;
 mod quantity;
 mod register;
+mod rows;
 #[cfg(any(test, feature = "fakes"))]
 pub mod sample;
 
