@@ -77,7 +77,7 @@ async fn end_unstarted(
             statement_id: None,
             rows: None,
         };
-        ledger.advance(&job.statement_name(), &Step::End(end), now).await?;
+        ledger.advance(&job.current_attempt(), &Step::End(end), now).await?;
     }
     hand_on(ledger, executions, clock, record).await
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use shiftwork_planner::{Asked, Facts, Script};
 use shiftwork_protocol::{
-    Attempt, Connection, FailureKind, JobRecord, RunRecord, Status, audit::Origin, name::sha256, workflow::RunIf,
+    Connection, FailedAttempt, FailureKind, JobRecord, RunRecord, Status, audit::Origin, name::sha256, workflow::RunIf,
 };
 
 use crate::board::{Snapshot, is_real};
@@ -131,7 +131,7 @@ fn live(job: &mut JobRecord, ready: Timestamp, fate: Fate) -> (Status, Timestamp
     let (status, millis) = match fate {
         Fate::Runs(millis) => (Status::Succeeded, millis),
         Fate::Retries(millis) => {
-            job.failed_attempts.push(Attempt {
+            job.failed_attempts.push(FailedAttempt {
                 attempt: 1,
                 submitted_ts: Some(start),
                 ended_ts: after(start, millis),

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::Deserialize;
-use shiftwork_protocol::{JobRecord, RunRecord, StatementName, Status, Work};
+use shiftwork_protocol::{Attempt, JobRecord, RunRecord, Status, Work};
 
 use crate::{Run, Stack};
 
@@ -12,7 +12,7 @@ pub struct Evidence {
     /// The Data API's id.
     pub id: String,
     /// Its name.
-    pub name: StatementName,
+    pub name: Attempt,
     /// `SUBMITTED`, `PICKED`, `STARTED`, `FINISHED`, `FAILED` or `ABORTED`.
     pub status: String,
     /// Redshift's own times.
@@ -46,7 +46,7 @@ pub(crate) async fn statements(stack: &Stack, run: &str) -> Vec<Evidence> {
     let all: Vec<Listed> =
         serde_json::from_value(stack.redshift.get("_statements").await).expect("the stand-in lists statements");
     let ours = all.into_iter().filter_map(|listed| {
-        let name: StatementName = listed.name?.parse().ok()?;
+        let name: Attempt = listed.name?.parse().ok()?;
         (name.run == run).then(|| Evidence {
             id: listed.id,
             name,

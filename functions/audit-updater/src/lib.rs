@@ -117,7 +117,7 @@ fn words(caught: &CaughtError) -> String {
 /// Settles a job whose task failed. True when it has another attempt, and is to be launched again.
 async fn record_job(runs: &RunSettlement, run: &str, job_name: &str, caught: &CaughtError) -> Result<bool> {
     let job = runs.jobs.job(run, job_name).await?;
-    let name = job.statement_name();
+    let name = job.current_attempt();
     let statement = match job.submitted_ts {
         Some(_) if !job.execution_status.is_terminal() => runs.statements.find(&name, &job.plan.connection).await?,
         Some(_) | None => None,
@@ -188,7 +188,7 @@ mod tests {
     }
 
     fn statement(progress: Progress) -> Statement {
-        Statement { id: "id".into(), name: running().statement_name(), progress }
+        Statement { id: "id".into(), name: running().current_attempt(), progress }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 use shiftwork_ports::{Progress, Result};
-use shiftwork_protocol::{Failure, FailureKind, StatementName, payload::Sweep};
+use shiftwork_protocol::{Attempt, Failure, FailureKind, Owner, payload::Sweep};
 use shiftwork_settlement::{RunSettlement, wiring};
 
 /// What it reads from its environment.
@@ -29,16 +29,16 @@ enum State {
     Aborted,
 }
 
-/// What came in.
+/// An event of this function.
 #[derive(Debug, PartialEq, Eq)]
 enum Incoming {
-    /// A statement of ours ended well: the event says all.
-    Finished { name: StatementName, id: String, rows: Option<i64> },
-    /// It did not; the message is Redshift's to tell.
-    Unwell { name: StatementName, id: String },
-    /// A run's own schedule asks to look after it.
+    /// An attempt of a job succeeded; the event has everything that is needed.
+    Finished { attempt: Attempt, id: String, rows: Option<i64> },
+    /// An attempt of a job failed or was cancelled; the event does not say why.
+    Unwell { attempt: Attempt, id: String },
+    /// The schedule of a run asks to look after the run.
     Sweep(String),
-    /// Nobody's business here.
+    /// Not the end of a job's attempt, and why.
     Foreign(String),
 }
 
@@ -50,26 +50,32 @@ fn read(event: &Value) -> Result<Incoming> {
         return Sweep::deserialize(event).map(|sweep| Incoming::Sweep(sweep.sweep)).map_err(unreadable);
     }
     let end = StatementEnd::deserialize(&event["detail"]).map_err(unreadable)?;
-    Ok(match (end.statement_name.parse::<StatementName>(), end.state) {
-        (Err(foreign), State::Finished | State::Failed | State::Aborted) => Incoming::Foreign(foreign.to_string()),
-        (Ok(name), State::Finished) => {
-            Incoming::Finished { name, id: end.statement_id, rows: end.rows.filter(|rows| *rows >= 0) }
+    let attempt = match end.statement_name.parse::<Attempt>() {
+        Ok(attempt) => attempt,
+        Err(foreign) => return Ok(Incoming::Foreign(foreign.to_string())),
+    };
+    Ok(match (attempt.owner, end.state) {
+        (Owner::Migration, State::Finished | State::Failed | State::Aborted) => {
+            Incoming::Foreign(format!("{attempt} is a migration: schema-watcher continues it"))
         }
-        (Ok(name), State::Failed | State::Aborted) => Incoming::Unwell { name, id: end.statement_id },
+        (Owner::Job, State::Finished) => {
+            Incoming::Finished { attempt, id: end.statement_id, rows: end.rows.filter(|rows| *rows >= 0) }
+        }
+        (Owner::Job, State::Failed | State::Aborted) => Incoming::Unwell { attempt, id: end.statement_id },
     })
 }
 
 /// Settles what came in. Again: nothing happens twice.
 pub async fn handle(runs: &RunSettlement, event: &Value) -> Result<()> {
     match read(event)? {
-        Incoming::Finished { name, id, rows } => {
-            runs.jobs.statement_ended(&name, &id, &Progress::Finished { rows }).await
+        Incoming::Finished { attempt, id, rows } => {
+            runs.jobs.statement_ended(&attempt, &id, &Progress::Finished { rows }).await
         }
-        Incoming::Unwell { name, id } => match runs.statements.describe(&id, &name).await? {
-            Some(statement) => runs.jobs.statement_ended(&name, &id, &statement.progress).await,
+        Incoming::Unwell { attempt, id } => match runs.statements.describe(&id, &attempt).await? {
+            Some(statement) => runs.jobs.statement_ended(&attempt, &id, &statement.progress).await,
             None => {
                 let message = "Redshift said that it failed, and no longer knows why".to_owned();
-                runs.jobs.statement_ended(&name, &id, &Progress::Failed { message }).await
+                runs.jobs.statement_ended(&attempt, &id, &Progress::Failed { message }).await
             }
         },
         Incoming::Sweep(run) => runs.sweep(&run).await,
@@ -100,10 +106,16 @@ mod tests {
     }
 
     #[test]
-    fn other_peoples_statements_are_left_alone() {
+    fn what_is_not_the_attempt_of_a_job_is_left_alone() {
         let mut event = sample("statement-finished");
-        event["detail"]["statementName"] = json!("shiftwork:not-ours");
-        assert!(matches!(read(&event), Ok(Incoming::Foreign(_))));
+        for (name, why) in [
+            ("shiftwork:not-ours", "not an attempt of shiftwork"),
+            ("shiftwork:drift.orders:0123456789abcdef:1", "schema-watcher"),
+        ] {
+            event["detail"]["statementName"] = json!(name);
+            let Ok(Incoming::Foreign(said)) = read(&event) else { panic!("{name} is not left alone") };
+            assert!(said.contains(why), "{said}");
+        }
     }
 
     #[test]

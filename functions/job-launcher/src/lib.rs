@@ -111,7 +111,7 @@ impl Launcher {
     }
 
     async fn adopt(&self, job: &JobRecord) -> Result<()> {
-        let name = job.statement_name();
+        let name = job.current_attempt();
         match self.statements.find(&name, &job.plan.connection).await? {
             Some(statement) => {
                 tracing::info!(statement = %name, id = statement.id, "adopted the statement of an earlier launcher");

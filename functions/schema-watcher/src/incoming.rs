@@ -1,12 +1,10 @@
-//! What can come in: a request of a person or the schedule, or the end of a migration's statement.
+//! The events of this function: a request of a person or of the schedule, or the end of a migration's statement.
 
 use serde::Deserialize;
 use serde_json::Value;
-use shiftwork_protocol::{Failure, FailureKind, drift::DriftRequest};
+use shiftwork_protocol::{Attempt, Failure, FailureKind, Owner, attempt::ForeignAttempt, drift::DriftRequest};
 
-use crate::migrate::contract_of_statement;
-
-/// What came in.
+/// An event of this function.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Incoming {
     /// A request.
@@ -23,8 +21,11 @@ pub(crate) fn read(event: &Value) -> Result<Incoming, Failure> {
     };
     // "Redshift Data Statement Status Change" (Redshift docs, "Monitoring events for the Amazon Redshift Data API").
     if let Some(name) = event["detail"]["statementName"].as_str() {
-        let contract = contract_of_statement(name).ok_or_else(|| unreadable(&format!("`{name}` is another's")))?;
-        return Ok(Incoming::Ended(contract.into()));
+        let attempt: Attempt = name.parse().map_err(|error: ForeignAttempt| unreadable(&error))?;
+        return match attempt.owner {
+            Owner::Migration => Ok(Incoming::Ended(attempt.run)),
+            Owner::Job => Err(unreadable(&format!("`{name}` belongs to a job of a run"))),
+        };
     }
     DriftRequest::deserialize(event).map(Incoming::Request).map_err(|error| unreadable(&error))
 }
@@ -35,7 +36,6 @@ mod tests {
     use shiftwork_protocol::drift::DriftRequest;
 
     use super::{Incoming, read};
-    use crate::statement_name;
 
     fn sample(name: &str) -> Value {
         let path = format!("{}/../../events/schema-watcher/{name}.json", env!("CARGO_MANIFEST_DIR"));
@@ -48,7 +48,7 @@ mod tests {
         assert!(matches!(read(&sample("look")), Ok(Incoming::Request(DriftRequest::Look { .. }))));
         assert!(matches!(read(&sample("apply")), Ok(Incoming::Request(DriftRequest::Apply { .. }))));
         assert_eq!(read(&sample("statement-finished")), Ok(Incoming::Ended("orders".into())));
-        let name = statement_name("shop_orders-2", "0123456789abcdef", 2, 3, 5).to_string();
+        let name = "shiftwork:drift.shop_orders-2:0123456789abcdef:2.3of5";
         assert_eq!(read(&json!({ "detail": { "statementName": name } })), Ok(Incoming::Ended("shop_orders-2".into())));
     }
 

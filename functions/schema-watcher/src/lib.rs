@@ -41,7 +41,6 @@ use shiftwork_protocol::{
 };
 
 use incoming::Incoming;
-pub use migrate::statement_name;
 
 /// What it reads from its environment.
 pub const ENVIRONMENT: &[&str] = &[

@@ -13,7 +13,7 @@ use shiftwork_ports::{
 };
 use shiftwork_promotion::is_done_already;
 use shiftwork_protocol::{
-    Class, Failure, FailureKind, StatementName, Transaction,
+    Attempt, Class, Failure, FailureKind, Owner, Transaction,
     drift::{Drift, MigrationProgress},
     name::sha256,
 };
@@ -33,20 +33,6 @@ const MOST_ATTEMPTS: u32 = 100;
 const TRIES: u32 = 3;
 /// How often a contract that is pushed at the same moment is read again.
 const MOST_RACES: u32 = 5;
-
-/// Beginning of the names of all statements of migrations. `.` is in no run's id, so none of them is a job's: job-callback
-/// passes them over.
-const STATEMENTS: &str = "shiftwork:drift.";
-
-/// Name of a statement of a migration.
-pub fn statement_name(contract: &str, migration: &str, attempt: u32, part: u32, parts: u32) -> StatementName {
-    StatementName { run: format!("drift.{contract}"), job: migration.into(), attempt, part, parts }
-}
-
-/// The contract that a statement's migration is of; none for a job's statement.
-pub(crate) fn contract_of_statement(name: &str) -> Option<&str> {
-    name.strip_prefix(STATEMENTS)?.split_once(':').map(|(contract, _)| contract)
-}
 
 /// How far its statements are.
 enum Ran {
@@ -154,7 +140,14 @@ impl Watcher {
         let parts = u32::try_from(all.len()).unwrap_or(u32::MAX);
         for ((sqls, transaction), number) in all.into_iter().zip(1..) {
             let part = Part { number, sqls, transaction };
-            let name = |attempt| statement_name(contract, &intent.id, attempt, number, parts);
+            let name = |attempt| Attempt {
+                owner: Owner::Migration,
+                run: contract.into(),
+                job: intent.id.clone(),
+                attempt,
+                part: number,
+                parts,
+            };
             let submission = |attempt| Submission {
                 name: name(attempt),
                 connection: connection.clone(),
@@ -222,7 +215,7 @@ impl Watcher {
         Ok(Ran::GivenUp(Failure::new(FailureKind::StatementFailed, words)))
     }
 
-    async fn wait(&self, id: &str, name: &StatementName) -> Result<Progress> {
+    async fn wait(&self, id: &str, name: &Attempt) -> Result<Progress> {
         for _ in 0..self.looks.max(1) {
             match self.statements.outcome(id, name).await?.map(|statement| statement.progress) {
                 Some(Progress::Active) => {}

@@ -18,7 +18,7 @@ use shiftwork_ports::{
     fake::{ManualClock, MemoryConfiguration, MemoryDocuments, MemoryNotices, MemoryStatements, Outcome},
 };
 use shiftwork_protocol::{
-    Connection, Failure, FailureKind, StatementName,
+    Attempt, Connection, Failure, FailureKind,
     drift::{DriftAnswer, DriftRequest, MigrationProgress, mark},
     event::{DriftFound, Event, FilesLate},
 };
@@ -145,16 +145,16 @@ impl Statements for Rough {
     async fn submit(&self, submission: &Submission) -> Result<String> {
         self.0.luck.around(self.0.statements.submit(submission)).await
     }
-    async fn find(&self, name: &StatementName, connection: &Connection) -> Result<Option<Statement>> {
+    async fn find(&self, name: &Attempt, connection: &Connection) -> Result<Option<Statement>> {
         self.0.luck.around(self.0.statements.find(name, connection)).await
     }
     async fn active(&self, run: &str, connection: &Connection) -> Result<Vec<Statement>> {
         self.0.statements.active(run, connection).await
     }
-    async fn describe(&self, id: &str, name: &StatementName) -> Result<Option<Statement>> {
+    async fn describe(&self, id: &str, name: &Attempt) -> Result<Option<Statement>> {
         self.0.statements.describe(id, name).await
     }
-    async fn outcome(&self, id: &str, name: &StatementName) -> Result<Option<Statement>> {
+    async fn outcome(&self, id: &str, name: &Attempt) -> Result<Option<Statement>> {
         let outcome = async {
             if !*lock(&self.0.stuck) && (!*lock(&self.0.slow) || self.0.luck.below(3) > 0) {
                 self.0.end_statements();
@@ -163,7 +163,7 @@ impl Statements for Rough {
         };
         self.0.luck.around(outcome).await
     }
-    async fn copied(&self, id: &str, name: &StatementName) -> Result<Option<i64>> {
+    async fn copied(&self, id: &str, name: &Attempt) -> Result<Option<i64>> {
         self.0.statements.copied(id, name).await
     }
     async fn cancel(&self, id: &str) -> Result<()> {

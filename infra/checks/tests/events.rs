@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use shiftwork_infra_checks::{checkout, sam_template, template, text};
 use shiftwork_planner::pattern;
 use shiftwork_protocol::{
-    StatementName,
+    Attempt, Owner,
     drift::DriftRequest,
     event,
     payload::{AuditRequest, Launch, PlanRequest, RunInput, RunRequest, Sweep},
@@ -118,8 +118,9 @@ fn no_event_but_a_refresh_wakes_the_trigger() {
 fn a_statement_of_ours_is_let_through_and_a_strangers_is_not() {
     let pattern = pattern_of("StatementEndedRule");
     let mut told = sample("job-callback/statement-finished");
-    told["detail"]["statementName"] =
-        json!(StatementName { run: "r".into(), job: "j".into(), attempt: 1, part: 1, parts: 1 }.to_string());
+    told["detail"]["statementName"] = json!(
+        Attempt { owner: Owner::Job, run: "r".into(), job: "j".into(), attempt: 1, part: 1, parts: 1 }.to_string()
+    );
     assert_eq!(pattern::matches(&pattern, &told), Ok(true));
     told["detail"]["statementName"] = json!("nightly-vacuum");
     assert_eq!(pattern::matches(&pattern, &told), Ok(false));
@@ -144,7 +145,7 @@ fn samples_read_as_their_types() {
     let _: event::Refreshed = serde_json::from_value(sample("trigger/refreshed")["detail"].clone()).unwrap();
     for name in ["finished", "failed", "aborted"] {
         let told = sample(&format!("job-callback/statement-{name}"));
-        told["detail"]["statementName"].as_str().unwrap().parse::<StatementName>().unwrap();
+        told["detail"]["statementName"].as_str().unwrap().parse::<Attempt>().unwrap();
     }
 }
 

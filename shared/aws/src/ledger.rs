@@ -26,7 +26,7 @@ use aws_sdk_dynamodb::{Client, types::AttributeValue};
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use shiftwork_ports::{Advanced, Begun, Ledger, Opened, Opening, Released, Result, Step};
-use shiftwork_protocol::{JobRecord, Lease, RunRecord, StatementName, Status};
+use shiftwork_protocol::{Attempt, JobRecord, Lease, RunRecord, Status};
 
 use crate::failures::Call;
 
@@ -145,7 +145,7 @@ impl Ledger for DynamoLedger {
         self.claim_job(run, job, token, now).await
     }
 
-    async fn advance(&self, at: &StatementName, step: &Step, now: Timestamp) -> Result<Advanced> {
+    async fn advance(&self, at: &Attempt, step: &Step, now: Timestamp) -> Result<Advanced> {
         self.advance_job(at, step, now).await
     }
 

@@ -17,7 +17,7 @@ use aws_sdk_redshiftdata::{
     types::{ExecutionMode, SqlParameter, StatementData, StatementStatusString, StatusString, SubStatementData},
 };
 use shiftwork_ports::{Progress, Result, Statement, Statements, Submission};
-use shiftwork_protocol::{Connection, FailureKind, StatementName, Transaction};
+use shiftwork_protocol::{Attempt, Connection, FailureKind, Transaction};
 
 use crate::failures::Call;
 
@@ -111,7 +111,7 @@ impl RedshiftStatements {
     async fn description(
         &self,
         id: &str,
-        name: &StatementName,
+        name: &Attempt,
         wait: Option<i32>,
     ) -> Result<Option<DescribeStatementOutput>> {
         match self.client.describe_statement().id(id).set_wait_time_seconds(wait).send().await {
@@ -125,7 +125,7 @@ impl RedshiftStatements {
         }
     }
 
-    async fn described(&self, id: &str, name: &StatementName, wait: Option<i32>) -> Result<Option<Statement>> {
+    async fn described(&self, id: &str, name: &Attempt, wait: Option<i32>) -> Result<Option<Statement>> {
         let Some(described) = self.description(id, name, wait).await? else { return Ok(None) };
         let progress = progress(&described).ok_or_else(|| {
             let status = described.status().map_or("no status", StatusString::as_str);
@@ -149,7 +149,7 @@ impl Statements for RedshiftStatements {
         })
     }
 
-    async fn find(&self, name: &StatementName, connection: &Connection) -> Result<Option<Statement>> {
+    async fn find(&self, name: &Attempt, connection: &Connection) -> Result<Option<Statement>> {
         // ListStatements takes a prefix: attempt 1 also finds attempts 10 to 19. Two of the very same name exist only
         // when somebody submitted the name again after the Data API forgot its token; the newer one counts.
         let wanted = name.to_string();
@@ -170,8 +170,8 @@ impl Statements for RedshiftStatements {
         let mut active = Vec::new();
         let mut seen = BTreeSet::new();
         for status in [StatusString::Submitted, StatusString::Picked, StatusString::Started] {
-            for listed in self.listed(&StatementName::run_prefix(run), status, connection).await? {
-                let Some(Ok(name)) = listed.statement_name().map(str::parse::<StatementName>) else { continue };
+            for listed in self.listed(&Attempt::run_prefix(run), status, connection).await? {
+                let Some(Ok(name)) = listed.statement_name().map(str::parse::<Attempt>) else { continue };
                 if seen.insert(listed.id.clone()) {
                     active.push(Statement { id: listed.id, name, progress: Progress::Active });
                 }
@@ -180,15 +180,15 @@ impl Statements for RedshiftStatements {
         Ok(active)
     }
 
-    async fn describe(&self, id: &str, name: &StatementName) -> Result<Option<Statement>> {
+    async fn describe(&self, id: &str, name: &Attempt) -> Result<Option<Statement>> {
         self.described(id, name, None).await
     }
 
-    async fn outcome(&self, id: &str, name: &StatementName) -> Result<Option<Statement>> {
+    async fn outcome(&self, id: &str, name: &Attempt) -> Result<Option<Statement>> {
         self.described(id, name, Some(OUTCOME_SECONDS)).await
     }
 
-    async fn copied(&self, id: &str, name: &StatementName) -> Result<Option<i64>> {
+    async fn copied(&self, id: &str, name: &Attempt) -> Result<Option<i64>> {
         Ok(self.description(id, name, None).await?.as_ref().and_then(copied))
     }
 

@@ -26,7 +26,7 @@ use shiftwork_ports::{
     Sweeps, TaskTokens,
 };
 use shiftwork_protocol::{
-    Connection, Failure, FailureKind, ScriptPin, StatementName, Status, Transaction,
+    Attempt, Connection, Failure, FailureKind, Owner, ScriptPin, Status, Transaction,
     event::{Event, JobEnded},
     name::sha256,
     payload::{JobEnd, RunInput, RunRequest},
@@ -72,8 +72,8 @@ fn error(code: &str, message: &str) -> Value {
     json!({"__type": code, "message": message, "Message": message})
 }
 
-fn name() -> StatementName {
-    StatementName { run: "run".into(), job: "job.sql".into(), attempt: 1, part: 1, parts: 1 }
+fn name() -> Attempt {
+    Attempt { owner: Owner::Job, run: "run".into(), job: "job.sql".into(), attempt: 1, part: 1, parts: 1 }
 }
 
 fn connection() -> Connection {

@@ -23,7 +23,7 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 use shiftwork_protocol::{
-    Connection, FailureKind, JobRecord, RunRecord, ScriptPin, StatementName, Status, Transaction, Work,
+    Attempt, Connection, FailureKind, JobRecord, Owner, RunRecord, ScriptPin, Status, Transaction, Work,
     audit::{Origin, PlannedJob},
     name::sha256,
     workflow::RunIf,
@@ -166,8 +166,8 @@ impl Opening {
         &self.jobs[position].plan.job_name
     }
 
-    fn at(&self, position: usize, attempt: u32, part: u32) -> StatementName {
-        StatementName { run: self.id().into(), job: self.job(position).into(), attempt, part, parts: 1 }
+    fn at(&self, position: usize, attempt: u32, part: u32) -> Attempt {
+        Attempt { owner: Owner::Job, run: self.id().into(), job: self.job(position).into(), attempt, part, parts: 1 }
     }
 }
 

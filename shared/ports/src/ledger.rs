@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use shiftwork_protocol::{Attempt, Cancelling, FailureKind, JobRecord, Lease, RunRecord, StatementName, Status};
+use shiftwork_protocol::{Attempt, Cancelling, FailedAttempt, FailureKind, JobRecord, Lease, RunRecord, Status};
 
 use crate::Result;
 
@@ -83,7 +83,7 @@ pub enum Step {
     /// It ends.
     End(End),
     /// This attempt failed, the next one follows: back to PENDING, with its first part.
-    NextAttempt(Attempt),
+    NextAttempt(FailedAttempt),
     /// Its statement is about to be cancelled, and why. The attempt goes on until Redshift says how it ended.
     Cancel(Cancelling),
     /// This part of the attempt is done, the next one follows.
@@ -139,7 +139,7 @@ pub trait Ledger: Send + Sync {
     async fn claim(&self, run: &str, job: &str, token: &str, now: Timestamp) -> Result<JobRecord>;
 
     /// Takes a job one step on, if it still stands at exactly this attempt and part and has not ended.
-    async fn advance(&self, at: &StatementName, step: &Step, now: Timestamp) -> Result<Advanced>;
+    async fn advance(&self, at: &Attempt, step: &Step, now: Timestamp) -> Result<Advanced>;
 
     /// How many rows a job that ended well has loaded, where its end could not say so. Answers the job as it now is. Again: the same.
     async fn count(&self, run: &str, job: &str, rows: i64) -> Result<JobRecord>;

@@ -16,7 +16,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde_json::Value;
 use shiftwork_protocol::{
-    Connection, Failure, RunRecord, ScriptPin, StatementName, Transaction,
+    Attempt, Connection, Failure, RunRecord, ScriptPin, Transaction,
     event::{DriftFound, Event, FilesLate},
     payload::{JobEnd, RunInput},
 };
@@ -35,7 +35,7 @@ pub type Result<T> = std::result::Result<T, Failure>;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Submission {
     /// Its name; the idempotency key is made from it.
-    pub name: StatementName,
+    pub name: Attempt,
     /// Where and as whom.
     pub connection: Connection,
     /// 1 to 40 statements.
@@ -52,7 +52,7 @@ pub struct Statement {
     /// The Data API's id.
     pub id: String,
     /// Its name.
-    pub name: StatementName,
+    pub name: Attempt,
     /// How far it is.
     pub progress: Progress,
 }
@@ -83,15 +83,15 @@ pub trait Statements: Send + Sync {
     /// runs twice.
     async fn submit(&self, submission: &Submission) -> Result<String>;
     /// The statement of exactly this name, if the Data API remembers one (24 hours).
-    async fn find(&self, name: &StatementName, connection: &Connection) -> Result<Option<Statement>>;
+    async fn find(&self, name: &Attempt, connection: &Connection) -> Result<Option<Statement>>;
     /// Every statement of a run that is still active.
     async fn active(&self, run: &str, connection: &Connection) -> Result<Vec<Statement>>;
     /// One statement by its id; `None` when the Data API does not know it (any more).
-    async fn describe(&self, id: &str, name: &StatementName) -> Result<Option<Statement>>;
+    async fn describe(&self, id: &str, name: &Attempt) -> Result<Option<Statement>>;
     /// The same, a few seconds later if it is active until then: what [`Statements::cancel`] is followed by.
-    async fn outcome(&self, id: &str, name: &StatementName) -> Result<Option<Statement>>;
+    async fn outcome(&self, id: &str, name: &Attempt) -> Result<Option<Statement>>;
     /// Rows that the COPYs of a statement that ended well have loaded; `None` where it has none, or the Data API does not know it (any more).
-    async fn copied(&self, id: &str, name: &StatementName) -> Result<Option<i64>>;
+    async fn copied(&self, id: &str, name: &Attempt) -> Result<Option<i64>>;
     /// Asks Redshift to stop a statement. One that ended already is no failure.
     async fn cancel(&self, id: &str) -> Result<()>;
 }

@@ -10,7 +10,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    connection::Connection, failure::FailureKind, name::StatementName, status::Status, work::Work, workflow::RunIf,
+    attempt::{Attempt, Owner},
+    connection::Connection,
+    failure::FailureKind,
+    status::Status,
+    work::Work,
+    workflow::RunIf,
 };
 
 /// One job of a frozen plan.
@@ -78,7 +83,7 @@ pub struct JobRecord {
     pub submitted_ts: Option<Timestamp>,
     /// Attempts that failed and were tried again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub failed_attempts: Vec<Attempt>,
+    pub failed_attempts: Vec<FailedAttempt>,
     /// Why the statement of the present attempt is being cancelled: what it means when Redshift says ABORTED.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cancelling: Option<Cancelling>,
@@ -136,9 +141,10 @@ impl JobRecord {
         }
     }
 
-    /// The name of the statement of its present attempt and part.
-    pub fn statement_name(&self) -> StatementName {
-        StatementName {
+    /// The attempt and part that it stands at: what is submitted next, or was submitted last.
+    pub fn current_attempt(&self) -> Attempt {
+        Attempt {
+            owner: Owner::Job,
             run: self.workflow_execution_id.clone(),
             job: self.plan.job_name.clone(),
             attempt: self.attempt,
@@ -159,7 +165,7 @@ pub struct Cancelling {
 
 /// An attempt that failed and was followed by another.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Attempt {
+pub struct FailedAttempt {
     /// Its number, from 1.
     pub attempt: u32,
     /// When it was submitted.
@@ -177,7 +183,7 @@ pub struct Attempt {
     pub statement_id: Option<String>,
 }
 
-impl Attempt {
+impl FailedAttempt {
     /// True for an attempt that failed through a conflict or a limit, which `retries` does not pay for.
     pub fn was_retryable(&self) -> bool {
         FailureKind::from_name(&self.error_name).is_some_and(|kind| kind.class() == crate::Class::Retryable)

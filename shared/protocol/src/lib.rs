@@ -3,6 +3,7 @@
 //! These types are the source of truth: the ASL and the SAM template are held against them by a test
 //! (`infra/checks`), and the JSON Schemas under `infra/schemas` are generated from them. Nothing here knows AWS.
 
+pub mod attempt;
 pub mod audit;
 pub mod change;
 pub mod connection;
@@ -18,12 +19,12 @@ pub mod status;
 pub mod work;
 pub mod workflow;
 
-pub use audit::{Attempt, Cancelling, JobRecord, Lease, RunRecord};
+pub use attempt::{Attempt, Owner};
+pub use audit::{Cancelling, FailedAttempt, JobRecord, Lease, RunRecord};
 pub use connection::Connection;
 pub use failure::{Class, Failure, FailureKind};
 pub use load::load_request;
 pub use manifest::{Manifest, ManifestEntry, ManifestMeta, manifest_key};
-pub use name::StatementName;
 pub use status::Status;
 pub use work::{Kind, ScriptPin, Transaction, Work};
 pub use workflow::Workflow;

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::StatementName;
+use crate::Attempt;
 
 /// A manifest as COPY reads it (Redshift docs, "Using a manifest to specify data files").
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -60,9 +60,9 @@ impl Manifest {
     }
 }
 
-/// Key of the manifest that a statement loads: every attempt of a job has its own, and every try of one attempt the same.
-pub fn manifest_key(statement: &StatementName) -> String {
-    let StatementName { run, job, attempt, .. } = statement;
+/// Key of the manifest that an attempt loads: every attempt of a job has its own, and every try of one attempt the same.
+pub fn manifest_key(of: &Attempt) -> String {
+    let Attempt { run, job, attempt, .. } = of;
     format!("manifests/{run}/{job}/{attempt}.json")
 }
 

@@ -1,7 +1,7 @@
 //! What is left to do about a job's files once Redshift has committed its statement, by kind of work.
 
 use shiftwork_ports::Result;
-use shiftwork_protocol::{Failure, JobRecord, Manifest, StatementName, Status, Work, manifest_key};
+use shiftwork_protocol::{Attempt, Failure, JobRecord, Manifest, Status, Work, manifest_key};
 
 use crate::JobSettlement;
 
@@ -11,7 +11,7 @@ impl JobSettlement {
     /// Called before the job's dependents are freed, and again by everybody who does again what follows from the job's
     /// end: a crash after any write, a copy of the event, a sweep. So it must come to the same when it is done twice, and
     /// must still be right when it is done late. A failure keeps the dependents waiting, and is tried again.
-    pub(crate) async fn committed(&self, at: &StatementName, job: &JobRecord) -> Result<()> {
+    pub(crate) async fn committed(&self, at: &Attempt, job: &JobRecord) -> Result<()> {
         match &job.plan.work {
             Work::Cdc { .. } => self.discard_loaded(at).await,
             Work::Copy { files: feed, .. } => self.files_loaded(at, job, feed).await,
@@ -40,7 +40,7 @@ impl JobSettlement {
             return None;
         };
         let counted = async {
-            match self.statements.copied(id, &job.statement_name()).await? {
+            match self.statements.copied(id, &job.current_attempt()).await? {
                 Some(rows) => self.ledger.count(&job.workflow_execution_id, &job.plan.job_name, rows).await.map(Some),
                 None => Ok(None),
             }
@@ -53,7 +53,7 @@ impl JobSettlement {
 
     /// Deletes the staged files that a load has promoted. The watermark moved with them: one that is met again, because
     /// this never happened, is loaded to no effect.
-    async fn discard_loaded(&self, at: &StatementName) -> Result<()> {
+    async fn discard_loaded(&self, at: &Attempt) -> Result<()> {
         let key = manifest_key(at);
         let Some(text) = self.staging.get(&key).await? else { return Ok(()) };
         let manifest: Manifest = serde_json::from_slice(&text).map_err(|error| {

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, tz::TimeZone};
 use shiftwork_feeds::{Ending, FileRecord, FileStatus, batch_of};
 use shiftwork_ports::{Progress, Result, Statement, Statements};
 use shiftwork_protocol::{
-    Class, Failure, FailureKind, JobRecord, Manifest, StatementName, Status, Work,
+    Attempt, Class, Failure, FailureKind, JobRecord, Manifest, Status, Work,
     event::{Event, TableRefreshed},
     manifest_key,
 };
@@ -34,7 +34,7 @@ const MORE_IS_KEPT: [&str; 3] = ["sys_load_error_detail", "stl_load_errors", "Sp
 
 impl JobSettlement {
     /// Redshift committed the COPY of this name: the files of its manifest are PROCESSED, whatever was said of them before.
-    pub(crate) async fn files_loaded(&self, at: &StatementName, job: &JobRecord, feed: &str) -> Result<()> {
+    pub(crate) async fn files_loaded(&self, at: &Attempt, job: &JobRecord, feed: &str) -> Result<()> {
         let Some(manifest) = self.manifest(at).await? else { return Ok(()) };
         let (batch, urls) = (batch_of(&at.run, &at.job), manifest.urls());
         let files = self.files.loaded(feed, &batch, &urls).await?;
@@ -84,7 +84,7 @@ impl JobSettlement {
         if self.files.held(feed, &batch).await?.is_empty() {
             return Ok(true);
         }
-        let name = job.statement_name();
+        let name = job.current_attempt();
         match statements.find(&name, &job.plan.connection).await? {
             Some(Statement { progress: Progress::Active, .. }) => Ok(false),
             Some(Statement { id, progress, .. }) => self.statement_ended(&name, &id, &progress).await.map(|()| true),
@@ -100,12 +100,7 @@ impl JobSettlement {
     /// the attempt where the rest is worth another one, and nothing where no file is to load_errors.
     ///
     /// The answer comes from where the files stand, not from who moved them, so that it is the same after a crash.
-    pub(crate) async fn files_refused(
-        &self,
-        at: &StatementName,
-        job: &JobRecord,
-        message: &str,
-    ) -> Result<Option<String>> {
+    pub(crate) async fn files_refused(&self, at: &Attempt, job: &JobRecord, message: &str) -> Result<Option<String>> {
         let Work::Copy { files: feed, .. } = &job.plan.work else { return Ok(None) };
         if job.execution_status.is_terminal() || job.attempt != at.attempt || at.attempt >= ATTEMPTS {
             return Ok(None);
@@ -173,7 +168,7 @@ impl JobSettlement {
         if job.execution_status != Status::Succeeded || job.statement_id.is_none() {
             return Ok(None);
         }
-        let at = job.statement_name();
+        let at = job.current_attempt();
         let Some(manifest) = self.manifest(&at).await? else { return Ok(None) };
         let mut files = manifest.urls();
         let file_count = u64::try_from(files.len()).unwrap_or(u64::MAX);
@@ -192,7 +187,7 @@ impl JobSettlement {
         })))
     }
 
-    async fn manifest(&self, at: &StatementName) -> Result<Option<Manifest>> {
+    async fn manifest(&self, at: &Attempt) -> Result<Option<Manifest>> {
         let key = manifest_key(at);
         let Some(text) = self.staging.get(&key).await? else { return Ok(None) };
         serde_json::from_slice(&text)

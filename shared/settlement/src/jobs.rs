@@ -4,7 +4,7 @@ use futures::{StreamExt as _, TryStreamExt as _, future::BoxFuture, stream};
 use shiftwork_feeds::Batches;
 use shiftwork_ports::{Clock, End, Ledger, Notices, Progress, Queries, Result, Staging, Statements, Step, TaskTokens};
 use shiftwork_protocol::{
-    Cancelling, Class, Failure, FailureKind, JobRecord, StatementName, Status,
+    Attempt, Cancelling, Class, Failure, FailureKind, JobRecord, Status,
     event::{Event, JobEnded},
     payload::JobEnd,
 };
@@ -42,7 +42,7 @@ impl JobSettlement {
     /// **A Redshift statement ended.** The job takes its next step: its end, its next part, or its next attempt.
     ///
     /// Nothing happens for a statement that is still active, and nothing twice for one that was settled before.
-    pub async fn statement_ended(&self, name: &StatementName, id: &str, progress: &Progress) -> Result<()> {
+    pub async fn statement_ended(&self, name: &Attempt, id: &str, progress: &Progress) -> Result<()> {
         let step = match progress {
             Progress::Active => return Ok(()),
             Progress::Finished { rows } if name.is_last_part() => Step::End(End {
@@ -82,7 +82,7 @@ impl JobSettlement {
             self.committed(name, &job).await?;
         }
         let in_vain = matches!(progress, Progress::Failed { .. } | Progress::Aborted);
-        if in_vain && job.execution_status.is_terminal() && *name == job.statement_name() {
+        if in_vain && job.execution_status.is_terminal() && *name == job.current_attempt() {
             self.files_left(&job).await?;
         }
         Ok(())
@@ -92,7 +92,7 @@ impl JobSettlement {
     /// what it means.
     pub async fn cancelling(&self, job: &JobRecord, kind: FailureKind, message: &str) -> Result<()> {
         let why = Cancelling { error_name: kind.name().into(), error_message: message.into() };
-        self.ledger.advance(&job.statement_name(), &Step::Cancel(why), self.clock.now()).await?;
+        self.ledger.advance(&job.current_attempt(), &Step::Cancel(why), self.clock.now()).await?;
         Ok(())
     }
 
@@ -100,7 +100,7 @@ impl JobSettlement {
     /// then stands: pending again if it has another attempt.
     pub async fn attempt_failed(&self, job: &JobRecord, kind: FailureKind, message: &str) -> Result<JobRecord> {
         let step = failure_step(job, kind, message, job.statement_id.as_deref(), self.clock.now());
-        self.step(&job.statement_name(), &step).await
+        self.step(&job.current_attempt(), &step).await
     }
 
     /// A job ends by our own decision: skipped, aborted, given up.
@@ -112,17 +112,17 @@ impl JobSettlement {
         why: &str,
     ) -> Result<JobRecord> {
         let end = End { status, error, message: Some(why.into()), statement_id: job.statement_id.clone(), rows: None };
-        self.step(&job.statement_name(), &Step::End(end)).await
+        self.step(&job.current_attempt(), &Step::End(end)).await
     }
 
     /// A job found nothing to do, and ends well without a statement.
     pub async fn nothing_to_do(&self, job: &JobRecord) -> Result<JobRecord> {
         let end = End { status: Status::Succeeded, error: None, message: None, statement_id: None, rows: Some(0) };
-        self.step(&job.statement_name(), &Step::End(end)).await
+        self.step(&job.current_attempt(), &Step::End(end)).await
     }
 
     /// Takes the step, if it is still to be taken, and does what follows from where the job then stands.
-    async fn step(&self, at: &StatementName, step: &Step) -> Result<JobRecord> {
+    async fn step(&self, at: &Attempt, step: &Step) -> Result<JobRecord> {
         let advanced = self.ledger.advance(at, step, self.clock.now()).await?;
         if advanced.fresh {
             tracing::info!(run = at.run, job = at.job, attempt = at.attempt, status = %advanced.job.execution_status, error = advanced.job.error_message, "job advanced");
@@ -145,7 +145,7 @@ impl JobSettlement {
             Status::Succeeded | Status::Failed | Status::TimedOut | Status::Aborted | Status::Skipped => {
                 // A success without a statement found nothing to do. Before the dependents: they must not meet the files again.
                 if job.execution_status == Status::Succeeded && job.statement_id.is_some() {
-                    self.committed(&job.statement_name(), job).await?;
+                    self.committed(&job.current_attempt(), job).await?;
                 } else {
                     self.not_committed(job).await?;
                 }
@@ -196,7 +196,7 @@ impl JobSettlement {
             statement_id: None,
             rows: None,
         });
-        let advanced = self.ledger.advance(&barrier.statement_name(), &end, self.clock.now()).await?;
+        let advanced = self.ledger.advance(&barrier.current_attempt(), &end, self.clock.now()).await?;
         self.free_dependents(&advanced.job).await
     }
 

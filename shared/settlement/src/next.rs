@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use shiftwork_ports::{End, Step};
-use shiftwork_protocol::{Attempt, Class, FailureKind, JobRecord, Status};
+use shiftwork_protocol::{Class, FailedAttempt, FailureKind, JobRecord, Status};
 
 /// Conflicts and throttling are tried again this often before they count as the job's failure.
 const CONFLICT_RETRIES: usize = 8;
@@ -58,7 +58,7 @@ pub(crate) fn next_attempt(
     statement_id: Option<&str>,
     now: Timestamp,
 ) -> Step {
-    Step::NextAttempt(Attempt {
+    Step::NextAttempt(FailedAttempt {
         attempt: job.attempt,
         submitted_ts: job.submitted_ts,
         ended_ts: now,
@@ -115,7 +115,7 @@ mod tests {
         job.plan.retries = retries;
         job.failed_attempts = failed
             .iter()
-            .map(|kind| Attempt {
+            .map(|kind| FailedAttempt {
                 attempt: 1,
                 submitted_ts: None,
                 ended_ts: Timestamp::UNIX_EPOCH,

@@ -134,7 +134,7 @@ impl RunSettlement {
 
     /// A statement that should have ended, or at least begun.
     async fn look(&self, job: &JobRecord, now: Timestamp) -> Result<()> {
-        let name = job.statement_name();
+        let name = job.current_attempt();
         if let Some(statement) = self.statements.find(&name, &job.plan.connection).await? {
             return self.jobs.statement_ended(&name, &statement.id, &statement.progress).await;
         }

@@ -18,7 +18,7 @@ use shiftwork_ports::{
     },
 };
 use shiftwork_protocol::{
-    Connection, Failure, FailureKind, JobRecord, Lease, Manifest, RunRecord, ScriptPin, StatementName, Status, Work,
+    Attempt, Connection, Failure, FailureKind, JobRecord, Lease, Manifest, RunRecord, ScriptPin, Status, Work,
     event::{DriftFound, Event, FilesLate},
     manifest_key,
     payload::{JobEnd, RunInput},
@@ -133,7 +133,7 @@ impl Ledger for Rough {
     async fn claim(&self, run: &str, job: &str, token: &str, now: Timestamp) -> Result<JobRecord> {
         self.luck.around(self.calm.ledger.claim(run, job, token, now)).await
     }
-    async fn advance(&self, at: &StatementName, step: &Step, now: Timestamp) -> Result<Advanced> {
+    async fn advance(&self, at: &Attempt, step: &Step, now: Timestamp) -> Result<Advanced> {
         self.luck.around(self.calm.ledger.advance(at, step, now)).await
     }
     async fn count(&self, run: &str, job: &str, rows: i64) -> Result<JobRecord> {
@@ -183,7 +183,7 @@ impl Rough {
     }
 
     /// Files of a load that are not there, and files that its watermark would pass although they were not loaded.
-    fn passed_by(&self, name: &StatementName) -> Vec<String> {
+    fn passed_by(&self, name: &Attempt) -> Vec<String> {
         let get = |key: &str| self.calm.staging.get(key).now_or_never().unwrap().unwrap();
         let manifest = get(&manifest_key(name)).unwrap_or_default();
         let taken = serde_json::from_slice::<Manifest>(&manifest).unwrap().keys();
@@ -208,19 +208,19 @@ impl Statements for Rough {
         };
         self.luck.around(call).await
     }
-    async fn find(&self, name: &StatementName, connection: &Connection) -> Result<Option<Statement>> {
+    async fn find(&self, name: &Attempt, connection: &Connection) -> Result<Option<Statement>> {
         self.luck.around(self.calm.statements.find(name, connection)).await
     }
     async fn active(&self, run: &str, connection: &Connection) -> Result<Vec<Statement>> {
         self.luck.around(self.calm.statements.active(run, connection)).await
     }
-    async fn describe(&self, id: &str, name: &StatementName) -> Result<Option<Statement>> {
+    async fn describe(&self, id: &str, name: &Attempt) -> Result<Option<Statement>> {
         self.luck.around(self.calm.statements.describe(id, name)).await
     }
-    async fn outcome(&self, id: &str, name: &StatementName) -> Result<Option<Statement>> {
+    async fn outcome(&self, id: &str, name: &Attempt) -> Result<Option<Statement>> {
         self.luck.around(self.calm.statements.outcome(id, name)).await
     }
-    async fn copied(&self, id: &str, name: &StatementName) -> Result<Option<i64>> {
+    async fn copied(&self, id: &str, name: &Attempt) -> Result<Option<i64>> {
         self.luck.around(self.calm.statements.copied(id, name)).await
     }
     async fn cancel(&self, id: &str) -> Result<()> {

@@ -14,7 +14,7 @@ use shiftwork_ports::{
     fake::{ManualClock, MemoryQueries, MemoryRequests, Outcome, Told},
 };
 use shiftwork_protocol::{
-    Class, Connection, Failure, FailureKind, Manifest, RunRecord, StatementName, manifest_key,
+    Attempt, Class, Connection, Failure, FailureKind, Manifest, RunRecord, manifest_key,
     payload::{Launch, RunInput},
 };
 use shiftwork_settlement::{JobSettlement, RunSettlement};
@@ -57,7 +57,7 @@ pub(crate) struct Machine {
     launcher: Launcher,
     executions: BTreeMap<String, Stage>,
     events: Vec<(Value, u32)>,
-    announced: BTreeSet<StatementName>,
+    announced: BTreeSet<Attempt>,
     tokens: u64,
     /// Jobs whose statements fail for good.
     pub(crate) broken: Vec<String>,
@@ -200,13 +200,13 @@ impl Machine {
     }
 
     /// The files that a COPY loads, or tries to.
-    pub(crate) fn files_of(&self, name: &StatementName) -> Vec<String> {
+    pub(crate) fn files_of(&self, name: &Attempt) -> Vec<String> {
         let manifest = self.calm.staging.get(&manifest_key(name)).now_or_never().unwrap().unwrap();
         manifest.map_or(Vec::new(), |text| serde_json::from_slice::<Manifest>(&text).unwrap().urls())
     }
 
     /// What Redshift says about the bad files of a COPY: of the first one, or of all where it was told to go on.
-    fn stumbles(&self, name: &StatementName) -> Option<String> {
+    fn stumbles(&self, name: &Attempt) -> Option<String> {
         let bad: Vec<_> = self.files_of(name).into_iter().filter(|url| self.bad_files.contains(url)).collect();
         let shown = if name.attempt > 1 { &bad[..] } else { &bad[..bad.len().min(1)] };
         (!bad.is_empty()).then(|| format!("ERROR: Load into table 'orders' failed: {}, record 1: bad", shown.join(" ")))

@@ -121,7 +121,7 @@ impl Launcher {
         let text = self.scripts.pinned(pin).await?;
         let contract = contract::read(&pin.key, &text).map_err(|problems| invalid(&lines(&problems)))?;
         let promotion = Promotion::of(&contract);
-        let key = manifest_key(&job.statement_name());
+        let key = manifest_key(&job.current_attempt());
         let manifest = match self.jobs.staging.get(&key).await? {
             Some(text) => read(&key, &text)?,
             None => {
@@ -145,7 +145,7 @@ impl Launcher {
             region: None,
         };
         Ok(Some(Submission {
-            name: job.statement_name(),
+            name: job.current_attempt(),
             connection: job.plan.connection.clone(),
             sqls: promotion.load(&load).map_err(|problem| invalid(&problem))?,
             transaction: Transaction::Single,

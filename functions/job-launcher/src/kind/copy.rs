@@ -13,9 +13,7 @@ use jiff::SignedDuration;
 use shiftwork_config::read_file;
 use shiftwork_feeds::{Feed, Format, batch_of};
 use shiftwork_ports::{Result, Submission};
-use shiftwork_protocol::{
-    Failure, FailureKind, JobRecord, Manifest, ScriptPin, StatementName, Transaction, manifest_key,
-};
+use shiftwork_protocol::{Attempt, Failure, FailureKind, JobRecord, Manifest, ScriptPin, Transaction, manifest_key};
 
 use crate::Launcher;
 
@@ -36,7 +34,7 @@ impl Launcher {
     /// The load of the files that wait for it.
     pub(crate) async fn copy(&self, job: &JobRecord, pin: &ScriptPin, into: &str, options: &str) -> Result<Copy> {
         let feed = self.feed(pin).await?;
-        let name = job.statement_name();
+        let name = job.current_attempt();
         let (key, batch) = (manifest_key(&name), batch_of(&name.run, &name.job));
         let manifest = match self.jobs.staging.get(&key).await? {
             Some(text) => read(&key, &text)?,
@@ -90,7 +88,7 @@ impl Launcher {
     }
 
     /// A restarted run takes the files again that the same job of the earlier run left FAILED.
-    async fn reopen(&self, name: &StatementName, feed: &Feed) -> Result<()> {
+    async fn reopen(&self, name: &Attempt, feed: &Feed) -> Result<()> {
         let Some(run) = self.jobs.ledger.run(&name.run).await? else { return Ok(()) };
         let Some(earlier) = run.restart_of else { return Ok(()) };
         let Some(job) = self.jobs.ledger.job(&earlier, &name.job).await? else { return Ok(()) };
@@ -98,7 +96,7 @@ impl Launcher {
             let words = format!("{} of run {earlier} may still be loading its files", name.job);
             return Err(Failure::new(FailureKind::Unavailable, words));
         }
-        let key = manifest_key(&job.statement_name());
+        let key = manifest_key(&job.current_attempt());
         let Some(text) = self.jobs.staging.get(&key).await? else { return Ok(()) };
         let batch = batch_of(&earlier, &name.job);
         self.jobs.files.reopen(&feed.feed, &batch, &read(&key, &text)?.urls()).await

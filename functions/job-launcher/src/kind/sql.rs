@@ -22,7 +22,7 @@ pub(crate) fn submission(
     // The Data API refuses a parameter that no statement of the batch uses.
     let used = |name: &str| part.iter().any(|statement| statement.placeholders.contains(name));
     Ok(Submission {
-        name: job.statement_name(),
+        name: job.current_attempt(),
         connection: job.plan.connection.clone(),
         parameters: parameters.iter().filter(|(name, _)| used(name)).map(|(n, v)| (n.clone(), v.clone())).collect(),
         sqls: part.into_iter().map(|statement| statement.text).collect(),

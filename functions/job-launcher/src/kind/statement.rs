@@ -7,7 +7,7 @@ use shiftwork_protocol::{JobRecord, Transaction};
 
 pub(crate) fn submission(job: &JobRecord, sql: &str, parameters: &BTreeMap<String, String>) -> Submission {
     Submission {
-        name: job.statement_name(),
+        name: job.current_attempt(),
         connection: job.plan.connection.clone(),
         sqls: vec![sql.into()],
         transaction: Transaction::Single,

@@ -54,7 +54,7 @@ mod tests {
 
     use aws_sdk_dynamodb::types::AttributeValue;
     use shiftwork_protocol::{
-        Attempt, Connection, FailureKind, JobRecord, ScriptPin, Status, Transaction, Work, audit::PlannedJob,
+        Connection, FailedAttempt, FailureKind, JobRecord, ScriptPin, Status, Transaction, Work, audit::PlannedJob,
         workflow::RunIf,
     };
 
@@ -86,7 +86,7 @@ mod tests {
         full.execution_start_ts = Some("2026-03-01T02:00:00.123Z".parse().unwrap());
         full.rows = Some(i64::MAX);
         full.failed_upstreams = BTreeSet::from(["a".into()]);
-        full.failed_attempts = vec![Attempt {
+        full.failed_attempts = vec![FailedAttempt {
             attempt: 1,
             submitted_ts: None,
             ended_ts: "2026-03-01T02:00:00.000Z".parse().unwrap(),

@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::{
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use shiftwork_ports::{Advanced, End, Result, Step};
-use shiftwork_protocol::{Failure, FailureKind, JobRecord, StatementName, Status};
+use shiftwork_protocol::{Attempt, Failure, FailureKind, JobRecord, Status};
 
 use super::{DynamoLedger, change::Change, instant, items, job_key, number, patience::patiently, text};
 use crate::failures::Call;
@@ -96,7 +96,7 @@ impl DynamoLedger {
     }
 
     /// See [`shiftwork_ports::Ledger::advance`].
-    pub(super) async fn advance_job(&self, at: &StatementName, step: &Step, now: Timestamp) -> Result<Advanced> {
+    pub(super) async fn advance_job(&self, at: &Attempt, step: &Step, now: Timestamp) -> Result<Advanced> {
         let update = self
             .client
             .update_item()
@@ -118,7 +118,7 @@ impl DynamoLedger {
     }
 
     /// A step as an update. Tokens stay: whoever settles the job after a crash needs them still.
-    fn change(&self, at: &StatementName, step: &Step, now: Timestamp) -> Result<Change> {
+    fn change(&self, at: &Attempt, step: &Step, now: Timestamp) -> Result<Change> {
         let mut change = Change::default();
         match step {
             Step::End(End { status: end, error, message, statement_id, rows }) => {

@@ -54,7 +54,7 @@ pub(crate) const BATCH_STATEMENTS: usize = limits::BATCH_STATEMENTS as usize;
 /// The statements that one call of the Data API carries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch {
-    /// Part of the attempt, from 1: [`shiftwork_protocol::StatementName::part`].
+    /// Part of the attempt, from 1: [`shiftwork_protocol::Attempt::part`].
     pub part: u32,
     /// Which of the script's statements.
     pub statements: Range<usize>,

@@ -1,6 +1,6 @@
 //! A job's life.
 
-use shiftwork_protocol::{Attempt, FailureKind, JobRecord, Status};
+use shiftwork_protocol::{FailedAttempt, FailureKind, JobRecord, Status};
 
 use super::{badly, both, minute, opened, well};
 use crate::{Advanced, End, Ledger, Opening, Step};
@@ -10,8 +10,8 @@ async fn stored(ledger: &dyn Ledger, opening: &Opening, position: usize) -> JobR
     ledger.job(opening.id(), opening.job(position)).await.unwrap().unwrap()
 }
 
-fn failed_attempt(number: u32) -> Attempt {
-    Attempt {
+fn failed_attempt(number: u32) -> FailedAttempt {
+    FailedAttempt {
         attempt: number,
         submitted_ts: Some(minute(1)),
         ended_ts: minute(2),

@@ -1,6 +1,6 @@
 //! Random lives: the same calls to a model and to a subject must have the same answers, and leave the same records.
 
-use shiftwork_protocol::{Attempt, FailureKind, Status};
+use shiftwork_protocol::{FailedAttempt, FailureKind, Status};
 
 use super::{a_job, a_run, badly, fresh, kind, minute, take, well};
 use crate::{LeaseRequest, Ledger, Opening, Step};
@@ -74,7 +74,7 @@ pub async fn agree(model: &dyn Ledger, subject: &dyn Ledger, seed: u64) {
                     0 => Step::End(well()),
                     1 => Step::End(badly()),
                     2 => Step::NextPart { statement_id: Some(place.clone()) },
-                    _ => Step::NextAttempt(Attempt {
+                    _ => Step::NextAttempt(FailedAttempt {
                         attempt: at.attempt,
                         submitted_ts: None,
                         ended_ts: now,

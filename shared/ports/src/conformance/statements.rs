@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use shiftwork_protocol::{Connection, StatementName, Transaction};
+use shiftwork_protocol::{Attempt, Connection, Owner, Transaction};
 
 use super::fresh;
 use crate::{Progress, Statement, Statements, Submission};
@@ -10,7 +10,8 @@ use crate::{Progress, Statement, Statements, Submission};
 /// Checks [`Statements`] over a connection, with a statement that takes no time. Answers what is still active.
 pub async fn statements(statements: &dyn Statements, connection: &Connection, sql: &str) -> Vec<Statement> {
     let run = fresh("run");
-    let name = |attempt| StatementName { run: run.clone(), job: "job.sql".into(), attempt, part: 1, parts: 1 };
+    let name =
+        |attempt| Attempt { owner: Owner::Job, run: run.clone(), job: "job.sql".into(), attempt, part: 1, parts: 1 };
     let submission = |attempt, sqls: usize| Submission {
         name: name(attempt),
         connection: connection.clone(),

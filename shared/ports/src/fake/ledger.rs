@@ -2,7 +2,7 @@ use std::{collections::BTreeMap, sync::Mutex};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use shiftwork_protocol::{Failure, JobRecord, Lease, RunRecord, StatementName, Status};
+use shiftwork_protocol::{Attempt, Failure, JobRecord, Lease, RunRecord, Status};
 
 use super::lock;
 use crate::{Advanced, Begun, End, LeaseRequest, Ledger, Opened, Opening, Released, Result, Step};
@@ -125,7 +125,7 @@ impl Ledger for MemoryLedger {
         Ok(job.clone())
     }
 
-    async fn advance(&self, at: &StatementName, step: &Step, now: Timestamp) -> Result<Advanced> {
+    async fn advance(&self, at: &Attempt, step: &Step, now: Timestamp) -> Result<Advanced> {
         let mut tables = lock(&self.0);
         let job = tables.job(&at.run, &at.job)?;
         if job.execution_status.is_terminal() || (job.attempt, job.part) != (at.attempt, at.part) {

@@ -1,7 +1,7 @@
 use std::{collections::BTreeMap, sync::Mutex};
 
 use async_trait::async_trait;
-use shiftwork_protocol::{Connection, StatementName};
+use shiftwork_protocol::{Attempt, Connection};
 
 use super::lock;
 use crate::{Progress, Result, Statement, Statements, Submission};
@@ -30,7 +30,7 @@ pub struct MemoryStatements(Mutex<BTreeMap<String, Held>>);
 
 impl MemoryStatements {
     /// Names of the statements that are active.
-    pub fn running(&self) -> Vec<StatementName> {
+    pub fn running(&self) -> Vec<Attempt> {
         lock(&self.0).values().filter(|s| s.progress == Progress::Active).map(|s| s.submission.name.clone()).collect()
     }
 
@@ -40,7 +40,7 @@ impl MemoryStatements {
     }
 
     /// Ends an active statement; one that ended (or was cancelled) stays as it is.
-    pub fn end(&self, name: &StatementName, outcome: Outcome) {
+    pub fn end(&self, name: &Attempt, outcome: Outcome) {
         if let Some(held) = lock(&self.0).get_mut(&name.client_token())
             && held.progress == Progress::Active
         {
@@ -67,7 +67,7 @@ impl Statements for MemoryStatements {
         Ok(id)
     }
 
-    async fn find(&self, name: &StatementName, _: &Connection) -> Result<Option<Statement>> {
+    async fn find(&self, name: &Attempt, _: &Connection) -> Result<Option<Statement>> {
         Ok(self.get(&name.client_token()))
     }
 
@@ -80,15 +80,15 @@ impl Statements for MemoryStatements {
             .collect())
     }
 
-    async fn describe(&self, id: &str, _: &StatementName) -> Result<Option<Statement>> {
+    async fn describe(&self, id: &str, _: &Attempt) -> Result<Option<Statement>> {
         Ok(self.get(id))
     }
 
-    async fn outcome(&self, id: &str, _: &StatementName) -> Result<Option<Statement>> {
+    async fn outcome(&self, id: &str, _: &Attempt) -> Result<Option<Statement>> {
         Ok(self.get(id))
     }
 
-    async fn copied(&self, id: &str, _: &StatementName) -> Result<Option<i64>> {
+    async fn copied(&self, id: &str, _: &Attempt) -> Result<Option<i64>> {
         let tables = lock(&self.0);
         let ended = tables.get(id).filter(|held| matches!(held.progress, Progress::Finished { .. }));
         let copies = ended.map(|held| held.submission.sqls.iter().filter(|sql| sql.contains("COPY ")).count());
