@@ -25,10 +25,9 @@ impl Snapshot {
         self.real_jobs().filter(|job| job.reused_from.is_none() && job.execution_start_ts.is_some())
     }
 
-    /// Statements of the jobs that ran, each counted once however many attempts it took.
+    /// SQL statements of the jobs that ran, each counted once however many attempts it took.
     pub fn statements(&self) -> u32 {
-        // A contract holds no statements; what is made of it is submitted as one.
-        self.ran().map(|job| job.plan.work.script().map_or(1, |script| script.statements.max(1))).sum()
+        self.ran().map(|job| job.plan.work.statements()).sum()
     }
 
     /// Rows of the last statements or loads of the jobs that ran, as far as Redshift counted them.

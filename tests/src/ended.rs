@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::Deserialize;
-use shiftwork_protocol::{Attempt, JobRecord, RunRecord, Status, Work};
+use shiftwork_protocol::{Attempt, JobRecord, RunRecord, Status};
 
 use crate::{Run, Stack};
 
@@ -128,22 +128,16 @@ impl Ended {
         let of_last_attempt: Vec<_> =
             statements.iter().filter(|statement| statement.name.attempt == job.attempt).collect();
         assert!(job.execution_status.is_terminal(), "{name} is {}", job.execution_status);
-        match (job.execution_status, &job.plan.work) {
-            (Status::Succeeded, Work::Barrier {}) | (Status::Skipped, _) => {
+        match job.execution_status {
+            Status::Succeeded if job.plan.work.is_barrier() => {
                 assert!(statements.is_empty(), "{name} has statements: {statements:?}");
             }
-            // Nothing was staged: it ended without asking Redshift.
-            (Status::Succeeded, Work::Cdc { .. }) if job.statement_id.is_none() => {
-                assert!(statements.is_empty(), "{name} found nothing and has statements: {statements:?}");
+            Status::Skipped => assert!(statements.is_empty(), "{name} was skipped and has statements: {statements:?}"),
+            // It found nothing to do, and ended without asking Redshift.
+            Status::Succeeded if job.statement_id.is_none() && job.rows == Some(0) => {
+                assert!(of_last_attempt.is_empty(), "{name} found nothing and has statements: {statements:?}");
             }
-            // No file waited, or all that did were refused.
-            (Status::Succeeded, Work::Copy { .. }) if job.statement_id.is_none() => {
-                assert!(of_last_attempt.is_empty(), "{name} found nothing and has a statement: {statements:?}");
-            }
-            (
-                Status::Succeeded,
-                Work::Sql { .. } | Work::Procedure { .. } | Work::Unload { .. } | Work::Cdc { .. } | Work::Copy { .. },
-            ) => {
+            Status::Succeeded => {
                 if job.reused_from.is_some() {
                     return assert!(statements.is_empty(), "{name} was reused and ran: {statements:?}");
                 }
@@ -155,12 +149,12 @@ impl Ended {
                 }
                 assert!(job.statement_id.is_some(), "{name} has no statement id");
             }
-            (Status::Failed | Status::TimedOut | Status::Aborted, _) => {
-                assert!(job.error_message.is_some(), "{name} is {} and says not why", job.execution_status);
+            Status::Failed | Status::TimedOut | Status::Aborted => {
+                assert!(job.error_message.is_some(), "{name} is {} and does not say why", job.execution_status);
                 let finished = of_last_attempt.iter().filter(|statement| statement.status == "FINISHED").count();
                 assert!(finished < job.plan.work.parts() as usize, "{name} is {} and did all", job.execution_status);
             }
-            (Status::Planning | Status::Queued | Status::Pending | Status::Running, _) => unreachable!("terminal"),
+            Status::Planning | Status::Queued | Status::Pending | Status::Running => unreachable!("terminal"),
         }
         for earlier in statements.iter().filter(|statement| statement.name.attempt < job.attempt) {
             assert_ne!(earlier.status, "FINISHED", "{name} was tried again after a success");

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use minijinja::Value as Html;
 use serde::Serialize;
-use shiftwork_protocol::{Connection, JobRecord, Kind, Status, Transaction, Work, audit::Origin, workflow::RunIf};
+use shiftwork_protocol::{Connection, Fact, FactValue, JobRecord, Status, Text, audit::Origin, workflow::RunIf};
 
 use super::{
     flow::{Flow, flow},
@@ -33,7 +33,7 @@ pub(super) struct Page {
     status: Badge,
     ended: bool,
     figures: Vec<Figure>,
-    facts: Vec<Fact>,
+    facts: Vec<Line>,
     error: Option<String>,
     restart: Option<String>,
     graph: Graph,
@@ -61,7 +61,7 @@ struct Figure {
 
 /// A line of facts.
 #[derive(Debug, Serialize)]
-struct Fact {
+struct Line {
     label: &'static str,
     value: String,
     /// A value that machines read.
@@ -84,7 +84,7 @@ struct Job {
     open: bool,
     error_name: Option<String>,
     error: Option<String>,
-    facts: Vec<Fact>,
+    facts: Vec<Line>,
     changed: Option<[String; 2]>,
     upstreams: Vec<Link>,
     dependents: Vec<Link>,
@@ -222,7 +222,7 @@ fn figures(run: &Snapshot, flow: &Flow, now: Timestamp) -> Vec<Figure> {
     ]
 }
 
-fn facts(run: &Snapshot) -> Vec<Fact> {
+fn facts(run: &Snapshot) -> Vec<Line> {
     let record = &run.run;
     let mut facts = Facts::default();
     facts.code("Run", &record.workflow_execution_id);
@@ -239,7 +239,7 @@ fn facts(run: &Snapshot) -> Vec<Fact> {
 
 /// Facts that are known: an empty one is left out.
 #[derive(Default)]
-struct Facts(Vec<Fact>);
+struct Facts(Vec<Line>);
 
 impl Facts {
     fn text(&mut self, label: &'static str, value: impl Into<String>) {
@@ -252,7 +252,7 @@ impl Facts {
 
     fn push(&mut self, label: &'static str, value: String, code: bool) {
         if !value.is_empty() {
-            self.0.push(Fact { label, value, code });
+            self.0.push(Line { label, value, code });
         }
     }
 }
@@ -280,7 +280,7 @@ fn view_of(job: &JobRecord, run: &Snapshot, flow: &Flow, scripts: &Scripts) -> J
     Job {
         position: plan.position,
         name: plan.job_name.clone(),
-        kind: plan.work.kind().map_or("", Kind::as_str),
+        kind: plan.work.title(),
         stage: plan.stage,
         stage_description: plan.stage_description.clone(),
         status: badge(status),
@@ -330,7 +330,7 @@ fn links(names: &std::collections::BTreeSet<String>, run: &Snapshot) -> Vec<Link
         .collect()
 }
 
-fn job_facts(job: &JobRecord, flow: &Flow) -> Vec<Fact> {
+fn job_facts(job: &JobRecord, flow: &Flow) -> Vec<Line> {
     let plan = &job.plan;
     let mut facts = Facts::default();
     if let Some(span) = flow.spans.get(&plan.job_name) {
@@ -341,37 +341,12 @@ fn job_facts(job: &JobRecord, flow: &Flow) -> Vec<Fact> {
     facts.text("Ended", job.execution_end_ts.map(shiftwork_protocol::timestamp).unwrap_or_default());
     facts.code("Statement", job.statement_id.as_deref().unwrap_or_default());
     facts.code("Reused from", job.reused_from.as_deref().unwrap_or_default());
-    if let Some(script) = plan.work.script() {
-        let pinned = match plan.work {
-            Work::Cdc { .. } => "Contract",
-            Work::Copy { .. } => "Feed",
-            Work::Sql { .. } | Work::Procedure { .. } | Work::Unload { .. } | Work::Barrier {} => "Script",
-        };
-        facts.code(pinned, &script.key);
-        facts.code("Version", &script.version_id);
-        facts.code("SHA-256", &script.sha256);
-        if script.statements > 0 {
-            facts.text("Statements", words::count(script.statements.into()));
+    for Fact { label, value } in plan.work.facts() {
+        match value {
+            FactValue::Words(words) => facts.text(label, words),
+            FactValue::Code(code) => facts.code(label, code),
+            FactValue::Count(count) => facts.text(label, words::count(count.into())),
         }
-    }
-    match &plan.work {
-        Work::Sql { transaction, parameters, .. } => {
-            facts.text(
-                "Commits",
-                match transaction {
-                    Transaction::Single => "all statements in one transaction",
-                    Transaction::PerStatement => "every statement by itself",
-                },
-            );
-            facts.code("Bound values", pairs(parameters));
-        }
-        Work::Procedure { parameters, .. } => facts.code("Bound values", pairs(parameters)),
-        Work::Cdc { iam_role, .. } => facts.code("COPY as", iam_role),
-        Work::Copy { table, files, .. } => {
-            facts.code("Table", table);
-            facts.code("Files of", files);
-        }
-        Work::Unload { .. } | Work::Barrier {} => {}
     }
     facts.text(
         "Runs if",
@@ -383,16 +358,14 @@ fn job_facts(job: &JobRecord, flow: &Flow) -> Vec<Fact> {
     );
     facts.text("Timeout", words::duration(SignedDuration::from_secs(plan.timeout_seconds.into())));
     facts.text("Retries", if plan.retries == 0 { String::new() } else { plan.retries.to_string() });
-    facts.code("Connection", connection(&plan.connection));
+    facts.code("Connection", plan.work.connection().map(connection).unwrap_or_default());
     facts.0
 }
 
 fn statement(job: &JobRecord, scripts: &Scripts) -> Option<Result<String, String>> {
-    match &job.plan.work {
-        Work::Sql { .. } | Work::Cdc { .. } => scripts.get(&job.plan.job_name).cloned(),
-        Work::Procedure { sql, .. } | Work::Unload { sql } => Some(Ok(sql.clone())),
-        Work::Copy { into, options, .. } => Some(Ok(format!("{into}\nFROM <manifest>\n{options}"))),
-        Work::Barrier {} => None,
+    match job.plan.work.text()? {
+        Text::Pinned => scripts.get(&job.plan.job_name).cloned(),
+        Text::Own(text) => Some(Ok(text.into_owned())),
     }
 }
 

@@ -1,8 +1,10 @@
-//! A run ends, or a task failed outside of Redshift: the audit, the lease, the notification.
+//! A run ends, or a task failed outside of its engine: the audit, the lease, the notification.
+
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use shiftwork_ports::{Execution, Progress, Result, Statement};
+use shiftwork_ports::{AttemptState, Execution, Progress, Result};
 use shiftwork_protocol::{
     Class, Failure, FailureKind, JobRecord,
     payload::{AuditRequest, CaughtError, Recorded},
@@ -57,26 +59,24 @@ async fn execution_closed(runs: &RunSettlement, change: &ExecutionChange) -> Res
 /// What a caught error means for a job.
 #[derive(Debug, PartialEq, Eq)]
 enum Meaning<'a> {
-    /// It ended, or goes on, by its own record: the caught error is old news.
+    /// It ended, or goes on, by its own record: the caught error is out of date.
     Settled,
-    /// Its statement ended while the task failed: that counts.
-    Ended(&'a Statement),
-    /// Its statement is still active, and nobody waits for it any more.
-    Unfinished { statement: &'a Statement, kind: FailureKind, message: String },
-    /// The attempt failed without a statement, and another may follow.
+    /// Its attempt ended while the task failed: that counts.
+    Ended(&'a AttemptState),
+    /// Its attempt is still active, and no task waits for it any more.
+    Unfinished { state: &'a AttemptState, kind: FailureKind, message: String },
+    /// The attempt failed before its engine had it, and another may follow.
     Failed { kind: FailureKind, message: String },
 }
 
-fn decide<'a>(job: &JobRecord, statement: Option<&'a Statement>, caught: &CaughtError) -> Meaning<'a> {
+fn decide<'a>(job: &JobRecord, state: Option<&'a AttemptState>, caught: &CaughtError) -> Meaning<'a> {
     if job.execution_status.is_terminal() || has_more(job) {
         return Meaning::Settled;
     }
     let (kind, message) = read_error(caught, job.plan.timeout_seconds);
-    match statement.map(|statement| (statement, &statement.progress)) {
-        Some((statement, Progress::Finished { .. } | Progress::Failed { .. } | Progress::Aborted)) => {
-            Meaning::Ended(statement)
-        }
-        Some((statement, Progress::Active)) => Meaning::Unfinished { statement, kind, message },
+    match state.map(|state| (state, &state.progress)) {
+        Some((state, Progress::Finished { .. } | Progress::Failed { .. } | Progress::Aborted)) => Meaning::Ended(state),
+        Some((state, Progress::Active)) => Meaning::Unfinished { state, kind, message },
         None => Meaning::Failed { kind, message },
     }
 }
@@ -114,18 +114,20 @@ fn words(caught: &CaughtError) -> String {
     }
 }
 
+/// How long a cancelled attempt is waited for in one call.
+const CANCELLED_WITHIN: Duration = Duration::from_secs(8);
+
 /// Settles a job whose task failed. True when it has another attempt, and is to be launched again.
 async fn record_job(runs: &RunSettlement, run: &str, job_name: &str, caught: &CaughtError) -> Result<bool> {
     let job = runs.jobs.job(run, job_name).await?;
-    let name = job.current_attempt();
-    let statement = match job.submitted_ts {
-        Some(_) if !job.execution_status.is_terminal() => runs.statements.find(&name, &job.plan.connection).await?,
+    let state = match job.submitted_ts {
+        Some(_) if !job.execution_status.is_terminal() => runs.jobs.engine(&job)?.find(&job.current_attempt()).await?,
         Some(_) | None => None,
     };
-    match decide(&job, statement.as_ref(), caught) {
+    match decide(&job, state.as_ref(), caught) {
         Meaning::Settled => runs.jobs.follow(&job).await?,
-        Meaning::Ended(statement) => runs.jobs.statement_ended(&name, &statement.id, &statement.progress).await?,
-        Meaning::Unfinished { statement, kind, message } => cancel(runs, &job, statement, kind, &message).await?,
+        Meaning::Ended(state) => runs.jobs.attempt_ended(state).await?,
+        Meaning::Unfinished { state, kind, message } => cancel(runs, &job, state, kind, &message).await?,
         Meaning::Failed { kind, message } => {
             runs.jobs.attempt_failed(&job, kind, &message).await?;
         }
@@ -135,37 +137,39 @@ async fn record_job(runs: &RunSettlement, run: &str, job_name: &str, caught: &Ca
     Ok(has_more(&job))
 }
 
-/// Cancels the statement of a task that failed, and settles the job by what Redshift made of it: a statement that finished
+/// Cancels the attempt of a task that failed, and settles the job by what its engine made of it: an attempt that finished
 /// while it was being cancelled has committed, and must not run again.
 async fn cancel(
     runs: &RunSettlement,
     job: &JobRecord,
-    statement: &Statement,
+    active: &AttemptState,
     kind: FailureKind,
     why: &str,
 ) -> Result<()> {
-    let (id, name) = (&statement.id, &statement.name);
-    tracing::warn!(statement = %name, why, "cancelling the statement of a task that failed");
+    let (id, attempt) = (&active.id, &active.attempt);
+    tracing::warn!(%attempt, why, "cancelling the attempt of a task that failed");
     runs.jobs.cancelling(job, kind, why).await?;
-    runs.statements.cancel(id).await?;
-    match runs.statements.outcome(id, name).await?.map(|statement| statement.progress) {
-        Some(Progress::Active) => {
-            let words = format!("{name} was cancelled, and still runs: asking again");
+    let engine = runs.jobs.engine(job)?;
+    engine.cancel(id).await?;
+    match engine.outcome(id, attempt, CANCELLED_WITHIN).await? {
+        Some(AttemptState { progress: Progress::Active, .. }) => {
+            let words = format!("{attempt} was cancelled, and still runs: asking again");
             Err(Failure::new(FailureKind::Unavailable, words))
         }
-        Some(ended) => runs.jobs.statement_ended(name, id, &ended).await,
-        None => runs.jobs.statement_ended(name, id, &Progress::Aborted).await,
+        Some(ended) => runs.jobs.attempt_ended(&ended).await,
+        None => runs.jobs.attempt_ended(&AttemptState { progress: Progress::Aborted, ..active.clone() }).await,
     }
 }
 
-/// Cancels what still runs of a job's attempts that are over. After the ledger says so: the event of the cancelled
-/// statement then finds nothing to settle, and whoever died in between comes by here again.
+/// Cancels what still runs of a job's attempts that are over. After the ledger says so: the event of the cancelled attempt then
+/// finds nothing to settle, and a function that died in between is called again.
 async fn cancel_what_is_over(runs: &RunSettlement, job: &JobRecord) -> Result<()> {
     let over = |attempt: u32| job.execution_status.is_terminal() || attempt < job.attempt;
-    for statement in runs.statements.active(&job.workflow_execution_id, &job.plan.connection).await? {
-        if statement.name.job == job.plan.job_name && over(statement.name.attempt) {
-            tracing::warn!(statement = %statement.name, "cancelling the statement of an attempt that is over");
-            runs.statements.cancel(&statement.id).await?;
+    let engine = runs.jobs.engine(job)?;
+    for state in engine.active(&job.workflow_execution_id).await? {
+        if state.attempt.job == job.plan.job_name && over(state.attempt.attempt) {
+            tracing::warn!(attempt = %state.attempt, "cancelling an attempt that is over");
+            engine.cancel(&state.id).await?;
         }
     }
     Ok(())
@@ -187,20 +191,19 @@ mod tests {
         JobRecord { execution_status: Status::Running, submitted_ts, ..a_job("load", &[]) }
     }
 
-    fn statement(progress: Progress) -> Statement {
-        Statement { id: "id".into(), name: running().current_attempt(), progress }
+    fn state(progress: Progress) -> AttemptState {
+        AttemptState { id: "id".into(), attempt: running().current_attempt(), progress }
     }
 
     #[test]
-    fn a_statement_that_ended_counts_more_than_the_error_of_its_task() {
+    fn an_attempt_that_ended_counts_more_than_the_error_of_its_task() {
         let error = caught("States.Timeout", "");
-        for progress in
-            [Progress::Finished { rows: None }, Progress::Failed { message: "ERROR".into() }, Progress::Aborted]
-        {
-            let statement = statement(progress);
-            assert_eq!(decide(&running(), Some(&statement), &error), Meaning::Ended(&statement));
+        let failed = Progress::Failed { kind: FailureKind::StatementFailed, message: "ERROR".into() };
+        for progress in [Progress::Finished { rows: None }, failed, Progress::Aborted] {
+            let state = state(progress);
+            assert_eq!(decide(&running(), Some(&state), &error), Meaning::Ended(&state));
         }
-        let active = statement(Progress::Active);
+        let active = state(Progress::Active);
         assert!(matches!(
             decide(&running(), Some(&active), &error),
             Meaning::Unfinished { kind: FailureKind::TimedOut, .. }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use shiftwork_ports::{Begun, Clock, Ledger, Result};
 use shiftwork_protocol::{
-    Failure, FailureKind, JobRecord, Work, limits,
+    Failure, FailureKind, JobRecord, limits,
     payload::{LaneJob, Lanes, RunInput},
 };
 
@@ -55,7 +55,7 @@ fn lease_until(now: Timestamp) -> Timestamp {
 fn decide(jobs: &[JobRecord]) -> Lanes {
     let open: Vec<_> = jobs
         .iter()
-        .filter(|job| !job.execution_status.is_terminal() && !matches!(job.plan.work, Work::Barrier {}))
+        .filter(|job| !job.execution_status.is_terminal() && !job.plan.work.is_barrier())
         .map(|job| LaneJob { job_name: job.plan.job_name.clone(), timeout_seconds: job.plan.timeout_seconds })
         .collect();
     Lanes { lanes: open.chunks(limits::MAP_CONCURRENCY).map(<[LaneJob]>::to_vec).collect() }
@@ -65,6 +65,8 @@ fn decide(jobs: &[JobRecord]) -> Lanes {
 mod tests {
     use shiftwork_ports::fake::a_job;
     use shiftwork_protocol::Status;
+
+    use shiftwork_protocol::Work;
 
     use super::*;
 

@@ -1,8 +1,8 @@
-//! A Redshift statement ends, or its event is lost: the job is settled.
+//! An attempt of a job ends, or the event of its end is lost: the job is settled.
 
 use serde::Deserialize;
 use serde_json::Value;
-use shiftwork_ports::{Progress, Result};
+use shiftwork_ports::{AttemptState, Progress, Result};
 use shiftwork_protocol::{Attempt, Failure, FailureKind, Owner, payload::Sweep};
 use shiftwork_settlement::{RunSettlement, wiring};
 
@@ -65,19 +65,13 @@ fn read(event: &Value) -> Result<Incoming> {
     })
 }
 
-/// Settles what came in. Again: nothing happens twice.
+/// Settles the job that an event is about. The same event again changes nothing.
 pub async fn handle(runs: &RunSettlement, event: &Value) -> Result<()> {
     match read(event)? {
         Incoming::Finished { attempt, id, rows } => {
-            runs.jobs.statement_ended(&attempt, &id, &Progress::Finished { rows }).await
+            runs.jobs.attempt_ended(&AttemptState { id, attempt, progress: Progress::Finished { rows } }).await
         }
-        Incoming::Unwell { attempt, id } => match runs.statements.describe(&id, &attempt).await? {
-            Some(statement) => runs.jobs.statement_ended(&attempt, &id, &statement.progress).await,
-            None => {
-                let message = "Redshift said that it failed, and no longer knows why".to_owned();
-                runs.jobs.statement_ended(&attempt, &id, &Progress::Failed { message }).await
-            }
-        },
+        Incoming::Unwell { attempt, id } => runs.jobs.attempt_unwell(&attempt, &id).await,
         Incoming::Sweep(run) => runs.sweep(&run).await,
         Incoming::Foreign(why) => {
             tracing::info!(why, "ignored");

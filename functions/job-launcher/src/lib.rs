@@ -1,23 +1,21 @@
 //! A job is released: it is submitted, exactly once, and the task waits for its end.
 //!
 //! The intent is written before the act ([`Ledger::claim`](shiftwork_ports::Ledger::claim)). A launcher that finds an
-//! earlier launcher's intent first looks for the statement that it may have left, and adopts it.
+//! earlier launcher's intent first looks for the attempt that it may have submitted, and adopts it.
 
-mod kind;
-
-use std::sync::Arc;
+pub mod kind;
+mod wiring;
 
 use jiff::Timestamp;
-use shiftwork_feeds::Landing;
-use shiftwork_ports::{Queries, Requests, Result, Scripts, Statements};
+use shiftwork_ports::Result;
 use shiftwork_protocol::{
-    Failure, FailureKind, JobRecord, Status, Work,
+    Failure, FailureKind, JobRecord, Status,
     payload::{JobEnd, Launch},
     workflow::RunIf,
 };
 use shiftwork_settlement::JobSettlement;
 
-use kind::copy::Copy;
+use kind::{Kinds, Prepared};
 
 /// What it reads from its environment.
 pub const ENVIRONMENT: &[&str] = &[
@@ -35,32 +33,22 @@ pub const ENVIRONMENT: &[&str] = &[
 
 /// The function.
 pub struct Launcher {
-    /// Settles the jobs that are not to run.
+    /// Settles the jobs that are not to run, and adopts attempts that were submitted before.
     pub jobs: JobSettlement,
-    /// Runs the others.
-    pub statements: Arc<dyn Statements>,
-    /// Their scripts.
-    pub scripts: Arc<dyn Scripts>,
-    /// Makes the tables of a contract.
-    pub queries: Arc<dyn Queries>,
-    /// Asks for the next load where one leaves files.
-    pub requests: Arc<dyn Requests>,
-    /// The buckets that the files of feeds land in.
-    pub landing: Arc<dyn Landing>,
-    /// Name of the bucket of staged files, as COPY reads it.
-    pub staging_bucket: String,
+    /// What each kind of job is when it is submitted.
+    pub kinds: Kinds,
 }
 
 /// What a launcher does about a job that it claimed.
 #[derive(Debug, PartialEq, Eq)]
 enum Action {
-    /// It ended before: the task only wants to hear it.
+    /// It ended before: only its task has to be told.
     Answer,
     /// It still waits on others: the state machine came here too early.
     Refuse,
     /// Its upstreams did not end as its `run_if` asks.
     Skip(String),
-    /// An earlier launcher meant to submit it: look for the statement first.
+    /// An earlier launcher meant to submit it: look for the attempt first.
     Adopt,
     /// Submit it.
     Submit,
@@ -103,7 +91,7 @@ impl Launcher {
         }
     }
 
-    /// Whoever settled the job did not know this token, and may have died before its dependents knew.
+    /// The function that settled the job did not know this token, and may have died before the dependents were freed.
     async fn answer(&self, job: &JobRecord, token: &str) -> Result<()> {
         self.jobs.follow(job).await?;
         let end = JobEnd { job_name: job.plan.job_name.clone(), execution_status: job.execution_status };
@@ -111,41 +99,26 @@ impl Launcher {
     }
 
     async fn adopt(&self, job: &JobRecord) -> Result<()> {
-        let name = job.current_attempt();
-        match self.statements.find(&name, &job.plan.connection).await? {
-            Some(statement) => {
-                tracing::info!(statement = %name, id = statement.id, "adopted the statement of an earlier launcher");
-                self.jobs.statement_ended(&name, &statement.id, &statement.progress).await
+        match self.jobs.engine(job)?.find(&job.current_attempt()).await? {
+            Some(state) => {
+                tracing::info!(attempt = %state.attempt, id = state.id, "adopted the attempt of an earlier launcher");
+                self.jobs.attempt_ended(&state).await
             }
             None => self.submit(job).await,
         }
     }
 
     async fn submit(&self, job: &JobRecord) -> Result<()> {
-        let submission = match &job.plan.work {
-            Work::Sql { script, transaction, parameters } => {
-                kind::sql::submission(job, &self.scripts.pinned(script).await?, *transaction, parameters)?
+        match self.kinds.prepare(job).await? {
+            Prepared::Submit(submission) => {
+                let id = self.jobs.engines.warehouse.submit(&submission).await?;
+                let statements = submission.sqls.len();
+                tracing::info!(attempt = %submission.attempt, id, statements, "submitted");
+                Ok(())
             }
-            Work::Procedure { sql, parameters } => kind::statement::submission(job, sql, parameters),
-            Work::Unload { sql } => kind::statement::submission(job, sql, &std::collections::BTreeMap::new()),
-            Work::Cdc { contract, iam_role } => match self.load(job, contract, iam_role).await? {
-                Some(submission) => submission,
-                None => return self.jobs.nothing_to_do(job).await.map(drop),
-            },
-            Work::Copy { feed, into, options, .. } => match self.copy(job, feed, into, options).await? {
-                Copy::Submit(submission) => *submission,
-                Copy::Nothing => return self.jobs.nothing_to_do(job).await.map(drop),
-                Copy::Lost(why) => {
-                    return self.jobs.attempt_failed(job, FailureKind::Unavailable, &why).await.map(drop);
-                }
-            },
-            Work::Barrier {} => {
-                return Err(Failure::corrupt(format!("{} is a barrier: nothing is to be launched", job.plan.job_name)));
-            }
-        };
-        let id = self.statements.submit(&submission).await?;
-        tracing::info!(statement = %submission.name, id, statements = submission.sqls.len(), "submitted");
-        Ok(())
+            Prepared::NothingToDo => self.jobs.nothing_to_do(job).await.map(drop),
+            Prepared::Lost(why) => self.jobs.attempt_failed(job, FailureKind::Unavailable, &why).await.map(drop),
+        }
     }
 }
 

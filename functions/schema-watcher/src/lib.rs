@@ -27,12 +27,12 @@ mod sql;
 mod tests;
 mod wiring;
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures::{StreamExt as _, stream};
 use serde_json::Value;
 use shiftwork_ports::{
-    Clock, Configuration, Notices, Queries, Result, Statements,
+    Clock, Configuration, Notices, Result, Warehouse,
     documents::{Changed, Documents},
 };
 use shiftwork_protocol::{
@@ -66,18 +66,16 @@ pub struct Watcher {
     pub staging: Arc<dyn Documents>,
     /// Where a contract's workflow says which connection it loads over.
     pub configuration: Arc<dyn Configuration>,
-    /// Redshift, to be asked.
-    pub queries: Arc<dyn Queries>,
-    /// Redshift, to be changed.
-    pub statements: Arc<dyn Statements>,
-    /// Who wants to hear of it.
+    /// Redshift, to be asked and to be changed.
+    pub warehouse: Arc<dyn Warehouse>,
+    /// Tells programs and people.
     pub notices: Arc<dyn Notices>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// The connection of contracts whose workflow names none.
     pub default_connection: Connection,
-    /// How many times [`Statements::outcome`] is waited for before "still running" is answered: some seconds each.
-    pub looks: u32,
+    /// How long a statement of a migration is waited for before the answer is "still running".
+    pub patience: Duration,
 }
 
 impl Watcher {

@@ -89,7 +89,7 @@ impl Watcher {
         let Stored { written: Written { contract, .. }, etag } = self.contract_of(contract).await?;
         let connection = self.connection(&contract).await?;
         let query = sql::report(&contract, MOST_FINDINGS);
-        let (evidence, more) = match self.queries.rows(&query, &connection, &BTreeMap::new()).await {
+        let (evidence, more) = match self.warehouse.rows(&query, &connection, &BTreeMap::new()).await {
             Ok(rows) => sql::evidence(rows)?,
             // Before the first load there is no table, and in no table nothing waits.
             Err(failure) if failure.kind == FailureKind::StatementFailed && sql::is_absent(&failure.message) => {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use shiftwork_planner::contract_key;
 use shiftwork_ports::{
-    Progress, Result, Submission,
+    Engine, Progress, Result, Submission,
     documents::{Changed, Draft, Only},
 };
 use shiftwork_promotion::is_done_already;
@@ -17,7 +17,6 @@ use shiftwork_protocol::{
     drift::{Drift, MigrationProgress},
     name::sha256,
 };
-use shiftwork_settlement::classify;
 
 use crate::{
     Watcher,
@@ -140,7 +139,7 @@ impl Watcher {
         let parts = u32::try_from(all.len()).unwrap_or(u32::MAX);
         for ((sqls, transaction), number) in all.into_iter().zip(1..) {
             let part = Part { number, sqls, transaction };
-            let name = |attempt| Attempt {
+            let named = |attempt| Attempt {
                 owner: Owner::Migration,
                 run: contract.into(),
                 job: intent.id.clone(),
@@ -149,7 +148,7 @@ impl Watcher {
                 parts,
             };
             let submission = |attempt| Submission {
-                name: name(attempt),
+                attempt: named(attempt),
                 connection: connection.clone(),
                 sqls: part.sqls.to_vec(),
                 transaction: part.transaction,
@@ -175,12 +174,12 @@ impl Watcher {
         let mut tries = 0;
         for attempt in 1..=MOST_ATTEMPTS {
             let submission = submission(attempt);
-            let found =
-                if fresh { None } else { self.statements.find(&submission.name, &submission.connection).await? };
+            let engine = self.warehouse.engine(&submission.connection);
+            let found = if fresh { None } else { engine.find(&submission.attempt).await? };
             let ended_before = found.as_ref().is_some_and(|found| found.progress != Progress::Active);
             let progress = match found {
                 Some(found) if found.progress != Progress::Active => found.progress,
-                Some(found) => self.wait(&found.id, &submission.name).await?,
+                Some(found) => self.wait(&*engine, &found.id, &submission.attempt).await?,
                 None => {
                     // From here on loads of a contract without the new columns are refused. Up to here a push costs nothing.
                     if part.transaction == Transaction::Single
@@ -190,22 +189,22 @@ impl Watcher {
                         return Ok(Ran::GivenUp(refused(words)));
                     }
                     tries += 1;
-                    let id = self.statements.submit(&submission).await?;
-                    tracing::info!(statement = %submission.name, id, part = part.number, "submitted");
-                    self.wait(&id, &submission.name).await?
+                    let id = self.warehouse.submit(&submission).await?;
+                    tracing::info!(attempt = %submission.attempt, id, part = part.number, "submitted");
+                    self.wait(&*engine, &id, &submission.attempt).await?
                 }
             };
             let is_done = |message: &str| part.transaction == Transaction::PerStatement && is_done_already(message);
             let (kind, words) = match progress {
                 Progress::Active => return Ok(Ran::Running),
                 Progress::Finished { .. } => return Ok(Ran::Done),
-                Progress::Failed { message } if is_done(&message) => return Ok(Ran::Done),
-                Progress::Failed { message } => (classify(&message), message),
+                Progress::Failed { message, .. } if is_done(&message) => return Ok(Ran::Done),
+                Progress::Failed { kind, message } => (kind, message),
                 Progress::Aborted => (FailureKind::StatementAborted, "it was cancelled in Redshift".to_owned()),
             };
-            let failure = Failure::new(kind, format!("migration, statement {}: {words}", submission.name));
+            let failure = Failure::new(kind, format!("migration, statement {}: {words}", submission.attempt));
             match kind.class() {
-                _ if ended_before => {}
+                Class::Retryable | Class::Terminal | Class::Duplicate if ended_before => {}
                 Class::Retryable if tries < TRIES => {}
                 Class::Retryable => return Err(failure),
                 Class::Terminal | Class::Duplicate => return Ok(Ran::GivenUp(failure)),
@@ -215,18 +214,11 @@ impl Watcher {
         Ok(Ran::GivenUp(Failure::new(FailureKind::StatementFailed, words)))
     }
 
-    async fn wait(&self, id: &str, name: &Attempt) -> Result<Progress> {
-        for _ in 0..self.looks.max(1) {
-            match self.statements.outcome(id, name).await?.map(|statement| statement.progress) {
-                Some(Progress::Active) => {}
-                Some(progress) => return Ok(progress),
-                None => {
-                    let words = format!("Redshift no longer knows {name}; ask again");
-                    return Err(Failure::new(FailureKind::Unavailable, words));
-                }
-            }
-        }
-        Ok(Progress::Active)
+    async fn wait(&self, engine: &dyn Engine, id: &str, attempt: &Attempt) -> Result<Progress> {
+        let state = engine.outcome(id, attempt, self.patience).await?;
+        state.map(|state| state.progress).ok_or_else(|| {
+            Failure::new(FailureKind::Unavailable, format!("Redshift no longer knows {attempt}; ask again"))
+        })
     }
 
     /// Writes the new columns into the contract, over the one that was read alone. One that is pushed at the same moment is read

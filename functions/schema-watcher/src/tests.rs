@@ -5,6 +5,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     future::{Future, pending},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -13,9 +14,9 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use shiftwork_change_data::contract::{Column, TableContract, evolves, read};
 use shiftwork_ports::{
-    Notices, Progress, Queries, Result, Row, Statement, Statements, Submission,
+    AttemptState, Engine, Notices, Progress, Result, Row, Submission, Warehouse,
     documents::{Changed, Documents, Draft, Only, Page, Stored},
-    fake::{ManualClock, MemoryConfiguration, MemoryDocuments, MemoryNotices, MemoryStatements, Outcome},
+    fake::{ManualClock, MemoryConfiguration, MemoryDocuments, MemoryNotices, MemoryWarehouse, Outcome},
 };
 use shiftwork_protocol::{
     Attempt, Connection, Failure, FailureKind,
@@ -74,7 +75,7 @@ struct World {
     luck: Luck,
     contracts: MemoryDocuments,
     staging: MemoryDocuments,
-    statements: MemoryStatements,
+    warehouse: MemoryWarehouse,
     notices: MemoryNotices,
     /// What waits in the table: a row's fields.
     waiting: Mutex<Vec<BTreeMap<String, Value>>>,
@@ -130,7 +131,16 @@ impl Documents for Bucket {
 struct Rough(Arc<World>);
 
 #[async_trait]
-impl Queries for Rough {
+impl Warehouse for Rough {
+    fn engine<'a>(&'a self, connection: &'a Connection) -> Box<dyn Engine + 'a> {
+        Box::new(RoughEngine { world: &self.0, calm: self.0.warehouse.engine(connection) })
+    }
+    async fn submit(&self, submission: &Submission) -> Result<String> {
+        self.0.luck.around(self.0.warehouse.submit(submission)).await
+    }
+    async fn copied(&self, id: &str, attempt: &Attempt) -> Result<Option<i64>> {
+        self.0.warehouse.copied(id, attempt).await
+    }
     async fn rows(&self, _: &str, _: &Connection, _: &BTreeMap<String, String>) -> Result<Vec<Row>> {
         let answer = async {
             *lock(&self.0.questions) += 1;
@@ -140,34 +150,30 @@ impl Queries for Rough {
     }
 }
 
+struct RoughEngine<'a> {
+    world: &'a World,
+    calm: Box<dyn Engine + 'a>,
+}
+
 #[async_trait]
-impl Statements for Rough {
-    async fn submit(&self, submission: &Submission) -> Result<String> {
-        self.0.luck.around(self.0.statements.submit(submission)).await
+impl Engine for RoughEngine<'_> {
+    async fn find(&self, attempt: &Attempt) -> Result<Option<AttemptState>> {
+        self.world.luck.around(self.calm.find(attempt)).await
     }
-    async fn find(&self, name: &Attempt, connection: &Connection) -> Result<Option<Statement>> {
-        self.0.luck.around(self.0.statements.find(name, connection)).await
-    }
-    async fn active(&self, run: &str, connection: &Connection) -> Result<Vec<Statement>> {
-        self.0.statements.active(run, connection).await
-    }
-    async fn describe(&self, id: &str, name: &Attempt) -> Result<Option<Statement>> {
-        self.0.statements.describe(id, name).await
-    }
-    async fn outcome(&self, id: &str, name: &Attempt) -> Result<Option<Statement>> {
+    async fn outcome(&self, id: &str, attempt: &Attempt, patience: Duration) -> Result<Option<AttemptState>> {
         let outcome = async {
-            if !*lock(&self.0.stuck) && (!*lock(&self.0.slow) || self.0.luck.below(3) > 0) {
-                self.0.end_statements();
+            if !*lock(&self.world.stuck) && (!*lock(&self.world.slow) || self.world.luck.below(3) > 0) {
+                self.world.end_statements();
             }
-            self.0.statements.outcome(id, name).await
+            self.calm.outcome(id, attempt, patience).await
         };
-        self.0.luck.around(outcome).await
+        self.world.luck.around(outcome).await
     }
-    async fn copied(&self, id: &str, name: &Attempt) -> Result<Option<i64>> {
-        self.0.statements.copied(id, name).await
+    async fn active(&self, run: &str) -> Result<Vec<AttemptState>> {
+        self.calm.active(run).await
     }
     async fn cancel(&self, id: &str) -> Result<()> {
-        self.0.statements.cancel(id).await
+        self.calm.cancel(id).await
     }
 }
 
@@ -194,7 +200,7 @@ impl World {
             luck,
             contracts: MemoryDocuments::default(),
             staging: MemoryDocuments::default(),
-            statements: MemoryStatements::default(),
+            warehouse: MemoryWarehouse::default(),
             notices: MemoryNotices::default(),
             waiting: Mutex::default(),
             files: Mutex::default(),
@@ -217,12 +223,11 @@ impl World {
             contracts: Arc::new(Bucket { world: self.clone(), of: |world| &world.contracts }),
             staging: Arc::new(Bucket { world: self.clone(), of: |world| &world.staging }),
             configuration: Arc::new(MemoryConfiguration::default()),
-            queries: rough.clone(),
-            statements: rough.clone(),
+            warehouse: rough.clone(),
             notices: rough,
             clock: Arc::new(ManualClock::default()),
             default_connection: Connection::default(),
-            looks: 1,
+            patience: Duration::ZERO,
         }
     }
 
@@ -305,7 +310,7 @@ impl World {
 
     /// Redshift ends what it is at.
     fn end_statements(&self) {
-        for (submission, progress) in self.statements.all() {
+        for (submission, progress) in self.warehouse.all() {
             if progress != Progress::Active {
                 continue;
             }
@@ -327,10 +332,10 @@ impl World {
                 }
             };
             drop(done);
-            self.statements.end(&submission.name, outcome);
+            self.warehouse.end(&submission.attempt, outcome);
             // Best effort, says Redshift.
             if self.luck.below(8) > 0 || *lock(&self.luck.left) == 0 {
-                let name = submission.name.to_string();
+                let name = submission.attempt.to_string();
                 lock(&self.events).push(json!({ "detail": { "statementName": name } }));
             }
         }
@@ -392,8 +397,8 @@ fn check(world: &World) {
             column.name
         );
     }
-    let names: BTreeSet<_> = world.statements.all().into_iter().map(|(submission, _)| submission.name).collect();
-    assert_eq!(names.len(), world.statements.all().len());
+    let names: BTreeSet<_> = world.warehouse.all().into_iter().map(|(submission, _)| submission.attempt).collect();
+    assert_eq!(names.len(), world.warehouse.all().len());
 }
 
 proptest! {
@@ -490,8 +495,7 @@ fn a_person_applies_what_was_shown_and_nothing_else() {
 fn a_migration_that_takes_long_is_finished_by_its_events() {
     let world = World::new(7, 0, "capture");
     *lock(&world.slow) = true;
-    let mut watcher = world.watcher();
-    watcher.looks = 1;
+    let watcher = world.watcher();
     lock(&world.waiting).push(BTreeMap::from([("colour".into(), json!("red")), ("size".into(), json!(1))]));
     *lock(&world.stuck) = true;
     let look = DriftRequest::Look { contract: "orders".into(), only: Vec::new() };
@@ -517,5 +521,5 @@ fn evolve_does_not_follow_a_source_that_writes_data_into_its_keys() {
     let answer = watch(&watcher).unwrap().unwrap();
     assert_eq!(answer.contracts[0].findings.len(), 60);
     assert_eq!(world.contract().columns().len(), 2);
-    assert!(world.statements.all().is_empty());
+    assert!(world.warehouse.all().is_empty());
 }

@@ -4,17 +4,16 @@ use std::{sync::Arc, time::Duration};
 
 use shiftwork_aws::{
     client::Aws, configuration::DynamoConfiguration, documents::S3Documents, environment::Environment,
-    lambda::StartError, notices::AwsNotices, queries::RedshiftQueries,
+    lambda::StartError, notices::AwsNotices, warehouse::RedshiftWarehouse,
 };
 use shiftwork_ports::SystemClock;
-use shiftwork_settlement::wiring;
 
 use crate::Watcher;
 
-/// How long an answer of Redshift is waited for: a warehouse may have to wake up, and a table may be large.
-const PATIENCE: Duration = Duration::from_mins(2);
-/// How many times a statement of a migration is waited for, some seconds each, before "still running" is answered.
-const LOOKS: u32 = 7;
+/// How long the rows of a query are waited for: a warehouse may have to wake up, and a table may be large.
+const QUESTION: Duration = Duration::from_mins(2);
+/// How long a statement of a migration is waited for before the answer is "still running".
+const STATEMENT: Duration = Duration::from_secs(56);
 
 impl Watcher {
     /// As the environment says.
@@ -28,12 +27,11 @@ impl Watcher {
             contracts: Arc::new(S3Documents::new(aws.config(), environment.get("SCRIPTS_BUCKET")?)),
             staging: Arc::new(S3Documents::new(aws.config(), environment.get("STAGING_BUCKET")?)),
             configuration: Arc::new(DynamoConfiguration::new(aws.config(), environment.get("CONFIG_TABLE")?)),
-            queries: Arc::new(RedshiftQueries::new(&role, PATIENCE)),
-            statements: wiring::statements(aws, environment)?,
+            warehouse: Arc::new(RedshiftWarehouse::new(&role, QUESTION)),
             notices: Arc::new(AwsNotices::new(aws.config(), bus, topic)),
             clock: Arc::new(SystemClock),
             default_connection: serde_json::from_str(environment.get("DEFAULT_CONNECTION")?)?,
-            looks: LOOKS,
+            patience: STATEMENT,
         })
     }
 }

@@ -38,14 +38,15 @@ fn changed_script(before: &JobRecord, now: &JobRecord) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use shiftwork_ports::fake::a_job;
-    use shiftwork_protocol::{ScriptPin, Transaction, Work};
+    use shiftwork_protocol::{Connection, ScriptPin, Transaction, Work};
 
     use super::*;
 
     fn scripted(name: &str, upstreams: &[&str], sha256: &str) -> JobRecord {
         let mut job = a_job(name, upstreams);
         let script = ScriptPin { key: name.into(), version_id: "1".into(), sha256: sha256.into(), statements: 1 };
-        job.plan.work = Work::Sql { script, transaction: Transaction::Single, parameters: BTreeMap::new() };
+        let connection = Connection::default();
+        job.plan.work = Work::Sql { connection, script, transaction: Transaction::Single, parameters: BTreeMap::new() };
         job
     }
 

@@ -21,8 +21,11 @@ fn job_fields() -> BTreeSet<String> {
         run_if: RunIf::AllSuccess,
         timeout_seconds: 60,
         retries: 0,
-        connection: Connection::default(),
-        work: Work::Procedure { sql: "CALL load()".into(), parameters: BTreeMap::new() },
+        work: Work::Procedure {
+            connection: Connection::default(),
+            sql: "CALL load()".into(),
+            parameters: BTreeMap::new(),
+        },
     };
     let mut job = JobRecord::pending("w", "r", plan);
     job.await_token = Some("token".into());

@@ -20,20 +20,18 @@ pub mod files;
 pub mod ledger;
 #[cfg(feature = "notices")]
 pub mod notices;
-#[cfg(feature = "queries")]
-pub mod queries;
 #[cfg(feature = "queues")]
 pub mod queues;
 #[cfg(feature = "scripts")]
 pub mod scripts;
 #[cfg(feature = "staging")]
 pub mod staging;
-#[cfg(feature = "statements")]
-pub mod statements;
 #[cfg(feature = "sweeps")]
 pub mod sweeps;
 #[cfg(feature = "tokens")]
 pub mod tokens;
+#[cfg(feature = "warehouse")]
+pub mod warehouse;
 
 #[cfg(any(
     feature = "configuration",
@@ -42,13 +40,12 @@ pub mod tokens;
     feature = "files",
     feature = "ledger",
     feature = "notices",
-    feature = "queries",
     feature = "queues",
     feature = "scripts",
     feature = "staging",
-    feature = "statements",
     feature = "sweeps",
     feature = "tokens",
+    feature = "warehouse",
 ))]
 mod failures;
 #[cfg(feature = "cli")]

@@ -10,6 +10,7 @@ mod endpoint;
 use std::{
     collections::BTreeMap,
     sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
 };
 
 use aws_sdk_dynamodb::{
@@ -26,8 +27,8 @@ use shiftwork_aws::{
     ledger::{BY_WORKFLOW, DynamoLedger, Tables},
     scripts::S3Scripts,
     staging::S3Staging,
-    statements::RedshiftStatements,
     sweeps::{SchedulerSweeps, SweepTarget},
+    warehouse::RedshiftWarehouse,
 };
 use shiftwork_ports::{
     ChangeFiles, Configuration, FileVersion, LeaseRequest, Ledger, Opened, Opening, Scripts, Sweeps, Version,
@@ -98,10 +99,10 @@ async fn the_ledger_over_dynamodb_agrees_with_the_one_in_memory() {
 }
 
 #[tokio::test]
-async fn the_statements_over_the_data_api_conform() {
+async fn the_warehouse_over_the_data_api_conforms() {
     let config = endpoint::config("AWS_ENDPOINT_URL_REDSHIFT_DATA");
     let connection = Connection { workgroup: Some("local".into()), database: "dev".into(), ..Connection::default() };
-    conformance::statements(&RedshiftStatements::new(&config), &connection, "SELECT 1").await;
+    conformance::warehouse(&RedshiftWarehouse::new(&config, Duration::from_secs(20)), &connection, "SELECT 1").await;
 }
 
 /// A run of so many jobs, as JSON would give it.

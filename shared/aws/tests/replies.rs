@@ -1,6 +1,8 @@
 //! The adapters over canned answers of AWS: what each answer means, and what was asked.
 #![allow(clippy::unwrap_used, reason = "a canned answer or a call that fails here fails the test")]
 
+use std::time::Duration;
+
 use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig};
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use aws_smithy_http_client::test_util::{ReplayEvent, StaticReplayClient};
@@ -17,13 +19,13 @@ use shiftwork_aws::{
     queues::{SqsDeadLetters, SqsRequests},
     scripts::S3Scripts,
     staging::S3Staging,
-    statements::RedshiftStatements,
     sweeps::{SchedulerSweeps, SweepTarget},
     tokens::StepFunctionsTokens,
+    warehouse::RedshiftWarehouse,
 };
 use shiftwork_ports::{
-    DeadLetters, Execution, Executions, Ledger, Notices, Progress, Requests, Scripts, Staging, Statements, Submission,
-    Sweeps, TaskTokens,
+    DeadLetters, Execution, Executions, Ledger, Notices, Progress, Requests, Scripts, Staging, Submission, Sweeps,
+    TaskTokens, Warehouse,
 };
 use shiftwork_protocol::{
     Attempt, Connection, Failure, FailureKind, Owner, ScriptPin, Status, Transaction,
@@ -72,7 +74,7 @@ fn error(code: &str, message: &str) -> Value {
     json!({"__type": code, "message": message, "Message": message})
 }
 
-fn name() -> Attempt {
+fn attempt() -> Attempt {
     Attempt { owner: Owner::Job, run: "run".into(), job: "job.sql".into(), attempt: 1, part: 1, parts: 1 }
 }
 
@@ -82,7 +84,7 @@ fn connection() -> Connection {
 
 fn submission(sqls: &[&str], transaction: Transaction) -> Submission {
     Submission {
-        name: name(),
+        attempt: attempt(),
         connection: connection(),
         sqls: sqls.iter().copied().map(Into::into).collect(),
         transaction,
@@ -90,9 +92,13 @@ fn submission(sqls: &[&str], transaction: Transaction) -> Submission {
     }
 }
 
+fn warehouse(aws: &Canned) -> RedshiftWarehouse {
+    RedshiftWarehouse::new(&aws.config, Duration::from_secs(1))
+}
+
 async fn refused(status: u16, body: Value) -> Failure {
     let aws = Canned::json([(status, body)]);
-    RedshiftStatements::new(&aws.config).submit(&submission(&["SELECT 1"], Transaction::Single)).await.unwrap_err()
+    warehouse(&aws).submit(&submission(&["SELECT 1"], Transaction::Single)).await.unwrap_err()
 }
 
 #[tokio::test]
@@ -124,10 +130,10 @@ async fn every_answer_of_aws_has_its_kind() {
 #[tokio::test]
 async fn an_answer_that_does_not_read_or_come_may_stand_for_work_done() {
     let aws = Canned::new([(200, "<html>".into())]);
-    let statements = RedshiftStatements::new(&aws.config);
+    let warehouse = warehouse(&aws);
     for _ in 0..2 {
         // The second call finds nobody who answers.
-        let failure = statements.submit(&submission(&["SELECT 1"], Transaction::Single)).await.unwrap_err();
+        let failure = warehouse.submit(&submission(&["SELECT 1"], Transaction::Single)).await.unwrap_err();
         assert_eq!(failure.kind, FailureKind::Unavailable, "{failure}");
     }
 }
@@ -135,12 +141,12 @@ async fn an_answer_that_does_not_read_or_come_may_stand_for_work_done() {
 #[tokio::test]
 async fn one_statement_is_executed_and_several_are_a_batch() {
     let aws = Canned::json([(200, json!({"Id": "one"})), (200, json!({"Id": "two"})), (200, json!({"Id": "three"}))]);
-    let statements = RedshiftStatements::new(&aws.config);
-    assert_eq!(statements.submit(&submission(&["A"], Transaction::Single)).await.unwrap(), "one");
-    assert_eq!(statements.submit(&submission(&["A", "B"], Transaction::Single)).await.unwrap(), "two");
-    assert_eq!(statements.submit(&submission(&["A", "B"], Transaction::PerStatement)).await.unwrap(), "three");
+    let warehouse = warehouse(&aws);
+    assert_eq!(warehouse.submit(&submission(&["A"], Transaction::Single)).await.unwrap(), "one");
+    assert_eq!(warehouse.submit(&submission(&["A", "B"], Transaction::Single)).await.unwrap(), "two");
+    assert_eq!(warehouse.submit(&submission(&["A", "B"], Transaction::PerStatement)).await.unwrap(), "three");
     let shared = json!({
-        "StatementName": "shiftwork:run:job.sql:1", "ClientToken": name().client_token(), "WithEvent": true,
+        "StatementName": "shiftwork:run:job.sql:1", "ClientToken": attempt().client_token(), "WithEvent": true,
         "WorkgroupName": "wg", "Database": "dev", "Parameters": [{"name": "day", "value": "2026-03-01"}],
     });
     let with = |more: Value| {
@@ -179,18 +185,25 @@ async fn a_described_statement_says_how_far_it_is() {
             batch("FINISHED", json!({"Id": "id:3", "Status": "FINISHED", "ResultRows": 3})),
             Progress::Finished { rows: Some(3) },
         ),
-        (batch("FAILED", failed), Progress::Failed { message: "statement 3: ERROR: no such table".into() }),
+        (
+            batch("FAILED", failed),
+            Progress::Failed {
+                kind: FailureKind::StatementFailed,
+                message: "statement 3: ERROR: no such table".into(),
+            },
+        ),
         (
             json!({"Id": "id", "Status": "FAILED", "Error": "ERROR: 1023"}),
-            Progress::Failed { message: "ERROR: 1023".into() },
+            Progress::Failed { kind: FailureKind::SerializationConflict, message: "ERROR: 1023".into() },
         ),
     ] {
         let aws = Canned::json([(200, answer.clone())]);
-        let found = RedshiftStatements::new(&aws.config).describe("id", &name()).await.unwrap().unwrap();
+        let found =
+            warehouse(&aws).engine(&connection()).outcome("id", &attempt(), Duration::ZERO).await.unwrap().unwrap();
         assert_eq!(found.progress, expected, "{answer}");
     }
     let aws = Canned::json([(400, error("ResourceNotFoundException", "Query does not exist."))]);
-    assert_eq!(RedshiftStatements::new(&aws.config).describe("id", &name()).await, Ok(None));
+    assert_eq!(warehouse(&aws).engine(&connection()).outcome("id", &attempt(), Duration::ZERO).await, Ok(None));
 }
 
 #[tokio::test]
@@ -200,7 +213,7 @@ async fn a_statement_is_found_by_its_very_name_on_any_page() {
         (200, json!({"Statements": [{"Id": "one", "StatementName": "shiftwork:run:job.sql:1"}]})),
         (200, json!({"Id": "one", "Status": "STARTED"})),
     ]);
-    let found = RedshiftStatements::new(&aws.config).find(&name(), &connection()).await.unwrap().unwrap();
+    let found = warehouse(&aws).engine(&connection()).find(&attempt()).await.unwrap().unwrap();
     assert_eq!((found.id.as_str(), found.progress), ("one", Progress::Active));
     let asked = aws.asked();
     assert_eq!(asked[0]["StatementName"], "shiftwork:run:job.sql:1");
@@ -215,7 +228,7 @@ async fn active_statements_are_asked_for_in_the_order_of_a_life() {
         (200, json!({"Statements": [statement("a")]})),
         (200, json!({"Statements": [statement("c")]})),
     ]);
-    let active = RedshiftStatements::new(&aws.config).active("run", &connection()).await.unwrap();
+    let active = warehouse(&aws).engine(&connection()).active("run").await.unwrap();
     assert_eq!(active.iter().map(|s| s.id.as_str()).collect::<Vec<_>>(), ["a", "c"]);
     assert_eq!(aws.asked().iter().map(|a| a["Status"].clone()).collect::<Vec<_>>(), ["SUBMITTED", "PICKED", "STARTED"]);
 }
@@ -224,10 +237,43 @@ async fn active_statements_are_asked_for_in_the_order_of_a_life() {
 async fn a_statement_that_ended_needs_no_cancel() {
     let refusal = (400, error("ValidationException", "Could not cancel a query that is already in FINISHED state"));
     let aws = Canned::json([refusal.clone(), (200, json!({"Id": "id", "Status": "FINISHED"}))]);
-    assert_eq!(RedshiftStatements::new(&aws.config).cancel("id").await, Ok(()));
+    assert_eq!(warehouse(&aws).engine(&connection()).cancel("id").await, Ok(()));
     let aws = Canned::json([refusal, (200, json!({"Id": "id", "Status": "STARTED"}))]);
-    let failure = RedshiftStatements::new(&aws.config).cancel("id").await.unwrap_err();
+    let failure = warehouse(&aws).engine(&connection()).cancel("id").await.unwrap_err();
     assert_eq!(failure.kind, FailureKind::Refused);
+}
+
+#[tokio::test]
+async fn a_small_statement_gives_its_rows_or_what_redshift_said() {
+    let answer = |described: Value| [(200, json!({"Id": "id"})), (200, described)];
+    let record = json!([{"stringValue": "a"}, {"longValue": 7}, {"isNull": true}]);
+    let finished = json!({"Id": "id", "Status": "FINISHED", "HasResultSet": true});
+    let rows = [(200, json!({"Records": [record], "NextToken": "n"})), (200, json!({"Records": [record]}))];
+    let aws = Canned::json(answer(finished).into_iter().chain(rows));
+    let ask = async |aws: &Canned| warehouse(aws).rows("SELECT 1", &connection(), &[].into()).await;
+    let row = vec![Some("a".to_owned()), Some("7".to_owned()), None];
+    assert_eq!(ask(&aws).await, Ok(vec![row.clone(), row]));
+    let submitted = json!({"Sql": "SELECT 1", "WorkgroupName": "wg", "Database": "dev"});
+    assert_eq!(aws.asked()[0], submitted, "no name, no token, no event");
+    for (described, kind, words) in [
+        (json!({"Status": "FAILED", "Error": "ERROR: no such table"}), FailureKind::StatementFailed, "no such table"),
+        (json!({"Status": "FAILED", "Error": "ERROR: 1023"}), FailureKind::SerializationConflict, "1023"),
+        (json!({"Status": "ABORTED"}), FailureKind::StatementAborted, "cancelled"),
+    ] {
+        let mut described = described;
+        described["Id"] = "id".into();
+        let failure = ask(&Canned::json(answer(described))).await.unwrap_err();
+        assert_eq!(failure.kind, kind, "{failure}");
+        assert!(failure.message.contains(words), "{failure}");
+    }
+    // Canned answers come at once, so the Data API's own waiting takes no time: it is asked until the second is over.
+    let active = std::iter::repeat_n((200, json!({"Id": "id", "Status": "STARTED"})), 100_000);
+    let aws = Canned::json(std::iter::once((200, json!({"Id": "id"}))).chain(active));
+    let patience = Duration::from_millis(20);
+    let impatient = RedshiftWarehouse::new(&aws.config, patience);
+    let failure = impatient.rows("SELECT 1", &connection(), &[].into()).await.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::TimedOut, "{failure}");
+    assert_eq!(*aws.asked().last().unwrap(), json!({"Id": "id"}), "it is cancelled");
 }
 
 #[tokio::test]

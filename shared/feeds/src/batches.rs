@@ -163,7 +163,7 @@ impl Batches {
         let ended = stream::iter(self.held(feed, batch).await?)
             .map(|file| {
                 let member = members.contains(file.url().as_str());
-                self.end_loaded(batch, file, member)
+                async move { self.end_loaded(batch, file, member).await }
             })
             .buffer_unordered(AT_ONCE);
         ended.try_fold(0, async |sum, well| Ok(sum + usize::from(well))).await
@@ -202,7 +202,7 @@ impl Batches {
     }
 
     async fn step_failed(&self, feed: &str, batch: &str, urls: &[String], step: &FileStep) -> Result<()> {
-        stream::iter(urls)
+        stream::iter(urls.to_vec())
             .map(|url| async move {
                 let Some((bucket, key)) = url.strip_prefix("s3://").and_then(|path| path.split_once('/')) else {
                     return Err(Failure::corrupt(format!("`{url}` is no place in S3")));

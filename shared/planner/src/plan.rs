@@ -136,13 +136,11 @@ fn plan_jobs(
             facts,
             script_key: &script_key,
             bindings: &bindings,
+            connection: &|problems: &mut Vec<Problem>| connection(doc, facts, draft, job, problems),
             problems: &mut *problems,
         };
-        let work = job.kind.work(&job.job, &mut context);
-        let connection = connection(doc, facts, draft, job, problems);
-        works.push(work.zip(connection));
+        works.push(job.kind.work(&job.job, &mut context));
     }
-    let workflow_connection = connection_named(facts, workflow.connection.as_deref());
 
     let graph = draft.graph.as_ref()?;
     graph
@@ -152,9 +150,9 @@ fn plan_jobs(
         .map(|(node, position)| {
             let stage = &workflow.workflow_stages[node.stage];
             let job = node.job.map(|job| &draft.jobs[job]);
-            let (work, connection) = match node.job {
+            let work = match node.job {
                 Some(job) => works[job].take()?,
-                None => (Work::Barrier {}, workflow_connection.cloned()?),
+                None => Work::Barrier {},
             };
             Some(PlannedJob {
                 job_name: node.name.clone(),
@@ -167,7 +165,6 @@ fn plan_jobs(
                 run_if: job.map_or(RunIf::AllDone, |job| job.job.run_if),
                 timeout_seconds: job.map_or(BARRIER_SECONDS, |job| job.timeout_seconds),
                 retries: job.map_or(0, |job| job.job.retries),
-                connection,
                 work,
             })
         })

@@ -26,7 +26,9 @@ fn of_job(fields: &str) -> String {
 fn sql(feed: &str, fields: &str) -> String {
     let doc = read(&of_job(fields));
     let plan = plan(&doc, &with(&[("orders", feed)]), &asked(&json!({}))).unwrap_or_else(|p| panic!("{}", lines(&p)));
-    let Work::Copy { files, feed, table, into, options } = job(&plan, "load").work.clone() else { panic!("no copy") };
+    let Work::Copy { files, feed, table, into, options, .. } = job(&plan, "load").work.clone() else {
+        panic!("no copy")
+    };
     assert_eq!((files.as_str(), feed.key.as_str(), table.is_empty()), ("orders", "feeds/orders.yaml", false));
     format!("{into} FROM '…' {options}")
 }

@@ -34,6 +34,7 @@ fn a_workflow_of_the_original_framework_plans_unchanged() {
     assert_eq!(
         insert_4.work,
         Work::Procedure {
+            connection: facts.default_connection,
             sql: "CALL load.orders(:run_date)".into(),
             parameters: BTreeMap::from([("run_date".into(), "2026-03-01".into())]),
         }
@@ -63,7 +64,7 @@ fn the_examples_plan() {
 #[test]
 fn the_export_example_is_the_unload_that_redshift_takes() {
     let plan = planned(&example("yearly_sales_export"));
-    let Work::Unload { sql } = &job(&plan, "export_revenue").work else { panic!("no unload") };
+    let Work::Unload { sql, .. } = &job(&plan, "export_revenue").work else { panic!("no unload") };
     insta::assert_snapshot!(sql);
 }
 
@@ -91,6 +92,21 @@ fn a_barrier_stands_where_many_wait_for_many() {
     assert_eq!(barrier.dependents, names(&["b1.sql", "b2.sql", "b3.sql"]));
     assert_eq!(job(&plan, "b2.sql").upstreams, names(&["@stage-2"]));
     assert!(!shiftwork_protocol::name::is_job_name("@stage-2"), "a user's job could take the barrier's name");
+}
+
+#[test]
+fn a_barrier_needs_no_connection() {
+    let job = |name: &str| json!({"script": name, "connection": "reporting"});
+    let stage = |jobs: &[&str]| {
+        let jobs: Vec<_> = jobs.iter().copied().map(job).collect();
+        json!({"execution_type": "parallel", "scripts": jobs})
+    };
+    let doc = read_item(json!({"workflow_id": "w", "connection": "never named", "workflow_stages": [
+        stage(&["a1.sql", "a2.sql", "a3.sql"]), stage(&["b1.sql", "b2.sql", "b3.sql"])]}));
+    let scripts = ["a1.sql", "a2.sql", "a3.sql", "b1.sql", "b2.sql", "b3.sql"].map(|name| (name, "select 1"));
+    let plan = plan(&doc, &facts("w", &scripts), &asked(&json!({}))).unwrap_or_else(|problems| panic!("{problems:?}"));
+    let without: Vec<_> = plan.jobs.iter().filter(|job| job.work.connection().is_none()).collect();
+    assert_eq!(without.iter().map(|job| job.job_name.as_str()).collect::<Vec<_>>(), ["@stage-2"]);
 }
 
 #[test]
@@ -132,7 +148,7 @@ workflow_stages:
     let text = "select :region;\nselect :logical_date, :since, ':limit'";
     let facts = facts("w", &[("a.sql", text)]);
     let plan = plan(&doc, &facts, &asked(&json!({"region": "eu"}))).unwrap();
-    let Work::Sql { script, transaction, parameters } = &job(&plan, "a.sql").work else { panic!("no sql") };
+    let Work::Sql { script, transaction, parameters, .. } = &job(&plan, "a.sql").work else { panic!("no sql") };
     assert_eq!((script.statements, *transaction), (2, Transaction::PerStatement));
     assert_eq!(script.sha256, shiftwork_protocol::name::sha256(text));
     let text = |pairs: &[(&str, &str)]| {
@@ -146,7 +162,7 @@ workflow_stages:
     assert_eq!(*parameters, text(&[("note", "it's 1"), ("region", "eu"), ("run_date", "2026-03-01")]));
     assert_eq!(plan.parameters["limit"], "10");
     assert_eq!(plan.parameters["rate"], "0.10");
-    assert_eq!(plan.jobs[0].connection, facts.connections["reporting"]);
+    assert_eq!(plan.jobs[0].work.connection(), Some(&facts.connections["reporting"]));
     assert_eq!(check(&doc, &facts), [], "a parameter without a default counts as given");
 }
 

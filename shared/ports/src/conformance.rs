@@ -5,13 +5,13 @@
 #![allow(clippy::unwrap_used, reason = "a failure of the port fails the check")]
 
 mod documents;
+mod engine;
 mod jobs;
 mod leases;
 mod model;
 mod openings;
 mod runs;
 mod staging;
-mod statements;
 
 use std::{
     collections::BTreeMap,
@@ -32,9 +32,9 @@ use shiftwork_protocol::{
 use crate::{End, LeaseRequest, Ledger, Opened, Opening, Result};
 
 pub use documents::documents;
+pub use engine::{engine, warehouse};
 pub use model::agree;
 pub use staging::staging;
-pub use statements::statements;
 
 /// Every check of [`Ledger`].
 pub async fn ledger(ledger: &dyn Ledger) {
@@ -115,8 +115,8 @@ fn a_job(run: &RunRecord, position: usize, name: &str, upstreams: &[&str]) -> Jo
         run_if: RunIf::AllSuccess,
         timeout_seconds: 600,
         retries: 1,
-        connection: Connection { workgroup: Some("wg".into()), database: "dev".into(), ..Connection::default() },
         work: Work::Sql {
+            connection: Connection { workgroup: Some("wg".into()), database: "dev".into(), ..Connection::default() },
             script: ScriptPin { key: name.into(), version_id: "v1".into(), sha256: sha256(name), statements: 50 },
             transaction: Transaction::PerStatement,
             parameters: BTreeMap::new(),
@@ -218,7 +218,7 @@ async fn both<A: Future, B: Future>(a: A, b: B) -> (A::Output, B::Output) {
 
 #[cfg(test)]
 mod tests {
-    use crate::fake::{MemoryLedger, MemoryStaging, MemoryStatements};
+    use crate::fake::{MemoryLedger, MemoryStaging, MemoryWarehouse};
 
     #[tokio::test]
     async fn the_ledger_in_memory_conforms() {
@@ -231,9 +231,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_statements_in_memory_conform() {
-        let statements = MemoryStatements::default();
-        let active = super::statements(&statements, &shiftwork_protocol::Connection::default(), "SELECT 1").await;
+    async fn the_warehouse_in_memory_conforms() {
+        let warehouse = MemoryWarehouse::default();
+        warehouse.answer("SELECT 1", vec![vec![Some("1".into())]]);
+        let active = super::warehouse(&warehouse, &shiftwork_protocol::Connection::default(), "SELECT 1").await;
         assert_eq!(active, [], "all were cancelled");
     }
 

@@ -3,20 +3,18 @@
 mod change_data;
 mod documents;
 mod ledger;
-mod queries;
 mod samples;
-mod statements;
 mod surroundings;
+mod warehouse;
 
 pub use change_data::{MemoryDeadLetters, MemoryFiles, MemoryRequests, MemoryStaging};
 pub use documents::MemoryDocuments;
 pub use ledger::MemoryLedger;
-pub use queries::MemoryQueries;
 pub use samples::{a_job, a_run};
-pub use statements::{MemoryStatements, Outcome, ROWS_OF_A_COPY};
 pub use surroundings::{
     ManualClock, MemoryConfiguration, MemoryExecutions, MemoryNotices, MemoryScripts, MemorySweeps, MemoryTokens, Told,
 };
+pub use warehouse::{MemoryWarehouse, Outcome, ROWS_OF_A_COPY};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

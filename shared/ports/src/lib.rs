@@ -7,16 +7,17 @@ mod change_data;
 #[cfg(feature = "fakes")]
 pub mod conformance;
 pub mod documents;
+mod engine;
 #[cfg(feature = "fakes")]
 pub mod fake;
 mod ledger;
-mod queries;
+mod warehouse;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde_json::Value;
 use shiftwork_protocol::{
-    Attempt, Connection, Failure, RunRecord, ScriptPin, Transaction,
+    Connection, Failure, RunRecord, ScriptPin,
     event::{DriftFound, Event, FilesLate},
     payload::{JobEnd, RunInput},
 };
@@ -25,76 +26,12 @@ use std::collections::BTreeMap;
 pub use change_data::{
     ChangeFiles, DEAD_LETTER_BYTES, DeadLetters, FileStream, FileVersion, Object, Requests, Staging, Version,
 };
+pub use engine::{AttemptState, Engine, Engines, Progress};
 pub use ledger::{Advanced, Begun, End, LeaseRequest, Ledger, Opened, Opening, Released, Step};
-pub use queries::{Queries, Row};
+pub use warehouse::{Row, Submission, Warehouse, failure_kind};
 
 /// Result of every port: our own failures, classified where they arise.
 pub type Result<T> = std::result::Result<T, Failure>;
-
-/// What is handed to Redshift in one call.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Submission {
-    /// Its name; the idempotency key is made from it.
-    pub name: Attempt,
-    /// Where and as whom.
-    pub connection: Connection,
-    /// 1 to 40 statements.
-    pub sqls: Vec<String>,
-    /// How they commit.
-    pub transaction: Transaction,
-    /// Bound values, each used by at least one statement.
-    pub parameters: BTreeMap<String, String>,
-}
-
-/// A statement as Redshift sees it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Statement {
-    /// The Data API's id.
-    pub id: String,
-    /// Its name.
-    pub name: Attempt,
-    /// How far it is.
-    pub progress: Progress,
-}
-
-/// How far a statement is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Progress {
-    /// Submitted, picked or started.
-    Active,
-    /// Ended well; with the rows of the (last) statement where Redshift counts them.
-    Finished {
-        /// Rows returned or changed.
-        rows: Option<i64>,
-    },
-    /// Ended with an error.
-    Failed {
-        /// Redshift's message.
-        message: String,
-    },
-    /// Cancelled.
-    Aborted,
-}
-
-/// The Redshift Data API. Only the role that submitted a statement may see or cancel it.
-#[async_trait]
-pub trait Statements: Send + Sync {
-    /// Hands statements to Redshift and answers the id. Again with the same name within 8 hours: the same id, and nothing
-    /// runs twice.
-    async fn submit(&self, submission: &Submission) -> Result<String>;
-    /// The statement of exactly this name, if the Data API remembers one (24 hours).
-    async fn find(&self, name: &Attempt, connection: &Connection) -> Result<Option<Statement>>;
-    /// Every statement of a run that is still active.
-    async fn active(&self, run: &str, connection: &Connection) -> Result<Vec<Statement>>;
-    /// One statement by its id; `None` when the Data API does not know it (any more).
-    async fn describe(&self, id: &str, name: &Attempt) -> Result<Option<Statement>>;
-    /// The same, a few seconds later if it is active until then: what [`Statements::cancel`] is followed by.
-    async fn outcome(&self, id: &str, name: &Attempt) -> Result<Option<Statement>>;
-    /// Rows that the COPYs of a statement that ended well have loaded; `None` where it has none, or the Data API does not know it (any more).
-    async fn copied(&self, id: &str, name: &Attempt) -> Result<Option<i64>>;
-    /// Asks Redshift to stop a statement. One that ended already is no failure.
-    async fn cancel(&self, id: &str) -> Result<()>;
-}
 
 /// Step Functions' task tokens. A token that is closed already (answered, timed out, its execution stopped) is a success:
 /// whoever closed it was first.

@@ -11,7 +11,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     attempt::{Attempt, Owner},
-    connection::Connection,
     failure::FailureKind,
     status::Status,
     work::Work,
@@ -44,9 +43,8 @@ pub struct PlannedJob {
     /// Further attempts after a terminal failure.
     #[serde(default)]
     pub retries: u32,
-    /// Where it runs.
-    pub connection: Connection,
-    /// What it does.
+    /// What it does, and over which connection.
+    #[serde(flatten, with = "crate::work::stored")]
     pub work: Work,
 }
 

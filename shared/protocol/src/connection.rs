@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// A named Redshift connection. Exactly one of `workgroup` and `cluster`; at most one of `secret_arn` and `db_user`
 /// (`db_user` with a cluster only). With neither, the statement role's IAM identity is the database user.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Connection {
     /// Redshift Serverless workgroup: its name.

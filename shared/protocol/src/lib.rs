@@ -26,7 +26,7 @@ pub use failure::{Class, Failure, FailureKind};
 pub use load::load_request;
 pub use manifest::{Manifest, ManifestEntry, ManifestMeta, manifest_key};
 pub use status::Status;
-pub use work::{Kind, ScriptPin, Transaction, Work};
+pub use work::{Fact, FactValue, Kind, Place, ScriptPin, Text, Transaction, Work};
 pub use workflow::Workflow;
 
 /// An instant as every table and event of shiftwork writes it: ISO 8601, UTC, milliseconds (`2026-03-01T02:00:00.000Z`).

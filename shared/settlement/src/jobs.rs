@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
 use futures::{StreamExt as _, TryStreamExt as _, future::BoxFuture, stream};
-use shiftwork_feeds::Batches;
-use shiftwork_ports::{Clock, End, Ledger, Notices, Progress, Queries, Result, Staging, Statements, Step, TaskTokens};
+use jiff::SignedDuration;
+use shiftwork_ports::{AttemptState, Clock, End, Engine, Engines, Ledger, Notices, Progress, Result, Step, TaskTokens};
 use shiftwork_protocol::{
     Attempt, Cancelling, Class, Failure, FailureKind, JobRecord, Status,
     event::{Event, JobEnded},
@@ -10,62 +10,61 @@ use shiftwork_protocol::{
 };
 
 use crate::{
-    classify,
+    kind::Kinds,
     next::{failure_step, next_attempt},
 };
 
 /// Dependents are freed this many at a time.
 const FREEING: usize = 16;
+/// No launcher lives longer: its Lambda timeout is 60 s. An attempt that its engine does not know by then was never submitted.
+pub(crate) const LAUNCHER_LIFE: SignedDuration = SignedDuration::from_secs(120);
 
 /// Settles jobs.
 #[derive(Clone)]
 pub struct JobSettlement {
-    /// Where the job stands.
+    /// Where the jobs stand.
     pub ledger: Arc<dyn Ledger>,
-    /// What Redshift knows of its statement.
-    pub statements: Arc<dyn Statements>,
-    /// Who waits for it.
+    /// What runs their attempts.
+    pub engines: Engines,
+    /// The tasks of the state machine that wait for them.
     pub tokens: Arc<dyn TaskTokens>,
-    /// Who wants to hear of it.
+    /// Publishes their ends.
     pub notices: Arc<dyn Notices>,
-    /// The files that its statement loaded.
-    pub staging: Arc<dyn Staging>,
-    /// Where the files of feeds stand.
-    pub files: Batches,
-    /// What Redshift says about a load that failed.
-    pub queries: Arc<dyn Queries>,
+    /// What each kind of job does around its attempts.
+    pub kinds: Kinds,
     /// The time.
     pub clock: Arc<dyn Clock>,
 }
 
 impl JobSettlement {
-    /// **A Redshift statement ended.** The job takes its next step: its end, its next part, or its next attempt.
+    /// **An attempt ended.** The job takes its next step: its end, its next part, or its next attempt.
     ///
-    /// Nothing happens for a statement that is still active, and nothing twice for one that was settled before.
-    pub async fn statement_ended(&self, name: &Attempt, id: &str, progress: &Progress) -> Result<()> {
+    /// Nothing happens for an attempt that is still active, and nothing twice for one that was settled before.
+    pub async fn attempt_ended(&self, state: &AttemptState) -> Result<()> {
+        let AttemptState { id, attempt, progress } = state;
         let step = match progress {
             Progress::Active => return Ok(()),
-            Progress::Finished { rows } if name.is_last_part() => Step::End(End {
+            Progress::Finished { rows } if attempt.is_last_part() => Step::End(End {
                 status: Status::Succeeded,
                 error: None,
                 message: None,
-                statement_id: Some(id.into()),
+                statement_id: Some(id.clone()),
                 rows: *rows,
             }),
-            Progress::Finished { .. } => Step::NextPart { statement_id: Some(id.into()) },
-            Progress::Failed { message } => {
-                let (job, kind) = (self.job(&name.run, &name.job).await?, classify(message));
-                let mended = match kind.class() {
-                    Class::Terminal => self.files_refused(name, &job, message).await?,
+            Progress::Finished { .. } => Step::NextPart { statement_id: Some(id.clone()) },
+            Progress::Failed { kind, message } => {
+                let job = self.job(&attempt.run, &attempt.job).await?;
+                let another = match kind.class() {
+                    Class::Terminal => self.kinds.of(&job.plan.work).failed(attempt, &job, message).await?,
                     Class::Retryable | Class::Duplicate => None,
                 };
-                match mended {
-                    Some(words) => next_attempt(&job, kind, &words, Some(id), self.clock.now()),
-                    None => failure_step(&job, kind, message, Some(id), self.clock.now()),
+                match another {
+                    Some(words) => next_attempt(&job, *kind, &words, Some(id), self.clock.now()),
+                    None => failure_step(&job, *kind, message, Some(id), self.clock.now()),
                 }
             }
             Progress::Aborted => {
-                let job = self.job(&name.run, &name.job).await?;
+                let job = self.job(&attempt.run, &attempt.job).await?;
                 let ours = job
                     .cancelling
                     .as_ref()
@@ -75,29 +74,73 @@ impl JobSettlement {
                 failure_step(&job, kind, message, Some(id), self.clock.now())
             }
         };
-        let job = self.step(name, &step).await?;
-        let finished = matches!(progress, Progress::Finished { .. }) && name.is_last_part();
+        let job = self.step(attempt, &step).await?;
+        let kind = self.kinds.of(&job.plan.work);
+        let finished = matches!(progress, Progress::Finished { .. }) && attempt.is_last_part();
         if finished && job.execution_status != Status::Succeeded {
-            // The run was stopped, and Redshift was faster: what the statement wrote is there all the same.
-            self.committed(name, &job).await?;
+            // The run was stopped, and the engine was faster: what the attempt wrote is there all the same.
+            kind.committed(attempt, &job).await?;
         }
         let in_vain = matches!(progress, Progress::Failed { .. } | Progress::Aborted);
-        if in_vain && job.execution_status.is_terminal() && *name == job.current_attempt() {
-            self.files_left(&job).await?;
+        if in_vain && job.execution_status.is_terminal() && *attempt == job.current_attempt() {
+            kind.ended_in_vain(&job).await?;
         }
         Ok(())
     }
 
-    /// A statement of ours is about to be cancelled: the reason is written first, so that whoever hears of its end knows
-    /// what it means.
+    /// An attempt ended otherwise than well, as an event says; its engine knows more.
+    pub async fn attempt_unwell(&self, attempt: &Attempt, id: &str) -> Result<()> {
+        let job = self.job(&attempt.run, &attempt.job).await?;
+        let state = self.engine(&job)?.outcome(id, attempt, std::time::Duration::ZERO).await?;
+        let unknown = || AttemptState {
+            id: id.into(),
+            attempt: attempt.clone(),
+            progress: Progress::Failed {
+                kind: FailureKind::StatementFailed,
+                message: "Redshift said that it failed, and no longer knows why".into(),
+            },
+        };
+        self.attempt_ended(&state.unwrap_or_else(unknown)).await
+    }
+
+    /// The engine of a job that is submitted.
+    pub fn engine<'a>(&'a self, job: &'a JobRecord) -> Result<Box<dyn Engine + 'a>> {
+        self.engines.of(&job.plan.work).ok_or_else(|| {
+            Failure::corrupt(format!("{} is a barrier, and nothing is ever submitted for it", job.plan.job_name))
+        })
+    }
+
+    /// Finds out what became of the last attempt of a job that ended, if its kind needs to know: a run that is stopped does not
+    /// wait for its attempts, and events are lost. Returns whether nothing is left to find out.
+    pub async fn resolve(&self, job: &JobRecord) -> Result<bool> {
+        let kind = self.kinds.of(&job.plan.work);
+        if kind.resolved(job).await? {
+            return Ok(true);
+        }
+        if !job.execution_status.is_terminal() {
+            return Ok(false);
+        }
+        match self.engine(job)?.find(&job.current_attempt()).await? {
+            Some(AttemptState { progress: Progress::Active, .. }) => Ok(false),
+            Some(state) => self.attempt_ended(&state).await.map(|()| true),
+            // A launcher may be about to submit it.
+            None if job.execution_end_ts.is_some_and(|end| self.clock.now().duration_since(end) < LAUNCHER_LIFE) => {
+                Ok(false)
+            }
+            None => kind.ended_in_vain(job).await.map(|()| true),
+        }
+    }
+
+    /// The present attempt is about to be cancelled. The reason is written first, so that the function that hears of the end
+    /// knows what it means.
     pub async fn cancelling(&self, job: &JobRecord, kind: FailureKind, message: &str) -> Result<()> {
         let why = Cancelling { error_name: kind.name().into(), error_message: message.into() };
         self.ledger.advance(&job.current_attempt(), &Step::Cancel(why), self.clock.now()).await?;
         Ok(())
     }
 
-    /// An attempt failed that left no statement: a launcher that could not submit. Answers the job as it
-    /// then stands: pending again if it has another attempt.
+    /// An attempt failed before its engine had it: a launcher could not submit. Returns the job as it then stands: pending again
+    /// if it has another attempt.
     pub async fn attempt_failed(&self, job: &JobRecord, kind: FailureKind, message: &str) -> Result<JobRecord> {
         let step = failure_step(job, kind, message, job.statement_id.as_deref(), self.clock.now());
         self.step(&job.current_attempt(), &step).await
@@ -115,7 +158,7 @@ impl JobSettlement {
         self.step(&job.current_attempt(), &Step::End(end)).await
     }
 
-    /// A job found nothing to do, and ends well without a statement.
+    /// A job found nothing to do, and succeeds without an attempt on its engine.
     pub async fn nothing_to_do(&self, job: &JobRecord) -> Result<JobRecord> {
         let end = End { status: Status::Succeeded, error: None, message: None, statement_id: None, rows: Some(0) };
         self.step(&job.current_attempt(), &Step::End(end)).await
@@ -139,15 +182,31 @@ impl JobSettlement {
         if job.execution_status.is_terminal() { self.publish(job).await } else { Ok(()) }
     }
 
+    /// Writes down how many rows a job has loaded where its kind knows better than the event of its attempt, and returns the job
+    /// with them. Nothing depends on the number: a failure is logged.
+    async fn counted(&self, job: &JobRecord) -> Option<JobRecord> {
+        let counted = async {
+            match self.kinds.of(&job.plan.work).rows(job).await? {
+                Some(rows) => self.ledger.count(&job.workflow_execution_id, &job.plan.job_name, rows).await.map(Some),
+                None => Ok(None),
+            }
+        };
+        counted.await.unwrap_or_else(|failure: Failure| {
+            tracing::warn!(%failure, job = job.plan.job_name, "the rows of a job are not counted");
+            None
+        })
+    }
+
     /// [`JobSettlement::follow`] without the event: what the state machine must not miss.
     pub(crate) async fn resume(&self, job: &JobRecord) -> Result<()> {
         match job.execution_status {
             Status::Succeeded | Status::Failed | Status::TimedOut | Status::Aborted | Status::Skipped => {
-                // A success without a statement found nothing to do. Before the dependents: they must not meet the files again.
+                // A success without an attempt found nothing to do. Before the dependents: they must not meet the files again.
+                let kind = self.kinds.of(&job.plan.work);
                 if job.execution_status == Status::Succeeded && job.statement_id.is_some() {
-                    self.committed(&job.current_attempt(), job).await?;
+                    kind.committed(&job.current_attempt(), job).await?;
                 } else {
-                    self.not_committed(job).await?;
+                    kind.not_committed(job).await?;
                 }
                 self.free_dependents(job).await?;
                 self.tell_task(job).await
@@ -231,7 +290,8 @@ impl JobSettlement {
             return Ok(());
         }
         let ended = Event::Job(JobEnded::from(job));
-        let events: Vec<_> = [Some(ended), self.table_refreshed(job).await?].into_iter().flatten().collect();
+        let events: Vec<_> =
+            [Some(ended), self.kinds.of(&job.plan.work).event(job).await?].into_iter().flatten().collect();
         self.notices.publish(&events).await
     }
 

@@ -1,25 +1,24 @@
-//! What happens when a job or a run ends, whoever noticed it: job-callback on an event or in a sweep, audit-updater on the
+//! What happens when a job or a run ends, whichever function notices: job-callback on an event or in a sweep, audit-updater on the
 //! failure path, the launcher for a job that is not to run, the trigger for a run that lost its lease.
 //!
-//! - [`JobSettlement`]: a statement ended → the job's next step → its dependents freed, its task told, its event out.
+//! - [`JobSettlement`]: an attempt ended → the job's next step → its dependents freed, its task told, its event published.
+//! - [`kind`]: what a kind of job does around its attempts.
 //! - [`RunSettlement`]: every job ended, or the run was stopped → run status, lease, notification.
-//! - [`RunSettlement::sweep`]: the same, from what the tables and Redshift say when an event was lost.
+//! - [`RunSettlement::sweep`]: the same, from what the tables and the engines say when an event was lost.
 //!
-//! Everything here can stop after any write and be done again: the ledger's conditional writes decide who was first, and
-//! what follows from a write is derived from the record as it then stands ([`JobSettlement::follow`]), never from who made it.
+//! Everything here can stop after any write and be done again: the ledger's conditional writes decide which of two callers was
+//! first, and what follows from a write is derived from the record as it then stands ([`JobSettlement::follow`]), never from its
+//! writer.
 
-mod classify;
-mod committed;
-mod files;
 mod jobs;
-mod load_errors;
+pub mod kind;
 mod next;
 mod runs;
 mod sweep;
 #[cfg(feature = "aws")]
 pub mod wiring;
 
-pub use classify::classify;
 pub use jobs::JobSettlement;
+pub use kind::Kinds;
 pub use next::{Next, after_failure, outcome_of};
 pub use runs::{RunSettlement, lease_until_begun};

@@ -1,7 +1,7 @@
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use shiftwork_ports::{Executions, Released, Result, Statements, Sweeps};
+use shiftwork_ports::{Executions, Released, Result, Sweeps};
 use shiftwork_protocol::{
     Failure, FailureKind, JobRecord, RunRecord, Status,
     event::{Event, Refreshed, RunEnded},
@@ -23,8 +23,6 @@ pub fn lease_until_begun(now: Timestamp) -> Timestamp {
 pub struct RunSettlement {
     /// Their jobs.
     pub jobs: JobSettlement,
-    /// What still runs for them in Redshift.
-    pub statements: Arc<dyn Statements>,
     /// Their executions.
     pub executions: Arc<dyn Executions>,
     /// Their safety net.
@@ -44,7 +42,7 @@ impl RunSettlement {
         let record = self.end(run, status, error.as_deref()).await?;
         // A launcher that was cut off may still submit; the next sweep cancels what it left, and stops watching.
         let by_statement = jobs.iter().all(|job| ended_by_statement(job.execution_status));
-        if by_statement && self.files_resolved(&jobs).await? {
+        if by_statement && self.resolved(&jobs).await? {
             self.sweeps.unwatch(run).await?;
         }
         Ok(RunEnd {
@@ -54,7 +52,7 @@ impl RunSettlement {
         })
     }
 
-    /// The run was stopped, timed out, or lost its lease: its open jobs end, its statements are cancelled, and its
+    /// The run was stopped, timed out, or lost its lease: its open jobs end, its attempts are cancelled, and its
     /// workflow is free again. The sweep stays: it cancels what a launcher in flight may still submit.
     pub async fn close(&self, run: &RunRecord, status: Status, why: &str) -> Result<RunRecord> {
         let id = &run.workflow_execution_id;
@@ -64,36 +62,32 @@ impl RunSettlement {
         self.end(id, status, Some(why)).await
     }
 
-    /// Ends the jobs that are open, first in the ledger (so that no launcher submits any more), then in Redshift.
+    /// Ends the jobs that are open, first in the ledger (so that no launcher submits any more), then on their engines.
     async fn abort_jobs(&self, jobs: &[JobRecord], why: &str) -> Result<()> {
         for job in jobs.iter().filter(|job| !job.execution_status.is_terminal()) {
             self.jobs.end(job, Status::Aborted, Some(FailureKind::StatementAborted), why).await?;
         }
-        self.cancel_statements(jobs).await?;
+        self.cancel_attempts(jobs).await?;
         Ok(())
     }
 
-    /// Whether it is known what became of the files of these jobs; what can be found out is.
-    pub(crate) async fn files_resolved(&self, jobs: &[JobRecord]) -> Result<bool> {
+    /// Finds out what became of the last attempts of these jobs. Returns whether nothing is left to find out.
+    pub(crate) async fn resolved(&self, jobs: &[JobRecord]) -> Result<bool> {
         let mut resolved = true;
         for job in jobs {
-            resolved &= self.jobs.resolve_files(job, &*self.statements).await?;
+            resolved &= self.jobs.resolve(job).await?;
         }
         Ok(resolved)
     }
 
-    /// Cancels whatever still runs for these jobs of one run. Answers how many there were.
-    pub(crate) async fn cancel_statements(&self, jobs: &[JobRecord]) -> Result<usize> {
+    /// Cancels whatever still runs for these jobs of one run. Returns how many attempts there were.
+    pub(crate) async fn cancel_attempts(&self, jobs: &[JobRecord]) -> Result<usize> {
         let Some(run) = jobs.first().map(|job| &job.workflow_execution_id) else { return Ok(0) };
         let mut cancelled = 0;
-        let mut seen = BTreeSet::new();
-        for connection in jobs.iter().map(|job| &job.plan.connection) {
-            if !seen.insert(format!("{connection:?}")) {
-                continue;
-            }
-            for statement in self.statements.active(run, connection).await? {
-                tracing::warn!(run, statement = %statement.name, "cancelling a statement of a run that ended");
-                self.statements.cancel(&statement.id).await?;
+        for engine in self.jobs.engines.of_all(jobs.iter().map(|job| &job.plan.work)) {
+            for state in engine.active(run).await? {
+                tracing::warn!(run, attempt = %state.attempt, "cancelling an attempt of a run that ended");
+                engine.cancel(&state.id).await?;
                 cancelled += 1;
             }
         }

@@ -1,4 +1,4 @@
-//! What should have happened by now, from what the tables, Step Functions and Redshift say.
+//! What should have happened by now, from what the tables, Step Functions and the engines say.
 
 use std::collections::BTreeSet;
 
@@ -6,12 +6,10 @@ use jiff::{SignedDuration, Timestamp};
 use shiftwork_ports::{Execution, Result};
 use shiftwork_protocol::{Failure, FailureKind, JobRecord, RunRecord, Status, payload::RunInput};
 
-use crate::RunSettlement;
+use crate::{RunSettlement, jobs::LAUNCHER_LIFE};
 
 /// What is younger than this is left to its own event.
 const GRACE: SignedDuration = SignedDuration::from_secs(30);
-/// No launcher lives longer: its Lambda timeout is 60 s. A statement that is not there by then was never submitted.
-pub(crate) const LAUNCHER_LIFE: SignedDuration = SignedDuration::from_secs(120);
 /// A job that ended is told again to its task for this long, and whenever nothing else of its run moves.
 const RETELL: SignedDuration = SignedDuration::from_mins(5);
 
@@ -52,7 +50,7 @@ enum JobCare {
     Resume,
     /// It may launch, if nothing holds it back any more.
     Admit,
-    /// Its statement should be looked at.
+    /// Its attempt should be looked at.
     Look,
 }
 
@@ -132,17 +130,16 @@ impl RunSettlement {
         Ok(())
     }
 
-    /// A statement that should have ended, or at least begun.
+    /// An attempt that should have ended, or at least begun.
     async fn look(&self, job: &JobRecord, now: Timestamp) -> Result<()> {
-        let name = job.current_attempt();
-        if let Some(statement) = self.statements.find(&name, &job.plan.connection).await? {
-            return self.jobs.statement_ended(&name, &statement.id, &statement.progress).await;
+        let attempt = job.current_attempt();
+        if let Some(state) = self.jobs.engine(job)?.find(&attempt).await? {
+            return self.jobs.attempt_ended(&state).await;
         }
         let (Some(submitted), Some(token)) = (job.submitted_ts, &job.task_token) else { return Ok(()) };
         if since(submitted, now) > LAUNCHER_LIFE {
-            let words =
-                format!("{name} was about to be submitted at {submitted}, and Redshift knows no such statement");
-            tracing::warn!(statement = %name, "no statement was left by the launcher: launching again");
+            let words = format!("{attempt} was about to be submitted at {submitted}, and its engine does not know it");
+            tracing::warn!(%attempt, "the launcher left no attempt: launching again");
             return self.jobs.tokens.fail(token, &Failure::new(FailureKind::Unavailable, words)).await;
         }
         Ok(())
@@ -154,9 +151,9 @@ impl RunSettlement {
         for job in jobs.iter().filter(|job| !job.execution_status.is_terminal()) {
             self.jobs.end(job, Status::Aborted, None, "the run had ended").await?;
         }
-        let cancelled = self.cancel_statements(&jobs).await?;
-        let resolved = self.files_resolved(&jobs).await?;
-        // Lease and notices again: whoever ended the run may have died right after.
+        let cancelled = self.cancel_attempts(&jobs).await?;
+        let resolved = self.resolved(&jobs).await?;
+        // Lease and notices again: the function that ended the run may have died right after.
         self.hand_on(run).await?;
         let ended = run.execution_end_ts.unwrap_or(run.created_ts);
         if cancelled == 0 && resolved && since(ended, now) > LAUNCHER_LIFE {

@@ -9,16 +9,15 @@ use shiftwork_aws::{
     files::DynamoRegister,
     ledger::{DynamoLedger, Tables},
     notices::AwsNotices,
-    queries::RedshiftQueries,
     staging::S3Staging,
-    statements::RedshiftStatements,
     sweeps::{SchedulerSweeps, SweepTarget},
     tokens::StepFunctionsTokens,
+    warehouse::RedshiftWarehouse,
 };
 use shiftwork_feeds::Batches;
-use shiftwork_ports::{Ledger, Queries, Statements, SystemClock};
+use shiftwork_ports::{Engines, Ledger, Staging, SystemClock, Warehouse};
 
-use crate::{JobSettlement, RunSettlement};
+use crate::{JobSettlement, Kinds, RunSettlement, kind};
 
 /// What [`runs`] reads.
 pub const ENVIRONMENT: &[&str] = &[
@@ -46,38 +45,36 @@ pub fn ledger(aws: &Aws, environment: &Environment) -> Result<Arc<dyn Ledger>, E
     Ok(Arc::new(DynamoLedger::new(aws.config(), tables)))
 }
 
-/// The Data API, as the role that every function shares: only the submitter's role may describe or cancel a statement.
-pub fn statements(aws: &Aws, environment: &Environment) -> Result<Arc<dyn Statements>, EnvironmentError> {
-    let role = aws.assume(environment.get("STATEMENT_ROLE_ARN")?, "shiftwork");
-    Ok(Arc::new(RedshiftStatements::new(&role)))
-}
-
 /// How long a function waits for a small statement, well within its own time.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Statements that a function waits for, as the same role.
-pub fn queries(aws: &Aws, environment: &Environment) -> Result<Arc<dyn Queries>, EnvironmentError> {
+/// Redshift, as the role that every function shares: only the submitter's role may describe or cancel a statement.
+fn warehouse(aws: &Aws, environment: &Environment) -> Result<Arc<dyn Warehouse>, EnvironmentError> {
     let role = aws.assume(environment.get("STATEMENT_ROLE_ARN")?, "shiftwork");
-    Ok(Arc::new(RedshiftQueries::new(&role, PATIENCE)))
+    Ok(Arc::new(RedshiftWarehouse::new(&role, PATIENCE)))
 }
 
 /// Settles jobs.
 pub fn jobs(aws: &Aws, environment: &Environment) -> Result<JobSettlement, EnvironmentError> {
     let (bus, topic) = (environment.get("EVENT_BUS_NAME")?, environment.get("FAILURE_TOPIC_ARN")?);
+    let warehouse = warehouse(aws, environment)?;
+    let staging: Arc<dyn Staging> = Arc::new(S3Staging::new(aws.config(), environment.get("STAGING_BUCKET")?));
+    let clock = Arc::new(SystemClock);
     Ok(JobSettlement {
         ledger: ledger(aws, environment)?,
-        statements: statements(aws, environment)?,
+        engines: Engines { warehouse: warehouse.clone() },
         tokens: Arc::new(StepFunctionsTokens::new(aws.config())),
         notices: Arc::new(AwsNotices::new(aws.config(), bus, topic)),
-        staging: Arc::new(S3Staging::new(aws.config(), environment.get("STAGING_BUCKET")?)),
-        files: files(aws, environment)?,
-        queries: queries(aws, environment)?,
-        clock: Arc::new(SystemClock),
+        kinds: Kinds {
+            cdc: kind::cdc::Cdc { staging: staging.clone(), warehouse: warehouse.clone() },
+            copy: kind::copy::Copy { staging, files: files(aws, environment)?, warehouse, clock: clock.clone() },
+        },
+        clock,
     })
 }
 
 /// Where the files of feeds stand.
-pub fn files(aws: &Aws, environment: &Environment) -> Result<Batches, EnvironmentError> {
+fn files(aws: &Aws, environment: &Environment) -> Result<Batches, EnvironmentError> {
     let register = DynamoRegister::new(aws.config(), environment.get("FILE_AUDIT_TABLE")?);
     Ok(Batches { register: Arc::new(register), clock: Arc::new(SystemClock) })
 }
@@ -91,7 +88,6 @@ pub fn runs(aws: &Aws, environment: &Environment) -> Result<RunSettlement, Envir
     };
     Ok(RunSettlement {
         jobs: jobs(aws, environment)?,
-        statements: statements(aws, environment)?,
         executions: Arc::new(StepFunctionsExecutions::new(aws.config(), environment.get("STATE_MACHINE_ARN")?)),
         sweeps: Arc::new(SchedulerSweeps::new(aws.config(), sweep)),
     })

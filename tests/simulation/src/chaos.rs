@@ -2,6 +2,7 @@ use std::{
     collections::BTreeMap,
     future::{Future, pending},
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -10,11 +11,11 @@ use jiff::Timestamp;
 use serde_json::Value;
 use shiftwork_feeds::{AdvancedFile, Entry, FileRecord, FileRegister, FileStep, KeyHistory, fake::MemoryRegister};
 use shiftwork_ports::{
-    Advanced, Begun, Configuration, Execution, Executions, Ledger, Notices, Object, Opened, Opening, Released, Result,
-    ScriptText, Scripts, Staging, Statement, Statements, Step, Submission, Sweeps, TaskTokens,
+    Advanced, AttemptState, Begun, Configuration, Engine, Execution, Executions, Ledger, Notices, Object, Opened,
+    Opening, Released, Result, Row, ScriptText, Scripts, Staging, Step, Submission, Sweeps, TaskTokens, Warehouse,
     fake::{
-        MemoryConfiguration, MemoryExecutions, MemoryLedger, MemoryNotices, MemoryScripts, MemoryStaging,
-        MemoryStatements, MemorySweeps, MemoryTokens,
+        MemoryConfiguration, MemoryExecutions, MemoryLedger, MemoryNotices, MemoryScripts, MemoryStaging, MemorySweeps,
+        MemoryTokens, MemoryWarehouse,
     },
 };
 use shiftwork_protocol::{
@@ -90,7 +91,7 @@ impl Luck {
 pub(crate) struct Calm {
     pub(crate) ledger: MemoryLedger,
     pub(crate) tokens: MemoryTokens,
-    pub(crate) statements: MemoryStatements,
+    pub(crate) warehouse: MemoryWarehouse,
     pub(crate) executions: MemoryExecutions,
     pub(crate) sweeps: MemorySweeps,
     pub(crate) notices: MemoryNotices,
@@ -100,7 +101,7 @@ pub(crate) struct Calm {
     pub(crate) configuration: MemoryConfiguration,
     /// What was wrong at the moment of a submission.
     pub(crate) offences: Mutex<Vec<String>>,
-    /// How often each statement name was handed over, the Data API's own deduplication aside.
+    /// How often each attempt was handed over, the Data API's own deduplication aside.
     pub(crate) handed_over: Mutex<BTreeMap<String, u32>>,
 }
 
@@ -158,8 +159,7 @@ impl Ledger for Rough {
 
 impl Rough {
     /// At the moment of a submission, everything before the job has ended and nothing else of the job runs.
-    fn inspect(&self, submission: &Submission) {
-        let name = &submission.name;
+    fn inspect(&self, name: &Attempt) {
         *self.calm.handed_over.lock().unwrap().entry(name.to_string()).or_default() += 1;
         let mut offences = self.calm.offences.lock().unwrap();
         let jobs = self.calm.ledger.jobs(&name.run).now_or_never().unwrap().unwrap();
@@ -172,11 +172,12 @@ impl Rough {
                 ));
             }
         }
-        for other in self.calm.statements.running() {
+        for other in self.calm.warehouse.running() {
             if other.run == name.run && other.job == name.job && other != *name {
                 offences.push(format!("{name} was submitted while {other} runs"));
             }
         }
+        // Only staged change data has an order that a load must keep.
         if matches!(job.plan.work, Work::Cdc { .. }) {
             offences.extend(self.passed_by(name));
         }
@@ -200,31 +201,49 @@ impl Rough {
 }
 
 #[async_trait]
-impl Statements for Rough {
+impl Warehouse for Rough {
+    fn engine<'a>(&'a self, connection: &'a Connection) -> Box<dyn Engine + 'a> {
+        Box::new(RoughEngine { luck: &self.luck, calm: self.calm.warehouse.engine(connection) })
+    }
     async fn submit(&self, submission: &Submission) -> Result<String> {
         let call = async {
-            self.inspect(submission);
-            self.calm.statements.submit(submission).await
+            self.inspect(&submission.attempt);
+            self.calm.warehouse.submit(submission).await
         };
         self.luck.around(call).await
     }
-    async fn find(&self, name: &Attempt, connection: &Connection) -> Result<Option<Statement>> {
-        self.luck.around(self.calm.statements.find(name, connection)).await
+    async fn copied(&self, id: &str, attempt: &Attempt) -> Result<Option<i64>> {
+        self.luck.around(self.calm.warehouse.copied(id, attempt)).await
     }
-    async fn active(&self, run: &str, connection: &Connection) -> Result<Vec<Statement>> {
-        self.luck.around(self.calm.statements.active(run, connection)).await
+    async fn rows(
+        &self,
+        sql: &str,
+        connection: &Connection,
+        parameters: &BTreeMap<String, String>,
+    ) -> Result<Vec<Row>> {
+        self.luck.around(self.calm.warehouse.rows(sql, connection, parameters)).await
     }
-    async fn describe(&self, id: &str, name: &Attempt) -> Result<Option<Statement>> {
-        self.luck.around(self.calm.statements.describe(id, name)).await
+}
+
+/// An engine as the functions meet it.
+struct RoughEngine<'a> {
+    luck: &'a Luck,
+    calm: Box<dyn Engine + 'a>,
+}
+
+#[async_trait]
+impl Engine for RoughEngine<'_> {
+    async fn find(&self, attempt: &Attempt) -> Result<Option<AttemptState>> {
+        self.luck.around(self.calm.find(attempt)).await
     }
-    async fn outcome(&self, id: &str, name: &Attempt) -> Result<Option<Statement>> {
-        self.luck.around(self.calm.statements.outcome(id, name)).await
+    async fn outcome(&self, id: &str, attempt: &Attempt, patience: Duration) -> Result<Option<AttemptState>> {
+        self.luck.around(self.calm.outcome(id, attempt, patience)).await
     }
-    async fn copied(&self, id: &str, name: &Attempt) -> Result<Option<i64>> {
-        self.luck.around(self.calm.statements.copied(id, name)).await
+    async fn active(&self, run: &str) -> Result<Vec<AttemptState>> {
+        self.luck.around(self.calm.active(run)).await
     }
     async fn cancel(&self, id: &str) -> Result<()> {
-        self.luck.around(self.calm.statements.cancel(id)).await
+        self.luck.around(self.calm.cancel(id)).await
     }
 }
 

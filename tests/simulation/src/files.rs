@@ -40,9 +40,9 @@ fn land(machine: &Machine, n: usize) {
 /// How often each file was loaded, by what Redshift committed.
 fn loads(machine: &Machine) -> BTreeMap<String, u32> {
     let mut loads = BTreeMap::new();
-    for (submission, progress) in machine.calm.statements.all() {
-        if submission.name.job == "files" && matches!(progress, Progress::Finished { .. }) {
-            for url in machine.files_of(&submission.name) {
+    for (submission, progress) in machine.calm.warehouse.all() {
+        if submission.attempt.job == "files" && matches!(progress, Progress::Finished { .. }) {
+            for url in machine.files_of(&submission.attempt) {
                 *loads.entry(url).or_default() += 1;
             }
         }

@@ -55,9 +55,9 @@ fn staged(machine: &Machine) -> BTreeSet<String> {
 /// Keys of the files that Redshift has loaded.
 fn loaded(machine: &Machine) -> BTreeSet<String> {
     let mut loaded = BTreeSet::new();
-    for (submission, progress) in machine.calm.statements.all() {
-        if submission.name.job == "orders" && matches!(progress, Progress::Finished { .. }) {
-            let key = shiftwork_protocol::manifest_key(&submission.name);
+    for (submission, progress) in machine.calm.warehouse.all() {
+        if submission.attempt.job == "orders" && matches!(progress, Progress::Finished { .. }) {
+            let key = shiftwork_protocol::manifest_key(&submission.attempt);
             let manifest = machine.calm.staging.get(&key).now_or_never().unwrap().unwrap().unwrap();
             loaded.extend(serde_json::from_slice::<Manifest>(&manifest).unwrap().keys());
         }

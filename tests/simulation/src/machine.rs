@@ -8,16 +8,16 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 use shiftwork_feeds::{Batches, fake::MemoryLanding};
 use shiftwork_iterator::RunIterator;
-use shiftwork_job_launcher::Launcher;
+use shiftwork_job_launcher::{Launcher, kind as launcher};
 use shiftwork_ports::{
-    Execution, Executions as _, Ledger as _, Progress, Staging as _,
-    fake::{ManualClock, MemoryQueries, MemoryRequests, Outcome, Told},
+    Engines, Execution, Executions as _, Ledger as _, Progress, Staging as _,
+    fake::{ManualClock, MemoryRequests, Outcome, Told},
 };
 use shiftwork_protocol::{
     Attempt, Class, Connection, Failure, FailureKind, Manifest, RunRecord, manifest_key,
     payload::{Launch, RunInput},
 };
-use shiftwork_settlement::{JobSettlement, RunSettlement};
+use shiftwork_settlement::{JobSettlement, RunSettlement, kind as settlement};
 use shiftwork_trigger::Trigger;
 
 use crate::chaos::{Calm, Luck, Rough};
@@ -72,41 +72,53 @@ impl Machine {
         let (calm, luck) = (Arc::new(Calm::default()), Arc::new(Luck::new(seed, troubles)));
         let clock = Arc::new(ManualClock::default());
         let rough = Arc::new(Rough { calm: calm.clone(), luck: luck.clone() });
-        let queries = Arc::new(MemoryQueries::default());
         // The tables of a contract.
-        queries.answer("CREATE", Vec::new());
-        queries.answer("svv_columns", Vec::new());
-        queries.answer("pg_namespace", Vec::new());
+        for statement in ["CREATE", "svv_columns", "pg_namespace"] {
+            calm.warehouse.answer(statement, Vec::new());
+        }
+        let files = Batches { register: rough.clone(), clock: clock.clone() };
         let jobs = JobSettlement {
             ledger: rough.clone(),
-            statements: rough.clone(),
+            engines: Engines { warehouse: rough.clone() },
             tokens: rough.clone(),
             notices: rough.clone(),
-            staging: rough.clone(),
-            files: Batches { register: rough.clone(), clock: clock.clone() },
-            queries: queries.clone(),
+            kinds: settlement::Kinds {
+                cdc: settlement::cdc::Cdc { staging: rough.clone(), warehouse: rough.clone() },
+                copy: settlement::copy::Copy {
+                    staging: rough.clone(),
+                    files: files.clone(),
+                    warehouse: rough.clone(),
+                    clock: clock.clone(),
+                },
+            },
             clock: clock.clone(),
         };
-        let runs = RunSettlement {
-            jobs: jobs.clone(),
-            statements: rough.clone(),
-            executions: rough.clone(),
-            sweeps: rough.clone(),
+        let runs = RunSettlement { jobs: jobs.clone(), executions: rough.clone(), sweeps: rough.clone() };
+        let kinds = launcher::Kinds {
+            sql: launcher::sql::Sql { scripts: rough.clone() },
+            cdc: launcher::cdc::Cdc {
+                scripts: rough.clone(),
+                staging: rough.clone(),
+                staging_bucket: "staging".into(),
+                warehouse: rough.clone(),
+                requests: Arc::new(MemoryRequests::default()),
+                clock: clock.clone(),
+            },
+            copy: launcher::copy::Copy {
+                jobs: jobs.clone(),
+                scripts: rough.clone(),
+                files,
+                landing: Arc::new(MemoryLanding::default()),
+                staging: rough.clone(),
+                staging_bucket: "staging".into(),
+            },
         };
         let default_connection =
             Connection { workgroup: Some("shift".into()), database: "dev".into(), ..Connection::default() };
         Self {
             trigger: Trigger { runs, configuration: rough.clone(), scripts: rough.clone(), default_connection },
             iterator: RunIterator { ledger: rough.clone(), clock: clock.clone() },
-            launcher: Launcher {
-                jobs,
-                statements: rough.clone(),
-                scripts: rough,
-                queries,
-                landing: Arc::new(MemoryLanding::default()),
-                requests: Arc::new(MemoryRequests::default()),
-                staging_bucket: "staging".into(),
-            },
+            launcher: Launcher { jobs, kinds },
             calm,
             luck,
             clock,
@@ -175,13 +187,13 @@ impl Machine {
     fn is_quiet(&self) -> bool {
         self.executions.values().all(|stage| matches!(stage, Stage::Over))
             && self.calm.sweeps.watched().is_empty()
-            && self.calm.statements.running().is_empty()
+            && self.calm.warehouse.running().is_empty()
             && self.events.is_empty()
     }
 
     /// A statement ends; its event comes once, twice or never.
     fn end_a_statement(&mut self) {
-        let running = self.calm.statements.running();
+        let running = self.calm.warehouse.running();
         if running.is_empty() {
             return;
         }
@@ -195,7 +207,7 @@ impl Machine {
         } else {
             Outcome::Finished
         };
-        self.calm.statements.end(name, outcome);
+        self.calm.warehouse.end(name, outcome);
         self.announce();
     }
 
@@ -214,19 +226,19 @@ impl Machine {
 
     /// Events of the statements that ended since.
     fn announce(&mut self) {
-        for (submission, progress) in self.calm.statements.all() {
+        for (submission, progress) in self.calm.warehouse.all() {
             let state = match progress {
                 Progress::Active => continue,
                 Progress::Finished { .. } => "FINISHED",
                 Progress::Failed { .. } => "FAILED",
                 Progress::Aborted => "ABORTED",
             };
-            if !self.announced.insert(submission.name.clone()) {
+            if !self.announced.insert(submission.attempt.clone()) {
                 continue;
             }
             let event = json!({
                 "source": "aws.redshift-data", "detail-type": "Redshift Data Statement Status Change",
-                "detail": { "statementName": submission.name.to_string(), "statementId": submission.name.client_token(),
+                "detail": { "statementName": submission.attempt.to_string(), "statementId": submission.attempt.client_token(),
                             "state": state, "rows": 1 }
             });
             let copies = if self.luck.strikes(8) { 2 * self.luck.below(2) } else { 1 };

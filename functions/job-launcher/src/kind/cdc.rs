@@ -1,19 +1,38 @@
 //! Staged change data: which files a load takes, and the transaction that loads them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use shiftwork_change_data::{
     contract::{self, TableContract},
     layout::{self, Staged},
 };
-use shiftwork_ports::{Object, Result, Row, Submission};
+use shiftwork_ports::{Clock, Object, Requests, Result, Row, Scripts, Staging, Submission, Warehouse};
 use shiftwork_promotion::{Found, Load, Promotion, is_done_already};
 use shiftwork_protocol::{
     Connection, Failure, FailureKind, JobRecord, Manifest, ScriptPin, Transaction, load_request, manifest_key,
     name::sha256,
 };
 
-use crate::Launcher;
+use super::Prepared;
+
+/// What the kind needs.
+pub struct Cdc {
+    /// The scripts bucket, for contracts.
+    pub scripts: Arc<dyn Scripts>,
+    /// The staging bucket.
+    pub staging: Arc<dyn Staging>,
+    /// Its name, as COPY reads it.
+    pub staging_bucket: String,
+    /// Makes the tables of a contract.
+    pub warehouse: Arc<dyn Warehouse>,
+    /// Asks for the next load where one leaves files.
+    pub requests: Arc<dyn Requests>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
 
 /// What one load takes at most: so that no transaction holds its locks for long, nor needs more statements than a batch
 /// holds. The rest waits for the next load.
@@ -112,41 +131,47 @@ fn pending(listed: Vec<Object>) -> Vec<Pending> {
     listed.into_iter().filter_map(named).collect()
 }
 
-impl Launcher {
-    /// The transaction that loads what is staged for a contract; `None` where nothing is.
+impl Cdc {
+    /// The transaction that loads what is staged for a contract.
     ///
     /// Which files it takes is written down before it is submitted, once an attempt: a launcher that finds the manifest of
     /// an earlier one submits the very same statements.
-    pub(crate) async fn load(&self, job: &JobRecord, pin: &ScriptPin, iam_role: &str) -> Result<Option<Submission>> {
+    pub(super) async fn prepare(
+        &self,
+        job: &JobRecord,
+        connection: &Connection,
+        pin: &ScriptPin,
+        iam_role: &str,
+    ) -> Result<Prepared> {
         let text = self.scripts.pinned(pin).await?;
         let contract = contract::read(&pin.key, &text).map_err(|problems| invalid(&lines(&problems)))?;
         let promotion = Promotion::of(&contract);
         let key = manifest_key(&job.current_attempt());
-        let manifest = match self.jobs.staging.get(&key).await? {
+        let manifest = match self.staging.get(&key).await? {
             Some(text) => read(&key, &text)?,
             None => {
-                let listed = self.jobs.staging.list(&layout::prefix(contract.name())).await?;
+                let listed = self.staging.list(&layout::prefix(contract.name())).await?;
                 let chosen = choose(&pending(listed), contract.columns().len(), LOAD_LIMITS, turn(job));
                 if chosen.keys.is_empty() {
-                    return Ok(None);
+                    return Ok(Prepared::NothingToDo);
                 }
                 if chosen.more {
                     self.ask_again(job, &contract).await?;
                 }
                 let manifest = Manifest::of(&self.staging_bucket, &chosen.keys);
-                read(&key, &self.jobs.staging.put_once(&key, written(&manifest)?).await?)?
+                read(&key, &self.staging.put_once(&key, written(&manifest)?).await?)?
             }
         };
-        self.make_tables(job, &contract, &promotion).await?;
+        self.make_tables(job, connection, &contract, &promotion).await?;
         tracing::info!(contract = contract.name(), files = manifest.entries.len(), manifest = key, "loading");
         let load = Load {
             groups: self.groups(&key, &manifest).await?,
             iam_role: Some(iam_role.to_owned()).filter(|role| role != DEFAULT_ROLE),
             region: None,
         };
-        Ok(Some(Submission {
-            name: job.current_attempt(),
-            connection: job.plan.connection.clone(),
+        Ok(Prepared::Submit(Submission {
+            attempt: job.current_attempt(),
+            connection: connection.clone(),
             sqls: promotion.load(&load).map_err(|problem| invalid(&problem))?,
             transaction: Transaction::Single,
             parameters: BTreeMap::new(),
@@ -155,7 +180,7 @@ impl Launcher {
 
     /// What this load leaves, the next one takes: it queues behind this run.
     async fn ask_again(&self, job: &JobRecord, contract: &TableContract) -> Result<()> {
-        let (request, after) = load_request(&job.workflow_id, contract.load_every(), self.jobs.clock.now());
+        let (request, after) = load_request(&job.workflow_id, contract.load_every(), self.clock.now());
         self.requests.ask(&request, after).await
     }
 
@@ -176,7 +201,7 @@ impl Launcher {
         let mut groups = Vec::new();
         for (columns, keys) in layouts {
             let of_layout = format!("{}.c{columns}.json", key.trim_end_matches(".json"));
-            self.jobs.staging.put(&of_layout, written(&Manifest::of(&self.staging_bucket, keys))?).await?;
+            self.staging.put(&of_layout, written(&Manifest::of(&self.staging_bucket, keys))?).await?;
             groups.push((columns, url(&of_layout)));
         }
         Ok(groups)
@@ -184,10 +209,16 @@ impl Launcher {
 
     /// The first load of a contract, and of each contract with further columns, makes its tables what they have to be; so
     /// does one that is tried again, for they may have been dropped. Each statement does nothing where it was done.
-    async fn make_tables(&self, job: &JobRecord, contract: &TableContract, promotion: &Promotion<'_>) -> Result<()> {
-        let (ddl, connection) = (promotion.ddl(), &job.plan.connection);
+    async fn make_tables(
+        &self,
+        job: &JobRecord,
+        connection: &Connection,
+        contract: &TableContract,
+        promotion: &Promotion<'_>,
+    ) -> Result<()> {
+        let ddl = promotion.ddl();
         let made = format!("tables/{}.{}", contract.name(), sha256(format!("{connection:?}{ddl:?}")));
-        if job.attempt == 1 && self.jobs.staging.get(&made).await?.is_some() {
+        if job.attempt == 1 && self.staging.get(&made).await?.is_some() {
             return Ok(());
         }
         self.make_schemas(promotion, connection).await?;
@@ -205,12 +236,14 @@ impl Launcher {
         for sql in &ddl {
             match self.run(sql, connection).await {
                 // Two that make the same table at once see each other as an error, and the second time as done.
-                Err(failure) if failure.kind == FailureKind::StatementFailed => self.run(sql, connection).await?,
+                Err(Failure { kind: FailureKind::StatementFailed | FailureKind::SerializationConflict, .. }) => {
+                    self.run(sql, connection).await?
+                }
                 Ok(rows) => rows,
                 Err(failure) => return Err(failure),
             };
         }
-        self.jobs.staging.put(&made, Vec::new()).await
+        self.staging.put(&made, Vec::new()).await
     }
 
     async fn make_schemas(&self, promotion: &Promotion<'_>, connection: &Connection) -> Result<()> {
@@ -231,7 +264,7 @@ impl Launcher {
     }
 
     async fn run(&self, sql: &str, connection: &Connection) -> Result<Vec<Row>> {
-        match self.queries.rows(sql, connection, &BTreeMap::new()).await {
+        match self.warehouse.rows(sql, connection, &BTreeMap::new()).await {
             // A warehouse that has to wake up first is there at the next try.
             Err(failure) if failure.kind == FailureKind::TimedOut => {
                 Err(Failure::new(FailureKind::Unavailable, failure.message))

@@ -4,59 +4,75 @@
 //! take (claimed: theirs for ten minutes) ── manifest (once an attempt) ── begin (theirs until the job ends) ── COPY
 //! ```
 //!
-//! The manifest says what the statement loads, so everybody who submits this attempt submits the same. A file goes to
-//! nobody else once it was begun; one that somebody else got before, while a launcher slept, ends the attempt.
+//! The manifest says what the statement loads, so every launcher that submits this attempt submits the same. A file that was begun
+//! goes to no other batch; one that another batch got before, while a launcher slept, ends the attempt.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::SignedDuration;
 use shiftwork_config::read_file;
-use shiftwork_feeds::{Feed, Format, batch_of};
-use shiftwork_ports::{Result, Submission};
-use shiftwork_protocol::{Attempt, Failure, FailureKind, JobRecord, Manifest, ScriptPin, Transaction, manifest_key};
+use shiftwork_feeds::{Batches, Feed, Format, Landing, batch_of};
+use shiftwork_ports::{Result, Scripts, Staging, Submission};
+use shiftwork_protocol::{
+    Attempt, Connection, Failure, FailureKind, JobRecord, Manifest, ScriptPin, Transaction, manifest_key,
+};
+use shiftwork_settlement::JobSettlement;
 
-use crate::Launcher;
+use super::Prepared;
 
-/// Beyond the job's own timeout, until somebody may ask what became of its files.
+/// Beyond the job's own timeout, until it may be asked what became of its files.
 const GRACE: SignedDuration = SignedDuration::from_mins(15);
 
-/// What is to be done about a load.
-pub(crate) enum Copy {
-    /// Submit it.
-    Submit(Box<Submission>),
-    /// No file waits.
-    Nothing,
-    /// Files of the manifest went to another batch: this attempt cannot be submitted any more, and why.
-    Lost(String),
+/// What the kind needs.
+pub struct Copy {
+    /// Finds out what became of the files of an earlier run, for a restart.
+    pub jobs: JobSettlement,
+    /// The scripts bucket, for feeds.
+    pub scripts: Arc<dyn Scripts>,
+    /// Where the files of feeds stand.
+    pub files: Batches,
+    /// The buckets that the files land in.
+    pub landing: Arc<dyn Landing>,
+    /// The staging bucket, for manifests.
+    pub staging: Arc<dyn Staging>,
+    /// Its name, as COPY reads it.
+    pub staging_bucket: String,
 }
 
-impl Launcher {
+impl Copy {
     /// The load of the files that wait for it.
-    pub(crate) async fn copy(&self, job: &JobRecord, pin: &ScriptPin, into: &str, options: &str) -> Result<Copy> {
+    pub(super) async fn prepare(
+        &self,
+        job: &JobRecord,
+        connection: &Connection,
+        pin: &ScriptPin,
+        into: &str,
+        options: &str,
+    ) -> Result<Prepared> {
         let feed = self.feed(pin).await?;
-        let name = job.current_attempt();
-        let (key, batch) = (manifest_key(&name), batch_of(&name.run, &name.job));
-        let manifest = match self.jobs.staging.get(&key).await? {
+        let attempt = job.current_attempt();
+        let (key, batch) = (manifest_key(&attempt), batch_of(&attempt.run, &attempt.job));
+        let manifest = match self.staging.get(&key).await? {
             Some(text) => read(&key, &text)?,
             None => {
-                self.reopen(&name, &feed).await?;
-                let files = self.jobs.files.take(&*self.landing, &feed, &batch).await?;
+                self.reopen(&attempt, &feed).await?;
+                let files = self.files.take(&*self.landing, &feed, &batch).await?;
                 if files.is_empty() {
-                    return Ok(Copy::Nothing);
+                    return Ok(Prepared::NothingToDo);
                 }
                 let text = serde_json::to_vec(&Manifest::of_files(files.iter().map(|file| (file.url(), file.size))));
                 let text = text.map_err(|error| Failure::corrupt(error.to_string()))?;
-                read(&key, &self.jobs.staging.put_once(&key, text).await?)?
+                read(&key, &self.staging.put_once(&key, text).await?)?
             }
         };
         let urls = manifest.urls();
-        let held = self.jobs.files.held(&feed.feed, &batch).await?;
+        let held = self.files.held(&feed.feed, &batch).await?;
         let members: Vec<_> = held.into_iter().filter(|file| urls.contains(&file.url())).collect();
         let until = self.jobs.clock.now() + SignedDuration::from_secs(job.plan.timeout_seconds.into()) + GRACE;
-        let begun = self.jobs.files.begin(&batch, members, until).await?;
+        let begun = self.files.begin(&batch, members, until).await?;
         if begun.len() < urls.len() {
             let lost = urls.len() - begun.len();
-            return Ok(Copy::Lost(format!(
+            return Ok(Prepared::Lost(format!(
                 "{lost} of the {} files of manifest {key} went to another batch",
                 urls.len()
             )));
@@ -70,36 +86,36 @@ impl Launcher {
         } else {
             vec![copy]
         };
-        Ok(Copy::Submit(Box::new(Submission {
-            name,
-            connection: job.plan.connection.clone(),
+        Ok(Prepared::Submit(Submission {
+            attempt,
+            connection: connection.clone(),
             sqls,
             transaction: Transaction::Single,
             parameters: BTreeMap::new(),
-        })))
+        }))
     }
 
     async fn feed(&self, pin: &ScriptPin) -> Result<Feed> {
         let text = self.scripts.pinned(pin).await?;
         read_file(&pin.key, &text).and_then(|doc| Feed::read(&doc)).map_err(|problems| {
             let words: Vec<_> = problems.iter().map(ToString::to_string).collect();
-            Failure::corrupt(format!("the pinned feed is none any more: {}", words.join("\n")))
+            Failure::corrupt(format!("the pinned feed cannot be read any more: {}", words.join("\n")))
         })
     }
 
     /// A restarted run takes the files again that the same job of the earlier run left FAILED.
-    async fn reopen(&self, name: &Attempt, feed: &Feed) -> Result<()> {
-        let Some(run) = self.jobs.ledger.run(&name.run).await? else { return Ok(()) };
+    async fn reopen(&self, at: &Attempt, feed: &Feed) -> Result<()> {
+        let Some(run) = self.jobs.ledger.run(&at.run).await? else { return Ok(()) };
         let Some(earlier) = run.restart_of else { return Ok(()) };
-        let Some(job) = self.jobs.ledger.job(&earlier, &name.job).await? else { return Ok(()) };
-        if !self.jobs.resolve_files(&job, &*self.statements).await? {
-            let words = format!("{} of run {earlier} may still be loading its files", name.job);
+        let Some(job) = self.jobs.ledger.job(&earlier, &at.job).await? else { return Ok(()) };
+        if !self.jobs.resolve(&job).await? {
+            let words = format!("{} of run {earlier} may still be loading its files", at.job);
             return Err(Failure::new(FailureKind::Unavailable, words));
         }
         let key = manifest_key(&job.current_attempt());
-        let Some(text) = self.jobs.staging.get(&key).await? else { return Ok(()) };
-        let batch = batch_of(&earlier, &name.job);
-        self.jobs.files.reopen(&feed.feed, &batch, &read(&key, &text)?.urls()).await
+        let Some(text) = self.staging.get(&key).await? else { return Ok(()) };
+        let batch = batch_of(&earlier, &at.job);
+        self.files.reopen(&feed.feed, &batch, &read(&key, &text)?.urls()).await
     }
 }
 

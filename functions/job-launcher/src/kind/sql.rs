@@ -1,17 +1,38 @@
 //! A script: the statements of the job's present part.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use shiftwork_planner::sql::split;
-use shiftwork_ports::Submission;
-use shiftwork_protocol::{Failure, FailureKind, JobRecord, Transaction, limits};
+use shiftwork_ports::{Result, Scripts, Submission};
+use shiftwork_protocol::{Connection, Failure, FailureKind, JobRecord, ScriptPin, Transaction, limits};
 
-pub(crate) fn submission(
+/// What the kind needs.
+pub struct Sql {
+    /// The scripts bucket.
+    pub scripts: Arc<dyn Scripts>,
+}
+
+impl Sql {
+    pub(super) async fn submission(
+        &self,
+        job: &JobRecord,
+        connection: &Connection,
+        script: &ScriptPin,
+        transaction: Transaction,
+        parameters: &BTreeMap<String, String>,
+    ) -> Result<Submission> {
+        let text = self.scripts.pinned(script).await?;
+        part(job, connection, &text, transaction, parameters)
+    }
+}
+
+fn part(
     job: &JobRecord,
+    connection: &Connection,
     script: &str,
     transaction: Transaction,
     parameters: &BTreeMap<String, String>,
-) -> Result<Submission, Failure> {
+) -> Result<Submission> {
     let unreadable = |words: String| Failure::new(FailureKind::ScriptUnreadable, words);
     let statements = split(script).map_err(|problem| unreadable(problem.to_string()))?;
     let batch = limits::BATCH_STATEMENTS as usize;
@@ -22,8 +43,8 @@ pub(crate) fn submission(
     // The Data API refuses a parameter that no statement of the batch uses.
     let used = |name: &str| part.iter().any(|statement| statement.placeholders.contains(name));
     Ok(Submission {
-        name: job.current_attempt(),
-        connection: job.plan.connection.clone(),
+        attempt: job.current_attempt(),
+        connection: connection.clone(),
         parameters: parameters.iter().filter(|(name, _)| used(name)).map(|(n, v)| (n.clone(), v.clone())).collect(),
         sqls: part.into_iter().map(|statement| statement.text).collect(),
         transaction,

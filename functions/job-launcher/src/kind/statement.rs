@@ -3,12 +3,17 @@
 use std::collections::BTreeMap;
 
 use shiftwork_ports::Submission;
-use shiftwork_protocol::{JobRecord, Transaction};
+use shiftwork_protocol::{Connection, JobRecord, Transaction};
 
-pub(crate) fn submission(job: &JobRecord, sql: &str, parameters: &BTreeMap<String, String>) -> Submission {
+pub(super) fn submission(
+    job: &JobRecord,
+    connection: &Connection,
+    sql: &str,
+    parameters: &BTreeMap<String, String>,
+) -> Submission {
     Submission {
-        name: job.current_attempt(),
-        connection: job.plan.connection.clone(),
+        attempt: job.current_attempt(),
+        connection: connection.clone(),
         sqls: vec![sql.into()],
         transaction: Transaction::Single,
         parameters: parameters.clone(),

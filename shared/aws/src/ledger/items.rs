@@ -58,6 +58,10 @@ mod tests {
         workflow::RunIf,
     };
 
+    fn connection() -> Connection {
+        Connection { workgroup: Some("wg".into()), database: "dev".into(), ..Default::default() }
+    }
+
     fn job() -> JobRecord {
         let plan = PlannedJob {
             job_name: "load/insert_1.sql".into(),
@@ -69,8 +73,8 @@ mod tests {
             run_if: RunIf::AllDone,
             timeout_seconds: 600,
             retries: 1,
-            connection: Connection { workgroup: Some("wg".into()), database: "dev".into(), ..Default::default() },
             work: Work::Sql {
+                connection: connection(),
                 script: ScriptPin { key: "k".into(), version_id: "v".into(), sha256: "0".repeat(64), statements: 2 },
                 transaction: Transaction::PerStatement,
                 parameters: BTreeMap::from([("day".into(), "2026-03-01".into())]),
@@ -94,7 +98,9 @@ mod tests {
             error_message: "gone".into(),
             statement_id: Some("id".into()),
         }];
-        for work in [full.plan.work.clone(), Work::Unload { sql: "UNLOAD".into() }, Work::Barrier {}] {
+        for work in
+            [full.plan.work.clone(), Work::Unload { connection: connection(), sql: "UNLOAD".into() }, Work::Barrier {}]
+        {
             full.plan.work = work;
             let item = super::write_job(&full, "jobs").unwrap();
             assert!(matches!(item["waiting_on"], AttributeValue::Ss(_)));

@@ -30,6 +30,7 @@ impl JobKind for Cdc {
     }
 
     fn work(self, context: &mut Context) -> Option<Work> {
+        let connection = context.connection();
         let before = context.problems.len();
         if self.iam_role != "default" && !is_role(&self.iam_role) {
             let problem = context
@@ -44,7 +45,8 @@ impl JobKind for Cdc {
             context.problems.push(problem);
             return None;
         };
-        (context.problems.len() == before).then(|| Work::Cdc {
+        (context.problems.len() == before).then_some(Work::Cdc {
+            connection: connection?,
             contract: ScriptPin {
                 key: contract.key.clone(),
                 version_id: contract.version_id.clone(),

@@ -44,6 +44,7 @@ impl JobKind for Copy {
     const KIND: Kind = Kind::Copy;
 
     fn work(self, context: &mut Context) -> Option<Work> {
+        let connection = context.connection();
         let before = context.problems.len();
         let (name, pin, feed) = self.feed(context)?;
         let Some(table) = self.table.clone().or_else(|| feed.table.clone()) else {
@@ -59,6 +60,7 @@ impl JobKind for Copy {
         let into = self.target(&table, &feed, context);
         let options = self.options(&feed, context);
         (context.problems.len() == before).then_some(Work::Copy {
+            connection: connection?,
             files: name,
             feed: pin,
             table,

@@ -15,7 +15,7 @@ use shiftwork_config::{
     JsonPath, Located, Place, Problem, list,
     shape::{self, Choice, Misfits},
 };
-use shiftwork_protocol::{Kind, Work, workflow::FullJob};
+use shiftwork_protocol::{Connection, Kind, Work, workflow::FullJob};
 
 use crate::{plan::Facts, schema};
 
@@ -106,10 +106,19 @@ pub(crate) struct Context<'a> {
     pub(crate) script_key: &'a dyn Fn(&str) -> String,
     /// Text of every placeholder that SQL can use in this run.
     pub(crate) bindings: &'a BTreeMap<String, String>,
+    /// The connection of the job: [`Context::connection`].
+    pub(crate) connection: &'a dyn Fn(&mut Vec<Problem>) -> Option<Connection>,
     pub(crate) problems: &'a mut Vec<Problem>,
 }
 
 impl Context<'_> {
+    /// The job's own connection, else the workflow's, else the deployment's. `None` after a problem was reported.
+    ///
+    /// A kind that runs on a warehouse asks first of all, so that the problem is reported beside its other ones.
+    pub(crate) fn connection(&mut self) -> Option<Connection> {
+        (self.connection)(self.problems)
+    }
+
     /// A problem with the job as a whole.
     pub(crate) fn problem(&mut self, message: impl Into<String>) {
         let problem = self.doc.problem(self.path, message);

@@ -29,6 +29,7 @@ impl JobKind for Procedure {
     const KIND: Kind = Kind::Procedure;
 
     fn work(self, context: &mut Context) -> Option<Work> {
+        let connection = context.connection();
         let placeholders = match read_call(&self.call) {
             Ok(placeholders) => placeholders,
             Err((message, hint)) => {
@@ -51,7 +52,7 @@ impl JobKind for Procedure {
             let problem = context.field("call", message);
             context.problems.push(problem);
         }
-        (context.problems.len() == before).then_some(Work::Procedure { sql, parameters })
+        (context.problems.len() == before).then_some(Work::Procedure { connection: connection?, sql, parameters })
     }
 }
 

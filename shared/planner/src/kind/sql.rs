@@ -30,6 +30,7 @@ impl JobKind for Sql {
     }
 
     fn work(self, context: &mut Context) -> Option<Work> {
+        let connection = context.connection();
         let Some(script) = context.facts.scripts.get(&self.script) else {
             let key = (context.script_key)(&self.script);
             let found = context.facts.scripts.keys().map(String::as_str);
@@ -66,7 +67,8 @@ impl JobKind for Sql {
                 parameters.extend(context.bind([name], &BTreeMap::new(), &place(*line)));
             }
         }
-        (!broken).then(|| Work::Sql {
+        (!broken).then_some(Work::Sql {
+            connection: connection?,
             script: ScriptPin {
                 key: script.key.clone(),
                 version_id: script.version_id.clone(),

@@ -105,6 +105,7 @@ impl JobKind for Unload {
     const KIND: Kind = Kind::Unload;
 
     fn work(self, context: &mut Context) -> Option<Work> {
+        let connection = context.connection();
         let before = context.problems.len();
         self.check_select(context);
         self.check_options(context);
@@ -126,7 +127,7 @@ impl JobKind for Unload {
             context.problems.push(problem);
             return None;
         }
-        Some(Work::Unload { sql })
+        Some(Work::Unload { connection: connection?, sql })
     }
 }
 

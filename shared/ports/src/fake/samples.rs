@@ -19,8 +19,11 @@ pub fn a_job(name: &str, upstreams: &[&str]) -> JobRecord {
         run_if: RunIf::AllSuccess,
         timeout_seconds: 600,
         retries: 0,
-        connection: Connection { workgroup: Some("shift".into()), database: "dev".into(), ..Connection::default() },
-        work: Work::Procedure { sql: format!("CALL {name}()"), parameters: BTreeMap::new() },
+        work: Work::Procedure {
+            connection: Connection { workgroup: Some("shift".into()), database: "dev".into(), ..Connection::default() },
+            sql: format!("CALL {name}()"),
+            parameters: BTreeMap::new(),
+        },
     };
     JobRecord::pending("w", "r", plan)
 }

@@ -1,0 +1,309 @@
+//! [`Warehouse`] over the Redshift Data API.
+//!
+//! The Data API shows a statement only to the role that submitted it, so every function that shares statements makes this
+//! adapter from the configuration of one and the same role ([`crate::client::Aws::assume`]).
+
+mod described;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant},
+};
+
+use async_trait::async_trait;
+use aws_config::{SdkConfig, timeout::TimeoutConfig};
+use aws_sdk_redshiftdata::{
+    Client,
+    config::Builder,
+    operation::{
+        cancel_statement::CancelStatementError,
+        describe_statement::{DescribeStatementError, DescribeStatementOutput},
+    },
+    types::{ExecutionMode, Field, SqlParameter, StatementData, StatusString},
+};
+use shiftwork_ports::{AttemptState, Engine, Progress, Result, Row, Submission, Warehouse};
+use shiftwork_protocol::{Attempt, Connection, FailureKind, Transaction};
+
+use self::described::{copied, progress};
+use crate::failures::Call;
+
+/// Longest that one DescribeStatement waits (Redshift Data API reference, `WaitTimeSeconds`: 30 s).
+const LONGEST_WAIT: Duration = Duration::from_secs(20);
+/// What a call may take beyond the time that it waits on purpose.
+const LATE: Duration = Duration::from_secs(10);
+
+/// [`Warehouse`] over the Redshift Data API.
+#[derive(Debug, Clone)]
+pub struct RedshiftWarehouse {
+    client: Client,
+    patience: Duration,
+}
+
+/// The attempts over one connection.
+struct RedshiftEngine<'a> {
+    warehouse: &'a RedshiftWarehouse,
+    connection: &'a Connection,
+}
+
+/// SQL that is about to be submitted.
+struct Request<'a> {
+    /// The attempt that it is, found by its text, announced by an event; `None` for SQL that only its caller waits for.
+    attempt: Option<&'a Attempt>,
+    connection: &'a Connection,
+    sqls: &'a [String],
+    transaction: Transaction,
+    parameters: &'a BTreeMap<String, String>,
+}
+
+/// Sends an ExecuteStatement or a BatchExecuteStatement, whose builders have these fields and no type in common.
+macro_rules! send {
+    ($builder:expr, $request:expr, $call:expr) => {
+        $builder
+            .set_statement_name($request.attempt.map(ToString::to_string))
+            .set_client_token($request.attempt.map(Attempt::client_token))
+            .set_with_event($request.attempt.map(|_| true))
+            .set_workgroup_name($request.connection.workgroup.clone())
+            .set_cluster_identifier($request.connection.cluster.clone())
+            .database(&$request.connection.database)
+            .set_secret_arn($request.connection.secret_arn.clone())
+            .set_db_user($request.connection.db_user.clone())
+            .set_parameters(bound($request.parameters, $call)?)
+            .send()
+            .await
+            .map_err(|error| $call.failed(error))?
+            .id
+    };
+}
+
+impl RedshiftWarehouse {
+    /// As the identity of this configuration. [`Warehouse::rows`] cancels a statement that is not done in `patience`.
+    pub fn new(config: &SdkConfig, patience: Duration) -> Self {
+        Self { client: Client::new(config), patience }
+    }
+
+    async fn execute(&self, request: &Request<'_>) -> Result<String> {
+        let place = place(request.connection);
+        let (id, call) = match request.sqls {
+            [sql] => {
+                let call = Call::new("Redshift Data API ExecuteStatement", &place);
+                (send!(self.client.execute_statement().sql(sql), request, call), call)
+            }
+            [] | [_, _, ..] => {
+                let call = Call::new("Redshift Data API BatchExecuteStatement", &place);
+                let mode = match request.transaction {
+                    Transaction::Single => ExecutionMode::Transaction,
+                    Transaction::PerStatement => ExecutionMode::AutoCommit,
+                };
+                let batch = self.client.batch_execute_statement().set_sqls(Some(request.sqls.to_vec()));
+                (send!(batch.execution_mode(mode), request, call), call)
+            }
+        };
+        id.ok_or_else(|| call.failure(FailureKind::Unavailable, "the response has no statement id"))
+    }
+
+    /// What the Data API says of a statement as soon as it ended, and at the latest after `patience`; `None` when it does not
+    /// know the statement.
+    async fn wait(&self, id: &str, patience: Duration, call: Call<'_>) -> Result<Option<DescribeStatementOutput>> {
+        let begun = Instant::now();
+        loop {
+            let left = patience.saturating_sub(begun.elapsed());
+            let Some(described) = self.describe(id, left.min(LONGEST_WAIT), call).await? else { return Ok(None) };
+            let ended = match progress(&described) {
+                Some(Progress::Finished { .. } | Progress::Failed { .. } | Progress::Aborted) => true,
+                Some(Progress::Active) | None => false,
+            };
+            if ended || begun.elapsed() >= patience {
+                return Ok(Some(described));
+            }
+        }
+    }
+
+    async fn describe(&self, id: &str, wait: Duration, call: Call<'_>) -> Result<Option<DescribeStatementOutput>> {
+        let describe = self.client.describe_statement().id(id);
+        let described = if wait.is_zero() {
+            describe.send().await
+        } else {
+            let seconds = wait.as_secs().max(1);
+            let timeout = Duration::from_secs(seconds) + LATE;
+            let timeouts = TimeoutConfig::builder().operation_attempt_timeout(timeout).build();
+            let describe = describe.wait_time_seconds(i32::try_from(seconds).unwrap_or(1));
+            describe.customize().config_override(Builder::new().timeout_config(timeouts)).send().await
+        };
+        match described {
+            Ok(described) => Ok(Some(described)),
+            Err(error) => match error.as_service_error() {
+                Some(DescribeStatementError::ResourceNotFoundException(_)) => Ok(None),
+                Some(_) | None => Err(call.failed(error)),
+            },
+        }
+    }
+
+    /// The rows of a statement that succeeded.
+    async fn results(&self, id: &str, call: Call<'_>) -> Result<Vec<Row>> {
+        let mut pages = self.client.get_statement_result().id(id).into_paginator().send();
+        let mut rows = Vec::new();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| call.failed(error))?;
+            rows.extend(page.records.into_iter().map(|record| record.into_iter().map(text).collect::<Row>()));
+        }
+        Ok(rows)
+    }
+}
+
+#[async_trait]
+impl Warehouse for RedshiftWarehouse {
+    fn engine<'a>(&'a self, connection: &'a Connection) -> Box<dyn Engine + 'a> {
+        Box::new(RedshiftEngine { warehouse: self, connection })
+    }
+
+    async fn submit(&self, submission: &Submission) -> Result<String> {
+        let Submission { attempt, connection, sqls, transaction, parameters } = submission;
+        let transaction = *transaction;
+        self.execute(&Request { attempt: Some(attempt), connection, sqls, transaction, parameters }).await
+    }
+
+    async fn copied(&self, id: &str, attempt: &Attempt) -> Result<Option<i64>> {
+        let statement = format!("{attempt} ({id})");
+        let call = Call::new(DESCRIBE, &statement);
+        Ok(self.describe(id, Duration::ZERO, call).await?.as_ref().and_then(copied))
+    }
+
+    async fn rows(
+        &self,
+        sql: &str,
+        connection: &Connection,
+        parameters: &BTreeMap<String, String>,
+    ) -> Result<Vec<Row>> {
+        let call = Call::new("Redshift Data API query", &connection.database);
+        let (sqls, transaction) = ([sql.to_owned()], Transaction::Single);
+        let id = self.execute(&Request { attempt: None, connection, sqls: &sqls, transaction, parameters }).await?;
+        let described = self.wait(&id, self.patience, call).await?;
+        match described.as_ref().map(|described| (progress(described), described.has_result_set())) {
+            Some((Some(Progress::Finished { .. }), Some(true))) => self.results(&id, call).await,
+            Some((Some(Progress::Finished { .. }), Some(false) | None)) => Ok(Vec::new()),
+            Some((Some(Progress::Failed { kind, message }), _)) => Err(call.failure(kind, message)),
+            Some((Some(Progress::Aborted), _)) => {
+                Err(call.failure(FailureKind::StatementAborted, "the statement was cancelled in Redshift"))
+            }
+            Some((Some(Progress::Active) | None, _)) => {
+                // Its caller gives up. Whether the cancel arrives makes no difference to the caller.
+                drop(self.client.cancel_statement().id(&id).send().await);
+                let words = format!("not done within {} s", self.patience.as_secs());
+                Err(call.failure(FailureKind::TimedOut, words))
+            }
+            None => Err(call.failure(FailureKind::Unavailable, "Redshift does not know the statement any more")),
+        }
+    }
+}
+
+impl RedshiftEngine<'_> {
+    /// The statements of this role whose name begins with `prefix`.
+    async fn listed(&self, prefix: &str, status: StatusString) -> Result<Vec<StatementData>> {
+        let Connection { workgroup, cluster, database, .. } = self.connection;
+        let place = place(self.connection);
+        let list = self.warehouse.client.list_statements().statement_name(prefix).status(status).role_level(true);
+        let list = list.database(database).set_workgroup_name(workgroup.clone());
+        let mut pages = list.set_cluster_identifier(cluster.clone()).into_paginator().items().send();
+        let mut listed = Vec::new();
+        while let Some(statement) = pages.next().await {
+            let call = Call::new("Redshift Data API ListStatements", &place);
+            listed.push(statement.map_err(|error| call.failed(error))?);
+        }
+        Ok(listed)
+    }
+}
+
+#[async_trait]
+impl Engine for RedshiftEngine<'_> {
+    async fn find(&self, attempt: &Attempt) -> Result<Option<AttemptState>> {
+        // ListStatements takes a prefix: attempt 1 also finds attempts 10 to 19. Two of the very same name exist only where the
+        // name was submitted again after the Data API forgot its token; the newer one counts.
+        let wanted = attempt.to_string();
+        let newest = self
+            .listed(&wanted, StatusString::All)
+            .await?
+            .into_iter()
+            .filter(|statement| statement.statement_name() == Some(&wanted))
+            .max_by_key(|statement| statement.created_at.map(|at| (at.secs(), at.subsec_nanos())));
+        match newest {
+            Some(statement) => self.outcome(&statement.id, attempt, Duration::ZERO).await,
+            None => Ok(None),
+        }
+    }
+
+    async fn outcome(&self, id: &str, attempt: &Attempt, patience: Duration) -> Result<Option<AttemptState>> {
+        let statement = format!("{attempt} ({id})");
+        let call = Call::new(DESCRIBE, &statement);
+        let Some(described) = self.warehouse.wait(id, patience, call).await? else { return Ok(None) };
+        let progress = progress(&described).ok_or_else(|| {
+            let status = described.status().map_or("no status", StatusString::as_str);
+            call.failure(FailureKind::Unavailable, format_args!("`{status}` is not a known status of a statement"))
+        })?;
+        Ok(Some(AttemptState { id: id.into(), attempt: attempt.clone(), progress }))
+    }
+
+    async fn active(&self, run: &str) -> Result<Vec<AttemptState>> {
+        // In the order of a statement's life, so that one that moves on between two calls is met by the second.
+        let mut active = Vec::new();
+        let mut seen = BTreeSet::new();
+        for status in [StatusString::Submitted, StatusString::Picked, StatusString::Started] {
+            for listed in self.listed(&Attempt::run_prefix(run), status).await? {
+                let Some(Ok(attempt)) = listed.statement_name().map(str::parse::<Attempt>) else { continue };
+                if seen.insert(listed.id.clone()) {
+                    active.push(AttemptState { id: listed.id, attempt, progress: Progress::Active });
+                }
+            }
+        }
+        Ok(active)
+    }
+
+    async fn cancel(&self, id: &str) -> Result<()> {
+        let client = &self.warehouse.client;
+        let Err(error) = client.cancel_statement().id(id).send().await else { return Ok(()) };
+        match error.as_service_error() {
+            Some(CancelStatementError::ResourceNotFoundException(_)) => return Ok(()),
+            // The Data API refuses to cancel what has ended, with a message that it may change; so look.
+            Some(CancelStatementError::ValidationException(_)) => {
+                let found = client.describe_statement().id(id).send().await;
+                if found.is_ok_and(|found| !matches!(progress(&found), None | Some(Progress::Active))) {
+                    return Ok(());
+                }
+            }
+            Some(_) | None => {}
+        }
+        Err(Call::new("Redshift Data API CancelStatement", id).failed(error))
+    }
+}
+
+/// The call that says how a statement stands.
+const DESCRIBE: &str = "Redshift Data API DescribeStatement";
+
+fn bound(parameters: &BTreeMap<String, String>, call: Call<'_>) -> Result<Option<Vec<SqlParameter>>> {
+    let bound: std::result::Result<Vec<_>, _> =
+        parameters.iter().map(|(name, value)| SqlParameter::builder().name(name).value(value).build()).collect();
+    let bound = bound.map_err(|error| call.failure(FailureKind::Refused, error))?;
+    // The Data API refuses an empty list.
+    Ok(Some(bound).filter(|bound| !bound.is_empty()))
+}
+
+/// Where a statement runs, for a person.
+fn place(connection: &Connection) -> String {
+    let Connection { workgroup, cluster, database, .. } = connection;
+    match (workgroup, cluster) {
+        (Some(workgroup), _) => format!("database {database} of workgroup {workgroup}"),
+        (None, Some(cluster)) => format!("database {database} of cluster {cluster}"),
+        (None, None) => format!("database {database} of neither workgroup nor cluster"),
+    }
+}
+
+fn text(field: Field) -> Option<String> {
+    match field {
+        Field::StringValue(text) => Some(text),
+        Field::LongValue(number) => Some(number.to_string()),
+        Field::DoubleValue(number) => Some(number.to_string()),
+        Field::BooleanValue(flag) => Some(flag.to_string()),
+        Field::BlobValue(bytes) => Some(String::from_utf8_lossy(bytes.as_ref()).into_owned()),
+        // NULL. The enum is open for what AWS adds.
+        _ => None,
+    }
+}

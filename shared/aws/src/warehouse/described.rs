@@ -1,0 +1,81 @@
+//! What a description of the Data API says of a statement. Pure.
+
+use aws_sdk_redshiftdata::{
+    operation::describe_statement::DescribeStatementOutput,
+    types::{StatementStatusString, StatusString, SubStatementData},
+};
+use shiftwork_ports::{Progress, failure_kind};
+
+/// How far it is; `None` for a status that the Data API did not have when this was written.
+pub(super) fn progress(described: &DescribeStatementOutput) -> Option<Progress> {
+    Some(match described.status()? {
+        StatusString::Submitted | StatusString::Picked | StatusString::Started => Progress::Active,
+        StatusString::Finished => Progress::Finished { rows: rows(described) },
+        StatusString::Failed => {
+            let message = message(described);
+            Progress::Failed { kind: failure_kind(&message), message }
+        }
+        StatusString::Aborted => Progress::Aborted,
+        // `ALL` only filters lists; the enum is open for what AWS adds.
+        _ => return None,
+    })
+}
+
+/// The rows of a statement, or of the last one of a batch; the Data API says −1 where Redshift did not count.
+fn rows(described: &DescribeStatementOutput) -> Option<i64> {
+    let rows = described.sub_statements().last().map_or(described.result_rows, |last| last.result_rows);
+    (rows >= 0).then_some(rows)
+}
+
+/// The rows of all statements of a batch that are a COPY (Redshift Data API Reference, `SubStatementData`: `ResultRows` counts what a COPY
+/// has loaded).
+pub(super) fn copied(described: &DescribeStatementOutput) -> Option<i64> {
+    let copies = described.sub_statements().iter().filter(|sub| sub.query_string().is_some_and(is_copy));
+    copies.map(|copy| copy.result_rows).filter(|rows| *rows >= 0).reduce(i64::saturating_add)
+}
+
+/// Comments may stand before it.
+fn is_copy(sql: &str) -> bool {
+    let first = sql.lines().map(str::trim_start).find(|line| !line.is_empty() && !line.starts_with("--"));
+    first.and_then(|line| line.split_whitespace().next()).is_some_and(|word| word.eq_ignore_ascii_case("copy"))
+}
+
+/// Redshift's message; of a batch that of the statement that failed, with its number.
+fn message(described: &DescribeStatementOutput) -> String {
+    let failed = described
+        .sub_statements()
+        .iter()
+        .enumerate()
+        .find(|(_, sub)| sub.status == Some(StatementStatusString::Failed) && sub.error.is_some());
+    match (failed, described.error()) {
+        (Some((position, SubStatementData { error: Some(error), .. })), _) => {
+            format!("statement {}: {error}", position + 1)
+        }
+        (_, Some(error)) => error.to_owned(),
+        (_, None) => "Redshift failed the statement without a message".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_batch_has_copied_is_the_sum_of_its_copies() {
+        let sub =
+            |sql: &str, rows| SubStatementData::builder().id("1").query_string(sql).result_rows(rows).build().unwrap();
+        let batch = |subs: Vec<SubStatementData>| {
+            DescribeStatementOutput::builder().id("1").set_sub_statements(Some(subs)).build().unwrap()
+        };
+        let load = batch(vec![
+            sub("-- TRUNCATE would commit.\nDELETE FROM staging", 99),
+            sub("-- Files from before.\nCOPY staging (\n id) FROM 's3://b/a'", 40),
+            sub("copy staging FROM 's3://b/b'", 2),
+            sub("INSERT INTO copy SELECT 1", 1),
+            sub("DELETE FROM watermarks", 0),
+        ]);
+        assert_eq!((copied(&load), rows(&load)), (Some(42), Some(0)));
+        assert_eq!(copied(&batch(vec![sub("COPY a FROM 's3://b/a'", -1)])), None, "Redshift did not count");
+        assert_eq!(copied(&batch(vec![sub("SELECT 1", 1)])), None);
+    }
+}

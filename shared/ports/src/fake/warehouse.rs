@@ -1,0 +1,151 @@
+use std::{collections::BTreeMap, sync::Mutex, time::Duration};
+
+use async_trait::async_trait;
+use shiftwork_protocol::{Attempt, Connection, Failure, FailureKind};
+
+use super::lock;
+use crate::{AttemptState, Engine, Progress, Result, Row, Submission, Warehouse, failure_kind};
+
+/// How a test ends an attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It succeeds.
+    Finished,
+    /// It fails with this message of Redshift.
+    Failed(String),
+}
+
+/// Rows that each COPY loads.
+pub const ROWS_OF_A_COPY: i64 = 7;
+
+#[derive(Debug, Clone)]
+struct Held {
+    submission: Submission,
+    progress: Progress,
+}
+
+/// Redshift in memory: attempts stay active until a test ends them, and small statements return what a test said beforehand.
+#[derive(Debug, Default)]
+pub struct MemoryWarehouse {
+    held: Mutex<BTreeMap<String, Held>>,
+    answers: Mutex<BTreeMap<String, Vec<Row>>>,
+    asked: Mutex<Vec<String>>,
+}
+
+impl MemoryWarehouse {
+    /// The attempts that are active.
+    pub fn running(&self) -> Vec<Attempt> {
+        let held = lock(&self.held);
+        held.values().filter(|s| s.progress == Progress::Active).map(|s| s.submission.attempt.clone()).collect()
+    }
+
+    /// Everything that was ever submitted, with how far it is.
+    pub fn all(&self) -> Vec<(Submission, Progress)> {
+        lock(&self.held).values().map(|s| (s.submission.clone(), s.progress.clone())).collect()
+    }
+
+    /// Ends an active attempt; one that ended or was cancelled stays as it is.
+    pub fn end(&self, attempt: &Attempt, outcome: Outcome) {
+        if let Some(held) = lock(&self.held).get_mut(&attempt.client_token())
+            && held.progress == Progress::Active
+        {
+            held.progress = match outcome {
+                Outcome::Finished => Progress::Finished { rows: Some(1) },
+                Outcome::Failed(message) => Progress::Failed { kind: failure_kind(&message), message },
+            };
+        }
+    }
+
+    /// From now on, [`Warehouse::rows`] returns these rows for statements that contain this text. Of several texts, the longest
+    /// counts.
+    pub fn answer(&self, part: &str, rows: Vec<Row>) {
+        lock(&self.answers).insert(part.into(), rows);
+    }
+
+    /// Every small statement so far.
+    pub fn asked(&self) -> Vec<String> {
+        lock(&self.asked).clone()
+    }
+
+    fn get(&self, id: &str) -> Option<AttemptState> {
+        let held = lock(&self.held).get(id)?.clone();
+        Some(AttemptState { id: id.into(), attempt: held.submission.attempt, progress: held.progress })
+    }
+}
+
+#[async_trait]
+impl Warehouse for MemoryWarehouse {
+    fn engine<'a>(&'a self, connection: &'a Connection) -> Box<dyn Engine + 'a> {
+        Box::new(MemoryEngine { warehouse: self, connection })
+    }
+
+    async fn submit(&self, submission: &Submission) -> Result<String> {
+        let id = submission.attempt.client_token();
+        lock(&self.held)
+            .entry(id.clone())
+            .or_insert_with(|| Held { submission: submission.clone(), progress: Progress::Active });
+        Ok(id)
+    }
+
+    async fn copied(&self, id: &str, _: &Attempt) -> Result<Option<i64>> {
+        let tables = lock(&self.held);
+        let ended = tables.get(id).filter(|held| matches!(held.progress, Progress::Finished { .. }));
+        let copies = ended.map(|held| held.submission.sqls.iter().filter(|sql| sql.contains("COPY ")).count());
+        Ok(copies
+            .filter(|copies| *copies > 0)
+            .and_then(|copies| i64::try_from(copies).ok())
+            .map(|copies| copies * ROWS_OF_A_COPY))
+    }
+
+    async fn rows(&self, sql: &str, _: &Connection, parameters: &BTreeMap<String, String>) -> Result<Vec<Row>> {
+        lock(&self.asked).push(sql.into());
+        if let Some(name) = parameters.keys().find(|name| !sql.contains(&format!(":{name}"))) {
+            return Err(Failure::new(FailureKind::Refused, format!("no placeholder is called {name}")));
+        }
+        let answers = lock(&self.answers);
+        let known = answers.iter().filter(|(part, _)| sql.contains(*part)).max_by_key(|(part, _)| part.len());
+        known.map(|(_, rows)| rows.clone()).ok_or_else(|| {
+            Failure::new(FailureKind::StatementFailed, format!("ERROR: the test gave no rows for {sql}"))
+        })
+    }
+}
+
+/// The attempts over one connection.
+struct MemoryEngine<'a> {
+    warehouse: &'a MemoryWarehouse,
+    connection: &'a Connection,
+}
+
+#[async_trait]
+impl Engine for MemoryEngine<'_> {
+    async fn find(&self, attempt: &Attempt) -> Result<Option<AttemptState>> {
+        Ok(self.warehouse.get(&attempt.client_token()))
+    }
+
+    async fn outcome(&self, id: &str, _: &Attempt, _: Duration) -> Result<Option<AttemptState>> {
+        Ok(self.warehouse.get(id))
+    }
+
+    async fn active(&self, run: &str) -> Result<Vec<AttemptState>> {
+        let held = lock(&self.warehouse.held);
+        let of_run = held.iter().filter(|(_, held)| {
+            let Submission { attempt, connection, .. } = &held.submission;
+            held.progress == Progress::Active && attempt.run == run && connection == self.connection
+        });
+        let state = |(id, held): (&String, &Held)| AttemptState {
+            id: id.clone(),
+            attempt: held.submission.attempt.clone(),
+            progress: Progress::Active,
+        };
+        Ok(of_run.map(state).collect())
+    }
+
+    async fn cancel(&self, id: &str) -> Result<()> {
+        if let Some(held) = lock(&self.warehouse.held).get_mut(id)
+            && held.progress == Progress::Active
+        {
+            held.progress = Progress::Aborted;
+        }
+        Ok(())
+    }
+}
