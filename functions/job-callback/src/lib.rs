@@ -9,8 +9,13 @@ use shiftwork_settlement::{RunSettlement, wiring};
 /// What it reads from its environment.
 pub const ENVIRONMENT: &[&str] = wiring::ENVIRONMENT;
 
-/// `detail` of "Redshift Data Statement Status Change"
-/// (Redshift docs, "Monitoring events for the Amazon Redshift Data API").
+/// `detail-type` of a statement's end (Redshift docs, "Monitoring events for the Amazon Redshift Data API").
+const STATEMENT_ENDED: &str = "Redshift Data Statement Status Change";
+
+/// `detail-type` of every event that ends an attempt, one for each engine that announces it.
+pub const ENDS: &[&str] = &[STATEMENT_ENDED];
+
+/// `detail` of a statement's end.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct StatementEnd {
@@ -49,7 +54,15 @@ fn read(event: &Value) -> Result<Incoming> {
     if event.get("sweep").is_some() {
         return Sweep::deserialize(event).map(|sweep| Incoming::Sweep(sweep.sweep)).map_err(unreadable);
     }
-    let end = StatementEnd::deserialize(&event["detail"]).map_err(unreadable)?;
+    match event["detail-type"].as_str() {
+        Some(STATEMENT_ENDED) => read_statement(&event["detail"]).map_err(unreadable),
+        Some(other) => Err(unreadable(serde::de::Error::unknown_variant(other, ENDS))),
+        None => Err(unreadable(serde::de::Error::missing_field("detail-type"))),
+    }
+}
+
+fn read_statement(detail: &Value) -> std::result::Result<Incoming, serde_json::Error> {
+    let end = StatementEnd::deserialize(detail)?;
     let attempt = match end.statement_name.parse::<Attempt>() {
         Ok(attempt) => attempt,
         Err(foreign) => return Ok(Incoming::Foreign(foreign.to_string())),
@@ -114,7 +127,8 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_said() {
-        for event in [json!({}), json!({ "sweep": 1 }), json!({ "detail": { "state": "FINISHED" } })] {
+        let no_name = json!({ "detail-type": STATEMENT_ENDED, "detail": { "state": "FINISHED" } });
+        for event in [json!({}), json!({ "sweep": 1 }), json!({ "detail": { "state": "FINISHED" } }), no_name] {
             let failure = read(&event).unwrap_err();
             assert_eq!(failure.kind, FailureKind::InvalidRequest);
             assert!(failure.message.contains("neither a Data API event nor a sweep"), "{failure}");
