@@ -1,8 +1,8 @@
-//! Holds `infra/run.asl.json` and `infra/template.yaml` against the Rust types.
+//! Checks `infra/run.asl.json`, `infra/template.yaml` and the documentation against the Rust types.
 //!
-//! A state machine and a template are programs without a compiler: a misspelt key is found by the first run that takes
-//! the path. This crate is their compiler. Each module reads one side and answers findings, one line each, in words that
-//! say where and what; the tests want none, and check that seeded drifts give exactly one.
+//! A state machine and a template have no compiler: a misspelt key is found by the first run that takes the path. The
+//! modules of this crate read both sides and return findings, one line each, that say where and what. The tests expect no
+//! finding, and check that each seeded mistake gives exactly one.
 //!
 //! | module | what must hold |
 //! | --- | --- |
@@ -11,13 +11,19 @@
 //! | [`template`] | variables, outputs, queues, logs, tables |
 //! | [`policy`] | named actions on named resources, each only where it is needed |
 //! | [`schemas`] | the JSON Schemas under `infra/schemas` are those of the types |
+//! | [`event_page`] | `docs/events.md` is made from the types of the events |
+//! | [`pages`] | links, paths and tests that Markdown files name exist |
+//! | [`boundaries`] | types of the AWS SDK stay in the adapters; functions do not depend on each other |
 
 pub mod asl;
+pub mod boundaries;
 pub mod contracts;
 pub mod dashboard;
 pub mod errors;
+pub mod event_page;
 pub mod expand;
 pub mod missing;
+pub mod pages;
 pub mod policy;
 pub mod schemas;
 pub mod shape;

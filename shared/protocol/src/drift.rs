@@ -1,4 +1,4 @@
-//! What waits in a table because no column takes it, and what is done about it: the words of the schema-watcher.
+//! Drift: values that wait in a table because it has no column that takes them. The requests and answers of schema-watcher.
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -86,57 +86,57 @@ const fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
-/// A field that waits.
+/// A field whose values wait in `dw_md_missing_data`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Finding {
-    /// The field, exactly as the source writes it.
+    /// Name of the field, exactly as the source writes it.
     pub field: String,
-    /// Source time of the first row that has it.
+    /// Source time of the first row that has the field.
     #[serde(with = "crate::millis::option", skip_serializing_if = "Option::is_none", default)]
     #[schemars(with = "Option<String>")]
     pub since: Option<Timestamp>,
-    /// Rows that have it.
+    /// Number of rows that have the field.
     pub rows: u64,
-    /// What its values are, in words.
+    /// Description of the values that were seen.
     pub seen: String,
-    /// What to do about it.
+    /// Change of the table that takes the values.
     pub remedy: Remedy,
 }
 
-/// What takes a field's values in.
+/// Change of a table that takes the values of a field.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "remedy", rename_all = "snake_case")]
 pub enum Remedy {
-    /// A new column.
+    /// A new column is added.
     Add {
-        /// Its name.
+        /// Name of the column.
         column: String,
-        /// Its type.
+        /// Type of the column.
         column_type: String,
     },
-    /// A longer VARCHAR.
+    /// A VARCHAR column is made longer.
     Widen {
-        /// The column.
+        /// Name of the column.
         column: String,
-        /// Its type now.
+        /// Type of the column now.
         from: String,
-        /// Its type then.
+        /// Type of the column after the change.
         to: String,
     },
-    /// The column that is there: the rows came before it.
+    /// The column exists; rows that were loaded before it get their values.
     Fill {
-        /// The column.
+        /// Name of the column.
         column: String,
     },
-    /// Nothing that can be done without a person.
+    /// The values cannot be taken automatically.
     None {
-        /// Why.
+        /// Reason.
         why: String,
     },
 }
 
 impl Remedy {
-    /// One word.
+    /// The `remedy` of the JSON form.
     pub const fn word(&self) -> &'static str {
         match self {
             Self::Add { .. } => "add",

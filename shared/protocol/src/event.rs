@@ -16,7 +16,6 @@ pub const RUN_ENDED: &str = "Shiftwork Run Ended";
 pub const REFRESHED: &str = "Shiftwork Workflow Refreshed";
 /// `detail-type` of [`DriftFound`].
 pub const DRIFT_FOUND: &str = "Shiftwork Drift Found";
-
 /// `detail-type` of [`TableRefreshed`].
 pub const TABLE_REFRESHED: &str = "Shiftwork Table Refreshed";
 /// `detail-type` of [`FilesLate`].
@@ -25,25 +24,25 @@ pub const FILES_LATE: &str = "Shiftwork Files Late";
 /// `detail-type` of every event.
 pub const DETAIL_TYPES: [&str; 6] = [JOB_ENDED, RUN_ENDED, REFRESHED, DRIFT_FOUND, TABLE_REFRESHED, FILES_LATE];
 
-/// An event of shiftwork. Each can come twice; `idempotency_key` tells that it is the same.
+/// An event of shiftwork. EventBridge may deliver it more than once; copies have the same `idempotency_key`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// A job ended.
     Job(JobEnded),
     /// A run ended.
     Run(RunEnded),
-    /// A run succeeded: what it loads is fresh.
+    /// A run succeeded.
     Refreshed(Refreshed),
-    /// A source sends what no column takes.
+    /// A source sends fields that its table has no column for, or texts that are longer than their VARCHAR.
     Drift(DriftFound),
-    /// New files went into a table.
+    /// Files of a feed were loaded into their table.
     Table(TableRefreshed),
-    /// Files that were due did not come.
+    /// Fewer files than expected came by the time that the feed names.
     Late(FilesLate),
 }
 
 impl Event {
-    /// Its `detail-type`.
+    /// The event's `detail-type`.
     pub const fn detail_type(&self) -> &'static str {
         match self {
             Self::Job(_) => JOB_ENDED,
@@ -55,7 +54,7 @@ impl Event {
         }
     }
 
-    /// Its `detail`.
+    /// The event's `detail` as JSON.
     pub fn detail(&self) -> serde_json::Result<String> {
         match self {
             Self::Job(detail) => serde_json::to_string(detail),
@@ -71,28 +70,28 @@ impl Event {
 /// A job ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct JobEnded {
-    /// The same for every copy of this event.
+    /// Identifies the event: `<run>/<job>`.
     pub idempotency_key: String,
-    /// The workflow.
+    /// `workflow_id` of the workflow.
     pub workflow_id: String,
-    /// The run.
+    /// `workflow_execution_id` of the run.
     pub workflow_execution_id: String,
-    /// The job.
+    /// Name of the job.
     pub job_name: String,
-    /// How it ended.
+    /// Status of the job: `SUCCEEDED`, `FAILED`, `TIMED_OUT`, `ABORTED` or `SKIPPED`.
     pub execution_status: Status,
-    /// When its first attempt was submitted.
+    /// Time at which the first attempt was submitted; absent if none was.
     #[serde(with = "crate::millis::option", skip_serializing_if = "Option::is_none", default)]
     #[schemars(with = "Option<String>")]
     pub execution_start_ts: Option<Timestamp>,
-    /// When it ended.
+    /// Time at which the job ended.
     #[serde(with = "crate::millis::option", skip_serializing_if = "Option::is_none", default)]
     #[schemars(with = "Option<String>")]
     pub execution_end_ts: Option<Timestamp>,
-    /// Why it did not succeed.
+    /// Reason why the job did not succeed.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub error_message: Option<String>,
-    /// Rows, where Redshift says so.
+    /// Rows that the last statement returned or changed, or that a load has loaded; absent if Redshift does not report them.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub rows: Option<i64>,
 }
@@ -116,19 +115,19 @@ impl From<&JobRecord> for JobEnded {
 /// A run ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RunEnded {
-    /// The same for every copy of this event.
+    /// Identifies the event: the id of the run.
     pub idempotency_key: String,
-    /// The workflow.
+    /// `workflow_id` of the workflow.
     pub workflow_id: String,
-    /// The run.
+    /// `workflow_execution_id` of the run.
     pub workflow_execution_id: String,
-    /// How it ended.
+    /// Status of the run: `SUCCEEDED`, `FAILED`, `TIMED_OUT`, `ABORTED` or `SKIPPED`.
     pub execution_status: Status,
-    /// The instant that the run is about.
+    /// Logical date of the run.
     #[serde(with = "crate::millis")]
     #[schemars(with = "String")]
     pub logical_date: Timestamp,
-    /// The first error.
+    /// First error of the run; absent if it succeeded.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub error_message: Option<String>,
 }
@@ -146,80 +145,80 @@ impl From<&RunRecord> for RunEnded {
     }
 }
 
-/// A run succeeded: other workflows may start on it.
+/// A run succeeded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Refreshed {
-    /// The same for every copy of this event.
+    /// Identifies the event: the id of the run.
     pub idempotency_key: String,
-    /// The workflow whose tables are fresh.
+    /// `workflow_id` of the workflow whose run succeeded.
     pub workflow_id: String,
-    /// The run.
+    /// `workflow_execution_id` of the run.
     pub workflow_execution_id: String,
-    /// The instant that the run is about.
+    /// Logical date of the run.
     #[serde(with = "crate::millis")]
     #[schemars(with = "String")]
     pub logical_date: Timestamp,
 }
 
-/// A source sends what no column takes. Once for each field and each thing to do about it.
+/// A source sends fields that its table has no column for, or texts that are longer than their VARCHAR.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DriftFound {
-    /// The same for every copy of this event.
+    /// Identifies the event: the contract and a digest of the findings.
     pub idempotency_key: String,
-    /// The table contract.
+    /// Name of the table contract.
     pub contract: String,
-    /// Its table, with its schema.
+    /// Table of the contract, as `schema.table`.
     pub table: String,
-    /// The contract's `unknown`. With `evolve`, the migration is under way.
+    /// Value of `unknown` in the contract: `capture`, `evolve` or `freeze`. With `evolve`, the migration has been started.
     pub unknown: String,
-    /// What was not known before.
+    /// Fields that were not reported before, at most 50.
     pub findings: Vec<Finding>,
-    /// How many more there are that do not fit into an event.
+    /// Number of further fields that the event leaves out.
     #[serde(default)]
     pub more: u64,
 }
 
-/// New files went into a table: other workflows may start on it.
+/// Files of a feed were loaded into their table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TableRefreshed {
-    /// The same for every copy of this event: the name of the statement.
+    /// Identifies the event: the name of the statement that loaded the files.
     pub idempotency_key: String,
-    /// The workflow.
+    /// `workflow_id` of the workflow.
     pub workflow_id: String,
-    /// The run.
+    /// `workflow_execution_id` of the run.
     pub workflow_execution_id: String,
-    /// The job.
+    /// Name of the job.
     pub job_name: String,
-    /// The feed of the files.
+    /// Name of the feed.
     pub feed: String,
-    /// The table.
+    /// Table that the files were loaded into, as `schema.table`.
     pub table: String,
-    /// How many files.
+    /// Number of files.
     pub file_count: u64,
-    /// The first of them, as `s3://bucket/key`.
+    /// The first 100 files, as `s3://bucket/key`.
     pub files: Vec<String>,
-    /// Key of the manifest in the staging bucket, which has them all.
+    /// Key of the manifest in the staging bucket, which lists all files.
     pub manifest: String,
-    /// How many rows, where Redshift says so.
+    /// Rows that were loaded; absent if Redshift does not report them.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub rows: Option<i64>,
 }
 
-/// Files that were due did not come. Once a feed and day.
+/// Fewer files than expected came by the time that the feed names.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FilesLate {
-    /// The same for every copy of this event.
+    /// Identifies the event: the feed and the day.
     pub idempotency_key: String,
-    /// The feed.
+    /// Name of the feed.
     pub feed: String,
     /// The day, `YYYY-MM-DD`, in the feed's time zone.
     pub day: String,
-    /// When they were due.
+    /// Time at which the files were due.
     #[serde(with = "crate::millis")]
     #[schemars(with = "String")]
     pub due_ts: Timestamp,
-    /// How many were expected.
+    /// Number of files that were expected.
     pub expected: u32,
-    /// How many came.
+    /// Number of files that came.
     pub received: u32,
 }
