@@ -1,6 +1,6 @@
 //! Which code sees which: AWS SDK types stay in the adapters, and functions do not depend on each other.
 
-use std::fs;
+use std::{fs, path::Path};
 
 use crate::{Findings, checkout, pages::Pages};
 
@@ -19,7 +19,7 @@ pub fn findings(pages: &Pages) -> Findings {
     let mut findings = Findings::new();
     for path in pages.files().filter(|path| PRODUCT.iter().any(|folder| path.starts_with(folder))) {
         let text = fs::read_to_string(checkout(&path)).unwrap_or_default();
-        if path.ends_with(".rs") {
+        if Path::new(&path).extension().is_some_and(|suffix| suffix == "rs") {
             findings.extend(of_source(&path, &text));
         }
         if path.starts_with("functions/") && path.ends_with("/Cargo.toml") {
