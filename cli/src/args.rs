@@ -1,4 +1,4 @@
-//! The words of the command line.
+//! The command-line arguments: commands, options and their help texts.
 
 use std::path::PathBuf;
 
@@ -6,25 +6,26 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use shiftwork_feeds::FileStatus;
 
-/// Runs of Redshift ELT workflows: validate, push, run, look, restart.
+/// Validate, push, run, inspect and restart Redshift ELT workflows.
 #[derive(Debug, Parser)]
 #[command(name = "shiftwork", version, max_term_width = 100, propagate_version = true)]
 pub struct Args {
-    /// Where shiftwork is deployed.
+    /// The deployment that a command works on.
     #[command(flatten)]
     pub target: Target,
-    /// What to do.
+    /// The command to execute.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// Where shiftwork is deployed. Endpoints come from the environment (`AWS_ENDPOINT_URL`), as for every AWS client.
+/// The deployment that a command works on. Endpoints come from the environment (`AWS_ENDPOINT_URL`), as for every AWS
+/// client.
 #[derive(Debug, Clone, ClapArgs)]
 pub struct Target {
-    /// CloudFormation stack of the deployment
+    /// Name of the deployment's CloudFormation stack
     #[arg(long, global = true, env = "SHIFTWORK_STACK", default_value = "shiftwork")]
     pub stack: String,
-    /// Profile of ~/.aws/config
+    /// Profile in ~/.aws/config
     #[arg(long, global = true)]
     pub profile: Option<String>,
     /// AWS Region
@@ -37,347 +38,348 @@ pub struct Target {
 pub enum Command {
     /// Check workflow files and their SQL, offline
     Validate(Validate),
-    /// Make the deployment agree with workflow files: scripts, workflows, connections, schedules
+    /// Update the deployment from local files: scripts, workflows, connections, schedules, contracts, feeds
     Push(Push),
     /// Start a run of a workflow
     Run(Run),
     /// Show recent runs, or the jobs of one run
     Status(Status),
-    /// Run again what did not succeed; reuse what did
+    /// Run the jobs of a run again that did not succeed, and reuse the jobs that did
     Restart(Restart),
     /// Stop a run and its statements
     Cancel(Cancel),
-    /// Write a run as one HTML file
+    /// Write a report of a run as one HTML file
     Report(Report),
-    /// Show what would be staged of a file of change events, offline
+    /// Show the rows that would be staged from a file of change events, offline
     Decode(Decode),
-    /// Table contracts: propose, check
+    /// Propose, check, print and pull table contracts
     Contract(Contract),
-    /// Make the metadata of documents what Kendra or Bedrock needs
+    /// Check and fix the metadata that Kendra or Bedrock needs for documents
     Metadata(Metadata),
-    /// Show what sources send that no column takes, and take it in
+    /// Show fields that sources send and the target table has no column for, and add columns for them
     Drift(Drift),
-    /// Show the files of a feed, have them taken again, register what was there before
+    /// List the files of a feed, retry files, and register files that landed earlier
     Files(Files),
-    /// Send change events again that were refused, or that no contract had claimed
+    /// Send change events again that were refused, or that no contract claimed
     Replay(Replay),
 }
 
-/// `validate`
+/// Arguments of `validate`.
 #[derive(Debug, ClapArgs)]
 pub struct Validate {
-    /// Workflow files, or directories of them
+    /// Workflow files, or directories that contain workflow files
     #[arg(default_value = "workflows")]
     pub paths: Vec<PathBuf>,
-    /// Print the JSON Schema of workflow files instead
+    /// Print the JSON Schema of workflow files and exit
     #[arg(long)]
     pub schema: bool,
 }
 
-/// `push`
+/// Arguments of `push`.
 #[derive(Debug, ClapArgs)]
 pub struct Push {
-    /// Workflow files, or directories of them
+    /// Workflow files, or directories that contain workflow files
     #[arg(default_value = "workflows")]
     pub paths: Vec<PathBuf>,
-    /// Say what would change, and change nothing
+    /// Print the changes without making them
     #[arg(long)]
     pub dry_run: bool,
-    /// Take away workflows, connections, schedules and feeds that no file speaks of; scripts stay, for runs pin them
+    /// Delete workflows, connections, schedules and feeds that no local file defines; scripts are kept, because runs
+    /// pin script versions
     #[arg(long)]
     pub prune: bool,
 }
 
-/// `run`
+/// Arguments of `run`.
 #[derive(Debug, ClapArgs)]
 pub struct Run {
-    /// The workflow
+    /// Id of the workflow
     #[arg(value_name = "WORKFLOW")]
     pub workflow_id: String,
-    /// Id of the run: the same id with the same request is the same run
+    /// Id of the run; a second request with the same id and the same parameters returns the same run
     #[arg(long)]
     pub id: Option<String>,
     /// A parameter of the workflow
     #[arg(long = "param", value_name = "NAME=VALUE", value_parser = parameter)]
     pub parameters: Vec<(String, String)>,
-    /// The date or the instant that the run is about: 2026-03-01 (midnight UTC) or 2026-03-01T02:00:00Z
+    /// The logical date of the run: a date such as 2026-03-01 (midnight UTC) or an instant such as 2026-03-01T02:00:00Z
     #[arg(long, value_name = "DATE", value_parser = instant)]
     pub date: Option<Timestamp>,
-    /// Stay until the run has ended, and show its jobs
+    /// Wait until the run has ended, and show the progress of its jobs
     #[arg(long)]
     pub wait: bool,
 }
 
-/// `status`
+/// Arguments of `status`.
 #[derive(Debug, ClapArgs)]
 pub struct Status {
-    /// A workflow or a run; all workflows where it is left out
+    /// Id of a workflow or of a run [default: all workflows]
     #[arg(value_name = "WORKFLOW | RUN")]
     pub of: Option<String>,
-    /// How many runs at most
+    /// Maximum number of runs to show
     #[arg(long, default_value_t = 20, value_name = "N")]
     pub limit: u16,
 }
 
-/// `restart`
+/// Arguments of `restart`.
 #[derive(Debug, ClapArgs)]
 pub struct Restart {
-    /// The run that did not succeed
+    /// Id of the run that did not succeed
     pub run: String,
     /// Id of the new run
     #[arg(long)]
     pub id: Option<String>,
-    /// Stay until the run has ended, and show its jobs
+    /// Wait until the run has ended, and show the progress of its jobs
     #[arg(long)]
     pub wait: bool,
 }
 
-/// `cancel`
+/// Arguments of `cancel`.
 #[derive(Debug, ClapArgs)]
 pub struct Cancel {
-    /// The run
+    /// Id of the run
     pub run: String,
-    /// Why, for the audit
+    /// The reason, which is stored in the audit table
     #[arg(long)]
     pub reason: Option<String>,
 }
 
-/// `report`
+/// Arguments of `report`.
 #[derive(Debug, ClapArgs)]
 pub struct Report {
-    /// The run
+    /// Id of the run
     pub run: String,
-    /// The file; `report-<run>.html` where it is left out
+    /// The output file [default: report-RUN.html]
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
 }
 
-/// `decode`
+/// Arguments of `decode`.
 #[derive(Debug, ClapArgs)]
 pub struct Decode {
-    /// Change events, one a line, plain or gzip; `-` is the standard input
+    /// File of change events, one event per line, plain or gzip; `-` reads the standard input
     pub file: PathBuf,
-    /// The table contract
+    /// File of the table contract
     #[arg(long, value_name = "FILE")]
     pub contract: PathBuf,
-    /// Where the rows go: CSV, compressed where the name ends in .zst; the standard output where it is left out
+    /// Output file for the rows, as CSV; a name that ends in .zst is compressed [default: standard output]
     #[arg(short, long, value_name = "FILE")]
     pub out: Option<PathBuf>,
-    /// Where refused records go, one a line, with line number, reason and bytes
+    /// Output file for refused records, one record per line, with line number, reason and bytes
     #[arg(long, value_name = "FILE")]
     pub refused: Option<PathBuf>,
 }
 
-/// `contract`
+/// Arguments of `contract`.
 #[derive(Debug, ClapArgs)]
 pub struct Contract {
-    /// What to do
+    /// The command to execute.
     #[command(subcommand)]
     pub command: ContractCommand,
 }
 
-/// What can be done about table contracts.
+/// The subcommands of `contract`.
 #[derive(Debug, Subcommand)]
 pub enum ContractCommand {
-    /// Write a contract for each table that a file has change events of
+    /// Write a contract for each table whose change events are in a file
     Propose(ContractPropose),
-    /// Say what is wrong with contracts
+    /// Check contracts and report the problems
     Check(ContractCheck),
-    /// Print the SQL of a contract: its tables, and the transaction that loads and promotes
+    /// Print the SQL of a contract: its tables, and the transaction that loads and promotes the rows
     Sql(ContractSql),
-    /// Bring the deployed contract into its file: what `shiftwork drift --apply` has added to it
+    /// Update a contract file from the deployed contract: adds the columns that `shiftwork drift --apply` added
     Pull(ContractPull),
 }
 
-/// `contract pull`
+/// Arguments of `contract pull`.
 #[derive(Debug, ClapArgs)]
 pub struct ContractPull {
-    /// The table contract
+    /// Name of the table contract
     #[arg(value_name = "CONTRACT")]
     pub contract: String,
-    /// The folder of contracts
+    /// Directory of contracts
     #[arg(long, default_value = "contracts")]
     pub folder: PathBuf,
-    /// Overwrite a file that differs in more than columns
+    /// Overwrite the file even if it differs from the deployed contract in more than columns
     #[arg(long)]
     pub force: bool,
 }
 
-/// `contract sql`
+/// Arguments of `contract sql`.
 #[derive(Debug, ClapArgs)]
 pub struct ContractSql {
-    /// A contract of the folder contracts, or a file
+    /// Name of a contract in the directory `contracts`, or a file
     #[arg(value_name = "NAME | FILE")]
     pub contract: String,
-    /// As if the files were staged when the contract had so many columns
+    /// Print the SQL for files that were staged when the contract had N columns
     #[arg(long, value_name = "N")]
     pub columns: Option<usize>,
 }
 
-/// `contract propose`
+/// Arguments of `contract propose`.
 #[derive(Debug, ClapArgs)]
 pub struct ContractPropose {
-    /// Change events, one a line, plain or gzip; `-` is the standard input
+    /// File of change events, one event per line, plain or gzip; `-` reads the standard input
     pub file: PathBuf,
-    /// This table alone, as its events name it
+    /// Write a contract for this table only; the name is the name in the events
     #[arg(long, value_name = "TABLE")]
     pub table: Option<String>,
-    /// Folder for the contracts, one a file; the standard output where it is left out
+    /// Output directory, one file per contract [default: standard output]
     #[arg(short, long, value_name = "FOLDER")]
     pub out: Option<PathBuf>,
 }
 
-/// `contract check`
+/// Arguments of `contract check`.
 #[derive(Debug, ClapArgs)]
 pub struct ContractCheck {
-    /// Contracts, or folders of them
+    /// Contract files, or directories that contain contract files
     #[arg(default_value = "contracts")]
     pub paths: Vec<PathBuf>,
-    /// The contracts that are deployed: say also what of these cannot take their place
+    /// Deployed contracts to compare with: also reports contracts that cannot replace the deployed ones
     #[arg(long, value_name = "PATH")]
     pub against: Option<PathBuf>,
-    /// Print the JSON Schema of contracts instead
+    /// Print the JSON Schema of contracts and exit
     #[arg(long)]
     pub schema: bool,
 }
 
-/// `files`
+/// Arguments of `files`.
 #[derive(Debug, ClapArgs)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct Files {
-    /// What else to do than to look
+    /// The subcommand; without one, `files` lists files.
     #[command(subcommand)]
     pub command: Option<FilesCommand>,
-    /// The feed; all feeds in short where it is left out
+    /// Name of the feed [default: a summary of all feeds]
     pub feed: Option<String>,
-    /// Only files that stand so: received, batched, processing, processed, failed, quarantined
+    /// Show only files with this status: received, batched, processing, processed, failed, quarantined
     #[arg(long, value_parser = file_status)]
     pub status: Option<FileStatus>,
-    /// Only keys that begin so
+    /// Show only files whose key starts with this prefix
     #[arg(long, default_value = "")]
     pub prefix: String,
-    /// How many files at most, newest first
+    /// Maximum number of files to show, newest first
     #[arg(long, default_value_t = 50, value_name = "N")]
     pub limit: usize,
 }
 
-/// What else can be done about files.
+/// The subcommands of `files`.
 #[derive(Debug, Subcommand)]
 pub enum FilesCommand {
-    /// Have files taken again that failed or were quarantined
+    /// Load files again that failed or were quarantined
     Retry(FilesRetry),
-    /// Register files that landed before events of the bucket were switched on
+    /// Register files that landed before event notifications of the bucket were enabled
     Backfill(FilesBackfill),
 }
 
-/// `files retry`
+/// Arguments of `files retry`.
 #[derive(Debug, ClapArgs)]
 pub struct FilesRetry {
-    /// The feed
+    /// Name of the feed
     pub feed: String,
-    /// Only files that stand so: failed, quarantined
+    /// Retry only files with this status: failed, quarantined
     #[arg(long, value_parser = file_status)]
     pub status: Option<FileStatus>,
-    /// Only keys that begin so
+    /// Retry only files whose key starts with this prefix
     #[arg(long, default_value = "")]
     pub prefix: String,
-    /// Say which, and change nothing
+    /// List the files without retrying them
     #[arg(long)]
     pub dry_run: bool,
 }
 
-/// `files backfill`
+/// Arguments of `files backfill`.
 #[derive(Debug, ClapArgs)]
 pub struct FilesBackfill {
-    /// The bucket, and a prefix of keys where not all of it is meant
+    /// The bucket, optionally with a key prefix
     #[arg(value_name = "BUCKET[/PREFIX]")]
     pub place: String,
-    /// Go on behind this key
+    /// Start after this key
     #[arg(long, value_name = "KEY")]
     pub after: Option<String>,
-    /// Also files that no feed claims
+    /// Also register files that no feed claims
     #[arg(long)]
     pub unclaimed: bool,
 }
 
-/// `replay`
+/// Arguments of `replay`.
 #[derive(Debug, ClapArgs)]
 pub struct Replay {
-    /// Only the change events of this table contract
+    /// Replay only the change events of this table contract
     #[arg(long, value_name = "CONTRACT")]
     pub contract: Option<String>,
-    /// What no contract had claimed, instead of what was refused
+    /// Replay records that no contract claimed, instead of records that were refused
     #[arg(long)]
     pub unclaimed: bool,
-    /// Say what would be sent, and send nothing
+    /// Print what would be sent, without sending it
     #[arg(long)]
     pub dry_run: bool,
 }
 
-/// `drift`
+/// Arguments of `drift`.
 #[derive(Debug, ClapArgs)]
 pub struct Drift {
-    /// A table contract, looked at now; what the schema-watcher knows of all of them where it is left out
+    /// Name of a table contract to check now [default: the latest results of the schema-watcher for all contracts]
     #[arg(value_name = "CONTRACT")]
     pub contract: Option<String>,
-    /// Take it in: columns for new fields, longer VARCHARs, and the values that wait
+    /// Apply the changes: add columns for new fields, widen VARCHAR columns, and load the values that wait for them
     #[arg(long, requires = "contract")]
     pub apply: bool,
-    /// This field alone, as the source writes it; may be given several times
+    /// Only this field, as the source writes it; can be given more than once
     #[arg(long, value_name = "FIELD", requires = "contract")]
     pub only: Vec<String>,
-    /// Do not ask before statements are run
+    /// Run the statements without asking for confirmation
     #[arg(long, requires = "apply")]
     pub yes: bool,
 }
 
-/// `metadata`
+/// Arguments of `metadata`.
 #[derive(Debug, ClapArgs)]
 pub struct Metadata {
-    /// What to do
+    /// The command to execute.
     #[command(subcommand)]
     pub command: MetadataCommand,
 }
 
-/// What can be done about the metadata of documents.
+/// The subcommands of `metadata`.
 #[derive(Debug, Subcommand)]
 pub enum MetadataCommand {
-    /// Make the deployment agree with a file of repositories
+    /// Update the deployment from a file of repositories
     Push(MetadataPush),
-    /// Say what is wrong, and change nothing
+    /// Report problems without changing anything
     Check(MetadataOf),
-    /// Mend, move, or put into quarantine what is there already
+    /// Fix, move or quarantine the existing metadata files
     Fix(MetadataOf),
 }
 
-/// `metadata push`
+/// Arguments of `metadata push`.
 #[derive(Debug, ClapArgs)]
 pub struct MetadataPush {
-    /// The repositories, and what their indexes need
+    /// The file of repositories and of the metadata that their indexes need
     #[arg(default_value = "metadata.yaml")]
     pub file: PathBuf,
-    /// Say what would change, and change nothing
+    /// Print the changes without making them
     #[arg(long)]
     pub dry_run: bool,
 }
 
-/// `metadata check`, `metadata fix`
+/// Arguments of `metadata check` and `metadata fix`.
 #[derive(Debug, ClapArgs)]
 pub struct MetadataOf {
-    /// The bucket, and a prefix of keys where not all of it is meant
+    /// The bucket, optionally with a key prefix
     #[arg(value_name = "BUCKET[/PREFIX]")]
     pub place: String,
-    /// A file of repositories, instead of those that were pushed; it needs no deployment
+    /// A file of repositories to use instead of the pushed ones; with this option, no deployment is needed
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Go on behind this key
+    /// Start after this key
     #[arg(long, value_name = "KEY")]
     pub after: Option<String>,
 }
 
 fn file_status(text: &str) -> Result<FileStatus, String> {
     let known = FileStatus::ALL.into_iter().find(|status| status.as_str().eq_ignore_ascii_case(text));
-    known.ok_or_else(|| "expected received, batched, processing, processed, failed or quarantined".into())
+    known.ok_or_else(|| "expected one of: received, batched, processing, processed, failed, quarantined".into())
 }
 
 fn parameter(text: &str) -> Result<(String, String), String> {
@@ -388,10 +390,10 @@ fn parameter(text: &str) -> Result<(String, String), String> {
 }
 
 fn instant(text: &str) -> Result<Timestamp, String> {
-    // A civil date reads the beginning of an instant as well, and would drop its time: the instant comes first.
+    // A civil date also parses the beginning of an instant and drops its time, so the instant is tried first.
     text.parse::<Timestamp>()
         .or_else(|_| text.parse::<Date>()?.to_zoned(TimeZone::UTC).map(|at| at.timestamp()))
-        .map_err(|_| "expected a date as 2026-03-01 or an instant as 2026-03-01T02:00:00Z".into())
+        .map_err(|_| "expected a date such as 2026-03-01 or an instant such as 2026-03-01T02:00:00Z".into())
 }
 
 #[cfg(test)]
@@ -401,7 +403,7 @@ mod tests {
     use super::{Args, instant, parameter};
 
     #[test]
-    fn the_command_line_holds_together() {
+    fn the_argument_definitions_are_consistent() {
         Args::command().debug_assert();
     }
 
@@ -414,7 +416,7 @@ mod tests {
     }
 
     #[test]
-    fn a_parameter_may_hold_any_text_behind_the_first_equals_sign() {
+    fn a_parameter_may_contain_any_text_after_the_first_equals_sign() {
         assert_eq!(parameter("where=a=b"), Ok(("where".into(), "a=b".into())));
         assert_eq!(parameter("empty="), Ok(("empty".into(), String::new())));
         assert!(parameter("=x").is_err() && parameter("x").is_err());

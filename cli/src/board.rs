@@ -1,42 +1,42 @@
-//! The state of a run in lines: what a terminal shows while it goes on, and what a log gets. Pure.
+//! The state of a run as lines of text, for the live display of a terminal and for a log. Pure.
 
 use jiff::{SignedDuration, Timestamp};
 use shiftwork_protocol::{JobRecord, RunRecord, Status};
 
 use crate::words;
 
-/// A run with its jobs, as the ledger has them at one moment.
+/// A run with its jobs, as read from the ledger at one moment.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Snapshot {
     /// The run.
     pub run: RunRecord,
-    /// Its jobs, by their position.
+    /// The jobs of the run, ordered by position.
     pub jobs: Vec<JobRecord>,
 }
 
 impl Snapshot {
-    /// The jobs that a user wrote: all but the barriers.
+    /// All jobs except barriers, which the planner adds.
     pub fn real_jobs(&self) -> impl Iterator<Item = &JobRecord> {
         self.jobs.iter().filter(|job| is_real(job))
     }
 
-    /// The jobs that ran in this run: not those that were reused, or never started.
+    /// The jobs that ran in this run; reused jobs and jobs that never started are excluded.
     pub fn ran(&self) -> impl Iterator<Item = &JobRecord> {
         self.real_jobs().filter(|job| job.reused_from.is_none() && job.execution_start_ts.is_some())
     }
 
-    /// SQL statements of the jobs that ran, each counted once however many attempts it took.
+    /// SQL statements of the jobs that ran. A statement counts once, regardless of the number of attempts.
     pub fn statements(&self) -> u32 {
         self.ran().map(|job| job.plan.work.statements()).sum()
     }
 
-    /// Rows of the last statements or loads of the jobs that ran, as far as Redshift counted them.
+    /// Rows of the last statement or load of each job that ran; jobs without a row count from Redshift add zero.
     pub fn rows(&self) -> i64 {
         self.ran().filter_map(|job| job.rows).fold(0, i64::saturating_add)
     }
 }
 
-/// False for a barrier, which no user wrote.
+/// False for a barrier, which the planner adds between stages.
 pub(crate) fn is_real(job: &JobRecord) -> bool {
     !job.plan.work.is_barrier()
 }
@@ -44,22 +44,22 @@ pub(crate) fn is_real(job: &JobRecord) -> bool {
 /// A line of the live display.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Row {
-    /// A stage.
+    /// The title of a stage.
     Heading(String),
-    /// A job.
+    /// One job.
     Job {
-        /// Where it stands.
+        /// The status of the job.
         status: Status,
-        /// Its line, without a sign of its status.
+        /// The text of the line, without the status glyph.
         text: String,
     },
 }
 
-/// Longest name that a column is made for.
+/// Width of the widest column of job names; longer names are not aligned.
 const NAME_WIDTH: usize = 40;
 
-/// The display of a run: stages as headings, one line a job. Where that is higher than `height`, stages show counts, and
-/// only jobs that run or failed have a line.
+/// The live display of a run: stages as headings, one line per job. If these lines exceed `height`, the headings show
+/// counts, and only jobs that run or failed have a line.
 pub(crate) fn frame(now: &Snapshot, at: Timestamp, height: usize, width: usize) -> Vec<Row> {
     let name_width = name_width(now);
     let mut stages: Vec<(u32, Vec<&JobRecord>)> = Vec::new();
@@ -71,7 +71,7 @@ pub(crate) fn frame(now: &Snapshot, at: Timestamp, height: usize, width: usize) 
     }
     stages.sort_by_key(|(stage, _)| *stage);
     let is_whole = stages.len() + now.real_jobs().count() <= height;
-    // Every stage keeps its heading; what is left is shared in the order of the stages.
+    // Every stage keeps its heading; the remaining lines are given to the stages in their order.
     let mut left = height.saturating_sub(stages.len());
     let mut rows = Vec::new();
     for (stage, jobs) in stages {
@@ -105,7 +105,7 @@ fn heading(stage: u32, jobs: &[&JobRecord], is_whole: bool) -> String {
     format!("{title}  {ended}/{} ended, {running} running", jobs.len())
 }
 
-/// What a person wants to see of many jobs.
+/// True for the statuses of jobs that are shown when there is not enough room for all jobs.
 const fn is_notable(status: Status) -> bool {
     match status {
         Status::Running | Status::Failed | Status::TimedOut | Status::Aborted => true,
@@ -120,7 +120,7 @@ fn line(job: &JobRecord, at: Timestamp, name_width: usize) -> String {
     line.trim_end().to_owned()
 }
 
-/// How long a job has taken, over all its attempts.
+/// The duration of a job over all its attempts.
 pub(crate) fn elapsed(job: &JobRecord, at: Timestamp) -> Option<SignedDuration> {
     if job.reused_from.is_some() {
         return None;
@@ -128,7 +128,7 @@ pub(crate) fn elapsed(job: &JobRecord, at: Timestamp) -> Option<SignedDuration> 
     Some(job.execution_end_ts.unwrap_or(at).duration_since(job.execution_start_ts?))
 }
 
-/// What there is to say about a job beside its status and time.
+/// The notes on a job beside its status and time.
 fn remark(job: &JobRecord) -> Vec<String> {
     let mut said = Vec::new();
     if let Some(run) = &job.reused_from {
@@ -159,7 +159,7 @@ fn waits_on(job: &JobRecord) -> String {
     }
 }
 
-/// One line a change, for output that is no terminal.
+/// One line per changed job, for output that is not a terminal.
 pub(crate) fn transitions(before: Option<&Snapshot>, now: &Snapshot, at: Timestamp) -> Vec<String> {
     let mut lines = Vec::new();
     let run = &now.run;
@@ -171,15 +171,15 @@ pub(crate) fn transitions(before: Option<&Snapshot>, now: &Snapshot, at: Timesta
     for job in now.real_jobs() {
         let was = before.and_then(|before| before.jobs.iter().find(|was| was.plan.job_name == job.plan.job_name));
         let stood = was.map(|was| (was.execution_status, was.attempt));
-        let is_news = stood != Some((job.execution_status, job.attempt));
-        if is_news && (stood.is_some() || job.execution_status != Status::Pending) {
+        let has_changed = stood != Some((job.execution_status, job.attempt));
+        if has_changed && (stood.is_some() || job.execution_status != Status::Pending) {
             lines.push(format!("{:<9} {}", job.execution_status, line(job, at, name_width(now))));
         }
     }
     lines
 }
 
-/// The last line of a run: how it ended, and what it did.
+/// The final line of a run: status, counts and duration.
 pub(crate) fn summary(now: &Snapshot, at: Timestamp) -> String {
     let run = &now.run;
     let count = |status: Status| now.real_jobs().filter(|job| job.execution_status == status).count();
@@ -198,7 +198,7 @@ pub(crate) fn summary(now: &Snapshot, at: Timestamp) -> String {
     format!("{} {}  {}", run.execution_status, run.workflow_execution_id, parts.join(", "))
 }
 
-/// What a person should know of a run that did not succeed.
+/// The error of a run that did not succeed, and the command that restarts the run.
 pub(crate) fn epilogue(now: &Snapshot) -> Option<String> {
     let run = &now.run;
     let error = run.error_message.as_deref().unwrap_or("no message was recorded");

@@ -1,14 +1,16 @@
 use shiftwork_protocol::Status;
 
 use super::{Row, Snapshot, epilogue, frame, summary, transitions};
-use crate::fixture::{BLOG, Fate, lived, noon, planned, wide};
+use crate::fixture::{BLOG, JobEnd, noon, planned, simulated, wide};
 
 fn blog() -> Snapshot {
     planned(BLOG, |_| "SELECT 1".into()).0
 }
 
 fn failed() -> Snapshot {
-    lived(blog(), |job| if job == "insert_2.sql" { Fate::Fails(300, "ERROR: no such table") } else { Fate::Runs(900) })
+    simulated(blog(), |job| {
+        if job == "insert_2.sql" { JobEnd::Fails(300, "ERROR: no such table") } else { JobEnd::Runs(900) }
+    })
 }
 
 #[test]
@@ -59,6 +61,6 @@ fn a_large_run_never_outgrows_the_terminal() {
 fn the_end_of_a_run_says_what_to_do() {
     let run = failed();
     insta::assert_snapshot!(format!("{}\n{}", summary(&run, noon()), epilogue(&run).unwrap()));
-    let well = lived(blog(), |_| Fate::Runs(900));
+    let well = simulated(blog(), |_| JobEnd::Runs(900));
     assert_eq!(epilogue(&well), None);
 }

@@ -1,4 +1,4 @@
-//! `shiftwork cancel`: a run is stopped.
+//! `shiftwork cancel`: stops a run.
 
 use anyhow::Context as _;
 use shiftwork_ports::{Clock, End, Execution, Executions, Ledger, Released, Step};
@@ -6,34 +6,34 @@ use shiftwork_protocol::{FailureKind, RunRecord, Status, payload::RunInput};
 
 use crate::{Deployment, Outcome, args};
 
-/// What became of a cancel.
+/// The result of a cancel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cancelled {
-    /// Its execution is stopped; the event of that ends the run and cancels its statements.
+    /// The execution is stopped; the event of its end ends the run and cancels the run's statements.
     Stopped,
-    /// It had not begun; it is ABORTED now.
+    /// The run had not started; its status is ABORTED now.
     BeforeItBegan,
-    /// It had ended before.
+    /// The run had ended before, with this status.
     EndedBefore(Status),
-    /// Its execution ended already; the run's own sweep is about to put its end on record.
+    /// The execution has already ended, and the sweep is about to record the end of the run.
     Ending,
 }
 
-/// Cancels a run, and says so.
+/// Cancels a run and prints the result.
 pub async fn cancel(deployment: &Deployment, asked: &args::Cancel) -> anyhow::Result<Outcome> {
     let run = &asked.run;
     let reason = asked.reason.as_deref().unwrap_or("cancelled from the command line");
     let record = deployment.ledger.run(run).await?.with_context(|| format!("there is no run {run}"))?;
     match stop(&*deployment.ledger, &*deployment.executions, &*deployment.clock, &record, reason).await? {
-        Cancelled::Stopped => println!("{run} is being stopped, and its statements with it: `shiftwork status {run}`"),
-        Cancelled::BeforeItBegan => println!("{run} is {}; nothing of it had run", Status::Aborted),
-        Cancelled::EndedBefore(status) => println!("{run} had ended already: {status}"),
-        Cancelled::Ending => println!("{run} is ending already: `shiftwork status {run}`"),
+        Cancelled::Stopped => println!("stopping {run} and its statements: see `shiftwork status {run}`"),
+        Cancelled::BeforeItBegan => println!("{run} is {}; none of its jobs had started", Status::Aborted),
+        Cancelled::EndedBefore(status) => println!("{run} has already ended: {status}"),
+        Cancelled::Ending => println!("{run} is already ending: see `shiftwork status {run}`"),
     }
     Ok(Outcome::Done)
 }
 
-/// Stops a run, whichever way it can be stopped.
+/// Stops a run: stops its execution, or ends the run in the ledger if it has no execution.
 pub async fn stop(
     ledger: &dyn Ledger,
     executions: &dyn Executions,
@@ -58,7 +58,7 @@ pub async fn stop(
     }
 }
 
-/// A run without an execution has nobody else to end it. The run ends first: from then on nothing can begin it.
+/// Ends a run that has no execution. The run ends before its jobs do, so that it can no longer be started.
 async fn end_unstarted(
     ledger: &dyn Ledger,
     executions: &dyn Executions,
@@ -82,7 +82,7 @@ async fn end_unstarted(
     hand_on(ledger, executions, clock, record).await
 }
 
-/// Gives the lease back, if the run held it; the next run that still waits for it starts.
+/// Releases the lease if the run holds it, and starts the next run that waits for it.
 async fn hand_on(
     ledger: &dyn Ledger,
     executions: &dyn Executions,

@@ -42,7 +42,7 @@ impl World {
 }
 
 #[tokio::test]
-async fn a_run_that_goes_on_has_its_execution_stopped() {
+async fn the_execution_of_a_running_run_is_stopped() {
     let world = World::new();
     world.open("one", Status::Running, LeaseRequest::Take { until: world.clock.now() }).await;
     world.executions.start(&RunInput { workflow_execution_id: "one".into() }).await.unwrap();
@@ -52,7 +52,7 @@ async fn a_run_that_goes_on_has_its_execution_stopped() {
 }
 
 #[tokio::test]
-async fn a_run_that_waits_in_the_queue_ends_with_its_jobs_and_lets_the_holder_be() {
+async fn a_queued_run_ends_with_its_jobs_and_the_lease_holder_is_unaffected() {
     let world = World::new();
     world.open("one", Status::Running, LeaseRequest::Take { until: world.clock.now() }).await;
     world.open("two", Status::Queued, LeaseRequest::Queue).await;
@@ -64,7 +64,7 @@ async fn a_run_that_waits_in_the_queue_ends_with_its_jobs_and_lets_the_holder_be
 }
 
 #[tokio::test]
-async fn a_holder_that_never_began_hands_its_lease_to_the_next_run_that_still_waits() {
+async fn a_lease_holder_that_never_started_passes_its_lease_to_the_next_waiting_run() {
     let world = World::new();
     world.open("one", Status::Pending, LeaseRequest::Take { until: world.clock.now() }).await;
     world.open("two", Status::Queued, LeaseRequest::Queue).await;

@@ -1,4 +1,4 @@
-//! Workflow files held against everything that can be known offline. Pure, but for the scripts that it asks for.
+//! Checks workflow files against everything that is known offline. Pure, except for `read_script`.
 
 use std::{collections::BTreeMap, io, path::Path};
 
@@ -10,60 +10,60 @@ use shiftwork_protocol::{Connection, Workflow};
 
 use crate::files::{File, Files, script_path};
 
-/// Reads a script by its path; `None` when there is no such file.
+/// Reads a script by its path; returns `None` if the file does not exist.
 pub type ReadScript<'a> = dyn Fn(&Path) -> io::Result<Option<String>> + 'a;
 
-/// A workflow with nothing wrong.
+/// A workflow without problems.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Sound {
-    /// As it was written.
+pub struct ValidWorkflow {
+    /// The workflow as JSON, as it is stored in the configuration table.
     pub item: Value,
-    /// As it is read.
+    /// The parsed workflow.
     pub workflow: Workflow,
-    /// Its scripts, by their key in the scripts bucket.
+    /// Texts of its scripts by S3 key.
     pub scripts: BTreeMap<String, String>,
 }
 
-/// A table contract with nothing wrong.
+/// A table contract without problems.
 #[derive(Debug, Clone, PartialEq)]
-pub struct SoundContract {
-    /// Its file.
+pub struct ValidContract {
+    /// Path of the file.
     pub file: String,
-    /// As it was written.
+    /// Text of the file.
     pub text: String,
-    /// As it is read.
+    /// The parsed contract.
     pub contract: TableContract,
 }
 
-/// A feed with nothing wrong.
+/// A feed without problems.
 #[derive(Debug, Clone, PartialEq)]
-pub struct SoundFeed {
-    /// Its file.
+pub struct ValidFeed {
+    /// Path of the file.
     pub file: String,
-    /// As it was written.
+    /// Text of the file.
     pub text: String,
-    /// As it is read.
+    /// The parsed feed.
     pub feed: Feed,
 }
 
-/// What became of some files.
+/// The result of checking files.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Checked {
-    /// The workflows that are sound.
-    pub workflows: Vec<Sound>,
+    /// The valid workflows.
+    pub workflows: Vec<ValidWorkflow>,
     /// The named connections.
     pub connections: BTreeMap<String, Connection>,
-    /// The table contracts that are sound, by their names.
-    pub contracts: BTreeMap<String, SoundContract>,
-    /// The feeds that are sound, by their names.
-    pub feeds: BTreeMap<String, SoundFeed>,
-    /// Everything that is wrong, file by file.
+    /// The valid table contracts by name.
+    pub contracts: BTreeMap<String, ValidContract>,
+    /// The valid feeds by name.
+    pub feeds: BTreeMap<String, ValidFeed>,
+    /// All problems, in the order of the files.
     pub problems: Vec<Problem>,
-    /// Texts of the files that problems point into, by the name that they give.
+    /// Texts of the files that problems refer to, by file name.
     pub texts: BTreeMap<String, String>,
 }
 
-/// Checks every file, and says all problems at once.
+/// Checks every file and collects all problems.
 pub fn check(files: &Files, read_script: &ReadScript) -> Checked {
     let mut checked = Checked::default();
     for file in &files.connections {
@@ -79,15 +79,15 @@ pub fn check(files: &Files, read_script: &ReadScript) -> Checked {
     for file in &files.contracts {
         checked.texts.insert(file.name(), file.text.clone());
         let name = file.path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-        // To a workflow it is there, even if something is wrong with it.
+        // A workflow may refer to a contract that has problems; those problems are reported once, here.
         found.contracts.insert(
             name.clone(),
             Script { key: file.name(), version_id: String::from("offline"), text: file.text.clone() },
         );
         match check_contract(file, &name) {
             Ok(contract) => {
-                let sound = SoundContract { file: file.name(), text: file.text.clone(), contract };
-                checked.contracts.insert(name, sound);
+                let valid = ValidContract { file: file.name(), text: file.text.clone(), contract };
+                checked.contracts.insert(name, valid);
             }
             Err(problems) => checked.problems.extend(problems),
         }
@@ -103,15 +103,15 @@ pub fn check(files: &Files, read_script: &ReadScript) -> Checked {
                 {
                     let place =
                         Place { file: Some(file.name()), path: Some("$.workflow_id".into()), ..Place::default() };
-                    let problem = Problem::new(place, format!("workflow `{id}` is written in {earlier} already"));
-                    checked.problems.push(problem.hint("give one of the two another `workflow_id`"));
+                    let problem = Problem::new(place, format!("workflow `{id}` is already defined in {earlier}"));
+                    checked.problems.push(problem.hint("use a unique `workflow_id` in each file"));
                 }
             }
             Err(problems) => checked.problems.extend(problems),
         }
     }
     check_consumers(&mut checked);
-    // Two files of one workflow share their scripts, and what is wrong with these.
+    // Two files of the same workflow share their scripts, so the problems of these scripts are reported only once.
     let mut once: Vec<Problem> = Vec::new();
     for problem in std::mem::take(&mut checked.problems) {
         if !once.contains(&problem) {
@@ -122,7 +122,7 @@ pub fn check(files: &Files, read_script: &ReadScript) -> Checked {
     checked
 }
 
-/// Reads feeds; answers what a workflow finds of them, which is all of them, whatever is wrong with one.
+/// Reads feeds. Returns all of them for the workflows that refer to them, including feeds with problems.
 fn check_feeds(files: &[File], checked: &mut Checked) -> BTreeMap<String, Script> {
     let mut found = BTreeMap::new();
     for file in files {
@@ -133,11 +133,11 @@ fn check_feeds(files: &[File], checked: &mut Checked) -> BTreeMap<String, Script
         let read = shiftwork_planner::read_file(&file.name(), &file.text).and_then(|doc| Feed::read(&doc));
         match read {
             Ok(feed) if feed.feed == name => {
-                checked.feeds.insert(name, SoundFeed { file: file.name(), text: file.text.clone(), feed });
+                checked.feeds.insert(name, ValidFeed { file: file.name(), text: file.text.clone(), feed });
             }
             Ok(feed) => {
                 let place = Place { file: Some(file.name()), path: Some("$.feed".into()), ..Place::default() };
-                let words = format!("feed `{}` is in a file of another name: call the file {0}.yaml", feed.feed);
+                let words = format!("feed `{}` is in a file with another name: rename the file to {0}.yaml", feed.feed);
                 checked.problems.push(Problem::new(place, words));
             }
             Err(problems) => checked.problems.extend(problems),
@@ -146,27 +146,28 @@ fn check_feeds(files: &[File], checked: &mut Checked) -> BTreeMap<String, Script
     found
 }
 
-/// A feed that starts a workflow which does not take its files would start it for nothing, again and again.
+/// A feed must not start a workflow that does not load its files: the feed would start it again and again without an
+/// effect.
 fn check_consumers(checked: &mut Checked) {
-    for (name, SoundFeed { file, feed, .. }) in &checked.feeds {
+    for (name, ValidFeed { file, feed, .. }) in &checked.feeds {
         let Some(id) = &feed.workflow else { continue };
-        let Some(sound) = checked.workflows.iter().find(|sound| sound.workflow.workflow_id == *id) else { continue };
-        if !shiftwork_planner::feed_names(&sound.workflow).contains(name) {
+        let Some(valid) = checked.workflows.iter().find(|valid| valid.workflow.workflow_id == *id) else { continue };
+        if !shiftwork_planner::feed_names(&valid.workflow).contains(name) {
             let place = Place { file: Some(file.clone()), path: Some("$.workflow".into()), ..Place::default() };
-            let problem = Problem::new(place, format!("workflow `{id}` takes no files of this feed"));
-            let hint = format!("give it a job: {{ job_name: files, kind: copy, files: pending({name}) }}");
+            let problem = Problem::new(place, format!("workflow `{id}` does not load the files of this feed"));
+            let hint = format!("add a job: {{ job_name: files, kind: copy, files: pending({name}) }}");
             checked.problems.push(problem.hint(hint));
         }
     }
 }
 
-/// A contract that reads, and that has the name of its file.
+/// Reads a contract, and checks that its name is the name of its file.
 fn check_contract(file: &File, name: &str) -> Result<TableContract, Vec<Problem>> {
     let contract = contract::read(&file.name(), &file.text)?;
     if contract.name() != name {
         let place = Place { file: Some(file.name()), path: Some("$.contract".into()), ..Place::default() };
         let message =
-            format!("contract `{}` is in a file of another name: rename the file to {0}.yaml", contract.name());
+            format!("contract `{}` is in a file with another name: rename the file to {0}.yaml", contract.name());
         return Err(vec![Problem::new(place, message)]);
     }
     Ok(contract)
@@ -174,7 +175,7 @@ fn check_contract(file: &File, name: &str) -> Result<TableContract, Vec<Problem>
 
 fn check_workflow(file: &File, doc: &Located, read_script: &ReadScript, found: &Facts, checked: &mut Checked) {
     let mut facts = Facts { connections: checked.connections.clone(), default_connection: stand_in(), ..found.clone() };
-    // A workflow that does not read still has its own problems said by `check` below.
+    // The problems of a workflow that cannot be read are reported by `check` below.
     let workflow = shiftwork_planner::workflow(doc).ok();
     let mut unreadable = Vec::new();
     let mut scripts = BTreeMap::new();
@@ -192,7 +193,7 @@ fn check_workflow(file: &File, doc: &Located, read_script: &ReadScript, found: &
                 Err(error) => {
                     let place = Place { file: Some(shown), ..Place::default() };
                     unreadable.push(Problem::new(place, format!("the script cannot be read: {error}")));
-                    // One reason is enough: to the planner it is there, and empty of mistakes.
+                    // The unreadable script is already a problem; this text adds no other one.
                     let text = String::from("SELECT 1");
                     facts.scripts.insert(name, Script { key: String::new(), version_id: String::new(), text });
                 }
@@ -203,13 +204,14 @@ fn check_workflow(file: &File, doc: &Located, read_script: &ReadScript, found: &
     problems.extend(unreadable);
     match workflow {
         Some(workflow) if problems.is_empty() => {
-            checked.workflows.push(Sound { item: doc.value().clone(), workflow, scripts });
+            checked.workflows.push(ValidWorkflow { item: doc.value().clone(), workflow, scripts });
         }
         Some(_) | None => checked.problems.extend(problems),
     }
 }
 
-/// The deployment's default connection is not known offline, and any will do.
+/// A connection in place of the deployment's default connection, which is not known offline. Its values are not
+/// checked.
 fn stand_in() -> Connection {
     Connection { workgroup: Some("default".into()), database: "dev".into(), ..Connection::default() }
 }

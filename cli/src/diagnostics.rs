@@ -1,14 +1,15 @@
-//! Problems as a compiler shows them: the line, the place in it, and how to mend it.
+//! Formats problems as a compiler does: the line, the position in it, and how to fix it.
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
 use console::style;
 use shiftwork_planner::Problem;
 
-/// Lines longer than this are cut: a minified file would fill the screen.
+/// Maximum length of a source line in characters; longer lines are truncated, because a minified file would fill the
+/// screen.
 const WIDTH: usize = 160;
 
-/// Problems in full, a blank line behind each. `texts` has the files that they point into, by name.
+/// All problems, each followed by a blank line. `texts` contains the files that the problems refer to, by file name.
 pub(crate) fn render(problems: &[Problem], texts: &BTreeMap<String, String>, colours: bool) -> String {
     problems.iter().map(|problem| one(problem, texts, colours) + "\n").collect()
 }
@@ -46,7 +47,7 @@ fn one(problem: &Problem, texts: &BTreeMap<String, String>, colours: bool) -> St
     out
 }
 
-/// The word at a column, or the whole line where no column is known.
+/// Indentation and carets under the word at `column`, or under the whole line if `column` is unknown.
 fn underline(line: &str, column: Option<u32>) -> (String, String) {
     let chars: Vec<char> = line.chars().collect();
     let indent = chars.iter().take_while(|c| c.is_whitespace()).count();

@@ -1,4 +1,4 @@
-//! `shiftwork files`: what landed, what became of it, and what a person can do about it.
+//! `shiftwork files`: lists the files of feeds, retries files, and registers existing files.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -26,16 +26,16 @@ use crate::{
     status, words,
 };
 
-/// Requests at once.
+/// Number of concurrent requests.
 const AT_ONCE: usize = 32;
-/// Files that a summary looks at, newest first.
+/// Number of files per feed that the summary counts, newest first.
 const SUMMED_UP: usize = 10_000;
-/// Characters of a reason in a table.
+/// Maximum length of a reason in the table, in characters.
 const REASON_CHARS: usize = 60;
-/// Reasons that are told whole beneath a table.
+/// Maximum number of full reasons below the table.
 const REASONS: usize = 10;
 
-/// Does what was asked for.
+/// Executes the subcommand.
 pub async fn files(deployment: &Deployment, asked: &args::Files) -> anyhow::Result<Outcome> {
     match (&asked.command, &asked.feed) {
         (Some(FilesCommand::Retry(asked)), _) => retry(deployment, asked).await,
@@ -45,7 +45,7 @@ pub async fn files(deployment: &Deployment, asked: &args::Files) -> anyhow::Resu
     }
 }
 
-/// The feeds that were pushed.
+/// The pushed feeds.
 pub async fn feeds(deployment: &Deployment) -> anyhow::Result<Vec<Feed>> {
     let tags = deployment.scripts.tags(FEEDS).await?;
     let texts: Vec<_> = stream::iter(tags.into_keys())
@@ -55,12 +55,12 @@ pub async fn feeds(deployment: &Deployment) -> anyhow::Result<Vec<Feed>> {
         .await?;
     let read = texts.into_iter().flatten().filter_map(|script| {
         let feed = shiftwork_config::read_file(&script.key, &script.text).and_then(|doc| Feed::read(&doc));
-        feed.inspect_err(|_| eprintln!("{} cannot be read: push it again", script.key)).ok()
+        feed.inspect_err(|_| eprintln!("{} is not a valid feed: fix the feed file and push it again", script.key)).ok()
     });
     Ok(read.collect())
 }
 
-/// How many files of each feed stand how.
+/// Prints the number of files per feed and status.
 async fn summary(deployment: &Deployment) -> anyhow::Result<Outcome> {
     let feeds = feeds(deployment).await?;
     let names = feeds.iter().map(|feed| feed.feed.clone()).chain([UNCLAIMED.to_owned()]);
@@ -72,17 +72,17 @@ async fn summary(deployment: &Deployment) -> anyhow::Result<Outcome> {
         }
     }
     if rows.is_empty() {
-        println!("there are no feeds yet: write feeds/<feed>.yaml, then `shiftwork push`");
+        println!("there are no feeds yet: create feeds/<feed>.yaml, then use `shiftwork push`");
         return Ok(Outcome::Done);
     }
     println!("{}", summary_table(&rows));
     if rows.iter().any(|(_, files)| files.len() == SUMMED_UP) {
-        println!("of each feed, its newest {} files", words::count(i64::try_from(SUMMED_UP)?));
+        println!("the counts cover the newest {} files of each feed", words::count(i64::try_from(SUMMED_UP)?));
     }
     Ok(Outcome::Done)
 }
 
-/// Counts of files, a line a feed.
+/// Counts of files by status, one row per feed.
 pub fn summary_table(feeds: &[(String, Vec<FileRecord>)]) -> comfy_table::Table {
     let heads = ["feed", "received", "batched", "processing", "processed", "failed", "quarantined", "newest"];
     let mut table = status::table(heads);
@@ -112,7 +112,7 @@ async fn list(deployment: &Deployment, feed: &str, asked: &args::Files) -> anyho
     let more = found.len().saturating_sub(asked.limit);
     found.truncate(asked.limit);
     if found.is_empty() {
-        println!("no such file of {feed} is on record");
+        println!("no registered file of {feed} matches");
         return Ok(Outcome::Done);
     }
     println!("{}", table(&found));
@@ -120,7 +120,7 @@ async fn list(deployment: &Deployment, feed: &str, asked: &args::Files) -> anyho
         println!("{}: {}", style(&file.key).bold(), reason.trim());
     }
     if more > 0 {
-        println!("and {more} more: --limit, --status and --prefix choose");
+        println!("{more} more: use --limit, --status or --prefix to select files");
     }
     Ok(Outcome::Done)
 }
@@ -141,7 +141,7 @@ fn table(files: &[FileRecord]) -> comfy_table::Table {
     table
 }
 
-/// Reasons that the table cuts, each once, with the first file that has it.
+/// Reasons that the table truncates, each once, with the first file that has it.
 fn long_reasons(files: &[FileRecord]) -> Vec<(&FileRecord, &str)> {
     let mut told = BTreeSet::new();
     let with_reason = files.iter().filter_map(|file| Some((file, file.reason.as_deref()?)));
@@ -167,7 +167,7 @@ async fn retry(deployment: &Deployment, asked: &args::FilesRetry) -> anyhow::Res
     if let Some(status) = asked.status
         && !matches!(status, FileStatus::Failed | FileStatus::Quarantined)
     {
-        bail!("files that are {status} are not taken again: --status failed or quarantined");
+        bail!("files with status {status} cannot be retried: use --status failed or --status quarantined");
     }
     let wanted = |file: &FileRecord| match asked.status {
         Some(status) => file.file_status == status,
@@ -178,7 +178,7 @@ async fn retry(deployment: &Deployment, asked: &args::FilesRetry) -> anyhow::Res
         if !found.is_empty() {
             println!("{}", table(&found));
         }
-        println!("{} to be taken again; without --dry-run they are", words::plural(found.len(), "file"));
+        println!("{} to retry; run without --dry-run to retry them", words::plural(found.len(), "file"));
         return Ok(Outcome::Done);
     }
     let now = deployment.clock.now();
@@ -186,11 +186,11 @@ async fn retry(deployment: &Deployment, asked: &args::FilesRetry) -> anyhow::Res
         .map(|file| async move { Ok::<_, Failure>(deployment.register.step(file, &FileStep::Retry, now).await?.fresh) })
         .buffer_unordered(AT_ONCE);
     let again = stepped.try_fold(0, async |sum, fresh| Ok(sum + usize::from(fresh))).await?;
-    println!("{} received again; they go with the next batch of {}", words::plural(again, "file"), asked.feed);
+    println!("{} set to received; the next batch of {} loads them", words::plural(again, "file"), asked.feed);
     Ok(Outcome::Done)
 }
 
-/// The files of a feed that are wanted, newest first.
+/// The files of a feed that match `wanted`, newest first.
 async fn matching(
     deployment: &Deployment,
     feed: &str,
@@ -212,7 +212,7 @@ async fn known(deployment: &Deployment, feed: &str) -> anyhow::Result<()> {
     Err(Failure::new(FailureKind::InvalidRequest, words).into())
 }
 
-/// Registers what is there. Again: what is on record already changes nothing.
+/// Registers existing objects. Objects that are registered already do not change, so a backfill can be repeated.
 async fn backfill(deployment: &Deployment, asked: &args::FilesBackfill) -> anyhow::Result<Outcome> {
     let (bucket, prefix) = asked.place.trim_start_matches("s3://").split_once('/').unwrap_or((&asked.place, ""));
     let feeds = Feeds::new(feeds(deployment).await?);
@@ -226,13 +226,13 @@ async fn backfill(deployment: &Deployment, asked: &args::FilesBackfill) -> anyho
             Err(error) => {
                 bar.finish_and_clear();
                 if let Some(key) = &after {
-                    eprintln!("go on with: shiftwork files backfill {} --after '{key}'", asked.place);
+                    eprintln!("to continue: shiftwork files backfill {} --after '{key}'", asked.place);
                 }
                 return Err(error);
             }
         }
         let at = after.as_deref().unwrap_or("the end");
-        bar.set_message(format!("{} seen, {} new; at {at}", done.seen, done.new));
+        bar.set_message(format!("{} listed, {} new; at {at}", done.seen, done.new));
         bar.tick();
         if after.is_none() {
             break;
@@ -240,14 +240,17 @@ async fn backfill(deployment: &Deployment, asked: &args::FilesBackfill) -> anyho
     }
     let Backfilled { seen, new, unclaimed } = done;
     bar.finish_and_clear();
-    println!("{} seen, {new} registered, {} on record before", words::plural(seen, "file"), seen - new - unclaimed);
+    println!("{} listed, {new} registered, {} registered before", words::plural(seen, "file"), seen - new - unclaimed);
     if unclaimed > 0 {
-        println!("{} of no feed: left alone (--unclaimed registers them)", words::plural(unclaimed, "file"));
+        println!(
+            "{} without a feed not registered (use --unclaimed to register them)",
+            words::plural(unclaimed, "file")
+        );
     }
     Ok(Outcome::Done)
 }
 
-/// What a backfill did so far.
+/// Counts of a backfill so far.
 #[derive(Debug, Default)]
 struct Backfilled {
     seen: usize,
@@ -255,7 +258,7 @@ struct Backfilled {
     unclaimed: usize,
 }
 
-/// Registers one page of a listing, and answers behind which key the next one begins.
+/// Registers one page of a listing, and returns the key after which the next page starts.
 async fn backfill_page(
     deployment: &Deployment,
     feeds: &Feeds,

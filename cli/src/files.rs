@@ -1,5 +1,5 @@
-//! Workflow files on disk: `*.yaml`, `*.yml` and `*.json`, `connections.yaml` beside them, and the scripts of a workflow
-//! in the directory of its id.
+//! Workflow files on disk: `*.yaml`, `*.yml` and `*.json`, `connections.yaml` in the same directory, and the scripts of
+//! each workflow in the directory named after its `workflow_id`.
 
 use std::{
     fs, io,
@@ -8,38 +8,38 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
-/// A file of workflows or connections, as it was read.
+/// A file of workflows, connections, contracts or feeds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct File {
-    /// Its path, as problems name it.
+    /// Path of the file, as problems show it.
     pub path: PathBuf,
-    /// What it holds.
+    /// Text of the file.
     pub text: String,
 }
 
 impl File {
-    /// Its path as text.
+    /// The path as text.
     pub fn name(&self) -> String {
         self.path.display().to_string()
     }
 }
 
-/// Everything that a command line named.
+/// All files that the paths of a command line select.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Files {
-    /// Workflows, in the order of their paths.
+    /// Workflow files, ordered by path.
     pub workflows: Vec<File>,
-    /// Connections, one file a directory.
+    /// Connection files, one per directory.
     pub connections: Vec<File>,
-    /// Table contracts: the files in `contracts/`, beside a directory of workflows.
+    /// Table contracts: the files in `contracts/`, next to the directory of workflows.
     pub contracts: Vec<File>,
-    /// Feeds: the files in `feeds/`, beside a directory of workflows.
+    /// Feeds: the files in `feeds/`, next to the directory of workflows.
     pub feeds: Vec<File>,
-    /// False when single files were named: then there may be workflows that nobody spoke of.
+    /// False if single files were selected; there may be other workflow files that were not read.
     pub whole: bool,
 }
 
-/// Reads the files that the paths name: a file itself, or those directly in a directory.
+/// Reads the files that the paths select: a file itself, or the files directly in a directory.
 pub fn read(paths: &[PathBuf]) -> anyhow::Result<Files> {
     let mut found = Vec::new();
     let mut whole = true;
@@ -49,7 +49,7 @@ pub fn read(paths: &[PathBuf]) -> anyhow::Result<Files> {
         } else if path.is_file() {
             whole = false;
             found.push(path.clone());
-            // Connections are named across files; a workflow's own directory has them.
+            // Connections are shared by the workflow files of a directory.
             let beside = path.parent().unwrap_or_else(|| Path::new(""));
             found.extend(
                 ["connections.yaml", "connections.yml"]
@@ -58,7 +58,10 @@ pub fn read(paths: &[PathBuf]) -> anyhow::Result<Files> {
                     .filter(|p| p.is_file()),
             );
         } else {
-            bail!("{} is neither a file nor a directory: name workflow files, or a directory of them", path.display());
+            bail!(
+                "{} is neither a file nor a directory: give workflow files, or a directory that contains workflow files",
+                path.display()
+            );
         }
     }
     found.sort();
@@ -88,14 +91,14 @@ fn file(path: PathBuf) -> anyhow::Result<File> {
     Ok(File { path, text })
 }
 
-/// The files in a folder beside the directories of workflows that were named.
+/// The files in `folder`, next to the directories of workflows that were selected.
 fn beside(paths: &[PathBuf], folder: &str) -> anyhow::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for path in paths {
         let directory = if path.is_dir() { Some(path.as_path()) } else { path.parent() };
         let beside = match directory.and_then(Path::file_name) {
             Some(_) => directory.and_then(Path::parent).unwrap_or_else(|| Path::new("")).join(folder),
-            // The directory at hand, or one whose name is not written out.
+            // The current directory, or a path that ends in `.` or `..`.
             None => directory.unwrap_or_else(|| Path::new("")).join("..").join(folder),
         };
         if beside.is_dir() {
@@ -119,12 +122,12 @@ fn directory(path: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Where a script of a workflow lies, beside the workflow's file.
+/// Path of a script of a workflow, next to the workflow's file.
 pub fn script_path(workflow_file: &Path, workflow_id: &str, script: &str) -> PathBuf {
     workflow_file.with_file_name(workflow_id).join(script)
 }
 
-/// Reads a script; `None` when there is no such file.
+/// Reads a script; returns `None` if the file does not exist.
 pub fn script(path: &Path) -> io::Result<Option<String>> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),

@@ -1,4 +1,4 @@
-//! Runs for the tests: planned from real configurations, and lived through by the rules.
+//! Runs for tests: planned from real configurations, then simulated with the rules of dependencies.
 
 use std::collections::BTreeMap;
 
@@ -10,12 +10,12 @@ use shiftwork_protocol::{
 
 use crate::board::{Snapshot, is_real};
 
-/// When the runs of the tests are asked for.
+/// The time at which the test runs are requested.
 pub(crate) fn noon() -> Timestamp {
     "2026-03-01T12:00:00Z".parse().unwrap()
 }
 
-/// A run that was planned, and has not begun. Every script that the workflow names is there.
+/// A planned run that has not started. Every script that the workflow names exists.
 pub(crate) fn planned(
     yaml: &str,
     sql: impl Fn(&str) -> String,
@@ -67,21 +67,21 @@ pub(crate) fn planned(
     (Snapshot { run: record, jobs }, texts)
 }
 
-/// How a job of a test ends.
+/// How a job of a simulated run ends.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Fate {
-    /// Succeeds after so many milliseconds.
+pub(crate) enum JobEnd {
+    /// Succeeds after this number of milliseconds.
     Runs(i64),
-    /// Is tried again after so many milliseconds, and succeeds after as many more.
+    /// Fails after this number of milliseconds, is retried, and succeeds after the same number of milliseconds.
     Retries(i64),
-    /// Fails after so many milliseconds.
+    /// Fails after this number of milliseconds with this message.
     Fails(i64, &'static str),
-    /// Was done by the run of this id.
+    /// Was reused from the run with this id.
     Reused(&'static str),
 }
 
-/// The run lived through to its end.
-pub(crate) fn lived(mut run: Snapshot, fate: impl Fn(&str) -> Fate) -> Snapshot {
+/// Simulates the run to its end.
+pub(crate) fn simulated(mut run: Snapshot, job_end: impl Fn(&str) -> JobEnd) -> Snapshot {
     let began = noon() + SignedDuration::from_millis(180);
     let mut ended: BTreeMap<String, (Timestamp, Status)> = BTreeMap::new();
     let mut failure = None;
@@ -99,9 +99,9 @@ pub(crate) fn lived(mut run: Snapshot, fate: impl Fn(&str) -> Fate) -> Snapshot 
             job.error_message = Some("not every job before it succeeded".into());
             (Status::Skipped, ready)
         } else if is_real(job) {
-            live(job, ready, fate(&job.plan.job_name))
+            simulate(job, ready, job_end(&job.plan.job_name))
         } else {
-            // What comes after a barrier hears whether all before it went well.
+            // The jobs after a barrier depend on whether all jobs before the barrier succeeded.
             (if all_well { Status::Succeeded } else { Status::Skipped }, ready)
         };
         job.execution_status = status;
@@ -118,9 +118,9 @@ pub(crate) fn lived(mut run: Snapshot, fate: impl Fn(&str) -> Fate) -> Snapshot 
     run
 }
 
-fn live(job: &mut JobRecord, ready: Timestamp, fate: Fate) -> (Status, Timestamp) {
+fn simulate(job: &mut JobRecord, ready: Timestamp, job_end: JobEnd) -> (Status, Timestamp) {
     let after = |from: Timestamp, millis| from + SignedDuration::from_millis(millis);
-    if let Fate::Reused(run) = fate {
+    if let JobEnd::Reused(run) = job_end {
         job.reused_from = Some(run.into());
         job.rows = Some(3);
         return (Status::Succeeded, ready);
@@ -128,9 +128,9 @@ fn live(job: &mut JobRecord, ready: Timestamp, fate: Fate) -> (Status, Timestamp
     let mut start = after(ready, 140);
     job.execution_start_ts = Some(start);
     job.statement_id = Some(format!("{}-0000-4000-8000-000000000000", &sha256(&job.plan.job_name)[..8]));
-    let (status, millis) = match fate {
-        Fate::Runs(millis) => (Status::Succeeded, millis),
-        Fate::Retries(millis) => {
+    let (status, millis) = match job_end {
+        JobEnd::Runs(millis) => (Status::Succeeded, millis),
+        JobEnd::Retries(millis) => {
             job.failed_attempts.push(FailedAttempt {
                 attempt: 1,
                 submitted_ts: Some(start),
@@ -143,12 +143,12 @@ fn live(job: &mut JobRecord, ready: Timestamp, fate: Fate) -> (Status, Timestamp
             start = after(start, millis + 1200);
             (Status::Succeeded, millis)
         }
-        Fate::Fails(millis, words) => {
+        JobEnd::Fails(millis, words) => {
             job.error_name = Some(FailureKind::StatementFailed.name().into());
             job.error_message = Some(words.into());
             (Status::Failed, millis)
         }
-        Fate::Reused(_) => unreachable!("returned above"),
+        JobEnd::Reused(_) => unreachable!("returned above"),
     };
     job.submitted_ts = Some(start);
     if status == Status::Succeeded {
@@ -157,7 +157,7 @@ fn live(job: &mut JobRecord, ready: Timestamp, fate: Fate) -> (Status, Timestamp
     (status, after(start, millis))
 }
 
-/// Three stages, a sequence and two fans.
+/// Three stages: one sequential, two parallel.
 pub(crate) const BLOG: &str = "\
 workflow_id: blog
 workflow_description: Test workflow
@@ -167,7 +167,7 @@ workflow_stages:
   - { execution_type: parallel, stage_description: insert 2, scripts: [insert_3.sql, insert_4.sql] }
 ";
 
-/// A stage of so many jobs between two single ones.
+/// A parallel stage with this number of jobs, between two sequential stages.
 pub(crate) fn wide(jobs: usize) -> String {
     let scripts: Vec<_> = (0..jobs).map(|number| format!("load_table_{number:03}.sql")).collect();
     format!(

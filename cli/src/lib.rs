@@ -1,12 +1,11 @@
-//! The command line of shiftwork: what a person does with workflows and runs, against AWS and against a laptop's AWS
-//! alike.
+//! The command line of shiftwork, for a deployment in AWS or on the local stack.
 //!
 //! ```text
-//! args ── a command a module ──┬─ decide: check, push::changes, board, report   (pure)
-//!                              └─ perform: files, aws/…                         (the disk, AWS)
+//! args ── one module per command ──┬─ decide: check, push::changes, board, report   (pure)
+//!                                  └─ perform: files, aws/…                         (the disk, AWS)
 //! ```
 //!
-//! Every command is a function over [`Deployment`], so that a program (the demo is one) does what the command line does.
+//! Every command is a function over [`Deployment`], so that other programs, such as the demo, can call it.
 
 pub mod args;
 pub mod aws;
@@ -42,16 +41,16 @@ use shiftwork_protocol::{Failure, FailureKind};
 
 pub use aws::Deployment;
 
-/// What a command leads to, as its process says it.
+/// The result of a command, which becomes the exit code of the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// All is well: 0.
+    /// Success: exit code 0.
     Done,
-    /// A run did not succeed, a file has problems, AWS failed: 1.
+    /// A run did not succeed, a file has problems, or AWS returned an error: exit code 1.
     Failed,
-    /// What was asked for makes no sense: 2.
+    /// The request is not valid: exit code 2.
     Usage,
-    /// Ctrl-C while waiting; the run goes on: 130.
+    /// Ctrl-C while waiting; the run continues: exit code 130.
     Interrupted,
 }
 
@@ -66,7 +65,7 @@ impl From<Outcome> for ExitCode {
     }
 }
 
-/// Reads the command line and does what it says.
+/// Parses the command line and executes the command.
 pub async fn main() -> ExitCode {
     let args = args::Args::parse();
     let outcome = match command(args).await {
@@ -79,7 +78,7 @@ pub async fn main() -> ExitCode {
     outcome.into()
 }
 
-/// A request that makes no sense is the caller's to mend; everything else is a failure.
+/// A request that is not valid has to be fixed by the caller; every other error is a failure.
 fn outcome_of(error: &anyhow::Error) -> Outcome {
     match error.downcast_ref::<Failure>().map(|failure| failure.kind) {
         Some(FailureKind::UnknownWorkflow | FailureKind::InvalidWorkflow | FailureKind::InvalidRequest) => {

@@ -1,4 +1,4 @@
-//! A run on a terminal, live; line by line elsewhere.
+//! The progress of a run: a live display on a terminal, otherwise one line per change.
 
 use std::{io::IsTerminal as _, time::Duration};
 
@@ -12,18 +12,18 @@ use crate::{
     words,
 };
 
-/// Lines that stay free for the prompt and the summary.
+/// Lines that are kept free for the prompt and the summary.
 const MARGIN: u16 = 4;
-/// Frames of the spinner, and how long each shows.
+/// Frames of the spinner; each frame is shown for [`FRAME`].
 const SPINNER: [&str; 10] = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"];
-/// Between two drawings.
+/// Time between two redraws.
 pub(crate) const FRAME: Duration = Duration::from_millis(100);
 
-/// Where progress goes.
+/// The output for progress.
 pub(crate) enum Display {
-    /// A terminal: one bar a line, redrawn.
+    /// A terminal: one progress bar per line, which is redrawn.
     Terminal { all: MultiProgress, lines: Vec<ProgressBar>, frames: usize },
-    /// A file or a pipe: one line a change.
+    /// A file or a pipe: one line per change.
     Log,
 }
 
@@ -36,7 +36,7 @@ impl Display {
         }
     }
 
-    /// The ledger was read.
+    /// Shows a new state of the run that was read from the ledger.
     pub(crate) fn news(&mut self, before: Option<&Snapshot>, now: &Snapshot, at: Timestamp) {
         match self {
             Self::Terminal { .. } => self.draw(now, at),
@@ -48,7 +48,7 @@ impl Display {
         }
     }
 
-    /// Time went on.
+    /// Redraws the durations and the spinner.
     pub(crate) fn draw(&mut self, now: &Snapshot, at: Timestamp) {
         let Self::Terminal { all, lines, frames } = self else { return };
         *frames += 1;
@@ -75,7 +75,7 @@ impl Display {
         }
     }
 
-    /// The run ended: the last picture stays.
+    /// Stops redrawing and keeps the last frame on the screen.
     pub(crate) fn close(&mut self) {
         if let Self::Terminal { lines, .. } = self {
             for line in lines {
@@ -85,7 +85,7 @@ impl Display {
     }
 }
 
-/// Only what wants attention is coloured in full.
+/// Colours only jobs that run or failed.
 fn plain(status: Status, text: String) -> String {
     match status {
         Status::Running | Status::Succeeded => text,

@@ -1,4 +1,4 @@
-//! `shiftwork push`: the deployment is made to agree with files.
+//! `shiftwork push`: updates the deployment from local files.
 
 mod change;
 
@@ -22,7 +22,7 @@ use crate::{
 pub async fn push(target: &Target, asked: &args::Push) -> anyhow::Result<Outcome> {
     let files = files::read(&asked.paths)?;
     if asked.prune && !files.whole {
-        bail!("--prune takes directories: of single files nobody knows what was left out on purpose");
+        bail!("--prune needs directories: with single files, shiftwork cannot tell which files are missing on purpose");
     }
     let checked = check(&files, &files::script);
     if !checked.problems.is_empty() {
@@ -31,9 +31,9 @@ pub async fn push(target: &Target, asked: &args::Push) -> anyhow::Result<Outcome
         return Ok(Outcome::Failed);
     }
     let deployment = Deployment::find(target).await?;
-    // Compared first: a contract that becomes another one between the two looks, or after them, is not put over.
+    // The comparison records the ETags of the contracts. A contract that changes after it fails the conditional put.
     let changes = compare(&deployment, &checked, asked.prune).await?;
-    let problems = outgrown(&deployment, &checked).await?;
+    let problems = incompatible(&deployment, &checked).await?;
     if !problems.is_empty() {
         let checked = Checked { problems, ..checked };
         eprint!("{}", validate::problems(&checked, console::colors_enabled_stderr()));
@@ -47,16 +47,16 @@ pub async fn push(target: &Target, asked: &args::Push) -> anyhow::Result<Outcome
     Ok(Outcome::Done)
 }
 
-/// Contracts that cannot take the place of those that are deployed: files are staged by these, and tables made of them.
-async fn outgrown(deployment: &Deployment, checked: &Checked) -> anyhow::Result<Vec<Problem>> {
+/// Contracts that cannot replace the deployed ones: staged files and tables have the columns of the deployed contracts.
+async fn incompatible(deployment: &Deployment, checked: &Checked) -> anyhow::Result<Vec<Problem>> {
     let mut problems = Vec::new();
-    for (name, sound) in &checked.contracts {
+    for (name, valid) in &checked.contracts {
         let key = shiftwork_planner::contract_key(name);
         let Some(deployed) = deployment.scripts.newest(&key).await? else { continue };
-        // One that does not read was put there by something else than a push, and stages nothing.
+        // A deployed contract that cannot be read was not written by a push, and no files were staged with it.
         let Ok(was) = contract::read(&key, &deployed.text) else { continue };
-        let place = Place { file: Some(sound.file.clone()), path: Some("$.columns".into()), ..Place::default() };
-        problems.extend(evolution(&was, &sound.contract).into_iter().map(|(message, hint)| {
+        let place = Place { file: Some(valid.file.clone()), path: Some("$.columns".into()), ..Place::default() };
+        problems.extend(evolution(&was, &valid.contract).into_iter().map(|(message, hint)| {
             let problem = Problem::new(place.clone(), message);
             match hint {
                 Some(hint) => problem.hint(hint),
@@ -67,36 +67,36 @@ async fn outgrown(deployment: &Deployment, checked: &Checked) -> anyhow::Result<
     Ok(problems)
 }
 
-/// What keeps a contract from taking the place of the deployed one, and how to go on where there is a command for it.
+/// The reasons why a contract cannot replace the deployed one, each with the command that fixes it, if there is one.
 fn evolution(was: &TableContract, is: &TableContract) -> Vec<(String, Option<String>)> {
     let has_fewer = is.columns().len() < was.columns().len();
-    let pull = format!("`shiftwork contract pull {}` brings the deployed one's columns into the file", was.name());
+    let pull = format!("`shiftwork contract pull {}` adds the columns of the deployed contract to the file", was.name());
     let hint = has_fewer.then_some(pull);
     evolves(was, is).into_iter().map(|reason| (reason, hint.clone())).collect()
 }
 
-/// What a push of these files would change.
+/// The changes that a push of these files would make.
 pub async fn compare(deployment: &Deployment, checked: &Checked, prune: bool) -> anyhow::Result<Changes> {
     let mut desired = Desired { connections: checked.connections.clone(), ..Desired::default() };
-    for sound in &checked.workflows {
-        let id = &sound.workflow.workflow_id;
-        desired.scripts.extend(sound.scripts.clone());
-        desired.workflows.insert(id.clone(), sound.item.clone());
-        if let Some(schedule) = &sound.workflow.schedule {
+    for valid in &checked.workflows {
+        let id = &valid.workflow.workflow_id;
+        desired.scripts.extend(valid.scripts.clone());
+        desired.workflows.insert(id.clone(), valid.item.clone());
+        if let Some(schedule) = &valid.workflow.schedule {
             desired.schedules.insert(id.clone(), deployment.schedule(id, schedule));
         }
     }
-    for (name, sound) in &checked.contracts {
-        desired.scripts.insert(shiftwork_planner::contract_key(name), sound.text.clone());
+    for (name, valid) in &checked.contracts {
+        desired.scripts.insert(shiftwork_planner::contract_key(name), valid.text.clone());
     }
-    for (name, sound) in &checked.feeds {
-        desired.scripts.insert(shiftwork_planner::feed_key(name), sound.text.clone());
+    for (name, valid) in &checked.feeds {
+        desired.scripts.insert(shiftwork_planner::feed_key(name), valid.text.clone());
     }
     let present = deployment.present(desired.scripts.keys().cloned()).await?;
     Ok(changes(desired, &present, prune))
 }
 
-/// One line a change, and a last one for what stays as it is.
+/// One line per change, and a last line with the total.
 pub fn render(changes: &Changes, dry_run: bool) -> String {
     let mut out = String::new();
     for line in &changes.lines {
@@ -105,7 +105,7 @@ pub fn render(changes: &Changes, dry_run: bool) -> String {
             Verb::Update => style("~").yellow(),
             Verb::Delete => style("-").red(),
         };
-        let _ = write!(out, "{sign} {:<10} {}", line.sort.as_str(), line.name);
+        let _ = write!(out, "{sign} {:<10} {}", line.kind.as_str(), line.name);
         let _ = match &line.detail {
             Some(detail) => writeln!(out, "  {}", style(detail).dim()),
             None => writeln!(out),
@@ -116,8 +116,8 @@ pub fn render(changes: &Changes, dry_run: bool) -> String {
     }
     let total = words::plural(changes.lines.len(), "change");
     let _ = match (changes.lines.is_empty(), dry_run) {
-        (true, _) => writeln!(out, "the deployment agrees with the files"),
-        (false, true) => writeln!(out, "{total} to make; a push without --dry-run makes them"),
+        (true, _) => writeln!(out, "the deployment matches the files"),
+        (false, true) => writeln!(out, "{total} to make; run without --dry-run to make them"),
         (false, false) => writeln!(out, "{total} made"),
     };
     out

@@ -1,4 +1,4 @@
-//! `shiftwork report`: a run as one HTML file that needs nothing else, not even a network.
+//! `shiftwork report`: a run as one self-contained HTML file, which needs no network.
 
 mod flow;
 mod graph;
@@ -21,10 +21,10 @@ use crate::{
     wait::{self, Snapshot},
 };
 
-/// Scripts read at once.
+/// Number of scripts that are read concurrently.
 const AT_ONCE: usize = 8;
 
-/// Writes the report of a run.
+/// Writes the report of a run to a file.
 pub async fn report(deployment: &Deployment, asked: &args::Report) -> anyhow::Result<Outcome> {
     let html = of_run(deployment, &asked.run).await?;
     let path = asked.output.clone().unwrap_or_else(|| PathBuf::from(format!("report-{}.html", asked.run)));
@@ -33,7 +33,7 @@ pub async fn report(deployment: &Deployment, asked: &args::Report) -> anyhow::Re
     Ok(Outcome::Done)
 }
 
-/// The report of a run of a deployment.
+/// The report of a run of a deployment, as HTML.
 pub async fn of_run(deployment: &Deployment, run: &str) -> anyhow::Result<String> {
     let run = wait::snapshot(&*deployment.ledger, run).await?.with_context(|| format!("there is no run {run}"))?;
     let pins: Vec<(String, ScriptPin)> = run.jobs.iter().filter_map(pin).collect();
@@ -49,7 +49,7 @@ fn pin(job: &JobRecord) -> Option<(String, ScriptPin)> {
     Some((job.plan.job_name.clone(), job.plan.work.script()?.clone()))
 }
 
-/// The report of a run, from its records and the texts of its scripts.
+/// The report of a run as HTML, from its records and the texts of its scripts.
 pub fn render(run: &Snapshot, scripts: &Scripts, now: Timestamp) -> anyhow::Result<String> {
     let mut environment = Environment::new();
     environment.set_auto_escape_callback(|_| AutoEscape::Html);

@@ -6,7 +6,7 @@ use shiftwork_protocol::{Status, Work};
 use super::{Scripts, render, view};
 use crate::{
     board::Snapshot,
-    fixture::{BLOG, Fate, lived, noon, planned, wide},
+    fixture::{BLOG, JobEnd, noon, planned, simulated, wide},
 };
 
 const SQL: &str = "-- One row.\nINSERT INTO rsql_blog.blog_table (id, name)\nVALUES (1, 'first'), (2, :run_date);\n";
@@ -17,29 +17,29 @@ fn later() -> jiff::Timestamp {
 
 fn write(name: &str, run: &Snapshot, scripts: &Scripts) -> String {
     let html = render(run, scripts, later()).unwrap();
-    // For the eye: SHIFTWORK_SAMPLES=/some/directory cargo test -p shiftwork-cli report
+    // To view the reports in a browser: SHIFTWORK_SAMPLES=/some/directory cargo test -p shiftwork-cli report
     if let Ok(directory) = env::var("SHIFTWORK_SAMPLES") {
         fs::write(format!("{directory}/{name}.html"), &html).unwrap();
     }
     html
 }
 
-fn blog(fate: impl Fn(&str) -> Fate) -> (Snapshot, Scripts) {
+fn blog(job_end: impl Fn(&str) -> JobEnd) -> (Snapshot, Scripts) {
     let (run, scripts) = planned(BLOG, |_| SQL.into());
-    (lived(run, fate), scripts)
+    (simulated(run, job_end), scripts)
 }
 
-fn fate(job: &str) -> Fate {
+fn job_end(job: &str) -> JobEnd {
     match job {
-        "insert_2.sql" => Fate::Fails(320, "ERROR: column \"nme\" of relation \"blog_table\" does not exist"),
-        "insert_1.sql" => Fate::Retries(800),
-        _ => Fate::Runs(650),
+        "insert_2.sql" => JobEnd::Fails(320, "ERROR: column \"nme\" of relation \"blog_table\" does not exist"),
+        "insert_1.sql" => JobEnd::Retries(800),
+        _ => JobEnd::Runs(650),
     }
 }
 
 #[test]
-fn the_page_says_what_happened() {
-    let (run, scripts) = blog(fate);
+fn the_page_shows_statuses_and_errors() {
+    let (run, scripts) = blog(job_end);
     let page = view::page(&run, &scripts, later());
     insta::assert_yaml_snapshot!(page);
     let html = write("failed", &run, &scripts);
@@ -51,10 +51,10 @@ fn the_page_says_what_happened() {
 }
 
 #[test]
-fn a_restart_says_what_it_took_over_and_what_was_changed() {
+fn a_restart_shows_reused_jobs_and_changed_scripts() {
     let (mut run, scripts) = blog(|job| match job {
-        "insert_2.sql" | "insert_3.sql" | "insert_4.sql" => Fate::Runs(450),
-        _ => Fate::Reused("blog-20260301T110000-abcd"),
+        "insert_2.sql" | "insert_3.sql" | "insert_4.sql" => JobEnd::Runs(450),
+        _ => JobEnd::Reused("blog-20260301T110000-abcd"),
     });
     run.run.restart_of = Some("blog-20260301T110000-abcd".into());
     for job in run.jobs.iter_mut().filter(|job| job.plan.job_name == "insert_2.sql") {
@@ -66,8 +66,8 @@ fn a_restart_says_what_it_took_over_and_what_was_changed() {
 }
 
 #[test]
-fn nothing_that_a_user_wrote_becomes_markup() {
-    let (mut run, mut scripts) = blog(fate);
+fn user_text_is_always_escaped() {
+    let (mut run, mut scripts) = blog(job_end);
     let hostile = "</script><script>alert(1)</script>'\"><img src=x onerror=alert(1)>&amp;{{ 7*7 }}";
     run.run.workflow_id = hostile.into();
     run.run.workflow_execution_id = hostile.into();
@@ -101,7 +101,7 @@ fn nothing_that_a_user_wrote_becomes_markup() {
         );
     }
     let html = write("hostile", &run, &scripts);
-    let (clean, clean_scripts) = blog(fate);
+    let (clean, clean_scripts) = blog(job_end);
     let clean = render(&clean, &clean_scripts, later()).unwrap();
     assert_eq!(html.matches("<script").count(), clean.matches("<script").count());
     assert!(!html.contains("<img") && !html.contains("'\"><"));
@@ -109,36 +109,36 @@ fn nothing_that_a_user_wrote_becomes_markup() {
 }
 
 #[test]
-fn a_run_of_many_jobs_has_all_of_them() {
+fn a_run_with_many_jobs_shows_all_of_them() {
     let (run, scripts) = planned(&wide(100), |_| SQL.into());
-    let run = lived(run, |job| {
-        Fate::Runs(300 + i64::try_from(job.len() + usize::from(job.as_bytes()[job.len() - 5])).unwrap() * 97 % 2900)
+    let run = simulated(run, |job| {
+        JobEnd::Runs(300 + i64::try_from(job.len() + usize::from(job.as_bytes()[job.len() - 5])).unwrap() * 97 % 2900)
     });
     let html = write("wide", &run, &scripts);
     assert_eq!(html.matches("<details id=").count(), 103);
-    // The hundred edges of the fan are one to the whole layer.
+    // The hundred edges of the parallel stage are merged into one edge to the whole layer.
     assert!(html.matches("class=\"edge").count() < 10);
 }
 
 #[test]
-fn a_run_that_only_waits_or_never_ran_has_a_report_too() {
+fn a_run_that_waits_or_never_started_has_a_report() {
     let (mut run, scripts) = planned(BLOG, |_| SQL.into());
     let html = write("pending", &run, &scripts);
-    assert!(html.contains("while the run went on") && !html.contains("id=\"timeline\""));
+    assert!(html.contains("while the run was in progress") && !html.contains("id=\"timeline\""));
     run.jobs.clear();
     run.run.execution_status = Status::Skipped;
-    assert!(render(&run, &scripts, later()).unwrap().contains("put on record only"));
+    assert!(render(&run, &scripts, later()).unwrap().contains("it was only recorded"));
 }
 
 #[test]
-fn a_real_workflow_of_many_layers() {
+fn a_workflow_with_many_layers_has_a_critical_path() {
     let yaml = include_str!("../../workflows/yearly_sales.yaml");
     let (run, scripts) = planned(yaml, |name| format!("-- {name}\n{SQL}"));
-    let run = lived(run, |job| match job {
-        "stage_lineitem.sql" => Fate::Runs(8200),
-        "dim_customer" => Fate::Retries(1900),
-        "stage_orders.sql" => Fate::Runs(2600),
-        _ => Fate::Runs(400 + i64::try_from(job.len()).unwrap() * 53),
+    let run = simulated(run, |job| match job {
+        "stage_lineitem.sql" => JobEnd::Runs(8200),
+        "dim_customer" => JobEnd::Retries(1900),
+        "stage_orders.sql" => JobEnd::Runs(2600),
+        _ => JobEnd::Runs(400 + i64::try_from(job.len()).unwrap() * 53),
     });
     let html = write("yearly_sales", &run, &scripts);
     assert!(html.contains("critical"));

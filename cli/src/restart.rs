@@ -1,4 +1,4 @@
-//! `shiftwork restart`: what did not succeed runs again.
+//! `shiftwork restart`: runs the jobs of a run again that did not succeed.
 
 use anyhow::{Context as _, bail};
 use shiftwork_protocol::payload::RunRequest;
@@ -11,11 +11,11 @@ pub async fn restart(deployment: &Deployment, asked: &args::Restart) -> anyhow::
     run::start(deployment, &request, asked.wait).await
 }
 
-/// The request that restarts a run. Date and parameters are the earlier run's; the trigger takes them over.
+/// The request that restarts a run. The trigger takes the logical date and the parameters from the earlier run.
 pub async fn request(deployment: &Deployment, run: &str, id: Option<String>) -> anyhow::Result<RunRequest> {
     let earlier = deployment.ledger.run(run).await?.with_context(|| format!("there is no run {run}"))?;
     if !earlier.execution_status.is_terminal() {
-        bail!("{run} is {} still: wait for its end, or `shiftwork cancel {run}` first", earlier.execution_status);
+        bail!("{run} is still {}: wait until it ends, or use `shiftwork cancel {run}` first", earlier.execution_status);
     }
     let id = id.unwrap_or_else(|| run::new_id(&earlier.workflow_id, deployment.clock.now()));
     Ok(RunRequest {

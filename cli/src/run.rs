@@ -1,4 +1,4 @@
-//! `shiftwork run`: a run is asked for, and waited for.
+//! `shiftwork run`: requests a run and optionally waits for it.
 
 use anyhow::ensure;
 use jiff::Timestamp;
@@ -11,7 +11,7 @@ use shiftwork_protocol::{
 
 use crate::{Deployment, Outcome, args, wait, words};
 
-/// Asks for a run.
+/// Requests a run.
 pub async fn run(deployment: &Deployment, asked: &args::Run) -> anyhow::Result<Outcome> {
     let id = asked.id.clone().unwrap_or_else(|| new_id(&asked.workflow_id, deployment.clock.now()));
     let request = RunRequest {
@@ -24,12 +24,12 @@ pub async fn run(deployment: &Deployment, asked: &args::Run) -> anyhow::Result<O
     start(deployment, &request, asked.wait).await
 }
 
-/// Sends a request, says what became of it, and waits for the run where that is asked.
+/// Sends a request, prints the result, and waits for the run if `wait` is set.
 pub(crate) async fn start(deployment: &Deployment, request: &RunRequest, wait: bool) -> anyhow::Result<Outcome> {
     if let Some(id) = &request.workflow_execution_id {
         ensure!(
             is_run_id(id),
-            "`{id}` cannot be a run's id: use 1 to {} letters, digits, `_` and `-`",
+            "`{id}` is not a valid run id: use 1 to {} letters, digits, `_` and `-`",
             limits::EXECUTION_NAME_CHARS
         );
     }
@@ -41,7 +41,8 @@ pub(crate) async fn start(deployment: &Deployment, request: &RunRequest, wait: b
     }
     Ok(match answer.execution_status {
         Status::Failed | Status::TimedOut | Status::Aborted => Outcome::Failed,
-        // Skipped is what `on_overlap: skip` asks for; who waits wanted the work done, though.
+        // `on_overlap: skip` asks for a skipped run, so it is a success; with --wait the caller expects the jobs to
+        // have run.
         Status::Skipped if wait => Outcome::Failed,
         Status::Planning | Status::Queued | Status::Pending | Status::Running | Status::Succeeded | Status::Skipped => {
             Outcome::Done
@@ -58,14 +59,14 @@ fn line(answer: &RunAnswer) -> String {
     }
 }
 
-/// An id of its own for every request, made before it is sent: sent twice, it is still one run.
+/// A new run id. It is generated before the request is sent, so that a request that is sent twice starts one run.
 pub fn new_id(workflow_id: &str, now: Timestamp) -> String {
     let tail = format!("-{}-{}", now.strftime("%Y%m%dT%H%M%S"), random(4));
     let head = limits::EXECUTION_NAME_CHARS - tail.len();
     format!("{}{tail}", workflow_id.chars().take(head).collect::<String>())
 }
 
-/// Letters and digits that nobody mistakes for one another.
+/// Random letters and digits, without those that look alike, such as `1` and `l`.
 fn random(length: usize) -> String {
     const ALPHABET: &[u8] = b"23456789abcdefghjkmnpqrstuvwxyz";
     (0..length).map(|_| char::from(ALPHABET[fastrand::usize(..ALPHABET.len())])).collect()
@@ -78,7 +79,7 @@ mod tests {
     use super::new_id;
 
     #[test]
-    fn every_workflow_gives_run_ids_of_their_own() {
+    fn run_ids_are_valid_and_unique_for_every_workflow() {
         let now = "2026-03-01T02:00:00Z".parse().unwrap();
         let id = new_id("yearly_sales", now);
         assert!(id.starts_with("yearly_sales-20260301T020000-"), "{id}");

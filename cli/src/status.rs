@@ -1,4 +1,4 @@
-//! `shiftwork status`: recent runs, or the jobs of one run.
+//! `shiftwork status`: the recent runs, or the jobs of one run.
 
 use anyhow::bail;
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
@@ -13,18 +13,18 @@ use crate::{
     wait, words,
 };
 
-/// Characters of an error in a table.
+/// Maximum length of an error message in a table, in characters.
 const ERROR_CHARS: usize = 60;
-/// Workflows asked at once.
+/// Number of workflows that are queried concurrently.
 const AT_ONCE: usize = 8;
 
-/// Shows where things stand.
+/// Prints recent runs, or one run with its jobs.
 pub async fn status(deployment: &Deployment, asked: &args::Status) -> anyhow::Result<Outcome> {
     let now = deployment.clock.now();
     let Some(of) = &asked.of else {
         let runs = recent(deployment, asked.limit).await?;
         if runs.is_empty() {
-            println!("nothing has run yet: `shiftwork push`, then `shiftwork run WORKFLOW`");
+            println!("there are no runs yet: use `shiftwork push`, then `shiftwork run WORKFLOW`");
         } else {
             println!("{}", runs_table(&runs, now));
         }
@@ -38,7 +38,7 @@ pub async fn status(deployment: &Deployment, asked: &args::Status) -> anyhow::Re
     if runs.is_empty() {
         let known = deployment.workflow_ids().await?;
         if known.contains(of) {
-            println!("{of} has not run yet: `shiftwork run {of}`");
+            println!("{of} has no runs yet: use `shiftwork run {of}`");
             return Ok(Outcome::Done);
         }
         bail!(
@@ -50,7 +50,7 @@ pub async fn status(deployment: &Deployment, asked: &args::Status) -> anyhow::Re
     Ok(Outcome::Done)
 }
 
-/// The newest runs over all workflows.
+/// The newest runs of all workflows, newest first.
 async fn recent(deployment: &Deployment, most: u16) -> anyhow::Result<Vec<RunRecord>> {
     let ids = deployment.workflow_ids().await?;
     let found = stream::iter(ids).map(async |id| deployment.runs_of(&id, most).await).buffer_unordered(AT_ONCE);
@@ -72,7 +72,7 @@ pub fn run_in_words(run: &Snapshot, now: Timestamp) -> String {
     out
 }
 
-/// A table in the style of all our tables, as wide as the terminal.
+/// An empty table in the common style of all commands, as wide as the terminal.
 pub fn table<'a>(header: impl IntoIterator<Item = &'a str>) -> Table {
     let mut table = Table::new();
     table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header(header);

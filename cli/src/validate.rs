@@ -1,4 +1,4 @@
-//! `shiftwork validate`: everything that is wrong with workflow files, before anything runs.
+//! `shiftwork validate`: checks workflow files offline.
 
 use std::io::Write as _;
 
@@ -8,7 +8,7 @@ use crate::{
     diagnostics, files, words,
 };
 
-/// Checks files and says what is wrong.
+/// Checks files and prints the problems.
 pub fn validate(asked: &args::Validate) -> anyhow::Result<Outcome> {
     if asked.schema {
         let schema = serde_json::to_string_pretty(&shiftwork_planner::workflow_schema())?;
@@ -21,31 +21,31 @@ pub fn validate(asked: &args::Validate) -> anyhow::Result<Outcome> {
     Ok(if checked.problems.is_empty() { Outcome::Done } else { Outcome::Failed })
 }
 
-/// All problems, in words.
+/// All problems, formatted for a terminal.
 pub fn problems(checked: &Checked, colours: bool) -> String {
     diagnostics::render(&checked.problems, &checked.texts, colours)
 }
 
-/// One line.
+/// The final line: counts of valid files, or of problems.
 pub fn summary(checked: &Checked) -> String {
-    let scripts = checked.workflows.iter().map(|sound| sound.scripts.len()).sum();
-    let mut sound = format!(
+    let scripts = checked.workflows.iter().map(|valid| valid.scripts.len()).sum();
+    let mut valid = format!(
         "{}, {}, {}",
         words::plural(checked.workflows.len(), "workflow"),
         words::plural(scripts, "script"),
         words::plural(checked.connections.len(), "connection"),
     );
     if !checked.contracts.is_empty() {
-        sound = format!("{sound}, {}", words::plural(checked.contracts.len(), "contract"));
+        valid = format!("{valid}, {}", words::plural(checked.contracts.len(), "contract"));
     }
     match checked.problems.len() {
-        0 => format!("{sound}: no problems"),
+        0 => format!("{valid}: no problems"),
         count => {
             let mut files: Vec<_> = checked.problems.iter().filter_map(|problem| problem.place.file.as_ref()).collect();
             files.sort();
             files.dedup();
             let (count, of) = (words::plural(count, "problem"), words::plural(files.len(), "file"));
-            format!("{count} in {of}; sound: {sound}")
+            format!("{count} in {of}; valid: {valid}")
         }
     }
 }

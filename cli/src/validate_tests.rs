@@ -28,7 +28,7 @@ workflow_stages:
 ";
 
 #[test]
-fn sound_files_give_a_summary_and_nothing_else() {
+fn valid_files_print_only_a_summary() {
     let checked = checked(
         &[("workflows/good.yaml", GOOD)],
         "reporting: { workgroup: wg, database: dev }\n",
@@ -41,7 +41,7 @@ fn sound_files_give_a_summary_and_nothing_else() {
 }
 
 #[test]
-fn every_problem_is_shown_where_it_stands() {
+fn every_problem_is_shown_at_its_place() {
     let broken = "\
 workflow_id: broken
 workflow_stages:
@@ -69,7 +69,7 @@ workflow_stages:
 }
 
 #[test]
-fn colours_change_nothing_but_colours() {
+fn colours_do_not_change_the_text() {
     let checked = checked(&[("workflows/good.yaml", GOOD)], "", &[]);
     let coloured = problems(&checked, true);
     assert!(coloured.contains("\u{1b}["));
@@ -77,22 +77,25 @@ fn colours_change_nothing_but_colours() {
 }
 
 #[test]
-fn feeds_are_checked_with_the_workflows_that_take_their_files() {
+fn feeds_are_checked_against_the_workflows_that_load_their_files() {
     let workflow = "workflow_id: load\nworkflow_stages:\n  - execution_type: sequential\n    scripts: [{ job_name: files, kind: copy, files: pending(orders) }]\n";
     let feed = |name: &str, more: &str| File {
         path: format!("feeds/{name}.yaml").into(),
         text: format!("feed: {name}\nbucket: landing\nkeys: {name}/*\nformat: csv\ntable: a.b\n{more}"),
     };
-    let said = |feeds: Vec<File>| {
+    let check_feeds = |feeds: Vec<File>| {
         let workflows = vec![File { path: "workflows/load.yaml".into(), text: workflow.into() }];
         let checked = check(&Files { workflows, feeds, whole: true, ..Files::default() }, &|_: &Path| Ok(None));
         (problems(&checked, false), checked.feeds.len())
     };
-    assert_eq!(said(vec![feed("orders", "workflow: load\n")]), (String::new(), 1));
-    let (lost, _) = said(vec![feed("orders", ""), feed("clicks", "workflow: load\n")]);
-    assert!(lost.contains("takes no files of this feed") && lost.contains("pending(clicks)"), "{lost}");
-    let (broken, _) = said(vec![feed("orders", "colums: [a]\n")]);
+    assert_eq!(check_feeds(vec![feed("orders", "workflow: load\n")]), (String::new(), 1));
+    let (mismatch, _) = check_feeds(vec![feed("orders", ""), feed("clicks", "workflow: load\n")]);
+    assert!(
+        mismatch.contains("does not load the files of this feed") && mismatch.contains("pending(clicks)"),
+        "{mismatch}"
+    );
+    let (broken, _) = check_feeds(vec![feed("orders", "colums: [a]\n")]);
     assert!(broken.contains("feeds/orders.yaml:6:1") && broken.contains("did you mean `columns`?"), "{broken}");
     let misnamed = File { path: "feeds/other.yaml".into(), ..feed("orders", "") };
-    assert!(said(vec![misnamed]).0.contains("call the file orders.yaml"));
+    assert!(check_feeds(vec![misnamed]).0.contains("rename the file to orders.yaml"));
 }

@@ -1,4 +1,4 @@
-//! Waiting for a run, with its progress shown.
+//! Waits for a run and shows its progress.
 
 use std::time::Duration;
 
@@ -14,46 +14,46 @@ use crate::{
     words,
 };
 
-/// How often the ledger is asked.
+/// How often the ledger is polled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pace {
-    /// Between two questions while things change.
+    /// Time between two polls while jobs change.
     pub busy: Duration,
-    /// The longest wait while nothing does.
+    /// Longest time between two polls while no job changes.
     pub quiet: Duration,
 }
 
 impl Pace {
-    /// A person at a terminal.
+    /// For a user at a terminal.
     pub const PERSON: Self = Self { busy: Duration::from_secs(1), quiet: Duration::from_secs(10) };
 
-    /// The next wait: a quarter longer after every question that brought nothing new.
+    /// The next wait: 25 % longer after every poll without a change.
     fn next(self, wait: Duration, changed: bool) -> Duration {
         if changed { self.busy } else { (wait * 5 / 4).min(self.quiet) }
     }
 }
 
-/// Questions in a row that may go unanswered before waiting is given up; the run goes on meanwhile.
-const UNANSWERED: u32 = 10;
+/// Consecutive polls that may fail before waiting stops with an error. The run is not affected.
+const FAILED_POLLS: u32 = 10;
 
-/// Reads a run with its jobs; `None` when there is no such run.
+/// Reads a run with its jobs; `None` if the run does not exist.
 pub async fn snapshot(ledger: &dyn Ledger, run: &str) -> Result<Option<Snapshot>, Failure> {
-    // The run is read first: when it has ended, so have the jobs that are read after it.
+    // The run is read before its jobs: if the run has ended, the jobs that are read afterwards have ended too.
     let Some(record) = ledger.run(run).await? else { return Ok(None) };
     let jobs = ledger.jobs(run).await?;
     Ok(Some(Snapshot { run: record, jobs }))
 }
 
-/// Waits until the run has ended, shows its progress, and answers how it ended.
+/// Polls the ledger until the run has ended, shows the progress, and returns the final state.
 pub async fn until_end(ledger: &dyn Ledger, clock: &dyn Clock, run: &str, pace: Pace) -> anyhow::Result<Snapshot> {
     let mut display = Display::new();
     let mut last: Option<Snapshot> = None;
     let mut wait = pace.busy;
-    let mut unanswered = 0;
+    let mut failed_polls = 0;
     loop {
         match snapshot(ledger, run).await {
             Ok(found) => {
-                unanswered = 0;
+                failed_polls = 0;
                 let now = found.with_context(|| format!("there is no run {run}"))?;
                 let changed = last.as_ref() != Some(&now);
                 wait = pace.next(wait, changed);
@@ -64,14 +64,18 @@ pub async fn until_end(ledger: &dyn Ledger, clock: &dyn Clock, run: &str, pace: 
                 }
                 last = Some(now);
             }
-            Err(failure) if failure.kind.class() == Class::Retryable && unanswered < UNANSWERED => unanswered += 1,
-            Err(failure) => return Err(failure).with_context(|| format!("waiting for {run}, which goes on meanwhile")),
+            Err(failure) if failure.kind.class() == Class::Retryable && failed_polls < FAILED_POLLS => {
+                failed_polls += 1
+            }
+            Err(failure) => {
+                return Err(failure).with_context(|| format!("cannot read the state of run {run}; the run continues"));
+            }
         }
         sleep(&mut display, last.as_ref(), clock, wait).await;
     }
 }
 
-/// Sleeps, and keeps the display moving.
+/// Sleeps for `wait` and redraws the display in the meantime.
 async fn sleep(display: &mut Display, last: Option<&Snapshot>, clock: &dyn Clock, wait: Duration) {
     let until = Instant::now() + wait;
     while Instant::now() < until {
@@ -82,12 +86,12 @@ async fn sleep(display: &mut Display, last: Option<&Snapshot>, clock: &dyn Clock
     }
 }
 
-/// Waits for a run on behalf of a command, and says how it ended.
+/// Waits for a run, prints its summary, and returns the outcome of the command.
 pub async fn command(ledger: &dyn Ledger, clock: &dyn Clock, run: &str) -> anyhow::Result<Outcome> {
     let ended = tokio::select! {
         ended = until_end(ledger, clock, run, Pace::PERSON) => ended?,
         _ = tokio::signal::ctrl_c() => {
-            eprintln!("\nno longer waiting; the run goes on: `shiftwork status {run}`, or `shiftwork cancel {run}`");
+            eprintln!("\nstopped waiting; the run continues: see `shiftwork status {run}` or stop it with `shiftwork cancel {run}`");
             return Ok(Outcome::Interrupted);
         }
     };

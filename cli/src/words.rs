@@ -1,4 +1,4 @@
-//! How figures read: durations, counts, instants.
+//! Formats of durations, counts and instants in output.
 
 use jiff::{SignedDuration, Timestamp};
 use shiftwork_protocol::{RunRecord, Status};
@@ -13,7 +13,7 @@ pub fn duration(time: SignedDuration) -> String {
     }
 }
 
-/// The same for a figure that moves: nothing finer than a tenth of a second.
+/// Like [`duration`], for a value that is redrawn: its resolution is a tenth of a second.
 pub fn ticking(time: SignedDuration) -> String {
     let millis = time.as_millis().max(0);
     let seconds = millis / 1000;
@@ -48,17 +48,17 @@ pub fn plural(number: usize, noun: &str) -> String {
     }
 }
 
-/// `2026-03-01 02:00:00`, UTC.
+/// `2026-03-01 02:00:00` in UTC.
 pub fn instant(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
 
-/// How long a run has taken, or has taken so far.
+/// The duration of a run until its end, or until `now` if it has not ended. `None` if it has not started.
 pub fn run_duration(run: &RunRecord, now: Timestamp) -> Option<SignedDuration> {
     Some(run.execution_end_ts.unwrap_or(now).duration_since(run.execution_start_ts?))
 }
 
-/// One character that says a status without colour.
+/// One character that shows a status without colour.
 pub const fn glyph(status: Status) -> &'static str {
     match status {
         Status::Planning | Status::Queued | Status::Pending => "·",
@@ -83,7 +83,7 @@ pub fn coloured(status: Status, text: impl Into<String>) -> console::StyledObjec
     }
 }
 
-/// The first line of a message, cut to some characters.
+/// The first line of a message, truncated to `most` characters.
 pub fn brief(message: &str, most: usize) -> String {
     let line = message.lines().next().unwrap_or_default().trim();
     if line.chars().count() <= most {
@@ -101,7 +101,7 @@ mod tests {
     use super::{brief, count, duration, plural, ticking};
 
     #[test]
-    fn figures_read_well() {
+    fn figures_are_formatted_for_readers() {
         let read = |millis| duration(SignedDuration::from_millis(millis));
         assert_eq!(read(0), "0 ms");
         assert_eq!(read(430), "430 ms");

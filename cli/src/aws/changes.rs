@@ -1,4 +1,4 @@
-//! Change data that waits for somebody: the dead-letter queue, and what no contract claimed.
+//! Change data that needs a replay: messages in the dead-letter queue, and records that no contract claims.
 
 use anyhow::Context as _;
 use aws_sdk_sqs::{Client, types::MessageSystemAttributeName};
@@ -9,10 +9,10 @@ use shiftwork_protocol::change::UNCLAIMED;
 
 use super::{Outputs, failed};
 
-/// Messages of one receive (SQS API reference).
+/// Maximum number of messages per receive (SQS API reference).
 const RECEIVED: i32 = 10;
 
-/// The queues and the bucket.
+/// The queues of change data and the staging bucket.
 #[derive(Debug, Clone)]
 pub struct Changes {
     sqs: Client,
@@ -22,22 +22,22 @@ pub struct Changes {
     bucket: String,
 }
 
-/// A dead letter that was received, and is hidden from others for a while.
+/// A received message of the dead-letter queue. It is invisible to other receivers until its visibility timeout ends.
 #[derive(Debug, Clone)]
 pub struct DeadLetter {
-    /// The queue's id of the message.
+    /// The SQS message id.
     pub id: String,
-    /// What it says.
+    /// The message body.
     pub body: String,
-    /// When it was put into the queue.
+    /// When the message was sent to the queue.
     pub sent: Timestamp,
     handle: String,
 }
 
-/// A file of unclaimed records.
+/// A staged file of unclaimed records.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnclaimedFile {
-    /// Its key in the staging bucket.
+    /// S3 key in the staging bucket.
     pub key: String,
     version: String,
 }
@@ -53,7 +53,7 @@ impl Changes {
         }
     }
 
-    /// Some dead letters; none when no more are there to be seen.
+    /// Receives dead letters; the result is empty when no more are visible.
     pub async fn receive(&self) -> anyhow::Result<Vec<DeadLetter>> {
         let receive = self.sqs.receive_message().queue_url(&self.dead_letters).max_number_of_messages(RECEIVED);
         let received = receive
@@ -62,33 +62,34 @@ impl Changes {
             .send()
             .await;
         let received = received.map_err(|error| failed("SQS ReceiveMessage", &self.dead_letters, &error))?;
-        let letter = |message: aws_sdk_sqs::types::Message| {
+        let dead_letter = |message: aws_sdk_sqs::types::Message| {
             let sent = message.attributes.as_ref().and_then(|all| all.get(&MessageSystemAttributeName::SentTimestamp));
             let sent = sent.and_then(|millis| Timestamp::from_millisecond(millis.parse().ok()?).ok());
             let sent = sent.unwrap_or(Timestamp::UNIX_EPOCH);
             let (id, handle) = (message.message_id.unwrap_or_default(), message.receipt_handle.unwrap_or_default());
             DeadLetter { id, body: message.body.unwrap_or_default(), sent, handle }
         };
-        Ok(received.messages.unwrap_or_default().into_iter().map(letter).collect())
+        Ok(received.messages.unwrap_or_default().into_iter().map(dead_letter).collect())
     }
 
-    /// Sends a message to the loader, then takes the letter that it came from away.
-    pub async fn send_again(&self, body: &str, letter: &DeadLetter) -> anyhow::Result<()> {
+    /// Sends a message to the change queue, then deletes the dead letter that contained it.
+    pub async fn send_again(&self, body: &str, dead_letter: &DeadLetter) -> anyhow::Result<()> {
         self.send(body).await?;
-        let delete = self.sqs.delete_message().queue_url(&self.dead_letters).receipt_handle(&letter.handle);
+        let delete = self.sqs.delete_message().queue_url(&self.dead_letters).receipt_handle(&dead_letter.handle);
         delete.send().await.map_err(|error| failed("SQS DeleteMessage", &self.dead_letters, &error))?;
         Ok(())
     }
 
-    /// Lets others see a letter again.
-    pub async fn put_back(&self, letter: &DeadLetter) -> anyhow::Result<()> {
-        let show = self.sqs.change_message_visibility().queue_url(&self.dead_letters).receipt_handle(&letter.handle);
+    /// Makes a dead letter visible to other receivers again.
+    pub async fn put_back(&self, dead_letter: &DeadLetter) -> anyhow::Result<()> {
+        let show =
+            self.sqs.change_message_visibility().queue_url(&self.dead_letters).receipt_handle(&dead_letter.handle);
         let shown = show.visibility_timeout(0).send().await;
         shown.map_err(|error| failed("SQS ChangeMessageVisibility", &self.dead_letters, &error))?;
         Ok(())
     }
 
-    /// Every file of unclaimed records.
+    /// All files of unclaimed records.
     pub async fn unclaimed(&self) -> anyhow::Result<Vec<UnclaimedFile>> {
         let mut files = Vec::new();
         let (mut key, mut version) = (None, None);
@@ -103,11 +104,12 @@ impl Changes {
                 return Ok(files);
             }
             (key, version) = (page.next_key_marker, page.next_version_id_marker);
-            key.as_ref().context("S3 ListObjectVersions: a page without a marker of the next")?;
+            key.as_ref().context("S3 ListObjectVersions: a truncated page without a marker for the next page")?;
         }
     }
 
-    /// Tells the loader of a file of unclaimed records, then takes it away. Its version can still be read.
+    /// Notifies the change-data loader of a file of unclaimed records, then deletes the file. Its version can still be
+    /// read.
     pub async fn send_file(&self, file: &UnclaimedFile) -> anyhow::Result<()> {
         self.send(&self.notice(file).to_string()).await?;
         let deleted = self.s3.delete_object().bucket(&self.bucket).key(&file.key).send().await;
@@ -115,7 +117,7 @@ impl Changes {
         Ok(())
     }
 
-    /// As S3 itself tells of an object through EventBridge.
+    /// The event that S3 sends through EventBridge for a created object.
     fn notice(&self, UnclaimedFile { key, version }: &UnclaimedFile) -> Value {
         let object = json!({ "key": key, "version-id": version });
         json!({ "source": "aws.s3", "detail": { "bucket": { "name": self.bucket }, "object": object } })

@@ -1,4 +1,4 @@
-//! The configuration table as a push sees it: all of it, to compare and to change.
+//! The configuration table, as a push reads and writes it.
 
 use std::collections::BTreeMap;
 
@@ -11,10 +11,10 @@ use shiftwork_protocol::Connection;
 
 use super::Items;
 
-/// Key of the table.
+/// Partition key of the table.
 const KEY: &str = "workflow_id";
 
-/// The table.
+/// The configuration table.
 #[derive(Debug, Clone)]
 pub(super) struct Table {
     client: Client,
@@ -27,21 +27,22 @@ impl Table {
         Self { client: Client::new(config), name: name.into(), items: DynamoConfiguration::new(config, name) }
     }
 
-    /// Everything in the table.
+    /// Reads all items of the table.
     pub(super) async fn read(&self) -> anyhow::Result<Items> {
         let mut items = Items { workflows: BTreeMap::new(), connections: BTreeMap::new() };
         let mut pages = self.client.scan().table_name(&self.name).consistent_read(true).into_paginator().items().send();
         while let Some(item) = pages.next().await {
             let item = item.map_err(|error| super::failed("DynamoDB Scan", &self.name, &error))?;
             let key = item.get(KEY).and_then(|key| key.as_s().ok()).cloned().unwrap_or_default();
-            let mut value: Value = serde_dynamo::from_item(item)
-                .with_context(|| format!("item `{key}` of {} holds what JSON cannot", self.name))?;
+            let mut value: Value = serde_dynamo::from_item(item).with_context(|| {
+                format!("item `{key}` of {} contains a value that JSON cannot represent", self.name)
+            })?;
             match key.strip_prefix(&connection_key("")) {
                 Some(name) => {
                     if let Some(fields) = value.as_object_mut() {
                         fields.remove(KEY);
                     }
-                    // One that does not read is no connection: a push of the same name puts it right.
+                    // An item that is not a valid connection is skipped; a push of the same name overwrites it.
                     if let Ok(connection) = serde_json::from_value(value) {
                         items.connections.insert(name.into(), connection);
                     }

@@ -1,4 +1,4 @@
-//! Buckets of documents, and the bucket that repositories are configured in.
+//! Buckets of documents, and the bucket that contains the configuration of repositories.
 
 use std::sync::Arc;
 
@@ -8,12 +8,12 @@ use shiftwork_ports::documents::Documents;
 use super::{configuration_of, outputs};
 use crate::args::Target;
 
-/// The documents of a bucket: any that the caller may see, deployment or not.
+/// The documents of any bucket that the caller may read; no deployment is needed.
 pub async fn documents(target: &Target, bucket: &str) -> anyhow::Result<Arc<dyn Documents>> {
     Ok(Arc::new(S3Documents::new(&configuration_of(target).await?, bucket)))
 }
 
-/// The scripts bucket of the deployment, where metadata-fixer reads its configuration.
+/// The scripts bucket of the deployment, from which metadata-fixer reads its configuration.
 pub async fn scripts(target: &Target) -> anyhow::Result<Arc<dyn Documents>> {
     let config = configuration_of(target).await?;
     let outputs = outputs::read(&config, &target.stack).await?;

@@ -1,4 +1,4 @@
-//! Buckets that files land in, as a backfill lists them.
+//! Lists landing buckets, for a backfill.
 
 use anyhow::Context as _;
 use aws_sdk_s3::Client;
@@ -7,33 +7,33 @@ use jiff::Timestamp;
 
 use super::failed;
 
-/// Any bucket that this person may list.
+/// Access to any bucket that the caller may list.
 #[derive(Debug, Clone)]
 pub struct Landing {
     client: Client,
 }
 
-/// An object as it is now.
+/// The newest version of an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listed {
-    /// Its key.
+    /// S3 key.
     pub key: String,
-    /// Its version, where the bucket keeps versions.
+    /// Version id; `None` in a bucket without versioning.
     pub version_id: Option<String>,
-    /// Tag of its content, without quotes.
+    /// ETag without quotes.
     pub etag: Option<String>,
-    /// Bytes.
+    /// Size in bytes.
     pub size: u64,
-    /// When it was put.
+    /// Last-modified time.
     pub modified: Timestamp,
 }
 
-/// A part of a listing.
+/// One page of a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
-    /// The objects, in the order of their keys.
+    /// The objects, ordered by key.
     pub objects: Vec<Listed>,
-    /// Where to go on; none at the end.
+    /// The key after which the next page starts; `None` on the last page.
     pub next: Option<String>,
 }
 
@@ -42,7 +42,7 @@ impl Landing {
         Self { client: Client::new(config) }
     }
 
-    /// The newest versions of the keys behind `after`, at most a thousand. Deleted keys are left out.
+    /// The newest versions of the keys after `after`, at most 1,000. Deleted keys are excluded.
     pub async fn page(&self, bucket: &str, prefix: &str, after: Option<&str>) -> anyhow::Result<Page> {
         let list = self.client.list_object_versions().bucket(bucket).prefix(prefix);
         let listed = list.set_key_marker(after.map(Into::into)).send().await;
@@ -50,10 +50,12 @@ impl Landing {
             listed.map_err(|error| failed("S3 ListObjectVersions", &format!("s3://{bucket}/{prefix}"), &error))?;
         let newest = listed.versions().iter().filter(|version| version.is_latest() == Some(true));
         let objects = newest.map(|version| {
-            let modified = version.last_modified().context("S3 lists an object without its time")?;
+            let modified = version
+                .last_modified()
+                .context("S3 ListObjectVersions returned an object without a last-modified time")?;
             Ok(Listed {
                 key: version.key().unwrap_or_default().into(),
-                // S3 writes "null" for an object of a bucket that keeps no versions.
+                // S3 returns "null" as the version id of an object in a bucket without versioning.
                 version_id: version.version_id().filter(|id| *id != "null").map(Into::into),
                 etag: version.e_tag().map(|etag| etag.trim_matches('"').to_owned()),
                 size: version.size().unwrap_or_default().try_into().unwrap_or_default(),
@@ -61,7 +63,7 @@ impl Landing {
             })
         });
         let objects = objects.collect::<anyhow::Result<_>>()?;
-        // Versions of one key may be parted by a page; the newest of it came first.
+        // A page may end between two versions of a key; the newest version of that key is on this page.
         let next =
             listed.is_truncated().unwrap_or_default().then(|| listed.next_key_marker().map(Into::into)).flatten();
         Ok(Page { objects, next })

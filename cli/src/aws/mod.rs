@@ -1,4 +1,4 @@
-//! A deployment of shiftwork, found through the outputs of its stack. Only the modules here see an AWS SDK.
+//! A deployment of shiftwork, found through the outputs of its stack. Only this module uses the AWS SDK.
 
 mod changes;
 mod configuration;
@@ -41,29 +41,29 @@ use crate::{
     push::{self, Present},
 };
 
-/// A deployment, and the ways to speak to it.
+/// A deployment, with a client for each of its resources.
 pub struct Deployment {
-    /// Its stack.
+    /// Name of the CloudFormation stack.
     pub stack: String,
-    /// What the stack is made of.
+    /// The outputs of the stack.
     pub outputs: Outputs,
-    /// Runs and jobs.
+    /// The ledger of runs and jobs.
     pub ledger: Arc<dyn Ledger>,
-    /// Executions of runs.
+    /// Step Functions executions of runs.
     pub executions: Arc<dyn Executions>,
-    /// Scripts, to read.
+    /// Read access to scripts.
     pub scripts: Arc<dyn Scripts>,
-    /// The time.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// What starts runs.
+    /// The trigger function, which starts runs.
     pub trigger: Trigger,
-    /// What takes new columns in.
+    /// The schema-watcher function, which adds new columns.
     pub watcher: Watcher,
-    /// Change data that waits for somebody.
+    /// Change data that needs a replay.
     pub changes: Changes,
-    /// Where the files of feeds stand.
+    /// The register of the files of feeds.
     pub register: Arc<dyn FileRegister>,
-    /// The buckets that they land in.
+    /// The buckets in which files land.
     pub landing: Landing,
     runs: DynamoLedger,
     script_store: scripts::Store,
@@ -106,12 +106,12 @@ impl Deployment {
         Ok(self.runs.runs_of(workflow_id, most).await?)
     }
 
-    /// Ids of all workflows that were pushed.
+    /// Ids of all pushed workflows.
     pub async fn workflow_ids(&self) -> anyhow::Result<Vec<String>> {
         Ok(self.configuration.read().await?.workflows.into_keys().collect())
     }
 
-    /// What is deployed, as far as a push compares it. `scripts` are the keys to look at.
+    /// The deployed resources that a push compares. `scripts` contains the S3 keys to look up.
     pub async fn present(&self, scripts: impl IntoIterator<Item = String>) -> anyhow::Result<Present> {
         let (items, schedules, scripts) =
             futures::try_join!(self.configuration.read(), self.schedules.read(), self.script_store.hashes(scripts))?;
@@ -119,7 +119,7 @@ impl Deployment {
         Ok(Present { scripts, workflows: items.workflows, connections: items.connections, schedules, feeds })
     }
 
-    /// Makes the changes that [`crate::push::changes`] found, in their order.
+    /// Makes the changes that [`crate::push::changes`] found, in order.
     pub async fn apply(&self, changes: &push::Changes) -> anyhow::Result<()> {
         for (name, connection) in &changes.connections {
             self.configuration.put_connection(name, connection).await?;
@@ -134,7 +134,7 @@ impl Deployment {
                 .await
                 .with_context(|| format!("the schedule of {workflow_id}"))?;
         }
-        // What starts runs goes before what they need.
+        // A schedule is deleted before its workflow, and a workflow before its connections, so that no run starts without them.
         for workflow_id in &changes.schedules_gone {
             self.schedules.delete(workflow_id).await?;
         }
@@ -150,7 +150,7 @@ impl Deployment {
         Ok(())
     }
 
-    /// How a schedule of this deployment has to look.
+    /// The desired schedule of a workflow in this deployment.
     pub fn schedule(
         &self,
         workflow_id: &str,
@@ -160,7 +160,7 @@ impl Deployment {
     }
 }
 
-/// What every client is built from.
+/// The configuration of all AWS clients.
 async fn configuration_of(target: &Target) -> anyhow::Result<SdkConfig> {
     let aws = Aws::with_profile(target.profile.as_deref()).await?;
     let mut config = aws.config().clone();
@@ -168,27 +168,27 @@ async fn configuration_of(target: &Target) -> anyhow::Result<SdkConfig> {
         config = config.to_builder().region(Region::new(region.clone())).build();
     }
     if config.region().is_none() {
-        anyhow::bail!("no AWS Region is set: give --region, or set AWS_REGION");
+        anyhow::bail!("no AWS Region is set: use --region, or set AWS_REGION");
     }
     Ok(config)
 }
 
-/// The items of the configuration table.
+/// All items of the configuration table.
 struct Items {
     workflows: BTreeMap<String, serde_json::Value>,
     connections: BTreeMap<String, Connection>,
 }
 
-/// What AWS said, as a person's error: which call, on what, and AWS's own words.
+/// An AWS error as an error for the user: the API call, the resource, and the message of AWS.
 fn failed<E, R>(call: &str, on: &str, error: &SdkError<E, R>) -> anyhow::Error
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
     R: std::fmt::Debug + 'static,
 {
     let words = match error.as_service_error() {
-        Some(answer) => {
-            let code = answer.code().unwrap_or("an error without a code");
-            format!("{code}: {}", answer.message().unwrap_or("no message"))
+        Some(error) => {
+            let code = error.code().unwrap_or("an error without a code");
+            format!("{code}: {}", error.message().unwrap_or("no message"))
         }
         None => shiftwork_aws::chain(error),
     };

@@ -1,4 +1,4 @@
-//! The outputs of the stack: how everything is called.
+//! The outputs of the stack: names and ARNs of its resources.
 
 use std::collections::HashMap;
 
@@ -6,44 +6,44 @@ use anyhow::{Context as _, anyhow};
 use aws_sdk_cloudformation::{Client, error::ProvideErrorMetadata as _};
 use aws_types::SdkConfig;
 
-/// Names and ARNs, as `infra/template.yaml` puts them out.
+/// Names and ARNs, as the `Outputs` of `infra/template.yaml` define them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outputs {
-    /// Table of workflows and connections.
+    /// Name of the table of workflows and connections.
     pub config_table: String,
-    /// Table of runs.
+    /// Name of the table of runs.
     pub workflow_audit_table: String,
-    /// Table of jobs.
+    /// Name of the table of jobs.
     pub job_audit_table: String,
-    /// Table of leases.
+    /// Name of the table of leases.
     pub lease_table: String,
-    /// Bucket of scripts.
+    /// Name of the bucket of scripts.
     pub scripts_bucket: String,
-    /// Bucket of staged change data.
+    /// Name of the bucket of staged change data.
     pub staging_bucket: String,
-    /// Queue of files and replays of change data: its URL.
+    /// URL of the queue of change-data files and replays.
     pub change_queue: String,
-    /// Queue of change data that nobody could read: its URL.
+    /// URL of the dead-letter queue of change data.
     pub change_dead_letter_queue: String,
-    /// Table of files.
+    /// Name of the table of files.
     pub file_audit_table: String,
-    /// Queue that buckets tell of their files: its ARN.
+    /// ARN of the queue that receives the event notifications of landing buckets.
     pub file_event_queue_arn: String,
-    /// Function that starts runs: its name.
+    /// Name of the function that starts runs.
     pub trigger_function: String,
-    /// The same: its ARN.
+    /// ARN of the function that starts runs.
     pub trigger_function_arn: String,
-    /// Function that stages change events: its name.
+    /// Name of the function that stages change events.
     pub cdc_loader_function: String,
-    /// Function that takes new columns in: its name.
+    /// Name of the function that adds new columns.
     pub schema_watcher_function: String,
-    /// State machine of a run: its ARN.
+    /// ARN of the state machine of a run.
     pub run_state_machine: String,
-    /// Group of the schedules of workflows.
+    /// Name of the schedule group of workflows.
     pub workflow_schedule_group: String,
-    /// Role of the schedules of workflows: its ARN.
+    /// ARN of the role of the schedules of workflows.
     pub workflow_schedule_role: String,
-    /// Queue of what could not be delivered: its ARN.
+    /// ARN of the dead-letter queue of events.
     pub event_dead_letter_queue_arn: String,
 }
 
@@ -51,7 +51,7 @@ impl Outputs {
     fn from(stack: &str, outputs: &HashMap<String, String>) -> anyhow::Result<Self> {
         let output = |name: &str| {
             outputs.get(name).cloned().with_context(|| {
-                format!("stack `{stack}` has no output `{name}`: is it shiftwork's, and deployed from this version's template?")
+                format!("stack `{stack}` has no output `{name}`: check that it is a shiftwork stack, and deploy the template of this version")
             })
         };
         Ok(Self {
@@ -80,10 +80,10 @@ impl Outputs {
 /// Reads the outputs of a stack.
 pub(super) async fn read(config: &SdkConfig, stack: &str) -> anyhow::Result<Outputs> {
     let described = Client::new(config).describe_stacks().stack_name(stack).send().await.map_err(|error| {
-        let missing = error.as_service_error().is_some_and(|answer| answer.code() == Some("ValidationError"));
+        let missing = error.as_service_error().is_some_and(|error| error.code() == Some("ValidationError"));
         if missing {
             let region = config.region().map(ToString::to_string).unwrap_or_default();
-            anyhow!("there is no stack `{stack}` in {region}: deploy it (`make deploy`, or `make up` for a laptop), or name another with --stack and --region")
+            anyhow!("there is no stack `{stack}` in {region}: deploy it (`make deploy`, or `make up` for the local stack), or select another one with --stack and --region")
         } else {
             super::failed("CloudFormation DescribeStacks", stack, &error)
         }

@@ -1,4 +1,4 @@
-//! EventBridge Scheduler: one schedule a workflow, in the deployment's group.
+//! EventBridge Scheduler: one schedule per workflow, in the schedule group of the deployment.
 
 use std::collections::BTreeMap;
 
@@ -17,14 +17,15 @@ use shiftwork_protocol::workflow::Schedule;
 use super::Outputs;
 use crate::push::Timetable;
 
-/// Requests at once.
+/// Number of concurrent requests.
 const AT_ONCE: usize = 8;
-/// Scheduler asks a function that does not answer again this often, within this many seconds; then the event goes to the
-/// dead-letter queue. A run is for its scheduled time, so an hour late is late, but right.
+/// Retries of an invocation that fails, and the maximum age of the event in seconds; afterwards the event goes to the
+/// dead-letter queue. A run keeps its scheduled time as its logical date, so a start that is an hour late has the same
+/// result.
 const RETRIES: i32 = 10;
 const AGE_SECONDS: i32 = 3600;
 
-/// The group, and what its schedules start.
+/// The schedule group, and the target of its schedules.
 #[derive(Debug, Clone)]
 pub(super) struct Group {
     client: Client,
@@ -53,13 +54,13 @@ impl Group {
             function_arn: self.function_arn.clone(),
             role_arn: self.role_arn.clone(),
             dead_letter_arn: self.dead_letter_arn.clone(),
-            // Scheduler puts the time that was due in the place of the word in angle brackets.
+            // Scheduler replaces the text in angle brackets with the scheduled time.
             input: json!({ "workflow_id": workflow_id, "scheduled_time": "<aws.scheduler.scheduled-time>" })
                 .to_string(),
         }
     }
 
-    /// Every schedule of the group, by its name, which is the workflow's id.
+    /// All schedules of the group by name, which is the workflow id.
     pub(super) async fn read(&self) -> anyhow::Result<BTreeMap<String, Timetable>> {
         let mut pages = self.client.list_schedules().group_name(&self.name).into_paginator().items().send();
         let mut names = Vec::new();
@@ -129,7 +130,7 @@ impl Group {
         Ok(())
     }
 
-    /// Takes a schedule away; one that is gone already is as it should be.
+    /// Deletes a schedule; a schedule that does not exist is not an error.
     pub(super) async fn delete(&self, workflow_id: &str) -> anyhow::Result<()> {
         let delete = self.client.delete_schedule().group_name(&self.name).name(workflow_id);
         let Err(error) = delete.send().await else { return Ok(()) };

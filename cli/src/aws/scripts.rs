@@ -1,4 +1,5 @@
-//! The scripts bucket, to write. A script carries its SHA-256, so that one that did not change makes no new version.
+//! Write access to the scripts bucket. The SHA-256 of a script is stored as metadata, so that an unchanged script gets
+//! no new version.
 
 use std::{
     collections::BTreeMap,
@@ -16,12 +17,12 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use shiftwork_planner::CONTRACTS;
 use shiftwork_protocol::name::sha256;
 
-/// Name of the user metadata.
+/// Name of the user-defined metadata.
 const SHA256: &str = "sha256";
-/// Requests at once.
+/// Number of concurrent requests.
 const AT_ONCE: usize = 16;
 
-/// What lay under a key when it was looked at.
+/// The state of a key when it was last read.
 #[derive(Debug, Clone)]
 enum Seen {
     Nothing,
@@ -29,7 +30,7 @@ enum Seen {
     Object(String),
 }
 
-/// The bucket.
+/// The scripts bucket.
 #[derive(Debug, Clone)]
 pub(super) struct Store {
     client: Client,
@@ -47,13 +48,14 @@ impl Store {
         seen.insert(key.into(), etag.map_or(Seen::Nothing, |etag| Seen::Object(etag.into())));
     }
 
-    /// What a contract may be put over: the schema-watcher appends to contracts, too. Scripts are a push's alone.
+    /// The state that a contract must still have when it is overwritten, because the schema-watcher also writes
+    /// contracts. `None` for scripts, which only a push writes.
     fn may_replace(&self, key: &str) -> Option<Seen> {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.get(key).filter(|_| key.starts_with(CONTRACTS)).cloned()
     }
 
-    /// The hash of each script that is there; empty for one that something else than a push put there.
+    /// The SHA-256 of each existing script; empty for an object that was not written by a push.
     pub(super) async fn hashes(
         &self,
         keys: impl IntoIterator<Item = String>,
@@ -69,7 +71,7 @@ impl Store {
                 let hash = head.metadata().and_then(|metadata| metadata.get(SHA256)).cloned().unwrap_or_default();
                 Ok(Some((key, hash)))
             }
-            Err(SdkError::ServiceError(answer)) if answer.err().is_not_found() => {
+            Err(SdkError::ServiceError(error)) if error.err().is_not_found() => {
                 self.see(&key, None);
                 Ok(None)
             }
@@ -77,14 +79,14 @@ impl Store {
         }
     }
 
-    /// Deletes a key; its versions stay, for runs pin them.
+    /// Deletes a key. Its versions are kept, because runs pin script versions.
     pub(super) async fn delete(&self, key: &str) -> anyhow::Result<()> {
         let delete = self.client.delete_object().bucket(&self.bucket).key(key).send().await;
         delete.map_err(|error| super::failed("S3 DeleteObject", &format!("s3://{}/{key}", self.bucket), &error))?;
         Ok(())
     }
 
-    /// Puts new versions.
+    /// Writes new versions.
     pub(super) async fn put(&self, scripts: &BTreeMap<String, String>) -> anyhow::Result<()> {
         stream::iter(scripts).map(Ok).try_for_each_concurrent(AT_ONCE, |(key, text)| self.put_one(key, text)).await
     }
@@ -105,10 +107,8 @@ impl Store {
         };
         match put.send().await {
             Ok(_) => Ok(()),
-            Err(error)
-                if error.as_service_error().is_some_and(|answer| answer.code() == Some("PreconditionFailed")) =>
-            {
-                bail!("{key} became another one during this push, by a migration or another push: push again")
+            Err(error) if error.as_service_error().is_some_and(|error| error.code() == Some("PreconditionFailed")) => {
+                bail!("{key} was changed during this push, by a migration or another push: push again")
             }
             Err(error) => Err(super::failed("S3 PutObject", &format!("s3://{}/{key}", self.bucket), &error)),
         }

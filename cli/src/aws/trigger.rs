@@ -1,4 +1,4 @@
-//! The function that starts runs.
+//! Client of the trigger function, which starts runs.
 
 use std::time::Duration;
 
@@ -11,17 +11,17 @@ use shiftwork_protocol::{
     payload::{RunAnswer, RunRequest},
 };
 
-/// The trigger may take its whole timeout for a large plan (60 s in `infra/template.yaml`).
+/// Timeout of an invocation. The trigger's own timeout is 60 s (`infra/template.yaml`), which a large plan may need.
 const PATIENCE: Duration = Duration::from_secs(75);
 
-/// The trigger, asked directly.
+/// Client of the trigger function.
 #[derive(Debug, Clone)]
 pub struct Trigger {
     client: Client,
     function: String,
 }
 
-/// What Lambda answers for a function that failed.
+/// The payload that Lambda returns for a function that failed.
 #[derive(Debug, Deserialize)]
 struct FunctionError {
     #[serde(rename = "errorType", default)]
@@ -35,13 +35,13 @@ impl Trigger {
         Self { client: Client::new(config), function: function.into() }
     }
 
-    /// Asks for a run. A request with an id may be sent again: it is the same run.
+    /// Requests a run. A request with an id can be repeated: it returns the same run.
     pub async fn request(&self, request: &RunRequest) -> anyhow::Result<RunAnswer> {
         invoke(&self.client, &self.function, request, PATIENCE).await
     }
 }
 
-/// Invokes a function and waits for its answer.
+/// Invokes a function and returns its response.
 pub(super) async fn invoke<T: DeserializeOwned>(
     client: &Client,
     function: &str,
@@ -50,16 +50,17 @@ pub(super) async fn invoke<T: DeserializeOwned>(
 ) -> anyhow::Result<T> {
     let patient = TimeoutConfig::builder().operation_attempt_timeout(patience).build();
     let invoke = client.invoke().function_name(function).payload(Blob::new(serde_json::to_vec(request)?));
-    let answer = invoke
+    let response = invoke
         .customize()
         .config_override(aws_sdk_lambda::config::Builder::new().timeout_config(patient))
         .send()
         .await
         .map_err(|error| super::failed("Lambda Invoke", function, &error))?;
-    let payload = answer.payload().map(Blob::as_ref).unwrap_or_default();
-    if answer.function_error().is_none() {
-        return serde_json::from_slice(payload)
-            .with_context(|| format!("{function} gave an answer that is none: {}", String::from_utf8_lossy(payload)));
+    let payload = response.payload().map(Blob::as_ref).unwrap_or_default();
+    if response.function_error().is_none() {
+        return serde_json::from_slice(payload).with_context(|| {
+            format!("{function} returned a response that is not valid: {}", String::from_utf8_lossy(payload))
+        });
     }
     Err(in_words(function, payload))
 }
@@ -70,6 +71,6 @@ fn in_words(function: &str, payload: &[u8]) -> anyhow::Error {
     };
     match FailureKind::from_name(&name) {
         Some(kind) => Failure::new(kind, message).into(),
-        None => anyhow!("{function} failed ({name}): {message}; its log group says more"),
+        None => anyhow!("{function} failed ({name}): {message}; see the log group of the function"),
     }
 }

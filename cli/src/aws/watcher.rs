@@ -1,4 +1,4 @@
-//! The function that takes new columns in.
+//! Client of the schema-watcher function, which adds new columns.
 
 use std::time::Duration;
 
@@ -8,10 +8,11 @@ use shiftwork_protocol::drift::{DriftAnswer, DriftRequest};
 
 use super::trigger::invoke;
 
-/// It may take its whole timeout (900 s in `infra/template.yaml`), where many contracts wait on a sleeping warehouse.
+/// Timeout of an invocation. The schema-watcher's own timeout is 900 s (`infra/template.yaml`), which it may need if
+/// many contracts wait for a paused warehouse to resume.
 const PATIENCE: Duration = Duration::from_secs(915);
 
-/// The schema-watcher, asked directly.
+/// Client of the schema-watcher function.
 #[derive(Debug, Clone)]
 pub struct Watcher {
     client: Client,
@@ -23,7 +24,7 @@ impl Watcher {
         Self { client: Client::new(config), function: function.into() }
     }
 
-    /// Asks. A request may be sent again: what was done is found.
+    /// Sends a request. A request can be repeated: completed work is detected.
     pub async fn ask(&self, request: &DriftRequest) -> anyhow::Result<DriftAnswer> {
         invoke(&self.client, &self.function, request, PATIENCE).await
     }

@@ -1,35 +1,35 @@
-//! What differs between files and a deployment. Pure.
+//! The differences between local files and a deployment. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 use shiftwork_protocol::{Connection, name::sha256};
 
-/// How a schedule in EventBridge Scheduler has to be, or is.
+/// A schedule in EventBridge Scheduler, desired or deployed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Timetable {
     /// `cron(…)` or `rate(…)`.
     pub expression: String,
     /// IANA time zone.
     pub time_zone: String,
-    /// False for one that is kept, but switched off.
+    /// False for a schedule that is kept but does not fire.
     pub enabled: bool,
-    /// The function that it invokes.
+    /// ARN of the function that the schedule invokes.
     pub function_arn: String,
-    /// The role that it invokes it as.
+    /// ARN of the role that Scheduler assumes to invoke the function.
     pub role_arn: String,
-    /// The queue of what could not be delivered.
+    /// ARN of the dead-letter queue.
     pub dead_letter_arn: String,
-    /// What the function is given.
+    /// The payload of the function, as JSON.
     pub input: String,
 }
 
-/// What the files ask for.
+/// The state that the local files define.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Desired {
-    /// Texts by key.
+    /// Texts of scripts, contracts and feeds by S3 key.
     pub scripts: BTreeMap<String, String>,
-    /// Items by `workflow_id`.
+    /// Workflow items by `workflow_id`.
     pub workflows: BTreeMap<String, Value>,
     /// Connections by name.
     pub connections: BTreeMap<String, Connection>,
@@ -37,22 +37,22 @@ pub struct Desired {
     pub schedules: BTreeMap<String, Timetable>,
 }
 
-/// What is deployed.
+/// The state of the deployment.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Present {
-    /// SHA-256 by key, of the scripts that are asked for.
+    /// SHA-256 by S3 key, of the scripts in [`Desired`] that exist.
     pub scripts: BTreeMap<String, String>,
-    /// All items by `workflow_id`.
+    /// All workflow items by `workflow_id`.
     pub workflows: BTreeMap<String, Value>,
     /// All connections by name.
     pub connections: BTreeMap<String, Connection>,
     /// All schedules of the group by name.
     pub schedules: BTreeMap<String, Timetable>,
-    /// Keys of all feeds.
+    /// S3 keys of all feeds.
     pub feeds: BTreeSet<String>,
 }
 
-/// What is to be written and taken away, and a line about each.
+/// The writes and deletes of a push, and a line for each.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Changes {
     /// Scripts to put.
@@ -69,39 +69,39 @@ pub struct Changes {
     pub workflows_gone: BTreeSet<String>,
     /// Connections to delete.
     pub connections_gone: BTreeSet<String>,
-    /// Feeds to take away: their files are nobody's from then on.
+    /// S3 keys of feeds to delete; files that match only these feeds are unclaimed afterwards.
     pub feeds_gone: BTreeSet<String>,
-    /// A line a change, in the order in which they are made.
+    /// One line per change, in the order in which the changes are made.
     pub lines: Vec<Line>,
-    /// How many things are as they should be.
+    /// Number of resources that already match the files.
     pub unchanged: usize,
 }
 
-/// A change in words.
+/// A change, as it is printed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {
-    /// What is done.
+    /// The operation.
     pub verb: Verb,
-    /// To what sort of thing.
-    pub sort: ChangeKind,
-    /// Which one.
+    /// The kind of the resource.
+    pub kind: ChangeKind,
+    /// Name, id or key of the resource.
     pub name: String,
-    /// What is different.
+    /// The difference between the deployed and the desired resource.
     pub detail: Option<String>,
 }
 
-/// What is done.
+/// The operation of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verb {
-    /// It was not there.
+    /// The resource does not exist in the deployment.
     Create,
-    /// It was another.
+    /// The deployed resource differs.
     Update,
-    /// It is taken away.
+    /// The resource is deleted.
     Delete,
 }
 
-/// Sorts of things that a push changes.
+/// The kinds of resources that a push changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChangeKind {
     /// A named connection.
@@ -119,7 +119,7 @@ pub enum ChangeKind {
 }
 
 impl ChangeKind {
-    /// As a line says it.
+    /// The name of the kind, as it is printed.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Connection => "connection",
@@ -132,12 +132,13 @@ impl ChangeKind {
     }
 }
 
-/// What has to change. A schedule goes with its workflow's `schedule`; what no file speaks of goes only with `prune`.
+/// The changes that make the deployment match the files. A schedule is deleted when its workflow no longer has a
+/// `schedule`; resources that no file defines are deleted only with `prune`.
 pub fn changes(desired: Desired, present: &Present, prune: bool) -> Changes {
     let mut changes = Changes::default();
     if prune {
         for key in present.feeds.iter().filter(|key| !desired.scripts.contains_key(*key)) {
-            changes.take_away(ChangeKind::Feed, key);
+            changes.delete(ChangeKind::Feed, key);
             changes.feeds_gone.insert(key.clone());
         }
     }
@@ -177,17 +178,17 @@ pub fn changes(desired: Desired, present: &Present, prune: bool) -> Changes {
 
     for id in present.schedules.keys().filter(|id| !desired.schedules.contains_key(*id)) {
         if desired.workflows.contains_key(id) || prune {
-            changes.take_away(ChangeKind::Schedule, id);
+            changes.delete(ChangeKind::Schedule, id);
             changes.schedules_gone.insert(id.clone());
         }
     }
     if prune {
         for id in present.workflows.keys().filter(|id| !desired.workflows.contains_key(*id)) {
-            changes.take_away(ChangeKind::Workflow, id);
+            changes.delete(ChangeKind::Workflow, id);
             changes.workflows_gone.insert(id.clone());
         }
         for name in present.connections.keys().filter(|name| !desired.connections.contains_key(*name)) {
-            changes.take_away(ChangeKind::Connection, name);
+            changes.delete(ChangeKind::Connection, name);
             changes.connections_gone.insert(name.clone());
         }
     }
@@ -195,10 +196,10 @@ pub fn changes(desired: Desired, present: &Present, prune: bool) -> Changes {
 }
 
 impl Changes {
-    /// Notes a thing that is to be there; true when it has to be written.
+    /// Records a resource that must exist; returns true if it has to be written.
     fn put<T>(
         &mut self,
-        sort: ChangeKind,
+        kind: ChangeKind,
         name: &str,
         was: Option<&T>,
         is_same: impl FnOnce(&T) -> bool,
@@ -212,16 +213,16 @@ impl Changes {
             }
             Some(_) => Verb::Update,
         };
-        self.lines.push(Line { verb, sort, name: name.into(), detail });
+        self.lines.push(Line { verb, kind, name: name.into(), detail });
         true
     }
 
-    fn take_away(&mut self, sort: ChangeKind, name: &str) {
-        self.lines.push(Line { verb: Verb::Delete, sort, name: name.into(), detail: None });
+    fn delete(&mut self, kind: ChangeKind, name: &str) {
+        self.lines.push(Line { verb: Verb::Delete, kind, name: name.into(), detail: None });
     }
 }
 
-/// Equal JSON. DynamoDB gives `1.0` back as `1`, so numbers are compared by value.
+/// True if two JSON values are equal. DynamoDB returns `1.0` as `1`, so numbers are compared by value.
 fn same(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Number(a), Value::Number(b)) => a == b || a.as_f64() == b.as_f64(),

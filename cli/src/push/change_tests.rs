@@ -28,7 +28,7 @@ fn desired() -> Desired {
     }
 }
 
-/// What a push of `desired` leaves behind.
+/// The state of the deployment after a push of `desired`.
 fn pushed(desired: &Desired) -> Present {
     Present {
         scripts: desired.scripts.iter().map(|(key, text)| (key.clone(), sha256(text))).collect(),
@@ -40,7 +40,7 @@ fn pushed(desired: &Desired) -> Present {
 }
 
 fn lines(changes: &Changes) -> Vec<String> {
-    let lines = changes.lines.iter().map(|line| format!("{:?} {} {}", line.verb, line.sort.as_str(), line.name));
+    let lines = changes.lines.iter().map(|line| format!("{:?} {} {}", line.verb, line.kind.as_str(), line.name));
     lines.collect()
 }
 
@@ -62,7 +62,7 @@ fn a_first_push_creates_everything_and_a_second_one_nothing() {
 }
 
 #[test]
-fn only_what_differs_is_written_and_says_how() {
+fn only_differing_resources_are_written_and_the_difference_is_shown() {
     let mut present = pushed(&desired());
     present.scripts.insert("workflows/a/one.sql".into(), String::new());
     present
@@ -85,7 +85,7 @@ fn only_what_differs_is_written_and_says_how() {
 }
 
 #[test]
-fn a_number_that_dynamodb_writes_otherwise_is_the_same_number() {
+fn numbers_are_compared_by_value() {
     let mut present = pushed(&desired());
     let item = json!({ "workflow_id": "a", "workflow_description": "first", "parameters": { "n": { "default": 1 } } });
     present.workflows.insert("a".into(), item);
@@ -93,7 +93,7 @@ fn a_number_that_dynamodb_writes_otherwise_is_the_same_number() {
 }
 
 #[test]
-fn a_schedule_goes_with_the_schedule_of_its_workflow_and_strangers_go_with_prune_alone() {
+fn a_schedule_is_deleted_with_its_definition_and_unknown_resources_only_with_prune() {
     let mut present = pushed(&desired());
     present.schedules.insert("b".into(), timetable("rate(1 day)"));
     present.schedules.insert("stranger".into(), timetable("rate(1 day)"));
@@ -107,7 +107,7 @@ fn a_schedule_goes_with_the_schedule_of_its_workflow_and_strangers_go_with_prune
 }
 
 #[test]
-fn a_schedule_whose_target_moved_is_put_again() {
+fn a_schedule_with_another_target_is_updated() {
     let mut present = pushed(&desired());
     present.schedules.insert("a".into(), Timetable { role_arn: "arn:old".into(), ..timetable("rate(1 hour)") });
     let found = changes(desired(), &present, false);
@@ -116,7 +116,7 @@ fn a_schedule_whose_target_moved_is_put_again() {
 }
 
 #[test]
-fn a_feed_goes_where_it_is_pruned_and_nowhere_else() {
+fn a_feed_is_deleted_only_with_prune() {
     let mut with_feed = desired();
     with_feed.scripts.insert("feeds/orders.yaml".into(), "feed: orders".into());
     let present = pushed(&with_feed);

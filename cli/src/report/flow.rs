@@ -1,4 +1,4 @@
-//! When things happened: what each job waited for, how long it ran, and which chain of jobs made the run as long as it was.
+//! The times of a run: how long each job waited and ran, and the critical path.
 
 use std::collections::BTreeMap;
 
@@ -7,36 +7,36 @@ use shiftwork_protocol::JobRecord;
 
 use crate::board::{Snapshot, is_real};
 
-/// The times of a run. Moments of jobs that never ran are missing.
+/// The times of a run. Jobs that never ran have no times.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Flow {
-    /// When the run was asked for.
+    /// When the run was requested.
     pub(super) start: Timestamp,
-    /// When it ended, or now.
+    /// When the run ended, or the current time.
     pub(super) end: Timestamp,
-    /// Jobs by name.
+    /// Times of jobs by job name.
     pub(super) spans: BTreeMap<String, Span>,
-    /// The chain of jobs, barriers too, that ended last, from its end: each waited for the next one.
+    /// The critical path, including barriers, from its end to its start: each job waited for the next one in the list.
     pub(super) critical: Vec<String>,
 }
 
 /// The times of a job that ran.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Span {
-    /// Its last upstream had ended.
+    /// When the last upstream job ended.
     pub(super) ready: Timestamp,
-    /// Its first statement was handed to Redshift.
+    /// When the first statement was submitted to Redshift.
     pub(super) start: Timestamp,
-    /// It ended, or now.
+    /// When the job ended, or the current time.
     pub(super) end: Timestamp,
 }
 
-/// Reads the times off the records.
+/// Computes the times from the records.
 pub(super) fn flow(run: &Snapshot, now: Timestamp) -> Flow {
     let start = run.run.created_ts;
     let end = run.run.execution_end_ts.unwrap_or(now).max(start);
     let begun = run.run.execution_start_ts.unwrap_or(start);
-    // By position, so every upstream stands before what waits on it.
+    // Jobs are ordered by position, so every upstream job precedes its dependents.
     let mut ended: BTreeMap<&str, Timestamp> = BTreeMap::new();
     let mut spans = BTreeMap::new();
     for job in &run.jobs {
@@ -47,7 +47,8 @@ pub(super) fn flow(run: &Snapshot, now: Timestamp) -> Flow {
             ended.insert(name, span.end);
             spans.insert(name.to_owned(), span);
         } else if !is_real(job) || job.execution_status.is_terminal() {
-            // A barrier, a job that was skipped or reused: it passes on when its upstreams ended.
+            // A barrier, or a job that was skipped or reused: its dependents are ready when its upstream jobs have
+            // ended.
             ended.insert(name, ready);
         }
     }
@@ -55,7 +56,7 @@ pub(super) fn flow(run: &Snapshot, now: Timestamp) -> Flow {
     Flow { start, end, spans, critical }
 }
 
-/// Times of a job that ran in this run; a reused job ran in another.
+/// Times of a job that ran in this run. A reused job ran in another run and has none.
 fn span(job: &JobRecord, ready: Timestamp, until: Timestamp) -> Option<Span> {
     if !is_real(job) || job.reused_from.is_some() {
         return None;
@@ -71,15 +72,15 @@ fn critical(run: &Snapshot, spans: &BTreeMap<String, Span>, ended: &BTreeMap<&st
     let mut at = spans.iter().max_by_key(|(_, span)| span.end).map(|(name, _)| name.as_str());
     while let Some(job) = at.and_then(|name| jobs.get(name)) {
         let passed = !is_real(job) && ended.contains_key(job.plan.job_name.as_str());
-        // A job that was reused took no time of this run, and nothing before it did.
+        // A reused job took no time in this run, and neither did the jobs before it.
         if !passed && !spans.contains_key(&job.plan.job_name) {
             break;
         }
         chain.push(job.plan.job_name.clone());
-        // Always to a job that stands before: the walk ends, whatever the records say.
-        let stands_before =
+        // Every step goes to a job with a lower position, so the loop ends even if the records are inconsistent.
+        let is_earlier =
             |name: &&str| jobs.get(name).is_some_and(|upstream| upstream.plan.position < job.plan.position);
-        let upstreams = job.plan.upstreams.iter().map(String::as_str).filter(stands_before);
+        let upstreams = job.plan.upstreams.iter().map(String::as_str).filter(is_earlier);
         at = upstreams
             .filter(|name| ended.contains_key(name))
             .max_by_key(|name| (ended[name], spans.contains_key(*name)));

@@ -1,5 +1,5 @@
-//! The graph of a run as a picture: a layer for every length of the longest way to a job, few crossings, and one edge for
-//! many where a whole layer waits for the same job.
+//! The layout of a run's graph. The layer of a job is the length of the longest path to it; the order in each layer
+//! reduces edge crossings; edges between a whole layer and the same job are drawn as one.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,19 +12,19 @@ use shiftwork_protocol::{JobRecord, Status};
 use super::view::css;
 use crate::{board::is_real, words};
 
-/// More jobs than this in a layer stand in several columns.
+/// Maximum number of jobs in a column; a layer with more jobs has several columns.
 const ROWS: usize = 14;
-/// More jobs than this are drawn small.
+/// A graph with more jobs than this is drawn with small nodes.
 const SMALL: usize = 48;
-/// A graph with more edges over several layers than this is drawn without way-points.
+/// A graph that would need more waypoints than this is drawn without waypoints.
 const WAYPOINTS: usize = 1500;
 const MARGIN: f64 = 14.0;
 const BARRIER: f64 = 12.0;
-/// Room for edges between two layers, and between two columns of one layer.
+/// Width of the space for edges between two layers, and between two columns of one layer.
 const GAP: f64 = 56.0;
 const COLUMN_GAP: f64 = 12.0;
 
-/// The picture.
+/// The laid-out graph.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub(super) struct Graph {
     pub(super) width: f64,
@@ -60,23 +60,23 @@ pub(super) struct Area {
     h: f64,
 }
 
-/// A line.
+/// A line between two nodes.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct Edge {
     path: String,
     critical: bool,
-    /// Nothing came over it: its upstream never went well.
+    /// The upstream job did not succeed.
     broken: bool,
 }
 
-/// What stands in a layer: a job, or the way-point of an edge that goes on.
+/// An element of a layer: a job, or the waypoint of an edge that crosses the layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Slot {
     Job(usize),
     Waypoint(usize),
 }
 
-/// Draws the graph. `note` says the little text of a job, its duration for one.
+/// Lays out the graph. `note` returns the secondary text of a job, such as its duration.
 pub(super) fn graph(jobs: &[JobRecord], critical: &[String], note: impl Fn(&JobRecord) -> String) -> Graph {
     let index: BTreeMap<&str, usize> =
         jobs.iter().enumerate().map(|(i, job)| (job.plan.job_name.as_str(), i)).collect();
@@ -110,7 +110,8 @@ fn node(job: &JobRecord, area: Area, critical: &[String], small: bool, note: Str
     let name = &job.plan.job_name;
     let status = job.execution_status;
     let reused = job.reused_from.is_some();
-    // About 7.2 units a letter at 12, 5.5 at 10; the sign of the status stands before it, the note behind it.
+    // A character takes about 7.2 units at font size 12, and 5.5 at 10. The status glyph precedes the label, the note
+    // follows it.
     let room = if small { (area.w - 24.0) / 5.5 } else { (area.w - 40.0) / 7.2 };
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small positive number of letters")]
     let label = words::brief(name, room.max(3.0) as usize);
@@ -120,7 +121,7 @@ fn node(job: &JobRecord, area: Area, critical: &[String], small: bool, note: Str
         let time = if note.is_empty() { String::new() } else { format!(", {note}") };
         format!("{name}: {status}{time}{reused}, stage {stage}")
     } else {
-        format!("{name}: a barrier; all before it have to end")
+        format!("{name}: a barrier; all jobs before it have to end")
     };
     Node {
         area,
@@ -136,17 +137,17 @@ fn node(job: &JobRecord, area: Area, critical: &[String], small: bool, note: Str
     }
 }
 
-/// Which slots stand in which layer, in which order.
+/// The slots of each layer, in order.
 struct Sketch {
     layers: Vec<Vec<Slot>>,
-    /// For every edge over several layers: its way-points, from left to right.
+    /// For every edge over several layers: its waypoints, from left to right.
     ways: BTreeMap<(usize, usize), Vec<usize>>,
-    /// Neighbours to the left and to the right, between adjacent layers.
+    /// Neighbours in the adjacent layers, to the left and to the right.
     before: BTreeMap<SlotKey, Vec<SlotKey>>,
     after: BTreeMap<SlotKey, Vec<SlotKey>>,
 }
 
-/// A slot as a key: jobs first, way-points after them.
+/// A slot as a sort key: jobs precede waypoints.
 type SlotKey = (bool, usize);
 
 const fn key(slot: Slot) -> SlotKey {
@@ -196,7 +197,8 @@ impl Sketch {
         self.before.entry(key(to)).or_default().push(key(from));
     }
 
-    /// Puts every slot near the middle of its neighbours, forth and back; a few sweeps take out most crossings.
+    /// Moves every slot towards the centre of its neighbours, alternating direction; a few sweeps remove most
+    /// crossings.
     fn untangle(&mut self) {
         for sweep in 0..8 {
             let rank: BTreeMap<SlotKey, f64> = self
@@ -246,7 +248,7 @@ impl Sketch {
             }
             let rows = rows_of(layer);
             let columns = layer.len().div_ceil(rows);
-            // The same number of jobs in every column.
+            // Distributes the jobs evenly over the columns.
             let rows = layer.len().div_ceil(columns);
             let only_barriers = layer.iter().all(|slot| {
                 matches!(slot, Slot::Job(job) if !is_real(&jobs[*job])) || matches!(slot, Slot::Waypoint(_))
@@ -280,12 +282,12 @@ impl Sketch {
     }
 }
 
-/// Where everything stands.
+/// The positions of all elements.
 struct Placed {
     areas: Vec<Area>,
-    /// Way-points: from x, to x, y.
+    /// Waypoints: from x, to x, y.
     points: BTreeMap<usize, (f64, f64, f64)>,
-    /// Layers of several columns.
+    /// Background rectangles of layers with several columns.
     groups: BTreeMap<usize, Area>,
     width: f64,
     height: f64,
@@ -311,7 +313,7 @@ impl Placed {
         let steps: BTreeSet<(&str, &str)> =
             critical.windows(2).map(|pair| (pair[1].as_str(), pair[0].as_str())).collect();
         let name = |job: usize| jobs[job].plan.job_name.as_str();
-        // Many edges to or from one layer become one, which is critical if one of them is.
+        // Edges to or from the same layer are merged; the merged edge is critical if one of its edges is.
         let mut lines: BTreeMap<(End, End), (bool, bool, Vec<usize>)> = BTreeMap::new();
         for (to, before) in upstreams.iter().enumerate() {
             for from in before {
@@ -330,12 +332,13 @@ impl Placed {
             .into_iter()
             .map(|((from, to), (critical, broken, way))| Edge { path: self.path(from, to, &way), critical, broken })
             .collect();
-        // What is drawn last lies on top.
+        // Critical edges are drawn last, on top.
         edges.sort_by_key(|edge| edge.critical);
         edges
     }
 
-    /// `(layer, job, true)`: everything in this layer waits on that job. `(layer, job, false)`: that job waits on everything.
+    /// `(layer, job, true)`: every job in this layer waits on that job. `(layer, job, false)`: that job waits on every
+    /// job in this layer.
     fn shared(&self, upstreams: &[Vec<usize>], layer_of: &[usize]) -> BTreeSet<(usize, usize, bool)> {
         let mut shared = BTreeSet::new();
         for layer in self.groups.keys() {
@@ -359,7 +362,7 @@ impl Placed {
         }
     }
 
-    /// A smooth line from the right of one to the left of the other, through its way-points.
+    /// A smooth line from the right side of `from` to the left side of `to`, through the waypoints.
     fn path(&self, from: End, to: End, way: &[usize]) -> String {
         let (from, to) = (self.area(from), self.area(to));
         let (mut x, mut y) = (from.x + from.w, from.y + from.h / 2.0);
@@ -385,7 +388,7 @@ const fn is_broken(status: Status) -> bool {
     }
 }
 
-/// The middle of a place in a layer, from 0 to 1.
+/// The centre of a position in a layer, from 0 to 1.
 fn middle(at: usize, of: usize) -> f64 {
     (float(at) + 0.5) / float(of)
 }

@@ -1,10 +1,11 @@
-//! SQL as HTML: escaped, with comments, strings, numbers, placeholders and keywords told apart. For the eye only.
+//! Highlights SQL as HTML: escaped, with markup for comments, strings, numbers, placeholders and keywords. For display
+//! only.
 
 use std::fmt::Write as _;
 
 use minijinja::HtmlEscape;
 
-/// Words that stand out.
+/// Keywords that are highlighted.
 const KEYWORDS: &str = " add all alter analyze and any append as asc begin between by call case cast char check cluster column \
     commit copy create cross current_date date decimal default delete desc distinct distkey diststyle drop else encode end \
     except execute exists external false for foreign from full function grant group having if in inner insert integer \
@@ -13,7 +14,7 @@ const KEYWORDS: &str = " add all alter analyze and any append as asc begin betwe
     temp then timestamp to transaction true truncate union unique unload update using values varchar view when where with \
     within ";
 
-/// The text as a fragment of HTML.
+/// The SQL text as an HTML fragment.
 pub(super) fn highlight(sql: &str) -> String {
     let mut html = String::with_capacity(sql.len() * 2);
     let mut rest = sql;
@@ -29,7 +30,7 @@ pub(super) fn highlight(sql: &str) -> String {
     html
 }
 
-/// What the text begins with, and how long it is: at least one character.
+/// The class of the first token, and its length in bytes, which is at least one character.
 fn token(text: &str) -> (Option<&'static str>, usize) {
     let until = |end: &str, from: usize| text[from..].find(end).map_or(text.len(), |at| from + at + end.len());
     let word = || text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len());
@@ -40,7 +41,7 @@ fn token(text: &str) -> (Option<&'static str>, usize) {
         (Some('/'), Some('*')) => (Some("c"), until("*/", 2)),
         (Some('\''), _) => (Some("s"), until("'", 1)),
         (Some('"'), _) => (None, until("\"", 1)),
-        // A cast is no placeholder, and what stands between dollars is SQL again.
+        // A cast (`::`) is not a placeholder, and the text between dollar quotes is highlighted as SQL.
         (Some('$'), Some('$')) | (Some(':'), Some(':')) => (None, 2),
         (Some(':'), Some(next)) if next.is_alphabetic() || next == '_' => {
             (Some("p"), 1 + text[1..].find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len() - 1))
@@ -62,7 +63,7 @@ mod tests {
     use super::highlight;
 
     #[test]
-    fn every_character_is_kept_and_every_markup_escaped() {
+    fn every_character_is_kept_and_markup_is_escaped() {
         let sql = "SELECT '<b>' AS x, :day::date /* <i> */ -- </pre>\nFROM \"t&\" WHERE n > 1.5 AND s = 'open";
         let html = highlight(sql);
         assert!(!html.contains("<b>") && !html.contains("<i>") && !html.contains("</pre>"));

@@ -1,4 +1,4 @@
-//! The run along the clock: a row a job, what it waited and what it ran.
+//! The timeline of a run: one row per job, with the times that it waited and ran.
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
@@ -10,21 +10,21 @@ use crate::{
     words,
 };
 
-/// Width of the picture, of its column of names, and of the room behind the bars for their figures.
+/// Width of the image, of the column of job names, and of the space for the figures to the right of the bars.
 const WIDTH: f64 = 1120.0;
 const NAMES: f64 = 230.0;
 const FIGURES: f64 = 70.0;
 const TOP: f64 = 26.0;
-/// More rows than this are drawn small.
+/// A timeline with more rows than this is drawn with small rows.
 const SMALL: usize = 40;
-/// The narrowest bar that is still seen.
+/// Minimum width of a bar, so that it is visible.
 const NARROWEST: f64 = 2.0;
-/// About as many ticks.
+/// Target number of ticks.
 const TICKS: f64 = 8.0;
-/// A run of a week, the longest that there is, has a tick a day.
+/// Maximum number of ticks: the longest run takes a week and has a tick per day.
 const MOST_TICKS: u32 = 20;
 
-/// The picture.
+/// The laid-out timeline.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct Timeline {
     width: f64,
@@ -36,7 +36,7 @@ pub(super) struct Timeline {
     ticks: Vec<Tick>,
 }
 
-/// A job.
+/// The row of a job.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 struct Row {
     y: f64,
@@ -46,12 +46,12 @@ struct Row {
     position: u32,
     critical: bool,
     bars: Vec<Bar>,
-    /// Where the figure stands.
+    /// Position of the figure.
     figure_x: f64,
     figure: String,
 }
 
-/// A piece of time.
+/// A period of time.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 struct Bar {
     x: f64,
@@ -59,14 +59,14 @@ struct Bar {
     css: &'static str,
 }
 
-/// A line of the grid.
+/// A grid line.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 struct Tick {
     x: f64,
     label: String,
 }
 
-/// Draws the timeline; `None` when nothing ran.
+/// Lays out the timeline; `None` if no job ran.
 pub(super) fn timeline(run: &Snapshot, flow: &Flow) -> Option<Timeline> {
     if flow.spans.is_empty() {
         return None;
@@ -76,7 +76,7 @@ pub(super) fn timeline(run: &Snapshot, flow: &Flow) -> Option<Timeline> {
     let x = |at: Timestamp| NAMES + at.duration_since(flow.start).as_secs_f64() * scale;
 
     let mut jobs: Vec<&JobRecord> = run.jobs.iter().filter(|job| is_real(job)).collect();
-    // As they ran: by their start, and what never ran last.
+    // Ordered by start time; jobs that never ran are last.
     jobs.sort_by_key(|job| {
         (flow.spans.get(&job.plan.job_name).map_or(Timestamp::MAX, |span| span.start), job.plan.position)
     });
@@ -120,7 +120,7 @@ fn row(job: &JobRecord, y: f64, pitch: f64, flow: &Flow, x: &impl Fn(Timestamp) 
     if span.start > span.ready {
         row.bars.push(bar(span.ready, span.start, "wait"));
     }
-    // Attempts that failed, what lay between them, and the last one.
+    // The failed attempts, the waits between them, and the last attempt.
     let mut from = span.start;
     for attempt in &job.failed_attempts {
         let submitted = attempt.submitted_ts.unwrap_or(from).max(from);
@@ -139,13 +139,16 @@ fn row(job: &JobRecord, y: f64, pitch: f64, flow: &Flow, x: &impl Fn(Timestamp) 
     let ran = span.end.duration_since(span.start);
     let waited = span.start.duration_since(span.ready);
     row.figure = words::duration(ran);
-    row.title =
-        format!("{name}: {status}, waited {} once it was ready, ran {}", words::duration(waited), words::duration(ran));
+    row.title = format!(
+        "{name}: {status}, waited {} after it was ready, ran {}",
+        words::duration(waited),
+        words::duration(ran)
+    );
     row.figure_x = x(span.end) + 6.0;
     row
 }
 
-/// A round number of seconds, not below `least`.
+/// The smallest round number of seconds that is at least `least`.
 fn step(least: f64) -> f64 {
     const ROUND: [f64; 22] = [
         0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0,

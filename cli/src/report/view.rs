@@ -1,4 +1,4 @@
-//! What the page shows, in words: nothing is left to compute, only to lay out.
+//! The data of the report page, formatted as text; the template only lays it out.
 
 use std::collections::BTreeMap;
 
@@ -18,13 +18,13 @@ use crate::{
     words,
 };
 
-/// Characters of a statement that the page shows; the pinned script has the rest.
+/// Maximum number of characters of a statement on the page; the pinned script contains the rest.
 const SQL_CHARS: usize = 100_000;
 
-/// Texts of scripts by job, or why one cannot be shown.
+/// Texts of scripts by job name, or the reason why a script cannot be shown.
 pub type Scripts = BTreeMap<String, Result<String, String>>;
 
-/// The page.
+/// The data of the page.
 #[derive(Debug, Serialize)]
 pub(super) struct Page {
     run: String,
@@ -43,7 +43,7 @@ pub(super) struct Page {
     written: String,
 }
 
-/// A status as it is drawn.
+/// A status with its class and glyph.
 #[derive(Debug, Clone, Serialize)]
 struct Badge {
     css: &'static str,
@@ -51,7 +51,7 @@ struct Badge {
     text: String,
 }
 
-/// A figure of the header.
+/// A figure in the header.
 #[derive(Debug, Serialize)]
 struct Figure {
     label: &'static str,
@@ -59,16 +59,16 @@ struct Figure {
     note: String,
 }
 
-/// A line of facts.
+/// A labelled value.
 #[derive(Debug, Serialize)]
 struct Line {
     label: &'static str,
     value: String,
-    /// A value that machines read.
+    /// True for values in monospace: ids, hashes, names.
     code: bool,
 }
 
-/// A job.
+/// The data of one job.
 #[derive(Debug, Serialize)]
 struct Job {
     position: u32,
@@ -93,14 +93,14 @@ struct Job {
     sql_missing: Option<String>,
 }
 
-/// Another job.
+/// A link to another job.
 #[derive(Debug, Serialize)]
 struct Link {
     name: String,
     position: u32,
 }
 
-/// An attempt that was followed by another.
+/// A failed attempt that was retried.
 #[derive(Debug, Serialize)]
 struct FailedAttempt {
     attempt: u32,
@@ -110,7 +110,7 @@ struct FailedAttempt {
     statement: String,
 }
 
-/// The class of a status in the style sheet.
+/// The CSS class of a status.
 pub(super) const fn css(status: Status) -> &'static str {
     match status {
         Status::Planning | Status::Queued | Status::Pending => "pending",
@@ -127,7 +127,7 @@ fn badge(status: Status) -> Badge {
     Badge { css: css(status), glyph: words::glyph(status), text: status.as_str().to_lowercase().replace('_', " ") }
 }
 
-/// Puts a run into words.
+/// Formats a run for the page.
 pub(super) fn page(run: &Snapshot, scripts: &Scripts, now: Timestamp) -> Page {
     let flow = flow(run, now);
     let record = &run.run;
@@ -212,13 +212,13 @@ fn figures(run: &Snapshot, flow: &Flow, now: Timestamp) -> Vec<Figure> {
         Figure {
             label: "Statements",
             value: words::count(run.statements().into()),
-            note: if retried == 0 {
-                String::new()
-            } else {
-                format!("{} tried again", words::plural(retried, "attempt"))
-            },
+            note: if retried == 0 { String::new() } else { format!("{} retried", words::plural(retried, "attempt")) },
         },
-        Figure { label: "Rows", value: words::count(run.rows()), note: "of each job's last statement, or load".into() },
+        Figure {
+            label: "Rows",
+            value: words::count(run.rows()),
+            note: "of the last statement or load of each job".into(),
+        },
     ]
 }
 
@@ -228,16 +228,16 @@ fn facts(run: &Snapshot) -> Vec<Line> {
     facts.code("Run", &record.workflow_execution_id);
     facts.code("Restart of", record.restart_of.as_deref().unwrap_or_default());
     facts.text("Logical date", shiftwork_protocol::timestamp(record.logical_date));
-    facts.text("Asked for by", origin(record.requested_by));
-    facts.text("Asked for", shiftwork_protocol::timestamp(record.created_ts));
-    facts.text("Began", record.execution_start_ts.map(shiftwork_protocol::timestamp).unwrap_or_default());
+    facts.text("Requested by", origin(record.requested_by));
+    facts.text("Requested", shiftwork_protocol::timestamp(record.created_ts));
+    facts.text("Started", record.execution_start_ts.map(shiftwork_protocol::timestamp).unwrap_or_default());
     facts.text("Ended", record.execution_end_ts.map(shiftwork_protocol::timestamp).unwrap_or_default());
     facts.code("Parameters", pairs(&record.parameters));
     facts.code("Configuration", short(&record.workflow_sha256));
     facts.0
 }
 
-/// Facts that are known: an empty one is left out.
+/// Facts of a run or a job; facts with an empty value are left out.
 #[derive(Default)]
 struct Facts(Vec<Line>);
 
@@ -315,7 +315,7 @@ fn attempts(job: &JobRecord) -> Vec<FailedAttempt> {
     attempts.collect()
 }
 
-/// The jobs behind a barrier are meant, not the barrier.
+/// Links to jobs; a barrier is shown as the jobs before it.
 fn links(names: &std::collections::BTreeSet<String>, run: &Snapshot) -> Vec<Link> {
     let found = run.jobs.iter().filter(|job| names.contains(&job.plan.job_name));
     found
@@ -351,9 +351,9 @@ fn job_facts(job: &JobRecord, flow: &Flow) -> Vec<Line> {
     facts.text(
         "Runs if",
         match plan.run_if {
-            RunIf::AllSuccess => "all before it succeeded",
-            RunIf::AllDone => "all before it ended",
-            RunIf::OneFailed => "one before it did not succeed",
+            RunIf::AllSuccess => "all jobs before it succeeded",
+            RunIf::AllDone => "all jobs before it ended",
+            RunIf::OneFailed => "a job before it did not succeed",
         },
     );
     facts.text("Timeout", words::duration(SignedDuration::from_secs(plan.timeout_seconds.into())));
@@ -373,17 +373,17 @@ fn shown(text: &str) -> Html {
     let cut: String = text.trim_end().chars().take(SQL_CHARS).collect();
     let mut html = sql::highlight(&cut);
     if cut.len() < text.trim_end().len() {
-        html.push_str("\n<span class=\"c\">-- … cut here</span>");
+        html.push_str("\n<span class=\"c\">-- … truncated</span>");
     }
     Html::from_safe_string(html)
 }
 
 const fn origin(origin: Origin) -> &'static str {
     match origin {
-        Origin::Manual => "a person or a program",
-        Origin::Schedule => "its schedule",
+        Origin::Manual => "a user or a program",
+        Origin::Schedule => "the schedule of the workflow",
         Origin::Event => "an event",
-        Origin::Queue => "a message of the request queue",
+        Origin::Queue => "a message in the request queue",
         Origin::Restart => "a restart",
     }
 }
