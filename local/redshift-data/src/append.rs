@@ -1,4 +1,4 @@
-//! `ALTER TABLE … APPEND`: moves all rows of one table into another.
+//! `ALTER TABLE … APPEND`: moves all rows of a source table to a target table.
 
 use crate::connection::Connection;
 use crate::execute::{Output, Stop};
@@ -7,10 +7,11 @@ use redshift_dialect::AppendSpec;
 const COLUMNS: &str = "select attname, format_type(atttypid, atttypmod) from pg_attribute \
     where attrelid = $1::text::regclass and attnum > 0 and not attisdropped and attgenerated = '' order by attnum";
 
-/// Moves the rows, matching columns by name. Redshift moves blocks; here rows are copied and the source is emptied.
+/// Moves the rows; columns are matched by name. Redshift moves blocks; this server copies the rows and truncates the
+/// source.
 ///
 /// # Errors
-/// When the columns of the two tables do not match and neither `IGNOREEXTRA` nor `FILLTARGET` mends it.
+/// Returns an error if the columns of the two tables do not match and neither `IGNOREEXTRA` nor `FILLTARGET` allows it.
 pub(crate) async fn append(connection: &Connection, spec: &AppendSpec) -> Result<Output, Stop> {
     let client = &connection.client;
     let (target, source) = (quoted_name(&spec.target), quoted_name(&spec.source));
@@ -50,7 +51,7 @@ pub(crate) async fn append(connection: &Connection, spec: &AppendSpec) -> Result
     Ok(Output::affected(rows))
 }
 
-/// A name of one or more parts, each quoted.
+/// A qualified name, with each part quoted.
 pub(crate) fn quoted_name(parts: &[String]) -> String {
     parts.iter().map(|part| quoted(part)).collect::<Vec<_>>().join(".")
 }

@@ -1,4 +1,4 @@
-//! `ListDatabases`, `ListSchemas`, `ListTables`, `DescribeTable`, and the tables behind a result's columns.
+//! `ListDatabases`, `ListSchemas`, `ListTables`, `DescribeTable`, and the metadata of result columns.
 
 use serde_json::{Map, Value, json};
 use tokio_postgres::types::Type;
@@ -10,7 +10,7 @@ use crate::requests::Catalog;
 use crate::results::{column_metadata, redshift_type};
 use crate::validate;
 
-/// A page without `MaxResults`. Source: the service's own default is not documented; 1,000 is its maximum.
+/// Items per page without `MaxResults`. AWS does not document the default; 1,000 is the documented maximum.
 const DEFAULT_PAGE: usize = 1000;
 
 const DATABASES: &str = "select datname::text from pg_database where datallowconn and not datistemplate order by 1";
@@ -28,7 +28,7 @@ const COLUMNS: &str = "select a.attname::text, t.typname::text, a.atttypmod, a.a
     where a.attnum > 0 and not a.attisdropped and c.relkind in ('r', 'p', 'v', 'm', 'f') \
     and ($1 = '' or n.nspname = $1) and ($2 = '' or c.relname = $2) order by n.nspname, c.relname, a.attnum";
 
-/// The catalog operations.
+/// The catalog operations of the service model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CatalogOperation {
     ListDatabases,
@@ -37,8 +37,8 @@ pub(crate) enum CatalogOperation {
     DescribeTable,
 }
 
-/// Answers a catalog operation.
-pub(crate) async fn answer(
+/// Executes a catalog operation and returns the response body.
+pub(crate) async fn execute(
     connector: &Connector,
     operation: CatalogOperation,
     request: &Catalog,
@@ -123,7 +123,7 @@ fn column(row: &Row) -> Value {
     metadata
 }
 
-/// One page of `items`; `NextToken` is the position of the next.
+/// Inserts one page of `items` into the response; `NextToken` is the position of the next page.
 fn page(
     member: &str,
     items: Vec<Value>,
@@ -150,7 +150,7 @@ const OF_RESULT: &str = "select a.attrelid, a.attnum, a.attnotnull, n.nspname::t
     from pg_attribute a join pg_class c on c.oid = a.attrelid join pg_namespace n on n.oid = c.relnamespace \
     where a.attrelid = any($1)";
 
-/// `ColumnMetadata` of a result; columns that come straight from a table name it.
+/// `ColumnMetadata` of a result. A column that is read directly from a table has the name of that table.
 pub(crate) async fn result_columns(client: &Client, columns: &[Column]) -> Result<Vec<Value>, Error> {
     let tables: Vec<u32> = columns.iter().filter_map(Column::table_oid).collect();
     let origins = if tables.is_empty() {

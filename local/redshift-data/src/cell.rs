@@ -1,4 +1,4 @@
-//! PostgreSQL values, decoded from the binary protocol into what the Data API shows.
+//! Decodes PostgreSQL's binary values into the values that the Data API returns.
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -7,7 +7,7 @@ use jiff::civil::{Date, DateTime, date};
 use jiff::{SignedDuration, ToSpan};
 use tokio_postgres::types::{FromSql, Kind, Type};
 
-/// One value of a result, as one of the members of the model's `Field` union.
+/// One value of a result: a member of the `Field` union in the service model.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Cell {
     Null,
@@ -40,7 +40,7 @@ type Decoded = Result<Cell, Box<dyn Error + Sync + Send>>;
 /// Decodes a value of type `ty`.
 ///
 /// # Errors
-/// When the type has no counterpart in Redshift; the text says which cast mends it.
+/// Returns an error that suggests a cast if Redshift has no counterpart of the type.
 pub(crate) fn decode(ty: &Type, raw: &Raw<'_>) -> Result<Cell, String> {
     let Some(bytes) = raw.0 else { return Ok(Cell::Null) };
     let decoded = decode_bytes(ty, bytes)
@@ -79,13 +79,13 @@ fn decode_bytes(ty: &Type, bytes: &[u8]) -> Option<Decoded> {
         _ => match ty.kind() {
             Kind::Enum(_) => text(bytes).map(Cell::Text),
             Kind::Domain(base) => return decode_bytes(base, bytes),
-            // Arrays, ranges, composites and PostgreSQL's own scalars: Redshift has none of them.
+            // Arrays, ranges, composite types and types that exist only in PostgreSQL: Redshift has no counterpart.
             _ => return None,
         },
     })
 }
 
-/// The dialect's SUPER is a type of its own, sent as JSONB is.
+/// True for the SUPER type of the dialect: a separate type with the wire format of JSONB.
 pub(crate) fn is_super(ty: &Type) -> bool {
     ty.name() == "super"
 }
@@ -94,12 +94,12 @@ fn text(bytes: &[u8]) -> Result<String, Box<dyn Error + Sync + Send>> {
     Ok(std::str::from_utf8(bytes)?.to_owned())
 }
 
-/// The double that prints as the float does, so that 0.1 stays 0.1.
+/// The double with the same decimal representation as the float, so that 0.1 stays 0.1.
 fn shortest(value: f32) -> f64 {
     value.to_string().parse().unwrap_or_else(|_| f64::from(value))
 }
 
-/// Base-10,000 digits, weight, sign and display scale, as `numeric_send` of PostgreSQL writes them.
+/// Decodes the format of PostgreSQL's `numeric_send`: base-10,000 digits, weight, sign and display scale.
 fn numeric(bytes: &[u8]) -> Result<String, Box<dyn Error + Sync + Send>> {
     let mut words = bytes.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]]));
     let mut next = || words.next().ok_or("numeric is cut short");
@@ -202,7 +202,7 @@ fn interval(bytes: &[u8]) -> Result<String, Box<dyn Error + Sync + Send>> {
     Ok(parts.join(" "))
 }
 
-/// JSON as Redshift prints SUPER: without the spaces that PostgreSQL puts after `:` and `,`.
+/// JSON as Redshift prints SUPER: without the spaces that PostgreSQL inserts after `:` and `,`.
 pub(crate) fn compact_json(json: &str) -> String {
     let mut out = String::with_capacity(json.len());
     let (mut in_text, mut escaped) = (false, false);
@@ -225,7 +225,7 @@ mod tests {
     use super::{compact_json, day, numeric, time, timestamp};
 
     #[test]
-    fn values_read_as_redshift_prints_them() {
+    fn values_are_formatted_as_redshift_prints_them() {
         assert_eq!(timestamp(0, ""), "2000-01-01 00:00:00");
         assert_eq!(timestamp(-1_500_000, "+00"), "1999-12-31 23:59:58.5+00");
         assert_eq!(day(-10_957), "1970-01-01");

@@ -1,4 +1,4 @@
-//! Connections to PostgreSQL, prepared as a Redshift database.
+//! Connections to PostgreSQL, with databases prepared as Redshift databases.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,14 +9,16 @@ use tokio::sync::OnceCell;
 use tokio_postgres::error::{ErrorPosition, SqlState};
 use tokio_postgres::{CancelToken, Client, Config, Error, NoTls};
 
-/// A session on the server.
+/// A connection to the server.
 pub(crate) struct Connection {
     pub(crate) client: Client,
     /// Process id of the backend; Redshift's `RedshiftPid`.
     pub(crate) pid: i64,
-    /// The user opened a transaction with `BEGIN` and has not ended it: only in a Data API session.
+    /// True between a user's `BEGIN` and the end of that transaction. Only Data API sessions can have an open
+    /// transaction.
     pub(crate) in_transaction: bool,
-    /// What COPY stumbled over, until it is in the system table: there it outlives the transaction that failed.
+    /// Load errors of COPY that are not yet in the system table. They are written after the transaction has ended,
+    /// because they must survive its rollback.
     pub(crate) load_errors: std::sync::Mutex<Vec<LoadError>>,
 }
 
@@ -26,18 +28,18 @@ impl Connection {
     }
 }
 
-/// Opens connections; the dialect's prelude runs once a database.
+/// Opens connections. Runs the prelude of the dialect once per database.
 pub(crate) struct Connector {
     base: Config,
     prepared: std::sync::Mutex<HashMap<String, Arc<OnceCell<()>>>>,
 }
 
-/// Key of the advisory lock that keeps two servers from running the prelude at once.
+/// Key of the advisory lock that prevents two servers from running the prelude at the same time.
 const PRELUDE_LOCK: i64 = 0x7265_6473_6869_6674;
 
 impl Connector {
     /// # Errors
-    /// When `url` is not a PostgreSQL URL.
+    /// Returns an error if `url` is not a PostgreSQL URL.
     pub(crate) fn new(url: &str) -> anyhow::Result<Self> {
         let mut base: Config = url.parse().map_err(|error| {
             anyhow::anyhow!("--postgres-url is not a PostgreSQL URL (postgresql://user@host:port/database): {error}")
@@ -49,7 +51,7 @@ impl Connector {
     /// Connects to `database`.
     ///
     /// # Errors
-    /// The text that a failed statement shows.
+    /// Returns the error text of a statement that cannot connect.
     pub(crate) async fn connect(&self, database: &str) -> Result<Connection, String> {
         let client = self.open(database).await.map_err(|error| describe(&error, false))?;
         let cell = crate::lock(&self.prepared).entry(database.to_owned()).or_default().clone();
@@ -69,12 +71,12 @@ impl Connector {
         let mut config = self.base.clone();
         let (client, connection) = config.dbname(database).connect(NoTls).await?;
         tokio::spawn(async move {
-            // Notices of procedures are logged by the driver. A lost connection shows at the statement that ran on it.
+            // The driver logs the notices of procedures. A lost connection is reported by the statement that uses it.
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "connection to PostgreSQL ended");
             }
         });
-        // 24 hours is the longest that the Data API lets a query run.
+        // 24 hours is the maximum duration of a query in the Data API.
         client
             .batch_execute("set time zone 'UTC'; set statement_timeout = '24h'; set client_min_messages = notice")
             .await?;
@@ -89,8 +91,8 @@ async fn prepare_database(client: &Client) -> Result<(), Error> {
     done
 }
 
-/// An error of the server as the Data API words it: `ERROR: …`, then `Detail`, `Hint` and, for a syntax error in the
-/// caller's own text, `Position`.
+/// The text of a PostgreSQL error in the format of the Data API: `ERROR: …`, then `Detail`, `Hint` and, for a syntax
+/// error in the SQL of the caller, `Position`.
 pub(crate) fn describe(error: &Error, own_text: bool) -> String {
     let Some(db) = error.as_db_error() else {
         return if error.is_closed() {

@@ -1,46 +1,46 @@
-//! The errors a caller can get, in the shapes of the `redshift-data` service model.
+//! The errors of the API, in the shapes of the `redshift-data` service model.
 
 use serde_json::{Value, json};
 
-/// An error answer. The variants are the exceptions of the service model and of the AWS JSON 1.1 protocol.
+/// An error response. The variants are the exceptions of the service model and of the AWS JSON 1.1 protocol.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ApiError {
-    /// The request breaks a constraint of the model or a documented limit.
+    /// The request violates a constraint of the model or a documented limit.
     #[error("{0}")]
     Validation(String),
-    /// No such statement, session or result for this caller.
+    /// The statement, session or result does not exist for this caller.
     #[error("{message}")]
     ResourceNotFound {
-        /// What was not found.
+        /// Error message.
         message: String,
-        /// The identifier that the caller gave.
+        /// The identifier in the request.
         resource_id: String,
     },
-    /// Too many statements wait or run on the cluster or workgroup.
+    /// Too many statements are waiting or running on the cluster or workgroup.
     #[error("{0}")]
     ActiveStatementsExceeded(String),
     /// Too many sessions are open on the cluster or workgroup.
     #[error("{0}")]
     ActiveSessionsExceeded(String),
-    /// A catalog operation could not reach the database.
+    /// A catalog operation could not connect to the database.
     #[error("{0}")]
     DatabaseConnection(String),
-    /// The service failed.
+    /// An internal error of the service.
     #[error("{0}")]
     Internal(String),
-    /// Too many requests in a second.
+    /// Too many requests per second.
     #[error("{0}")]
     Throttling(String),
     /// The body is not JSON, or a member has the wrong type.
     #[error("{0}")]
     Serialization(String),
-    /// `X-Amz-Target` names no operation of this service.
+    /// `X-Amz-Target` does not name an operation of this service.
     #[error("Unknown operation {0}")]
     UnknownOperation(String),
-    /// No `Authorization` header of signature version 4.
+    /// The request has no `Authorization` header of signature version 4.
     #[error("Missing Authentication Token")]
     MissingAuthentication,
-    /// Nobody holds the access key.
+    /// The access key is unknown.
     #[error("The security token included in the request is invalid.")]
     UnrecognizedClient,
 }
@@ -63,7 +63,7 @@ impl ApiError {
         }
     }
 
-    /// HTTP status: 500 for the faults of the model, 403 for authentication (common errors), else 400.
+    /// HTTP status: 500 for server errors of the model, 403 for authentication errors, otherwise 400.
     pub fn http_status(&self) -> u16 {
         match self {
             Self::DatabaseConnection(_) | Self::Internal(_) => 500,
@@ -78,7 +78,7 @@ impl ApiError {
         }
     }
 
-    /// The JSON body.
+    /// The JSON response body.
     pub fn body(&self) -> Value {
         let mut body = json!({ "__type": self.code(), "Message": self.to_string() });
         if let Self::ResourceNotFound { resource_id, .. } = self {

@@ -1,4 +1,4 @@
-//! The EventBridge events of ended statements.
+//! EventBridge events of ended statements.
 
 use std::time::Duration;
 
@@ -10,12 +10,12 @@ use crate::faults::StatementFault;
 use crate::http_client::HttpClient;
 use crate::statements::{Statement, Target};
 
-/// Deliveries of one event before it is given up. EventBridge itself calls these events best effort.
+/// Maximum number of delivery attempts per event. EventBridge delivers these events on a best-effort basis.
 const ATTEMPTS: u32 = 8;
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(5);
 
-/// Sends events to the configured URL, in tasks of their own.
+/// Sends events to the configured URL, each in a separate task.
 pub(crate) struct Events {
     url: Option<String>,
     region: String,
@@ -28,7 +28,7 @@ impl Events {
         Self { url: config.events_url.clone(), region: config.region.clone(), account: config.account.clone(), http }
     }
 
-    /// Sends the event of an ended statement that asked for one; faults may drop, double or delay it.
+    /// Sends the event of an ended statement that requested one. Faults may drop, duplicate or delay it.
     pub(crate) fn statement_ended(&self, statement: &Statement) {
         let Some(url) = &self.url else { return };
         if !statement.with_event {
@@ -94,11 +94,15 @@ async fn deliver(http: HttpClient, url: String, entry: String, delay: Duration) 
     for attempt in 1..=ATTEMPTS {
         match http.send("POST", &url, entry.clone()).await {
             Ok((status, _)) if (200..300).contains(&status) => return,
-            Ok((status, _)) => tracing::warn!(attempt, status, url, "the event was not taken"),
+            Ok((status, _)) => tracing::warn!(attempt, status, url, "the event was not accepted"),
             Err(error) => tracing::warn!(attempt, %error, url, "the event could not be sent"),
         }
         tokio::time::sleep(backoff).await;
         backoff = (backoff * 2).min(LONGEST_BACKOFF);
     }
-    tracing::error!(url, entry, "the event is given up; whoever waits for it has to describe the statement");
+    tracing::error!(
+        url,
+        entry,
+        "the event is not delivered after all attempts; use DescribeStatement to get the status of the statement"
+    );
 }

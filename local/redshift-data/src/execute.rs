@@ -1,4 +1,4 @@
-//! Runs statements: picks them up, talks to PostgreSQL, and ends them as FINISHED, FAILED or ABORTED.
+//! Executes statements on PostgreSQL until they are FINISHED, FAILED or ABORTED.
 
 use std::future::Future;
 use std::pin::pin;
@@ -23,22 +23,22 @@ use crate::sessions::Session;
 use crate::statements::{ExecutionMode, Statement, Status};
 use redshift_dialect::{InTransaction, Step, Translated, translate};
 
-/// How long a cancelled query may take to stop before its connection is dropped.
+/// Time that a cancelled query may take to stop before its connection is terminated.
 const CANCEL_PATIENCE: Duration = Duration::from_secs(5);
 const CANCEL_AGAIN: Duration = Duration::from_millis(100);
-/// Redshift's default is snapshot isolation, which is what PostgreSQL calls repeatable read.
+/// Redshift's default is snapshot isolation, which PostgreSQL calls repeatable read.
 const BEGIN: &str = "begin isolation level repeatable read";
-/// `Error` of a statement that was cancelled, as Redshift words it.
+/// `Error` of a cancelled statement, in the words of Redshift.
 const CANCELLED: &str = "ERROR: Query cancelled on user's request";
-/// `Error` of the parts of a transaction after the one that failed.
+/// `Error` of the statements of a transaction after the failed one, in the words of Redshift.
 const PRIOR_FAILED: &str = "Connection or an prior query failed.";
 
-/// Why a statement did not finish.
+/// The reason why a statement did not finish.
 #[derive(Debug)]
 pub(crate) enum Stop {
-    /// It failed with this text.
+    /// The statement failed with this error text.
     Failed(String),
-    /// Its submitter cancelled it.
+    /// The statement was cancelled.
     Cancelled,
 }
 
@@ -54,7 +54,7 @@ impl From<std::io::Error> for Stop {
     }
 }
 
-/// What a statement's SQL gave.
+/// The result of a statement.
 pub(crate) struct Output {
     pub(crate) rows: i64,
     pub(crate) result: Option<ResultSet>,
@@ -66,7 +66,7 @@ impl Output {
     }
 }
 
-/// Runs statements on PostgreSQL, at most so many at once.
+/// Executes statements on PostgreSQL; the number of concurrent statements is limited.
 pub(crate) struct Executor {
     connector: Arc<Connector>,
     slots: Semaphore,
@@ -88,10 +88,10 @@ impl Executor {
         }
     }
 
-    /// Runs `statement` to its end and tells EventBridge.
+    /// Executes `statement` until it ends, and sends its event.
     pub(crate) async fn run(&self, statement: &Statement, session: Option<&Session>) {
         let end = self.run_to_end(statement, session).await;
-        // The session is free before anyone can see that its statement ended.
+        // The session is released before the end of its statement becomes visible.
         if let Some(session) = session {
             let mut pinned = session.connection.lock().await;
             let lost = pinned.as_ref().is_some_and(|connection| connection.client.is_closed());
@@ -115,7 +115,8 @@ impl Executor {
                 Err(Stop::Failed(error)) => (Some(error), PRIOR_FAILED),
                 Err(Stop::Cancelled) => (Some(CANCELLED.to_owned()), CANCELLED),
             };
-            // A single statement that failed before its SQL ran fails as a whole; parts of a batch were never begun.
+            // A single statement that failed before its SQL was sent fails as a whole; the parts of such a batch were
+            // not started.
             let unbegun = if statement.batch.is_none() { status } else { Status::Aborted };
             let unbegun_error = if statement.batch.is_none() { error.clone() } else { Some(rest.to_owned()) };
             for part in progress.parts.iter_mut().filter(|part| !part.status.ended()) {
@@ -201,7 +202,7 @@ impl Executor {
         Ok(())
     }
 
-    /// Runs the SQL at `index` and records how it went.
+    /// Executes the SQL text at `index` and records its result.
     async fn run_part(
         &self,
         statement: &Statement,
@@ -259,7 +260,8 @@ impl Executor {
         }
     }
 
-    /// Writes what COPY stumbled over into the system table, on a connection of its own: the statement's may be rolled back.
+    /// Writes the load errors of COPY into the system table. A separate connection is used, because the transaction of
+    /// the statement may be rolled back.
     async fn keep_load_errors(&self, statement: &Statement, connection: &Connection, query_id: i64) {
         let errors = std::mem::take(&mut *crate::lock(&connection.load_errors));
         if errors.is_empty() {
@@ -273,7 +275,7 @@ impl Executor {
             Ok::<_, String>(())
         };
         if let Err(error) = kept.await {
-            tracing::warn!(statement = %statement.id, %error, "the load errors are not in sys_load_error_detail");
+            tracing::warn!(statement = %statement.id, %error, "cannot write the load errors to sys_load_error_detail");
         }
     }
 
@@ -294,12 +296,13 @@ impl Executor {
         let control = matches!(translated.command, "BEGIN" | "COMMIT" | "ROLLBACK");
         if control && in_batch {
             return Err(Stop::Failed(format!(
-                "ERROR: {} is not taken inside a batch that is one transaction: leave it out, or use ExecutionMode \
+                "ERROR: {} is not allowed in a batch that is one transaction: remove it, or use ExecutionMode \
                  AUTO_COMMIT",
                 translated.command
             )));
         }
-        // One SQL text commits by itself, as `CALL` of a procedure that commits needs; all else is several to PostgreSQL.
+        // A single SQL text is sent without a transaction block, because a `CALL` of a procedure that commits requires
+        // that.
         let own_transaction = !in_transaction
             && (translated.in_transaction == InTransaction::Needed
                 || !matches!(translated.steps[..], [] | [Step::Sql(_)]));
@@ -313,7 +316,7 @@ impl Executor {
             end_transaction(statement, client, outcome.is_ok()).await?;
         }
         let output = outcome?;
-        // Redshift commits the running transaction with TRUNCATE; what follows in the batch is a new one.
+        // Redshift commits the current transaction with TRUNCATE; the rest of the batch runs in a new transaction.
         if translated.commits && in_transaction {
             client.batch_execute("commit").await?;
             if in_batch {
@@ -382,8 +385,8 @@ impl Executor {
         Ok(Output { rows: i64::try_from(result.rows).unwrap_or(i64::MAX), result: Some(result) })
     }
 
-    /// Runs `work`; once the submitter cancels, has PostgreSQL cancel its query and says [`Stop::Cancelled`] unless the
-    /// work came to its end all the same.
+    /// Runs `work`. If the statement is cancelled meanwhile, cancels the query in PostgreSQL and returns
+    /// [`Stop::Cancelled`], unless the work completes first.
     async fn stoppable<T>(
         &self,
         statement: &Statement,
@@ -400,7 +403,7 @@ impl Executor {
         let patience = Instant::now() + CANCEL_PATIENCE;
         while Instant::now() < patience {
             if let Err(error) = token.cancel_query(NoTls).await {
-                tracing::warn!(statement = %statement.id, %error, "PostgreSQL did not take the cancel request");
+                tracing::warn!(statement = %statement.id, %error, "PostgreSQL did not accept the cancel request");
             }
             tokio::select! {
                 biased;
@@ -408,7 +411,7 @@ impl Executor {
                 () = tokio::time::sleep(CANCEL_AGAIN) => {}
             }
         }
-        tracing::warn!(statement = %statement.id, "the query did not stop when asked; its backend is terminated");
+        tracing::warn!(statement = %statement.id, "the query did not stop after a cancel request; terminating its backend");
         terminate(&self.connector, statement, connection.pid).await;
         Err(Stop::Cancelled)
     }
@@ -424,10 +427,11 @@ async fn terminate(connector: &Connector, statement: &Statement, pid: i64) {
     }
 }
 
-/// Ends a transaction of this server's own.
+/// Ends a transaction that this server has begun.
 ///
 /// # Errors
-/// Only for a COMMIT: what failed is told by its own error, and PostgreSQL rolls back when the connection ends.
+/// Returns an error only for a COMMIT. A failed statement has already reported its error, and PostgreSQL rolls back
+/// when the connection closes.
 async fn end_transaction(statement: &Statement, client: &Client, commit: bool) -> Result<(), Stop> {
     if commit {
         return Ok(client.batch_execute("commit").await?);
@@ -438,12 +442,12 @@ async fn end_transaction(statement: &Statement, client: &Client, commit: bool) -
     Ok(())
 }
 
-/// The error of a batch names the statement that failed.
+/// The error of a batch, with the number of the failed statement.
 fn numbered(index: usize, error: &str) -> String {
     format!("Query #{} failed with {error}", index + 1)
 }
 
-/// Waits for `work` before any SQL was sent: nothing has to be undone when the submitter cancels.
+/// Runs `work` before any SQL is sent; a cancelled statement needs no rollback at this point.
 async fn unless_cancelled<T>(statement: &Statement, work: impl Future<Output = T>) -> Result<T, Stop> {
     tokio::select! {
         biased;

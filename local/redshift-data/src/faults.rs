@@ -1,4 +1,5 @@
-//! Faults that tests order with `POST /_faults`: what AWS does on a bad day, on demand and countable.
+//! Faults that tests inject with `POST /_faults`: documented errors and delays of AWS, with a fixed number of
+//! occurrences.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -6,52 +7,53 @@ use std::time::Duration;
 use regex::Regex;
 use serde::{Deserialize, Serialize};
 
-/// What a rule does to a call or to the statement that the call makes.
+/// The effect of a rule on a call, or on the statement that the call submits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Effect {
-    /// Answer `ThrottlingException`; nothing is done.
+    /// Return `ThrottlingException` without executing the call.
     Throttle,
-    /// Answer `ActiveStatementsExceededException`; nothing is done.
+    /// Return `ActiveStatementsExceededException` without executing the call.
     ActiveStatementsExceeded,
-    /// Answer `InternalServerException`; nothing is done.
+    /// Return `InternalServerException` without executing the call.
     InternalError,
-    /// Do the work, then close the connection without an answer.
+    /// Execute the call, then close the connection without a response.
     DropConnection,
-    /// The statement's event is never sent.
+    /// Do not send the event of the statement.
     DropEvent,
-    /// The statement's event is sent twice.
+    /// Send the event of the statement twice.
     DoubleEvent,
-    /// The statement's event is sent late.
+    /// Delay the event of the statement.
     DelayEvent {
-        /// How late, in milliseconds.
+        /// Delay in milliseconds.
         milliseconds: u64,
     },
-    /// The statement fails with this text instead of running its first SQL that matches the rule.
+    /// Fail the statement with this error instead of running its first SQL text that matches the rule.
     FailStatement {
-        /// Text for `Error`, e.g. `ERROR: 1023 …`.
+        /// Value of `Error`, e.g. `ERROR: 1023 …`.
         error: String,
     },
-    /// The statement waits before it runs.
+    /// Delay the start of the statement.
     DelayStatement {
-        /// How long, in milliseconds.
+        /// Delay in milliseconds.
         milliseconds: u64,
     },
 }
 
-/// One rule. Every matcher that is given must match.
+/// One rule. All matchers that are set must match.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
-    /// Operation, e.g. `ExecuteStatement`. Effects on statements and events match at the call that submits them.
+    /// Operation, e.g. `ExecuteStatement`. For effects on statements and events: the operation that submits the
+    /// statement.
     pub operation: Option<String>,
-    /// Beginning of the statement's name.
+    /// Prefix of the statement name.
     pub statement_name_prefix: Option<String>,
-    /// Regular expression that must be found in one of the statement's SQL texts.
+    /// Regular expression that must match one of the SQL texts of the statement.
     pub sql_regex: Option<String>,
-    /// What happens.
+    /// The effect.
     pub effect: Effect,
-    /// How many calls or statements it happens to.
+    /// Number of calls or statements to which the rule applies.
     #[serde(default = "once")]
     pub times: u32,
 }
@@ -60,7 +62,7 @@ fn once() -> u32 {
     1
 }
 
-/// A rule's effect on a statement, claimed when the statement was submitted.
+/// The effect of a rule on a statement. It is counted when the statement is submitted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum StatementFault {
     DropEvent,
@@ -70,14 +72,14 @@ pub(crate) enum StatementFault {
     Delay(Duration),
 }
 
-/// Which SQL of a statement fails, and how.
+/// The SQL text that fails, by index, and its error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct FailPart {
     pub(crate) part: usize,
     pub(crate) error: String,
 }
 
-/// A rule's effect on a call.
+/// The effect of a rule on a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CallFault {
     Throttle,
@@ -86,7 +88,7 @@ pub(crate) enum CallFault {
     DropConnection,
 }
 
-/// What a rule is held against.
+/// The properties of a call that rules match.
 #[derive(Clone, Copy)]
 pub(crate) struct Subject<'a> {
     pub(crate) operation: &'a str,
@@ -94,15 +96,15 @@ pub(crate) struct Subject<'a> {
     pub(crate) sqls: &'a [String],
 }
 
-/// The rules in force.
+/// The active rules.
 #[derive(Default)]
 pub(crate) struct Faults(Mutex<Vec<(Rule, Option<Regex>)>>);
 
 impl Faults {
-    /// Adds rules; all or none.
+    /// Adds all rules, or none if one of them is not valid.
     ///
     /// # Errors
-    /// When an `sql_regex` does not compile.
+    /// Returns an error if an `sql_regex` does not compile.
     pub(crate) fn add(&self, rules: Vec<Rule>) -> Result<(), regex::Error> {
         let mut compiled = Vec::with_capacity(rules.len());
         for rule in rules {
@@ -117,12 +119,12 @@ impl Faults {
         crate::lock(&self.0).clear();
     }
 
-    /// The rules; `times` is what is left of each.
+    /// All rules; `times` is the remaining number of occurrences.
     pub(crate) fn rules(&self) -> Vec<Rule> {
         crate::lock(&self.0).iter().map(|(rule, _)| rule.clone()).collect()
     }
 
-    /// The first fault that `subject`'s call suffers, counted off its rule.
+    /// The first fault that applies to the call `subject`; decrements `times` of its rule.
     pub(crate) fn claim_call(&self, subject: Subject<'_>) -> Option<CallFault> {
         let mut rules = crate::lock(&self.0);
         rules.iter_mut().find_map(|(rule, regex)| {
@@ -131,7 +133,7 @@ impl Faults {
         })
     }
 
-    /// The faults that the new statement `subject` suffers, counted off their rules.
+    /// The faults that apply to the new statement `subject`; decrements `times` of their rules.
     pub(crate) fn claim_statement(&self, subject: Subject<'_>) -> Vec<StatementFault> {
         let mut rules = crate::lock(&self.0);
         let claimed = rules.iter_mut().filter_map(|(rule, regex)| {
@@ -146,7 +148,7 @@ impl Faults {
 }
 
 impl Rule {
-    /// Index of the SQL that matched (0 without `sql_regex`), if the rule matches and is not used up.
+    /// Index of the SQL text that matched (0 without `sql_regex`), if the rule matches and has occurrences left.
     fn claim(&mut self, regex: Option<&Regex>, subject: Subject<'_>) -> Option<usize> {
         let operation = self.operation.as_deref().is_none_or(|operation| operation == subject.operation);
         let name = self
@@ -203,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_is_spent_after_its_times() {
+    fn a_rule_ends_after_its_number_of_occurrences() {
         let faults = faults(r#"[{"operation":"ExecuteStatement","effect":"throttle","times":2}]"#);
         let subject = Subject { operation: "ExecuteStatement", name: None, sqls: &[] };
         assert_eq!(faults.claim_call(Subject { operation: "CancelStatement", ..subject }), None);
@@ -213,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_hits_the_sql_that_matches() {
+    fn a_failure_applies_to_the_matching_sql() {
         let faults = faults(
             r#"[{"statement_name_prefix":"shiftwork:","sql_regex":"(?i)insert","effect":{"fail_statement":{"error":"E"}}}]"#,
         );

@@ -1,19 +1,19 @@
-//! Fields of COPY made ready for their columns, and rows of PostgreSQL's COPY text format.
+//! Converts fields of COPY for their target columns, and reads and writes rows of PostgreSQL's COPY text format.
 
 use crate::records::Record;
 use redshift_dialect::{CopyFormat, CopySpec};
 
-/// A column that COPY fills.
+/// A column that COPY loads.
 #[derive(Debug, Clone)]
 pub(crate) struct TargetColumn {
     pub(crate) name: String,
     /// PostgreSQL's base type, e.g. `varchar`, `numeric`, `timestamp`.
     pub(crate) type_name: String,
-    /// Longest text of a `varchar(n)` or `char(n)`.
+    /// Maximum length of a `varchar(n)` or `char(n)`.
     pub(crate) max_length: Option<usize>,
-    /// Digits of a `numeric(p, s)`.
+    /// Total number of digits of a `numeric(p, s)`.
     pub(crate) precision: Option<usize>,
-    /// Digits after its point.
+    /// Number of digits after the decimal point of a `numeric(p, s)`.
     pub(crate) scale: Option<usize>,
 }
 
@@ -27,10 +27,10 @@ impl TargetColumn {
     }
 }
 
-/// Appends `record` to `out` as a row of PostgreSQL's text format.
+/// Appends `record` to `out` as a row in PostgreSQL's text format.
 ///
 /// # Errors
-/// What is wrong with the record or a field of it.
+/// Returns a description of the problem with the record or one of its fields.
 pub(crate) fn encode(
     record: Record,
     spec: &CopySpec,
@@ -50,7 +50,7 @@ pub(crate) fn encode(
         if index > 0 {
             out.push(b'\t');
         }
-        // A field that FILLRECORD adds: empty text for VARCHAR, NULL for the rest.
+        // Fields that FILLRECORD adds are an empty string for VARCHAR and NULL for other types.
         let raw = fields.next().unwrap_or(Some(Vec::new()));
         let field = raw.map(|raw| text(raw, spec, column)).transpose()?;
         match field.and_then(|field| prepared(field, spec, column, positional).transpose()).transpose()? {
@@ -117,10 +117,12 @@ fn epoch_time(field: String, spec: &CopySpec, column: &TargetColumn) -> Result<S
         Some("epochmillisecs") => field.trim().parse().ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok()),
         _ => return Ok(field),
     };
-    moment.map(|moment| moment.to_string()).ok_or_else(|| format!("column {}: '{field}' is no epoch time", column.name))
+    moment
+        .map(|moment| moment.to_string())
+        .ok_or_else(|| format!("column {}: '{field}' is not a valid epoch time", column.name))
 }
 
-/// Without ROUNDEC Redshift cuts digits that the column has no room for; PostgreSQL would round.
+/// Truncates digits that exceed the scale of the column. Redshift truncates without ROUNDEC; PostgreSQL would round.
 fn cut_decimals(field: &mut String, scale: usize) {
     let plain = field.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'-' | b'+' | b' '));
     if let Some(point) = field.find('.').filter(|_| plain) {
@@ -128,7 +130,7 @@ fn cut_decimals(field: &mut String, scale: usize) {
     }
 }
 
-/// Appends a field with the escapes of PostgreSQL's text format.
+/// Appends a field, escaped for PostgreSQL's text format.
 pub(crate) fn escape(field: &str, out: &mut Vec<u8>) {
     for byte in field.bytes() {
         match byte {
@@ -141,7 +143,7 @@ pub(crate) fn escape(field: &str, out: &mut Vec<u8>) {
     }
 }
 
-/// Undoes PostgreSQL's text format: the fields of one line, `None` for NULL.
+/// The fields of a line in PostgreSQL's text format; `None` is NULL.
 pub(crate) fn decode_row(line: &[u8]) -> Vec<Option<String>> {
     line.split(|byte| *byte == b'\t')
         .map(|field| {
@@ -176,7 +178,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn a_row_comes_back_as_it_went(fields in proptest::collection::vec("[a-z\\\\\t\n\r\u{8}é|\"]{0,8}", 1..5)) {
+        fn decoding_an_encoded_row_returns_its_fields(fields in proptest::collection::vec("[a-z\\\\\t\n\r\u{8}é|\"]{0,8}", 1..5)) {
             let mut line = Vec::new();
             for (index, field) in fields.iter().enumerate() {
                 if index > 0 {
@@ -190,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn decimals_are_cut_not_rounded() {
+    fn decimals_are_truncated_not_rounded() {
         let cut = |text: &str| {
             let mut text = text.to_owned();
             cut_decimals(&mut text, 2);

@@ -1,4 +1,4 @@
-//! Plain HTTP to other programs of the laptop.
+//! HTTP requests without TLS to other processes of the local stack.
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -18,7 +18,7 @@ impl HttpClient {
         Self(Client::builder(TokioExecutor::new()).build(connector))
     }
 
-    /// Sends one request with a JSON body (empty for none); the status and the body of the answer.
+    /// Sends one request with a JSON body (an empty string for none); returns the status and the body of the response.
     pub(crate) async fn send(&self, method: &str, url: &str, body: String) -> anyhow::Result<(u16, Bytes)> {
         let request = Request::builder()
             .method(method)

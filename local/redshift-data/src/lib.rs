@@ -1,7 +1,7 @@
-//! The Amazon Redshift Data API in front of a PostgreSQL server: the laptop's stand-in for Redshift.
+//! The Amazon Redshift Data API on top of a PostgreSQL server: the local stack's replacement for Redshift.
 //!
-//! It speaks the wire protocol (AWS JSON 1.1) with AWS's validation, limits and error shapes, and runs real
-//! transactions. What it does not know it refuses by name. See the README beside this crate.
+//! It implements the wire protocol (AWS JSON 1.1) with the validation, limits and error shapes of AWS, and executes
+//! real transactions. Unsupported features are rejected with an error that names them. See README.md of this crate.
 
 mod append;
 mod catalog;
@@ -38,7 +38,7 @@ pub use faults::{Effect, Rule};
 pub use server::{Running, start};
 pub use validate::{MAX_BATCH_STATEMENTS, MAX_STATEMENT_BYTES};
 
-/// Locks `mutex`. A panic of another holder leaves plain data behind, so its poison is not passed on.
+/// Locks `mutex`. The data is valid even after a panic of another holder, so a poisoned mutex is not an error.
 fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

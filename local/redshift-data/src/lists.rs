@@ -1,4 +1,4 @@
-//! `ListStatements` and `ListSessions`: the caller's own, newest first, in pages.
+//! `ListStatements` and `ListSessions`: statements and sessions of the caller, newest first, in pages.
 
 use serde_json::{Map, Value, json};
 
@@ -10,10 +10,10 @@ use crate::statements::{Statement, Statements, Status, Target};
 use crate::validate::Violations;
 use crate::views::{epoch, listed, put};
 
-/// Largest page, and the page without `MaxResults`. Source: service model, `ListStatementsLimit`.
+/// Maximum page size, and the page size without `MaxResults`. Source: service model, `ListStatementsLimit`.
 const PAGE: usize = 100;
 
-/// Answers `ListStatements`.
+/// The response of `ListStatements`.
 pub(crate) fn statements(all: &Statements, request: &ListStatements, caller: &Principal) -> Result<Value, ApiError> {
     let mut found = Violations::default();
     found.range("maxResults", request.max_results, 0, 100);
@@ -34,7 +34,7 @@ pub(crate) fn statements(all: &Statements, request: &ListStatements, caller: &Pr
         workgroup: request.workgroup_name.as_deref(),
         database: request.database.as_deref(),
     };
-    // Finished statements only, unless a status is asked for.
+    // Without a status in the request, only finished statements are listed.
     let status = request.status.as_deref().unwrap_or(Status::Finished.name());
     let wanted = |statement: &Statement| {
         filter.takes(&statement.owner, &statement.target)
@@ -56,7 +56,7 @@ pub(crate) fn statements(all: &Statements, request: &ListStatements, caller: &Pr
     Ok(Value::Object(body))
 }
 
-/// Answers `ListSessions`.
+/// The response of `ListSessions`.
 pub(crate) fn sessions(all: &Sessions, request: &ListSessions, caller: &Principal) -> Result<Value, ApiError> {
     let mut found = Violations::default();
     found.range("maxResults", request.max_results, 0, 100);
@@ -118,10 +118,10 @@ fn shown(session: &Session) -> Value {
     Value::Object(body)
 }
 
-/// Which statements and sessions a list may show.
+/// The statements and sessions that a list may contain.
 struct Filter<'a> {
     caller: &'a Principal,
-    /// All of the role's, not only this IAM session's.
+    /// Include all statements of the role, not only those of this IAM session.
     role_level: bool,
     cluster: Option<&'a str>,
     workgroup: Option<&'a str>,

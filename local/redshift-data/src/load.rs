@@ -1,4 +1,4 @@
-//! `COPY … FROM 's3://…'`: files stream from S3 into the table, within the statement's transaction.
+//! `COPY … FROM 's3://…'`: streams files from S3 into the table, in the transaction of the statement.
 
 mod columnar;
 
@@ -20,10 +20,10 @@ use crate::records;
 use crate::s3::{Place, S3};
 use redshift_dialect::{CopyFormat, CopySpec, JsonShape};
 
-/// Fewer rows are planned for well enough without statistics.
+/// COPY runs ANALYZE from this number of rows; smaller tables need no statistics for a good plan.
 const WORTH_STATISTICS: u64 = 1_000;
 
-/// Rows go to PostgreSQL in pieces of about this size.
+/// Approximate size of the pieces of rows that are sent to PostgreSQL, in bytes.
 const PIECE_BYTES: usize = 64 * 1024;
 
 const COLUMNS: &str = "select a.attname::text, coalesce(b.typname, t.typname)::text, a.atttypmod, \
@@ -32,7 +32,7 @@ const COLUMNS: &str = "select a.attname::text, coalesce(b.typname, t.typname)::t
     where a.attrelid = $1::text::regclass and a.attnum > 0 and not a.attisdropped and a.attgenerated = '' \
     order by a.attnum";
 
-/// A manifest of COPY.
+/// A manifest file of COPY.
 #[derive(Deserialize)]
 struct Manifest {
     entries: Vec<ManifestEntry>,
@@ -57,17 +57,17 @@ struct ManifestMeta {
 #[derive(Clone)]
 struct Wanted {
     place: Place,
-    /// The load fails where it is not there.
+    /// True if the load must fail when the file does not exist.
     mandatory: bool,
-    /// Its bytes, as the manifest has them.
+    /// Size in bytes according to the manifest.
     content_length: Option<u64>,
 }
 
-/// What a load stumbled over.
+/// An error in a file, for the system tables.
 #[derive(Debug, Clone)]
 pub(crate) struct LoadError {
     file: String,
-    /// Line of the file, the header counted.
+    /// Line number in the file; header lines count.
     line: i64,
     column: String,
     reason: String,
@@ -78,7 +78,8 @@ pub(crate) struct LoadError {
 const BAD_FIELD: i32 = 1204;
 
 impl LoadError {
-    /// Puts it where `sys_load_error_detail` and `stl_load_errors` look. Both keep 256 bytes of a file's name.
+    /// Writes the error to the tables behind `sys_load_error_detail` and `stl_load_errors`. Both store at most 256
+    /// bytes of the file name.
     pub(crate) async fn keep(
         &self,
         client: &tokio_postgres::Client,
@@ -95,7 +96,7 @@ impl LoadError {
 /// Loads the files that `spec` names.
 ///
 /// # Errors
-/// Redshift's "Load into table … failed", with the file, the record and the reason as detail.
+/// Returns Redshift's "Load into table … failed", with the file, the record and the reason in the detail.
 pub(crate) async fn copy(connection: &Connection, s3: &S3, spec: &CopySpec) -> Result<Output, Stop> {
     refuse_unknown(spec)?;
     let client = &connection.client;
@@ -107,13 +108,14 @@ pub(crate) async fn copy(connection: &Connection, s3: &S3, spec: &CopySpec) -> R
     let files = files(s3, spec).await?;
     if !spec.no_load {
         let loaded = load(connection, s3, spec, &columns, &files).await.map_err(|bad| bad.stop(connection, spec))?;
-        // As Redshift does after COPY: what follows in the transaction is planned with what the table holds by then.
+        // Redshift analyzes the table after COPY too; the following statements of the transaction are planned with
+        // these statistics.
         if loaded >= WORTH_STATISTICS {
             client.batch_execute(&format!("analyze {table}")).await?;
         }
         return Ok(Output::affected(loaded));
     }
-    // Nothing stays, so each file is tried by itself, and those behind a bad one as well.
+    // NOLOAD keeps no rows, so each file is checked separately, including the files after an invalid one.
     let mut bad = 0;
     for file in &files {
         client.batch_execute("savepoint before_noload").await?;
@@ -130,22 +132,22 @@ pub(crate) async fn copy(connection: &Connection, s3: &S3, spec: &CopySpec) -> R
     Ok(Output::affected(0))
 }
 
-/// Why files were not loaded.
-enum Trouble {
-    /// A file is to blame.
+/// The reason why files were not loaded.
+enum LoadFailure {
+    /// A file is invalid.
     File(LoadError),
-    /// Something else.
+    /// Any other error.
     Other(Stop),
 }
 
-impl<E: Into<Stop>> From<E> for Trouble {
+impl<E: Into<Stop>> From<E> for LoadFailure {
     fn from(error: E) -> Self {
         Self::Other(error.into())
     }
 }
 
-impl Trouble {
-    /// As the statement fails with it; a file's fault is remembered.
+impl LoadFailure {
+    /// The error of the statement. The error of a file is recorded for the system tables.
     fn stop(self, connection: &Connection, spec: &CopySpec) -> Stop {
         let error = match self {
             Self::Other(stop) => return stop,
@@ -178,14 +180,14 @@ impl Trouble {
     }
 }
 
-/// Streams files into the table, and answers the rows.
+/// Streams the files into the table and returns the number of rows.
 async fn load(
     connection: &Connection,
     s3: &S3,
     spec: &CopySpec,
     columns: &Arc<[TargetColumn]>,
     files: &[Wanted],
-) -> Result<u64, Trouble> {
+) -> Result<u64, LoadFailure> {
     let table = quoted_name(&spec.table);
     let names: Vec<String> = columns.iter().map(|column| quoted(&column.name)).collect();
     let tolerant = match spec.max_error {
@@ -208,7 +210,7 @@ async fn load(
         };
         let Some(mut pieces) = pieces else {
             if file.mandatory {
-                return Err(Trouble::File(absent(s3, spec, place)));
+                return Err(LoadFailure::File(absent(s3, spec, place)));
             }
             continue;
         };
@@ -222,13 +224,15 @@ async fn load(
                         return Err(located(&error, &sent, header));
                     }
                 }
-                Err(Bad::Record { record, reason }) => {
+                Err(FileError::Record { record, reason }) => {
                     let line = i64::try_from(record).unwrap_or(i64::MAX).saturating_add(header);
                     let (file, column) = (place.to_string(), String::new());
-                    return Err(Trouble::File(LoadError { file, line, column, reason, code: BAD_FIELD }));
+                    return Err(LoadFailure::File(LoadError { file, line, column, reason, code: BAD_FIELD }));
                 }
-                Err(Bad::File(error)) => return Err(Trouble::File(error)),
-                Err(Bad::NotHere(words)) => return Err(Trouble::Other(Stop::Failed(format!("ERROR: {words}")))),
+                Err(FileError::File(error)) => return Err(LoadFailure::File(error)),
+                Err(FileError::Unsupported(words)) => {
+                    return Err(LoadFailure::Other(Stop::Failed(format!("ERROR: {words}"))));
+                }
             }
         }
         sent.push((place.clone(), records));
@@ -236,7 +240,7 @@ async fn load(
     sink.finish().await.map_err(|error| located(&error, &sent, header))
 }
 
-/// The error of a file that is not there.
+/// The error of a file that does not exist.
 fn absent(s3: &S3, spec: &CopySpec, place: &Place) -> LoadError {
     match spec.format {
         CopyFormat::Parquet { .. } => columnar::error(s3, place, format!("File not found: {}", s3.https(place))),
@@ -255,7 +259,7 @@ fn refuse_unknown(spec: &CopySpec) -> Result<(), Stop> {
         "COPY needs an authorization: add IAM_ROLE DEFAULT or IAM_ROLE 'arn:aws:iam::…'".to_owned()
     } else if !iso(&spec.date_format, &["auto", "YYYY-MM-DD"]) {
         format!(
-            "COPY with DATEFORMAT '{}' is not known here; 'auto' is",
+            "COPY with DATEFORMAT '{}' is not supported by this server; use 'auto'",
             spec.date_format.as_deref().unwrap_or_default()
         )
     } else if !iso(
@@ -263,20 +267,20 @@ fn refuse_unknown(spec: &CopySpec) -> Result<(), Stop> {
         &["auto", "epochsecs", "epochmillisecs", "YYYY-MM-DD HH:MI:SS", "YYYY-MM-DD HH24:MI:SS"],
     ) {
         format!(
-            "COPY with TIMEFORMAT '{}' is not known here; 'auto' is",
+            "COPY with TIMEFORMAT '{}' is not supported by this server; use 'auto'",
             spec.time_format.as_deref().unwrap_or_default()
         )
     } else if spec.accept_any_date {
-        "COPY with ACCEPTANYDATE is not known here".to_owned()
+        "COPY with ACCEPTANYDATE is not supported by this server".to_owned()
     } else if let CopyFormat::Json(JsonShape::Paths(paths)) = &spec.format {
-        format!("COPY with the JSONPaths file '{paths}' is not known here; JSON 'auto' is")
+        format!("COPY with the JSONPaths file '{paths}' is not supported by this server; use JSON 'auto'")
     } else {
         return Ok(());
     };
     Err(Stop::Failed(format!("ERROR: {reason}")))
 }
 
-/// The columns that the files' fields go to: the column list, or all but IDENTITY columns.
+/// The target columns of the fields: the column list, or all columns except IDENTITY columns.
 async fn target_columns(connection: &Connection, table: &str, spec: &CopySpec) -> Result<Vec<TargetColumn>, Stop> {
     let rows = connection.client.query(COLUMNS, &[&table]).await?;
     let all: Vec<(TargetColumn, bool)> = rows
@@ -341,24 +345,24 @@ struct Piece {
     bytes: Bytes,
 }
 
-/// Why a file was not read to its end.
-enum Bad {
+/// The reason why a file was not read to its end.
+enum FileError {
     Record {
-        /// Counted from 1, the header left out.
+        /// Number of the record, counted from 1 without header lines.
         record: u64,
         reason: String,
     },
     File(LoadError),
-    /// Redshift may take it, this server does not.
-    NotHere(String),
+    /// Redshift may support the file; this server does not.
+    Unsupported(String),
 }
 
-/// Reads a file on a blocking thread; the channel's small bound is what keeps memory flat.
+/// Reads a file on a blocking thread. The small capacity of the channel limits the memory.
 fn convert(
     reader: impl AsyncRead + Send + Unpin + 'static,
     spec: &CopySpec,
     columns: &Arc<[TargetColumn]>,
-) -> mpsc::Receiver<Result<Piece, Bad>> {
+) -> mpsc::Receiver<Result<Piece, FileError>> {
     let (sender, receiver) = mpsc::channel(4);
     let (spec, columns) = (spec.clone(), Arc::clone(columns));
     let reader = SyncIoBridge::new(reader);
@@ -377,16 +381,16 @@ fn convert(
         });
         let last = match read {
             Ok(()) => Ok(Piece { rows, bytes: out.into() }),
-            Err(reason) => Err(Bad::Record { record, reason }),
+            Err(reason) => Err(FileError::Record { record, reason }),
         };
-        // Nobody listens any more once the load was stopped.
+        // If the load was stopped, the receiver is closed and the error is dropped.
         let _ = sender.blocking_send(last);
     });
     receiver
 }
 
-/// PostgreSQL's error with the file and record that its line number means.
-fn located(error: &tokio_postgres::Error, sent: &[(Place, u64)], header: i64) -> Trouble {
+/// PostgreSQL's error, with the file and the record that correspond to its line number.
+fn located(error: &tokio_postgres::Error, sent: &[(Place, u64)], header: i64) -> LoadFailure {
     let reason = describe(error, false);
     let reason = reason.strip_prefix("ERROR: ").unwrap_or(&reason).to_owned();
     let context = error.as_db_error().and_then(|db| db.where_()).unwrap_or_default();
@@ -397,9 +401,9 @@ fn located(error: &tokio_postgres::Error, sent: &[(Place, u64)], header: i64) ->
         if let Some(line) = line.filter(|line| *line <= before + records) {
             let line = i64::try_from(line - before).unwrap_or(i64::MAX).saturating_add(header);
             let (file, column) = (place.to_string(), column.to_owned());
-            return Trouble::File(LoadError { file, line, column, reason, code: BAD_FIELD });
+            return LoadFailure::File(LoadError { file, line, column, reason, code: BAD_FIELD });
         }
         before += records;
     }
-    Trouble::Other(Stop::Failed(format!("ERROR: {reason}")))
+    LoadFailure::Other(Stop::Failed(format!("ERROR: {reason}")))
 }

@@ -1,4 +1,4 @@
-//! `redshift-data`: see the README beside this crate.
+//! The `redshift-data` server: see README.md of this crate.
 
 use std::io::Write;
 
@@ -11,7 +11,7 @@ async fn main() -> anyhow::Result<()> {
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     tracing_subscriber::registry().with(lines).with(levels.parse::<Targets>()?).init();
     let running = redshift_data::start(redshift_data::Config::parse()).await?;
-    // Whoever started this program reads the port from the line.
+    // The parent process reads the port from this line.
     println!("listening on http://{}", running.address);
     std::io::stdout().flush()?;
     tokio::select! {

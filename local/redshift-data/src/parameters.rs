@@ -1,16 +1,16 @@
-//! How a statement's parameters are bound.
+//! Binds the parameters of a statement.
 
 use std::error::Error;
 
 use bytes::BytesMut;
 use tokio_postgres::types::{Format, IsNull, ToSql, Type, to_sql_checked};
 
-/// A parameter in PostgreSQL's text format, of whatever type the server infers for its placeholder.
+/// A parameter in PostgreSQL's text format; the server infers its type from the position of the placeholder.
 ///
-/// The Data API has text parameters only and "Amazon Redshift implicitly converts to the proper data type". Leaving the
-/// type to the server does the same: `insert … values (:n)` takes the column's type, `where day = :d` that of `day`, and
-/// a value that does not fit fails as a literal would. Binding everything as `text` would fail on each of them, and
-/// pasting literals would be an injection.
+/// The Data API has only text parameters, and "Amazon Redshift implicitly converts to the proper data type". Type
+/// inference by the server has the same effect: `insert … values (:n)` uses the type of the column, `where day = :d`
+/// the type of `day`, and a value that does not fit fails as a literal would. Binding all parameters as `text` would
+/// fail in these cases, and inserting them into the SQL as literals would allow SQL injection.
 #[derive(Debug)]
 pub(crate) struct TextParameter<'a>(pub(crate) &'a str);
 

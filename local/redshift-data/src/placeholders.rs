@@ -1,7 +1,7 @@
 //! Finds the `:name` placeholders of a statement.
 
-/// Names of the placeholders of `sql` in order of appearance, repeats included. Skips quoted text, quoted
-/// identifiers, comments, dollar-quoted bodies and `::` casts.
+/// Names of the placeholders in `sql`, in order of appearance and with duplicates. Text in quotes, quoted identifiers,
+/// comments, dollar-quoted bodies and `::` casts contain no placeholders.
 pub(crate) fn placeholders(sql: &str) -> Vec<&str> {
     let bytes = sql.as_bytes();
     let mut names = Vec::new();
@@ -30,12 +30,12 @@ fn is_name(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_'
 }
 
-/// `a[1:2]` is a slice, not a placeholder.
+/// True in `a[1:2]`, where the colon separates the bounds of a slice.
 fn after_name_or_bracket(bytes: &[u8], at: usize) -> bool {
     at > 0 && (is_name(bytes[at - 1]) || bytes[at - 1] == b']')
 }
 
-/// Index after the quoted text that opens at `at`; a doubled quote or a backslash keeps it open.
+/// Index after the quoted text that starts at `at`. A doubled quote or a backslash escapes a quote.
 fn quoted(bytes: &[u8], at: usize, quote: u8) -> usize {
     let mut end = at + 1;
     while end < bytes.len() {
@@ -86,7 +86,7 @@ mod tests {
     use super::placeholders;
 
     #[test]
-    fn finds_names_and_skips_what_only_looks_like_one() {
+    fn finds_placeholders_and_skips_quotes_comments_and_casts() {
         let sql =
             "select :a, b::int, ':no', \":no\", it's -- :no\n /* :no /* :no */ :no */ $x$ :no $x$, :b_2 where c=:a";
         assert_eq!(placeholders(&sql.replace("it's", "'it''s :no'")), ["a", "b_2", "a"]);
@@ -96,7 +96,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn never_panics_and_names_are_names(sql in "[ :a'\"$/*\\-\\\\\n;é]{0,60}") {
+        fn never_panics_and_returns_valid_names(sql in "[ :a'\"$/*\\-\\\\\n;é]{0,60}") {
             for name in placeholders(&sql) {
                 assert!(!name.is_empty() && name.bytes().all(super::is_name));
             }

@@ -1,4 +1,4 @@
-//! Who calls: the access key of the request's signature, and the IAM identity behind it.
+//! The caller of a request: the access key in the signature, and the IAM identity that it belongs to.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -11,12 +11,12 @@ use crate::http_client::HttpClient;
 /// The IAM identity of a caller.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Principal {
-    /// As in the statement's event: a user, or an assumed role with its session.
+    /// ARN as in the event of a statement: a user, or an assumed role with its session name.
     pub(crate) arn: String,
 }
 
 impl Principal {
-    /// What owns a statement: the role of an assumed-role session, else the identity itself.
+    /// The owner of statements: the role of an assumed-role session, otherwise the identity itself.
     pub(crate) fn role(&self) -> &str {
         match self.arn.split_once(":assumed-role/") {
             Some((head, tail)) => match tail.split_once('/') {
@@ -27,7 +27,7 @@ impl Principal {
         }
     }
 
-    /// Database user that Redshift derives for an IAM identity, e.g. `IAMR:etl`.
+    /// Name of the database user that Redshift derives from an IAM identity, e.g. `IAMR:etl`.
     pub(crate) fn database_user(&self) -> String {
         let name = |text: &str| text.rsplit('/').next().unwrap_or(text).to_owned();
         if self.arn.contains(":assumed-role/") {
@@ -42,7 +42,7 @@ impl Principal {
 
 /// The access key id in an `Authorization` header of signature version 4.
 ///
-/// The signature itself is not checked: the laptop's keys are throw-away.
+/// The signature is not verified: the access keys of the local stack protect nothing.
 pub(crate) fn access_key(authorization: Option<&str>) -> Result<&str, ApiError> {
     let credential = authorization
         .filter(|header| header.starts_with("AWS4-HMAC-SHA256"))
@@ -57,7 +57,7 @@ struct Identity {
     arn: String,
 }
 
-/// Turns access keys into principals, asking the configured URL once a key.
+/// Resolves access keys to principals; requests the configured URL once per key.
 pub(crate) struct Principals {
     url: Option<String>,
     root_arn: String,
@@ -80,15 +80,15 @@ impl Principals {
         if !access_key.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
             return Err(ApiError::UnrecognizedClient);
         }
-        let answer = self.http.send("GET", &format!("{url}?access_key_id={access_key}"), String::new()).await;
-        let (status, body) = answer.map_err(|error| {
-            ApiError::Internal(format!("cannot ask {url} who holds access key {access_key}: {error:#}"))
+        let response = self.http.send("GET", &format!("{url}?access_key_id={access_key}"), String::new()).await;
+        let (status, body) = response.map_err(|error| {
+            ApiError::Internal(format!("cannot resolve access key {access_key} with {url}: {error:#}"))
         })?;
         if status != 200 {
             return Err(ApiError::UnrecognizedClient);
         }
         let identity: Identity = serde_json::from_slice(&body).map_err(|error| {
-            ApiError::Internal(format!("{url} answered something other than {{\"arn\": …}}: {error}"))
+            ApiError::Internal(format!("{url} returned a response other than {{\"arn\": …}}: {error}"))
         })?;
         let principal = Principal { arn: identity.arn };
         crate::lock(&self.known).insert(access_key.to_owned(), principal.clone());
@@ -101,7 +101,7 @@ mod tests {
     use super::{Principal, access_key};
 
     #[test]
-    fn sessions_of_one_role_are_one_owner() {
+    fn sessions_of_a_role_have_the_same_owner() {
         let of = |arn: &str| Principal { arn: arn.to_owned() };
         let one = of("arn:aws:sts::000000000000:assumed-role/launcher/a");
         let two = of("arn:aws:sts::000000000000:assumed-role/launcher/b");
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn access_key_comes_from_the_signature_only() {
+    fn the_access_key_is_read_only_from_the_signature() {
         let header = "AWS4-HMAC-SHA256 Credential=AKIAX/20260101/us-east-1/redshift-data/aws4_request, SignedHeaders=a";
         assert_eq!(access_key(Some(header)).unwrap(), "AKIAX");
         assert!(access_key(None).is_err());

@@ -1,4 +1,4 @@
-//! Files of COPY, read into records of text fields.
+//! Reads files of COPY as records of text fields.
 
 use std::io::{BufRead, BufReader, Read};
 
@@ -7,15 +7,15 @@ use serde_json::value::RawValue;
 
 use redshift_dialect::{Compression, CopyFormat, CopySpec, CsvOptions, JsonShape, TextOptions};
 
-/// Fields of one record; `None` is JSON's null or a missing key.
+/// Fields of one record; `None` is a JSON null or a missing key.
 pub(crate) type Record = Vec<Option<Vec<u8>>>;
 
-/// Calls `take` for each record of `file`; stops at the first error of either.
+/// Calls `take` for each record of `file`; stops at the first error.
 ///
-/// `columns` are the target columns' names: JSON needs them, the other formats go by position.
+/// `columns` are the names of the target columns. JSON fields are matched by name, fields of other formats by position.
 ///
 /// # Errors
-/// What is wrong, without the file's name.
+/// Returns a description of the problem, without the file name.
 pub(crate) fn read(
     file: impl Read,
     spec: &CopySpec,
@@ -30,7 +30,7 @@ pub(crate) fn read(
         CopyFormat::Csv(options) => read_csv(lines, options, &mut take),
         CopyFormat::Text(options) => read_text(lines, options, spec.ignore_blank_lines, &mut take),
         CopyFormat::Json(shape) => read_json(lines, shape, columns, &mut take),
-        CopyFormat::Parquet { .. } => Err("Parquet has no records of text".into()),
+        CopyFormat::Parquet { .. } => Err("Parquet files are not read as text records".into()),
     }
 }
 
@@ -43,7 +43,7 @@ fn decompressed<'a>(file: impl Read + 'a, compression: Compression) -> Box<dyn B
     }
 }
 
-/// The frames of a zstd file one after another; the decoder reads one.
+/// Reads all frames of a zstd file in sequence; the decoder reads a single frame.
 struct ZstdFrames<R: BufRead> {
     state: ZstdState<R>,
 }
@@ -116,7 +116,7 @@ fn read_text(
     loop {
         line.clear();
         let mut read = lines.read_until(b'\n', &mut line).map_err(|error| error.to_string())?;
-        // With ESCAPE a backslash before the end of the line keeps the record open.
+        // With ESCAPE, a backslash before a line end continues the record.
         while read > 0 && options.escape && ends_escaped(&line) {
             read = lines.read_until(b'\n', &mut line).map_err(|error| error.to_string())?;
         }
@@ -142,7 +142,7 @@ fn split(text: &[u8], delimiter: u8, options: &TextOptions) -> Record {
     let (mut bytes, mut quote) = (text.iter().copied().peekable(), None);
     while let Some(byte) = bytes.next() {
         match byte {
-            // `\N` stays as it is: it is the default spelling of NULL.
+            // `\N` is kept, because it is the default representation of NULL.
             b'\\' if options.escape && bytes.peek() != Some(&b'N') => field.extend(bytes.next()),
             b'"' | b'\'' if options.remove_quotes && quote.is_none() && field.is_empty() => quote = Some(byte),
             _ if Some(byte) == quote && bytes.peek().is_none_or(|next| *next == delimiter) => quote = None,
@@ -185,7 +185,7 @@ fn members(object: &str) -> Result<Vec<(String, Box<RawValue>)>, String> {
     Ok(members.into_iter().collect())
 }
 
-/// A value's text: strings without quotes, null as NULL, anything else as it is written.
+/// The text of a value: a string without quotes, null as NULL, any other value as written.
 fn scalar(json: &str) -> Result<Option<Vec<u8>>, String> {
     if json == "null" {
         return Ok(None);

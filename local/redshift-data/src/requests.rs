@@ -1,8 +1,7 @@
 //! Request shapes of the `redshift-data` service model (API version 2019-12-20).
 //!
-//! Every member is optional here, so that a missing one is answered with AWS's validation message and not with a
-//! parser's. AWS drops members that it does not know; this server refuses them, so that a misspelt one is found on
-//! the laptop.
+//! All members are optional, so that a missing member is reported with AWS's validation message instead of a parser
+//! error. AWS ignores unknown members; this server rejects them, so that misspelled members are found locally.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +13,7 @@ pub(crate) struct SqlParameter {
     pub(crate) value: Option<String>,
 }
 
-/// Members that `ExecuteStatement` and `BatchExecuteStatement` share, with `Sql` of the one and `Sqls` of the other.
+/// Members of `ExecuteStatement` (with `Sql`) and of `BatchExecuteStatement` (with `Sqls`).
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub(crate) struct Execute {
@@ -36,7 +35,7 @@ pub(crate) struct Execute {
     pub(crate) wait_time_seconds: Option<i64>,
 }
 
-/// `DescribeStatement`.
+/// Members of `DescribeStatement`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub(crate) struct Describe {
@@ -44,14 +43,14 @@ pub(crate) struct Describe {
     pub(crate) wait_time_seconds: Option<i64>,
 }
 
-/// `CancelStatement`.
+/// Members of `CancelStatement`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub(crate) struct Cancel {
     pub(crate) id: Option<String>,
 }
 
-/// `GetStatementResult` and `GetStatementResultV2`.
+/// Members of `GetStatementResult` and `GetStatementResultV2`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub(crate) struct GetResult {
@@ -60,7 +59,7 @@ pub(crate) struct GetResult {
     pub(crate) wait_time_seconds: Option<i64>,
 }
 
-/// `ListStatements`.
+/// Members of `ListStatements`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub(crate) struct ListStatements {
@@ -74,7 +73,7 @@ pub(crate) struct ListStatements {
     pub(crate) workgroup_name: Option<String>,
 }
 
-/// `ListSessions`.
+/// Members of `ListSessions`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub(crate) struct ListSessions {
@@ -88,14 +87,14 @@ pub(crate) struct ListSessions {
     pub(crate) database: Option<String>,
 }
 
-/// `ListDatabases`, `ListSchemas`, `ListTables` and `DescribeTable`: their members together. Which of them an
-/// operation takes is checked in `validate`.
+/// Members of `ListDatabases`, `ListSchemas`, `ListTables` and `DescribeTable`. `validate` checks which of them an
+/// operation has.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub(crate) struct Catalog {
     pub(crate) cluster_identifier: Option<String>,
     pub(crate) workgroup_name: Option<String>,
-    /// Taken and not used, as is `db_user`: PostgreSQL is reached as the URL's user.
+    /// Accepted and ignored, like `db_user`: the connection to PostgreSQL uses the user of the URL.
     #[serde(rename = "SecretArn")]
     pub(crate) _secret_arn: Option<String>,
     #[serde(rename = "DbUser")]

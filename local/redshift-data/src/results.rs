@@ -1,4 +1,4 @@
-//! Results of statements: typed columns, and rows cut into pages that spill from memory to disk.
+//! Results of statements: typed columns, and rows in pages that are kept in memory or, if large, on disk.
 
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::sync::Mutex;
@@ -11,14 +11,14 @@ use tokio_postgres::{Column, Row};
 
 use crate::cell::{Cell, Raw, decode, is_super};
 
-/// A page ends at this many bytes. AWS documents no figure for its own pages.
+/// Size at which a page ends, in bytes. AWS does not document the size of its pages.
 const PAGE_BYTES: usize = 1024 * 1024;
-/// Results up to this size stay in memory.
+/// Maximum size of a result that is kept in memory, in bytes.
 const MEMORY_BYTES: usize = 1024 * 1024;
-/// Largest row. Source: troubleshooting of the Data API, "64 KB per row in the result set".
+/// Maximum size of a row in bytes. Source: troubleshooting of the Data API, "64 KB per row in the result set".
 const MAX_ROW_BYTES: usize = 64 * 1024;
 
-/// In which form `GetStatementResult` (JSON) or `GetStatementResultV2` (CSV) hands the rows out.
+/// The format of the rows: JSON for `GetStatementResult`, CSV for `GetStatementResultV2`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub(crate) enum ResultFormat {
@@ -38,12 +38,12 @@ pub(crate) struct ResultWriter {
     bytes: u64,
 }
 
-/// A finished result.
+/// A complete result.
 pub(crate) struct ResultSet {
     pub(crate) format: ResultFormat,
     pub(crate) columns: Vec<Value>,
     pub(crate) rows: u64,
-    /// Bytes of the values as text.
+    /// Size of the values as text, in bytes.
     pub(crate) bytes: u64,
     spool: Mutex<SpooledTempFile>,
     page_lengths: Vec<usize>,
@@ -66,7 +66,7 @@ impl ResultWriter {
     /// Adds a row.
     ///
     /// # Errors
-    /// The text that the failed statement will show: a type or a size that a result cannot have.
+    /// Returns the error text of the statement if a type or a size is not allowed in a result.
     pub(crate) fn push(&mut self, row: &Row) -> Result<(), String> {
         let mut cells = Vec::with_capacity(self.columns.len());
         for (index, ty) in self.columns.iter().enumerate() {
@@ -109,7 +109,7 @@ impl ResultWriter {
         Ok(())
     }
 
-    /// Ends the result; `columns` is its metadata in the model's shape.
+    /// Completes the result; `columns` is its metadata in the shape of the service model.
     pub(crate) fn finish(mut self, columns: Vec<Value>) -> Result<ResultSet, String> {
         self.end_page()?;
         Ok(ResultSet {
@@ -124,7 +124,7 @@ impl ResultWriter {
 }
 
 impl ResultSet {
-    /// Page `index` as the model's `Records`, and whether another follows. `None` past the end.
+    /// Page `index` as `Records` of the service model, and whether another page follows. `None` after the last page.
     pub(crate) fn page(&self, index: usize) -> std::io::Result<Option<(Value, bool)>> {
         if self.page_lengths.is_empty() && index == 0 {
             return Ok(Some((json!([]), false)));
@@ -163,13 +163,13 @@ impl Cell {
         }
     }
 
-    /// As a member of the model's `Field` union.
+    /// The value as a member of the `Field` union.
     fn into_field(self) -> Value {
         match self {
             Self::Null => json!({ "isNull": true }),
             Self::Boolean(value) => json!({ "booleanValue": value }),
             Self::Long(value) => json!({ "longValue": value }),
-            // JSON has no NaN and no infinities; the protocol spells them as text.
+            // JSON has no NaN and no infinities; the protocol represents them as strings.
             Self::Double(value) if value.is_finite() => json!({ "doubleValue": value }),
             Self::Double(value) if value.is_nan() => json!({ "doubleValue": "NaN" }),
             Self::Double(value) => json!({ "doubleValue": if value > 0.0 { "Infinity" } else { "-Infinity" } }),
@@ -190,7 +190,7 @@ impl Cell {
     }
 }
 
-/// Name, precision, scale and length that Redshift's driver reports for a column of this type.
+/// Name, precision, scale, length and signedness that Redshift's driver reports for a column of this type.
 pub(crate) fn redshift_type(ty: &Type, modifier: i32) -> (&'static str, i32, i32, bool) {
     let length = if modifier >= 4 { modifier - 4 } else { 65_535 };
     match *ty {
@@ -201,7 +201,7 @@ pub(crate) fn redshift_type(ty: &Type, modifier: i32) -> (&'static str, i32, i32
         Type::OID => ("oid", 10, 0, false),
         Type::FLOAT4 => ("float4", 8, 8, true),
         Type::FLOAT8 => ("float8", 17, 17, true),
-        // An unconstrained numeric of PostgreSQL is Redshift's widest with its default scale of 0 lifted.
+        // PostgreSQL's numeric without precision is reported as Redshift's maximum precision.
         Type::NUMERIC if modifier < 4 => ("numeric", 38, 0, true),
         Type::NUMERIC => ("numeric", ((modifier - 4) >> 16) & 0xFFFF, (modifier - 4) & 0x7FF, true),
         Type::DATE => ("date", 13, 0, false),
@@ -219,7 +219,7 @@ pub(crate) fn redshift_type(ty: &Type, modifier: i32) -> (&'static str, i32, i32
     }
 }
 
-/// `ColumnMetadata` of a column, without what only its table knows.
+/// `ColumnMetadata` of a column, without the values that depend on its table.
 pub(crate) fn column_metadata(name: &str, ty: &Type, modifier: i32) -> Value {
     let (type_name, precision, scale, signed) = redshift_type(ty, modifier);
     json!({

@@ -1,4 +1,4 @@
-//! The S3 requests that COPY and UNLOAD make.
+//! The S3 requests of COPY and UNLOAD.
 
 use std::path::Path;
 
@@ -13,10 +13,10 @@ use tokio::io::AsyncRead;
 use crate::config::Config;
 use crate::execute::Stop;
 
-/// What an address leaves as it is (S3 API, "UriEncode").
+/// Characters that are not percent-encoded in a URL (S3 API, "UriEncode").
 const AS_IS: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
 
-/// A place in S3: a bucket and a key or key prefix.
+/// A bucket, and a key or key prefix.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(crate) bucket: String,
@@ -24,16 +24,16 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// Reads `s3://bucket/key`.
+    /// Parses `s3://bucket/key`.
     pub(crate) fn parse(url: &str) -> Result<Self, Stop> {
         let place = url.strip_prefix("s3://").and_then(|rest| rest.split_once('/'));
         match place {
             Some((bucket, key)) if !bucket.is_empty() => Ok(Self { bucket: bucket.into(), key: key.into() }),
-            _ => Err(Stop::Failed(format!("ERROR: \"{url}\" is not an S3 place: expected s3://bucket/prefix"))),
+            _ => Err(Stop::Failed(format!("ERROR: \"{url}\" is not a valid S3 URL: expected s3://bucket/prefix"))),
         }
     }
 
-    /// The place of `key` in the same bucket.
+    /// `key` in the same bucket.
     pub(crate) fn at(&self, key: impl Into<String>) -> Self {
         Self { bucket: self.bucket.clone(), key: key.into() }
     }
@@ -45,7 +45,7 @@ impl std::fmt::Display for Place {
     }
 }
 
-/// S3 with the credentials of this process: the laptop's roles cannot be assumed by a database.
+/// S3 with the credentials of this process. The roles of the local stack cannot be assumed by a database.
 pub(crate) struct S3 {
     client: Client,
     region: String,
@@ -71,7 +71,7 @@ impl S3 {
             .credentials_provider(credentials)
             .http_client(http)
             .force_path_style(true)
-            // Stand-ins for S3 often do not read the trailing checksums that the SDK sends by default.
+            // S3 emulators often do not support the trailing checksums that the SDK sends by default.
             .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
             .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
         if let Some(endpoint) = &config.s3_endpoint {
@@ -80,7 +80,7 @@ impl S3 {
         Self { client: Client::from_conf(builder.build()), region: config.region.clone() }
     }
 
-    /// Keys that begin with `prefix.key`, in order, "folders" left out.
+    /// Keys that start with `prefix.key`, in order, without directory markers.
     pub(crate) async fn list(&self, prefix: &Place) -> Result<Vec<Place>, Stop> {
         let request = self.client.list_objects_v2().bucket(&prefix.bucket).prefix(&prefix.key);
         let mut pages = request.into_paginator().send();
@@ -97,7 +97,7 @@ impl S3 {
         Ok(found)
     }
 
-    /// The object's bytes as they come; `None` when there is no such object.
+    /// The content of an object as a stream; `None` if the object does not exist.
     pub(crate) async fn open(&self, place: &Place) -> Result<Option<impl AsyncRead + Send + Unpin + use<>>, Stop> {
         match self.client.get_object().bucket(&place.bucket).key(&place.key).send().await {
             Ok(object) => Ok(Some(Box::pin(object.body.into_async_read()))),
@@ -106,7 +106,7 @@ impl S3 {
         }
     }
 
-    /// Writes the object to a file without a name; `None` when there is no such object.
+    /// Writes an object to an unnamed temporary file; `None` if the object does not exist.
     pub(crate) async fn download(&self, place: &Place) -> Result<Option<std::fs::File>, Stop> {
         let Some(mut object) = self.open(place).await? else { return Ok(None) };
         let file = tempfile::tempfile().map_err(|error| failed("keep", place, &error))?;
@@ -116,13 +116,13 @@ impl S3 {
         Ok(Some(file.into_std().await))
     }
 
-    /// The address that Redshift fetches an object of a columnar format from, and names in its errors.
+    /// The HTTPS URL of an object, which Redshift uses for columnar formats and shows in its errors.
     pub(crate) fn https(&self, place: &Place) -> String {
         let key = percent_encoding::utf8_percent_encode(&place.key, AS_IS);
         format!("https://s3.{}.amazonaws.com/{}/{key}", self.region, place.bucket)
     }
 
-    /// A small object as a whole.
+    /// The content of a small object.
     pub(crate) async fn read(&self, place: &Place) -> Result<Vec<u8>, Stop> {
         let object = self.client.get_object().bucket(&place.bucket).key(&place.key).send().await;
         let object = object.map_err(|error| failed("read", place, &error))?;
@@ -150,7 +150,8 @@ impl S3 {
     }
 }
 
-/// The causes from the outside in, each said once; the SDK's own display dumps the whole response.
+/// The causes of an error, from the outermost to the innermost, without repetitions. The SDK's own display contains the
+/// whole response.
 fn failed(verb: &str, place: &Place, error: &dyn std::error::Error) -> Stop {
     let mut causes: Vec<String> = Vec::new();
     let mut next = Some(error);

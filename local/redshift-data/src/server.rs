@@ -1,4 +1,4 @@
-//! HTTP: the AWS JSON 1.1 protocol on `POST /`, and what tests ask of the server under `/_…`.
+//! HTTP: the AWS JSON 1.1 protocol on `POST /`, and the endpoints for tests under `/_…`.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -20,34 +20,34 @@ use uuid::Uuid;
 use crate::config::Config;
 use crate::error::ApiError;
 use crate::faults::Rule;
-use crate::service::{Answer, Operation, Service};
+use crate::service::{CallOutcome, Operation, Service};
 use crate::statements::Statement;
 
-/// A batch of 40 statements of 100 KB, with room for JSON's escapes.
+/// Maximum size of a request: a batch of 40 statements of 100 KB, plus JSON escapes.
 const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
 /// `targetPrefix` of the service model.
 const TARGET_PREFIX: &str = "RedshiftData.";
 
-/// The connection is closed without an answer.
+/// The connection is closed without a response.
 #[derive(Debug, thiserror::Error)]
 #[error("the connection is dropped, as a fault rule asked")]
 struct Dropped;
 
 struct Server {
     service: Service,
-    /// Calls by operation, and answers by operation and error code.
+    /// Number of calls by operation and result: `ok` or an error code.
     counters: Mutex<BTreeMap<String, BTreeMap<&'static str, u64>>>,
 }
 
 /// A listening server.
 pub struct Running {
-    /// Where it listens.
+    /// The address on which the server listens.
     pub address: SocketAddr,
     task: tokio::task::JoinHandle<()>,
 }
 
 impl Running {
-    /// Waits until the server stops, which it does only when its task is aborted or panics.
+    /// Waits until the server stops: when its task is aborted or panics.
     pub async fn join(self) {
         if let Err(error) = self.task.await {
             tracing::error!(%error, "the server stopped");
@@ -55,10 +55,11 @@ impl Running {
     }
 }
 
-/// Starts a server and returns once it listens.
+/// Starts a server; returns when it listens.
 ///
 /// # Errors
-/// When the address is taken, the PostgreSQL URL cannot be read, or the fault file is not a list of rules.
+/// Returns an error if the address is in use, the PostgreSQL URL is not valid, or the fault file is not a list of
+/// rules.
 pub async fn start(config: Config) -> anyhow::Result<Running> {
     let service = Service::new(config.clone())?;
     if let Some(path) = &config.fault_file {
@@ -66,7 +67,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
             std::fs::read_to_string(path).with_context(|| format!("cannot read fault file {}", path.display()))?;
         let rules: Vec<Rule> =
             serde_json::from_str(&text).with_context(|| format!("{} is not a list of rules", path.display()))?;
-        service.faults.add(rules).with_context(|| format!("an sql_regex of {} does not compile", path.display()))?;
+        service.faults.add(rules).with_context(|| format!("an sql_regex in {} does not compile", path.display()))?;
     }
     let listener =
         TcpListener::bind(config.listen).await.with_context(|| format!("cannot listen on {}", config.listen))?;
@@ -83,13 +84,13 @@ async fn accept(listener: TcpListener, server: Arc<Server>) {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
-                // Out of file descriptors, most likely: wait for some to come back.
+                // Probably out of file descriptors: wait until some are closed.
                 tracing::warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(std::time::Duration::from_millis(100)).await;
                 continue;
             }
         };
-        // Without this, Nagle holds back small answers for 40 ms.
+        // Without TCP_NODELAY, Nagle's algorithm delays small responses by 40 ms.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "cannot set TCP_NODELAY");
         }
@@ -124,8 +125,8 @@ impl Server {
             (_, Err(error)) => Err(error),
             (None, Ok(_)) => Err(ApiError::UnknownOperation(target)),
             (Some(operation), Ok(access_key)) => match self.call(&name, operation, access_key, request).await {
-                Answer::Reply(reply) => reply,
-                Answer::DropConnection => {
+                CallOutcome::Reply(reply) => reply,
+                CallOutcome::DropConnection => {
                     self.count(&name, "connection dropped");
                     return Err(Dropped);
                 }
@@ -136,14 +137,20 @@ impl Server {
         Ok(respond(reply))
     }
 
-    async fn call(&self, name: &str, operation: Operation, access_key: &str, request: Request<Incoming>) -> Answer {
+    async fn call(
+        &self,
+        name: &str,
+        operation: Operation,
+        access_key: &str,
+        request: Request<Incoming>,
+    ) -> CallOutcome {
         let caller = match self.service.principals.of(access_key).await {
             Ok(caller) => caller,
-            Err(error) => return Answer::Reply(Err(error)),
+            Err(error) => return CallOutcome::Reply(Err(error)),
         };
         match read_body(request).await {
             Ok(body) => self.service.call(name, operation, caller, &body).await,
-            Err(error) => Answer::Reply(Err(error)),
+            Err(error) => CallOutcome::Reply(Err(error)),
         }
     }
 
@@ -152,7 +159,7 @@ impl Server {
         *counters.entry(operation.to_owned()).or_default().entry(outcome).or_default() += 1;
     }
 
-    /// What tests ask: `/_faults`, `/_requests`, `/_statements`, `/_health`.
+    /// The endpoints for tests: `/_faults`, `/_requests`, `/_statements`, `/_health`.
     async fn admin(&self, method: &Method, path: &str, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let (status, body) = match (method, path) {
             (&Method::GET, "/_health") => (200, json!({ "status": "ok" })),
@@ -168,7 +175,7 @@ impl Server {
                 (200, json!([]))
             }
             (&Method::POST, "/_faults") => self.add_faults(request).await,
-            _ => (404, json!({ "message": format!("no {method} {path} here: AWS calls are POST /") })),
+            _ => (404, json!({ "message": format!("unknown endpoint {method} {path}: AWS calls are POST /") })),
         };
         json_response(status, &body)
     }
@@ -186,16 +193,17 @@ impl Server {
         }
     }
 
-    /// Every statement of every role, oldest first: proof of what ran, and how often.
+    /// All statements of all roles, oldest first, so that tests can check what ran and how often.
     fn all_statements(&self) -> Value {
         let statements = crate::lock(&self.service.statements);
-        let mut all: Vec<Value> = statements.newest_first(u64::MAX).map(|(_, statement)| evidence(statement)).collect();
+        let mut all: Vec<Value> =
+            statements.newest_first(u64::MAX).map(|(_, statement)| statement_json(statement)).collect();
         all.reverse();
         Value::Array(all)
     }
 }
 
-fn evidence(statement: &Statement) -> Value {
+fn statement_json(statement: &Statement) -> Value {
     let progress = statement.progress();
     let parts = progress.parts.iter().zip(&statement.sqls).map(|(part, sql)| {
         json!({ "sql_sha256": hex::encode(Sha256::digest(sql)), "status": part.status, "runs": part.runs, "rows": part.rows })

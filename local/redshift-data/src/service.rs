@@ -23,7 +23,7 @@ use crate::sessions::{Session, Sessions};
 use crate::statements::{ExecutionMode, NewStatement, Statement, Statements, Target};
 use crate::{lists, validate, views};
 
-/// How long `CancelStatement` waits to see the statement end.
+/// Maximum time that `CancelStatement` waits for the end of the statement.
 const CANCEL_WAIT: Duration = Duration::from_secs(10);
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
@@ -61,15 +61,15 @@ impl Operation {
     }
 }
 
-/// What a call came to.
-pub(crate) enum Answer {
-    /// Send this.
+/// The result of a call.
+pub(crate) enum CallOutcome {
+    /// Send this response.
     Reply(Result<Value, ApiError>),
-    /// The work is done, and the caller must not learn of it.
+    /// The call was executed; close the connection without a response.
     DropConnection,
 }
 
-/// The service behind the wire.
+/// The service behind the protocol.
 pub(crate) struct Service {
     config: Config,
     pub(crate) statements: Mutex<Statements>,
@@ -82,7 +82,7 @@ pub(crate) struct Service {
 
 impl Service {
     /// # Errors
-    /// When the PostgreSQL URL cannot be read.
+    /// Returns an error if the PostgreSQL URL is not valid.
     pub(crate) fn new(config: Config) -> anyhow::Result<Self> {
         let http = HttpClient::new();
         let connector = Arc::new(Connector::new(&config.postgres_url)?);
@@ -98,7 +98,7 @@ impl Service {
         })
     }
 
-    /// Expires sessions and forgets old statements, for as long as the server runs.
+    /// Expires sessions and removes old statements until the server stops.
     pub(crate) async fn sweep(&self) {
         let retention = Duration::from_secs(self.config.retention_seconds);
         loop {
@@ -108,22 +108,22 @@ impl Service {
         }
     }
 
-    /// Answers one call.
-    pub(crate) async fn call(&self, name: &str, operation: Operation, caller: Principal, body: &[u8]) -> Answer {
+    /// Executes one call.
+    pub(crate) async fn call(&self, name: &str, operation: Operation, caller: Principal, body: &[u8]) -> CallOutcome {
         let fault = self.claim_fault(name, operation, body);
         let refusal = match fault {
             Some(CallFault::Throttle) => Some(ApiError::Throttling("Rate exceeded".into())),
             Some(CallFault::ActiveStatementsExceeded) => Some(self.too_many_statements()),
             Some(CallFault::InternalError) => {
-                Some(ApiError::Internal("The service failed, as a fault rule asked.".into()))
+                Some(ApiError::Internal("Internal error injected by a fault rule.".into()))
             }
             Some(CallFault::DropConnection) | None => None,
         };
         if let Some(error) = refusal {
-            return Answer::Reply(Err(error));
+            return CallOutcome::Reply(Err(error));
         }
         let reply = self.perform(operation, caller, body).await;
-        if fault == Some(CallFault::DropConnection) { Answer::DropConnection } else { Answer::Reply(reply) }
+        if fault == Some(CallFault::DropConnection) { CallOutcome::DropConnection } else { CallOutcome::Reply(reply) }
     }
 
     async fn perform(&self, operation: Operation, caller: Principal, body: &[u8]) -> Result<Value, ApiError> {
@@ -136,11 +136,11 @@ impl Service {
             Operation::GetStatementResultV2 => self.result(&parse(body)?, ResultFormat::Csv, &caller).await,
             Operation::ListStatements => lists::statements(&crate::lock(&self.statements), &parse(body)?, &caller),
             Operation::ListSessions => lists::sessions(&self.sessions, &parse(body)?, &caller),
-            Operation::Catalog(operation) => catalog::answer(&self.connector, operation, &parse(body)?).await,
+            Operation::Catalog(operation) => catalog::execute(&self.connector, operation, &parse(body)?).await,
         }
     }
 
-    /// Rules on calls match the statement that the call makes or names.
+    /// Rules for calls match the statement that the call submits or refers to.
     fn claim_fault(&self, name: &str, operation: Operation, body: &[u8]) -> Option<CallFault> {
         let value: Value = serde_json::from_slice(body).unwrap_or_default();
         match operation {
@@ -173,10 +173,11 @@ impl Service {
         Ok(views::submitted(&statement, wait.is_some()))
     }
 
-    /// Accepts a statement, or finds the one that its `ClientToken` already made.
+    /// Accepts a statement, or returns the statement that was submitted with the same `ClientToken`.
     fn submit(&self, request: Execute, batch: bool, caller: Principal) -> Result<Arc<Statement>, ApiError> {
         let token = request.client_token.clone().map(|token| (token, fingerprint(&request, batch)));
-        // Held to the end, so that two calls with one token cannot both find nothing.
+        // The lock is held until the statement is inserted, so that two calls with the same token cannot both submit
+        // it.
         let mut statements = crate::lock(&self.statements);
         if let Some((token, fingerprint)) = &token
             && let Some(known) = statements.adopt(caller.role(), token, fingerprint)?
@@ -278,7 +279,7 @@ impl Service {
         }
         statement.request_cancel();
         statement.wait_until_ended(CANCEL_WAIT).await;
-        // The statement may have finished before the cancel reached it.
+        // The statement may have finished before it was cancelled.
         Ok(json!({ "Status": statement.status() == crate::statements::Status::Aborted }))
     }
 
@@ -307,7 +308,7 @@ impl Service {
         page_of(&result, request.next_token.as_deref())
     }
 
-    /// The caller's statement `id`, and the part that a suffix names.
+    /// The statement `id` of the caller, and the index of the part if the id has a suffix.
     fn named(
         &self,
         mut found: validate::Violations,
@@ -318,7 +319,7 @@ impl Service {
         found.id("id", id);
         found.into_result()?;
         let id = id.cloned().unwrap_or_default();
-        // Another role's statement does not exist for this caller.
+        // A statement of another role is reported as not existing.
         let missing =
             || ApiError::ResourceNotFound { message: "Query does not exist.".into(), resource_id: id.clone() };
         let (uuid, part) = parse_id(&id).map_err(|()| missing())?;
@@ -348,7 +349,7 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     })
 }
 
-/// `<uuid>` or `<uuid>:<n>` with n from 1.
+/// Parses `<uuid>` or `<uuid>:<n>` with n from 1.
 fn parse_id(id: &str) -> Result<(Uuid, Option<usize>), ()> {
     let (uuid, suffix) = match id.split_once(':') {
         Some((uuid, suffix)) => (uuid, Some(suffix)),
@@ -368,7 +369,7 @@ fn target_of(request: &Execute, caller: &Principal) -> Target {
     }
 }
 
-/// What makes two requests the same: everything but the token and the waiting.
+/// Hash of the members that must be equal in two requests with the same token: all except the token and the wait time.
 fn fingerprint(request: &Execute, batch: bool) -> [u8; 32] {
     let mut request = request.clone();
     request.client_token = None;
@@ -383,7 +384,7 @@ fn page_of(result: &ResultSet, token: Option<&str>) -> Result<Value, ApiError> {
         Some(token) => token.parse().map_err(|_| invalid())?,
     };
     let page =
-        result.page(index).map_err(|error| ApiError::Internal(format!("cannot read the kept result: {error}")))?;
+        result.page(index).map_err(|error| ApiError::Internal(format!("cannot read the stored result: {error}")))?;
     let (records, more) = page.ok_or_else(invalid)?;
     let mut body = json!({ "Records": records, "ColumnMetadata": result.columns, "TotalNumRows": result.rows });
     if result.format == ResultFormat::Csv {

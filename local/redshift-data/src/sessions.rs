@@ -1,4 +1,4 @@
-//! Sessions: one pinned connection each, so that temporary tables and settings live on between statements.
+//! Sessions: each has a pinned connection, so that temporary tables and settings persist between statements.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -30,7 +30,7 @@ impl SessionStatus {
     }
 }
 
-/// What changes in a session.
+/// The mutable state of a session.
 pub(crate) struct SessionState {
     pub(crate) status: SessionStatus,
     pub(crate) running: Option<Uuid>,
@@ -53,7 +53,7 @@ pub(crate) struct Session {
     pub(crate) owner: Principal,
     pub(crate) target: Target,
     pub(crate) created_at: Timestamp,
-    /// The pinned connection; `None` before the first statement and once closed.
+    /// The pinned connection; `None` before the first statement and after the session was closed.
     pub(crate) connection: tokio::sync::Mutex<Option<Connection>>,
     state: Mutex<SessionState>,
 }
@@ -81,10 +81,10 @@ impl Session {
         crate::lock(&self.state)
     }
 
-    /// Takes the session for `statement`.
+    /// Reserves the session for `statement`.
     ///
     /// # Errors
-    /// `ValidationException` when it runs another statement, or is closed or past its time.
+    /// Returns `ValidationException` if the session runs another statement, is closed or has expired.
     pub(crate) fn take(&self, statement: Uuid, keep_alive: Option<Duration>) -> Result<(), ApiError> {
         let mut state = self.state();
         let free = state.status == SessionStatus::Available && Timestamp::now() < state.expires_at;
@@ -96,12 +96,12 @@ impl Session {
         Ok(())
     }
 
-    /// Takes a session that nobody else knows yet.
+    /// Reserves a new session that is not shared yet.
     pub(crate) fn take_new(&self, statement: Uuid) {
         self.state().start(statement);
     }
 
-    /// Gives the session back after a statement; closes it when its connection is gone.
+    /// Releases the session after a statement; closes it if its connection is lost.
     pub(crate) fn give_back(&self, connected: bool) {
         let mut state = self.state();
         let now = Timestamp::now();
@@ -112,7 +112,7 @@ impl Session {
     }
 }
 
-/// All sessions that are kept.
+/// All stored sessions.
 #[derive(Default)]
 pub(crate) struct Sessions(Mutex<HashMap<Uuid, Arc<Session>>>);
 
@@ -120,7 +120,7 @@ impl Sessions {
     /// The session `id` of the caller's role.
     ///
     /// # Errors
-    /// `ValidationException` when there is none.
+    /// Returns `ValidationException` if the session does not exist.
     pub(crate) fn of(&self, id: &str, caller: &Principal) -> Result<Arc<Session>, ApiError> {
         let session = id.parse().ok().and_then(|id: Uuid| crate::lock(&self.0).get(&id).cloned());
         session
@@ -149,7 +149,7 @@ impl Sessions {
         all
     }
 
-    /// Closes sessions past their time, and forgets those closed longer than `retention` ago.
+    /// Closes expired sessions, and removes sessions that were closed more than `retention` ago.
     pub(crate) async fn expire(&self, retention: Duration) {
         let now = Timestamp::now();
         for session in self.newest_first() {

@@ -1,4 +1,4 @@
-//! Statements: what was asked, how far it is, and the register that keeps them for the retention time.
+//! Statements: the request, the progress, and the register that keeps them for the retention time.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -15,7 +15,7 @@ use crate::principal::Principal;
 use crate::requests::SqlParameter;
 use crate::results::{ResultFormat, ResultSet};
 
-/// How long a `ClientToken` is remembered. Source: "Ensuring idempotency" of the Data API: 8 hours.
+/// Time for which a `ClientToken` is valid. Source: "Ensuring idempotency" of the Data API: 8 hours.
 const CLIENT_TOKEN_LIFE: Duration = Duration::from_hours(8);
 
 /// `StatementStatusString` of the service model.
@@ -50,7 +50,7 @@ impl Status {
     }
 }
 
-/// Where a statement runs.
+/// The cluster or workgroup, database and user of a statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Target {
     pub(crate) cluster: Option<String>,
@@ -61,7 +61,7 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// The cluster or workgroup that the limits count on.
+    /// The cluster or workgroup to which the limits apply.
     pub(crate) fn warehouse(&self) -> &str {
         self.workgroup.as_deref().or(self.cluster.as_deref()).unwrap_or_default()
     }
@@ -75,13 +75,13 @@ pub(crate) enum ExecutionMode {
     AutoCommit,
 }
 
-/// How far one SQL text of a statement is.
+/// The progress of one SQL text of a statement.
 #[derive(Clone)]
 pub(crate) struct Part {
     pub(crate) status: Status,
     pub(crate) updated_at: Timestamp,
     pub(crate) error: Option<String>,
-    /// -1 until the part ran.
+    /// -1 until the part has run.
     pub(crate) duration_nanos: i64,
     /// Rows returned or affected; -1 until known.
     pub(crate) rows: i64,
@@ -89,11 +89,11 @@ pub(crate) struct Part {
     pub(crate) bytes: i64,
     pub(crate) query_id: i64,
     pub(crate) result: Option<Arc<ResultSet>>,
-    /// Times that this SQL was sent to the database.
+    /// Number of times that this SQL text was sent to the database.
     pub(crate) runs: u32,
 }
 
-/// How far a statement is.
+/// The progress of a statement.
 pub(crate) struct Progress {
     pub(crate) status: Status,
     pub(crate) updated_at: Timestamp,
@@ -105,7 +105,7 @@ pub(crate) struct Progress {
     pub(crate) parts: Vec<Part>,
 }
 
-/// One accepted `ExecuteStatement` or `BatchExecuteStatement`.
+/// An accepted `ExecuteStatement` or `BatchExecuteStatement`.
 pub(crate) struct Statement {
     pub(crate) id: Uuid,
     pub(crate) owner: Principal,
@@ -125,7 +125,7 @@ pub(crate) struct Statement {
     cancel: watch::Sender<bool>,
 }
 
-/// What a new statement is made of.
+/// The arguments of [`Statement::new`].
 pub(crate) struct NewStatement {
     pub(crate) owner: Principal,
     pub(crate) name: Option<String>,
@@ -190,7 +190,7 @@ impl Statement {
         *self.status.borrow()
     }
 
-    /// Moves on to `status`, unless the statement has ended.
+    /// Changes the status to `status`, unless the statement has ended.
     pub(crate) fn advance(&self, status: Status, change: impl FnOnce(&mut Progress)) {
         {
             let mut progress = self.progress();
@@ -208,14 +208,14 @@ impl Statement {
         self.status.send_replace(status);
     }
 
-    /// Waits until the statement has ended, at most `limit`.
+    /// Waits until the statement has ended, at most for `limit`.
     pub(crate) async fn wait_until_ended(&self, limit: Duration) {
         let mut status = self.status.subscribe();
-        // A timeout is no failure: the caller then shows the current status.
+        // A timeout is not an error: the caller then returns the current status.
         let _ = tokio::time::timeout(limit, status.wait_for(|status| status.ended())).await;
     }
 
-    /// Asks the statement to stop.
+    /// Requests that the statement stops.
     pub(crate) fn request_cancel(&self) {
         self.cancel.send_replace(true);
     }
@@ -224,10 +224,10 @@ impl Statement {
         *self.cancel.borrow()
     }
 
-    /// Completes once somebody asked the statement to stop.
+    /// Completes when the statement was requested to stop.
     pub(crate) async fn cancelled(&self) {
         let mut cancel = self.cancel.subscribe();
-        // The sender lives as long as `self`, so the wait cannot fail.
+        // The sender is a field of `self`, so it is not dropped during the wait.
         let _ = cancel.wait_for(|asked| *asked).await;
     }
 }
@@ -238,21 +238,21 @@ struct Remembered {
     at: Timestamp,
 }
 
-/// All statements that are kept.
+/// All stored statements.
 #[derive(Default)]
 pub(crate) struct Statements {
     by_id: HashMap<Uuid, Arc<Statement>>,
-    /// Creation order, for newest-first lists.
+    /// Statement ids in order of creation, for lists.
     order: BTreeMap<u64, Uuid>,
     next: u64,
     tokens: HashMap<(String, String), Remembered>,
 }
 
 impl Statements {
-    /// The statement that `token` stands for, if this owner used it within its life.
+    /// The statement that this owner submitted with `token`, if the token is still valid.
     ///
     /// # Errors
-    /// `ValidationException` when the token came with another request.
+    /// Returns `ValidationException` if the token was used with another request.
     pub(crate) fn adopt(
         &self,
         role: &str,
@@ -289,12 +289,12 @@ impl Statements {
         self.by_id.get(&id).cloned()
     }
 
-    /// Newest first, those before `position` only; each with its position.
+    /// Statements before `position`, newest first, each with its position.
     pub(crate) fn newest_first(&self, before: u64) -> impl Iterator<Item = (u64, &Arc<Statement>)> {
         self.order.range(..before).rev().filter_map(|(at, id)| self.by_id.get(id).map(|statement| (*at, statement)))
     }
 
-    /// Forgets statements that ended longer than `retention` ago, and tokens past their life.
+    /// Removes statements that ended more than `retention` ago, and expired tokens.
     pub(crate) fn evict(&mut self, retention: Duration) {
         self.by_id.retain(|_, statement| {
             let ended = statement.progress().ended_at;

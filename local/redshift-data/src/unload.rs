@@ -1,6 +1,6 @@
-//! `UNLOAD ('query') TO 's3://…'`: rows of a query into files.
+//! `UNLOAD ('query') TO 's3://…'`: writes the rows of a query to files.
 //!
-//! Files are written beside this process first and sent when the query has ended, so a query that fails leaves nothing.
+//! Files are written to temporary files and uploaded after the query has ended, so a failed query leaves no objects.
 
 use std::io::{BufWriter, Write};
 use std::pin::pin;
@@ -19,13 +19,14 @@ use crate::fields::decode_row;
 use crate::s3::{Place, S3};
 use redshift_dialect::{Compression, UnloadFormat, UnloadSpec};
 
-/// Slices that a parallel UNLOAD pretends to have; two, so that nobody relies on one file.
+/// Number of slices of a parallel UNLOAD. It is more than one, so that callers do not depend on a single file.
 const SLICES: usize = 2;
 
-/// Runs the query and writes its files.
+/// Runs the query and writes the files.
 ///
 /// # Errors
-/// Redshift's when the destination is not empty; what is not known here, by name; what S3 or PostgreSQL say.
+/// Returns Redshift's error if the destination is not empty, an error for each unsupported option, and errors of S3 and
+/// PostgreSQL.
 pub(crate) async fn unload(connection: &Connection, s3: &S3, spec: &UnloadSpec) -> Result<Output, Stop> {
     refuse_unknown(spec)?;
     let to = Place::parse(&spec.to)?;
@@ -44,7 +45,7 @@ pub(crate) async fn unload(connection: &Connection, s3: &S3, spec: &UnloadSpec) 
     let names: Vec<&str> = columns.iter().map(tokio_postgres::Column::name).collect();
     let command = match spec.format {
         UnloadFormat::Json => {
-            // SUPER is no JSON to row_to_json: it would come out as a string.
+            // `row_to_json` would write SUPER as a string, so SUPER is cast to jsonb.
             let members = columns.iter().map(|column| {
                 let name = quoted(column.name());
                 if is_super(column.type_()) { format!("q.{name}::jsonb as {name}") } else { format!("q.{name}") }
@@ -74,7 +75,7 @@ pub(crate) async fn unload(connection: &Connection, s3: &S3, spec: &UnloadSpec) 
             count += 1;
         }
     }
-    // Even without rows there is a file: the header's, or an empty one.
+    // Without rows, one file is written: with the header line, or empty.
     writers[0].open(header.as_deref(), spec)?;
     if spec.clean_path {
         for place in &existing {
@@ -100,20 +101,20 @@ fn refuse_unknown(spec: &UnloadSpec) -> Result<(), Stop> {
     let reason = if spec.iam_role.is_none() {
         "UNLOAD needs an authorization: add IAM_ROLE DEFAULT or IAM_ROLE 'arn:aws:iam::…'"
     } else if spec.format == UnloadFormat::Parquet {
-        "UNLOAD with FORMAT PARQUET is not known here; CSV, JSON and delimited text are"
+        "UNLOAD with FORMAT PARQUET is not supported by this server; use CSV, JSON or delimited text"
     } else if spec.compression == Compression::Zstd {
-        "UNLOAD with ZSTD is not known here; GZIP is"
+        "UNLOAD with ZSTD is not supported by this server; use GZIP"
     } else if !spec.partition_by.is_empty() {
-        "UNLOAD with PARTITION BY is not known here"
+        "UNLOAD with PARTITION BY is not supported by this server"
     } else if spec.manifest_verbose {
-        "UNLOAD with MANIFEST VERBOSE is not known here; MANIFEST is"
+        "UNLOAD with MANIFEST VERBOSE is not supported by this server; use MANIFEST"
     } else {
         return Ok(());
     };
     Err(Stop::Failed(format!("ERROR: {reason}")))
 }
 
-/// `0000_part_00` with slices, `000` without, then the extension.
+/// The file name: `0000_part_00` with slices, `000` without, followed by the extension.
 fn file_name(spec: &UnloadSpec, slice: usize, part: usize) -> String {
     let name = if spec.parallel { format!("{slice:04}_part_{part:02}") } else { format!("{part:03}") };
     match (&spec.extension, spec.compression) {
@@ -128,7 +129,7 @@ fn file_name(spec: &UnloadSpec, slice: usize, part: usize) -> String {
 #[derive(Default)]
 struct Writer {
     files: Vec<Target>,
-    /// Bytes in the last file before compression.
+    /// Uncompressed size of the last file in bytes.
     bytes: u64,
 }
 
@@ -180,7 +181,7 @@ impl Writer {
     }
 }
 
-/// One line of a file, its end included.
+/// One line of a file, including its line end.
 fn line(fields: &[Option<String>], spec: &UnloadSpec) -> String {
     let shown = |field: &Option<String>| field.clone().unwrap_or_else(|| spec.null_as.clone());
     let mut text = match &spec.format {

@@ -1,4 +1,4 @@
-//! The constraints of the service model and the documented limits, with AWS's wording.
+//! The constraints of the service model and the documented limits, with AWS's error messages.
 
 use std::collections::BTreeSet;
 
@@ -8,9 +8,10 @@ use crate::error::ApiError;
 use crate::placeholders::placeholders;
 use crate::requests::{Catalog, Execute, SqlParameter};
 
-/// Largest statement text in bytes. Source: considerations of the Data API, "maximum query statement size is 100 KB".
+/// Maximum size of a statement in bytes. Source: considerations of the Data API, "maximum query statement size is 100
+/// KB".
 pub const MAX_STATEMENT_BYTES: usize = 100 * 1024;
-/// Most statements in a batch. Source: service model, `SqlList`.
+/// Maximum number of statements in a batch. Source: service model, `SqlList`.
 pub const MAX_BATCH_STATEMENTS: usize = 40;
 
 const WORKGROUP: &str = r"([a-z0-9-]{3,63}|arn:(aws(-[a-z]+)*):redshift-serverless:([a-z]{2}(-gov|(-iso[a-z]?))?|eusc-[a-z]+)-[a-z]+-\d{1}:\d{12}:workgroup/([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|[a-z0-9-]{1,63}/[a-z0-9-]{1,63}))";
@@ -18,7 +19,7 @@ const CLUSTER: &str = "[a-z][a-z0-9]*(-[a-z0-9]+)*";
 const ID: &str = r"[a-z0-9]{8}(-[a-z0-9]{4}){3}-[a-z0-9]{12}(:\d{0,2})?";
 const PARAMETER_NAME: &str = "[0-9a-zA-Z_]+";
 
-/// Violated constraints of one request, reported together as AWS does.
+/// Violated constraints of a request, which are reported together, as AWS does.
 #[derive(Debug, Default)]
 pub(crate) struct Violations(Vec<String>);
 
@@ -88,7 +89,7 @@ impl Violations {
         self.pattern("workgroupName", workgroup, WORKGROUP);
     }
 
-    /// The violations as one `ValidationException`, if there are any.
+    /// All violations as one `ValidationException`.
     pub(crate) fn into_result(self) -> Result<(), ApiError> {
         match self.0.len() {
             0 => Ok(()),
@@ -98,7 +99,7 @@ impl Violations {
     }
 }
 
-/// Checks `ExecuteStatement` (`batch` false) or `BatchExecuteStatement` before anything is done.
+/// Checks `ExecuteStatement` (`batch` is false) or `BatchExecuteStatement` before it is executed.
 pub(crate) fn execute(request: &Execute, batch: bool) -> Result<(), ApiError> {
     let foreign = if batch {
         request.sql.as_ref().map(|_| "Sql")
@@ -210,7 +211,7 @@ fn require_database(database: Option<&String>) -> Result<(), ApiError> {
     }
 }
 
-/// Each placeholder has a value, and each value has a placeholder in at least one statement.
+/// Checks that each placeholder has a value, and that each value has a placeholder in at least one statement.
 fn parameters_match(request: &Execute) -> Result<(), ApiError> {
     let mut given = BTreeSet::new();
     for name in request.parameters.iter().flatten().filter_map(|parameter| parameter.name.as_deref()) {
@@ -238,7 +239,7 @@ fn parameters_match(request: &Execute) -> Result<(), ApiError> {
     }
 }
 
-/// Checks a catalog operation; `takes` names its members beyond those of the connection and of paging.
+/// Checks a catalog operation; `takes` are its members in addition to those for the connection and for paging.
 pub(crate) fn catalog(request: &Catalog, takes: &[&str]) -> Result<(), ApiError> {
     let optional = [
         ("ConnectedDatabase", request.connected_database.is_some()),
@@ -262,14 +263,14 @@ pub(crate) fn catalog(request: &Catalog, takes: &[&str]) -> Result<(), ApiError>
     require_database(request.database.as_ref())?;
     match (&request.connected_database, &request.database) {
         (Some(connected), Some(database)) if connected != database => Err(ApiError::Validation(format!(
-            "ConnectedDatabase '{connected}' and Database '{database}' differ: this server does not read one database \
+            "ConnectedDatabase '{connected}' and Database '{database}' differ: this server cannot access one database \
              through another."
         ))),
         _ => Ok(()),
     }
 }
 
-/// The answer to a member that the operation does not have.
+/// The error for a member that the operation does not have.
 pub(crate) fn unknown_member(member: &str) -> ApiError {
     ApiError::Validation(format!("Unknown member '{member}' in the request"))
 }

@@ -1,17 +1,17 @@
-//! Statements as the service model shows them.
+//! Statements in the shapes of the service model.
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::statements::{Part, Statement};
 
-/// Timestamps of the JSON protocol: seconds since the epoch, with milliseconds.
+/// A timestamp of the JSON protocol: seconds since the epoch, with milliseconds.
 #[allow(clippy::cast_precision_loss)] // Milliseconds of this era fit a double many times over.
 pub(crate) fn epoch(moment: Timestamp) -> Value {
     json!(moment.as_millisecond() as f64 / 1000.0)
 }
 
-/// Inserts what is there; the protocol leaves absent members out.
+/// Inserts a member that has a value; the protocol omits absent members.
 pub(crate) fn put(body: &mut Map<String, Value>, member: &str, value: Option<Value>) {
     if let Some(value) = value {
         body.insert(member.to_owned(), value);
@@ -28,7 +28,8 @@ fn connection(body: &mut Map<String, Value>, statement: &Statement) {
     put(body, "SessionId", statement.session.map(|id| json!(id)));
 }
 
-/// Answer to `ExecuteStatement` and `BatchExecuteStatement`; one that waited also says how far the statement is.
+/// The response of `ExecuteStatement` and `BatchExecuteStatement`. If the request waited, it contains the status of the
+/// statement.
 pub(crate) fn submitted(statement: &Statement, waited: bool) -> Value {
     let mut body = Map::new();
     body.insert("Id".into(), json!(statement.id));
@@ -43,7 +44,7 @@ pub(crate) fn submitted(statement: &Statement, waited: bool) -> Value {
     Value::Object(body)
 }
 
-/// Answer to `DescribeStatement` for the whole statement, or for one part of a batch.
+/// The response of `DescribeStatement`, for a whole statement or for one part of a batch.
 pub(crate) fn description(statement: &Statement, part: Option<usize>, id: &str) -> Value {
     let progress = statement.progress();
     let mut body = Map::new();
@@ -58,7 +59,8 @@ pub(crate) fn description(statement: &Statement, part: Option<usize>, id: &str) 
         body.extend(part_members(&progress.parts[index], &statement.sqls[index]));
     }
     if part.is_none() {
-        // A single statement may have waited or failed before its SQL began: its own state says more than its part's.
+        // A single statement can wait or fail before its SQL runs, so its own state is used instead of the state of its
+        // part.
         body.insert("Status".into(), json!(progress.status));
         body.insert("UpdatedAt".into(), epoch(progress.updated_at));
         body.insert("Duration".into(), json!(progress.duration_nanos));

@@ -1,4 +1,4 @@
-//! Events, and the faults that tests order.
+//! Statement events, and faults that tests inject.
 
 #![allow(clippy::unwrap_used)] // A test that cannot go on fails.
 
@@ -13,17 +13,17 @@ fn details(events: &[Value]) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn each_end_state_sends_one_event_when_asked() {
-    let stage = support::stage(&[]).await;
+async fn each_end_state_sends_one_event_if_requested() {
+    let server = support::start(&[]).await;
     let mut ids = Vec::new();
     for (name, sql) in
-        [("good", "select 1 union all select 2"), ("bad", "select * from nowhere"), ("slow", "select nap(60)")]
+        [("good", "select 1 union all select 2"), ("bad", "select * from nowhere"), ("slow", "select sleep(60)")]
     {
-        ids.push(stage.submit(json!({ "Sql": sql, "StatementName": name, "WithEvent": true })).await);
+        ids.push(server.submit(json!({ "Sql": sql, "StatementName": name, "WithEvent": true })).await);
     }
-    stage.finish("select 'silent'").await;
-    stage.call("CancelStatement", json!({ "Id": ids[2] })).await;
-    let events = stage.events(3).await;
+    server.finish("select 'silent'").await;
+    server.call("CancelStatement", json!({ "Id": ids[2] })).await;
+    let events = server.events(3).await;
     assert_eq!(events.len(), 3, "{events:?}");
     for event in &events {
         assert_eq!(event["Source"], "aws.redshift-data");
@@ -44,55 +44,55 @@ async fn each_end_state_sends_one_event_when_asked() {
         .collect();
     states.sort_by_key(ToString::to_string);
     assert_eq!(json!(states), json!([["bad", "FAILED", -1], ["good", "FINISHED", 2], ["slow", "ABORTED", -1]]));
-    stage.strike().await;
+    server.drop_database().await;
 }
 
 #[tokio::test]
-async fn events_are_dropped_doubled_and_delayed() {
-    let stage = support::stage(&[]).await;
+async fn events_are_dropped_duplicated_and_delayed() {
+    let server = support::start(&[]).await;
     let rules = json!([
         { "statement_name_prefix": "dropped", "effect": "drop_event" },
         { "statement_name_prefix": "doubled", "effect": "double_event" },
         { "statement_name_prefix": "late", "effect": { "delay_event": { "milliseconds": 700 } } },
     ]);
-    stage.admin("POST", "/_faults", rules).await;
+    server.admin("POST", "/_faults", rules).await;
     for name in ["dropped", "late", "doubled"] {
-        let id = stage.submit(json!({ "Sql": "select 1", "StatementName": name, "WithEvent": true })).await;
-        stage.ended(&id).await;
+        let id = server.submit(json!({ "Sql": "select 1", "StatementName": name, "WithEvent": true })).await;
+        server.ended(&id).await;
     }
-    let names: Vec<Value> = details(&stage.events(3).await).into_iter().map(|d| d["statementName"].clone()).collect();
+    let names: Vec<Value> = details(&server.events(3).await).into_iter().map(|d| d["statementName"].clone()).collect();
     assert_eq!(json!(names), json!(["doubled", "doubled", "late"]));
-    let left = stage.admin("GET", "/_faults", json!({})).await;
+    let left = server.admin("GET", "/_faults", json!({})).await;
     assert!(left.as_array().unwrap().iter().all(|rule| rule["times"] == 0));
-    stage.strike().await;
+    server.drop_database().await;
 }
 
 #[tokio::test]
-async fn a_call_that_loses_its_answer_did_its_work_once() {
-    let stage = support::stage(&[]).await;
-    stage.finish("create table t (id int)").await;
+async fn a_call_without_a_response_is_executed_once() {
+    let server = support::start(&[]).await;
+    server.finish("create table t (id int)").await;
     let rule = json!([{ "operation": "ExecuteStatement", "sql_regex": "(?i)^insert", "effect": "drop_connection" }]);
-    stage.admin("POST", "/_faults", rule).await;
-    let request =
-        stage.on_database(json!({ "Sql": "insert into t values (1)", "ClientToken": "once", "StatementName": "lost" }));
-    let lost = stage.post(Some("AKIAROLE1SESSIONA"), "RedshiftData.ExecuteStatement", request.to_string()).await;
+    server.admin("POST", "/_faults", rule).await;
+    let request = server
+        .on_database(json!({ "Sql": "insert into t values (1)", "ClientToken": "once", "StatementName": "lost" }));
+    let lost = server.post(Some("AKIAROLE1SESSIONA"), "RedshiftData.ExecuteStatement", request.to_string()).await;
     assert!(lost.is_err(), "{lost:?}");
-    let (status, adopted) = stage.call("ExecuteStatement", request).await;
+    let (status, adopted) = server.call("ExecuteStatement", request).await;
     assert_eq!(status, 200);
-    stage.ended(adopted["Id"].as_str().unwrap()).await;
-    assert_eq!(stage.rows("select count(*) from t").await, json!([[{ "longValue": 1 }]]));
-    let all = stage.admin("GET", "/_statements", json!({})).await;
+    server.ended(adopted["Id"].as_str().unwrap()).await;
+    assert_eq!(server.rows("select count(*) from t").await, json!([[{ "longValue": 1 }]]));
+    let all = server.admin("GET", "/_statements", json!({})).await;
     let lost: Vec<&Value> = all.as_array().unwrap().iter().filter(|s| s["name"] == "lost").collect();
     assert_eq!(lost.len(), 1);
     assert_eq!(lost[0]["parts"][0]["runs"], 1);
-    assert_eq!(stage.admin("GET", "/_requests", json!({})).await["ExecuteStatement"]["connection dropped"], 1);
-    stage.strike().await;
+    assert_eq!(server.admin("GET", "/_requests", json!({})).await["ExecuteStatement"]["connection dropped"], 1);
+    server.drop_database().await;
 }
 
 #[tokio::test]
-async fn calls_are_refused_and_statements_fail_as_ordered() {
-    let stage = support::stage(&[]).await;
-    stage.finish("create table t (id int)").await;
+async fn fault_rules_reject_calls_and_fail_statements() {
+    let server = support::start(&[]).await;
+    server.finish("create table t (id int)").await;
     let violation = "ERROR: 1023\n  Detail: Serializable isolation violation on table in Redshift";
     let rules = json!([
         { "operation": "ExecuteStatement", "effect": "throttle" },
@@ -101,28 +101,28 @@ async fn calls_are_refused_and_statements_fail_as_ordered() {
         { "sql_regex": "values \\(2\\)", "effect": { "fail_statement": { "error": violation } } },
         { "statement_name_prefix": "slow", "effect": { "delay_statement": { "milliseconds": 60000 } } },
     ]);
-    stage.admin("POST", "/_faults", rules).await;
-    let select = stage.on_database(json!({ "Sql": "select 1" }));
-    let (status, body) = stage.call("ExecuteStatement", select.clone()).await;
+    server.admin("POST", "/_faults", rules).await;
+    let select = server.on_database(json!({ "Sql": "select 1" }));
+    let (status, body) = server.call("ExecuteStatement", select.clone()).await;
     assert_eq!((status, body), (400, json!({ "__type": "ThrottlingException", "Message": "Rate exceeded" })));
-    let (status, body) = stage.call("ExecuteStatement", select.clone()).await;
+    let (status, body) = server.call("ExecuteStatement", select.clone()).await;
     assert_eq!((status, &body["__type"]), (400, &json!("ActiveStatementsExceededException")));
-    let (status, body) = stage.call("ExecuteStatement", select).await;
+    let (status, body) = server.call("ExecuteStatement", select).await;
     assert_eq!(status, 200);
-    let (status, body) = stage.call("DescribeStatement", json!({ "Id": body["Id"] })).await;
+    let (status, body) = server.call("DescribeStatement", json!({ "Id": body["Id"] })).await;
     assert_eq!((status, &body["__type"]), (500, &json!("InternalServerException")));
-    let id = stage.submit(json!({ "Sqls": ["insert into t values (1)", "insert into t values (2)"] })).await;
-    let end = stage.ended(&id).await;
+    let id = server.submit(json!({ "Sqls": ["insert into t values (1)", "insert into t values (2)"] })).await;
+    let end = server.ended(&id).await;
     assert_eq!(
         (&end["Status"], &end["Error"]),
         (&json!("FAILED"), &json!(format!("Query #2 failed with {violation}")))
     );
-    assert_eq!(stage.rows("select count(*) from t").await, json!([[{ "longValue": 0 }]]));
-    // A delayed statement is still SUBMITTED, and can be cancelled before it ran.
-    let id = stage.submit(json!({ "Sql": "insert into t values (3)", "StatementName": "slow" })).await;
+    assert_eq!(server.rows("select count(*) from t").await, json!([[{ "longValue": 0 }]]));
+    // A delayed statement stays SUBMITTED, and can be cancelled before it runs.
+    let id = server.submit(json!({ "Sql": "insert into t values (3)", "StatementName": "slow" })).await;
     tokio::time::sleep(Duration::from_millis(200)).await;
-    assert_eq!(stage.call("DescribeStatement", json!({ "Id": id })).await.1["Status"], "SUBMITTED");
-    assert_eq!(stage.call("CancelStatement", json!({ "Id": id })).await.1, json!({ "Status": true }));
-    assert_eq!(stage.rows("select count(*) from t").await, json!([[{ "longValue": 0 }]]));
-    stage.strike().await;
+    assert_eq!(server.call("DescribeStatement", json!({ "Id": id })).await.1["Status"], "SUBMITTED");
+    assert_eq!(server.call("CancelStatement", json!({ "Id": id })).await.1, json!({ "Status": true }));
+    assert_eq!(server.rows("select count(*) from t").await, json!([[{ "longValue": 0 }]]));
+    server.drop_database().await;
 }

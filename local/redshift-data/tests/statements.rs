@@ -1,4 +1,4 @@
-//! Statements from submission to their end state, and what is left in the database.
+//! Statements from their submission to their end, and their effects in the database.
 
 #![allow(clippy::unwrap_used)] // A test that cannot go on fails.
 
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-/// A look at PostgreSQL past the server.
+/// A direct connection to PostgreSQL.
 async fn connected() -> (tokio_postgres::Client, impl Future<Output = Result<(), tokio_postgres::Error>> + Send) {
     let url = std::env::var("SHIFTWORK_PG_URL").unwrap();
     tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap()
@@ -16,19 +16,19 @@ async fn connected() -> (tokio_postgres::Client, impl Future<Output = Result<(),
 
 #[tokio::test]
 async fn a_query_is_described_and_its_result_typed() {
-    let stage = support::stage(&[]).await;
-    stage.finish("create table t (id int not null, price numeric(10, 2), name varchar(10), day date)").await;
-    let inserted = stage.finish("insert into t values (1, 1.5, 'a', '2026-01-02'), (2, null, 'b', null)").await;
+    let server = support::start(&[]).await;
+    server.finish("create table t (id int not null, price numeric(10, 2), name varchar(10), day date)").await;
+    let inserted = server.finish("insert into t values (1, 1.5, 'a', '2026-01-02'), (2, null, 'b', null)").await;
     assert_eq!((&inserted["ResultRows"], &inserted["HasResultSet"]), (&json!(2), &json!(false)));
     let sql = "select id, price, name, day, id > 1 as late, id * 0.5::float8 as half from t order by id";
-    let end = stage.finish(sql).await;
+    let end = server.finish(sql).await;
     assert_eq!(end["QueryString"], sql);
     assert_eq!(
         (&end["ResultRows"], &end["HasResultSet"], &end["DbUser"]),
         (&json!(2), &json!(true), &json!("IAMR:role1"))
     );
     assert!(end["Duration"].as_i64().unwrap() > 0 && end["RedshiftPid"].as_i64().unwrap() > 0);
-    let (_, result) = stage.call("GetStatementResult", json!({ "Id": end["Id"] })).await;
+    let (_, result) = server.call("GetStatementResult", json!({ "Id": end["Id"] })).await;
     assert_eq!(result["TotalNumRows"], 2);
     assert_eq!(
         result["Records"],
@@ -48,39 +48,39 @@ async fn a_query_is_described_and_its_result_typed() {
     );
     let names: Vec<&Value> = result["ColumnMetadata"].as_array().unwrap().iter().map(|c| &c["typeName"]).collect();
     assert_eq!(json!(names), json!(["int4", "numeric", "varchar", "date", "bool", "float8"]));
-    stage.strike().await;
+    server.drop_database().await;
 }
 
 #[tokio::test]
-async fn parameters_take_the_type_of_their_place_and_are_never_sql() {
-    let stage = support::stage(&[]).await;
-    stage.finish("create table t (id int, day date, note varchar(100))").await;
+async fn parameters_have_the_type_of_their_position_and_are_never_parsed_as_sql() {
+    let server = support::start(&[]).await;
+    server.finish("create table t (id int, day date, note varchar(100))").await;
     let hostile = "x'); drop table t; --";
     let parameters = json!([{ "name": "id", "value": "7" }, { "name": "day", "value": "2026-02-03" },
                             { "name": "note", "value": hostile }]);
     let sql = "insert into t values (:id, :day, :note)";
-    let end = stage.ended(&stage.submit(json!({ "Sql": sql, "Parameters": parameters })).await).await;
+    let end = server.ended(&server.submit(json!({ "Sql": sql, "Parameters": parameters })).await).await;
     assert_eq!(end["Status"], "FINISHED", "{end}");
     assert_eq!(end["QueryParameters"], parameters);
     assert_eq!(
-        stage.rows("select * from t").await,
+        server.rows("select * from t").await,
         json!([[{ "longValue": 7 }, { "stringValue": "2026-02-03" }, { "stringValue": hostile }]])
     );
     let wrong = json!({ "Sql": "select * from t where id = :id", "Parameters": [{ "name": "id", "value": "seven" }] });
-    let end = stage.ended(&stage.submit(wrong).await).await;
+    let end = server.ended(&server.submit(wrong).await).await;
     assert_eq!(end["Status"], "FAILED");
     assert_eq!(end["Error"], "ERROR: invalid input syntax for type integer: \"seven\"");
-    stage.strike().await;
+    server.drop_database().await;
 }
 
 #[tokio::test]
-async fn a_failed_batch_leaves_nothing_and_says_which_statement_failed() {
-    let stage = support::stage(&[]).await;
-    stage.finish("create table t (id int)").await;
+async fn a_failed_batch_is_rolled_back_and_names_the_failed_statement() {
+    let server = support::start(&[]).await;
+    server.finish("create table t (id int)").await;
     let sqls =
         json!(["insert into t values (1)", "select count(*) from t", "insert into nowhere values (1)", "select 1"]);
-    let id = stage.submit(json!({ "Sqls": sqls })).await;
-    let end = stage.ended(&id).await;
+    let id = server.submit(json!({ "Sqls": sqls })).await;
+    let end = server.ended(&id).await;
     assert_eq!(end["Status"], "FAILED");
     assert_eq!(end["Error"], "Query #3 failed with ERROR: relation \"nowhere\" does not exist");
     let parts: Vec<Value> = end["SubStatements"]
@@ -98,127 +98,127 @@ async fn a_failed_batch_leaves_nothing_and_says_which_statement_failed() {
             [format!("{id}:4"), "ABORTED", "Connection or an prior query failed."],
         ])
     );
-    assert_eq!(stage.rows("select count(*) from t").await, json!([[{ "longValue": 0 }]]));
-    let (_, result) = stage.call("GetStatementResult", json!({ "Id": format!("{id}:2") })).await;
+    assert_eq!(server.rows("select count(*) from t").await, json!([[{ "longValue": 0 }]]));
+    let (_, result) = server.call("GetStatementResult", json!({ "Id": format!("{id}:2") })).await;
     assert_eq!(result["Records"], json!([[{ "longValue": 1 }]]));
-    let (status, body) = stage.call("GetStatementResult", json!({ "Id": id })).await;
+    let (status, body) = server.call("GetStatementResult", json!({ "Id": id })).await;
     assert_eq!(status, 400);
     assert_eq!(body["Message"], "BatchExecuteStatement result can only be retrieved with sub-statement id.");
-    stage.strike().await;
+    server.drop_database().await;
 }
 
 #[tokio::test]
 async fn auto_commit_keeps_what_succeeded() {
-    let stage = support::stage(&[]).await;
-    stage.finish("create table t (id int)").await;
+    let server = support::start(&[]).await;
+    server.finish("create table t (id int)").await;
     let sqls = ["insert into t values (1)", "insert into nowhere values (1)", "insert into t values (2)"];
-    let id = stage.submit(json!({ "Sqls": sqls, "ExecutionMode": "AUTO_COMMIT" })).await;
-    let end = stage.ended(&id).await;
+    let id = server.submit(json!({ "Sqls": sqls, "ExecutionMode": "AUTO_COMMIT" })).await;
+    let end = server.ended(&id).await;
     assert_eq!((&end["Status"], &end["ExecutionMode"]), (&json!("FAILED"), &json!("AUTO_COMMIT")));
     let statuses: Vec<&Value> = end["SubStatements"].as_array().unwrap().iter().map(|part| &part["Status"]).collect();
     assert_eq!(json!(statuses), json!(["FINISHED", "FAILED", "FINISHED"]));
-    assert_eq!(stage.rows("select count(*) from t").await, json!([[{ "longValue": 2 }]]));
-    stage.strike().await;
+    assert_eq!(server.rows("select count(*) from t").await, json!([[{ "longValue": 2 }]]));
+    server.drop_database().await;
 }
 
 #[tokio::test]
 async fn cancel_stops_the_query_in_the_database() {
-    let stage = support::stage(&[]).await;
-    stage.finish("create table t (id int)").await;
-    let id = stage.submit(json!({ "Sqls": ["insert into t values (1)", "select nap(60)", "select 1"] })).await;
+    let server = support::start(&[]).await;
+    server.finish("create table t (id int)").await;
+    let id = server.submit(json!({ "Sqls": ["insert into t values (1)", "select sleep(60)", "select 1"] })).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
     let began = Instant::now();
-    let (status, body) = stage.call("CancelStatement", json!({ "Id": id })).await;
+    let (status, body) = server.call("CancelStatement", json!({ "Id": id })).await;
     assert_eq!((status, body), (200, json!({ "Status": true })));
     assert!(began.elapsed() < Duration::from_secs(5));
-    let end = stage.ended(&id).await;
+    let end = server.ended(&id).await;
     assert_eq!(end["Status"], "ABORTED");
     let statuses: Vec<&Value> = end["SubStatements"].as_array().unwrap().iter().map(|part| &part["Status"]).collect();
     assert_eq!(json!(statuses), json!(["FINISHED", "ABORTED", "ABORTED"]));
-    assert_eq!(stage.rows("select count(*) from t").await, json!([[{ "longValue": 0 }]]));
+    assert_eq!(server.rows("select count(*) from t").await, json!([[{ "longValue": 0 }]]));
     let (client, connection) = connected().await;
     tokio::spawn(connection);
     let running = "select count(*) from pg_stat_activity where datname = $1 and state = 'active'";
-    assert_eq!(client.query_one(running, &[&stage.database]).await.unwrap().get::<_, i64>(0), 0);
-    let (status, body) = stage.call("CancelStatement", json!({ "Id": id })).await;
+    assert_eq!(client.query_one(running, &[&server.database]).await.unwrap().get::<_, i64>(0), 0);
+    let (status, body) = server.call("CancelStatement", json!({ "Id": id })).await;
     assert_eq!(status, 400);
     assert_eq!(body["Message"], format!("Could not cancel a query that is already in ABORTED state with ID: {id}"));
-    stage.strike().await;
+    server.drop_database().await;
 }
 
 #[tokio::test]
-async fn one_client_token_is_one_statement() {
-    let stage = support::stage(&[]).await;
-    stage.finish("create table t (id int)").await;
-    let request = stage.on_database(json!({ "Sql": "insert into t values (1)", "ClientToken": "token-1" }));
-    let calls = (0..10).map(|_| stage.call("ExecuteStatement", request.clone()));
+async fn requests_with_the_same_client_token_are_one_statement() {
+    let server = support::start(&[]).await;
+    server.finish("create table t (id int)").await;
+    let request = server.on_database(json!({ "Sql": "insert into t values (1)", "ClientToken": "token-1" }));
+    let calls = (0..10).map(|_| server.call("ExecuteStatement", request.clone()));
     let ids: Vec<Value> =
         futures::future::join_all(calls).await.into_iter().map(|(_, body)| body["Id"].clone()).collect();
     assert!(ids.iter().all(|id| id == &ids[0] && id.is_string()), "{ids:?}");
-    stage.ended(ids[0].as_str().unwrap()).await;
-    assert_eq!(stage.rows("select count(*) from t").await, json!([[{ "longValue": 1 }]]));
+    server.ended(ids[0].as_str().unwrap()).await;
+    assert_eq!(server.rows("select count(*) from t").await, json!([[{ "longValue": 1 }]]));
     let mut other = request.clone();
     other["Sql"] = json!("insert into t values (2)");
-    let (status, body) = stage.call("ExecuteStatement", other).await;
+    let (status, body) = server.call("ExecuteStatement", other).await;
     assert_eq!((status, &body["__type"]), (400, &json!("ValidationException")));
-    // Waiting is not part of what is asked; another role has tokens of its own.
+    // The wait time is not part of the request's identity, and tokens are separate per role.
     let mut waiting = request.clone();
     waiting["WaitTimeSeconds"] = json!(5);
-    assert_eq!(stage.call("ExecuteStatement", waiting).await.1["Id"], ids[0]);
-    let (_, foreign) = stage.call_as("AKIAROLE2", "ExecuteStatement", request).await;
+    assert_eq!(server.call("ExecuteStatement", waiting).await.1["Id"], ids[0]);
+    let (_, foreign) = server.call_as("AKIAROLE2", "ExecuteStatement", request).await;
     assert_ne!(foreign["Id"], ids[0]);
-    stage.strike().await;
+    server.drop_database().await;
 }
 
 #[tokio::test]
 async fn a_session_keeps_temporary_tables_and_runs_one_statement_at_a_time() {
-    let stage = support::stage(&[]).await;
+    let server = support::start(&[]).await;
     let open =
         json!({ "Sql": "create temp table t as select 5 as x", "SessionKeepAliveSeconds": 2, "WaitTimeSeconds": 30 });
-    let (_, opened) = stage.call("ExecuteStatement", stage.on_database(open)).await;
+    let (_, opened) = server.call("ExecuteStatement", server.on_database(open)).await;
     let session = opened["SessionId"].clone();
     let on_session = async |sql: &str, wait: i64| {
-        stage.call("ExecuteStatement", json!({ "Sql": sql, "SessionId": session, "WaitTimeSeconds": wait })).await
+        server.call("ExecuteStatement", json!({ "Sql": sql, "SessionId": session, "WaitTimeSeconds": wait })).await
     };
     let (status, body) = on_session("select x from t", 30).await;
     assert_eq!((status, &body["Status"]), (200, &json!("FINISHED")));
-    let (_, result) = stage.call("GetStatementResult", json!({ "Id": body["Id"] })).await;
+    let (_, result) = server.call("GetStatementResult", json!({ "Id": body["Id"] })).await;
     assert_eq!(result["Records"], json!([[{ "longValue": 5 }]]));
-    let (_, slow) = on_session("select nap(2)", 1).await;
+    let (_, slow) = on_session("select sleep(2)", 1).await;
     let (status, body) = on_session("select 1", 1).await;
     assert_eq!((status, &body["Message"]), (400, &json!("Session is not available")));
-    let (_, sessions) = stage.call("ListSessions", json!({ "SessionId": session })).await;
+    let (_, sessions) = server.call("ListSessions", json!({ "SessionId": session })).await;
     assert_eq!(sessions["Sessions"][0]["Status"], "BUSY");
     assert_eq!(sessions["Sessions"][0]["CurrentStatementId"], slow["Id"]);
-    stage.ended(slow["Id"].as_str().unwrap()).await;
-    // Two seconds later nothing keeps it alive.
+    server.ended(slow["Id"].as_str().unwrap()).await;
+    // The session expires two seconds after its last statement.
     tokio::time::sleep(Duration::from_millis(3_500)).await;
     let (status, body) = on_session("select 1", 1).await;
     assert_eq!((status, &body["Message"]), (400, &json!("Session is not available")));
-    let (_, sessions) = stage.call("ListSessions", json!({ "SessionId": session })).await;
+    let (_, sessions) = server.call("ListSessions", json!({ "SessionId": session })).await;
     assert_eq!(sessions["Sessions"][0]["Status"], "CLOSED");
-    stage.strike().await;
+    server.drop_database().await;
 }
 
 #[tokio::test]
-async fn a_transaction_lives_across_the_statements_of_a_session() {
-    let stage = support::stage(&[]).await;
-    stage.finish("create table t (id int)").await;
+async fn a_transaction_continues_across_the_statements_of_a_session() {
+    let server = support::start(&[]).await;
+    server.finish("create table t (id int)").await;
     let open = json!({ "Sql": "begin", "SessionKeepAliveSeconds": 60, "WaitTimeSeconds": 30 });
-    let (_, opened) = stage.call("ExecuteStatement", stage.on_database(open)).await;
+    let (_, opened) = server.call("ExecuteStatement", server.on_database(open)).await;
     for sql in ["insert into t values (1)", "rollback", "insert into t values (2)"] {
         let request = json!({ "Sql": sql, "SessionId": opened["SessionId"], "WaitTimeSeconds": 30 });
-        let (_, body) = stage.call("ExecuteStatement", request).await;
+        let (_, body) = server.call("ExecuteStatement", request).await;
         assert_eq!(body["Status"], "FINISHED", "{sql}: {body}");
     }
-    assert_eq!(stage.rows("select id from t").await, json!([[{ "longValue": 2 }]]));
-    stage.strike().await;
+    assert_eq!(server.rows("select id from t").await, json!([[{ "longValue": 2 }]]));
+    server.drop_database().await;
 }
 
 #[tokio::test]
-async fn large_results_come_in_pages_and_too_large_ones_fail() {
-    let stage = support::stage(&["--max-result-bytes", "4000000"]).await;
-    let end = stage
+async fn large_results_are_paged_and_too_large_results_fail() {
+    let server = support::start(&["--max-result-bytes", "4000000"]).await;
+    let end = server
         .finish(
             "with recursive n(i) as (select 1 union all select i + 1 from n where i < 3000) \
                             select i, repeat('x', 1000) as pad from n order by i",
@@ -230,7 +230,7 @@ async fn large_results_come_in_pages_and_too_large_ones_fail() {
         if !token.is_null() {
             request["NextToken"] = token;
         }
-        let (_, page) = stage.call("GetStatementResult", request).await;
+        let (_, page) = server.call("GetStatementResult", request).await;
         for record in page["Records"].as_array().unwrap() {
             seen += 1;
             assert_eq!(record[0]["longValue"], seen);
@@ -242,7 +242,7 @@ async fn large_results_come_in_pages_and_too_large_ones_fail() {
         }
     }
     assert_eq!((seen, pages > 1), (3000, true));
-    let end = stage
+    let end = server
         .run(
             "with recursive n(i) as (select 1 union all select i + 1 from n where i < 5000) \
                          select repeat('x', 1000) as pad from n",
@@ -250,29 +250,29 @@ async fn large_results_come_in_pages_and_too_large_ones_fail() {
         .await;
     assert_eq!(end["Status"], "FAILED");
     assert!(end["Error"].as_str().unwrap().contains("exceeded size limit"), "{end}");
-    let end = stage.run("select repeat('x', 70000) as pad").await;
+    let end = server.run("select repeat('x', 70000) as pad").await;
     assert!(end["Error"].as_str().unwrap().contains("Packet for query is too large"), "{end}");
-    stage.strike().await;
+    server.drop_database().await;
 }
 
 #[tokio::test]
-async fn csv_results_come_from_their_own_operation() {
-    let stage = support::stage(&[]).await;
+async fn csv_results_are_returned_by_get_statement_result_v2() {
+    let server = support::start(&[]).await;
     let sql = "select 1 as a, 'x,\"y\"' as b, null::int as c";
-    let id = stage.submit(json!({ "Sql": sql, "ResultFormat": "CSV" })).await;
-    stage.ended(&id).await;
-    let (_, result) = stage.call("GetStatementResultV2", json!({ "Id": id })).await;
+    let id = server.submit(json!({ "Sql": sql, "ResultFormat": "CSV" })).await;
+    server.ended(&id).await;
+    let (_, result) = server.call("GetStatementResultV2", json!({ "Id": id })).await;
     assert_eq!(result["Records"], json!([{ "CSVRecords": "1,\"x,\"\"y\"\"\",\r\n" }]));
     assert_eq!(result["ResultFormat"], "CSV");
-    assert_eq!(stage.call("GetStatementResult", json!({ "Id": id })).await.0, 400);
-    stage.strike().await;
+    assert_eq!(server.call("GetStatementResult", json!({ "Id": id })).await.0, 400);
+    server.drop_database().await;
 }
 
 #[tokio::test]
 async fn procedures_run_and_may_commit() {
-    let stage = support::stage(&[]).await;
-    stage.finish("create table t (id int)").await;
-    stage
+    let server = support::start(&[]).await;
+    server.finish("create table t (id int)").await;
+    server
         .finish(
             "create or replace procedure load_t(n int) as $$ begin \
              insert into t values (n); raise info 'loaded %', n; commit; \
@@ -280,61 +280,61 @@ async fn procedures_run_and_may_commit() {
         )
         .await;
     let call = json!({ "Sql": "call load_t(:n)", "Parameters": [{ "name": "n", "value": "41" }] });
-    let end = stage.ended(&stage.submit(call).await).await;
+    let end = server.ended(&server.submit(call).await).await;
     assert_eq!(end["Status"], "FINISHED", "{end}");
-    assert_eq!(stage.rows("select sum(id) from t").await, json!([[{ "longValue": 83 }]]));
-    stage.strike().await;
+    assert_eq!(server.rows("select sum(id) from t").await, json!([[{ "longValue": 83 }]]));
+    server.drop_database().await;
 }
 
 #[tokio::test]
 async fn a_lost_connection_fails_the_statement() {
-    let stage = support::stage(&[]).await;
-    let id = stage.submit(json!({ "Sql": "select nap(60)" })).await;
+    let server = support::start(&[]).await;
+    let id = server.submit(json!({ "Sql": "select sleep(60)" })).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
-    let (_, running) = stage.call("DescribeStatement", json!({ "Id": id })).await;
+    let (_, running) = server.call("DescribeStatement", json!({ "Id": id })).await;
     assert_eq!(running["Status"], "STARTED");
     let (client, connection) = connected().await;
     tokio::spawn(connection);
     let pid = i32::try_from(running["RedshiftPid"].as_i64().unwrap()).unwrap();
     client.execute("select pg_terminate_backend($1)", &[&pid]).await.unwrap();
-    let end = stage.ended(&id).await;
+    let end = server.ended(&id).await;
     assert_eq!(end["Status"], "FAILED");
     assert!(end["Error"].as_str().unwrap().contains("terminating connection"), "{end}");
     let nowhere = json!({ "Sql": "select 1", "WorkgroupName": "shift", "Database": "no_such_database" });
-    let (_, body) = stage.call("ExecuteStatement", nowhere).await;
-    let end = stage.ended(body["Id"].as_str().unwrap()).await;
+    let (_, body) = server.call("ExecuteStatement", nowhere).await;
+    let end = server.ended(body["Id"].as_str().unwrap()).await;
     assert_eq!(end["Status"], "FAILED");
     assert_eq!(end["Error"], "FATAL: database \"no_such_database\" does not exist");
-    stage.strike().await;
+    server.drop_database().await;
 }
 
 #[tokio::test]
-async fn ended_statements_are_forgotten_after_the_retention() {
-    let stage = support::stage(&["--retention-seconds", "1"]).await;
-    let id = stage.finish("select 1").await["Id"].clone();
+async fn ended_statements_are_removed_after_the_retention_time() {
+    let server = support::start(&["--retention-seconds", "1"]).await;
+    let id = server.finish("select 1").await["Id"].clone();
     tokio::time::sleep(Duration::from_millis(3_500)).await;
-    let (status, body) = stage.call("GetStatementResult", json!({ "Id": id })).await;
+    let (status, body) = server.call("GetStatementResult", json!({ "Id": id })).await;
     assert_eq!((status, &body["__type"]), (400, &json!("ResourceNotFoundException")));
-    stage.strike().await;
+    server.drop_database().await;
 }
 
-/// A transaction that begins with LOCK reads what the one that it waited for has written.
+/// A transaction that starts with LOCK reads the data that the previous holder of the lock has committed.
 #[tokio::test]
-async fn a_lock_comes_before_the_snapshot() {
-    let stage = support::stage(&[]).await;
-    stage.finish("create table counter (n int)").await;
-    stage.finish("insert into counter values (0)").await;
+async fn a_lock_is_acquired_before_the_snapshot() {
+    let server = support::start(&[]).await;
+    server.finish("create table counter (n int)").await;
+    server.finish("insert into counter values (0)").await;
     let add =
-        json!({ "Sqls": ["lock counter", "insert into counter select max(n) + 1 from counter", "select nap(0.05)"] });
+        json!({ "Sqls": ["lock counter", "insert into counter select max(n) + 1 from counter", "select sleep(0.05)"] });
     let mut ids = Vec::new();
     for _ in 0..4 {
-        ids.push(stage.submit(add.clone()).await);
+        ids.push(server.submit(add.clone()).await);
     }
     for id in ids {
-        let end = stage.ended(&id).await;
+        let end = server.ended(&id).await;
         assert_eq!(end["Status"], "FINISHED", "{end}");
     }
-    assert_eq!(stage.rows("select max(n) from counter").await[0][0]["longValue"], 4);
-    stage.finish("lock counter").await;
-    stage.strike().await;
+    assert_eq!(server.rows("select max(n) from counter").await[0][0]["longValue"], 4);
+    server.finish("lock counter").await;
+    server.drop_database().await;
 }

@@ -1,4 +1,4 @@
-//! Reads one Redshift statement from standard input and prints what PostgreSQL would run.
+//! Reads a Redshift statement from standard input and prints its translation.
 use std::io::Read as _;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -1,11 +1,11 @@
-//! Users, groups, roles and privileges. Groups and roles are both roles of PostgreSQL.
+//! Users, groups, roles and privileges. PostgreSQL represents groups and roles alike, as roles.
 
 use crate::Translated;
 use crate::names::printed as name_sql;
 use crate::refusal::Refusal;
 use crate::tree::{Cursor, Node, quoted, split_commas};
 
-/// A user, or `CURRENT_USER`.
+/// The name of a user, group or role, or `CURRENT_USER`.
 pub(crate) fn grantee(c: &mut Cursor<'_>) -> Result<String, Refusal> {
     for word in ["current_user", "session_user"] {
         if c.eat(&[word]) {
@@ -15,7 +15,7 @@ pub(crate) fn grantee(c: &mut Cursor<'_>) -> Result<String, Refusal> {
     Ok(quoted(&c.name("a user, group or role")?))
 }
 
-/// `user`, `GROUP name`, `ROLE name` or `PUBLIC`, many of them.
+/// A list of `user`, `GROUP name`, `ROLE name` and `PUBLIC`.
 fn grantees(c: &mut Cursor<'_>) -> Result<String, Refusal> {
     let mut out = Vec::new();
     loop {
@@ -40,10 +40,10 @@ pub(crate) fn create(mut c: Cursor<'_>) -> Result<Translated, Refusal> {
     match kind.as_str() {
         "role" => {
             if let Some(node) = c.peek() {
-                return Err(Refusal::not_here(
+                return Err(Refusal::not_translated(
                     node.at(),
                     format!("CREATE ROLE … {}", node.shown().to_uppercase()),
-                    "it is not known here",
+                    "it is not supported",
                 ));
             }
             Ok(Translated::sql("CREATE ROLE", format!("CREATE ROLE {name} NOLOGIN")))
@@ -64,7 +64,7 @@ pub(crate) fn create(mut c: Cursor<'_>) -> Result<Translated, Refusal> {
     }
 }
 
-/// Passwords are not kept: the local server is reached without one.
+/// Passwords are dropped: connections to the local server need none.
 fn user(mut c: Cursor<'_>, name: &str) -> Result<Translated, Refusal> {
     c.eat(&["with"]);
     let mut sql = format!("CREATE ROLE {name} LOGIN");
@@ -78,10 +78,10 @@ fn user(mut c: Cursor<'_>, name: &str) -> Result<Translated, Refusal> {
             sql.push_str(" IN ROLE ");
             sql.push_str(&grantees(&mut c)?);
         } else {
-            return Err(Refusal::not_here(
+            return Err(Refusal::not_translated(
                 node.at(),
                 format!("CREATE USER … {}", node.shown().to_uppercase()),
-                "it is not known here",
+                "it is not supported",
             ));
         }
     }
@@ -105,10 +105,10 @@ pub(crate) fn alter(mut c: Cursor<'_>) -> Result<Translated, Refusal> {
         c.expect_done()?;
         return Ok(Translated::sql("ALTER USER", sql));
     }
-    Err(Refusal::not_here(
+    Err(Refusal::not_translated(
         at,
         format!("ALTER {}", kind.to_uppercase()),
-        "only RENAME TO, and ADD | DROP USER of a group, are known here",
+        "only RENAME TO, and ADD | DROP USER of a group, are supported",
     ))
 }
 
@@ -119,7 +119,7 @@ pub(crate) fn drop(mut c: Cursor<'_>, kind: &str) -> Result<Translated, Refusal>
         names.push(quoted(&c.name("a name")?));
     }
     if c.sees(&["force"]) {
-        return Err(Refusal::not_here(c.at(), "DROP ROLE FORCE", "revoke first"));
+        return Err(Refusal::not_translated(c.at(), "DROP ROLE FORCE", "PostgreSQL has no FORCE"));
     }
     c.expect_done()?;
     let command = match kind {
@@ -163,7 +163,7 @@ pub(crate) fn grant(mut c: Cursor<'_>) -> Result<Translated, Refusal> {
         let Some(node) = c.peek().filter(|n| n.is_any_word(&PRIVILEGES)) else {
             return Err(match c.peek() {
                 Some(n) if n.is_any_word(&["drop", "alter", "assumerole", "ignore", "explain", "unmask"]) => {
-                    Refusal::not_here(
+                    Refusal::not_translated(
                         n.at(),
                         format!("{verb} {}", n.shown().to_uppercase()),
                         "PostgreSQL has no such privilege",
@@ -229,10 +229,10 @@ fn target(c: &mut Cursor<'_>) -> Result<String, Refusal> {
     if let Some(node) =
         c.peek().filter(|n| n.is_any_word(&["language", "datashare", "all", "model", "column", "external", "tables"]))
     {
-        return Err(Refusal::not_here(
+        return Err(Refusal::not_translated(
             at,
             format!("privileges ON {}", node.shown().to_uppercase()),
-            "they are not known here",
+            "they are not supported",
         ));
     }
     names(c)

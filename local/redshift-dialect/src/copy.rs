@@ -1,43 +1,43 @@
-//! `COPY table FROM 's3://…'`, read into a [`CopySpec`].
+//! Parses `COPY table FROM 's3://…'` into a [`CopySpec`].
 
 use crate::lexer::Kind;
 use crate::refusal::Refusal;
 use crate::tree::{Cursor, Node, split_commas};
 use crate::{Step, Translated};
 
-/// What `COPY … FROM` asks for. Values are as Redshift's defaults have them where the statement is silent.
+/// A parsed `COPY … FROM`. Options that the statement does not contain have Redshift's default values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(clippy::struct_excessive_bools, reason = "one a switch of the statement")]
 pub struct CopySpec {
-    /// Schema, where given, and name of the table; folded to lower case.
+    /// Schema (optional) and name of the table, in lower case.
     pub table: Vec<String>,
-    /// The column list, folded; empty means all columns.
+    /// The column list, in lower case; empty for all columns.
     pub columns: Vec<String>,
-    /// `s3://bucket/prefix`, or the manifest's object.
+    /// `s3://bucket/prefix`, or the URL of the manifest.
     pub from: String,
     /// How the files are read.
     pub format: CopyFormat,
     /// Compression of every file.
     pub compression: Compression,
-    /// `MANIFEST`: `from` names a JSON manifest, not a key prefix.
+    /// `MANIFEST`: `from` is the URL of a JSON manifest, not a key prefix.
     pub manifest: bool,
-    /// `IGNOREHEADER n`: lines skipped at the start of each file.
+    /// `IGNOREHEADER n`: number of lines to skip at the start of each file.
     pub ignore_header: u64,
-    /// `NULL AS 'text'`: this field text is NULL. Default `\N`.
+    /// `NULL AS 'text'`: fields with this text are NULL. Default `\N`.
     pub null_as: String,
     /// `EMPTYASNULL`: empty CHAR and VARCHAR fields are NULL.
     pub empty_as_null: bool,
-    /// `BLANKSASNULL`: CHAR and VARCHAR fields of white space alone are NULL.
+    /// `BLANKSASNULL`: CHAR and VARCHAR fields that contain only white space are NULL.
     pub blanks_as_null: bool,
-    /// `DATEFORMAT [AS] 'format'`; `auto` is a value too.
+    /// `DATEFORMAT [AS] 'format'`; may be `auto`.
     pub date_format: Option<String>,
-    /// `TIMEFORMAT [AS] 'format'`; `auto`, `epochsecs` and `epochmillisecs` are values too.
+    /// `TIMEFORMAT [AS] 'format'`; may be `auto`, `epochsecs` or `epochmillisecs`.
     pub time_format: Option<String>,
-    /// `ACCEPTINVCHARS [AS] 'c'`: replaces each byte of invalid UTF-8; without a character given it is `?`.
+    /// `ACCEPTINVCHARS [AS] 'c'`: the replacement for each byte of invalid UTF-8; default `?`.
     pub accept_inv_chars: Option<char>,
-    /// `ACCEPTANYDATE`: a date that cannot be read is NULL.
+    /// `ACCEPTANYDATE`: a date that cannot be parsed is NULL.
     pub accept_any_date: bool,
-    /// `TRUNCATECOLUMNS`: a VARCHAR too long is cut, not refused.
+    /// `TRUNCATECOLUMNS`: a VARCHAR that is too long is truncated instead of rejected.
     pub truncate_columns: bool,
     /// `FILLRECORD`: missing fields at the end of a record are NULL (empty text for VARCHAR in CSV and text).
     pub fill_record: bool,
@@ -45,13 +45,13 @@ pub struct CopySpec {
     pub trim_blanks: bool,
     /// `IGNOREBLANKLINES`.
     pub ignore_blank_lines: bool,
-    /// `ROUNDEC`: numbers are rounded to the scale of the column rather than cut.
+    /// `ROUNDEC`: numbers are rounded to the scale of the column instead of truncated.
     pub round_decimals: bool,
-    /// `EXPLICIT_IDS`: the file holds the values of the IDENTITY column.
+    /// `EXPLICIT_IDS`: the file contains the values of the IDENTITY column.
     pub explicit_ids: bool,
-    /// `MAXERROR [AS] n`: records that may fail before the load does. Default 0.
+    /// `MAXERROR [AS] n`: number of invalid records that the load tolerates. Default 0.
     pub max_error: u64,
-    /// `NOLOAD`: check the files, load nothing.
+    /// `NOLOAD`: check the files without loading them.
     pub no_load: bool,
     /// `REGION [AS] 'name'`.
     pub region: Option<String>,
@@ -70,12 +70,12 @@ pub enum CopyFormat {
     Json(JsonShape),
     /// `PARQUET`.
     Parquet {
-        /// `SERIALIZETOJSON`: lists, maps and structs go into SUPER columns.
+        /// `SERIALIZETOJSON`: lists, maps and structs are loaded into SUPER columns.
         serialize_to_json: bool,
     },
 }
 
-/// What COPY takes beside `PARQUET` (Redshift docs, "COPY from columnar data formats").
+/// Options that COPY supports with `PARQUET` (Redshift docs, "COPY from columnar data formats").
 const WITH_PARQUET: [&str; 8] =
     ["ACCEPTINVCHARS", "EXPLICIT_IDS", "FILLRECORD", "FORMAT", "IAM_ROLE", "MANIFEST", "PARQUET", "STATUPDATE"];
 
@@ -86,7 +86,7 @@ pub struct TextOptions {
     pub delimiter: char,
     /// `ESCAPE`: a backslash escapes the character after it.
     pub escape: bool,
-    /// `REMOVEQUOTES`: quotes around a field are taken off.
+    /// `REMOVEQUOTES`: quotes around a field are removed.
     pub remove_quotes: bool,
 }
 
@@ -95,18 +95,18 @@ pub struct TextOptions {
 pub struct CsvOptions {
     /// `DELIMITER`, default `,`.
     pub delimiter: char,
-    /// `QUOTE`, default `"`; doubled inside a quoted field.
+    /// `QUOTE`, default `"`; it is doubled inside a quoted field.
     pub quote: char,
 }
 
-/// How JSON objects become columns.
+/// The mapping of JSON objects to columns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum JsonShape {
-    /// `'auto'`: keys are column names.
+    /// `'auto'`: keys are matched to column names.
     Auto,
     /// `'auto ignorecase'`.
     AutoIgnoreCase,
-    /// `'noshred'`: the whole object goes into the one SUPER column.
+    /// `'noshred'`: the whole object is loaded into a single SUPER column.
     NoShred,
     /// `'s3://…'` of a JSONPaths file.
     Paths(String),
@@ -115,7 +115,7 @@ pub enum JsonShape {
 /// Compression of files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Compression {
-    /// As they are.
+    /// Not compressed.
     #[default]
     None,
     /// `GZIP`.
@@ -124,7 +124,7 @@ pub enum Compression {
     Zstd,
 }
 
-/// The text of a string literal, escapes undone.
+/// The value of a string literal, without escapes.
 pub(crate) fn text_of(node: &Node) -> Option<String> {
     let token = node.token()?;
     match token.kind {
@@ -165,7 +165,7 @@ pub(crate) fn text_of(node: &Node) -> Option<String> {
     }
 }
 
-/// `\0` to `\377`: up to three octal digits.
+/// The character of `\0` to `\377`: up to three octal digits.
 fn octal(first: char, chars: &mut std::str::Chars<'_>) -> char {
     let mut value = first.to_digit(8).unwrap_or(0);
     for _ in 0..2 {
@@ -201,7 +201,7 @@ pub(crate) fn integer(c: &mut Cursor<'_>, what: &str) -> Result<u64, Refusal> {
     Ok(value)
 }
 
-/// `ON`/`OFF`/`TRUE`/`FALSE`, with the default when nothing follows.
+/// Parses `ON`, `OFF`, `TRUE` or `FALSE`; returns `default` if none of them follows.
 pub(crate) fn switch(c: &mut Cursor<'_>, default: bool) -> bool {
     if c.eat(&["on"]) || c.eat(&["true"]) {
         true
@@ -212,7 +212,7 @@ pub(crate) fn switch(c: &mut Cursor<'_>, default: bool) -> bool {
     }
 }
 
-/// Authorization clauses that COPY and UNLOAD share; the role, if the clause was one.
+/// Parses an authorization clause of COPY or UNLOAD; returns true if there was one, and stores its role.
 pub(crate) fn authorization(c: &mut Cursor<'_>, role: &mut Option<String>) -> Result<bool, Refusal> {
     let at = c.at();
     if c.eat(&["iam_role"]) {
@@ -221,21 +221,22 @@ pub(crate) fn authorization(c: &mut Cursor<'_>, role: &mut Option<String>) -> Re
     }
     for keyed in ["credentials", "access_key_id", "secret_access_key", "session_token"] {
         if c.sees(&[keyed]) || c.sees(&["with", keyed]) {
-            return Err(Refusal::not_here(at, keyed.to_uppercase(), "keys do not belong in SQL").instead("IAM_ROLE"));
+            return Err(Refusal::not_translated(at, keyed.to_uppercase(), "access keys in SQL are not supported")
+                .instead("IAM_ROLE"));
         }
     }
     Ok(false)
 }
 
 #[derive(Default)]
-struct Loose {
+struct FormatOptions {
     delimiter: Option<char>,
     quote: Option<char>,
     escape: bool,
     remove_quotes: bool,
     csv: bool,
     json: Option<JsonShape>,
-    /// With `SERIALIZETOJSON`, or without.
+    /// Some if the format is PARQUET; true with `SERIALIZETOJSON`.
     parquet: Option<bool>,
 }
 
@@ -261,10 +262,10 @@ pub(crate) fn copy(mut c: Cursor<'_>) -> Result<Translated, Refusal> {
     }
     let from = string(&mut c, "'s3://bucket/prefix'")?;
     if !from.starts_with("s3://") {
-        return Err(Refusal::not_here(
+        return Err(Refusal::not_translated(
             at,
             format!("COPY FROM '{from}'"),
-            "only s3:// is known here (not DynamoDB, EMR or SSH)",
+            "only s3:// is supported (not DynamoDB, EMR or SSH)",
         ));
     }
     let mut spec = CopySpec {
@@ -293,18 +294,18 @@ pub(crate) fn copy(mut c: Cursor<'_>) -> Result<Translated, Refusal> {
         region: None,
         iam_role: None,
     };
-    let mut loose = Loose::default();
+    let mut options = FormatOptions::default();
     let mut given = Vec::new();
     while !c.done() {
         given.extend(c.peek().map(|node| (node.at(), node.shown().to_uppercase())));
         if !authorization(&mut c, &mut spec.iam_role)?
-            && !layout(&mut c, &mut loose, &mut spec)?
+            && !layout(&mut c, &mut options, &mut spec)?
             && !conversion(&mut c, &mut spec)?
         {
             return Err(unknown(&c));
         }
     }
-    spec.format = loose.format(start)?;
+    spec.format = options.format(start)?;
     if let CopyFormat::Parquet { .. } = spec.format
         && let Some((at, option)) = given.iter().find(|(_, option)| !WITH_PARQUET.contains(&option.as_str()))
     {
@@ -342,26 +343,26 @@ fn unknown(c: &Cursor<'_>) -> Refusal {
         "simplify",
     ];
     if node.is_any_word(&known) {
-        return Refusal::not_here(node.at(), format!("COPY option {option}"), "this option is not known here");
+        return Refusal::not_translated(node.at(), format!("COPY option {option}"), "this option is not supported");
     }
-    Refusal::syntax(node.at(), format!("COPY option {option}"), "no option of COPY has this name")
+    Refusal::syntax(node.at(), format!("COPY option {option}"), "it is not an option of COPY")
 }
 
-/// Options that say how a file is laid out.
-fn layout(c: &mut Cursor<'_>, loose: &mut Loose, spec: &mut CopySpec) -> Result<bool, Refusal> {
+/// Parses options of the file format.
+fn layout(c: &mut Cursor<'_>, options: &mut FormatOptions, spec: &mut CopySpec) -> Result<bool, Refusal> {
     let at = c.at();
     if c.eat(&["format"]) {
         c.eat(&["as"]);
         return match c.peek().filter(|n| n.is_any_word(&["csv", "json", "parquet"])) {
-            Some(_) => layout(c, loose, spec),
+            Some(_) => layout(c, options, spec),
             None => Err(unknown(c)),
         };
     }
     if c.eat(&["csv"]) {
-        loose.csv = true;
+        options.csv = true;
     } else if c.eat(&["json"]) {
         c.eat(&["as"]);
-        loose.json = Some(match c.peek().and_then(text_of) {
+        options.json = Some(match c.peek().and_then(text_of) {
             None => JsonShape::Auto,
             Some(text) => {
                 c.bump();
@@ -369,15 +370,15 @@ fn layout(c: &mut Cursor<'_>, loose: &mut Loose, spec: &mut CopySpec) -> Result<
             }
         });
     } else if c.eat(&["parquet"]) {
-        loose.parquet = Some(c.eat(&["serializetojson"]));
+        options.parquet = Some(c.eat(&["serializetojson"]));
     } else if c.eat(&["delimiter"]) {
-        loose.delimiter = Some(character(c, "DELIMITER")?);
+        options.delimiter = Some(character(c, "DELIMITER")?);
     } else if c.eat(&["quote"]) {
-        loose.quote = Some(character(c, "QUOTE")?);
+        options.quote = Some(character(c, "QUOTE")?);
     } else if c.eat(&["escape"]) {
-        loose.escape = true;
+        options.escape = true;
     } else if c.eat(&["removequotes"]) {
-        loose.remove_quotes = true;
+        options.remove_quotes = true;
     } else if c.eat(&["gzip"]) {
         spec.compression = Compression::Gzip;
     } else if c.eat(&["zstd"]) {
@@ -391,7 +392,7 @@ fn layout(c: &mut Cursor<'_>, loose: &mut Loose, spec: &mut CopySpec) -> Result<
     } else if c.eat(&["encoding"]) {
         c.eat(&["as"]);
         if !c.eat(&["utf8"]) && c.peek().and_then(text_of).is_none_or(|e| !e.eq_ignore_ascii_case("utf8")) {
-            return Err(Refusal::not_here(at, "COPY option ENCODING", "only UTF8 is known here"));
+            return Err(Refusal::not_translated(at, "COPY option ENCODING", "only UTF8 is supported"));
         } else if c.peek().is_some_and(Node::is_string) {
             c.bump();
         }
@@ -401,7 +402,7 @@ fn layout(c: &mut Cursor<'_>, loose: &mut Loose, spec: &mut CopySpec) -> Result<
     Ok(true)
 }
 
-/// Options that say what becomes of a value, and how the load runs.
+/// Parses options of the conversion of values and of the load.
 fn conversion(c: &mut Cursor<'_>, spec: &mut CopySpec) -> Result<bool, Refusal> {
     if c.eat(&["null"]) {
         spec.null_as = string(c, "NULL AS")?;
@@ -460,7 +461,7 @@ fn json_shape(text: &str, at: usize) -> Result<JsonShape, Refusal> {
     }
 }
 
-impl Loose {
+impl FormatOptions {
     fn format(self, at: usize) -> Result<CopyFormat, Refusal> {
         let conflict =
             |what: &str, with: &str| Err(Refusal::not_redshift(at, what, format!("it cannot be used with {with}")));

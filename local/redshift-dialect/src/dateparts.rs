@@ -1,6 +1,6 @@
-//! Date parts: Redshift's many spellings, one of ours.
+//! Date parts: maps Redshift's spellings to one name per part.
 
-/// The name of PostgreSQL for a date part of Redshift, or `None` for an unknown one.
+/// PostgreSQL's name of a Redshift date part, or `None` if the part is unknown.
 pub(crate) fn canonical(part: &str) -> Option<&'static str> {
     Some(match part.to_lowercase().as_str() {
         "millennium" | "millennia" | "mil" | "mils" => "millennium",

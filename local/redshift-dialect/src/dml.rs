@@ -97,7 +97,11 @@ pub(crate) fn assignments(nodes: &[Node], t: &mut Translator<'_>, scope: &Scope<
     for part in split_commas(nodes) {
         let mut c = Cursor::new(part);
         if let Some(group) = c.peek().and_then(Node::parens) {
-            return Err(Refusal::not_redshift(group.open.at, "SET (columns) = (…)", "one column an assignment"));
+            return Err(Refusal::not_redshift(
+                group.open.at,
+                "SET (columns) = (…)",
+                "each column needs its own assignment",
+            ));
         }
         let mut name = c.qualified("a column name")?;
         let column = name.pop().unwrap_or_default();
@@ -124,7 +128,7 @@ pub(crate) fn delete(nodes: &[Node], t: &mut Translator<'_>) -> Result<Translate
             "an alias in DELETE FROM",
             "syntax error: the target of DELETE has no alias",
         )
-        .instead("the table's own name"));
+        .instead("the table name"));
     }
     let mut relations = vec![Relation {
         alias: name.last().cloned().unwrap_or_default(),
@@ -157,7 +161,7 @@ pub(crate) fn call(nodes: &[Node], t: &mut Translator<'_>) -> Result<Translated,
     let group = c.expect_parens("the arguments in parentheses")?;
     c.expect_done()?;
     if group.body.iter().any(|n| n.is_op("=>") || n.is_op(":=")) {
-        return Err(Refusal::not_redshift(group.open.at, "named arguments", "arguments go by position"));
+        return Err(Refusal::not_redshift(group.open.at, "named arguments", "arguments are positional"));
     }
     let arguments = expression::rewrite(&group.body, t, &Scope::default())?;
     Ok(Translated::sql("CALL", format!("CALL {}({})", name_sql(&name), print(&arguments))).rows())
@@ -179,7 +183,7 @@ pub(crate) fn explain(nodes: &[Node], t: &mut Translator<'_>) -> Result<Translat
         _ => Err(Refusal::not_redshift(
             c.at(),
             "EXPLAIN",
-            "only SELECT, INSERT, UPDATE, DELETE and CREATE TABLE AS have a plan",
+            "only SELECT, INSERT, UPDATE, DELETE and CREATE TABLE AS can be explained",
         )),
     }
 }

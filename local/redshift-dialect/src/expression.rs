@@ -1,4 +1,5 @@
-//! Expressions: names, literals, casts, operators, paths into SUPER values. Functions are in [`crate::functions`].
+//! Expressions: names, literals, casts, operators, and paths into SUPER values. Function calls are in
+//! [`crate::functions`].
 
 use crate::functions;
 use crate::lexer::{Kind, Token};
@@ -9,12 +10,12 @@ use crate::translator::Translator;
 use crate::tree::{Cursor, Group, Node, literal, made, print, quoted};
 use crate::types::{self, Use};
 
-/// A word of our own making.
+/// A word that the translation inserts.
 pub(crate) fn word_node(text: &str, at: usize) -> Node {
     made(Kind::Word, text, at)
 }
 
-/// Our text in the place of `like`: its white space and comments stay.
+/// Replaces the text of `like` and keeps its white space and comments.
 pub(crate) fn replaced(like: &Node, text: &str) -> Node {
     let mut node = made(Kind::Word, text, like.at());
     node.lead_mut().clone_from(match like {
@@ -24,7 +25,7 @@ pub(crate) fn replaced(like: &Node, text: &str) -> Node {
     node
 }
 
-/// The name folded as Redshift does, or the node as it is.
+/// The node with its name folded as in Redshift, or the node itself if it is not a name.
 pub(crate) fn name_or_self(node: &Node) -> Result<Node, Refusal> {
     match node.token() {
         Some(t) if t.kind == Kind::Quoted => {
@@ -39,7 +40,7 @@ pub(crate) fn name_or_self(node: &Node) -> Result<Node, Refusal> {
     }
 }
 
-/// A relation in a FROM clause; names of Redshift's system views go to their stand-ins.
+/// A relation in a FROM clause. Names of Redshift's system views are mapped to the views of the prelude.
 pub(crate) fn relation_sql(parts: &[String]) -> String {
     let (schema, name) = match parts {
         [schema, name] => (Some(schema.as_str()), name.as_str()),
@@ -66,7 +67,7 @@ pub(crate) const SYSTEM_VIEWS: [&str; 10] = [
     "stv_recents",
 ];
 
-/// Rewrites a run of nodes in which every name is a column, function or keyword.
+/// Rewrites nodes in which every name is a column, a function or a keyword.
 pub(crate) fn rewrite(nodes: &[Node], t: &mut Translator<'_>, scope: &Scope<'_>) -> Result<Vec<Node>, Refusal> {
     let mut out: Vec<Node> = Vec::with_capacity(nodes.len());
     let mut i = 0;
@@ -83,7 +84,7 @@ pub(crate) fn rewrite(nodes: &[Node], t: &mut Translator<'_>, scope: &Scope<'_>)
                 }
                 Kind::Positional if !t.positional => {
                     return Err(
-                        Refusal::not_redshift(token.at, token.text.clone(), "parameters have names").instead(":name")
+                        Refusal::not_redshift(token.at, token.text.clone(), "parameters are named").instead(":name")
                     );
                 }
                 Kind::Op if token.text == "::" => cast(nodes, i, &mut out)?,
@@ -113,15 +114,16 @@ fn group(
                 Refusal::not_redshift(g.open.at, "[ ]", "arrays are not a data type").instead("SUPER and ARRAY(…)")
             );
         };
-        // An index on a parenthesis or a call: the call's name went before it, so take that too.
+        // An index after a parenthesis or a call: the name of the call is already in the output, so it is removed from
+        // there.
         let mut start = vec![base];
         if out.last().is_some_and(|n| n.is_name() && n.token().is_some_and(|t| t.text.contains("redshift."))) {
             start.insert(0, out.remove(out.len() - 1));
         } else if before.len() > 1 && before[before.len() - 2].is_name() {
-            return Err(Refusal::not_here(
+            return Err(Refusal::not_translated(
                 g.open.at,
                 "[ ] after a function",
-                "only paths of columns and SUPER functions are known here",
+                "only paths of columns and SUPER functions are supported",
             ));
         }
         let index = rewrite(&g.body, t, scope)?;
@@ -138,7 +140,7 @@ pub(crate) fn is_query(body: &[Node]) -> bool {
     body.first().is_some_and(|n| n.is_any_word(&["select", "with"]) || n.parens().is_some_and(|g| is_query(&g.body)))
 }
 
-/// In Redshift a backslash escapes in every string; PostgreSQL wants an `E` before it.
+/// Translates a string: in Redshift a backslash is an escape in every string; PostgreSQL requires the prefix `E`.
 fn string(token: &Token, nodes: &[Node], i: usize, out: &mut Vec<Node>) -> Result<usize, Refusal> {
     let text = &token.text;
     if text.starts_with(['b', 'B', 'x', 'X']) {
@@ -155,10 +157,10 @@ fn string(token: &Token, nodes: &[Node], i: usize, out: &mut Vec<Node>) -> Resul
         }
         if text.contains('\\') {
             if let Some(found) = ["\\u", "\\U", "\\x"].iter().find(|e| text.replace("\\\\", "").contains(*e)) {
-                return Err(Refusal::not_here(
+                return Err(Refusal::not_translated(
                     token.at,
                     (*found).to_owned(),
-                    "the two servers read this escape differently",
+                    "Redshift and PostgreSQL interpret this escape differently",
                 )
                 .instead(format!("\\{found} for a backslash")));
             }
@@ -166,7 +168,7 @@ fn string(token: &Token, nodes: &[Node], i: usize, out: &mut Vec<Node>) -> Resul
                 new.text.insert(0, 'E');
             }
         }
-        // `= 'text'` beside a path into SUPER compares text; unmarked, PostgreSQL would read it as JSON.
+        // A string that is compared with a path into SUPER is text; without a cast, PostgreSQL would parse it as JSON.
         if out.last().is_some_and(compares) && out.len() > 1 && is_path(&out[out.len() - 2]) {
             new.text.push_str("::text");
         }
@@ -179,7 +181,7 @@ fn compares(node: &Node) -> bool {
     ["=", "<>", "!=", "<", "<=", ">", ">="].iter().any(|op| node.is_op(op))
 }
 
-/// Did [`word`] make a path of this node?
+/// True if [`word`] generated this node from a path.
 fn is_path(node: &Node) -> bool {
     node.token().is_some_and(|t| t.text.starts_with("redshift.get("))
 }
@@ -190,7 +192,7 @@ fn cast(nodes: &[Node], i: usize, out: &mut Vec<Node>) -> Result<usize, Refusal>
     let ty = types::expect(&mut c, Use::Expression)?;
     let taken = before - c.rest().len();
     if ty.is_super && i > 0 && nodes[i - 1].is_string() {
-        // A string cast to SUPER is a SUPER string; PostgreSQL would read the literal as JSON.
+        // A string that is cast to SUPER is a SUPER string; PostgreSQL would parse the literal as JSON.
         let text = out.pop().map(|n| print(&[n])).unwrap_or_default();
         let lead: String = text.chars().take_while(|c| c.is_whitespace()).collect();
         let mut made = word_node(&format!("redshift.to_super({}::text)", text.trim()), nodes[i].at());
@@ -220,12 +222,12 @@ fn operator(token: &Token, nodes: &[Node], i: usize, out: &mut Vec<Node>) -> Res
             Err(Refusal::not_redshift(token.at, op, "operator does not exist")
                 .instead("ILIKE, or LOWER(x) ~ 'pattern'"))
         }
-        "=>" => Err(Refusal::not_redshift(token.at, op, "arguments go by position")),
-        _ => Err(Refusal::syntax(token.at, op, "no operator has this name")),
+        "=>" => Err(Refusal::not_redshift(token.at, op, "arguments are positional")),
+        _ => Err(Refusal::syntax(token.at, op, "unknown operator")),
     }
 }
 
-/// Words that a parenthesis may follow without making a function call of them.
+/// Words before a parenthesis that do not make it a function call.
 const BEFORE_PARENTHESIS: [&str; 50] = [
     "in",
     "values",
@@ -279,7 +281,7 @@ const BEFORE_PARENTHESIS: [&str; 50] = [
     "loop",
 ];
 
-/// One word: keyword, function call, column or path.
+/// Rewrites a word: a keyword, a function call, a column or a path.
 fn word(
     nodes: &[Node],
     i: usize,
@@ -309,7 +311,7 @@ fn word(
             .instead(format!("{} in double quotes", quoted(word))));
         }
     }
-    // The longest dotted name from here.
+    // The longest dotted name that starts here.
     let mut parts = vec![i];
     while nodes.get(parts[parts.len() - 1] + 1).is_some_and(|n| n.is_op(".")) {
         let last = parts[parts.len() - 1] + 2;
@@ -334,7 +336,7 @@ fn word(
     path(nodes, i, &parts, t, scope, out)
 }
 
-/// Keywords that mean something of their own; `None` leaves the word to be read as a name.
+/// Rewrites keywords with a special translation; returns `None` if the word must be rewritten as a name.
 fn keyword(word: &str, nodes: &[Node], i: usize, out: &mut Vec<Node>) -> Result<Option<usize>, Refusal> {
     let node = &nodes[i];
     let at = node.at();
@@ -367,20 +369,20 @@ fn keyword(word: &str, nodes: &[Node], i: usize, out: &mut Vec<Node>) -> Result<
             Err(Refusal::not_redshift(at, word.to_uppercase(), format!("syntax error at or near \"{word}\"")))
         }
         "ignore" if next.is_some_and(|n| n.is_word("nulls")) => {
-            Err(Refusal::not_here(at, "IGNORE NULLS", "PostgreSQL 18 has no such window function"))
+            Err(Refusal::not_translated(at, "IGNORE NULLS", "PostgreSQL 18 has no such window function"))
         }
         "respect" if next.is_some_and(|n| n.is_word("nulls")) => Ok(Some(2)),
         "range" | "groups" if next.is_some_and(|n| n.is_any_word(&["between", "unbounded", "current"])) => {
             Err(Refusal::not_redshift(
                 at,
                 format!("{} in a window frame", word.to_uppercase()),
-                "frames are counted in rows",
+                "only ROWS frames are supported",
             )
             .instead("ROWS"))
         }
-        "collate" => Err(Refusal::not_here(at, "COLLATE", "strings compare by their bytes here")),
+        "collate" => Err(Refusal::not_translated(at, "COLLATE", "only the default collation, by bytes, is supported")),
         "current_user_id" | "localtime" | "current_time" => {
-            Err(Refusal::not_here(at, word.to_uppercase(), "this function is not known here"))
+            Err(Refusal::not_translated(at, word.to_uppercase(), "this function is not supported"))
         }
         "date" | "timestamp" | "time" | "timestamptz" | "timetz" | "interval" if next.is_some_and(Node::is_string) => {
             out.push(node.clone());
@@ -395,7 +397,7 @@ fn keyword(word: &str, nodes: &[Node], i: usize, out: &mut Vec<Node>) -> Result<
     }
 }
 
-/// `a.b`, `a.b.c`, `a[0]`, `a.b[0].c`: a column, or a column and a path into its SUPER value.
+/// Rewrites `a.b`, `a.b.c`, `a[0]`, `a.b[0].c`: a column, or a column and a path into its SUPER value.
 fn path(
     nodes: &[Node],
     i: usize,
@@ -407,7 +409,7 @@ fn path(
     let names: Vec<String> = parts.iter().filter_map(|&p| nodes[p].name()).collect();
     let variable = t.variables.contains(&names[0]);
     let relation = scope.find(|r| r.alias == names[0]);
-    // How many parts name the column; the rest is the path.
+    // The number of parts that name the column; the other parts are the path.
     let column = if variable {
         names.len().min(2)
     } else if relation.is_some_and(|r| r.element) {

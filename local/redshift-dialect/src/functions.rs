@@ -1,4 +1,5 @@
-//! Function calls: which are the same in both servers, which are ours, which are rewritten, which are refused.
+//! Function calls: functions that exist in both servers, that the prelude defines, that are rewritten, and that are
+//! rejected.
 
 use crate::dateparts;
 use crate::expression::{is_query, replaced, rewrite};
@@ -8,7 +9,8 @@ use crate::translator::Translator;
 use crate::tree::{Cursor, Group, Node, print, split_commas};
 use crate::types::{self, Use};
 
-/// Functions that PostgreSQL 18 has under the same name, with the same meaning for the arguments that Redshift takes.
+/// Functions that exist in PostgreSQL 18 with the same name, and the same meaning for the arguments that Redshift
+/// supports.
 const SAME: &str = " abs acos ascii asin atan atan2 bit_and bit_or bool_and bool_or btrim cbrt ceil ceiling char_length \
     character_length chr coalesce cos cot count cume_dist current_database current_schema \
     current_schemas current_setting degrees dense_rank exp first_value floor greatest grouping \
@@ -19,16 +21,16 @@ const SAME: &str = " abs acos ascii asin atan atan2 bit_and bit_or bool_and bool
     stddev_samp strpos substr substring sum tan textlen timeofday to_char to_date to_hex to_number \
     to_timestamp translate trim upper var_pop var_samp variance pg_backend_pid version text ";
 
-/// Functions of Redshift that the prelude defines in the schema `redshift`.
-const OURS: &str = " add_months array_concat avg can_json_parse charindex concat convert_timezone crc32 fnv_hash \
+/// Redshift functions that the prelude defines in the schema `redshift`.
+const IN_PRELUDE: &str = " add_months array_concat avg can_json_parse charindex concat convert_timezone crc32 fnv_hash \
     func_sha1 get_array_length getdate is_array is_boolean is_object is_scalar is_valid_json \
     is_valid_json_array is_varchar json_array_length json_extract_array_element_text \
     json_extract_path_text json_parse json_serialize json_size json_typeof last_day len months_between \
     next_day regexp_count regexp_instr regexp_replace regexp_substr replicate round sha sha1 sha2 \
     strtol to_super trunc ";
 
-/// Functions of Redshift that are not here.
-const NOT_HERE: &str = " any_value approximate_percentile array_contains array_distinct array_except array_flatten \
+/// Redshift functions that are not supported.
+const UNSUPPORTED: &str = " any_value approximate_percentile array_contains array_distinct array_except array_flatten \
     array_intersection array_position array_positions array_sort array_to_string array_union \
     bit_length bpcharcmp bttext_pattern_cmp checksum collate date_cmp date_part_year datefunc dexp \
     difference dlog1 dlog10 from_varbyte geometrytype get_number_attributes hll hll_cardinality \
@@ -46,7 +48,8 @@ fn listed(list: &str, name: &str) -> bool {
     list.split_ascii_whitespace().any(|w| w == name)
 }
 
-/// A call: `names ( … )` where the name starts at `i` and the parentheses stand at `open`. Returns how many nodes it took.
+/// Rewrites a call `names ( … )`: the name starts at `i` and the parentheses are at `open`. Returns the number of
+/// consumed nodes.
 pub(crate) fn call(
     names: &[String],
     nodes: &[Node],
@@ -64,7 +67,11 @@ pub(crate) fn call(
         && schema != "pg_catalog"
     {
         if schema == "redshift" {
-            return Err(Refusal::not_redshift(nodes[i].at(), "the schema redshift", "it belongs to the translation"));
+            return Err(Refusal::not_redshift(
+                nodes[i].at(),
+                "the schema redshift",
+                "it is reserved for the translation",
+            ));
         }
         return call.user(out);
     }
@@ -113,7 +120,7 @@ impl<'a> Call<'a, '_, '_> {
         self.nodes.get(self.open + 1 + n)
     }
 
-    /// A function of the user: name folded, arguments rewritten.
+    /// A user-defined function: the name is folded and the arguments are rewritten.
     fn user(&mut self, out: &mut Vec<Node>) -> Result<usize, Refusal> {
         for node in &self.nodes[self.i..self.open] {
             out.push(crate::expression::name_or_self(node)?);
@@ -123,7 +130,7 @@ impl<'a> Call<'a, '_, '_> {
         Ok(self.taken(0))
     }
 
-    /// The same call under another name.
+    /// The same call with another function name.
     fn renamed(&mut self, name: &str, out: &mut Vec<Node>) -> Result<usize, Refusal> {
         out.push(replaced(&self.nodes[self.i], name));
         let body = self.body()?;
@@ -170,9 +177,7 @@ impl<'a> Call<'a, '_, '_> {
             "pow" | "dpow" => self.renamed("power", out),
             "ucase" => self.renamed("upper", out),
             "lcase" => self.renamed("lower", out),
-            "sysdate" => {
-                Err(Refusal::not_redshift(self.at(), "SYSDATE()", "it takes no parentheses").instead("SYSDATE"))
-            }
+            "sysdate" => Err(Refusal::not_redshift(self.at(), "SYSDATE()", "it has no parentheses").instead("SYSDATE")),
             "iff" | "if" => {
                 Err(Refusal::not_redshift(self.at(), "IFF", "function does not exist").instead("CASE WHEN … END"))
             }
@@ -182,19 +187,19 @@ impl<'a> Call<'a, '_, '_> {
             }
             "array" | "object" => self.variadic(name, out),
             "object_transform" => self.object_transform(out),
-            "now" => Err(Refusal::not_here(self.at(), "NOW()", "in Redshift it runs on the leader node alone")
+            "now" => Err(Refusal::not_translated(self.at(), "NOW()", "in Redshift it runs only on the leader node")
                 .instead("GETDATE() or SYSDATE")),
-            _ if listed(OURS, name) => self.renamed(&format!("redshift.{name}"), out),
+            _ if listed(IN_PRELUDE, name) => self.renamed(&format!("redshift.{name}"), out),
             _ if listed(SAME, name) => self.renamed(name, out),
-            _ if listed(NOT_HERE, name)
+            _ if listed(UNSUPPORTED, name)
                 || name.starts_with("st_")
                 || name.starts_with("hll")
                 || name.starts_with("h3_") =>
             {
-                Err(Refusal::not_here(
+                Err(Refusal::not_translated(
                     self.at(),
                     format!("the function {}", name.to_uppercase()),
-                    "it is not known here",
+                    "it is not supported",
                 ))
             }
             _ if listed(POSTGRES, name) => Err(Refusal::not_redshift(
@@ -206,7 +211,7 @@ impl<'a> Call<'a, '_, '_> {
         }
     }
 
-    /// Redshift wants a frame where an aggregate has an ordered window.
+    /// Rejects aggregate window functions with ORDER BY and without a frame, as Redshift does.
     fn window(&self, name: &str) -> Result<(), Refusal> {
         let aggregates = [
             "sum",
@@ -247,7 +252,7 @@ impl<'a> Call<'a, '_, '_> {
         self.arguments().into_iter().map(|a| self.argument(a)).collect()
     }
 
-    /// NULL equals NULL in DECODE.
+    /// In DECODE, NULL equals NULL.
     fn decode(mut self, out: &mut Vec<Node>) -> Result<usize, Refusal> {
         self.arity("decode", 3..=usize::MAX)?;
         let args = self.rewritten()?;
@@ -300,7 +305,7 @@ impl<'a> Call<'a, '_, '_> {
         Ok(self.text(&text, out, 0))
     }
 
-    /// The date part as a literal of PostgreSQL.
+    /// The date part as a PostgreSQL literal.
     fn part(&self, nodes: &[Node]) -> Result<&'static str, Refusal> {
         let text = match nodes {
             [n] => n.word().or_else(|| n.name()).or_else(|| crate::copy::text_of(n)),
@@ -315,7 +320,7 @@ impl<'a> Call<'a, '_, '_> {
         })
     }
 
-    /// A lone literal or parameter would be read as TIMESTAMPTZ by PostgreSQL; Redshift reads a TIMESTAMP.
+    /// PostgreSQL would interpret an untyped literal or parameter as TIMESTAMPTZ; Redshift interprets it as TIMESTAMP.
     fn moment(&mut self, nodes: &[Node]) -> Result<String, Refusal> {
         let text = self.argument(nodes)?;
         let untyped = nodes.len() == 1 && (nodes[0].is_string() || text.starts_with('$'));
@@ -357,7 +362,7 @@ impl<'a> Call<'a, '_, '_> {
         Ok(self.text(&text, out, 0))
     }
 
-    /// `WITHIN GROUP (ORDER BY …)` after the parentheses.
+    /// The `WITHIN GROUP (ORDER BY …)` after the parentheses.
     fn within_group(&self) -> Result<Option<&'a Group>, Refusal> {
         if !(self.after(0).is_some_and(|n| n.is_word("within")) && self.after(1).is_some_and(|n| n.is_word("group"))) {
             return Ok(None);
@@ -396,7 +401,7 @@ impl<'a> Call<'a, '_, '_> {
             ));
         }
         if distinct {
-            return Err(Refusal::not_here(
+            return Err(Refusal::not_translated(
                 self.at(),
                 "LISTAGG(DISTINCT …) OVER",
                 "PostgreSQL has no DISTINCT in window functions",
@@ -406,7 +411,7 @@ impl<'a> Call<'a, '_, '_> {
             return Err(Refusal::syntax(self.at(), "OVER", "expected ([PARTITION BY …])"));
         };
         let partition = print(&rewrite(&window.body, self.t, self.scope)?).trim().to_owned();
-        // An ordered window over the whole partition collects in that order.
+        // An ordered window over the whole partition aggregates the values in that order.
         let frame = if order.is_empty() { "" } else { " ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING" };
         more += 2;
         Ok(self.text(
@@ -418,10 +423,10 @@ impl<'a> Call<'a, '_, '_> {
 
     fn no_window(&self, name: &str, more: usize) -> Result<(), Refusal> {
         if self.after(more).is_some_and(|n| n.is_word("over")) {
-            return Err(Refusal::not_here(
+            return Err(Refusal::not_translated(
                 self.at(),
                 format!("{name} … OVER"),
-                "PostgreSQL has it as an aggregate only",
+                "in PostgreSQL it is only an aggregate",
             ));
         }
         Ok(())
@@ -452,14 +457,14 @@ impl<'a> Call<'a, '_, '_> {
         Ok(self.text(&text, out, 2))
     }
 
-    /// A value of any type as a SUPER; a bare string is a string, not JSON.
+    /// A value of any type as SUPER; a string literal is a string, not JSON.
     fn super_argument(&mut self, arg: &[Node]) -> Result<String, Refusal> {
         let value = self.argument(arg)?;
         let cast = if arg.len() == 1 && (arg[0].is_string() || arg[0].is_word("null")) { "::text" } else { "" };
         Ok(format!("redshift.to_super(({value}){cast})"))
     }
 
-    /// ARRAY and OBJECT take values of any types; each becomes a SUPER first.
+    /// ARRAY and OBJECT accept values of any type; each value is converted to SUPER.
     fn variadic(mut self, name: &str, out: &mut Vec<Node>) -> Result<usize, Refusal> {
         let args = self.arguments().into_iter().map(|arg| self.super_argument(arg)).collect::<Result<Vec<_>, _>>()?;
         if name == "object" && args.len() % 2 == 1 {
@@ -472,7 +477,7 @@ impl<'a> Call<'a, '_, '_> {
     fn object_transform(mut self, out: &mut Vec<Node>) -> Result<usize, Refusal> {
         let body = &self.group.body;
         if let Some(keep) = body.iter().find(|n| n.is_word("keep")) {
-            return Err(Refusal::not_here(keep.at(), "KEEP of OBJECT_TRANSFORM", "only SET is known here"));
+            return Err(Refusal::not_translated(keep.at(), "KEEP of OBJECT_TRANSFORM", "only SET is supported"));
         }
         let Some(set) = body.iter().position(|n| n.is_word("set")) else {
             return Err(Refusal::syntax(
@@ -493,7 +498,7 @@ impl<'a> Call<'a, '_, '_> {
             };
             let Some(path) = path else {
                 let shown = print(pair[0]).trim().to_owned();
-                let reason = "a path is a string of names in double quotes, with points between them";
+                let reason = "a path is a string of names in double quotes, separated by dots";
                 return Err(Refusal::not_redshift(self.at(), shown, reason).instead("'\"a\".\"b\"'"));
             };
             let path = path.iter().map(|name| crate::tree::literal(name)).collect::<Vec<_>>().join(", ");
@@ -504,7 +509,7 @@ impl<'a> Call<'a, '_, '_> {
     }
 }
 
-/// The names of a path `"a"."b"`.
+/// The names in a path `"a"."b"`.
 fn attributes(path: &str) -> Option<Vec<String>> {
     let inner = path.strip_prefix('"')?.strip_suffix('"')?;
     let names: Vec<String> = inner.split("\".\"").map(str::to_owned).collect();

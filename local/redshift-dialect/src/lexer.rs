@@ -1,15 +1,15 @@
-//! Tokens of Redshift SQL. Every byte of the source is kept: white space and comments travel as the `lead` of the
-//! token that follows them, so what is not rewritten is printed back as it came.
+//! Tokens of Redshift SQL. Every byte of the source is kept: white space and comments are stored as the `lead` of the
+//! following token, so text that is not rewritten is printed unchanged.
 
 use crate::refusal::Refusal;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// An unquoted word: keyword or name; `#name` (a temporary table) too.
+    /// An unquoted word: a keyword, a name, or `#name` (a temporary table).
     Word,
     /// `"name"`.
     Quoted,
-    /// `'text'`, where a backslash escapes, as in Redshift.
+    /// `'text'`, where a backslash is an escape, as in Redshift.
     Str,
     /// `$tag$ text $tag$`.
     Dollar,
@@ -18,7 +18,7 @@ pub(crate) enum Kind {
     Param,
     /// `$1`, an argument in the body of a SQL function.
     Positional,
-    /// An operator or punctuation mark.
+    /// An operator or punctuation character.
     Op,
     /// `(` or `[`.
     Open,
@@ -92,7 +92,7 @@ impl Lexer<'_> {
         }
     }
 
-    /// Block comments nest.
+    /// Skips a block comment; block comments can be nested.
     fn block_comment(&mut self) -> Result<(), Refusal> {
         let at = self.pos;
         let mut depth = 0_usize;
@@ -110,7 +110,7 @@ impl Lexer<'_> {
             } else if let Some(c) = rest.chars().next() {
                 self.pos += c.len_utf8();
             } else {
-                return Err(Refusal::syntax(at, "/*", "the comment is never closed; comments nest"));
+                return Err(Refusal::syntax(at, "/*", "unterminated comment; comments can be nested"));
             }
         }
     }
@@ -152,7 +152,7 @@ impl Lexer<'_> {
         kind
     }
 
-    /// `#name` is a temporary table only where a name can start; `a#b` stays the operator.
+    /// True where a name can start. There, `#name` is a temporary table; in `a#b`, `#` is an operator.
     fn after_boundary(&self) -> bool {
         self.sql[..self.pos].chars().next_back().is_none_or(|c| c.is_whitespace() || "(,.;/".contains(c))
     }
@@ -176,7 +176,7 @@ impl Lexer<'_> {
                 _ => {}
             }
         }
-        Err(Refusal::syntax(at, "'", "unterminated quoted string (a backslash escapes the quote after it)"))
+        Err(Refusal::syntax(at, "'", "unterminated quoted string (a backslash escapes the following quote)"))
     }
 
     fn quoted_identifier(&mut self) -> Result<Kind, Refusal> {
@@ -236,7 +236,7 @@ impl Lexer<'_> {
 
     fn number(&mut self) -> Kind {
         self.take_while(|c| c.is_ascii_digit());
-        // `1..10` is a range of a FOR loop, not the number `1.`.
+        // `1..10` is the range of a FOR loop and does not start with the number `1.`.
         if self.peek(0) == Some('.') && self.peek(1) != Some('.') {
             self.pos += 1;
             self.take_while(|c| c.is_ascii_digit());
@@ -251,7 +251,8 @@ impl Lexer<'_> {
         Kind::Number
     }
 
-    /// As PostgreSQL reads operators: the longest run, cut at a comment, and `=-1` is `=` and `-`.
+    /// An operator as PostgreSQL lexes it: the longest run of operator characters, without the start of a comment;
+    /// `=-1` is `=` and `-`.
     fn operator(&mut self) -> Kind {
         let run: String = self.rest().chars().take_while(|&c| OPERATOR.contains(c)).collect();
         let cut = [run.find("--"), run.find("/*")].into_iter().flatten().min().unwrap_or(run.len());

@@ -1,8 +1,10 @@
-//! Amazon Redshift SQL, one statement at a time, as PostgreSQL 18 can run it: exactly, or not at all.
+//! Translates Amazon Redshift SQL to PostgreSQL 18, one statement at a time; a statement without an exact translation
+//! is rejected.
 //!
-//! [`translate`] rewrites what the two dialects spell differently and refuses, by name and position, what it does not
-//! know, and what PostgreSQL would take although Redshift does not (`ON CONFLICT`, `RETURNING`, arrays …).
-//! The rewritten SQL leans on [`PRELUDE`], a schema `redshift` of functions, types and views.
+//! [`translate`] rewrites syntax and functions that differ between the dialects. It rejects, with name and position,
+//! constructs that it does not support, and constructs that PostgreSQL accepts although Redshift does not (`ON
+//! CONFLICT`, `RETURNING`, arrays …). The translated SQL requires [`PRELUDE`], a schema `redshift` with functions,
+//! types and views.
 //!
 //! ```
 //! let t = redshift_dialect::translate("select nvl(a, 0) from t where d = :day", &["day"])?;
@@ -44,9 +46,9 @@ pub use refusal::{Refusal, RefusalKind};
 pub use table_alter::AppendSpec;
 pub use unload::{UnloadFormat, UnloadSpec};
 
-/// Idempotent SQL, run once a database by a superuser before anything else: the type `super`, the schema `redshift` of
-/// functions and system views that translated SQL calls. Its objects are found by qualified name, so the
-/// `search_path` stays the user's.
+/// Idempotent SQL that a superuser must run once per database: the type `super`, and the schema `redshift` with
+/// functions and system views that translated SQL uses. Their names are qualified, so the `search_path` is left
+/// unchanged.
 pub const PRELUDE: &str = concat!(
     include_str!("prelude/super.sql"),
     include_str!("prelude/scalar.sql"),
@@ -55,54 +57,56 @@ pub const PRELUDE: &str = concat!(
     include_str!("prelude/system.sql"),
 );
 
-/// One thing to do.
+/// One step of a translated statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
-    /// PostgreSQL text. Parameters are `$1`, `$2` …, see [`Translated::params`].
+    /// SQL for PostgreSQL. Parameters are `$1`, `$2` …, see [`Translated::params`].
     Sql(String),
-    /// Load files into a table.
+    /// Loads files into a table.
     Copy(Box<CopySpec>),
-    /// Write the rows of a query to files.
+    /// Writes the rows of a query to files.
     Unload(Box<UnloadSpec>),
-    /// Move all rows of one table into another.
+    /// Moves all rows of a table to another table.
     AppendFrom(AppendSpec),
 }
 
-/// A statement that PostgreSQL can run.
+/// A translated statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Translated {
-    /// What to do, in order, in one transaction unless [`Self::commits`]. Empty when there is nothing to do locally:
-    /// Redshift's `VACUUM`, `ALTER DISTKEY` and the like change only how data is stored.
+    /// The steps in order, in one transaction unless [`Self::commits`]. Empty for statements without a local effect:
+    /// Redshift's `VACUUM`, `ALTER DISTKEY` and similar statements change only the storage of data.
     pub steps: Vec<Step>,
-    /// Parameter name of `$1`, `$2` …; a name used twice stands once. Only statements of one step have parameters.
+    /// Names of the parameters `$1`, `$2` …, without duplicates. Only statements with one step have parameters.
     pub params: Vec<String>,
-    /// The last step gives rows. For `CALL` it is true although only procedures with `INOUT` or `OUT` arguments do.
+    /// True if the last step returns rows. Always true for `CALL`, although only procedures with `INOUT` or `OUT`
+    /// arguments return rows.
     pub returns_rows: bool,
-    /// What the statement is, in upper case, as Redshift tags it: `SELECT`, `INSERT`, `CREATE TABLE`, `CALL` …
+    /// Command tag of Redshift in upper case: `SELECT`, `INSERT`, `CREATE TABLE`, `CALL` …
     pub command: &'static str,
-    /// Redshift commits the running transaction with this statement (`TRUNCATE`, `ALTER TABLE … APPEND`).
+    /// True if Redshift commits the current transaction with this statement (`TRUNCATE`, `ALTER TABLE … APPEND`).
     pub commits: bool,
-    /// Whether it can or must be inside a transaction block.
+    /// Whether the statement can or must run in a transaction block.
     pub in_transaction: InTransaction,
 }
 
-/// How a statement goes with a transaction block.
+/// How a statement relates to transaction blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InTransaction {
-    /// Inside or outside.
+    /// Allowed in a transaction block and without one.
     Taken,
-    /// Redshift refuses it inside (`VACUUM`, `ALTER TABLE … APPEND` …), so also in a batch that runs as one transaction.
+    /// Rejected by Redshift in a transaction block (`VACUUM`, `ALTER TABLE … APPEND` …), and so in a batch that is one
+    /// transaction.
     Refused,
-    /// PostgreSQL takes it only inside (`LOCK`); Redshift anywhere.
+    /// Required by PostgreSQL (`LOCK`), although Redshift also allows it without a transaction block.
     Needed,
 }
 
-/// Translates one statement; a `;` at its end is taken.
+/// Translates one statement; a trailing `;` is allowed.
 ///
-/// `params` are the names for which the caller has values; `:name` of any other name is refused.
+/// `params` are the names of the parameters in the request; a `:name` that is not among them is rejected.
 ///
 /// # Errors
-/// [`Refusal`] names the construct, its line and column, and what to write instead where that is known.
+/// Returns a [`Refusal`] with the construct, its line and column, and an alternative if there is one.
 pub fn translate(sql: &str, params: &[&str]) -> Result<Translated, Refusal> {
     translator::statement(sql, params).map_err(|refusal| refusal.located_in(sql))
 }

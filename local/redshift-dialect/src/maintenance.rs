@@ -5,7 +5,7 @@ use crate::names::printed as name_sql;
 use crate::refusal::Refusal;
 use crate::tree::{Cursor, Node, literal, quoted};
 
-/// Redshift commits with it and cannot roll it back.
+/// Redshift commits with TRUNCATE; it cannot be rolled back.
 pub(crate) fn truncate(mut c: Cursor<'_>) -> Result<Translated, Refusal> {
     c.expect(&["truncate"])?;
     c.eat(&["table"]);
@@ -23,7 +23,7 @@ pub(crate) fn truncate(mut c: Cursor<'_>) -> Result<Translated, Refusal> {
 pub(crate) fn analyze(mut c: Cursor<'_>) -> Result<Translated, Refusal> {
     c.bump();
     if c.sees(&["compression"]) {
-        return Err(Refusal::not_here(c.at(), "ANALYZE COMPRESSION", "PostgreSQL has no column encodings"));
+        return Err(Refusal::not_translated(c.at(), "ANALYZE COMPRESSION", "PostgreSQL has no column encodings"));
     }
     c.eat(&["verbose"]);
     if c.done() {
@@ -47,8 +47,8 @@ pub(crate) fn analyze(mut c: Cursor<'_>) -> Result<Translated, Refusal> {
     Ok(Translated::sql("ANALYZE", sql))
 }
 
-/// `VACUUM [FULL | SORT ONLY | DELETE ONLY | REINDEX | RECLUSTER] [table [TO n PERCENT] [BOOST]]`. PostgreSQL's plain
-/// VACUUM does what is left of it: rows keep no order here.
+/// `VACUUM [FULL | SORT ONLY | DELETE ONLY | REINDEX | RECLUSTER] [table [TO n PERCENT] [BOOST]]`. PostgreSQL's VACUUM
+/// reclaims space; sorting is dropped, because PostgreSQL's tables have no sort key.
 pub(crate) fn vacuum(mut c: Cursor<'_>) -> Result<Translated, Refusal> {
     c.expect(&["vacuum"])?;
     let sorts = c.eat(&["sort", "only"]) || c.eat(&["reindex"]) || c.eat(&["recluster"]);
@@ -78,8 +78,9 @@ pub(crate) fn vacuum(mut c: Cursor<'_>) -> Result<Translated, Refusal> {
     Ok(translated.outside_transactions())
 }
 
-/// `LOCK` as PostgreSQL has it, which takes it in a transaction only (Redshift does outside one, too): [`crate::InTransaction::Needed`].
-/// Wrapped in a block of code it would take the snapshot before it waits, and the transaction would not see what it waited for.
+/// `LOCK`, which PostgreSQL allows only in a transaction block (Redshift also without one):
+/// [`crate::InTransaction::Needed`]. It must not be wrapped in a DO block: the snapshot would be taken before the wait
+/// for the lock, and the transaction would not see the changes of the previous lock holder.
 pub(crate) fn lock(mut c: Cursor<'_>) -> Result<Translated, Refusal> {
     c.expect(&["lock"])?;
     c.eat(&["table"]);
@@ -91,7 +92,7 @@ pub(crate) fn lock(mut c: Cursor<'_>) -> Result<Translated, Refusal> {
         return Err(Refusal::not_redshift(
             node.at(),
             node.shown().to_uppercase(),
-            "LOCK takes tables and no mode: it is always exclusive",
+            "LOCK has no lock mode: it is always exclusive",
         ));
     }
     let sql = format!("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE", names.join(", "));
@@ -114,13 +115,13 @@ pub(crate) fn comment(mut c: Cursor<'_>, _nodes: &[Node]) -> Result<Translated, 
             }
             format!("COLUMN {}", name_sql(&parts))
         }
-        // Keys are not enforced and so not kept.
+        // Constraints are not enforced and not stored.
         "constraint" => return Ok(Translated::nothing("COMMENT")),
         _ => {
             return Err(Refusal::not_redshift(
                 at,
                 format!("COMMENT ON {}", what.to_uppercase()),
-                "this kind of object takes no comment",
+                "this kind of object cannot have a comment",
             ));
         }
     };

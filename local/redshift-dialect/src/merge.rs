@@ -1,4 +1,5 @@
-//! `MERGE INTO target USING source ON …` in Redshift's form: the source is a table, and no row matches twice.
+//! `MERGE INTO target USING source ON …` as Redshift supports it: the source is a table, and each row matches at most
+//! once.
 
 use crate::Translated;
 use crate::dml::assignments;
@@ -18,7 +19,7 @@ pub(crate) fn merge(nodes: &[Node], t: &mut Translator<'_>) -> Result<Translated
             "an alias for the target of MERGE",
             "syntax error: the target has no alias",
         )
-        .instead("the table's own name"));
+        .instead("the table name"));
     }
     c.bump();
     if let Some(group) = c.peek().and_then(Node::parens) {
@@ -47,17 +48,18 @@ pub(crate) fn merge(nodes: &[Node], t: &mut Translator<'_>) -> Result<Translated
     c.expect(&["on"])?;
     let rest = c.rest();
     let end = rest.iter().position(|n| n.is_any_word(&["when", "remove"])).unwrap_or(rest.len());
-    // CASE … WHEN in the condition is inside nothing, so it would end here too; Redshift's condition is a plain match.
+    // A CASE in the condition would end the condition at its WHEN. Redshift's condition is a comparison of keys,
+    // without CASE.
     let condition = crate::expression::rewrite(&rest[..end], t, &scope)?;
     c.skip(end);
     let as_alias = alias.as_ref().map(|a| format!(" AS {}", quoted(a))).unwrap_or_default();
     let head =
         format!("MERGE INTO {} USING {}{as_alias} ON {}", name_sql(&target), name_sql(&source), printed(&condition));
     if c.sees(&["remove"]) {
-        return Err(Refusal::not_here(
+        return Err(Refusal::not_translated(
             c.at(),
             "REMOVE DUPLICATES",
-            "it needs the columns of the table, which are not known here",
+            "it needs the columns of the table, which the translation does not know",
         )
         .instead("WHEN MATCHED THEN UPDATE … WHEN NOT MATCHED THEN INSERT …"));
     }
@@ -71,11 +73,15 @@ pub(crate) fn merge(nodes: &[Node], t: &mut Translator<'_>) -> Result<Translated
             return Err(Refusal::not_redshift(
                 c.at(),
                 "a condition after MATCHED",
-                "syntax error: WHEN [NOT] MATCHED stands alone",
+                "syntax error: WHEN [NOT] MATCHED has no condition",
             ));
         }
         if std::mem::replace(if negative { &mut not_matched } else { &mut matched }, true) {
-            return Err(Refusal::not_redshift(at, "MERGE", "each of WHEN MATCHED and WHEN NOT MATCHED comes once"));
+            return Err(Refusal::not_redshift(
+                at,
+                "MERGE",
+                "each of WHEN MATCHED and WHEN NOT MATCHED can occur only once",
+            ));
         }
         c.expect(&["then"])?;
         let action = if negative { insert(&mut c, t, &scope)? } else { update_or_delete(&mut c, t, &scope)? };
@@ -91,7 +97,7 @@ pub(crate) fn merge(nodes: &[Node], t: &mut Translator<'_>) -> Result<Translated
 
 fn action<'a>(c: &mut Cursor<'a>) -> &'a [Node] {
     let rest = c.rest();
-    // A CASE has WHENs of its own.
+    // The WHENs of a CASE do not end the action.
     let mut depth = 0_usize;
     let mut end = rest.len();
     for (i, node) in rest.iter().enumerate() {

@@ -1,9 +1,9 @@
-//! Identifiers: folding, length, reserved words.
+//! Identifiers: case folding, maximum length, reserved words.
 
 use crate::refusal::Refusal;
 use crate::tree::{Node, quoted};
 
-/// Words that Amazon Redshift reserves ("Reserved words" of its SQL reference); unquoted, they cannot name anything.
+/// Reserved words of Amazon Redshift ("Reserved words" in its SQL reference); they are not allowed as unquoted names.
 const RESERVED: &str = " aes128 aes256 all allowoverwrite analyse analyze and any array as asc authorization az64 backup \
     between binary blanksasnull both bytedict bzip2 case cast check collate column constraint create credentials cross \
     current_date current_time current_timestamp current_user current_user_id default deferrable deflate defrag delta \
@@ -16,22 +16,22 @@ const RESERVED: &str = " aes128 aes256 all allowoverwrite analyse analyze and an
     text255 text32k then timestamp to top trailing true truncatecolumns union unique unnest unpivot user using verbose \
     wallet when where with without ";
 
-/// Reserved words that are never syntax inside a query, so that meeting one there means a name was left unquoted.
+/// Reserved words that are not part of the query syntax, so that in a query they must be unquoted names.
 const NEVER_IN_QUERY: &str = " aes128 aes256 allowoverwrite az64 backup blanksasnull bytedict bzip2 credentials deflate \
     defrag delta delta32k disable emptyasnull enable encrypt encryption explicit globaldict256 globaldict64k gzip \
     identity lun luns lzo lzop mostly16 mostly32 mostly8 new off offline old open permissions raw readratio recover \
     rejectlog resort restore snapshot system tag tdes text255 text32k truncatecolumns wallet ";
 
-/// Longest name of Amazon Redshift, in bytes.
+/// Maximum length of a name in Amazon Redshift, in bytes.
 const REDSHIFT_NAME_BYTES: usize = 127;
-/// Longest name that PostgreSQL keeps whole, in bytes (`NAMEDATALEN` - 1).
+/// Maximum length of a name in PostgreSQL, in bytes (`NAMEDATALEN` - 1).
 const POSTGRES_NAME_BYTES: usize = 63;
 
 fn listed(list: &str, word: &str) -> bool {
     !word.contains(' ') && list.contains(&format!(" {} ", word.to_lowercase()))
 }
 
-/// An unquoted reserved word where a query has a name.
+/// True if a word in a query is a reserved word that was used as a name without quotes.
 pub(crate) fn left_unquoted(word: &str) -> bool {
     listed(NEVER_IN_QUERY, word)
 }
@@ -40,7 +40,7 @@ pub(crate) fn reserved(word: &str) -> bool {
     listed(RESERVED, word)
 }
 
-/// The name of the node, folded, if Redshift would take it and PostgreSQL can hold it.
+/// The folded name of the node; an error if Redshift does not allow the name or PostgreSQL would truncate it.
 pub(crate) fn checked(node: &Node) -> Result<String, Refusal> {
     let Some(name) = node.name() else {
         return Err(Refusal::syntax(node.at(), format!("\"{}\"", node.shown()), "expected a name"));
@@ -53,7 +53,7 @@ pub(crate) fn checked(node: &Node) -> Result<String, Refusal> {
     Ok(name)
 }
 
-/// Names longer than Redshift's or PostgreSQL's limit would be cut silently.
+/// Rejects names that are longer than the limit of Redshift or PostgreSQL; they would be truncated without an error.
 pub(crate) fn length(name: &str, at: usize) -> Result<(), Refusal> {
     let bytes = name.len();
     if bytes > REDSHIFT_NAME_BYTES {
@@ -64,16 +64,16 @@ pub(crate) fn length(name: &str, at: usize) -> Result<(), Refusal> {
         ));
     }
     if bytes > POSTGRES_NAME_BYTES {
-        return Err(Refusal::not_here(
+        return Err(Refusal::not_translated(
             at,
             format!("the name {name}"),
-            format!("it has {bytes} bytes and PostgreSQL keeps {POSTGRES_NAME_BYTES}"),
+            format!("it has {bytes} bytes and PostgreSQL supports at most {POSTGRES_NAME_BYTES}"),
         ));
     }
     Ok(())
 }
 
-/// `schema.name` of PostgreSQL.
+/// The quoted `schema.name` for PostgreSQL.
 pub(crate) fn printed(parts: &[String]) -> String {
     parts.iter().map(|p| quoted(p)).collect::<Vec<_>>().join(".")
 }

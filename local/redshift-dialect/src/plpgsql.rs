@@ -1,7 +1,7 @@
-//! The body of a procedure: PL/pgSQL whose SQL goes through the same rewriting as everything else.
+//! The body of a procedure: PL/pgSQL with SQL statements that are translated like all others.
 //!
-//! The body is cut at `;` into pieces. A piece begins with words of PL/pgSQL (`BEGIN`, `ELSE`, `LOOP`, `IF … THEN`), which
-//! are peeled off one by one; what is left is a statement of PL/pgSQL (its expressions are rewritten) or of SQL.
+//! The body is split at `;` into pieces. Leading PL/pgSQL keywords of a piece (`BEGIN`, `ELSE`, `LOOP`, `IF … THEN`)
+//! are consumed one by one; the remainder is a PL/pgSQL statement, whose expressions are rewritten, or a SQL statement.
 
 use crate::Step;
 use crate::expression::rewrite;
@@ -13,7 +13,7 @@ use crate::translator::Translator;
 use crate::tree::{Cursor, Node, literal, made, print, quoted};
 use crate::types::{self, Use};
 
-/// The body in PostgreSQL's words; offsets of refusals are in `text`.
+/// Translates a procedure body to PostgreSQL's PL/pgSQL; the offsets of refusals refer to `text`.
 pub(crate) fn body(text: &str, arguments: Vec<String>) -> Result<String, Refusal> {
     let (nodes, tail) = body_nodes(text)?;
     let mut body = Body { variables: arguments, out: String::new(), declaring: false };
@@ -43,7 +43,7 @@ impl Body {
         t
     }
 
-    /// Loop variables need no declaration.
+    /// Collects loop variables, which need no declaration.
     fn loops(&mut self, nodes: &[Node]) {
         for pair in nodes.windows(3) {
             if pair[0].is_word("for") && pair[2].is_word("in") {
@@ -88,7 +88,7 @@ impl Body {
                 }
                 "else" | "loop" => 1,
                 "exception" => {
-                    // `WHEN OTHERS THEN` is the only handler.
+                    // `WHEN OTHERS THEN` is the only supported handler.
                     if !Cursor::new(piece).sees(&["exception", "when", "others", "then"]) {
                         return Err(Refusal::not_redshift(
                             first.at(),
@@ -124,9 +124,10 @@ impl Body {
         Ok(())
     }
 
-    /// `IF condition THEN`: the words stay, the condition is rewritten. Returns how many nodes it took.
+    /// Copies keywords such as `IF … THEN` and rewrites the condition between them. Returns the number of consumed
+    /// nodes.
     fn until(&mut self, piece: &[Node], end: &str) -> Result<usize, Refusal> {
-        // A CASE in the condition has THENs of its own.
+        // The THENs of a CASE do not end the condition.
         let mut depth = 0_usize;
         for (i, node) in piece.iter().enumerate().skip(1) {
             if node.is_word("case") {
@@ -244,7 +245,7 @@ impl Body {
             "execute" => self.execute(piece),
             "perform" => {
                 let mut t = self.translator();
-                // PERFORM is SELECT without its rows.
+                // PERFORM is SELECT without a result.
                 let mut query = piece.to_vec();
                 query[0] = made(Kind::Word, "select", first.at());
                 let text = print(&crate::query::level(&query, &mut t, &Scope::default())?);
@@ -263,10 +264,10 @@ impl Body {
                 self.assignment(piece)
             }
             "select" | "with" if into(piece).is_some() => self.select_into(piece),
-            "copy" | "unload" => Err(Refusal::not_here(
+            "copy" | "unload" => Err(Refusal::not_translated(
                 first.at(),
                 format!("{} in a procedure", word.to_uppercase()),
-                "only a statement of its own can reach Amazon S3 here",
+                "it is supported only as a separate statement",
             )),
             _ => self.sql(piece),
         }
@@ -277,7 +278,7 @@ impl Body {
             return Err(Refusal::not_redshift(
                 piece[1].at(),
                 "RETURN with a value",
-                "a procedure returns through its INOUT arguments",
+                "a procedure returns values through its INOUT arguments",
             ));
         }
         if word == "open"
@@ -294,7 +295,7 @@ impl Body {
             return Ok(());
         }
         if word == "get" && !piece.iter().any(|n| n.is_word("row_count")) {
-            return Err(Refusal::not_redshift(piece[0].at(), "GET DIAGNOSTICS", "only ROW_COUNT can be asked for"));
+            return Err(Refusal::not_redshift(piece[0].at(), "GET DIAGNOSTICS", "only ROW_COUNT is supported"));
         }
         self.keep(piece);
         Ok(())
@@ -306,7 +307,7 @@ impl Body {
         let known = ["notice", "info", "log", "warning", "exception", "debug"];
         let start = if level.as_deref().is_some_and(|l| known.contains(&l)) { 2 } else { 1 };
         if piece.iter().any(|n| n.is_word("using")) || (start == 1 && piece.len() > 1 && !piece[1].is_string()) {
-            return Err(Refusal::not_redshift(piece[0].at(), "RAISE", "it is RAISE level 'format', expressions"));
+            return Err(Refusal::not_redshift(piece[0].at(), "RAISE", "expected RAISE level 'format', expressions"));
         }
         self.keep(&piece[..start.min(piece.len())]);
         self.expression(&piece[start.min(piece.len())..])
@@ -326,7 +327,7 @@ impl Body {
         self.expression(value)
     }
 
-    /// `SELECT … INTO variables FROM …`: the variables stay where PL/pgSQL finds them.
+    /// `SELECT … INTO variables FROM …`: the variables stay in the position that PL/pgSQL expects.
     fn select_into(&mut self, piece: &[Node]) -> Result<(), Refusal> {
         let Some((start, end)) = into(piece) else { return self.sql(piece) };
         let targets: Vec<String> = piece[start + 1..end].iter().filter_map(Node::name).collect();
@@ -344,7 +345,7 @@ impl Body {
         Ok(())
     }
 
-    /// A statement of SQL.
+    /// Translates a SQL statement.
     fn sql(&mut self, piece: &[Node]) -> Result<(), Refusal> {
         let mut t = self.translator();
         let translated = crate::translator::run(piece, &mut t)?;
@@ -362,7 +363,7 @@ impl Body {
                 self.out.push_str("; ");
             }
             match step {
-                // PL/pgSQL has no DO of its own kind inside; what it holds is PERFORM already.
+                // A DO block is not allowed inside PL/pgSQL; its content is already a PERFORM.
                 Step::Sql(sql) => {
                     if let Some(perform) =
                         sql.strip_prefix("DO $redshift$ BEGIN ").and_then(|s| s.strip_suffix("; END $redshift$"))
@@ -374,10 +375,10 @@ impl Body {
                     }
                 }
                 Step::Copy(_) | Step::Unload(_) | Step::AppendFrom(_) => {
-                    return Err(Refusal::not_here(
+                    return Err(Refusal::not_translated(
                         piece[0].at(),
                         format!("{} in a procedure", translated.command),
-                        "it is not known here",
+                        "it is not supported",
                     ));
                 }
             }
@@ -386,13 +387,14 @@ impl Body {
             self.out.push_str("NULL");
         }
         if translated.commits {
-            // Redshift commits with TRUNCATE, also inside a procedure.
+            // Redshift commits with TRUNCATE, also in a procedure.
             self.out.push_str("; COMMIT");
         }
         Ok(())
     }
 
-    /// `EXECUTE 'text' || variable || …`: the text is put together with marks for the variables, translated, and cut again.
+    /// `EXECUTE 'text' || variable || …`: the text is joined with placeholders for the variables, translated, and split
+    /// at the placeholders.
     fn execute(&mut self, piece: &[Node]) -> Result<(), Refusal> {
         let at = piece[0].at();
         if let Some(node) = piece.iter().find(|n| n.is_word("using")) {
@@ -420,10 +422,10 @@ impl Body {
             }
         }
         if holes.len() == 1 && template.trim() == "hole_0_" {
-            return Err(Refusal::not_here(
+            return Err(Refusal::not_translated(
                 at,
                 "EXECUTE of a variable",
-                "its text is known at run time only, so it cannot be translated",
+                "its text is known only at run time, so it cannot be translated",
             )
             .instead("EXECUTE 'text' || QUOTE_IDENT(name) || …"));
         }
@@ -433,13 +435,14 @@ impl Body {
         for (i, hole) in holes.iter().enumerate() {
             let mark = format!("hole_{i}_");
             let Some(found) = rest.find(&mark).filter(|_| text.matches(&mark).count() == 1) else {
-                return Err(Refusal::not_here(
+                return Err(Refusal::not_translated(
                     at,
                     "EXECUTE",
-                    format!("the translation does not keep {hole} in its place"),
+                    format!("the translation does not keep {hole} in its position"),
                 ));
             };
-            // `"hole_0_"`: the value brings its own quotes (QUOTE_IDENT) or is a bare name; ours go.
+            // `"hole_0_"`: the value is already quoted (QUOTE_IDENT) or is a bare name, so the quotes of the
+            // translation are removed.
             let (mut before, mut after) = (&rest[..found], &rest[found + mark.len()..]);
             if let (Some(b), Some(a)) = (before.strip_suffix('"'), after.strip_prefix('"')) {
                 (before, after) = (b, a);
@@ -462,12 +465,12 @@ impl Body {
         let translated = crate::translator::dispatch(&nodes, None).map_err(moved)?;
         match &translated.steps[..] {
             [Step::Sql(sql)] => Ok(sql.clone()),
-            _ => Err(Refusal::not_here(at, format!("EXECUTE of {}", translated.command), "it is not known here")),
+            _ => Err(Refusal::not_translated(at, format!("EXECUTE of {}", translated.command), "it is not supported")),
         }
     }
 }
 
-/// Where `INTO targets` stands in a SELECT, if it is there before the FROM.
+/// The position of `INTO targets` in a SELECT, if it precedes the FROM.
 fn into(piece: &[Node]) -> Option<(usize, usize)> {
     let start = piece.iter().position(|n| n.is_word("into"))?;
     let mut end = start + 2;

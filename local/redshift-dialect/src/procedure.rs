@@ -1,4 +1,5 @@
-//! Procedures and SQL functions: their heads here, the statements of a procedure's body through the same rewriting.
+//! Procedures and SQL functions: their headers are translated here, the statements in a procedure body in
+//! [`crate::plpgsql`].
 
 use crate::Translated;
 use crate::names::printed as name_sql;
@@ -9,10 +10,10 @@ use crate::translator::Translator;
 use crate::tree::{Cursor, Group, Node, nest, print, quoted, split_commas};
 use crate::types::{self, Use};
 
-/// Most arguments of a procedure.
+/// Maximum number of arguments of a procedure.
 const MAX_ARGUMENTS: usize = 32;
 
-/// The argument list of `DROP`, `GRANT` and `ALTER`: types alone.
+/// The argument list of `DROP`, `GRANT` and `ALTER`: types without names.
 pub(crate) fn signature(group: &Group) -> Result<String, Refusal> {
     let mut out = Vec::new();
     for part in split_commas(&group.body) {
@@ -28,7 +29,7 @@ struct Argument {
     sql: String,
 }
 
-/// `[name] [IN | OUT | INOUT] type`, in Redshift's order.
+/// `[name] [IN | OUT | INOUT] type`, in the order of Redshift.
 fn argument(c: &mut Cursor<'_>) -> Result<Argument, Refusal> {
     let mode = |c: &mut Cursor<'_>| ["inout", "in", "out"].into_iter().find(|w| c.eat(&[w]));
     let mut found = mode(c);
@@ -37,7 +38,7 @@ fn argument(c: &mut Cursor<'_>) -> Result<Argument, Refusal> {
     }
     let mut name = None;
     let start = *c;
-    // A name, unless the words are a type by themselves.
+    // The first word is a name, unless the words form a type.
     let alone = {
         let mut probe = start;
         types::parse(&mut probe, Use::Argument).ok().flatten().is_some() && probe.done()
@@ -79,7 +80,7 @@ fn arguments(c: &mut Cursor<'_>) -> Result<(Vec<String>, String), Refusal> {
     Ok((names, out.join(", ")))
 }
 
-/// The text between the dollar quotes or quotes, and where it starts in the statement.
+/// The text between the dollar quotes or quotes, and its offset in the statement.
 fn body(node: &Node) -> Result<(String, usize), Refusal> {
     let text = crate::copy::text_of(node)
         .ok_or_else(|| Refusal::syntax(node.at(), node.shown(), "expected the body between $$ and $$"))?;
@@ -101,18 +102,18 @@ pub(crate) fn create(mut c: Cursor<'_>, or_replace: bool) -> Result<Translated, 
             c.bump();
         } else if c.eat(&["language", "plpgsql"]) {
         } else if c.sees(&["language"]) {
-            return Err(Refusal::not_redshift(at, "LANGUAGE", "procedures are written in plpgsql"));
+            return Err(Refusal::not_redshift(at, "LANGUAGE", "the language of procedures is plpgsql"));
         } else if c.eat(&["security", "definer"]) {
             security = " SECURITY DEFINER";
         } else if c.eat(&["security", "invoker"]) {
         } else if c.eat(&["nonatomic"]) {
-            return Err(Refusal::not_here(
+            return Err(Refusal::not_translated(
                 at,
                 "NONATOMIC",
-                "each statement of the body would commit by itself, which PostgreSQL does not do",
+                "PostgreSQL cannot commit each statement of the body separately",
             ));
         } else if c.sees(&["set"]) {
-            return Err(Refusal::not_here(at, "SET in CREATE PROCEDURE", "it is not known here"));
+            return Err(Refusal::not_translated(at, "SET in CREATE PROCEDURE", "it is not supported"));
         } else {
             return Err(c.unexpected("AS, LANGUAGE or SECURITY"));
         }
@@ -126,7 +127,7 @@ pub(crate) fn create(mut c: Cursor<'_>, or_replace: bool) -> Result<Translated, 
     Ok(Translated::sql("CREATE PROCEDURE", sql))
 }
 
-/// A dollar quote that the body does not hold.
+/// A dollar quote that does not occur in the body.
 fn tag_for(body: &str) -> String {
     let mut tag = "$redshift$".to_owned();
     while body.contains(&tag) {
@@ -147,7 +148,7 @@ pub(crate) fn create_function(mut c: Cursor<'_>, or_replace: bool) -> Result<Tra
         return Err(Refusal::not_redshift(
             at,
             "named arguments of a SQL function",
-            "they have types alone and are $1, $2 …",
+            "arguments have only types, and are referenced as $1, $2 …",
         ));
     }
     c.expect(&["returns"])?;
@@ -167,11 +168,11 @@ pub(crate) fn create_function(mut c: Cursor<'_>, or_replace: bool) -> Result<Tra
     c.bump();
     c.expect(&["language"])?;
     if let Some(node) = c.peek().filter(|n| n.is_word("plpythonu")) {
-        return Err(Refusal::not_here(node.at(), "LANGUAGE plpythonu", "Python functions do not run here")
+        return Err(Refusal::not_translated(node.at(), "LANGUAGE plpythonu", "Python functions are not supported")
             .instead("a SQL function or a Lambda UDF"));
     }
     if !c.eat(&["sql"]) {
-        return Err(Refusal::not_redshift(c.at(), "LANGUAGE", "functions are written in sql"));
+        return Err(Refusal::not_redshift(c.at(), "LANGUAGE", "the language of functions is sql"));
     }
     c.expect_done()?;
     let moved = |refusal: Refusal| Refusal { offset: refusal.offset + offset, ..refusal };
@@ -216,7 +217,7 @@ pub(crate) fn alter(mut c: Cursor<'_>) -> Result<Translated, Refusal> {
     Ok(Translated::sql(command, format!("ALTER {keyword} {name}{list} {change}")))
 }
 
-/// The nodes of a body's text.
+/// The nodes of the text of a body.
 pub(crate) fn body_nodes(text: &str) -> Result<(Vec<Node>, String), Refusal> {
     let (tokens, tail) = crate::lexer::tokens(text)?;
     Ok((nest(tokens)?, tail))

@@ -1,4 +1,4 @@
-//! `QUALIFY condition`: a filter over window functions, as a subquery with the condition for a column.
+//! `QUALIFY condition`: a filter over window functions, rewritten to a subquery that has the condition as a column.
 
 use crate::expression::{rewrite, word_node};
 use crate::refusal::Refusal;
@@ -6,7 +6,7 @@ use crate::scope::Scope;
 use crate::translator::Translator;
 use crate::tree::{Group, Node, made, print, quoted, split_commas};
 
-/// The SELECT `nodes`, whose `QUALIFY` stands at `at`.
+/// Rewrites the SELECT `nodes`, whose `QUALIFY` is at index `at`.
 pub(crate) fn segment(
     nodes: &[Node],
     at: usize,
@@ -20,7 +20,7 @@ pub(crate) fn segment(
         return Err(Refusal::syntax(offset, "QUALIFY", "it needs a FROM clause"));
     };
     if let Some(distinct) = nodes.get(1).filter(|n| n.is_any_word(&["distinct", "top"])) {
-        return Err(Refusal::not_here(
+        return Err(Refusal::not_translated(
             distinct.at(),
             "DISTINCT or TOP with QUALIFY",
             "write the condition in an outer query",
@@ -31,7 +31,7 @@ pub(crate) fn segment(
     for item in split_commas(&nodes[1..from]) {
         let (name, expression) = output(item, offset)?;
         if outputs.contains(&name) {
-            return Err(Refusal::not_here(offset, "QUALIFY", format!("two columns are named {name}")));
+            return Err(Refusal::not_translated(offset, "QUALIFY", format!("two columns are named {name}")));
         }
         outputs.push(name.clone());
         aliases.push((name, expression));
@@ -60,7 +60,7 @@ pub(crate) fn segment(
         print(&inner).trim()
     );
     let mut out = vec![word_node(&head, offset)];
-    // After the wrap only the selected columns are in sight; anything else fails in PostgreSQL by its name.
+    // The outer query can use only the selected columns; PostgreSQL reports other names as unknown.
     out.extend(rewrite(&nodes[end..], t, &Scope::default())?);
     Ok(out)
 }
@@ -68,7 +68,7 @@ pub(crate) fn segment(
 /// The name of a selected column, and its expression without the alias.
 fn output(item: &[Node], at: usize) -> Result<(String, Vec<Node>), Refusal> {
     let unnamed = || {
-        Refusal::not_here(
+        Refusal::not_translated(
             item.first().map_or(at, Node::at),
             "QUALIFY with a column that has no name",
             "its outer query must name every column",
@@ -87,7 +87,7 @@ fn output(item: &[Node], at: usize) -> Result<(String, Vec<Node>), Refusal> {
     Ok((name, value.to_vec()))
 }
 
-/// A condition may use the names of selected columns.
+/// Replaces the aliases of selected columns in the condition with their expressions.
 fn substitute(nodes: &[Node], aliases: &[(String, Vec<Node>)]) -> Vec<Node> {
     let mut out = Vec::new();
     for (i, node) in nodes.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! SELECT: levels and scopes, FROM clauses, and the clauses that Redshift spells its own way.
+//! SELECT: nested queries and their scopes, FROM clauses, and clauses with a different syntax in Redshift.
 
 use crate::Translated;
 use crate::expression::{self, word_node};
@@ -16,7 +16,7 @@ pub(crate) fn select(nodes: &[Node], t: &mut Translator<'_>) -> Result<Translate
     Ok(Translated::sql("SELECT", printed(&rewritten)).rows())
 }
 
-/// `SELECT … INTO [TEMP] [TABLE] name FROM …` at this level.
+/// The position of INTO in `SELECT … INTO [TEMP] [TABLE] name FROM …`, at this level.
 fn select_into(nodes: &[Node]) -> Option<usize> {
     let into = nodes.iter().position(|n| n.is_word("into"))?;
     (!nodes[..into].iter().any(|n| n.is_word("from") || n.is_word("insert"))).then_some(into)
@@ -34,7 +34,7 @@ fn into_table(nodes: &[Node], into: usize, t: &mut Translator<'_>) -> Result<Tra
     Ok(Translated::sql("SELECT INTO", format!("CREATE {temp}TABLE {} AS {}", name_sql(&name), printed(&query))))
 }
 
-/// A whole query inside a statement.
+/// Rewrites a query that is a part of another statement.
 pub(crate) fn embedded(nodes: &[Node], t: &mut Translator<'_>, outer: &Scope<'_>) -> Result<Vec<Node>, Refusal> {
     match nodes.first() {
         Some(first) if first.is_any_word(&["select", "with"]) => level(nodes, t, outer),
@@ -46,7 +46,7 @@ pub(crate) fn embedded(nodes: &[Node], t: &mut Translator<'_>, outer: &Scope<'_>
 
 const SET_OPERATORS: [&str; 4] = ["union", "intersect", "except", "minus"];
 
-/// One level of a query: `WITH`, then SELECTs joined by set operators.
+/// Rewrites one level of a query: an optional `WITH`, then SELECTs with set operators between them.
 pub(crate) fn level(nodes: &[Node], t: &mut Translator<'_>, outer: &Scope<'_>) -> Result<Vec<Node>, Refusal> {
     let mut out = Vec::new();
     let mut rest = nodes;
@@ -57,7 +57,7 @@ pub(crate) fn level(nodes: &[Node], t: &mut Translator<'_>, outer: &Scope<'_>) -
             return Err(Refusal::not_redshift(
                 node.at(),
                 format!("WITH … {}", node.shown().to_uppercase()),
-                "WITH stands before a SELECT",
+                "WITH must precede a SELECT",
             )
             .instead("INSERT INTO … WITH … SELECT"));
         }
@@ -75,7 +75,7 @@ pub(crate) fn level(nodes: &[Node], t: &mut Translator<'_>, outer: &Scope<'_>) -
                 return Err(Refusal::not_redshift(
                     operator.at(),
                     format!("{} ALL", word.to_uppercase()),
-                    "only UNION takes ALL",
+                    "only UNION supports ALL",
                 ));
             }
             let mut node = if word == "minus" { word_node("EXCEPT", operator.at()) } else { operator.clone() };
@@ -91,7 +91,7 @@ pub(crate) fn level(nodes: &[Node], t: &mut Translator<'_>, outer: &Scope<'_>) -
     Ok(out)
 }
 
-/// `WITH [RECURSIVE] name [(columns)] AS (query), …`; returns where it ends.
+/// Rewrites `WITH [RECURSIVE] name [(columns)] AS (query), …`; returns the index after it.
 fn with_clause(
     nodes: &[Node],
     t: &mut Translator<'_>,
@@ -103,7 +103,7 @@ fn with_clause(
             return Ok(i);
         }
         if node.is_word("materialized") {
-            return Err(Refusal::not_redshift(node.at(), "MATERIALIZED", "a WITH query takes no hint"));
+            return Err(Refusal::not_redshift(node.at(), "MATERIALIZED", "a WITH query has no such option"));
         }
         let is_query = node.parens().filter(|_| i > 0 && nodes[i - 1].is_word("as"));
         match is_query {
@@ -114,7 +114,7 @@ fn with_clause(
                     return Err(Refusal::not_redshift(
                         first.at(),
                         format!("{} in WITH", first.shown().to_uppercase()),
-                        "a WITH query is a SELECT",
+                        "a WITH query must be a SELECT",
                     ));
                 }
                 let body = embedded(&group.body, t, outer)?;
@@ -123,14 +123,14 @@ fn with_clause(
             None => out.push(expression::name_or_self(node)?),
         }
     }
-    // `WITH x AS (…) (SELECT …)`: the last group is the query itself.
+    // In `WITH x AS (…) (SELECT …)` the last group is the main query.
     Ok(nodes.len())
 }
 
 const AFTER_FROM: [&str; 11] =
     ["where", "group", "having", "qualify", "order", "limit", "offset", "window", "fetch", "for", "start"];
 
-/// One SELECT without set operators, or a parenthesised query with the clauses after it.
+/// Rewrites a SELECT without set operators, or a parenthesised query with its trailing clauses.
 fn segment(nodes: &[Node], t: &mut Translator<'_>, outer: &Scope<'_>) -> Result<Vec<Node>, Refusal> {
     for (i, node) in nodes.iter().enumerate() {
         refuse_clause(node, nodes.get(i + 1), i.checked_sub(1).and_then(|p| nodes.get(p)))?;
@@ -155,7 +155,7 @@ fn segment(nodes: &[Node], t: &mut Translator<'_>, outer: &Scope<'_>) -> Result<
     Ok(out)
 }
 
-/// Clauses of PostgreSQL that Redshift lacks, and the reverse.
+/// Rejects PostgreSQL clauses that Redshift does not have, and Redshift clauses that are not supported.
 fn refuse_clause(node: &Node, next: Option<&Node>, previous: Option<&Node>) -> Result<(), Refusal> {
     let Some(word) = node.word() else { return Ok(()) };
     let at = node.at();
@@ -164,15 +164,18 @@ fn refuse_clause(node: &Node, next: Option<&Node>, previous: Option<&Node>) -> R
         return Ok(());
     }
     match word.as_str() {
-        "lateral" => Err(Refusal::not_redshift(at, "LATERAL", "subqueries in FROM cannot look sideways")
-            .instead("a join, or FROM t, t.array for SUPER")),
+        "lateral" => {
+            Err(Refusal::not_redshift(at, "LATERAL", "subqueries in FROM cannot reference other items of FROM")
+                .instead("a join, or FROM t, t.array for SUPER"))
+        }
         "returning" => Err(Refusal::not_redshift(at, "RETURNING", "syntax error at or near \"returning\"")),
         "fetch" => {
             Err(Refusal::not_redshift(at, "FETCH FIRST", "syntax error at or near \"fetch\"").instead("LIMIT n"))
         }
         "tablesample" => Err(Refusal::not_redshift(at, "TABLESAMPLE", "syntax error at or near \"tablesample\"")),
         "window" if next.is_some_and(Node::is_name) => {
-            Err(Refusal::not_redshift(at, "WINDOW", "windows have no names").instead("OVER (…) at each function"))
+            Err(Refusal::not_redshift(at, "WINDOW", "named windows are not supported")
+                .instead("OVER (…) at each function"))
         }
         "distinct" if previous.is_some_and(|n| n.is_any_word(&["is", "not"])) => {
             Err(Refusal::not_redshift(at, "IS [NOT] DISTINCT FROM", "syntax error at or near \"distinct\"")
@@ -183,30 +186,30 @@ fn refuse_clause(node: &Node, next: Option<&Node>, previous: Option<&Node>) -> R
         "for" if follows("update") || follows("share") || follows("no") || follows("key") => {
             Err(Refusal::not_redshift(at, "FOR UPDATE | SHARE", "rows cannot be locked").instead("LOCK table"))
         }
-        // `FROM t, UNPIVOT t.document AS value AT key` is another thing than `FROM t UNPIVOT (…)`.
+        // `FROM t, UNPIVOT t.document AS value AT key` is different from `FROM t UNPIVOT (…)`.
         "unpivot" if previous.is_some_and(|n| n.is_op(",")) => Ok(()),
-        "pivot" | "unpivot" => {
-            Err(Refusal::not_here(at, word.to_uppercase(), "this clause is not known here")
-                .instead("CASE with GROUP BY"))
-        }
+        "pivot" | "unpivot" => Err(Refusal::not_translated(at, word.to_uppercase(), "this clause is not supported")
+            .instead("CASE with GROUP BY")),
         "start" if follows("with") => {
-            Err(Refusal::not_here(at, "START WITH", "hierarchical queries are not known here")
+            Err(Refusal::not_translated(at, "START WITH", "hierarchical queries are not supported")
                 .instead("WITH RECURSIVE"))
         }
         "connect" if follows("by") => {
-            Err(Refusal::not_here(at, "CONNECT BY", "hierarchical queries are not known here")
+            Err(Refusal::not_translated(at, "CONNECT BY", "hierarchical queries are not supported")
                 .instead("WITH RECURSIVE"))
         }
         "ordinality" => Err(Refusal::not_redshift(at, "WITH ORDINALITY", "syntax error at or near \"ordinality\"")),
-        "exclude" if previous.is_some_and(|n| n.is_op("*")) => {
-            Err(Refusal::not_here(at, "EXCLUDE", "it needs the columns of the table, which are not known here")
-                .instead("the columns by name"))
-        }
+        "exclude" if previous.is_some_and(|n| n.is_op("*")) => Err(Refusal::not_translated(
+            at,
+            "EXCLUDE",
+            "it needs the columns of the table, which the translation does not know",
+        )
+        .instead("the columns by name")),
         _ => Ok(()),
     }
 }
 
-/// `SELECT TOP n …` is `SELECT … LIMIT n`.
+/// Rewrites `SELECT TOP n …` to `SELECT … LIMIT n`.
 fn top(nodes: &[Node]) -> Result<Vec<Node>, Refusal> {
     let at = nodes[1].at();
     if nodes.iter().any(|n| n.is_word("limit")) {
@@ -232,7 +235,7 @@ fn spaced(word: &str, at: usize) -> Node {
 
 const JOIN_WORDS: [&str; 8] = ["join", "inner", "left", "right", "full", "cross", "natural", "outer"];
 
-/// The items of a FROM clause; each relation is in sight of the items after it.
+/// Rewrites the items of a FROM clause; each relation is visible to the following items.
 pub(crate) fn from_clause(
     nodes: &[Node],
     t: &mut Translator<'_>,
@@ -277,7 +280,7 @@ pub(crate) fn from_clause(
     Ok(out)
 }
 
-/// One table, subquery or SUPER array, with its alias.
+/// Rewrites a table, a subquery or a SUPER array, with its alias.
 pub(crate) fn item(
     c: &mut Cursor<'_>,
     t: &mut Translator<'_>,
@@ -312,10 +315,10 @@ pub(crate) fn item(
         return unnest(c, t, outer, relations, out);
     }
     if node.is_word("unnest") || node.is_word("table") {
-        return Err(Refusal::not_here(
+        return Err(Refusal::not_translated(
             node.at(),
             format!("{} in FROM", node.shown().to_uppercase()),
-            "this form is not known here",
+            "this form is not supported",
         )
         .instead("FROM t, t.array AS element"));
     }
@@ -334,7 +337,7 @@ pub(crate) fn item(
         return Err(Refusal::not_redshift(
             group.open.at,
             format!("the function {name} in FROM"),
-            "functions do not give tables",
+            "functions do not return tables",
         ));
     }
     let mut printed = word_node(&expression::relation_sql(&parts), node.at());
@@ -348,7 +351,7 @@ pub(crate) fn query_inside(body: &[Node]) -> bool {
         .is_some_and(|n| n.is_any_word(&["select", "with"]) || n.parens().is_some_and(|g| query_inside(&g.body)))
 }
 
-/// `FROM t, t.items AS i [AT n]`: one row for each element of the array.
+/// `FROM t, t.items AS i [AT n]`: one row per element of the array.
 fn unnest(
     c: &mut Cursor<'_>,
     t: &mut Translator<'_>,
@@ -389,7 +392,7 @@ fn unnest(
     Ok(())
 }
 
-/// `FROM t, UNPIVOT t.document AS value [AT key]`: one row for each attribute of the object.
+/// `FROM t, UNPIVOT t.document AS value [AT key]`: one row per attribute of the object.
 fn unpivot(
     c: &mut Cursor<'_>,
     t: &mut Translator<'_>,
@@ -418,7 +421,7 @@ fn unpivot(
 const NOT_ALIAS: [&str; 13] =
     ["on", "using", "where", "set", "join", "inner", "left", "right", "full", "cross", "natural", "when", "values"];
 
-/// `[AS] alias [(columns)]`, and the relation it makes.
+/// Parses `[AS] alias [(columns)]`, and adds the relation to the scope.
 fn alias(
     c: &mut Cursor<'_>,
     table: Option<(String, Option<String>)>,

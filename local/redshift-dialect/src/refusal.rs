@@ -1,28 +1,28 @@
-//! Why a statement was not translated.
+//! The error of a statement that was not translated.
 
 use std::fmt;
 
-/// Who says no.
+/// The reason of a refusal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RefusalKind {
-    /// The text is not a statement at all: an open quote, an unbalanced parenthesis, a missing word.
+    /// The statement is not valid: an unterminated quote, an unbalanced parenthesis, a missing word.
     Syntax,
-    /// Amazon Redshift itself refuses this, although PostgreSQL would take it.
+    /// Amazon Redshift does not support the construct, although PostgreSQL does.
     NotRedshift,
-    /// Amazon Redshift runs this; this translator does not, and does not pretend.
-    NotHere,
+    /// Amazon Redshift supports the construct; this translation does not.
+    NotTranslated,
 }
 
-/// A statement that was not translated: what, where, and what to write instead.
+/// A statement that was not translated: the construct, its position, and an alternative.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct Refusal {
-    /// Who says no.
+    /// The reason of the refusal.
     pub kind: RefusalKind,
-    /// The construct, as the user knows it: `ON CONFLICT`, `COPY option LZOP`.
+    /// The construct in the terms of the user: `ON CONFLICT`, `COPY option LZOP`.
     pub construct: String,
-    /// Why, or what was expected.
+    /// The explanation, or what was expected.
     pub reason: String,
-    /// What to write instead, where that is known.
+    /// The alternative, if there is one.
     pub instead: Option<String>,
     /// 1-based line of the construct in the statement.
     pub line: usize,
@@ -41,8 +41,8 @@ impl Refusal {
         Self::new(RefusalKind::NotRedshift, at, construct, reason)
     }
 
-    pub(crate) fn not_here(at: usize, construct: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self::new(RefusalKind::NotHere, at, construct, reason)
+    pub(crate) fn not_translated(at: usize, construct: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::new(RefusalKind::NotTranslated, at, construct, reason)
     }
 
     fn new(kind: RefusalKind, at: usize, construct: impl Into<String>, reason: impl Into<String>) -> Self {
@@ -54,7 +54,7 @@ impl Refusal {
         self
     }
 
-    /// Turns the byte offset into line and column of `sql`.
+    /// Computes line and column in `sql` from the byte offset.
     pub(crate) fn located_in(mut self, sql: &str) -> Self {
         let end = (0..=self.offset.min(sql.len())).rev().find(|&i| sql.is_char_boundary(i)).unwrap_or(0);
         let before = &sql[..end];
@@ -63,11 +63,11 @@ impl Refusal {
         self
     }
 
-    /// The SQLSTATE that fits: 42601 (syntax error) or 0A000 (feature not supported).
+    /// The matching SQLSTATE: 42601 (syntax error) or 0A000 (feature not supported).
     pub fn sqlstate(&self) -> &'static str {
         match self.kind {
             RefusalKind::Syntax => "42601",
-            RefusalKind::NotRedshift | RefusalKind::NotHere => "0A000",
+            RefusalKind::NotRedshift | RefusalKind::NotTranslated => "0A000",
         }
     }
 }
@@ -77,7 +77,7 @@ impl fmt::Display for Refusal {
         let who = match self.kind {
             RefusalKind::Syntax => "syntax error at or near",
             RefusalKind::NotRedshift => "Amazon Redshift does not support",
-            RefusalKind::NotHere => "not translated for the local PostgreSQL:",
+            RefusalKind::NotTranslated => "not translated for the local PostgreSQL:",
         };
         write!(f, "line {}, column {}: {who} {}: {}", self.line, self.column, self.construct, self.reason)?;
         if let Some(instead) = &self.instead {

@@ -1,17 +1,17 @@
-//! Which names of a query are tables, so that the others can be read as paths into SUPER values.
+//! The tables that a query can reference; other dotted names are paths into SUPER values.
 
-/// One name of a FROM clause.
+/// A name in a FROM clause.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Relation {
-    /// Alias, or the last part of the table's name.
+    /// The alias, or the last part of the table name.
     pub(crate) alias: String,
-    /// The schema, for a table without alias.
+    /// The schema of a table without an alias.
     pub(crate) schema: Option<String>,
-    /// An element of a SUPER array: the alias is the value itself, not a table.
+    /// True for an element of a SUPER array: the alias is a value, not a table.
     pub(crate) element: bool,
 }
 
-/// The relations in sight, innermost query first.
+/// The visible relations, starting with the innermost query.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Scope<'a> {
     pub(crate) relations: &'a [Relation],
@@ -30,7 +30,7 @@ impl Scope<'_> {
         None
     }
 
-    /// No table is in sight at all: what a dotted name means cannot be told.
+    /// True if no table is visible, so that the meaning of a dotted name is unknown.
     pub(crate) fn is_blind(&self) -> bool {
         self.find(|_| true).is_none()
     }

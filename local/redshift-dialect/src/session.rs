@@ -1,10 +1,10 @@
-//! SET, RESET, SHOW and the words of transactions.
+//! SET, RESET, SHOW and transaction statements.
 
 use crate::Translated;
 use crate::refusal::Refusal;
 use crate::tree::{Cursor, Node, literal, print, quoted, split_commas};
 
-/// Settings that change how Redshift queues, caches or plans, never what a statement gives.
+/// Settings that affect queues, caches or plans of Redshift, but not the result of a statement.
 const WITHOUT_EFFECT: [&str; 12] = [
     "query_group",
     "wlm_query_slot_count",
@@ -20,7 +20,7 @@ const WITHOUT_EFFECT: [&str; 12] = [
     "enable_vacuum_boost",
 ];
 
-/// Settings that have the same name and meaning in PostgreSQL.
+/// Settings with the same name and meaning in PostgreSQL.
 const SAME: [&str; 6] =
     ["search_path", "statement_timeout", "timezone", "extra_float_digits", "application_name", "datestyle"];
 
@@ -31,10 +31,10 @@ pub(crate) fn set(mut c: Cursor<'_>) -> Result<Translated, Refusal> {
     c.eat(&["session"]);
     let local = c.eat(&["local"]);
     if c.sees(&["authorization"]) || c.sees(&["role"]) || c.sees(&["transaction"]) {
-        return Err(Refusal::not_here(
+        return Err(Refusal::not_translated(
             c.at(),
             format!("SET {}", c.peek().map_or_else(String::new, Node::shown).to_uppercase()),
-            "it is not known here",
+            "it is not supported",
         ));
     }
     if c.eat(&["time", "zone"]) {
@@ -56,7 +56,7 @@ pub(crate) fn set(mut c: Cursor<'_>) -> Result<Translated, Refusal> {
         return Ok(Translated::sql(if reset { "RESET" } else { "SET" }, sql));
     }
     let given = print(c.rest()).trim().trim_matches('\'').to_lowercase();
-    // Only the default of these is what happens here.
+    // The translation implements only the default of these settings.
     let default = match name.as_str() {
         "enable_case_sensitive_identifier" | "enable_case_sensitive_super_attribute" | "cast_super_null_on_error_" => {
             Some(["false", "off"])
@@ -68,8 +68,8 @@ pub(crate) fn set(mut c: Cursor<'_>) -> Result<Translated, Refusal> {
         Some(values) if reset || values.contains(&given.as_str()) || given == "default" => {
             Ok(Translated::nothing("SET"))
         }
-        Some(_) => Err(Refusal::not_here(at, format!("SET {name} TO {given}"), "only its default is known here")),
-        None => Err(Refusal::not_here(at, format!("SET {name}"), "this setting is not known here")),
+        Some(_) => Err(Refusal::not_translated(at, format!("SET {name} TO {given}"), "only its default is supported")),
+        None => Err(Refusal::not_translated(at, format!("SET {name}"), "this setting is not supported")),
     }
 }
 
@@ -103,7 +103,7 @@ pub(crate) fn show(mut c: Cursor<'_>) -> Result<Translated, Refusal> {
     if c.done() && SAME.contains(&name.as_str()) {
         return Ok(Translated::sql("SHOW", format!("SHOW {name}")).rows());
     }
-    Err(Refusal::not_here(at, format!("SHOW {}", name.to_uppercase()), "it is not known here"))
+    Err(Refusal::not_translated(at, format!("SHOW {}", name.to_uppercase()), "it is not supported"))
 }
 
 pub(crate) fn transaction(mut c: Cursor<'_>) -> Result<Translated, Refusal> {
@@ -118,7 +118,7 @@ pub(crate) fn transaction(mut c: Cursor<'_>) -> Result<Translated, Refusal> {
         c.eat(&["transaction"]);
     }
     if let Some(node) = c.peek().filter(|n| n.is_any_word(&["to", "and", "prepared"])) {
-        return Err(Refusal::not_redshift(node.at(), "savepoints and chained transactions", "they do not exist"));
+        return Err(Refusal::not_redshift(node.at(), "savepoints and chained transactions", "they are not supported"));
     }
     if command == "BEGIN" {
         c.eat(&["isolation", "level"]);

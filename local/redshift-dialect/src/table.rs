@@ -1,4 +1,4 @@
-//! `CREATE TABLE` in its three forms: columns, `AS` a query, `LIKE` another table.
+//! `CREATE TABLE` in its three forms: with columns, `AS` a query, and `LIKE` another table.
 
 use crate::Translated;
 use crate::names::printed as name_sql;
@@ -8,12 +8,12 @@ use crate::translator::{Translator, printed};
 use crate::tree::{Cursor, Node, quoted, split_commas};
 use crate::types::{self, Type, Use};
 
-/// Most columns of one table.
+/// Maximum number of columns of a table.
 const MAX_COLUMNS: usize = 1_600;
 const MAX_COMPOUND_SORTKEY: usize = 400;
 const MAX_INTERLEAVED_SORTKEY: usize = 8;
 
-/// How Redshift stores a table; checked here, then dropped.
+/// Redshift's storage attributes of a table; they are checked and then dropped.
 #[derive(Debug, Default)]
 struct Storage {
     style: Option<(String, usize)>,
@@ -55,7 +55,7 @@ pub(crate) fn create(mut c: Cursor<'_>, t: &mut Translator<'_>) -> Result<Transl
         let body = columns(&group.body, &mut storage, t)?;
         attributes(&mut c, &mut storage)?;
         if c.sees(&["as"]) {
-            return Err(Refusal::not_redshift(c.at(), "AS", "a table AS a query takes column names without types"));
+            return Err(Refusal::not_redshift(c.at(), "AS", "CREATE TABLE AS has column names without types"));
         }
         c.expect_done()?;
         storage.check(&body.1)?;
@@ -87,12 +87,13 @@ fn no_data(nodes: &[Node]) -> Option<usize> {
     (n > 2 && nodes[n - 1].is_word("data")).then(|| nodes[n - 1].at())
 }
 
-/// A column list of CTAS has bare names; a definition has `name type` or `LIKE`.
+/// True if the parentheses contain a definition (`name type` or `LIKE`); the column list of CREATE TABLE AS contains
+/// only names.
 fn is_definition(body: &[Node]) -> bool {
     split_commas(body).iter().any(|part| part.len() > 1)
 }
 
-/// The PostgreSQL column list, and the columns by name.
+/// The column list for PostgreSQL, and the parsed columns.
 fn columns(body: &[Node], storage: &mut Storage, t: &mut Translator<'_>) -> Result<(String, Vec<Column>), Refusal> {
     let mut columns: Vec<Column> = Vec::new();
     let mut others = Vec::new();
@@ -131,7 +132,7 @@ fn columns(body: &[Node], storage: &mut Storage, t: &mut Translator<'_>) -> Resu
             if like {
                 continue;
             }
-            return Err(Refusal::syntax(at, quoted(&key), "the key names a column that the table does not have"));
+            return Err(Refusal::syntax(at, quoted(&key), "the column of the key does not exist"));
         };
         if !column.sql.contains(" NOT NULL") {
             column.sql.push_str(" NOT NULL");
@@ -153,11 +154,11 @@ fn like_clause(c: &mut Cursor<'_>) -> Result<String, Refusal> {
         return Err(Refusal::not_redshift(node.at(), "LIKE option", "only DEFAULTS can be included"));
     }
     c.expect_done()?;
-    // The byte limit of VARCHAR is part of the type in Redshift; here it is a check.
+    // In Redshift the byte limit of VARCHAR is a part of the type; the translation adds a check constraint.
     Ok(format!("LIKE {}{defaults} INCLUDING CONSTRAINTS", name_sql(&parent)))
 }
 
-/// Keys are information for Redshift's planner and are not enforced; a primary key still means NOT NULL.
+/// Parses a table constraint. Redshift does not enforce keys, but the columns of a primary key are NOT NULL.
 fn constraint(c: &mut Cursor<'_>, keys: &mut Vec<(String, usize)>) -> Result<(), Refusal> {
     if c.eat(&["constraint"]) {
         c.name("a constraint name")?;
@@ -188,7 +189,7 @@ fn references(c: &mut Cursor<'_>) -> Result<(), Refusal> {
         Some(n) => Err(Refusal::not_redshift(
             n.at(),
             n.shown().to_uppercase(),
-            "a foreign key has no actions: it is not enforced",
+            "a foreign key is not enforced and cannot have actions",
         )),
         None => Ok(()),
     }
@@ -227,7 +228,7 @@ fn column(c: &mut Cursor<'_>, storage: &mut Storage, t: &mut Translator<'_>) -> 
         } else if c.eat(&["generated", "by", "default", "as", "identity"]) {
             sql.push_str(&identity(c, &ty, "BY DEFAULT", here)?);
         } else if c.sees(&["generated"]) {
-            return Err(Refusal::not_redshift(here, "GENERATED ALWAYS AS", "columns cannot be computed")
+            return Err(Refusal::not_redshift(here, "GENERATED ALWAYS AS", "computed columns are not supported")
                 .instead("IDENTITY(seed, step)"));
         } else if c.sees(&["check"]) {
             return Err(Refusal::not_redshift(here, "CHECK", "check constraints are not supported"));
@@ -247,7 +248,7 @@ fn column(c: &mut Cursor<'_>, storage: &mut Storage, t: &mut Translator<'_>) -> 
     Ok(Column { name, ty, sql })
 }
 
-/// Redshift counts the bytes of `VARCHAR(n)`, PostgreSQL its characters.
+/// The check constraint for `VARCHAR(n)`: Redshift's limit is in bytes, PostgreSQL's in characters.
 pub(crate) fn byte_check(column: &str, ty: &Type) -> Option<String> {
     let bytes = ty.bytes?;
     Some(format!(" CHECK (octet_length({}) <= {bytes})", quoted(column)))
@@ -287,7 +288,11 @@ fn collation(c: &mut Cursor<'_>) -> Result<(), Refusal> {
         return Ok(());
     }
     if c.eat(&["case_insensitive"]) || c.eat(&["ci"]) {
-        return Err(Refusal::not_here(at, "COLLATE CASE_INSENSITIVE", "strings compare case-sensitively here"));
+        return Err(Refusal::not_translated(
+            at,
+            "COLLATE CASE_INSENSITIVE",
+            "only case-sensitive comparison is supported",
+        ));
     }
     Err(c.unexpected("CASE_SENSITIVE or CASE_INSENSITIVE"))
 }
@@ -295,7 +300,7 @@ fn collation(c: &mut Cursor<'_>) -> Result<(), Refusal> {
 const AFTER_DEFAULT: [&str; 10] =
     ["identity", "generated", "encode", "distkey", "sortkey", "collate", "unique", "primary", "references", "check"];
 
-/// A default may call functions; it may not look at columns or tables.
+/// Parses a default. It may call functions, but not reference columns or tables.
 pub(crate) fn default(c: &mut Cursor<'_>, t: &mut Translator<'_>) -> Result<String, Refusal> {
     let rest = c.rest();
     let end = (1..rest.len())
@@ -315,7 +320,7 @@ pub(crate) fn default(c: &mut Cursor<'_>, t: &mut Translator<'_>) -> Result<Stri
 
 fn identity(c: &mut Cursor<'_>, ty: &Type, always: &str, at: usize) -> Result<String, Refusal> {
     if !ty.integer || ty.sql == "smallint" {
-        return Err(Refusal::not_redshift(at, "IDENTITY", "an identity column is INT or BIGINT"));
+        return Err(Refusal::not_redshift(at, "IDENTITY", "an identity column must be INT or BIGINT"));
     }
     let group = c.expect_parens("(seed, step)")?;
     let numbers: Vec<i64> = split_commas(&group.body)
@@ -331,7 +336,7 @@ fn identity(c: &mut Cursor<'_>, ty: &Type, always: &str, at: usize) -> Result<St
     }
     let (low, high) =
         if ty.sql == "integer" { (i64::from(i32::MIN), i64::from(i32::MAX)) } else { (i64::MIN, i64::MAX) };
-    // An identity column cannot hold NULL; PostgreSQL says so itself.
+    // An identity column is always NOT NULL in PostgreSQL.
     Ok(format!(
         " GENERATED {always} AS IDENTITY (START WITH {seed} INCREMENT BY {step} MINVALUE {low} MAXVALUE {high})"
     ))
@@ -340,7 +345,7 @@ fn identity(c: &mut Cursor<'_>, ty: &Type, always: &str, at: usize) -> Result<St
 impl Storage {
     fn set_distkey(&mut self, column: String, at: usize) -> Result<(), Refusal> {
         if self.distkey.is_some() {
-            return Err(Refusal::not_redshift(at, "DISTKEY", "a table has one distribution key"));
+            return Err(Refusal::not_redshift(at, "DISTKEY", "a table can have only one distribution key"));
         }
         self.distkey = Some((column, at));
         Ok(())
@@ -349,7 +354,7 @@ impl Storage {
     fn check(&self, columns: &[Column]) -> Result<(), Refusal> {
         match (&self.style, &self.distkey) {
             (Some((style, at)), None) if style == "key" => {
-                return Err(Refusal::not_redshift(*at, "DISTSTYLE KEY", "it needs a DISTKEY column"));
+                return Err(Refusal::not_redshift(*at, "DISTSTYLE KEY", "it requires a DISTKEY column"));
             }
             (Some((style, at)), Some(_)) if style == "all" || style == "even" => {
                 return Err(Refusal::not_redshift(
@@ -380,7 +385,7 @@ impl Storage {
     }
 }
 
-/// `BACKUP`, `DISTSTYLE`, `DISTKEY`, `SORTKEY` and `ENCODE AUTO` after the columns.
+/// Parses `BACKUP`, `DISTSTYLE`, `DISTKEY`, `SORTKEY` and `ENCODE AUTO` after the columns.
 fn attributes(c: &mut Cursor<'_>, storage: &mut Storage) -> Result<(), Refusal> {
     while let Some(node) = c.peek() {
         let at = node.at();
@@ -435,10 +440,10 @@ fn sortkey(c: &mut Cursor<'_>, storage: &mut Storage, at: usize) -> Result<(), R
     }
     let limit = if interleaved { MAX_INTERLEAVED_SORTKEY } else { MAX_COMPOUND_SORTKEY };
     if names.is_empty() || names.len() > limit {
-        return Err(Refusal::not_redshift(at, "SORTKEY", format!("it has 1 to {limit} columns")));
+        return Err(Refusal::not_redshift(at, "SORTKEY", format!("it must have 1 to {limit} columns")));
     }
     if storage.sortkey.is_some() || storage.column_sortkey {
-        return Err(Refusal::not_redshift(at, "SORTKEY", "a table has one sort key"));
+        return Err(Refusal::not_redshift(at, "SORTKEY", "a table can have only one sort key"));
     }
     storage.sortkey = Some((names, at));
     Ok(())

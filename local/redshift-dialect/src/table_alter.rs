@@ -7,16 +7,17 @@ use crate::tree::{Cursor, Node, literal, quoted};
 use crate::types::{self, Use};
 use crate::{Step, Translated};
 
-/// `ALTER TABLE target APPEND FROM source`: all rows of the source move to the target, which commits at once.
+/// `ALTER TABLE target APPEND FROM source`: moves all rows of the source table to the target table and commits.
 ///
-/// Redshift's rules for whoever carries it out: both are permanent tables with the same columns (names, types, order free);
-/// with `fill_target` the target may have columns that the source lacks (they take their default or NULL), with
-/// `ignore_extra` the source may have columns that the target lacks (their values are lost); not both at once.
+/// Redshift's rules, which the executor has to check: both tables are permanent and have the same columns (names and
+/// types, in any order). With `fill_target`, the target may have additional columns, which get their default or NULL.
+/// With `ignore_extra`, the source may have additional columns, whose values are discarded. The two options exclude
+/// each other.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AppendSpec {
-    /// Schema, where given, and name of the table that receives.
+    /// Schema (optional) and name of the target table.
     pub target: Vec<String>,
-    /// Schema, where given, and name of the table that is emptied.
+    /// Schema (optional) and name of the source table, which is empty afterwards.
     pub source: Vec<String>,
     /// `IGNOREEXTRA`.
     pub ignore_extra: bool,
@@ -40,10 +41,10 @@ pub(crate) fn alter(mut c: Cursor<'_>, t: &mut Translator<'_>) -> Result<Transla
             Err(Refusal::not_redshift(at, "ALTER", "this kind of object cannot be altered"))
         }
         "database" | "datashare" | "default" | "external" | "identity" | "masking" | "rls" | "materialized"
-        | "system" => Err(Refusal::not_here(
+        | "system" => Err(Refusal::not_translated(
             at,
             format!("ALTER {}", c.peek().map_or_else(String::new, Node::shown).to_uppercase()),
-            "this is not known here",
+            "it is not supported",
         )),
         _ => Err(c.unexpected("TABLE, SCHEMA, USER, GROUP, ROLE, PROCEDURE or FUNCTION")),
     }
@@ -66,7 +67,7 @@ fn schema(mut c: Cursor<'_>) -> Result<Translated, Refusal> {
 
 fn table(mut c: Cursor<'_>, t: &mut Translator<'_>) -> Result<Translated, Refusal> {
     if c.sees(&["if"]) || c.sees(&["only"]) {
-        return Err(Refusal::not_redshift(c.at(), "ALTER TABLE IF EXISTS | ONLY", "the table is named alone"));
+        return Err(Refusal::not_redshift(c.at(), "ALTER TABLE IF EXISTS | ONLY", "ALTER TABLE has no such option"));
     }
     let parts = c.qualified("a table name")?;
     let name = name_sql(&parts);
@@ -101,14 +102,14 @@ fn table(mut c: Cursor<'_>, t: &mut Translator<'_>) -> Result<Translated, Refusa
         return alter_column(c, &name);
     }
     if c.sees(&["set", "schema"]) {
-        return Err(Refusal::not_redshift(at, "ALTER TABLE SET SCHEMA", "a table stays in its schema")
+        return Err(Refusal::not_redshift(at, "ALTER TABLE SET SCHEMA", "a table cannot be moved to another schema")
             .instead("CREATE TABLE and ALTER TABLE … APPEND FROM"));
     }
     if c.peek().is_some_and(|n| n.is_any_word(&["row", "set", "enable", "disable", "inherit", "attach", "detach"])) {
-        return Err(Refusal::not_here(
+        return Err(Refusal::not_translated(
             at,
             format!("ALTER TABLE {}", c.peek().map_or_else(String::new, Node::shown).to_uppercase()),
-            "this is not known here",
+            "it is not supported",
         ));
     }
     Err(c.unexpected("ADD, DROP, ALTER, RENAME, OWNER TO or APPEND FROM"))
@@ -140,7 +141,7 @@ fn append(mut c: Cursor<'_>, target: Vec<String>) -> Result<Translated, Refusal>
 
 fn add(mut c: Cursor<'_>, name: &str, t: &mut Translator<'_>) -> Result<Translated, Refusal> {
     if c.peek().is_some_and(|n| n.is_any_word(&["constraint", "primary", "unique", "foreign"])) {
-        // Keys are not enforced; a primary key added later needs columns that are NOT NULL already.
+        // Keys are not enforced. A primary key that is added later requires columns that are already NOT NULL.
         return Ok(Translated::nothing("ALTER TABLE"));
     }
     c.eat(&["column"]);
@@ -214,7 +215,7 @@ fn alter_column(mut c: Cursor<'_>, name: &str) -> Result<Translated, Refusal> {
         || c.sees(&["compound"])
         || c.sees(&["encode"])
     {
-        // Rewritten in the background; the rows stay as they are.
+        // Redshift rewrites the storage in the background; the rows do not change.
         return Ok(Translated::nothing("ALTER TABLE").outside_transactions());
     }
     c.eat(&["column"]);
@@ -228,7 +229,7 @@ fn alter_column(mut c: Cursor<'_>, name: &str) -> Result<Translated, Refusal> {
         return Err(Refusal::not_redshift(
             at,
             "ALTER COLUMN SET | DROP",
-            "only the type of a VARCHAR column and the encoding can change",
+            "only the size of a VARCHAR column and the encoding can be changed",
         ));
     }
     c.expect(&["type"])?;
@@ -239,7 +240,11 @@ fn alter_column(mut c: Cursor<'_>, name: &str) -> Result<Translated, Refusal> {
     }
     c.expect_done()?;
     let Some(bytes) = ty.bytes.filter(|_| ty.varchar) else {
-        return Err(Refusal::not_redshift(here, "ALTER COLUMN TYPE", "only the size of a VARCHAR column can change"));
+        return Err(Refusal::not_redshift(
+            here,
+            "ALTER COLUMN TYPE",
+            "only the size of a VARCHAR column can be changed",
+        ));
     };
     let call = format!("redshift.alter_varchar({}::regclass, {}, {bytes})", literal(name), literal(&column));
     Ok(Translated::sql("ALTER TABLE", format!("DO $redshift$ BEGIN PERFORM {call}; END $redshift$"))

@@ -1,20 +1,20 @@
-//! From the first words of a statement to the module that knows it.
+//! Dispatches a statement by its first words to the module that translates it.
 
 use crate::lexer::tokens;
 use crate::refusal::Refusal;
 use crate::tree::{Cursor, Node, nest, print};
 use crate::{InTransaction, Step, Translated};
 
-/// What one translation knows and gathers.
+/// The state of one translation.
 #[derive(Debug)]
 pub(crate) struct Translator<'a> {
-    /// Names with values, or none where parameters cannot stand (utility statements, procedure bodies).
+    /// Names of the parameters in the request; `None` where parameters are not allowed (utility statements, procedure bodies).
     known: Option<&'a [&'a str]>,
-    /// The parameters met, in order of their number.
+    /// The parameters that were found, in the order of their numbers.
     pub(crate) used: Vec<String>,
-    /// `$1` stands for an argument: the body of a SQL function.
+    /// True in the body of a SQL function, where `$1` is an argument.
     pub(crate) positional: bool,
-    /// Variables of the procedure around, so that `record.field` is not read as a path into a SUPER.
+    /// Variables of the surrounding procedure; `record.field` is then not a path into a SUPER value.
     pub(crate) variables: Vec<String>,
 }
 
@@ -26,7 +26,7 @@ impl<'a> Translator<'a> {
     /// The `$n` of a parameter.
     pub(crate) fn parameter(&mut self, name: &str, at: usize) -> Result<String, Refusal> {
         let Some(known) = self.known else {
-            return Err(Refusal::not_redshift(at, format!(":{name}"), "parameters cannot stand in this statement"));
+            return Err(Refusal::not_redshift(at, format!(":{name}"), "parameters are not allowed in this statement"));
         };
         if !known.contains(&name) {
             return Err(Refusal::syntax(at, format!(":{name}"), "the request has no parameter of this name"));
@@ -39,7 +39,7 @@ impl<'a> Translator<'a> {
     }
 }
 
-/// Reads the one statement of `sql`: its nodes without the final `;`.
+/// Parses a single statement; returns its nodes without the trailing `;`.
 pub(crate) fn parse(sql: &str) -> Result<Vec<Node>, Refusal> {
     let (tokens, _) = tokens(sql)?;
     let mut nodes = nest(tokens)?;
@@ -47,7 +47,7 @@ pub(crate) fn parse(sql: &str) -> Result<Vec<Node>, Refusal> {
         nodes.pop();
     }
     if let Some(semicolon) = nodes.iter().find(|n| n.is_op(";")) {
-        return Err(Refusal::syntax(semicolon.at(), "\";\"", "one statement at a time"));
+        return Err(Refusal::syntax(semicolon.at(), "\";\"", "only one statement is allowed"));
     }
     Ok(nodes)
 }
@@ -68,7 +68,7 @@ pub(crate) fn dispatch(nodes: &[Node], params: Option<&[&str]>) -> Result<Transl
     Ok(translated)
 }
 
-/// As [`dispatch`], with what is known of the surroundings.
+/// Like [`dispatch`], with the state of the surrounding translation.
 pub(crate) fn run(nodes: &[Node], t: &mut Translator<'_>) -> Result<Translated, Refusal> {
     let mut c = Cursor::new(nodes);
     let first = c.peek().and_then(Node::word).unwrap_or_default();
@@ -102,16 +102,12 @@ pub(crate) fn run(nodes: &[Node], t: &mut Translator<'_>) -> Result<Translated, 
         }
         "prepare" | "execute" | "deallocate" | "declare" | "fetch" | "close" | "cancel" | "use" | "desc"
         | "describe" | "attach" | "detach" => {
-            Err(Refusal::not_here(c.at(), first.to_uppercase(), "this statement is not known here"))
+            Err(Refusal::not_translated(c.at(), first.to_uppercase(), "this statement is not supported"))
         }
         "" => Err(c.unexpected("a statement")),
         _ => {
             c.bump();
-            Err(Refusal::syntax(
-                nodes[0].at(),
-                format!("\"{}\"", nodes[0].shown()),
-                "no statement that is known starts so",
-            ))
+            Err(Refusal::syntax(nodes[0].at(), format!("\"{}\"", nodes[0].shown()), "unknown statement"))
         }
     }
 }
@@ -139,21 +135,19 @@ fn create(mut c: Cursor<'_>, nodes: &[Node], t: &mut Translator<'_>) -> Result<T
             ))
         }
         "external" | "database" | "datashare" | "library" | "model" | "masking" | "rls" | "identity" => {
-            Err(Refusal::not_here(
-                at,
-                format!("CREATE {}", word.to_uppercase()),
-                "there is nothing local that could stand for it",
-            ))
+            Err(Refusal::not_translated(at, format!("CREATE {}", word.to_uppercase()), "it has no local counterpart"))
         }
-        _ => {
-            Err(Refusal::syntax(at, format!("\"{}\"", c.peek().map_or_else(String::new, Node::shown)), "CREATE what?")
-                .located_after(nodes))
-        }
+        _ => Err(Refusal::syntax(
+            at,
+            format!("\"{}\"", c.peek().map_or_else(String::new, Node::shown)),
+            "expected a kind of object after CREATE",
+        )
+        .located_after(nodes)),
     }
 }
 
 impl Refusal {
-    /// Blames the end of the statement when nothing follows.
+    /// Moves a refusal without a position to the end of the statement.
     fn located_after(mut self, nodes: &[Node]) -> Self {
         if self.offset == 0 {
             self.offset = nodes.last().map_or(0, Node::at);
@@ -178,7 +172,7 @@ impl Translated {
         }
     }
 
-    /// Redshift does something that has no meaning here: only how data is stored changes.
+    /// A statement without a local effect: it changes only the storage of data in Redshift.
     pub(crate) fn nothing(command: &'static str) -> Self {
         Self::steps(command, Vec::new())
     }
@@ -204,7 +198,7 @@ impl Translated {
     }
 }
 
-/// The text of one node list without the white space before it.
+/// The text of nodes, without leading white space.
 pub(crate) fn printed(nodes: &[Node]) -> String {
     print(nodes).trim_start().to_owned()
 }

@@ -3,7 +3,7 @@
 use crate::lexer::{Kind, Token};
 use crate::refusal::Refusal;
 
-/// Parentheses deeper than this are refused, so that no recursion here can exhaust the stack.
+/// Maximum nesting of parentheses; it limits the depth of recursion and so prevents a stack overflow.
 const MAX_DEPTH: usize = 128;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,7 +39,7 @@ impl Node {
         self.token().is_some_and(|t| t.kind == kind)
     }
 
-    /// Is this the unquoted word `word` (given in lower case)?
+    /// True if the node is the unquoted word `word`, which must be in lower case.
     pub(crate) fn is_word(&self, word: &str) -> bool {
         self.token().is_some_and(|t| t.kind == Kind::Word && t.text.eq_ignore_ascii_case(word))
     }
@@ -61,7 +61,7 @@ impl Node {
         self.kind_is(Kind::Word) || self.kind_is(Kind::Quoted)
     }
 
-    /// The name as Redshift stores it: folded to lower case, quoted or not.
+    /// The name as Redshift stores it: in lower case, whether it is quoted or not.
     pub(crate) fn name(&self) -> Option<String> {
         let token = self.token()?;
         match token.kind {
@@ -100,7 +100,7 @@ impl Node {
         }
     }
 
-    /// What the user wrote, for messages.
+    /// The source text of the node, for messages.
     pub(crate) fn shown(&self) -> String {
         let text = print(std::slice::from_ref(self));
         let text = text.trim();
@@ -119,7 +119,7 @@ impl Node {
     }
 }
 
-/// Nests tokens by their parentheses.
+/// Nests tokens by parentheses and brackets.
 pub(crate) fn nest(tokens: Vec<Token>) -> Result<Vec<Node>, Refusal> {
     let mut stack: Vec<(Token, Vec<Node>)> = Vec::new();
     let mut level: Vec<Node> = Vec::new();
@@ -127,7 +127,7 @@ pub(crate) fn nest(tokens: Vec<Token>) -> Result<Vec<Node>, Refusal> {
         match token.kind {
             Kind::Open => {
                 if stack.len() >= MAX_DEPTH {
-                    return Err(Refusal::not_here(
+                    return Err(Refusal::not_translated(
                         token.at,
                         "(",
                         format!("parentheses nested deeper than {MAX_DEPTH}"),
@@ -137,13 +137,17 @@ pub(crate) fn nest(tokens: Vec<Token>) -> Result<Vec<Node>, Refusal> {
             }
             Kind::Close => {
                 let Some((open, outer)) = stack.pop() else {
-                    return Err(Refusal::syntax(token.at, format!("\"{}\"", token.text), "nothing is open here"));
+                    return Err(Refusal::syntax(
+                        token.at,
+                        format!("\"{}\"", token.text),
+                        "there is no matching opening parenthesis",
+                    ));
                 };
                 if (open.text == "(") != (token.text == ")") {
                     return Err(Refusal::syntax(
                         token.at,
                         format!("\"{}\"", token.text),
-                        format!("\"{}\" is open here", open.text),
+                        format!("it does not match \"{}\"", open.text),
                     ));
                 }
                 let body = std::mem::replace(&mut level, outer);
@@ -162,12 +166,12 @@ pub(crate) fn nest(tokens: Vec<Token>) -> Result<Vec<Node>, Refusal> {
         }
     }
     match stack.pop() {
-        Some((open, _)) => Err(Refusal::syntax(open.at, format!("\"{}\"", open.text), "it is never closed")),
+        Some((open, _)) => Err(Refusal::syntax(open.at, format!("\"{}\"", open.text), "it is not closed")),
         None => Ok(level),
     }
 }
 
-/// The text of the nodes, white space and comments included.
+/// The text of the nodes, including white space and comments.
 pub(crate) fn print(nodes: &[Node]) -> String {
     let mut out = String::new();
     print_into(nodes, &mut out);
@@ -187,7 +191,7 @@ fn print_into(nodes: &[Node], out: &mut String) {
     }
 }
 
-/// Rewriting may bring two words together that had punctuation between them; a space keeps them two words.
+/// Appends a token; inserts a space if it would otherwise form one word with the preceding token.
 fn push(out: &mut String, token: &Token) {
     let wordy = |c: char| c == '_' || c == '$' || c.is_alphanumeric();
     if token.lead.is_empty()
@@ -200,32 +204,32 @@ fn push(out: &mut String, token: &Token) {
     out.push_str(&token.text);
 }
 
-/// Splits at the commas of this level; no nodes, no parts.
+/// Splits nodes at the commas of this level; no nodes give no parts.
 pub(crate) fn split_commas(nodes: &[Node]) -> Vec<&[Node]> {
     if nodes.is_empty() { Vec::new() } else { nodes.split(|n| n.is_op(",")).collect() }
 }
 
-/// A token of our own making.
+/// A token that the translation inserts.
 pub(crate) fn made(kind: Kind, text: impl Into<String>, at: usize) -> Node {
     Node::Token(Token { lead: String::new(), kind, text: text.into(), at })
 }
 
-/// `'text'` for PostgreSQL with `standard_conforming_strings` on, whatever the text holds.
+/// A string literal for PostgreSQL with `standard_conforming_strings` on.
 pub(crate) fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
-/// `"name"`.
+/// A quoted identifier.
 pub(crate) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// Reads a statement from left to right.
+/// A cursor that parses a statement from left to right.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Cursor<'a> {
     nodes: &'a [Node],
     pos: usize,
-    /// Offset to blame when the statement ends too early.
+    /// The offset of errors at the end of the statement.
     end: usize,
 }
 
@@ -260,7 +264,7 @@ impl<'a> Cursor<'a> {
         self.pos >= self.nodes.len()
     }
 
-    /// Offset of the next node, or of the last one at the end.
+    /// Offset of the next node, or the end offset if there is none.
     pub(crate) fn at(&self) -> usize {
         self.peek().map_or(self.end, Node::at)
     }
@@ -269,7 +273,7 @@ impl<'a> Cursor<'a> {
         words.iter().enumerate().all(|(i, w)| self.peek_at(i).is_some_and(|n| n.is_word(w)))
     }
 
-    /// Takes the words if they come next, all of them or none.
+    /// Consumes the words if all of them come next.
     pub(crate) fn eat(&mut self, words: &[&str]) -> bool {
         let seen = self.sees(words);
         if seen {
@@ -298,13 +302,13 @@ impl<'a> Cursor<'a> {
         if self.done() { Ok(()) } else { Err(self.unexpected("the end of the statement")) }
     }
 
-    /// "expected X" at the next node.
+    /// A syntax error "expected …" at the next node.
     pub(crate) fn unexpected(&self, expected: &str) -> Refusal {
         let found = self.peek().map_or_else(|| "end of input".to_owned(), |n| format!("\"{}\"", n.shown()));
         Refusal::syntax(self.at(), found, format!("expected {expected}"))
     }
 
-    /// One name, folded to lower case.
+    /// Parses a name, folded to lower case.
     pub(crate) fn name(&mut self, what: &str) -> Result<String, Refusal> {
         let node = self.peek().filter(|n| n.is_name()).ok_or_else(|| self.unexpected(what))?;
         let name = crate::names::checked(node)?;
@@ -312,7 +316,7 @@ impl<'a> Cursor<'a> {
         Ok(name)
     }
 
-    /// A dotted name: one to three parts.
+    /// Parses a dotted name of one to three parts.
     pub(crate) fn qualified(&mut self, what: &str) -> Result<Vec<String>, Refusal> {
         let at = self.at();
         let mut parts = vec![self.name(what)?];
@@ -321,10 +325,10 @@ impl<'a> Cursor<'a> {
         }
         match parts.len() {
             1 | 2 => Ok(parts),
-            3 => Err(Refusal::not_here(
+            3 => Err(Refusal::not_translated(
                 at,
                 format!("the three-part name {}", parts.join(".")),
-                "one database is served here",
+                "only the current database can be accessed",
             )
             .instead("schema.name")),
             _ => Err(Refusal::syntax(at, parts.join("."), "improper qualified name (too many dotted names)")),

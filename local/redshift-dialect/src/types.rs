@@ -1,24 +1,24 @@
-//! Data types: Redshift's names, defaults and limits, in PostgreSQL's words.
+//! Data types: translates Redshift's names, defaults and limits to PostgreSQL.
 
 use crate::refusal::Refusal;
 use crate::tree::{Cursor, Group, Node, split_commas};
 
-/// Where a type stands; Redshift's default length depends on it.
+/// The position of a type; Redshift's default length depends on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Use {
     /// A column of a table: `VARCHAR` is `VARCHAR(256)`.
     Column,
     /// A cast or a variable: `VARCHAR` is as long as its value.
     Expression,
-    /// An argument of a procedure or function: lengths are read and dropped, as PostgreSQL would.
+    /// An argument of a procedure or function: lengths are dropped, as PostgreSQL does.
     Argument,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Type {
-    /// PostgreSQL's text.
+    /// The type for PostgreSQL.
     pub(crate) sql: String,
-    /// `VARCHAR` and `CHAR` are counted in bytes by Redshift; this many.
+    /// The maximum length of `VARCHAR` and `CHAR`, which Redshift counts in bytes.
     pub(crate) bytes: Option<u32>,
     pub(crate) integer: bool,
     pub(crate) is_super: bool,
@@ -35,12 +35,12 @@ impl Type {
     }
 }
 
-/// Longest `VARCHAR`, in bytes.
+/// Maximum length of a `VARCHAR`, in bytes.
 pub(crate) const VARCHAR_MAX: u32 = 65_535;
 const CHAR_MAX: u32 = 4_096;
 const VARBYTE_MAX: u32 = 1_024_000;
 
-/// Reads a type, or `None` (and nothing taken) where no known type name stands.
+/// Parses a type; returns `None` and consumes nothing if the next word is not a known type.
 pub(crate) fn parse(c: &mut Cursor<'_>, place: Use) -> Result<Option<Type>, Refusal> {
     let at = c.at();
     let Some(word) = c.peek().and_then(Node::word) else { return Ok(None) };
@@ -72,7 +72,7 @@ pub(crate) fn parse(c: &mut Cursor<'_>, place: Use) -> Result<Option<Type>, Refu
         "super" => take(c, Type { is_super: true, ..Type::plain("super") }),
         "interval" => interval(c)?,
         "geometry" | "geography" | "hllsketch" => {
-            return Err(Refusal::not_here(at, word.to_uppercase(), "this data type has no local counterpart"));
+            return Err(Refusal::not_translated(at, word.to_uppercase(), "this data type has no local counterpart"));
         }
         "refcursor" | "record" if place != Use::Column => take(c, Type::plain(&word)),
         "serial" | "bigserial" | "smallserial" | "serial4" | "serial8" => {
@@ -104,13 +104,13 @@ pub(crate) fn parse(c: &mut Cursor<'_>, place: Use) -> Result<Option<Type>, Refu
     Ok(Some(found))
 }
 
-/// As [`parse`], where a type must stand.
+/// Like [`parse`], but a type is required.
 pub(crate) fn expect(c: &mut Cursor<'_>, place: Use) -> Result<Type, Refusal> {
     let node = c.peek();
     match parse(c, place)? {
         Some(found) => Ok(found),
         None => Err(match node.filter(|n| n.is_name()) {
-            Some(n) => Refusal::not_redshift(n.at(), format!("the type {}", n.shown()), "no data type has this name"),
+            Some(n) => Refusal::not_redshift(n.at(), format!("the type {}", n.shown()), "unknown data type"),
             None => c.unexpected("a data type"),
         }),
     }
@@ -121,7 +121,7 @@ fn take(c: &mut Cursor<'_>, found: Type) -> Type {
     found
 }
 
-/// The numbers in parentheses, if parentheses follow.
+/// Parses numbers in parentheses, if parentheses follow.
 fn numbers(c: &mut Cursor<'_>) -> Result<Option<(usize, Vec<u32>)>, Refusal> {
     let Some(group) = c.peek().and_then(Node::parens) else { return Ok(None) };
     let values = split_commas(&group.body).into_iter().map(|part| number(part, group)).collect::<Result<_, _>>()?;
@@ -152,7 +152,7 @@ fn float(c: &mut Cursor<'_>) -> Result<Type, Refusal> {
 
 fn time(c: &mut Cursor<'_>, word: &str) -> Type {
     c.bump();
-    // Redshift reads a precision and keeps microseconds all the same.
+    // Redshift accepts a precision, but always keeps microseconds.
     if c.peek().is_some_and(|n| n.parens().is_some()) {
         c.bump();
     }
@@ -200,7 +200,7 @@ fn text(c: &mut Cursor<'_>, word: &str, second: &str, place: Use) -> Result<Type
     };
     let given = numbers(c)?;
     if matches!(word, "text" | "bpchar") && given.is_some() {
-        return Err(Refusal::syntax(at, word.to_uppercase(), "this type takes no length").instead("VARCHAR(n)"));
+        return Err(Refusal::syntax(at, word.to_uppercase(), "this type has no length").instead("VARCHAR(n)"));
     }
     let length = match given {
         None => None,
@@ -218,7 +218,7 @@ fn text(c: &mut Cursor<'_>, word: &str, second: &str, place: Use) -> Result<Type
     let bytes = length.or((place == Use::Column).then_some(default));
     let sql = match bytes {
         Some(n) if place != Use::Argument => format!("{name}({n})"),
-        // `char` of PostgreSQL is `char(1)`; `bpchar` has no limit.
+        // PostgreSQL's `char` is `char(1)`; `bpchar` has no limit.
         _ if fixed => "bpchar".to_owned(),
         _ => "varchar".to_owned(),
     };
@@ -245,6 +245,6 @@ fn interval(c: &mut Cursor<'_>) -> Result<Type, Refusal> {
         numbers(c)?;
         return Ok(Type::plain("interval day to second"));
     }
-    Err(Refusal::not_redshift(at, "INTERVAL", "an interval type names its fields")
+    Err(Refusal::not_redshift(at, "INTERVAL", "an interval type must specify its fields")
         .instead("INTERVAL YEAR TO MONTH or INTERVAL DAY TO SECOND"))
 }

@@ -1,15 +1,15 @@
-//! `UNLOAD ('query') TO 's3://…'`, read into an [`UnloadSpec`].
+//! Parses `UNLOAD ('query') TO 's3://…'` into an [`UnloadSpec`].
 
 use crate::copy::{Compression, authorization, character, integer, string, switch, text_of};
 use crate::refusal::Refusal;
 use crate::tree::{Cursor, split_commas};
 use crate::{Step, Translated};
 
-/// What `UNLOAD` asks for. Values are as Redshift's defaults have them where the statement is silent.
+/// A parsed `UNLOAD`. Options that the statement does not contain have Redshift's default values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(clippy::struct_excessive_bools, reason = "one a switch of the statement")]
 pub struct UnloadSpec {
-    /// The query in PostgreSQL's words.
+    /// The query, translated to PostgreSQL.
     pub query: String,
     /// `s3://bucket/prefix`; file names are appended to it.
     pub to: String,
@@ -17,27 +17,28 @@ pub struct UnloadSpec {
     pub format: UnloadFormat,
     /// Compression of every file.
     pub compression: Compression,
-    /// `HEADER`: the first line of each file holds the column names.
+    /// `HEADER`: the first line of each file contains the column names.
     pub header: bool,
-    /// `NULL AS 'text'`; default the empty text.
+    /// `NULL AS 'text'`; default is the empty string.
     pub null_as: String,
-    /// `PARALLEL`: `true` (the default) writes one file or more a slice, `false` one file after another, in the order of the query.
+    /// `PARALLEL`: `true` (the default) writes one or more files per slice; `false` writes files sequentially, in the
+    /// order of the query.
     pub parallel: bool,
-    /// `ALLOWOVERWRITE`: existing files may be replaced.
+    /// `ALLOWOVERWRITE`: existing files may be overwritten.
     pub allow_overwrite: bool,
-    /// `CLEANPATH`: files under the path are removed first.
+    /// `CLEANPATH`: existing files under the path are deleted first.
     pub clean_path: bool,
     /// `MANIFEST`.
     pub manifest: bool,
-    /// `MANIFEST VERBOSE`: the manifest also holds columns, sizes and row counts.
+    /// `MANIFEST VERBOSE`: the manifest also contains columns, sizes and row counts.
     pub manifest_verbose: bool,
     /// `MAXFILESIZE` in bytes; default 6.2 GB.
     pub max_file_size: u64,
-    /// `PARTITION BY (columns)`, folded.
+    /// `PARTITION BY (columns)`, in lower case.
     pub partition_by: Vec<String>,
-    /// `PARTITION BY … INCLUDE`: the partition columns stay in the files.
+    /// `PARTITION BY … INCLUDE`: the files contain the partition columns.
     pub partition_include: bool,
-    /// `EXTENSION 'name'`: the end of the file names.
+    /// `EXTENSION 'name'`: the extension of the file names.
     pub extension: Option<String>,
     /// `REGION [AS] 'name'`.
     pub region: Option<String>,
@@ -62,19 +63,19 @@ pub enum UnloadFormat {
         /// `DELIMITER`, default `,`.
         delimiter: char,
     },
-    /// `JSON`: one object a line.
+    /// `JSON`: one object per line.
     Json,
     /// `PARQUET`.
     Parquet,
 }
 
 const MB: u64 = 1024 * 1024;
-/// `MAXFILESIZE` lies between 5 MB and 6.2 GB.
+/// `MAXFILESIZE` must be between 5 MB and 6.2 GB.
 const MIN_FILE: u64 = 5 * MB;
 const MAX_FILE: u64 = 6_348 * MB;
 
 #[derive(Default)]
-struct Loose {
+struct FormatOptions {
     word: Option<&'static str>,
     delimiter: Option<char>,
     add_quotes: bool,
@@ -116,10 +117,10 @@ pub(crate) fn unload(mut c: Cursor<'_>) -> Result<Translated, Refusal> {
         region: None,
         iam_role: None,
     };
-    let mut loose = Loose::default();
+    let mut options = FormatOptions::default();
     while !c.done() {
         if !authorization(&mut c, &mut spec.iam_role)?
-            && !layout(&mut c, &mut loose, &mut spec)?
+            && !layout(&mut c, &mut options, &mut spec)?
             && !target(&mut c, &mut spec)?
         {
             let Some(node) = c.peek() else { break };
@@ -127,20 +128,20 @@ pub(crate) fn unload(mut c: Cursor<'_>) -> Result<Translated, Refusal> {
             let known =
                 ["bzip2", "fixedwidth", "encrypted", "kms_key_id", "master_symmetric_key", "rowgroupsize", "iceberg"];
             return Err(if node.is_any_word(&known) {
-                Refusal::not_here(node.at(), option, "this option is not known here")
+                Refusal::not_translated(node.at(), option, "this option is not supported")
             } else {
-                Refusal::syntax(node.at(), option, "no option of UNLOAD has this name")
+                Refusal::syntax(node.at(), option, "it is not an option of UNLOAD")
             });
         }
     }
-    spec.format = loose.format(at)?;
+    spec.format = options.format(at)?;
     check(&spec, at)?;
     Ok(Translated::steps("UNLOAD", vec![Step::Unload(Box::new(spec))]))
 }
 
-/// The quoted query: a SELECT that Redshift takes here (no outer LIMIT) in PostgreSQL's words.
+/// Translates the quoted query: a SELECT that Redshift allows in UNLOAD (without LIMIT in the outer query).
 fn inner(text: &str, at: usize) -> Result<String, Refusal> {
-    let blame = |refusal: Refusal| {
+    let in_unload = |refusal: Refusal| {
         let inside = refusal.located_in(text);
         Refusal {
             construct: format!("{} in the query of UNLOAD", inside.construct),
@@ -150,7 +151,7 @@ fn inner(text: &str, at: usize) -> Result<String, Refusal> {
             ..inside
         }
     };
-    let nodes = crate::translator::parse(text).map_err(blame)?;
+    let nodes = crate::translator::parse(text).map_err(in_unload)?;
     if !nodes.first().is_some_and(|n| n.is_any_word(&["select", "with"])) {
         return Err(Refusal::syntax(at, "UNLOAD", "its query must be a SELECT"));
     }
@@ -162,38 +163,38 @@ fn inner(text: &str, at: usize) -> Result<String, Refusal> {
         )
         .instead("select * from (select … limit n)"));
     }
-    let translated = crate::translator::dispatch(&nodes, None).map_err(blame)?;
+    let translated = crate::translator::dispatch(&nodes, None).map_err(in_unload)?;
     match &translated.steps[..] {
         [Step::Sql(sql)] if translated.returns_rows => Ok(sql.clone()),
         _ => Err(Refusal::syntax(at, "UNLOAD", "its query must be a SELECT")),
     }
 }
 
-fn layout(c: &mut Cursor<'_>, loose: &mut Loose, spec: &mut UnloadSpec) -> Result<bool, Refusal> {
+fn layout(c: &mut Cursor<'_>, options: &mut FormatOptions, spec: &mut UnloadSpec) -> Result<bool, Refusal> {
     let at = c.at();
     if c.eat(&["format"]) {
         c.eat(&["as"]);
         return if c.sees(&["csv"]) || c.sees(&["json"]) || c.sees(&["parquet"]) {
-            layout(c, loose, spec)
+            layout(c, options, spec)
         } else {
             Err(c.unexpected("CSV, JSON or PARQUET"))
         };
     }
     for word in ["csv", "json", "parquet"] {
         if c.eat(&[word]) {
-            if loose.word.is_some_and(|w| w != word) {
+            if options.word.is_some_and(|w| w != word) {
                 return Err(Refusal::syntax(at, word.to_uppercase(), "conflicting formats"));
             }
-            loose.word = Some(word);
+            options.word = Some(word);
             return Ok(true);
         }
     }
     if c.eat(&["delimiter"]) {
-        loose.delimiter = Some(character(c, "DELIMITER")?);
+        options.delimiter = Some(character(c, "DELIMITER")?);
     } else if c.eat(&["addquotes"]) {
-        loose.add_quotes = true;
+        options.add_quotes = true;
     } else if c.eat(&["escape"]) {
-        loose.escape = true;
+        options.escape = true;
     } else if c.eat(&["header"]) {
         spec.header = true;
     } else if c.eat(&["gzip"]) {
@@ -257,7 +258,7 @@ fn file_size(c: &mut Cursor<'_>) -> Result<u64, Refusal> {
     }
 }
 
-impl Loose {
+impl FormatOptions {
     fn format(self, at: usize) -> Result<UnloadFormat, Refusal> {
         let word = self.word.unwrap_or("text");
         if word != "text" && (self.add_quotes || self.escape) {

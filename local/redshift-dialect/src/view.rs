@@ -1,4 +1,4 @@
-//! Views, schemas, and `DROP` of everything.
+//! Views, schemas, and `DROP` for all kinds of objects.
 
 use crate::Translated;
 use crate::names::printed as name_sql;
@@ -30,7 +30,7 @@ pub(crate) fn create(mut c: Cursor<'_>, or_replace: bool, t: &mut Translator<'_>
         .position(|n| n.is_word("with"))
         .filter(|&i| Cursor::new(&body[i..]).sees(&["with", "no", "schema", "binding"]))
     {
-        return Err(Refusal::not_here(
+        return Err(Refusal::not_translated(
             body[i].at(),
             "WITH NO SCHEMA BINDING",
             "PostgreSQL binds a view when it is created, so a late-binding view would behave differently",
@@ -57,7 +57,7 @@ pub(crate) fn create_materialized(mut c: Cursor<'_>, t: &mut Translator<'_>) -> 
             c.expect_parens("the columns of the key")?;
         } else if c.eat(&["auto", "refresh"]) {
             if c.eat(&["yes"]) {
-                return Err(Refusal::not_here(at, "AUTO REFRESH YES", "nothing refreshes a view by itself here")
+                return Err(Refusal::not_translated(at, "AUTO REFRESH YES", "views are not refreshed automatically")
                     .instead("REFRESH MATERIALIZED VIEW"));
             }
             c.expect(&["no"])?;
@@ -78,8 +78,8 @@ pub(crate) fn refresh(mut c: Cursor<'_>) -> Result<Translated, Refusal> {
     let name = c.qualified("a view name")?;
     c.eat(&["restrict"]);
     if c.sees(&["cascade"]) {
-        return Err(Refusal::not_here(c.at(), "REFRESH … CASCADE", "PostgreSQL refreshes one view at a time")
-            .instead("one REFRESH a view"));
+        return Err(Refusal::not_translated(c.at(), "REFRESH … CASCADE", "PostgreSQL refreshes one view at a time")
+            .instead("a separate REFRESH for each view"));
     }
     c.expect_done()?;
     Ok(Translated::sql("REFRESH MATERIALIZED VIEW", format!("REFRESH MATERIALIZED VIEW {}", name_sql(&name))))
@@ -102,15 +102,14 @@ pub(crate) fn create_schema(mut c: Cursor<'_>) -> Result<Translated, Refusal> {
     }
     let at = c.at();
     if c.eat(&["quota"]) && !c.eat(&["unlimited"]) {
-        return Err(
-            Refusal::not_here(at, "QUOTA", "PostgreSQL does not limit the size of a schema").instead("QUOTA UNLIMITED")
-        );
+        return Err(Refusal::not_translated(at, "QUOTA", "PostgreSQL does not limit the size of a schema")
+            .instead("QUOTA UNLIMITED"));
     }
     if !c.done() {
         return Err(Refusal::not_redshift(
             c.at(),
             "objects inside CREATE SCHEMA",
-            "create them with statements of their own",
+            "create them with separate statements",
         ));
     }
     Ok(Translated::sql("CREATE SCHEMA", sql))
@@ -132,10 +131,10 @@ pub(crate) fn drop(mut c: Cursor<'_>) -> Result<Translated, Refusal> {
         "procedure" | "function" => return drop_routine(c, &what),
         "user" | "group" | "role" => return crate::access::drop(c, &what),
         "database" | "datashare" | "library" | "model" | "masking" | "rls" | "identity" | "external" => {
-            return Err(Refusal::not_here(
+            return Err(Refusal::not_translated(
                 at,
                 format!("DROP {}", what.to_uppercase()),
-                "there is nothing local that stands for it",
+                "it has no local counterpart",
             ));
         }
         _ => {

@@ -1,11 +1,11 @@
-//! What translated SQL returns on a real PostgreSQL 18, which `SHIFTWORK_PG_URL` names.
+//! Results of translated SQL on a real PostgreSQL 18, whose URL is in `SHIFTWORK_PG_URL`.
 
-#![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
+#![allow(clippy::unwrap_used, reason = "a panic fails the test")]
 
 use redshift_dialect::{PRELUDE, Step, translate};
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 
-/// A connection with the prelude in a schema of its own. Panics if `SHIFTWORK_PG_URL` is not set.
+/// A connection with a separate schema and the prelude. Panics if `SHIFTWORK_PG_URL` is not set.
 async fn client(schema: &str) -> Client {
     let url = std::env::var("SHIFTWORK_PG_URL").unwrap_or_else(|_| {
         panic!(
@@ -15,7 +15,7 @@ async fn client(schema: &str) -> Client {
     });
     let (client, connection) = tokio_postgres::connect(&url, NoTls).await.unwrap();
     tokio::spawn(connection);
-    // Tests run at once; the prelude is written by one of them at a time.
+    // Tests run concurrently; the lock prevents them from running the prelude at the same time.
     client.batch_execute("SELECT pg_advisory_lock(42)").await.unwrap();
     client.batch_execute(PRELUDE).await.unwrap();
     client.batch_execute(PRELUDE).await.expect("the prelude can be run again");
@@ -27,7 +27,7 @@ async fn client(schema: &str) -> Client {
     client
 }
 
-/// Runs a Redshift statement; rows as text, `|` between columns, `,` between rows.
+/// Runs a Redshift statement; returns rows as text with `|` between columns and `,` between rows.
 async fn run(client: &Client, sql: &str) -> Result<String, String> {
     let translated = translate(sql, &[]).map_err(|refusal| format!("{sql}: {refusal}"))?;
     let mut rows = Vec::new();
@@ -63,7 +63,7 @@ async fn all(schema: &str, cases: &[(&str, &str)]) {
 }
 
 #[tokio::test]
-async fn dates_count_boundaries_and_keep_their_types() {
+async fn date_functions_count_boundaries_and_keep_types() {
     all(
         "t_dates",
         &[
@@ -280,7 +280,7 @@ $$ language plpgsql security invoker;";
 }
 
 #[tokio::test]
-async fn elt_of_a_warehouse() {
+async fn elt_statements_of_a_data_warehouse() {
     all(
         "t_warehouse",
         &[
@@ -303,7 +303,7 @@ async fn elt_of_a_warehouse() {
             ("select case when y > 2000 then 'new' else 'old' end c, count(1) from fact group by c order by c", "new|3,old|3"),
             ("select a.y from fact a, fact b where a.y = b.y and a.nation = b.nation and b.y between 1 and 3 order by 1 limit 1", "1"),
             ("select schemaname, tablename, \"column\" from pg_table_def where tablename = 'fact' order by 3", "t_warehouse|fact|amount,t_warehouse|fact|nation,t_warehouse|fact|y"),
-            ("select count(*) from stl_load_errors where filename = 's3://nobody/nothing'", "0"),
+            ("select count(*) from stl_load_errors where filename = 's3://bucket/missing'", "0"),
         ],
     )
     .await;

@@ -1,6 +1,6 @@
-//! Which text becomes which text, what is refused, and what must never change.
+//! Translated texts, refusals, and invariants of the translation.
 
-#![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
+#![allow(clippy::unwrap_used, reason = "a panic fails the test")]
 
 use proptest::prelude::*;
 use redshift_dialect::{CopyFormat, InTransaction, JsonShape, RefusalKind, Step, UnloadFormat, translate};
@@ -14,7 +14,7 @@ fn sql(statement: &str) -> String {
 }
 
 #[test]
-fn spelling() {
+fn equivalent_syntax() {
     for (redshift, postgres) in [
         ("select :a::int, :b, :a", "select $1::integer, $2, $1"),
         ("select ':a' /* :b ' */ -- :c\n, 1", "select ':a' /* :b ' */ -- :c\n, 1"),
@@ -38,7 +38,7 @@ fn spelling() {
 }
 
 #[test]
-fn paths_need_a_table_in_sight_and_never_eat_a_schema() {
+fn super_paths_require_a_visible_table_and_exclude_schemas() {
     assert_eq!(sql("select s.t.c from s.t"), "select s.t.c from \"s\".\"t\"");
     assert_eq!(sql("select x.c.d from t x"), "select redshift.get(x.c, 'd'::text) from \"t\" \"x\"");
     assert_eq!(sql("select c.d from t"), "select redshift.get(c, 'd'::text) from \"t\"");
@@ -49,7 +49,7 @@ fn paths_need_a_table_in_sight_and_never_eat_a_schema() {
 }
 
 #[test]
-fn what_redshift_refuses_is_refused() {
+fn constructs_that_redshift_rejects_are_rejected() {
     for (statement, construct) in [
         ("insert into t values (1) on conflict do nothing", "ON CONFLICT"),
         ("insert into t values (1) returning id", "RETURNING"),
@@ -117,7 +117,7 @@ fn what_redshift_refuses_is_refused() {
 }
 
 #[test]
-fn what_is_not_known_is_refused_by_name() {
+fn unsupported_constructs_are_rejected_by_name() {
     for (statement, construct) in [
         ("create external schema s from data catalog", "EXTERNAL"),
         ("create table t (g geometry)", "GEOMETRY"),
@@ -133,13 +133,13 @@ fn what_is_not_known_is_refused_by_name() {
         ("create procedure p(q varchar) as $$ begin execute q; end $$ language plpgsql", "EXECUTE of a variable"),
     ] {
         let refusal = translate(statement, &[]).expect_err(statement);
-        assert_eq!(refusal.kind, RefusalKind::NotHere, "{statement}: {refusal}");
+        assert_eq!(refusal.kind, RefusalKind::NotTranslated, "{statement}: {refusal}");
         assert!(refusal.to_string().contains(construct), "{statement}: {refusal}");
     }
 }
 
 #[test]
-fn a_refusal_says_where() {
+fn a_refusal_has_a_position() {
     let refusal = translate("select a,\n  array[1]", &[]).unwrap_err();
     assert_eq!((refusal.line, refusal.column), (2, 3), "{refusal}");
     let inside =
@@ -148,7 +148,7 @@ fn a_refusal_says_where() {
 }
 
 #[test]
-fn parameters_must_have_values_and_one_statement_stands_alone() {
+fn parameters_must_be_known_and_only_one_statement_is_allowed() {
     assert_eq!(translate("select :missing", &["a"]).unwrap_err().kind, RefusalKind::Syntax);
     assert_eq!(translate("select 1; select 2", &[]).unwrap_err().kind, RefusalKind::Syntax);
     assert!(translate("select 1;", &[]).is_ok());
@@ -266,9 +266,9 @@ proptest! {
     }
 
     #[test]
-    fn what_is_quoted_or_a_comment_is_kept(text in "[ -~]{0,30}") {
+    fn quoted_text_and_comments_are_kept(text in "[ -~]{0,30}") {
         let inner = text.replace(['\'', '\\', '$', '"'], "");
-        // Within a comment either would begin or end another.
+        // A comment delimiter inside the text would start or end a comment.
         prop_assume!(!inner.contains("/*") && !inner.contains("*/"));
         let statement = format!("select '{inner}', $${inner}$$ /* {inner} */ from t -- {inner}\n where a = 1");
         let out = sql(&statement);
@@ -280,7 +280,7 @@ proptest! {
 }
 
 #[test]
-fn a_qualify_before_its_from_is_refused() {
+fn qualify_before_from_is_rejected() {
     for sql in ["select a qualify from t", "select . [] qualify from t", "qualify from t"] {
         assert!(redshift_dialect::translate(sql, &[]).is_err(), "{sql}");
     }

@@ -1,13 +1,14 @@
-//! `COPY … FORMAT PARQUET`. Redshift reads columnar files as it scans external tables, and its errors are those of a scan.
+//! `COPY … FORMAT PARQUET`. Redshift reads columnar files with the scan of external tables, and reports the errors of
+//! that scan.
 
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use super::{Bad, LoadError, Manifest, PIECE_BYTES, Piece, Wanted};
+use super::{FileError, LoadError, Manifest, PIECE_BYTES, Piece, Wanted};
 use crate::execute::Stop;
 use crate::fields::TargetColumn;
-use crate::parquet::{self, Options, Source, Trouble};
+use crate::parquet::{self, Options, ReadError, Source};
 use crate::s3::{Place, S3};
 use redshift_dialect::CopySpec;
 
@@ -15,10 +16,11 @@ use redshift_dialect::CopySpec;
 const SCAN: i32 = 15_007;
 /// `error_code` of a manifest.
 const MANIFEST: i32 = 15_003;
-/// The client sees so many bytes of an error's context; `sys_load_error_detail` has all.
+/// Maximum length of the error context that the client receives, in bytes; `sys_load_error_detail` contains the full
+/// context.
 const CONTEXT: usize = 256;
 
-/// The error of a statement, as the client sees it.
+/// The error text of a statement, as the client receives it.
 pub(super) fn message(error: &str, code: i32, context: &str) -> String {
     let context = &context[..context.floor_char_boundary(CONTEXT)];
     let rule = "-".repeat(47);
@@ -27,12 +29,12 @@ pub(super) fn message(error: &str, code: i32, context: &str) -> String {
     )
 }
 
-/// What is wrong with a file, as the system tables keep it.
+/// The error of a file, as the system tables store it.
 pub(super) fn error(s3: &S3, place: &Place, context: String) -> LoadError {
     LoadError { file: s3.https(place), line: 0, column: String::new(), reason: context, code: SCAN }
 }
 
-/// A columnar file is read from its end, so its manifest must say how long it is.
+/// Checks that the manifest contains the length of each file; a columnar file is read from its end.
 pub(super) fn check_manifest(manifest: &Manifest) -> Result<(), Stop> {
     let refuse = |key: &str| {
         let error = format!("File entry does not have '{key}' key.");
@@ -48,7 +50,7 @@ pub(super) fn check_manifest(manifest: &Manifest) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Refuses columns that nothing of a Parquet file goes to.
+/// Rejects columns of types that Parquet files cannot be loaded into.
 pub(super) fn check_columns(columns: &[TargetColumn], serialize_to_json: bool) -> Result<(), Stop> {
     for column in columns {
         let reason = match column.type_name.as_str() {
@@ -57,8 +59,8 @@ pub(super) fn check_columns(columns: &[TargetColumn], serialize_to_json: bool) -
             "super" if serialize_to_json => continue,
             "super" => "SUPER column in COPY query requires SERIALIZETOJSON option".to_owned(),
             other => format!(
-                "COPY of Parquet into column {} of type {} is not known here: Redshift's documentation does not say what \
-                 becomes of it",
+                "COPY of Parquet into column {} of type {} is not supported by this server: Redshift's documentation does not \
+                 describe it",
                 column.name,
                 other.to_uppercase()
             ),
@@ -68,22 +70,22 @@ pub(super) fn check_columns(columns: &[TargetColumn], serialize_to_json: bool) -
     Ok(())
 }
 
-/// Reads a file on a blocking thread; `None` when it is not there.
+/// Reads a file on a blocking thread; `None` if the file does not exist.
 pub(super) async fn pieces(
     s3: &S3,
     spec: &CopySpec,
     columns: &Arc<[TargetColumn]>,
     wanted: &Wanted,
-) -> Result<Option<mpsc::Receiver<Result<Piece, Bad>>>, Stop> {
+) -> Result<Option<mpsc::Receiver<Result<Piece, FileError>>>, Stop> {
     let place = wanted.place.clone();
     let Some(file) = s3.download(&place).await? else { return Ok(None) };
     let (sender, receiver) = mpsc::channel(4);
-    let bad = |context: &str| Bad::File(error(s3, &place, context.to_owned()));
-    // Redshift asks for the ranges of a file that is as long as the manifest says.
+    let bad = |context: &str| FileError::File(error(s3, &place, context.to_owned()));
+    // Redshift requests ranges according to the length in the manifest.
     let length = file.metadata().map(|metadata| metadata.len()).map_err(|error| Stop::Failed(error.to_string()))?;
     if wanted.content_length.is_some_and(|wanted| wanted > length) {
         let context = "HTTP response error code: 416 Message: InvalidRange The requested range is not satisfiable";
-        // The channel is new and has room.
+        // The channel is new, so it has capacity.
         let _ = sender.try_send(Err(bad(context)));
         return Ok(Some(receiver));
     }
@@ -103,7 +105,7 @@ pub(super) async fn pieces(
                 if out.len() >= PIECE_BYTES {
                     let bytes = std::mem::take(&mut out).into();
                     let full = Piece { rows: std::mem::take(&mut piece.rows), bytes };
-                    sender.blocking_send(Ok(full)).map_err(|_| Trouble::Stopped)?;
+                    sender.blocking_send(Ok(full)).map_err(|_| ReadError::Stopped)?;
                 }
                 Ok(())
             })
@@ -117,13 +119,15 @@ pub(super) async fn pieces(
         };
         let last = match read {
             Ok(Ok(())) => Ok(Piece { rows: piece.rows, bytes: out.into() }),
-            Ok(Err(Trouble::File(words))) => Err(Bad::File(context(words))),
-            Ok(Err(Trouble::NotHere(words))) => Err(Bad::NotHere(words)),
-            Ok(Err(Trouble::Stopped)) => return,
-            // The reader of Parquet is not proof against every damage.
-            Err(_) => Err(Bad::File(context(format!("File '{}' cannot be read: its pages are damaged", source.url)))),
+            Ok(Err(ReadError::File(words))) => Err(FileError::File(context(words))),
+            Ok(Err(ReadError::Unsupported(words))) => Err(FileError::Unsupported(words)),
+            Ok(Err(ReadError::Stopped)) => return,
+            // The Parquet reader can panic on damaged files.
+            Err(_) => {
+                Err(FileError::File(context(format!("File '{}' cannot be read: its pages are damaged", source.url))))
+            }
         };
-        // Nobody listens any more once the load was stopped.
+        // If the load was stopped, the receiver is closed and the error is dropped.
         let _ = sender.blocking_send(last);
     });
     Ok(Some(receiver))

@@ -1,4 +1,4 @@
-//! Files of `COPY … FORMAT PARQUET`: column by column, by position, no record of a bad file left out.
+//! Reads files of `COPY … FORMAT PARQUET`. Columns are matched by position; an invalid record fails the whole file.
 
 mod shape;
 
@@ -22,29 +22,29 @@ use self::shape::Shape;
 use crate::fields::{TargetColumn, escape};
 use crate::s3::Place;
 
-/// Rows that are read from every column before they are put together.
+/// Number of rows that are read from each column before they are combined into rows.
 const ROWS: usize = 1_024;
-/// What a Parquet file begins and ends with.
+/// The magic number at the beginning and the end of a Parquet file.
 const MAGIC: &[u8] = b"PAR1";
 
-/// Why a file was not read.
+/// The reason why a file was not read.
 #[derive(Debug)]
-pub(crate) enum Trouble {
-    /// The file is to blame: the context of Redshift's error.
+pub(crate) enum ReadError {
+    /// The file is invalid; the text is the context of Redshift's error.
     File(String),
-    /// Redshift may take it; here it is not known.
-    NotHere(String),
-    /// Nobody listens any more.
+    /// Redshift may support the file; this server does not.
+    Unsupported(String),
+    /// The receiver was closed.
     Stopped,
 }
 
-/// What COPY says about every file.
+/// The options of COPY that apply to all files.
 pub(crate) struct Options {
-    /// The columns that the file's columns go to, in order.
+    /// The target columns, in the order of the columns in the file.
     pub(crate) columns: Arc<[TargetColumn]>,
-    /// `FILLRECORD`: columns that the file lacks at its end are NULL.
+    /// `FILLRECORD`: columns that are missing at the end of the file are NULL.
     pub(crate) fill_record: bool,
-    /// `ACCEPTINVCHARS`.
+    /// `ACCEPTINVCHARS`: the replacement for invalid characters.
     pub(crate) replacement: Option<char>,
 }
 
@@ -53,25 +53,25 @@ pub(crate) struct Source {
     pub(crate) file: File,
     /// `s3://bucket/key`.
     pub(crate) place: Place,
-    /// As Redshift fetches it.
+    /// HTTPS URL, as Redshift requests it.
     pub(crate) url: String,
 }
 
-/// A value as text that PostgreSQL reads; `None` is NULL.
+/// A value as text that PostgreSQL parses; `None` is NULL.
 type Cell = Option<String>;
 
-/// Calls `take` with pieces of rows in PostgreSQL's text format, and their number.
+/// Calls `take` with pieces of rows in PostgreSQL's text format, and the number of rows in each piece.
 ///
 /// # Errors
-/// What is wrong with the file; the rows that were taken before do not count then.
+/// Returns the problem of the file. Rows that were already taken must then be discarded.
 pub(crate) fn read(
     source: &Source,
     options: &Options,
-    mut take: impl FnMut(u64, Vec<u8>) -> Result<(), Trouble>,
-) -> Result<(), Trouble> {
-    let file = source.file.try_clone().map_err(|error| Trouble::File(error.to_string()))?;
+    mut take: impl FnMut(u64, Vec<u8>) -> Result<(), ReadError>,
+) -> Result<(), ReadError> {
+    let file = source.file.try_clone().map_err(|error| ReadError::File(error.to_string()))?;
     check_magic(source)?;
-    let damaged = |error: ParquetError| Trouble::File(format!("File '{}' cannot be read: {error}", source.url));
+    let damaged = |error: ParquetError| ReadError::File(format!("File '{}' cannot be read: {error}", source.url));
     let reader = SerializedFileReader::new(file).map_err(damaged)?;
     let schema = reader.metadata().file_metadata().schema();
     let kinds = kinds(source, options, schema)?;
@@ -86,10 +86,10 @@ pub(crate) fn read(
             let mut cells = Vec::with_capacity(columns.len());
             for (column, target) in columns.iter_mut().zip(&*options.columns) {
                 let read = column.cells(rows, target, options.replacement);
-                cells.push(read.map_err(|reason| Trouble::File(reason.about(&source.url)))?);
+                cells.push(read.map_err(|reason| ReadError::File(reason.about(&source.url)))?);
             }
             if cells.iter().any(|column| column.len() != rows) {
-                return Err(Trouble::File(format!("File '{}' ends before its last row", source.url)));
+                return Err(ReadError::File(format!("File '{}' ends before its last row", source.url)));
             }
             take(rows as u64, lines(cells, rows))?;
             left -= rows;
@@ -98,7 +98,7 @@ pub(crate) fn read(
     Ok(())
 }
 
-fn check_magic(source: &Source) -> Result<(), Trouble> {
+fn check_magic(source: &Source) -> Result<(), ReadError> {
     let bytes = source.file.try_clone().and_then(|mut file| {
         use std::io::{Seek as _, SeekFrom};
         let mut last = [0; 4];
@@ -110,22 +110,23 @@ fn check_magic(source: &Source) -> Result<(), Trouble> {
         file.seek(SeekFrom::Start(0))?;
         Ok(last)
     });
-    let last = bytes.map_err(|error| Trouble::File(error.to_string()))?;
+    let last = bytes.map_err(|error| ReadError::File(error.to_string()))?;
     if last == MAGIC {
         return Ok(());
     }
     let shown = last.escape_ascii();
-    Err(Trouble::File(format!("File '{}' has an invalid version number: {shown}", source.url)))
+    Err(ReadError::File(format!("File '{}' has an invalid version number: {shown}", source.url)))
 }
 
-/// Redshift's documentation names no codec of Parquet's pages; these are what UNLOAD, Athena and Spark write.
-fn check_codecs(group: &dyn RowGroupReader) -> Result<(), Trouble> {
+/// Accepts the codecs that UNLOAD, Athena and Spark write. Redshift's documentation does not list the supported codecs
+/// of Parquet pages.
+fn check_codecs(group: &dyn RowGroupReader) -> Result<(), ReadError> {
     for column in group.metadata().columns() {
         match column.compression() {
             Compression::UNCOMPRESSED | Compression::SNAPPY | Compression::GZIP(_) | Compression::ZSTD(_) => {}
             codec @ (Compression::LZO | Compression::BROTLI(_) | Compression::LZ4 | Compression::LZ4_RAW) => {
-                return Err(Trouble::NotHere(format!(
-                    "COPY of Parquet with pages of {codec} is not known here; snappy, gzip and zstd are"
+                return Err(ReadError::Unsupported(format!(
+                    "COPY of Parquet with {codec} pages is not supported by this server; use snappy, gzip or zstd"
                 )));
             }
         }
@@ -133,18 +134,18 @@ fn check_codecs(group: &dyn RowGroupReader) -> Result<(), Trouble> {
     Ok(())
 }
 
-/// How a column of the table is filled.
+/// The source of a table column.
 enum Kind {
     Scalar(Shape),
-    /// A list or struct, into SUPER.
+    /// A list or struct that is loaded into SUPER.
     Nested,
 }
 
-/// How every column of the file is read, if it fits the table.
-fn kinds(source: &Source, options: &Options, schema: &Type) -> Result<Vec<Kind>, Trouble> {
+/// The source of each table column, if the file fits the table.
+fn kinds(source: &Source, options: &Options, schema: &Type) -> Result<Vec<Kind>, ReadError> {
     let (fields, columns) = (schema.get_fields(), &options.columns);
     if fields.len() > columns.len() || fields.len() < columns.len() && !options.fill_record {
-        return Err(Trouble::File(format!(
+        return Err(ReadError::File(format!(
             "Unmatched number of columns between table and file. Table columns: {}, Data columns: {}, File name: {}",
             columns.len(),
             fields.len(),
@@ -162,14 +163,14 @@ fn kinds(source: &Source, options: &Options, schema: &Type) -> Result<Vec<Kind>,
             return if !field.is_primitive() && is_known(field) {
                 Ok(Kind::Nested)
             } else {
-                Err(Trouble::NotHere(format!(
-                    "COPY of the Parquet column {} into SUPER is not known here; lists and structs of strings, numbers and \
-                     booleans are",
+                Err(ReadError::Unsupported(format!(
+                    "COPY of the Parquet column {} into SUPER is not supported by this server; use lists and structs of strings, numbers and \
+                     booleans",
                     field.name()
                 )))
             };
         }
-        Err(Trouble::File(format!(
+        Err(ReadError::File(format!(
             "File '{}' has an incompatible Parquet schema for column '{}.{}'. Column type: {}, Parquet schema:\n{} [i:{first} d:{} r:0]",
             source.url,
             source.place,
@@ -186,7 +187,7 @@ fn count_leaves(field: &Type) -> usize {
     if field.is_primitive() { 1 } else { field.get_fields().iter().map(|child| count_leaves(child)).sum() }
 }
 
-/// True for what SERIALIZETOJSON is documented for.
+/// True for the types that the documentation of SERIALIZETOJSON lists.
 fn is_known(field: &Type) -> bool {
     use parquet::basic::ConvertedType;
     if field.is_primitive() {
@@ -205,7 +206,7 @@ fn described(field: &Type) -> String {
     format!("{repetition} {what} {}", field.name())
 }
 
-/// A column of the table while a row group is read.
+/// A table column while a row group is read.
 enum Column<'a> {
     Scalar {
         reader: Box<ColumnReader>,
@@ -213,7 +214,7 @@ enum Column<'a> {
         optional: bool,
     },
     Nested(Box<RowIter<'a>>),
-    /// FILLRECORD.
+    /// A column that FILLRECORD adds.
     Absent,
 }
 
@@ -237,11 +238,11 @@ fn open<'a>(group: &'a dyn RowGroupReader, schema: &Type, kinds: &[Kind]) -> Res
     Ok(columns)
 }
 
-/// Why a column's values were not read.
+/// The reason why the values of a column were not read.
 enum Reason {
-    /// A value does not fit.
+    /// A value does not fit the column.
     Value(String),
-    /// The pages cannot be read.
+    /// The pages are damaged.
     Pages(ParquetError),
 }
 
@@ -267,7 +268,7 @@ impl From<String> for Reason {
 }
 
 impl Column<'_> {
-    /// The next rows of the column; fewer at its end.
+    /// The next `rows` values of the column; fewer at its end.
     fn cells(&mut self, rows: usize, target: &TargetColumn, replacement: Option<char>) -> Result<Vec<Cell>, Reason> {
         match self {
             Self::Absent => Ok(vec![None; rows]),
@@ -317,7 +318,7 @@ impl Column<'_> {
     }
 }
 
-/// The next rows of a scalar column as text.
+/// The next values of a scalar column as text.
 fn values<T: DataType>(
     reader: &mut ColumnReaderImpl<T>,
     optional: bool,
@@ -342,7 +343,7 @@ fn values<T: DataType>(
         .map_err(Reason::Value)
 }
 
-/// The one nested value of a row, as JSON.
+/// The nested value of a row as JSON.
 fn nested(row: &Row) -> Result<Cell, String> {
     match row.get_column_iter().next() {
         None | Some((_, Field::Null)) => Ok(None),
@@ -390,7 +391,7 @@ fn write_json(value: &Field, out: &mut String) -> Result<(), String> {
             }
             out.push('}');
         }
-        // `is_known` has left them out.
+        // `is_known` has rejected these types.
         Field::UByte(_)
         | Field::UShort(_)
         | Field::UInt(_)
@@ -402,12 +403,12 @@ fn write_json(value: &Field, out: &mut String) -> Result<(), String> {
         | Field::TimeMicros(_)
         | Field::TimestampMillis(_)
         | Field::TimestampMicros(_)
-        | Field::MapInternal(_) => return Err(format!("{value} is not known here inside SUPER")),
+        | Field::MapInternal(_) => return Err(format!("{value} is not supported by this server inside SUPER")),
     }
     Ok(())
 }
 
-/// Columns put together into rows of PostgreSQL's text format.
+/// Combines columns into rows of PostgreSQL's text format.
 fn lines(cells: Vec<Vec<Cell>>, rows: usize) -> Vec<u8> {
     let mut columns: Vec<_> = cells.into_iter().map(Vec::into_iter).collect();
     let mut out = Vec::new();

@@ -1,7 +1,7 @@
-//! Which columns of a Parquet file fit which columns of a table, and how their values read as text.
+//! The mapping of Parquet columns to table columns, and the conversion of Parquet values to text.
 //!
-//! Redshift's documentation does not list the pairs that COPY takes. Here are those that agree in type and width; what may
-//! or may not pass there does not pass here.
+//! Redshift's documentation does not list the supported pairs of types. This server supports pairs with the same type
+//! and width, and rejects all others.
 
 use jiff::civil::Date;
 use jiff::{Span, Timestamp};
@@ -11,33 +11,33 @@ use parquet::schema::types::Type;
 
 use crate::fields::TargetColumn;
 
-/// The longest string inside SUPER, in bytes (Redshift docs, "SUPER type").
+/// Maximum length of a string in SUPER, in bytes (Redshift docs, "SUPER type").
 const SUPER_STRING: usize = 65_535;
 
-/// How the values of a scalar column read.
+/// The representation of the values of a scalar column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shape {
-    /// True or false.
+    /// A boolean.
     Boolean,
-    /// A whole number.
+    /// An integer.
     Integer,
-    /// A floating point number.
+    /// A floating-point number.
     Real,
-    /// A decimal with so many digits after the point.
+    /// A decimal with this number of digits after the decimal point.
     Decimal(usize),
-    /// Days since 1970.
+    /// Days since 1970-01-01.
     Date,
-    /// Milliseconds since 1970.
+    /// Milliseconds since 1970-01-01.
     Millis,
-    /// Microseconds since 1970.
+    /// Microseconds since 1970-01-01.
     Micros,
     /// Julian day and nanoseconds of the day.
     Int96,
-    /// UTF-8.
+    /// A UTF-8 string.
     Text,
 }
 
-/// The shape in which `field` goes into `column`; `None` where it does not fit.
+/// The representation of `field` when it is loaded into `column`; `None` if it does not fit.
 pub(crate) fn shape_for(column: &TargetColumn, field: &Type) -> Option<Shape> {
     let shape = shape_of(field)?;
     let fits = match (column.type_name.as_str(), shape) {
@@ -45,7 +45,7 @@ pub(crate) fn shape_for(column: &TargetColumn, field: &Type) -> Option<Shape> {
         | ("varchar" | "bpchar", Shape::Text)
         | ("date", Shape::Date)
         | ("timestamp", Shape::Millis | Shape::Micros | Shape::Int96)
-        // As JSON.
+        // Loaded as JSON.
         | ("super", Shape::Boolean | Shape::Integer | Shape::Real | Shape::Text) => true,
         ("int2" | "int4" | "int8", Shape::Integer) => column.type_name == integer(field)?,
         ("float4", Shape::Real) => field.get_physical_type() == Physical::FLOAT,
@@ -58,7 +58,7 @@ pub(crate) fn shape_for(column: &TargetColumn, field: &Type) -> Option<Shape> {
     fits.then_some(shape)
 }
 
-/// The shape of a scalar column, or of a leaf of a nested one.
+/// The representation of a scalar column, or of a leaf of a nested column.
 pub(crate) fn shape_of(field: &Type) -> Option<Shape> {
     if !field.is_primitive()
         || field.get_basic_info().has_repetition() && field.get_basic_info().repetition() == Repetition::REPEATED
@@ -67,7 +67,7 @@ pub(crate) fn shape_of(field: &Type) -> Option<Shape> {
     }
     let info = field.get_basic_info();
     let scale = usize::try_from(field.get_scale()).ok();
-    // What only the newer annotation knows, as nanoseconds and UUID, has no older one.
+    // Annotations that exist only as logical types, such as nanoseconds and UUID, have no converted type.
     let plain = matches!(
         info.logical_type_ref(),
         None | Some(LogicalType::Integer { .. } | LogicalType::String | LogicalType::Enum | LogicalType::Json)
@@ -94,7 +94,7 @@ pub(crate) fn shape_of(field: &Type) -> Option<Shape> {
     }
 }
 
-/// The one type of integer column that takes this one.
+/// The integer column type that this field can be loaded into.
 fn integer(field: &Type) -> Option<&'static str> {
     match (field.get_physical_type(), field.get_basic_info().converted_type()) {
         (Physical::INT32, ConvertedType::INT_8 | ConvertedType::INT_16) => Some("int2"),
@@ -104,7 +104,7 @@ fn integer(field: &Type) -> Option<&'static str> {
     }
 }
 
-/// A column's type as the error of a scan names it.
+/// The type of a column, as the error of a scan shows it.
 pub(crate) fn shown(column: &TargetColumn) -> String {
     match column.type_name.as_str() {
         "bool" => "BOOLEAN".into(),
@@ -122,7 +122,7 @@ pub(crate) fn shown(column: &TargetColumn) -> String {
     }
 }
 
-/// Digits with the point before the last `scale` of them.
+/// The decimal number with `scale` digits after the decimal point.
 pub(crate) fn decimal(unscaled: i128, scale: usize) -> String {
     let digits = format!("{:0width$}", unscaled.unsigned_abs(), width = scale + 1);
     let (whole, part) = digits.split_at(digits.len() - scale);
@@ -130,7 +130,7 @@ pub(crate) fn decimal(unscaled: i128, scale: usize) -> String {
     if part.is_empty() { format!("{sign}{whole}") } else { format!("{sign}{whole}.{part}") }
 }
 
-/// The number that big-endian two's complement bytes are.
+/// Decodes a big-endian two's complement number.
 pub(crate) fn big_endian(bytes: &[u8]) -> Result<i128, String> {
     let start = if bytes.first().is_some_and(|first| first & 0x80 != 0) { -1 } else { 0 };
     if bytes.len() > size_of::<i128>() {
@@ -139,32 +139,36 @@ pub(crate) fn big_endian(bytes: &[u8]) -> Result<i128, String> {
     Ok(bytes.iter().fold(start, |number, byte| number << 8 | i128::from(*byte)))
 }
 
-/// A day, ISO 8601.
+/// A date in ISO 8601.
 pub(crate) fn date(days: i32) -> Result<String, String> {
     let span = Span::new().try_days(days);
     let day = span.and_then(|span| Date::constant(1970, 1, 1).checked_add(span));
-    day.map(|day| day.to_string()).map_err(|_| format!("{days} days since 1970 are no date"))
+    day.map(|day| day.to_string()).map_err(|_| format!("{days} days since 1970 are not a valid date"))
 }
 
-/// A moment in UTC, without its zone.
+/// A UTC timestamp, without a time zone.
 pub(crate) fn micros(micros: i64) -> Result<String, String> {
     let moment = Timestamp::from_microsecond(micros);
     moment
         .map(|moment| moment.strftime("%Y-%m-%d %H:%M:%S%.f").to_string())
-        .map_err(|_| format!("{micros} microseconds since 1970 are no timestamp"))
+        .map_err(|_| format!("{micros} microseconds since 1970 are not a valid timestamp"))
 }
 
-/// Milliseconds as microseconds.
+/// A UTC timestamp from milliseconds.
 pub(crate) fn millis(millis: i64) -> Result<String, String> {
-    micros(millis.checked_mul(1_000).ok_or_else(|| format!("{millis} milliseconds since 1970 are no timestamp"))?)
+    micros(
+        millis
+            .checked_mul(1_000)
+            .ok_or_else(|| format!("{millis} milliseconds since 1970 are not a valid timestamp"))?,
+    )
 }
 
-/// A moment of the older kind; what is below a microsecond is cut.
+/// A UTC timestamp from an INT96 value; nanoseconds are truncated to microseconds.
 pub(crate) fn int96(moment: &Int96) -> Result<String, String> {
     micros(moment.to_micros())
 }
 
-/// A string for `column`: UTF-8, and not too long.
+/// A string for `column`: valid UTF-8, and not longer than the column allows.
 pub(crate) fn text(bytes: &[u8], column: &TargetColumn, replacement: Option<char>) -> Result<String, String> {
     let text = match (std::str::from_utf8(bytes), replacement) {
         (Ok(text), _) => text.to_owned(),
@@ -201,7 +205,7 @@ mod tests {
         }
 
         #[test]
-        fn bytes_of_a_number_are_the_number(number: i64) {
+        fn big_endian_bytes_are_decoded_to_the_same_number(number: i64) {
             proptest::prop_assert_eq!(big_endian(&number.to_be_bytes()).unwrap(), i128::from(number));
         }
 
@@ -212,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn moments_read_as_redshift_has_them() {
+    fn dates_and_timestamps_are_formatted_as_redshift_prints_them() {
         assert_eq!(date(-1).unwrap(), "1969-12-31");
         assert_eq!(micros(-1).unwrap(), "1969-12-31 23:59:59.999999");
         assert_eq!(micros(1_767_323_045_000_000).unwrap(), "2026-01-02 03:04:05");

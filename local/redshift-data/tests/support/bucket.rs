@@ -1,4 +1,4 @@
-//! A bucket in memory: the S3 requests that COPY and UNLOAD make.
+//! An in-memory bucket that serves the S3 requests of COPY and UNLOAD.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -30,7 +30,7 @@ impl Bucket {
         self.0.lock().unwrap().keys().cloned().collect()
     }
 
-    pub(crate) async fn answer(self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    pub(crate) async fn handle(self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let path = decoded(request.uri().path().trim_start_matches('/'));
         let query = request.uri().query().unwrap_or_default().to_owned();
         let method = request.method().clone();
@@ -69,7 +69,7 @@ impl Bucket {
     }
 }
 
-/// Undoes percent-encoding.
+/// Decodes percent-encoding.
 fn decoded(text: &str) -> String {
     let mut out = Vec::new();
     let mut bytes = text.bytes();

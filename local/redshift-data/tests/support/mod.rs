@@ -1,7 +1,7 @@
-//! A server of its own for each test, on a database of its own, with stand-ins for EventBridge, IAM and S3.
+//! A separate server and database for each test, with replacements for EventBridge, IAM and S3.
 
-#![allow(dead_code)] // Each test binary uses its part.
-#![allow(clippy::unwrap_used)] // A stand-in that breaks fails its test.
+#![allow(dead_code)] // Each test binary uses a part of this module.
+#![allow(clippy::unwrap_used)] // A panic in a replacement fails its test.
 
 mod bucket;
 
@@ -24,8 +24,8 @@ use tokio::net::TcpListener;
 
 pub(crate) use bucket::Bucket;
 
-/// One server and what stands around it.
-pub(crate) struct Stage {
+/// A server under test, with its replacements for other services.
+pub(crate) struct TestServer {
     pub(crate) database: String,
     pub(crate) events: Arc<Mutex<Vec<Value>>>,
     pub(crate) bucket: Bucket,
@@ -34,8 +34,8 @@ pub(crate) struct Stage {
     http: Client<HttpConnector, Full<Bytes>>,
 }
 
-/// Starts a server over the PostgreSQL that `SHIFTWORK_PG_URL` names. Panics if the variable is not set.
-pub(crate) async fn stage(arguments: &[&str]) -> Stage {
+/// Starts a server on the PostgreSQL at `SHIFTWORK_PG_URL`. Panics if the variable is not set.
+pub(crate) async fn start(arguments: &[&str]) -> TestServer {
     let pg_url = std::env::var("SHIFTWORK_PG_URL").unwrap_or_else(|_| {
         panic!(
             "SHIFTWORK_PG_URL is not set, and this test needs the local stack. Run `make test`, or \
@@ -44,9 +44,9 @@ pub(crate) async fn stage(arguments: &[&str]) -> Stage {
     });
     let database = format!("rd_{}", uuid::Uuid::new_v4().simple());
     administer(&pg_url, None, &format!("create database {database}")).await;
-    // Redshift has no function to wait in.
-    let nap = "create function nap(seconds float) returns void language sql volatile as 'select pg_sleep(seconds)'";
-    administer(&pg_url, Some(&database), nap).await;
+    // Redshift has no function that sleeps.
+    let sleep = "create function sleep(seconds float) returns void language sql volatile as 'select pg_sleep(seconds)'";
+    administer(&pg_url, Some(&database), sleep).await;
     let events = Arc::new(Mutex::new(Vec::new()));
     let bucket = Bucket::default();
     let sink = serve({
@@ -57,7 +57,7 @@ pub(crate) async fn stage(arguments: &[&str]) -> Stage {
     let iam = serve(identity).await;
     let s3 = serve({
         let bucket = bucket.clone();
-        move |request| bucket.clone().answer(request)
+        move |request| bucket.clone().handle(request)
     })
     .await;
     let (sink, iam, s3) = (format!("http://{sink}/"), format!("http://{iam}/"), format!("http://{s3}"));
@@ -67,11 +67,11 @@ pub(crate) async fn stage(arguments: &[&str]) -> Stage {
     let running = redshift_data::start(redshift_data::Config::parse_from(all)).await.unwrap();
     let base = format!("http://{}", running.address);
     let http = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(HttpConnector::new());
-    Stage { database, events, bucket, base, pg_url, http }
+    TestServer { database, events, bucket, base, pg_url, http }
 }
 
-impl Stage {
-    /// Calls an operation as `role1/a`; HTTP status and body.
+impl TestServer {
+    /// Calls an operation as `role1/a`; returns the HTTP status and the body.
     pub(crate) async fn call(&self, operation: &str, body: Value) -> (u16, Value) {
         self.call_as("AKIAROLE1SESSIONA", operation, body).await
     }
@@ -80,7 +80,7 @@ impl Stage {
         self.post(Some(key), &format!("RedshiftData.{operation}"), body.to_string()).await.unwrap()
     }
 
-    /// One request on a connection of its own; `Err` when the connection ends without an answer.
+    /// Sends one request on a new connection; `Err` if the connection closes without a response.
     pub(crate) async fn post(&self, key: Option<&str>, target: &str, body: String) -> Result<(u16, Value), String> {
         let mut request = Request::post(&self.base).header("x-amz-target", target);
         if let Some(key) = key {
@@ -102,14 +102,14 @@ impl Stage {
         serde_json::from_slice(&response.into_body().collect().await.unwrap().to_bytes()).unwrap()
     }
 
-    /// Members of a request that runs on this test's database.
+    /// Adds the members that select this test's database.
     pub(crate) fn on_database(&self, mut members: Value) -> Value {
         members["WorkgroupName"] = json!("shift");
         members["Database"] = json!(self.database);
         members
     }
 
-    /// Submits without waiting; the id.
+    /// Submits a statement without waiting; returns its id.
     pub(crate) async fn submit(&self, members: Value) -> String {
         let operation = if members.get("Sqls").is_some() { "BatchExecuteStatement" } else { "ExecuteStatement" };
         let (status, body) = self.call(operation, self.on_database(members)).await;
@@ -117,20 +117,20 @@ impl Stage {
         body["Id"].as_str().unwrap().to_owned()
     }
 
-    /// Waits for the end of a statement and describes it.
+    /// Waits for the end of a statement; returns its description.
     pub(crate) async fn ended(&self, id: &str) -> Value {
         let (status, body) = self.call("DescribeStatement", json!({ "Id": id, "WaitTimeSeconds": 30 })).await;
         assert_eq!(status, 200, "{body}");
         body
     }
 
-    /// Runs one statement to its end, whatever that is.
+    /// Runs one statement until it ends, with any status.
     pub(crate) async fn run(&self, sql: &str) -> Value {
         let id = self.submit(json!({ "Sql": sql })).await;
         self.ended(&id).await
     }
 
-    /// Runs one statement that must finish.
+    /// Runs one statement that must finish successfully.
     pub(crate) async fn finish(&self, sql: &str) -> Value {
         let end = self.run(sql).await;
         assert_eq!(end["Status"], "FINISHED", "{sql}: {end}");
@@ -145,7 +145,7 @@ impl Stage {
         body["Records"].clone()
     }
 
-    /// Waits until `count` events came, then a moment longer for one too many.
+    /// Waits for `count` events, and then briefly for additional ones.
     pub(crate) async fn events(&self, count: usize) -> Vec<Value> {
         for _ in 0..100 {
             if self.events.lock().unwrap().len() >= count {
@@ -157,13 +157,13 @@ impl Stage {
         self.events.lock().unwrap().clone()
     }
 
-    /// Drops the test's database.
-    pub(crate) async fn strike(self) {
+    /// Drops the database of the test.
+    pub(crate) async fn drop_database(self) {
         administer(&self.pg_url, None, &format!("drop database {} with (force)", self.database)).await;
     }
 }
 
-/// Runs `sql` past the server, on the test's database or the URL's.
+/// Runs `sql` directly on PostgreSQL, on the test's database or the database of the URL.
 async fn administer(url: &str, database: Option<&str>, sql: &str) {
     let mut config: tokio_postgres::Config = url.parse().unwrap();
     if let Some(database) = database {
@@ -176,20 +176,20 @@ async fn administer(url: &str, database: Option<&str>, sql: &str) {
     driver.await.unwrap().unwrap();
 }
 
-async fn serve<F, A>(answer: F) -> SocketAddr
+async fn serve<F, R>(handler: F) -> SocketAddr
 where
-    F: Fn(Request<Incoming>) -> A + Clone + Send + 'static,
-    A: Future<Output = Response<Full<Bytes>>> + Send + 'static,
+    F: Fn(Request<Incoming>) -> R + Clone + Send + 'static,
+    R: Future<Output = Response<Full<Bytes>>> + Send + 'static,
 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
         loop {
             let (stream, _) = listener.accept().await.unwrap();
-            let answer = answer.clone();
+            let handler = handler.clone();
             let service = service_fn(move |request| {
-                let answer = answer(request);
-                async move { Ok::<_, Infallible>(answer.await) }
+                let response = handler(request);
+                async move { Ok::<_, Infallible>(response.await) }
             });
             tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service));
         }
@@ -203,7 +203,7 @@ async fn take_event(request: Request<Incoming>, events: Arc<Mutex<Vec<Value>>>) 
     Response::new(Full::default())
 }
 
-/// Keys of two sessions of one role, and of another role; any other key is nobody's.
+/// Identities: two sessions of one role, and another role; all other keys are unknown.
 async fn identity(request: Request<Incoming>) -> Response<Full<Bytes>> {
     let role = match request.uri().query() {
         Some("access_key_id=AKIAROLE1SESSIONA") => "role1/a",

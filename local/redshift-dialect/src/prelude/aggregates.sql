@@ -7,7 +7,7 @@ BEGIN
   RETURN state;
 END $$;
 CREATE OR REPLACE AGGREGATE redshift.listagg(anyelement, text) (SFUNC = redshift.listagg_add, STYPE = text);
--- AVG of whole numbers is a whole number, cut towards zero.
+-- AVG of integers returns an integer, truncated towards zero.
 CREATE OR REPLACE FUNCTION redshift.average(bigint[]) RETURNS bigint LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT CASE WHEN $1[1] > 0 THEN $1[2] / $1[1] END $$;
 CREATE OR REPLACE FUNCTION redshift.average_add(numeric[], bigint) RETURNS numeric[] LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT CASE WHEN $2 IS NULL THEN $1 ELSE ARRAY[$1[1] + 1, $1[2] + $2] END $$;
 CREATE OR REPLACE FUNCTION redshift.average(numeric[]) RETURNS bigint LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT CASE WHEN $1[1] > 0 THEN trunc($1[2] / $1[1])::bigint END $$;

@@ -1,4 +1,4 @@
--- Dates. The part is a literal (the translation makes it one), so each CASE folds away.
+-- Dates. The translation passes the date part as a literal, so PostgreSQL simplifies each CASE when it plans the query.
 CREATE OR REPLACE FUNCTION redshift.sysdate() RETURNS timestamp LANGUAGE sql STABLE PARALLEL SAFE AS $$ SELECT transaction_timestamp()::timestamp $$;
 CREATE OR REPLACE FUNCTION redshift.getdate() RETURNS timestamp LANGUAGE sql STABLE PARALLEL SAFE AS $$ SELECT date_trunc('second', statement_timestamp()::timestamp) $$;
 
@@ -9,7 +9,8 @@ CREATE OR REPLACE FUNCTION redshift.dateadd(part text, n bigint, t timestamp) RE
 CREATE OR REPLACE FUNCTION redshift.dateadd(part text, n bigint, t date) RETURNS timestamp LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$ SELECT t::timestamp + redshift.span(part, n) $$;
 CREATE OR REPLACE FUNCTION redshift.dateadd(part text, n bigint, t timestamptz) RETURNS timestamptz LANGUAGE sql STABLE STRICT PARALLEL SAFE AS $$ SELECT t + redshift.span(part, n) $$;
 
--- How many boundaries of the part lie between the two. Weeks begin on Sunday for one reading and on Monday for another; where they differ, no guess is made.
+-- Number of boundaries of the part between the two values. Whether weeks start on Sunday or Monday is not documented,
+-- so values for which the result would differ are rejected.
 CREATE OR REPLACE FUNCTION redshift.week_difference(a timestamp, b timestamp) RETURNS bigint LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
 DECLARE monday bigint := (date_trunc('week', b)::date - date_trunc('week', a)::date) / 7;
   sunday bigint := (date_trunc('week', b + interval '1 day')::date - date_trunc('week', a + interval '1 day')::date) / 7;
@@ -18,7 +19,7 @@ BEGIN
   RETURN monday;
 END $$;
 CREATE OR REPLACE FUNCTION redshift.unknown_part(part text) RETURNS double precision LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS
-  $$ BEGIN RAISE feature_not_supported USING MESSAGE = format('not translated: the date part %s here', part); END $$;
+  $$ BEGIN RAISE feature_not_supported USING MESSAGE = format('not translated: the date part %s in this function', part); END $$;
 CREATE OR REPLACE FUNCTION redshift.datediff(part text, a timestamp, b timestamp) RETURNS bigint LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
   SELECT CASE part
     WHEN 'day' THEN (b::date - a::date)::bigint
@@ -37,7 +38,7 @@ CREATE OR REPLACE FUNCTION redshift.datediff(part text, a timestamp, b timestamp
     ELSE redshift.unknown_part(part)::bigint END $$;
 CREATE OR REPLACE FUNCTION redshift.datediff(part text, a date, b date) RETURNS bigint LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$ SELECT redshift.datediff(part, a::timestamp, b::timestamp) $$;
 CREATE OR REPLACE FUNCTION redshift.datediff(part text, a timestamptz, b timestamptz) RETURNS bigint LANGUAGE sql STABLE STRICT PARALLEL SAFE AS $$ SELECT redshift.datediff(part, a::timestamp, b::timestamp) $$;
--- PostgreSQL's makes TIMESTAMPTZ of a date.
+-- PostgreSQL's date_trunc returns TIMESTAMPTZ for a date.
 CREATE OR REPLACE FUNCTION redshift.date_trunc(part text, t timestamp) RETURNS timestamp LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$ SELECT date_trunc(part, t) $$;
 CREATE OR REPLACE FUNCTION redshift.date_trunc(part text, t date) RETURNS timestamp LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$ SELECT date_trunc(part, t::timestamp) $$;
 CREATE OR REPLACE FUNCTION redshift.date_trunc(part text, t timestamptz) RETURNS timestamptz LANGUAGE sql STABLE STRICT PARALLEL SAFE AS $$ SELECT date_trunc(part, t) $$;
@@ -45,14 +46,14 @@ CREATE OR REPLACE FUNCTION redshift.date_part(part text, t timestamp) RETURNS do
 CREATE OR REPLACE FUNCTION redshift.date_part(part text, t date) RETURNS double precision LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$ SELECT date_part(part, t::timestamp) $$;
 CREATE OR REPLACE FUNCTION redshift.date_part(part text, t timestamptz) RETURNS double precision LANGUAGE sql STABLE STRICT PARALLEL SAFE AS $$ SELECT date_part(part, t) $$;
 CREATE OR REPLACE FUNCTION redshift.date_part(part text, t time) RETURNS double precision LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$ SELECT date_part(part, t) $$;
--- INTEGER for values without a time zone, whole numbers only.
+-- Returns INTEGER, truncated, for values without a time zone.
 CREATE OR REPLACE FUNCTION redshift.extract_part(part text, t timestamp) RETURNS integer LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$ SELECT trunc(date_part(part, t))::integer $$;
 CREATE OR REPLACE FUNCTION redshift.extract_part(part text, t date) RETURNS integer LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$ SELECT redshift.extract_part(part, t::timestamp) $$;
 CREATE OR REPLACE FUNCTION redshift.extract_part(part text, t timestamptz) RETURNS double precision LANGUAGE sql STABLE STRICT PARALLEL SAFE AS $$ SELECT date_part(part, t) $$;
 CREATE OR REPLACE FUNCTION redshift.extract_part(part text, t time) RETURNS integer LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$ SELECT trunc(date_part(part, t))::integer $$;
 CREATE OR REPLACE FUNCTION redshift.last_day(t timestamp) RETURNS date LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$ SELECT (date_trunc('month', t) + interval '1 month - 1 day')::date $$;
 CREATE OR REPLACE FUNCTION redshift.last_day(t date) RETURNS date LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$ SELECT redshift.last_day(t::timestamp) $$;
--- The last day of a month stays the last day.
+-- The last day of a month is mapped to the last day of the resulting month.
 CREATE OR REPLACE FUNCTION redshift.add_months(t timestamp, n integer) RETURNS timestamp LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
   SELECT CASE WHEN t::date = redshift.last_day(t) THEN redshift.last_day(date_trunc('month', t) + make_interval(months => n)) + t::time ELSE t + make_interval(months => n) END $$;
 CREATE OR REPLACE FUNCTION redshift.add_months(t date, n integer) RETURNS timestamp LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$ SELECT redshift.add_months(t::timestamp, n) $$;

@@ -2,7 +2,7 @@
 CREATE OR REPLACE FUNCTION redshift.len(text) RETURNS integer LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$ SELECT length($1) $$;
 CREATE OR REPLACE FUNCTION redshift.charindex(text, text) RETURNS integer LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$ SELECT strpos($2, $1) $$;
 CREATE OR REPLACE FUNCTION redshift.replicate(text, integer) RETURNS text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$ SELECT repeat($1, $2) $$;
--- NULL if either is NULL, unlike PostgreSQL's.
+-- NULL if one of the arguments is NULL, unlike PostgreSQL's concat.
 CREATE OR REPLACE FUNCTION redshift.concat(text, text) RETURNS text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$ SELECT $1 || $2 $$;
 CREATE OR REPLACE FUNCTION redshift.strtol(text, integer) RETURNS bigint LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
 DECLARE digits text := lower(trim($1)); negative boolean := false; value numeric := 0; digit integer; c text;
@@ -23,7 +23,7 @@ CREATE OR REPLACE FUNCTION redshift.regexp_substr(text, text) RETURNS text LANGU
 CREATE OR REPLACE FUNCTION redshift.regexp_substr(text, text, integer) RETURNS text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$ SELECT coalesce(regexp_substr($1, $2, $3), '') $$;
 CREATE OR REPLACE FUNCTION redshift.regexp_substr(text, text, integer, integer) RETURNS text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$ SELECT coalesce(regexp_substr($1, $2, $3, $4), '') $$;
 CREATE OR REPLACE FUNCTION redshift.regexp_replace(text, text) RETURNS text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$ SELECT regexp_replace($1, $2, '', 'g') $$;
--- $1 refers to a group in Redshift, \1 in PostgreSQL.
+-- A reference to a group is $1 in Redshift and \1 in PostgreSQL.
 CREATE OR REPLACE FUNCTION redshift.regexp_replace(text, text, text) RETURNS text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS
   $$ SELECT regexp_replace($1, $2, regexp_replace(replace($3, '\', '\\'), '\$([0-9])', '\\\1', 'g'), 'g') $$;
 CREATE OR REPLACE FUNCTION redshift.regexp_count(text, text) RETURNS integer LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$ SELECT regexp_count($1, $2) $$;
@@ -39,7 +39,7 @@ BEGIN
   END CASE;
 END $$;
 CREATE OR REPLACE FUNCTION redshift.crc32(text) RETURNS text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$ SELECT to_hex(crc32c(convert_to($1, 'UTF8'))) $$;
--- 64-bit FNV-1a; whole numbers are hashed by their bytes, the lowest first.
+-- 64-bit FNV-1a; integers are hashed as bytes, least significant byte first.
 CREATE OR REPLACE FUNCTION redshift.fnv_bytes(bytea) RETURNS bigint LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
 DECLARE h numeric := 14695981039346656037; low integer;
 BEGIN
@@ -52,7 +52,8 @@ END $$;
 CREATE OR REPLACE FUNCTION redshift.fnv_hash(text) RETURNS bigint LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$ SELECT redshift.fnv_bytes(convert_to($1, 'UTF8')) $$;
 CREATE OR REPLACE FUNCTION redshift.fnv_hash(integer) RETURNS bigint LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$ SELECT redshift.fnv_bytes(reverse(int4send($1))) $$;
 CREATE OR REPLACE FUNCTION redshift.fnv_hash(bigint) RETURNS bigint LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$ SELECT redshift.fnv_bytes(reverse(int8send($1))) $$;
--- PostgreSQL has no SHA-1 without an extension: the algorithm of FIPS 180-4 over 32-bit words held in bigint.
+-- PostgreSQL has no SHA-1 without an extension: this is the algorithm of FIPS 180-4, with 32-bit words stored in
+-- bigint.
 CREATE OR REPLACE FUNCTION redshift.sha1(text) RETURNS text LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
 DECLARE
   mask constant bigint := 4294967295;
@@ -88,7 +89,7 @@ BEGIN
 END $$;
 CREATE OR REPLACE FUNCTION redshift.sha(text) RETURNS text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$ SELECT redshift.sha1($1) $$;
 CREATE OR REPLACE FUNCTION redshift.func_sha1(text) RETURNS text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$ SELECT redshift.sha1($1) $$;
--- ROUND and TRUNC take doubles with a scale, which PostgreSQL's do not; TRUNC of a timestamp is its date.
+-- ROUND and TRUNC accept doubles with a scale, which PostgreSQL does not; TRUNC of a timestamp returns its date.
 CREATE OR REPLACE FUNCTION redshift.round(numeric) RETURNS numeric LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$ SELECT round($1) $$;
 CREATE OR REPLACE FUNCTION redshift.round(numeric, integer) RETURNS numeric LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$ SELECT round($1, $2) $$;
 CREATE OR REPLACE FUNCTION redshift.round(double precision) RETURNS double precision LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$ SELECT round($1) $$;
@@ -98,7 +99,7 @@ CREATE OR REPLACE FUNCTION redshift.trunc(numeric, integer) RETURNS numeric LANG
 CREATE OR REPLACE FUNCTION redshift.trunc(double precision) RETURNS double precision LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$ SELECT trunc($1) $$;
 CREATE OR REPLACE FUNCTION redshift.trunc(timestamp) RETURNS date LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$ SELECT $1::date $$;
 CREATE OR REPLACE FUNCTION redshift.trunc(timestamptz) RETURNS date LANGUAGE sql STABLE STRICT PARALLEL SAFE AS $$ SELECT $1::date $$;
--- ALTER COLUMN TYPE VARCHAR(n): the only change of type that Redshift makes in place; the byte limit moves with it.
+-- ALTER COLUMN TYPE VARCHAR(n), the only type change that Redshift supports; the check of the byte limit is replaced.
 CREATE OR REPLACE FUNCTION redshift.alter_varchar(target regclass, name text, bytes integer) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE old text; number smallint; size integer; old_check text;
 BEGIN

@@ -1,4 +1,4 @@
--- SUPER: the storage of jsonb, the casts and comparisons of Redshift.
+-- SUPER: stored as jsonb, with the casts and comparisons of Redshift.
 CREATE SCHEMA IF NOT EXISTS redshift;
 GRANT USAGE ON SCHEMA redshift TO PUBLIC;
 DO $prelude$
@@ -17,7 +17,7 @@ BEGIN
   CREATE CAST (super AS jsonb) WITHOUT FUNCTION;
   CREATE CAST (jsonb AS super) WITHOUT FUNCTION AS ASSIGNMENT;
 
-  -- Order and equality of whole values: grouping, DISTINCT, joins, sorting.
+  -- Order and equality of whole values, for grouping, DISTINCT, joins and sorting.
   FOR op IN SELECT * FROM (VALUES ('=', 'jsonb_eq', 'eq', '=', '<>'), ('<>', 'jsonb_ne', 'ne', '<>', '='), ('<', 'jsonb_lt', 'lt', '>', '>='),
       ('<=', 'jsonb_le', 'le', '>=', '>'), ('>', 'jsonb_gt', 'gt', '<', '<='), ('>=', 'jsonb_ge', 'ge', '<=', '<')) AS v(sign, fn, name, commutator, negator) LOOP
     EXECUTE format('CREATE FUNCTION redshift.super_%s(super, super) RETURNS boolean LANGUAGE internal IMMUTABLE STRICT PARALLEL SAFE AS %L', op.name, op.fn);
@@ -32,7 +32,7 @@ BEGIN
   CREATE OPERATOR CLASS redshift.super_hashing DEFAULT FOR TYPE super USING hash AS
     OPERATOR 1 pg_catalog.=, FUNCTION 1 redshift.super_hash(super);
 
-  -- A SUPER beside a scalar: compared when its type fits, NULL otherwise (lax).
+  -- A SUPER value and a scalar are compared if the types match; otherwise the result is NULL (lax semantics).
   FOREACH ty IN ARRAY ARRAY['text', 'numeric', 'integer', 'bigint', 'double precision', 'boolean'] LOOP
     value_ := CASE ty WHEN 'text' THEN 'CASE jsonb_typeof($1::jsonb) WHEN ''string'' THEN $1::jsonb #>> ''{}'' END'
       WHEN 'boolean' THEN 'CASE jsonb_typeof($1::jsonb) WHEN ''boolean'' THEN ($1::jsonb)::boolean END'
@@ -50,7 +50,8 @@ END $prelude$;
 
 CREATE OR REPLACE FUNCTION redshift.super_text(super) RETURNS text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS
   $$ SELECT CASE WHEN jsonb_typeof($1::jsonb) IN ('string', 'number', 'boolean') THEN $1::jsonb #>> '{}' END $$;
--- A cast that fails is NULL, as Redshift's default `cast_super_null_on_error` has it. A number or boolean is cast as itself; text is not read as a number, since what Redshift makes of it is not documented.
+-- A cast that fails returns NULL, as with Redshift's default of `cast_super_null_on_error`. A number or boolean is cast
+-- directly. A string is not cast to a number, because Redshift's result is not documented.
 CREATE OR REPLACE FUNCTION redshift.super_numeric(super) RETURNS numeric LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
 BEGIN
   CASE jsonb_typeof($1::jsonb)
@@ -70,7 +71,7 @@ CREATE OR REPLACE FUNCTION redshift.super_date(super) RETURNS date LANGUAGE sql 
 CREATE OR REPLACE FUNCTION redshift.super_timestamp(super) RETURNS timestamp LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$ SELECT CASE WHEN pg_input_is_valid(redshift.super_text($1), 'timestamp') THEN redshift.super_text($1)::timestamp END $$;
 CREATE OR REPLACE FUNCTION redshift.super_timestamptz(super) RETURNS timestamptz LANGUAGE sql STABLE STRICT PARALLEL SAFE AS $$ SELECT CASE WHEN pg_input_is_valid(redshift.super_text($1), 'timestamptz') THEN redshift.super_text($1)::timestamptz END $$;
 
--- Scalars become SUPER; a string stays a string and is not read as JSON.
+-- Scalars are converted to SUPER; a string stays a string and is not parsed as JSON.
 CREATE OR REPLACE FUNCTION redshift.to_super(text) RETURNS super LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$ SELECT to_jsonb($1)::super $$;
 CREATE OR REPLACE FUNCTION redshift.to_super(numeric) RETURNS super LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$ SELECT to_jsonb($1)::super $$;
 CREATE OR REPLACE FUNCTION redshift.to_super(integer) RETURNS super LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$ SELECT to_jsonb($1)::super $$;
@@ -100,15 +101,16 @@ BEGIN
   CREATE CAST (varchar AS super) WITH FUNCTION redshift.to_super(varchar) AS ASSIGNMENT;
 END $prelude$;
 
--- Paths: a step that does not fit gives NULL (lax).
+-- Paths: a step that does not match the value returns NULL (lax semantics).
 CREATE OR REPLACE FUNCTION redshift.get(super, text) RETURNS super LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$ SELECT CASE jsonb_typeof($1::jsonb) WHEN 'object' THEN ($1::jsonb -> $2)::super END $$;
 CREATE OR REPLACE FUNCTION redshift.get(super, integer) RETURNS super LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$ SELECT CASE WHEN jsonb_typeof($1::jsonb) = 'array' AND $2 >= 0 THEN ($1::jsonb -> $2)::super END $$;
 CREATE OR REPLACE FUNCTION redshift.get(super, bigint) RETURNS super LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$ SELECT redshift.get($1, $2::integer) $$;
--- FROM t, t.items AS i: a row an element. What is not an array is refused, since a local guess could hide rows.
+-- FROM t, t.items AS i: one row per element. A value that is not an array is rejected, because a wrong guess could hide
+-- rows.
 CREATE OR REPLACE FUNCTION redshift.elements(super) RETURNS SETOF super LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
 BEGIN
   IF jsonb_typeof($1::jsonb) = 'null' THEN RETURN; END IF;
-  IF jsonb_typeof($1::jsonb) <> 'array' THEN RAISE feature_not_supported USING MESSAGE = 'not translated: unnesting a SUPER that is no array'; END IF;
+  IF jsonb_typeof($1::jsonb) <> 'array' THEN RAISE feature_not_supported USING MESSAGE = 'not translated: unnesting a SUPER value that is not an array'; END IF;
   RETURN QUERY SELECT e::super FROM jsonb_array_elements($1::jsonb) AS e;
 END $$;
 CREATE OR REPLACE FUNCTION redshift.elements_at(super, OUT element super, OUT at bigint) RETURNS SETOF record LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
@@ -116,7 +118,7 @@ BEGIN
   RETURN QUERY SELECT e, row_number() OVER () - 1 FROM redshift.elements($1) AS e;
 END $$;
 
--- FROM t, UNPIVOT t.document AS value AT name: a row an attribute.
+-- FROM t, UNPIVOT t.document AS value AT name: one row per attribute.
 CREATE OR REPLACE FUNCTION redshift.attributes(super, OUT value super, OUT name text) RETURNS SETOF record LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
   SELECT a.value::super, a.key FROM jsonb_each(CASE jsonb_typeof($1::jsonb) WHEN 'object' THEN $1::jsonb ELSE '{}' END) AS a $$;
 CREATE OR REPLACE FUNCTION redshift.object_set(super, text[], super) RETURNS super LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
@@ -126,7 +128,7 @@ CREATE OR REPLACE FUNCTION redshift.json_parse(text) RETURNS super LANGUAGE sql 
 CREATE OR REPLACE FUNCTION redshift.can_json_parse(text) RETURNS boolean LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$ SELECT pg_input_is_valid($1, 'jsonb') $$;
 CREATE OR REPLACE FUNCTION redshift.is_valid_json(text) RETURNS boolean LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$ SELECT pg_input_is_valid($1, 'jsonb') AND left(ltrim($1), 1) = '{' $$;
 CREATE OR REPLACE FUNCTION redshift.is_valid_json_array(text) RETURNS boolean LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$ SELECT pg_input_is_valid($1, 'jsonb') AND left(ltrim($1), 1) = '[' $$;
--- Compact, as Redshift prints it: no space after a comma or colon.
+-- Compact JSON, as Redshift prints it: without spaces after commas and colons.
 CREATE OR REPLACE FUNCTION redshift.compact(jsonb) RETURNS text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
   SELECT CASE jsonb_typeof($1)
     WHEN 'object' THEN '{' || coalesce((SELECT string_agg(to_json(key)::text || ':' || redshift.compact(value), ',' ORDER BY n) FROM jsonb_each($1) WITH ORDINALITY AS e(key, value, n)), '') || '}'
@@ -145,7 +147,7 @@ CREATE OR REPLACE FUNCTION redshift.array_of(super[]) RETURNS super LANGUAGE sql
 CREATE OR REPLACE FUNCTION redshift.object_of(super[]) RETURNS super LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
   SELECT coalesce(jsonb_object_agg($1[i]::jsonb #>> '{}', $1[i + 1]::jsonb), '{}')::super FROM generate_series(1, cardinality($1), 2) AS i $$;
 CREATE OR REPLACE FUNCTION redshift.array_concat(super, super) RETURNS super LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$ SELECT CASE WHEN jsonb_typeof($1::jsonb) = 'array' AND jsonb_typeof($2::jsonb) = 'array' THEN ($1::jsonb || $2::jsonb)::super END $$;
--- JSON inside VARCHAR. The optional last argument asks for NULL instead of an error.
+-- JSON in VARCHAR. The optional last argument requests NULL instead of an error.
 CREATE OR REPLACE FUNCTION redshift.json_extract_path_text(text, VARIADIC text[]) RETURNS text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$ SELECT nullif($1::jsonb #>> $2, NULL) $$;
 CREATE OR REPLACE FUNCTION redshift.json_extract_array_element_text(text, integer) RETURNS text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$ SELECT $1::jsonb ->> $2 $$;
 CREATE OR REPLACE FUNCTION redshift.json_array_length(text) RETURNS integer LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$ SELECT jsonb_array_length($1::jsonb) $$;

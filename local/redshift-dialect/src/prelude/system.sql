@@ -1,4 +1,5 @@
--- What ELT SQL asks the system tables; only columns with an honest answer are here, the others fail by name.
+-- System tables for ELT SQL. Only columns with correct values are defined; the use of other columns fails with an
+-- error.
 CREATE TABLE IF NOT EXISTS redshift.load_errors (
   query_id bigint, table_id bigint, table_name text, start_time timestamp DEFAULT statement_timestamp()::timestamp, file_name text,
   line_number bigint, column_name text, column_type text, error_code integer, error_message text, raw_line text, raw_field_value text);
