@@ -17,7 +17,7 @@ CREATE TABLE IF NOT EXISTS dwh.dim_customer (
 )
 DISTSTYLE ALL SORTKEY (customer_key);
 
--- DELETE and INSERT in the one transaction of the call: whoever reads sees the old rows or the new ones.
+-- DELETE and INSERT run in the transaction of the call, so that other sessions see either the old or the new rows.
 CREATE OR REPLACE PROCEDURE dwh.load_dim_supplier(for_date DATE)
 AS $$
 BEGIN

@@ -1,4 +1,4 @@
--- Every tenth customer belongs to no segment.
+-- Every tenth customer has no segment.
 INSERT INTO stg.customer (c_custkey, c_name, c_nationkey, c_mktsegment, c_acctbal)
 SELECT
     n + 1,

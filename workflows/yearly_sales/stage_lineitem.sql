@@ -1,4 +1,4 @@
--- One to seven lines an order: 120,000 lines.
+-- One to seven lines per order: 120,000 lines.
 INSERT INTO stg.lineitem (l_orderkey, l_linenumber, l_suppkey, l_quantity, l_extendedprice, l_discount, l_loaded_at)
 SELECT
     o.o_orderkey,

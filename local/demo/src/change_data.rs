@@ -1,5 +1,5 @@
-//! `make demo-cdc`: the change stream of a shop's database goes in twice, shuffled across partitions, and the tables in Redshift are
-//! held against the shop itself.
+//! `make demo-cdc`: delivers the change stream of a shop's database twice and out of order across partitions, and
+//! compares the tables in Redshift with the tables of the shop.
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
@@ -25,18 +25,18 @@ use crate::{
     write_report,
 };
 
-/// The shop's workflow, its contracts beside it.
+/// Directory of the workflow; the contracts are next to it.
 const SHOP: &str = "local/demo/shop/workflows";
-/// The workflow that loads it.
+/// Id of the workflow that loads the contracts.
 const WORKFLOW: &str = "shop";
-/// Days of trade: some thousand changes.
+/// Days of simulated trade; 10 days are a few thousand changes.
 const DAYS: u32 = 10;
-/// Every demo sees the same shop.
+/// Seed of the simulation, so that every demo has the same data.
 const SEED: u64 = 26;
-/// What may pass before something is stuck.
+/// Maximum time for each step.
 const PATIENCE: Duration = Duration::from_mins(5);
 
-/// The whole demo. The tables must be as the shop's, or it fails.
+/// Runs the demo. Fails if the tables in Redshift differ from those of the shop.
 pub async fn change_data() -> anyhow::Result<()> {
     let stack = std::env::var("SHIFTWORK_STACK").unwrap_or_else(|_| "shiftwork".into());
     let deployment = Deployment::find(&Target { stack, profile: None, region: None }).await?;
@@ -45,9 +45,9 @@ pub async fn change_data() -> anyhow::Result<()> {
     let begun = deployment.clock.now();
     let demo = Demo { deployment, database, aws, shop: Shop::after(DAYS, SEED), begun };
 
-    heading("clean", "what an earlier demo left goes, so that everything begins with nothing");
+    heading("clean", "delete the data of earlier demos");
     demo.clean().await?;
-    heading("push", "three table contracts, and a workflow that loads them");
+    heading("push", "three table contracts, and the workflow that loads them");
     let checked = check(&files::read(&[PathBuf::from(SHOP)])?, &files::script);
     if !checked.problems.is_empty() {
         eprint!("{}", validate::problems(&checked, console::colors_enabled_stderr()));
@@ -58,20 +58,23 @@ pub async fn change_data() -> anyhow::Result<()> {
     let changes = words::count(count(demo.shop.changes.len()));
     heading(
         "deliver",
-        &format!("{changes} changes, each twice under new offsets, partitions shuffled, some batches again"),
+        &format!(
+            "{changes} changes, each delivered twice with new offsets; partitions are interleaved, and some batches are repeated"
+        ),
     );
     let deliveries = deliveries(&demo.shop.changes, SEED);
-    // In three waves, each loaded before the next: what is told again meets what was loaded before.
-    for wave in deliveries.chunks(deliveries.len().div_ceil(3)) {
-        demo.deliver(wave).await?;
+    // Delivers in three parts and loads each before the next one, so that repeated changes meet rows that were loaded
+    // before.
+    for part in deliveries.chunks(deliveries.len().div_ceil(3)) {
+        demo.deliver(part).await?;
         demo.loaded().await?;
     }
     demo.waiting().await?;
 
-    heading("drift", "orders got a column, and another one longer values: both are taken in");
+    heading("drift", "orders has a new column and a wider one: both changes are applied");
     demo.migrate("shop_orders").await?;
 
-    heading("compare", "the shop's own tables, and what Redshift has");
+    heading("compare", "the tables of the shop, and the tables in Redshift");
     demo.compare(&deliveries).await
 }
 
@@ -80,7 +83,7 @@ struct Demo {
     database: Database,
     aws: Aws,
     shop: Shop,
-    /// Runs from before are an earlier demo's.
+    /// Start of this demo; earlier runs belong to earlier demos.
     begun: Timestamp,
 }
 
@@ -96,7 +99,12 @@ impl Demo {
             (scripts, "contracts/shop_"),
         ] {
             for key in self.keys(bucket, prefix).await? {
-                s3.delete_object().bucket(bucket).key(key).send().await.context("the laptop's S3 does not delete")?;
+                s3.delete_object()
+                    .bucket(bucket)
+                    .key(key)
+                    .send()
+                    .await
+                    .context("cannot delete an object from the local S3")?;
             }
         }
         self.database
@@ -107,7 +115,7 @@ impl Demo {
             .await
     }
 
-    /// Invokes cdc-loader as an MSK event source mapping does: a batch of one partition after the other.
+    /// Invokes cdc-loader as an MSK event source mapping does: the batches of a partition sequentially.
     async fn deliver(&self, deliveries: &[Delivery]) -> anyhow::Result<()> {
         let lambda = aws_sdk_lambda::Client::new(self.aws.config());
         let records: usize = deliveries.iter().map(|delivery| delivery.records).sum();
@@ -134,7 +142,7 @@ impl Demo {
         Ok(())
     }
 
-    /// Waits until nothing is staged any more and no run is under way.
+    /// Waits until no staged files are left and no run is in progress.
     async fn loaded(&self) -> anyhow::Result<()> {
         let begun = Instant::now();
         loop {
@@ -147,14 +155,14 @@ impl Demo {
             }
             if staged == 0 && !runs.is_empty() && runs.iter().all(|run| run.execution_status.is_terminal()) {
                 let Some(run) = runs.iter().rev().find(|run| run.jobs > 0) else {
-                    bail!("no run of {WORKFLOW} had jobs")
+                    bail!("no run of {WORKFLOW} has jobs")
                 };
                 let snapshot = wait::snapshot(&*self.deployment.ledger, &run.workflow_execution_id).await?;
-                let snapshot = snapshot.context("a run that is listed has a record")?;
+                let snapshot = snapshot.context("a listed run has a record")?;
                 let report = write_report(&self.deployment, &snapshot, WORKFLOW).await?;
                 let waited = words::duration(begun.elapsed().try_into().unwrap_or_default());
                 println!(
-                    "all in the tables {waited} after the last record, by {} run(s); a report: {}",
+                    "all changes were loaded {waited} after the last record, by {} run(s); report: {}",
                     runs.len(),
                     report.display()
                 );
@@ -162,17 +170,17 @@ impl Demo {
             }
             ensure!(
                 begun.elapsed() < PATIENCE,
-                "{staged} staged files are still not loaded: `shiftwork status {WORKFLOW}`"
+                "{staged} staged files are not loaded yet: see `shiftwork status {WORKFLOW}`"
             );
             sleep(Duration::from_millis(300)).await;
         }
     }
 
-    /// What waits for a column: nothing is lost before somebody decides.
+    /// Checks that values without a column are stored in dw_md_missing_data.
     async fn waiting(&self) -> anyhow::Result<()> {
         let waiting =
             self.database.count("SELECT COUNT(*) FROM shop.orders WHERE dw_md_missing_data IS NOT NULL").await?;
-        ensure!(waiting > 0, "no order has a value that waits for a column, and the shop gave some coupons");
+        ensure!(waiting > 0, "no order has a value in dw_md_missing_data, although the shop issued coupons");
         println!("{} orders have values in dw_md_missing_data", words::count(waiting));
         Ok(())
     }
@@ -185,7 +193,7 @@ impl Demo {
     }
 
     async fn compare(&self, deliveries: &[Delivery]) -> anyhow::Result<()> {
-        let mut table = status::table(["table", "in the shop", "in Redshift", "missing", "too many", "different"]);
+        let mut table = status::table(["table", "in the shop", "in Redshift", "missing", "unexpected", "different"]);
         let mut wrong = 0;
         let mut row = |name: &str, compared: &Compared| {
             let right = |number: usize| Cell::new(words::count(count(number))).set_alignment(CellAlignment::Right);
@@ -204,9 +212,9 @@ impl Demo {
         row("sessions: rows", &self.current(Table::Sessions, SESSIONS).await?);
         println!("{table}");
         let records: usize = deliveries.iter().map(|delivery| delivery.records).sum();
-        ensure!(wrong == 0, "{wrong} rows are not as in the shop");
+        ensure!(wrong == 0, "{wrong} rows differ from the shop");
         println!(
-            "{} {} records came, and every row and every version is there once, as in the shop",
+            "{} {} records were delivered, and every row and every version exists exactly once, as in the shop",
             console::style("✔").green(),
             words::count(count(records))
         );
@@ -218,7 +226,7 @@ impl Demo {
             self.shop.rows(table).iter().flat_map(|row| row.keys().cloned()).collect::<std::collections::BTreeSet<_>>();
         let source = self.shop.rows(table).into_iter().map(|row| {
             let key = vec![row["id"].as_i64().unwrap_or_default()];
-            // A row from before a column was added has NULL there.
+            // Rows that were loaded before the column was added have NULL in it.
             let row: Row =
                 columns.iter().map(|name| (name.clone(), row.get(name).cloned().unwrap_or_default())).collect();
             (key, Value::Object(row))
@@ -237,7 +245,7 @@ impl Demo {
         Ok(Compared::of(source.collect(), self.rows(CUSTOMERS, &["id", "valid_from"]).await?))
     }
 
-    /// Rows as JSON objects, by some of their columns.
+    /// Rows as JSON objects, with the values of their key columns.
     async fn rows(&self, select: &str, key: &[&str]) -> anyhow::Result<Vec<(Vec<i64>, Value)>> {
         let rows = self.database.texts(&format!("SELECT row_to_json(r)::text FROM ({select}) r")).await?;
         rows.iter()
@@ -253,7 +261,7 @@ impl Demo {
         let mut pages = self.s3().list_objects_v2().bucket(bucket).prefix(prefix).into_paginator().send();
         let mut keys = Vec::new();
         while let Some(page) = pages.next().await {
-            let page = page.with_context(|| format!("bucket {bucket} cannot be listed"))?;
+            let page = page.with_context(|| format!("cannot list bucket {bucket}"))?;
             keys.extend(page.contents().iter().filter_map(|object| object.key().map(str::to_owned)));
         }
         Ok(keys)
@@ -272,7 +280,7 @@ const CUSTOMERS: &str = "SELECT id, email, name, tier, (extract(epoch from dw_st
      CASE WHEN dw_end_date < '9999-01-01' THEN (extract(epoch from dw_end_date) * 1000)::bigint END AS valid_to, \
      dw_current AS is_current FROM shop.customers";
 
-/// How two sets of rows differ.
+/// The differences between two sets of rows.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Compared {
     source: usize,
@@ -317,7 +325,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_missing_a_doubled_and_a_changed_row_are_told_apart() {
+    fn missing_duplicate_and_changed_rows_are_counted_separately() {
         let row = |id: i64, name: &str| (vec![id], json!({ "id": id, "name": name }));
         let source = vec![row(1, "a"), row(2, "b"), row(3, "c")];
         let target = vec![row(1, "a"), row(1, "a"), row(3, "C"), row(4, "d")];

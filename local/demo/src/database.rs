@@ -1,35 +1,35 @@
-//! A look into the database itself: what the runs left there, from no word of shiftwork's.
+//! Direct access to the database, to check the results of runs independently of shiftwork.
 
 use anyhow::Context as _;
 use tokio_postgres::{Client, NoTls};
 
-/// The PostgreSQL behind the laptop's Redshift.
+/// A connection to the PostgreSQL of the local Redshift.
 pub(crate) struct Database(Client);
 
 impl Database {
-    /// Connects to `SHIFTWORK_PG_URL`.
+    /// Connects to the URL in `SHIFTWORK_PG_URL`.
     pub(crate) async fn connect() -> anyhow::Result<Self> {
         let url = std::env::var("SHIFTWORK_PG_URL")
-            .context("SHIFTWORK_PG_URL is not set: `make up`, then source target/local/env")?;
+            .context("SHIFTWORK_PG_URL is not set: run `make up`, then source target/local/env")?;
         let (client, connection) =
-            tokio_postgres::connect(&url, NoTls).await.context("the database of SHIFTWORK_PG_URL does not answer")?;
-        // It carries the queries; when it ends, they say why.
+            tokio_postgres::connect(&url, NoTls).await.context("cannot connect to the database in SHIFTWORK_PG_URL")?;
+        // The task drives the connection. If it ends, the queries report the error.
         tokio::spawn(connection);
         Ok(Self(client))
     }
 
-    /// Statements whose results nobody needs.
+    /// Executes statements without a result.
     pub(crate) async fn run(&self, sql: &str) -> anyhow::Result<()> {
         self.0.batch_execute(sql).await.with_context(|| format!("`{sql}` failed"))
     }
 
-    /// A query for one number.
+    /// Returns the single number of a query.
     pub(crate) async fn count(&self, sql: &str) -> anyhow::Result<i64> {
         let row = self.0.query_one(sql, &[]).await.with_context(|| format!("the check `{sql}` failed"))?;
         Ok(row.try_get(0)?)
     }
 
-    /// A query for one column of text.
+    /// Returns the single text column of a query.
     pub(crate) async fn texts(&self, sql: &str) -> anyhow::Result<Vec<String>> {
         let rows = self.0.query(sql, &[]).await.with_context(|| format!("the check `{sql}` failed"))?;
         rows.iter().map(|row| Ok(row.try_get(0)?)).collect()

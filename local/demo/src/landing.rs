@@ -1,5 +1,6 @@
-//! `make demo-files`: a thousand files of four feeds land in S3, some of them bad, some twice, one overwritten. Every one is
-//! accounted for, and the loaded rows are those of the good files.
+//! `make demo-files`: a thousand files of four feeds land in S3, some invalid, some twice, and one overwritten. Checks
+//! that every file is in the register with the expected status, and that exactly the rows of the valid files were
+//! loaded.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -26,28 +27,28 @@ use crate::{database::Database, heading, push_workflows};
 
 mod sensors;
 
-/// The workflow, its feeds beside it.
+/// Directory of the workflow; the feeds are next to it.
 const FILES: &str = "local/demo/files/workflows";
-/// The landing bucket that the laptop's deployment knows.
+/// The landing bucket of the local deployment.
 const BUCKET: &str = "shiftwork-landing";
-/// The feeds; each loads the table of its name, less `demo_`.
+/// The feeds; each loads the table with its name without the prefix `demo_`.
 const FEEDS: [&str; 4] = ["demo_orders", "demo_customers", "demo_clicks", "demo_sensors"];
-/// What may pass before something is stuck.
+/// Maximum time until all files have been loaded.
 const PATIENCE: Duration = Duration::from_mins(8);
-/// Files put at once.
+/// Number of concurrent uploads.
 const AT_ONCE: usize = 32;
 
-/// What lands: a file, and the ids of its rows if it is a good one.
+/// A file to upload, and the number of rows that must be loaded from it.
 struct Landing {
     key: String,
     bytes: Vec<u8>,
     feed: &'static str,
     rows: i64,
-    /// What the register must say in the end.
-    ends: FileStatus,
+    /// The expected final status in the register.
+    final_status: FileStatus,
 }
 
-/// The whole demo. Every file must be where it belongs, or it fails.
+/// Runs the demo. Fails if a file does not have the expected status or a table does not have the expected rows.
 pub async fn landing() -> anyhow::Result<()> {
     let stack = std::env::var("SHIFTWORK_STACK").unwrap_or_else(|_| "shiftwork".into());
     let deployment = Deployment::find(&Target { stack, profile: None, region: None }).await?;
@@ -55,7 +56,7 @@ pub async fn landing() -> anyhow::Result<()> {
     let s3 = Client::new(Aws::with_profile(None).await?.config());
     let run = new_id("run", deployment.clock.now());
 
-    heading("push", "four feeds, and a workflow that loads what lands");
+    heading("push", "four feeds, and the workflow that loads their files");
     let checked = check(&files::read(&[PathBuf::from(FILES)])?, &files::script);
     if !checked.problems.is_empty() {
         eprint!("{}", validate::problems(&checked, console::colors_enabled_stderr()));
@@ -71,19 +72,19 @@ pub async fn landing() -> anyhow::Result<()> {
              CREATE TABLE landed.sensors (id bigint, at timestamp, celsius double precision, place varchar(20))",
         )
         .await?;
-    tell_of_files(&s3, &deployment.outputs.file_event_queue_arn).await?;
+    enable_notifications(&s3, &deployment.outputs.file_event_queue_arn).await?;
 
     let all = files_of(&run)?;
     heading(
         "land",
-        &format!("{} files: 15 bad ones, 40 put twice, one overwritten", words::count(i64::try_from(all.len())?)),
+        &format!("{} files: 15 invalid, 40 uploaded twice, 1 overwritten", words::count(i64::try_from(all.len())?)),
     );
     let begun = Instant::now();
     put(&s3, &all).await?;
-    println!("put within {:.1} s", begun.elapsed().as_secs_f64());
+    println!("uploaded in {:.1} s", begun.elapsed().as_secs_f64());
     let (found, registered) = settled(&deployment, &run, all.len(), begun).await?;
 
-    heading("account", "what became of every file, and what is in the tables");
+    heading("check", "the status of every file, and the rows in the tables");
     compare(&all, &found)?;
     let by_feed = |feed: &str| found.iter().filter(|file| file.feed == feed).cloned().collect::<Vec<_>>();
     let feeds = FEEDS.map(|feed| (feed.to_owned(), by_feed(feed)));
@@ -97,21 +98,21 @@ pub async fn landing() -> anyhow::Result<()> {
     }
     let rate = f64::from(u32::try_from(all.len())?) / registered.as_secs_f64();
     println!(
-        "{} every file is accounted for, and every row of a good file was loaded once; {rate:.0} files registered a second",
+        "{} every file has the expected status, and every row of a valid file was loaded once; {rate:.0} files registered per second",
         style("✔").green()
     );
     Ok(())
 }
 
-/// The bucket tells the deployment of its files.
-async fn tell_of_files(s3: &Client, queue: &str) -> anyhow::Result<()> {
-    // An earlier demo, or a test, made it.
+/// Sends the bucket's event notifications to the queue of the deployment.
+async fn enable_notifications(s3: &Client, queue: &str) -> anyhow::Result<()> {
+    // The bucket may exist from an earlier demo or test.
     drop(s3.create_bucket().bucket(BUCKET).send().await);
     let events = [Event::from("s3:ObjectCreated:*"), Event::from("s3:ObjectRemoved:*")];
     let to = QueueConfiguration::builder().queue_arn(queue).set_events(Some(events.into())).build()?;
     let configuration = NotificationConfiguration::builder().queue_configurations(to).build();
     let put = s3.put_bucket_notification_configuration().bucket(BUCKET).notification_configuration(configuration);
-    put.send().await.context("the landing bucket takes no notifications")?;
+    put.send().await.context("cannot configure notifications of the landing bucket")?;
     Ok(())
 }
 
@@ -120,8 +121,9 @@ fn files_of(run: &str) -> anyhow::Result<Vec<Landing>> {
     for n in 0..500_i64 {
         let day = 1 + n % 28;
         let key = format!("demo/{run}/orders/shop {}/2026-03-{day:02}/{n:04}.csv", n % 7);
-        let (text, ends) = match n {
-            // A number that is none, a field too many, a value too long, another header, nothing at all.
+        let (text, final_status) = match n {
+            // Invalid files: a value that is not a number, an additional field, a value that is too long, a wrong
+            // header, an empty file.
             n if n % 125 == 17 => (format!("id,shop,amount\n{n}0,a,12.50\nx{n},b,1.00\n"), FileStatus::Quarantined),
             n if n % 125 == 40 => (format!("id,shop,amount\n{n}0,a,1.00,surplus\n"), FileStatus::Quarantined),
             n if n % 250 == 99 => {
@@ -131,8 +133,8 @@ fn files_of(run: &str) -> anyhow::Result<Vec<Landing>> {
             301 => (String::new(), FileStatus::Quarantined),
             n => (format!("id,shop,amount\n{n}0,\"a, b\",12.50\n{n}1,c,\n{n}2,d,0.01\n"), FileStatus::Processed),
         };
-        let rows = if ends == FileStatus::Processed { 3 } else { 0 };
-        all.push(Landing { key, bytes: text.into_bytes(), feed: "demo_orders", rows, ends });
+        let rows = if final_status == FileStatus::Processed { 3 } else { 0 };
+        all.push(Landing { key, bytes: text.into_bytes(), feed: "demo_orders", rows, final_status });
     }
     for n in 0..300_i64 {
         let text = lines(5, |row| format!("{{\"id\": {}, \"name\": \"Ünal {row}\"}}", 10 * n + row));
@@ -140,18 +142,24 @@ fn files_of(run: &str) -> anyhow::Result<Vec<Landing>> {
         // Writing to memory does not fail.
         let bytes = encoder.write_all(text.as_bytes()).and_then(|()| encoder.finish()).unwrap_or_default();
         let key = format!("demo/{run}/customers/{n:04}.json.gz");
-        all.push(Landing { key, bytes, feed: "demo_customers", rows: 5, ends: FileStatus::Processed });
+        all.push(Landing { key, bytes, feed: "demo_customers", rows: 5, final_status: FileStatus::Processed });
     }
     for n in 0..150_i64 {
         let text = lines(20, |row| format!("{n}{row:02};/page/{row}"));
         let key = format!("demo/{run}/clicks/2026/03/{n:04}+ü.csv");
-        all.push(Landing { key, bytes: text.into_bytes(), feed: "demo_clicks", rows: 20, ends: FileStatus::Processed });
+        all.push(Landing {
+            key,
+            bytes: text.into_bytes(),
+            feed: "demo_clicks",
+            rows: 20,
+            final_status: FileStatus::Processed,
+        });
     }
     for n in 0..50_i64 {
         let key = format!("demo/{run}/sensors/2026-03-{:02}/{n:04}.parquet", 1 + n % 28);
         let mut bytes = sensors::file(n, "attic", "celsius")?;
-        let ends = match n {
-            // The end is missing, a value is too long, a column has another name.
+        let final_status = match n {
+            // Invalid files: a truncated file, a value that is too long, a column with another name.
             11 => {
                 bytes.truncate(bytes.len() - 9);
                 FileStatus::Quarantined
@@ -166,8 +174,8 @@ fn files_of(run: &str) -> anyhow::Result<Vec<Landing>> {
             }
             _ => FileStatus::Processed,
         };
-        let rows = if ends == FileStatus::Processed { sensors::ROWS } else { 0 };
-        all.push(Landing { key, bytes, feed: "demo_sensors", rows, ends });
+        let rows = if final_status == FileStatus::Processed { sensors::ROWS } else { 0 };
+        all.push(Landing { key, bytes, feed: "demo_sensors", rows, final_status });
     }
     Ok(all)
 }
@@ -176,11 +184,11 @@ fn lines(rows: i64, line: impl Fn(i64) -> String) -> String {
     (0..rows).fold(String::new(), |text, row| text + &line(row) + "\n")
 }
 
-/// Puts all of them; forty twice, and one first with another content.
+/// Uploads all files: 40 of them twice, and one first with other content.
 async fn put(s3: &Client, all: &[Landing]) -> anyhow::Result<()> {
     let put = async |key: &str, bytes: Vec<u8>| -> anyhow::Result<()> {
         let put = s3.put_object().bucket(BUCKET).key(key).body(bytes.into()).send().await;
-        put.with_context(|| format!("{key} cannot be put"))?;
+        put.with_context(|| format!("cannot upload {key}"))?;
         Ok(())
     };
     put(&all[1].key, b"id,shop,amount\n-1,old,1.00\n".to_vec()).await?;
@@ -192,7 +200,7 @@ async fn put(s3: &Client, all: &[Landing]) -> anyhow::Result<()> {
         .await
 }
 
-/// Waits until every file has come to an end; answers them, and how long it took until all were on record.
+/// Waits until every file has a final status; returns the files, and the time until all were registered.
 async fn settled(
     deployment: &Deployment,
     run: &str,
@@ -207,47 +215,55 @@ async fn settled(
             found.extend(deployment.register.since(feed, Timestamp::UNIX_EPOCH, usize::MAX).await?);
         }
         found.retain(|file| file.key.starts_with(&prefix));
-        // The file that was overwritten is there twice.
+        // The overwritten file has two versions in the register.
         if found.len() > files {
             registered.get_or_insert(begun.elapsed());
         }
         let open = found.iter().filter(|file| file.file_status.is_open()).count();
-        println!("{:>5.0} s  {:>5} on record, {open:>5} open", begun.elapsed().as_secs_f64(), found.len());
+        println!("{:>5.0} s  {:>5} registered, {open:>5} open", begun.elapsed().as_secs_f64(), found.len());
         if let (Some(registered), 0) = (registered, open) {
             return Ok((found, registered));
         }
         ensure!(
             begun.elapsed() < PATIENCE,
-            "{open} files are still open: target/local/log says what the laptop's AWS did"
+            "{open} files are still open: see the logs of the local stack in target/local/log"
         );
         sleep(Duration::from_secs(3)).await;
     }
 }
 
-/// Holds the register against what was put.
+/// Compares the register with the uploaded files.
 fn compare(all: &[Landing], found: &[FileRecord]) -> anyhow::Result<()> {
     let mut of_key: BTreeMap<&str, Vec<&FileRecord>> = BTreeMap::new();
     for file in found {
         of_key.entry(&file.key).or_default().push(file);
     }
     for (n, file) in all.iter().enumerate() {
-        let versions = of_key.remove(file.key.as_str()).with_context(|| format!("{} is not on record", file.key))?;
-        let ends: BTreeSet<_> = versions.iter().map(|version| version.file_status).collect();
+        let versions = of_key.remove(file.key.as_str()).with_context(|| format!("{} is not registered", file.key))?;
+        let found: BTreeSet<_> = versions.iter().map(|version| version.file_status).collect();
         let wanted = if n == 1 {
             BTreeSet::from([FileStatus::Processed, FileStatus::Quarantined])
         } else {
-            BTreeSet::from([file.ends])
+            BTreeSet::from([file.final_status])
         };
-        ensure!(ends == wanted && versions.len() == wanted.len(), "{} is {versions:#?}, expected {wanted:?}", file.key);
-        ensure!(versions.iter().all(|version| version.feed == file.feed), "{} is of another feed", file.key);
+        ensure!(
+            found == wanted && versions.len() == wanted.len(),
+            "{} is {versions:#?}, expected {wanted:?}",
+            file.key
+        );
+        ensure!(
+            versions.iter().all(|version| version.feed == file.feed),
+            "{} is registered for another feed",
+            file.key
+        );
     }
-    ensure!(of_key.is_empty(), "on record, and never put: {:?}", of_key.keys());
+    ensure!(of_key.is_empty(), "registered, but never uploaded: {:?}", of_key.keys());
     Ok(())
 }
 
-/// Holds the tables against the good files: as many rows, and none twice.
+/// Compares the tables with the valid files: the number of rows, and the number of distinct ids.
 async fn rows(database: &Database, all: &[Landing]) -> anyhow::Result<()> {
-    let mut table = status::table(["table", "rows", "rows of good files", "distinct"]);
+    let mut table = status::table(["table", "rows", "rows of valid files", "distinct"]);
     for feed in FEEDS {
         let name = feed.trim_start_matches("demo_");
         let wanted: i64 = all.iter().filter(|file| file.feed == feed).map(|file| file.rows).sum();
@@ -257,7 +273,7 @@ async fn rows(database: &Database, all: &[Landing]) -> anyhow::Result<()> {
         table.add_row([Cell::new(format!("landed.{name}")), right(loaded), right(wanted), right(distinct)]);
         if (loaded, distinct) != (wanted, wanted) {
             println!("{table}");
-            bail!("landed.{name} holds {loaded} rows ({distinct} distinct), the good files have {wanted}");
+            bail!("landed.{name} contains {loaded} rows ({distinct} distinct), the valid files have {wanted}");
         }
     }
     println!("{table}");

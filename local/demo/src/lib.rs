@@ -1,12 +1,12 @@
-//! The demo: pushes `workflows/`, runs three of them, checks what they left in the database, and writes their reports.
+//! The demo: pushes `workflows/`, runs three of them, checks the results in the database, and writes reports.
 //!
-//! It does what the command line does, through the same code.
+//! It uses the functions of the command line.
 
-mod acts;
 mod change_data;
 mod database;
 mod landing;
 mod shop;
+mod workflows;
 
 use std::{
     fs,
@@ -25,34 +25,34 @@ use shiftwork_cli::{
     words,
 };
 
-pub use acts::Stage;
 pub use change_data::change_data;
 pub use landing::landing;
+pub use workflows::Demo;
 
-/// Where the workflows lie, from the root of the repository.
+/// Directory of the workflows, relative to the root of the repository.
 const WORKFLOWS: &str = "workflows";
-/// Where the reports go.
+/// Output directory of the reports.
 const REPORTS: &str = "target/demo";
 
-/// The whole demo. Everything must be as it should be, or it fails.
+/// Runs the demo. Fails if a result is not as expected.
 pub async fn demo() -> anyhow::Result<()> {
     let stack = std::env::var("SHIFTWORK_STACK").unwrap_or_else(|_| "shiftwork".into());
     let deployment = Deployment::find(&Target { stack, profile: None, region: None }).await?;
     let database = database::Database::connect().await?;
-    fs::create_dir_all(REPORTS).with_context(|| format!("cannot make {REPORTS}"))?;
+    fs::create_dir_all(REPORTS).with_context(|| format!("cannot create {REPORTS}"))?;
 
-    heading("push", "the deployment is made to agree with workflows/");
+    heading("push", "update the deployment from workflows/");
     let changes = push_workflows(&deployment, &read(&files::script)?).await?;
     print!("{changes}");
 
-    let mut stage = Stage { deployment, database, programme: Vec::new() };
-    stage.blog().await?;
-    stage.yearly_sales().await?;
-    stage.mend_and_restart().await?;
+    let mut demo = Demo { deployment, database, runs: Vec::new() };
+    demo.blog().await?;
+    demo.yearly_sales().await?;
+    demo.fix_and_restart().await?;
 
-    println!("\n{}", table(&stage));
-    println!("reports, to open in a browser:");
-    for (_, report) in &stage.programme {
+    println!("\n{}", table(&demo));
+    println!("reports (open in a browser):");
+    for (_, report) in &demo.runs {
         println!("  {}", fs::canonicalize(report).unwrap_or_else(|_| report.clone()).display());
     }
     Ok(())
@@ -62,7 +62,7 @@ fn heading(name: &str, words: &str) {
     println!("\n{} {words}", style(name).bold().underlined());
 }
 
-/// Reads and checks all workflows; `read_script` may put one script in the place of another.
+/// Reads and checks all workflows; `read_script` may replace scripts.
 fn read(read_script: &shiftwork_cli::check::ReadScript) -> anyhow::Result<Checked> {
     let checked = check(&files::read(&[PathBuf::from(WORKFLOWS)])?, read_script);
     if !checked.problems.is_empty() {
@@ -72,14 +72,14 @@ fn read(read_script: &shiftwork_cli::check::ReadScript) -> anyhow::Result<Checke
     Ok(checked)
 }
 
-/// Pushes, and answers what was changed in words.
+/// Pushes the workflows; returns a description of the changes.
 async fn push_workflows(deployment: &Deployment, checked: &Checked) -> anyhow::Result<String> {
     let changes = push::compare(deployment, checked, false).await?;
     deployment.apply(&changes).await?;
     Ok(push::render(&changes, false))
 }
 
-/// Writes the report of a run, and answers where.
+/// Writes the report of a run; returns its path.
 async fn write_report(deployment: &Deployment, run: &Snapshot, name: &str) -> anyhow::Result<PathBuf> {
     let html = report::of_run(deployment, &run.run.workflow_execution_id).await?;
     let path = Path::new(REPORTS).join(format!("report-{name}.html"));
@@ -87,16 +87,16 @@ async fn write_report(deployment: &Deployment, run: &Snapshot, name: &str) -> an
     Ok(path)
 }
 
-fn table(stage: &Stage) -> comfy_table::Table {
+fn table(demo: &Demo) -> comfy_table::Table {
     let mut table = status::table(["run", "status", "jobs", "statements", "duration", "rows"]);
-    for (run, _) in &stage.programme {
+    for (run, _) in &demo.runs {
         let right = |text: String| Cell::new(text).set_alignment(CellAlignment::Right);
         let reused = run.real_jobs().filter(|job| job.reused_from.is_some()).count();
         let jobs = match reused {
             0 => run.real_jobs().count().to_string(),
             reused => format!("{} ({reused} reused)", run.real_jobs().count()),
         };
-        let time = words::run_duration(&run.run, stage.deployment.clock.now()).map(words::duration);
+        let time = words::run_duration(&run.run, demo.deployment.clock.now()).map(words::duration);
         table.add_row([
             Cell::new(&run.run.workflow_execution_id),
             Cell::new(run.run.execution_status.as_str()),

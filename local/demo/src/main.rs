@@ -1,5 +1,5 @@
-//! The demos, on a laptop's AWS that `make up` started. `make demo`: three runs through everything that a workflow is;
-//! `make demo-cdc` (`shiftwork-demo change-data`): the change stream of a shop; `make demo-files` (`shiftwork-demo files`): a
+//! The demos, on the local stack that `make up` starts. `make demo` runs three workflows, `make demo-cdc`
+//! (`shiftwork-demo change-data`) loads the change stream of a shop, `make demo-files` (`shiftwork-demo files`) loads a
 //! thousand files.
 
 use std::process::ExitCode;
@@ -10,9 +10,7 @@ async fn main() -> ExitCode {
         None => shiftwork_demo::demo().await,
         Some("change-data") => shiftwork_demo::change_data().await,
         Some("files") => shiftwork_demo::landing().await,
-        Some(other) => {
-            Err(anyhow::anyhow!("there is no demo `{other}`: leave it out, or write `change-data` or `files`"))
-        }
+        Some(other) => Err(anyhow::anyhow!("unknown demo `{other}`: use `change-data`, `files` or no argument")),
     };
     match demo {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,4 +1,4 @@
-//! Parquet files of a sensor's readings.
+//! Parquet files with sensor readings.
 
 use std::sync::Arc;
 
@@ -13,13 +13,13 @@ use parquet::{
     schema::parser::parse_message_type,
 };
 
-/// Readings in a file, one a minute.
+/// Number of readings in a file, one per minute.
 pub(super) const ROWS: i64 = 60;
-/// Midnight of 1 March 2026, in microseconds since 1970.
+/// 2026-03-01T00:00:00Z in microseconds since 1970.
 const FIRST: i64 = 1_772_323_200_000_000;
 const MINUTE: i64 = 60_000_000;
 
-/// The readings of hour `n`: every tenth is missing. `unit` is the name of their column.
+/// The readings of hour `n`; every tenth value is NULL. `unit` is the name of the value column.
 pub(super) fn file(n: i64, place: &str, unit: &str) -> Result<Vec<u8>> {
     let schema = parse_message_type(&format!(
         "message readings {{ required int64 id; required int64 at (TIMESTAMP_MICROS); optional double {unit}; \
@@ -41,14 +41,14 @@ pub(super) fn file(n: i64, place: &str, unit: &str) -> Result<Vec<u8>> {
     writer.into_inner()
 }
 
-/// Writes the next column; `there` says which rows have a value, where not all must.
+/// Writes the next column; for an optional column, `definition_levels` shows which rows have a value.
 fn column<T: DataType>(
     group: &mut SerializedRowGroupWriter<'_, Vec<u8>>,
     values: &[T::T],
-    there: Option<&[i16]>,
+    definition_levels: Option<&[i16]>,
 ) -> Result<()> {
     if let Some(mut column) = group.next_column()? {
-        column.typed::<T>().write_batch(values, there, None)?;
+        column.typed::<T>().write_batch(values, definition_levels, None)?;
         column.close()?;
     }
     Ok(())

@@ -1,24 +1,25 @@
-//! Changes as Debezium's PostgreSQL connector tells them: `orders` with the schema envelope, the others without.
+//! Change events in the format of Debezium's PostgreSQL connector: `orders` with the schema envelope, the other tables
+//! without.
 
 use serde_json::{Value, json};
 
 use super::{Row, Table};
 
-/// A place in the source's log.
+/// A position in the source's log.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Moment {
-    /// Time of the commit, since 1970.
+pub(crate) struct LogPosition {
+    /// Time of the commit, in milliseconds since 1970.
     pub(crate) milliseconds: i64,
-    /// Position in the write-ahead log.
+    /// Log sequence number in the write-ahead log.
     pub(crate) lsn: u64,
-    /// The transaction.
+    /// Transaction id.
     pub(crate) transaction: u64,
 }
 
-/// What stands for a value that the log does not repeat.
+/// Debezium's placeholder for a value that is not in the log.
 const UNAVAILABLE: &str = "__debezium_unavailable_value";
 
-/// The row after an update as the log has it: long texts that did not change are not repeated.
+/// The row after an update as it is in the log: long texts that did not change are replaced by the placeholder.
 pub(crate) fn without_unchanged(before: &Row, after: &Row, long: usize) -> Row {
     let told = after.iter().map(|(column, value)| {
         let repeated = before.get(column) == Some(value);
@@ -34,7 +35,7 @@ pub(crate) fn without_unchanged(before: &Row, after: &Row, long: usize) -> Row {
 pub(crate) fn event(
     table: Table,
     op: &str,
-    at: Moment,
+    at: LogPosition,
     before: Option<&Row>,
     after: Option<&Row>,
     coupons: bool,
@@ -59,7 +60,7 @@ pub(crate) fn event(
     }
 }
 
-/// A row with the types of the connector: a NUMERIC is the bytes of its unscaled value, a TIMESTAMP counts microseconds.
+/// A row in the encoding of the connector: NUMERIC as the bytes of its unscaled value, TIMESTAMP in microseconds.
 fn encoded(table: Table, row: &Row) -> Value {
     let columns = row.iter().map(|(column, value)| {
         let value = match (table, column.as_str(), value) {
@@ -72,12 +73,12 @@ fn encoded(table: Table, row: &Row) -> Value {
     Value::Object(columns.collect())
 }
 
-/// `12.34` as `org.apache.kafka.connect.data.Decimal` of scale 2: base64 of 1234, big-endian two's complement.
+/// `12.34` as `org.apache.kafka.connect.data.Decimal` with scale 2: base64 of 1234 as big-endian two's complement.
 fn decimal(amount: &str) -> String {
     use base64::{Engine as _, engine::general_purpose::STANDARD};
     let unscaled: i64 = amount.replace('.', "").parse().unwrap_or_default();
     let bytes = unscaled.to_be_bytes();
-    // As few bytes as keep the sign.
+    // The minimum number of bytes that keeps the sign.
     let skip = bytes.windows(2).take_while(|pair| pair[0] == 0 && pair[1] < 0x80).count();
     STANDARD.encode(&bytes[skip..])
 }
@@ -110,7 +111,7 @@ mod tests {
     use super::decimal;
 
     #[test]
-    fn amounts_are_written_in_as_few_bytes_as_keep_their_sign() {
+    fn amounts_have_the_minimum_number_of_bytes_that_keeps_the_sign() {
         assert_eq!(decimal("0.05"), "BQ==");
         assert_eq!(decimal("1.28"), "AIA=");
         assert_eq!(decimal("12.34"), "BNI=");

@@ -1,4 +1,4 @@
-//! How the changes reach Lambda: in partitions by key, all of them twice, the batches of different partitions shuffled.
+//! The delivery of the changes to Lambda: partitioned by key, twice, with the batches of the partitions interleaved.
 
 use std::{
     collections::BTreeMap,
@@ -11,27 +11,28 @@ use serde_json::{Value, json};
 
 use super::{Change, Table};
 
-/// Partitions of each topic.
+/// Number of partitions per topic.
 const PARTITIONS: u64 = 4;
-/// Records that one invocation gets of one partition, at most.
+/// Maximum number of records of a partition in one invocation.
 const BATCH: usize = 90;
 
-/// One event of Lambda, as an MSK event source mapping sends it.
+/// An event of Lambda, as an MSK event source mapping sends it.
 #[derive(Debug, Clone)]
 pub(crate) struct Delivery {
     /// The payload.
     pub(crate) event: Value,
-    /// Records in it.
+    /// Number of records in the event.
     pub(crate) records: usize,
 }
 
-/// Everything that is delivered, in an order that only keeps that of each partition.
+/// All deliveries, in a random order that keeps the order of each partition.
 ///
-/// The producer forgets how far it was and tells everything again, under new offsets; and one batch in ten is delivered again as it
-/// was, as Lambda does when an answer is lost.
+/// The producer loses its position and sends all changes again with new offsets. One batch in ten is delivered twice,
+/// as Lambda does when a response is lost.
 pub(crate) fn deliveries(changes: &[Change], seed: u64) -> Vec<Delivery> {
     let mut draw = Rng::with_seed(seed);
-    let mut queues: Vec<Vec<Value>> = logs(changes).into_values().filter_map(|log| waves(log, &mut draw)).collect();
+    let mut queues: Vec<Vec<Value>> =
+        logs(changes).into_values().filter_map(|log| batches_of(log, &mut draw)).collect();
     let mut deliveries = Vec::new();
     while !queues.is_empty() {
         let one = draw.usize(0..queues.len());
@@ -47,7 +48,7 @@ pub(crate) fn deliveries(changes: &[Change], seed: u64) -> Vec<Delivery> {
     deliveries
 }
 
-/// The records of each partition, in the order of their offsets, told twice.
+/// The records of each partition in the order of their offsets; each change occurs twice.
 fn logs(changes: &[Change]) -> BTreeMap<(Table, u64), Vec<Value>> {
     let mut logs: BTreeMap<(Table, u64), Vec<Value>> = BTreeMap::new();
     for _ in 0..2 {
@@ -60,8 +61,8 @@ fn logs(changes: &[Change]) -> BTreeMap<(Table, u64), Vec<Value>> {
     logs
 }
 
-/// A partition's log in batches of uneven size.
-fn waves(log: Vec<Value>, draw: &mut Rng) -> Option<Vec<Value>> {
+/// The log of a partition in batches of random size; `None` if the log is empty.
+fn batches_of(log: Vec<Value>, draw: &mut Rng) -> Option<Vec<Value>> {
     let mut batches = Vec::new();
     let mut rest = log.into_iter().peekable();
     while rest.peek().is_some() {
@@ -114,7 +115,7 @@ mod tests {
     use crate::shop::Shop;
 
     #[test]
-    fn everything_is_delivered_and_each_partition_keeps_its_order() {
+    fn every_change_is_delivered_and_partitions_keep_their_order() {
         let shop = Shop::after(4, 7);
         let delivered = deliveries(&shop.changes, 7);
         let mut offsets: BTreeMap<String, u64> = BTreeMap::new();
@@ -123,17 +124,17 @@ mod tests {
             let (name, records) = delivery.event["records"].as_object().unwrap().iter().next().unwrap();
             for record in records.as_array().unwrap() {
                 let (offset, next) = (record["offset"].as_u64().unwrap(), offsets.entry(name.clone()).or_default());
-                assert!(offset <= *next, "{name} jumps to {offset}");
+                assert!(offset <= *next, "{name} skips to offset {offset}");
                 if offset == *next {
                     *next += 1;
                     first_time += 1;
                 }
             }
         }
-        assert_eq!(first_time, 2 * shop.changes.len(), "everything is told twice");
+        assert_eq!(first_time, 2 * shop.changes.len(), "every change is delivered twice");
         assert!(
             delivered.iter().map(|delivery| delivery.records).sum::<usize>() > first_time,
-            "some batches come again"
+            "some batches are repeated"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! What is true of a table: its rows now, and every version that it ever had.
+//! The expected content of a table: its current rows, and all versions of its rows.
 
 use std::collections::BTreeMap;
 
@@ -24,44 +24,44 @@ impl Table {
     }
 }
 
-/// A row as it was for a while.
+/// A version of a row.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Version {
     pub(crate) row: Row,
-    /// Milliseconds since 1970: since when it was so.
+    /// Start of the version, in milliseconds since 1970.
     pub(crate) from: i64,
-    /// Until when; none for the current version.
+    /// End of the version, in milliseconds since 1970; `None` for the current version.
     pub(crate) to: Option<i64>,
 }
 
-/// A table's versions by key, oldest first.
+/// The versions of a table by key, oldest first.
 #[derive(Debug, Default)]
-pub(crate) struct Truth(BTreeMap<i64, Vec<Version>>);
+pub(crate) struct TableHistory(BTreeMap<i64, Vec<Version>>);
 
-impl Truth {
-    /// The row of a key, now.
+impl TableHistory {
+    /// The current row of a key.
     pub(crate) fn row(&self, key: i64) -> Option<&Row> {
         self.0.get(&key)?.last().filter(|version| version.to.is_none()).map(|version| &version.row)
     }
 
-    /// Keys that have a row now.
+    /// Keys of the current rows.
     pub(crate) fn keys(&self) -> Vec<i64> {
         self.0.keys().copied().filter(|key| self.row(*key).is_some()).collect()
     }
 
-    /// The last row of keys that have none now.
+    /// The last version of each key that has no current row.
     pub(crate) fn gone(&self) -> Vec<&Row> {
         let last = self.0.values().filter_map(|versions| versions.last());
         last.filter(|version| version.to.is_some()).map(|version| &version.row).collect()
     }
 
-    /// A row is so from now on.
+    /// Sets the current row of a key.
     pub(crate) fn put(&mut self, key: i64, row: Row, now: i64) {
         self.close(key, now);
         self.0.entry(key).or_default().push(Version { row, from: now, to: None });
     }
 
-    /// A row is gone.
+    /// Ends the current version of a key.
     pub(crate) fn close(&mut self, key: i64, now: i64) {
         if let Some(current) = self.0.get_mut(&key).and_then(|versions| versions.last_mut())
             && current.to.is_none()
@@ -70,12 +70,12 @@ impl Truth {
         }
     }
 
-    /// The rows now.
+    /// The current rows.
     pub(crate) fn rows(&self) -> Vec<&Row> {
         self.0.keys().filter_map(|key| self.row(*key)).collect()
     }
 
-    /// Every version there ever was, by key and time.
+    /// All versions, ordered by key and time.
     pub(crate) fn versions(&self) -> Vec<&Version> {
         self.0.values().flatten().collect()
     }

@@ -1,34 +1,34 @@
-//! A shop's database that never was: what happened to it, as Debezium would tell it, and what is true of it at the end.
+//! A simulated shop's database: its changes in the format of Debezium, and the expected content of its tables.
 //!
-//! Three tables, one for each way to keep them. Seeded, so that every demo sees the same shop.
+//! Three tables, one for each kind of promotion. The simulation is seeded, so that every demo has the same data.
 //!
-//! | table | becomes | what happens to it |
+//! | table | target | changes |
 //! | --- | --- | --- |
 //! | `orders` | the current rows (type 1) | inserts, updates, deletes, a column is added, a column is widened, keys change |
-//! | `customers` | the history (type 2) | the same customers come and go, some return as they were |
-//! | `sessions` | the current rows (type 1) | is truncated in the middle |
+//! | `customers` | the history (type 2) | customers are deleted and inserted again, some with the same values |
+//! | `sessions` | the current rows (type 1) | a truncate in the middle |
 
 mod debezium;
 mod delivery;
-mod life;
-mod truth;
+mod history;
+mod simulation;
 
 pub(crate) use delivery::{Delivery, deliveries};
-pub(crate) use life::Shop;
-pub(crate) use truth::{Table, Version};
+pub(crate) use history::{Table, Version};
+pub(crate) use simulation::Shop;
 
 use serde_json::{Map, Value};
 
-/// One change of the source, as its producer sends it.
+/// A change of the source, as its producer sends it.
 #[derive(Debug, Clone)]
 pub(crate) struct Change {
     /// The table.
     pub(crate) table: Table,
-    /// Key of the message; none for a truncate.
+    /// Key of the message; `None` for a truncate.
     pub(crate) key: Option<Value>,
-    /// The event; none for the tombstone that follows a delete.
+    /// The event; `None` for the tombstone after a delete.
     pub(crate) event: Option<Value>,
 }
 
-/// Columns and their values, in the order of the table.
+/// Column names and values, in the order of the table.
 pub(crate) type Row = Map<String, Value>;

@@ -1,4 +1,4 @@
-//! What happens in the shop.
+//! Simulates changes in the shop's database.
 
 use std::collections::BTreeMap;
 
@@ -7,34 +7,34 @@ use serde_json::{Value, json};
 
 use super::{
     Change, Row, Table, Version,
-    debezium::{self, Moment},
-    truth::Truth,
+    debezium::{self, LogPosition},
+    history::TableHistory,
 };
 
-/// When the shop opened: 2026-03-01T08:00:00Z, in milliseconds.
+/// Start of the simulation: 2026-03-01T08:00:00Z, in milliseconds.
 const OPENING: i64 = 1_772_352_000_000;
-/// The text that PostgreSQL keeps out of line, so that an update of another column does not bring it along.
+/// Length of a text that PostgreSQL stores out of line, so that updates of other columns do not contain it.
 const LONG_NOTE: usize = 3_000;
 
-/// The shop: its tables as they truly are, and everything that was told of them.
+/// The shop: the current content of its tables, and all change events.
 pub(crate) struct Shop {
-    /// In the order of the source's log.
+    /// The changes in the order of the source's log.
     pub(crate) changes: Vec<Change>,
-    tables: BTreeMap<Table, Truth>,
+    tables: BTreeMap<Table, TableHistory>,
     draw: Rng,
     next_key: i64,
-    now: Moment,
-    /// Orders have had a `coupon` since then.
+    now: LogPosition,
+    /// True after the column `orders.coupon` was added.
     coupons: bool,
-    /// `orders.status` takes 32 characters instead of 10.
+    /// True after `orders.status` was widened from 10 to 32 characters.
     wide: bool,
 }
 
 impl Shop {
-    /// The shop after so many days of trade, each of some hundred changes.
+    /// The shop after `days` days of trade, each with a few hundred changes.
     pub(crate) fn after(days: u32, seed: u64) -> Self {
-        let now = Moment { milliseconds: OPENING, lsn: 23_000_000, transaction: 700 };
-        let tables = Table::ALL.into_iter().map(|table| (table, Truth::default())).collect();
+        let now = LogPosition { milliseconds: OPENING, lsn: 23_000_000, transaction: 700 };
+        let tables = Table::ALL.into_iter().map(|table| (table, TableHistory::default())).collect();
         let (changes, draw) = (Vec::new(), Rng::with_seed(seed));
         let mut shop = Self { changes, tables, draw, next_key: 1, now, coupons: false, wide: false };
         for day in 0..days {
@@ -50,12 +50,12 @@ impl Shop {
         shop
     }
 
-    /// The rows of a table now.
+    /// The current rows of a table.
     pub(crate) fn rows(&self, table: Table) -> Vec<&Row> {
         self.tables[&table].rows()
     }
 
-    /// Every version that a table ever had.
+    /// All versions of all rows of a table.
     pub(crate) fn versions(&self, table: Table) -> Vec<&Version> {
         self.tables[&table].versions()
     }
@@ -73,7 +73,7 @@ impl Shop {
             (40..80, Some(key)) => self.update(table, key),
             (80..90, Some(key)) => self.delete(table, key),
             (90..95, Some(key)) => self.change_key(table, key),
-            (_, Some(_)) => self.return_as_it_was(table),
+            (_, Some(_)) => self.insert_again(table),
         }
     }
 
@@ -92,46 +92,46 @@ impl Shop {
 
     fn create(&mut self, table: Table, key: i64, row: Row) {
         self.tick();
-        self.tell(table, key, "c", None, Some(&row));
+        self.record(table, key, "c", None, Some(&row));
         self.put(table, key, row);
     }
 
     fn update(&mut self, table: Table, key: i64) {
         let Some(before) = self.tables[&table].row(key).cloned() else { return };
         let mut after = self.row(table, key);
-        // A note is written once. Where it is long, the log does not repeat it.
+        // A note does not change after the insert. If it is long, the log does not contain it.
         if let Some(note) = before.get("note") {
             after.insert("note".into(), note.clone());
         }
         self.tick();
         let told = debezium::without_unchanged(&before, &after, LONG_NOTE);
-        self.tell(table, key, "u", Some(&before), Some(&told));
+        self.record(table, key, "u", Some(&before), Some(&told));
         self.put(table, key, after);
     }
 
     fn delete(&mut self, table: Table, key: i64) {
         let Some(before) = self.tables[&table].row(key).cloned() else { return };
         self.tick();
-        self.tell(table, key, "d", Some(&before), None);
+        self.record(table, key, "d", Some(&before), None);
         self.changes.push(Change { table, key: Some(json!({ "id": key })), event: None });
         self.close(table, key);
     }
 
-    /// An update of the key: Debezium tells of a delete under the old key and of an insert under the new one.
+    /// An update of the key: Debezium sends a delete with the old key and an insert with the new one.
     fn change_key(&mut self, table: Table, key: i64) {
         let Some(mut row) = self.tables[&table].row(key).cloned() else { return };
         self.delete(table, key);
         let key = self.next_key;
         self.next_key += 1;
         row.insert("id".into(), key.into());
-        // One transaction, one position in time; the log goes on.
+        // The same transaction and time, with a higher log position.
         self.now.lsn += 8;
-        self.tell(table, key, "c", None, Some(&row));
+        self.record(table, key, "c", None, Some(&row));
         self.put(table, key, row);
     }
 
-    /// A row that was deleted comes back with the same values.
-    fn return_as_it_was(&mut self, table: Table) {
+    /// Inserts a deleted row again with the same values.
+    fn insert_again(&mut self, table: Table) {
         let gone: Vec<Row> = self.tables[&table].gone().into_iter().cloned().collect();
         if gone.is_empty() {
             return self.insert(table);
@@ -150,7 +150,7 @@ impl Shop {
         }
     }
 
-    fn tell(&mut self, table: Table, key: i64, op: &str, before: Option<&Row>, after: Option<&Row>) {
+    fn record(&mut self, table: Table, key: i64, op: &str, before: Option<&Row>, after: Option<&Row>) {
         let event = debezium::event(table, op, self.now, before, after, self.coupons);
         self.changes.push(Change { table, key: Some(json!({ "id": key })), event: Some(event) });
     }
@@ -165,7 +165,7 @@ impl Shop {
         self.tables.entry(table).or_default().close(key, now);
     }
 
-    /// A row of new values.
+    /// A row with random values.
     fn row(&mut self, table: Table, key: i64) -> Row {
         let draw = &mut self.draw;
         let row = match table {
@@ -219,12 +219,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_shop_lives_through_everything_that_it_is_to_show() {
+    fn the_simulation_contains_every_kind_of_change() {
         let shop = Shop::after(8, 7);
         let events: Vec<&Value> = shop.changes.iter().filter_map(|change| change.event.as_ref()).collect();
         let payload = |event: &Value| event.get("payload").unwrap_or(event).clone();
         for op in ["c", "u", "d", "t"] {
-            assert!(events.iter().any(|event| payload(event)["op"] == op), "nothing with op {op}");
+            assert!(events.iter().any(|event| payload(event)["op"] == op), "no event with op {op}");
         }
         let has = |text: &str| events.iter().any(|event| event.to_string().contains(text));
         assert!(has("SPRING-") && has("second parcel") && has("__debezium_unavailable_value"));
@@ -232,12 +232,12 @@ mod tests {
         let returned = versions
             .windows(2)
             .any(|pair| pair[0].to.is_some_and(|to| to < pair[1].from) && pair[0].row == pair[1].row);
-        assert!(returned, "no customer returns as she was");
+        assert!(returned, "no deleted customer is inserted again with the same values");
         assert!(!shop.rows(Table::Sessions).is_empty());
     }
 
     #[test]
-    fn the_same_seed_is_the_same_shop() {
+    fn the_same_seed_gives_the_same_shop() {
         let told =
             |seed| Shop::after(3, seed).changes.into_iter().map(|change| format!("{change:?}")).collect::<Vec<_>>();
         assert_eq!(told(7), told(7));
