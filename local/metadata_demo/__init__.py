@@ -1,1 +1,1 @@
-"""`make demo-metadata`: 200 documents with wrong metadata, mended by the real function through real events."""
+"""`make demo-metadata`: 200 documents with invalid metadata, fixed by the deployed function through events."""

@@ -1,4 +1,4 @@
-"""Puts a repository of documents into the laptop's S3, waits for metadata-fixer, and checks what became of it.
+"""Uploads a repository of documents to the local S3, waits for metadata-fixer, and checks the results.
 
 Run it through `make demo-metadata`, or with the environment that `make up` wrote.
 """
@@ -25,16 +25,16 @@ BUCKET = "shiftwork-documents"
 QUARANTINE = "metadata-quarantine/"
 CONFIGURATION = Path(__file__).with_name("metadata.yaml")
 PATIENCE = 180
-"""Seconds until something is stuck."""
+"""Maximum time until all metadata files are processed, in seconds."""
 MOST_REQUESTS = 4.0
-"""To S3, for one document."""
+"""Maximum number of S3 requests per document."""
 
 
 def main() -> int:
-    """The whole demo; 0 when every document is as it should be."""
+    """Runs the demo; returns 0 if the metadata of every document is as expected."""
     control = os.environ.get("SHIFTWORK_CONTROL_URL")
     if not control:
-        print("SHIFTWORK_CONTROL_URL is not set: `make up`, then source target/local/env", file=sys.stderr)
+        print("SHIFTWORK_CONTROL_URL is not set: run `make up`, then source target/local/env", file=sys.stderr)
         return 1
     s3 = boto3.client("s3")
     _empty_bucket(s3)
@@ -44,30 +44,30 @@ def main() -> int:
     _ask(f"{control}/counts/reset", "POST")
     began = time.monotonic()
     _upload(s3, repository)
-    hopeless = sum(case.wanted is None for case in repository)
-    print(f"{len(repository)} documents are in s3://{BUCKET}, the metadata of {hopeless} of them beyond mending")
+    unfixable = sum(case.wanted is None for case in repository)
+    print(f"{len(repository)} documents are in s3://{BUCKET}, the metadata of {unfixable} of them cannot be fixed")
     _wait(s3, repository)
     seconds = time.monotonic() - began
-    # What is under way still is counted, too.
+    # # Requests that are still in progress are counted too.
     time.sleep(3)
     counts = json.loads(_ask(f"{control}/counts", "GET"))
     failures = _report(s3, repository)
     requests = {name.split(" ")[-1]: n for name, n in counts["by_function"].items() if "metadata-fixer s3:" in name}
     each = sum(requests.values()) / len(repository)
     words = ", ".join(f"{number} {name.removeprefix('s3:')}" for name, number in sorted(requests.items()))
-    print(f"{each:.2f} requests to S3 a document ({words}), {seconds:.0f} s")
+    print(f"{each:.2f} S3 requests per document ({words}), {seconds:.0f} s")
     if each > MOST_REQUESTS:
-        failures.append(f"{each:.2f} requests a document are more than {MOST_REQUESTS}")
+        failures.append(f"{each:.2f} requests per document exceed the limit of {MOST_REQUESTS}")
     for failure in failures:
         print(f"✘ {failure}", file=sys.stderr)
     if not failures:
-        print("✔ every document has metadata that its index takes, or is in quarantine with the reason")
+        print("✔ every document has valid metadata for its index, or its metadata is in quarantine with the reason")
     return 1 if failures else 0
 
 
 def _ask(url: str, method: str) -> bytes:
-    with urlopen(Request(url, data=b"{}" if method == "POST" else None, method=method)) as answer:
-        return answer.read()
+    with urlopen(Request(url, data=b"{}" if method == "POST" else None, method=method)) as response:
+        return response.read()
 
 
 def _empty_bucket(s3: Any) -> None:
@@ -87,7 +87,7 @@ def _keys(s3: Any) -> list[str]:
 
 
 def _upload(s3: Any, repository: list[cases.Case]) -> None:
-    """As a copy of a repository arrives: in no order, metadata before its document or after it."""
+    """Uploads in random order: the metadata of a document before or after the document."""
     shuffled = random.Random(4).sample(repository, len(repository))
     for case in shuffled:
         puts = [(case.document, b"%PDF-1.7"), (case.key, case.body)]
@@ -96,20 +96,20 @@ def _upload(s3: Any, repository: list[cases.Case]) -> None:
 
 
 def _wait(s3: Any, repository: list[cases.Case]) -> None:
-    """Until no source is left, and everything in its place is there."""
+    """Waits until no source is left and all expected metadata files exist with the expected content."""
     documents = {case.document for case in repository}
     in_place = {case.target for case in repository if case.wanted is not None}
     until = time.monotonic() + PATIENCE
     while time.monotonic() < until:
         keys = set(_keys(s3))
         left = {key for key in keys - documents - in_place if not key.startswith(("metadata-",))}
-        if not left and in_place <= keys and not _unmended(s3, repository):
+        if not left and in_place <= keys and not _unfixed(s3, repository):
             return
         time.sleep(1)
 
 
-def _unmended(s3: Any, repository: list[cases.Case]) -> bool:
-    """Metadata that was wrong in its place is there from the beginning: its content has to be looked at."""
+def _unfixed(s3: Any, repository: list[cases.Case]) -> bool:
+    """True if invalid metadata is still at its target key. It exists from the start, so its content is compared."""
     for case in repository:
         if case.key == case.target and case.wanted is not None:
             body = s3.get_object(Bucket=BUCKET, Key=case.target)["Body"].read()
@@ -119,7 +119,7 @@ def _unmended(s3: Any, repository: list[cases.Case]) -> bool:
 
 
 def _report(s3: Any, repository: list[cases.Case]) -> list[str]:
-    """Checks every document, prints a line for each sort of mistake, and answers what is not as it should be."""
+    """Checks every document, prints one line per kind of error, and returns the unexpected results."""
     bodies = {key: s3.get_object(Bucket=BUCKET, Key=key)["Body"].read() for key in _keys(s3)}
     failures = []
     ends: dict[str, Counter[str]] = {}
@@ -127,7 +127,7 @@ def _report(s3: Any, repository: list[cases.Case]) -> list[str]:
         end, wrong = _end(case, bodies)
         ends.setdefault(case.wrong, Counter())[end] += 1
         failures += [f"{case.document}: {words}" for words in wrong]
-    print(f"\n{'what was wrong':<46}{'files':>6}  what became of it")
+    print(f"\n{'error in the metadata':<46}{'files':>6}  result")
     for wrong, ended in ends.items():
         words = ", ".join(f"{end}" if len(ended) == 1 else f"{end} {number}" for end, number in ended.items())
         print(f"{wrong:<46}{sum(ended.values()):>6}  {words}")
@@ -136,11 +136,11 @@ def _report(s3: Any, repository: list[cases.Case]) -> list[str]:
 
 
 def _end(case: cases.Case, bodies: dict[str, bytes]) -> tuple[str, list[str]]:
-    """What became of a document's metadata, and what is wrong with that."""
+    """The result for a document's metadata, and what is wrong with it."""
     if bodies.get(case.document) != b"%PDF-1.7":
-        return "lost", ["the document itself was touched"]
+        return "lost", ["the document was changed"]
     if case.key != case.target and case.key in bodies:
-        return "left where it was", [f"{case.key} is still there"]
+        return "not moved", [f"{case.key} still exists"]
     if case.wanted is None:
         return _quarantined(case, bodies)
     body = bodies.get(case.target)
@@ -148,22 +148,22 @@ def _end(case: cases.Case, bodies: dict[str, bytes]) -> tuple[str, list[str]]:
         return "lost", [f"{case.target} is missing"]
     wrong = (validator.kendra if case.target.startswith("metadata/") else validator.bedrock)(body)
     if not wrong and not validator.same(json.loads(body), case.wanted):
-        wrong = [f"{body.decode()} is valid, and not what was meant: {case.wanted}"]
-    verb = "mended" if body != case.body else "left alone" if case.key == case.target else "taken as it was"
-    return verb if case.key == case.target else f"{verb}, and moved", wrong
+        wrong = [f"{body.decode()} is valid, but not as expected: {case.wanted}"]
+    verb = "fixed" if body != case.body else "unchanged" if case.key == case.target else "copied"
+    return verb if case.key == case.target else f"{verb} and moved", wrong
 
 
 def _quarantined(case: cases.Case, bodies: dict[str, bytes]) -> tuple[str, list[str]]:
     if case.target in bodies:
-        return "published", ["what nobody can mend is in the place of the index"]
+        return "published", ["metadata that cannot be fixed is at the target key"]
     copies = [key for key in bodies if key.startswith(QUARANTINE + case.key) and not key.endswith(".reason.json")]
     if len(copies) != 1 or bodies[copies[0]] != case.body:
-        return "lost", [f"its original is not in quarantine: {copies}"]
+        return "lost", [f"the original is not in quarantine: {copies}"]
     reason = json.loads(bodies.get(f"{copies[0]}.reason.json", b"{}"))
-    told = reason.get("key") == case.key and reason.get("problems")
-    problem = reason["problems"][0] if told else {}
+    has_reason = reason.get("key") == case.key and reason.get("problems")
+    problem = reason["problems"][0] if has_reason else {}
     field = f"`{problem['field']}` " if problem.get("field") else ""
-    return f"in quarantine: {field}{problem.get('problem', '')[:60]}", [] if told else ["there is no reason for it"]
+    return f"in quarantine: {field}{problem.get('problem', '')[:60]}", [] if has_reason else ["the reason is missing"]
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""What people write into metadata, and what an index needs instead.
+"""Metadata files with typical errors, and the content that an index needs instead.
 
-Each case knows by itself what must come of it; nothing here asks shiftwork.
+Each case contains its expected result, which is defined independently of shiftwork.
 """
 
 from __future__ import annotations
@@ -11,21 +11,21 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-PER_SORT = 8
-"""Documents of each sort that can be mended."""
+PER_KIND = 8
+"""Documents per kind of error that can be fixed."""
 
-HOPELESS = 4
-"""Documents of each sort that only a person can mend."""
+UNFIXABLE = 4
+"""Documents per kind of error that only a person can fix."""
 
 BERLIN = timezone(timedelta(hours=1))
-"""In winter, where all dates of the demo are."""
+"""The UTC offset in winter; all dates of the demo are in winter."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """One document, its metadata as somebody put it there, and its end.
+    """A document, its uploaded metadata, and the expected result.
 
-    `wanted` is None for what only a person can mend.
+    `wanted` is None if only a person can fix the metadata.
     """
 
     wrong: str
@@ -38,9 +38,9 @@ class Case:
 
 
 def every() -> list[Case]:
-    """The whole repository: every sort, several times."""
-    cases = [sort(number) for sort in (*KENDRA, *BEDROCK) for number in range(PER_SORT)]
-    cases = [case for number, case in enumerate(cases) if case.wanted is not None or number % PER_SORT < HOPELESS]
+    """The whole repository: every kind of error, several times."""
+    cases = [make(number) for make in (*KENDRA, *BEDROCK) for number in range(PER_KIND)]
+    cases = [case for number, case in enumerate(cases) if case.wanted is not None or number % PER_KIND < UNFIXABLE]
     assert len({case.document for case in cases}) == len(cases)
     return cases
 
@@ -63,7 +63,7 @@ def _kendra(
     document_first: Callable[[int], bool] = lambda _: True,
     repository: str = "handbook",
 ) -> Callable[[int], Case]:
-    def sort(number: int) -> Case:
+    def make_case(number: int) -> Case:
         stem = f"{repository}/{name}/Blatt {number} ü"
         source, wanted = make(number)
         text = source if isinstance(source, str) else json.dumps(source, ensure_ascii=False)
@@ -72,19 +72,19 @@ def _kendra(
         target = f"metadata/{document}.metadata.json"
         return Case(wrong, document, key, text.encode(encoding), target, wanted, document_first(number))
 
-    return sort
+    return make_case
 
 
 def _bedrock(
     name: str, wrong: str, make: Callable[[int], tuple[Any, dict[str, Any] | None]], place: str = "{document}.json"
 ) -> Callable[[int], Case]:
-    def sort(number: int) -> Case:
+    def make_case(number: int) -> Case:
         document = f"research/{name}/paper-{number}.md"
         source, wanted = make(number)
         target = f"{document}.metadata.json"
         return Case(wrong, document, place.format(document=document), json.dumps(source).encode(), target, wanted)
 
-    return sort
+    return make_case
 
 
 def _in_attributes(field: str, wrong: Callable[[int], Any], right: Callable[[int], Any]) -> Callable[[int], Any]:
@@ -129,7 +129,7 @@ def _access(of: str) -> Callable[[int], Any]:
     return make
 
 
-def _hopeless(source: Any) -> Callable[[int], Any]:
+def _unfixable(source: Any) -> Callable[[int], Any]:
     return lambda _: (source, None)
 
 
@@ -150,39 +150,41 @@ KENDRA = (
         "a date in milliseconds since 1970",
         _in_attributes("_created_at", lambda n: int(_created(n).timestamp() * 1000), lambda n: _created(n).isoformat()),
     ),
-    _kendra("views", "_view_count is a text", _in_attributes("_view_count", lambda n: f" {n}", lambda n: n)),
+    _kendra("views", "_view_count is a string", _in_attributes("_view_count", lambda n: f" {n}", lambda n: n)),
     _kendra(
         "authors",
-        "_authors is one text",
+        "_authors is a single string",
         _in_attributes("_authors", lambda n: f"Jane Doe; Max {n}", lambda n: ["Jane Doe", f"Max {n}"]),
     ),
-    _kendra("own", "the repository's own field names", _own_names),
+    _kendra("own", "field names of the repository", _own_names),
     _kendra("marked", "UTF-8 with a byte order mark", _right, encoding="utf-8-sig"),
     _kendra("wide", "UTF-16", _right, encoding="utf-16"),
-    _kendra("folder", "in a folder of metadata", _right, "handbook/_meta/{below}.json"),
+    _kendra("folder", "in a metadata folder", _right, "handbook/_meta/{below}.json"),
     _kendra(
         "stem",
-        "named after the stem",
+        "named by the stem",
         _right,
         "{stem}.json",
         document_first=lambda number: number % 2 == 0,
         repository="notes",
     ),
-    _kendra("beside", "beside the document, and not under the prefix", _right, "{document}.metadata.json"),
+    _kendra("beside", "next to the document, not under the prefix", _right, "{document}.metadata.json"),
     _kendra("moved", "written for Bedrock", _of_bedrock),
-    _kendra("access", "an access control list in small letters", _access("group")),
-    _kendra("right", "nothing", _right, "metadata/{document}.metadata.json"),
-    _kendra("layout", "nothing but its layout", _by_hand, "metadata/{document}.metadata.json"),
+    _kendra("access", "an access control list in lower case", _access("group")),
+    _kendra("right", "none", _right, "metadata/{document}.metadata.json"),
+    _kendra("layout", "none, only another layout", _by_hand, "metadata/{document}.metadata.json"),
     _kendra(
         "place",
-        "in its place, a number for a text",
+        "at the target key, a number instead of a string",
         _in_attributes("_version", lambda n: n, str),
         "metadata/{document}.metadata.json",
     ),
-    _kendra("broken", "no JSON", _hopeless('{"Title": "Sheet",}')),
-    _kendra("someday", "a date that nobody can read", _hopeless({"Attributes": {"_created_at": "next week"}})),
-    _kendra("colour", "an attribute that the index does not know", _hopeless({"Attributes": {"colour": "red"}})),
-    _kendra("crowd", "a list of eleven texts", _hopeless({"Attributes": {"_authors": [f"A {n}" for n in range(11)]}})),
+    _kendra("broken", "invalid JSON", _unfixable('{"Title": "Sheet",}')),
+    _kendra("someday", "a date that cannot be parsed", _unfixable({"Attributes": {"_created_at": "next week"}})),
+    _kendra("colour", "an attribute that the index does not have", _unfixable({"Attributes": {"colour": "red"}})),
+    _kendra(
+        "crowd", "a list of eleven strings", _unfixable({"Attributes": {"_authors": [f"A {n}" for n in range(11)]}})
+    ),
     _kendra("role", "an access control list of roles", _access("role")),
 )
 
@@ -227,8 +229,8 @@ def _large(_: int) -> tuple[Any, None]:
 BEDROCK = (
     _bedrock("flat", "fields of a repository, for Bedrock", _flat),
     _bedrock("kendra", "written for Kendra", _of_kendra),
-    _bedrock("flag", "a flag as a text, and a null", _flag),
-    _bedrock("fits", "nothing, for Bedrock", _fits, "{document}.metadata.json"),
-    _bedrock("typed", "nothing, for Bedrock, with types", _typed, "{document}.metadata.json"),
+    _bedrock("flag", "a boolean as a string, and a null", _flag),
+    _bedrock("fits", "none, for Bedrock", _fits, "{document}.metadata.json"),
+    _bedrock("typed", "none, for Bedrock, with types", _typed, "{document}.metadata.json"),
     _bedrock("large", "more than 10 KB, for Bedrock", _large),
 )

@@ -1,4 +1,4 @@
-"""What Kendra and Bedrock take, by their documentation. It shares nothing with the fixer: not its code, not its words.
+"""Validates metadata against the documentation of Kendra and Bedrock, independently of metadata-fixer.
 
 Kendra: Developer Guide, "Amazon S3 document metadata" and "Creating custom document attributes"; API Reference,
 `DocumentAttribute`, `DocumentAttributeValue`, `Document`. Bedrock: User Guide, "Connect to Amazon S3 for your
@@ -19,26 +19,26 @@ TEXTS = {
     "_category", "_data_source_id", "_document_body", "_document_id", "_document_title", "_faq_id", "_file_type",
     "_language_code", "_source_uri", "_version", "department",
 }  # fmt: skip
-"""The attributes of the demo's index: Kendra's own, and the custom ones."""
+"""The attributes of the demo's index: predefined attributes of Kendra, and custom attributes."""
 
 _NAME = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9_-]{0,199}")
 _DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 
 
 def instant(text: str) -> datetime:
-    """An ISO 8601 instant; Python 3.10 does not read `Z`."""
+    """Parses an ISO 8601 instant; Python 3.10 does not parse `Z`."""
     return datetime.fromisoformat(text.replace("Z", "+00:00"))
 
 
 def kendra(body: bytes) -> list[str]:
-    """What Kendra would not take in a metadata file; nothing is well."""
+    """The reasons why Kendra would reject a metadata file; empty if it is valid."""
     found = _load(body)
     if isinstance(found, str):
         return [found]
     wrong = [f"unknown member {name}" for name in found if name not in _MEMBERS]
     for name in ("DocumentId", "Title", "ContentType"):
         if name in found and not (isinstance(found[name], str) and found[name]):
-            wrong.append(f"{name} is no text")
+            wrong.append(f"{name} is not a string")
     for entry in found.get("AccessControlList", []):
         fits = set(entry) == {"Name", "Type", "Access"} and entry["Name"]
         if not fits or entry["Type"] not in ("USER", "GROUP") or entry["Access"] not in ("ALLOW", "DENY"):
@@ -67,7 +67,7 @@ def _text(value: Any) -> bool:
 
 
 def bedrock(body: bytes) -> list[str]:
-    """What Bedrock would not take in a metadata file; nothing is well."""
+    """The reasons why Bedrock would reject a metadata file; empty if it is valid."""
     found = _load(body)
     if isinstance(found, str):
         return [found]
@@ -95,16 +95,16 @@ def _value(value: Any) -> bool:
 
 def _load(body: bytes) -> dict[str, Any] | str:
     if body.startswith(b"\xef\xbb\xbf"):
-        return "it begins with a byte order mark"
+        return "it starts with a byte order mark"
     try:
         found = json.loads(body.decode("utf-8"))
     except ValueError as failure:
-        return f"it is no JSON in UTF-8: {failure}"
-    return found if isinstance(found, dict) else "it is no JSON object"
+        return f"it is not valid JSON in UTF-8: {failure}"
+    return found if isinstance(found, dict) else "it is not a JSON object"
 
 
 def same(found: Any, wanted: Any) -> bool:
-    """True when two files say the same. Two instants are the same in whatever zone they are written."""
+    """True if two files are equal. Instants are equal regardless of their time zone."""
     if isinstance(wanted, dict):
         if not isinstance(found, dict) or set(found) != set(wanted):
             return False

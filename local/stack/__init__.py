@@ -1,1 +1,1 @@
-"""The laptop's AWS: PostgreSQL, the Redshift Data API stand-in and a mended MiniStack, started and stopped as one."""
+"""The local stack: PostgreSQL, the Redshift Data API emulator and a patched MiniStack."""

@@ -17,9 +17,9 @@ from .settings import STACK, Settings
 T = TypeVar("T")
 
 SERVERS = ("redshift-data", "ministack", "postgres")
-"""In the order in which they are stopped."""
+"""The servers in the order in which they are stopped."""
 
-# A shell that talked to a real account must not do so with our file sourced.
+# # A shell that is configured for a real AWS account must not use it after the file was sourced.
 UNSET = (
     "AWS_PROFILE",
     "AWS_DEFAULT_PROFILE",
@@ -34,7 +34,7 @@ UNSET = (
 
 
 def up(settings: Settings) -> None:
-    """Starts what does not run and deploys what changed."""
+    """Starts the servers that are not running, and deploys changes."""
     from . import deploy  # imports botocore, which takes longer than `status` should
 
     registry = Registry(settings.pids)
@@ -58,13 +58,13 @@ def up(settings: Settings) -> None:
         )
         outputs = deployed.outputs
     else:
-        print(f"  no template at {settings.template}: nothing deployed", flush=True)
+        print(f"  no template at {settings.template}: nothing was deployed", flush=True)
     write_environment(settings, aws_port, redshift_port if stand_in else None, url, outputs)
     print(f"up in {time.monotonic() - begun:.1f} s; in a shell: . {settings.env_file}", flush=True)
 
 
 def down(settings: Settings) -> None:
-    """Stops exactly what `up` started."""
+    """Stops the servers that `up` started."""
     registry = Registry(settings.pids)
     for name in SERVERS:
         process = registry.last(name)
@@ -72,12 +72,12 @@ def down(settings: Settings) -> None:
             continue
         ran = process.alive
         postgres.stop(process) if name == "postgres" else process.stop()
-        print(f"  {name:<20} {'stopped' if ran else 'did not run'}", flush=True)
+        print(f"  {name:<20} {'stopped' if ran else 'was not running'}", flush=True)
     settings.env_file.unlink(missing_ok=True)
 
 
 def status(settings: Settings) -> None:
-    """Prints what runs where."""
+    """Prints the state and address of each server."""
     registry = Registry(settings.pids)
     print(f"{'':2}{'server':<20} {'state':<9} {'pid':>8}  address")
     for name in reversed(SERVERS):
@@ -87,20 +87,20 @@ def status(settings: Settings) -> None:
         else:
             print(f"  {name:<20} {'running':<9} {process.pid:>8}  127.0.0.1:{process.details['port']}")
     if settings.pg_url:
-        print(f"  PostgreSQL is yours: {settings.pg_url}")
+        print(f"  PostgreSQL is not managed: {settings.pg_url}")
 
 
 def env(settings: Settings) -> None:
     """Prints the environment file."""
     if not settings.env_file.exists():
-        raise SystemExit(f"{settings.env_file} does not exist: nothing is up. `make up` starts it")
+        raise SystemExit(f"{settings.env_file} does not exist: start the local stack with `make up`")
     print(settings.env_file.read_text(), end="")
 
 
 def write_environment(
     settings: Settings, aws_port: int, redshift_port: int | None, pg_url: str, outputs: dict[str, str]
 ) -> None:
-    """Writes the file that any shell can source to talk to this AWS, and to no other."""
+    """Writes the environment file, which directs AWS clients to the local stack and to nothing else."""
     values = {
         **ministack.client_environment(settings, aws_port),
         "SHIFTWORK_STACK": STACK,
@@ -111,7 +111,7 @@ def write_environment(
         values["SHIFTWORK_PG_MANAGED"] = "1"
     if redshift_port is not None:
         values["SHIFTWORK_REDSHIFT_DATA_URL"] = f"http://127.0.0.1:{redshift_port}"
-    lines = ["# The laptop's AWS of this checkout, written by `make up`. In a shell: . target/local/env"]
+    lines = ["# Environment of the local stack, written by `make up`. To use it in a shell: . target/local/env"]
     lines += [f"unset {name}" for name in UNSET]
     lines += [f"export {name}={shlex.quote(value)}" for name, value in values.items()]
     lines += ['export NO_PROXY="127.0.0.1,localhost${NO_PROXY:+,$NO_PROXY}"']
@@ -122,7 +122,7 @@ def write_environment(
 
 
 def _session(settings: Settings, port: int) -> object:
-    """A boto3 session of the laptop's AWS. Its clients read the endpoint from the environment, as everybody's do."""
+    """A boto3 session for the local stack. Its clients read the endpoint from the environment."""
     import os
 
     import boto3
@@ -134,7 +134,7 @@ def _session(settings: Settings, port: int) -> object:
 
 
 def _step(title: str, work: Callable[[], T], say: Callable[[T], str]) -> T:
-    """Does one piece of work and prints one line about it."""
+    """Runs a step and prints one line with its result."""
     print(f"  {title:<20} ", end="", flush=True)
     begun = time.monotonic()
     try:
@@ -154,8 +154,8 @@ COMMANDS = {"up": up, "down": down, "status": status, "env": env}
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs one command. Two at a time on one state directory wait for each other."""
-    parser = argparse.ArgumentParser(prog="python -m local.stack", description="The laptop's AWS.")
+    """Runs one command. Concurrent `up` and `down` on the same state directory are serialized."""
+    parser = argparse.ArgumentParser(prog="python -m local.stack", description="The local stack.")
     parser.add_argument("command", choices=COMMANDS)
     command = parser.parse_args(argv).command
     settings = Settings.read()

@@ -1,12 +1,12 @@
-"""The launcher's own endpoints, on MiniStack's port under `/_shiftwork/`. Loopback only, unsigned.
+"""The control endpoints of the launcher, on MiniStack's port under `/_shiftwork/`. Loopback only, unsigned.
 
-| request | answer |
+| request | response |
 | --- | --- |
 | `GET /_shiftwork/health` | `{"ready": true}` |
-| `GET /_shiftwork/principal?access_key_id=X` | `{"arn": …}` of whom the key belongs to; 404 when nobody |
-| `POST /_shiftwork/events` | puts one entry, or `{"Entries": […]}`, with an `aws.*` source as a service would |
-| `GET /_shiftwork/counts`, `POST /_shiftwork/counts/reset` | the wire counter (`counts.py`) |
-| `GET`, `POST`, `DELETE /_shiftwork/faults` | the faults still to come; order one; forget all (`faults.py`) |
+| `GET /_shiftwork/principal?access_key_id=X` | `{"arn": …}` of the key's principal; 404 if the key is unknown |
+| `POST /_shiftwork/events` | puts one entry, or `{"Entries": […]}`, with an `aws.*` source, like an AWS service |
+| `GET /_shiftwork/counts`, `POST /_shiftwork/counts/reset` | the request counters (`counts.py`) |
+| `GET`, `POST`, `DELETE /_shiftwork/faults` | lists, adds and deletes pending faults (`faults.py`) |
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PREFIX = "/_shiftwork/"
 
 
 class Control:
-    """An ASGI application that answers `/_shiftwork/` itself and hands everything else to `inner`."""
+    """An ASGI application that serves `/_shiftwork/`, and forwards all other requests to `inner`."""
 
     def __init__(self, inner: Any, region: str) -> None:
         self._inner = inner
@@ -47,15 +47,15 @@ class Control:
         set_request_region(self._region)
         query = parse_qs(scope.get("query_string", b"").decode())
         try:
-            status, answer = self._answer(scope["method"], scope["path"][len(PREFIX) :], query, body)
+            status, content = self._handle(scope["method"], scope["path"][len(PREFIX) :], query, body)
         except (ValueError, TypeError) as failure:
-            status, answer = 400, {"message": str(failure)}
-        content = json.dumps(answer).encode()
+            status, content = 400, {"message": str(failure)}
+        content = json.dumps(content).encode()
         headers = [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode())]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": content})
 
-    def _answer(self, method: str, path: str, query: dict[str, list[str]], body: bytes) -> tuple[int, Any]:
+    def _handle(self, method: str, path: str, query: dict[str, list[str]], body: bytes) -> tuple[int, Any]:
         route = (method, path.rstrip("/"))
         if route == ("GET", "health"):
             return 200, {"ready": True}
@@ -76,13 +76,15 @@ class Control:
         if route == ("DELETE", "faults"):
             FAULTS.clear()
             return 200, []
-        return 404, {"message": f"there is no {method} {PREFIX}{path}; local/stack/control.py lists what there is"}
+        return 404, {
+            "message": f"unknown endpoint {method} {PREFIX}{path}: see local/stack/control.py for the endpoints"
+        }
 
 
 def _principal(access_key: str) -> tuple[int, Any]:
     identity = iam_evaluator.resolve_caller_identity(access_key)
     if not identity:
-        return 404, {"message": f"no principal holds the access key {access_key!r}"}
+        return 404, {"message": f"the access key {access_key!r} belongs to no principal"}
     return 200, {"arn": identity["userArn"]}
 
 
@@ -91,5 +93,5 @@ def _put_events(request: dict[str, Any]) -> tuple[int, Any]:
     for entry in entries:
         detail = entry.get("Detail", {})
         entry["Detail"] = detail if isinstance(detail, str) else json.dumps(detail)
-    status, _, answer = eventbridge._put_events({"Entries": entries}, allow_aws_source=True)
-    return status, json.loads(answer)
+    status, _, response = eventbridge._put_events({"Entries": entries}, allow_aws_source=True)
+    return status, json.loads(response)

@@ -1,4 +1,4 @@
-"""The wire counter: what a run costs, in requests, invocations and states."""
+"""Counters of requests, invocations and states, from which the cost of a run follows."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 class Counts:
     """Counters since the last reset.
 
-    `requests`: by `service:Operation` (the IAM spelling: `dynamodb:UpdateItem`), calls of AWS clients and of the
-    functions, with those that Step Functions makes itself. `by_states`: the latter alone. `by_function`: the calls
-    of each function. `invocations`: by function. `states`: states entered, by execution name. `deliveries`:
-    EventBridge deliveries by rule.
+    `requests`: by `service:Operation` in the spelling of IAM (`dynamodb:UpdateItem`): the requests of AWS clients,
+    of functions and of Step Functions. `by_states`: only those of Step Functions. `by_function`: those of each
+    function. `invocations`: by function. `states`: entered states, by execution name. `deliveries`:
+    deliveries of EventBridge, by rule.
     """
 
     NAMES = ("requests", "by_states", "by_function", "invocations", "states", "deliveries")
@@ -32,11 +32,11 @@ class Counts:
                 counter.clear()
 
     def report(self) -> dict[str, Any]:
-        """Every counter as a JSON object, keys sorted, and the sum of each under `totals`."""
+        """All counters as a JSON object with sorted keys, and the sum of each counter under `totals`."""
         with self._lock:
             found = {name: dict(sorted(counter.items())) for name, counter in self._counters.items()}
         return {**found, "totals": {name: sum(counter.values()) for name, counter in found.items()}}
 
 
 COUNTS = Counts()
-"""The counter of this process."""
+"""The counters of this process."""

@@ -1,8 +1,8 @@
-"""Deploys the SAM template to the laptop's AWS, as `sam deploy` would to the real one: same template, no edits.
+"""Deploys the SAM template to the local stack, as `sam deploy` deploys it to AWS: the same template, unmodified.
 
-Local paths (`CodeUri`, `DefinitionUri`) are packed and uploaded to an artifacts bucket under the hash of their content;
-the stack is created, or updated when anything changed. Where the template looks for what cargo-lambda cross-compiled,
-`target/lambda/<function>/`, the laptop takes the binary that cargo built for itself: `target/<profile>/<function>`.
+Local paths (`CodeUri`, `DefinitionUri`) are packaged and uploaded to an artifacts bucket with the hash of their content
+as the key; the stack is created, or updated if anything has changed. The template refers to the binaries that
+cargo-lambda cross-compiles in `target/lambda/<function>/`; the local stack uses `target/<profile>/<function>` instead.
 """
 
 from __future__ import annotations
@@ -32,25 +32,25 @@ OVERRIDES = {
     "DocumentsBucketName": "shiftwork-documents",
     "LandingBucketNames": "shiftwork-landing,shiftwork-landing-bus,shiftwork-landing-topic,shiftwork-landing-both",
 }
-"""Parameter values of the laptop, given where the template has such a parameter."""
+"""Parameter values of the local stack, which are set if the template has the parameter."""
 
 SETTLED = ("CREATE_COMPLETE", "UPDATE_COMPLETE")
 NEVER_CREATED = ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED")
-"""A stack that failed to be created can only be deleted; one whose update failed holds data and can be updated."""
+"""A stack whose creation failed can only be deleted; a stack whose update failed contains data and can be updated."""
 
 _LOCAL_PATHS = {"AWS::Serverless::Function": "CodeUri", "AWS::Serverless::StateMachine": "DefinitionUri"}
 
 
 @dataclass(frozen=True)
 class Deployed:
-    """What a deployment did (`created`, `updated` or `unchanged`) and the stack's outputs."""
+    """The action of a deployment (`created`, `updated` or `unchanged`), and the outputs of the stack."""
 
     action: str
     outputs: dict[str, str]
 
 
 def deploy(settings: Settings, session: Any) -> Deployed:
-    """Packs the template and brings the stack to it. `SystemExit` names the resource that failed, and why."""
+    """Packages and deploys the template. Raises `SystemExit` with the failed resources and their reasons."""
     template = yaml_parse(settings.template.read_text())
     s3 = session.client("s3")
     _ensure_bucket(s3)
@@ -81,7 +81,7 @@ def deploy(settings: Settings, session: Any) -> Deployed:
     except ClientError as failure:
         if stack is not None and "No updates are to be performed" in str(failure):
             return Deployed("unchanged", _outputs(stack))
-        raise SystemExit(f"CloudFormation refuses {settings.template}: {failure}") from failure
+        raise SystemExit(f"CloudFormation rejects {settings.template}: {failure}") from failure
     settled = _wait(cloudformation)
     if settled["StackStatus"] not in SETTLED:
         raise SystemExit(_why(cloudformation, settled))
@@ -96,7 +96,7 @@ def _ensure_bucket(s3: Any) -> None:
 
 
 def _upload_local_paths(template: dict[str, Any], settings: Settings, s3: Any) -> None:
-    """Replaces every local path of the template by where its content was uploaded."""
+    """Uploads the content of every local path in the template, and replaces the path with the S3 URL."""
     known = {item["Key"] for item in s3.list_objects_v2(Bucket=ARTIFACTS).get("Contents", [])}
     for name, resource in template.get("Resources", {}).items():
         if name.startswith("Fn::ForEach::"):  # a loop, which the stack expands; nothing in it has a local path
@@ -109,7 +109,7 @@ def _upload_local_paths(template: dict[str, Any], settings: Settings, s3: Any) -
         files = code_files(source, settings) if field == "CodeUri" else {source.name: source}
         missing = [str(file) for file in files.values() if not file.exists()]
         if missing or not files:
-            raise SystemExit(f"{name}.{field}: there is no {', '.join(missing) or source}: build it first")
+            raise SystemExit(f"{name}.{field}: {', '.join(missing) or source} does not exist: build it first")
         key = f"{STACK}/{name}-{_digest(files)}"
         if key not in known:
             content = zipped(files) if field == "CodeUri" else source.read_bytes()
@@ -118,14 +118,14 @@ def _upload_local_paths(template: dict[str, Any], settings: Settings, s3: Any) -
 
 
 def code_files(source: Path, settings: Settings) -> dict[str, Path]:
-    """The files of a function's package, by their names in it."""
+    """The files of a function's package, by their names in the package."""
     if source.parent == settings.root / "target" / "lambda":
         return {"bootstrap": settings.bin_dir / source.name}
     return {str(path.relative_to(source)): path for path in sorted(source.rglob("*")) if path.is_file()}
 
 
 def zipped(files: dict[str, Path]) -> bytes:
-    """A Lambda package: every file executable; not compressed, since it only goes next door."""
+    """A Lambda package in which every file is executable; it is not compressed, because it stays local."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as package:
         for name, path in files.items():
@@ -159,7 +159,7 @@ def _wait(cloudformation: Any, gone: bool = False, timeout: float = 120.0) -> di
         if stack is None:
             if gone:
                 return {}
-            raise SystemExit(f"the stack {STACK} vanished while it was deployed: see target/local/log/ministack.log")
+            raise SystemExit(f"the stack {STACK} was deleted during the deployment: see target/local/log/ministack.log")
         if not stack["StackStatus"].endswith("IN_PROGRESS"):
             return stack
         if time.monotonic() > deadline:
@@ -168,7 +168,7 @@ def _wait(cloudformation: Any, gone: bool = False, timeout: float = 120.0) -> di
 
 
 def _why(cloudformation: Any, stack: dict[str, Any]) -> str:
-    """The stack's failure in CloudFormation's words: the first failed resources, oldest first."""
+    """The error of the stack with the failed resources and the reasons of CloudFormation, oldest first."""
     events = cloudformation.describe_stack_events(StackName=stack["StackId"])["StackEvents"]
     failed = [event for event in events if event["ResourceStatus"].endswith("_FAILED")]
     failed.sort(key=lambda event: event["Timestamp"])

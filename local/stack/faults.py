@@ -1,4 +1,4 @@
-"""Faults that an end-to-end test can order, each good for a counted number of times.
+"""Faults that end-to-end tests inject, each with a number of occurrences.
 
 ```json
 {"kind": "kill", "function": "*JobLauncher*", "invocation": 1, "at": "start"}
@@ -9,11 +9,11 @@
 {"kind": "throttle", "operation": "dynamodb:UpdateItem", "count": 3, "error": "ThrottlingException"}
 ```
 
-`kill` sends SIGKILL to the function's process in its Nth invocation from now on: at its `start` (before the handler
-sees the event), at its `end` (the handler is done, its response is lost), `before-call` N (the function's Nth request
-to AWS of this invocation is not performed) or `after-call` N (performed, its response lost).
-`drop`, `double` and `delay` concern deliveries of EventBridge to a target. `throttle` refuses a request, whoever makes
-it. `function` and `operation` may hold shell wildcards.
+`kill` sends SIGKILL to the function's process in the Nth invocation from now on: at its `start` (before the handler
+receives the event), at its `end` (the handler has returned, the response is lost), `before-call` N (the Nth AWS request
+of the invocation is not executed) or `after-call` N (the request is executed, its response is lost).
+`drop`, `double` and `delay` apply to deliveries of EventBridge to a target. `throttle` rejects requests of any
+caller. `function` and `operation` may contain shell wildcards.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ DELIVERY_KINDS = ("drop", "double", "delay")
 
 @dataclass
 class Fault:
-    """One ordered fault. `count` falls with each use; `seen` counts a `kill`'s invocations."""
+    """A fault. `count` is decremented with each use; `seen` counts the invocations for `kill`."""
 
     kind: str
     function: str = ""
@@ -65,14 +65,14 @@ class Fault:
 
 
 class Faults:
-    """The faults still to come."""
+    """The pending faults."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._faults: list[Fault] = []
 
     def order(self, request: dict[str, Any]) -> Fault:
-        """Adds a fault; `ValueError` or `TypeError` says what is wrong with the request."""
+        """Adds a fault; raises `ValueError` or `TypeError` if the request is not valid."""
         fault = Fault(**request)
         with self._lock:
             self._faults.append(fault)
@@ -87,7 +87,7 @@ class Faults:
             return [asdict(fault) for fault in self._faults]
 
     def kill_for(self, function: str) -> Fault | None:
-        """Called once an invocation: the kill that this very invocation meets, if any."""
+        """Called once per invocation: returns the `kill` fault that applies to the invocation."""
         with self._lock:
             for fault in self._faults:
                 if fault.kind == "kill" and fnmatch.fnmatchcase(function, fault.function):
@@ -97,7 +97,7 @@ class Faults:
         return None
 
     def throttle_for(self, operation: str) -> Fault | None:
-        """Called once a request: the refusal that it meets, if any."""
+        """Called once per request: returns the `throttle` fault that applies to the request."""
         with self._lock:
             for fault in self._faults:
                 if fault.kind == "throttle" and fnmatch.fnmatchcase(operation, fault.operation):
@@ -105,7 +105,7 @@ class Faults:
         return None
 
     def delivery_for(self, matches: Any) -> Fault | None:
-        """Called once a delivery: the fault whose pattern `matches(pattern_text)`, if any."""
+        """Called once per delivery: returns the fault for which `matches(pattern_text)` is true."""
         with self._lock:
             for fault in self._faults:
                 if fault.kind in DELIVERY_KINDS and matches(fault.pattern_text):

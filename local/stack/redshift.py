@@ -1,4 +1,4 @@
-"""Starts the Redshift Data API stand-in (`local/redshift-data`)."""
+"""Starts the Redshift Data API emulator (`local/redshift-data`)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .settings import ACCOUNT, Settings
 
 
 def ensure(settings: Settings, registry: Registry, pg_url: str, port: int, aws_port: int) -> Process | None:
-    """Starts the stand-in on `port`, or returns the one that runs with the same arguments and the same binary."""
+    """Starts the emulator on `port`, or returns the process that runs with the same arguments and the same binary."""
     binary = settings.redshift_data
     if not binary.exists():
         return None

@@ -1,4 +1,4 @@
-"""Where things live and how they are called: one typed record, read once from the environment."""
+"""The settings of the local stack, read once from the environment."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ACCOUNT = "000000000000"
-"""MiniStack's default account. Never a real one."""
+"""MiniStack's default account, which is not a real account."""
 
 STACK = "shiftwork"
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything `up` can be told.
+    """The settings of `up`.
 
     | variable | meaning | default |
     | --- | --- | --- |
-    | `SHIFTWORK_AWS_PORT` | port of MiniStack | a free one |
-    | `SHIFTWORK_REDSHIFT_PORT` | port of the Redshift Data API stand-in | a free one |
-    | `SHIFTWORK_PG_PORT` | port of our PostgreSQL | a free one |
-    | `SHIFTWORK_PG_URL` | use this PostgreSQL and start none | |
+    | `SHIFTWORK_AWS_PORT` | port of MiniStack | a free port |
+    | `SHIFTWORK_REDSHIFT_PORT` | port of the Redshift Data API emulator | a free port |
+    | `SHIFTWORK_PG_PORT` | port of the managed PostgreSQL | a free port |
+    | `SHIFTWORK_PG_URL` | use this PostgreSQL instead of a managed one | |
     | `SHIFTWORK_PROFILE` | cargo profile directory under `target/` | `release` |
-    | `SHIFTWORK_REDSHIFT_DATA` | path of the stand-in's binary | `target/<profile>/redshift-data` |
+    | `SHIFTWORK_REDSHIFT_DATA` | path of the emulator's binary | `target/<profile>/redshift-data` |
     | `SHIFTWORK_TEMPLATE` | template to deploy | `infra/template.yaml` |
     | `SHIFTWORK_LOCAL_DIR` | state directory | `target/local` |
     | `SHIFTWORK_REGION` | region | `us-east-1` |
@@ -54,7 +54,7 @@ class Settings:
 
     @classmethod
     def read(cls, env: dict[str, str] | None = None, root: Path | None = None) -> Settings:
-        """Reads the settings from `env` (the process's own by default), relative to the checkout `root`."""
+        """Reads the settings from `env` (default: the environment of this process), relative to the checkout `root`."""
         env = dict(os.environ) if env is None else env
         root = (root or Path.cwd()).resolve()
         bin_dir = root / "target" / (env.get("SHIFTWORK_PROFILE") or "release")
@@ -82,5 +82,5 @@ def _port(env: dict[str, str], name: str) -> int | None:
 
 
 def _foreign_pg_url(env: dict[str, str]) -> str | None:
-    """`SHIFTWORK_PG_URL`, unless it came from sourcing our own env file: then the server is ours to start."""
+    """`SHIFTWORK_PG_URL`, unless it is from the environment file of the local stack, whose server `up` manages."""
     return None if env.get("SHIFTWORK_PG_MANAGED") else env.get("SHIFTWORK_PG_URL") or None

@@ -1,4 +1,4 @@
-"""Sources of change events for the laptop's stack: what a deployment to AWS finds there already."""
+"""Sources of change events for the local stack; a deployment to AWS uses existing ones."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SHARDS = 4
 
 
 def ensure(session: Any, wanted: set[str]) -> dict[str, str]:
-    """Makes the sources that the template has parameters for, and answers these parameters."""
+    """Creates the sources for which the template has parameters, and returns the values of these parameters."""
     makers = {"ChangeStreamArn": _stream, "ChangeTableStreamArn": _table, "ChangeFileArns": _bucket}
     return {name: make(session) for name, make in makers.items() if name in wanted}
 

@@ -1,4 +1,4 @@
-"""Which Lambda process is speaking: each gets an access key of its own, so that its calls can be counted and cut."""
+"""Identifies Lambda processes: each has a separate access key, so that its requests can be counted and interrupted."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .patches import pin
 
 
 class Invocation:
-    """What one Lambda process does now."""
+    """The current invocation of a Lambda process."""
 
     def __init__(self, function: str, process: Any) -> None:
         self.function = function
@@ -30,7 +30,7 @@ class Invocation:
         self.fault = FAULTS.kill_for(self.function)
 
     def meets(self, point: str) -> bool:
-        """Whether the process is to be killed at `point` (of `faults.KILL_POINTS`), now."""
+        """True if the process has to be killed now, at `point` (one of `faults.KILL_POINTS`)."""
         fault = self.fault
         if fault is None or fault.at != point or (point.endswith("-call") and fault.call != self.calls):
             return False
@@ -46,13 +46,13 @@ class Invocation:
 _by_access_key: dict[str, Invocation] = {}
 
 
-def speaker(access_key: str | None) -> Invocation | None:
-    """The Lambda process that signs with `access_key`, if one does."""
+def invocation_of(access_key: str | None) -> Invocation | None:
+    """The Lambda process that signs with `access_key`, if there is one."""
     return _by_access_key.get(access_key or "")
 
 
 def apply() -> None:
-    """Gives each `provided.*` process its own session of the execution role, and lets faults meet its invocations."""
+    """Gives each `provided.*` process its own session of the execution role, and applies faults to its calls."""
 
     def environment(config: dict[str, Any], code_dir: str, port: int) -> dict[str, str]:
         env: dict[str, str] = worker_env(config, code_dir, port)
@@ -61,7 +61,7 @@ def apply() -> None:
             digest = hashlib.sha256(f"{env['AWS_ACCESS_KEY_ID']}:{port}".encode()).hexdigest()
             env["AWS_ACCESS_KEY_ID"] = f"ASIA{digest[:16].upper()}"
             sts.register_session(env["AWS_ACCESS_KEY_ID"], dict(session))
-        # The Runtime API's port names the process: the worker that serves it is the one being spawned.
+        # # The port of the Runtime API identifies the process: the worker that serves it is being started.
         _ports[port] = env["AWS_ACCESS_KEY_ID"]
         return env
 

@@ -1,7 +1,7 @@
-"""What MiniStack 1.5.33 lacks of AWS and shiftwork needs, each mend where its test can point at it.
+"""Patches of MiniStack 1.5.33 for differences from AWS that affect shiftwork; each has a test.
 
-A mend replaces one function of MiniStack by name. `pin` refuses to start when the version or a name is not the one
-that the mend was written for.
+A patch replaces one function of MiniStack by name. `pin` raises an error if the version or the replaced code is not
+the one that the patch was written for.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["apply"]
 
 
 def apply() -> None:
-    """Mends the MiniStack of this process. Call it once, before the server starts."""
+    """Patches the MiniStack of this process. Must be called once, before the server starts."""
     pin.check_version()
     for module in (
         runtime_api,

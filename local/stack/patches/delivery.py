@@ -1,4 +1,4 @@
-"""EventBridge to Lambda: an asynchronous invocation, retried and dead-lettered as the function's configuration says."""
+"""EventBridge invokes Lambda asynchronously, with the retries and the dead-letter queue of the function."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from . import pin
 
 
 def apply() -> None:
-    """MiniStack invokes a rule's function once and forgets the event when the function dies."""
+    """Retries deliveries; MiniStack invokes a rule's function once, and loses the event if the function crashes."""
     pin.original(lambda_svc, "invoke_async_with_retry")
     pin.replace(eventbridge, "_dispatch_to_lambda", _deliver)
 

@@ -1,4 +1,4 @@
-"""Executions: started once by name, stopped at once, ended by their own timeout."""
+"""Executions: idempotent start by name, immediate stop, timeout of the state machine."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from . import pin
 from .runs import CURRENT, RUNNING, Halted, Run, current
 
 Response = Any
-"""MiniStack's own: status, headers, body."""
+"""MiniStack's response: status, headers, body."""
 
 _history = threading.Lock()
 _ending = threading.Lock()
 
 
 def apply() -> None:
-    """Installs the mends of this module."""
+    """Installs the patches of this module."""
     start_is_idempotent()
     executions_can_be_halted()
     history_is_numbered_once()
@@ -29,7 +29,7 @@ def apply() -> None:
 
 
 def start_is_idempotent() -> None:
-    """StartExecution with the name and the input of a running execution is a success, as on AWS."""
+    """StartExecution with the name and the input of a running execution succeeds, as on AWS."""
 
     def start(data: dict[str, Any]) -> Response:
         running = _running_under(data.get("stateMachineArn", ""), data.get("name"))
@@ -51,9 +51,9 @@ def _running_under(state_machine: str, name: str | None) -> dict[str, Any] | Non
 
 
 def executions_can_be_halted() -> None:
-    """StopExecution and the state machine's TimeoutSeconds end an execution wherever it is, also inside a Map.
+    """StopExecution and TimeoutSeconds of the state machine end an execution in any state, also inside a Map.
 
-    MiniStack notices them only between two states of the top level, then may overwrite ABORTED with FAILED.
+    MiniStack checks them only between two top-level states, and then may overwrite ABORTED with FAILED.
     """
 
     def run(arn: str) -> None:
@@ -67,7 +67,7 @@ def executions_can_be_halted() -> None:
         except Halted:
             pass
         finally:
-            this.halt()  # whatever a failed Map left waiting ends with its execution
+            this.halt()  # ends the threads that a failed Map left waiting
             RUNNING.pop(arn, None)
             if timer:
                 timer.cancel()
@@ -103,7 +103,7 @@ def _timer(execution: dict[str, Any], run: Run) -> threading.Timer | None:
         return None
     if not seconds:
         return None
-    # A timer's thread does not inherit the account and the region of this one.
+    # # The thread of a timer does not inherit the account and the region of this thread.
     context = contextvars.copy_context()
 
     def expire() -> None:
@@ -122,7 +122,7 @@ def _timer(execution: dict[str, Any], run: Run) -> threading.Timer | None:
 
 
 def history_is_numbered_once() -> None:
-    """Parallel threads append to one history: without a lock two events get one id."""
+    """Parallel threads append to the history: without a lock, two events could have the same id."""
 
     def add(execution: dict[str, Any], event_type: str, details: dict[str, Any] | None = None) -> Any:
         with _history:
@@ -142,9 +142,9 @@ _HANDLERS = {
 
 
 def branches_are_recorded_and_halted() -> None:
-    """States of a Map's or Parallel's branches stop with the execution and appear in its history.
+    """The states of Map and Parallel branches stop with the execution and appear in its history.
 
-    Each branch gets its own `$$.State` and `$$.Task`: MiniStack lets the branches of a Parallel overwrite each other's.
+    Each branch has separate `$$.State` and `$$.Task`: in MiniStack the branches of a Parallel overwrite each other's.
     """
     for name in _HANDLERS.values():
         pin.original(stepfunctions, name)
@@ -160,13 +160,13 @@ def branches_are_recorded_and_halted() -> None:
 
 def _run_branch(*branch: Any) -> Any:
     try:
-        return _walk(*branch)
+        return _run_states(*branch)
     except Exception:
         current().branch_failed()
         raise
 
 
-def _walk(
+def _run_states(
     states: dict[str, Any], start_at: str, input_data: Any, execution: dict[str, Any], ctx: dict[str, Any]
 ) -> Any:
     ctx = dict(ctx)

@@ -1,4 +1,4 @@
-"""A query of a local index may ask for the whole item: DynamoDB fetches what the index does not project."""
+"""A query of a local index can request all attributes: DynamoDB fetches those that the index does not project."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _whole: ContextVar[bool] = ContextVar("shiftwork_whole_items", default=False)
 
 
 def apply() -> None:
-    """Gives whole items where `Select` says ALL_ATTRIBUTES and the index is a local one."""
+    """Returns whole items for ALL_ATTRIBUTES on a local index."""
 
     def query(data: dict[str, Any]) -> Any:
         token = _whole.set(data.get("Select") == "ALL_ATTRIBUTES")

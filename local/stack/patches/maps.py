@@ -1,4 +1,4 @@
-"""Map and Parallel states: at most 40 iterations of an inline Map at a time, and one failure ends the others."""
+"""Map and Parallel states: at most 40 concurrent iterations of an inline Map, and a failure ends the other branches."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ INLINE_LIMIT = 40
 
 
 def apply() -> None:
-    """Caps inline Maps, reads MaxConcurrencyPath, and ends the siblings of a failed iteration or branch.
+    """Limits inline Maps, reads MaxConcurrencyPath, and ends the other branches of a failed iteration or branch.
 
-    MiniStack runs every iteration at once, and waits for all of them before it looks at a failure.
+    MiniStack runs all iterations concurrently, and waits for all of them before it handles a failure.
     """
 
     def run_map(state: dict[str, Any], raw: Any, execution: dict[str, Any], ctx: dict[str, Any]) -> Any:
@@ -58,7 +58,7 @@ def _with_limit(state: dict[str, Any], raw: Any, ctx: dict[str, Any]) -> dict[st
             cause = f"The MaxConcurrencyPath '{state['MaxConcurrencyPath']}' must select an integer, not {wanted!r}"
             raise stepfunctions._ExecutionError("States.Runtime", cause)
     if not isinstance(wanted, int):
-        return state  # a JSONata expression: MiniStack's to evaluate
+        return state  # a JSONata expression, which MiniStack evaluates
     if not _distributed(state):
         wanted = min(wanted or INLINE_LIMIT, INLINE_LIMIT)
     return {**state, "MaxConcurrency": wanted}

@@ -1,4 +1,4 @@
-"""S3's events on EventBridge name the object's version, which pins what an event is about."""
+"""S3 events on EventBridge contain the version id of the object."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""JSONPaths that select nothing fail the execution, as on AWS; MiniStack takes null instead and goes on."""
+"""JSONPaths that select nothing fail the execution, as on AWS; MiniStack uses null instead."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def apply() -> None:
 
 
 def fill(template: Any, data: Any, ctx: Any = None) -> Any:
-    """A payload template with every `.$` field replaced by what its path or intrinsic function gives."""
+    """A payload template in which every `.$` field is replaced by the value of its path or intrinsic function."""
     if isinstance(template, list):
         return [fill(item, data, ctx) for item in template]
     if not isinstance(template, dict):
@@ -62,7 +62,7 @@ def fill(template: Any, data: Any, ctx: Any = None) -> Any:
 
 
 def _select(path: str, data: Any, ctx: Any) -> Any:
-    """What the path selects. A definite path, one without wildcards, must select something."""
+    """The value that the path selects. A definite path, which has no wildcards, must select a value."""
     if path.startswith("$$"):
         path, data = path[1:], ctx or {}
     tokens = stepfunctions._parse_jsonpath_tokens(path) if path.startswith("$") else None

@@ -1,4 +1,4 @@
-"""What IAM is asked, where MiniStack asks something else than AWS would."""
+"""The actions and resources of IAM checks, where MiniStack differs from AWS."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from . import pin
 
 
 def apply() -> None:
-    """A schedule's ARN names its group; a batch of messages takes the permission for one (SQS Developer Guide,
-    "Amazon SQS API permissions"); HTTP on 127.0.0.1 stands for TLS; sessions may begin side by side."""
+    """The ARN of a schedule contains its group; batches of messages require the permission for a single message (SQS
+    Developer Guide, "Amazon SQS API permissions"); HTTP counts as TLS; sessions can be registered concurrently."""
 
     def action(service: str, *request: Any) -> str | None:
         name: str | None = extract_iam_action(service, *request)
@@ -25,7 +25,7 @@ def apply() -> None:
         return _in_group(arn, *request) if ":schedule/default/" in arn else arn
 
     def resolve(key: str, context: Any) -> Any:
-        # A bucket that refuses anything but TLS is the same bucket here.
+        # # A bucket policy that requires TLS is satisfied by HTTP on 127.0.0.1.
         return "true" if key.lower() == "aws:securetransport" else resolve_condition_key(key, context)
 
     extract_iam_action = pin.replace(iam_actions, "extract_iam_action", action)
@@ -35,7 +35,7 @@ def apply() -> None:
 
 
 def evict_expired_sessions() -> None:
-    """Over a copy: functions that start at the same time each register a session, while another is looking."""
+    """Iterates over a copy: functions that start concurrently register sessions during the iteration."""
     now = time.time()
     for key, session in list(sts._sessions.items()):
         expires = session.get("Expiration")
@@ -44,7 +44,7 @@ def evict_expired_sessions() -> None:
 
 
 def _in_group(arn: str, _method: str, _path: str, _headers: Any, body: bytes, query: dict[str, Any], *_: str) -> str:
-    """Create and Update name the group in the body, Get and Delete in the query; without one it is `default`."""
+    """Create and Update have the group in the body, Get and Delete in the query; the default is `default`."""
     try:
         group = json.loads(body or b"{}").get("GroupName")
     except ValueError:

@@ -1,4 +1,4 @@
-"""Holds a mend to the version of MiniStack that it was written for."""
+"""Binds the patches to the version of MiniStack that they were written for."""
 
 from __future__ import annotations
 
@@ -11,35 +11,37 @@ PINNED = "1.5.33"
 
 
 REPLACED: dict[str, str] = {}
-"""Each place that was mended, with the digest of the source that stood there. A test holds them to the recorded ones,
-so that a move of the pin shows which mends to read again."""
+"""The replaced functions, each with the digest of its source. A test compares them with the recorded digests, so that
+an update of MiniStack shows which patches have to be reviewed."""
 
 
-class Unmendable(RuntimeError):
-    """MiniStack is not the one that the mends know."""
+class UnknownMiniStack(RuntimeError):
+    """MiniStack is not the version that the patches were written for."""
 
 
 def check_version() -> None:
-    """Refuses any MiniStack but the pinned one: a mend of unknown code is a bug of our own."""
+    """Rejects all versions of MiniStack except the pinned one."""
     found = version("ministack")
     if found != PINNED:
-        raise Unmendable(
-            f"local/stack mends MiniStack {PINNED}, but {found} is installed: "
-            "pip install -r local/requirements.txt, or go through local/stack/patches and move the pin"
+        raise UnknownMiniStack(
+            f"local/stack patches MiniStack {PINNED}, but {found} is installed: "
+            "run pip install -r local/requirements.txt, or review local/stack/patches and update the pin"
         )
 
 
 def original(owner: Any, name: str) -> Any:
-    """The attribute that a mend is about to replace; an error that names it when it is not there."""
+    """The attribute that a patch replaces; raises an error with its name if it does not exist."""
     try:
         return getattr(owner, name)
     except AttributeError:
         where = getattr(owner, "__name__", repr(owner))
-        raise Unmendable(f"MiniStack {PINNED} has no {where}.{name}, which local/stack/patches replaces") from None
+        raise UnknownMiniStack(
+            f"MiniStack {PINNED} has no {where}.{name}, which local/stack/patches replaces"
+        ) from None
 
 
 def replace(owner: Any, name: str, new: Any) -> Any:
-    """Puts `new` where MiniStack's `owner.name` was, and returns what was there."""
+    """Replaces MiniStack's `owner.name` with `new`, and returns the original."""
     old = original(owner, name)
     source = inspect.getsource(old) if inspect.isroutine(old) else repr(old)
     REPLACED.setdefault(_path(owner, name), hashlib.sha256(source.encode()).hexdigest()[:16])
@@ -48,6 +50,6 @@ def replace(owner: Any, name: str, new: Any) -> Any:
 
 
 def _path(owner: Any, name: str) -> str:
-    """The place's dotted name: a module's attribute, or a class's."""
+    """The dotted name of an attribute of a module or a class."""
     words = [owner.__module__, owner.__qualname__] if inspect.isclass(owner) else [owner.__name__]
     return ".".join([*words, name])

@@ -1,4 +1,4 @@
-"""The control block of a running execution, which MiniStack does not have: who must hear that the execution is over."""
+"""The state of running executions, through which their threads learn that an execution has ended."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from contextvars import ContextVar
 
 
 class Halted(BaseException):
-    """Unwinds the threads of an execution that was stopped or timed out.
+    """Ends the threads of an execution that was stopped or timed out.
 
-    Not an `Exception`, so that no Catch, no Retry and no Map of the state machine can take it for a failure.
+    It is not an `Exception`, so that no Catch, Retry or Map of the state machine handles it as a failure.
     """
 
 
 class Run:
-    """One execution while it runs, or the iterations of one Map in it. Its threads share this object through
+    """A running execution, or the iterations of a Map in it. Its threads share this object through
     `CURRENT`."""
 
     def __init__(self, arn: str, parent: Run | None = None, fails_together: bool = False) -> None:
@@ -32,23 +32,23 @@ class Run:
         return self._halted or (self._parent is not None and self._parent.halted)
 
     def scope(self, fails_together: bool) -> Run:
-        """A part of this execution that can be halted by itself: it ends with the execution, not the other way."""
+        """A part of this execution that can be halted separately. It also ends when the execution ends."""
         return Run(self.arn, self, fails_together)
 
     def halt(self) -> None:
-        """Wakes everything that sleeps or waits in this execution, for good."""
+        """Wakes all threads of this execution that sleep or wait, permanently."""
         with self.lock:
             self._halted = True
             for waiter in self._waiters:
                 waiter.notify_all()
 
     def branch_failed(self) -> None:
-        """One branch failed: those beside it end, as on AWS, where the whole Map or Parallel has failed."""
+        """Ends the other branches after a failure, as on AWS, where the whole Map or Parallel fails."""
         if self._fails_together:
             self.halt()
 
     def check(self) -> None:
-        """Raises `Halted` once the execution is over."""
+        """Raises `Halted` if the execution has ended."""
         if self.halted:
             raise Halted
 
@@ -60,9 +60,9 @@ class Run:
 
     @contextmanager
     def waiter(self) -> Iterator[threading.Condition]:
-        """A condition under this execution's lock, held; it is also notified when the execution halts.
+        """A held condition with this execution's lock; it is also notified when the execution halts.
 
-        One for each that waits: with a single one, each of 200 jobs that end would wake the 200 that wait.
+        Each waiting thread has its own: with a shared one, each of 200 ending jobs would wake 200 waiting threads.
         """
         condition = threading.Condition(self.lock)
         with condition:
@@ -74,14 +74,14 @@ class Run:
 
 
 CURRENT: ContextVar[Run | None] = ContextVar("shiftwork_run", default=None)
-"""The execution that this thread works for. MiniStack copies the context into each thread that it starts."""
+"""The execution of this thread. MiniStack copies the context into each thread that it starts."""
 
 RUNNING: dict[str, Run] = {}
-"""Executions under way, by ARN."""
+"""Running executions by ARN."""
 
 
 def current() -> Run:
-    """The execution of this thread; a stand-alone one where there is none (TestState)."""
+    """The execution of this thread, or a new one if there is none (TestState)."""
     run = CURRENT.get()
     if run is None:
         run = Run("none")

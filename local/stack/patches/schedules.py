@@ -1,4 +1,4 @@
-"""EventBridge Scheduler: due on time, in the schedule's time zone, with the context attributes of its input."""
+"""EventBridge Scheduler: on time, in the time zone of the schedule, with the context attributes of its input."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ TICK_SECONDS = 1
 
 
 def apply() -> None:
-    """Replaces the sweep over the schedules: MiniStack's looks every 10 s, in UTC alone, and passes no attributes."""
+    """Replaces the check for due schedules: MiniStack checks every 10 s, in UTC only, without context attributes."""
     pin.replace(scheduler, "_SCHEDULE_TICK_INTERVAL", TICK_SECONDS)
     pin.replace(scheduler, "_tick_schedules", tick)
 
 
 def tick() -> None:
-    """Fires every enabled schedule whose next occurrence has come."""
+    """Fires every enabled schedule that is due."""
     now = datetime.now(timezone.utc)
     for key, schedule in list(scheduler._schedules._data.items()):
         due = _due(key, schedule, now)
@@ -33,7 +33,7 @@ def tick() -> None:
 
 
 def next_occurrence(schedule: dict[str, Any], after: datetime) -> datetime | None:
-    """The first moment after `after` at which the schedule fires; None when it fires no more."""
+    """The first time after `after` at which the schedule fires; None if it does not fire again."""
     expression = schedule.get("ScheduleExpression", "")
     zone = ZoneInfo(schedule.get("ScheduleExpressionTimezone") or "UTC")
     if expression.startswith("at("):
@@ -45,7 +45,7 @@ def next_occurrence(schedule: dict[str, Any], after: datetime) -> datetime | Non
     fields = eventbridge._parse_cron_fields(expression)
     if fields is None:
         return None
-    # The cron fields count wall-clock time: walk it as if it were UTC, then put the zone back.
+    # # Cron fields are in local time: compute the next time as if it were UTC, then set the time zone.
     wall = after.astimezone(zone).replace(tzinfo=timezone.utc)
     found = eventbridge._cron_next_fire(fields, wall)
     return None if found is None else found.replace(tzinfo=zone).astimezone(timezone.utc)
@@ -57,7 +57,7 @@ def _due(key: tuple[str, str, str], schedule: dict[str, Any], now: datetime) -> 
     start, end = (scheduler._to_epoch(schedule.get(field)) for field in ("StartDate", "EndDate"))
     if (start is not None and now.timestamp() < start) or (end is not None and now.timestamp() > end):
         return None
-    # A changed schedule counts from its change, as a new one does.
+    # # A changed schedule starts at the time of its change, like a new one.
     anchor = max(scheduler._schedule_last_fired.get(key, 0.0), _changed(schedule))
     due = next_occurrence(schedule, datetime.fromtimestamp(anchor, timezone.utc))
     if due is None or due > now:

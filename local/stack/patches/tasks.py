@@ -1,4 +1,4 @@
-"""Task states: what their timeouts, tokens and retries mean on AWS."""
+"""Task states: timeouts, tokens and retries as on AWS."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ DEFAULT_BACKOFF = 2.0
 
 
 def apply() -> None:
-    """Installs the mends of this module."""
+    """Installs the patches of this module."""
     runtime_errors_are_not_caught_by_all()
     pin.replace(stepfunctions, "_execute_task", execute_task)
     pin.replace(stepfunctions, "_with_retry_and_catch", with_retry_and_catch)
 
 
 def runtime_errors_are_not_caught_by_all() -> None:
-    """`States.ALL` leaves `States.Runtime` alone: a broken path fails the execution instead of being caught."""
+    """`States.ALL` does not match `States.Runtime`: an invalid path fails the execution instead of being caught."""
 
     def matches(names: list[str], error: str) -> bool:
         return error in names if error in UNCATCHABLE else bool(error_matches(names, error))
@@ -40,17 +40,17 @@ def runtime_errors_are_not_caught_by_all() -> None:
 def execute_task(
     state: dict[str, Any], raw: Any, execution: dict[str, Any], ctx: dict[str, Any]
 ) -> tuple[Any, str | None]:
-    """A Task state with its Retry and Catch. Every attempt of a task that waits has a token of its own."""
+    """A Task state with its Retry and Catch. Every attempt of a task that waits has a separate token."""
     return with_retry_and_catch(state, raw, ctx, lambda: _attempt(state, raw, execution, ctx))
 
 
 def with_retry_and_catch(state: dict[str, Any], raw: Any, ctx: dict[str, Any], attempt: Any) -> tuple[Any, str | None]:
-    """Runs `attempt` under the state's Retry (with MaxDelaySeconds and JitterStrategy) and Catch."""
+    """Runs `attempt` with the state's Retry (including MaxDelaySeconds and JitterStrategy) and Catch."""
     entered = ctx["State"]
     used: dict[int, int] = {}
     while True:
         current().check()
-        # Branches leave their own state in the context; each attempt starts from this one's, counted.
+        # # Branches change the state in the context; each attempt starts with the original state and its retry count.
         ctx["State"] = {**entered, "RetryCount": sum(used.values())}
         try:
             output: tuple[Any, str | None] = attempt()
@@ -71,7 +71,7 @@ def with_retry_and_catch(state: dict[str, Any], raw: Any, ctx: dict[str, Any], a
 
 
 def retry_delay(retrier: dict[str, Any], done: int) -> float:
-    """Seconds before the retry that follows `done` earlier ones."""
+    """Seconds before the next retry after `done` earlier ones."""
     delay = retrier.get("IntervalSeconds", DEFAULT_INTERVAL) * retrier.get("BackoffRate", DEFAULT_BACKOFF) ** done
     delay = min(delay, retrier.get("MaxDelaySeconds", delay))
     return random.uniform(0, delay) if retrier.get("JitterStrategy") == "FULL" else float(delay)
@@ -122,9 +122,9 @@ def _attempt(state: dict[str, Any], raw: Any, execution: dict[str, Any], ctx: di
 
 
 def _submit(resource: str, arguments: Any, waiting: Any) -> None:
-    """Makes the task's call without waiting for it: its failure fails the task, its success says nothing.
+    """Makes the call of the task without waiting for it: a failure fails the task, a success is ignored.
 
-    MiniStack swallows a Lambda's error here and lets the task wait for ever.
+    MiniStack ignores the error of a Lambda function here, and the task waits forever.
     """
 
     def call() -> None:
@@ -132,14 +132,14 @@ def _submit(resource: str, arguments: Any, waiting: Any) -> None:
             stepfunctions._invoke_resource(resource.replace(".waitForTaskToken", ""), arguments)
         except stepfunctions._ExecutionError as failure:
             waiting.settle(Failure(failure.error, failure.cause))
-        except Exception as failure:  # the thread's last resort: a task must not wait for a call that broke
+        except Exception as failure:  # a task must not wait after its call has failed
             waiting.settle(Failure("States.TaskFailed", repr(failure)))
 
     threading.Thread(target=contextvars.copy_context().run, args=(call,), daemon=True).start()
 
 
 def _seconds(state: dict[str, Any], field: str, effective: Any, ctx: dict[str, Any]) -> float | None:
-    """`TimeoutSeconds`, or what `TimeoutSecondsPath` selects from the state's effective input; None if neither."""
+    """`TimeoutSeconds`, or the value of `TimeoutSecondsPath` in the effective input; None if neither is set."""
     path = state.get(f"{field}Path")
     if path is None:
         value = state.get(field)

@@ -1,4 +1,4 @@
-"""Task tokens: settled once, with heartbeats, and refused as AWS refuses them once their task is closed."""
+"""Task tokens: they are settled once, support heartbeats, and are rejected after the task has ended, as on AWS."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from . import pin
 from .runs import Run
 
 Response = Any
-"""MiniStack's own: status, headers, body."""
+"""MiniStack's response: status, headers, body."""
 
 
 @dataclass
 class Success:
-    """The output that SendTaskSuccess brought, decoded."""
+    """The decoded output of SendTaskSuccess."""
 
     output: Any
 
 
 @dataclass
 class Failure:
-    """What SendTaskFailure, or the task's own call, brought."""
+    """The error of SendTaskFailure, or of the call of the task."""
 
     error: str
     cause: str
 
 
 class Waiting:
-    """One attempt of a `.waitForTaskToken` task."""
+    """An attempt of a `.waitForTaskToken` task."""
 
     def __init__(self, run: Run) -> None:
         self.token = new_uuid()
@@ -45,7 +45,7 @@ class Waiting:
         self._settled: threading.Condition | None = None
 
     def settle(self, outcome: Success | Failure) -> bool:
-        """Gives the task its outcome; False when it already has one or is closed."""
+        """Sets the outcome of the task; returns False if it already has one or has ended."""
         with self._run.lock:
             if self._closed or self._run.halted:
                 return False
@@ -56,7 +56,7 @@ class Waiting:
             return True
 
     def beat(self) -> bool:
-        """Notes a heartbeat; False when the task is closed."""
+        """Records a heartbeat; returns False if the task has ended."""
         with self._run.lock:
             if self._closed or self._run.halted:
                 return False
@@ -64,7 +64,7 @@ class Waiting:
             return True
 
     def wait(self, timeout: float | None, heartbeat: float | None) -> Any:
-        """The task's output, once it has one. Raises the failure, `States.Timeout`, `States.HeartbeatTimeout` or
+        """Waits for the output of the task. Raises the failure, `States.Timeout`, `States.HeartbeatTimeout` or
         `Halted`."""
         deadline = time.monotonic() + timeout if timeout else None
         with self._run.waiter() as self._settled:
@@ -88,12 +88,12 @@ class Waiting:
 
 
 _waiting: dict[str, Waiting] = {}
-"""Every token ever given out in this process: a closed one is told from one that never was."""
+"""All tokens that this process has issued, so that tokens of ended tasks differ from unknown ones."""
 _lock = threading.Lock()
 
 
 def open_token(run: Run) -> Waiting:
-    """A fresh token for one attempt of a task of `run`."""
+    """A new token for an attempt of a task of `run`."""
     waiting = Waiting(run)
     with _lock:
         _waiting[waiting.token] = waiting
@@ -101,7 +101,7 @@ def open_token(run: Run) -> Waiting:
 
 
 def apply() -> None:
-    """Replaces SendTaskSuccess, SendTaskFailure and SendTaskHeartbeat; tokens of activities stay MiniStack's."""
+    """Replaces SendTaskSuccess, SendTaskFailure and SendTaskHeartbeat, except for tokens of activities."""
 
     def success(data: dict[str, Any]) -> Response:
         waiting = _find(data)

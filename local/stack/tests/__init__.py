@@ -1,1 +1,1 @@
-"""Each mend of MiniStack, each fault and each endpoint, against a launched stack of a toy template."""
+"""Tests of each patch of MiniStack, each fault and each endpoint, with a stack of a toy template."""

@@ -1,4 +1,4 @@
-"""One stack of the toy template for the whole test session, on ports and in a directory of its own."""
+"""A stack of the toy template for the test session, with separate ports and a separate directory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a test needs to talk to a stack, and to wait for what it asked for."""
+"""Access to a stack for tests, and waiting for conditions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from local.stack.settings import Settings
 
 
 class Stack:
-    """The laptop's AWS as a test sees it."""
+    """The local stack under test."""
 
     def __init__(self, settings: Settings, port: int, redshift_port: int) -> None:
         self.settings = settings
@@ -32,16 +32,16 @@ class Stack:
         return self.control("counts")
 
     def invoke(self, event: object, function: str = "toy-echo") -> Any:
-        answer = self.client("lambda").invoke(FunctionName=function, Payload=json.dumps(event).encode())
-        return json.load(answer["Payload"])
+        response = self.client("lambda").invoke(FunctionName=function, Payload=json.dumps(event).encode())
+        return json.load(response["Payload"])
 
     def notes(self, function: str) -> list[Any]:
-        """The events that the function saw, in order."""
+        """The events that the function received, in order."""
         path = self.settings.state / "tmp" / f"{function}.jsonl"
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
     def machine(self, name: str, definition: dict[str, Any]) -> str:
-        """Creates or replaces a state machine; `Echo` is the function that does what its event says."""
+        """Creates or replaces a state machine; `Echo` is the function that does what its event requests."""
         states = self.client("stepfunctions")
         text = json.dumps(definition).replace("${Echo}", "toy-echo").replace("${Table}", self.outputs["Table"])
         arn = f"arn:aws:states:us-east-1:000000000000:stateMachine:{name}"
@@ -57,7 +57,7 @@ class Stack:
         return str(states.start_execution(stateMachineArn=machine, input=text, **names)["executionArn"])
 
     def finish(self, execution: str, timeout: float = 20.0) -> Any:
-        """Waits for the execution's end."""
+        """Waits for the end of the execution."""
         states = self.client("stepfunctions")
         return until(
             lambda: (found := states.describe_execution(executionArn=execution))["status"] != "RUNNING" and found,
@@ -69,9 +69,9 @@ class Stack:
 
 
 def until(holds: Callable[[], Any], timeout: float = 20.0) -> Any:
-    """What `holds` returns once it is true; fails after `timeout` seconds."""
+    """Returns the result of `holds` when it is true; fails after `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while not (found := holds()):
-        assert time.monotonic() < deadline, f"did not hold within {timeout} s"
+        assert time.monotonic() < deadline, f"the condition was not true within {timeout} s"
         time.sleep(0.03)
     return found

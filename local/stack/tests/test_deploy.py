@@ -1,4 +1,4 @@
-"""Deploying again: nothing when nothing changed, else exactly what changed, or the reason why not."""
+"""Repeated deployments: unchanged, updated, and failed with a reason."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .harness import Stack, until
 TOY = Path(__file__).parent / "toy"
 
 
-def test_a_second_deployment_does_what_changed(stack: Stack, tmp_path: Path) -> None:
+def test_a_second_deployment_applies_changes(stack: Stack, tmp_path: Path) -> None:
     session = boto3.session.Session()
     assert deploy.deploy(stack.settings, session).action == "unchanged"
     copy = Path(shutil.copytree(TOY, tmp_path / "toy"))
@@ -58,8 +58,8 @@ def test_a_failed_deployment_names_the_resource_and_the_reason(stack: Stack, tmp
     assert deploy.deploy(stack.settings, session).action == "unchanged"
 
 
-def test_code_that_is_not_built_is_named(stack: Stack, tmp_path: Path) -> None:
+def test_code_that_is_not_built_is_reported(stack: Stack, tmp_path: Path) -> None:
     template = tmp_path / "template.yaml"
     template.write_text("Resources: {F: {Type: AWS::Serverless::Function, Properties: {CodeUri: gone/}}}\n")
-    with pytest.raises(SystemExit, match=r"F\.CodeUri: there is no .*gone: build it first"):
+    with pytest.raises(SystemExit, match=r"F\.CodeUri: .*gone does not exist: build it first"):
         deploy.deploy(replace(stack.settings, template=template), boto3.session.Session())

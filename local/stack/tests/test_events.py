@@ -1,4 +1,4 @@
-"""Events: those of services, those of S3, those of schedules; dropped, doubled and delayed on order."""
+"""Events of services, S3 and schedules, and faults that drop, double and delay them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def marked(stack: Stack, mark: str) -> list[Any]:
     return [n for n in stack.notes("toy-sink") if isinstance(n.get("detail"), dict) and n["detail"].get("mark") == mark]
 
 
-def test_a_stand_in_may_speak_for_aws_and_a_client_may_not(stack: Stack) -> None:
+def test_only_the_control_endpoint_can_put_events_of_aws_sources(stack: Stack) -> None:
     emit(stack, "service")
     event = until(lambda: marked(stack, "service"))[0]
     assert (event["source"], event["account"], event["region"]) == ("aws.redshift-data", "000000000000", "us-east-1")
@@ -75,7 +75,7 @@ def test_an_object_in_a_bucket_is_an_event(stack: Stack) -> None:
     assert detail["source-ip-address"]
 
 
-def test_a_message_of_a_batch_that_failed_comes_again(stack: Stack) -> None:
+def test_a_message_is_delivered_in_a_batch(stack: Stack) -> None:
     queue = stack.client("sqs")
     queue.send_message(QueueUrl=stack.outputs["Requests"], MessageBody=json.dumps({"mark": "message"}))
     records = until(lambda: [n for n in stack.notes("toy-sink") if "Records" in n])
@@ -114,14 +114,14 @@ def test_a_schedule_fires_when_due_with_its_context(stack: Stack) -> None:
         ("cron(30 2 ? * MON *)", "Asia/Tokyo", "2026-01-01T00:00:00", "2026-01-04T17:30:00"),
     ],
 )
-def test_when_a_schedule_is_due(expression: str, zone: str, after: str, due: str | None) -> None:
+def test_next_occurrence_of_a_schedule(expression: str, zone: str, after: str, due: str | None) -> None:
     schedule = {"ScheduleExpression": expression, "ScheduleExpressionTimezone": zone}
     found = next_occurrence(schedule, datetime.fromisoformat(after).replace(tzinfo=timezone.utc))
     assert (found and found.replace(tzinfo=None).isoformat()) == due
 
 
-def test_a_rate_counts_from_the_last_time(stack: Stack) -> None:
-    """The whole minute is too long for a test: the sweep is asked instead."""
+def test_a_rate_starts_at_the_last_occurrence(stack: Stack) -> None:
+    """Waiting for a whole interval would take too long, so the test calls the check for due schedules."""
     schedule = {"ScheduleExpression": "rate(2 hours)"}
     first = next_occurrence(schedule, datetime(2026, 1, 1, tzinfo=timezone.utc))
     assert first == datetime(2026, 1, 1, 2, tzinfo=timezone.utc)

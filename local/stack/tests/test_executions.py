@@ -1,4 +1,4 @@
-"""Executions: started once, halted for good, timed out."""
+"""Executions: idempotent start, stop, timeout."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def tokens(stack: Stack, execution: str) -> list[str]:
 
 
 def nested(inner: dict[str, object], after: dict[str, object]) -> dict[str, object]:
-    """A Map in a Map, whose iterations wait, followed by states that must not start."""
+    """A Map in a Map with waiting iterations, followed by states that must not start."""
     items = {"Type": "Map", "ItemsPath": "$.items", "ItemProcessor": {"StartAt": "Job", "States": {"Job": inner}}}
     outer = {
         **items,
@@ -69,7 +69,7 @@ def test_stop_ends_nested_maps_at_once_and_nothing_starts_afterwards(stack: Stac
     assert states.describe_execution(executionArn=execution)["status"] == "ABORTED"
 
 
-def test_stop_wakes_a_wait_and_a_retry(stack: Stack) -> None:
+def test_stop_ends_a_wait_and_a_retry(stack: Stack) -> None:
     retry = [{"ErrorEquals": ["States.ALL"], "IntervalSeconds": 300}]
     fails = {
         "Type": "Task",
@@ -98,7 +98,7 @@ def test_the_timeout_of_the_state_machine_ends_the_execution(stack: Stack) -> No
 
 
 def statuses(stack: Stack, execution: str) -> list[str]:
-    """What EventBridge said of the execution, in alphabetical order."""
+    """The statuses of the execution in EventBridge events, in alphabetical order."""
     events = [note for note in stack.notes("toy-sink") if note.get("source") == "aws.states"]
     return sorted(e["detail"]["status"] for e in events if e["detail"]["executionArn"] == execution)
 

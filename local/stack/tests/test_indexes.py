@@ -1,4 +1,4 @@
-"""A local index gives the whole item to a query that asks for it, and the keys to one that does not."""
+"""A query of a local index returns whole items if requested, and the projected attributes otherwise."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def schema(keys: list[tuple[str, str]]) -> list[dict[str, str]]:
     return [{"AttributeName": name, "KeyType": kind} for name, kind in keys]
 
 
-def test_a_local_index_fetches_what_it_does_not_project(stack: Stack) -> None:
+def test_a_local_index_fetches_attributes_that_it_does_not_project(stack: Stack) -> None:
     dynamodb = stack.client("dynamodb")
     dynamodb.create_table(
         TableName="toy-local",

@@ -1,4 +1,4 @@
-"""The mends know the MiniStack that they mend."""
+"""The patches match the installed MiniStack."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ RECORDED = Path(__file__).parent / "patched.json"
 PRINT = """
 import json
 from local.stack import launcher
-launcher.mend(None)
+launcher.patch(None)
 print(json.dumps(launcher.pin.REPLACED, indent=2))
 """
 
 
-def test_what_is_mended_is_what_was_read() -> None:
-    """A difference names the function of MiniStack that changed: read it again, then its mend, then record it."""
+def test_replaced_functions_match_the_recorded_digests() -> None:
+    """A difference names the changed function of MiniStack: review it and its patch, then record the new digest."""
     words = [sys.executable, "-c", PRINT]
-    answer = subprocess.run(words, capture_output=True, text=True, check=True, cwd=RECORDED.parents[3])
-    assert json.loads(answer.stdout) == json.loads(RECORDED.read_text())
+    result = subprocess.run(words, capture_output=True, text=True, check=True, cwd=RECORDED.parents[3])
+    assert json.loads(result.stdout) == json.loads(RECORDED.read_text())
 
 
-def test_a_missing_place_is_named() -> None:
-    with pytest.raises(pin.Unmendable, match=r"no thing\.gone"):
+def test_a_missing_function_is_reported() -> None:
+    with pytest.raises(pin.UnknownMiniStack, match=r"no thing\.gone"):
         pin.replace(SimpleNamespace(__name__="thing"), "gone", None)
 
 
-def test_another_version_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_version_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pin, "version", lambda _: "2.0.0")
-    with pytest.raises(pin.Unmendable, match=r"2\.0\.0 is installed"):
+    with pytest.raises(pin.UnknownMiniStack, match=r"2\.0\.0 is installed"):
         pin.check_version()

@@ -1,4 +1,4 @@
-"""Processes: found again by what they are, not by a number that the kernel may have given away."""
+"""Processes are identified by pid and start time, because a pid can be reused."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def start(registry: Registry, code: str) -> Process:
     return registry.start("toy", [sys.executable, "-c", code], log=log, env=dict(os.environ), cwd=Path("/"))
 
 
-def test_stop_ends_the_process_and_the_children_it_left(tmp_path: Path) -> None:
+def test_stop_ends_the_process_and_its_children(tmp_path: Path) -> None:
     registry = Registry(tmp_path)
     code = "import subprocess, time; subprocess.Popen(['sleep', '300']); print('ready', flush=True); time.sleep(300)"
     process = start(registry, code)
@@ -34,21 +34,21 @@ def test_stop_ends_the_process_and_the_children_it_left(tmp_path: Path) -> None:
     assert not [row for row in rows if row.split()[0] == str(process.pid) and not row.split()[1].startswith("Z")]
 
 
-def test_a_pid_that_is_somebody_elses_now_is_left_alone(tmp_path: Path) -> None:
-    stranger = start(Registry(tmp_path), "import time; time.sleep(300)")
-    replace(stranger, started="1").stop()
-    assert stranger.alive
-    stranger.stop()
-    assert not stranger.alive
+def test_a_reused_pid_is_not_signalled(tmp_path: Path) -> None:
+    other = start(Registry(tmp_path), "import time; time.sleep(300)")
+    replace(other, started="1").stop()
+    assert other.alive
+    other.stop()
+    assert not other.alive
 
 
-def test_a_server_that_dies_shows_the_end_of_its_log(tmp_path: Path) -> None:
+def test_the_error_of_an_exited_server_contains_the_end_of_its_log(tmp_path: Path) -> None:
     process = start(Registry(tmp_path), "raise SystemExit('no such port')")
     with pytest.raises(SystemExit, match="no such port"):
         wait_until(lambda: False, process, "toy", tmp_path / "log")
 
 
-def test_the_laptop_packs_what_cargo_built_for_it(tmp_path: Path) -> None:
+def test_the_local_stack_packages_the_binaries_of_cargo(tmp_path: Path) -> None:
     settings = Settings.read({"SHIFTWORK_PROFILE": "debug"}, tmp_path)
     built = tmp_path / "target" / "debug" / "trigger"
     assert deploy.code_files(tmp_path / "target" / "lambda" / "trigger", settings) == {"bootstrap": built}
@@ -59,12 +59,12 @@ def test_the_laptop_packs_what_cargo_built_for_it(tmp_path: Path) -> None:
     assert package.read("bootstrap") == b"\x7fELF"
 
 
-def test_a_port_that_is_none_is_refused() -> None:
+def test_an_invalid_port_is_rejected() -> None:
     with pytest.raises(SystemExit, match="SHIFTWORK_AWS_PORT"):
         Settings.read({"SHIFTWORK_AWS_PORT": "http"})
 
 
-def test_our_own_env_file_does_not_make_the_database_yours() -> None:
+def test_a_database_in_the_environment_file_is_managed() -> None:
     url = {"SHIFTWORK_PG_URL": "postgres://a@b/c"}
     assert Settings.read(url).pg_url == url["SHIFTWORK_PG_URL"]
     assert Settings.read({**url, "SHIFTWORK_PG_MANAGED": "1"}).pg_url is None

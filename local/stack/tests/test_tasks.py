@@ -1,4 +1,4 @@
-"""Task states: tokens, timeouts, heartbeats, retries, and what their errors are called."""
+"""Task states: tokens, timeouts, heartbeats, retries, and their error names."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CAUGHT = [{"ErrorEquals": ["States.ALL"], "ResultPath": "$.error", "Next": "Caug
 
 
 def ask(payload: dict[str, Any], **fields: Any) -> dict[str, Any]:
-    """A state machine of one task that waits for its token."""
+    """A state machine with a single task that waits for its token."""
     task = {
         "Type": "Task",
         "Resource": "arn:aws:states:::lambda:invoke.waitForTaskToken",
@@ -30,7 +30,7 @@ def ask(payload: dict[str, Any], **fields: Any) -> dict[str, Any]:
 
 
 def token_of(stack: Stack, mark: str) -> str:
-    """The token of the last attempt whose payload holds `mark`."""
+    """The token of the last attempt whose payload contains `mark`."""
     return str(until(lambda: tokens_of(stack, mark))[-1])
 
 
@@ -49,12 +49,12 @@ def test_the_token_settles_the_task_once(stack: Stack) -> None:
     assert json.loads(stack.finish(execution)["output"]) == {"rows": 4}
 
 
-def test_a_made_up_token_is_invalid(stack: Stack) -> None:
+def test_an_unknown_token_is_invalid(stack: Stack) -> None:
     with pytest.raises(ClientError, match="InvalidToken"):
         stack.client("stepfunctions").send_task_success(taskToken="made-up", output="{}")
 
 
-def test_an_output_that_is_not_json_is_refused(stack: Stack) -> None:
+def test_an_output_that_is_not_json_is_rejected(stack: Stack) -> None:
     execution = stack.start(stack.machine("ask", ask({"mark": "not-json"})))
     states = stack.client("stepfunctions")
     with pytest.raises(ClientError, match="InvalidOutput"):
@@ -62,19 +62,19 @@ def test_an_output_that_is_not_json_is_refused(stack: Stack) -> None:
     states.stop_execution(executionArn=execution)
 
 
-def test_a_lambda_error_fails_the_waiting_task_under_its_own_name(stack: Stack) -> None:
+def test_a_lambda_error_fails_the_waiting_task_with_its_error_name(stack: Stack) -> None:
     failure = {"errorType": "Shiftwork.Throttled", "errorMessage": "slow down"}
     error = json.loads(stack.run("ask", ask({"fail": failure}))["output"])["error"]
     assert error["Error"] == "Shiftwork.Throttled"
     assert json.loads(error["Cause"])["errorMessage"] == "slow down"
 
 
-def test_a_dead_lambda_fails_the_waiting_task(stack: Stack) -> None:
+def test_a_crash_of_the_function_fails_the_waiting_task(stack: Stack) -> None:
     error = json.loads(stack.run("ask", ask({"die": True}))["output"])["error"]
     assert error["Error"] == "Runtime.ExitError"
 
 
-def test_silence_longer_than_the_heartbeat_fails_the_task(stack: Stack) -> None:
+def test_a_missing_heartbeat_fails_the_task(stack: Stack) -> None:
     begun = time.monotonic()
     execution = stack.start(stack.machine("beats", ask({"mark": "beats"}, HeartbeatSeconds=1)))
     states = stack.client("stepfunctions")
@@ -87,7 +87,7 @@ def test_silence_longer_than_the_heartbeat_fails_the_task(stack: Stack) -> None:
     assert time.monotonic() - begun >= 2.5
 
 
-def test_the_timeout_may_be_a_path_of_the_input(stack: Stack) -> None:
+def test_the_timeout_can_be_a_path_into_the_input(stack: Stack) -> None:
     machine = stack.machine("path", ask({}, TimeoutSecondsPath="$.limit"))
     begun = time.monotonic()
     ended = stack.finish(stack.start(machine, {"limit": 1}))
@@ -98,7 +98,7 @@ def test_the_timeout_may_be_a_path_of_the_input(stack: Stack) -> None:
         assert (ended["status"], ended["error"]) == ("FAILED", "States.Runtime"), wrong
 
 
-def test_every_attempt_has_a_token_of_its_own(stack: Stack) -> None:
+def test_every_attempt_has_a_separate_token(stack: Stack) -> None:
     failure = {"errorType": "Again", "errorMessage": ""}
     again = {"ErrorEquals": ["Again"], "MaxDelaySeconds": 1, "MaxAttempts": 2, "JitterStrategy": "FULL"}
     stack.run("again", ask({"mark": "attempts", "fail": failure}, Retry=[again]))
@@ -106,7 +106,7 @@ def test_every_attempt_has_a_token_of_its_own(stack: Stack) -> None:
     assert len(tokens) == len(set(tokens)) == 3
 
 
-def test_retry_delays_grow_to_the_maximum_and_jitter_below_it() -> None:
+def test_retry_delays_increase_to_the_maximum_with_jitter_below_it() -> None:
     retrier = {"IntervalSeconds": 2, "BackoffRate": 3, "MaxDelaySeconds": 10}
     assert [retry_delay(retrier, done) for done in range(4)] == [2, 6, 10, 10]
     jittered = {**retrier, "JitterStrategy": "FULL"}
@@ -115,7 +115,7 @@ def test_retry_delays_grow_to_the_maximum_and_jitter_below_it() -> None:
     assert max(samples) > 3 > min(samples)
 
 
-def test_the_condition_of_an_update_that_waits_is_caught_by_name(stack: Stack) -> None:
+def test_a_failed_condition_of_a_waiting_update_can_be_caught(stack: Stack) -> None:
     stack.client("dynamodb").put_item(TableName="toy-table", Item={"id": {"S": "free"}})
     update = {
         "Type": "Task",
@@ -155,7 +155,7 @@ def test_states_all_does_not_catch_a_runtime_error(stack: Stack) -> None:
     assert (ended["status"], ended["error"]) == ("FAILED", "States.Runtime")
 
 
-def test_an_inline_map_runs_forty_at_a_time_and_knows_its_context(stack: Stack) -> None:
+def test_an_inline_map_runs_forty_iterations_concurrently_with_its_context(stack: Stack) -> None:
     item = {"Type": "Wait", "Seconds": 1, "End": True}
     everything = {
         "Type": "Map",
