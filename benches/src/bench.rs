@@ -1,13 +1,13 @@
-//! Every benchmark, one after the other: what `make bench` runs.
+//! Runs all benchmarks in sequence; `make bench` calls it.
 //!
-//! They are the binaries beside this one, so build them all: `cargo build --release -p shiftwork-benches --bins`.
+//! The benchmarks are binaries in the same directory: `cargo build --release -p shiftwork-benches --bins`.
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, Result};
 
-/// The benchmarks, with what they are about.
+/// The binaries and their titles.
 const BENCHES: [(&str, &str); 5] = [
     ("bench-cost", "Cost of a run"),
     ("bench-scheduling", "Scheduling"),
@@ -17,14 +17,17 @@ const BENCHES: [(&str, &str); 5] = [
 ];
 
 fn main() -> Result<ExitCode> {
-    let directory = std::env::current_exe()?.parent().map(Path::to_path_buf).context("we run from nowhere")?;
+    let directory = std::env::current_exe()?
+        .parent()
+        .map(Path::to_path_buf)
+        .context("the path of this program has no parent directory")?;
     let mut failed = Vec::new();
     for (name, title) in BENCHES {
         let program = directory.join(name);
         let rule = "─".repeat(100 - title.chars().count().min(90));
         println!("\n── {title} {rule}\n");
         let status = Command::new(&program).status().with_context(|| {
-            format!("{} does not start; cargo build -p shiftwork-benches --bins builds it", program.display())
+            format!("cannot start {}: build it with `cargo build -p shiftwork-benches --bins`", program.display())
         })?;
         if !status.success() {
             failed.push(name);

@@ -1,54 +1,54 @@
-//! Graphs of jobs whose lengths are known, so that the best possible makespan is known too.
+//! Graphs of jobs with known durations, so that the minimum makespan is known.
 
 use std::time::Duration;
 
 use fastrand::Rng;
 use serde_json::{Value, json};
 
-/// Every run of a benchmark draws the same lengths and edges.
+/// Seed of durations and edges, so that every run of a benchmark has the same graphs.
 const SEED: u64 = 20_200;
 
-/// One job: a statement that the local Data API makes this long.
+/// A job whose statement has a fixed duration in the local Data API.
 #[derive(Debug, Clone)]
 pub struct Job {
     /// `job_name`.
     pub name: String,
-    /// How long its statement is made to take.
+    /// Duration of the statement.
     pub length: Duration,
-    /// Positions of the jobs that must end before it.
+    /// Positions of the jobs that must end before this job.
     pub upstreams: Vec<usize>,
 }
 
-/// A workflow whose jobs have known lengths. Jobs stand in topological order.
+/// A workflow whose jobs have known durations. The jobs are in topological order.
 #[derive(Debug, Clone)]
 pub struct Graph {
     /// `workflow_id`.
     pub id: &'static str,
-    /// What a table calls it.
+    /// Title in tables.
     pub title: &'static str,
-    /// Its jobs.
+    /// The jobs of the graph.
     pub jobs: Vec<Job>,
     stages: Vec<Stage>,
 }
 
-/// Jobs of a stage by position, and whether they run one after the other.
+/// The jobs of a stage by position, and whether they run sequentially.
 #[derive(Debug, Clone)]
 struct Stage {
     sequential: bool,
     jobs: std::ops::Range<usize>,
 }
 
-/// The longest way through a graph.
+/// The longest path through a graph.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CriticalPath {
-    /// How long it takes.
+    /// Duration of the path.
     pub length: Duration,
-    /// Its jobs, first to last.
+    /// Its jobs in order.
     pub jobs: Vec<usize>,
 }
 
 impl Graph {
-    /// Six jobs in three stages: two in a row, then two and two side by side.
+    /// Six jobs in three stages: two sequential, two parallel, two parallel.
     pub fn six() -> Self {
         let edges = [vec![], vec![0], vec![1], vec![1], vec![2, 3], vec![2, 3]];
         let stages = vec![
@@ -59,20 +59,20 @@ impl Graph {
         Self::draw("bench_six", "6 jobs, 3 stages", &edges, stages, 2_000..5_000)
     }
 
-    /// Jobs that wait for nothing.
+    /// 100 jobs without dependencies.
     pub fn parallel() -> Self {
         let stages = vec![Stage { sequential: false, jobs: 0..100 }];
         Self::draw("bench_parallel", "100 parallel", &vec![vec![]; 100], stages, 5_000..30_000)
     }
 
-    /// Each job waits for the one before it.
+    /// 50 jobs; each depends on the previous one.
     pub fn chain() -> Self {
         let edges: Vec<Vec<usize>> = (0..50_usize).map(|job| job.checked_sub(1).into_iter().collect()).collect();
         let stages = vec![Stage { sequential: true, jobs: 0..50 }];
         Self::draw("bench_chain", "50-long chain", &edges, stages, 1_000..3_000)
     }
 
-    /// Each job but the first waits for one to three of the forty before it.
+    /// 200 jobs; each except the first depends on one to three of the previous 40.
     pub fn random() -> Self {
         let mut draw = Rng::with_seed(SEED);
         let edges: Vec<Vec<usize>> = (0..200_usize)
@@ -103,7 +103,7 @@ impl Graph {
         Self { id, title, jobs: jobs.collect(), stages }
     }
 
-    /// The same graph with jobs that all take this long.
+    /// The same graph with the same duration for all jobs.
     #[must_use]
     pub fn with_length(mut self, length: Duration) -> Self {
         for job in &mut self.jobs {
@@ -112,12 +112,12 @@ impl Graph {
         self
     }
 
-    /// The lengths that its jobs are meant to have.
+    /// The configured durations of the jobs.
     pub fn lengths(&self) -> Vec<Duration> {
         self.jobs.iter().map(|job| job.length).collect()
     }
 
-    /// When each job could end at the earliest, if each took as long as `lengths` says.
+    /// The earliest end of each job, with the durations in `lengths`.
     fn earliest_ends(&self, lengths: &[Duration]) -> Vec<Duration> {
         let mut ends: Vec<Duration> = Vec::with_capacity(self.jobs.len());
         for (job, length) in self.jobs.iter().zip(lengths) {
@@ -127,13 +127,13 @@ impl Graph {
         ends
     }
 
-    /// When each job could start at the earliest.
+    /// The earliest start of each job.
     pub fn earliest_starts(&self) -> Vec<Duration> {
         let lengths = self.lengths();
         self.earliest_ends(&lengths).iter().zip(&lengths).map(|(end, length)| end.saturating_sub(*length)).collect()
     }
 
-    /// The longest way through the graph, if each job took as long as `lengths` says.
+    /// The longest path through the graph, with the durations in `lengths`.
     pub fn critical_path(&self, lengths: &[Duration]) -> CriticalPath {
         let ends = self.earliest_ends(lengths);
         let mut jobs = Vec::new();
@@ -146,7 +146,7 @@ impl Graph {
         CriticalPath { length: ends.into_iter().max().unwrap_or_default(), jobs }
     }
 
-    /// The jobs by depth: a scheduler of waves starts a wave when the one before it has ended.
+    /// The jobs by depth: a scheduler of waves starts a wave after the previous wave has ended.
     pub fn waves(&self) -> Vec<Vec<usize>> {
         let mut depths: Vec<usize> = Vec::with_capacity(self.jobs.len());
         let mut waves: Vec<Vec<usize>> = Vec::new();
@@ -159,12 +159,12 @@ impl Graph {
         waves
     }
 
-    /// Key of a job's script in the bucket.
+    /// S3 key of a job's script.
     pub fn script(&self, job: &Job) -> String {
         format!("workflows/{}/{}", self.id, script_name(job))
     }
 
-    /// The workflow as a user would configure it. Edges that the stages do not make are `depends_on`.
+    /// The workflow of the graph. Edges that do not follow from the stages are in `depends_on`.
     pub fn workflow(&self) -> Value {
         let by_stages = self.stages.len() > 1 || self.stages.iter().any(|stage| stage.sequential);
         let stages: Vec<Value> = self
@@ -199,7 +199,7 @@ mod tests {
     use super::Graph;
 
     #[test]
-    fn the_critical_path_is_a_path_and_as_long_as_its_jobs() {
+    fn the_critical_path_is_a_path_with_the_duration_of_its_jobs() {
         for graph in [Graph::six(), Graph::parallel(), Graph::chain(), Graph::random()] {
             let lengths = graph.lengths();
             let path = graph.critical_path(&lengths);
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wave_holds_jobs_whose_upstreams_are_in_earlier_waves() {
+    fn the_upstreams_of_a_wave_are_in_earlier_waves() {
         let graph = Graph::random();
         let waves = graph.waves();
         let wave_of = |job: usize| waves.iter().position(|wave| wave.contains(&job));
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn the_graphs_are_what_they_are_called() {
+    fn the_graphs_have_the_sizes_in_their_titles() {
         assert_eq!(Graph::six().waves().len(), 4);
         assert_eq!(Graph::parallel().waves().len(), 1);
         assert_eq!(Graph::chain().waves().len(), 50);

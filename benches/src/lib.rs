@@ -1,6 +1,6 @@
-//! What the benchmarks of runs share: graphs of known lengths, and the local stack that they run on.
+//! Shared code of the benchmarks: graphs with known durations, and access to the local stack.
 //!
-//! `benches/README.md` says what each benchmark measures and how.
+//! `benches/README.md` describes what each benchmark measures.
 
 pub mod graph;
 pub mod http;

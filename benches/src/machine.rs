@@ -1,4 +1,4 @@
-//! State machines and functions of the benchmark's own: the floor and the peer. They are removed at the end.
+//! State machines and functions of the benchmark, for the floor and the peer. They are deleted at the end.
 
 use std::io::{Cursor, Write as _};
 use std::path::Path;
@@ -12,30 +12,36 @@ use zip::write::SimpleFileOptions;
 
 use crate::stack::Stack;
 
-/// A function or state machine that lasts as long as the benchmark.
+/// A function or state machine that the benchmark created.
 #[derive(Debug, Clone)]
 pub struct Made {
     arn: String,
 }
 
 impl Made {
-    /// Its ARN.
+    /// ARN of the resource.
     pub fn arn(&self) -> &str {
         &self.arn
     }
 }
 
-/// Deploys one of this crate's binaries, which lies beside the running one, as a function under an existing role.
+/// Deploys a binary of this crate, from the directory of the running program, as a function with an existing role.
 ///
 /// # Errors
-/// When the binary was not built.
+/// Returns an error if the binary was not built.
 pub async fn function(stack: &Stack, name: &str, binary: &str, role: &str) -> Result<Made> {
-    let directory = std::env::current_exe()?.parent().map(Path::to_path_buf).context("we run from nowhere")?;
+    let directory = std::env::current_exe()?
+        .parent()
+        .map(Path::to_path_buf)
+        .context("the path of this program has no parent directory")?;
     let path = directory.join(binary);
     let program = std::fs::read(&path).with_context(|| {
-        format!("{} is missing: cargo build -p shiftwork-benches --bins, with the profile of this run", path.display())
+        format!(
+            "{} does not exist: build it with `cargo build -p shiftwork-benches --bins` and the profile of this run",
+            path.display()
+        )
     })?;
-    // One that an interrupted benchmark left behind.
+    // Delete the function of an interrupted benchmark.
     let _ = stack.functions.delete_function().function_name(name).send().await;
     let create = stack
         .functions
@@ -66,7 +72,7 @@ pub async fn machine(stack: &Stack, name: &str, definition: &Value, role: &str) 
     Ok(Made { arn: made.state_machine_arn })
 }
 
-/// Runs a state machine to its end: when that was.
+/// Runs a state machine; returns the time of its end.
 pub async fn execute(stack: &Stack, machine: &Made, name: &str) -> Result<Timestamp> {
     let start = stack.states.start_execution().state_machine_arn(machine.arn()).name(name).input("{}");
     let started = start.send().await.with_context(|| format!("starting {name}"))?;

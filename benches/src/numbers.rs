@@ -1,8 +1,8 @@
-//! Medians and how times are printed.
+//! Medians, and the formats of durations.
 
 use std::time::Duration;
 
-/// The value at `percent` of the sorted values, by nearest rank; zero of none.
+/// The value at `percent` of the sorted values, by nearest rank; zero if there are no values.
 pub fn percentile(values: &[Duration], percent: usize) -> Duration {
     let mut sorted = values.to_vec();
     sorted.sort_unstable();
@@ -10,7 +10,7 @@ pub fn percentile(values: &[Duration], percent: usize) -> Duration {
     sorted.get(rank - 1).copied().unwrap_or_default()
 }
 
-/// The median, by nearest rank; zero of none.
+/// The median, by nearest rank; zero if there are no values.
 pub fn median(values: &[Duration]) -> Duration {
     percentile(values, 50)
 }

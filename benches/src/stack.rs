@@ -1,4 +1,4 @@
-//! The deployment under measurement: the local stack, whose statements can be given a length.
+//! The deployment under test: the local stack, with statements of configurable duration.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -19,81 +19,81 @@ use shiftwork_aws::configuration::DynamoConfiguration;
 use crate::graph::Graph;
 use crate::http::Server;
 
-/// Between two looks at a running execution. Its end is read from its own `stopDate`, so this costs no precision; it only
-/// keeps us from slowing down what we measure.
+/// Interval between two polls of a running execution. The end is read from the `stopDate` of the execution, so the
+/// interval does not affect the precision; it limits the load of the benchmark on the emulator.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
-/// The longest that one run may take.
+/// Maximum duration of one run.
 const PATIENCE: Duration = Duration::from_mins(5);
 
-/// Requests at once while scripts are put.
+/// Number of concurrent requests when scripts are uploaded.
 const AT_ONCE: usize = 16;
 
-/// The local stack.
+/// Clients of the local stack.
 #[derive(Debug, Clone)]
 pub struct Stack {
-    /// Step Functions.
+    /// Client of Step Functions.
     pub states: aws_sdk_sfn::Client,
-    /// Lambda.
+    /// Client of Lambda.
     pub functions: aws_sdk_lambda::Client,
     dynamo: aws_sdk_dynamodb::Client,
     s3: aws_sdk_s3::Client,
     configuration: DynamoConfiguration,
     outputs: HashMap<String, String>,
-    /// MiniStack's launcher: counts and faults.
+    /// Control endpoint of MiniStack's launcher: counts and faults.
     pub control: Server,
     redshift: Server,
 }
 
-/// One statement, as the Data API saw it.
+/// The times of a statement, as the Data API recorded them.
 #[derive(Debug, Clone, Copy)]
 pub struct Statement {
-    /// When it was submitted.
+    /// When the statement was submitted.
     pub created: Timestamp,
-    /// When it ended.
+    /// When the statement ended.
     pub ended: Timestamp,
 }
 
 impl Statement {
-    /// How long it took.
+    /// Duration of the statement.
     pub fn length(&self) -> Duration {
         between(self.created, self.ended)
     }
 }
 
-/// One run, from the request to the end of its execution.
+/// The times of a run, from the request to the end of its execution.
 #[derive(Debug, Clone)]
 pub struct Timeline {
     /// When the trigger was called.
     pub asked: Timestamp,
     /// When the execution ended.
     pub ended: Timestamp,
-    /// The statement of each job, in the order of the graph.
+    /// The statement of each job, in the order of the graph's jobs.
     pub statements: Vec<Statement>,
 }
 
 impl Timeline {
-    /// From the request to the end.
+    /// Time from the request to the end.
     pub fn makespan(&self) -> Duration {
         between(self.asked, self.ended)
     }
 
-    /// How long each job's statement really took.
+    /// The measured duration of each job's statement.
     pub fn lengths(&self) -> Vec<Duration> {
         self.statements.iter().map(Statement::length).collect()
     }
 
-    /// From the request to the first statement.
+    /// Time from the request to the first statement.
     pub fn lead_in(&self) -> Duration {
         self.statements.iter().map(|statement| between(self.asked, statement.created)).min().unwrap_or_default()
     }
 
-    /// From the end of the last statement to the end of the run.
+    /// Time from the end of the last statement to the end of the run.
     pub fn lead_out(&self) -> Duration {
         self.statements.iter().map(|statement| between(statement.ended, self.ended)).min().unwrap_or_default()
     }
 
-    /// For each job with upstreams: from the end of the last of them to its own submission.
+    /// For each job with upstreams: the time from the end of the last upstream to the submission of the job.
     pub fn hand_overs(&self, graph: &Graph) -> Vec<Duration> {
         let released = |upstreams: &[usize]| upstreams.iter().map(|upstream| self.statements[*upstream].ended).max();
         let hand_over = |(job, statement): (&crate::graph::Job, &Statement)| {
@@ -103,16 +103,16 @@ impl Timeline {
     }
 }
 
-/// Time between two instants; zero where they are the other way round.
+/// Time between two instants; zero if `end` is before `start`.
 pub fn between(start: Timestamp, end: Timestamp) -> Duration {
     Duration::try_from(end.duration_since(start)).unwrap_or_default()
 }
 
 impl Stack {
-    /// The stack that the sourced environment file names.
+    /// The stack in the sourced environment.
     ///
     /// # Errors
-    /// When none is up, or something else than shiftwork is deployed there.
+    /// Returns an error if no stack is running, or if shiftwork is not deployed in it.
     pub async fn connect() -> Result<Self> {
         let control = Server::from_env("SHIFTWORK_CONTROL_URL")?;
         let redshift = Server::from_env("SHIFTWORK_REDSHIFT_DATA_URL")?;
@@ -121,7 +121,7 @@ impl Stack {
         let config = aws.config();
         let formation = aws_sdk_cloudformation::Client::new(config);
         let described = formation.describe_stacks().stack_name(&name).send().await;
-        let described = described.with_context(|| format!("looking for stack `{name}`; `make up` deploys it"))?;
+        let described = described.with_context(|| format!("cannot find stack `{name}`: deploy it with `make up`"))?;
         let outputs: HashMap<String, String> = described
             .stacks()
             .iter()
@@ -141,12 +141,12 @@ impl Stack {
         })
     }
 
-    /// An output of the stack.
+    /// The value of an output of the stack.
     pub fn output(&self, name: &str) -> Result<&str> {
         self.outputs.get(name).map(String::as_str).with_context(|| format!("the stack has no output {name}"))
     }
 
-    /// Puts a graph's workflow and its scripts.
+    /// Uploads the workflow and the scripts of a graph.
     pub async fn push(&self, graph: &Graph) -> Result<()> {
         let bucket = self.output("ScriptsBucket")?;
         stream::iter(&graph.jobs)
@@ -157,32 +157,32 @@ impl Stack {
             .buffer_unordered(AT_ONCE)
             .try_for_each(async |_| Ok(()))
             .await
-            .context("putting scripts")?;
+            .context("cannot upload the scripts")?;
         Ok(self.configuration.put_workflow(&graph.workflow()).await?)
     }
 
-    /// Removes a graph's workflow.
+    /// Deletes the workflow of a graph.
     pub async fn remove(&self, graph: &Graph) -> Result<()> {
         self.remove_workflow(graph.id).await
     }
 
-    /// Puts a workflow that needs no scripts.
+    /// Uploads a workflow without scripts.
     pub async fn push_workflow(&self, workflow: &Value) -> Result<()> {
         Ok(self.configuration.put_workflow(workflow).await?)
     }
 
-    /// Puts an object into the bucket of an output.
+    /// Uploads an object to the bucket whose name is in an output.
     pub async fn put(&self, bucket: &str, key: &str, text: String) -> Result<()> {
         let put = self.s3.put_object().bucket(self.output(bucket)?).key(key).body(text.into_bytes().into());
-        put.send().await.map(drop).with_context(|| format!("putting {key}"))
+        put.send().await.map(drop).with_context(|| format!("cannot upload {key}"))
     }
 
-    /// Deletes the objects of a prefix from the bucket of an output.
+    /// Deletes all objects with a prefix from the bucket whose name is in an output.
     pub async fn empty(&self, bucket: &str, prefix: &str) -> Result<()> {
         let bucket = self.output(bucket)?;
         let mut pages = self.s3.list_objects_v2().bucket(bucket).prefix(prefix).into_paginator().send();
         while let Some(page) = pages.next().await {
-            let page = page.with_context(|| format!("listing {prefix}"))?;
+            let page = page.with_context(|| format!("cannot list {prefix}"))?;
             for key in page.contents().iter().filter_map(aws_sdk_s3::types::Object::key) {
                 self.s3
                     .delete_object()
@@ -190,13 +190,13 @@ impl Stack {
                     .key(key)
                     .send()
                     .await
-                    .with_context(|| format!("deleting {key}"))?;
+                    .with_context(|| format!("cannot delete {key}"))?;
             }
         }
         Ok(())
     }
 
-    /// Removes a workflow.
+    /// Deletes a workflow.
     pub async fn remove_workflow(&self, workflow: &str) -> Result<()> {
         let key = AttributeValue::S(workflow.to_owned());
         let table = self.output("ConfigTable")?;
@@ -206,11 +206,11 @@ impl Stack {
             .key("workflow_id", key)
             .send()
             .await
-            .context("removing a workflow")?;
+            .context("cannot delete a workflow")?;
         Ok(())
     }
 
-    /// Gives the statements `<prefix><job>:…` of a graph their lengths.
+    /// Sets the durations of the statements `<prefix><job>:…` of a graph.
     pub async fn set_lengths(&self, graph: &Graph, prefix: &str) -> Result<()> {
         let rules: Vec<Value> = graph
             .jobs
@@ -223,17 +223,17 @@ impl Stack {
                 })
             })
             .collect();
-        self.redshift.ask(Method::POST, "_faults", Some(&json!(rules))).await?;
+        self.redshift.request(Method::POST, "_faults", Some(&json!(rules))).await?;
         Ok(())
     }
 
-    /// Forgets all lengths.
+    /// Removes all durations.
     pub async fn clear_lengths(&self) -> Result<()> {
-        self.redshift.ask(Method::DELETE, "_faults", None).await?;
+        self.redshift.request(Method::DELETE, "_faults", None).await?;
         Ok(())
     }
 
-    /// Runs a graph's workflow to its end; fails if it does not succeed.
+    /// Runs the workflow of a graph; returns an error if the run does not succeed.
     pub async fn run(&self, graph: &Graph, run: &str) -> Result<Timeline> {
         self.clear_lengths().await?;
         self.set_lengths(graph, &format!("shiftwork:{run}:")).await?;
@@ -246,38 +246,38 @@ impl Stack {
         Ok(Timeline { asked, ended, statements: self.statements(graph, &format!("shiftwork:{run}:")).await? })
     }
 
-    /// Calls a function and waits for its answer.
+    /// Invokes a function and returns its response.
     pub async fn invoke(&self, function: &str, event: &Value) -> Result<Value> {
         let call = self.functions.invoke().function_name(function).payload(Blob::new(event.to_string()));
-        let answer = call.send().await.with_context(|| format!("calling {function}"))?;
-        let payload = answer.payload.map(Blob::into_inner).unwrap_or_default();
-        if let Some(error) = answer.function_error {
+        let response = call.send().await.with_context(|| format!("cannot invoke {function}"))?;
+        let payload = response.payload.map(Blob::into_inner).unwrap_or_default();
+        if let Some(error) = response.function_error {
             bail!("{function} failed ({error}): {}", String::from_utf8_lossy(&payload));
         }
         Ok(serde_json::from_slice(&payload)?)
     }
 
-    /// When an execution ended; an error unless it succeeded.
+    /// Waits for the end of an execution; returns an error if the execution does not succeed.
     pub async fn ended(&self, execution: &str) -> Result<Timestamp> {
         let look = async {
             loop {
                 let found = self.states.describe_execution().execution_arn(execution).send().await;
-                let found = found.with_context(|| format!("looking at {execution}"))?;
+                let found = found.with_context(|| format!("cannot describe {execution}"))?;
                 match (&found.status, found.stop_date) {
                     (ExecutionStatus::Running, _) | (_, None) => tokio::time::sleep(LOOK_EVERY).await,
                     (ExecutionStatus::Succeeded, Some(at)) => return Ok(Timestamp::from_nanosecond(at.as_nanos())?),
                     (status, Some(_)) => bail!(
-                        "{execution} ended {status}: {} {}",
+                        "{execution} ended with status {status}: {} {}",
                         found.error().unwrap_or_default(),
                         found.cause().unwrap_or_default()
                     ),
                 }
             }
         };
-        tokio::time::timeout(PATIENCE, look).await.with_context(|| format!("{execution} does not end"))?
+        tokio::time::timeout(PATIENCE, look).await.with_context(|| format!("{execution} has not ended in time"))?
     }
 
-    /// The one statement of each job of a graph, by the names `<prefix><job>:…`.
+    /// The single statement of each job of a graph, by the names `<prefix><job>:…`.
     async fn statements(&self, graph: &Graph, prefix: &str) -> Result<Vec<Statement>> {
         #[derive(Deserialize)]
         struct Seen {
@@ -285,7 +285,7 @@ impl Stack {
             created_at: Timestamp,
             ended_at: Option<Timestamp>,
         }
-        let seen: Vec<Seen> = serde_json::from_value(self.redshift.ask(Method::GET, "_statements", None).await?)?;
+        let seen: Vec<Seen> = serde_json::from_value(self.redshift.request(Method::GET, "_statements", None).await?)?;
         let mut by_job: HashMap<String, Statement> = HashMap::new();
         for statement in seen {
             let job = statement.name.as_deref().and_then(|name| name.strip_prefix(prefix));
@@ -297,7 +297,7 @@ impl Stack {
         graph
             .jobs
             .iter()
-            .map(|job| by_job.remove(&job.name).with_context(|| format!("{prefix}{} never ran", job.name)))
+            .map(|job| by_job.remove(&job.name).with_context(|| format!("{prefix}{} did not run", job.name)))
             .collect()
     }
 }

@@ -1,8 +1,8 @@
-//! Every row of ours beside every row of a peer's.
+//! Compares every row of shiftwork's output with the row of a peer's output.
 //!
-//! Compared are the contract's columns, the time and kind of the change, what no column took, and (where the peer keeps it) the
-//! number of the line. A peer's notation is not its result: dlt's `True`, `+00:00` and empty NULL, and `12:00:00.5` beside
-//! `12:00:00.500000`, are the same values as ours.
+//! Compared are the columns of the contract, the time and kind of the change, the fields without a column, and the line
+//! number if the peer writes it. Different notations of the same value are equal: dlt's `True`, `+00:00` and empty
+//! NULL, and `12:00:00.5` and `12:00:00.500000`.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail, ensure};
 use flate2::read::GzDecoder;
 
-/// Columns that are compared; those of the contract first.
+/// The compared columns, starting with those of the contract.
 const COLUMNS: [&str; 21] = [
     "id",
     "customer_id",
@@ -39,28 +39,28 @@ const COLUMNS: [&str; 21] = [
 const OFFSET: usize = 20;
 const MISSING: usize = 19;
 
-/// One row: a value a column, NULL as none.
+/// A row with one value per column; NULL is `None`.
 type Row = [Option<String>; COLUMNS.len()];
 
-/// How a peer's output is to be read.
+/// The format of an output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Output {
-    /// Our columns.
+    /// The columns of shiftwork.
     Ours,
-    /// The same; the loader counts lines from 1.
+    /// Like `Ours`, but the loader numbers lines from 1.
     Loaded,
-    /// The compared columns in their order; without the last one.
+    /// The compared columns in order, without the line number.
     Unnumbered,
-    /// The compared columns in their order.
+    /// The compared columns in order.
     Numbered,
-    /// dlt's: a folder of files, each with a header of its own.
+    /// dlt's format: a directory of files, each with a header line.
     Dlt,
 }
 
-/// How many rows are the same.
+/// Compares two outputs and returns the number of rows.
 ///
 /// # Errors
-/// The first row that is not.
+/// Returns the first row that differs.
 pub(crate) fn rows(ours: &Path, theirs: &Path, output: Output) -> Result<u64> {
     let (mut ours, mut theirs) = (read(ours, Output::Ours)?, read(theirs, output)?);
     let is_numbered = match output {
@@ -72,13 +72,13 @@ pub(crate) fn rows(ours: &Path, theirs: &Path, output: Output) -> Result<u64> {
         let (mut our, mut their) = match (ours.next().transpose()?, theirs.next().transpose()?) {
             (None, None) => return Ok(same),
             (Some(ours), Some(theirs)) => (ours, theirs),
-            (Some(row), None) => bail!("the peer ends after {same} rows; we go on with {row:?}"),
-            (None, Some(row)) => bail!("we end after {same} rows; the peer goes on with {row:?}"),
+            (Some(row), None) => bail!("the peer has only {same} rows; the next row of shiftwork is {row:?}"),
+            (None, Some(row)) => bail!("shiftwork has only {same} rows; the next row of the peer is {row:?}"),
         };
         if !is_numbered {
             (our[OFFSET], their[OFFSET]) = (None, None);
         }
-        ensure!(our == their, "row {same} differs:\n  ours   {our:?}\n  theirs {their:?}");
+        ensure!(our == their, "row {same} differs:\n  shiftwork {our:?}\n  peer      {their:?}");
         same += 1;
     }
 }
@@ -95,7 +95,7 @@ fn read(path: &Path, output: Output) -> Result<Rows> {
             rows.push(row?);
         }
     }
-    // Which of its files comes first, only dlt knows.
+    // The order of dlt's files is not defined, so the rows are sorted.
     rows.sort_by_cached_key(|row| row[OFFSET].as_ref().and_then(|offset| offset.parse::<u64>().ok()));
     Ok(Box::new(rows.into_iter().map(Ok)))
 }
@@ -117,7 +117,7 @@ fn csv(bytes: Box<dyn Read>, output: Output) -> Result<Rows> {
     let mut reader = csv::ReaderBuilder::new().has_headers(output == Output::Dlt).flexible(true).from_reader(bytes);
     let header: BTreeMap<String, usize> = match output {
         Output::Dlt => reader.headers()?.iter().enumerate().map(|(at, name)| (name.to_owned(), at)).collect(),
-        // Changes, unchanged columns, position and partition are ours alone; behind them is the offset.
+        // Changes, unchanged columns, position and partition exist only in shiftwork's output; the offset follows them.
         Output::Ours | Output::Loaded => COLUMNS
             .iter()
             .enumerate()

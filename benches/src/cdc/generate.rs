@@ -1,5 +1,6 @@
-//! The benchmark's files: change events of a shop's `orders` table, as Debezium's PostgreSQL connector writes them (`REPLICA IDENTITY FULL`,
-//! `time.precision.mode=adaptive`), and the same in their schema's envelope. Seeded: the same files on every machine.
+//! Generates the events of the benchmark: changes of a shop's `orders` table as Debezium's PostgreSQL connector writes
+//! them (`REPLICA IDENTITY FULL`, `time.precision.mode=adaptive`), with and without the schema envelope. The generator
+//! is seeded, so the files are the same on every machine.
 
 use std::fmt::Write as _;
 use std::fs::File;
@@ -12,32 +13,32 @@ use fastrand::Rng;
 
 use crate::schema;
 
-/// How the events are written. The rows are the same.
+/// The format of the events. The rows are the same in all formats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Form {
-    /// Without a schema, decimals as text (`schemas.enable=false`, `decimal.handling.mode=string`).
+    /// Without schema, decimals as text (`schemas.enable=false`, `decimal.handling.mode=string`).
     Plain,
-    /// With the defaults of Kafka Connect and Debezium: each in the envelope of its schema, which names each column in each image, and
-    /// decimals as base64 of their bytes.
+    /// With the default settings of Kafka Connect and Debezium: each event in the envelope of its schema, which lists
+    /// the columns of both images; decimals as base64 of their bytes.
     Enveloped,
 }
 
-/// What was written, so that a run can say what it measured.
+/// Statistics of a generated file.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Written {
-    /// Lines of the file.
+    /// Number of lines.
     pub(crate) lines: u64,
-    /// Bytes of the file.
+    /// Size in bytes.
     pub(crate) bytes: u64,
-    /// Updates, whose `before` is nearly the `after`.
+    /// Number of updates; most columns of `before` and `after` are equal.
     pub(crate) updates: u64,
-    /// Deletes, whose `after` is null.
+    /// Number of deletes; their `after` is null.
     pub(crate) deletes: u64,
-    /// `null` lines: what follows a delete in a compacted topic.
+    /// Number of `null` lines, which follow deletes in a compacted topic.
     pub(crate) tombstones: u64,
-    /// Lines that are no change event.
+    /// Number of lines that are not valid change events.
     pub(crate) malformed: u64,
-    /// Events with a column that the contract does not know.
+    /// Number of events with a column that is not in the contract.
     pub(crate) drifted: u64,
 }
 
@@ -54,7 +55,7 @@ const STREETS: [&str; 8] = [
     "Elm Avenue",
 ];
 const TOWNS: [&str; 8] = ["Berlin", "Göteborg", "Paris", "London", "Torino", "Madrid", "Wien", "Denver"];
-/// Notes that customers leave, as JSON text: most are plain, some bring what a CSV or a JSON reader trips over.
+/// Notes of customers as JSON text: most are plain, some contain characters that need escapes in CSV or JSON.
 const NOTES: [&str; 10] = [
     "leave at the door",
     "call before delivery",
@@ -68,7 +69,7 @@ const NOTES: [&str; 10] = [
     r"C:\\labels\\order.pdf, please",
 ];
 
-/// One order.
+/// A row of the `orders` table.
 struct Order {
     id: u64,
     customer_id: u32,
@@ -123,7 +124,7 @@ impl Order {
         }
     }
 
-    /// What an update changes: a few columns of many.
+    /// Applies an update, which changes a few columns.
     fn touch(&mut self, rng: &mut Rng, now: u64) {
         self.status = (self.status + 1) % STATUS.len();
         self.updated_at = now;
@@ -176,7 +177,7 @@ impl Order {
     }
 }
 
-/// A decimal of hundredths.
+/// A decimal from hundredths.
 fn decimal(hundredths: i64, form: Form) -> String {
     match form {
         Form::Plain => {
@@ -184,7 +185,7 @@ fn decimal(hundredths: i64, form: Form) -> String {
             format!("{sign}{}.{:02}", off / 100, off % 100)
         }
         Form::Enveloped => {
-            // As Java's BigInteger: no byte more than the sign needs.
+            // As Java's BigInteger: the minimum number of bytes that keeps the sign.
             let bytes = hundredths.to_be_bytes();
             let spare = |pair: &&[u8]| matches!(pair, [0, 0..=0x7f] | [0xff, 0x80..=0xff]);
             let from = bytes.windows(2).take_while(|pair| spare(pair)).count();
@@ -196,7 +197,7 @@ fn decimal(hundredths: i64, form: Form) -> String {
 /// Writes `events` events to `path`.
 ///
 /// # Errors
-/// When the file cannot be written.
+/// Returns an error if the file cannot be written.
 pub(crate) fn write(path: &Path, events: u64, form: Form) -> Result<Written> {
     let mut file = BufWriter::with_capacity(1 << 20, File::create(path).with_context(|| path.display().to_string())?);
     let mut rng = Rng::with_seed(0x5317_F70E);
@@ -207,7 +208,7 @@ pub(crate) fn write(path: &Path, events: u64, form: Form) -> Result<Written> {
         Form::Enveloped => format!(r#"{{"schema":{},"payload":{{"before":"#, schema::text()),
     };
     let mut written = Written::default();
-    // 2026-11-01T00:00:00Z in microseconds, and a log position to go with it.
+    // 2026-11-01T00:00:00Z in microseconds, and the first log position.
     let (mut now, mut lsn, mut next) = (1_793_491_200_000_000_u64, 36_283_916_288_u64, 1_u64);
     for event in 0..events {
         now += rng.u64(100..60_000);
@@ -229,7 +230,7 @@ pub(crate) fn write(path: &Path, events: u64, form: Form) -> Result<Written> {
                 line.push_str(&before);
                 orders[at].write(&mut line, form)?;
                 orders[at].touch(&mut rng, now);
-                // The column that somebody added without a word: in 2 % of all events.
+                // A column that is not in the contract has a value in 2 % of all events.
                 orders[at].channel = (rng.u16(..1000) < 28).then_some("app");
                 written.drifted += u64::from(orders[at].channel.is_some());
                 line.push_str(r#","after":"#);
@@ -256,7 +257,7 @@ pub(crate) fn write(path: &Path, events: u64, form: Form) -> Result<Written> {
         }
         let mut bytes = line.as_bytes().to_vec();
         if malformed {
-            break_it(&mut rng, &mut bytes);
+            damage(&mut rng, &mut bytes);
             written.malformed += 1;
         }
         bytes.push(b'\n');
@@ -279,8 +280,8 @@ fn tail(line: &mut String, op: char, now: u64, lsn: u64) -> std::fmt::Result {
     )
 }
 
-/// What a broken producer or a cut transfer makes of an event.
-fn break_it(rng: &mut Rng, bytes: &mut Vec<u8>) {
+/// Damages an event, as a defective producer or an interrupted transfer would.
+fn damage(rng: &mut Rng, bytes: &mut Vec<u8>) {
     let middle = bytes.len() / 2;
     match rng.u8(..4) {
         0 => bytes.truncate(middle.max(1)),
@@ -296,7 +297,7 @@ impl std::fmt::Display for Written {
         write!(
             f,
             "{lines} lines, {} MB: {updates} updates, {deletes} deletes, {tombstones} tombstones, {malformed} malformed, \
-             {drifted} with a column that the contract does not know",
+             {drifted} with a column that is not in the contract",
             bytes / 1_000_000
         )
     }

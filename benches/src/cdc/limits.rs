@@ -1,4 +1,4 @@
-//! What no decoder can beat: a walk over the bytes that looks at each and keeps none, and the compression of what comes out.
+//! Upper limits for the speed of any decoder: reading every byte once, and compressing the output.
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -7,13 +7,13 @@ use std::path::Path;
 use anyhow::Result;
 use flate2::write::GzEncoder;
 
-/// How much is read at once: as much as the stager reads.
+/// Size of a read in bytes, the same as that of the stager.
 const BLOCK: usize = 128 << 10;
 
-/// Finds the ends of the lines and holds the bytes against UTF-8, both with SIMD. Returns the number of lines.
+/// Counts line ends and validates UTF-8, both with SIMD. Returns the number of lines.
 ///
 /// # Errors
-/// When the file cannot be read.
+/// Returns an error if the file cannot be read.
 pub(crate) fn skip(path: &Path) -> Result<u64> {
     let mut file = File::open(path)?;
     let mut block = vec![0; BLOCK];
@@ -21,7 +21,7 @@ pub(crate) fn skip(path: &Path) -> Result<u64> {
     loop {
         let read = file.read(&mut block)?;
         if read == 0 {
-            // Printed, so that no optimiser finds that nobody asked.
+            // Printed, so that the compiler does not remove the unused computation.
             println!("{lines} lines, {torn} blocks that are not UTF-8 or end within a character");
             return Ok(lines);
         }
@@ -40,7 +40,7 @@ pub(crate) enum Codec {
 /// Compresses a file at level 1.
 ///
 /// # Errors
-/// When one of the files cannot be read or written.
+/// Returns an error if a file cannot be read or written.
 pub(crate) fn compress(codec: Codec, from: &Path, to: &Path) -> Result<()> {
     let mut from = File::open(from)?;
     let to = File::create(to)?;

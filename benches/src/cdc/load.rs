@@ -1,5 +1,5 @@
-//! Ours, from the notification of S3 on: the loader's own code, its collaborators in memory. What it stages is written one behind the other
-//! into one file: frames of ZSTD that follow each other are one stream.
+//! The path from the S3 notification to staged files: the code of cdc-loader with in-memory collaborators. The staged
+//! files are concatenated into one file, because concatenated ZSTD frames are a valid stream.
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -14,13 +14,13 @@ use shiftwork_ports::fake::{ManualClock, MemoryDeadLetters, MemoryRequests, Memo
 use shiftwork_ports::{ChangeFiles, FileStream, FileVersion, Object, Result as Answer, Staging};
 use shiftwork_protocol::{Failure, FailureKind};
 
-/// Bytes that come at once, as from S3.
+/// Size of a chunk in bytes, similar to that of S3.
 const PIECE: usize = 64 << 10;
 
 /// Loads a file, plain or gzip.
 ///
 /// # Errors
-/// When one of the files cannot be read or written, or the loader answers that it failed.
+/// Returns an error if a file cannot be read or written, or if the loader reports a failure.
 pub(crate) fn run(events: &Path, output: &Path) -> Result<()> {
     let scripts = MemoryScripts::default();
     scripts.put("contracts/orders.yaml", include_str!("orders.yaml"));
@@ -37,12 +37,12 @@ pub(crate) fn run(events: &Path, output: &Path) -> Result<()> {
     let body = json!({ "source": "aws.s3", "detail": file }).to_string();
     let event = json!({ "Records": [{ "eventSource": "aws:sqs", "messageId": "1", "body": body }] });
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-    let answer = runtime.block_on(Loader::new(with, "staging").handle(event))?;
-    ensure!(answer["batchItemFailures"] == json!([]), "the file was not loaded: {answer}");
+    let response = runtime.block_on(Loader::new(with, "staging").handle(event))?;
+    ensure!(response["batchItemFailures"] == json!([]), "the file was not loaded: {response}");
     Ok(())
 }
 
-/// A bucket of one file.
+/// A bucket that contains one file.
 struct Disk(PathBuf);
 
 struct Pieces(File);
@@ -65,7 +65,7 @@ impl FileStream for Pieces {
     }
 }
 
-/// Keeps the staged files of a bucket, and nothing else.
+/// Stores staged files, and ignores all other objects.
 struct Staged(Mutex<File>);
 
 #[async_trait]

@@ -1,7 +1,8 @@
-//! How fast a file of change events becomes staged files, on one core, beside what people use and beside the limits.
+//! How fast a file of change events is converted to staged files on one core, compared with other tools and with
+//! limits.
 //!
 //! ```text
-//! bench-cdc                        300,000 generated events, five runs each, all peers that .venv-bench has
+//! bench-cdc                        300,000 generated events, five runs each, all peers in .venv-bench
 //! bench-cdc --events 3000000 --no-peers
 //! bench-cdc --core 0 --runs 9 --check
 //! ```
@@ -30,58 +31,58 @@ use self::generate::Form;
 use self::limits::Codec;
 use self::measure::{Run, Runs};
 
-/// Megabytes of events a second; times DuckDB's and dlt's; largest resident set.
+/// Minimum MB/s of events, minimum speed relative to DuckDB and to dlt, and maximum resident set in bytes.
 const GOAL: (f64, f64, f64, u64) = (500.0, 3.0, 30.0, 32 << 20);
 
-/// Measures how fast change events are staged.
+/// Measures how fast change events are staged
 #[derive(Parser)]
 struct Options {
     #[command(subcommand)]
     part: Option<Part>,
-    /// Events of the generated file.
+    /// Number of events in the generated file
     #[arg(long, default_value_t = 300_000, value_parser = clap::value_parser!(u64).range(1..))]
     events: u64,
-    /// Runs of each; the median counts.
+    /// Number of runs per subject; the median counts
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
     runs: u16,
-    /// The core that everything runs on.
+    /// CPU core on which all processes run
     #[arg(long, default_value_t = 1)]
     core: u16,
-    /// Where the events and the outputs go.
+    /// Directory for events and outputs
     #[arg(long, default_value = "target/bench-cdc")]
     folder: PathBuf,
-    /// The Python that has the peers.
+    /// Python interpreter with the peers
     #[arg(long, default_value = ".venv-bench/bin/python")]
     python: PathBuf,
-    /// Leave the peers out.
+    /// Do not run the peers
     #[arg(long)]
     no_peers: bool,
-    /// Fail where the goal is missed, or an output differs.
+    /// Exit with an error if a goal is missed or an output differs
     #[arg(long)]
     check: bool,
 }
 
-/// What runs in a process of its own, to be measured from outside.
+/// Parts that run in a separate process, so that they can be measured from outside.
 #[derive(Subcommand)]
 enum Part {
-    /// Write a file of events.
+    /// Write a file of events
     Generate { events: PathBuf, form: Form },
-    /// Stage a file of events.
+    /// Stage a file of events
     Stage {
         events: PathBuf,
         output: PathBuf,
-        /// With the full decoder alone.
+        /// Use only the full decoder
         #[arg(long)]
         full: bool,
-        /// Do not compress.
+        /// Do not compress the output
         #[arg(long)]
         plain: bool,
     },
-    /// Stage a file of events as the loader does it, its collaborators in memory.
+    /// Stage a file of events with the code of cdc-loader and in-memory collaborators
     Load { events: PathBuf, output: PathBuf },
-    /// Walk over the bytes of a file.
+    /// Read every byte of a file
     Skip { events: PathBuf },
-    /// Compress a file at level 1.
+    /// Compress a file at level 1
     Compress { codec: Codec, from: PathBuf, to: PathBuf },
 }
 
@@ -100,17 +101,17 @@ fn main() -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What is measured, and what it writes.
+/// A measured process and its output.
 struct Measured {
     name: &'static str,
     program: PathBuf,
     arguments: Vec<OsString>,
     runs: Runs,
-    /// What its speed is of: the events, also where it reads something else.
+    /// Size of the events in bytes, from which the speed is computed even if the process reads another file.
     bytes: u64,
-    /// Where it writes; nowhere, if empty.
+    /// Path of the output; empty if there is none.
     output: PathBuf,
-    /// How its rows are to be read.
+    /// Format of the output, if its rows are compared.
     read: Option<Output>,
 }
 
@@ -121,12 +122,12 @@ impl Measured {
         Ok(())
     }
 
-    /// Bytes that it wrote.
+    /// Size of the output in bytes.
     fn written(&self) -> Option<u64> {
         (!self.output.as_os_str().is_empty()).then(|| size(&self.output))
     }
 
-    /// Where its rows are, and how they are to be read.
+    /// Path and format of the rows, if they are compared.
     fn rows(&self) -> Option<(&Path, Output)> {
         self.read.map(|read| (self.output.as_path(), read))
     }
@@ -140,16 +141,16 @@ fn bench(options: &Options) -> Result<ExitCode> {
     let mut all = vec![
         subject.ours("shiftwork", "stage", &[], ("ours.csv.zst", Some(Output::Ours))),
         subject.ours("  without compression", "stage", &["--plain"], ("ours.csv", None)),
-        subject.ours("  the full decoder alone", "stage", &["--full"], ("full.csv.zst", Some(Output::Ours))),
-        subject.ours("  through the loader", "load", &[], ("load.csv.zst", Some(Output::Loaded))),
+        subject.ours("  full decoder only", "stage", &["--full"], ("full.csv.zst", Some(Output::Ours))),
+        subject.ours("  through cdc-loader", "load", &[], ("load.csv.zst", Some(Output::Loaded))),
     ];
     let packed = Subject { events: packed(&subject.events)?, ..subject };
-    let through = packed.ours("  through the loader, a gzip file", "load", &[], ("gzip.csv.zst", Some(Output::Loaded)));
+    let through = packed.ours("  through cdc-loader, gzip input", "load", &[], ("gzip.csv.zst", Some(Output::Loaded)));
     all.push(Measured { bytes: size(&subject.events), ..through });
     let enveloped = Subject { events: written(options, &folder, &me, "enveloped")?, ..subject };
     for (name, flags, output) in [
-        ("shiftwork, with the schema", [].as_slice(), "enveloped.csv.zst"),
-        ("  the full decoder alone, with the schema", &["--full"], "enveloped-full.csv.zst"),
+        ("shiftwork, with schema", [].as_slice(), "enveloped.csv.zst"),
+        ("  full decoder only, with schema", &["--full"], "enveloped-full.csv.zst"),
     ] {
         all.push(enveloped.ours(name, "stage", flags, (output, Some(Output::Ours))));
     }
@@ -158,15 +159,15 @@ fn bench(options: &Options) -> Result<ExitCode> {
     }
     let plain = folder.join("ours.csv");
     let events = subject.events.as_os_str();
-    all.push(subject.measured("limit: walk over the bytes", &me, &["skip".as_ref(), events], PathBuf::new(), None));
+    all.push(subject.measured("limit: read every byte", &me, &["skip".as_ref(), events], PathBuf::new(), None));
     for (name, codec, output) in
-        [("limit: zstd level 1 alone", "zstd", "limit.zst"), ("limit: gzip level 1 alone", "gzip", "limit.gz")]
+        [("limit: zstd level 1", "zstd", "limit.zst"), ("limit: gzip level 1", "gzip", "limit.gz")]
     {
         let output = folder.join(output);
         let arguments: [&OsStr; 4] = ["compress".as_ref(), codec.as_ref(), plain.as_os_str(), output.as_os_str()];
         all.push(subject.measured(name, &me, &arguments, output.clone(), None));
     }
-    // In rounds, so that what the machine does beside it for some seconds meets everybody.
+    // All subjects run in every round, so that temporary load of the machine affects all of them.
     for _ in 0..options.runs {
         all.iter_mut().try_for_each(|one| one.run(options.core))?;
     }
@@ -176,26 +177,26 @@ fn bench(options: &Options) -> Result<ExitCode> {
     Ok(if (same && reached(&all)) || !options.check { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The events in a form, in a file of their own.
+/// Generates the events in a format, in a separate file.
 fn written(options: &Options, folder: &Path, me: &Path, form: &str) -> Result<PathBuf> {
     let events = folder.join(format!("events-{}-{form}.ndjson", options.events));
-    // This process stays small: Linux counts its resident set as the first of each process that it starts.
+    // A separate process generates the events: Linux counts the resident set of this process in each child process.
     print!("{form}: ");
     io::stdout().flush()?;
     let number = options.events.to_string();
     let generator = Command::new(me).args(["--events", &number, "generate"]).arg(&events).arg(form).status()?;
-    ensure!(generator.success(), "the events were not written: {generator}");
+    ensure!(generator.success(), "cannot generate the events: {generator}");
     Ok(events)
 }
 
-/// The same file, packed by gzip as people pack files: by its default level.
+/// The events, compressed by gzip with its default level.
 fn packed(events: &Path) -> Result<PathBuf> {
     let status = Command::new("gzip").args(["--keep", "--force"]).arg(events).status().context("starting gzip")?;
-    ensure!(status.success(), "the events were not packed: {status}");
+    ensure!(status.success(), "cannot compress the events: {status}");
     Ok(events.with_added_extension("gz"))
 }
 
-/// What a run is of.
+/// The common parameters of measured processes.
 struct Subject<'o> {
     options: &'o Options,
     me: &'o Path,
@@ -204,7 +205,7 @@ struct Subject<'o> {
 }
 
 impl Subject<'_> {
-    /// Measures a part of this program.
+    /// A part of this program.
     fn ours(&self, name: &'static str, part: &str, flags: &[&str], (output, read): (&str, Option<Output>)) -> Measured {
         let output = self.folder.join(output);
         let mut arguments: Vec<&OsStr> = vec![part.as_ref(), self.events.as_os_str(), output.as_os_str()];
@@ -226,13 +227,13 @@ impl Subject<'_> {
     }
 }
 
-/// The peers, where a Python with them is at hand.
+/// The peers, if a Python interpreter with them exists.
 fn peers(subject: &Subject<'_>) -> Result<Vec<Measured>> {
     let options = subject.options;
-    // Not canonical: a virtual environment is known by the link's own place.
+    // The path is not canonicalized: Python finds its virtual environment through the link.
     let python = std::path::absolute(&options.python)?;
     if !python.exists() {
-        println!("The peers are left out: {} is missing; `make bench-cdc` installs it.", options.python.display());
+        println!("The peers are skipped: {} does not exist; `make bench-cdc` installs it.", options.python.display());
         return Ok(Vec::new());
     }
     let scripts = [
@@ -258,7 +259,7 @@ fn clear(output: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Bytes of a file, or of what dlt loaded.
+/// Size of a file, or of the files that dlt loaded, in bytes.
 fn size(output: &Path) -> u64 {
     let Ok(entries) = std::fs::read_dir(output.join("loaded/bench/orders")) else {
         return output.metadata().map(|file| file.len()).unwrap_or_default();
@@ -287,10 +288,10 @@ fn table(all: &[Measured], events: u64) -> Table {
         "events to staged file",
         "MB/s",
         "events/s",
-        "ours is",
+        "shiftwork is",
         "median",
         "fastest … slowest",
-        "on the core",
+        "CPU time",
         "peak memory",
         "written",
     ]);
@@ -318,23 +319,23 @@ fn table(all: &[Measured], events: u64) -> Table {
     table
 }
 
-/// Holds every output against ours, and says what came out.
+/// Compares every output with shiftwork's output and prints the result.
 fn compared(all: &[Measured]) -> bool {
     let Some((ours, _)) = all.first().and_then(Measured::rows) else { return false };
     let mut same = true;
     for (name, (output, read)) in all.iter().skip(1).filter_map(|one| Some((one.name.trim(), one.rows()?))) {
         match compare::rows(ours, output, read) {
-            Ok(rows) => println!("{name}: the same {rows} rows."),
+            Ok(rows) => println!("{name}: {rows} equal rows."),
             Err(error) => {
                 same = false;
-                println!("{name}: NOT the same rows: {error:#}");
+                println!("{name}: DIFFERENT rows: {error:#}");
             }
         }
     }
     same
 }
 
-/// Whether the goal is reached by what was measured, and a line on each part of it.
+/// Checks the goals and prints a line for each of them.
 fn reached(all: &[Measured]) -> bool {
     let (fast, duckdb, dlt, memory) = GOAL;
     let of = |name: &str| all.iter().find(|one| one.name.starts_with(name));
@@ -345,16 +346,16 @@ fn reached(all: &[Measured]) -> bool {
     };
     let mine = speed(*bytes, ours.took());
     let mut all = vec![
-        reached(format!("{fast} MB/s on one core, reached {mine:.0}"), mine >= fast),
+        reached(format!("at least {fast} MB/s on one core, measured {mine:.0}"), mine >= fast),
         reached(
-            format!("{} whatever the file's size, reached {}", mebibytes(memory), mebibytes(ours.peak())),
+            format!("at most {} of memory for any file size, measured {}", mebibytes(memory), mebibytes(ours.peak())),
             ours.peak() <= memory,
         ),
     ];
     for (name, goal) in [("DuckDB", duckdb), ("dlt", dlt)] {
         if let Some(peer) = of(name).map(|peer| &peer.runs) {
             let times = ours.times_as_fast_as(peer);
-            all.push(reached(format!("{goal} x {name}, reached {times:.1}"), times >= goal));
+            all.push(reached(format!("at least {goal} x {name}, measured {times:.1}"), times >= goal));
         }
     }
     !all.contains(&false)

@@ -1,4 +1,4 @@
-//! A process on one core: how long it took, what of it was on the core, and its largest resident set.
+//! Runs a process on one core and measures its duration, its CPU time and its maximum resident set.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -8,22 +8,22 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use wait4::Wait4 as _;
 
-/// One run.
+/// The measurement of one run.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Run {
-    /// From the start of the process to its end.
+    /// Time from the start of the process to its end.
     pub(crate) took: Duration,
-    /// What it spent on a core, kernel included.
+    /// CPU time, including the kernel.
     pub(crate) on_core: Duration,
-    /// Bytes.
+    /// Maximum resident set in bytes.
     pub(crate) peak: u64,
 }
 
 impl Run {
-    /// Runs a program on this core alone.
+    /// Runs a program on this core only.
     ///
     /// # Errors
-    /// When it does not start, or fails.
+    /// Returns an error if the program cannot be started or fails.
     pub(crate) fn of(core: u16, program: &Path, arguments: &[OsString]) -> Result<Self> {
         let began = Instant::now();
         let child = Command::new("taskset")
@@ -42,7 +42,7 @@ impl Run {
     }
 }
 
-/// All runs of one subject, a round each.
+/// All runs of one subject, one per round.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Runs(Vec<Run>);
 
@@ -51,7 +51,7 @@ impl Runs {
         self.0.push(run);
     }
 
-    /// How many times as fast as a peer, which ran in the same rounds: the median of the rounds' ratios.
+    /// Speed relative to a peer that ran in the same rounds: the median of the ratios.
     pub(crate) fn times_as_fast_as(&self, peer: &Self) -> f64 {
         let rounds = self.0.iter().zip(&peer.0);
         let mut ratios: Vec<f64> =
@@ -60,23 +60,23 @@ impl Runs {
         ratios.get(ratios.len() / 2).copied().unwrap_or_default()
     }
 
-    /// The median of how long they took.
+    /// Median duration.
     pub(crate) fn took(&self) -> Duration {
         shiftwork_benches::numbers::median(&self.each(|run| run.took))
     }
 
-    /// The fastest and the slowest.
+    /// Minimum and maximum duration.
     pub(crate) fn spread(&self) -> (Duration, Duration) {
         let took = self.each(|run| run.took);
         (took.iter().min().copied().unwrap_or_default(), took.iter().max().copied().unwrap_or_default())
     }
 
-    /// The median of their time on the core.
+    /// Median CPU time.
     pub(crate) fn on_core(&self) -> Duration {
         shiftwork_benches::numbers::median(&self.each(|run| run.on_core))
     }
 
-    /// The largest of their resident sets.
+    /// Maximum resident set of all runs, in bytes.
     pub(crate) fn peak(&self) -> u64 {
         self.0.iter().map(|run| run.peak).max().unwrap_or_default()
     }

@@ -1,7 +1,7 @@
-//! The schema that a connector with its default settings writes into each record: Kafka Connect's `JsonConverter`, Debezium's PostgreSQL
-//! connector.
+//! The schema that a connector with default settings writes into each record, as Kafka Connect's `JsonConverter` and
+//! Debezium's PostgreSQL connector produce it.
 
-/// The schema of the events, as text.
+/// The schema of the events, as JSON text.
 pub(crate) fn text() -> String {
     let image = struct_of("shop.public.orders.Value", &COLUMNS);
     let member = |name: &str, schema: &str| format!(r#"{{{schema},"optional":true,"field":"{name}"}}"#);
@@ -52,7 +52,7 @@ const COLUMNS: [(&str, &str); 18] = [
     ("ordered_on", r#""type":"int32","optional":false,"name":"io.debezium.time.Date","version":1"#),
     ("created_at", INSTANT),
     ("updated_at", INSTANT),
-    // The column that the contract does not know.
+    // The column that is not in the contract.
     ("channel", OPTIONAL_TEXT),
 ];
 

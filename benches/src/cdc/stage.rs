@@ -1,4 +1,4 @@
-//! Ours: a file of events through the stager into one compressed file, as the loader does it with an object of S3.
+//! Stages a file of events into one compressed file, as cdc-loader does with an object in S3.
 
 use std::fs::File;
 use std::io::{BufWriter, Read as _, Write};
@@ -10,13 +10,13 @@ use shiftwork_change_data::contract::read;
 use shiftwork_change_data::stage::{Record, Stager, compressed};
 use shiftwork_change_data::transport::{Offset, Partition};
 
-/// Bytes that are read at once. The buffer grows for a longer line, and only for that.
+/// Size of a read in bytes. The buffer grows only for longer lines.
 const BLOCK: usize = 128 << 10;
 
-/// Stages a file. `full`: with the full decoder alone. `plain`: without compression.
+/// Stages a file. `full`: use only the full decoder. `plain`: do not compress.
 ///
 /// # Errors
-/// When one of the files cannot be read or written.
+/// Returns an error if a file cannot be read or written.
 pub(crate) fn run(events: &Path, output: &Path, full: bool, plain: bool) -> Result<()> {
     let contract = read("orders.yaml", include_str!("orders.yaml")).map_err(|problems| anyhow!("{problems:?}"))?;
     let compiled = Compiled::new(contract);

@@ -1,20 +1,20 @@
-//! A table that changes: its events as Debezium's PostgreSQL connector writes them, in batches as an MSK event source mapping hands them
-//! over.
+//! Change events of a table in the format of Debezium's PostgreSQL connector, in batches as an MSK event source mapping
+//! delivers them.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use fastrand::Rng;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-/// The contract, and all that is loaded under it.
+/// Name of the contract; the prefix of all staged objects.
 pub(crate) const CONTRACT: &str = "bench_change_data";
-/// Partitions of the topic. A key stays in its own.
+/// Number of partitions of the topic. All changes of a key are in the same partition.
 pub(crate) const PARTITIONS: usize = 4;
 
-/// Seconds that a load waits for more: as few as a contract may say.
+/// The shortest interval between loads that a contract allows, in seconds.
 pub(crate) const LOAD_EVERY: u32 = 10;
 
-/// The contract as it is pushed.
+/// The text of the contract.
 pub(crate) fn contract() -> String {
     format!(
         "contract: {CONTRACT}
@@ -38,7 +38,7 @@ load_every: {LOAD_EVERY}s
     )
 }
 
-/// The workflow that loads it, as it lies in the configuration table.
+/// The workflow that loads the contract, as an item of the configuration table.
 pub(crate) fn workflow() -> Value {
     json!({
         "workflow_id": CONTRACT,
@@ -52,7 +52,7 @@ pub(crate) fn workflow() -> Value {
     })
 }
 
-/// The table as its source has it.
+/// The content of the source table.
 pub(crate) struct Parcels {
     rng: Rng,
     /// The newest change of each row, by partition.
@@ -62,19 +62,20 @@ pub(crate) struct Parcels {
 }
 
 impl Parcels {
-    /// An empty one.
+    /// An empty table.
     pub(crate) fn new(seed: u64) -> Self {
         Self { rng: Rng::with_seed(seed), rows: Default::default(), changes: 0, offsets: [0; PARTITIONS] }
     }
 
-    /// What the table has to have: how many rows, and the sum of their newest changes, which is right only if every row is of its
-    /// last event.
-    pub(crate) fn truth(&self) -> (i64, i64) {
+    /// The expected number of rows, and the sum of their newest changes. The sum is correct only if every row is from
+    /// its last event.
+    pub(crate) fn expected(&self) -> (i64, i64) {
         let rows: usize = self.rows.iter().map(Vec::len).sum();
         (i64::try_from(rows).unwrap_or(i64::MAX), self.rows.iter().flatten().sum())
     }
 
-    /// So many changes of one partition, of now, half of them inserts. Answers Lambda's event, and when it was made in microseconds.
+    /// `changes` changes of one partition, half of them inserts, with the current time. Returns the Lambda event and
+    /// its time in microseconds.
     pub(crate) fn batch(&mut self, partition: usize, changes: usize) -> (Value, i64) {
         let now = Timestamp::now().as_microsecond();
         let records: Vec<Value> = (0..changes).map(|_| self.record(partition, now)).collect();

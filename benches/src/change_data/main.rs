@@ -1,12 +1,14 @@
-//! Change data end to end: how many events a second get from Lambda's event into a production table, and how long one is on its way.
+//! Change data end to end: events per second from the Lambda event to the production table, and the latency of an
+//! event.
 //!
 //! ```text
 //! . target/local/env && bench-change-data
 //! ```
 //!
-//! Everything is the stack's: the function, the request queue, the run, the transaction. First a backlog, as much as four partitions
-//! hand over one batch after the other; then a trickle, of which each event's way is timed from when it was made until it is seen in the
-//! table. Fails where the table is not as its source, or an event is on its way for more than a minute.
+//! All parts run on the local stack: the function, the request queue, the run, the transaction. The first phase is a
+//! backlog: four partitions deliver batches as fast as possible. The second phase is a trickle: the latency of each
+//! event is measured from its creation until it is visible in the table. Fails if the table differs from its source, or
+//! if the latency of an event exceeds one minute.
 
 mod events;
 
@@ -30,26 +32,26 @@ use tokio_postgres::{Client, NoTls};
 
 use self::events::{CONTRACT, LOAD_EVERY, PARTITIONS, Parcels, contract, workflow};
 
-/// Events of one invocation of the backlog: about 2 MB, of the 6 MB that Lambda takes.
+/// Events per invocation of the backlog: about 2 MB; Lambda's limit is 6 MB.
 const BATCH: usize = 2_000;
-/// Events of one invocation of the trickle.
-const SIP: usize = 25;
-/// Between two of them.
+/// Events per invocation of the trickle.
+const TRICKLE_BATCH: usize = 25;
+/// Pause between two invocations of the trickle.
 const PAUSE: Duration = Duration::from_millis(250);
-/// Between two looks at the table.
+/// Interval between two queries of the table.
 const LOOK: Duration = Duration::from_millis(50);
-/// What may pass before something is stuck.
+/// Maximum time for each step.
 const PATIENCE: Duration = Duration::from_mins(5);
-/// How long an event may be on its way.
+/// Maximum latency of an event.
 const GOAL: Duration = Duration::from_mins(1);
 
-/// Change data, from Lambda's event to the production table.
+/// Measures change data from the Lambda event to the production table
 #[derive(Parser)]
 struct Options {
-    /// Events of the backlog.
+    /// Number of events in the backlog
     #[arg(long, default_value_t = 200_000)]
     events: usize,
-    /// Seconds of the trickle.
+    /// Duration of the trickle in seconds
     #[arg(long, default_value_t = 60)]
     seconds: u32,
 }
@@ -65,20 +67,20 @@ async fn main() -> Result<ExitCode> {
     Ok(if measured? <= GOAL { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The PostgreSQL behind the laptop's Redshift.
+/// A connection to the PostgreSQL of the local Redshift.
 async fn database() -> Result<Client> {
     let url = std::env::var("SHIFTWORK_PG_URL")
-        .context("SHIFTWORK_PG_URL is not set: `make up`, then source target/local/env")?;
+        .context("SHIFTWORK_PG_URL is not set: run `make up`, then source target/local/env")?;
     let (client, connection) =
-        tokio_postgres::connect(&url, NoTls).await.context("the stack's PostgreSQL does not answer")?;
+        tokio_postgres::connect(&url, NoTls).await.context("cannot connect to the PostgreSQL of the local stack")?;
     tokio::spawn(connection);
     Ok(client)
 }
 
-/// A look at the table, in microseconds of the clock. A load takes all that is staged before it, and commits at once: what is older than
-/// the newest event is there too.
+/// A query of the table, with its time in microseconds. A load takes all files that were staged before it and commits
+/// once, so all events before the newest visible one are visible too.
 struct Seen {
-    /// When the newest event was made that is there.
+    /// Creation time of the newest visible event.
     newest: i64,
     at: i64,
 }
@@ -89,17 +91,17 @@ struct Bench {
 }
 
 impl Bench {
-    /// Measures, prints, and answers how long the slowest event of the trickle was on its way.
+    /// Measures both phases, prints the results, and returns the maximum latency of the trickle.
     async fn measure(&self, events: usize, trickle: Duration) -> Result<Duration> {
         let mut parcels = Parcels::new(26);
         let waves = events.div_ceil(BATCH * PARTITIONS);
-        // Made before the clock runs: a generator is no part of what is measured.
+        // The events are generated before the measurement starts.
         let backlog: Vec<Vec<Value>> =
             (0..waves).map(|_| (0..PARTITIONS).map(|partition| parcels.batch(partition, BATCH).0).collect()).collect();
         let events = waves * PARTITIONS * BATCH;
         let begun = Instant::now();
         for wave in backlog {
-            // One batch of a partition at a time, and all partitions at once, as Lambda does.
+            // Each partition delivers one batch at a time, and all partitions deliver concurrently, as with Lambda.
             stream::iter(wave)
                 .map(|event| self.deliver(event))
                 .buffer_unordered(PARTITIONS)
@@ -114,7 +116,7 @@ impl Bench {
             waves * PARTITIONS
         );
         println!("  staged              {:>10}   {:>8.0} events/s", seconds(staged), rate(events, staged));
-        println!("  in their table      {:>10}   {:>8.0} events/s", seconds(loaded), rate(events, loaded));
+        println!("  loaded              {:>10}   {:>8.0} events/s", seconds(loaded), rate(events, loaded));
 
         let mut seen = Vec::new();
         let sent = tokio::select! {
@@ -126,7 +128,7 @@ impl Bench {
         let slowest = delays.iter().max().copied().unwrap_or_default();
         println!(
             "TRICKLE: {} events in {} invocations over {}, load_every {LOAD_EVERY} s",
-            sent.len() * SIP,
+            sent.len() * TRICKLE_BATCH,
             sent.len(),
             seconds(trickle)
         );
@@ -136,8 +138,8 @@ impl Bench {
             seconds(percentile(&delays, 90)),
             seconds(slowest)
         );
-        let (rows, _) = parcels.truth();
-        println!("All {rows} rows are those of their last events.");
+        let (rows, _) = parcels.expected();
+        println!("All {rows} rows match their last events.");
         Ok(slowest)
     }
 
@@ -145,12 +147,13 @@ impl Bench {
         self.stack.invoke(self.stack.output("CdcLoaderFunction")?, &event).await.map(drop)
     }
 
-    /// A few events now and then, until all are in the table. Answers when each batch was made, in microseconds.
+    /// Delivers small batches at intervals, until all events are loaded. Returns the creation time of each batch in
+    /// microseconds.
     async fn trickle(&self, parcels: &mut Parcels, length: Duration) -> Result<Vec<i64>> {
         let (begun, mut pause, mut sent) = (Instant::now(), interval(PAUSE), Vec::new());
         while begun.elapsed() < length {
             pause.tick().await;
-            let (event, now) = parcels.batch(sent.len() % PARTITIONS, SIP);
+            let (event, now) = parcels.batch(sent.len() % PARTITIONS, TRICKLE_BATCH);
             self.deliver(event).await?;
             sent.push(now);
         }
@@ -158,7 +161,7 @@ impl Bench {
         Ok(sent)
     }
 
-    /// Looks at the table until somebody has seen enough; answers why it cannot.
+    /// Queries the table until the future is dropped; returns an error if a query fails.
     async fn watch(&self, seen: &mut Vec<Seen>) -> anyhow::Error {
         loop {
             if let Err(error) = self.look(seen).await {
@@ -175,22 +178,22 @@ impl Bench {
         Ok(())
     }
 
-    /// Waits until the table is as its source.
+    /// Waits until the table matches its source.
     async fn until(&self, parcels: &Parcels) -> Result<()> {
-        let (truth, begun) = (parcels.truth(), Instant::now());
+        let (expected, begun) = (parcels.expected(), Instant::now());
         loop {
-            // There is no table before the first load.
+            // The table does not exist before the first load.
             let found = self
                 .database
                 .query_one("SELECT COUNT(*), COALESCE(SUM(change), 0)::bigint FROM bench.parcels", &[])
                 .await;
             let found = found.and_then(|row| Ok((row.try_get(0)?, row.try_get(1)?))).unwrap_or((0_i64, 0_i64));
-            if found == truth {
+            if found == expected {
                 return Ok(());
             }
             ensure!(
                 begun.elapsed() < PATIENCE,
-                "the table has (rows, sum of changes) {found:?}, and its source {truth:?}"
+                "the table has (rows, sum of changes) {found:?}, expected {expected:?}"
             );
             sleep(LOOK).await;
         }
@@ -204,10 +207,10 @@ impl Bench {
         self.database
             .batch_execute("CREATE SCHEMA bench; CREATE SCHEMA bench_staging")
             .await
-            .context("no schema for the bench")
+            .context("cannot create the schemas of the benchmark")
     }
 
-    /// Takes away what this or an earlier bench left.
+    /// Deletes the data of this benchmark and of earlier runs.
     async fn clean(&self) -> Result<()> {
         self.stack.remove_workflow(CONTRACT).await?;
         self.stack.empty("ScriptsBucket", &format!("contracts/{CONTRACT}.")).await?;
@@ -215,14 +218,14 @@ impl Bench {
             self.stack.empty("StagingBucket", &format!("{prefix}/{CONTRACT}")).await?;
         }
         let drop = "DROP SCHEMA IF EXISTS bench CASCADE; DROP SCHEMA IF EXISTS bench_staging CASCADE";
-        self.database.batch_execute(drop).await.context("the schemas of the bench cannot be dropped")
+        self.database.batch_execute(drop).await.context("cannot drop the schemas of the benchmark")
     }
 }
 
-/// How long the events of each batch were on their way.
+/// The latency of each batch.
 fn delays(sent: &[i64], seen: &[Seen]) -> Result<Vec<Duration>> {
     let delay = |made: &i64| {
-        let first = seen.iter().find(|seen| seen.newest >= *made).context("an event was never seen")?;
+        let first = seen.iter().find(|seen| seen.newest >= *made).context("an event was never visible in the table")?;
         Ok(Duration::from_micros(u64::try_from(first.at - made)?))
     };
     sent.iter().map(delay).collect()

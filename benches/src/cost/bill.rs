@@ -1,4 +1,4 @@
-//! The wire counter's report, as what a run is billed for.
+//! The report of the request counter, grouped by what AWS bills.
 
 use std::collections::BTreeMap;
 
@@ -6,18 +6,18 @@ use anyhow::{Context as _, Result};
 use serde::Deserialize;
 use serde_json::Value;
 
-/// Requests and invocations since the counter was reset. Requests of the benchmark itself are not in it.
+/// Requests and invocations since the counter was reset, without the requests of the benchmark.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Bill {
-    /// Requests by who makes them (a function, or Step Functions) and operation, e.g. `dynamodb:UpdateItem`.
+    /// Number of requests by caller (a function or Step Functions) and operation, e.g. `dynamodb:UpdateItem`.
     pub(crate) requests: BTreeMap<String, BTreeMap<String, u64>>,
-    /// Invocations by function.
+    /// Number of invocations by function.
     pub(crate) invoked: BTreeMap<String, u64>,
-    /// States entered.
+    /// Number of entered states.
     pub(crate) states: u64,
 }
 
-/// `GET counts`, as far as we read it.
+/// The used part of the response of `GET counts`.
 #[derive(Deserialize)]
 struct Report {
     requests: BTreeMap<String, u64>,
@@ -27,27 +27,28 @@ struct Report {
     states: BTreeMap<String, u64>,
 }
 
-/// Who makes the requests that no function makes.
+/// The caller of requests that are not made by a function.
 const STEP_FUNCTIONS: &str = "Step Functions";
 
-/// Who makes the requests to the Data API: the functions, under the one role that all statements share.
+/// The caller of requests to the Data API: the functions share one role for statements.
 const STATEMENT_ROLE: &str = "(statement role)";
 
-/// An invocation is counted as one already, not as a request of Step Functions.
+/// Excluded from the requests of Step Functions, because invocations are counted separately.
 const INVOKE: &str = "lambda:InvokeFunction";
 
-/// Whether an operation is DynamoDB's.
+/// True for operations of DynamoDB.
 pub(crate) fn is_dynamodb(operation: &str) -> bool {
     operation.starts_with("dynamodb:")
 }
 
 impl Bill {
-    /// Reads the counter's report.
+    /// Parses the report of the counter.
     pub(crate) fn read(report: &Value) -> Result<Self> {
-        let report = Report::deserialize(report).context("reading the wire counter's report")?;
+        let report = Report::deserialize(report).context("cannot parse the report of the request counter")?;
         let mut requests: BTreeMap<String, BTreeMap<String, u64>> = BTreeMap::new();
         for (key, times) in &report.by_function {
-            let (function, operation) = key.split_once(' ').with_context(|| format!("`{key}` names no operation"))?;
+            let (function, operation) =
+                key.split_once(' ').with_context(|| format!("`{key}` does not contain an operation"))?;
             requests.entry(function.to_owned()).or_default().insert(operation.to_owned(), *times);
         }
         let statements = report.requests.into_iter().filter(|(operation, _)| operation.starts_with("redshift-data:"));
@@ -57,7 +58,7 @@ impl Bill {
         Ok(Self { requests, invoked: report.invocations, states: report.states.values().sum() })
     }
 
-    /// What came on top of an earlier report.
+    /// The difference to an earlier report.
     pub(crate) fn beyond(&self, earlier: &Self) -> Self {
         let nothing = BTreeMap::new();
         let requests = self.requests.iter().map(|(caller, requests)| {
@@ -71,17 +72,17 @@ impl Bill {
         }
     }
 
-    /// Lambda invocations.
+    /// Number of Lambda invocations.
     pub(crate) fn invocations(&self) -> u64 {
         self.invoked.values().sum()
     }
 
-    /// DynamoDB requests.
+    /// Number of DynamoDB requests.
     pub(crate) fn dynamodb(&self) -> u64 {
         self.sum(is_dynamodb)
     }
 
-    /// All requests but DynamoDB's.
+    /// Number of other requests.
     pub(crate) fn other_requests(&self) -> u64 {
         self.sum(|operation| !is_dynamodb(operation))
     }
@@ -104,7 +105,7 @@ mod tests {
     use super::Bill;
 
     #[test]
-    fn an_invocation_is_counted_once_and_the_benchmarks_own_requests_never() {
+    fn invocations_are_counted_once_and_requests_of_the_benchmark_are_excluded() {
         let bill = Bill::read(&json!({
             "requests": { "dynamodb:PutItem": 7, "redshift-data:ExecuteStatement": 1 },
             "by_states": { "dynamodb:UpdateItem": 2, "lambda:InvokeFunction": 3 },

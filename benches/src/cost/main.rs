@@ -1,4 +1,4 @@
-//! What a run costs, counted from the wire: invocations, states entered, requests. Fails where the goal is missed.
+//! Counts the invocations, entered states and requests of a run at the emulator. Fails if the goal is missed.
 //!
 //! ```text
 //! . target/local/env && bench-cost
@@ -20,22 +20,22 @@ use shiftwork_benches::stack::Stack;
 
 use self::bill::Bill;
 
-/// How long every statement is made to take: longer than the functions around it, so that ends do not race.
+/// Duration of every statement. It is longer than the functions run, so that the ends of jobs do not overlap.
 const LENGTH: Duration = Duration::from_millis(100);
 
-/// How long the delivery of a run's `Refreshed` event is held back, so that what it causes is counted by itself.
+/// Delay of the run's `Refreshed` event, so that the requests it causes are counted separately.
 const HELD_BACK: Duration = Duration::from_secs(3);
 
-/// Without a new request for this long, everything has been said.
+/// A run is complete when there is no new request for this time.
 const QUIET: Duration = Duration::from_millis(600);
 
-/// What the six-job run may cost.
+/// Maximum costs of the run with six jobs.
 const GOAL: Costs = Costs { invocations: 16, states: 20, dynamodb: 32 };
 
-/// What the Python framework of the same shape was counted at, with its SQL stubbed out.
+/// Costs of the Python framework of the same design, counted with stubbed SQL.
 const FRAMEWORK: Costs = Costs { invocations: 21, states: 42, dynamodb: 29 };
 
-/// The three numbers that a goal is set for.
+/// The three costs that have a goal.
 #[derive(Clone, Copy)]
 struct Costs {
     invocations: u64,
@@ -43,11 +43,11 @@ struct Costs {
     dynamodb: u64,
 }
 
-/// Counts what a run costs.
+/// Counts the cost of runs
 #[derive(Parser)]
 struct Options {}
 
-/// What a graph's run costs up to its end, and what its `Refreshed` event costs afterwards.
+/// The costs of a graph's run until its end, and of its `Refreshed` event afterwards.
 struct Counted {
     graph: Graph,
     run: Bill,
@@ -64,21 +64,21 @@ async fn main() -> Result<ExitCode> {
         counted.push(count(&stack, graph.with_length(LENGTH)).await?);
     }
     println!(
-        "COST OF A RUN: counted at the emulator's front door, from the call of the trigger to the run's end. DynamoDB:\n\
+        "COST OF A RUN: counted at the emulator, from the call of the trigger to the end of the run. DynamoDB:\n\
          requests of the functions and of Step Functions itself. After: a second trigger invocation, because the run's\n\
          Refreshed event may start other workflows; it comes after the end, and once a run however many jobs it has.\n\
-         Each job: the run's invocations · states · DynamoDB requests, over its jobs."
+         Per job: invocations · states · DynamoDB requests of the run, divided by the number of jobs."
     );
     println!("{}\n", totals(&counted));
-    let six = counted.first().context("nothing was counted")?;
-    println!("{}: who does what", six.graph.title);
+    let six = counted.first().context("there are no counts")?;
+    println!("{}: requests by caller", six.graph.title);
     println!("{}", by_caller(&six.run));
     let missed = missed(&six.run);
     for line in &missed {
         eprintln!("cost: {line}");
     }
     if missed.is_empty() {
-        println!("Goal met: {} takes at most {}.", six.graph.title, described(GOAL));
+        println!("Goal met: {} needs at most {}.", six.graph.title, described(GOAL));
     }
     Ok(if missed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -86,7 +86,7 @@ async fn main() -> Result<ExitCode> {
 async fn count(stack: &Stack, graph: Graph) -> Result<Counted> {
     stack.push(&graph).await?;
     let stamp = Timestamp::now().as_millisecond();
-    let counts = async || -> Result<Bill> { Bill::read(&stack.control.ask(Method::GET, "counts", None).await?) };
+    let counts = async || -> Result<Bill> { Bill::read(&stack.control.request(Method::GET, "counts", None).await?) };
     let quiet = async || -> Result<Bill> {
         let mut last = counts().await?;
         loop {
@@ -100,14 +100,14 @@ async fn count(stack: &Stack, graph: Graph) -> Result<Counted> {
     };
     let run = async |name: &str, fault: serde_json::Value| -> Result<Bill> {
         quiet().await?;
-        stack.control.ask(Method::DELETE, "faults", None).await?;
-        stack.control.ask(Method::POST, "faults", Some(&fault)).await?;
-        stack.control.ask(Method::POST, "counts/reset", None).await?;
+        stack.control.request(Method::DELETE, "faults", None).await?;
+        stack.control.request(Method::POST, "faults", Some(&fault)).await?;
+        stack.control.request(Method::POST, "counts/reset", None).await?;
         stack.run(&graph, &format!("{}-{stamp}-{name}", graph.id)).await?;
         quiet().await
     };
     let pattern = json!({ "source": ["shiftwork"], "detail-type": ["Shiftwork Workflow Refreshed"] });
-    // The first run finds its functions cold: a new process asks STS once for the role of its statements.
+    // The first run causes cold starts: a new process calls STS once for the role of its statements.
     run("warm-up", json!({ "kind": "drop", "pattern": pattern, "count": 1 })).await?;
     let seconds = HELD_BACK.as_secs_f64();
     let bill = run("counted", json!({ "kind": "delay", "pattern": pattern, "count": 1, "seconds": seconds })).await?;
@@ -118,7 +118,7 @@ async fn count(stack: &Stack, graph: Graph) -> Result<Counted> {
 }
 
 fn totals(counted: &[Counted]) -> Table {
-    let mut table = table(&["", "jobs", "invocations", "states", "DynamoDB", "other requests", "each job"]);
+    let mut table = table(&["", "jobs", "invocations", "states", "DynamoDB", "other requests", "per job"]);
     for one in counted {
         let jobs = one.graph.jobs.len();
         let bill = &one.run;
@@ -151,7 +151,7 @@ fn totals(counted: &[Counted]) -> Table {
     table
 }
 
-/// `2.5 · 3.0 · 5.3`: invocations, states, DynamoDB requests.
+/// `2.5 · 3.0 · 5.3`: invocations, states and DynamoDB requests per job.
 #[allow(clippy::cast_precision_loss, reason = "a few hundred, to one decimal")]
 fn each(bill: &Bill, jobs: usize) -> String {
     let share = |number: u64| format!("{:.1}", number as f64 / jobs as f64);
@@ -159,7 +159,7 @@ fn each(bill: &Bill, jobs: usize) -> String {
 }
 
 fn by_caller(bill: &Bill) -> Table {
-    let mut table = table(&["caller", "invoked", "DynamoDB", "other requests", "which"]);
+    let mut table = table(&["caller", "invoked", "DynamoDB", "other requests", "operations"]);
     for (caller, requests) in &bill.requests {
         let which: Vec<String> = requests.iter().map(|(operation, times)| format!("{times} {operation}")).collect();
         let of = |dynamodb: bool| -> u64 {
@@ -180,7 +180,7 @@ fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::UTF8_BORDERS_ONLY).set_header(header);
     for column in table.column_iter_mut().skip(1) {
-        if header[column.index] != "which" {
+        if header[column.index] != "operations" {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
@@ -200,6 +200,8 @@ fn missed(bill: &Bill) -> Vec<String> {
     goals
         .iter()
         .filter(|(_, counted, goal)| counted > goal)
-        .map(|(what, counted, goal)| format!("the six-job run took {counted} {what}; the goal is {goal}"))
+        .map(|(what, counted, goal)| {
+            format!("the run with six jobs needs {counted} {what}; the goal is at most {goal}")
+        })
         .collect()
 }

@@ -1,10 +1,11 @@
-//! How many files a second are registered, what a file costs in writes, and whether 10,000 waiting files are planned within
-//! one invocation's time and memory.
+//! Files registered per second, writes per file, and whether 10,000 waiting files can be planned within the time and
+//! memory of one invocation.
 //!
-//! The function's own code, in this process. Over DynamoDB as the local stack has it: registering, planning for a
-//! workflow, which reads every waiting file, and planning for workers, which moves every file twice, with 1,000 of them.
-//! Over the register in memory, for what the function itself takes: registering, and planning for workers. The emulator
-//! looks at every item of a partition for each key that is asked for, so 10,000 claims there would measure the emulator.
+//! The code of file-intake runs in this process. With the DynamoDB of the local stack: registration, planning for a
+//! workflow (which reads every waiting file), and planning for workers with 1,000 files (which changes every file
+//! twice). With the in-memory register, to measure the function itself: registration, and planning for workers with
+//! 10,000 files. The emulator reads all items of a partition for each requested key, so 10,000 claims with DynamoDB
+//! would measure the emulator.
 
 use std::{
     process::Command,
@@ -30,24 +31,24 @@ use shiftwork_ports::{
     fake::{MemoryDeadLetters, MemoryNotices, MemoryRequests, MemoryScripts},
 };
 
-/// Files that wait.
+/// Number of waiting files.
 const FILES: u32 = 10_000;
-/// Files that workers get over the stack's DynamoDB and SQS.
+/// Number of files for workers, with DynamoDB and SQS of the stack.
 const HANDED_OUT: u32 = 1_000;
-/// Files of a batch.
+/// Files per batch.
 const OF_A_BATCH: u32 = 1_000;
-/// Messages of one invocation, as the template has it.
+/// Messages per invocation, as in the template.
 const BATCH: usize = 100;
-/// What the template gives the function.
+/// Memory of the function in the template, in MB.
 const MEMORY_MB: u64 = 256;
-/// What the template gives the function.
+/// Timeout of the function in the template.
 const TIMEOUT: Duration = Duration::from_mins(2);
-/// Writes that a file costs from its landing until a worker has it: received, batched, processing. Its end is the fourth.
+/// Writes per file until a worker receives it: received, batched, processing. The final status is the fourth write.
 const WRITES: u64 = 3;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
-    // Each planning has a process of its own, so that its memory is that of the planning.
+    // Each planning runs in a separate process, so that its memory is measured separately.
     match &std::env::args().skip(1).collect::<Vec<_>>()[..] {
         [] => {}
         [phase, feed, table] if phase == "plan" => return plan_over_dynamodb(feed, table).await,
@@ -62,7 +63,7 @@ async fn main() -> Result<()> {
     let aws = Aws::from_env()?;
     let over_stack = || Arc::new(DynamoRegister::new(aws.config(), &table));
     let feed = name();
-    stack.control.ask(Method::POST, "counts/reset", None).await?;
+    stack.control.request(Method::POST, "counts/reset", None).await?;
     let over_dynamodb = register(over_stack(), &feed, FILES).await?;
     let writes = writes(&stack).await?;
     let for_a_workflow = Planned::by(&["plan", &feed, &table])?;
@@ -71,7 +72,7 @@ async fn main() -> Result<()> {
     let feed = name();
     let sqs = aws_sdk_sqs::Client::new(aws.config());
     let queue = sqs.create_queue().queue_name(&feed).send().await?.queue_url.context("a queue has a URL")?;
-    stack.control.ask(Method::POST, "counts/reset", None).await?;
+    stack.control.request(Method::POST, "counts/reset", None).await?;
     register(over_stack(), &feed, HANDED_OUT).await?;
     let handed_out = Planned::by(&["hand-out", &feed, &table, &queue])?;
     let handed_out = Planned { writes: Some(self::writes(&stack).await?), ..handed_out };
@@ -101,14 +102,14 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
-/// A name of this benchmark's own, short enough that a work item has room for 1,000 keys that begin with it.
+/// A unique name. It is short, because a work item must have room for 1,000 keys with this prefix.
 fn name() -> String {
     format!("bench_{}", &uuid::Uuid::new_v4().simple().to_string()[..6])
 }
 
-/// Items written since the counters were reset, as counted at the stack's door.
+/// Number of items written since the counters were reset, as counted by the stack.
 async fn writes(stack: &Stack) -> Result<u64> {
-    let counts = stack.control.ask(Method::GET, "counts", None).await?;
+    let counts = stack.control.request(Method::GET, "counts", None).await?;
     Ok(counts["requests"]["dynamodb:PutItem"].as_u64().unwrap_or_default())
 }
 
@@ -117,26 +118,26 @@ fn each(writes: u64, files: u32) -> f64 {
     writes as f64 / f64::from(files)
 }
 
-/// What a planning took.
+/// The measurement of a planning.
 #[derive(Debug, Serialize, Deserialize)]
 struct Planned {
     seconds: f64,
-    /// Runs or work items.
+    /// Number of runs or work items.
     batches: usize,
     peak_mb: u64,
-    /// Since the files landed, over all of them.
+    /// Number of writes since the files landed, for all files.
     writes: Option<u64>,
 }
 
 impl Planned {
-    /// By a process of its own.
+    /// Runs the planning in a separate process.
     fn by(arguments: &[&str]) -> Result<Self> {
         let child = Command::new(std::env::current_exe()?).args(arguments).output()?;
         ensure!(child.status.success(), "planning failed: {}", String::from_utf8_lossy(&child.stderr));
-        serde_json::from_slice(&child.stdout).context("the planning says what it took")
+        serde_json::from_slice(&child.stdout).context("the planning printed an invalid measurement")
     }
 
-    /// Says what it took.
+    /// Prints the measurement for the parent process.
     fn tell(took: Duration, batches: usize, writes: Option<u64>) -> Result<()> {
         let told = Self { seconds: took.as_secs_f64(), batches, peak_mb: peak_mb()?, writes };
         println!("{}", serde_json::to_string(&told)?);
@@ -152,41 +153,44 @@ impl Planned {
     fn check(&self, files: u32) -> Result<()> {
         let Self { seconds, batches, peak_mb, writes } = self;
         let wanted = files.div_ceil(OF_A_BATCH) as usize;
-        ensure!(*batches == wanted, "{files} files made {batches} batches, expected {wanted}");
-        ensure!(*peak_mb < MEMORY_MB, "planning took {peak_mb} MB, the function has {MEMORY_MB}");
+        ensure!(*batches == wanted, "{files} files gave {batches} batches, expected {wanted}");
+        ensure!(*peak_mb < MEMORY_MB, "planning needed {peak_mb} MB, the function has {MEMORY_MB} MB");
         ensure!(
             *seconds < TIMEOUT.as_secs_f64(),
             "planning took {seconds:.0} s, the function has {}",
             TIMEOUT.as_secs()
         );
         if let Some(writes) = writes {
-            ensure!(*writes == WRITES * u64::from(files), "{writes} writes for {files} files, expected {WRITES} each");
+            ensure!(
+                *writes == WRITES * u64::from(files),
+                "{writes} writes for {files} files, expected {WRITES} per file"
+            );
         }
         Ok(())
     }
 }
 
-/// Where the batches of a feed go.
+/// The destination of the batches of a feed.
 #[derive(Clone, Copy)]
-enum To {
-    Nobody,
+enum Destination {
+    None,
     Workflow,
     Workers,
 }
 
-/// The function over this register and a feed.
+/// The function with this register and a feed.
 fn intake(
     register: Arc<dyn FileRegister>,
     feed: &str,
-    to: To,
+    to: Destination,
     requests: Arc<MemoryRequests>,
     items: Arc<dyn WorkQueue>,
 ) -> Intake {
     let scripts = MemoryScripts::default();
     let to = match to {
-        To::Nobody => "",
-        To::Workflow => "workflow: load\n",
-        To::Workers => "work_items: { within: 1h }\n",
+        Destination::None => "",
+        Destination::Workflow => "workflow: load\n",
+        Destination::Workers => "work_items: { within: 1h }\n",
     };
     let head =
         format!("feed: {feed}\nbucket: landing\nkeys: \"{feed}/**\"\nformat: csv\nbatch: {{ files: {OF_A_BATCH} }}\n");
@@ -203,15 +207,15 @@ fn intake(
     )
 }
 
-/// Registers the files of a feed that nobody takes yet.
+/// Registers files of a feed without a destination.
 async fn register(register: Arc<dyn FileRegister>, feed: &str, files: u32) -> Result<Duration> {
-    let intake = intake(register, feed, To::Nobody, Arc::default(), Arc::new(MemoryWorkQueue::default()));
+    let intake = intake(register, feed, Destination::None, Arc::default(), Arc::new(MemoryWorkQueue::default()));
     let numbers: Vec<_> = (0..files).collect();
     let batches: Vec<Value> = numbers.chunks(BATCH).map(|numbers| batch(feed, numbers)).collect();
     let begun = Instant::now();
     for batch in batches {
-        let answer = intake.handle(batch).await?;
-        ensure!(answer["batchItemFailures"] == json!([]), "not every file was registered: {answer}");
+        let response = intake.handle(batch).await?;
+        ensure!(response["batchItemFailures"] == json!([]), "not every file was registered: {response}");
     }
     Ok(begun.elapsed())
 }
@@ -231,7 +235,7 @@ async fn plan_over_dynamodb(feed: &str, table: &str) -> Result<()> {
     let aws = Aws::from_env()?;
     let requests = Arc::new(MemoryRequests::default());
     let register = Arc::new(DynamoRegister::new(aws.config(), table));
-    let intake = intake(register, feed, To::Workflow, requests.clone(), Arc::new(MemoryWorkQueue::default()));
+    let intake = intake(register, feed, Destination::Workflow, requests.clone(), Arc::new(MemoryWorkQueue::default()));
     let begun = Instant::now();
     intake.handle(json!({ "plan": "all" })).await?;
     Planned::tell(begun.elapsed(), requests.asked().len(), None)
@@ -241,7 +245,7 @@ async fn plan_in_memory() -> Result<()> {
     let memory = Arc::new(MemoryRegister::default());
     register(memory.clone(), "bench", FILES).await?;
     let items = Arc::new(MemoryWorkQueue::default());
-    let intake = intake(memory.clone(), "bench", To::Workers, Arc::default(), items.clone());
+    let intake = intake(memory.clone(), "bench", Destination::Workers, Arc::default(), items.clone());
     let begun = Instant::now();
     intake.handle(json!({ "plan": "all" })).await?;
     let took = begun.elapsed();
@@ -253,7 +257,7 @@ async fn hand_out(feed: &str, table: &str, queue: &str) -> Result<()> {
     let aws = Aws::from_env()?;
     let register = Arc::new(DynamoRegister::new(aws.config(), table));
     let items = Arc::new(SqsWorkItems::new(aws.config(), queue));
-    let intake = intake(register, feed, To::Workers, Arc::default(), items);
+    let intake = intake(register, feed, Destination::Workers, Arc::default(), items);
     let begun = Instant::now();
     intake.handle(json!({ "plan": "all" })).await?;
     let took = begun.elapsed();
@@ -263,7 +267,7 @@ async fn hand_out(feed: &str, table: &str, queue: &str) -> Result<()> {
     Planned::tell(took, messages.parse()?, None)
 }
 
-/// The most memory that this process had, in MB.
+/// The maximum memory of this process in MB.
 fn peak_mb() -> Result<u64> {
     let status = std::fs::read_to_string("/proc/self/status").context("peak memory is read from /proc: Linux only")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("there is no VmHWM")?;

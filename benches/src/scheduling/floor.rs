@@ -1,8 +1,9 @@
-//! The floor: what the emulator needs for a run's states and invocations when no function does anything.
+//! The floor: the overhead of the emulator for the states and invocations of a run, with functions that do nothing.
 //!
-//! A graph's twin enters the states and makes the invocations of a real run, at the times of a perfect schedule, with
-//! no-op functions and `Wait` states of the jobs' lengths. What it takes beyond the critical path is the emulator's.
-//! The busy twin's functions make as many requests as ours do, and nothing else.
+//! The twin of a graph enters the states and makes the invocations of a real run at the times of a perfect schedule,
+//! with no-op functions and `Wait` states with the durations of the jobs. The time beyond the critical path is the
+//! overhead of the emulator. The functions of the busy twin make as many requests as shiftwork's functions, and do
+//! nothing else.
 
 use std::time::Duration;
 
@@ -13,27 +14,27 @@ use shiftwork_benches::graph::Graph;
 use shiftwork_benches::machine::{self, Made};
 use shiftwork_benches::stack::{Stack, between};
 
-/// States of the machines that measure one state and one invocation.
+/// Number of states of the machines that measure one state and one invocation.
 const REPEATS: u32 = 200;
 
-/// Requests that a job's launcher makes: two updates or reads of its own, and the statement.
+/// Requests of a job's launcher: two updates or reads of items, and the submission of the statement.
 const LAUNCH_REQUESTS: u32 = 3;
 
-/// Requests that a job's callback makes: settle, free one dependent, answer one token, publish.
+/// Requests of a job's callback: settle the job, free one dependent, complete one task, publish the event.
 const CALLBACK_REQUESTS: u32 = 4;
 
-/// What the functions of a twin do.
+/// The work of a twin's functions.
 pub(crate) enum Work<'a> {
-    /// Nothing.
+    /// No requests.
     Nothing {
         /// The function.
         noop: &'a Made,
     },
-    /// As many requests as ours.
+    /// As many requests as shiftwork's functions make.
     Requests {
         /// The function.
         busy: &'a Made,
-        /// The table that they go to.
+        /// The table that receives the requests.
         table: &'a str,
     },
 }
@@ -49,20 +50,20 @@ impl Work<'_> {
             "Resource": "arn:aws:states:::lambda:invoke",
             "Parameters": { "FunctionName": function.arn(), "Payload": payload },
             "ResultPath": null,
-            // As in ours: MiniStack loses a process now and then when a hundred start at once.
+            // As in shiftwork's state machine: MiniStack occasionally loses a process when a hundred start at once.
             "Retry": [{ "ErrorEquals": ["Runtime.ExitError"], "IntervalSeconds": 1, "MaxAttempts": 3, "JitterStrategy": "FULL" }],
         })
     }
 }
 
-/// What one state and one invocation cost the emulator, one after the other on an idle machine.
+/// The overhead of one state and one invocation in the emulator, measured sequentially on an idle machine.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Unit {
-    /// Entering and leaving a state.
+    /// Overhead of entering and leaving a state.
     pub(crate) state: Duration,
-    /// Calling a no-op function, beyond the state that calls it.
+    /// Overhead of invoking a no-op function, in addition to its state.
     pub(crate) invocation: Duration,
-    /// Starting and ending an execution.
+    /// Overhead of starting and ending an execution.
     pub(crate) execution: Duration,
 }
 
@@ -101,7 +102,7 @@ fn sequence(states: u32, state: impl Fn(Value) -> Value) -> Value {
     json!({ "StartAt": "S0", "States": all })
 }
 
-/// The state with its `Next`, or its `End` where there is none.
+/// The state with its `Next`, or with `End` if there is none.
 fn with_next(mut state: Value, next: &Value) -> Value {
     if next.is_null() {
         state["End"] = json!(true);
@@ -111,8 +112,8 @@ fn with_next(mut state: Value, next: &Value) -> Value {
     state
 }
 
-/// The twin of a graph: the jobs of the critical path in one branch, every other job in a branch of its own that starts
-/// when a perfect schedule would start it.
+/// The twin of a graph: the jobs of the critical path are in one branch, every other job is in a separate branch that
+/// starts at the time of a perfect schedule.
 pub(crate) fn twin(graph: &Graph, work: &Work<'_>) -> Value {
     let path = graph.critical_path(&graph.lengths()).jobs;
     let starts = graph.earliest_starts();
@@ -152,7 +153,7 @@ fn branch(graph: &Graph, jobs: &[usize], start: Duration, work: &Work<'_>) -> Va
     json!({ "StartAt": first, "States": states })
 }
 
-/// Runs a graph's twin: from the request to the end, as for a real run.
+/// Runs the twin of a graph; returns the time from the request to the end, as for a real run.
 pub(crate) async fn run_twin(stack: &Stack, twin: &Made, noop: &Made, name: &str) -> Result<Duration> {
     let asked = Timestamp::now();
     stack.invoke(noop.arn(), &json!({})).await?;

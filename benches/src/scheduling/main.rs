@@ -1,4 +1,5 @@
-//! Makespan of a run over its critical path, beside the emulator's floor and a hand-made state machine of waves.
+//! Makespan of a run relative to its critical path, compared with the floor of the emulator and a hand-made state
+//! machine of waves.
 //!
 //! ```text
 //! . target/local/env && bench-scheduling
@@ -23,28 +24,28 @@ use shiftwork_benches::stack::{Stack, Timeline};
 
 use self::floor::{Unit, Work};
 
-/// The makespan that a run may have, net of the emulator, over its critical path.
+/// Maximum makespan, without the overhead of the emulator, relative to the critical path.
 const GOAL: f64 = 1.05;
 
-/// Graphs whose critical path is longer than this are run `--long-runs` times.
+/// Graphs with a longer critical path are run `--long-runs` times.
 const LONG: Duration = Duration::from_mins(1);
 
-/// Measures how near a run comes to its critical path.
+/// Measures the makespan of runs relative to their critical path
 #[derive(Parser)]
 struct Options {
-    /// Runs of a graph; the median counts.
+    /// Number of runs per graph; the median counts
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
     runs: u16,
-    /// Runs of a graph whose critical path is longer than a minute.
+    /// Number of runs of a graph whose critical path is longer than a minute
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     long_runs: u16,
-    /// Only this graph: bench_six, bench_parallel, bench_chain or bench_random.
+    /// Run only this graph: bench_six, bench_parallel, bench_chain or bench_random
     #[arg(long)]
     only: Option<String>,
-    /// Leave the peer out.
+    /// Do not run the peer
     #[arg(long)]
     no_peer: bool,
-    /// Fail where the goal is missed.
+    /// Exit with an error if the goal is missed
     #[arg(long)]
     check: bool,
 }
@@ -53,19 +54,19 @@ fn is_long(graph: &Graph) -> bool {
     graph.critical_path(&graph.lengths()).length > LONG
 }
 
-/// One graph, measured.
+/// The measurements of a graph.
 struct Measured {
     graph: Graph,
     runs: Vec<Run>,
-    /// What the emulator took of a run with the requests of its functions; not asked of long graphs.
+    /// Overhead of the emulator including the requests of the functions; not measured for long graphs.
     busy: Option<Duration>,
     peer: Option<Duration>,
 }
 
-/// One run and its twin.
+/// A run and its twin.
 struct Run {
     ours: Timeline,
-    /// What the emulator took of it.
+    /// Overhead of the emulator in this run.
     emulator: Duration,
 }
 
@@ -74,13 +75,13 @@ impl Run {
         self.ours.makespan().saturating_sub(self.emulator)
     }
 
-    /// The critical path by what the statements really took.
+    /// The critical path with the measured durations of the statements.
     fn path(&self, graph: &Graph) -> Duration {
         graph.critical_path(&self.ours.lengths()).length
     }
 }
 
-/// What every measurement needs.
+/// The resources of all measurements.
 struct Bench {
     stack: Stack,
     noop: Made,
@@ -88,7 +89,7 @@ struct Bench {
     busy: Made,
     role: String,
     unit: Unit,
-    /// Tells the names of this benchmark from those of an earlier one.
+    /// Makes the names of this benchmark's resources different from those of earlier runs.
     stamp: i64,
 }
 
@@ -101,8 +102,12 @@ async fn main() -> Result<ExitCode> {
     let noop = machine::function(&stack, "shiftwork-bench-noop", "bench-start-noop", &role).await?;
     let statement = machine::function(&stack, "shiftwork-bench-statement", "bench-scheduling-statement", &role).await?;
     let launcher = stack.functions.get_function_configuration().function_name(stack.output("JobLauncherFunction")?);
-    let launcher =
-        launcher.send().await.context("looking at the launcher")?.role.context("the launcher has no role")?;
+    let launcher = launcher
+        .send()
+        .await
+        .context("cannot read the configuration of the launcher")?
+        .role
+        .context("the launcher has no role")?;
     let busy = machine::function(&stack, "shiftwork-bench-busy", "bench-scheduling-statement", &launcher).await?;
     let unit = floor::unit(&stack, &noop, &role, stamp).await?;
     let bench = Bench { stack, noop, statement, busy, role, unit, stamp };
@@ -114,7 +119,7 @@ async fn main() -> Result<ExitCode> {
     let measured = measured?;
     println!("{}", method(&bench.unit));
     println!("{}\n", makespans(&measured));
-    println!("Where ours goes beyond the critical path (medians of all jobs of all runs, emulator included):");
+    println!("Time beyond the critical path (medians of all jobs of all runs, including the emulator):");
     println!("{}", parts(&measured));
     let missed: Vec<&str> = measured.iter().filter(|one| median_ratio(one) > GOAL).map(|one| one.graph.title).collect();
     if missed.is_empty() {
@@ -131,7 +136,11 @@ impl Bench {
             .into_iter()
             .filter(|graph| options.only.as_deref().is_none_or(|only| only == graph.id))
             .collect();
-        anyhow::ensure!(!graphs.is_empty(), "no graph is called {}", options.only.as_deref().unwrap_or_default());
+        anyhow::ensure!(
+            !graphs.is_empty(),
+            "unknown graph {}: use bench_six, bench_parallel, bench_chain or bench_random",
+            options.only.as_deref().unwrap_or_default()
+        );
         let mut measured = Vec::new();
         for graph in graphs {
             let runs = if is_long(&graph) { options.long_runs } else { options.runs };
@@ -140,9 +149,9 @@ impl Bench {
             measured.push(Measured { graph, runs, busy, peer: None });
         }
         if !options.no_peer {
-            eprintln!("the peers, together: they sleep most of the time");
+            eprintln!("running the peers concurrently: they wait most of the time");
             self.stack.clear_lengths().await?;
-            // As ours, the peers find their function warm.
+            // The functions of the peers are warm, like those of shiftwork.
             self.peer(&Graph::parallel().with_length(Duration::from_millis(20)), "warm-up").await?;
             let peers = try_join_all(measured.iter().map(|one| self.peer(&one.graph, "peer"))).await?;
             for (one, peer) in measured.iter_mut().zip(peers) {
@@ -152,8 +161,8 @@ impl Bench {
         Ok(measured)
     }
 
-    /// Runs of a graph, each followed by one of its twin, after one of each that only warms the functions up; at last one
-    /// of its busy twin, as what the emulator took of it.
+    /// Runs a graph repeatedly, each run followed by one of its twin, after one warm-up of both; finally runs the busy
+    /// twin and returns its overhead.
     async fn ours(&self, graph: &Graph, runs: u16) -> Result<(Vec<Run>, Option<Duration>)> {
         let idle = Work::Nothing { noop: &self.noop };
         let busy = Work::Requests { busy: &self.busy, table: self.stack.output("JobAuditTable")? };
@@ -176,10 +185,10 @@ impl Bench {
         Ok((all, busy))
     }
 
-    /// Runs a graph's twin: what it took beyond the critical path.
+    /// Runs the twin of a graph; returns the time beyond the critical path.
     async fn twins(&self, graph: &Graph, work: &Work<'_>, number: u16) -> Result<Duration> {
         let path = graph.critical_path(&graph.lengths());
-        // The twin holds a job's time in a state of its own, where ours has none.
+        // The duration of a job is a separate state in the twin, but not in shiftwork's state machine.
         let beyond = u32::try_from(path.jobs.len()).map(|jobs| self.unit.state * jobs).unwrap_or_default();
         let twin = self.machine(graph, "twin", &floor::twin(graph, work)).await?;
         let makespan = floor::run_twin(&self.stack, &twin, &self.noop, &format!("twin-{number}")).await?;
@@ -202,7 +211,7 @@ impl Bench {
     }
 }
 
-/// The median over runs of what `of` says of each.
+/// The median of `of` over all runs.
 fn median_of(one: &Measured, of: impl Fn(&Run) -> Duration) -> Duration {
     median(&one.runs.iter().map(of).collect::<Vec<_>>())
 }
@@ -243,11 +252,11 @@ fn makespans(measured: &[Measured]) -> Table {
         "graph",
         "runs",
         "critical path",
-        "ours",
+        "shiftwork",
         "emulator",
-        "ours, net",
+        "shiftwork, net",
         "net / path",
-        "net of requests too",
+        "net of requests",
         "peer",
         "peer, net",
         "net / path",
@@ -280,9 +289,9 @@ fn parts(measured: &[Measured]) -> Table {
     let mut table = table(&[
         "graph",
         "request to first statement",
-        "upstream's end to own submission",
+        "end of upstream to submission",
         "p90",
-        "last statement's end to run's end",
+        "end of last statement to end of run",
     ]);
     for one in measured {
         let hand_overs: Vec<Duration> = one.runs.iter().flat_map(|run| run.ours.hand_overs(&one.graph)).collect();

@@ -1,5 +1,5 @@
-//! The peer: a hand-made state machine of waves. The jobs of a wave run side by side, each asks every second how its
-//! statement stands, and a wave starts when all of the one before it has ended.
+//! The peer: a hand-made state machine of waves. The jobs of a wave run in parallel, each polls its statement every
+//! second, and a wave starts when the previous wave has ended.
 
 use std::time::Duration;
 
@@ -10,19 +10,19 @@ use shiftwork_benches::graph::Graph;
 use shiftwork_benches::machine::{self, Made};
 use shiftwork_benches::stack::{Stack, between};
 
-/// Between two looks at a statement.
+/// Interval between two polls of a statement, in seconds.
 const POLL_SECONDS: u32 = 1;
 
-/// Where the local stack runs SQL.
+/// Workgroup of the local Redshift.
 const WORKGROUP: &str = "local";
 const DATABASE: &str = "dev";
 
-/// What the names of a peer's statements begin with.
+/// Prefix of the names of a peer's statements.
 pub(crate) fn prefix(run: &str) -> String {
     format!("peer:{run}:")
 }
 
-/// The peer's definition for a graph and one run of it.
+/// The peer's definition for one run of a graph.
 pub(crate) fn definition(graph: &Graph, run: &str, statement: &Made) -> Value {
     let waves = graph.waves();
     let mut states = Map::new();
@@ -77,7 +77,7 @@ fn branch(job: &str, run: &str, statement: &Made) -> Value {
     })
 }
 
-/// Runs the peer once: from the request to the end.
+/// Runs the peer once; returns the time from the request to the end.
 pub(crate) async fn run(stack: &Stack, peer: &Made, noop: &Made, name: &str) -> Result<Duration> {
     let asked = Timestamp::now();
     stack.invoke(noop.arn(), &json!({})).await?;

@@ -1,5 +1,5 @@
-//! The function of the peer and of the busy floor: submits a statement, says how one stands, or makes some requests that
-//! change nothing.
+//! The function of the peer and of the busy floor: submits a statement, returns the status of a statement, or makes
+//! requests that change nothing.
 
 use std::process::ExitCode;
 
@@ -14,11 +14,11 @@ use shiftwork_protocol::{Failure, FailureKind};
 #[derive(Deserialize)]
 #[serde(tag = "action", rename_all = "lowercase")]
 enum Request {
-    /// Submit `select 1` under a name.
+    /// Submit `select 1` with a name.
     Submit { workgroup: String, database: String, name: String },
-    /// How a statement stands.
+    /// Return the status of a statement.
     Describe { id: String },
-    /// Make conditional updates whose condition does not hold.
+    /// Make conditional updates whose condition is false.
     Touch { table: String, times: u32 },
 }
 
@@ -34,12 +34,12 @@ fn main() -> ExitCode {
             statements: aws_sdk_redshiftdata::Client::new(aws.config()),
             items: aws_sdk_dynamodb::Client::new(aws.config()),
         };
-        Ok(async move |event: lambda::Event<Request>| clients.answer(event.payload).await)
+        Ok(async move |event: lambda::Event<Request>| clients.handle(event.payload).await)
     })
 }
 
 impl Clients {
-    async fn answer(&self, request: Request) -> Result<Value, Failure> {
+    async fn handle(&self, request: Request) -> Result<Value, Failure> {
         match request {
             Request::Submit { workgroup, database, name } => {
                 let submit = self.statements.execute_statement().workgroup_name(workgroup).database(database);

@@ -1,9 +1,9 @@
-//! What S3 answers: the least with which each function has something to do.
+//! Responses of S3, with the minimum content that each function needs.
 
 use bytes::Bytes;
 use hyper::{Method, Uri};
 
-/// Objects by the end of their key. What is not listed is a script.
+/// Objects by the suffix of their key. All other keys are scripts.
 const OBJECTS: [(&str, &str); 4] = [
     (
         "/contracts/orders.yaml",
@@ -32,8 +32,8 @@ const OBJECTS: [(&str, &str); 4] = [
     (".meta.json", r#"{"Attributes":{"_version":1}}"#),
 ];
 
-/// The answer to a request of S3's: its media type and its body.
-pub(crate) fn answer(method: &Method, uri: &Uri) -> (&'static str, Bytes) {
+/// The response to an S3 request: media type and body.
+pub(crate) fn respond(method: &Method, uri: &Uri) -> (&'static str, Bytes) {
     let query = uri.query().unwrap_or_default();
     if query.contains("list-type=2") {
         return ("application/xml", Bytes::from(listing(query)));
@@ -45,7 +45,7 @@ pub(crate) fn answer(method: &Method, uri: &Uri) -> (&'static str, Bytes) {
     ("binary/octet-stream", Bytes::from_static(object.map_or("select 1", |(_, text)| text).as_bytes()))
 }
 
-/// Of the prefixes that are listed, those of contracts and of feeds have one object each.
+/// A listing. The prefixes of contracts and feeds have one object each, all other prefixes are empty.
 fn listing(query: &str) -> String {
     let key = ["contracts", "feeds"].into_iter().find(|prefix| query.contains(&format!("prefix={prefix}")));
     let contents = key.map_or_else(String::new, |prefix| {

@@ -8,7 +8,8 @@ use rustls::ServerConfig;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tempfile::TempDir;
 
-/// An authority of our own and what a server of 127.0.0.1 needs: P-256 keys, a chain of one.
+/// A certificate authority, and the TLS configuration of a server at 127.0.0.1: P-256 keys, one certificate in the
+/// chain.
 pub(crate) struct Authority {
     directory: TempDir,
     pub(crate) server: Arc<ServerConfig>,
@@ -17,7 +18,7 @@ pub(crate) struct Authority {
 impl Authority {
     pub(crate) fn new() -> Result<Self> {
         let mut params = CertificateParams::new(Vec::new())?;
-        // OpenSSL takes a leaf with its issuer's own name for self-signed.
+        // OpenSSL considers a certificate self-signed if its subject and issuer have the same name.
         params.distinguished_name.push(DnType::CommonName, "bench-start root");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
@@ -38,7 +39,7 @@ impl Authority {
         Ok(Self { directory, server: Arc::new(server) })
     }
 
-    /// The PEM file of the root.
+    /// Path of the root certificate in PEM format.
     pub(crate) fn bundle(&self) -> PathBuf {
         self.directory.path().join("root.pem")
     }

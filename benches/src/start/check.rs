@@ -5,23 +5,23 @@ use tokio::process::Command;
 
 use crate::run::{Bench, Measured, Subject};
 
-/// A function's resident set at its peak.
+/// Maximum peak resident set of a function, in bytes.
 const MEMORY: u64 = 12 * 1024 * 1024;
 
-/// A function's deployment package.
+/// Maximum size of a deployment package, in bytes.
 const PACKAGE: usize = 5 * 1_000_000;
 
-/// Time on a core from start to answer. The goal is 7 ms of wall time on a quiet machine; twice that on a core is more
-/// than noise adds, and far less than AWS-LC's entropy.
+/// Maximum CPU time from start to response. The goal is 7 ms of wall time on an idle machine. Twice that as CPU time is
+/// more than noise adds, and much less than the entropy collection of AWS-LC takes.
 const PROCESSOR: Duration = Duration::from_millis(14);
 
-/// What makes a start slow, or large, and would go unnoticed on a noisy machine if only the time was checked.
+/// Checks for causes of slow starts and large packages, which a check of the time on a noisy machine would miss.
 pub(crate) async fn all(bench: &Bench<'_>, functions: &[Subject], measured: &[Measured]) -> Result<Vec<String>> {
     let mut complaints: Vec<String> = measured.iter().filter(|one| one.checked).flat_map(limits).collect();
     for function in functions {
         if bench.trusts_the_machine(function).await? {
             complaints.push(format!(
-                "{} reads the machine's directory of root certificates, 3 to 5 ms a start. Build every client from \
+                "{} reads the system's directory of root certificates, which takes 3 to 5 ms per start. Build every client from \
                  `shiftwork_aws::client::Aws`",
                 function.name
             ));
@@ -34,18 +34,21 @@ pub(crate) async fn all(bench: &Bench<'_>, functions: &[Subject], measured: &[Me
 fn limits(one: &Measured) -> Vec<String> {
     let mut complaints = Vec::new();
     if let Some(peak) = one.peak.filter(|peak| *peak > MEMORY) {
-        complaints.push(format!("{} takes {peak} bytes of memory at its peak; the limit is {MEMORY}", one.name));
+        complaints.push(format!("{} needs {peak} bytes of memory at its peak; the limit is {MEMORY}", one.name));
     }
     if let Some(cpu) = one.cpu.filter(|cpu| *cpu > PROCESSOR) {
-        complaints.push(format!("{} takes {cpu:?} on a core to answer first; the limit is {PROCESSOR:?}", one.name));
+        complaints.push(format!(
+            "{} needs {cpu:?} of CPU time until its first response; the limit is {PROCESSOR:?}",
+            one.name
+        ));
     }
     if let Some(zip) = one.zip.filter(|zip| *zip > PACKAGE) {
-        complaints.push(format!("{} zips to {zip} bytes; the limit is {PACKAGE}", one.name));
+        complaints.push(format!("the deployment package of {} has {zip} bytes; the limit is {PACKAGE}", one.name));
     }
     complaints
 }
 
-/// AWS-LC among the dependencies: it gathers 30 ms of CPU-jitter entropy before its first handshake.
+/// Checks that AWS-LC is not a dependency: it collects 30 ms of CPU-jitter entropy before its first handshake.
 async fn jitter_entropy() -> Result<Option<String>> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let tree = Command::new(cargo)
@@ -56,8 +59,8 @@ async fn jitter_entropy() -> Result<Option<String>> {
     anyhow::ensure!(tree.status.success(), "cargo tree failed: {}", String::from_utf8_lossy(&tree.stderr));
     let found = String::from_utf8_lossy(&tree.stdout).lines().any(|line| line.starts_with("aws-lc-"));
     Ok(found.then(|| {
-        "AWS-LC is among the dependencies: `cargo tree -i aws-lc-sys` says through whom. Switch that crate's default \
-         features off and take ring (docs/decisions/0003-tls.md)"
+        "AWS-LC is a dependency: `cargo tree -i aws-lc-sys` shows the crate that requires it. Disable the default features \
+         of that crate and use ring (docs/decisions/0003-tls.md)"
             .to_owned()
     }))
 }

@@ -17,17 +17,17 @@ use tokio_rustls::TlsAcceptor;
 use crate::bucket;
 use crate::certificate::Authority;
 
-/// The services that have an endpoint of their own, as `AWS_ENDPOINT_URL_<name>`. What is not listed shares the last.
+/// Services with a separate endpoint, `AWS_ENDPOINT_URL_<name>`. All other services share the last one.
 const SERVICES: [&str; 7] = ["DYNAMODB", "SFN", "REDSHIFT_DATA", "S3", "STS", "SQS", "EVENTBRIDGE"];
 
-/// AWS endpoints over TLS on this machine that answer each call with the least that its SDK accepts.
+/// Local AWS endpoints with TLS that return the minimum response that each SDK accepts.
 pub(crate) struct Cloud {
     authority: Authority,
     endpoints: Vec<(String, String)>,
     counts: Arc<Counts>,
 }
 
-/// What the endpoints saw.
+/// Counters of the endpoints.
 #[derive(Default)]
 struct Counts {
     handshakes: AtomicU64,
@@ -52,46 +52,46 @@ impl Cloud {
         Ok(Self { authority, endpoints, counts })
     }
 
-    /// The variables that lead an SDK here.
+    /// Environment variables that direct an SDK to these endpoints.
     pub(crate) fn endpoints(&self) -> impl Iterator<Item = (&str, &str)> {
         self.endpoints.iter().map(|(name, url)| (name.as_str(), url.as_str()))
     }
 
-    /// The PEM file of the root that the endpoints chain to.
+    /// Path of the endpoints' root certificate in PEM format.
     pub(crate) fn bundle(&self) -> PathBuf {
         self.authority.bundle()
     }
 
-    /// TLS handshakes completed so far.
+    /// Number of completed TLS handshakes.
     pub(crate) fn handshakes(&self) -> u64 {
         self.counts.handshakes.load(Ordering::Relaxed)
     }
 
-    /// AWS calls answered so far.
+    /// Number of completed AWS calls.
     pub(crate) fn calls(&self) -> u64 {
         self.counts.calls.load(Ordering::Relaxed)
     }
 }
 
 async fn serve(listener: TcpListener, acceptor: TlsAcceptor, counts: Arc<Counts>) {
-    // The listener fails when the process ends, or when it has no more descriptors: both end the bench.
+    // The listener fails when the process ends or has no file descriptors left; both end the benchmark.
     while let Ok((stream, _)) = listener.accept().await {
         let (acceptor, counts) = (acceptor.clone(), Arc::clone(&counts));
         tokio::spawn(async move {
             let (Ok(()), Ok(stream)) = (stream.set_nodelay(true), acceptor.accept(stream).await) else {
-                // A client that does not trust us goes away; the check counts on it.
+                // A client that does not trust the certificate closes the connection, which the check relies on.
                 return;
             };
             counts.handshakes.fetch_add(1, Ordering::Relaxed);
-            let service = service_fn(|request| answer(request, &counts));
-            // A killed client is how each run ends.
+            let service = service_fn(|request| respond(request, &counts));
+            // Each run ends by killing the client.
             let _ended =
                 hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
         });
     }
 }
 
-async fn answer(request: Request<Incoming>, counts: &Counts) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn respond(request: Request<Incoming>, counts: &Counts) -> Result<Response<Full<Bytes>>, Infallible> {
     let target = request
         .headers()
         .get("x-amz-target")
@@ -109,20 +109,20 @@ async fn answer(request: Request<Incoming>, counts: &Counts) -> Result<Response<
             (StatusCode::OK, "text/xml", Bytes::from_static(query(&body).as_bytes()))
         }
         None => {
-            let (media, body) = bucket::answer(&method, &uri);
+            let (media, body) = bucket::respond(&method, &uri);
             (StatusCode::OK, media, body)
         }
     };
     let mut response = Response::new(Full::from(body));
     *response.status_mut() = status;
     response.headers_mut().insert("content-type", HeaderValue::from_static(media));
-    // Scripts have to be of a bucket that keeps versions.
+    // Scripts must be in a bucket with versioning.
     response.headers_mut().insert("x-amz-version-id", HeaderValue::from_static("1"));
     response.headers_mut().insert("etag", HeaderValue::from_static("\"a\""));
     Ok(response)
 }
 
-/// The answer of a JSON service; most accept an empty one.
+/// The response of a JSON service; most operations accept an empty one.
 fn json(operation: &str, body: &[u8]) -> Bytes {
     let about = |table: &str| body.windows(table.len()).any(|part| part == table.as_bytes());
     let text = match operation {
@@ -152,7 +152,7 @@ fn json(operation: &str, body: &[u8]) -> Bytes {
     Bytes::from_static(text.as_bytes())
 }
 
-/// A job that a procedure call is the work of, waiting to be launched or settled, as its item.
+/// The item of a job with a procedure call, which waits to be launched or settled.
 const JOB: &str = r#"{"workflow_execution_id":{"S":"bench-1"},"job_name":{"S":"load"},"workflow_id":{"S":"bench"},
 "position":{"N":"0"},"stage":{"N":"1"},"upstreams":{"L":[]},"dependents":{"L":[]},"run_if":{"S":"all_success"},
 "timeout_seconds":{"N":"3600"},"retries":{"N":"0"},"connection":{"M":{"workgroup":{"S":"bench"},"database":{"S":"dev"}}},
@@ -163,12 +163,12 @@ fn ended(job: &str) -> String {
     job.replace("RUNNING", "SUCCEEDED")
 }
 
-/// A run that ended, as its item.
+/// The item of a run that has ended.
 const RUN: &str = r#"{"workflow_execution_id":{"S":"bench-1"},"workflow_id":{"S":"bench"},"execution_status":{"S":"SUCCEEDED"},
 "created_ts":{"S":"2026-03-01T02:00:00.000Z"},"logical_date":{"S":"2026-03-01T02:00:00.000Z"},"parameters":{"M":{}},
 "requested_by":{"S":"manual"},"request_sha256":{"S":"0"},"workflow_sha256":{"S":"0"},"jobs":{"N":"1"}}"#;
 
-/// The answer of a query service, of which a function asks STS (and `SNS`) alone.
+/// The response of a query service; functions call only STS and SNS.
 fn query(body: &[u8]) -> &'static str {
     if body.windows(b"Action=AssumeRole".len()).any(|part| part == b"Action=AssumeRole") {
         "<AssumeRoleResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><AssumeRoleResult><Credentials>\

@@ -1,10 +1,10 @@
-//! How long a function takes from the start of its process to its first answer, with AWS calls over TLS.
+//! Time from the start of a function's process to its first response, with AWS calls over TLS.
 //!
-//! Each function's real binary is started under a Runtime API of our own, against AWS endpoints of our own (one a
-//! service, so each first call pays its handshake), beside a function that does nothing and Python with boto3.
+//! The binary of each function runs with a local Runtime API and local AWS endpoints (one per service, so that each
+//! first call includes a handshake). For comparison: a function that does nothing, and Python with boto3.
 //!
 //! ```text
-//! bench-start                       table of the binaries in target/aws: the profile that AWS runs
+//! bench-start                       measure the binaries in target/aws, which have the profile of the deployment
 //! bench-start --bin-dir target/release --check
 //! bench-start --also aws-lc=/some/binary
 //! ```
@@ -27,23 +27,23 @@ use clap::Parser;
 use self::cloud::Cloud;
 use self::run::{Bench, Subject};
 
-/// Measures how fast the functions start.
+/// Measures how fast the functions start
 #[derive(Parser)]
 struct Options {
-    /// Where the functions' binaries are. The peers are beside this program.
+    /// Directory of the functions' binaries; the peers are in the directory of this program
     #[arg(long, default_value = "target/aws")]
     bin_dir: PathBuf,
-    /// Starts a function.
+    /// Number of starts per function
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..))]
     runs: u16,
-    /// Where the sample events are: `<function>/<sample>.json`.
+    /// Directory of the sample events, `<function>/<sample>.json`
     #[arg(long, default_value = "events")]
     events: PathBuf,
-    /// One more binary to measure.
+    /// Another binary to measure
     #[arg(long, value_name = "NAME=PATH", value_parser = named_path)]
     also: Vec<(String, PathBuf)>,
-    /// Fail where a function is too large, needs too much of a core, or does what makes a start slow. The wall time is
-    /// printed, not checked: it depends on what else the machine does.
+    /// Exit with an error if a function is too large, needs too much CPU time, or has a known cause of slow starts; the
+    /// wall time is not checked, because it depends on the load of the machine
     #[arg(long)]
     check: bool,
 }
@@ -71,12 +71,12 @@ async fn bench(options: &Options) -> Result<ExitCode> {
         measured.push(result);
     }
     match python::subject() {
-        // A peer that does not run is no reason to hide our own numbers.
+        // A failure of the peer does not hide the other results.
         Some(python) => match bench.measure(&python).await {
             Ok(python) => measured.push(python),
-            Err(error) => println!("Python with boto3 is left out: {error:#}."),
+            Err(error) => println!("Python with boto3 is skipped: {error:#}."),
         },
-        None => println!("Python with boto3 is left out: neither .venv/bin/python nor python3 can import boto3."),
+        None => println!("Python with boto3 is skipped: neither .venv/bin/python nor python3 can import boto3."),
     }
     println!("{}", table::render(&measured));
     if !options.check {
@@ -89,7 +89,7 @@ async fn bench(options: &Options) -> Result<ExitCode> {
     Ok(if broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The floor first, then our client alone, then the functions that are built.
+/// The floor, the client alone, and all functions that have been built.
 fn subjects(options: &Options) -> Result<Vec<Subject>> {
     let peers =
         [("no-op Rust Lambda", "bench-start-noop", false), ("two calls, our client", "bench-start-two-calls", true)];
@@ -99,7 +99,7 @@ fn subjects(options: &Options) -> Result<Vec<Subject>> {
         let path = beside.with_file_name(binary);
         anyhow::ensure!(
             path.exists(),
-            "{} is missing: cargo build --release -p shiftwork-benches --bins",
+            "{} does not exist: build it with `cargo build --release -p shiftwork-benches --bins`",
             path.display()
         );
         subjects.push(Subject::binary(name, path, checked, "{}".to_owned()));
@@ -111,7 +111,7 @@ fn subjects(options: &Options) -> Result<Vec<Subject>> {
             let event = std::fs::read_to_string(&sample).with_context(|| format!("reading {}", sample.display()))?;
             subjects.push(Subject::binary(&name, path, true, event));
         } else {
-            println!("{name} is left out: {} is not built.", path.display());
+            println!("{name} is skipped: {} does not exist.", path.display());
         }
     }
     for (name, path) in &options.also {
@@ -120,7 +120,7 @@ fn subjects(options: &Options) -> Result<Vec<Subject>> {
     Ok(subjects)
 }
 
-/// The functions, each with the sample event of its most frequent use: `[package.metadata.start]` of their manifests.
+/// The functions, each with the sample event for its most frequent use: `[package.metadata.start]` of their manifests.
 fn functions() -> Result<Vec<(String, String)>> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = std::process::Command::new(cargo)

@@ -1,4 +1,4 @@
-//! The floor of a start: a Rust Lambda function that answers without doing anything.
+//! The floor of a start: a Rust Lambda function that returns without doing anything.
 
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::Value;

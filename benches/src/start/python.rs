@@ -3,7 +3,7 @@ use std::process::{Command, Stdio};
 
 use crate::run::Subject;
 
-/// A Python function with boto3: the same two calls under the same Runtime API.
+/// A Python function with boto3 that makes the same two calls with the same Runtime API.
 const FUNCTION: &str = r#"
 import http.client, json, os
 import boto3
@@ -23,7 +23,7 @@ while True:
     api.getresponse().read()
 "#;
 
-/// The peer, where a Python with boto3 is at hand; nothing is installed for it.
+/// The peer, if a Python interpreter with boto3 exists; nothing is installed for it.
 pub(crate) fn subject() -> Option<Subject> {
     let python = [".venv/bin/python", "python3"].into_iter().find(|python| has_boto3(python))?;
     Some(Subject::script("Python with boto3", PathBuf::from(python), vec!["-c".into(), FUNCTION.into()]))

@@ -14,13 +14,13 @@ use tokio::time::timeout;
 use crate::cloud::Cloud;
 use crate::runtime_api::RuntimeApi;
 
-/// Far more than any start; a function that has not answered by then hangs.
+/// Maximum time until a response, which is much longer than any start.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Starts before the measured ones, so that the binary is in the page cache.
+/// Unmeasured starts before the measurement, so that the binary is in the page cache.
 const WARM_UP: u16 = 3;
 
-/// What the template sets for one or another function.
+/// Environment variables that the template sets for the functions.
 const CONFIGURATION: [(&str, &str); 20] = [
     ("CONFIG_TABLE", "bench-config"),
     ("DEAD_LETTER_QUEUE_URL", "https://sqs.eu-west-1.amazonaws.com/123456789012/bench-dead"),
@@ -44,15 +44,15 @@ const CONFIGURATION: [(&str, &str); 20] = [
     ("WORKFLOW_AUDIT_TABLE", "bench-workflow-audit"),
 ];
 
-/// A function under measurement.
+/// A function under test.
 pub(crate) struct Subject {
     pub(crate) name: String,
     program: PathBuf,
     arguments: Vec<OsString>,
     event: String,
-    /// Held against the limits by `--check`.
+    /// True if `--check` applies the limits to it.
     pub(crate) checked: bool,
-    /// Bytes of its deployment package.
+    /// Size of its deployment package in bytes.
     zip: Option<usize>,
 }
 
@@ -67,22 +67,22 @@ impl Subject {
     }
 }
 
-/// What the starts of one function took.
+/// The measurements of a function.
 pub(crate) struct Measured {
     pub(crate) name: String,
     pub(crate) checked: bool,
-    /// The fastest start: what it takes when nothing else wants the machine.
+    /// The fastest start, which is least affected by the load of the machine.
     pub(crate) fastest: Duration,
     pub(crate) median: Duration,
     pub(crate) p90: Duration,
-    /// Median time on a core, where the system tells. Lambda gives a 128 MB function a fourteenth of one.
+    /// Median CPU time, if the system reports it. Lambda gives a function with 128 MB about 1/14 of a core.
     pub(crate) cpu: Option<Duration>,
-    /// The largest resident set of any start, in bytes; where the system tells.
+    /// Maximum resident set of all starts in bytes, if the system reports it.
     pub(crate) peak: Option<u64>,
     pub(crate) zip: Option<usize>,
-    /// AWS calls a start.
+    /// AWS calls per start.
     pub(crate) calls: u64,
-    /// What the function answered, if not a success.
+    /// The error of the function, if it did not succeed.
     pub(crate) failure: Option<String>,
 }
 
@@ -93,7 +93,7 @@ struct Start {
     failure: Option<String>,
 }
 
-/// The place where functions are started.
+/// The environment in which functions are started.
 pub(crate) struct Bench<'a> {
     pub(crate) cloud: &'a Cloud,
     pub(crate) runs: u16,
@@ -134,15 +134,16 @@ impl Bench<'_> {
         })
     }
 
-    /// Whether a function completes a handshake with endpoints that only the machine's own roots vouch for.
+    /// True if the function completes a handshake with endpoints whose certificate is trusted only by the system's
+    /// roots.
     ///
-    /// A function that does has read them: a directory of some hundred files, on every cold start.
+    /// Such a function reads the system's roots, a directory with a few hundred files, on every cold start.
     pub(crate) async fn trusts_the_machine(&self, subject: &Subject) -> Result<bool> {
         let before = self.cloud.handshakes();
-        // Where the OpenSSL convention, and rustls-native-certs with it, looks for the machine's roots.
+        // The path in which OpenSSL and rustls-native-certs look for the system's roots.
         let start = self.start(subject, &[("SSL_CERT_FILE", self.cloud.bundle())]).await;
         let trusted = self.cloud.handshakes() > before;
-        // With no endpoint to talk to the function may answer with a failure or end; both are right.
+        // Without a trusted endpoint, the function may return an error or exit; both are accepted.
         drop(start);
         Ok(trusted)
     }
@@ -172,17 +173,17 @@ impl Bench<'_> {
             .kill_on_drop(true);
         let began = Instant::now();
         let mut child = command.spawn().with_context(|| format!("starting {}", subject.program.display()))?;
-        let answer = tokio::select! {
-            answer = timeout(PATIENCE, api.answer()) => answer.context("no answer within 20 s")??,
-            ended = child.wait() => bail!("the function ended without an answer: {}", ended?),
+        let response = tokio::select! {
+            response = timeout(PATIENCE, api.response()) => response.context("no response within 20 s")??,
+            ended = child.wait() => bail!("the function exited without a response: {}", ended?),
         };
         let (peak, cpu) = child.id().map_or((None, None), |process| (peak(process), cpu(process)));
         child.kill().await?;
-        Ok(Start { took: answer.at.duration_since(began), cpu, peak, failure: answer.failure })
+        Ok(Start { took: response.at.duration_since(began), cpu, peak, failure: response.failure })
     }
 }
 
-/// The largest resident set of a process so far, from `/proc`.
+/// The maximum resident set of a process so far, from `/proc`.
 fn peak(process: u32) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
@@ -190,7 +191,7 @@ fn peak(process: u32) -> Option<u64> {
     Some(kibibytes * 1024)
 }
 
-/// The time that the threads of a process spent on a core, from `/proc`.
+/// The CPU time of all threads of a process, from `/proc`.
 fn cpu(process: u32) -> Option<Duration> {
     let mut nanoseconds = 0;
     for thread in fs::read_dir(format!("/proc/{process}/task")).ok()? {
@@ -200,7 +201,7 @@ fn cpu(process: u32) -> Option<Duration> {
     Some(Duration::from_nanos(nanoseconds))
 }
 
-/// What a file weighs in a zip, but for its directory entry of some hundred bytes.
+/// The compressed size of a file in a zip archive, without its directory entry of about a hundred bytes.
 fn deflated(path: &Path) -> Result<usize> {
     let mut encoder = DeflateEncoder::new(Vec::new(), Compression::default());
     encoder.write_all(&fs::read(path)?)?;

@@ -14,14 +14,14 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
-/// Lambda's Runtime API for one process: one event, then nothing more.
+/// Lambda's Runtime API for one process: one event, and no further events.
 pub(crate) struct RuntimeApi {
     address: SocketAddr,
-    answers: mpsc::UnboundedReceiver<Answer>,
+    responses: mpsc::UnboundedReceiver<FunctionResponse>,
 }
 
-/// What the function answered, and when the last byte of it was here.
-pub(crate) struct Answer {
+/// The response of the function, and the time at which its last byte was received.
+pub(crate) struct FunctionResponse {
     pub(crate) at: Instant,
     /// The `errorType` of a failure.
     pub(crate) failure: Option<String>,
@@ -30,20 +30,20 @@ pub(crate) struct Answer {
 struct Server {
     event: String,
     handed_out: AtomicBool,
-    answers: mpsc::UnboundedSender<Answer>,
+    responses: mpsc::UnboundedSender<FunctionResponse>,
 }
 
 impl RuntimeApi {
     pub(crate) async fn start(event: String) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
-        let (sender, answers) = mpsc::unbounded_channel();
-        let server = Arc::new(Server { event, handed_out: AtomicBool::new(false), answers: sender });
+        let (sender, responses) = mpsc::unbounded_channel();
+        let server = Arc::new(Server { event, handed_out: AtomicBool::new(false), responses: sender });
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let server = Arc::clone(&server);
                 tokio::spawn(async move {
-                    let service = service_fn(|request| server.answer(request));
+                    let service = service_fn(|request| server.respond(request));
                     // The connection ends when the function is killed.
                     let _ended = hyper::server::conn::http1::Builder::new()
                         .serve_connection(TokioIo::new(stream), service)
@@ -51,7 +51,7 @@ impl RuntimeApi {
                 });
             }
         });
-        Ok(Self { address, answers })
+        Ok(Self { address, responses })
     }
 
     /// `AWS_LAMBDA_RUNTIME_API`.
@@ -59,18 +59,18 @@ impl RuntimeApi {
         self.address.to_string()
     }
 
-    /// Waits for the answer to the event.
-    pub(crate) async fn answer(&mut self) -> Result<Answer> {
-        self.answers.recv().await.context("the Runtime API ended before the function answered")
+    /// Waits for the response to the event.
+    pub(crate) async fn response(&mut self) -> Result<FunctionResponse> {
+        self.responses.recv().await.context("the Runtime API ended before the function responded")
     }
 }
 
 impl Server {
-    async fn answer(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    async fn respond(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
         let path = request.uri().path().to_owned();
         if path.ends_with("/invocation/next") {
             if self.handed_out.swap(true, Ordering::Relaxed) {
-                // As Lambda does between two events: the process sleeps.
+                // Like Lambda between two events: the process waits.
                 std::future::pending::<()>().await;
             }
             let response = Response::builder()
@@ -89,8 +89,8 @@ impl Server {
                 .and_then(|error| error["errorType"].as_str().map(str::to_owned))
                 .unwrap_or_else(|| "an error without a type".to_owned())
         });
-        // The receiver is gone only when the run was given up.
-        let _given_up = self.answers.send(Answer { at, failure });
+        // The receiver is closed only if the run was cancelled.
+        let _cancelled = self.responses.send(FunctionResponse { at, failure });
         let mut response = Response::new(Full::default());
         *response.status_mut() = StatusCode::ACCEPTED;
         Ok(response)

@@ -4,21 +4,21 @@ use comfy_table::{CellAlignment, Table, presets};
 
 use crate::run::Measured;
 
-/// The table: one row a function, each beside the floor (the first row) by its fastest start, which other work on the machine
-/// disturbs least.
+/// The table: one row per function, each compared with the floor (the first row) by its fastest start, which the load
+/// of the machine affects least.
 pub(crate) fn render(measured: &[Measured]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header([
-        "process start to first answer",
+        "process start to first response",
         "fastest",
         "median",
         "p90",
-        "on a core",
-        "beside the no-op",
+        "CPU time",
+        "relative to no-op",
         "peak memory",
         "zip",
         "AWS calls",
-        "answered",
+        "result",
     ]);
     let floor = measured.first().map(|one| one.fastest);
     for one in measured {

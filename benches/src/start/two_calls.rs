@@ -1,4 +1,4 @@
-//! What shiftwork's client and frame cost by themselves: a function that makes two AWS calls.
+//! The overhead of shiftwork's client and Lambda adapter: a function that makes two AWS calls.
 
 use std::process::ExitCode;
 

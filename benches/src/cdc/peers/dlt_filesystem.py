@@ -1,13 +1,13 @@
 """dlt: events as rows, loaded into its `filesystem` destination as compressed CSV. Usage: dlt_filesystem.py EVENTS OUTPUT
 
-OUTPUT is a folder. dlt takes a column that nobody announced into its schema by itself. It compresses with gzip; zstd is not offered.
+OUTPUT is a directory. dlt adds the column that is not declared to its schema. Its only compression is gzip.
 """
 
 import os
 import sys
 from datetime import date, datetime, timedelta, timezone
 
-# One process each, as everybody here: one core.
+# One worker each, so that dlt uses one core like the other subjects.
 os.environ.update(
     EXTRACT__WORKERS="1",
     NORMALIZE__WORKERS="1",

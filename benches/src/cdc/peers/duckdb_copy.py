@@ -1,6 +1,6 @@
 """DuckDB on one thread: read_ndjson, COPY to CSV with zstd. Usage: duckdb_copy.py EVENTS OUTPUT
 
-It is told the name of the column that nobody announced, since its reader drops what it is not told of.
+The column that is not in the contract is declared here, because DuckDB's reader drops undeclared columns.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""What people write by hand: orjson in, the csv module out, zstd level 1. Usage: orjson_csv.py EVENTS OUTPUT"""
+"""A hand-written script: orjson, the csv module, zstd level 1. Usage: orjson_csv.py EVENTS OUTPUT"""
 
 import csv
 import io
@@ -31,7 +31,7 @@ def row(event, offset):
     fields[15] = instant(fields[15])
     fields[16] = instant(fields[16])
     fields = [NULL if field is None else field for field in fields]
-    # Only an event with more keys than columns can bring an unknown one here.
+    # Only an event with more keys than columns can contain an unknown key.
     missing = {key: value for key, value in image.items() if key not in KNOWN} if len(image) > len(COLUMNS) else None
     source = event["source"]
     fields += (
