@@ -1,11 +1,11 @@
-//! Change events through the real mappings: Kinesis, a DynamoDB stream, files in S3 by way of the queue. Kafka has no broker
-//! here; its batches are those of the other tests.
+//! Change events through event source mappings: Kinesis, a DynamoDB stream, and files in S3 through the queue. The
+//! local stack has no Kafka broker; other tests deliver Kafka batches directly.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::json;
 use shiftwork_e2e::Stack;
 
-/// What `local/stack/sources.py` makes.
+/// The sources that `local/stack/sources.py` creates.
 const STREAM: &str = "shiftwork-changes";
 const TABLE: &str = "shiftwork-changes";
 const BUCKET: &str = "shiftwork-change-files";
@@ -22,7 +22,7 @@ async fn a_kinesis_stream_is_staged() {
     let begun = std::time::Instant::now();
     let mut rows = Vec::new();
     while rows.len() < 4 {
-        assert!(begun.elapsed().as_secs() < 60, "only {rows:?} came through Kinesis");
+        assert!(begun.elapsed().as_secs() < 60, "only {rows:?} arrived through Kinesis");
         orders.until_staged(1).await;
         orders.load().await.succeeded();
         rows = orders.orders().await;
@@ -32,8 +32,8 @@ async fn a_kinesis_stream_is_staged() {
 
 #[tokio::test]
 async fn a_dynamodb_stream_is_staged() {
-    // The table is one for all tests, and so is its contract.
-    let stack = Stack::alone().await;
+    // All tests share the table, and so its contract.
+    let stack = Stack::exclusive().await;
     let items = stack.changes("dynamodb", "").await;
     items.contract_of("dynamodb", TABLE, "").await;
     let text = |text: &str| AttributeValue::S(text.into());
@@ -51,7 +51,7 @@ async fn a_dynamodb_stream_is_staged() {
     let begun = std::time::Instant::now();
     let mut rows = Vec::new();
     while rows != wanted {
-        assert!(begun.elapsed().as_secs() < 60, "only {rows:?} came through the stream");
+        assert!(begun.elapsed().as_secs() < 60, "only {rows:?} arrived through the stream");
         items.load().await.succeeded();
         let found = items
             .flow
@@ -79,7 +79,7 @@ async fn files_in_s3_are_staged_by_their_notification() {
         let put =
             stack.s3.put_object().bucket(BUCKET).key(key(name)).body(text.into_bytes().into()).send().await.unwrap();
         let version = put.version_id().unwrap();
-        // As EventBridge tells it, and as S3 itself does.
+        // In the format of EventBridge, and in the format of S3 notifications.
         let notice = if name == "1" {
             json!({ "source": "aws.s3", "detail": { "bucket": { "name": BUCKET }, "object": { "key": key(name), "version-id": version } } })
         } else {
@@ -98,9 +98,9 @@ async fn files_in_s3_are_staged_by_their_notification() {
 }
 
 #[tokio::test]
-async fn what_no_contract_claims_waits_with_a_proposal() {
+async fn unclaimed_events_are_stored_with_a_proposed_contract() {
     let stack = Stack::shared().await;
-    let orders = stack.changes("stranger", "").await;
+    let orders = stack.changes("unclaimed", "").await;
     let bucket = stack.output("ScriptsBucket");
     let contract = shiftwork_planner::contract_key(&orders.flow.id);
     stack.s3.delete_object().bucket(bucket).key(&contract).send().await.unwrap();

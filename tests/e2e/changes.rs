@@ -1,4 +1,5 @@
-//! Change data lands exactly once: redelivered, overlapping, shuffled, by several loaders at once, with poison in it.
+//! Change data is loaded exactly once: with repeated, overlapping and reordered batches, concurrent loaders and invalid
+//! records.
 
 use futures::future::join_all;
 use serde_json::{Value, json};
@@ -6,7 +7,7 @@ use shiftwork_e2e::Stack;
 use shiftwork_protocol::{Status, change::Bytes};
 
 #[tokio::test]
-async fn what_is_delivered_is_the_table_and_the_staged_files_are_gone() {
+async fn delivered_events_are_loaded_and_staged_files_are_deleted() {
     let stack = Stack::shared().await;
     let orders = stack.changes("cdc", "").await;
     let first = [orders.order(1, Some("new"), 10), orders.order(2, Some("new"), 20), orders.order(1, Some("paid"), 30)];
@@ -15,9 +16,9 @@ async fn what_is_delivered_is_the_table_and_the_staged_files_are_gone() {
     let ended = orders.load().await;
     ended.succeeded();
     assert_eq!(ended.statements_of("load").len(), 1);
-    assert_eq!(ended.job("load").rows, Some(3), "the rows that were loaded, whatever the last statement changed");
+    assert_eq!(ended.job("load").rows, Some(3), "the number of loaded rows, independent of the last statement");
     assert_eq!(orders.orders().await, ["1 paid", "2 new"]);
-    assert!(orders.staged().await.is_empty(), "what was loaded is still staged");
+    assert!(orders.staged().await.is_empty(), "loaded files are still staged");
 
     orders.deliver(&orders.batch(0, 3, &[orders.order(2, None, 40), orders.order(3, Some("new"), 50)])).await;
     orders.load().await.succeeded();
@@ -25,7 +26,7 @@ async fn what_is_delivered_is_the_table_and_the_staged_files_are_gone() {
 }
 
 #[tokio::test]
-async fn a_load_without_anything_to_load_asks_redshift_nothing() {
+async fn a_load_without_staged_files_submits_no_statement() {
     let stack = Stack::shared().await;
     let orders = stack.changes("idle", "").await;
     let ended = orders.load().await;
@@ -37,7 +38,7 @@ async fn a_load_without_anything_to_load_asks_redshift_nothing() {
 #[tokio::test]
 async fn redelivered_and_overlapping_batches_change_nothing() {
     let stack = Stack::shared().await;
-    // Every event is a row there, so that one too many shows.
+    // With `append`, every event is a row, so that a repeated event is visible.
     let orders = stack.changes("again", "promote: { kind: append }").await;
     let events: Vec<_> = (0..8).map(|n| orders.order(n, Some("new"), 10 * n)).collect();
     let part = |from: usize, to: usize| orders.batch(0, from, &events[from..to]);
@@ -45,13 +46,13 @@ async fn redelivered_and_overlapping_batches_change_nothing() {
     for batch in [&early, &again, &over, &later] {
         orders.deliver(batch).await;
     }
-    assert_eq!(orders.staged().await.len(), 3, "the same batch is the same file");
+    assert_eq!(orders.staged().await.len(), 3, "the same batch is staged in the same file");
     for _ in 0..3 {
         orders.load().await.succeeded();
     }
     let all: Vec<_> = (0..8).map(|n| format!("{n} new")).collect();
     assert_eq!(orders.orders().await, all);
-    // Long after: Lambda delivers what was loaded.
+    // Lambda delivers a batch again that has been loaded before.
     orders.deliver(&over).await;
     orders.load().await.succeeded();
     assert_eq!(orders.orders().await, all);
@@ -59,20 +60,24 @@ async fn redelivered_and_overlapping_batches_change_nothing() {
 }
 
 #[tokio::test]
-async fn partitions_may_come_in_any_order_and_the_latest_event_of_a_key_counts() {
+async fn partitions_can_arrive_in_any_order_and_the_latest_event_of_a_key_wins() {
     let stack = Stack::shared().await;
     let orders = stack.changes("mixed", "").await;
-    // A key has moved to another partition; the older events come after the newer ones, and after a load of these.
+    // A key has moved to another partition; older events arrive after newer ones, and after a load of the newer ones.
     orders.deliver(&orders.batch(1, 0, &[orders.order(1, Some("third"), 30), orders.order(2, None, 35)])).await;
     orders.load().await.succeeded();
     orders.deliver(&orders.batch(0, 0, &[orders.order(1, Some("first"), 10), orders.order(2, Some("new"), 15)])).await;
     orders.deliver(&orders.batch(2, 0, &[orders.order(1, Some("second"), 20), orders.order(3, Some("new"), 25)])).await;
     orders.load().await.succeeded();
-    assert_eq!(orders.orders().await, ["1 third", "3 new"], "a late event won over a newer one, or brought a row back");
+    assert_eq!(
+        orders.orders().await,
+        ["1 third", "3 new"],
+        "an older event replaced a newer one, or restored a deleted row"
+    );
 }
 
 #[tokio::test]
-async fn loaders_and_loads_at_once_come_to_the_same() {
+async fn concurrent_loaders_and_loads_give_the_same_result() {
     let stack = Stack::shared().await;
     let orders = stack.changes("many", "promote: { kind: append }").await;
     let batches: Vec<_> = (0..6_u32)
@@ -95,7 +100,7 @@ async fn loaders_and_loads_at_once_come_to_the_same() {
 }
 
 #[tokio::test]
-async fn poison_is_a_letter_with_its_bytes_and_can_be_replayed() {
+async fn invalid_records_are_dead_letters_with_their_bytes_and_can_be_replayed() {
     let stack = Stack::shared().await;
     let orders = stack.changes("poison", "unknown: freeze").await;
     let mut odd = orders.order(2, Some("new"), 20);
@@ -108,18 +113,19 @@ async fn poison_is_a_letter_with_its_bytes_and_can_be_replayed() {
     ];
     orders.deliver(&orders.batch(0, 0, &values)).await;
     orders.load().await.succeeded();
-    assert_eq!(orders.orders().await, ["1 new", "3 new"], "its neighbours go on");
+    assert_eq!(orders.orders().await, ["1 new", "3 new"], "the other records of the batch are loaded");
 
-    let letters = orders.letters(2).await;
-    let kinds: Vec<_> = letters.iter().map(|letter| (letter.kind.as_str(), letter.contract.as_deref())).collect();
+    let dead_letters = orders.dead_letters(2).await;
+    let kinds: Vec<_> =
+        dead_letters.iter().map(|dead_letter| (dead_letter.kind.as_str(), dead_letter.contract.as_deref())).collect();
     assert_eq!(kinds, [("frozen", Some(orders.flow.id.as_str())), ("not-json", None)]);
-    assert!(letters[0].reason.contains("colour"), "{}", letters[0].reason);
-    assert!(matches!(letters[1].refused.record, Bytes::Base64(_)));
+    assert!(dead_letters[0].reason.contains("colour"), "{}", dead_letters[0].reason);
+    assert!(matches!(dead_letters[1].refused.record, Bytes::Base64(_)));
 
-    // The contract is mended, and the letter sent again; a newer event of the order came meanwhile.
+    // The contract is fixed, and the dead letter is sent again; a newer event of the order has arrived in the meantime.
     orders.contract("").await;
     orders.deliver(&orders.batch(0, 4, &[orders.order(2, Some("paid"), 40)])).await;
-    let replay = json!({ "replay": letters[0].refused });
+    let replay = json!({ "replay": dead_letters[0].refused });
     for _ in 0..2 {
         orders.send(&replay).await;
     }
@@ -129,8 +135,8 @@ async fn poison_is_a_letter_with_its_bytes_and_can_be_replayed() {
 }
 
 #[tokio::test]
-async fn the_command_line_replays_what_was_refused_and_what_nobody_claimed() {
-    let stack = Stack::alone().await;
+async fn the_command_line_replays_refused_and_unclaimed_records() {
+    let stack = Stack::exclusive().await;
     let orders = stack.changes("replay", "unknown: freeze").await;
     let contract = orders.flow.id.as_str();
     let shiftwork = |arguments: &[&str]| {
@@ -144,8 +150,8 @@ async fn the_command_line_replays_what_was_refused_and_what_nobody_claimed() {
     let mut odd = orders.order(1, Some("new"), 10);
     odd["after"]["colour"] = json!("red");
     orders.deliver(&orders.batch(0, 0, &[odd])).await;
-    orders.letters(1).await;
-    // Until the queue shows it again.
+    orders.dead_letters(1).await;
+    // Wait until the message is visible in the queue again.
     tokio::time::sleep(std::time::Duration::from_millis(1_200)).await;
     orders.contract("").await;
     let said = shiftwork(&["replay", "--contract", contract]);
@@ -154,7 +160,7 @@ async fn the_command_line_replays_what_was_refused_and_what_nobody_claimed() {
 
     let deployed = shiftwork_planner::contract_key(contract);
     stack.s3.delete_object().bucket(stack.output("ScriptsBucket")).key(&deployed).send().await.unwrap();
-    // A loader that is warm goes by the contract for some seconds more.
+    // A warm loader caches the contract for a few seconds.
     tokio::time::sleep(std::time::Duration::from_secs(11)).await;
     orders.deliver(&orders.batch(0, 1, &[orders.order(2, Some("new"), 20)])).await;
     orders.contract("").await;
@@ -168,7 +174,7 @@ async fn the_command_line_replays_what_was_refused_and_what_nobody_claimed() {
 }
 
 #[tokio::test]
-async fn a_column_that_is_appended_takes_what_was_staged_without_it() {
+async fn an_appended_column_gets_values_that_were_staged_before() {
     let stack = Stack::shared().await;
     let orders = stack.changes("wider", "").await;
     let coloured = |id, colour: &str, lsn| {
@@ -179,12 +185,12 @@ async fn a_column_that_is_appended_takes_what_was_staged_without_it() {
     orders.deliver(&orders.batch(0, 0, &[coloured(1, "red", 10)])).await;
     orders.contract("  - { name: colour, type: varchar(16) }").await;
     orders.deliver(&orders.batch(1, 0, &[coloured(2, "blue", 20)])).await;
-    // The loader goes by what it has read for some seconds; either way nothing is lost.
+    // The loader may use its cached contract for a few seconds; no value is lost in either case.
     orders.load().await.succeeded();
     let rows = orders.flow.sql("select id, colour from {s}.orders order by id").await;
     assert_eq!(rows, [["1", "red"], ["2", "blue"]]);
 
-    // Another one, when the tables are there already.
+    // Another column, after the tables have been created.
     let two = "  - { name: colour, type: varchar(16) }\n  - { name: size, type: integer }";
     orders.contract(two).await;
     let mut large = coloured(3, "green", 30);
@@ -196,7 +202,7 @@ async fn a_column_that_is_appended_takes_what_was_staged_without_it() {
 }
 
 #[tokio::test]
-async fn a_contract_that_is_not_there_is_told_before_anything_runs() {
+async fn a_missing_contract_is_reported_before_the_run_starts() {
     let stack = Stack::shared().await;
     let job = json!({ "job_name": "load", "kind": "cdc", "contract": "nowhere" });
     let workflow = json!({ "workflow_stages": [{ "execution_type": "sequential", "scripts": [job] }] });
@@ -207,7 +213,7 @@ async fn a_contract_that_is_not_there_is_told_before_anything_runs() {
 }
 
 #[tokio::test]
-async fn a_load_that_fails_leaves_everything_staged_and_its_restart_takes_it() {
+async fn a_failed_load_keeps_staged_files_for_its_restart() {
     let stack = Stack::shared().await;
     let orders = stack.changes("fails", "").await;
     orders.deliver(&orders.batch(0, 0, &[orders.order(1, Some("new"), 10)])).await;
@@ -226,7 +232,7 @@ async fn a_load_that_fails_leaves_everything_staged_and_its_restart_takes_it() {
 }
 
 #[tokio::test]
-async fn a_transaction_conflict_is_tried_again_with_files_of_its_own() {
+async fn a_transaction_conflict_is_retried_with_a_new_manifest() {
     let stack = Stack::shared().await;
     let orders = stack.changes("conflict", "promote: { kind: append }").await;
     orders.deliver(&orders.batch(0, 0, &[orders.order(1, Some("new"), 10)])).await;
@@ -242,9 +248,9 @@ async fn a_transaction_conflict_is_tried_again_with_files_of_its_own() {
     assert_eq!(orders.objects(&format!("manifests/{}/", run.id)).await.len(), 2);
 }
 
-/// The workflow's id in a request, for what asks for runs by itself.
+/// The workflow's id in a request, for functions that request runs.
 #[tokio::test]
-async fn who_stages_in_the_same_stretch_asks_for_the_same_run() {
+async fn loaders_in_the_same_interval_request_the_same_run() {
     let stack = Stack::shared().await;
     let orders = stack.changes("asks", "").await;
     let workflow = format!("workflow: {}\nload_every: 10s", orders.flow.id);
@@ -255,7 +261,7 @@ async fn who_stages_in_the_same_stretch_asks_for_the_same_run() {
     }
     let begun = std::time::Instant::now();
     while !orders.staged().await.is_empty() {
-        assert!(begun.elapsed().as_secs() < 60, "nobody loaded what was staged");
+        assert!(begun.elapsed().as_secs() < 60, "the staged files were not loaded");
         tokio::time::sleep(std::time::Duration::from_millis(300)).await;
     }
     assert_eq!(orders.orders().await.len(), 4);
@@ -263,5 +269,5 @@ async fn who_stages_in_the_same_stretch_asks_for_the_same_run() {
     let query = query.key_condition_expression("workflow_id = :id");
     let id = aws_sdk_dynamodb::types::AttributeValue::S(orders.flow.id.clone());
     let runs = query.expression_attribute_values(":id", id).send().await.unwrap().count();
-    assert!((1..=2).contains(&runs), "{runs} runs for four batches in some seconds");
+    assert!((1..=2).contains(&runs), "{runs} runs for four batches within a few seconds");
 }

@@ -1,11 +1,11 @@
-//! What a source sends that no column takes is told once, and taken in once, whoever dies on the way.
+//! Fields without a column are reported once and applied once, even if the schema-watcher is killed.
 
 use std::sync::Arc;
 
 use futures::future::join_all;
 use serde_json::{Value, json};
 use shiftwork_change_data::contract::{PromoteKind, TableContract, read};
-use shiftwork_e2e::{Inbox, Refusal, Stack};
+use shiftwork_e2e::{Inbox, InvokeError, Stack};
 use shiftwork_planner::contract_key;
 use shiftwork_promotion::Promotion;
 use shiftwork_protocol::{
@@ -13,7 +13,7 @@ use shiftwork_protocol::{
     event,
 };
 
-/// A contract of its own with its tables.
+/// A contract with its tables, for one test.
 struct Orders {
     stack: Arc<Stack>,
     name: String,
@@ -63,9 +63,9 @@ impl Orders {
         self.stack.sql(&sql.replace("{s}", &self.name)).await
     }
 
-    /// A row as a load leaves it, with what no column took.
+    /// Inserts a row as a load does, with `missing` as the values without a column.
     async fn row(&self, id: u32, missing: &Value) {
-        // Redshift reads a backslash in a text as an escape.
+        // In Redshift, a backslash in a string is an escape.
         let missing = missing.to_string().replace('\\', "\\\\");
         let (own, values) = match self.contract().await.promote().kind {
             PromoteKind::Type1 => ("", String::new()),
@@ -80,7 +80,7 @@ impl Orders {
         .await;
     }
 
-    /// The mark of a file that was loaded.
+    /// Puts the mark of a loaded file.
     async fn mark(&self, file: &str) {
         self.put("StagingBucket", &mark(&self.name), file).await;
     }
@@ -90,9 +90,9 @@ impl Orders {
         head.send().await.is_ok()
     }
 
-    async fn ask(&self, request: &DriftRequest) -> Result<DriftAnswer, Refusal> {
-        let answer = self.stack.invoke("SchemaWatcherFunction", &serde_json::to_value(request).unwrap()).await?;
-        Ok(serde_json::from_value(answer).unwrap())
+    async fn ask(&self, request: &DriftRequest) -> Result<DriftAnswer, InvokeError> {
+        let response = self.stack.invoke("SchemaWatcherFunction", &serde_json::to_value(request).unwrap()).await?;
+        Ok(serde_json::from_value(response).unwrap())
     }
 
     async fn look(&self) -> Drift {
@@ -105,12 +105,12 @@ impl Orders {
     }
 
     async fn watch(&self) -> Option<Drift> {
-        let answer =
+        let response =
             self.ask(&DriftRequest::Watch { scheduled: true }).await.unwrap_or_else(|error| panic!("{error:?}"));
-        answer.contracts.into_iter().find(|drift| drift.contract == self.name)
+        response.contracts.into_iter().find(|drift| drift.contract == self.name)
     }
 
-    /// Every field that waits, with its values.
+    /// All fields without a column, with their values.
     async fn waiting(&self) -> Vec<Vec<String>> {
         self.sql(
             "select o.id, f, json_serialize(v) from {s}.orders o, unpivot o.dw_md_missing_data as v at f \
@@ -127,8 +127,8 @@ impl Orders {
 }
 
 #[tokio::test]
-async fn new_columns_are_told_once_and_taken_in_by_hand() {
-    let stack = Stack::alone().await;
+async fn new_columns_are_reported_once_and_applied_on_request() {
+    let stack = Stack::exclusive().await;
     let orders = Orders::new(&stack, "capture", "type1").await;
     let inbox =
         Inbox::of_events(&stack, &json!({ "source": [event::SOURCE], "detail-type": [event::DRIFT_FOUND] })).await;
@@ -143,7 +143,7 @@ async fn new_columns_are_told_once_and_taken_in_by_hand() {
     assert_eq!(seen.findings.len(), 4, "{seen:?}");
     let colour = seen.findings.iter().find(|finding| finding.field == "colour").unwrap();
     assert_eq!((colour.rows, colour.since), (2, Some("2026-03-01T00:00:01Z".parse().unwrap())));
-    assert!(!orders.is_marked().await, "nothing waits for a load");
+    assert!(!orders.is_marked().await, "the mark of the loaded file is deleted");
     let told =
         inbox.wait("the drift", |event| (event["detail"]["contract"] == orders.name).then(|| event.clone())).await;
     assert_eq!(told["detail"]["findings"].as_array().unwrap().len(), 4);
@@ -154,13 +154,13 @@ async fn new_columns_are_told_once_and_taken_in_by_hand() {
         .await;
     assert!(alert.contains(&format!("shiftwork drift {} --apply", orders.name)), "{alert}");
 
-    // The next hour, and the one after: nobody asks Redshift, nobody is told again.
+    // The following scheduled checks do not query Redshift and send no further event.
     let statements = stack.redshift.get("_statements").await.as_array().unwrap().len();
     assert_eq!(orders.watch().await.unwrap().findings.len(), 4);
     assert_eq!(stack.redshift.get("_statements").await.as_array().unwrap().len(), statements);
     orders.mark("another file").await;
     orders.watch().await;
-    assert_eq!(inbox.heard().await.iter().filter(|event| event["detail"]["contract"] == orders.name).count(), 1);
+    assert_eq!(inbox.received().await.iter().filter(|event| event["detail"]["contract"] == orders.name).count(), 1);
 
     let look = orders.look().await;
     let migration = look.migration.clone().unwrap();
@@ -174,7 +174,7 @@ async fn new_columns_are_told_once_and_taken_in_by_hand() {
         ["3", "NULL", "NULL", "NULL", "NULL"],
     ];
     assert_eq!(rows, wanted);
-    // A quote in a field's name is in no path of SUPER: its value is copied, not moved.
+    // A quote in a field name cannot be used in a SUPER path: the value is copied instead of moved.
     assert_eq!(
         orders.waiting().await.iter().filter(|row| !row[1].contains('"')).count(),
         0,
@@ -188,15 +188,15 @@ async fn new_columns_are_told_once_and_taken_in_by_hand() {
         ["id bigint", "note varchar(64)", "colour varchar(64)", "gr__e__mm_ decimal(18,6)", "tags super"]
     );
 
-    // Once more: nothing to do, and nothing is done.
+    // A repeated request has no changes to apply.
     let again = orders.ask(&orders.apply(&migration.id)).await.unwrap().contracts.remove(0);
     assert_eq!(again.progress, MigrationProgress::Done);
     assert_eq!(orders.text().await, text);
 }
 
 #[tokio::test]
-async fn a_contract_that_evolves_takes_its_columns_in_by_itself() {
-    let stack = Stack::alone().await;
+async fn a_contract_with_unknown_evolve_adds_columns_automatically() {
+    let stack = Stack::exclusive().await;
     for promote in ["type1", "type2", "type7", "append"] {
         let orders = Orders::new(&stack, "evolve", promote).await;
         orders.row(1, &json!({ "colour": "red" })).await;
@@ -211,7 +211,7 @@ async fn a_contract_that_evolves_takes_its_columns_in_by_itself() {
         assert_eq!((seen.progress, seen.findings.len()), (MigrationProgress::Done, 0), "{promote}: {seen:?}");
         assert_eq!(orders.sql("select id, colour from {s}.orders").await, [["1", "red"]], "{promote}");
         assert_eq!(orders.columns().await[2..], ["colour varchar(64)"], "{promote}");
-        // A row that was staged before the column, and loaded after it.
+        // A row that was staged before the column was added, and loaded afterwards.
         orders.row(2, &json!({ "colour": "green" })).await;
         orders.mark("a late file").await;
         orders.watch().await;
@@ -220,7 +220,7 @@ async fn a_contract_that_evolves_takes_its_columns_in_by_itself() {
 }
 
 #[tokio::test]
-async fn what_is_asked_for_in_vain_is_said() {
+async fn requests_that_cannot_be_fulfilled_are_rejected() {
     let stack = Stack::shared().await;
     let orders = Orders::new(&stack, "capture", "type1").await;
     let look = orders.look().await;
@@ -228,15 +228,16 @@ async fn what_is_asked_for_in_vain_is_said() {
     let refused = orders.ask(&orders.apply("0123456789abcdef")).await.unwrap_err();
     assert_eq!(refused.name, "Shiftwork.InvalidRequest");
     assert!(refused.message.contains("look again"), "{refused:?}");
-    let nobody = DriftRequest::Look { contract: format!("{}x", orders.name), only: Vec::new() };
-    let refused = orders.ask(&nobody).await.unwrap_err();
+    let unknown = DriftRequest::Look { contract: format!("{}x", orders.name), only: Vec::new() };
+    let refused = orders.ask(&unknown).await.unwrap_err();
     assert!(refused.message.contains("did you mean"), "{refused:?}");
 }
 
-/// The watcher dies at each point of a migration. The same request again brings it to its end, and every value is there once.
+/// The schema-watcher is killed at each point of a migration. A repeated request completes it, and every value exists
+/// once.
 #[tokio::test]
-async fn the_watcher_may_die_anywhere() {
-    let stack = Stack::alone().await;
+async fn schema_watcher_can_be_killed_at_any_call() {
+    let stack = Stack::exclusive().await;
     let function = stack.output("SchemaWatcherFunction").to_owned();
     let prepared = async || {
         let orders = Orders::new(&stack, "capture", "type1").await;
@@ -252,7 +253,7 @@ async fn the_watcher_may_die_anywhere() {
     let calls = counts["by_function"].as_object().unwrap().iter();
     let calls: u64 =
         calls.filter(|(key, _)| key.starts_with(&format!("{function} "))).filter_map(|(_, n)| n.as_u64()).sum();
-    assert!(calls > 8, "a migration reads, asks, writes down, submits, waits and writes the contract: {counts}");
+    assert!(calls > 8, "a migration reads, queries, records, submits, waits and writes the contract: {counts}");
 
     let points: Vec<_> = (1..=calls).flat_map(|call| [("before-call", call), ("after-call", call)]).collect();
     for wave in points.chunks(8) {
@@ -262,8 +263,8 @@ async fn the_watcher_may_die_anywhere() {
             let mut died = 0;
             let done = loop {
                 match orders.ask(&orders.apply(&migration)).await {
-                    Ok(answer) => match answer.contracts[0].progress {
-                        MigrationProgress::Done => break answer,
+                    Ok(response) => match response.contracts[0].progress {
+                        MigrationProgress::Done => break response,
                         MigrationProgress::Running | MigrationProgress::Waiting => {}
                     },
                     Err(error) if error.name.starts_with("Runtime.") => died += 1,
@@ -281,10 +282,11 @@ async fn the_watcher_may_die_anywhere() {
     stack.control.delete("faults").await;
 }
 
-/// From the event to the column: nothing is asked before there is something, and what was staged before the column is in it.
+/// From the event to the column: no query runs before a file was loaded, and the column contains values that were
+/// staged before.
 #[tokio::test]
-async fn a_column_that_a_source_adds_arrives_from_its_first_event_on() {
-    let stack = Stack::alone().await;
+async fn a_new_source_column_is_complete_from_its_first_event() {
+    let stack = Stack::exclusive().await;
     let changes = stack.changes("added", "unknown: evolve").await;
     let coloured = |id, colour: &str, lsn| {
         let mut order = changes.order(id, Some("new"), lsn);
@@ -303,11 +305,11 @@ async fn a_column_that_a_source_adds_arrives_from_its_first_event_on() {
     };
     let before = columns().await.len();
     changes.deliver(&changes.batch(0, 0, &[coloured(1, "red", 10)])).await;
-    // Not loaded yet: there is nothing to be seen in Redshift, and the mark waits.
+    // The file is not loaded yet, so Redshift has no values, and the mark stays.
     watch().await;
     assert_eq!(columns().await.len(), before);
     changes.load().await.succeeded();
-    // Staged under the contract as it was, loaded under the contract as it will be.
+    // Staged with the previous contract, loaded with the next one.
     changes.deliver(&changes.batch(0, 1, &[coloured(2, "green", 20)])).await;
     watch().await;
     assert_eq!(columns().await.last().unwrap().name, "colour");
@@ -319,14 +321,14 @@ async fn a_column_that_a_source_adds_arrives_from_its_first_event_on() {
     assert_eq!(rows, [["1", "black"], ["2", "green"], ["3", "blue"]]);
     watch().await;
     let marks = stack.s3.list_objects_v2().bucket(stack.output("StagingBucket")).prefix(mark(&changes.flow.id));
-    assert_eq!(marks.send().await.unwrap().contents().len(), 0, "everything was loaded, and a mark stays");
+    assert_eq!(marks.send().await.unwrap().contents().len(), 0, "all files were loaded, but a mark is left");
 }
 
-/// A value that waits in an event from before, while later ones leave it out because it did not change: somebody writes its column into
-/// the contract, the launcher adds it, and the migration finds the value.
+/// An event has a value without a column, and later events omit the unchanged value. A user adds the column to the
+/// contract, the launcher adds it to the table, and the migration finds the value.
 #[tokio::test]
-async fn a_column_that_somebody_wrote_into_the_contract_gets_what_waits() {
-    let stack = Stack::alone().await;
+async fn a_column_that_a_user_adds_gets_the_stored_values() {
+    let stack = Stack::exclusive().await;
     let changes = stack.changes("by_hand", "").await;
     let coloured = |status: &str, colour: &str, lsn| {
         let mut order = changes.order(1, Some(status), lsn);
@@ -346,9 +348,9 @@ async fn a_column_that_somebody_wrote_into_the_contract_gets_what_waits() {
     assert_eq!(rows().await, [["sent", "NULL"]]);
 
     let ask = async |request: &DriftRequest| {
-        let answer = stack.invoke("SchemaWatcherFunction", &serde_json::to_value(request).unwrap()).await;
-        let answer = answer.unwrap_or_else(|error| panic!("{error:?}"));
-        serde_json::from_value::<DriftAnswer>(answer).unwrap().contracts.remove(0)
+        let response = stack.invoke("SchemaWatcherFunction", &serde_json::to_value(request).unwrap()).await;
+        let response = response.unwrap_or_else(|error| panic!("{error:?}"));
+        serde_json::from_value::<DriftAnswer>(response).unwrap().contracts.remove(0)
     };
     let contract = changes.flow.id.clone();
     let look = ask(&DriftRequest::Look { contract: contract.clone(), only: Vec::new() }).await;
@@ -358,14 +360,14 @@ async fn a_column_that_somebody_wrote_into_the_contract_gets_what_waits() {
     assert_eq!(rows().await, [["sent", "red"]]);
 }
 
-/// `shiftwork drift`, as a person at a terminal and as a script has it.
+/// `shiftwork drift`, interactively and in a script.
 #[tokio::test]
 async fn the_command_line_shows_the_statements_before_it_runs_them() {
     let stack = Stack::shared().await;
     let orders = Orders::new(&stack, "capture", "type1").await;
     orders.row(1, &json!({ "colour": "red" })).await;
     let says = |arguments: &[&str], code: i32| {
-        // The tests lie in target/<profile>/deps, the command beside that.
+        // The test binary is in target/<profile>/deps, the command is in the parent directory.
         let tests = std::env::current_exe().unwrap();
         let binary = tests.parent().unwrap().parent().unwrap().join("shiftwork");
         let mut command = std::process::Command::new(binary);
@@ -378,7 +380,7 @@ async fn the_command_line_shows_the_statements_before_it_runs_them() {
     assert!(shown.contains("colour") && shown.contains("add column colour varchar(64)"), "{shown}");
     let asked = says(&[&orders.name, "--apply"], 1);
     assert!(asked.contains("ADD COLUMN colour VARCHAR(64)") && asked.contains("give --yes"), "{asked}");
-    assert_eq!(orders.columns().await.len(), 2, "nobody said yes");
+    assert_eq!(orders.columns().await.len(), 2, "no change without confirmation");
     let done = says(&[&orders.name, "--apply", "--only", "colour", "--yes"], 0);
     assert!(done.contains("- { name: colour, type: varchar(64) }"), "{done}");
     assert_eq!(orders.sql("select colour from {s}.orders").await, [["red"]]);

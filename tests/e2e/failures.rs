@@ -1,11 +1,11 @@
-//! A job that fails fails its run, and nothing else that can still go well.
+//! A failed job fails its run, but not the jobs that do not depend on it.
 
 use serde_json::json;
 use shiftwork_e2e::{Inbox, Stack};
 use shiftwork_protocol::{FailureKind, Status, event};
 
 #[tokio::test]
-async fn siblings_finish_dependents_are_skipped_and_people_are_told() {
+async fn siblings_finish_dependents_are_skipped_and_an_alert_is_sent() {
     let stack = Stack::shared().await;
     let workflow = json!({ "workflow_stages": [
         { "execution_type": "parallel", "scripts": ["bad.sql", "sibling.sql"] },
@@ -28,7 +28,7 @@ async fn siblings_finish_dependents_are_skipped_and_people_are_told() {
     let events =
         Inbox::of_events(&stack, &json!({ "source": ["shiftwork"], "detail": { "workflow_id": [flow.id] } })).await;
     let run = flow.run(&Stack::unique("r"));
-    // The sibling still runs when bad.sql fails.
+    // The sibling is still running when bad.sql fails.
     stack
         .redshift_fault(json!({ "statement_name_prefix": format!("shiftwork:{}:sibling.sql:", run.id),
         "effect": { "delay_statement": { "milliseconds": 2500 } } }))
@@ -52,7 +52,7 @@ async fn siblings_finish_dependents_are_skipped_and_people_are_told() {
     ] {
         assert_eq!(ended.status(job), status, "{job}: {:?}", ended.job(job).error_message);
     }
-    // bad.sql is one transaction: its first insert is gone.
+    // bad.sql is one transaction, so its first insert is rolled back.
     assert_eq!(flow.traces().await, [2, 4, 5]);
 
     let alert = alerts
@@ -62,16 +62,16 @@ async fn siblings_finish_dependents_are_skipped_and_people_are_told() {
         })
         .await;
     for part in ["bad.sql", "does not exist", &format!("shiftwork restart {}", run.id)] {
-        assert!(alert.contains(part), "{part} is not in: {alert}");
+        assert!(alert.contains(part), "{part} is missing in: {alert}");
     }
     let told =
         events.wait("the run's end", |m| (m["detail-type"] == event::RUN_ENDED).then(|| m["detail"].clone())).await;
     assert_eq!(told["execution_status"], "FAILED");
-    assert!(events.heard().await.iter().all(|message| message["detail-type"] != event::REFRESHED));
+    assert!(events.received().await.iter().all(|message| message["detail-type"] != event::REFRESHED));
 }
 
 #[tokio::test]
-async fn a_job_for_failures_is_skipped_when_there_is_none() {
+async fn a_one_failed_job_is_skipped_without_a_failure() {
     let stack = Stack::shared().await;
     let workflow = json!({ "workflow_stages": [
         { "execution_type": "sequential", "scripts": ["a.sql", { "script": "alarm.sql", "run_if": "one_failed" }] } ] });
@@ -82,7 +82,7 @@ async fn a_job_for_failures_is_skipped_when_there_is_none() {
 }
 
 #[tokio::test]
-async fn a_failure_passes_through_the_barrier_between_two_stages() {
+async fn a_failure_is_propagated_through_the_barrier_between_stages() {
     let stack = Stack::shared().await;
     let workflow = json!({ "workflow_stages": [
         { "execution_type": "parallel", "scripts": ["a1.sql", "a2.sql", "a3.sql", "a4.sql", "a5.sql"] },

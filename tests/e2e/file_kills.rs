@@ -1,4 +1,4 @@
-//! Whoever dies while files are registered, batched, loaded and settled: each file is loaded once.
+//! Functions are killed while files are registered, batched, loaded and settled: each file is loaded once.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::kills::{WAVE, kill, points};
 const FILES: i64 = 4;
 
 async fn land(stack: &Arc<Stack>) -> Landing {
-    let landing = stack.landing("dies", LANDING, "workflow: \"{s}\"\nbatch: { files: 100, wait: 1s }\n").await;
+    let landing = stack.landing("kills", LANDING, "workflow: \"{s}\"\nbatch: { files: 100, wait: 1s }\n").await;
     for n in 0..FILES {
         landing.put(&format!("{n}.csv"), &format!("n,word\n{n},a\n")).await;
     }
@@ -21,23 +21,23 @@ async fn land(stack: &Arc<Stack>) -> Landing {
     landing
 }
 
-async fn went_well(landing: Landing) {
+async fn check_files(landing: Landing) {
     let files = landing.settled(5).await;
     assert_eq!(landing.rows().await, (0..FILES).collect::<Vec<_>>(), "{}", landing.feed());
     assert_eq!(count(&files, FileStatus::Processed), 4, "{}: {files:#?}", landing.feed());
     assert_eq!(count(&files, FileStatus::Quarantined), 1, "{}: {files:#?}", landing.feed());
 }
 
-/// One death at each of these calls, several at once, and as many feeds as there are deaths.
-async fn every_death_of(function: &str, calls: u64) {
-    let stack = Stack::alone().await;
+/// Kills a function once at each of its calls, several at the same time, with one feed per kill.
+async fn kill_at_every_point(function: &str, calls: u64) {
+    let stack = Stack::exclusive().await;
     let function = stack.output(function).to_owned();
-    // What a dead intake held is shown again after 720 s: a test has no quarter of an hour.
+    // Messages of a killed invocation become visible again after 720 s, which is too long for a test.
     visible_again_after(&stack, "10").await;
     for wave in points(calls).chunks(WAVE) {
         let landings = join_all(wave.iter().map(|_| land(&stack))).await;
         join_all(wave.iter().map(|point| kill(&stack, &function, point, 1))).await;
-        join_all(landings.into_iter().map(went_well)).await;
+        join_all(landings.into_iter().map(check_files)).await;
         stack.control.delete("faults").await;
     }
     visible_again_after(&stack, "720").await;
@@ -50,16 +50,16 @@ async fn visible_again_after(stack: &Stack, seconds: &str) {
 }
 
 #[tokio::test]
-async fn the_launcher_may_die_anywhere_in_a_load() {
-    every_death_of("JobLauncherFunction", 12).await;
+async fn job_launcher_can_be_killed_at_any_call_of_a_copy_job() {
+    kill_at_every_point("JobLauncherFunction", 12).await;
 }
 
 #[tokio::test]
-async fn the_callback_may_die_anywhere_in_the_end_of_a_load() {
-    every_death_of("JobCallbackFunction", 14).await;
+async fn job_callback_can_be_killed_at_any_call_of_a_copy_job() {
+    kill_at_every_point("JobCallbackFunction", 14).await;
 }
 
 #[tokio::test]
-async fn the_intake_may_die_anywhere() {
-    every_death_of("FileIntakeFunction", 6).await;
+async fn file_intake_can_be_killed_at_any_call() {
+    kill_at_every_point("FileIntakeFunction", 6).await;
 }

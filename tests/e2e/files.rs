@@ -1,4 +1,4 @@
-//! Files that land in S3 are loaded once, each is put on record, and none holds the others back.
+//! Files that land in S3 are loaded once and registered, and an invalid file does not block the others.
 
 use std::time::Duration;
 
@@ -8,9 +8,9 @@ use shiftwork_feeds::{FileRecord, FileRegister as _, FileStatus};
 use shiftwork_protocol::Status;
 use tokio::time::{Instant, sleep};
 
-use crate::command_line::Desk;
+use crate::command_line::CommandLine;
 
-/// Three rows, counted on from `n`.
+/// Three rows, whose numbers start at `10 * n`.
 fn rows(n: i64) -> String {
     format!("n,word\n{},a\n{},\"b, c\"\n{},\n", 10 * n, 10 * n + 1, 10 * n + 2)
 }
@@ -22,12 +22,12 @@ fn expected(files: impl Iterator<Item = i64>) -> Vec<i64> {
 }
 
 fn reason_of<'a>(files: &'a [FileRecord], name: &str) -> &'a str {
-    let file = files.iter().find(|file| file.key.ends_with(name)).unwrap_or_else(|| panic!("there is no {name}"));
+    let file = files.iter().find(|file| file.key.ends_with(name)).unwrap_or_else(|| panic!("{name} is not registered"));
     file.reason.as_deref().unwrap_or_else(|| panic!("{name} is {} without a reason", file.file_status))
 }
 
 #[tokio::test]
-async fn files_start_their_workflow_and_bad_ones_are_left_out_with_the_reason() {
+async fn files_start_their_workflow_and_invalid_files_are_quarantined_with_a_reason() {
     let stack = Stack::shared().await;
     let landing = stack.landing("files", LANDING, "workflow: \"{s}\"\nbatch: { files: 100, wait: 5s }\n").await;
     for n in 0..20 {
@@ -45,17 +45,17 @@ async fn files_start_their_workflow_and_bad_ones_are_left_out_with_the_reason() 
     for file in files.iter().filter(|file| file.file_status == FileStatus::Processed) {
         let turns: Vec<_> = file.history.iter().map(|change| change.file_status).collect();
         assert_eq!(turns, [FileStatus::Batched, FileStatus::Processing, FileStatus::Processed], "{}", file.key);
-        assert!(file.history.iter().all(|change| change.batch == file.batch), "{}: a change without its run", file.key);
+        assert!(file.history.iter().all(|change| change.batch == file.batch), "{}: a change without a batch", file.key);
     }
 }
 
 #[tokio::test]
-async fn every_way_of_an_event_registers_a_file_once() {
+async fn every_kind_of_notification_registers_a_file_once() {
     let stack = Stack::shared().await;
     for (label, bucket) in [("direct", LANDING), ("bus", LANDING_BUS), ("topic", LANDING_TOPIC)] {
         let landing = stack.landing(label, bucket, "").await;
         landing.put("it's 1+1=2 & ü.csv", &rows(1)).await;
-        let files = landing.until("one file on record", |files| !files.is_empty()).await;
+        let files = landing.until("one registered file", |files| !files.is_empty()).await;
         assert_eq!(files.len(), 1, "{bucket}");
         assert_eq!(files[0].key, landing.key("it's 1+1=2 & ü.csv"), "{bucket}");
         assert_eq!(files[0].size, rows(1).len() as u64, "{bucket}");
@@ -67,7 +67,7 @@ async fn every_way_of_an_event_registers_a_file_once() {
 }
 
 #[tokio::test]
-async fn a_file_that_was_put_again_or_overwritten_or_deleted_is_loaded_as_it_is_in_the_end() {
+async fn repeated_overwritten_and_deleted_files_are_loaded_in_their_final_state() {
     let stack = Stack::shared().await;
     let landing = stack.landing("again", LANDING, "").await;
     for _ in 0..3 {
@@ -77,7 +77,7 @@ async fn a_file_that_was_put_again_or_overwritten_or_deleted_is_loaded_as_it_is_
     landing.put("other.csv", &rows(3)).await;
     landing.put("gone.csv", &rows(4)).await;
     let on_record = |files: &[FileRecord]| files.len() == 4;
-    landing.until("four files on record", on_record).await;
+    landing.until("four registered files", on_record).await;
     landing.delete("gone.csv").await;
     let deleted = async || {
         let history = landing.register.of_key(landing.feed(), LANDING, &landing.key("gone.csv")).await;
@@ -85,7 +85,7 @@ async fn a_file_that_was_put_again_or_overwritten_or_deleted_is_loaded_as_it_is_
     };
     let begun = Instant::now();
     while !deleted().await {
-        assert!(begun.elapsed().as_secs() < 30, "the deletion was never put on record");
+        assert!(begun.elapsed().as_secs() < 30, "the deletion was not registered");
         sleep(Duration::from_millis(200)).await;
     }
     landing.flow.start().await.end().await.succeeded();
@@ -93,7 +93,7 @@ async fn a_file_that_was_put_again_or_overwritten_or_deleted_is_loaded_as_it_is_
     assert_eq!(landing.rows().await, expected([1, 3].into_iter()));
     assert_eq!((count(&files, FileStatus::Processed), count(&files, FileStatus::Quarantined)), (2, 2));
     assert!(reason_of(&files, "gone.csv").contains("overwritten or deleted"));
-    // What was loaded is not loaded again.
+    // A file that was loaded is not loaded again.
     landing.put("same.csv", &rows(1)).await;
     let again = landing.flow.start().await.end().await;
     again.succeeded();
@@ -102,7 +102,7 @@ async fn a_file_that_was_put_again_or_overwritten_or_deleted_is_loaded_as_it_is_
 }
 
 #[tokio::test]
-async fn what_a_feed_expects_is_looked_for_before_anything_is_loaded() {
+async fn expectations_of_a_feed_are_checked_before_the_load() {
     let stack = Stack::shared().await;
     let expect = "expect: { non_empty: true, header: [n, word], rows_from: \"{key}.count\" }\n";
     let landing = stack.landing("expect", LANDING, expect).await;
@@ -118,7 +118,7 @@ async fn what_a_feed_expects_is_looked_for_before_anything_is_loaded() {
             landing.put(&format!("{name}.count"), count).await;
         }
     }
-    landing.until("five files on record", |files| files.len() == 5).await;
+    landing.until("five registered files", |files| files.len() == 5).await;
     landing.flow.start().await.end().await.succeeded();
     let files = landing.files().await;
     assert_eq!(landing.rows().await, expected(1..2));
@@ -132,14 +132,14 @@ async fn what_a_feed_expects_is_looked_for_before_anything_is_loaded() {
 }
 
 #[tokio::test]
-async fn a_load_that_fails_by_no_fault_of_a_file_leaves_them_to_its_restart() {
+async fn files_of_a_failed_load_are_loaded_by_its_restart() {
     let stack = Stack::shared().await;
-    let landing = stack.landing("mend", LANDING, "").await;
+    let landing = stack.landing("restart", LANDING, "").await;
     landing.flow.sql("alter table {s}.t rename to away").await;
     for n in 0..5 {
         landing.put(&format!("{n}.csv"), &rows(n)).await;
     }
-    landing.until("five files on record", |files| files.len() == 5).await;
+    landing.until("five registered files", |files| files.len() == 5).await;
     let run = landing.flow.start().await;
     let ended = run.end().await;
     assert_eq!(ended.run.execution_status, Status::Failed);
@@ -165,13 +165,13 @@ async fn work_item(stack: &Stack, feed: &str) -> Value {
                 return item;
             }
         }
-        assert!(begun.elapsed().as_secs() < 60, "no work item came for {feed}");
+        assert!(begun.elapsed().as_secs() < 60, "no work item arrived for {feed}");
         sleep(Duration::from_millis(300)).await;
     }
 }
 
 #[tokio::test]
-async fn workers_get_batches_and_say_what_became_of_each_file() {
+async fn workers_receive_batches_and_report_the_result_of_each_file() {
     let stack = Stack::shared().await;
     let landing =
         stack.landing("work", LANDING_BUS, "work_items: { within: 1h }\nbatch: { files: 3, wait: 2s }\n").await;
@@ -196,7 +196,7 @@ async fn workers_get_batches_and_say_what_became_of_each_file() {
 }
 
 #[tokio::test]
-async fn a_message_that_nobody_can_read_goes_to_the_dead_letters_with_its_reason() {
+async fn an_unreadable_message_is_sent_to_the_dead_letter_queue_with_its_reason() {
     let stack = Stack::shared().await;
     let poison = format!("{{ \"poison\": \"{}\" }}", Stack::unique("p"));
     stack.sqs.send_message().queue_url(stack.output("FileEventQueue")).message_body(&poison).send().await.unwrap();
@@ -204,18 +204,18 @@ async fn a_message_that_nobody_can_read_goes_to_the_dead_letters_with_its_reason
     loop {
         let dead = stack.sqs.receive_message().queue_url(stack.output("FileDeadLetterQueue")).visibility_timeout(1);
         let dead = dead.max_number_of_messages(10).send().await.unwrap();
-        let letters =
+        let dead_letters =
             dead.messages().iter().map(|message| serde_json::from_str::<Value>(message.body().unwrap()).unwrap());
-        if let Some(letter) = letters.into_iter().find(|letter| letter["body"] == poison.as_str()) {
-            assert!(letter["reason"].as_str().unwrap().contains("neither an S3 event"), "{letter}");
+        if let Some(message) = dead_letters.into_iter().find(|message| message["body"] == poison.as_str()) {
+            assert!(message["reason"].as_str().unwrap().contains("neither an S3 event"), "{message}");
             return;
         }
-        assert!(begun.elapsed().as_secs() < 60, "the message was never given up");
+        assert!(begun.elapsed().as_secs() < 60, "the message did not arrive in the dead-message queue");
         sleep(Duration::from_millis(300)).await;
     }
 }
 
-/// What the feed brought is told about: which table, which files, how many rows.
+/// The event of a loaded feed contains the table, the files and the number of rows.
 #[tokio::test]
 async fn a_refreshed_table_starts_the_workflow_that_reads_it() {
     let stack = Stack::shared().await;
@@ -229,7 +229,7 @@ async fn a_refreshed_table_starts_the_workflow_that_reads_it() {
     reader.sql("create schema {s}").await;
     reader.sql("create table {s}.k (n int, file varchar(200))").await;
     landing.put("a.csv", &rows(7)).await;
-    landing.until("one file on record", |files| !files.is_empty()).await;
+    landing.until("one registered file", |files| !files.is_empty()).await;
     landing.flow.start().await.end().await.succeeded();
     let begun = Instant::now();
     loop {
@@ -238,17 +238,17 @@ async fn a_refreshed_table_starts_the_workflow_that_reads_it() {
             assert_eq!(rows, [["3".to_owned(), format!("s3://{LANDING}/{}", landing.key("a.csv"))]]);
             return;
         }
-        assert!(begun.elapsed().as_secs() < 60, "nobody was told");
+        assert!(begun.elapsed().as_secs() < 60, "no event was received");
         sleep(Duration::from_millis(300)).await;
     }
 }
 
-/// What was there before the events is registered by hand, looked at, taken, and a bad one taken again.
+/// Existing files are registered by a backfill, listed, loaded, and an invalid file is retried.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_person_registers_looks_and_has_files_taken_again() {
+async fn the_command_line_registers_lists_and_retries_files() {
     let stack = Stack::shared().await;
-    let desk = Desk::new("hand");
-    let (id, bucket) = (desk.id.clone(), LANDING.replace("landing", &desk.id.replace('_', "-")));
+    let cli = CommandLine::new("cli_files");
+    let (id, bucket) = (cli.id.clone(), LANDING.replace("landing", &cli.id.replace('_', "-")));
     stack.s3.create_bucket().bucket(&bucket).send().await.unwrap();
     for n in 0..3 {
         let put = stack.s3.put_object().bucket(&bucket).key(format!("in/{n}.csv"));
@@ -260,21 +260,21 @@ async fn a_person_registers_looks_and_has_files_taken_again() {
     stack.sql(&format!("create table {id}.t (n int, word varchar(20))")).await;
     let feed =
         format!("feed: {id}\nbucket: {bucket}\nkeys: \"in/*.csv\"\nformat: csv\nheader_lines: 1\ntable: {id}.t\n");
-    desk.write("../feeds/{id}.yaml", &feed);
-    desk.write("{id}.yaml", "workflow_id: {id}\nworkflow_stages:\n  - execution_type: sequential\n    scripts: [{ job_name: files, kind: copy, files: pending({id}) }]\n");
-    assert!(desk.says(&["push"], 0).contains(&format!("feeds/{id}.yaml")));
+    cli.write("../feeds/{id}.yaml", &feed);
+    cli.write("{id}.yaml", "workflow_id: {id}\nworkflow_stages:\n  - execution_type: sequential\n    scripts: [{ job_name: files, kind: copy, files: pending({id}) }]\n");
+    assert!(cli.run(&["push"], 0).contains(&format!("feeds/{id}.yaml")));
     for registered in ["4 registered", "0 registered"] {
-        let said = desk.says(&["files", "backfill", &format!("{bucket}/in/")], 0);
-        assert!(said.contains("4 files seen") && said.contains(registered), "{said}");
+        let said = cli.run(&["files", "backfill", &format!("{bucket}/in/")], 0);
+        assert!(said.contains("4 files listed") && said.contains(registered), "{said}");
     }
-    let said = desk.says(&["files", &id, "--status", "received"], 0);
+    let said = cli.run(&["files", &id, "--status", "received"], 0);
     assert!((0..3).all(|n| said.contains(&format!("in/{n}.csv"))), "{said}");
-    desk.says(&["run", &id, "--wait"], 0);
+    cli.run(&["run", &id, "--wait"], 0);
     assert_eq!(stack.sql(&format!("select count(*) from {id}.t")).await, [["9"]]);
-    let said = desk.says(&["files", &id, "--status", "quarantined"], 0);
+    let said = cli.run(&["files", &id, "--status", "quarantined"], 0);
     assert!(said.contains("in/bad.csv") && said.contains("line 2"), "{said}");
-    let said = desk.says(&["files", "retry", &id], 0);
-    assert!(said.contains("1 file received again"), "{said}");
-    assert!(desk.says(&["files"], 0).contains(&id));
-    desk.says(&["files", "nowhere"], 2);
+    let said = cli.run(&["files", "retry", &id], 0);
+    assert!(said.contains("1 file set to received"), "{said}");
+    assert!(cli.run(&["files"], 0).contains(&id));
+    cli.run(&["files", "nowhere"], 2);
 }

@@ -1,9 +1,9 @@
-//! A function dies between any two of its calls. Every run still ends as it should, and no SQL runs twice.
+//! Functions are killed between any two calls. Every run must still end correctly, and no SQL may run twice.
 //!
-//! Faults cannot name a run, so these tests have the stack for themselves. They order one death for each point of a
-//! function's life (`start`, `end`, before and after its Nth call), several at once, and start as many runs as there are
-//! deaths: each death meets one invocation. Whoever invokes tries again: Step Functions by `Retry`, Lambda for events, the
-//! test for its own requests, as a schedule or a queue would.
+//! A fault cannot select a run, so these tests need the stack exclusively. They request one kill for each point of an
+//! invocation (`start`, `end`, before and after its Nth call), several at the same time, and start as many runs as
+//! there are kills: each kill applies to one invocation. The caller retries: Step Functions with `Retry`, Lambda for
+//! events, and the test for its own requests, as a schedule or a queue does.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,16 +12,16 @@ use serde_json::{Value, json};
 use shiftwork_e2e::{Ended, Flow, Run, Stack};
 use shiftwork_protocol::Status;
 
-/// Runs at the same time: what two cores carry.
+/// Number of concurrent runs, which is suitable for two cores.
 pub(crate) const WAVE: usize = 8;
 
-/// One job: the least that a run does.
+/// A workflow with one job: the minimum of a run.
 async fn one_job(stack: &Arc<Stack>) -> Flow {
     let workflow = json!({ "workflow_stages": [{ "execution_type": "sequential", "scripts": ["a.sql"] }] });
     stack.push("one", workflow, &[("a.sql", "select 1")]).await
 }
 
-/// Three jobs: two side by side, then one that waits for both.
+/// Three jobs: two in parallel, then one that depends on both.
 async fn three_jobs(stack: &Arc<Stack>) -> Flow {
     let workflow = json!({ "workflow_stages": [
         { "execution_type": "parallel", "scripts": ["a.sql", "b.sql"] },
@@ -36,8 +36,9 @@ async fn three_jobs(stack: &Arc<Stack>) -> Flow {
     flow
 }
 
-/// A job that fails once and is paid for, one that fails for good, one that is skipped, one that cleans up.
-async fn troubled(stack: &Arc<Stack>) -> Flow {
+/// A job that fails once and is retried, one that fails permanently, one that is skipped, and one with `run_if:
+/// all_done`.
+async fn failing_jobs(stack: &Arc<Stack>) -> Flow {
     let workflow = json!({ "workflow_stages": [
         { "execution_type": "parallel", "scripts": [{ "script": "a.sql", "retries": 1 }, "bad.sql"] },
         { "execution_type": "parallel", "scripts": ["skipped.sql", { "script": "clean.sql", "run_if": "all_done" }] } ] });
@@ -55,7 +56,7 @@ async fn troubled(stack: &Arc<Stack>) -> Flow {
     flow
 }
 
-/// A job that takes too long at its first try, and a second one that always does: their statements wait for a minute.
+/// Two jobs whose statements wait for a minute: one exceeds its timeout in the first attempt, the other always.
 async fn overdue(stack: &Arc<Stack>) -> Flow {
     let workflow = json!({ "workflow_stages": [{ "execution_type": "parallel", "scripts": [
         { "script": "again.sql", "timeout": "2s", "retries": 1 }, { "script": "late.sql", "timeout": "2s" } ] }] });
@@ -68,31 +69,31 @@ async fn overdue(stack: &Arc<Stack>) -> Flow {
     flow
 }
 
-/// Asks until there is an answer, and waits for the end.
-async fn insist(flow: &Flow) -> Ended {
+/// Repeats the request until the trigger responds, and waits for the end of the run.
+async fn request_and_end(flow: &Flow) -> Ended {
     let run = flow.run(&Stack::unique("r"));
     for _ in 0..5 {
         match flow.request(json!({ "workflow_execution_id": run.id })).await {
-            Ok(answer) => {
-                assert_eq!(answer.workflow_execution_id, run.id);
+            Ok(response) => {
+                assert_eq!(response.workflow_execution_id, run.id);
                 return run.end_with_sweeps().await;
             }
             Err(error) => assert!(error.name.starts_with("Runtime."), "{error:?}"),
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
-    panic!("the trigger never answered for {}", run.id);
+    panic!("the trigger did not respond for {}", run.id);
 }
 
-async fn three_jobs_go_well(flow: Flow) {
-    let ended = insist(&flow).await;
+async fn check_three_jobs(flow: Flow) {
+    let ended = request_and_end(&flow).await;
     ended.succeeded();
     assert_eq!(ended.statements.len(), 3, "{:?}", ended.statements);
     assert_eq!(flow.traces().await, [1, 2, 4]);
 }
 
-async fn trouble_ends_as_it_should(flow: Flow) {
-    let ended = insist(&flow).await;
+async fn check_failing_jobs(flow: Flow) {
+    let ended = request_and_end(&flow).await;
     assert_eq!(ended.run.execution_status, Status::Failed);
     assert!(ended.run.error_message.as_deref().unwrap().starts_with("bad.sql FAILED"), "{:?}", ended.run.error_message);
     for (job, status, attempt) in [
@@ -107,21 +108,21 @@ async fn trouble_ends_as_it_should(flow: Flow) {
     assert_eq!(flow.traces().await, [1, 3]);
 }
 
-async fn overdue_statements_are_cancelled(flow: Flow) {
-    let ended = insist(&flow).await;
+async fn check_overdue_statements(flow: Flow) {
+    let ended = request_and_end(&flow).await;
     assert_eq!(ended.run.execution_status, Status::Failed);
     assert_eq!((ended.status("late.sql"), ended.job("late.sql").attempt), (Status::TimedOut, 1));
     assert_eq!((ended.status("again.sql"), ended.job("again.sql").attempt), (Status::Succeeded, 2));
     let first = ended.statements_of("again.sql")[0];
-    assert_eq!(first.status, "ABORTED", "the first attempt was left to itself when the second began");
-    // What nobody else cancels, the run's sweep does.
+    assert_eq!(first.status, "ABORTED", "the first attempt was not cancelled before the second one started");
+    // Statements that are not cancelled otherwise are cancelled by the sweep of the run.
     let run = flow.run(&ended.run.workflow_execution_id);
     flow.stack.sweep(&run.id).await;
     assert_eq!(run.end().await.statements_of("late.sql")[0].status, "ABORTED");
     assert_eq!(flow.traces().await, [1]);
 }
 
-/// Calls of a function since the last reset.
+/// Number of calls of a function since the last reset.
 async fn calls(stack: &Stack, function: &str) -> u64 {
     let counts = stack.control.get("counts").await;
     let calls = counts["by_function"].as_object().unwrap().iter();
@@ -137,14 +138,14 @@ pub(crate) async fn reset(stack: &Stack) {
     stack.control.post("counts/reset", &Value::Null).await;
 }
 
-/// Every point in the life of an invocation that makes this many calls.
+/// All points of an invocation with this number of calls.
 pub(crate) fn points(calls: u64) -> Vec<Value> {
     let around =
         (1..=calls).flat_map(|n| [json!({ "at": "before-call", "call": n }), json!({ "at": "after-call", "call": n })]);
     [json!({ "at": "start" }), json!({ "at": "end" })].into_iter().chain(around).collect()
 }
 
-/// Orders a death in the `nth` invocation from now.
+/// Requests a kill in the `nth` invocation from now on.
 pub(crate) async fn kill(stack: &Stack, function: &str, point: &Value, nth: usize) {
     let mut fault = point.clone();
     fault["kind"] = json!("kill");
@@ -153,11 +154,12 @@ pub(crate) async fn kill(stack: &Stack, function: &str, point: &Value, nth: usiz
     stack.fault(fault).await;
 }
 
-async fn every_death_of(function: &str) {
-    let stack = Stack::alone().await;
+async fn kill_at_every_point(function: &str) {
+    let stack = Stack::exclusive().await;
     let function = stack.output(function).to_owned();
-    // The least that an invocation does, from a run of one job. The run before it keeps what only a new process does (it
-    // takes a role) out of the count; the trigger's is read before it hears of the refresh.
+    // The minimum number of calls of an invocation, from a run with one job. An earlier run keeps the calls of a cold
+    // start (assuming a role) out of the count; the count of the trigger is read before its invocation for the
+    // `Refreshed` event.
     let flow = one_job(&stack).await;
     flow.start().await.end().await.succeeded();
     reset(&stack).await;
@@ -167,8 +169,8 @@ async fn every_death_of(function: &str) {
         run.end().await.succeeded();
         least = calls(&stack, &function).await;
     }
-    assert!(least > 0, "{function} has no part in a run");
-    // With three jobs there are two more scripts to read, or a dependent to free and to release.
+    assert!(least > 0, "{function} is not invoked in a run");
+    // With three jobs, there are two additional scripts to read, or a dependent to release.
     let points = points(least + 2);
 
     let mut deaths = 0;
@@ -176,9 +178,9 @@ async fn every_death_of(function: &str) {
         let flows = join_all(wave.iter().map(|_| three_jobs(&stack))).await;
         reset(&stack).await;
         join_all(wave.iter().map(|point| kill(&stack, &function, point, 1))).await;
-        join_all(flows.into_iter().map(three_jobs_go_well)).await;
-        assert_eq!(stack.control.get("faults").await, json!([]), "a death met nobody");
-        // A run invokes it once; once a job; or for itself and to hear that it is fresh.
+        join_all(flows.into_iter().map(check_three_jobs)).await;
+        assert_eq!(stack.control.get("faults").await, json!([]), "a kill did not apply to any invocation");
+        // Invocations per run: one; one per job; or one for the run and one for its `Refreshed` event.
         let quiet = match function.rsplit('-').next() {
             Some("launcher" | "callback") => 3,
             Some("trigger") => 2,
@@ -186,90 +188,88 @@ async fn every_death_of(function: &str) {
         };
         deaths += invocations(&stack, &function).await.saturating_sub(quiet * wave.len() as u64);
     }
-    eprintln!(
-        "{function}: {} points, {deaths} invocations more than in quiet runs, {least} calls in one",
-        points.len()
-    );
-    // Who dies at its start or before a call is invoked again. After its last call it may have done enough.
-    assert!(deaths > least, "{function} was not hit where it should be: {deaths} deaths");
+    eprintln!("{function}: {} points, {deaths} additional invocations, {least} calls per invocation", points.len());
+    // A function that is killed at its start or before a call is invoked again. After its last call, its work may be
+    // complete.
+    assert!(deaths > least, "{function} was not killed as expected: {deaths} additional invocations");
 }
 
 #[tokio::test]
-async fn the_trigger_may_die_anywhere() {
-    every_death_of("TriggerFunction").await;
+async fn trigger_can_be_killed_at_any_call() {
+    kill_at_every_point("TriggerFunction").await;
 }
 
 #[tokio::test]
-async fn the_iterator_may_die_anywhere() {
-    every_death_of("IteratorFunction").await;
+async fn iterator_can_be_killed_at_any_call() {
+    kill_at_every_point("IteratorFunction").await;
 }
 
 #[tokio::test]
-async fn the_launcher_may_die_anywhere() {
-    every_death_of("JobLauncherFunction").await;
+async fn job_launcher_can_be_killed_at_any_call() {
+    kill_at_every_point("JobLauncherFunction").await;
 }
 
 #[tokio::test]
-async fn the_callback_may_die_anywhere() {
-    every_death_of("JobCallbackFunction").await;
+async fn job_callback_can_be_killed_at_any_call() {
+    kill_at_every_point("JobCallbackFunction").await;
 }
 
 #[tokio::test]
-async fn the_audit_updater_may_die_anywhere() {
-    every_death_of("AuditUpdaterFunction").await;
+async fn audit_updater_can_be_killed_at_any_call() {
+    kill_at_every_point("AuditUpdaterFunction").await;
 }
 
 #[tokio::test]
-async fn all_of_them_may_die_in_runs_that_fail() {
-    let stack = Stack::alone().await;
+async fn all_functions_can_be_killed_in_failing_runs() {
+    let stack = Stack::exclusive().await;
     for wave in points(7).chunks(WAVE) {
-        let flows = join_all(wave.iter().map(|_| troubled(&stack))).await;
+        let flows = join_all(wave.iter().map(|_| failing_jobs(&stack))).await;
         reset(&stack).await;
         for function in ["JobLauncherFunction", "JobCallbackFunction", "AuditUpdaterFunction", "TriggerFunction"] {
             for (n, point) in wave.iter().enumerate() {
-                // One of the two or three invocations that each run has of most functions, so that every kind is hit.
+                // One of the two or three invocations per run, so that every kind of invocation is killed.
                 let nth = if function == "JobCallbackFunction" { 1 + 2 * n } else { 1 };
                 kill(&stack, stack.output(function), point, nth).await;
             }
         }
-        join_all(flows.into_iter().map(trouble_ends_as_it_should)).await;
+        join_all(flows.into_iter().map(check_failing_jobs)).await;
     }
     reset(&stack).await;
 }
 
 #[tokio::test]
-async fn the_audit_updater_may_die_anywhere_when_jobs_time_out() {
-    let stack = Stack::alone().await;
+async fn audit_updater_can_be_killed_when_jobs_time_out() {
+    let stack = Stack::exclusive().await;
     for wave in points(6).chunks(WAVE) {
         let flows = join_all(wave.iter().map(|_| overdue(&stack))).await;
         reset(&stack).await;
         let updater = stack.output("AuditUpdaterFunction");
-        // Each run has two jobs that time out: both kinds are hit.
+        // Each run has two jobs that time out, so that both kinds of jobs are affected.
         join_all(wave.iter().chain(wave).map(|point| kill(&stack, updater, point, 1))).await;
-        join_all(flows.into_iter().map(overdue_statements_are_cancelled)).await;
+        join_all(flows.into_iter().map(check_overdue_statements)).await;
     }
     reset(&stack).await;
 }
 
 #[tokio::test]
-async fn a_plan_of_several_transactions_is_there_as_a_whole_or_not_at_all() {
-    let stack = Stack::alone().await;
+async fn a_plan_with_several_transactions_is_visible_only_as_a_whole() {
+    let stack = Stack::exclusive().await;
     let jobs: Vec<_> = (1..=120).map(|n| json!({ "job_name": format!("j{n}"), "script": "one.sql" })).collect();
     let workflow = json!({ "workflow_stages": [{ "execution_type": "sequential", "scripts": jobs }] });
     let flow = stack.push("large", workflow, &[("one.sql", "select 1")]).await;
     let run = flow.run(&Stack::unique("r"));
     let request = json!({ "workflow_execution_id": run.id });
     reset(&stack).await;
-    // Read the configuration, read the script, announce the run, write the first jobs; then no more.
+    // Kill after four calls: read the configuration, read the script, record the run, write the first jobs.
     kill(&stack, stack.output("TriggerFunction"), &json!({ "at": "after-call", "call": 4 }), 1).await;
     let died = flow.request(request.clone()).await.unwrap_err();
     assert!(died.name.starts_with("Runtime."), "{died:?}");
     assert_eq!(run.record().await.unwrap().execution_status, Status::Planning);
     assert_eq!(run.execution_status().await, None);
     let other = flow.request(json!({ "workflow_execution_id": run.id })).await.unwrap_err();
-    assert_eq!(other.name, "Shiftwork.Unavailable", "half a plan was taken for a plan: {other:?}");
+    assert_eq!(other.name, "Shiftwork.Unavailable", "an incomplete plan was accepted: {other:?}");
 
-    // A planner is given up for dead after two minutes: as if they were over.
+    // A planner is considered dead after two minutes; the test sets the time back.
     let text = |text: &str| aws_sdk_dynamodb::types::AttributeValue::S(text.into());
     let age = stack.dynamodb.update_item().table_name(stack.output("WorkflowAuditTable"));
     let age = age.key("workflow_execution_id", text(&run.id)).update_expression("SET planning_ts = :then");

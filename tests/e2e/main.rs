@@ -1,6 +1,6 @@
-//! What must hold of runs on a whole stack, whatever happens to them. The harness is the crate itself.
+//! Properties of runs on a complete stack, including failures. The harness is the library of this crate.
 
-#![allow(clippy::unwrap_used, reason = "the functions that tests share are tests, too")]
+#![allow(clippy::unwrap_used, reason = "helper functions of tests fail the test with a panic")]
 
 mod change_kills;
 mod change_sources;

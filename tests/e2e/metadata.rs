@@ -1,5 +1,5 @@
-//! Metadata of documents lands in S3, and is made what its index needs: on whichever way the event comes, however often, and
-//! wherever the function dies.
+//! Metadata of documents in S3 is converted for its index: for every kind of event, for repeated events, and if the
+//! function is killed.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -9,22 +9,22 @@ use serde_json::{Value, json};
 use shiftwork_e2e::Stack;
 use tokio::time::{Instant, sleep};
 
-/// Where the deployment looks for its repositories.
+/// S3 key of the deployment's repository configuration.
 const CONFIGURATION: &str = "metadata/repositories.json";
-/// How long a file may take.
+/// Maximum time for a file, in seconds.
 const SECONDS: u64 = 60;
 
-/// A folder of a test's own in a repository for Kendra.
+/// A folder of a Kendra repository, for one test.
 struct Folder<'a> {
     stack: &'a Stack,
     prefix: String,
 }
 
 impl<'a> Folder<'a> {
-    /// All tests share one bucket and one configuration: the function believes what it read for a minute.
+    /// All tests share a bucket and a configuration, because the function caches the configuration for a minute.
     async fn of(stack: &'a Stack) -> Folder<'a> {
         let bucket = stack.output("DocumentsBucket");
-        // There already, if another test was here before.
+        // The bucket may exist from another test.
         drop(stack.s3.create_bucket().bucket(bucket).send().await);
         let events = NotificationConfiguration::builder()
             .event_bridge_configuration(EventBridgeConfiguration::builder().build())
@@ -44,7 +44,7 @@ impl<'a> Folder<'a> {
         put.body(body.as_bytes().to_vec().into()).send().await.unwrap();
     }
 
-    /// Puts metadata of a document, and answers where it has to end.
+    /// Puts metadata of a document, and returns the key of its target.
     async fn put_source(&self, document: &str, body: &Value) -> String {
         self.put(&format!("{}{document}.meta.json", self.prefix), &body.to_string()).await;
         self.target(document)
@@ -54,7 +54,7 @@ impl<'a> Folder<'a> {
         format!("index/{}{document}.metadata.json", self.prefix)
     }
 
-    /// Every file of the folder, under whichever prefix it is by now.
+    /// All files of the folder, with the prefixes of targets, quarantine and originals.
     async fn files(&self) -> BTreeMap<String, String> {
         let bucket = self.stack.output("DocumentsBucket");
         let mut files = BTreeMap::new();
@@ -62,7 +62,7 @@ impl<'a> Folder<'a> {
             let listed = self.stack.s3.list_objects_v2().bucket(bucket).prefix(format!("{space}{}", self.prefix));
             for object in listed.send().await.unwrap().contents() {
                 let key = object.key().unwrap();
-                // It may be gone between the two calls.
+                // The file may be deleted between the two calls.
                 if let Ok(found) = self.stack.s3.get_object().bucket(bucket).key(key).send().await {
                     let body = found.body.collect().await.unwrap().to_vec();
                     files.insert(key.to_owned(), String::from_utf8_lossy(&body).into_owned());
@@ -72,7 +72,7 @@ impl<'a> Folder<'a> {
         files
     }
 
-    /// Waits until the folder is as it has to be.
+    /// Waits until the files of the folder meet a condition.
     async fn until(&self, what: &str, holds: impl Fn(&BTreeMap<String, String>) -> bool) -> BTreeMap<String, String> {
         let begun = Instant::now();
         loop {
@@ -80,12 +80,12 @@ impl<'a> Folder<'a> {
             if holds(&files) {
                 return files;
             }
-            assert!(begun.elapsed().as_secs() < SECONDS, "{what}: never; there are {files:#?}");
+            assert!(begun.elapsed().as_secs() < SECONDS, "timed out waiting for {what}: {files:#?}");
             sleep(Duration::from_millis(200)).await;
         }
     }
 
-    /// Waits until nothing is left but this.
+    /// Waits until only this file is left.
     async fn until_only(&self, key: &str, wanted: &Value) {
         let files = self.until(key, |files| files.len() == 1 && files.contains_key(key)).await;
         assert_eq!(serde_json::from_str::<Value>(&files[key]).unwrap(), *wanted);
@@ -96,24 +96,24 @@ fn source(version: u32) -> Value {
     json!({ "Title": "Sheet", "author": "Jane Doe", "Attributes": { "_version": version } })
 }
 
-fn mended(version: u32) -> Value {
+fn fixed(version: u32) -> Value {
     json!({ "Title": "Sheet", "Attributes": { "_authors": ["Jane Doe"], "_version": version.to_string() } })
 }
 
 #[tokio::test]
-async fn a_file_of_a_bucket_is_mended_moved_and_its_source_deleted() {
+async fn a_metadata_file_is_fixed_and_moved_and_its_source_is_deleted() {
     let stack = Stack::shared().await;
     let folder = Folder::of(&stack).await;
     let target = folder.put_source("Über uns/a+b 50%.pdf", &source(1)).await;
-    folder.until_only(&target, &mended(1)).await;
-    // The next version of it finds its way, too.
+    folder.until_only(&target, &fixed(1)).await;
+    // The next version of the file is converted too.
     folder.put_source("Über uns/a+b 50%.pdf", &source(2)).await;
     folder.until("the second version", |files| files.get(&target).is_some_and(|text| text.contains("\"2\""))).await;
-    folder.until_only(&target, &mended(2)).await;
+    folder.until_only(&target, &fixed(2)).await;
 }
 
 #[tokio::test]
-async fn what_cannot_be_mended_is_in_quarantine_with_its_reason_and_the_rest_goes_on() {
+async fn a_file_that_cannot_be_fixed_is_quarantined_with_a_reason() {
     let stack = Stack::shared().await;
     let folder = Folder::of(&stack).await;
     folder.put(&format!("{}bad.pdf.meta.json", folder.prefix), "{ no JSON").await;
@@ -128,13 +128,13 @@ async fn what_cannot_be_mended_is_in_quarantine_with_its_reason_and_the_rest_goe
     let aside: Vec<_> = files.iter().filter(|(key, _)| key.starts_with(&quarantined)).collect();
     assert_eq!(aside[0].1, "{ no JSON");
     assert!(aside[1].0.ends_with(".reason.json") && aside[1].1.contains("it is not JSON"), "{aside:?}");
-    assert_eq!(files[&in_place], r#"{"Title": "Sheet"}"#, "what is valid is left alone");
+    assert_eq!(files[&in_place], r#"{"Title": "Sheet"}"#, "a valid file is unchanged");
     let original = files.keys().find(|key| key.starts_with("metadata-originals/")).unwrap();
     assert_eq!(files[original], r#"{"Attributes": {"_view_count": "7"}}"#);
 }
 
 #[tokio::test]
-async fn an_event_works_on_whichever_way_it_comes() {
+async fn every_kind_of_event_is_processed() {
     let stack = Stack::shared().await;
     let folder = Folder::of(&stack).await;
     let bucket = stack.output("DocumentsBucket");
@@ -148,7 +148,7 @@ async fn an_event_works_on_whichever_way_it_comes() {
             "sns" => json!({ "Type": "Notification", "Message": notification.to_string() }),
             _ => notification,
         };
-        // S3's own event is lost, so that this one alone can have done it.
+        // The event of S3 is dropped, so that only this event can cause the result.
         let lost = json!({ "kind": "drop", "count": 1, "pattern": { "source": ["aws.s3"], "detail": { "object": { "key": [key] } } } });
         stack.fault(lost).await;
         let target = folder.put_source(&document, &source(1)).await;
@@ -166,7 +166,7 @@ async fn an_event_works_on_whichever_way_it_comes() {
 }
 
 #[tokio::test]
-async fn events_that_come_twice_change_nothing() {
+async fn duplicate_events_have_no_effect() {
     let stack = Stack::shared().await;
     let folder = Folder::of(&stack).await;
     let pattern = json!({ "source": ["aws.s3"], "detail": { "object": { "key": [{ "wildcard": format!("*{}*", folder.prefix) }] } } });
@@ -175,12 +175,12 @@ async fn events_that_come_twice_change_nothing() {
     let files =
         folder.until("both", |files| files.len() == 2 && targets.iter().all(|target| files.contains_key(target))).await;
     for target in &targets {
-        assert_eq!(serde_json::from_str::<Value>(&files[target]).unwrap(), mended(1));
+        assert_eq!(serde_json::from_str::<Value>(&files[target]).unwrap(), fixed(1));
     }
 }
 
 #[tokio::test]
-async fn it_may_read_and_write_documents_and_nothing_else() {
+async fn metadata_fixer_can_only_access_documents_and_its_configuration() {
     let stack = Stack::shared().await;
     let folder = Folder::of(&stack).await;
     let fixer = aws_sdk_s3::Client::new(&stack.as_function("MetadataFixerFunction").await);
@@ -198,18 +198,20 @@ async fn it_may_read_and_write_documents_and_nothing_else() {
     }
 }
 
-/// Sets how soon a message comes back that was not worked off: a test has no six minutes.
+/// Sets the time after which an unprocessed message becomes visible again; the default of six minutes is too long for a
+/// test.
 async fn visible_again_after(stack: &Stack, seconds: &str) {
     let set = stack.sqs.set_queue_attributes().queue_url(stack.output("MetadataQueue"));
     set.attributes(QueueAttributeName::VisibilityTimeout, seconds).send().await.unwrap();
 }
 
 #[tokio::test]
-async fn wherever_the_function_dies_nothing_is_lost_and_the_end_is_the_same() {
-    let stack = Stack::alone().await;
+async fn metadata_fixer_can_be_killed_at_any_call() {
+    let stack = Stack::exclusive().await;
     let folder = Folder::of(&stack).await;
     visible_again_after(&stack, "1").await;
-    // The configuration, the source, its successor; then the successor's own event: read back, and the source deleted.
+    // Calls: read the configuration, read the source, write the target; then, for the event of the target: read it, and
+    // delete the source.
     let points: Vec<(u32, &str, u32)> = [(1, "start", 0), (1, "end", 0), (2, "start", 0), (2, "end", 0)]
         .into_iter()
         .chain((1..=3).flat_map(|call| [(1, "before-call", call), (1, "after-call", call)]))
@@ -232,7 +234,7 @@ async fn wherever_the_function_dies_nothing_is_lost_and_the_end_is_the_same() {
                 files.contains_key(&target) && !files.contains_key(&source_key)
             })
             .await;
-        assert_eq!(serde_json::from_str::<Value>(&files[&target]).unwrap(), mended(3), "{document}");
+        assert_eq!(serde_json::from_str::<Value>(&files[&target]).unwrap(), fixed(3), "{document}");
     }
     stack.control.delete("faults").await;
     visible_again_after(&stack, "360").await;
@@ -240,9 +242,9 @@ async fn wherever_the_function_dies_nothing_is_lost_and_the_end_is_the_same() {
 
 #[tokio::test]
 async fn a_message_that_cannot_be_read_ends_in_the_dead_letter_queue() {
-    let stack = Stack::alone().await;
+    let stack = Stack::exclusive().await;
     visible_again_after(&stack, "1").await;
-    let poison = format!("no event, {}", Stack::unique("p"));
+    let poison = format!("not an event, {}", Stack::unique("p"));
     stack.sqs.send_message().queue_url(stack.output("MetadataQueue")).message_body(&poison).send().await.unwrap();
     let begun = Instant::now();
     loop {
@@ -251,7 +253,7 @@ async fn a_message_that_cannot_be_read_ends_in_the_dead_letter_queue() {
         if dead.messages().iter().any(|message| message.body() == Some(&poison)) {
             break;
         }
-        assert!(begun.elapsed().as_secs() < SECONDS, "the message that cannot be read was never given up");
+        assert!(begun.elapsed().as_secs() < SECONDS, "the unreadable message did not arrive in the dead-message queue");
         sleep(Duration::from_millis(500)).await;
     }
     visible_again_after(&stack, "360").await;

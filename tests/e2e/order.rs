@@ -1,4 +1,4 @@
-//! Jobs run in the order that the workflow asks for, and no later than they could.
+//! Jobs run in the order that the workflow requires, and as early as possible.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use shiftwork_ports::Ledger as _;
 use shiftwork_protocol::event;
 
 #[tokio::test]
-async fn six_jobs_leave_four_rows_and_a_workflow_at_rest() {
+async fn six_jobs_insert_four_rows_and_release_the_lease() {
     let stack = Stack::shared().await;
     let workflow = json!({ "workflow_description": "Test workflow", "workflow_stages": [
         { "execution_flag": "y", "execution_type": "sequential", "stage_description": "schema and table",
@@ -39,21 +39,21 @@ async fn six_jobs_leave_four_rows_and_a_workflow_at_rest() {
     assert_eq!(ended.run.workflow_description.as_deref(), Some("Test workflow"));
     let lease = stack.ledger.lease(&flow.id).await.unwrap().expect("the workflow ran");
     assert_eq!(lease.holder, None);
-    assert!(!run.is_watched().await, "a run that ended by itself needs no sweep");
+    assert!(!run.is_watched().await, "an ended run has no sweep schedule");
 
     let of_kind = |kind| move |message: &serde_json::Value| (message["detail-type"] == kind).then(|| message.clone());
     let run_ended = inbox.wait("the run's end", of_kind(event::RUN_ENDED)).await;
     assert_eq!(run_ended["detail"]["execution_status"], "SUCCEEDED");
     let refreshed = inbox.wait("the refresh", of_kind(event::REFRESHED)).await;
     assert_eq!(refreshed["detail"]["workflow_execution_id"], run.id);
-    let heard = inbox.heard().await;
+    let heard = inbox.received().await;
     let jobs = heard.iter().filter(|message| message["detail-type"] == event::JOB_ENDED);
     let jobs: BTreeSet<_> = jobs.filter_map(|message| message["detail"]["job_name"].as_str()).collect();
     assert_eq!(jobs, scripts.iter().map(|(name, _)| *name).collect());
 }
 
 #[tokio::test]
-async fn the_audit_tables_have_the_fields_that_their_users_know() {
+async fn audit_tables_have_the_documented_fields() {
     let stack = Stack::shared().await;
     let stages = json!({ "workflow_stages": [{ "execution_type": "sequential", "scripts": ["a.sql"] }] });
     let flow = stack.push("fields", stages, &[("a.sql", "select 1")]).await;
@@ -82,7 +82,7 @@ async fn the_audit_tables_have_the_fields_that_their_users_know() {
 }
 
 #[tokio::test]
-async fn a_job_starts_when_its_own_upstream_ends_not_when_a_wave_does() {
+async fn a_job_starts_when_its_upstream_ends() {
     let stack = Stack::shared().await;
     let workflow = json!({ "workflow_stages": [{ "execution_type": "parallel", "scripts": [
         "slow.sql", "quick.sql", { "script": "next.sql", "depends_on": ["quick.sql"] } ] }] });
@@ -102,7 +102,7 @@ async fn a_job_starts_when_its_own_upstream_ends_not_when_a_wave_does() {
 }
 
 #[tokio::test]
-async fn a_stage_of_five_after_a_stage_of_five_waits_for_all_of_it() {
+async fn a_stage_waits_for_all_jobs_of_the_previous_stage() {
     let stack = Stack::shared().await;
     let names: Vec<_> = (1..=10).map(|n| format!("j{n}.sql")).collect();
     let workflow = json!({ "workflow_stages": [
@@ -113,17 +113,17 @@ async fn a_stage_of_five_after_a_stage_of_five_waits_for_all_of_it() {
     assert_eq!(ended.statements.len(), 10);
     let begun = names[5..].iter().map(|name| ended.statements_of(name)[0].started).min().unwrap();
     let last = names[..5].iter().map(|name| ended.statements_of(name)[0].ended).max().unwrap();
-    assert!(begun >= last, "the second stage began at {begun:?}, the first ended at {last:?}");
+    assert!(begun >= last, "the second stage started at {begun:?}, the first ended at {last:?}");
 }
 
 #[tokio::test]
-async fn a_stage_with_execution_flag_n_is_left_out() {
+async fn a_stage_with_execution_flag_n_is_skipped() {
     let stack = Stack::shared().await;
     let workflow = json!({ "workflow_stages": [
         { "execution_type": "sequential", "scripts": ["a.sql"] },
         { "execution_flag": "n", "execution_type": "sequential", "scripts": ["never.sql"] },
         { "execution_type": "sequential", "scripts": ["b.sql"] } ] });
-    // never.sql does not even exist.
+    // never.sql does not exist.
     let flow = stack.push("flag", workflow, &[("a.sql", "select 1"), ("b.sql", "select 1")]).await;
     let ended = flow.start().await.end().await;
     ended.succeeded();
@@ -132,10 +132,10 @@ async fn a_stage_with_execution_flag_n_is_left_out() {
 }
 
 #[tokio::test]
-async fn a_job_does_not_keep_the_place_of_another_that_it_waits_for() {
-    // 45 functions start at once, which slows whatever runs beside them.
-    let stack = Stack::alone().await;
-    // Written first and run last: it waits in the first lane of 40 while the others need to run.
+async fn a_waiting_job_does_not_block_its_upstream_jobs() {
+    // 45 functions start at the same time, which slows down concurrent tests.
+    let stack = Stack::exclusive().await;
+    // The first job in the list runs last: it occupies one of 40 concurrent iterations while it waits for the others.
     let all: Vec<_> = (1..45).map(|n| format!("j{n}")).collect();
     let mut jobs: Vec<_> = all.iter().map(|name| json!({ "job_name": name, "script": "one.sql" })).collect();
     jobs.insert(0, json!({ "job_name": "last", "script": "one.sql", "depends_on": all }));

@@ -1,11 +1,11 @@
-//! Two runs of a workflow never run at once, and a dead one does not keep the others out.
+//! Two runs of a workflow never run at the same time, and a run that has died does not block the next one.
 
 use serde_json::json;
 use shiftwork_e2e::{Flow, Run, Stack};
 use shiftwork_ports::Ledger as _;
 use shiftwork_protocol::Status;
 
-/// A workflow whose first run takes a few seconds: its statement waits that long.
+/// A workflow whose first run takes a few seconds, because its statement is delayed.
 async fn slow(stack: &std::sync::Arc<Stack>, label: &str, on_overlap: &str) -> (Flow, Run) {
     let workflow = json!({ "on_overlap": on_overlap,
         "workflow_stages": [{ "execution_type": "sequential", "scripts": ["a.sql"] }] });
@@ -21,13 +21,13 @@ async fn slow(stack: &std::sync::Arc<Stack>, label: &str, on_overlap: &str) -> (
 }
 
 #[tokio::test]
-async fn skip_puts_the_second_on_record_and_does_nothing() {
+async fn skip_records_the_second_run_and_does_not_run_it() {
     let stack = Stack::shared().await;
     let (flow, first) = slow(&stack, "skip", "skip").await;
     let second = flow.run(&Stack::unique("r"));
-    let answer = flow.request(json!({ "workflow_execution_id": second.id })).await.unwrap();
-    assert_eq!(answer.execution_status, Status::Skipped);
-    assert!(answer.message.unwrap().contains(&first.id));
+    let response = flow.request(json!({ "workflow_execution_id": second.id })).await.unwrap();
+    assert_eq!(response.execution_status, Status::Skipped);
+    assert!(response.message.unwrap().contains(&first.id));
     assert_eq!(second.record().await.unwrap().execution_status, Status::Skipped);
     assert_eq!(second.execution_status().await, None);
     first.end().await.succeeded();
@@ -35,7 +35,7 @@ async fn skip_puts_the_second_on_record_and_does_nothing() {
 }
 
 #[tokio::test]
-async fn fail_refuses_the_second_and_says_which_run_is_in_the_way() {
+async fn fail_rejects_the_second_run_and_names_the_first() {
     let stack = Stack::shared().await;
     let (flow, first) = slow(&stack, "fail", "fail").await;
     let second = flow.run(&Stack::unique("r"));
@@ -48,14 +48,14 @@ async fn fail_refuses_the_second_and_says_which_run_is_in_the_way() {
 }
 
 #[tokio::test]
-async fn queue_runs_them_one_after_the_other_in_the_order_of_the_requests() {
+async fn queue_runs_requests_sequentially_in_their_order() {
     let stack = Stack::shared().await;
     let (flow, first) = slow(&stack, "queue", "queue").await;
     let mut runs = vec![first];
     for _ in 0..2 {
         let next = flow.run(&Stack::unique("r"));
-        let answer = flow.request(json!({ "workflow_execution_id": next.id })).await.unwrap();
-        assert_eq!(answer.execution_status, Status::Queued);
+        let response = flow.request(json!({ "workflow_execution_id": next.id })).await.unwrap();
+        assert_eq!(response.execution_status, Status::Queued);
         runs.push(next);
     }
     let mut ends = Vec::new();
@@ -64,13 +64,13 @@ async fn queue_runs_them_one_after_the_other_in_the_order_of_the_requests() {
         ended.succeeded();
         ends.push((ended.statements[0].started.unwrap(), ended.statements[0].ended.unwrap()));
     }
-    assert!(ends.windows(2).all(|pair| pair[0].1 <= pair[1].0), "they overlapped: {ends:?}");
+    assert!(ends.windows(2).all(|pair| pair[0].1 <= pair[1].0), "the runs overlapped: {ends:?}");
     assert_eq!(flow.traces().await, [1, 1, 1]);
     assert_eq!(stack.ledger.lease(&flow.id).await.unwrap().unwrap().holder, None);
 }
 
 #[tokio::test]
-async fn a_run_that_died_unheard_does_not_lock_its_workflow() {
+async fn a_run_without_an_end_event_does_not_lock_its_workflow() {
     let stack = Stack::shared().await;
     let (flow, dead) = slow(&stack, "dead", "skip").await;
     stack
@@ -86,7 +86,7 @@ async fn a_run_that_died_unheard_does_not_lock_its_workflow() {
 }
 
 #[tokio::test]
-async fn a_run_that_died_unheard_is_closed_by_its_sweep() {
+async fn a_run_without_an_end_event_is_ended_by_its_sweep() {
     let stack = Stack::shared().await;
     let (flow, dead) = slow(&stack, "unheard", "skip").await;
     stack
@@ -95,7 +95,7 @@ async fn a_run_that_died_unheard_is_closed_by_its_sweep() {
     dead.until("begun", async |run: &Run| run.execution_status().await.is_some()).await;
     dead.stop().await;
     dead.until("stopped", async |run: &Run| run.execution_status().await.as_deref() == Some("ABORTED")).await;
-    assert!(!dead.record().await.unwrap().execution_status.is_terminal(), "its event was not dropped");
+    assert!(!dead.record().await.unwrap().execution_status.is_terminal(), "the event was not dropped");
     stack.sweep(&dead.id).await;
     assert_eq!(dead.end().await.run.execution_status, Status::Aborted);
     assert_eq!(stack.ledger.lease(&flow.id).await.unwrap().unwrap().holder, None);

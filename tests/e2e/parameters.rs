@@ -1,10 +1,10 @@
-//! Values reach SQL as data.
+//! Parameter values are passed to SQL as data.
 
 use serde_json::json;
 use shiftwork_e2e::Stack;
 
 #[tokio::test]
-async fn a_value_full_of_sql_arrives_as_text() {
+async fn a_value_with_sql_is_passed_as_text() {
     let stack = Stack::shared().await;
     let workflow = json!({
         "parameters": { "who": { "type": "string" }, "amount": { "type": "decimal" }, "many": { "type": "integer", "default": 7 },
@@ -28,7 +28,7 @@ async fn a_value_full_of_sql_arrives_as_text() {
 }
 
 #[tokio::test]
-async fn a_parameter_that_is_missing_wrong_or_unknown_is_told_before_anything_runs() {
+async fn missing_invalid_and_unknown_parameters_are_reported_before_the_run_starts() {
     let stack = Stack::shared().await;
     let workflow = json!({
         "parameters": { "day": { "type": "date" }, "many": { "type": "integer", "default": 1 } },

@@ -1,4 +1,4 @@
-//! Parquet files of a feed: loaded by position, the broken ones left out with the reason.
+//! Parquet files of a feed: columns are matched by position, and invalid files are quarantined with a reason.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use parquet::{
 use shiftwork_e2e::{LANDING, Stack, count};
 use shiftwork_feeds::{FileRecord, FileStatus};
 
-/// A file of three rows, counted on from `10 * n`, with columns in the order of the table or the other way round.
+/// A file with three rows, whose numbers start at `10 * n`, with the given columns.
 fn file(n: i32, word: &str, columns: &str) -> Vec<u8> {
     let schema = Arc::new(parse_message_type(&format!("message m {{ {columns} }}")).unwrap());
     let properties = Arc::new(WriterProperties::builder().set_compression(Compression::SNAPPY).build());
@@ -47,13 +47,13 @@ fn expected(files: impl Iterator<Item = i64>) -> Vec<i64> {
 }
 
 fn reason_of<'a>(files: &'a [FileRecord], name: &str) -> &'a str {
-    let file = files.iter().find(|file| file.key.ends_with(name)).unwrap_or_else(|| panic!("there is no {name}"));
+    let file = files.iter().find(|file| file.key.ends_with(name)).unwrap_or_else(|| panic!("{name} is not registered"));
     assert_eq!(file.file_status, FileStatus::Quarantined, "{name}: {:?}", file.reason);
     file.reason.as_deref().unwrap_or_default()
 }
 
 #[tokio::test]
-async fn broken_parquet_files_are_left_out_with_the_reason_and_the_rest_is_loaded() {
+async fn invalid_parquet_files_are_quarantined_with_a_reason_and_the_others_are_loaded() {
     let stack = Stack::shared().await;
     let landing =
         stack.parquet_landing("parquet", LANDING, "workflow: \"{s}\"\nbatch: { files: 100, wait: 5s }\n").await;
@@ -86,7 +86,7 @@ async fn broken_parquet_files_are_left_out_with_the_reason_and_the_rest_is_loade
 }
 
 #[tokio::test]
-async fn the_names_and_rows_of_a_parquet_file_are_compared_before_it_is_loaded() {
+async fn column_names_and_row_counts_of_parquet_files_are_checked_before_the_load() {
     let stack = Stack::shared().await;
     let expect = "expect: { header: [n, word], rows_from: \"{key}.count\" }\n";
     let landing = stack.parquet_landing("names", LANDING, expect).await;
@@ -94,13 +94,13 @@ async fn the_names_and_rows_of_a_parquet_file_are_compared_before_it_is_loaded()
     for (name, content, rows) in [
         ("fine.parquet", good(1), "3"),
         ("short.parquet", good(2), "4"),
-        // Column by column it would fit the table.
+        // The types of the columns match the table, only a name does not.
         ("other.parquet", file(3, "a", other), "3"),
     ] {
         landing.put(name, content).await;
         landing.put(&format!("{name}.count"), rows).await;
     }
-    landing.until("three files on record", |files| files.len() == 3).await;
+    landing.until("three registered files", |files| files.len() == 3).await;
     landing.flow.start().await.end().await.succeeded();
     let files = landing.settled(3).await;
     assert_eq!(landing.rows().await, expected(1..2));
@@ -109,7 +109,7 @@ async fn the_names_and_rows_of_a_parquet_file_are_compared_before_it_is_loaded()
 }
 
 #[tokio::test]
-async fn nested_columns_go_into_super() {
+async fn nested_columns_are_loaded_into_super() {
     let stack = Stack::shared().await;
     let landing = stack.parquet_landing("nested", LANDING, "nested: true\n").await;
     landing.flow.sql("drop table {s}.t").await;
@@ -126,7 +126,7 @@ async fn nested_columns_go_into_super() {
     column.close().unwrap();
     group.close().unwrap();
     landing.put("a.parquet", writer.into_inner().unwrap()).await;
-    landing.until("one file on record", |files| files.len() == 1).await;
+    landing.until("one registered file", |files| files.len() == 1).await;
     landing.flow.start().await.end().await.succeeded();
     assert_eq!(landing.flow.sql("select n from {s}.t where doc.word::varchar = 'x'").await, [["7"]]);
     assert_eq!(landing.rows().await, [7, 8]);

@@ -1,16 +1,16 @@
-//! Each function may do its own work and no other's. That it may do its own, every other test shows: the laptop's AWS
-//! refuses what a role does not allow.
+//! Each function has only the permissions that it needs. All other tests show that it has these, because the local
+//! stack enforces IAM policies.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use shiftwork_e2e::Stack;
 
-fn denied<T: std::fmt::Debug, E: std::fmt::Debug>(what: &str, answer: Result<T, E>) {
-    let error = format!("{:?}", answer.expect_err(what));
+fn denied<T: std::fmt::Debug, E: std::fmt::Debug>(what: &str, result: Result<T, E>) {
+    let error = format!("{:?}", result.expect_err(what));
     assert!(error.contains("AccessDenied"), "{what}: {error}");
 }
 
 #[tokio::test]
-async fn the_iterator_reaches_neither_redshift_nor_the_bus_and_changes_no_job() {
+async fn iterator_cannot_access_redshift_events_configuration_scripts_or_jobs() {
     let stack = Stack::shared().await;
     let iterator = stack.as_function("IteratorFunction").await;
     let text = |text: &str| AttributeValue::S(text.into());
@@ -30,11 +30,11 @@ async fn the_iterator_reaches_neither_redshift_nor_the_bus_and_changes_no_job() 
 
     let own =
         dynamodb.get_item().table_name(stack.output("WorkflowAuditTable")).key("workflow_execution_id", text("x"));
-    own.send().await.expect("its own work it may do");
+    own.send().await.expect("the iterator reads runs");
 }
 
 #[tokio::test]
-async fn the_launcher_starts_no_runs_and_reads_no_configuration() {
+async fn job_launcher_cannot_start_runs_or_read_the_configuration() {
     let stack = Stack::shared().await;
     let launcher = stack.as_function("JobLauncherFunction").await;
     let start =
@@ -42,14 +42,14 @@ async fn the_launcher_starts_no_runs_and_reads_no_configuration() {
     denied("it starts runs", start.send().await);
     let scan = aws_sdk_dynamodb::Client::new(&launcher).scan().table_name(stack.output("ConfigTable"));
     denied("it reads the configuration", scan.send().await);
-    // SQL runs under a role of its own, not under the function's.
+    // SQL runs with a separate role, not with the role of the function.
     let data = aws_sdk_redshiftdata::Client::new(&launcher);
     let submit = data.execute_statement().workgroup_name("default-workgroup").database("dev").sql("select 1");
-    denied("it runs SQL under its own name", submit.send().await);
+    denied("it runs SQL with its own role", submit.send().await);
 }
 
 #[tokio::test]
-async fn the_loader_stages_and_takes_nothing_away() {
+async fn cdc_loader_can_only_write_staged_files() {
     let stack = Stack::shared().await;
     let loader = stack.as_function("CdcLoaderFunction").await;
     let (s3, bucket) = (aws_sdk_s3::Client::new(&loader), stack.output("StagingBucket"));
@@ -65,19 +65,18 @@ async fn the_loader_stages_and_takes_nothing_away() {
         "it runs SQL",
         data.execute_statement().workgroup_name("local").database("dev").sql("select 1").send().await,
     );
-    s3.put_object().bucket(bucket).key("staged/x/y").body(nothing()).send().await.expect("its own work it may do");
-    stack
-        .s3
-        .delete_object()
+    s3.put_object()
         .bucket(bucket)
         .key("staged/x/y")
+        .body(nothing())
         .send()
         .await
-        .expect("the account's root may do everything");
+        .expect("the loader writes staged files");
+    stack.s3.delete_object().bucket(bucket).key("staged/x/y").send().await.expect("the root user has all permissions");
 }
 
 #[tokio::test]
-async fn the_callback_discards_staged_files_and_no_other_objects() {
+async fn job_callback_can_only_delete_staged_files() {
     let stack = Stack::shared().await;
     let s3 = aws_sdk_s3::Client::new(&stack.as_function("JobCallbackFunction").await);
     let bucket = stack.output("StagingBucket");
@@ -85,5 +84,5 @@ async fn the_callback_discards_staged_files_and_no_other_objects() {
         denied("it deletes other objects", s3.delete_object().bucket(bucket).key(key).send().await);
     }
     denied("it reads staged files", s3.get_object().bucket(bucket).key("staged/x").send().await);
-    s3.delete_object().bucket(bucket).key("staged/x").send().await.expect("its own work it may do");
+    s3.delete_object().bucket(bucket).key("staged/x").send().await.expect("the callback deletes staged files");
 }

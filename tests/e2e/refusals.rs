@@ -1,15 +1,15 @@
-//! What cannot run is refused before anything runs, in words that name the place.
+//! Requests that cannot run are rejected before the run starts, with an error that names the place.
 
 use serde_json::{Value, json};
-use shiftwork_e2e::{Refusal, Stack};
+use shiftwork_e2e::{InvokeError, Stack};
 use shiftwork_ports::Ledger as _;
 
-/// Asks for a run that must not come to be.
-async fn refused(stack: &std::sync::Arc<Stack>, workflow: Value, scripts: &[(&str, &str)]) -> Refusal {
+/// Requests a run that must be rejected.
+async fn refused(stack: &std::sync::Arc<Stack>, workflow: Value, scripts: &[(&str, &str)]) -> InvokeError {
     let flow = stack.push("bad", workflow, scripts).await;
     let run = flow.run(&Stack::unique("r"));
     let refusal = flow.request(json!({ "workflow_execution_id": run.id })).await;
-    let refusal = refusal.expect_err("a workflow that cannot run was taken");
+    let refusal = refusal.expect_err("a workflow that cannot run was accepted");
     assert_eq!(run.record().await, None, "{refusal:?}");
     assert_eq!(run.jobs().await, [], "{refusal:?}");
     assert_eq!(run.execution_status().await, None, "{refusal:?}");
@@ -21,11 +21,11 @@ fn stage(scripts: &Value) -> Value {
     json!({ "workflow_stages": [{ "execution_type": "sequential", "scripts": scripts }] })
 }
 
-/// A workflow, its scripts, and the words that must be in the refusal.
+/// A workflow, its scripts, and texts that the error must contain.
 type Case<'a> = (Value, Vec<(&'a str, &'a str)>, &'a [&'a str]);
 
 #[tokio::test]
-async fn a_workflow_that_cannot_run_is_refused_by_name_and_place() {
+async fn an_invalid_workflow_is_rejected_with_name_and_place() {
     let stack = Stack::shared().await;
     let one = ("a.sql", "select 1");
     let many = "select 1;\n".repeat(41);
@@ -51,24 +51,24 @@ async fn a_workflow_that_cannot_run_is_refused_by_name_and_place() {
         (stage(&json!(["a.sql"])), vec![("a.sql", &long)], &["a.sql:2"]),
         (stage(&json!(["a.sql"])), vec![("a.sql", "select 1;\nselect 'open")], &["a.sql:2"]),
         (stage(&json!(["a.sql"])), vec![("a.sql", "-- nothing\n")], &["a.sql"]),
-        (stage(&json!(["a.sql"])), vec![("a.sql", "select\n  :nobody")], &["a.sql:2", "nobody"]),
+        (stage(&json!(["a.sql"])), vec![("a.sql", "select\n  :unknown")], &["a.sql:2", "unknown"]),
         (stage(&json!([{ "script": "a.sql", "connection": "elsewhere" }])), vec![one], &["elsewhere"]),
     ];
     for (workflow, scripts, words) in cases {
         let refusal = refused(&stack, workflow.clone(), &scripts).await;
         assert_eq!(refusal.name, "Shiftwork.InvalidWorkflow", "{workflow}: {refusal:?}");
         for word in words {
-            assert!(refusal.message.contains(word), "`{word}` is not in: {}", refusal.message);
+            assert!(refusal.message.contains(word), "`{word}` is missing in: {}", refusal.message);
         }
     }
 }
 
 #[tokio::test]
-async fn an_unknown_workflow_and_an_unreadable_request_are_told_apart() {
+async fn unknown_workflows_and_invalid_requests_have_different_errors() {
     let stack = Stack::shared().await;
-    let unknown = stack.invoke("TriggerFunction", &json!({ "workflow_id": "nobody_pushed_this" })).await.unwrap_err();
+    let unknown = stack.invoke("TriggerFunction", &json!({ "workflow_id": "not_pushed" })).await.unwrap_err();
     assert_eq!(unknown.name, "Shiftwork.UnknownWorkflow");
-    assert!(unknown.message.contains("nobody_pushed_this") && unknown.message.contains("shiftwork push"));
+    assert!(unknown.message.contains("not_pushed") && unknown.message.contains("shiftwork push"));
     for request in [json!({ "workflow_id": "w", "parameter": {} }), json!({ "hello": 1 }), json!({ "workflow_id": 7 })]
     {
         let refusal = stack.invoke("TriggerFunction", &request).await.unwrap_err();

@@ -1,4 +1,4 @@
-//! A request is a run: once, however often it comes.
+//! A request is one run, even if it is repeated.
 
 use futures::future::join_all;
 use serde_json::json;
@@ -13,17 +13,17 @@ async fn one_job(stack: &std::sync::Arc<Stack>, label: &str) -> Flow {
 }
 
 #[tokio::test]
-async fn the_same_request_five_times_at_once_and_once_more_is_one_run() {
+async fn concurrent_and_repeated_requests_are_one_run() {
     let stack = Stack::shared().await;
     let flow = one_job(&stack, "same").await;
     let run = flow.run(&Stack::unique("r"));
     let request = json!({ "workflow_execution_id": run.id });
-    let answers = join_all((0..5).map(|_| flow.request(request.clone()))).await;
-    for answer in answers {
-        assert_eq!(answer.expect("the same request is no mistake").workflow_execution_id, run.id);
+    let responses = join_all((0..5).map(|_| flow.request(request.clone()))).await;
+    for response in responses {
+        assert_eq!(response.expect("a concurrent duplicate request succeeds").workflow_execution_id, run.id);
     }
     run.end().await.succeeded();
-    let again = flow.request(request).await.expect("nor is it later");
+    let again = flow.request(request).await.expect("a later duplicate request succeeds");
     assert_eq!(again.execution_status, Status::Succeeded);
     let ended = run.end().await;
     assert_eq!(ended.statements.len(), 1);
@@ -31,7 +31,7 @@ async fn the_same_request_five_times_at_once_and_once_more_is_one_run() {
 }
 
 #[tokio::test]
-async fn the_id_of_a_run_is_not_given_to_another_request() {
+async fn a_run_id_cannot_be_used_by_another_request() {
     let stack = Stack::shared().await;
     let flow = one_job(&stack, "other").await;
     let run = flow.start().await;
@@ -46,10 +46,10 @@ async fn the_id_of_a_run_is_not_given_to_another_request() {
 }
 
 #[tokio::test]
-async fn a_request_without_an_id_is_given_one() {
+async fn a_request_without_an_id_gets_a_generated_id() {
     let stack = Stack::shared().await;
     let flow = one_job(&stack, "noid").await;
-    let answer = flow.request(json!({})).await.unwrap();
-    assert!(answer.workflow_execution_id.starts_with(&flow.id), "{answer:?}");
-    flow.run(&answer.workflow_execution_id).end().await.succeeded();
+    let response = flow.request(json!({})).await.unwrap();
+    assert!(response.workflow_execution_id.starts_with(&flow.id), "{response:?}");
+    flow.run(&response.workflow_execution_id).end().await.succeeded();
 }

@@ -1,11 +1,11 @@
-//! A restart runs what failed and what comes after it, and nothing that succeeded.
+//! A restart runs failed jobs and their dependents, and reuses successful jobs.
 
 use serde_json::json;
 use shiftwork_e2e::Stack;
 use shiftwork_protocol::Status;
 
 #[tokio::test]
-async fn a_restart_after_the_fix_runs_only_the_rest_on_the_first_runs_date_and_parameters() {
+async fn a_restart_runs_the_remaining_jobs_with_the_original_date_and_parameters() {
     let stack = Stack::shared().await;
     let workflow = json!({
         "parameters": { "n": { "type": "integer" } },

@@ -1,4 +1,4 @@
-//! Runs are asked for by queues, files, events and other workflows.
+//! Runs are requested by queues, files, events and other workflows.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use shiftwork_e2e::{Flow, Run, Stack};
 use shiftwork_protocol::{Status, audit::Origin};
 use tokio::time::{Instant, sleep};
 
-/// A workflow of one job that leaves `:n`, started by events that match a pattern.
+/// A workflow with one job that inserts `:n`, started by events that match a pattern.
 async fn triggered(stack: &std::sync::Arc<Stack>, label: &str, triggers: Value) -> Flow {
     let workflow = json!({ "triggers": triggers, "parameters": { "n": { "type": "integer", "default": 0 }, "key": { "type": "string", "default": "-" } },
         "workflow_stages": [{ "execution_type": "sequential", "scripts": ["a.sql"] }] });
@@ -19,7 +19,7 @@ async fn triggered(stack: &std::sync::Arc<Stack>, label: &str, triggers: Value) 
     flow
 }
 
-/// The runs of a workflow, once there are some.
+/// The runs of a workflow; waits until there is at least one.
 async fn runs(flow: &Flow) -> Vec<Run> {
     let begun = Instant::now();
     loop {
@@ -34,7 +34,7 @@ async fn runs(flow: &Flow) -> Vec<Run> {
         if !runs.is_empty() {
             return runs;
         }
-        assert!(begun.elapsed().as_secs() < 30, "{} was never started", flow.id);
+        assert!(begun.elapsed().as_secs() < 30, "{} was not started", flow.id);
         sleep(Duration::from_millis(200)).await;
     }
 }
@@ -46,7 +46,7 @@ async fn put_event(stack: &Stack, source: &str, kind: &str, detail: Value) {
 }
 
 #[tokio::test]
-async fn a_file_starts_the_workflow_that_waits_for_it_with_its_key() {
+async fn a_file_starts_its_workflow_with_the_key_as_parameter() {
     let stack = Stack::shared().await;
     let bucket = Stack::unique("landing");
     let pattern = json!({ "source": ["aws.s3"], "detail-type": ["Object Created"],
@@ -69,7 +69,7 @@ async fn a_file_starts_the_workflow_that_waits_for_it_with_its_key() {
 }
 
 #[tokio::test]
-async fn a_refreshed_workflow_starts_the_one_that_reads_it() {
+async fn the_refreshed_event_starts_a_dependent_workflow() {
     let stack = Stack::shared().await;
     let first = triggered(&stack, "upstream", json!([])).await;
     let pattern = json!({ "source": ["shiftwork"], "detail-type": ["Shiftwork Workflow Refreshed"],
@@ -83,7 +83,7 @@ async fn a_refreshed_workflow_starts_the_one_that_reads_it() {
 }
 
 #[tokio::test]
-async fn one_custom_event_starts_every_workflow_that_matches_and_no_other() {
+async fn a_custom_event_starts_exactly_the_matching_workflows() {
     let stack = Stack::shared().await;
     let topic = Stack::unique("topic");
     let wanted = json!([{ "pattern": { "source": ["custom.shiftwork"], "detail": { "topic": [topic], "n": [{ "numeric": [">", 1] }] } },
@@ -107,7 +107,7 @@ async fn one_custom_event_starts_every_workflow_that_matches_and_no_other() {
 }
 
 #[tokio::test]
-async fn an_event_that_starts_an_invalid_workflow_is_on_record() {
+async fn an_event_with_invalid_parameters_is_recorded_as_a_failed_run() {
     let stack = Stack::shared().await;
     let topic = Stack::unique("topic");
     let pattern = json!({ "source": ["custom.shiftwork"], "detail": { "topic": [topic] } });
@@ -121,14 +121,14 @@ async fn an_event_that_starts_an_invalid_workflow_is_on_record() {
 }
 
 #[tokio::test]
-async fn a_message_that_cannot_be_read_does_not_hold_up_the_others() {
+async fn an_unreadable_message_does_not_block_the_others() {
     let stack = Stack::shared().await;
     let queue = stack.output("RequestQueue");
     let visible_again_after = async |seconds: &str| {
         let set = stack.sqs.set_queue_attributes().queue_url(queue);
         set.attributes(QueueAttributeName::VisibilityTimeout, seconds).send().await.unwrap();
     };
-    // Five deliveries, 360 s apart, until a message is given up: a test has no half hour.
+    // A message goes to the dead-letter queue after five deliveries, 360 s apart, which is too long for a test.
     visible_again_after("1").await;
     let (one, two) = (triggered(&stack, "m1", json!([])).await, triggered(&stack, "m2", json!([])).await);
     let poison = format!("not JSON, {}", Stack::unique("p"));
@@ -157,11 +157,11 @@ async fn a_message_that_cannot_be_read_does_not_hold_up_the_others() {
         if dead.messages().iter().any(|message| message.body() == Some(&poison)) {
             break;
         }
-        assert!(begun.elapsed().as_secs() < 60, "the message that cannot be read was never given up");
+        assert!(begun.elapsed().as_secs() < 60, "the unreadable message did not arrive in the dead-letter queue");
         sleep(Duration::from_millis(500)).await;
     }
     visible_again_after("360").await;
     for flow in [&one, &two] {
-        assert_eq!(runs(flow).await.len(), 1, "a message was taken twice");
+        assert_eq!(runs(flow).await.len(), 1, "a message was processed twice");
     }
 }

@@ -1,14 +1,14 @@
-//! Whatever stops a job stops its statement, too: nothing keeps billing.
+//! Whenever a job is stopped, its statement is stopped too, so that it causes no further cost.
 
 use serde_json::json;
 use shiftwork_e2e::{Flow, Run, Stack};
 use shiftwork_ports::Ledger as _;
 use shiftwork_protocol::Status;
 
-/// Runs until it is cancelled: 10^12 pairs of pairs.
+/// Runs until it is cancelled: a join with 10^12 rows.
 const ENDLESS: &str = "insert into {s}.t select count(*) from {s}.wide a, {s}.wide b, {s}.wide c, {s}.wide d";
 
-/// A workflow whose first job never ends by itself.
+/// A workflow whose first job does not end without a cancel.
 async fn endless(stack: &std::sync::Arc<Stack>, label: &str, timeout: &str) -> Flow {
     let workflow = json!({ "workflow_stages": [
         { "execution_type": "sequential", "scripts": [{ "script": "endless.sql", "timeout": timeout }, "after.sql"] } ] });
@@ -21,7 +21,7 @@ async fn endless(stack: &std::sync::Arc<Stack>, label: &str, timeout: &str) -> F
     flow
 }
 
-/// No statement of the run goes on.
+/// Waits until no statement of the run is running.
 async fn nothing_runs(run: &Run) {
     let at_rest = async |run: &Run| {
         let statements = run.statements().await;
@@ -31,7 +31,7 @@ async fn nothing_runs(run: &Run) {
 }
 
 #[tokio::test]
-async fn a_job_past_its_timeout_is_cancelled_in_redshift() {
+async fn a_job_that_exceeds_its_timeout_is_cancelled_in_redshift() {
     let stack = Stack::shared().await;
     let flow = endless(&stack, "timeout", "3s").await;
     let run = flow.start().await;
@@ -46,7 +46,7 @@ async fn a_job_past_its_timeout_is_cancelled_in_redshift() {
 }
 
 #[tokio::test]
-async fn a_stopped_execution_takes_its_statement_along_and_frees_the_workflow() {
+async fn a_stopped_execution_cancels_its_statement_and_releases_the_lease() {
     let stack = Stack::shared().await;
     let flow = endless(&stack, "stop", "10m").await;
     let run = flow.start().await;
@@ -64,14 +64,14 @@ async fn a_stopped_execution_takes_its_statement_along_and_frees_the_workflow() 
     assert_eq!(run.statements().await[0].status, "ABORTED");
     assert_eq!(stack.ledger.lease(&flow.id).await.unwrap().unwrap().holder, None);
 
-    // What was stopped can be restarted.
+    // A stopped run can be restarted.
     flow.script("endless.sql", "insert into {s}.t values (0)").await;
     flow.start_with(json!({ "restart_of": run.id })).await.end().await.succeeded();
     assert_eq!(flow.traces().await, [0, 1]);
 }
 
 #[tokio::test]
-async fn a_statement_that_somebody_cancels_aborts_its_job() {
+async fn a_cancelled_statement_aborts_its_job() {
     let stack = Stack::shared().await;
     let flow = endless(&stack, "cancelled", "10m").await;
     let run = flow.start().await;
@@ -85,20 +85,20 @@ async fn a_statement_that_somebody_cancels_aborts_its_job() {
 }
 
 #[tokio::test]
-async fn what_a_launcher_in_flight_submits_after_the_stop_is_cancelled_by_the_sweep() {
+async fn a_statement_that_is_submitted_after_the_stop_is_cancelled_by_the_sweep() {
     let stack = Stack::shared().await;
     let flow = endless(&stack, "inflight", "10m").await;
     let run = flow.start().await;
     run.until_running("endless.sql").await;
     run.stop().await;
     assert_eq!(run.end().await.run.execution_status, Status::Aborted);
-    assert!(run.is_watched().await, "a run that was stopped is watched until no launcher can be alive");
-    // A launcher that stood between its intent and its act when the run was stopped goes on to do this.
+    assert!(run.is_watched().await, "a stopped run keeps its sweep schedule until no launcher can be running");
+    // A launcher that had recorded its intent when the run was stopped still submits its statement.
     let name = format!("shiftwork:{}:endless.sql:2", run.id);
     stack.submit_as_shiftwork(&name, &ENDLESS.replace("{s}", &flow.id)).await;
     run.until_running("endless.sql").await;
     stack.sweep(&run.id).await;
     nothing_runs(&run).await;
-    assert!(run.is_watched().await, "the sweep that found something looks again");
+    assert!(run.is_watched().await, "a sweep that found a statement runs again");
     assert!(flow.traces().await.is_empty());
 }

@@ -1,11 +1,11 @@
-//! What each kind of job does in the warehouse.
+//! The effects of each kind of job in the warehouse.
 
 use serde_json::json;
 use shiftwork_e2e::Stack;
 use shiftwork_protocol::Status;
 
 #[tokio::test]
-async fn one_transaction_rolls_back_as_a_whole_and_statements_on_their_own_stay() {
+async fn a_single_transaction_is_rolled_back_and_separate_statements_are_kept() {
     let stack = Stack::shared().await;
     let workflow = json!({ "workflow_stages": [{ "execution_type": "parallel", "scripts": [
         { "job_name": "whole", "script": "whole.sql" },
@@ -30,7 +30,7 @@ async fn one_transaction_rolls_back_as_a_whole_and_statements_on_their_own_stay(
 }
 
 #[tokio::test]
-async fn ninety_five_statements_on_their_own_run_in_three_parts_once_each() {
+async fn ninety_five_separate_statements_run_once_in_three_parts() {
     let stack = Stack::shared().await;
     let workflow = json!({ "workflow_stages": [{ "execution_type": "sequential", "scripts": [
         { "job_name": "many", "script": "many.sql", "transaction": "per_statement" }, "after.sql" ] }] });
@@ -48,7 +48,7 @@ async fn ninety_five_statements_on_their_own_run_in_three_parts_once_each() {
 }
 
 #[tokio::test]
-async fn a_script_of_every_kind_of_quote_is_split_where_its_statements_end() {
+async fn a_script_with_every_kind_of_quote_is_split_at_its_statements() {
     let stack = Stack::shared().await;
     let workflow = json!({ "workflow_stages": [{ "execution_type": "sequential", "scripts": ["quotes.sql"] }] });
     let script = r#"
@@ -90,7 +90,7 @@ async fn a_procedure_is_called_with_bound_arguments() {
 }
 
 #[tokio::test]
-async fn an_unload_leaves_a_file() {
+async fn an_unload_writes_a_file() {
     let stack = Stack::shared().await;
     let bucket = stack.output("ScriptsBucket").to_owned();
     let workflow = json!({ "workflow_stages": [{ "execution_type": "sequential", "scripts": [

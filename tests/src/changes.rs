@@ -5,23 +5,23 @@ use serde_json::{Value, json};
 use shiftwork_protocol::change::Refused;
 use tokio::time::{Instant, sleep};
 
-use crate::{Ended, Flow, Refusal, Stack};
+use crate::{Ended, Flow, InvokeError, Stack};
 
-/// How long a record may be under way to the staging bucket.
+/// Maximum time until a record is staged, in seconds.
 const STAGING_SECONDS: u64 = 30;
-/// How long a letter may be hidden by others.
-const LETTER_SECONDS: u64 = 60;
+/// Maximum time until a dead letter is received, in seconds; other tests may hide it temporarily.
+const DEAD_LETTER_SECONDS: u64 = 60;
 
-/// A table of orders in a source database, its contract, and the workflow that loads it. The workflow's id is also the name
-/// of the contract, of the source's table and of the schema in Redshift.
+/// A table of orders in a source database, its contract, and the workflow that loads it. The id of the workflow is also
+/// the name of the contract, of the source table and of the schema in Redshift.
 #[derive(Clone)]
 pub struct Changes {
-    /// The workflow: one job of kind `cdc`, called `load`.
+    /// The workflow, with one job `load` of kind `cdc`.
     pub flow: Flow,
 }
 
 impl Stack {
-    /// Pushes a contract and its workflow. `more` is YAML of the contract beyond its source, target, key and columns.
+    /// Pushes a contract and its workflow. `more` is additional YAML of the contract.
     pub async fn changes(self: &Arc<Self>, label: &str, more: &str) -> Changes {
         let flow = Flow { stack: Arc::clone(self), id: Self::unique(label) };
         flow.push(json!({ "on_overlap": "queue", "workflow_stages": [{ "execution_type": "sequential", "scripts": [
@@ -34,12 +34,12 @@ impl Stack {
 }
 
 impl Changes {
-    /// Pushes the contract, or another version of it.
+    /// Pushes the contract or a new version of it.
     pub async fn contract(&self, more: &str) {
         self.contract_of("debezium", &format!("public.{}", self.flow.id), more).await;
     }
 
-    /// The same for another source.
+    /// Pushes a contract for another source.
     pub async fn contract_of(&self, format: &str, table: &str, more: &str) {
         let id = &self.flow.id;
         let text = format!(
@@ -48,10 +48,10 @@ impl Changes {
         );
         let put = self.flow.stack.s3.put_object().bucket(self.flow.stack.output("ScriptsBucket"));
         let put = put.key(shiftwork_planner::contract_key(id)).body(text.into_bytes().into());
-        put.send().await.expect("the scripts bucket takes a contract");
+        put.send().await.expect("the contract can be put into the scripts bucket");
     }
 
-    /// An event of Debezium: the order has this status since this position in the source's log. None: it was deleted.
+    /// A Debezium event: the order has `status` at the log position `lsn`; `None` for a delete.
     pub fn order(&self, id: u64, status: Option<&str>, lsn: u64) -> Value {
         let row = |status: &str| json!({ "id": id.to_string(), "status": status });
         let (before, after, op) = match status {
@@ -65,7 +65,7 @@ impl Changes {
         })
     }
 
-    /// A batch of a Kafka partition as Lambda hands it over.
+    /// A batch of a Kafka partition, as Lambda receives it.
     pub fn batch(&self, partition: u32, from: usize, values: &[impl ToString]) -> Value {
         let topic = &self.flow.id;
         let record = |(value, offset): (&_, usize)| {
@@ -78,11 +78,11 @@ impl Changes {
     }
 
     /// Delivers a batch once.
-    pub async fn try_deliver(&self, batch: &Value) -> Result<Value, Refusal> {
+    pub async fn try_deliver(&self, batch: &Value) -> Result<Value, InvokeError> {
         self.flow.stack.invoke("CdcLoaderFunction", batch).await
     }
 
-    /// Delivers a batch until it is taken, as an event source mapping does.
+    /// Delivers a batch until the loader accepts it, as an event source mapping does.
     pub async fn deliver(&self, batch: &Value) {
         for _ in 0..10 {
             match self.try_deliver(batch).await {
@@ -90,26 +90,26 @@ impl Changes {
                 Err(error) => assert!(error.name.starts_with("Runtime."), "{error:?}"),
             }
         }
-        panic!("the loader never took a batch of {}", self.flow.id);
+        panic!("the loader did not accept a batch of {}", self.flow.id);
     }
 
-    /// Loads what is staged.
+    /// Loads the staged files.
     pub async fn load(&self) -> Ended {
         self.flow.start().await.end().await
     }
 
-    /// The table: `id status`, in the order of the ids.
+    /// The rows of the table as `id status`, ordered by id.
     pub async fn orders(&self) -> Vec<String> {
         let rows = self.flow.sql("select id, status from {s}.orders order by id").await;
         rows.iter().map(|row| row.join(" ")).collect()
     }
 
-    /// Keys of what is staged for the contract.
+    /// Keys of the staged files of the contract.
     pub async fn staged(&self) -> Vec<String> {
         self.objects(&shiftwork_change_data::layout::prefix(&self.flow.id)).await
     }
 
-    /// Keys in the staging bucket that begin so.
+    /// Keys in the staging bucket with this prefix.
     pub async fn objects(&self, prefix: &str) -> Vec<String> {
         let stack = &self.flow.stack;
         let list = stack.s3.list_objects_v2().bucket(stack.output("StagingBucket")).prefix(prefix).send().await;
@@ -117,7 +117,7 @@ impl Changes {
         list.contents().iter().filter_map(|object| object.key().map(str::to_owned)).collect()
     }
 
-    /// Waits until so many files are staged.
+    /// Waits until this number of files is staged.
     pub async fn until_staged(&self, files: usize) {
         let begun = Instant::now();
         while self.staged().await.len() < files {
@@ -131,35 +131,41 @@ impl Changes {
         }
     }
 
-    /// Waits for so many dead letters about this contract's partitions, in the order of their offsets. All letters stay in
-    /// the queue; others read it, too, and hide from each other what they look at.
-    pub async fn letters(&self, wanted: usize) -> Vec<Refused> {
+    /// Waits for this number of dead letters of the contract's partitions, ordered by offset. The dead letters stay in
+    /// the queue; concurrent tests receive them too, which hides them temporarily.
+    pub async fn dead_letters(&self, wanted: usize) -> Vec<Refused> {
         let stack = &self.flow.stack;
         let of_topic = format!("kafka/{}/", self.flow.id);
         let begun = Instant::now();
-        let mut letters = BTreeMap::new();
-        while letters.len() < wanted {
-            assert!(begun.elapsed().as_secs() < LETTER_SECONDS, "{} of {wanted} letters: {letters:?}", letters.len());
+        let mut dead_letters = BTreeMap::new();
+        while dead_letters.len() < wanted {
+            assert!(
+                begun.elapsed().as_secs() < DEAD_LETTER_SECONDS,
+                "{} of {wanted} dead letters: {dead_letters:?}",
+                dead_letters.len()
+            );
             let receive = stack.sqs.receive_message().queue_url(stack.output("ChangeDeadLetterQueue"));
             let received = receive.max_number_of_messages(10).visibility_timeout(1).send().await;
-            let received = received.expect("the dead-letter queue gives messages");
+            let received = received.expect("messages can be received from the dead-letter queue");
             for message in received.messages() {
-                let letter: Option<Refused> = serde_json::from_str(message.body().unwrap_or_default()).ok();
-                if let Some(letter) = letter.filter(|letter| letter.refused.partition.starts_with(&of_topic)) {
-                    letters.insert(letter.refused.offset.clone(), letter);
+                let dead_letter: Option<Refused> = serde_json::from_str(message.body().unwrap_or_default()).ok();
+                if let Some(dead_letter) =
+                    dead_letter.filter(|dead_letter| dead_letter.refused.partition.starts_with(&of_topic))
+                {
+                    dead_letters.insert(dead_letter.refused.offset.clone(), dead_letter);
                 }
             }
             if received.messages().is_empty() {
                 sleep(Duration::from_millis(150)).await;
             }
         }
-        letters.into_values().collect()
+        dead_letters.into_values().collect()
     }
 
     /// Sends a message to the change queue.
     pub async fn send(&self, body: &Value) {
         let stack = &self.flow.stack;
         let send = stack.sqs.send_message().queue_url(stack.output("ChangeQueue")).message_body(body.to_string());
-        send.send().await.expect("the change queue takes a message");
+        send.send().await.expect("the message can be sent to the change queue");
     }
 }

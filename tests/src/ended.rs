@@ -6,22 +6,22 @@ use shiftwork_protocol::{Attempt, JobRecord, RunRecord, Status};
 
 use crate::{Run, Stack};
 
-/// What the Data API knows of one statement.
+/// A statement, as the Data API emulator recorded it.
 #[derive(Debug, Clone)]
-pub struct Evidence {
-    /// The Data API's id.
+pub struct StatementRecord {
+    /// The statement id.
     pub id: String,
-    /// Its name.
+    /// The statement name.
     pub name: Attempt,
     /// `SUBMITTED`, `PICKED`, `STARTED`, `FINISHED`, `FAILED` or `ABORTED`.
     pub status: String,
-    /// Redshift's own times.
+    /// When it was submitted.
     pub created: Timestamp,
-    /// When its first SQL began.
+    /// When its first SQL text started.
     pub started: Option<Timestamp>,
     /// When it ended.
     pub ended: Option<Timestamp>,
-    /// For each SQL, how often it was sent to the database.
+    /// For each SQL text, how often it was sent to the database.
     pub runs: Vec<u32>,
 }
 
@@ -41,13 +41,13 @@ struct Part {
     runs: u32,
 }
 
-/// Every statement of a run, oldest first.
-pub(crate) async fn statements(stack: &Stack, run: &str) -> Vec<Evidence> {
+/// All statements of a run, oldest first.
+pub(crate) async fn statements(stack: &Stack, run: &str) -> Vec<StatementRecord> {
     let all: Vec<Listed> =
-        serde_json::from_value(stack.redshift.get("_statements").await).expect("the stand-in lists statements");
+        serde_json::from_value(stack.redshift.get("_statements").await).expect("the emulator lists statements");
     let ours = all.into_iter().filter_map(|listed| {
         let name: Attempt = listed.name?.parse().ok()?;
-        (name.run == run).then(|| Evidence {
+        (name.run == run).then(|| StatementRecord {
             id: listed.id,
             name,
             status: listed.status,
@@ -60,30 +60,30 @@ pub(crate) async fn statements(stack: &Stack, run: &str) -> Vec<Evidence> {
     ours.collect()
 }
 
-/// A run that ended, and whose audit agrees with what Redshift did.
+/// An ended run, whose audit has been compared with the statements in Redshift.
 #[derive(Debug)]
 pub struct Ended {
     /// The run.
     pub run: RunRecord,
-    /// Its jobs by name, barriers included.
+    /// Its jobs by name, including barriers.
     pub jobs: BTreeMap<String, JobRecord>,
     /// Its statements, oldest first.
-    pub statements: Vec<Evidence>,
+    pub statements: Vec<StatementRecord>,
 }
 
 impl Ended {
-    /// Reads what is left of a run, and checks what must hold of every run however it ended.
+    /// Reads an ended run, and checks the properties of all ended runs.
     pub(crate) async fn read(stack: &Stack, run: &Run) -> Self {
         let jobs = run.jobs().await.into_iter().map(|job| (job.plan.job_name.clone(), job)).collect();
-        let record = run.record().await.expect("a run that ended is on record");
+        let record = run.record().await.expect("an ended run has a record");
         let ended = Self { run: record, jobs, statements: statements(stack, &run.id).await };
         ended.check();
         ended
     }
 
-    /// A job.
+    /// A job by name.
     pub fn job(&self, name: &str) -> &JobRecord {
-        self.jobs.get(name).unwrap_or_else(|| panic!("there is no job {name}: {:?}", self.jobs.keys()))
+        self.jobs.get(name).unwrap_or_else(|| panic!("unknown job {name}; jobs: {:?}", self.jobs.keys()))
     }
 
     /// The status of a job.
@@ -92,11 +92,11 @@ impl Ended {
     }
 
     /// The statements of a job.
-    pub fn statements_of(&self, name: &str) -> Vec<&Evidence> {
+    pub fn statements_of(&self, name: &str) -> Vec<&StatementRecord> {
         self.statements.iter().filter(|statement| statement.name.job == name).collect()
     }
 
-    /// Holds of every run that went well: all its jobs succeeded.
+    /// Checks that the run and all its jobs succeeded.
     #[track_caller]
     pub fn succeeded(&self) -> &Self {
         assert_eq!(self.run.execution_status, Status::Succeeded, "{:?}", self.run.error_message);
@@ -113,7 +113,11 @@ impl Ended {
         for statement in &self.statements {
             assert!(statement.runs.iter().all(|runs| *runs <= 1), "{}: SQL ran twice: {:?}", statement.name, statement);
             let job = self.jobs.get(&statement.name.job);
-            assert!(job.is_some_and(|job| job.reused_from.is_none()), "{} ran for no job", statement.name);
+            assert!(
+                job.is_some_and(|job| job.reused_from.is_none()),
+                "{} does not belong to a job of the run",
+                statement.name
+            );
         }
         for job in self.jobs.values() {
             self.check_job(job);
@@ -121,7 +125,7 @@ impl Ended {
         self.check_order();
     }
 
-    /// The audit of a job agrees with its statements.
+    /// Checks that the record of a job agrees with its statements.
     fn check_job(&self, job: &JobRecord) {
         let name = format!("{}/{}", self.run.workflow_execution_id, job.plan.job_name);
         let statements = self.statements_of(&job.plan.job_name);
@@ -132,14 +136,14 @@ impl Ended {
             Status::Succeeded if job.plan.work.is_barrier() => {
                 assert!(statements.is_empty(), "{name} has statements: {statements:?}");
             }
-            Status::Skipped => assert!(statements.is_empty(), "{name} was skipped and has statements: {statements:?}"),
-            // It found nothing to do, and ended without asking Redshift.
+            Status::Skipped => assert!(statements.is_empty(), "{name} was skipped, but has statements: {statements:?}"),
+            // The job found nothing to do and ended without a statement.
             Status::Succeeded if job.statement_id.is_none() && job.rows == Some(0) => {
-                assert!(of_last_attempt.is_empty(), "{name} found nothing and has statements: {statements:?}");
+                assert!(of_last_attempt.is_empty(), "{name} found nothing to do, but has statements: {statements:?}");
             }
             Status::Succeeded => {
                 if job.reused_from.is_some() {
-                    return assert!(statements.is_empty(), "{name} was reused and ran: {statements:?}");
+                    return assert!(statements.is_empty(), "{name} was reused, but has statements: {statements:?}");
                 }
                 let parts: Vec<_> = of_last_attempt.iter().map(|statement| statement.name.part).collect();
                 assert_eq!(parts, (1..=job.plan.work.parts()).collect::<Vec<_>>(), "{name}: {statements:?}");
@@ -150,46 +154,53 @@ impl Ended {
                 assert!(job.statement_id.is_some(), "{name} has no statement id");
             }
             Status::Failed | Status::TimedOut | Status::Aborted => {
-                assert!(job.error_message.is_some(), "{name} is {} and does not say why", job.execution_status);
+                assert!(job.error_message.is_some(), "{name} is {} without an error message", job.execution_status);
                 let finished = of_last_attempt.iter().filter(|statement| statement.status == "FINISHED").count();
-                assert!(finished < job.plan.work.parts() as usize, "{name} is {} and did all", job.execution_status);
+                assert!(
+                    finished < job.plan.work.parts() as usize,
+                    "{name} is {}, but all its statements finished",
+                    job.execution_status
+                );
             }
             Status::Planning | Status::Queued | Status::Pending | Status::Running => unreachable!("terminal"),
         }
         for earlier in statements.iter().filter(|statement| statement.name.attempt < job.attempt) {
-            assert_ne!(earlier.status, "FINISHED", "{name} was tried again after a success");
+            assert_ne!(earlier.status, "FINISHED", "{name} was retried after a success");
         }
         if let (Some(first), Some(begun)) = (statements.first(), job.execution_start_ts) {
-            assert!(begun <= first.created, "{name} was submitted before it was put on record");
+            assert!(begun <= first.created, "{name} was submitted before it was recorded");
         }
         if let (Some(last), Some(ended)) = (statements.last().and_then(|last| last.ended), job.execution_end_ts)
             && matches!(job.execution_status, Status::Succeeded | Status::Failed)
         {
-            assert!(ended.as_millisecond() >= last.as_millisecond(), "{name} ended on record before it did");
+            assert!(
+                ended.as_millisecond() >= last.as_millisecond(),
+                "{name} was recorded as ended before its statement ended"
+            );
         }
     }
 
-    /// No job ran before everything that it waits on had ended, by the audit's clock and by Redshift's.
+    /// Checks that no job started before its upstream jobs had ended, by the times of the audit and of Redshift.
     fn check_order(&self) {
         for job in self.jobs.values() {
             for upstream in job.plan.upstreams.iter().flat_map(|upstream| self.jobs_behind(upstream)) {
-                let said = format!("{} ran before {} had ended", job.plan.job_name, upstream.plan.job_name);
+                let said = format!("{} started before {} had ended", job.plan.job_name, upstream.plan.job_name);
                 if let (Some(begun), Some(ended)) = (job.execution_start_ts, upstream.execution_end_ts)
                     && upstream.reused_from.is_none()
                     && job.reused_from.is_none()
                 {
-                    assert!(begun >= ended, "{said}, says the audit");
+                    assert!(begun >= ended, "{said} according to the audit");
                 }
                 let begun = self.statements_of(&job.plan.job_name).iter().filter_map(|s| s.started).min();
                 let last = self.statements_of(&upstream.plan.job_name).iter().filter_map(|s| s.ended).max();
                 if let (Some(begun), Some(last)) = (begun, last) {
-                    assert!(begun >= last, "{said}, says Redshift");
+                    assert!(begun >= last, "{said} according to Redshift");
                 }
             }
         }
     }
 
-    /// A job, or the jobs that a barrier stands for.
+    /// A job, or the jobs before a barrier.
     fn jobs_behind(&self, name: &str) -> Vec<&JobRecord> {
         let job = self.job(name);
         if job.plan.work.is_barrier() {

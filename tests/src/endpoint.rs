@@ -7,7 +7,7 @@ use hyper_util::{
 };
 use serde_json::Value;
 
-/// JSON over HTTP to one of the laptop's own servers.
+/// A server of the local stack with a JSON API.
 #[derive(Debug, Clone)]
 pub struct Endpoint {
     client: Client<HttpConnector, Full<Bytes>>,
@@ -15,22 +15,22 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// Under this URL.
+    /// The server at this URL.
     pub fn new(base: impl Into<String>) -> Self {
         Self { client: Client::builder(TokioExecutor::new()).build_http(), base: base.into() }
     }
 
-    /// What is there.
+    /// Sends a GET request and returns the response body.
     pub async fn get(&self, path: &str) -> Value {
         self.call(Method::GET, path, &Value::Null).await
     }
 
-    /// Orders something.
+    /// Sends a POST request and returns the response body.
     pub async fn post(&self, path: &str, body: &Value) -> Value {
         self.call(Method::POST, path, body).await
     }
 
-    /// Forgets something.
+    /// Sends a DELETE request and returns the response body.
     pub async fn delete(&self, path: &str) -> Value {
         self.call(Method::DELETE, path, &Value::Null).await
     }
@@ -43,13 +43,17 @@ impl Endpoint {
             .uri(&url)
             .header("content-type", "application/json")
             .body(Full::from(body))
-            .unwrap_or_else(|error| panic!("{method} {url} is no request: {error}"));
-        let answer =
-            self.client.request(request).await.unwrap_or_else(|error| panic!("{method} {url}: no answer: {error}"));
-        let status = answer.status();
-        let bytes = answer.into_body().collect().await.unwrap_or_else(|error| panic!("{method} {url}: {error}"));
+            .unwrap_or_else(|error| panic!("{method} {url} is not a valid request: {error}"));
+        let response = self
+            .client
+            .request(request)
+            .await
+            .unwrap_or_else(|error| panic!("cannot connect to {method} {url}: {error}"));
+        let status = response.status();
+        let bytes = response.into_body().collect().await.unwrap_or_else(|error| panic!("{method} {url}: {error}"));
         let bytes = bytes.to_bytes();
-        assert!(status.is_success(), "{method} {url} answered {status}: {}", String::from_utf8_lossy(&bytes));
-        serde_json::from_slice(&bytes).unwrap_or_else(|error| panic!("{method} {url} answered no JSON: {error}"))
+        assert!(status.is_success(), "{method} {url} returned status {status}: {}", String::from_utf8_lossy(&bytes));
+        serde_json::from_slice(&bytes)
+            .unwrap_or_else(|error| panic!("the response of {method} {url} is not valid JSON: {error}"))
     }
 }

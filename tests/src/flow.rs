@@ -8,36 +8,36 @@ use tokio::time::{Instant, sleep};
 
 use crate::{Ended, Stack, ended};
 
-/// How long a run may take: many times what one takes on a busy laptop.
+/// Maximum duration of a run in seconds, which is much longer than a run on a busy machine.
 const RUN_SECONDS: u64 = 120;
 const LOOK_EVERY: Duration = Duration::from_millis(150);
 
-/// What a function answered instead of a result.
+/// The error of a function invocation.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
-    /// The failure's name, such as `Shiftwork.InvalidWorkflow`.
+pub struct InvokeError {
+    /// The error name, such as `Shiftwork.InvalidWorkflow`.
     pub name: String,
-    /// Its words.
+    /// The error message.
     pub message: String,
 }
 
-/// A pushed workflow with an id and a database schema of its own.
+/// A pushed workflow with a unique id and a separate database schema.
 #[derive(Clone)]
 pub struct Flow {
-    /// The stack that it lies in.
+    /// The stack of the workflow.
     pub stack: Arc<Stack>,
-    /// Its id; also the name of its schema.
+    /// Id of the workflow; also the name of its schema.
     pub id: String,
 }
 
 impl Stack {
-    /// A workflow id that no other test has. It is good as the name of a schema, too.
+    /// A unique workflow id, which is also a valid schema name.
     pub fn unique(label: &str) -> String {
         format!("{label}_{}", &uuid::Uuid::new_v4().simple().to_string()[..10])
     }
 
-    /// Pushes a workflow (without its id) and its scripts, unvalidated. `{s}` in either is the id, which is also the name
-    /// of the schema. `label` is short: it begins the id.
+    /// Pushes a workflow (without its id) and its scripts without validation. `{s}` in both is replaced by the id,
+    /// which is also the name of the schema. `label` is a short prefix of the id.
     pub async fn push(self: &Arc<Self>, label: &str, workflow: Value, scripts: &[(&str, &str)]) -> Flow {
         let flow = Flow { stack: Arc::clone(self), id: Self::unique(label) };
         flow.push(workflow).await;
@@ -49,33 +49,38 @@ impl Stack {
 }
 
 impl Flow {
-    /// Pushes another configuration under the same id.
+    /// Pushes another configuration with the same id.
     pub async fn push(&self, mut workflow: Value) {
         workflow["workflow_id"] = json!(self.id);
-        let workflow = serde_json::from_str(&self.named(&workflow.to_string())).expect("an id needs no escapes");
-        self.stack.configuration.put_workflow(&workflow).await.expect("the configuration table takes a workflow");
+        let workflow =
+            serde_json::from_str(&self.named(&workflow.to_string())).expect("the workflow with its id is valid JSON");
+        self.stack
+            .configuration
+            .put_workflow(&workflow)
+            .await
+            .expect("the workflow can be put into the configuration table");
     }
 
-    /// Pushes a script, or another version of it.
+    /// Pushes a script or a new version of it.
     pub async fn script(&self, name: &str, text: &str) {
         let put = self.stack.s3.put_object().bucket(self.stack.output("ScriptsBucket"));
         let key = shiftwork_planner::script_key(&self.id, name);
         let put = put.key(key).body(self.named(text).into_bytes().into());
-        put.send().await.unwrap_or_else(|error| panic!("script {name} cannot be pushed: {error:?}"));
+        put.send().await.unwrap_or_else(|error| panic!("cannot push script {name}: {error:?}"));
     }
 
-    /// Makes the schema of this workflow, and a table `t(n int)` in it for jobs to leave a trace.
+    /// Creates the schema of the workflow, and a table `t(n int)` for the results of jobs.
     pub async fn make_table(&self) {
         self.sql("create schema {s}").await;
         self.sql("create table {s}.t (n int)").await;
     }
 
-    /// Runs SQL as the account's root; `{s}` is the schema.
+    /// Runs SQL as the root user; `{s}` is replaced by the schema.
     pub async fn sql(&self, sql: &str) -> Vec<Vec<String>> {
         self.stack.sql(&self.named(sql)).await
     }
 
-    /// What the jobs left in `{s}.t`, sorted.
+    /// The values in `{s}.t`, sorted.
     pub async fn traces(&self) -> Vec<i64> {
         let rows = self.sql("select n from {s}.t order by n").await;
         rows.iter().map(|row| row[0].parse().expect("n is a number")).collect()
@@ -85,87 +90,88 @@ impl Flow {
         text.replace("{s}", &self.id)
     }
 
-    /// Asks the trigger for a run, by hand. `request` has what the workflow's id alone does not say.
-    pub async fn request(&self, mut request: Value) -> Result<RunAnswer, Refusal> {
+    /// Requests a run from the trigger. `request` contains the fields in addition to the workflow id.
+    pub async fn request(&self, mut request: Value) -> Result<RunAnswer, InvokeError> {
         request["workflow_id"] = json!(self.id);
-        let answer = self.stack.invoke("TriggerFunction", &request).await?;
-        Ok(serde_json::from_value(answer).expect("the trigger answers as the contract says"))
+        let response = self.stack.invoke("TriggerFunction", &request).await?;
+        Ok(serde_json::from_value(response).expect("the response of the trigger is valid"))
     }
 
-    /// Starts a run under an id of its own.
+    /// Starts a run with a new id.
     pub async fn start(&self) -> Run {
         self.start_with(json!({})).await
     }
 
-    /// Starts a run with what the request says.
+    /// Starts a run with a new id and the fields of the request.
     pub async fn start_with(&self, request: Value) -> Run {
         let run = self.run(&Stack::unique("r"));
         self.start_as(&run, request).await;
         run
     }
 
-    /// Starts a run under an id that is known already: faults may have been ordered for it.
+    /// Starts a run with a known id, for which faults may have been requested before.
     pub async fn start_as(&self, run: &Run, mut request: Value) {
         request["workflow_execution_id"] = json!(run.id);
-        let answer = self.request(request).await.unwrap_or_else(|error| panic!("{} was refused: {error:?}", self.id));
-        assert_eq!(answer.workflow_execution_id, run.id);
+        let response =
+            self.request(request).await.unwrap_or_else(|error| panic!("the request of {} failed: {error:?}", self.id));
+        assert_eq!(response.workflow_execution_id, run.id);
     }
 
-    /// A run of this workflow by its id, which it may not have yet.
+    /// A run of this workflow by its id; the run does not have to exist.
     pub fn run(&self, id: &str) -> Run {
         Run { stack: Arc::clone(&self.stack), workflow: self.id.clone(), id: id.into() }
     }
 }
 
-/// A run that was asked for.
+/// A run of a workflow.
 #[derive(Clone)]
 pub struct Run {
     stack: Arc<Stack>,
     workflow: String,
-    /// Its id.
+    /// Id of the run.
     pub id: String,
 }
 
 impl Run {
-    /// Its record.
+    /// The record of the run.
     pub async fn record(&self) -> Option<RunRecord> {
-        self.stack.ledger.run(&self.id).await.expect("the workflow audit can be read")
+        self.stack.ledger.run(&self.id).await.expect("the workflow audit table can be read")
     }
 
-    /// Its jobs, barriers included.
+    /// The jobs of the run, including barriers.
     pub async fn jobs(&self) -> Vec<JobRecord> {
-        self.stack.ledger.jobs(&self.id).await.expect("the job audit can be read")
+        self.stack.ledger.jobs(&self.id).await.expect("the job audit table can be read")
     }
 
-    /// One of its jobs.
+    /// A job of the run.
     pub async fn job(&self, name: &str) -> JobRecord {
-        let job = self.stack.ledger.job(&self.id, name).await.expect("the job audit can be read");
+        let job = self.stack.ledger.job(&self.id, name).await.expect("the job audit table can be read");
         job.unwrap_or_else(|| panic!("run {} has no job {name}", self.id))
     }
 
-    /// ARN of its execution.
+    /// ARN of the execution.
     pub fn execution(&self) -> String {
         format!("{}:{}", self.stack.output("RunStateMachine").replace(":stateMachine:", ":execution:"), self.id)
     }
 
-    /// How its execution stands; `None` when it was never started.
+    /// Status of the execution; `None` if it was not started.
     pub async fn execution_status(&self) -> Option<String> {
         let execution = self.stack.sfn.describe_execution().execution_arn(self.execution()).send().await.ok()?;
         Some(execution.status().as_str().to_owned())
     }
 
-    /// Stops its execution, as a person does in the console.
+    /// Stops the execution, as in the console.
     pub async fn stop(&self) {
-        let stop = self.stack.sfn.stop_execution().execution_arn(self.execution()).cause("stopped by a person");
-        stop.send().await.unwrap_or_else(|error| panic!("{} cannot be stopped: {error:?}", self.id));
+        let stop = self.stack.sfn.stop_execution().execution_arn(self.execution()).cause("stopped in the console");
+        stop.send().await.unwrap_or_else(|error| panic!("cannot stop {}: {error:?}", self.id));
     }
 
-    /// What the Data API knows of its statements.
-    pub async fn statements(&self) -> Vec<crate::Evidence> {
+    /// The statements of the run.
+    pub async fn statements(&self) -> Vec<crate::StatementRecord> {
         ended::statements(&self.stack, &self.id).await
     }
 
-    /// True while the run's own schedule watches it.
+    /// True while the run has a sweep schedule.
     pub async fn is_watched(&self) -> bool {
         let schedule = self
             .stack
@@ -178,21 +184,21 @@ impl Run {
             Err(error) if error.as_service_error().is_some_and(GetScheduleError::is_resource_not_found_exception) => {
                 false
             }
-            Err(error) => panic!("the schedule of {} cannot be read: {error:?}", self.id),
+            Err(error) => panic!("cannot read the schedule of {}: {error:?}", self.id),
         }
     }
 
-    /// Waits until something holds of the run.
+    /// Waits until the run meets a condition.
     pub async fn until(&self, what: &str, holds: impl AsyncFn(&Self) -> bool) {
         let begun = Instant::now();
         while !holds(self).await {
             let in_time = begun.elapsed().as_secs() < RUN_SECONDS;
-            assert!(in_time, "run {}: not {what} within {RUN_SECONDS} s\n{}", self.id, self.picture().await);
+            assert!(in_time, "run {}: not {what} after {RUN_SECONDS} s\n{}", self.id, self.diagnostics().await);
             sleep(LOOK_EVERY).await;
         }
     }
 
-    /// Waits until a job's statement runs in Redshift.
+    /// Waits until the statement of a job is running in Redshift.
     pub async fn until_running(&self, job: &str) {
         let begun = async |run: &Self| {
             let statements = run.statements().await;
@@ -201,14 +207,15 @@ impl Run {
         self.until(&format!("running {job}"), begun).await;
     }
 
-    /// Waits for its end: run, execution and lease. Then holds the audit against what Redshift did.
+    /// Waits for the end of the run, its execution and its lease. Then compares the audit with the statements in
+    /// Redshift.
     pub async fn end(&self) -> Ended {
         self.until("ended", Self::is_over).await;
         Ended::read(&self.stack, self).await
     }
 
-    /// [`Run::end`], with the run looked after every few seconds instead of every minute: for runs that lost something
-    /// which only the sweep brings back.
+    /// Like [`Run::end`], but with a sweep every few seconds instead of every minute, for runs that only a sweep can
+    /// complete.
     pub async fn end_with_sweeps(&self) -> Ended {
         let swept = async {
             loop {
@@ -231,8 +238,8 @@ impl Run {
         lease.is_none_or(|lease| lease.holder.as_deref() != Some(&self.id))
     }
 
-    /// Everything that helps to see why a run did not end.
-    async fn picture(&self) -> String {
+    /// Diagnostics for a run that does not end.
+    async fn diagnostics(&self) -> String {
         let record = self.record().await.map(|run| (run.execution_status, run.error_message));
         let jobs = self.jobs().await;
         let jobs: Vec<_> = jobs

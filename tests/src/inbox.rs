@@ -10,94 +10,98 @@ use tokio::{
 
 use crate::Stack;
 
-/// How long a message may be under way.
+/// Maximum delivery time of a message in seconds.
 const DELIVERY_SECONDS: u64 = 30;
 
-/// A queue of the test's own, that hears what a stranger could hear.
+/// A queue that receives the notifications of the stack, for one test.
 pub struct Inbox {
     stack: Arc<Stack>,
     url: String,
-    /// What came in so far.
-    heard: Mutex<Vec<Value>>,
+    /// The messages that were received so far.
+    received: Mutex<Vec<Value>>,
 }
 
 impl Inbox {
-    /// Hears the events on the stack's bus that match a pattern.
+    /// Receives the events on the stack's event bus that match a pattern.
     pub async fn of_events(stack: &Arc<Stack>, pattern: &Value) -> Self {
         let (inbox, arn) = Self::open(stack).await;
         let name = Stack::unique("e2e");
         let rule = stack.events.put_rule().name(&name).event_bus_name(stack.output("EventBus"));
-        rule.event_pattern(pattern.to_string()).send().await.expect("EventBridge takes the rule");
+        rule.event_pattern(pattern.to_string()).send().await.expect("the rule can be created");
         let target = Target::builder().id("inbox").arn(arn).build().expect("a target has an id and an ARN");
         let targets = stack.events.put_targets().rule(&name).event_bus_name(stack.output("EventBus")).targets(target);
-        targets.send().await.expect("EventBridge takes the target");
+        targets.send().await.expect("the target can be created");
         inbox
     }
 
-    /// Hears what people are told of failures.
+    /// Receives failure alerts.
     pub async fn of_alerts(stack: &Arc<Stack>) -> Self {
         let (inbox, arn) = Self::open(stack).await;
         let subscribe = stack.sns.subscribe().topic_arn(stack.output("FailureTopic")).protocol("sqs").endpoint(arn);
-        subscribe.send().await.expect("SNS takes the subscription");
+        subscribe.send().await.expect("the subscription can be created");
         inbox
     }
 
-    /// Hears what a topic says, and what S3 says of a bucket on EventBridge.
+    /// Receives the messages of a topic, and the EventBridge events of a bucket.
     pub async fn of_bucket(stack: &Arc<Stack>, bucket: &str, topic: &str) -> Self {
         let (inbox, arn) = Self::open(stack).await;
         let subscribe = stack.sns.subscribe().topic_arn(topic).protocol("sqs").endpoint(&arn);
-        subscribe.send().await.expect("SNS takes the subscription");
+        subscribe.send().await.expect("the subscription can be created");
         let name = Stack::unique("e2e");
         let pattern = json!({ "source": ["aws.s3"], "detail": { "bucket": { "name": [bucket] } } });
         let rule = stack.events.put_rule().name(&name).event_pattern(pattern.to_string());
-        rule.send().await.expect("EventBridge takes the rule");
+        rule.send().await.expect("the rule can be created");
         let target = Target::builder().id("inbox").arn(arn).build().expect("a target has an id and an ARN");
-        stack.events.put_targets().rule(&name).targets(target).send().await.expect("EventBridge takes the target");
+        stack.events.put_targets().rule(&name).targets(target).send().await.expect("the target can be created");
         inbox
     }
 
     async fn open(stack: &Arc<Stack>) -> (Self, String) {
         let queue = stack.sqs.create_queue().queue_name(Stack::unique("e2e")).send().await;
-        let url = queue.expect("SQS takes a queue").queue_url().expect("a queue has a URL").to_owned();
+        let url = queue.expect("the queue can be created").queue_url().expect("a queue has a URL").to_owned();
         let attributes = stack.sqs.get_queue_attributes().queue_url(&url).attribute_names(QueueAttributeName::QueueArn);
-        let attributes = attributes.send().await.expect("SQS describes a queue");
+        let attributes = attributes.send().await.expect("the attributes of the queue can be read");
         let arn = attributes.attributes().and_then(|all| all.get(&QueueAttributeName::QueueArn)).cloned();
         let arn = arn.expect("a queue has an ARN");
         let policy = json!({ "Version": "2012-10-17", "Statement": [{ "Effect": "Allow", "Action": "sqs:SendMessage",
             "Resource": arn, "Principal": { "Service": ["events.amazonaws.com", "sns.amazonaws.com"] } }] });
         let allow = stack.sqs.set_queue_attributes().queue_url(&url);
         let allow = allow.attributes(QueueAttributeName::Policy, policy.to_string());
-        allow.send().await.expect("SQS takes the policy");
-        (Self { stack: Arc::clone(stack), url, heard: Mutex::default() }, arn)
+        allow.send().await.expect("the policy can be set");
+        (Self { stack: Arc::clone(stack), url, received: Mutex::default() }, arn)
     }
 
-    /// Waits for the first message that `picks` takes something from.
+    /// Waits for the first message for which `picks` returns a value.
     pub async fn wait<T>(&self, what: &str, picks: impl Fn(&Value) -> Option<T>) -> T {
         let begun = Instant::now();
         loop {
-            let all = self.heard().await;
+            let all = self.received().await;
             if let Some(picked) = all.iter().find_map(&picks) {
                 return picked;
             }
-            assert!(begun.elapsed().as_secs() < DELIVERY_SECONDS, "never heard of {what}; heard {}", json!(all));
+            assert!(
+                begun.elapsed().as_secs() < DELIVERY_SECONDS,
+                "timed out waiting for {what}; received {}",
+                json!(all)
+            );
             sleep(Duration::from_millis(150)).await;
         }
     }
 
-    /// Everything that came in until now. An alert is its notification: `Subject` and `Message`.
-    pub async fn heard(&self) -> Vec<Value> {
-        let mut heard = self.heard.lock().await;
+    /// All messages that were received so far. An alert is an SNS notification with `Subject` and `Message`.
+    pub async fn received(&self) -> Vec<Value> {
+        let mut messages = self.received.lock().await;
         loop {
             let receive = self.stack.sqs.receive_message().queue_url(&self.url).max_number_of_messages(10);
-            let received = receive.send().await.expect("SQS gives messages");
+            let received = receive.send().await.expect("messages can be received");
             if received.messages().is_empty() {
-                return heard.clone();
+                return messages.clone();
             }
             for message in received.messages() {
-                heard.push(serde_json::from_str(message.body().unwrap_or_default()).unwrap_or_default());
+                messages.push(serde_json::from_str(message.body().unwrap_or_default()).unwrap_or_default());
                 let delete = self.stack.sqs.delete_message().queue_url(&self.url);
                 let delete = delete.receipt_handle(message.receipt_handle().unwrap_or_default());
-                delete.send().await.expect("SQS forgets a message");
+                delete.send().await.expect("the message can be deleted");
             }
         }
     }

@@ -11,41 +11,41 @@ use tokio::time::{Instant, sleep};
 
 use crate::{Flow, Stack};
 
-/// How long a file may take from its landing to its end.
+/// Maximum time from the landing of a file to its final status.
 const PATIENCE: Duration = Duration::from_secs(150);
-/// The bucket that tells of its files through its own notifications; `make up` names it to the template.
+/// A bucket with S3 event notifications to the queue; `make up` passes its name to the template.
 pub const LANDING: &str = "shiftwork-landing";
-/// The bucket that tells of its files through EventBridge.
+/// A bucket with notifications through EventBridge.
 pub const LANDING_BUS: &str = "shiftwork-landing-bus";
-/// The bucket that tells of its files through a topic.
+/// A bucket with notifications through an SNS topic.
 pub const LANDING_TOPIC: &str = "shiftwork-landing-topic";
 
-/// The bucket that tells of its files through EventBridge, and of those under two prefixes in another way as well.
+/// A bucket with notifications through EventBridge, and additionally to the queue or a topic for two prefixes.
 pub const LANDING_BOTH: &str = "shiftwork-landing-both";
 
-/// A feed of CSV files with a header.
+/// A feed of CSV files with a header line.
 const CSV: &str = "keys: \"{s}/**.csv\"\nformat: csv\nheader_lines: 1\n";
 /// A feed of Parquet files.
 const PARQUET: &str = "keys: \"{s}/**.parquet\"\nformat: parquet\n";
 
-/// A pushed feed, with a workflow and a schema of its own: its files lie under `<feed>/` of their bucket.
+/// A pushed feed with a separate workflow and schema; its files have the prefix `<feed>/`.
 pub struct Landing {
-    /// The workflow that loads its files, in a job `files`.
+    /// The workflow that loads the files in a job `files`.
     pub flow: Flow,
-    /// The bucket.
+    /// The landing bucket.
     pub bucket: &'static str,
     /// The register of files.
     pub register: DynamoRegister,
 }
 
 impl Stack {
-    /// Pushes a feed of CSV files with the columns `n` and `word`, whose workflow loads them into `{s}.t`. `{s}` is the name of
-    /// the feed, of the workflow and of the schema; `feed` is the rest of the feed's file.
+    /// Pushes a feed of CSV files with the columns `n` and `word`, whose workflow loads them into `{s}.t`. `{s}` is the
+    /// name of the feed, of the workflow and of the schema; `feed` is additional YAML of the feed.
     pub async fn landing(self: &Arc<Self>, label: &str, bucket: &'static str, feed: &str) -> Landing {
         self.feed(label, bucket, &format!("{CSV}{feed}")).await
     }
 
-    /// The same with Parquet files.
+    /// Like [`Stack::landing`], with Parquet files.
     pub async fn parquet_landing(self: &Arc<Self>, label: &str, bucket: &'static str, feed: &str) -> Landing {
         self.feed(label, bucket, &format!("{PARQUET}{feed}")).await
     }
@@ -60,12 +60,12 @@ impl Stack {
         let head = "feed: {s}\nbucket: {b}\ntable: \"{s}.t\"\n";
         let text = format!("{head}{feed}").replace("{s}", &flow.id).replace("{b}", bucket);
         let put = self.s3.put_object().bucket(self.output("ScriptsBucket")).key(format!("feeds/{}.yaml", flow.id));
-        put.body(text.into_bytes().into()).send().await.expect("the scripts bucket takes a feed");
+        put.body(text.into_bytes().into()).send().await.expect("the feed can be put into the scripts bucket");
         let register = DynamoRegister::new(self.config(), self.output("FileAuditTable"));
         Landing { flow, bucket, register }
     }
 
-    /// A landing bucket that tells of its files, each in its own way.
+    /// Creates a landing bucket with its notifications.
     async fn make_bucket(&self, bucket: &str) {
         let region = self.config().region().map(ToString::to_string).unwrap_or_default();
         let mut create = self.s3.create_bucket().bucket(bucket);
@@ -74,7 +74,7 @@ impl Stack {
             create = create
                 .create_bucket_configuration(CreateBucketConfiguration::builder().location_constraint(place).build());
         }
-        // There already: an earlier test was first.
+        // The bucket may exist from an earlier test.
         drop(create.send().await);
         let queue = self.output("FileEventQueueArn");
         let events = [Event::from("s3:ObjectCreated:*"), Event::from("s3:ObjectRemoved:*")];
@@ -94,14 +94,18 @@ impl Stack {
             }
         };
         let put = self.s3.put_bucket_notification_configuration().bucket(bucket);
-        put.notification_configuration(configuration.build()).send().await.expect("the bucket tells of its files");
+        put.notification_configuration(configuration.build())
+            .send()
+            .await
+            .expect("the notifications can be configured");
     }
 
-    /// Has the bucket [`LANDING_BOTH`] tell of its files through EventBridge, and of those under one prefix to the queue
-    /// of file events, of those under another to a topic that says it there as it was said. Answers the topic.
+    /// Configures notifications of the bucket [`LANDING_BOTH`] through EventBridge, and additionally to the queue of
+    /// file events for the prefix `to_queue`, and to a topic with raw delivery to that queue for the prefix `to_topic`.
+    /// Returns the ARN of the topic.
     ///
-    /// S3 lets no two destinations beside EventBridge share an event of a key, so a file has two ways at most.
-    pub async fn tell_twice(&self, to_queue: &str, to_topic: &str) -> String {
+    /// S3 does not allow overlapping destinations besides EventBridge, so a file has at most two notifications.
+    pub async fn notify_twice(&self, to_queue: &str, to_topic: &str) -> String {
         let queue = self.output("FileEventQueueArn");
         let topic = self.topic_to("shiftwork-landing-both", queue).await;
         let subscriptions = self.sns.list_subscriptions_by_topic().topic_arn(&topic).send().await;
@@ -111,7 +115,7 @@ impl Stack {
             raw.subscription_arn(subscription.subscription_arn().unwrap_or_default())
                 .send()
                 .await
-                .expect("raw delivery");
+                .expect("raw delivery can be enabled");
         }
         let events: Vec<_> = [Event::from("s3:ObjectCreated:*"), Event::from("s3:ObjectRemoved:*")].into();
         let below = |prefix: &str| {
@@ -126,7 +130,7 @@ impl Stack {
             .queue_configurations(queue.filter(below(to_queue)).build().expect("a queue and its events"))
             .topic_configurations(to_topic.build().expect("a topic and its events"));
         let put = self.s3.put_bucket_notification_configuration().bucket(LANDING_BOTH);
-        put.notification_configuration(both.build()).send().await.expect("the bucket tells of its files");
+        put.notification_configuration(both.build()).send().await.expect("the notifications can be configured");
         topic
     }
 
@@ -134,9 +138,9 @@ impl Stack {
         let policy = json!({ "Version": "2012-10-17", "Statement": [{ "Effect": "Allow", "Principal": { "Service": "s3.amazonaws.com" },
             "Action": "sns:Publish", "Resource": "*" }] });
         let topic = self.sns.create_topic().name(name).attributes("Policy", policy.to_string()).send().await;
-        let topic = topic.expect("a topic is made").topic_arn.expect("a topic has an ARN");
+        let topic = topic.expect("the topic can be created").topic_arn.expect("a topic has an ARN");
         let subscribe = self.sns.subscribe().topic_arn(&topic).protocol("sqs").endpoint(queue);
-        subscribe.send().await.expect("the queue takes what the topic says");
+        subscribe.send().await.expect("the queue can be subscribed");
         topic
     }
 }
@@ -147,7 +151,7 @@ impl Landing {
         &self.flow.id
     }
 
-    /// Puts a file under `<feed>/`.
+    /// Puts a file with the prefix `<feed>/`.
     pub async fn put(&self, name: &str, content: impl AsRef<[u8]>) {
         let put = self.flow.stack.s3.put_object().bucket(self.bucket).key(self.key(name));
         put.body(content.as_ref().to_vec().into()).send().await.unwrap_or_else(|error| panic!("{name}: {error:?}"));
@@ -159,12 +163,12 @@ impl Landing {
         delete.send().await.unwrap_or_else(|error| panic!("{name}: {error:?}"));
     }
 
-    /// The key of a file.
+    /// The S3 key of a file.
     pub fn key(&self, name: &str) -> String {
         format!("{}/{name}", self.feed())
     }
 
-    /// Every file on record, by key.
+    /// All registered files, ordered by key.
     pub async fn files(&self) -> Vec<FileRecord> {
         let files = self.register.since(self.feed(), jiff::Timestamp::UNIX_EPOCH, 10_000).await;
         let mut files = files.expect("the register can be read");
@@ -172,13 +176,14 @@ impl Landing {
         files
     }
 
-    /// Waits until so many files are on record and none is open, planning meanwhile as the clock does. Answers them.
+    /// Waits until this number of files is registered and all have a final status, and returns them. Invokes the
+    /// planning, as the schedule does.
     pub async fn settled(&self, files: usize) -> Vec<FileRecord> {
         let done = |all: &[FileRecord]| all.len() >= files && all.iter().all(|file| !file.file_status.is_open());
-        self.until(&format!("{files} files at an end"), done).await
+        self.until(&format!("{files} files with a final status"), done).await
     }
 
-    /// Waits until the files on record are as wanted.
+    /// Waits until the registered files meet a condition.
     pub async fn until(&self, wanted: &str, holds: impl Fn(&[FileRecord]) -> bool) -> Vec<FileRecord> {
         let begun = Instant::now();
         loop {
@@ -187,8 +192,8 @@ impl Landing {
                 return all;
             }
             let stand: Vec<_> = all.iter().map(|file| (&file.key, file.file_status, &file.reason)).collect();
-            assert!(begun.elapsed() < PATIENCE, "{}: wanted {wanted}: {stand:#?}", self.feed());
-            // A fault may have been ordered for it.
+            assert!(begun.elapsed() < PATIENCE, "{}: expected {wanted}: {stand:#?}", self.feed());
+            // The invocation may fail because of a requested fault.
             drop(self.flow.stack.invoke("FileIntakeFunction", &json!({ "plan": self.feed() })).await);
             sleep(Duration::from_millis(500)).await;
         }
@@ -200,7 +205,7 @@ impl Landing {
     }
 }
 
-/// How many files stand so.
+/// Number of files with this status.
 pub fn count(files: &[FileRecord], status: FileStatus) -> usize {
     files.iter().filter(|file| file.file_status == status).count()
 }

@@ -1,9 +1,9 @@
-//! A client of a running stack, for end-to-end tests: it pushes workflows, asks for runs, orders faults, and holds what
-//! the audit says against what Redshift says.
+//! A client of a running stack for end-to-end tests: pushes workflows, requests runs, injects faults, and compares the
+//! audit with the statements in Redshift.
 //!
-//! The tests are in `e2e/`. They need the test stack, into which they inject faults: `make test` starts one, `make up-test` keeps one.
-//! Without it (`SHIFTWORK_CONTROL_URL` is not set) every test fails. A test has its own workflow ids and its own database schema, so that they run side
-//! by side; those that order faults which know no run take the stack for themselves ([`Stack::alone`]).
+//! The tests are in `e2e/`. They need a disposable stack (`make test` starts one and sets `SHIFTWORK_CONTROL_URL`)
+//! and fail without it. Each test has separate workflow ids and a separate database schema, so that tests can run
+//! concurrently; tests whose faults cannot be limited to a run use the stack exclusively ([`Stack::exclusive`]).
 
 mod changes;
 mod ended;
@@ -14,9 +14,9 @@ mod landing;
 mod stack;
 
 pub use changes::Changes;
-pub use ended::{Ended, Evidence};
+pub use ended::{Ended, StatementRecord};
 pub use endpoint::Endpoint;
-pub use flow::{Flow, Refusal, Run};
+pub use flow::{Flow, InvokeError, Run};
 pub use inbox::Inbox;
 pub use landing::{LANDING, LANDING_BOTH, LANDING_BUS, LANDING_TOPIC, Landing, count};
 pub use stack::Stack;

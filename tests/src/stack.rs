@@ -10,17 +10,17 @@ use shiftwork_aws::{
 };
 use shiftwork_protocol::Connection;
 
-use crate::{Endpoint, Refusal};
+use crate::{Endpoint, InvokeError};
 
-/// A running stack, and the clients of a stranger: names come from its outputs alone.
+/// A running stack with AWS clients; all names come from the outputs of the stack.
 pub struct Stack {
-    /// The launcher's endpoint: counts, and faults of functions and deliveries.
+    /// Control endpoint of the launcher: counts, and faults of functions and deliveries.
     pub control: Endpoint,
-    /// The Data API's stand-in: its faults, and the proof of what ran.
+    /// Control endpoint of the Data API emulator: faults, and the recorded statements.
     pub redshift: Endpoint,
-    /// Audit and leases.
+    /// Audit and lease tables.
     pub ledger: DynamoLedger,
-    /// Workflows.
+    /// Workflow configurations.
     pub configuration: DynamoConfiguration,
     /// Lambda.
     pub lambda: aws_sdk_lambda::Client,
@@ -40,31 +40,31 @@ pub struct Stack {
     pub sqs: aws_sdk_sqs::Client,
     /// SNS.
     pub sns: aws_sdk_sns::Client,
-    /// The Data API, as the account's root.
+    /// The Data API with the credentials of the root user.
     pub data: aws_sdk_redshiftdata::Client,
     config: SdkConfig,
     outputs: BTreeMap<String, String>,
-    /// Held while the test lives.
-    _turn: File,
+    /// The lock on the stack, which is held until the end of the test.
+    _lock: File,
 }
 
-/// How long one SQL statement of a test may take.
+/// Maximum duration of an SQL statement of a test in seconds.
 const SQL_SECONDS: u64 = 30;
 
 impl Stack {
-    /// The stack, used by other tests at the same time.
+    /// The stack, shared with other tests.
     ///
     /// # Panics
-    /// Without a stack: `SHIFTWORK_CONTROL_URL` is not set.
+    /// If no stack is running, so that `SHIFTWORK_CONTROL_URL` is not set.
     pub async fn shared() -> Arc<Self> {
         Self::connect(File::lock_shared).await
     }
 
-    /// The stack, used by no other test meanwhile: for faults that hit the first call that matches, of any run.
+    /// The stack without other tests, for faults that apply to the first matching call of any run.
     ///
     /// # Panics
-    /// Without a stack: `SHIFTWORK_CONTROL_URL` is not set.
-    pub async fn alone() -> Arc<Self> {
+    /// If no stack is running, so that `SHIFTWORK_CONTROL_URL` is not set.
+    pub async fn exclusive() -> Arc<Self> {
         Self::connect(File::lock).await
     }
 
@@ -75,9 +75,9 @@ impl Stack {
                  `make up-test && . target/local-test/env` before `cargo test`"
             )
         });
-        let turn = turn(&control, lock).await;
+        let held = lock_stack(&control, lock).await;
         let redshift = env::var("SHIFTWORK_REDSHIFT_DATA_URL").expect("`make up` exports SHIFTWORK_REDSHIFT_DATA_URL");
-        let aws = Aws::from_env().expect("`make up` exports a region and throw-away keys");
+        let aws = Aws::from_env().expect("`make up` exports a region and access keys");
         let config = aws.config();
         let outputs = outputs(&aws).await;
         let output = |name: &str| outputs.get(name).unwrap_or_else(|| panic!("the stack has no output {name}")).clone();
@@ -103,56 +103,56 @@ impl Stack {
             data: aws_sdk_redshiftdata::Client::new(config),
             config: config.clone(),
             outputs,
-            _turn: turn,
+            _lock: held,
         })
     }
 
-    /// What clients of the stack are made from.
+    /// The configuration of AWS clients for the stack.
     pub(crate) const fn config(&self) -> &SdkConfig {
         &self.config
     }
 
-    /// A name, URL or ARN that the stack gives out.
+    /// The value of an output of the stack.
     pub fn output(&self, name: &str) -> &str {
         self.outputs.get(name).unwrap_or_else(|| panic!("the stack has no output {name}"))
     }
 
-    /// Invokes the function that an output names, and waits for its answer.
-    pub async fn invoke(&self, function: &str, payload: &Value) -> Result<Value, Refusal> {
-        let answer = self
+    /// Invokes the function whose name is in an output, and returns its response.
+    pub async fn invoke(&self, function: &str, payload: &Value) -> Result<Value, InvokeError> {
+        let response = self
             .lambda
             .invoke()
             .function_name(self.output(function))
             .payload(payload.to_string().into_bytes().into())
             .send()
             .await
-            .unwrap_or_else(|error| panic!("{function} cannot be invoked: {error:?}"));
-        let body = answer.payload().map(AsRef::as_ref).unwrap_or_default();
+            .unwrap_or_else(|error| panic!("cannot invoke {function}: {error:?}"));
+        let body = response.payload().map(AsRef::as_ref).unwrap_or_default();
         let body: Value = serde_json::from_slice(body).unwrap_or_default();
-        if answer.function_error().is_none() {
+        if response.function_error().is_none() {
             return Ok(body);
         }
         let text = |field: &str| body[field].as_str().unwrap_or_default().to_owned();
-        Err(Refusal { name: text("errorType"), message: text("errorMessage") })
+        Err(InvokeError { name: text("errorType"), message: text("errorMessage") })
     }
 
-    /// Looks after a run as its own schedule does once a minute.
+    /// Sweeps a run, as its schedule does once a minute.
     pub async fn sweep(&self, run: &str) {
         let swept = self.invoke("JobCallbackFunction", &json!({ "sweep": run })).await;
         swept.unwrap_or_else(|error| panic!("the sweep of {run} failed: {error:?}"));
     }
 
-    /// Orders a fault of functions or deliveries; see `local/stack/faults.py`.
+    /// Requests a fault of functions or deliveries; see `local/stack/faults.py`.
     pub async fn fault(&self, fault: Value) {
         self.control.post("faults", &fault).await;
     }
 
-    /// Orders a fault of the Data API; see `local/redshift-data/README.md`.
+    /// Requests a fault of the Data API; see `local/redshift-data/README.md`.
     pub async fn redshift_fault(&self, rule: Value) {
         self.redshift.post("_faults", &json!([rule])).await;
     }
 
-    /// Runs SQL as the account's root and gives back the rows, each value as text.
+    /// Runs SQL as the root user and returns the rows, each value as text.
     pub async fn sql(&self, sql: &str) -> Vec<Vec<String>> {
         let connection = self.connection().await;
         let submitted = self
@@ -176,29 +176,29 @@ impl Stack {
                 Some(_) | None => tokio::time::sleep(Duration::from_millis(50)).await,
             }
         }
-        panic!("{sql}: not done within {SQL_SECONDS} s")
+        panic!("{sql}: not finished after {SQL_SECONDS} s")
     }
 
     async fn rows(&self, id: &str) -> Vec<Vec<String>> {
         use aws_sdk_redshiftdata::types::Field;
         let result = self.data.get_statement_result().id(id).send().await;
-        let result = result.unwrap_or_else(|error| panic!("the result of {id}: {error:?}"));
+        let result = result.unwrap_or_else(|error| panic!("cannot read the result of {id}: {error:?}"));
         let text = |field: &Field| match field {
             Field::StringValue(text) => text.clone(),
             Field::LongValue(number) => number.to_string(),
             Field::BooleanValue(flag) => flag.to_string(),
             Field::DoubleValue(number) => number.to_string(),
             Field::IsNull(_) => "NULL".into(),
-            other => panic!("a field that no test asks for: {other:?}"),
+            other => panic!("unexpected field: {other:?}"),
         };
         result.records().iter().map(|record| record.iter().map(text).collect()).collect()
     }
 
-    /// Cancels a statement as the role that every statement of shiftwork belongs to.
+    /// Cancels a statement with the role that owns all statements of shiftwork.
     pub async fn cancel_statement(&self, id: &str) {
         let cancelled = self.data_as_shiftwork().await.cancel_statement().id(id).send().await;
-        let cancelled = cancelled.unwrap_or_else(|error| panic!("{id} cannot be cancelled: {error:?}"));
-        assert_eq!(cancelled.status(), Some(true), "{id} had ended already");
+        let cancelled = cancelled.unwrap_or_else(|error| panic!("cannot cancel {id}: {error:?}"));
+        assert_eq!(cancelled.status(), Some(true), "{id} had already ended");
     }
 
     /// Submits a statement as job-launcher does.
@@ -213,49 +213,52 @@ impl Stack {
             .statement_name(name)
             .with_event(true)
             .sql(sql);
-        submit.send().await.unwrap_or_else(|error| panic!("{name} cannot be submitted: {error:?}"));
+        submit.send().await.unwrap_or_else(|error| panic!("cannot submit {name}: {error:?}"));
     }
 
-    /// The Data API as the role that every statement of shiftwork belongs to. It lets only the functions in.
+    /// The Data API with the role that owns all statements of shiftwork. Only functions can assume this role.
     async fn data_as_shiftwork(&self) -> aws_sdk_redshiftdata::Client {
         let launcher = self.assume(&self.config, &self.role_of("JobLauncherFunction").await).await;
         aws_sdk_redshiftdata::Client::new(&self.assume(&launcher, self.output("StatementRole")).await)
     }
 
-    /// What a function may do, for a client to be made of.
+    /// A client configuration with the permissions of a function.
     pub async fn as_function(&self, function: &str) -> SdkConfig {
         self.assume(&self.config, &self.role_of(function).await).await
     }
 
-    /// ARN of the role of the function that an output names.
+    /// ARN of the role of the function whose name is in an output.
     async fn role_of(&self, function: &str) -> String {
         let described = self.lambda.get_function_configuration().function_name(self.output(function)).send().await;
-        let described = described.unwrap_or_else(|error| panic!("{function} is no function: {error:?}"));
+        let described =
+            described.unwrap_or_else(|error| panic!("cannot read the configuration of {function}: {error:?}"));
         described.role().expect("a function has a role").to_owned()
     }
 
-    async fn assume(&self, as_whom: &SdkConfig, role: &str) -> SdkConfig {
-        let sts = aws_sdk_sts::Client::new(as_whom);
+    async fn assume(&self, caller: &SdkConfig, role: &str) -> SdkConfig {
+        let sts = aws_sdk_sts::Client::new(caller);
         let assumed = sts.assume_role().role_arn(role).role_session_name("e2e").send().await;
-        let assumed = assumed.unwrap_or_else(|error| panic!("{role} cannot be assumed: {error:?}"));
-        let given = assumed.credentials().expect("STS gives credentials");
+        let assumed = assumed.unwrap_or_else(|error| panic!("cannot assume {role}: {error:?}"));
+        let given = assumed.credentials().expect("the response contains credentials");
         let (key, secret, token) = (given.access_key_id(), given.secret_access_key(), given.session_token());
         let credentials = Credentials::new(key, secret, Some(token.into()), None, "e2e");
-        as_whom.to_builder().credentials_provider(SharedCredentialsProvider::new(credentials)).build()
+        caller.to_builder().credentials_provider(SharedCredentialsProvider::new(credentials)).build()
     }
 
-    /// The connection that jobs have which name none.
+    /// The default connection of jobs.
     async fn connection(&self) -> Connection {
         let function = self.lambda.get_function_configuration().function_name(self.output("TriggerFunction")).send();
-        let function = function.await.expect("the trigger is a function");
+        let function = function.await.expect("the configuration of the trigger can be read");
         let variables = function.environment().and_then(|environment| environment.variables());
-        let connection = variables.and_then(|all| all.get("DEFAULT_CONNECTION")).expect("the trigger has it");
+        let connection = variables
+            .and_then(|all| all.get("DEFAULT_CONNECTION"))
+            .expect("the trigger has the variable DEFAULT_CONNECTION");
         serde_json::from_str(connection).expect("DEFAULT_CONNECTION is a connection")
     }
 }
 
-/// Waits for this test's turn on the stack. A lock on a file, because tests may be threads or processes.
-async fn turn(control: &str, lock: fn(&File) -> std::io::Result<()>) -> File {
+/// Waits for the lock on the stack. It is a file lock, because tests can be threads or processes.
+async fn lock_stack(control: &str, lock: fn(&File) -> std::io::Result<()>) -> File {
     let name: String = control.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
     let path = env::temp_dir().join(format!("shiftwork-e2e-{name}.lock"));
     let waiting = tokio::task::spawn_blocking(move || {
@@ -263,14 +266,14 @@ async fn turn(control: &str, lock: fn(&File) -> std::io::Result<()>) -> File {
         lock(&file)?;
         std::io::Result::Ok(file)
     });
-    waiting.await.expect("the lock does not panic").expect("the directory of temporary files takes a lock file")
+    waiting.await.expect("the lock does not panic").expect("the lock file can be created in the temporary directory")
 }
 
 async fn outputs(aws: &Aws) -> BTreeMap<String, String> {
     let name = env::var("SHIFTWORK_STACK").unwrap_or_else(|_| "shiftwork".into());
     let cloudformation = aws_sdk_cloudformation::Client::new(aws.config());
     let described = cloudformation.describe_stacks().stack_name(&name).send().await;
-    let described = described.unwrap_or_else(|error| panic!("there is no stack {name}: {error:?}"));
+    let described = described.unwrap_or_else(|error| panic!("cannot find stack {name}: {error:?}"));
     let outputs = described.stacks().iter().flat_map(aws_sdk_cloudformation::types::Stack::outputs);
     outputs.filter_map(|output| Some((output.output_key()?.into(), output.output_value()?.into()))).collect()
 }
