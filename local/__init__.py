@@ -1,1 +1,1 @@
-"""What runs on the laptop only."""
+"""Code that runs only on the local stack."""

@@ -21,10 +21,10 @@ use crate::http::Server;
 
 /// Interval between two polls of a running execution. The end is read from the `stopDate` of the execution, so the
 /// interval does not affect the precision; it limits the load of the benchmark on the emulator.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Maximum duration of one run.
-const PATIENCE: Duration = Duration::from_mins(5);
+const MAX_WAIT: Duration = Duration::from_mins(5);
 
 /// Number of concurrent requests when scripts are uploaded.
 const AT_ONCE: usize = 16;
@@ -264,7 +264,7 @@ impl Stack {
                 let found = self.states.describe_execution().execution_arn(execution).send().await;
                 let found = found.with_context(|| format!("cannot describe {execution}"))?;
                 match (&found.status, found.stop_date) {
-                    (ExecutionStatus::Running, _) | (_, None) => tokio::time::sleep(LOOK_EVERY).await,
+                    (ExecutionStatus::Running, _) | (_, None) => tokio::time::sleep(POLL_INTERVAL).await,
                     (ExecutionStatus::Succeeded, Some(at)) => return Ok(Timestamp::from_nanosecond(at.as_nanos())?),
                     (status, Some(_)) => bail!(
                         "{execution} ended with status {status}: {} {}",
@@ -274,7 +274,7 @@ impl Stack {
                 }
             }
         };
-        tokio::time::timeout(PATIENCE, look).await.with_context(|| format!("{execution} has not ended in time"))?
+        tokio::time::timeout(MAX_WAIT, look).await.with_context(|| format!("{execution} has not ended in time"))?
     }
 
     /// The single statement of each job of a graph, by the names `<prefix><job>:…`.

@@ -130,22 +130,24 @@ pub(crate) fn elapsed(job: &JobRecord, at: Timestamp) -> Option<SignedDuration> 
 
 /// The notes on a job beside its status and time.
 fn remark(job: &JobRecord) -> Vec<String> {
-    let mut said = Vec::new();
+    let mut remarks = Vec::new();
     if let Some(run) = &job.reused_from {
-        said.push(format!("reused from {run}"));
+        remarks.push(format!("reused from {run}"));
     }
     if let Some(rows) = job.rows {
-        said.push(rows_in_words(rows));
+        remarks.push(rows_in_words(rows));
     }
     if job.attempt > 1 {
-        said.push(format!("attempt {}", job.attempt));
+        remarks.push(format!("attempt {}", job.attempt));
     }
     match job.execution_status {
-        Status::Pending if !job.waiting_on.is_empty() => said.push(waits_on(job)),
+        Status::Pending if !job.waiting_on.is_empty() => remarks.push(waits_on(job)),
         Status::Planning | Status::Queued | Status::Pending | Status::Running | Status::Succeeded => {}
-        Status::Failed | Status::TimedOut | Status::Aborted | Status::Skipped => said.extend(job.error_message.clone()),
+        Status::Failed | Status::TimedOut | Status::Aborted | Status::Skipped => {
+            remarks.extend(job.error_message.clone())
+        }
     }
-    said
+    remarks
 }
 
 fn rows_in_words(rows: i64) -> String {

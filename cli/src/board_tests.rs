@@ -14,7 +14,7 @@ fn failed() -> Snapshot {
 }
 
 #[test]
-fn a_log_gets_one_line_a_change_and_none_for_what_stays() {
+fn a_log_has_one_line_per_change() {
     let before = blog();
     let mut now = before.clone();
     now.run.execution_status = Status::Running;
@@ -27,7 +27,7 @@ fn a_log_gets_one_line_a_change_and_none_for_what_stays() {
 }
 
 #[test]
-fn a_new_attempt_is_news_although_the_status_is_the_same() {
+fn a_new_attempt_is_shown_with_an_unchanged_status() {
     let mut before = blog();
     before.jobs[0].execution_status = Status::Running;
     let mut now = before.clone();
@@ -43,7 +43,7 @@ fn a_terminal_shows_every_stage_and_every_job() {
 }
 
 #[test]
-fn a_large_run_never_outgrows_the_terminal() {
+fn the_lines_of_a_large_run_fit_the_terminal() {
     let (mut run, _) = planned(&wide(100), |_| "SELECT 1".into());
     for job in &mut run.jobs {
         job.execution_status = Status::Running;
@@ -58,7 +58,7 @@ fn a_large_run_never_outgrows_the_terminal() {
 }
 
 #[test]
-fn the_end_of_a_run_says_what_to_do() {
+fn the_end_of_a_run_shows_the_next_command() {
     let run = failed();
     insta::assert_snapshot!(format!("{}\n{}", summary(&run, noon()), epilogue(&run).unwrap()));
     let well = simulated(blog(), |_| JobEnd::Runs(900));

@@ -23,7 +23,7 @@ pub enum Cancelled {
 pub async fn cancel(deployment: &Deployment, asked: &args::Cancel) -> anyhow::Result<Outcome> {
     let run = &asked.run;
     let reason = asked.reason.as_deref().unwrap_or("cancelled from the command line");
-    let record = deployment.ledger.run(run).await?.with_context(|| format!("there is no run {run}"))?;
+    let record = deployment.ledger.run(run).await?.with_context(|| format!("run {run} does not exist"))?;
     match stop(&*deployment.ledger, &*deployment.executions, &*deployment.clock, &record, reason).await? {
         Cancelled::Stopped => println!("stopping {run} and its statements: see `shiftwork status {run}`"),
         Cancelled::BeforeItBegan => println!("{run} is {}; none of its jobs had started", Status::Aborted),
@@ -79,11 +79,11 @@ async fn end_unstarted(
         };
         ledger.advance(&job.current_attempt(), &Step::End(end), now).await?;
     }
-    hand_on(ledger, executions, clock, record).await
+    release_lease(ledger, executions, clock, record).await
 }
 
 /// Releases the lease if the run holds it, and starts the next run that waits for it.
-async fn hand_on(
+async fn release_lease(
     ledger: &dyn Ledger,
     executions: &dyn Executions,
     clock: &dyn Clock,

@@ -10,13 +10,13 @@ use crate::{
     fixture::{BLOG, planned},
 };
 
-struct World {
+struct Fixture {
     ledger: MemoryLedger,
     executions: MemoryExecutions,
     clock: ManualClock,
 }
 
-impl World {
+impl Fixture {
     fn new() -> Self {
         Self { ledger: MemoryLedger::default(), executions: MemoryExecutions::default(), clock: ManualClock::default() }
     }
@@ -43,34 +43,34 @@ impl World {
 
 #[tokio::test]
 async fn the_execution_of_a_running_run_is_stopped() {
-    let world = World::new();
-    world.open("one", Status::Running, LeaseRequest::Take { until: world.clock.now() }).await;
-    world.executions.start(&RunInput { workflow_execution_id: "one".into() }).await.unwrap();
-    assert_eq!(world.cancel("one").await, Cancelled::Stopped);
-    assert_eq!(world.executions.running(), Vec::<String>::new());
-    assert_eq!(world.cancel("one").await, Cancelled::Ending);
+    let fixture = Fixture::new();
+    fixture.open("one", Status::Running, LeaseRequest::Take { until: fixture.clock.now() }).await;
+    fixture.executions.start(&RunInput { workflow_execution_id: "one".into() }).await.unwrap();
+    assert_eq!(fixture.cancel("one").await, Cancelled::Stopped);
+    assert_eq!(fixture.executions.running(), Vec::<String>::new());
+    assert_eq!(fixture.cancel("one").await, Cancelled::Ending);
 }
 
 #[tokio::test]
 async fn a_queued_run_ends_with_its_jobs_and_the_lease_holder_is_unaffected() {
-    let world = World::new();
-    world.open("one", Status::Running, LeaseRequest::Take { until: world.clock.now() }).await;
-    world.open("two", Status::Queued, LeaseRequest::Queue).await;
-    assert_eq!(world.cancel("two").await, Cancelled::BeforeItBegan);
-    assert_eq!(world.status("two").await, Status::Aborted);
-    assert!(world.ledger.jobs("two").await.unwrap().iter().all(|job| job.execution_status == Status::Aborted));
-    assert_eq!(world.ledger.lease("blog").await.unwrap().unwrap().holder.as_deref(), Some("one"));
-    assert_eq!(world.cancel("two").await, Cancelled::EndedBefore(Status::Aborted));
+    let fixture = Fixture::new();
+    fixture.open("one", Status::Running, LeaseRequest::Take { until: fixture.clock.now() }).await;
+    fixture.open("two", Status::Queued, LeaseRequest::Queue).await;
+    assert_eq!(fixture.cancel("two").await, Cancelled::BeforeItBegan);
+    assert_eq!(fixture.status("two").await, Status::Aborted);
+    assert!(fixture.ledger.jobs("two").await.unwrap().iter().all(|job| job.execution_status == Status::Aborted));
+    assert_eq!(fixture.ledger.lease("blog").await.unwrap().unwrap().holder.as_deref(), Some("one"));
+    assert_eq!(fixture.cancel("two").await, Cancelled::EndedBefore(Status::Aborted));
 }
 
 #[tokio::test]
 async fn a_lease_holder_that_never_started_passes_its_lease_to_the_next_waiting_run() {
-    let world = World::new();
-    world.open("one", Status::Pending, LeaseRequest::Take { until: world.clock.now() }).await;
-    world.open("two", Status::Queued, LeaseRequest::Queue).await;
-    world.open("three", Status::Queued, LeaseRequest::Queue).await;
-    world.cancel("two").await;
-    assert_eq!(world.cancel("one").await, Cancelled::BeforeItBegan);
-    assert_eq!(world.executions.running(), ["three"]);
-    assert_eq!(world.ledger.lease("blog").await.unwrap().unwrap().holder.as_deref(), Some("three"));
+    let fixture = Fixture::new();
+    fixture.open("one", Status::Pending, LeaseRequest::Take { until: fixture.clock.now() }).await;
+    fixture.open("two", Status::Queued, LeaseRequest::Queue).await;
+    fixture.open("three", Status::Queued, LeaseRequest::Queue).await;
+    fixture.cancel("two").await;
+    assert_eq!(fixture.cancel("one").await, Cancelled::BeforeItBegan);
+    assert_eq!(fixture.executions.running(), ["three"]);
+    assert_eq!(fixture.ledger.lease("blog").await.unwrap().unwrap().holder.as_deref(), Some("three"));
 }

@@ -143,10 +143,10 @@ fn table(files: &[FileRecord]) -> comfy_table::Table {
 
 /// Reasons that the table truncates, each once, with the first file that has it.
 fn long_reasons(files: &[FileRecord]) -> Vec<(&FileRecord, &str)> {
-    let mut told = BTreeSet::new();
+    let mut shown = BTreeSet::new();
     let with_reason = files.iter().filter_map(|file| Some((file, file.reason.as_deref()?)));
     with_reason
-        .filter(|(_, reason)| words::brief(reason, REASON_CHARS) != reason.trim() && told.insert(*reason))
+        .filter(|(_, reason)| words::brief(reason, REASON_CHARS) != reason.trim() && shown.insert(*reason))
         .collect()
 }
 
@@ -208,7 +208,7 @@ async fn known(deployment: &Deployment, feed: &str) -> anyhow::Result<()> {
         return Ok(());
     }
     let known = if known.is_empty() { "none".into() } else { known.join(", ") };
-    let words = format!("there is no feed `{feed}`; feeds: {known}");
+    let words = format!("unknown feed `{feed}`; feeds: {known}");
     Err(Failure::new(FailureKind::InvalidRequest, words).into())
 }
 

@@ -81,7 +81,7 @@ pub fn read(paths: &[PathBuf]) -> anyhow::Result<Files> {
     }
     if files.workflows.is_empty() && files.connections.is_empty() {
         let paths: Vec<_> = paths.iter().map(|path| path.display().to_string()).collect();
-        bail!("there are no workflow files (*.yaml, *.yml, *.json) in {}", paths.join(", "));
+        bail!("no workflow files (*.yaml, *.yml, *.json) in {}", paths.join(", "));
     }
     Ok(files)
 }

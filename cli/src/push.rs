@@ -70,7 +70,8 @@ async fn incompatible(deployment: &Deployment, checked: &Checked) -> anyhow::Res
 /// The reasons why a contract cannot replace the deployed one, each with the command that fixes it, if there is one.
 fn evolution(was: &TableContract, is: &TableContract) -> Vec<(String, Option<String>)> {
     let has_fewer = is.columns().len() < was.columns().len();
-    let pull = format!("`shiftwork contract pull {}` adds the columns of the deployed contract to the file", was.name());
+    let pull =
+        format!("`shiftwork contract pull {}` adds the columns of the deployed contract to the file", was.name());
     let hint = has_fewer.then_some(pull);
     evolves(was, is).into_iter().map(|reason| (reason, hint.clone())).collect()
 }

@@ -35,7 +35,7 @@ pub async fn report(deployment: &Deployment, asked: &args::Report) -> anyhow::Re
 
 /// The report of a run of a deployment, as HTML.
 pub async fn of_run(deployment: &Deployment, run: &str) -> anyhow::Result<String> {
-    let run = wait::snapshot(&*deployment.ledger, run).await?.with_context(|| format!("there is no run {run}"))?;
+    let run = wait::snapshot(&*deployment.ledger, run).await?.with_context(|| format!("run {run} does not exist"))?;
     let pins: Vec<(String, ScriptPin)> = run.jobs.iter().filter_map(pin).collect();
     let scripts = stream::iter(pins).map(async |(job, pin)| {
         let text = deployment.scripts.pinned(&pin).await.map_err(|failure| failure.message);

@@ -13,7 +13,7 @@ pub async fn restart(deployment: &Deployment, asked: &args::Restart) -> anyhow::
 
 /// The request that restarts a run. The trigger takes the logical date and the parameters from the earlier run.
 pub async fn request(deployment: &Deployment, run: &str, id: Option<String>) -> anyhow::Result<RunRequest> {
-    let earlier = deployment.ledger.run(run).await?.with_context(|| format!("there is no run {run}"))?;
+    let earlier = deployment.ledger.run(run).await?.with_context(|| format!("run {run} does not exist"))?;
     if !earlier.execution_status.is_terminal() {
         bail!("{run} is still {}: wait until it ends, or use `shiftwork cancel {run}` first", earlier.execution_status);
     }

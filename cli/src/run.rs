@@ -33,13 +33,13 @@ pub(crate) async fn start(deployment: &Deployment, request: &RunRequest, wait: b
             limits::EXECUTION_NAME_CHARS
         );
     }
-    let answer = deployment.trigger.request(request).await?;
-    let id = &answer.workflow_execution_id;
-    println!("{}", line(&answer));
-    if wait && !answer.execution_status.is_terminal() {
+    let response = deployment.trigger.request(request).await?;
+    let id = &response.workflow_execution_id;
+    println!("{}", line(&response));
+    if wait && !response.execution_status.is_terminal() {
         return wait::command(&*deployment.ledger, &*deployment.clock, id).await;
     }
-    Ok(match answer.execution_status {
+    Ok(match response.execution_status {
         Status::Failed | Status::TimedOut | Status::Aborted => Outcome::Failed,
         // `on_overlap: skip` asks for a skipped run, so it is a success; with --wait the caller expects the jobs to
         // have run.
@@ -50,12 +50,12 @@ pub(crate) async fn start(deployment: &Deployment, request: &RunRequest, wait: b
     })
 }
 
-fn line(answer: &RunAnswer) -> String {
-    let status = answer.execution_status;
-    let said = format!("{} {}", words::coloured(status, status.as_str()), answer.workflow_execution_id);
-    match &answer.message {
-        Some(message) => format!("{said}  {message}"),
-        None => said,
+fn line(response: &RunAnswer) -> String {
+    let status = response.execution_status;
+    let text = format!("{} {}", words::coloured(status, status.as_str()), response.workflow_execution_id);
+    match &response.message {
+        Some(message) => format!("{text}  {message}"),
+        None => text,
     }
 }
 

@@ -54,7 +54,7 @@ pub async fn until_end(ledger: &dyn Ledger, clock: &dyn Clock, run: &str, pace: 
         match snapshot(ledger, run).await {
             Ok(found) => {
                 failed_polls = 0;
-                let now = found.with_context(|| format!("there is no run {run}"))?;
+                let now = found.with_context(|| format!("run {run} does not exist"))?;
                 let changed = last.as_ref() != Some(&now);
                 wait = pace.next(wait, changed);
                 display.news(last.as_ref(), &now, clock.now());

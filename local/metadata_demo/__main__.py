@@ -24,7 +24,7 @@ from . import cases, validator
 BUCKET = "shiftwork-documents"
 QUARANTINE = "metadata-quarantine/"
 CONFIGURATION = Path(__file__).with_name("metadata.yaml")
-PATIENCE = 180
+MAX_WAIT = 180
 """Maximum time until all metadata files are processed, in seconds."""
 MOST_REQUESTS = 4.0
 """Maximum number of S3 requests per document."""
@@ -99,7 +99,7 @@ def _wait(s3: Any, repository: list[cases.Case]) -> None:
     """Waits until no source is left and all expected metadata files exist with the expected content."""
     documents = {case.document for case in repository}
     in_place = {case.target for case in repository if case.wanted is not None}
-    until = time.monotonic() + PATIENCE
+    until = time.monotonic() + MAX_WAIT
     while time.monotonic() < until:
         keys = set(_keys(s3))
         left = {key for key in keys - documents - in_place if not key.startswith(("metadata-",))}

@@ -91,8 +91,8 @@ def call(port: int, path: str, method: str = "GET", body: object = None) -> obje
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(f"http://127.0.0.1:{port}/_shiftwork/{path}", data=data, method=method)
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(request, timeout=10) as answer:
-        return json.load(answer)
+    with opener.open(request, timeout=10) as response:
+        return json.load(response)
 
 
 def _source_digest() -> str:

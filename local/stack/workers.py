@@ -79,8 +79,8 @@ def apply() -> None:
             died = "Runtime exited before returning a response"
             payload = {"errorMessage": died, "errorType": "Runtime.ExitError"}
             return {"status": "error", "error": died, "error_payload": payload, "cold_start": False, "log": ""}
-        answer: dict[str, Any] = invoke_process(worker, *args, **kwargs)
-        return answer
+        response: dict[str, Any] = invoke_process(worker, *args, **kwargs)
+        return response
 
     def record(worker: Any, *args: Any) -> bool:
         invocation = _invocation(worker)

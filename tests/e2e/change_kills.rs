@@ -10,7 +10,7 @@ use crate::kills::{WAVE, kill, points, reset};
 
 /// Delivers two batches, one of them twice, loads them, and checks the table.
 async fn check_table(orders: Changes) {
-    let first = orders.batch(0, 0, &[orders.order(1, Some("new"), 10).to_string(), "{\"poison".into()]);
+    let first = orders.batch(0, 0, &[orders.order(1, Some("new"), 10).to_string(), "{\"invalid".into()]);
     let second = orders.batch(0, 2, &[orders.order(1, Some("paid"), 20), orders.order(2, Some("new"), 30)]);
     for batch in [&first, &second, &first] {
         orders.deliver(batch).await;
@@ -27,7 +27,7 @@ async fn check_table(orders: Changes) {
 
 /// A table with a contract whose loader requests a run only after the end of the test.
 async fn a_table(stack: &Arc<Stack>) -> Changes {
-    let orders = stack.changes("deaths", "").await;
+    let orders = stack.changes("kills", "").await;
     orders.contract(&format!("promote: {{ kind: append }}\nworkflow: {}\nload_every: 15m", orders.flow.id)).await;
     orders
 }

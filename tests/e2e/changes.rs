@@ -36,7 +36,7 @@ async fn a_load_without_staged_files_submits_no_statement() {
 }
 
 #[tokio::test]
-async fn redelivered_and_overlapping_batches_change_nothing() {
+async fn redelivered_and_overlapping_batches_have_no_effect() {
     let stack = Stack::shared().await;
     // With `append`, every event is a row, so that a repeated event is visible.
     let orders = stack.changes("again", "promote: { kind: append }").await;
@@ -102,7 +102,7 @@ async fn concurrent_loaders_and_loads_give_the_same_result() {
 #[tokio::test]
 async fn invalid_records_are_dead_letters_with_their_bytes_and_can_be_replayed() {
     let stack = Stack::shared().await;
-    let orders = stack.changes("poison", "unknown: freeze").await;
+    let orders = stack.changes("invalid", "unknown: freeze").await;
     let mut odd = orders.order(2, Some("new"), 20);
     odd["after"]["colour"] = json!("red");
     let values = [
@@ -143,9 +143,9 @@ async fn the_command_line_replays_refused_and_unclaimed_records() {
         let tests = std::env::current_exe().unwrap();
         let binary = tests.parent().and_then(std::path::Path::parent).unwrap().join("shiftwork");
         let output = std::process::Command::new(binary).args(arguments).output().unwrap();
-        let said = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
-        assert!(output.status.success(), "{arguments:?}: {said}");
-        said
+        let printed = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{arguments:?}: {printed}");
+        printed
     };
     let mut odd = orders.order(1, Some("new"), 10);
     odd["after"]["colour"] = json!("red");
@@ -154,8 +154,8 @@ async fn the_command_line_replays_refused_and_unclaimed_records() {
     // Wait until the message is visible in the queue again.
     tokio::time::sleep(std::time::Duration::from_millis(1_200)).await;
     orders.contract("").await;
-    let said = shiftwork(&["replay", "--contract", contract]);
-    assert!(said.contains("1 message sent"), "{said}");
+    let printed = shiftwork(&["replay", "--contract", contract]);
+    assert!(printed.contains("1 message sent"), "{printed}");
     orders.until_staged(1).await;
 
     let deployed = shiftwork_planner::contract_key(contract);
@@ -164,13 +164,13 @@ async fn the_command_line_replays_refused_and_unclaimed_records() {
     tokio::time::sleep(std::time::Duration::from_secs(11)).await;
     orders.deliver(&orders.batch(0, 1, &[orders.order(2, Some("new"), 20)])).await;
     orders.contract("").await;
-    let said = shiftwork(&["replay", "--unclaimed", "--contract", contract]);
-    assert!(said.contains("1 file sent"), "{said}");
+    let printed = shiftwork(&["replay", "--unclaimed", "--contract", contract]);
+    assert!(printed.contains("1 file sent"), "{printed}");
     orders.until_staged(2).await;
     orders.load().await.succeeded();
     assert_eq!(orders.orders().await, ["1 new", "2 new"]);
-    let said = shiftwork(&["replay", "--unclaimed", "--contract", contract]);
-    assert!(said.contains("0 files sent"), "{said}");
+    let printed = shiftwork(&["replay", "--unclaimed", "--contract", contract]);
+    assert!(printed.contains("0 files sent"), "{printed}");
 }
 
 #[tokio::test]

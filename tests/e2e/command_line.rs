@@ -43,9 +43,9 @@ impl CommandLine {
     /// Runs `shiftwork` and returns its output; fails if the exit code is not `code`.
     pub(crate) fn run(&self, arguments: &[&str], code: i32) -> String {
         let output = self.shiftwork(arguments);
-        let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).expect("UTF-8")).concat();
-        assert_eq!(output.status.code(), Some(code), "shiftwork {}\n{said}", arguments.join(" "));
-        said
+        let printed = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).expect("UTF-8")).concat();
+        assert_eq!(output.status.code(), Some(code), "shiftwork {}\n{printed}", arguments.join(" "));
+        printed
     }
 }
 
@@ -82,8 +82,8 @@ async fn a_workflow_can_be_pushed_run_fixed_and_restarted() {
     cli.write("{id}/load.sql", "insert into {id}.t select :region from {id}.nowhere;");
 
     cli.run(&["validate"], 0);
-    let said = cli.run(&["push", "--dry-run"], 0);
-    assert!(said.contains(&cli.id), "{said}");
+    let printed = cli.run(&["push", "--dry-run"], 0);
+    assert!(printed.contains(&cli.id), "{printed}");
     assert!(scheduled(&stack, &cli.id).await.is_none(), "a dry run changes nothing");
     cli.run(&["push"], 0);
     assert_eq!(scheduled(&stack, &cli.id).await.as_deref(), Some("DISABLED"));
@@ -91,23 +91,23 @@ async fn a_workflow_can_be_pushed_run_fixed_and_restarted() {
     assert!(again.contains("matches the files"), "a second push has no changes: {again}");
 
     let (first, second) = (format!("{}-1", cli.id), format!("{}-2", cli.id));
-    let said = cli.run(&["run", &cli.id, "--id", &first, "--param", "region=apac", "--wait"], 1);
-    assert!(said.contains("nowhere") && said.contains(&format!("shiftwork restart {first}")), "{said}");
-    let said = cli.run(&["status", &first], 0);
-    assert!(said.contains("make.sql") && said.contains("load.sql") && said.contains("FAILED"), "{said}");
+    let printed = cli.run(&["run", &cli.id, "--id", &first, "--param", "region=apac", "--wait"], 1);
+    assert!(printed.contains("nowhere") && printed.contains(&format!("shiftwork restart {first}")), "{printed}");
+    let printed = cli.run(&["status", &first], 0);
+    assert!(printed.contains("make.sql") && printed.contains("load.sql") && printed.contains("FAILED"), "{printed}");
 
     cli.write("{id}/load.sql", "insert into {id}.t values (:region);");
     cli.run(&["push"], 0);
-    let said = cli.run(&["restart", &first, "--id", &second, "--wait"], 0);
-    assert!(said.contains("SUCCEEDED"), "{said}");
+    let printed = cli.run(&["restart", &first, "--id", &second, "--wait"], 0);
+    assert!(printed.contains("SUCCEEDED"), "{printed}");
     let rows = stack.sql(&format!("select region from {}.t", cli.id)).await;
     assert_eq!(rows, [["apac"]], "the restart has the parameters of the first run, and runs the failed job once");
 
     cli.run(&["report", &second, "--output", "report.html"], 0);
     let report = std::fs::read_to_string(cli.directory.join("report.html")).expect("the report exists");
     assert!(report.contains(&second) && report.contains("load.sql"));
-    let said = cli.run(&["status", &cli.id], 0);
-    assert!(said.contains(&first) && said.contains(&second), "{said}");
+    let printed = cli.run(&["status", &cli.id], 0);
+    assert!(printed.contains(&first) && printed.contains(&second), "{printed}");
 
     cli.write("{id}.yaml", &WORKFLOW.replace("schedule: { expression: rate(1 day), enabled: false }\n", ""));
     cli.run(&["push"], 0);
@@ -141,17 +141,18 @@ async fn a_cancelled_run_cancels_its_statement() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn errors_have_distinct_exit_codes() {
-    if Stack::shared().await.is_none() {
-        return;
-    }
+    let _stack = Stack::shared().await;
     let cli = CommandLine::new("wrong");
-    let said = cli.run(&["run", "no_such_workflow"], 2);
-    assert!(said.contains("no_such_workflow"), "{said}");
+    let printed = cli.run(&["run", "no_such_workflow"], 2);
+    assert!(printed.contains("no_such_workflow"), "{printed}");
     cli.write("{id}.yaml", "workflow_id: {id}\nworkflow_stages:\n  - execution_type: paralel\n    scripts: [a.sql]\n");
-    let said = cli.run(&["validate"], 1);
-    assert!(said.contains("workflows/") && said.contains(":3:") && said.contains("did you mean `parallel`?"), "{said}");
-    let said = cli.run(&["push"], 1);
-    assert!(said.contains("did you mean `parallel`?"), "a push checks before it changes anything: {said}");
-    let said = cli.run(&["--stack", "elsewhere", "status"], 1);
-    assert!(said.contains("elsewhere"), "{said}");
+    let printed = cli.run(&["validate"], 1);
+    assert!(
+        printed.contains("workflows/") && printed.contains(":3:") && printed.contains("did you mean `parallel`?"),
+        "{printed}"
+    );
+    let printed = cli.run(&["push"], 1);
+    assert!(printed.contains("did you mean `parallel`?"), "a push checks before it changes anything: {printed}");
+    let printed = cli.run(&["--stack", "elsewhere", "status"], 1);
+    assert!(printed.contains("elsewhere"), "{printed}");
 }

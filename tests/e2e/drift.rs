@@ -90,14 +90,14 @@ impl Orders {
         head.send().await.is_ok()
     }
 
-    async fn ask(&self, request: &DriftRequest) -> Result<DriftAnswer, InvokeError> {
+    async fn invoke(&self, request: &DriftRequest) -> Result<DriftAnswer, InvokeError> {
         let response = self.stack.invoke("SchemaWatcherFunction", &serde_json::to_value(request).unwrap()).await?;
         Ok(serde_json::from_value(response).unwrap())
     }
 
-    async fn look(&self) -> Drift {
+    async fn check(&self) -> Drift {
         let look = DriftRequest::Look { contract: self.name.clone(), only: Vec::new() };
-        self.ask(&look).await.unwrap_or_else(|error| panic!("{error:?}")).contracts.remove(0)
+        self.invoke(&look).await.unwrap_or_else(|error| panic!("{error:?}")).contracts.remove(0)
     }
 
     fn apply(&self, migration: &str) -> DriftRequest {
@@ -106,7 +106,7 @@ impl Orders {
 
     async fn watch(&self) -> Option<Drift> {
         let response =
-            self.ask(&DriftRequest::Watch { scheduled: true }).await.unwrap_or_else(|error| panic!("{error:?}"));
+            self.invoke(&DriftRequest::Watch { scheduled: true }).await.unwrap_or_else(|error| panic!("{error:?}"));
         response.contracts.into_iter().find(|drift| drift.contract == self.name)
     }
 
@@ -144,9 +144,9 @@ async fn new_columns_are_reported_once_and_applied_on_request() {
     let colour = seen.findings.iter().find(|finding| finding.field == "colour").unwrap();
     assert_eq!((colour.rows, colour.since), (2, Some("2026-03-01T00:00:01Z".parse().unwrap())));
     assert!(!orders.is_marked().await, "the mark of the loaded file is deleted");
-    let told =
+    let reported =
         inbox.wait("the drift", |event| (event["detail"]["contract"] == orders.name).then(|| event.clone())).await;
-    assert_eq!(told["detail"]["findings"].as_array().unwrap().len(), 4);
+    assert_eq!(reported["detail"]["findings"].as_array().unwrap().len(), 4);
     let alert = alerts
         .wait("the drift", |alert| {
             alert["Message"].as_str().filter(|text| text.contains(&orders.name)).map(str::to_owned)
@@ -162,9 +162,9 @@ async fn new_columns_are_reported_once_and_applied_on_request() {
     orders.watch().await;
     assert_eq!(inbox.received().await.iter().filter(|event| event["detail"]["contract"] == orders.name).count(), 1);
 
-    let look = orders.look().await;
+    let look = orders.check().await;
     let migration = look.migration.clone().unwrap();
-    let done = orders.ask(&orders.apply(&migration.id)).await.unwrap().contracts.remove(0);
+    let done = orders.invoke(&orders.apply(&migration.id)).await.unwrap().contracts.remove(0);
     assert_eq!(done.progress, MigrationProgress::Done, "{done:?}");
     let rows =
         orders.sql("select id, note, colour, gr__e__mm_, json_serialize(tags) from {s}.orders order by id").await;
@@ -189,7 +189,7 @@ async fn new_columns_are_reported_once_and_applied_on_request() {
     );
 
     // A repeated request has no changes to apply.
-    let again = orders.ask(&orders.apply(&migration.id)).await.unwrap().contracts.remove(0);
+    let again = orders.invoke(&orders.apply(&migration.id)).await.unwrap().contracts.remove(0);
     assert_eq!(again.progress, MigrationProgress::Done);
     assert_eq!(orders.text().await, text);
 }
@@ -223,13 +223,13 @@ async fn a_contract_with_unknown_evolve_adds_columns_automatically() {
 async fn requests_that_cannot_be_fulfilled_are_rejected() {
     let stack = Stack::shared().await;
     let orders = Orders::new(&stack, "capture", "type1").await;
-    let look = orders.look().await;
+    let look = orders.check().await;
     assert_eq!((look.findings.len(), look.migration), (0, None));
-    let refused = orders.ask(&orders.apply("0123456789abcdef")).await.unwrap_err();
+    let refused = orders.invoke(&orders.apply("0123456789abcdef")).await.unwrap_err();
     assert_eq!(refused.name, "Shiftwork.InvalidRequest");
     assert!(refused.message.contains("look again"), "{refused:?}");
     let unknown = DriftRequest::Look { contract: format!("{}x", orders.name), only: Vec::new() };
-    let refused = orders.ask(&unknown).await.unwrap_err();
+    let refused = orders.invoke(&unknown).await.unwrap_err();
     assert!(refused.message.contains("did you mean"), "{refused:?}");
 }
 
@@ -242,13 +242,13 @@ async fn schema_watcher_can_be_killed_at_any_call() {
     let prepared = async || {
         let orders = Orders::new(&stack, "capture", "type1").await;
         orders.row(1, &json!({ "colour": "red", "Note": "x".repeat(20) })).await;
-        let migration = orders.look().await.migration.unwrap().id;
+        let migration = orders.check().await.migration.unwrap().id;
         (orders, migration)
     };
     let (orders, migration) = prepared().await;
     stack.control.delete("faults").await;
     stack.control.post("counts/reset", &Value::Null).await;
-    orders.ask(&orders.apply(&migration)).await.unwrap();
+    orders.invoke(&orders.apply(&migration)).await.unwrap();
     let counts = stack.control.get("counts").await;
     let calls = counts["by_function"].as_object().unwrap().iter();
     let calls: u64 =
@@ -262,7 +262,7 @@ async fn schema_watcher_can_be_killed_at_any_call() {
             stack.fault(json!({ "kind": "kill", "function": function, "at": at, "call": call, "invocation": 1 })).await;
             let mut died = 0;
             let done = loop {
-                match orders.ask(&orders.apply(&migration)).await {
+                match orders.invoke(&orders.apply(&migration)).await {
                     Ok(response) => match response.contracts[0].progress {
                         MigrationProgress::Done => break response,
                         MigrationProgress::Running | MigrationProgress::Waiting => {}
@@ -362,7 +362,7 @@ async fn a_column_that_a_user_adds_gets_the_stored_values() {
 
 /// `shiftwork drift`, interactively and in a script.
 #[tokio::test]
-async fn the_command_line_shows_the_statements_before_it_runs_them() {
+async fn drift_apply_shows_statements_before_it_runs_them() {
     let stack = Stack::shared().await;
     let orders = Orders::new(&stack, "capture", "type1").await;
     orders.row(1, &json!({ "colour": "red" })).await;
@@ -372,9 +372,9 @@ async fn the_command_line_shows_the_statements_before_it_runs_them() {
         let binary = tests.parent().unwrap().parent().unwrap().join("shiftwork");
         let mut command = std::process::Command::new(binary);
         let output = command.arg("drift").args(arguments).stdin(std::process::Stdio::null()).output().unwrap();
-        let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
-        assert_eq!(output.status.code(), Some(code), "{arguments:?}\n{said}");
-        said
+        let printed = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}\n{printed}");
+        printed
     };
     let shown = says(&[&orders.name], 0);
     assert!(shown.contains("colour") && shown.contains("add column colour varchar(64)"), "{shown}");

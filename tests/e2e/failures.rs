@@ -64,9 +64,9 @@ async fn siblings_finish_dependents_are_skipped_and_an_alert_is_sent() {
     for part in ["bad.sql", "does not exist", &format!("shiftwork restart {}", run.id)] {
         assert!(alert.contains(part), "{part} is missing in: {alert}");
     }
-    let told =
+    let run_ended =
         events.wait("the run's end", |m| (m["detail-type"] == event::RUN_ENDED).then(|| m["detail"].clone())).await;
-    assert_eq!(told["execution_status"], "FAILED");
+    assert_eq!(run_ended["execution_status"], "FAILED");
     assert!(events.received().await.iter().all(|message| message["detail-type"] != event::REFRESHED));
 }
 

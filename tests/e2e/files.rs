@@ -198,15 +198,15 @@ async fn workers_receive_batches_and_report_the_result_of_each_file() {
 #[tokio::test]
 async fn an_unreadable_message_is_sent_to_the_dead_letter_queue_with_its_reason() {
     let stack = Stack::shared().await;
-    let poison = format!("{{ \"poison\": \"{}\" }}", Stack::unique("p"));
-    stack.sqs.send_message().queue_url(stack.output("FileEventQueue")).message_body(&poison).send().await.unwrap();
+    let unreadable = format!("{{ \"unreadable\": \"{}\" }}", Stack::unique("p"));
+    stack.sqs.send_message().queue_url(stack.output("FileEventQueue")).message_body(&unreadable).send().await.unwrap();
     let begun = Instant::now();
     loop {
         let dead = stack.sqs.receive_message().queue_url(stack.output("FileDeadLetterQueue")).visibility_timeout(1);
         let dead = dead.max_number_of_messages(10).send().await.unwrap();
         let dead_letters =
             dead.messages().iter().map(|message| serde_json::from_str::<Value>(message.body().unwrap()).unwrap());
-        if let Some(message) = dead_letters.into_iter().find(|message| message["body"] == poison.as_str()) {
+        if let Some(message) = dead_letters.into_iter().find(|message| message["body"] == unreadable.as_str()) {
             assert!(message["reason"].as_str().unwrap().contains("neither an S3 event"), "{message}");
             return;
         }
@@ -264,17 +264,17 @@ async fn the_command_line_registers_lists_and_retries_files() {
     cli.write("{id}.yaml", "workflow_id: {id}\nworkflow_stages:\n  - execution_type: sequential\n    scripts: [{ job_name: files, kind: copy, files: pending({id}) }]\n");
     assert!(cli.run(&["push"], 0).contains(&format!("feeds/{id}.yaml")));
     for registered in ["4 registered", "0 registered"] {
-        let said = cli.run(&["files", "backfill", &format!("{bucket}/in/")], 0);
-        assert!(said.contains("4 files listed") && said.contains(registered), "{said}");
+        let printed = cli.run(&["files", "backfill", &format!("{bucket}/in/")], 0);
+        assert!(printed.contains("4 files listed") && printed.contains(registered), "{printed}");
     }
-    let said = cli.run(&["files", &id, "--status", "received"], 0);
-    assert!((0..3).all(|n| said.contains(&format!("in/{n}.csv"))), "{said}");
+    let printed = cli.run(&["files", &id, "--status", "received"], 0);
+    assert!((0..3).all(|n| printed.contains(&format!("in/{n}.csv"))), "{printed}");
     cli.run(&["run", &id, "--wait"], 0);
     assert_eq!(stack.sql(&format!("select count(*) from {id}.t")).await, [["9"]]);
-    let said = cli.run(&["files", &id, "--status", "quarantined"], 0);
-    assert!(said.contains("in/bad.csv") && said.contains("line 2"), "{said}");
-    let said = cli.run(&["files", "retry", &id], 0);
-    assert!(said.contains("1 file set to received"), "{said}");
+    let printed = cli.run(&["files", &id, "--status", "quarantined"], 0);
+    assert!(printed.contains("in/bad.csv") && printed.contains("line 2"), "{printed}");
+    let printed = cli.run(&["files", "retry", &id], 0);
+    assert!(printed.contains("1 file set to received"), "{printed}");
     assert!(cli.run(&["files"], 0).contains(&id));
     cli.run(&["files", "nowhere"], 2);
 }

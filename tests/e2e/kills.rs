@@ -173,7 +173,7 @@ async fn kill_at_every_point(function: &str) {
     // With three jobs, there are two additional scripts to read, or a dependent to release.
     let points = points(least + 2);
 
-    let mut deaths = 0;
+    let mut repeated = 0;
     for wave in points.chunks(WAVE) {
         let flows = join_all(wave.iter().map(|_| three_jobs(&stack))).await;
         reset(&stack).await;
@@ -186,12 +186,12 @@ async fn kill_at_every_point(function: &str) {
             Some("trigger") => 2,
             Some(_) | None => 1,
         };
-        deaths += invocations(&stack, &function).await.saturating_sub(quiet * wave.len() as u64);
+        repeated += invocations(&stack, &function).await.saturating_sub(quiet * wave.len() as u64);
     }
-    eprintln!("{function}: {} points, {deaths} additional invocations, {least} calls per invocation", points.len());
+    eprintln!("{function}: {} points, {repeated} additional invocations, {least} calls per invocation", points.len());
     // A function that is killed at its start or before a call is invoked again. After its last call, its work may be
     // complete.
-    assert!(deaths > least, "{function} was not killed as expected: {deaths} additional invocations");
+    assert!(repeated > least, "{function} was not killed as expected: {repeated} additional invocations");
 }
 
 #[tokio::test]

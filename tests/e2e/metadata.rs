@@ -244,13 +244,13 @@ async fn metadata_fixer_can_be_killed_at_any_call() {
 async fn a_message_that_cannot_be_read_ends_in_the_dead_letter_queue() {
     let stack = Stack::exclusive().await;
     visible_again_after(&stack, "1").await;
-    let poison = format!("not an event, {}", Stack::unique("p"));
-    stack.sqs.send_message().queue_url(stack.output("MetadataQueue")).message_body(&poison).send().await.unwrap();
+    let unreadable = format!("not an event, {}", Stack::unique("p"));
+    stack.sqs.send_message().queue_url(stack.output("MetadataQueue")).message_body(&unreadable).send().await.unwrap();
     let begun = Instant::now();
     loop {
         let dead = stack.sqs.receive_message().queue_url(stack.output("MetadataDeadLetterQueue")).visibility_timeout(1);
         let dead = dead.max_number_of_messages(10).send().await.unwrap();
-        if dead.messages().iter().any(|message| message.body() == Some(&poison)) {
+        if dead.messages().iter().any(|message| message.body() == Some(&unreadable)) {
             break;
         }
         assert!(begun.elapsed().as_secs() < SECONDS, "the unreadable message did not arrive in the dead-message queue");

@@ -46,8 +46,8 @@ async fn six_jobs_insert_four_rows_and_release_the_lease() {
     assert_eq!(run_ended["detail"]["execution_status"], "SUCCEEDED");
     let refreshed = inbox.wait("the refresh", of_kind(event::REFRESHED)).await;
     assert_eq!(refreshed["detail"]["workflow_execution_id"], run.id);
-    let heard = inbox.received().await;
-    let jobs = heard.iter().filter(|message| message["detail-type"] == event::JOB_ENDED);
+    let messages = inbox.received().await;
+    let jobs = messages.iter().filter(|message| message["detail-type"] == event::JOB_ENDED);
     let jobs: BTreeSet<_> = jobs.filter_map(|message| message["detail"]["job_name"].as_str()).collect();
     assert_eq!(jobs, scripts.iter().map(|(name, _)| *name).collect());
 }

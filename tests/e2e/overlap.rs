@@ -88,7 +88,7 @@ async fn a_run_without_an_end_event_does_not_lock_its_workflow() {
 #[tokio::test]
 async fn a_run_without_an_end_event_is_ended_by_its_sweep() {
     let stack = Stack::shared().await;
-    let (flow, dead) = slow(&stack, "unheard", "skip").await;
+    let (flow, dead) = slow(&stack, "no_end_event", "skip").await;
     stack
         .fault(json!({ "kind": "drop", "pattern": { "source": ["aws.states"], "detail": { "name": [dead.id] } } }))
         .await;

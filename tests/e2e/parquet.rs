@@ -80,8 +80,8 @@ async fn invalid_parquet_files_are_quarantined_with_a_reason_and_the_others_are_
         ("wide.parquet", "has an incompatible Parquet schema"),
         ("three.parquet", "Table columns: 2, Data columns: 3"),
     ] {
-        let said = reason_of(&files, name);
-        assert!(said.contains(reason), "{name}: {said}");
+        let found_reason = reason_of(&files, name);
+        assert!(found_reason.contains(reason), "{name}: {found_reason}");
     }
 }
 

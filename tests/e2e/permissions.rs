@@ -10,7 +10,7 @@ fn denied<T: std::fmt::Debug, E: std::fmt::Debug>(what: &str, result: Result<T, 
 }
 
 #[tokio::test]
-async fn iterator_cannot_access_redshift_events_configuration_scripts_or_jobs() {
+async fn iterator_cannot_run_sql_write_jobs_or_read_configuration_and_scripts() {
     let stack = Stack::shared().await;
     let iterator = stack.as_function("IteratorFunction").await;
     let text = |text: &str| AttributeValue::S(text.into());
@@ -18,7 +18,7 @@ async fn iterator_cannot_access_redshift_events_configuration_scripts_or_jobs() 
     let data = aws_sdk_redshiftdata::Client::new(&iterator);
     let submit = data.execute_statement().workgroup_name("default-workgroup").database("dev").sql("select 1");
     denied("it runs SQL", submit.send().await);
-    denied("it sees statements", data.list_statements().send().await);
+    denied("it lists statements", data.list_statements().send().await);
     let dynamodb = aws_sdk_dynamodb::Client::new(&iterator);
     let put = dynamodb.put_item().table_name(stack.output("JobAuditTable"));
     let put = put.item("workflow_execution_id", text("x")).item("job_name", text("x"));
@@ -49,7 +49,7 @@ async fn job_launcher_cannot_start_runs_or_read_the_configuration() {
 }
 
 #[tokio::test]
-async fn cdc_loader_can_only_write_staged_files() {
+async fn cdc_loader_cannot_read_or_delete_objects_or_run_sql() {
     let stack = Stack::shared().await;
     let loader = stack.as_function("CdcLoaderFunction").await;
     let (s3, bucket) = (aws_sdk_s3::Client::new(&loader), stack.output("StagingBucket"));

@@ -131,10 +131,10 @@ async fn an_unreadable_message_does_not_block_the_others() {
     // A message goes to the dead-letter queue after five deliveries, 360 s apart, which is too long for a test.
     visible_again_after("1").await;
     let (one, two) = (triggered(&stack, "m1", json!([])).await, triggered(&stack, "m2", json!([])).await);
-    let poison = format!("not JSON, {}", Stack::unique("p"));
+    let unreadable = format!("not JSON, {}", Stack::unique("p"));
     let bodies = [
         json!({ "workflow_id": one.id, "parameters": { "n": 1 } }).to_string(),
-        poison.clone(),
+        unreadable.clone(),
         json!({ "workflow_id": two.id, "parameters": { "n": 2 } }).to_string(),
     ];
     let mut batch = stack.sqs.send_message_batch().queue_url(queue);
@@ -154,7 +154,7 @@ async fn an_unreadable_message_does_not_block_the_others() {
     loop {
         let dead = stack.sqs.receive_message().queue_url(stack.output("RequestDeadLetterQueue")).visibility_timeout(1);
         let dead = dead.max_number_of_messages(10).send().await.unwrap();
-        if dead.messages().iter().any(|message| message.body() == Some(&poison)) {
+        if dead.messages().iter().any(|message| message.body() == Some(&unreadable)) {
             break;
         }
         assert!(begun.elapsed().as_secs() < 60, "the unreadable message did not arrive in the dead-letter queue");

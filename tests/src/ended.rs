@@ -184,17 +184,17 @@ impl Ended {
     fn check_order(&self) {
         for job in self.jobs.values() {
             for upstream in job.plan.upstreams.iter().flat_map(|upstream| self.jobs_behind(upstream)) {
-                let said = format!("{} started before {} had ended", job.plan.job_name, upstream.plan.job_name);
+                let message = format!("{} started before {} had ended", job.plan.job_name, upstream.plan.job_name);
                 if let (Some(begun), Some(ended)) = (job.execution_start_ts, upstream.execution_end_ts)
                     && upstream.reused_from.is_none()
                     && job.reused_from.is_none()
                 {
-                    assert!(begun >= ended, "{said} according to the audit");
+                    assert!(begun >= ended, "{message} according to the audit");
                 }
                 let begun = self.statements_of(&job.plan.job_name).iter().filter_map(|s| s.started).min();
                 let last = self.statements_of(&upstream.plan.job_name).iter().filter_map(|s| s.ended).max();
                 if let (Some(begun), Some(last)) = (begun, last) {
-                    assert!(begun >= last, "{said} according to Redshift");
+                    assert!(begun >= last, "{message} according to Redshift");
                 }
             }
         }

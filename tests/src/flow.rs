@@ -10,7 +10,7 @@ use crate::{Ended, Stack, ended};
 
 /// Maximum duration of a run in seconds, which is much longer than a run on a busy machine.
 const RUN_SECONDS: u64 = 120;
-const LOOK_EVERY: Duration = Duration::from_millis(150);
+const POLL_INTERVAL: Duration = Duration::from_millis(150);
 
 /// The error of a function invocation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -194,7 +194,7 @@ impl Run {
         while !holds(self).await {
             let in_time = begun.elapsed().as_secs() < RUN_SECONDS;
             assert!(in_time, "run {}: not {what} after {RUN_SECONDS} s\n{}", self.id, self.diagnostics().await);
-            sleep(LOOK_EVERY).await;
+            sleep(POLL_INTERVAL).await;
         }
     }
 

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 use crate::{Flow, Stack};
 
 /// Maximum time from the landing of a file to its final status.
-const PATIENCE: Duration = Duration::from_secs(150);
+const MAX_WAIT: Duration = Duration::from_secs(150);
 /// A bucket with S3 event notifications to the queue; `make up` passes its name to the template.
 pub const LANDING: &str = "shiftwork-landing";
 /// A bucket with notifications through EventBridge.
@@ -192,7 +192,7 @@ impl Landing {
                 return all;
             }
             let stand: Vec<_> = all.iter().map(|file| (&file.key, file.file_status, &file.reason)).collect();
-            assert!(begun.elapsed() < PATIENCE, "{}: expected {wanted}: {stand:#?}", self.feed());
+            assert!(begun.elapsed() < MAX_WAIT, "{}: expected {wanted}: {stand:#?}", self.feed());
             // The invocation may fail because of a requested fault.
             drop(self.flow.stack.invoke("FileIntakeFunction", &json!({ "plan": self.feed() })).await);
             sleep(Duration::from_millis(500)).await;

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use serde_json::json;
 use shiftwork_cdc_loader::{Collaborators, Loader};
 use shiftwork_ports::fake::{ManualClock, MemoryDeadLetters, MemoryRequests, MemoryScripts};
-use shiftwork_ports::{ChangeFiles, FileStream, FileVersion, Object, Result as Answer, Staging};
+use shiftwork_ports::{ChangeFiles, FileStream, FileVersion, Object, Result as PortResult, Staging};
 use shiftwork_protocol::{Failure, FailureKind};
 
 /// Size of a chunk in bytes, similar to that of S3.
@@ -49,7 +49,7 @@ struct Pieces(File);
 
 #[async_trait]
 impl ChangeFiles for Disk {
-    async fn open(&self, _: &FileVersion) -> Answer<Option<Box<dyn FileStream>>> {
+    async fn open(&self, _: &FileVersion) -> PortResult<Option<Box<dyn FileStream>>> {
         let file = File::open(&self.0).map_err(unavailable)?;
         Ok(Some(Box::new(Pieces(file))))
     }
@@ -57,7 +57,7 @@ impl ChangeFiles for Disk {
 
 #[async_trait]
 impl FileStream for Pieces {
-    async fn next(&mut self) -> Answer<Option<Vec<u8>>> {
+    async fn next(&mut self) -> PortResult<Option<Vec<u8>>> {
         let mut piece = vec![0; PIECE];
         let read = self.0.read(&mut piece).map_err(unavailable)?;
         piece.truncate(read);
@@ -70,22 +70,22 @@ struct Staged(Mutex<File>);
 
 #[async_trait]
 impl Staging for Staged {
-    async fn put(&self, key: &str, body: Vec<u8>) -> Answer<()> {
+    async fn put(&self, key: &str, body: Vec<u8>) -> PortResult<()> {
         if key.starts_with("staged/") {
             self.0.lock().unwrap_or_else(PoisonError::into_inner).write_all(&body).map_err(unavailable)?;
         }
         Ok(())
     }
-    async fn put_once(&self, _: &str, body: Vec<u8>) -> Answer<Vec<u8>> {
+    async fn put_once(&self, _: &str, body: Vec<u8>) -> PortResult<Vec<u8>> {
         Ok(body)
     }
-    async fn get(&self, _: &str) -> Answer<Option<Vec<u8>>> {
+    async fn get(&self, _: &str) -> PortResult<Option<Vec<u8>>> {
         Ok(None)
     }
-    async fn list(&self, _: &str) -> Answer<Vec<Object>> {
+    async fn list(&self, _: &str) -> PortResult<Vec<Object>> {
         Ok(Vec::new())
     }
-    async fn delete(&self, _: &[String]) -> Answer<()> {
+    async fn delete(&self, _: &[String]) -> PortResult<()> {
         Ok(())
     }
 }

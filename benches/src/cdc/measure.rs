@@ -62,18 +62,18 @@ impl Runs {
 
     /// Median duration.
     pub(crate) fn took(&self) -> Duration {
-        shiftwork_benches::numbers::median(&self.each(|run| run.took))
+        shiftwork_benches::numbers::median(&self.durations(|run| run.took))
     }
 
     /// Minimum and maximum duration.
     pub(crate) fn spread(&self) -> (Duration, Duration) {
-        let took = self.each(|run| run.took);
+        let took = self.durations(|run| run.took);
         (took.iter().min().copied().unwrap_or_default(), took.iter().max().copied().unwrap_or_default())
     }
 
     /// Median CPU time.
     pub(crate) fn on_core(&self) -> Duration {
-        shiftwork_benches::numbers::median(&self.each(|run| run.on_core))
+        shiftwork_benches::numbers::median(&self.durations(|run| run.on_core))
     }
 
     /// Maximum resident set of all runs, in bytes.
@@ -81,7 +81,7 @@ impl Runs {
         self.0.iter().map(|run| run.peak).max().unwrap_or_default()
     }
 
-    fn each(&self, what: impl Fn(&Run) -> Duration) -> Vec<Duration> {
+    fn durations(&self, what: impl Fn(&Run) -> Duration) -> Vec<Duration> {
         self.0.iter().map(what).collect()
     }
 }

@@ -39,9 +39,9 @@ const TRICKLE_BATCH: usize = 25;
 /// Pause between two invocations of the trickle.
 const PAUSE: Duration = Duration::from_millis(250);
 /// Interval between two queries of the table.
-const LOOK: Duration = Duration::from_millis(50);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// Maximum time for each step.
-const PATIENCE: Duration = Duration::from_mins(5);
+const MAX_WAIT: Duration = Duration::from_mins(5);
 /// Maximum latency of an event.
 const GOAL: Duration = Duration::from_mins(1);
 
@@ -123,7 +123,7 @@ impl Bench {
             sent = self.trickle(&mut parcels, trickle) => sent?,
             failed = self.watch(&mut seen) => return Err(failed),
         };
-        self.look(&mut seen).await?;
+        self.query(&mut seen).await?;
         let delays = delays(&sent, &seen)?;
         let slowest = delays.iter().max().copied().unwrap_or_default();
         println!(
@@ -164,14 +164,14 @@ impl Bench {
     /// Queries the table until the future is dropped; returns an error if a query fails.
     async fn watch(&self, seen: &mut Vec<Seen>) -> anyhow::Error {
         loop {
-            if let Err(error) = self.look(seen).await {
+            if let Err(error) = self.query(seen).await {
                 return error;
             }
-            sleep(LOOK).await;
+            sleep(POLL_INTERVAL).await;
         }
     }
 
-    async fn look(&self, seen: &mut Vec<Seen>) -> Result<()> {
+    async fn query(&self, seen: &mut Vec<Seen>) -> Result<()> {
         let row = self.database.query_one("SELECT MAX(sent_at) FROM bench.parcels", &[]).await?;
         let newest: Option<i64> = row.try_get(0)?;
         seen.extend(newest.map(|newest| Seen { newest, at: Timestamp::now().as_microsecond() }));
@@ -192,10 +192,10 @@ impl Bench {
                 return Ok(());
             }
             ensure!(
-                begun.elapsed() < PATIENCE,
+                begun.elapsed() < MAX_WAIT,
                 "the table has (rows, sum of changes) {found:?}, expected {expected:?}"
             );
-            sleep(LOOK).await;
+            sleep(POLL_INTERVAL).await;
         }
     }
 

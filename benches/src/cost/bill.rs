@@ -59,7 +59,7 @@ impl Bill {
     }
 
     /// The difference to an earlier report.
-    pub(crate) fn beyond(&self, earlier: &Self) -> Self {
+    pub(crate) fn difference_to(&self, earlier: &Self) -> Self {
         let nothing = BTreeMap::new();
         let requests = self.requests.iter().map(|(caller, requests)| {
             let before = earlier.requests.get(caller).unwrap_or(&nothing);
@@ -115,6 +115,6 @@ mod tests {
         }));
         let bill = bill.unwrap();
         assert_eq!((bill.invocations(), bill.states, bill.dynamodb(), bill.other_requests()), (2, 4, 3, 7));
-        assert_eq!(bill.beyond(&bill).dynamodb(), 0);
+        assert_eq!(bill.difference_to(&bill).dynamodb(), 0);
     }
 }

@@ -65,8 +65,8 @@ async fn main() -> Result<ExitCode> {
     }
     println!(
         "COST OF A RUN: counted at the emulator, from the call of the trigger to the end of the run. DynamoDB:\n\
-         requests of the functions and of Step Functions itself. After: a second trigger invocation, because the run's\n\
-         Refreshed event may start other workflows; it comes after the end, and once a run however many jobs it has.\n\
+         requests of the functions and of Step Functions. After: a second invocation of the trigger, because the Refreshed\n\
+         event of the run can start other workflows; it follows the end of the run, once per run for any number of jobs.\n\
          Per job: invocations · states · DynamoDB requests of the run, divided by the number of jobs."
     );
     println!("{}\n", totals(&counted));
@@ -112,7 +112,7 @@ async fn count(stack: &Stack, graph: Graph) -> Result<Counted> {
     let seconds = HELD_BACK.as_secs_f64();
     let bill = run("counted", json!({ "kind": "delay", "pattern": pattern, "count": 1, "seconds": seconds })).await?;
     tokio::time::sleep(HELD_BACK).await;
-    let refreshed = quiet().await?.beyond(&bill);
+    let refreshed = quiet().await?.difference_to(&bill);
     stack.remove(&graph).await?;
     Ok(Counted { graph, run: bill, refreshed })
 }
@@ -129,7 +129,7 @@ fn totals(counted: &[Counted]) -> Table {
             bill.states.to_string(),
             bill.dynamodb().to_string(),
             bill.other_requests().to_string(),
-            each(bill, jobs),
+            per_job(bill, jobs),
         ]);
         let after = &one.refreshed;
         table.add_row([
@@ -153,7 +153,7 @@ fn totals(counted: &[Counted]) -> Table {
 
 /// `2.5 · 3.0 · 5.3`: invocations, states and DynamoDB requests per job.
 #[allow(clippy::cast_precision_loss, reason = "a few hundred, to one decimal")]
-fn each(bill: &Bill, jobs: usize) -> String {
+fn per_job(bill: &Bill, jobs: usize) -> String {
     let share = |number: u64| format!("{:.1}", number as f64 / jobs as f64);
     [bill.invocations(), bill.states, bill.dynamodb()].map(share).join(" · ")
 }

@@ -85,7 +85,7 @@ async fn main() -> Result<()> {
         [name.to_owned(), format!("{:.2} s", took.as_secs_f64()), rate, String::new(), writes]
     };
     report.add_row(registered("10,000 registered, in memory", in_memory, "1".into()));
-    let each = each(writes, FILES);
+    let each = per_file(writes, FILES);
     report.add_row(registered("10,000 registered, DynamoDB of the stack", over_dynamodb, format!("{each:.2}")));
     report.add_row(for_a_workflow.row("10,000 planned for a workflow, DynamoDB of the stack", "runs", FILES));
     report.add_row(for_workers.row("10,000 planned for workers, in memory", "work items", FILES));
@@ -114,7 +114,7 @@ async fn writes(stack: &Stack) -> Result<u64> {
 }
 
 #[allow(clippy::cast_precision_loss, reason = "some ten thousand")]
-fn each(writes: u64, files: u32) -> f64 {
+fn per_file(writes: u64, files: u32) -> f64 {
     writes as f64 / f64::from(files)
 }
 
@@ -138,14 +138,14 @@ impl Planned {
     }
 
     /// Prints the measurement for the parent process.
-    fn tell(took: Duration, batches: usize, writes: Option<u64>) -> Result<()> {
+    fn print(took: Duration, batches: usize, writes: Option<u64>) -> Result<()> {
         let told = Self { seconds: took.as_secs_f64(), batches, peak_mb: peak_mb()?, writes };
         println!("{}", serde_json::to_string(&told)?);
         Ok(())
     }
 
     fn row(&self, name: &str, what: &str, files: u32) -> [String; 5] {
-        let writes = self.writes.map_or(String::new(), |writes| format!("{:.2}", each(writes, files)));
+        let writes = self.writes.map_or(String::new(), |writes| format!("{:.2}", per_file(writes, files)));
         let (took, batches) = (format!("{:.2} s", self.seconds), format!("{} {what}", self.batches));
         [name.into(), took, batches, format!("{} MB", self.peak_mb), writes]
     }
@@ -238,7 +238,7 @@ async fn plan_over_dynamodb(feed: &str, table: &str) -> Result<()> {
     let intake = intake(register, feed, Destination::Workflow, requests.clone(), Arc::new(MemoryWorkQueue::default()));
     let begun = Instant::now();
     intake.handle(json!({ "plan": "all" })).await?;
-    Planned::tell(begun.elapsed(), requests.asked().len(), None)
+    Planned::print(begun.elapsed(), requests.asked().len(), None)
 }
 
 async fn plan_in_memory() -> Result<()> {
@@ -250,7 +250,7 @@ async fn plan_in_memory() -> Result<()> {
     intake.handle(json!({ "plan": "all" })).await?;
     let took = begun.elapsed();
     let writes = memory.files().iter().map(|file| 1 + u64::from(file.revision)).sum();
-    Planned::tell(took, items.items().len(), Some(writes))
+    Planned::print(took, items.items().len(), Some(writes))
 }
 
 async fn hand_out(feed: &str, table: &str, queue: &str) -> Result<()> {
@@ -264,13 +264,13 @@ async fn hand_out(feed: &str, table: &str, queue: &str) -> Result<()> {
     let attributes = aws_sdk_sqs::Client::new(aws.config()).get_queue_attributes().queue_url(queue);
     let attributes = attributes.attribute_names(QueueAttributeName::ApproximateNumberOfMessages).send().await?;
     let messages = attributes.attributes.and_then(|all| all.into_values().next()).context("a queue has messages")?;
-    Planned::tell(took, messages.parse()?, None)
+    Planned::print(took, messages.parse()?, None)
 }
 
 /// The maximum memory of this process in MB.
 fn peak_mb() -> Result<u64> {
     let status = std::fs::read_to_string("/proc/self/status").context("peak memory is read from /proc: Linux only")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("there is no VmHWM")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("/proc/self/status has no VmHWM")?;
     let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse()?;
     Ok(kilobytes.div_ceil(1024))
 }

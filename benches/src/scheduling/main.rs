@@ -222,16 +222,16 @@ fn median_ratio(one: &Measured) -> f64 {
 
 fn method(unit: &Unit) -> String {
     format!(
-        "SCHEDULING: from the call of the trigger to the end of the execution, over the critical path.\n\
-         Critical path: the longest way through the graph by what each statement took at the Data API stand-in, which\n\
-         holds every statement for its seeded length. Emulator: what the graph's twin took beyond its critical path, run\n\
-         right after ours: a state machine with as many branches and as many invocations of a no-op function, and `Wait`\n\
-         for statements. It makes no DynamoDB, S3, EventBridge or Data API request, which one Python process serves one\n\
-         after the other: that time stays in ours, net. `Net of requests too` takes off what a twin took whose functions\n\
-         make as many DynamoDB updates as ours make requests. Peer: a hand-made state machine of waves that looks at each\n\
-         statement once a second, with real statements of the same lengths; the peers run at the same time, once; net\n\
-         of the same emulator time as ours.\n\
-         The emulator here: a state {}, an invocation of a no-op function {}, an execution {}.",
+        "SCHEDULING: time from the call of the trigger to the end of the execution, relative to the critical path.\n\
+         Critical path: the longest path through the graph, with the duration of each statement in the Data API emulator,\n\
+         which delays every statement by its seeded duration. Emulator: the time of the graph's twin beyond its critical\n\
+         path, measured directly after shiftwork: a state machine with the same number of branches and invocations, a no-op\n\
+         function, and `Wait` states for statements. The twin makes no DynamoDB, S3, EventBridge or Data API requests,\n\
+         which a single Python process serves sequentially; their time is included in `shiftwork, net`. `Net of requests`\n\
+         also subtracts the time of a twin whose functions make as many DynamoDB updates as shiftwork's functions make\n\
+         requests. Peer: a hand-made state machine of waves that polls each statement once a second, with statements of\n\
+         the same durations; the peers run concurrently and once; net of the same emulator time.\n\
+         This emulator: {} per state, {} per invocation of a no-op function, {} per execution.",
         milliseconds(unit.state),
         milliseconds(unit.invocation),
         milliseconds(unit.execution),

@@ -15,7 +15,7 @@ use crate::cloud::Cloud;
 use crate::runtime_api::RuntimeApi;
 
 /// Maximum time until a response, which is much longer than any start.
-const PATIENCE: Duration = Duration::from_secs(20);
+const MAX_WAIT: Duration = Duration::from_secs(20);
 
 /// Unmeasured starts before the measurement, so that the binary is in the page cache.
 const WARM_UP: u16 = 3;
@@ -174,7 +174,7 @@ impl Bench<'_> {
         let began = Instant::now();
         let mut child = command.spawn().with_context(|| format!("starting {}", subject.program.display()))?;
         let response = tokio::select! {
-            response = timeout(PATIENCE, api.response()) => response.context("no response within 20 s")??,
+            response = timeout(MAX_WAIT, api.response()) => response.context("no response within 20 s")??,
             ended = child.wait() => bail!("the function exited without a response: {}", ended?),
         };
         let (peak, cpu) = child.id().map_or((None, None), |process| (peak(process), cpu(process)));

@@ -83,7 +83,7 @@ pub(super) async fn read(config: &SdkConfig, stack: &str) -> anyhow::Result<Outp
         let missing = error.as_service_error().is_some_and(|error| error.code() == Some("ValidationError"));
         if missing {
             let region = config.region().map(ToString::to_string).unwrap_or_default();
-            anyhow!("there is no stack `{stack}` in {region}: deploy it (`make deploy`, or `make up` for the local stack), or select another one with --stack and --region")
+            anyhow!("stack `{stack}` does not exist in {region}: deploy it (`make deploy`, or `make up` for the local stack), or select another one with --stack and --region")
         } else {
             super::failed("CloudFormation DescribeStacks", stack, &error)
         }

@@ -12,7 +12,7 @@ use shiftwork_protocol::{
 };
 
 /// Timeout of an invocation. The trigger's own timeout is 60 s (`infra/template.yaml`), which a large plan may need.
-const PATIENCE: Duration = Duration::from_secs(75);
+const TIMEOUT: Duration = Duration::from_secs(75);
 
 /// Client of the trigger function.
 #[derive(Debug, Clone)]
@@ -37,7 +37,7 @@ impl Trigger {
 
     /// Requests a run. A request with an id can be repeated: it returns the same run.
     pub async fn request(&self, request: &RunRequest) -> anyhow::Result<RunAnswer> {
-        invoke(&self.client, &self.function, request, PATIENCE).await
+        invoke(&self.client, &self.function, request, TIMEOUT).await
     }
 }
 
@@ -46,13 +46,13 @@ pub(super) async fn invoke<T: DeserializeOwned>(
     client: &Client,
     function: &str,
     request: &impl Serialize,
-    patience: Duration,
+    timeout: Duration,
 ) -> anyhow::Result<T> {
-    let patient = TimeoutConfig::builder().operation_attempt_timeout(patience).build();
+    let timeouts = TimeoutConfig::builder().operation_attempt_timeout(timeout).build();
     let invoke = client.invoke().function_name(function).payload(Blob::new(serde_json::to_vec(request)?));
     let response = invoke
         .customize()
-        .config_override(aws_sdk_lambda::config::Builder::new().timeout_config(patient))
+        .config_override(aws_sdk_lambda::config::Builder::new().timeout_config(timeouts))
         .send()
         .await
         .map_err(|error| super::failed("Lambda Invoke", function, &error))?;

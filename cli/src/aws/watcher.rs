@@ -10,7 +10,7 @@ use super::trigger::invoke;
 
 /// Timeout of an invocation. The schema-watcher's own timeout is 900 s (`infra/template.yaml`), which it may need if
 /// many contracts wait for a paused warehouse to resume.
-const PATIENCE: Duration = Duration::from_secs(915);
+const TIMEOUT: Duration = Duration::from_secs(915);
 
 /// Client of the schema-watcher function.
 #[derive(Debug, Clone)]
@@ -26,6 +26,6 @@ impl Watcher {
 
     /// Sends a request. A request can be repeated: completed work is detected.
     pub async fn ask(&self, request: &DriftRequest) -> anyhow::Result<DriftAnswer> {
-        invoke(&self.client, &self.function, request, PATIENCE).await
+        invoke(&self.client, &self.function, request, TIMEOUT).await
     }
 }

@@ -45,7 +45,7 @@ fn lines(changes: &Changes) -> Vec<String> {
 }
 
 #[test]
-fn a_first_push_creates_everything_and_a_second_one_nothing() {
+fn a_first_push_creates_everything_and_a_second_one_changes_nothing() {
     let first = changes(desired(), &Present::default(), true);
     assert_eq!(
         lines(&first),
@@ -96,13 +96,13 @@ fn numbers_are_compared_by_value() {
 fn a_schedule_is_deleted_with_its_definition_and_unknown_resources_only_with_prune() {
     let mut present = pushed(&desired());
     present.schedules.insert("b".into(), timetable("rate(1 day)"));
-    present.schedules.insert("stranger".into(), timetable("rate(1 day)"));
-    present.workflows.insert("stranger".into(), json!({ "workflow_id": "stranger" }));
+    present.schedules.insert("unknown".into(), timetable("rate(1 day)"));
+    present.workflows.insert("unknown".into(), json!({ "workflow_id": "unknown" }));
     present.connections.insert("old".into(), connection("dev"));
     assert_eq!(lines(&changes(desired(), &present, false)), ["Delete schedule b"]);
     assert_eq!(
         lines(&changes(desired(), &present, true)),
-        ["Delete schedule b", "Delete schedule stranger", "Delete workflow stranger", "Delete connection old"]
+        ["Delete schedule b", "Delete schedule unknown", "Delete workflow unknown", "Delete connection old"]
     );
 }
 

@@ -30,10 +30,7 @@ const WITHOUT_RESOURCE: [(&str, &[&str]); 6] = [
         ],
     ),
     ("Service Authorization Reference, Amazon DynamoDB", &["dynamodb:ListStreams"]),
-    (
-        "Service Authorization Reference, Amazon Managed Streaming for Apache Kafka",
-        &["kafka:GetBootstrapBrokers"],
-    ),
+    ("Service Authorization Reference, Amazon Managed Streaming for Apache Kafka", &["kafka:GetBootstrapBrokers"]),
     (
         "Lambda Developer Guide, execution role permissions for Amazon MSK",
         &[

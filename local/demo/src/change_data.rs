@@ -34,7 +34,7 @@ const DAYS: u32 = 10;
 /// Seed of the simulation, so that every demo has the same data.
 const SEED: u64 = 26;
 /// Maximum time for each step.
-const PATIENCE: Duration = Duration::from_mins(5);
+const MAX_WAIT: Duration = Duration::from_mins(5);
 
 /// Runs the demo. Fails if the tables in Redshift differ from those of the shop.
 pub async fn change_data() -> anyhow::Result<()> {
@@ -126,10 +126,10 @@ impl Demo {
         let begun = Instant::now();
         for delivery in deliveries {
             let call = lambda.invoke().function_name(&self.deployment.outputs.cdc_loader_function);
-            let answer = call.payload(delivery.event.to_string().into_bytes().into()).send().await;
-            let answer = answer.context("cdc-loader cannot be invoked")?;
-            let said = String::from_utf8_lossy(answer.payload().map(AsRef::as_ref).unwrap_or_default()).into_owned();
-            ensure!(answer.function_error().is_none(), "cdc-loader failed: {said}");
+            let response = call.payload(delivery.event.to_string().into_bytes().into()).send().await;
+            let response = response.context("cdc-loader cannot be invoked")?;
+            let body = String::from_utf8_lossy(response.payload().map(AsRef::as_ref).unwrap_or_default()).into_owned();
+            ensure!(response.function_error().is_none(), "cdc-loader failed: {body}");
             bar.inc(delivery.records as u64);
         }
         bar.finish_and_clear();
@@ -169,7 +169,7 @@ impl Demo {
                 return Ok(());
             }
             ensure!(
-                begun.elapsed() < PATIENCE,
+                begun.elapsed() < MAX_WAIT,
                 "{staged} staged files are not loaded yet: see `shiftwork status {WORKFLOW}`"
             );
             sleep(Duration::from_millis(300)).await;

@@ -34,7 +34,7 @@ const BUCKET: &str = "shiftwork-landing";
 /// The feeds; each loads the table with its name without the prefix `demo_`.
 const FEEDS: [&str; 4] = ["demo_orders", "demo_customers", "demo_clicks", "demo_sensors"];
 /// Maximum time until all files have been loaded.
-const PATIENCE: Duration = Duration::from_mins(8);
+const MAX_WAIT: Duration = Duration::from_mins(8);
 /// Number of concurrent uploads.
 const AT_ONCE: usize = 32;
 
@@ -225,7 +225,7 @@ async fn settled(
             return Ok((found, registered));
         }
         ensure!(
-            begun.elapsed() < PATIENCE,
+            begun.elapsed() < MAX_WAIT,
             "{open} files are still open: see the logs of the local stack in target/local/log"
         );
         sleep(Duration::from_secs(3)).await;

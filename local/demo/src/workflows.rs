@@ -20,7 +20,7 @@ use crate::{database::Database, heading, push_workflows, read, write_report};
 /// Poll interval; the jobs take about two seconds on the local stack.
 const PACE: Pace = Pace { busy: Duration::from_millis(300), quiet: Duration::from_secs(2) };
 /// Maximum duration of a run of the demo.
-const PATIENCE: Duration = Duration::from_mins(5);
+const MAX_WAIT: Duration = Duration::from_mins(5);
 
 /// Minimum number of line items that yearly_sales must load.
 const LINE_ITEMS: i64 = 100_000;
@@ -118,14 +118,14 @@ impl Demo {
 
     /// Requests a run and waits for its end.
     async fn follow(&self, request: &RunRequest) -> anyhow::Result<Snapshot> {
-        let answer = self.deployment.trigger.request(request).await?;
-        let id = &answer.workflow_execution_id;
+        let response = self.deployment.trigger.request(request).await?;
+        let id = &response.workflow_execution_id;
         println!("{id}");
         let end = until_end(&*self.deployment.ledger, &*self.deployment.clock, id, PACE);
-        let run = tokio::time::timeout(PATIENCE, end).await.with_context(|| {
+        let run = tokio::time::timeout(MAX_WAIT, end).await.with_context(|| {
             format!(
                 "{id} has not ended within {} s: see the logs of the local stack in target/local/log",
-                PATIENCE.as_secs()
+                MAX_WAIT.as_secs()
             )
         })??;
         Ok(run)

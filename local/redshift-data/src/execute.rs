@@ -24,8 +24,8 @@ use crate::statements::{ExecutionMode, Statement, Status};
 use redshift_dialect::{InTransaction, Step, Translated, translate};
 
 /// Time that a cancelled query may take to stop before its connection is terminated.
-const CANCEL_PATIENCE: Duration = Duration::from_secs(5);
-const CANCEL_AGAIN: Duration = Duration::from_millis(100);
+const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
+const CANCEL_RETRY_INTERVAL: Duration = Duration::from_millis(100);
 /// Redshift's default is snapshot isolation, which PostgreSQL calls repeatable read.
 const BEGIN: &str = "begin isolation level repeatable read";
 /// `Error` of a cancelled statement, in the words of Redshift.
@@ -270,7 +270,7 @@ impl Executor {
         let kept = async {
             let other = self.connector.connect(&statement.target.database).await?;
             for error in &errors {
-                error.keep(&other.client, query_id).await.map_err(|error| describe(&error, false))?;
+                error.record(&other.client, query_id).await.map_err(|error| describe(&error, false))?;
             }
             Ok::<_, String>(())
         };
@@ -400,7 +400,7 @@ impl Executor {
             () = statement.cancelled() => {}
         }
         let token = connection.cancel_token();
-        let patience = Instant::now() + CANCEL_PATIENCE;
+        let patience = Instant::now() + CANCEL_TIMEOUT;
         while Instant::now() < patience {
             if let Err(error) = token.cancel_query(NoTls).await {
                 tracing::warn!(statement = %statement.id, %error, "PostgreSQL did not accept the cancel request");
@@ -408,7 +408,7 @@ impl Executor {
             tokio::select! {
                 biased;
                 done = &mut work => return done.map_err(|_| Stop::Cancelled),
-                () = tokio::time::sleep(CANCEL_AGAIN) => {}
+                () = tokio::time::sleep(CANCEL_RETRY_INTERVAL) => {}
             }
         }
         tracing::warn!(statement = %statement.id, "the query did not stop after a cancel request; terminating its backend");

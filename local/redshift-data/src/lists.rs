@@ -37,7 +37,7 @@ pub(crate) fn statements(all: &Statements, request: &ListStatements, caller: &Pr
     // Without a status in the request, only finished statements are listed.
     let status = request.status.as_deref().unwrap_or(Status::Finished.name());
     let wanted = |statement: &Statement| {
-        filter.takes(&statement.owner, &statement.target)
+        filter.matches(&statement.owner, &statement.target)
             && (status == "ALL" || status == statement.status().name())
             && request
                 .statement_name
@@ -82,7 +82,7 @@ pub(crate) fn sessions(all: &Sessions, request: &ListSessions, caller: &Principa
     };
     let wanted = |session: &Session| {
         let status = session.state().status;
-        filter.takes(&session.owner, &session.target)
+        filter.matches(&session.owner, &session.target)
             && request.status.as_deref().map_or(status != SessionStatus::Closed, |asked| asked == status.name())
     };
     let start: usize = match request.next_token.as_deref() {
@@ -129,7 +129,7 @@ struct Filter<'a> {
 }
 
 impl Filter<'_> {
-    fn takes(&self, owner: &Principal, target: &Target) -> bool {
+    fn matches(&self, owner: &Principal, target: &Target) -> bool {
         let own = if self.role_level { owner.role() == self.caller.role() } else { owner == self.caller };
         own && self.cluster.is_none_or(|cluster| target.cluster.as_deref() == Some(cluster))
             && self.workgroup.is_none_or(|workgroup| target.workgroup.as_deref() == Some(workgroup))

@@ -80,7 +80,7 @@ const BAD_FIELD: i32 = 1204;
 impl LoadError {
     /// Writes the error to the tables behind `sys_load_error_detail` and `stl_load_errors`. Both store at most 256
     /// bytes of the file name.
-    pub(crate) async fn keep(
+    pub(crate) async fn record(
         &self,
         client: &tokio_postgres::Client,
         query_id: i64,

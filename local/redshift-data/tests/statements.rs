@@ -108,7 +108,7 @@ async fn a_failed_batch_is_rolled_back_and_names_the_failed_statement() {
 }
 
 #[tokio::test]
-async fn auto_commit_keeps_what_succeeded() {
+async fn auto_commit_keeps_successful_statements() {
     let server = support::start(&[]).await;
     server.finish("create table t (id int)").await;
     let sqls = ["insert into t values (1)", "insert into nowhere values (1)", "insert into t values (2)"];

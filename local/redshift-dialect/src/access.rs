@@ -119,7 +119,8 @@ pub(crate) fn drop(mut c: Cursor<'_>, kind: &str) -> Result<Translated, Refusal>
         names.push(quoted(&c.name("a name")?));
     }
     if c.sees(&["force"]) {
-        return Err(Refusal::not_translated(c.at(), "DROP ROLE FORCE", "PostgreSQL has no FORCE"));
+        return Err(Refusal::not_translated(c.at(), "DROP ROLE FORCE", "PostgreSQL has no FORCE")
+            .instead("REVOKE, then DROP ROLE"));
     }
     c.expect_done()?;
     let command = match kind {

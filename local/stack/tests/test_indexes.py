@@ -30,7 +30,7 @@ def test_a_local_index_fetches_attributes_that_it_does_not_project(stack: Stack)
         dynamodb.put_item(TableName="toy-local", Item=item)
 
     def query(**select: Any) -> list[dict[str, Any]]:
-        answer = dynamodb.query(
+        response = dynamodb.query(
             TableName="toy-local",
             IndexName="by-at",
             ConsistentRead=True,
@@ -38,7 +38,7 @@ def test_a_local_index_fetches_attributes_that_it_does_not_project(stack: Stack)
             ExpressionAttributeValues={":f": {"S": "f"}},
             **select,
         )
-        items: list[dict[str, Any]] = answer["Items"]
+        items: list[dict[str, Any]] = response["Items"]
         return items
 
     whole = query(Select="ALL_ATTRIBUTES")

@@ -40,8 +40,8 @@ def test_a_warm_invocation_costs_milliseconds(stack: Stack) -> None:
 
 
 def test_a_function_has_only_the_permissions_of_its_role(stack: Stack) -> None:
-    answer = stack.invoke(calls(put("own"), get("own"), {"service": "sts", "operation": "get_caller_identity"}))
-    done, denied, identity = answer["answers"]
+    response = stack.invoke(calls(put("own"), get("own"), {"service": "sts", "operation": "get_caller_identity"}))
+    done, denied, identity = response["responses"]
     assert "error" not in done
     assert denied == {"error": "AccessDeniedException"}
     role = stack.outputs["EchoRole"].rsplit("/", 1)[-1]
@@ -49,18 +49,18 @@ def test_a_function_has_only_the_permissions_of_its_role(stack: Stack) -> None:
 
 
 def test_a_role_can_be_assumed_only_by_principals_in_its_trust_policy(stack: Stack) -> None:
-    lender, stranger = (f"arn:aws:iam::000000000000:role/toy-{name}" for name in ("lender", "stranger"))
+    lender, other = (f"arn:aws:iam::000000000000:role/toy-{name}" for name in ("lender", "other"))
     stack.invoke(calls(put("lent")))
-    assert stack.invoke(calls(get("lent", assume=lender)))["answers"][0]["Item"] == {"id": {"S": "lent"}}
-    answer = stack.invoke(calls(get("lent", assume=stranger)))
-    assert answer["errorType"] == "Runtime.ExitError"  # AccessDenied, which the function does not catch
+    assert stack.invoke(calls(get("lent", assume=lender)))["responses"][0]["Item"] == {"id": {"S": "lent"}}
+    response = stack.invoke(calls(get("lent", assume=other)))
+    assert response["errorType"] == "Runtime.ExitError"  # AccessDenied, which the function does not catch
 
 
 def test_the_principal_of_an_access_key(stack: Stack) -> None:
     assert stack.control("principal?access_key_id=test")["arn"] == "arn:aws:iam::000000000000:root"
     parameters = {"RoleArn": "arn:aws:iam::000000000000:role/toy-lender", "RoleSessionName": "me"}
-    answer = stack.invoke(calls({"service": "sts", "operation": "assume_role", "parameters": parameters}))
-    role = answer["answers"][0]["Credentials"]
+    response = stack.invoke(calls({"service": "sts", "operation": "assume_role", "parameters": parameters}))
+    role = response["responses"][0]["Credentials"]
     found = stack.control(f"principal?access_key_id={role['AccessKeyId']}")
     assert found["arn"] == "arn:aws:sts::000000000000:assumed-role/toy-lender/me"
     with pytest.raises(OSError, match="404"):
@@ -87,8 +87,8 @@ def test_a_kill_keeps_the_effects_of_earlier_calls(stack: Stack, at: str, call: 
         table.delete_item(TableName="toy-table", Key={"id": {"S": f"kill-{key}"}})
     stack.control("faults", "POST", {"kind": "kill", "function": "toy-e*", "invocation": 2, "at": at, "call": call})
     stack.invoke({"reply": {}})
-    answer = stack.invoke(calls(*(put(f"kill-{key}") for key in keys)))
-    assert answer["errorType"] == "Runtime.ExitError"
+    response = stack.invoke(calls(*(put(f"kill-{key}") for key in keys)))
+    assert response["errorType"] == "Runtime.ExitError"
     found = [k for k in keys if "Item" in table.get_item(TableName="toy-table", Key={"id": {"S": f"kill-{k}"}})]
     assert found == left
     assert stack.control("faults") == []
@@ -141,7 +141,7 @@ def test_data_api_requests_are_authorized_and_forwarded(stack: Stack) -> None:
     with pytest.raises(ClientError, match="cannot connect"):
         stack.client("redshift-data").list_statements()
     order = {"service": "redshift-data", "operation": "list_statements", "parameters": {}}
-    assert stack.invoke(calls(order))["answers"] == [{"error": "AccessDeniedException"}]
+    assert stack.invoke(calls(order))["responses"] == [{"error": "AccessDeniedException"}]
 
 
 def test_an_event_is_delivered_again_after_a_crash(stack: Stack) -> None:

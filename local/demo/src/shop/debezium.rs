@@ -21,14 +21,14 @@ const UNAVAILABLE: &str = "__debezium_unavailable_value";
 
 /// The row after an update as it is in the log: long texts that did not change are replaced by the placeholder.
 pub(crate) fn without_unchanged(before: &Row, after: &Row, long: usize) -> Row {
-    let told = after.iter().map(|(column, value)| {
+    let logged = after.iter().map(|(column, value)| {
         let repeated = before.get(column) == Some(value);
         match value.as_str() {
             Some(text) if repeated && text.len() >= long => (column.clone(), UNAVAILABLE.into()),
             Some(_) | None => (column.clone(), value.clone()),
         }
     });
-    told.collect()
+    logged.collect()
 }
 
 /// A change event.

@@ -104,8 +104,8 @@ impl Shop {
             after.insert("note".into(), note.clone());
         }
         self.tick();
-        let told = debezium::without_unchanged(&before, &after, LONG_NOTE);
-        self.record(table, key, "u", Some(&before), Some(&told));
+        let logged = debezium::without_unchanged(&before, &after, LONG_NOTE);
+        self.record(table, key, "u", Some(&before), Some(&logged));
         self.put(table, key, after);
     }
 
@@ -238,9 +238,9 @@ mod tests {
 
     #[test]
     fn the_same_seed_gives_the_same_shop() {
-        let told =
+        let logged =
             |seed| Shop::after(3, seed).changes.into_iter().map(|change| format!("{change:?}")).collect::<Vec<_>>();
-        assert_eq!(told(7), told(7));
-        assert_ne!(told(7), told(8));
+        assert_eq!(logged(7), logged(7));
+        assert_ne!(logged(7), logged(8));
     }
 }

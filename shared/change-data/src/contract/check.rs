@@ -324,7 +324,8 @@ impl Check<'_> {
             None => Some(DEFAULT_TOMBSTONES_KEPT),
             Some(text) => {
                 let seconds = duration(text).map(|kept| kept.as_secs().unsigned_abs());
-                let days = seconds.filter(|seconds| seconds % DAY == 0).and_then(|seconds| u32::try_from(seconds / DAY).ok());
+                let days =
+                    seconds.filter(|seconds| seconds % DAY == 0).and_then(|seconds| u32::try_from(seconds / DAY).ok());
                 let days = days.filter(|days| (1..=MOST_DAYS).contains(days));
                 if days.is_none() {
                     let message = format!("`{text}` is not a number of whole days from 1 to {MOST_DAYS}");
