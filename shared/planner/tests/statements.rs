@@ -58,7 +58,7 @@ fn every_option_of_a_statement() {
     let statement = |work: &Work| match work {
         // The launcher names the manifest.
         Work::Copy { into, options, .. } => format!("{into} FROM 's3://staging/manifests/a.json' {options}"),
-        Work::Procedure { sql, .. } | Work::Unload { sql } => sql.clone(),
+        Work::Procedure { sql, .. } | Work::Unload { sql, .. } => sql.clone(),
         other => panic!("no statement is planned: {other:?}"),
     };
     let shown = plan.jobs.iter().map(|job| format!("-- {}\n{};\n", job.job_name, statement(&job.work)));
