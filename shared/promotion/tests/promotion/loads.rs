@@ -176,7 +176,7 @@ async fn streams(cases: &[Case], migrates: bool) {
         }
         seed += 1;
     }
-    warehouse.stage.strike().await;
+    warehouse.server.drop_database().await;
 }
 
 const CURRENT: [Case; 5] = [

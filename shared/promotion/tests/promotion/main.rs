@@ -8,7 +8,7 @@ mod loads;
 mod migrations;
 mod model;
 #[path = "../../../../local/redshift-data/tests/support/mod.rs"]
-mod stage;
+mod server;
 mod stream;
 mod together;
 mod unchanged;

@@ -77,7 +77,7 @@ impl Warehouse {
 
     /// Makes the tables what the contract says, as the loader's launcher does.
     pub(crate) async fn prepare(&self, promotion: &Promotion<'_>) -> Result<Vec<String>, PromotionError> {
-        let found = self.stage.rows(&promotion.columns_query()).await;
+        let found = self.server.rows(&promotion.columns_query()).await;
         let cell = |cell: &Value| match cell.as_object().unwrap().iter().next().unwrap() {
             (name, _) if name == "isNull" => None,
             (_, Value::String(text)) => Some(text.clone()),
@@ -95,7 +95,7 @@ impl Warehouse {
 
     /// Rows of text cells.
     pub(crate) async fn texts(&self, sql: &str) -> Vec<Vec<String>> {
-        let rows = self.stage.rows(sql).await;
+        let rows = self.server.rows(sql).await;
         let cell = |cell: &Value| match cell.as_object().unwrap().iter().next().unwrap() {
             (name, _) if name == "isNull" => "NULL".to_owned(),
             (_, Value::String(text)) => text.clone(),
@@ -182,7 +182,7 @@ async fn what_waits_is_reported_and_moves_in() {
             assert_eq!(warehouse.texts("SELECT COUNT(colour) FROM shop.order_current").await, [["3"]]);
         }
     }
-    warehouse.stage.strike().await;
+    warehouse.server.drop_database().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -214,7 +214,7 @@ async fn columns_that_were_written_into_the_contract_by_hand_are_added() {
     );
     let said = invalid(&|draft| draft.columns[1].column_type = "varchar(9)".into()).await;
     assert!(said.contains("column `region` of shop.\"order\" is varchar(8)") && said.contains("primary key"), "{said}");
-    warehouse.stage.strike().await;
+    warehouse.server.drop_database().await;
 }
 
 /// Rows of each type that a contract may have are found as they were made.
@@ -248,7 +248,7 @@ async fn tables_that_were_just_made_need_nothing() {
         warehouse.make(&contract).await;
         assert_eq!(warehouse.prepare(&Promotion::of(&contract)).await.unwrap(), [""; 0], "{kind:?}");
     }
-    warehouse.stage.strike().await;
+    warehouse.server.drop_database().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -264,7 +264,7 @@ async fn schemas_that_are_not_there_are_made() {
             warehouse.transaction(vec![sql]).await.unwrap();
         }
     }
-    warehouse.stage.strike().await;
+    warehouse.server.drop_database().await;
 }
 
 #[test]

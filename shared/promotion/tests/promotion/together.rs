@@ -49,7 +49,7 @@ async fn loads_at_once_are_as_one_after_another() {
         let events: Vec<Event> = records.into_iter().flatten().collect();
         assert_eq!(warehouse.table(&contract).await, model::table(&events, kind, LatestRow, deletes), "{kind:?}");
     }
-    warehouse.stage.strike().await;
+    warehouse.server.drop_database().await;
 }
 
 async fn futures_join<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Output> {
@@ -79,7 +79,7 @@ async fn without_a_key_nothing_but_the_transport_tells_events_apart() {
         warehouse.load(&contract, &load).await.unwrap();
         assert_eq!(warehouse.table(&contract).await.len(), 2);
     }
-    warehouse.stage.strike().await;
+    warehouse.server.drop_database().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -112,7 +112,7 @@ async fn names_that_want_to_be_sql_are_names() {
         warehouse.load(&contract, &load).await.unwrap_or_else(|error| panic!("{kind:?} {deletes:?} {take:?}: {error}"));
         let table = Promotion::of(&contract).tables().production.qualified();
         let rows = warehouse
-            .stage
+            .server
             .rows(&format!("SELECT \"a'b; drop table x; --\", \"back\\slash\" FROM {table} WHERE \"select\" = 'm'"))
             .await;
         let promotion = Promotion::of(&contract);
@@ -123,7 +123,7 @@ async fn names_that_want_to_be_sql_are_names() {
         assert_eq!(warehouse.fields_that_wait(&contract).await, [("BACK\\SLASH".to_owned(), 1)].into(), "{kind:?}");
         assert_eq!((&rows[0][0]["stringValue"], &rows[0][1]["stringValue"]), (&json!("it's"), &json!("5")), "{kind:?}");
     }
-    warehouse.stage.strike().await;
+    warehouse.server.drop_database().await;
 }
 
 /// As many columns as Redshift has, with the longest names: PostgreSQL has fewer, so that nothing is run.

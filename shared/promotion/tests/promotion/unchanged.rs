@@ -62,7 +62,7 @@ async fn a_field_without_a_column_that_did_not_change_has_its_value_when_the_col
         warehouse.load_text(&wide, 4, line).await.unwrap();
         assert_eq!(warehouse.notes().await.last().unwrap(), &["n4", "red"], "{kind:?} {deletes:?}");
     }
-    warehouse.stage.strike().await;
+    warehouse.server.drop_database().await;
 }
 
 /// An event that has all that there is says of each field that is not there that it is NULL; so does JSON null.
@@ -88,7 +88,7 @@ async fn a_field_that_became_null_is_null_when_the_column_comes() {
         let newest = warehouse.texts("SELECT colour FROM shop.\"order\" WHERE dw_md_position = '0003'").await;
         assert_eq!(newest, [["NULL"], ["NULL"], ["NULL"]], "{kind:?} {deletes:?}");
     }
-    warehouse.stage.strike().await;
+    warehouse.server.drop_database().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -111,7 +111,7 @@ async fn a_long_value_that_did_not_change_has_its_place_when_the_column_is_wide_
         assert_eq!(current, [["too long"], ["n2"]], "{kind:?} {deletes:?}");
         assert_eq!(warehouse.fields_that_wait(&contract).await, [].into());
     }
-    warehouse.stage.strike().await;
+    warehouse.server.drop_database().await;
 }
 
 /// A NULL counts as not sent, and a value that waits as sent.
@@ -141,7 +141,7 @@ async fn the_latest_value_that_is_not_null_may_wait() {
             assert_eq!(warehouse.notes().await, [["too long", "red"], ["n2", "blue"]], "{deletes:?} {format:?}");
         }
     }
-    warehouse.stage.strike().await;
+    warehouse.server.drop_database().await;
 }
 
 /// A file from before the column: what it left out did not change, where it says so, and is NULL where it had all that there was.
@@ -165,7 +165,7 @@ async fn a_file_from_before_the_column_says_what_did_not_change() {
             assert_eq!(warehouse.notes().await.last().unwrap()[1], colour, "{kind:?} {line}");
         }
     }
-    warehouse.stage.strike().await;
+    warehouse.server.drop_database().await;
 }
 
 /// MongoDB's updates without the whole document, from the event to the table.
@@ -233,5 +233,5 @@ async fn an_update_of_mongodb_without_the_whole_document_keeps_the_rest() {
             .await;
         assert_eq!(found, wanted, "{kind:?}");
     }
-    warehouse.stage.strike().await;
+    warehouse.server.drop_database().await;
 }

@@ -7,10 +7,10 @@ use shiftwork_promotion::{Load, Promotion};
 
 use crate::contracts::FIELDS;
 use crate::model::{Event, OPEN, Row, Sent, VALUES};
-use crate::stage::{Stage, stage};
+use crate::server::{TestServer, start};
 
 pub(crate) struct Warehouse {
-    pub(crate) stage: Stage,
+    pub(crate) server: TestServer,
     files: usize,
 }
 
@@ -25,20 +25,20 @@ pub(crate) struct File<'a> {
 
 impl Warehouse {
     pub(crate) async fn open() -> Self {
-        let stage = stage(&[]).await;
+        let server = start(&[]).await;
         for schema in ["shop", "staging"] {
-            stage.finish(&format!("CREATE SCHEMA {schema}")).await;
+            server.finish(&format!("CREATE SCHEMA {schema}")).await;
         }
-        Self { stage, files: 0 }
+        Self { server, files: 0 }
     }
 
     /// Drops and makes the tables of a contract.
     pub(crate) async fn make(&self, contract: &TableContract) {
         let promotion = Promotion::of(contract);
         let tables = promotion.tables();
-        self.stage.finish(&format!("DROP VIEW IF EXISTS {}", tables.current.qualified())).await;
+        self.server.finish(&format!("DROP VIEW IF EXISTS {}", tables.current.qualified())).await;
         for table in [&tables.production, &tables.staging, &tables.tombstones, &tables.older, &tables.watermarks] {
-            self.stage.finish(&format!("DROP TABLE IF EXISTS {}", table.qualified())).await;
+            self.server.finish(&format!("DROP TABLE IF EXISTS {}", table.qualified())).await;
         }
         for _ in 0..2 {
             self.transaction(promotion.ddl()).await.unwrap();
@@ -48,10 +48,10 @@ impl Warehouse {
     /// One batch that is one transaction.
     pub(crate) async fn transaction(&self, statements: Vec<String>) -> Result<(), String> {
         let id = match &statements[..] {
-            [one] => self.stage.submit(json!({ "Sql": one })).await,
-            _ => self.stage.submit(json!({ "Sqls": statements })).await,
+            [one] => self.server.submit(json!({ "Sql": one })).await,
+            _ => self.server.submit(json!({ "Sqls": statements })).await,
         };
-        let end = self.stage.ended(&id).await;
+        let end = self.server.ended(&id).await;
         if end["Status"] == "FINISHED" {
             return Ok(());
         }
@@ -66,14 +66,14 @@ impl Warehouse {
             let key = format!("lake/staged/{}.csv.zst", self.files);
             let csv = csv(file);
             let zstd = ruzstd::encoding::compress_to_vec(&csv[..], ruzstd::encoding::CompressionLevel::Fastest);
-            self.stage.bucket.put(&key, zstd);
+            self.server.bucket.put(&key, zstd);
             let entry = json!({ "url": format!("s3://{key}"), "mandatory": true });
             groups.entry(file.columns).or_default().push(entry);
         }
         let groups = groups.into_iter().map(|(columns, entries)| {
             self.files += 1;
             let key = format!("lake/manifests/{}", self.files);
-            self.stage.bucket.put(&key, json!({ "entries": entries }).to_string());
+            self.server.bucket.put(&key, json!({ "entries": entries }).to_string());
             (columns, format!("s3://{key}"))
         });
         Load { groups: groups.collect(), ..Load::default() }
@@ -111,7 +111,7 @@ impl Warehouse {
         let values: Vec<&str> = (0..VALUES).map(|column| if has(column) { shown[column] } else { "NULL" }).collect();
         let values = values.join(", ");
         let rows = self
-            .stage
+            .server
             .rows(&format!(
                 "SELECT id, region, dw_md_position, dw_md_operation, {values}, \
                  DATEDIFF(second, '1970-01-01'::TIMESTAMP, {until}), {current}, {deleted}, DATEDIFF(second, '1970-01-01'::TIMESTAMP, dw_md_changed_at) FROM shop.\"order\""
@@ -129,9 +129,9 @@ impl Warehouse {
         let (file, manifest) =
             (format!("lake/staged/{}.csv.zst", self.files), format!("lake/manifests/{}", self.files));
         let zstd = ruzstd::encoding::compress_to_vec(csv.as_bytes(), ruzstd::encoding::CompressionLevel::Fastest);
-        self.stage.bucket.put(&file, zstd);
+        self.server.bucket.put(&file, zstd);
         let entries = json!({ "entries": [{ "url": format!("s3://{file}"), "mandatory": true }] });
-        self.stage.bucket.put(&manifest, entries.to_string());
+        self.server.bucket.put(&manifest, entries.to_string());
         format!("s3://{manifest}")
     }
 }
