@@ -10,15 +10,15 @@ use crate::{
     compiled::Compiled,
     contract::{TableContract, Unknown},
     csv,
-    document::{Flaws, TooMuch},
     event::{Change, incomplete},
     fit::{Fit, fit},
-    json::{Raw, write_string},
+    json::{RawJson, write_string},
     missing::Missing,
     operation::Operation,
     refusal::{Refusal, RefusalKind},
     row::Metadata,
     schema::Schema,
+    super_json::{Flaws, LimitExceeded},
     value::{Form, Value},
 };
 
@@ -69,14 +69,14 @@ pub(crate) struct Assembler {
 
 /// An image of a row: its fields, of which a later one of a name is the one that counts.
 struct Image<'a> {
-    fields: Vec<(Cow<'a, str>, Raw<'a>)>,
+    fields: Vec<(Cow<'a, str>, RawJson<'a>)>,
     /// Which fields are written again behind them.
     overwritten: Vec<bool>,
 }
 
 impl<'a> Image<'a> {
     fn read(text: &'a str) -> Self {
-        let fields: Vec<_> = Raw::known(text).members().collect();
+        let fields: Vec<_> = RawJson::known(text).members().collect();
         let mut image = Self { overwritten: vec![false; fields.len()], fields };
         let mut last = HashMap::with_capacity(image.fields.len());
         for (index, (name, _)) in image.fields.iter().enumerate() {
@@ -87,7 +87,7 @@ impl<'a> Image<'a> {
         image
     }
 
-    fn get(&self, field: &str) -> Option<Raw<'a>> {
+    fn get(&self, field: &str) -> Option<RawJson<'a>> {
         self.fields.iter().rev().find(|(name, _)| name == field).map(|(_, raw)| *raw)
     }
 }
@@ -190,7 +190,7 @@ impl Assembler {
         let keeps_rest = parts.operation != Operation::Truncate;
         for (index, column) in context.compiled.columns().iter().enumerate() {
             if column.is_key && keeps_rest && matches!(self.cells[index], Cell::Absent | Cell::Null | Cell::Unchanged) {
-                let beside = parts.beside.iter().find_map(|image| image.get(&column.field).and_then(Raw::some));
+                let beside = parts.beside.iter().find_map(|image| image.get(&column.field).and_then(RawJson::some));
                 let raw = beside.filter(|_| !matches!(self.cells[index], Cell::Null));
                 if let Some(raw) = raw {
                     self.field(context, parts, &column.field, raw)?;
@@ -224,7 +224,13 @@ impl Assembler {
         self.unchanged.clear();
     }
 
-    fn field(&mut self, context: &Context<'_>, parts: &Parts<'_, '_>, name: &str, raw: Raw<'_>) -> Result<(), Refusal> {
+    fn field(
+        &mut self,
+        context: &Context<'_>,
+        parts: &Parts<'_, '_>,
+        name: &str,
+        raw: RawJson<'_>,
+    ) -> Result<(), Refusal> {
         let compiled = context.compiled;
         let column = compiled.column_of(name);
         let mut value = Value::read(raw, plain(context.form));
@@ -317,8 +323,8 @@ impl Assembler {
                     self.note(name, &note);
                 }
             }
-            Err(TooMuch::Null(what)) => self.note(name, &format!("nulled: {what}")),
-            Err(TooMuch::Refuse(what)) => return Err(oversized(name, what)),
+            Err(LimitExceeded::Null(what)) => self.note(name, &format!("nulled: {what}")),
+            Err(LimitExceeded::Refuse(what)) => return Err(oversized(name, what)),
         }
         Ok(())
     }

@@ -149,7 +149,9 @@ impl Placeholder {
                         self.is_text(&key) && value.string().is_some_and(|value| self.is_text(&value))
                     });
                     let is_decimal = || {
-                        raw.member("value").and_then(crate::json::Raw::string).is_some_and(|text| *text == self.base64)
+                        raw.member("value")
+                            .and_then(crate::json::RawJson::string)
+                            .is_some_and(|text| *text == self.base64)
                     };
                     is_map || (raw.members().count() == 2 && is_decimal())
                 }
@@ -180,12 +182,13 @@ impl Placeholder {
             && crate::json::validated(text.as_bytes()).is_ok_and(|raw| self.is(&Value::of_json(raw)))
     }
 
-    fn is_list(&self, raw: crate::json::Raw<'_>) -> bool {
+    fn is_list(&self, raw: crate::json::RawJson<'_>) -> bool {
         let mut elements = raw.elements();
-        let is_one_text = elements.next().and_then(crate::json::Raw::string).is_some_and(|text| self.is_text(&text))
-            && elements.next().is_none();
+        let is_one_text =
+            elements.next().and_then(crate::json::RawJson::string).is_some_and(|text| self.is_text(&text))
+                && elements.next().is_none();
         let bytes = self.text.bytes().map(|byte| i64::from(byte.cast_signed()));
-        is_one_text || (!self.text.is_empty() && raw.elements().map(crate::json::Raw::i64).eq(bytes.map(Some)))
+        is_one_text || (!self.text.is_empty() && raw.elements().map(crate::json::RawJson::i64).eq(bytes.map(Some)))
     }
 }
 

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use crate::{
     contract::Format,
     event::{Change, Event, Identity, Partial, in_range, incomplete, not_an_event},
-    json::{self, Kind, Raw},
+    json::{self, Kind, RawJson},
     operation::Operation,
     position,
     refusal::{Aside, Refusal, RefusalKind},
@@ -14,13 +14,13 @@ use crate::{
 
 #[derive(Default)]
 struct Payload<'a> {
-    op: Option<Raw<'a>>,
-    before: Option<Raw<'a>>,
-    after: Option<Raw<'a>>,
-    source: Option<Raw<'a>>,
+    op: Option<RawJson<'a>>,
+    before: Option<RawJson<'a>>,
+    after: Option<RawJson<'a>>,
+    source: Option<RawJson<'a>>,
     ts_ms: Option<i64>,
-    update: Option<Raw<'a>>,
-    patch: Option<Raw<'a>>,
+    update: Option<RawJson<'a>>,
+    patch: Option<RawJson<'a>>,
     is_schema_change: bool,
     is_transaction: bool,
     is_flattened: bool,
@@ -28,7 +28,11 @@ struct Payload<'a> {
 }
 
 /// What a payload is.
-pub(crate) fn read<'a>(raw: Raw<'a>, schema: Option<Raw<'a>>, key: Option<&'a [u8]>) -> Result<Event<'a>, Refusal> {
+pub(crate) fn read<'a>(
+    raw: RawJson<'a>,
+    schema: Option<RawJson<'a>>,
+    key: Option<&'a [u8]>,
+) -> Result<Event<'a>, Refusal> {
     if raw.kind() != Kind::Object {
         return Err(not_an_event("`payload` is no object"));
     }
@@ -48,7 +52,7 @@ pub(crate) fn read<'a>(raw: Raw<'a>, schema: Option<Raw<'a>>, key: Option<&'a [u
     change(&payload, operation, source, schema, key).map(|change| Event::Change(Box::new(change)))
 }
 
-fn payload(raw: Raw<'_>) -> Payload<'_> {
+fn payload(raw: RawJson<'_>) -> Payload<'_> {
     let mut payload = Payload::default();
     for (name, member) in raw.members() {
         payload.members += 1;
@@ -70,7 +74,7 @@ fn payload(raw: Raw<'_>) -> Payload<'_> {
 }
 
 /// `status` of transaction metadata.
-fn is_boundary(status: Raw<'_>) -> bool {
+fn is_boundary(status: RawJson<'_>) -> bool {
     status.string().is_some_and(|status| matches!(&*status, "BEGIN" | "END"))
 }
 
@@ -94,11 +98,11 @@ fn aside<'a>(payload: &Payload<'a>) -> Result<Event<'a>, Refusal> {
 fn change<'a>(
     payload: &Payload<'a>,
     operation: Operation,
-    source: Raw<'a>,
-    schema: Option<Raw<'a>>,
+    source: RawJson<'a>,
+    schema: Option<RawJson<'a>>,
     key: Option<&'a [u8]>,
 ) -> Result<Change<'a>, Refusal> {
-    let text = |name: &str| source.member(name).and_then(Raw::string).filter(|text| !text.is_empty());
+    let text = |name: &str| source.member(name).and_then(RawJson::string).filter(|text| !text.is_empty());
     let connector = text("connector").unwrap_or_default();
     let collection = text("collection");
     let is_mongodb = connector == "mongodb" || collection.is_some();
@@ -141,7 +145,7 @@ fn change<'a>(
 }
 
 /// Source time in microseconds: the finest that is there. A snapshot of some connectors has none; then it is when Debezium made the event.
-fn changed_at(source: Raw<'_>, ts_ms: Option<i64>) -> Option<i64> {
+fn changed_at(source: RawJson<'_>, ts_ms: Option<i64>) -> Option<i64> {
     let (mut nanos, mut micros, mut millis) = (None, None, None);
     for (name, member) in source.members() {
         match &*name {
@@ -157,7 +161,7 @@ fn changed_at(source: Raw<'_>, ts_ms: Option<i64>) -> Option<i64> {
 }
 
 /// A document of MongoDB: a string of extended JSON.
-fn document(raw: Raw<'_>) -> Result<Cow<'_, str>, Refusal> {
+fn document(raw: RawJson<'_>) -> Result<Cow<'_, str>, Refusal> {
     let text = match raw.kind() {
         Kind::String => raw.string(),
         // With a transformation of the user's it may be an object already.
@@ -183,13 +187,15 @@ fn partial<'a>(payload: &Payload<'a>) -> Result<Partial<'a>, Refusal> {
         };
         return Err(incomplete(format!("{reason}: set capture.mode to change_streams_update_full")));
     };
-    if update.member("truncatedArrays").and_then(Raw::some).is_some_and(|arrays| arrays.elements().next().is_some()) {
+    if update.member("truncatedArrays").and_then(RawJson::some).is_some_and(|arrays| arrays.elements().next().is_some())
+    {
         return Err(incomplete(
             "an array was truncated, and the event does not say what it became: set capture.mode to change_streams_update_full",
         ));
     }
-    let removed = update.member("removedFields").into_iter().flat_map(Raw::elements).filter_map(Raw::string).collect();
-    let updated = update.member("updatedFields").and_then(Raw::some).map(document).transpose()?;
+    let removed =
+        update.member("removedFields").into_iter().flat_map(RawJson::elements).filter_map(RawJson::string).collect();
+    let updated = update.member("updatedFields").and_then(RawJson::some).map(document).transpose()?;
     Ok(Partial { updated, removed })
 }
 
@@ -204,7 +210,7 @@ fn read_key(key: &[u8], is_mongodb: bool) -> Result<Option<Cow<'_, str>>, Refusa
         return Ok(Some(Cow::Borrowed(raw.get())));
     }
     // {"id": "{\"$oid\": …}"}, {"id": "1004"}: extended JSON in a string.
-    let Some(id) = raw.member("id").and_then(Raw::string) else { return Ok(None) };
+    let Some(id) = raw.member("id").and_then(RawJson::string) else { return Ok(None) };
     let id = json::validated(id.as_bytes())
         .map_err(|reason| Refusal::new(RefusalKind::NotJson, format!("the id in the record's key is {reason}")))?;
     Ok(Some(Cow::Owned(format!("{{\"_id\":{}}}", id.get()))))

@@ -1,7 +1,7 @@
 //! DynamoDB's typed JSON: `{"S": "text"}`, `{"N": "12"}`, `{"B": "base64"}`, `{"M": {…}}`, `{"L": […]}` …
 
 use crate::{
-    json::{Kind, Raw, Text},
+    json::{Kind, RawJson, Text},
     logical::{Encoding, Logical},
     number::Number,
     value::{Form, Value},
@@ -10,14 +10,14 @@ use crate::{
 static BASE64: Logical = Logical::Bytes(Encoding::Base64);
 
 /// A value, its type taken off. What is not typed stays the document that it is.
-pub(crate) fn value(raw: Raw<'_>) -> Value<'_> {
+pub(crate) fn value(raw: RawJson<'_>) -> Value<'_> {
     typed(raw).unwrap_or(match raw.kind() {
         Kind::Object | Kind::Array => Value::Document(raw, Form::Typed),
         Kind::Null | Kind::Bool(_) | Kind::Number | Kind::String => Value::of_json(raw),
     })
 }
 
-fn typed(raw: Raw<'_>) -> Option<Value<'_>> {
+fn typed(raw: RawJson<'_>) -> Option<Value<'_>> {
     let mut members = raw.members();
     let (kind, inner) = members.next()?;
     if members.next().is_some() {

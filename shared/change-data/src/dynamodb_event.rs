@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use crate::{
     contract::Format,
     event::{Change, Identity, in_range, incomplete},
-    json::{Kind, Raw},
+    json::{Kind, RawJson},
     number::Number,
     operation::Operation,
     position,
@@ -15,17 +15,17 @@ use crate::{
 
 #[derive(Default)]
 struct Record<'a> {
-    keys: Option<Raw<'a>>,
-    old: Option<Raw<'a>>,
-    new: Option<Raw<'a>>,
+    keys: Option<RawJson<'a>>,
+    old: Option<RawJson<'a>>,
+    new: Option<RawJson<'a>>,
     sequence_number: Option<Cow<'a, str>>,
-    creation: Option<Raw<'a>>,
+    creation: Option<RawJson<'a>>,
     precision: Option<Cow<'a, str>>,
     view: Option<Cow<'a, str>>,
 }
 
 /// Reads an event whose member `dynamodb` is `record`.
-pub(crate) fn read<'a>(event: Raw<'a>, record: Raw<'a>, event_name: &str) -> Result<Change<'a>, Refusal> {
+pub(crate) fn read<'a>(event: RawJson<'a>, record: RawJson<'a>, event_name: &str) -> Result<Change<'a>, Refusal> {
     let operation = Operation::of_dynamodb(event_name).ok_or_else(|| {
         let shown: String = event_name.chars().take(20).collect();
         Refusal::new(
@@ -42,7 +42,7 @@ pub(crate) fn read<'a>(event: Raw<'a>, record: Raw<'a>, event_name: &str) -> Res
         Some(digits) => position::of_sequence_number(digits)
             .ok_or_else(|| incomplete("`SequenceNumber` is no number of at most 128 digits"))?,
         None => {
-            let id = event.member("eventID").and_then(Raw::string);
+            let id = event.member("eventID").and_then(RawJson::string);
             id.and_then(|id| position::of_creation(changed_at, &id))
                 .ok_or_else(|| incomplete("neither `SequenceNumber` nor an `eventID` of hexadecimal digits"))?
         }
@@ -53,7 +53,7 @@ pub(crate) fn read<'a>(event: Raw<'a>, record: Raw<'a>, event_name: &str) -> Res
             "no `NewImage`: the stream's view type is `{view}`, and has to be NEW_AND_OLD_IMAGES or NEW_IMAGE"
         )));
     }
-    let text = |raw: Raw<'a>| Cow::Borrowed(raw.get());
+    let text = |raw: RawJson<'a>| Cow::Borrowed(raw.get());
     Ok(Change {
         identity: Identity { format: Format::Dynamodb, server: None, database: None, schema: None, table },
         operation,
@@ -68,9 +68,9 @@ pub(crate) fn read<'a>(event: Raw<'a>, record: Raw<'a>, event_name: &str) -> Res
     })
 }
 
-fn members(record: Raw<'_>) -> Record<'_> {
+fn members(record: RawJson<'_>) -> Record<'_> {
     let mut read = Record::default();
-    let object = |raw: Raw<'_>| raw.kind() == Kind::Object;
+    let object = |raw: RawJson<'_>| raw.kind() == Kind::Object;
     for (name, member) in record.members() {
         match &*name {
             "Keys" => read.keys = Some(member).filter(|raw| object(*raw)),
@@ -87,17 +87,17 @@ fn members(record: Raw<'_>) -> Record<'_> {
 }
 
 /// `tableName` of the Kinesis format, or the table of `arn:aws:dynamodb:<region>:<account>:table/<table>/stream/<label>`.
-fn table(event: Raw<'_>) -> Option<String> {
-    if let Some(name) = event.member("tableName").and_then(Raw::string) {
+fn table(event: RawJson<'_>) -> Option<String> {
+    if let Some(name) = event.member("tableName").and_then(RawJson::string) {
         return Some(name.into_owned());
     }
-    let arn = event.member("eventSourceARN").and_then(Raw::string)?;
+    let arn = event.member("eventSourceARN").and_then(RawJson::string)?;
     let (_, resource) = arn.split_once(":table/")?;
     resource.split('/').next().filter(|table| !table.is_empty()).map(ToOwned::to_owned)
 }
 
 /// Streams count seconds (Lambda writes them as a float at times); the Kinesis format counts milliseconds, or what it says.
-fn micros(time: Raw<'_>, precision: Option<&str>) -> Option<i64> {
+fn micros(time: RawJson<'_>, precision: Option<&str>) -> Option<i64> {
     let read = |power: &str| {
         let number = Number::parse(&time.digits()?)?.plain()?;
         // So many digits of the fraction are whole microseconds.

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use crate::{
     contract::{Format, Source},
     debezium, dynamodb_event,
-    json::{self, Kind, Raw},
+    json::{self, Kind, RawJson},
     operation::Operation,
     position::SourcePosition,
     refusal::{Aside, Refusal, RefusalKind},
@@ -86,7 +86,7 @@ pub struct Change<'a> {
     pub(crate) key: Option<Cow<'a, str>>,
     /// Fields that changed, of a MongoDB update that brings no whole document.
     pub(crate) partial: Option<Partial<'a>>,
-    pub(crate) schema: Option<Raw<'a>>,
+    pub(crate) schema: Option<RawJson<'a>>,
     pub(crate) form: Form<'a>,
 }
 
@@ -160,9 +160,9 @@ pub fn identify(value: &[u8]) -> Result<Option<Identity>, Refusal> {
 
 #[derive(Default)]
 struct Top<'a> {
-    schema: Option<Raw<'a>>,
-    payload: Option<Raw<'a>>,
-    dynamodb: Option<Raw<'a>>,
+    schema: Option<RawJson<'a>>,
+    payload: Option<RawJson<'a>>,
+    dynamodb: Option<RawJson<'a>>,
     event_name: Option<Cow<'a, str>>,
 }
 

@@ -5,11 +5,10 @@ use std::{borrow::Cow, num::FpCategory};
 use crate::{
     column_type::ColumnType,
     contract::Oversized,
-    csv,
-    document::{Flaws, TooMuch, Writer, fitted},
-    geometry,
+    csv, geometry,
     json::Text,
     number::Number,
+    super_json::{Flaws, LimitExceeded, Writer, fitted},
     time,
     value::{Temporal, TemporalKind, Value, bit_number, bit_string},
 };
@@ -268,8 +267,8 @@ fn text(
     let rendered = match value {
         Value::Document(..) => match Writer::new(&mut json, policy, flaws, 0).value(value) {
             Ok(()) => String::from_utf8(json).ok().map(|text| Text { text: text.into(), repaired: false }),
-            Err(TooMuch::Null(what)) => return Ok(Fit::Nulled(what)),
-            Err(TooMuch::Refuse(what)) => return Err(what),
+            Err(LimitExceeded::Null(what)) => return Ok(Fit::Nulled(what)),
+            Err(LimitExceeded::Refuse(what)) => return Err(what),
         },
         other => as_text(other),
     };
@@ -281,8 +280,8 @@ fn text(
     let fitted = match fitted(&rendered, policy, &mut found) {
         Ok(Some(fitted)) => fitted,
         Ok(None) => return Ok(Fit::Nulled("a string of more than 65535 bytes")),
-        Err(TooMuch::Null(what)) => return Ok(Fit::Nulled(what)),
-        Err(TooMuch::Refuse(what)) => return Err(what),
+        Err(LimitExceeded::Null(what)) => return Ok(Fit::Nulled(what)),
+        Err(LimitExceeded::Refuse(what)) => return Err(what),
     };
     if fitted.len() > most || !is_taken(&fitted) || csv::reads_as_null(&fitted) {
         return Ok(Fit::Misfit);
@@ -306,7 +305,7 @@ fn document(value: &Value<'_>, policy: Oversized, flaws: &mut Flaws, out: &mut V
             csv::text(out, &String::from_utf8_lossy(&json));
             Ok(Fit::Written)
         }
-        Err(TooMuch::Null(what)) => Ok(Fit::Nulled(what)),
-        Err(TooMuch::Refuse(what)) => Err(what),
+        Err(LimitExceeded::Null(what)) => Ok(Fit::Nulled(what)),
+        Err(LimitExceeded::Refuse(what)) => Err(what),
     }
 }

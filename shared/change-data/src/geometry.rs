@@ -2,7 +2,7 @@
 //!
 //! A shape that Redshift cannot read would stop the load of a whole file, so each is walked to its end before it is written.
 
-use crate::{json::Raw, logical::Encoding};
+use crate::{json::RawJson, logical::Encoding};
 
 /// The bits of the type that say what follows (PostGIS's EWKB): a third coordinate, a measure, an SRID.
 const HAS_Z: u32 = 0x8000_0000;
@@ -16,9 +16,9 @@ const DEEPEST: usize = 16;
 const WGS_84: u32 = 4326;
 
 /// A shape as EWKB in hexadecimal digits; none where it is no shape.
-pub(crate) fn ewkb(raw: Raw<'_>) -> Option<String> {
+pub(crate) fn ewkb(raw: RawJson<'_>) -> Option<String> {
     let wkb = Encoding::Base64.decode(&raw.member("wkb")?.string()?)?;
-    let srid = match raw.member("srid").and_then(Raw::some) {
+    let srid = match raw.member("srid").and_then(RawJson::some) {
         Some(srid) => Some(u32::try_from(srid.i64()?).ok()?),
         None => None,
     };

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 /// One JSON value, as text that is known to be valid, without white space around it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Raw<'a>(&'a str);
+pub(crate) struct RawJson<'a>(&'a str);
 
 /// What a value is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,15 +34,15 @@ pub(crate) struct Text<'a> {
 ///
 /// # Errors
 /// What is wrong and where, in words.
-pub(crate) fn validated(bytes: &[u8]) -> Result<Raw<'_>, String> {
+pub(crate) fn validated(bytes: &[u8]) -> Result<RawJson<'_>, String> {
     let text = std::str::from_utf8(bytes)
         .map_err(|error| format!("not UTF-8: byte {} begins no character", error.valid_up_to()))?;
     // Reading a raw value does not recurse: the depth of a document costs no stack.
     let raw: &RawValue = serde_json::from_str(text).map_err(|error| format!("not JSON: {error}"))?;
-    Ok(Raw(raw.get()))
+    Ok(RawJson(raw.get()))
 }
 
-impl<'a> Raw<'a> {
+impl<'a> RawJson<'a> {
     /// Of the text of a value that was one already.
     pub(crate) fn known(text: &'a str) -> Self {
         Self(text)
@@ -111,7 +111,7 @@ impl<'a> Raw<'a> {
     }
 
     /// The last member of a name.
-    pub(crate) fn member(self, name: &str) -> Option<Raw<'a>> {
+    pub(crate) fn member(self, name: &str) -> Option<RawJson<'a>> {
         self.members().filter(|(key, _)| key == name).map(|(_, value)| value).last()
     }
 }
@@ -121,7 +121,7 @@ impl<'a> Raw<'a> {
 pub(crate) struct Members<'a>(Cursor<'a>);
 
 impl<'a> Iterator for Members<'a> {
-    type Item = (Cow<'a, str>, Raw<'a>);
+    type Item = (Cow<'a, str>, RawJson<'a>);
 
     fn next(&mut self) -> Option<Self::Item> {
         let key = self.0.key()?;
@@ -134,7 +134,7 @@ impl<'a> Iterator for Members<'a> {
 pub(crate) struct Elements<'a>(Cursor<'a>);
 
 impl<'a> Iterator for Elements<'a> {
-    type Item = Raw<'a>;
+    type Item = RawJson<'a>;
 
     fn next(&mut self) -> Option<Self::Item> {
         self.0.element()?;
@@ -150,11 +150,11 @@ pub(crate) struct Cursor<'a> {
 }
 
 impl<'a> Cursor<'a> {
-    pub(crate) fn new(raw: Raw<'a>) -> Self {
+    pub(crate) fn new(raw: RawJson<'a>) -> Self {
         Self { text: raw.0, at: 0 }
     }
 
-    fn inside(raw: Raw<'a>, kind: Kind) -> Self {
+    fn inside(raw: RawJson<'a>, kind: Kind) -> Self {
         let mut cursor = Self::new(raw);
         // Of another kind there is nothing inside.
         cursor.at = if raw.kind() == kind { 1 } else { raw.0.len() };
@@ -207,7 +207,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Moves over a value.
-    pub(crate) fn skip(&mut self) -> Option<Raw<'a>> {
+    pub(crate) fn skip(&mut self) -> Option<RawJson<'a>> {
         let first = self.peek()?;
         let (bytes, start) = (self.text.as_bytes(), self.at);
         let end = match first {
@@ -219,7 +219,7 @@ impl<'a> Cursor<'a> {
                 .map_or(bytes.len(), |length| start + length),
         };
         self.at = end;
-        self.text.get(start..end).map(Raw)
+        self.text.get(start..end).map(RawJson)
     }
 }
 

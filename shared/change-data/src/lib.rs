@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! record ── event::Event ── assemble ─┬─ contract columns ── value (what it means) ── fit (is it the column's) ── csv
-//!           what is it, whose,        ├─ dw_md_missing_data, dw_md_changes ── document (JSON within SUPER's limits)
+//!           what is it, whose,        ├─ dw_md_missing_data, dw_md_changes ── super_json (JSON within SUPER's limits)
 //!           where in the log          └─ row::Metadata
 //! ```
 //!
@@ -16,7 +16,6 @@ pub mod compiled;
 pub mod contract;
 pub mod csv;
 mod debezium;
-mod document;
 mod dynamodb;
 mod dynamodb_event;
 pub mod event;
@@ -35,6 +34,7 @@ pub mod refusal;
 pub mod row;
 mod schema;
 pub mod stage;
+mod super_json;
 pub mod time;
 pub mod transport;
 mod value;

@@ -2,7 +2,7 @@
 
 use crate::{
     contract::Oversized,
-    document::{Flaws, LARGEST, TooMuch, Writer},
+    super_json::{Flaws, LARGEST, LimitExceeded, Writer},
     value::Value,
 };
 
@@ -49,7 +49,7 @@ impl Missing {
         value: &Value<'_>,
         oversized: Oversized,
         flaws: &mut Flaws,
-    ) -> Result<(), TooMuch> {
+    ) -> Result<(), LimitExceeded> {
         if matches!(value, Value::Null) {
             self.null(name);
             return Ok(());
@@ -61,7 +61,7 @@ impl Missing {
         let written = match written {
             // One byte for the brace that is still to come.
             Ok(()) if self.values.len() >= LARGEST => {
-                Err(TooMuch::Null("`dw_md_missing_data` would be more than 16 MB"))
+                Err(LimitExceeded::Null("`dw_md_missing_data` would be more than 16 MB"))
             }
             other => other,
         };
@@ -81,7 +81,7 @@ impl Missing {
         match Writer::new(&mut self.nulls, Oversized::Cut, &mut Flaws::default(), 1).name(name) {
             Ok(()) => self.nulls.extend_from_slice(b"null"),
             // It is too long a name for a column, ever.
-            Err(TooMuch::Null(_) | TooMuch::Refuse(_)) => self.nulls.truncate(start),
+            Err(LimitExceeded::Null(_) | LimitExceeded::Refuse(_)) => self.nulls.truncate(start),
         }
     }
 

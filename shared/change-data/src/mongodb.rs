@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::{
     event::in_range,
-    json::{Cursor, Kind, Raw, Text},
+    json::{Cursor, Kind, RawJson, Text},
     logical::{Encoding, Logical, Unit},
     number::Number,
     time,
@@ -22,7 +22,7 @@ pub(crate) fn is_wrapper(cursor: &Cursor<'_>) -> bool {
 }
 
 /// A value, its wrapper taken off. What is no wrapper that is known stays a document.
-pub(crate) fn value(raw: Raw<'_>) -> Value<'_> {
+pub(crate) fn value(raw: RawJson<'_>) -> Value<'_> {
     match raw.kind() {
         Kind::Object if is_wrapper(&Cursor::new(raw)) => unwrapped(raw).unwrap_or(Value::Document(raw, Form::Json)),
         Kind::Array | Kind::Object => Value::Document(raw, Form::Extended),
@@ -33,7 +33,7 @@ pub(crate) fn value(raw: Raw<'_>) -> Value<'_> {
 static MILLIS: Logical = Logical::Timestamp(Unit::Millis);
 static BASE64: Logical = Logical::Bytes(Encoding::Base64);
 
-fn unwrapped(raw: Raw<'_>) -> Option<Value<'_>> {
+fn unwrapped(raw: RawJson<'_>) -> Option<Value<'_>> {
     let mut members = raw.members();
     let (name, inner) = members.next()?;
     let second = members.next();
@@ -60,7 +60,7 @@ fn number(digits: Cow<'_, str>) -> Option<Value<'_>> {
     }
 }
 
-fn date(inner: Raw<'_>) -> Option<Value<'_>> {
+fn date(inner: RawJson<'_>) -> Option<Value<'_>> {
     let millis = match inner.kind() {
         Kind::Object => inner.member("$numberLong")?.digits()?,
         Kind::Number => Cow::Borrowed(inner.get()),
@@ -75,9 +75,9 @@ fn date(inner: Raw<'_>) -> Option<Value<'_>> {
     Some(Value::Number(millis).decoded(&MILLIS))
 }
 
-fn binary<'a>(text: Raw<'a>, subtype: Option<Raw<'a>>) -> Option<Value<'a>> {
+fn binary<'a>(text: RawJson<'a>, subtype: Option<RawJson<'a>>) -> Option<Value<'a>> {
     let text = text.string()?;
-    let is_uuid = subtype.and_then(Raw::string).is_some_and(|subtype| matches!(&*subtype, "04" | "4"));
+    let is_uuid = subtype.and_then(RawJson::string).is_some_and(|subtype| matches!(&*subtype, "04" | "4"));
     match Encoding::Base64.decode(&text) {
         Some(bytes) if is_uuid && bytes.len() == 16 => {
             let digits = hex::encode(bytes);

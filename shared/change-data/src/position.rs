@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    json::Raw,
+    json::RawJson,
     refusal::{Refusal, RefusalKind},
     transport::{Offset, Partition},
 };
@@ -42,7 +42,7 @@ impl SourcePosition {
 }
 
 /// Of Debezium's `source`, by its connector.
-pub(crate) fn of_debezium(connector: &str, source: Raw<'_>, micros: i64) -> Result<SourcePosition, Refusal> {
+pub(crate) fn of_debezium(connector: &str, source: RawJson<'_>, micros: i64) -> Result<SourcePosition, Refusal> {
     let place = match connector {
         "postgresql" => postgresql(source),
         "mysql" | "mariadb" => mysql(source),
@@ -61,45 +61,45 @@ pub(crate) fn of_debezium(connector: &str, source: Raw<'_>, micros: i64) -> Resu
 
 /// End of the transaction that committed before, and the place in the log. Debezium streams transactions in the order of their commits, so
 /// the former does not fall; within a transaction, and so within what it did to a row, the latter rises.
-fn postgresql(source: Raw<'_>) -> Option<String> {
+fn postgresql(source: RawJson<'_>) -> Option<String> {
     let place = source.member("lsn")?.u64()?;
-    let sequence = source.member("sequence").and_then(Raw::string);
+    let sequence = source.member("sequence").and_then(RawJson::string);
     let committed = sequence.and_then(|text| crate::json::validated(text.as_bytes()).ok()?.elements().next()?.u64());
     Some(format!("{:020}/{place:020}", committed.unwrap_or(place)))
 }
 
 /// Number of the log's file, place in it, row of the event there. The time of the event says nothing: a snapshot's rows bear the time at
 /// which they were read, which is behind changes that the snapshot does not have.
-fn mysql(source: Raw<'_>) -> Option<String> {
+fn mysql(source: RawJson<'_>) -> Option<String> {
     let file = source.member("file")?.string()?;
     let (_, number) = file.rsplit_once('.')?;
     let number: u64 = number.parse().ok()?;
     let place = source.member("pos")?.u64()?;
-    let row = source.member("row").and_then(Raw::u64).unwrap_or(0);
+    let row = source.member("row").and_then(RawJson::u64).unwrap_or(0);
     Some(format!("{number:010}/{place:020}/{row:010}"))
 }
 
 /// Commit, change, serial: `00000027:00000758:0005`, of a width that does not change, or numbers.
-fn change_tables(source: Raw<'_>) -> Option<String> {
-    let place = |name| match source.member(name).and_then(Raw::some) {
+fn change_tables(source: RawJson<'_>) -> Option<String> {
+    let place = |name| match source.member(name).and_then(RawJson::some) {
         Some(place) => place.digits().filter(|place| is_place(place)).map(Some),
         None => Some(None),
     };
     let (commit, change) = (place("commit_lsn")?, place("change_lsn")?);
     let commit = commit.or_else(|| change.clone())?;
     let change = change.unwrap_or_default();
-    let serial = source.member("event_serial_no").and_then(Raw::u64).unwrap_or(0);
+    let serial = source.member("event_serial_no").and_then(RawJson::u64).unwrap_or(0);
     let padded = |place: &str| if place.contains(':') { place.to_ascii_lowercase() } else { format!("{place:0>22}") };
     Some(format!("{}/{}/{serial:010}", padded(&commit), padded(&change)))
 }
 
 /// Commit, change, and the redo record and statement in it. A snapshot's rows have no commit of their own: what committed up to their
 /// place is in them.
-fn oracle(source: Raw<'_>) -> Option<String> {
-    let number = |name| source.member(name).and_then(Raw::u64);
+fn oracle(source: RawJson<'_>) -> Option<String> {
+    let number = |name| source.member(name).and_then(RawJson::u64);
     let place = number("scn")?;
     let commit = number("commit_scn").unwrap_or(place);
-    let redo = source.member("rs_id").and_then(Raw::string).unwrap_or_default();
+    let redo = source.member("rs_id").and_then(RawJson::string).unwrap_or_default();
     let redo = Some(redo.trim()).filter(|redo| redo.is_empty() || is_place(redo))?;
     let statement = number("ssn").unwrap_or(0);
     Some(format!("{commit:020}/{place:020}/{redo:0>32}/{statement:010}"))
@@ -112,9 +112,9 @@ fn is_place(text: &str) -> bool {
 }
 
 /// Time and ordinal of the oplog, and the place in the transaction where the connector adds it.
-fn mongodb(source: Raw<'_>) -> Option<String> {
+fn mongodb(source: RawJson<'_>) -> Option<String> {
     let millis = source.member("ts_ms")?.u64()?;
-    let ordinal = source.member("ord").and_then(Raw::u64).unwrap_or(0);
+    let ordinal = source.member("ord").and_then(RawJson::u64).unwrap_or(0);
     Some(format!("{millis:020}/{ordinal:010}"))
 }
 

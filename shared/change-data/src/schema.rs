@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::{
-    json::Raw,
+    json::RawJson,
     logical::{Encoding, Logical},
 };
 
@@ -33,17 +33,17 @@ const DEEPEST: usize = 32;
 
 impl Schema {
     /// Of an envelope's schema; nothing is known of an image that it does not describe.
-    pub(crate) fn read(schema: Raw<'_>) -> Self {
+    pub(crate) fn read(schema: RawJson<'_>) -> Self {
         let row = ["after", "before"].iter().find_map(|image| {
             let fields = schema.member("fields")?;
             let image = fields
                 .elements()
-                .find(|field| field.member("field").and_then(Raw::string).is_some_and(|name| name == *image))?;
+                .find(|field| field.member("field").and_then(RawJson::string).is_some_and(|name| name == *image))?;
             image.member("fields")
         });
         let mut read = Self::default();
-        for field in row.into_iter().flat_map(Raw::elements) {
-            let Some(name) = field.member("field").and_then(Raw::string) else { continue };
+        for field in row.into_iter().flat_map(RawJson::elements) {
+            let Some(name) = field.member("field").and_then(RawJson::string) else { continue };
             read.order.push(name.as_ref().into());
             read.fields.insert(name.as_ref().into(), Field::read(field));
         }
@@ -61,8 +61,8 @@ impl Schema {
 }
 
 impl Field {
-    fn read(field: Raw<'_>) -> Self {
-        let text = |name| field.member(name).and_then(Raw::string).unwrap_or_default();
+    fn read(field: RawJson<'_>) -> Self {
+        let text = |name| field.member(name).and_then(RawJson::string).unwrap_or_default();
         let parameter = |name| parameter(field, name).and_then(|number| u32::try_from(number).ok());
         Self {
             logical: logical(field, DEEPEST),
@@ -74,15 +74,15 @@ impl Field {
     }
 }
 
-fn parameter(field: Raw<'_>, name: &str) -> Option<i64> {
+fn parameter(field: RawJson<'_>, name: &str) -> Option<i64> {
     field.member("parameters")?.member(name)?.i64()
 }
 
-fn logical(field: Raw<'_>, levels: usize) -> Logical {
+fn logical(field: RawJson<'_>, levels: usize) -> Logical {
     if levels == 0 {
         return Logical::Plain;
     }
-    if let Some(name) = field.member("name").and_then(Raw::string) {
+    if let Some(name) = field.member("name").and_then(RawJson::string) {
         let argument = parameter(field, "scale").or_else(|| parameter(field, "length"));
         let named = Logical::named(&name, argument.and_then(|argument| i32::try_from(argument).ok()));
         if !named.is_plain() {
@@ -94,12 +94,12 @@ fn logical(field: Raw<'_>, levels: usize) -> Logical {
     let container = |inner: Logical, of: fn(Box<Logical>) -> Logical| {
         if inner.is_plain() { Logical::Plain } else { of(Box::new(inner)) }
     };
-    match field.member("type").and_then(Raw::string).as_deref() {
+    match field.member("type").and_then(RawJson::string).as_deref() {
         Some("bytes") => Logical::Bytes(Encoding::Base64),
         Some("array") => container(inner("items"), Logical::Array),
         Some("map") => container(inner("values"), Logical::Map),
         Some("struct") => {
-            let members = field.member("fields").into_iter().flat_map(Raw::elements).filter_map(|member| {
+            let members = field.member("fields").into_iter().flat_map(RawJson::elements).filter_map(|member| {
                 let name = member.member("field")?.string()?;
                 let logical = logical(member, levels - 1);
                 (!logical.is_plain()).then(|| (name.as_ref().into(), logical))

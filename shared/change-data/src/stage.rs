@@ -14,7 +14,7 @@ use crate::{
     compiled::Compiled,
     event::{Event, Identity},
     fast::Fast,
-    json::Raw,
+    json::RawJson,
     refusal::{Aside, Refusal, RefusalKind},
     schema::Schema,
     transport::{Offset, Partition},
@@ -206,7 +206,7 @@ struct Schemas {
 }
 
 impl Schemas {
-    fn read(&mut self, raw: Raw<'_>) -> Rc<Schema> {
+    fn read(&mut self, raw: RawJson<'_>) -> Rc<Schema> {
         if let Some((text, schema)) = &self.last
             && **text == *raw.get()
         {

@@ -6,7 +6,7 @@ use num_bigint::BigInt;
 
 use crate::{
     dynamodb, geometry,
-    json::{self, Kind, Raw, Text},
+    json::{self, Kind, RawJson, Text},
     logical::{Encoding, Logical, Unit},
     mongodb,
     number::Number,
@@ -50,11 +50,11 @@ pub(crate) enum Value<'a> {
     /// Extended well-known binary, in hexadecimal digits.
     Shape {
         ewkb: String,
-        raw: Raw<'a>,
+        raw: RawJson<'a>,
     },
     /// JSON that was a text.
     Embedded(Cow<'a, str>),
-    Document(Raw<'a>, Form<'a>),
+    Document(RawJson<'a>, Form<'a>),
 }
 
 /// A date or a time that was a count.
@@ -106,7 +106,7 @@ const LONGEST_DECIMAL: usize = 64 * 1024;
 
 impl<'a> Value<'a> {
     /// A value of a document of some form. Its logical type comes after: [`Value::decoded`].
-    pub(crate) fn read(raw: Raw<'a>, form: Form<'a>) -> Self {
+    pub(crate) fn read(raw: RawJson<'a>, form: Form<'a>) -> Self {
         match form {
             Form::Json => Self::of_json(raw),
             Form::Connect(logical) => Self::of_json(raw).decoded(logical),
@@ -115,7 +115,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    pub(crate) fn of_json(raw: Raw<'a>) -> Self {
+    pub(crate) fn of_json(raw: RawJson<'a>) -> Self {
         match raw.kind() {
             Kind::Null => Self::Null,
             Kind::Bool(value) => Self::Bool(value),
@@ -192,7 +192,7 @@ fn two_complement(text: &str, scale: i32) -> Option<String> {
     Number::scaled(&BigInt::from_signed_bytes_be(&bytes), scale).plain()
 }
 
-fn variable_scale(raw: Raw<'_>) -> Option<Value<'_>> {
+fn variable_scale(raw: RawJson<'_>) -> Option<Value<'_>> {
     let scale = i32::try_from(raw.member("scale")?.i64()?).ok()?;
     Some(Value::Number(two_complement(&raw.member("value")?.string()?, scale)?.into()))
 }

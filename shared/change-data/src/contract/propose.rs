@@ -12,7 +12,7 @@ use super::{
 use crate::{
     column_type::ColumnType,
     event::{Change, Event, Identity},
-    json::Raw,
+    json::RawJson,
     logical::Logical,
     number::Number,
     schema::{Field, Schema},
@@ -108,13 +108,13 @@ impl Seen {
             }
         }
         for image in [&change.after, &change.before].into_iter().flatten() {
-            for (name, raw) in Raw::known(image).members() {
+            for (name, raw) in RawJson::known(image).members() {
                 if let Some(values) = self.values(&name) {
                     values.see(raw, change.form);
                 }
             }
         }
-        for (name, _) in change.key.iter().flat_map(|key| Raw::known(key).members()) {
+        for (name, _) in change.key.iter().flat_map(|key| RawJson::known(key).members()) {
             self.keys.insert(name.into_owned());
         }
     }
@@ -135,7 +135,7 @@ impl Seen {
 }
 
 impl Values {
-    fn see(&mut self, raw: Raw<'_>, form: Form<'_>) {
+    fn see(&mut self, raw: RawJson<'_>, form: Form<'_>) {
         let sort = match Value::read(raw, form) {
             Value::Null => return,
             // It stands for a value that did not change, of whatever type.

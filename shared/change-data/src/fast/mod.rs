@@ -31,11 +31,11 @@ use crate::{
     compiled::Compiled,
     contract::{Format, Unknown},
     csv,
-    document::{Flaws, Writer},
-    json::Raw,
+    json::RawJson,
     logical::Logical,
     operation::Operation,
     schema::Schema,
+    super_json::{Flaws, Writer},
     transport::{Offset, Partition},
     value::Value,
 };
@@ -99,7 +99,7 @@ impl Part {
 
 /// A row that was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Written {
+pub(crate) struct FastRow {
     /// It has something in `dw_md_missing_data`.
     pub(crate) with_missing_data: bool,
 }
@@ -147,7 +147,7 @@ impl Fast {
         partition: &Partition,
         offset: &Offset,
         out: &mut Vec<u8>,
-    ) -> Option<Written> {
+    ) -> Option<FastRow> {
         self.is_news = false;
         if value.len() > LONGEST {
             return None;
@@ -215,7 +215,7 @@ impl Fast {
         event: &Event,
         partition: &Partition,
         offset: &Offset,
-    ) -> Option<Written> {
+    ) -> Option<FastRow> {
         let bytes = record.as_bytes();
         if event.op.kind != Kind::Plain || event.source.kind != Kind::Nested {
             return None;
@@ -273,7 +273,7 @@ impl Fast {
             if span.is_some() {
                 let field = self.schema.as_ref().and_then(|schema| schema.field(name));
                 let logical = field.map_or(&Logical::Plain, |field| &field.logical);
-                take_unknown(compiled, name, Raw::known(span.json(record)?), logical, &mut self.missing)?;
+                take_unknown(compiled, name, RawJson::known(span.json(record)?), logical, &mut self.missing)?;
             }
         }
         row.byte(b',');
@@ -305,13 +305,13 @@ impl Fast {
         row.byte(b',');
         row.bytes(offset.as_str().as_bytes());
         row.byte(b'\n');
-        Some(Written { with_missing_data })
+        Some(FastRow { with_missing_data })
     }
 
     /// Takes in the form of an event of the contract that [`Fast::row`] did not write, where its form is why: its envelope, whose schema
     /// has this text and says this, and its keys.
     #[cold]
-    pub(crate) fn learn(&mut self, compiled: &Compiled, value: &[u8], schema: Option<(Raw<'_>, &Rc<Schema>)>) {
+    pub(crate) fn learn(&mut self, compiled: &Compiled, value: &[u8], schema: Option<(RawJson<'_>, &Rc<Schema>)>) {
         if std::mem::take(&mut self.is_news) {
             let envelope = Envelope::of(value, schema.map(|(text, _)| text.get()));
             self.schema = schema.filter(|_| envelope.is_some()).map(|(_, schema)| Rc::clone(schema));
@@ -371,11 +371,17 @@ fn value_end(record: &[u8], at: usize, span: &mut Span) -> Result<usize, Miss> {
 
 /// Whether a value stands for one that did not change, by the full decoder's code.
 fn is_placeholder(compiled: &Compiled, record: &str, span: Span) -> Option<bool> {
-    Some(compiled.placeholder().is(&Value::of_json(Raw::known(span.json(record)?))))
+    Some(compiled.placeholder().is(&Value::of_json(RawJson::known(span.json(record)?))))
 }
 
 /// As the full decoder does, with its code. None where there is more to say of it.
-fn take_unknown(compiled: &Compiled, name: &str, raw: Raw<'_>, logical: &Logical, missing: &mut Vec<u8>) -> Option<()> {
+fn take_unknown(
+    compiled: &Compiled,
+    name: &str,
+    raw: RawJson<'_>,
+    logical: &Logical,
+    missing: &mut Vec<u8>,
+) -> Option<()> {
     let value = Value::of_json(raw);
     if compiled.placeholder().is(&value) {
         return None;

@@ -10,17 +10,17 @@ use super::{
 use crate::{
     column_type::ColumnType,
     compiled::{Compiled, CompiledColumn},
-    document::Flaws,
     fit::{Fit, fit},
-    json::Raw,
+    json::RawJson,
     logical::{Logical, Unit},
+    super_json::Flaws,
     value::Value,
 };
 
-/// The straight way of a column.
+/// How values of a column are written without the full decoder.
 #[derive(Debug, Clone)]
-enum Way {
-    /// There is none.
+enum DirectWrite {
+    /// They are not: the full decoder writes them.
     Fit,
     /// Strings of at most so many bytes, and numbers.
     Text(usize),
@@ -53,7 +53,7 @@ enum Way {
 /// A column that is ready for spans.
 #[derive(Debug, Clone)]
 pub(super) struct Plan {
-    way: Way,
+    direct_write: DirectWrite,
     /// What a value means.
     logical: Logical,
     calendar: Calendar,
@@ -65,56 +65,56 @@ impl Plan {
     pub(super) fn new(column: &CompiledColumn, of_event: Option<&Logical>) -> Self {
         let logical = column.logical(of_event);
         Self {
-            way: way(column.column_type, logical),
+            direct_write: direct_write(column.column_type, logical),
             logical: logical.clone(),
             calendar: Calendar::default(),
             is_key: column.is_key,
         }
     }
 
-    /// Writes a value that is not null, if there is a straight way for it. Where there is none, what was written is worth nothing.
+    /// Writes a value that is not null, if it can be written directly. Where the result is `None`, the row is not complete.
     #[inline]
     pub(super) fn write(&mut self, record: &str, span: Span, row: &mut Row) -> Option<()> {
         let bytes = record.as_bytes();
-        let is_taken = match (&self.way, span.kind) {
-            (Way::Text(most), Kind::Plain | Kind::Comma | Kind::Escaped) => row.string(bytes, span, *most),
-            (Way::Ascii(most), Kind::Plain | Kind::Comma) => {
+        let is_taken = match (&self.direct_write, span.kind) {
+            (DirectWrite::Text(most), Kind::Plain | Kind::Comma | Kind::Escaped) => row.string(bytes, span, *most),
+            (DirectWrite::Ascii(most), Kind::Plain | Kind::Comma) => {
                 span.of(bytes).is_ascii() && row.string(bytes, span, *most)
             }
-            (Way::Integer(most), Kind::Integer) => {
+            (DirectWrite::Integer(most), Kind::Integer) => {
                 row.raw(bytes, span);
                 span.len() <= *most && !matches!(span.of(bytes), [b'-', b'0'])
             }
-            (Way::Float(most) | Way::Text(most), Kind::Integer | Kind::Fraction) => {
+            (DirectWrite::Float(most) | DirectWrite::Text(most), Kind::Integer | Kind::Fraction) => {
                 row.raw(bytes, span);
                 span.len() <= *most
             }
-            (Way::Decimal { whole, scale }, Kind::Plain | Kind::Integer | Kind::Fraction) => {
+            (DirectWrite::Decimal { whole, scale }, Kind::Plain | Kind::Integer | Kind::Fraction) => {
                 decimal(span.of(bytes), *whole, *scale, row)
             }
-            (Way::Unscaled { whole, scale, point }, Kind::Plain) => {
+            (DirectWrite::Unscaled { whole, scale, point }, Kind::Plain) => {
                 unscaled(span.of(bytes), *whole, *scale, *point, row)
             }
-            (Way::Boolean, Kind::True) => {
+            (DirectWrite::Boolean, Kind::True) => {
                 row.first(*b"true", 4);
                 true
             }
-            (Way::Boolean, Kind::False) => {
+            (DirectWrite::Boolean, Kind::False) => {
                 row.first(*b"false", 5);
                 true
             }
-            (Way::Date, Kind::Integer) => {
+            (DirectWrite::Date, Kind::Integer) => {
                 row.first(self.calendar.date(integer(span.of(bytes))?)?, 10);
                 true
             }
-            (Way::Instant(unit, behind), Kind::Integer) => {
+            (DirectWrite::Instant(unit, behind), Kind::Integer) => {
                 let (micros, cut) = unit.micros(integer(span.of(bytes))?)?;
                 let (text, length) = self.calendar.timestamp(micros)?;
                 row.first(text, length);
                 row.bytes(behind);
                 !cut
             }
-            (Way::Zoned(behind), Kind::Plain) => {
+            (DirectWrite::Zoned(behind), Kind::Plain) => {
                 let (text, length) = zoned(span.of(bytes))?;
                 row.first(text, length);
                 row.bytes(behind);
@@ -134,7 +134,7 @@ impl Plan {
         span: Span,
         row: &mut Row,
     ) -> Option<()> {
-        let value = Value::of_json(Raw::known(span.json(record)?));
+        let value = Value::of_json(RawJson::known(span.json(record)?));
         if compiled.placeholder().is(&value) {
             return None;
         }
@@ -150,35 +150,35 @@ impl Plan {
     }
 }
 
-fn way(column_type: ColumnType, logical: &Logical) -> Way {
+fn direct_write(column_type: ColumnType, logical: &Logical) -> DirectWrite {
     let is_plain = matches!(logical, Logical::Plain | Logical::ZonedTime);
     match (column_type, logical) {
         // What a number counts is of no matter to a column of numbers.
-        (ColumnType::SmallInt, _) => Way::Integer(4),
-        (ColumnType::Integer, _) => Way::Integer(9),
-        (ColumnType::BigInt, _) => Way::Integer(18),
-        (ColumnType::Real, _) => Way::Float(30),
-        (ColumnType::Double, _) => Way::Float(64),
-        (ColumnType::Boolean, _) => Way::Boolean,
+        (ColumnType::SmallInt, _) => DirectWrite::Integer(4),
+        (ColumnType::Integer, _) => DirectWrite::Integer(9),
+        (ColumnType::BigInt, _) => DirectWrite::Integer(18),
+        (ColumnType::Real, _) => DirectWrite::Float(30),
+        (ColumnType::Double, _) => DirectWrite::Float(64),
+        (ColumnType::Boolean, _) => DirectWrite::Boolean,
         // 19 digits are kept in 64 bits, which hold some of them.
         (ColumnType::Decimal(precision, scale), logical) if precision != 19 => {
             let (whole, scale) = (usize::from(precision - scale), usize::from(scale));
             match logical {
                 Logical::Decimal(Some(point @ 0..=18)) => {
-                    Way::Unscaled { whole, scale, point: point.unsigned_abs() as usize }
+                    DirectWrite::Unscaled { whole, scale, point: point.unsigned_abs() as usize }
                 }
-                _ if is_plain => Way::Decimal { whole, scale },
-                _ => Way::Fit,
+                _ if is_plain => DirectWrite::Decimal { whole, scale },
+                _ => DirectWrite::Fit,
             }
         }
-        (ColumnType::Char(most), _) if is_plain => Way::Ascii(most as usize),
-        (ColumnType::Varchar(most), _) if is_plain => Way::Text(most as usize),
-        (ColumnType::Date, Logical::Date) => Way::Date,
-        (ColumnType::Timestamp, Logical::Timestamp(unit)) => Way::Instant(*unit, b""),
-        (ColumnType::TimestampTz, Logical::Timestamp(unit)) => Way::Instant(*unit, b"+00"),
-        (ColumnType::Timestamp, _) if is_plain => Way::Zoned(b""),
-        (ColumnType::TimestampTz, _) if is_plain => Way::Zoned(b"+00"),
-        _ => Way::Fit,
+        (ColumnType::Char(most), _) if is_plain => DirectWrite::Ascii(most as usize),
+        (ColumnType::Varchar(most), _) if is_plain => DirectWrite::Text(most as usize),
+        (ColumnType::Date, Logical::Date) => DirectWrite::Date,
+        (ColumnType::Timestamp, Logical::Timestamp(unit)) => DirectWrite::Instant(*unit, b""),
+        (ColumnType::TimestampTz, Logical::Timestamp(unit)) => DirectWrite::Instant(*unit, b"+00"),
+        (ColumnType::Timestamp, _) if is_plain => DirectWrite::Zoned(b""),
+        (ColumnType::TimestampTz, _) if is_plain => DirectWrite::Zoned(b"+00"),
+        _ => DirectWrite::Fit,
     }
 }
 

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     contract::{self, Format},
     event::Identity,
-    json::Raw,
+    json::RawJson,
     position,
     transport::{Offset, Partition},
 };
@@ -140,7 +140,7 @@ impl Source {
             return Some(());
         }
         let connector = std::str::from_utf8(self.values[CONNECTOR].of(record.as_bytes())).ok()?;
-        let position = position::of_debezium(connector, Raw::known(source.json(record)?), self.micros).ok()?;
+        let position = position::of_debezium(connector, RawJson::known(source.json(record)?), self.micros).ok()?;
         let mut field = Vec::new();
         crate::csv::text(&mut field, &position.render(generation, partition, offset));
         row.make_room(field.len());

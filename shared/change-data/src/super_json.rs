@@ -10,7 +10,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use crate::{
     column_type::LONGEST_STRING,
     contract::Oversized,
-    json::{Cursor, Raw, Text, unescaped, write_string},
+    json::{Cursor, RawJson, Text, unescaped, write_string},
     logical::Logical,
     mongodb,
     number::Number,
@@ -67,7 +67,7 @@ impl Flaws {
 
 /// Why a value cannot be in a document.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum TooMuch {
+pub(crate) enum LimitExceeded {
     /// It would be NULL, by policy.
     Null(&'static str),
     /// The row is to be refused, by policy.
@@ -79,7 +79,7 @@ pub(crate) fn fitted<'t>(
     text: &Text<'t>,
     policy: Oversized,
     flaws: &mut Flaws,
-) -> Result<Option<Cow<'t, str>>, TooMuch> {
+) -> Result<Option<Cow<'t, str>>, LimitExceeded> {
     flaws.repaired += usize::from(text.repaired);
     let mut fitted = text.text.clone();
     if fitted.contains('\0') {
@@ -99,7 +99,7 @@ pub(crate) fn fitted<'t>(
             flaws.nulled += 1;
             Ok(None)
         }
-        Oversized::Refuse => Err(TooMuch::Refuse("a string of more than 65535 bytes")),
+        Oversized::Refuse => Err(LimitExceeded::Refuse("a string of more than 65535 bytes")),
     }
 }
 
@@ -112,7 +112,7 @@ pub(crate) struct Writer<'o> {
     levels: usize,
 }
 
-type Written = Result<(), TooMuch>;
+type WriteResult = Result<(), LimitExceeded>;
 
 impl<'o> Writer<'o> {
     /// `around`: how many levels there are around the value already.
@@ -121,7 +121,7 @@ impl<'o> Writer<'o> {
     }
 
     /// Writes a value. Where it cannot be, nothing is written.
-    pub(crate) fn value(mut self, value: &Value<'_>) -> Written {
+    pub(crate) fn value(mut self, value: &Value<'_>) -> WriteResult {
         let start = self.out.len();
         let mut written = self.any(value, 0);
         if written.is_ok() && self.out.len() - start > LARGEST {
@@ -134,18 +134,18 @@ impl<'o> Writer<'o> {
     }
 
     /// Writes the name of a member and its colon.
-    pub(crate) fn name(mut self, name: &str) -> Written {
+    pub(crate) fn name(mut self, name: &str) -> WriteResult {
         self.key(&Text { text: Cow::Borrowed(name), repaired: false })
     }
 
-    fn too_much(&self, what: &'static str) -> Written {
+    fn too_much(&self, what: &'static str) -> WriteResult {
         Err(match self.policy {
-            Oversized::Cut | Oversized::Null => TooMuch::Null(what),
-            Oversized::Refuse => TooMuch::Refuse(what),
+            Oversized::Cut | Oversized::Null => LimitExceeded::Null(what),
+            Oversized::Refuse => LimitExceeded::Refuse(what),
         })
     }
 
-    fn any(&mut self, value: &Value<'_>, level: usize) -> Written {
+    fn any(&mut self, value: &Value<'_>, level: usize) -> WriteResult {
         match value {
             Value::Null => self.out.extend_from_slice(b"null"),
             Value::Bool(true) => self.out.extend_from_slice(b"true"),
@@ -180,11 +180,11 @@ impl<'o> Writer<'o> {
         Ok(())
     }
 
-    fn string(&mut self, text: &str) -> Written {
+    fn string(&mut self, text: &str) -> WriteResult {
         self.text(&Text { text: Cow::Borrowed(text), repaired: false })
     }
 
-    fn text(&mut self, text: &Text<'_>) -> Written {
+    fn text(&mut self, text: &Text<'_>) -> WriteResult {
         match fitted(text, self.policy, self.flaws)? {
             Some(text) => write_string(self.out, &text),
             None => self.out.extend_from_slice(b"null"),
@@ -210,7 +210,7 @@ impl<'o> Writer<'o> {
     }
 
     /// A key. There is no NULL to put in its place.
-    fn key(&mut self, key: &Text<'_>) -> Written {
+    fn key(&mut self, key: &Text<'_>) -> WriteResult {
         let clean = fitted(key, Oversized::Cut, self.flaws)?.unwrap_or_default();
         if key.text.len() > LONGEST_STRING {
             return self.too_much("a document with a key of more than 65535 bytes");
@@ -221,7 +221,7 @@ impl<'o> Writer<'o> {
     }
 
     /// JSON as it is, without its white space: one pass, whatever its depth.
-    fn json(&mut self, raw: Raw<'_>, around: usize) -> Written {
+    fn json(&mut self, raw: RawJson<'_>, around: usize) -> WriteResult {
         let mut cursor = Cursor::new(raw);
         let mut level = around;
         while let Some(byte) = cursor.peek() {
@@ -260,7 +260,7 @@ impl<'o> Writer<'o> {
         Ok(())
     }
 
-    fn escaped(&mut self, escaped: &str, is_key: bool) -> Written {
+    fn escaped(&mut self, escaped: &str, is_key: bool) -> WriteResult {
         if is_key {
             return self.key(&unescaped(escaped));
         }
@@ -273,7 +273,7 @@ impl<'o> Writer<'o> {
         Ok(())
     }
 
-    fn deeper(&self, level: usize) -> Result<usize, TooMuch> {
+    fn deeper(&self, level: usize) -> Result<usize, LimitExceeded> {
         if level >= self.levels {
             self.too_much("a document of more than 1000 levels")?;
         }
@@ -377,7 +377,7 @@ impl<'o> Writer<'o> {
         Some(written)
     }
 
-    fn set(&mut self, raw: Raw<'_>, level: usize) -> Written {
+    fn set(&mut self, raw: RawJson<'_>, level: usize) -> WriteResult {
         let mut members = raw.members();
         let (Some((kind, elements)), None) = (members.next(), members.next()) else { return self.json(raw, level) };
         let is_numbers = kind == "NS";
