@@ -145,7 +145,7 @@ fn stage<W: Write>(
         let offset = Offset::number(number);
         match stager.record(Record { value, key: None, offset: &offset })? {
             Became::Refused(refusal) => refuse(number, value, &refusal)?,
-            Became::Staged(_) | Became::SetAside(_) | Became::Stranger(_) => {}
+            Became::Staged(_) | Became::Skipped(_) | Became::OtherTable(_) => {}
         }
         Ok(())
     })?;
@@ -164,10 +164,10 @@ pub fn summary(counts: &Counts, time: Duration) -> String {
     };
     let of_rows =
         |number: u64, what: &str| if number == 0 { String::new() } else { format!(", {} {what}", count(number)) };
-    let set_aside: u64 = counts.set_aside.values().sum();
+    let skipped: u64 = counts.skipped.values().sum();
     let refused: u64 = counts.refused.values().sum();
     row(
-        counts.records - set_aside - refused - counts.strangers,
+        counts.records - skipped - refused - counts.other_tables,
         format!(
             "{}{}{}",
             words::plural(usize::try_from(counts.rows).unwrap_or(usize::MAX), "row"),
@@ -175,10 +175,10 @@ pub fn summary(counts: &Counts, time: Duration) -> String {
             of_rows(counts.with_changes, "with something in dw_md_changes"),
         ),
     );
-    for (aside, number) in &counts.set_aside {
-        row(*number, format!("set aside: {aside}"));
+    for (reason, number) in &counts.skipped {
+        row(*number, format!("set aside: {reason}"));
     }
-    row(counts.strangers, "of other tables".into());
+    row(counts.other_tables, "of other tables".into());
     for (kind, number) in &counts.refused {
         row(*number, format!("refused: {kind}"));
     }

@@ -100,7 +100,7 @@ impl<'c> Batch<'c> {
         // the next, or a table has several contracts, it is asked first whose it is.
         if let Some(index) = self.lanes.get(source.partition).and_then(|lane| lane.last) {
             match self.stage(index, source)? {
-                Outcome::Stranger(identity) => self.take_of(&identity, source),
+                Outcome::OtherTable(identity) => self.take_of(&identity, source),
                 outcome => {
                     self.note(Some(index), source, outcome);
                     Ok(())
@@ -109,7 +109,7 @@ impl<'c> Batch<'c> {
         } else {
             match Event::read(source.record.value, source.record.key) {
                 Err(refusal) => self.note(None, source, Outcome::Refused(refusal)),
-                Ok(Event::Aside(aside)) => self.note(None, source, Outcome::SetAside(aside)),
+                Ok(Event::Skipped(aside)) => self.note(None, source, Outcome::Skipped(aside)),
                 Ok(Event::Change(change)) => return self.take_of(&change.identity, source),
             }
             Ok(())
@@ -151,9 +151,9 @@ impl<'c> Batch<'c> {
         let counts = &mut self.out.counts;
         match outcome {
             Outcome::Staged(rows) => counts.rows += rows as u64,
-            Outcome::SetAside(_) => counts.set_aside += 1,
+            Outcome::Skipped(_) => counts.set_aside += 1,
             // Of two servers with a table of this name, it is the other's.
-            Outcome::Stranger(_) => {}
+            Outcome::OtherTable(_) => {}
             Outcome::Refused(refusal) => self.refuse(contract, source, &refusal),
         }
     }

@@ -10,7 +10,7 @@ use crate::{
     compiled::Compiled,
     contract::{TableContract, Unknown},
     csv,
-    event::{Change, incomplete},
+    event::{RowChange, incomplete},
     fit::{Fit, fit},
     json::{RawJson, write_string},
     missing::Missing,
@@ -120,7 +120,7 @@ impl Assembler {
     pub(crate) fn assemble(
         &mut self,
         compiled: &Compiled,
-        change: &Change<'_>,
+        change: &RowChange<'_>,
         schema: Option<&Schema>,
         at: At<'_>,
         out: &mut Vec<u8>,

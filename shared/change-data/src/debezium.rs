@@ -4,11 +4,11 @@ use std::borrow::Cow;
 
 use crate::{
     contract::Format,
-    event::{Change, Event, Identity, Partial, in_range, incomplete, not_an_event},
+    event::{Event, Identity, Partial, RowChange, in_range, incomplete, not_an_event},
     json::{self, Kind, RawJson},
     operation::Operation,
     position,
-    refusal::{Aside, Refusal, RefusalKind},
+    refusal::{Refusal, RefusalKind, SkipReason},
     value::Form,
 };
 
@@ -37,10 +37,10 @@ pub(crate) fn read<'a>(
         return Err(not_an_event("`payload` is no object"));
     }
     let payload = payload(raw);
-    let Some(op) = payload.op else { return aside(&payload) };
+    let Some(op) = payload.op else { return skipped(&payload) };
     let op = op.string().ok_or_else(|| not_an_event("`op` is no text"))?;
     if op == "m" {
-        return Ok(Event::Aside(Aside::Message));
+        return Ok(Event::Skipped(SkipReason::Message));
     }
     let operation = Operation::of_debezium(&op).ok_or_else(|| {
         let shown: String = op.chars().take(20).collect();
@@ -78,13 +78,13 @@ fn is_boundary(status: RawJson<'_>) -> bool {
     status.string().is_some_and(|status| matches!(&*status, "BEGIN" | "END"))
 }
 
-fn aside<'a>(payload: &Payload<'a>) -> Result<Event<'a>, Refusal> {
+fn skipped<'a>(payload: &Payload<'a>) -> Result<Event<'a>, Refusal> {
     if payload.is_schema_change {
-        Ok(Event::Aside(Aside::SchemaChange))
+        Ok(Event::Skipped(SkipReason::SchemaChange))
     } else if payload.is_transaction {
-        Ok(Event::Aside(Aside::Transaction))
+        Ok(Event::Skipped(SkipReason::Transaction))
     } else if payload.members == 1 && payload.ts_ms.is_some() {
-        Ok(Event::Aside(Aside::Heartbeat))
+        Ok(Event::Skipped(SkipReason::Heartbeat))
     } else if payload.is_flattened {
         Err(not_an_event(
             "a flattened row: take ExtractNewRecordState out of the connector's transforms, for it throws away what came before and \
@@ -101,7 +101,7 @@ fn change<'a>(
     source: RawJson<'a>,
     schema: Option<RawJson<'a>>,
     key: Option<&'a [u8]>,
-) -> Result<Change<'a>, Refusal> {
+) -> Result<RowChange<'a>, Refusal> {
     let text = |name: &str| source.member(name).and_then(RawJson::string).filter(|text| !text.is_empty());
     let connector = text("connector").unwrap_or_default();
     let collection = text("collection");
@@ -118,7 +118,7 @@ fn change<'a>(
         .ok_or_else(|| incomplete("neither `source.ts_ms` nor `ts_ms` is a time in the years 1 to 9999"))?;
     let connector = if is_mongodb { "mongodb" } else { &*connector };
     let position = position::of_debezium(connector, source, changed_at)?;
-    let mut change = Change {
+    let mut change = RowChange {
         identity,
         operation,
         changed_at,

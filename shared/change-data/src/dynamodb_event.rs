@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::{
     contract::Format,
-    event::{Change, Identity, in_range, incomplete},
+    event::{Identity, RowChange, in_range, incomplete},
     json::{Kind, RawJson},
     number::Number,
     operation::Operation,
@@ -14,7 +14,7 @@ use crate::{
 };
 
 #[derive(Default)]
-struct Record<'a> {
+struct StreamRecord<'a> {
     keys: Option<RawJson<'a>>,
     old: Option<RawJson<'a>>,
     new: Option<RawJson<'a>>,
@@ -25,7 +25,7 @@ struct Record<'a> {
 }
 
 /// Reads an event whose member `dynamodb` is `record`.
-pub(crate) fn read<'a>(event: RawJson<'a>, record: RawJson<'a>, event_name: &str) -> Result<Change<'a>, Refusal> {
+pub(crate) fn read<'a>(event: RawJson<'a>, record: RawJson<'a>, event_name: &str) -> Result<RowChange<'a>, Refusal> {
     let operation = Operation::of_dynamodb(event_name).ok_or_else(|| {
         let shown: String = event_name.chars().take(20).collect();
         Refusal::new(
@@ -54,7 +54,7 @@ pub(crate) fn read<'a>(event: RawJson<'a>, record: RawJson<'a>, event_name: &str
         )));
     }
     let text = |raw: RawJson<'a>| Cow::Borrowed(raw.get());
-    Ok(Change {
+    Ok(RowChange {
         identity: Identity { format: Format::Dynamodb, server: None, database: None, schema: None, table },
         operation,
         changed_at,
@@ -68,8 +68,8 @@ pub(crate) fn read<'a>(event: RawJson<'a>, record: RawJson<'a>, event_name: &str
     })
 }
 
-fn members(record: RawJson<'_>) -> Record<'_> {
-    let mut read = Record::default();
+fn members(record: RawJson<'_>) -> StreamRecord<'_> {
+    let mut read = StreamRecord::default();
     let object = |raw: RawJson<'_>| raw.kind() == Kind::Object;
     for (name, member) in record.members() {
         match &*name {

@@ -8,7 +8,7 @@ use crate::{
     json::{self, Kind, RawJson},
     operation::Operation,
     position::SourcePosition,
-    refusal::{Aside, Refusal, RefusalKind},
+    refusal::{Refusal, RefusalKind, SkipReason},
     time,
     value::Form,
 };
@@ -17,9 +17,9 @@ use crate::{
 #[derive(Debug, Clone)]
 pub enum Event<'a> {
     /// A change of rows of a table.
-    Change(Box<Change<'a>>),
+    Change(Box<RowChange<'a>>),
     /// No change of a row, and no mistake.
-    Aside(Aside),
+    Skipped(SkipReason),
 }
 
 /// Whose change it is.
@@ -72,7 +72,7 @@ impl Identity {
 
 /// A change of a row, not yet held against a contract.
 #[derive(Debug, Clone)]
-pub struct Change<'a> {
+pub struct RowChange<'a> {
     /// Whose change it is.
     pub identity: Identity,
     /// What happened.
@@ -107,11 +107,11 @@ impl<'a> Event<'a> {
     /// The record is broken, or no change event of a format that is known.
     pub fn read(value: &'a [u8], key: Option<&'a [u8]>) -> Result<Self, Refusal> {
         if value.trim_ascii().is_empty() {
-            return Ok(Self::Aside(Aside::Tombstone));
+            return Ok(Self::Skipped(SkipReason::Tombstone));
         }
         let raw = json::validated(value).map_err(|reason| Refusal::new(RefusalKind::NotJson, reason))?;
         match raw.kind() {
-            Kind::Null => return Ok(Self::Aside(Aside::Tombstone)),
+            Kind::Null => return Ok(Self::Skipped(SkipReason::Tombstone)),
             Kind::Object => {}
             Kind::Bool(_) | Kind::Number | Kind::String | Kind::Array => {
                 return Err(not_an_event("a change event is a JSON object"));
@@ -132,7 +132,7 @@ impl<'a> Event<'a> {
             Top { dynamodb: Some(record), event_name: Some(name), .. } => {
                 dynamodb_event::read(raw, record, &name).map(|change| Self::Change(Box::new(change)))
             }
-            Top { payload: Some(payload), .. } if payload.is_null() => Ok(Self::Aside(Aside::Tombstone)),
+            Top { payload: Some(payload), .. } if payload.is_null() => Ok(Self::Skipped(SkipReason::Tombstone)),
             Top { payload: Some(payload), schema, .. } => debezium::read(payload, schema, key),
             Top { payload: None, .. } => debezium::read(raw, None, key),
         }
@@ -142,7 +142,7 @@ impl<'a> Event<'a> {
     pub fn identity(&self) -> Option<&Identity> {
         match self {
             Self::Change(change) => Some(&change.identity),
-            Self::Aside(_) => None,
+            Self::Skipped(_) => None,
         }
     }
 }
@@ -154,7 +154,7 @@ impl<'a> Event<'a> {
 pub fn identify(value: &[u8]) -> Result<Option<Identity>, Refusal> {
     Ok(match Event::read(value, None)? {
         Event::Change(change) => Some(change.identity),
-        Event::Aside(_) => None,
+        Event::Skipped(_) => None,
     })
 }
 

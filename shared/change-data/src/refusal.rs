@@ -67,7 +67,7 @@ impl fmt::Display for RefusalKind {
 
 /// Records that are no changes of rows. They are known, and no mistakes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Aside {
+pub enum SkipReason {
     /// Debezium's sign of life.
     Heartbeat,
     /// A key without a value, which follows a delete for the sake of Kafka's log compaction.
@@ -80,7 +80,7 @@ pub enum Aside {
     Message,
 }
 
-impl Aside {
+impl SkipReason {
     /// As counters name it.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -93,7 +93,7 @@ impl Aside {
     }
 }
 
-impl fmt::Display for Aside {
+impl fmt::Display for SkipReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }

@@ -15,7 +15,7 @@ use crate::{
     event::{Event, Identity},
     fast::Fast,
     json::RawJson,
-    refusal::{Aside, Refusal, RefusalKind},
+    refusal::{Refusal, RefusalKind, SkipReason},
     schema::Schema,
     transport::{Offset, Partition},
 };
@@ -37,9 +37,9 @@ pub enum Outcome {
     /// So many rows were written: one, or two where a key changed.
     Staged(usize),
     /// It is no change of a row, and no mistake.
-    SetAside(Aside),
+    Skipped(SkipReason),
     /// It is of another table than the contract's.
-    Stranger(Identity),
+    OtherTable(Identity),
     /// It goes to the dead-letter queue.
     Refused(Refusal),
 }
@@ -60,9 +60,9 @@ pub struct Counts {
     /// Rows with something in `dw_md_changes`.
     pub with_changes: u64,
     /// Records of other tables.
-    pub strangers: u64,
+    pub other_tables: u64,
     /// Records that were set aside, by what they are.
-    pub set_aside: BTreeMap<Aside, u64>,
+    pub skipped: BTreeMap<SkipReason, u64>,
     /// Records that were refused, by the kind of reason.
     pub refused: BTreeMap<RefusalKind, u64>,
 }
@@ -145,8 +145,8 @@ impl<'c, W: Write> Stager<'c, W> {
         };
         match &outcome {
             Outcome::Staged(_) => {}
-            Outcome::SetAside(aside) => *self.counts.set_aside.entry(*aside).or_default() += 1,
-            Outcome::Stranger(_) => self.counts.strangers += 1,
+            Outcome::Skipped(reason) => *self.counts.skipped.entry(*reason).or_default() += 1,
+            Outcome::OtherTable(_) => self.counts.other_tables += 1,
             Outcome::Refused(refusal) => *self.counts.refused.entry(refusal.kind).or_default() += 1,
         }
         self.rows.clear();
@@ -164,11 +164,11 @@ impl<'c, W: Write> Stager<'c, W> {
         }
         let change = match Event::read(record.value, record.key)? {
             Event::Change(change) => change,
-            Event::Aside(aside) => return Ok(Outcome::SetAside(aside)),
+            Event::Skipped(reason) => return Ok(Outcome::Skipped(reason)),
         };
         let source = self.compiled.contract().source();
         if !change.identity.is_of(source) {
-            return Ok(Outcome::Stranger(change.identity));
+            return Ok(Outcome::OtherTable(change.identity));
         }
         let schema = change.schema.map(|schema| self.schemas.read(schema));
         if let Some(fast) = &mut self.fast {

@@ -31,8 +31,8 @@ fn staged(name: &str) -> String {
         let record = Record { value: line.as_bytes(), key: key_of(line), offset: &offset };
         let _ = match stager.record(record).unwrap() {
             Outcome::Staged(rows) => writeln!(out, "{number}: staged, {rows} row(s)"),
-            Outcome::SetAside(aside) => writeln!(out, "{number}: set aside, {aside}"),
-            Outcome::Stranger(identity) => writeln!(out, "{number}: of {}", identity.table()),
+            Outcome::Skipped(reason) => writeln!(out, "{number}: set aside, {reason}"),
+            Outcome::OtherTable(identity) => writeln!(out, "{number}: of {}", identity.table()),
             Outcome::Refused(refusal) => writeln!(out, "{number}: refused, {refusal}"),
         };
         let mut reader =

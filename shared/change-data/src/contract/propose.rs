@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     column_type::ColumnType,
-    event::{Change, Event, Identity},
+    event::{Event, Identity, RowChange},
     json::RawJson,
     logical::Logical,
     number::Number,
@@ -28,24 +28,24 @@ const LENGTHS: [usize; 5] = [64, 256, 1024, 4096, 16_384];
 /// Contracts in the making, one for each table that events came from.
 #[derive(Debug, Default)]
 pub struct Proposal {
-    tables: BTreeMap<Identity, Seen>,
+    tables: BTreeMap<Identity, TableSample>,
 }
 
 /// What was seen of a table.
 #[derive(Debug, Default)]
-struct Seen {
+struct TableSample {
     /// In the order in which they were seen, which is the table's.
-    fields: Vec<(String, Values)>,
+    fields: Vec<(String, FieldSample)>,
     index: HashMap<String, usize>,
     keys: BTreeSet<String>,
 }
 
 /// What was seen of a field.
 #[derive(Debug, Default)]
-struct Values {
+struct FieldSample {
     /// What the events' schema says; the last word is the newest.
     field: Option<Field>,
-    sorts: BTreeSet<TypeFamily>,
+    families: BTreeSet<TypeFamily>,
     /// Of the numbers.
     digits: Digits,
     /// Bytes of the longest text, and of the longest bytes.
@@ -98,8 +98,8 @@ impl Proposal {
     }
 }
 
-impl Seen {
-    fn change(&mut self, change: &Change<'_>) {
+impl TableSample {
+    fn change(&mut self, change: &RowChange<'_>) {
         let schema = change.schema.map(Schema::read);
         for name in schema.iter().flat_map(Schema::names) {
             let field = schema.as_ref().and_then(|schema| schema.field(name)).cloned();
@@ -119,14 +119,14 @@ impl Seen {
         }
     }
 
-    fn values(&mut self, name: &str) -> Option<&mut Values> {
+    fn values(&mut self, name: &str) -> Option<&mut FieldSample> {
         let index = match self.index.get(name) {
             Some(index) => *index,
             // YAML could write a field without a name; a contract would rather not.
             None if self.fields.len() >= MOST_COLUMNS || name.is_empty() => return None,
             None => {
                 self.index.insert(name.into(), self.fields.len());
-                self.fields.push((name.into(), Values::default()));
+                self.fields.push((name.into(), FieldSample::default()));
                 self.fields.len() - 1
             }
         };
@@ -134,9 +134,9 @@ impl Seen {
     }
 }
 
-impl Values {
+impl FieldSample {
     fn see(&mut self, raw: RawJson<'_>, form: Form<'_>) {
-        let sort = match Value::read(raw, form) {
+        let family = match Value::read(raw, form) {
             Value::Null => return,
             // It stands for a value that did not change, of whatever type.
             Value::Text(text) if text.text == unavailable() => return,
@@ -165,7 +165,7 @@ impl Values {
             | Value::Embedded(_)
             | Value::Document(..) => TypeFamily::Document,
         };
-        self.sorts.insert(sort);
+        self.families.insert(family);
     }
 
     /// The type of a column for it, and what has to be said of its source; none where nothing is known of it.
@@ -234,8 +234,8 @@ impl Values {
     }
 
     fn of_values(&self) -> Option<ColumnType> {
-        let mut sorts = self.sorts.iter();
-        Some(match (sorts.next()?, sorts.next()) {
+        let mut families = self.families.iter();
+        Some(match (families.next()?, families.next()) {
             (TypeFamily::Boolean, None) => ColumnType::Boolean,
             (TypeFamily::Number, None) => self.digits.column_type(),
             (TypeFamily::Text, None) if !self.no_instant => ColumnType::TimestampTz,
@@ -282,7 +282,7 @@ fn room(longest: usize) -> u32 {
     length.and_then(|length| u32::try_from(length).ok()).unwrap_or(65_535)
 }
 
-fn contract(identity: &Identity, seen: &Seen) -> ContractDraft {
+fn contract(identity: &Identity, seen: &TableSample) -> ContractDraft {
     let mut names = BTreeSet::new();
     let mut key = Vec::new();
     let mut columns = Vec::new();
