@@ -35,6 +35,7 @@
 //! most 40 a batch.
 
 mod append;
+mod backfill;
 mod current;
 mod ddl;
 mod drift;
@@ -43,7 +44,6 @@ mod fits;
 mod gaps;
 mod history;
 mod layout;
-mod lift;
 mod load;
 mod migration;
 mod names;
@@ -56,7 +56,7 @@ use shiftwork_change_data::row::{EVENT_COLUMNS, TRANSPORT_COLUMNS};
 pub use load::Load;
 pub use migration::{Migration, is_done_already};
 pub use names::{Table, Tables};
-pub use prepare::Found;
+pub use prepare::ExistingColumn;
 
 /// A load, a migration or a change of tables that cannot be made: the reason, and how to fix it. The contract itself is valid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

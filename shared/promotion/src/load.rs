@@ -55,7 +55,7 @@ impl Promotion<'_> {
             let newer = &self.columns[*columns..];
             if !newer.is_empty() {
                 let most = lifts / old.saturating_sub(at).max(1);
-                let statements = self.lift(newer, most);
+                let statements = self.backfill(newer, most);
                 lifts = lifts.saturating_sub(statements.len());
                 out.extend(statements);
             }

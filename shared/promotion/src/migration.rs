@@ -3,8 +3,8 @@
 use shiftwork_change_data::column_type::ColumnType;
 use shiftwork_change_data::contract::{self, PromoteKind, TableContract};
 
+use crate::backfill::{AbsentField, Backfill};
 use crate::layout::{MOST_STATEMENTS, block, lines, list, sql};
-use crate::lift::{Gaps, Moves};
 use crate::names::{Table, Tables, identifier, literal};
 use crate::{Column, OTHERS, Promotion, PromotionError, THERE};
 
@@ -76,7 +76,7 @@ impl Promotion<'_> {
         let homes = self.homes();
         let mut transaction = vec![self.lock()];
         transaction.extend(new.fence());
-        let mut after: Vec<String> = homes.iter().map(|(table, row)| nothing_waits(table, row, new.gaps())).collect();
+        let mut after: Vec<String> = homes.iter().map(|(table, row)| nothing_waits(table, row, new.absent_field())).collect();
         // In an event of kind `append` a column that it left out stays NULL.
         if new.has_gaps() && self.kind() != PromoteKind::Append && !taken.is_empty() {
             transaction.push(new.empty());
@@ -90,7 +90,7 @@ impl Promotion<'_> {
         let most = MOST_STATEMENTS.saturating_sub(transaction.len() + after.len());
         let chunk = (taken.len() * homes.len()).div_ceil(most.max(1)).max(1);
         for (table, row) in &homes {
-            let moves = Moves { comment: "What waited moves in.", table, row, gaps: new.gaps() };
+            let moves = Backfill { comment: "What waited moves in.", table, row, absent: new.absent_field() };
             transaction.extend(taken.chunks(chunk).filter_map(|columns| moves.all(columns)));
         }
         transaction.extend(after);
@@ -247,13 +247,13 @@ const MIGRATION: &str = "migration";
 const FENCE: &str = "columns";
 
 /// What has nothing left but nulls waits for nothing; unless nulls are told from what did not change.
-fn nothing_waits(table: &Table, row: &[String], gaps: Gaps) -> String {
+fn nothing_waits(table: &Table, row: &[String], gaps: AbsentField) -> String {
     let t = table.alias();
     let of_row = row.iter().map(|name| format!("{t}.{name}")).collect::<Vec<_>>().join(", ");
     let same_row = row.iter().map(|name| format!("{t}.{name} = left_over.{name}")).collect::<Vec<_>>().join(" AND ");
     let only = match gaps {
-        Gaps::Absent => block(&format!("WHERE NVL(LEFT({t}.dw_md_unchanged, 2), '') <> '{OTHERS}'")),
-        Gaps::Never | Gaps::Null => String::new(),
+        AbsentField::Unchanged => block(&format!("WHERE NVL(LEFT({t}.dw_md_unchanged, 2), '') <> '{OTHERS}'")),
+        AbsentField::Null | AbsentField::NullIsUnchanged => String::new(),
     };
     sql(&format!(
         "

@@ -3,14 +3,14 @@
 use shiftwork_change_data::column_type::ColumnType;
 use shiftwork_change_data::contract::PromoteKind;
 
+use crate::backfill::Backfill;
 use crate::layout::{lines, list, sql};
-use crate::lift::Moves;
 use crate::names::{Table, identifier, literal};
 use crate::{Column, Promotion, PromotionError};
 
 /// A column of a table that is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
+pub struct ExistingColumn {
     schema: String,
     table: String,
     column: String,
@@ -18,7 +18,7 @@ pub struct Found {
     kind: Option<ColumnType>,
 }
 
-impl Found {
+impl ExistingColumn {
     /// Of a row of [`columns_query`](Promotion::columns_query); none of a row of something else.
     pub fn read(row: &[Option<String>]) -> Option<Self> {
         let [Some(schema), Some(table), Some(column), Some(data_type), length, precision, scale] = row else {
@@ -90,10 +90,10 @@ impl Promotion<'_> {
     ///
     /// # Errors
     /// A column that is of another type in the contract than in a table, and cannot become of it.
-    pub fn prepare(&self, found: &[Found]) -> Result<Vec<String>, PromotionError> {
+    pub fn prepare(&self, found: &[ExistingColumn]) -> Result<Vec<String>, PromotionError> {
         let mut statements = Vec::new();
         for table in self.tables_with_columns() {
-            let there: Vec<&Found> = found.iter().filter(|found| found.is_of(table)).collect();
+            let there: Vec<&ExistingColumn> = found.iter().filter(|found| found.is_of(table)).collect();
             if there.is_empty() {
                 continue;
             }
@@ -130,11 +130,11 @@ impl Promotion<'_> {
         let homes = self.homes();
         let (table, row) = homes.iter().find(|(home, _)| *home == table)?;
         let comment = "Rows that left a field out before it had a column: it did not change.";
-        Moves { comment, table, row, gaps: self.gaps() }.left_out(missing)
+        Backfill { comment, table, row, absent: self.absent_field() }.left_out(missing)
     }
 
     /// Whether a column has to become wider. One that is wider than the contract says takes all that the contract does.
-    fn is_narrower(&self, table: &Table, column: &Column, found: &Found) -> Result<bool, PromotionError> {
+    fn is_narrower(&self, table: &Table, column: &Column, found: &ExistingColumn) -> Result<bool, PromotionError> {
         let Some(there) = found.kind else { return Ok(false) };
         let differs = |why: &str| {
             let (name, wanted) = (&column.name, column.kind);

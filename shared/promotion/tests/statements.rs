@@ -5,7 +5,7 @@
 use serde_json::{Value, json};
 use shiftwork_change_data::column_type::ColumnType;
 use shiftwork_change_data::contract::{Column, ContractDraft, Format, TableContract};
-use shiftwork_promotion::{Found, Load, Promotion};
+use shiftwork_promotion::{ExistingColumn, Load, Promotion};
 
 fn contract(promote: &Value) -> TableContract {
     let draft: ContractDraft = serde_json::from_value(json!({
@@ -96,7 +96,7 @@ fn a_contract_that_was_changed_by_hand() {
             let schema = if *table == "orders" { "shop" } else { "staging" };
             let sizes = [length.map(str::to_owned), cell("12"), cell("2")];
             let row = [cell(schema), cell(table), cell(column), cell(data_type)];
-            Found::read(&row.into_iter().chain(sizes).collect::<Vec<_>>()).unwrap()
+            ExistingColumn::read(&row.into_iter().chain(sizes).collect::<Vec<_>>()).unwrap()
         })
     });
     let statements = promotion.prepare(&found.collect::<Vec<_>>()).unwrap();

@@ -10,7 +10,7 @@ use shiftwork_change_data::{
     layout::{self, Staged},
 };
 use shiftwork_ports::{Clock, Object, Requests, Result, Row, Scripts, Staging, Submission, Warehouse};
-use shiftwork_promotion::{Found, Load, Promotion, is_done_already};
+use shiftwork_promotion::{ExistingColumn, Load, Promotion, is_done_already};
 use shiftwork_protocol::{
     Connection, Failure, FailureKind, JobRecord, Manifest, ScriptPin, Transaction, load_request, manifest_key,
     name::sha256,
@@ -224,7 +224,7 @@ impl Cdc {
         self.make_schemas(promotion, connection).await?;
         // Columns that somebody wrote into the contract by hand, or made longer there.
         let found = self.run(&promotion.columns_query(), connection).await?;
-        let found: Vec<Found> = found.iter().filter_map(|row| Found::read(row)).collect();
+        let found: Vec<ExistingColumn> = found.iter().filter_map(|row| ExistingColumn::read(row)).collect();
         let changes = promotion.prepare(&found).map_err(|problem| invalid(&problem))?;
         for sql in &changes {
             match self.run(sql, connection).await {

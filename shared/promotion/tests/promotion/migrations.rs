@@ -10,7 +10,7 @@ use shiftwork_change_data::contract::{
     PromoteKind::{self, Append, Type1, Type2, Type7},
     TableContract,
 };
-use shiftwork_promotion::{Found, Load, Migration, Promotion, PromotionError, is_done_already};
+use shiftwork_promotion::{ExistingColumn, Load, Migration, Promotion, PromotionError, is_done_already};
 
 use crate::contracts::{changed, contract};
 use crate::warehouse::Warehouse;
@@ -83,8 +83,8 @@ impl Warehouse {
             (_, Value::String(text)) => Some(text.clone()),
             (_, other) => Some(other.to_string()),
         };
-        let row = |row: &Value| Found::read(&row.as_array().unwrap().iter().map(cell).collect::<Vec<_>>());
-        let found: Vec<Found> = found.as_array().unwrap().iter().filter_map(row).collect();
+        let row = |row: &Value| ExistingColumn::read(&row.as_array().unwrap().iter().map(cell).collect::<Vec<_>>());
+        let found: Vec<ExistingColumn> = found.as_array().unwrap().iter().filter_map(row).collect();
         let statements = promotion.prepare(&found)?;
         for sql in &statements {
             self.transaction(vec![sql.clone()]).await.unwrap();

@@ -7,43 +7,43 @@ use crate::{Column, OTHERS, Promotion, Table};
 
 /// Rows in which values move.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Moves<'a> {
+pub(crate) struct Backfill<'a> {
     pub(crate) comment: &'a str,
     pub(crate) table: &'a Table,
     /// The columns that tell its rows apart.
     pub(crate) row: &'a [String],
-    pub(crate) gaps: Gaps,
+    pub(crate) absent: AbsentField,
 }
 
-/// What a row says of a column that came after it by having no such field.
+/// What a row without a field says about the column that was later added for the field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Gaps {
-    /// It is NULL.
-    Never,
-    /// It did not change, if the row says that fields without a column did not.
-    Absent,
-    /// The same where the field is there and null.
+pub(crate) enum AbsentField {
+    /// The column is NULL.
     Null,
+    /// The column did not change, if the row says that fields without a column did not.
+    Unchanged,
+    /// The same, also where the field is there and null.
+    NullIsUnchanged,
 }
 
 impl Promotion<'_> {
     /// Rows of files that are older than these columns: what the columns would have taken waits. At most so many statements.
-    pub(crate) fn lift(&self, newer: &[Column], most: usize) -> Vec<String> {
-        let moves = Moves {
+    pub(crate) fn backfill(&self, newer: &[Column], most: usize) -> Vec<String> {
+        let moves = Backfill {
             comment: "These files are older than the column: what it would have taken waits.",
             table: &self.tables.staging,
             row: &["dw_md_row".to_owned()],
-            gaps: self.gaps(),
+            absent: self.absent_field(),
         };
         let columns: Vec<&Column> = newer.iter().collect();
         columns.chunks(columns.len().div_ceil(most.max(1)).max(1)).filter_map(|columns| moves.all(columns)).collect()
     }
 
-    pub(crate) fn gaps(&self) -> Gaps {
+    pub(crate) fn absent_field(&self) -> AbsentField {
         match (self.has_gaps(), self.takes_latest_non_null()) {
-            (false, _) => Gaps::Never,
-            (true, false) => Gaps::Absent,
-            (true, true) => Gaps::Null,
+            (false, _) => AbsentField::Null,
+            (true, false) => AbsentField::Unchanged,
+            (true, true) => AbsentField::NullIsUnchanged,
         }
     }
 }
@@ -58,13 +58,13 @@ fn fitting(column: &Column) -> String {
     block(&format!("{} AS {}", fits(column.kind).unwrap_or_else(|| "NULL".to_owned()), column.name))
 }
 
-impl Moves<'_> {
+impl Backfill<'_> {
     /// Moves what waits under the columns' fields into them. What does not fit goes on waiting. None where there is nothing to do, for
     /// JSON has no values of the columns' types.
     pub(crate) fn all(&self, columns: &[&Column]) -> Option<String> {
         let movable = |column: &&&Column| fits(column.kind).is_some();
         match columns {
-            _ if self.gaps != Gaps::Never => Some(self.many(columns)),
+            _ if self.absent != AbsentField::Null => Some(self.many(columns)),
             [column] => fits(column.kind).map(|_| self.one(column)),
             _ => {
                 let columns: Vec<&Column> = columns.iter().filter(movable).copied().collect();
@@ -153,13 +153,13 @@ impl Moves<'_> {
             .collect();
         let waits = |column: &&Column| format!("JSON_TYPEOF(field_{}.dw_value) <> 'null'", column.number);
         let mut only: Vec<String> = columns.iter().map(waits).collect();
-        if *gaps != Gaps::Never {
+        if *gaps != AbsentField::Null {
             set.push(format!("dw_md_unchanged = {t}.dw_md_unchanged || moved.dw_gaps"));
             let mark = |column: &&Column| {
                 let n = column.number;
                 let absent = match gaps {
-                    Gaps::Never | Gaps::Absent => format!("field_{n}.{first} IS NULL"),
-                    Gaps::Null => {
+                    AbsentField::Null | AbsentField::Unchanged => format!("field_{n}.{first} IS NULL"),
+                    AbsentField::NullIsUnchanged => {
                         format!(
                             "events.{} IS NULL AND NVL(JSON_TYPEOF(field_{n}.dw_value), 'null') = 'null'",
                             column.name
@@ -209,8 +209,8 @@ impl Moves<'_> {
         let has = lines(columns.iter().map(has), ",");
         let marks = columns.iter().map(|column| left_out(column, &format!("fields.dw_has_{} IS NULL", column.number)));
         let marks = lines(marks, " ||");
-        let only = if *gaps == Gaps::Null { "WHERE JSON_TYPEOF(dw_value) <> 'null'" } else { "" };
-        (*gaps != Gaps::Never).then(|| {
+        let only = if *gaps == AbsentField::NullIsUnchanged { "WHERE JSON_TYPEOF(dw_value) <> 'null'" } else { "" };
+        (*gaps != AbsentField::Null).then(|| {
             sql(&format!(
                 "
                 -- {comment}
