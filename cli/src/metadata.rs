@@ -22,8 +22,8 @@ const AT_ONCE: usize = 16;
 pub async fn metadata(target: &Target, asked: &args::Metadata) -> anyhow::Result<Outcome> {
     match &asked.command {
         args::MetadataCommand::Push(asked) => push(target, asked).await,
-        args::MetadataCommand::Check(asked) => go_over(target, asked, Errand::Check).await,
-        args::MetadataCommand::Fix(asked) => go_over(target, asked, Errand::Fix).await,
+        args::MetadataCommand::Check(asked) => go_over(target, asked, Mode::Check).await,
+        args::MetadataCommand::Fix(asked) => go_over(target, asked, Mode::Fix).await,
     }
 }
 
@@ -85,14 +85,14 @@ fn changes(before: Option<&Configuration>, after: &Configuration) -> String {
 
 /// What is done about what is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Errand {
+pub enum Mode {
     /// Nothing.
     Check,
     /// All of it.
     Fix,
 }
 
-async fn go_over(target: &Target, asked: &args::MetadataOf, errand: Errand) -> anyhow::Result<Outcome> {
+async fn go_over(target: &Target, asked: &args::MetadataOf, mode: Mode) -> anyhow::Result<Outcome> {
     let place = asked.place.strip_prefix("s3://").unwrap_or(&asked.place);
     let (bucket, prefix) = place.split_once('/').unwrap_or((place, ""));
     let rules = match &asked.config {
@@ -100,7 +100,7 @@ async fn go_over(target: &Target, asked: &args::MetadataOf, errand: Errand) -> a
         None => pushed(target).await?,
     };
     let fixer = Fixer { rules: Arc::new(rules), documents: aws::documents(target, bucket).await? };
-    let bar = bar(errand);
+    let bar = bar(mode);
     let mut tally = Tally::default();
     let mut tell = |key: &str, news: &News| {
         tally.count(key, news);
@@ -111,12 +111,12 @@ async fn go_over(target: &Target, asked: &args::MetadataOf, errand: Errand) -> a
         }
     };
     let ended = tokio::select! {
-        ended = walk(&fixer, prefix, asked.after.clone(), errand, &mut tell) => ended.map_err(anyhow::Error::from),
+        ended = walk(&fixer, prefix, asked.after.clone(), mode, &mut tell) => ended.map_err(anyhow::Error::from),
         _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
     };
     bar.finish_and_clear();
     if tally.last.is_some() {
-        println!("{}", tally.table(errand));
+        println!("{}", tally.table(mode));
     }
     if let Err(error) = ended {
         let rest = tally.last.as_ref().map(|key| format!("; go on with --after '{key}'")).unwrap_or_default();
@@ -125,7 +125,7 @@ async fn go_over(target: &Target, asked: &args::MetadataOf, errand: Errand) -> a
     if tally.last.is_none() {
         println!("there is nothing under {place}");
     }
-    Ok(tally.outcome(errand))
+    Ok(tally.outcome(mode))
 }
 
 async fn pushed(target: &Target) -> anyhow::Result<Rules> {
@@ -144,7 +144,7 @@ pub async fn walk(
     fixer: &Fixer,
     prefix: &str,
     after: Option<String>,
-    errand: Errand,
+    mode: Mode,
     tell: &mut (dyn FnMut(&str, &News) + Send),
 ) -> Result<(), Failure> {
     let pages = stream::try_unfold(Some(after), async |next: Option<Option<String>>| {
@@ -157,9 +157,9 @@ pub async fn walk(
     // In the order of the keys, so that the last one told has none behind it that was not.
     let mut looked = keys
         .map_ok(async |key| {
-            let news = match errand {
-                Errand::Check => fixer.check(&key).await.map(|found| vec![found]),
-                Errand::Fix => fix(fixer, &key).await,
+            let news = match mode {
+                Mode::Check => fixer.check(&key).await.map(|found| vec![found]),
+                Mode::Fix => fix(fixer, &key).await,
             };
             match news {
                 Err(failure) if ends_the_walk(&failure) => Err(failure),
@@ -251,7 +251,7 @@ impl Tally {
     }
 
     /// Found, counted.
-    pub fn table(&self, errand: Errand) -> comfy_table::Table {
+    pub fn table(&self, mode: Mode) -> comfy_table::Table {
         let mut table = status::table(["metadata", "files"]);
         let mut row = |words: &str, number: usize| {
             if number > 0 {
@@ -259,11 +259,11 @@ impl Tally {
                 table.add_row([Cell::new(words), Cell::new(number).set_alignment(CellAlignment::Right)]);
             }
         };
-        let (mended, moved, gone, aside) = match errand {
-            Errand::Check => {
+        let (mended, moved, gone, aside) = match mode {
+            Mode::Check => {
                 ("to be mended or moved", "  to be moved", "to be deleted, for it is in its place", "beyond mending")
             }
-            Errand::Fix => ("mended or moved", "  moved", "deleted, for it was in its place", "in quarantine"),
+            Mode::Fix => ("mended or moved", "  moved", "deleted, for it was in its place", "in quarantine"),
         };
         row("valid, and in its place", self.of("valid"));
         row(mended, self.of("written"));
@@ -280,24 +280,24 @@ impl Tally {
     }
 
     /// A check that found something, and a fix that left something, failed.
-    pub fn outcome(&self, errand: Errand) -> Outcome {
+    pub fn outcome(&self, mode: Mode) -> Outcome {
         let left = self.of("quarantined") + self.of("failed");
-        let found = match errand {
-            Errand::Check => left + self.of("written") + self.of("retired"),
-            Errand::Fix => left,
+        let found = match mode {
+            Mode::Check => left + self.of("written") + self.of("retired"),
+            Mode::Fix => left,
         };
         if found == 0 { Outcome::Done } else { Outcome::Failed }
     }
 }
 
 /// Nobody knows how many files there are until the last one.
-fn bar(errand: Errand) -> ProgressBar {
+fn bar(mode: Mode) -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
-    let verb = match errand {
-        Errand::Check => "checked",
-        Errand::Fix => "looked at",
+    let verb = match mode {
+        Mode::Check => "checked",
+        Mode::Fix => "looked at",
     };
     let style = ProgressStyle::with_template(&format!("{{spinner}} {{human_pos}} {verb}, {{per_sec}}: {{msg}}"));
     let bar = ProgressBar::new_spinner().with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));

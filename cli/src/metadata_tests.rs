@@ -23,9 +23,9 @@ fn fixer(bucket: &Arc<MemoryDocuments>) -> Fixer {
     Fixer { rules: Arc::new(rules), documents: Arc::clone(bucket) as Arc<dyn Documents> }
 }
 
-async fn tally(fixer: &Fixer, after: Option<&str>, errand: Errand) -> Tally {
+async fn tally(fixer: &Fixer, after: Option<&str>, mode: Mode) -> Tally {
     let mut tally = Tally::default();
-    walk(fixer, "handbook/", after.map(Into::into), errand, &mut |key, news| tally.count(key, news)).await.unwrap();
+    walk(fixer, "handbook/", after.map(Into::into), mode, &mut |key, news| tally.count(key, news)).await.unwrap();
     tally
 }
 
@@ -34,10 +34,10 @@ async fn a_check_counts_and_a_fix_leaves_what_only_a_person_can_mend() {
     let bucket = bucket(40);
     let fixer = fixer(&bucket);
     let before = bucket.files();
-    let found = tally(&fixer, None, Errand::Check).await;
+    let found = tally(&fixer, None, Mode::Check).await;
     assert_eq!(bucket.files(), before);
-    assert_eq!(found.outcome(Errand::Check), Outcome::Failed);
-    let table = found.table(Errand::Check).to_string();
+    assert_eq!(found.outcome(Mode::Check), Outcome::Failed);
+    let table = found.table(Mode::Check).to_string();
     let rows: Vec<Vec<&str>> = table
         .lines()
         .filter(|line| line.chars().any(char::is_numeric))
@@ -53,12 +53,12 @@ async fn a_check_counts_and_a_fix_leaves_what_only_a_person_can_mend() {
         ("40", "no metadata"),
     ];
     assert_eq!(rows, wanted.map(|(files, words)| vec![files, words]));
-    let mended = tally(&fixer, None, Errand::Fix).await;
-    assert_eq!(mended.outcome(Errand::Fix), Outcome::Failed);
+    let mended = tally(&fixer, None, Mode::Fix).await;
+    assert_eq!(mended.outcome(Mode::Fix), Outcome::Failed);
     assert_eq!((mended.of("written"), mended.of("quarantined"), mended.of("failed")), (40, 1, 1));
     let sources: Vec<_> = bucket.files().into_keys().filter(|key| key.ends_with(".meta.json")).collect();
     assert_eq!(sources, ["handbook/large.pdf.meta.json"]);
-    let again = tally(&fixer, None, Errand::Check).await;
+    let again = tally(&fixer, None, Mode::Check).await;
     assert_eq!((again.of("valid"), again.of("written"), again.of("failed")), (41, 0, 1));
 }
 
@@ -66,10 +66,10 @@ async fn a_check_counts_and_a_fix_leaves_what_only_a_person_can_mend() {
 async fn a_fix_goes_on_behind_the_last_key() {
     let bucket = bucket(9);
     let fixer = fixer(&bucket);
-    let rest = tally(&fixer, Some("handbook/5.pdf.meta.json"), Errand::Fix).await;
+    let rest = tally(&fixer, Some("handbook/5.pdf.meta.json"), Mode::Fix).await;
     assert_eq!(rest.of("written"), 3);
     assert_eq!(rest.last.as_deref(), Some("handbook/large.pdf.meta.json"));
-    let first = tally(&fixer, None, Errand::Fix).await;
+    let first = tally(&fixer, None, Mode::Fix).await;
     assert_eq!(first.of("written"), 6);
 }
 

@@ -11,12 +11,12 @@ use crate::{Deployment, Outcome, args, words};
 
 /// What is to be done about a dead letter.
 #[derive(Debug, PartialEq, Eq)]
-enum Care {
+enum LetterAction {
     /// Sent to the loader with this body.
     Send(String),
     /// It is another contract's.
     Leave,
-    /// Nobody but a person can do something about it, and what.
+    /// A person has to act; the text says how.
     Tell(String),
 }
 
@@ -40,8 +40,8 @@ async fn refused(deployment: &Deployment, asked: &args::Replay) -> anyhow::Resul
                 left.push(letter);
                 continue;
             }
-            match care(&letter.body, asked.contract.as_deref()) {
-                Care::Send(body) => {
+            match action(&letter.body, asked.contract.as_deref()) {
+                LetterAction::Send(body) => {
                     sent += 1;
                     if asked.dry_run {
                         println!("{} {}", style("+").green(), outline(&letter.body));
@@ -50,8 +50,8 @@ async fn refused(deployment: &Deployment, asked: &args::Replay) -> anyhow::Resul
                         deployment.changes.send_again(&body, &letter).await?;
                     }
                 }
-                Care::Leave => left.push(letter),
-                Care::Tell(what) => {
+                LetterAction::Leave => left.push(letter),
+                LetterAction::Report(what) => {
                     told += 1;
                     println!("{} {what}", style("!").yellow());
                     left.push(letter);
@@ -67,33 +67,35 @@ async fn refused(deployment: &Deployment, asked: &args::Replay) -> anyhow::Resul
     Ok(if told == 0 { Outcome::Done } else { Outcome::Failed })
 }
 
-/// What is to be done about a dead letter, of which `wanted` is the contract that is asked for.
-fn care(body: &str, wanted: Option<&str>) -> Care {
+/// What is done about a dead letter; `wanted` is the contract that is asked for.
+fn action(body: &str, wanted: Option<&str>) -> LetterAction {
     let Ok(letter) = serde_json::from_str::<Value>(body) else {
-        return Care::Tell(format!("a message that is no JSON: {}", cut(body)));
+        return LetterAction::Report(format!("a message that is not valid JSON: {}", cut(body)));
     };
     if let Ok(Refused { refused, contract, kind, reason }) = serde_json::from_value(letter.clone()) {
         return match refused.record {
-            _ if wanted.is_some() && contract.as_deref() != wanted => Care::Leave,
-            Bytes::Lost {} => Care::Tell(format!(
-                "{} {}: {kind}: {reason}; mend its file and bring it again",
+            _ if wanted.is_some() && contract.as_deref() != wanted => LetterAction::Leave,
+            Bytes::Lost {} => LetterAction::Report(format!(
+                "{} {}: {kind}: {reason}; fix its file and send it again",
                 refused.partition, refused.offset
             )),
             Bytes::Base64(_) | Bytes::Object(_) => match serde_json::to_string(&ReplayRequest { replay: refused }) {
-                Ok(body) => Care::Send(body),
-                Err(error) => Care::Tell(error.to_string()),
+                Ok(body) => LetterAction::Send(body),
+                Err(error) => LetterAction::Report(error.to_string()),
             },
         };
     }
     // A batch that expired in its stream: Lambda says which, and its records are gone from the stream.
     if let Some((kind, batch)) = letter.as_object().into_iter().flatten().find(|(name, _)| name.ends_with("BatchInfo"))
     {
-        return Care::Tell(format!("{kind}: records that were given up: {batch}; take a new snapshot of their tables"));
+        return LetterAction::Report(format!(
+            "{kind}: records that were given up: {batch}; take a new snapshot of their tables"
+        ));
     }
     // A notification or a replay that the loader gave back too often.
     match wanted {
-        None => Care::Send(body.into()),
-        Some(_) => Care::Leave,
+        None => LetterAction::Send(body.into()),
+        Some(_) => LetterAction::Leave,
     }
 }
 
@@ -179,7 +181,7 @@ mod tests {
 
     use shiftwork_change_data::contract;
 
-    use super::{Care, care, claiming};
+    use super::{LetterAction, action, claiming};
 
     fn refused(record: &serde_json::Value) -> String {
         json!({
@@ -193,27 +195,27 @@ mod tests {
     fn a_refused_record_is_sent_as_it_was() {
         let letter = refused(&json!({ "base64": "eyI=" }));
         let replay = json!({ "replay": { "partition": "kafka/shop/0", "offset": "00000000000000000007", "record": { "base64": "eyI=" } } });
-        let Care::Send(body) = care(&letter, None) else { panic!("not sent") };
+        let LetterAction::Send(body) = action(&letter, None) else { panic!("not sent") };
         assert_eq!(serde_json::from_str::<serde_json::Value>(&body).unwrap(), replay);
-        assert!(matches!(care(&letter, Some("orders")), Care::Send(_)));
-        assert_eq!(care(&letter, Some("customers")), Care::Leave);
+        assert!(matches!(action(&letter, Some("orders")), LetterAction::Send(_)));
+        assert_eq!(action(&letter, Some("customers")), LetterAction::Leave);
     }
 
     #[test]
     fn what_cannot_be_sent_is_told() {
-        let Care::Tell(lost) = care(&refused(&json!({ "lost": {} })), None) else { panic!("not told") };
+        let LetterAction::Report(lost) = action(&refused(&json!({ "lost": {} })), None) else { panic!("not told") };
         assert!(lost.contains("kafka/shop/0 00000000000000000007"), "{lost}");
         let given_up = json!({ "requestContext": {}, "KinesisBatchInfo": { "shardId": "shardId-000000000001" } });
-        let Care::Tell(words) = care(&given_up.to_string(), None) else { panic!("not told") };
+        let LetterAction::Report(words) = action(&given_up.to_string(), None) else { panic!("not told") };
         assert!(words.contains("shardId-000000000001"), "{words}");
-        assert!(matches!(care("{", None), Care::Tell(_)));
+        assert!(matches!(action("{", None), LetterAction::Report(_)));
     }
 
     #[test]
     fn what_the_loader_gave_back_is_sent_again_where_no_contract_is_asked_for() {
         let notification = json!({ "Records": [] }).to_string();
-        assert_eq!(care(&notification, None), Care::Send(notification.clone()));
-        assert_eq!(care(&notification, Some("orders")), Care::Leave);
+        assert_eq!(action(&notification, None), LetterAction::Send(notification.clone()));
+        assert_eq!(action(&notification, Some("orders")), LetterAction::Leave);
     }
 
     #[test]

@@ -76,7 +76,8 @@ impl Promotion<'_> {
         let homes = self.homes();
         let mut transaction = vec![self.lock()];
         transaction.extend(new.fence());
-        let mut after: Vec<String> = homes.iter().map(|(table, row)| nothing_waits(table, row, new.absent_field())).collect();
+        let mut after: Vec<String> =
+            homes.iter().map(|(table, row)| nothing_waits(table, row, new.absent_field())).collect();
         // In an event of kind `append` a column that it left out stays NULL.
         if new.has_gaps() && self.kind() != PromoteKind::Append && !taken.is_empty() {
             transaction.push(new.empty());
