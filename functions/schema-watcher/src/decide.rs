@@ -18,7 +18,7 @@ pub const MOST_BY_ITSELF: u64 = 50;
 
 /// What Redshift says about a field that waits.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Evidence {
+pub struct WaitingField {
     /// The field, exactly as the source writes it.
     pub field: String,
     /// Rows that have it.
@@ -31,7 +31,7 @@ pub struct Evidence {
 
 /// A step of a migration.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Change {
+pub enum MigrationStep {
     /// A column behind the others.
     Add(Column),
     /// A longer VARCHAR, which takes what waits.
@@ -46,7 +46,7 @@ pub enum Change {
     },
 }
 
-impl Change {
+impl MigrationStep {
     /// The column, as it will be.
     pub const fn column(&self) -> &Column {
         match self {
@@ -56,9 +56,9 @@ impl Change {
 }
 
 /// Decides about every field; what can be done by statements comes with its step.
-pub fn decide(contract: &TableContract, evidence: &[Evidence]) -> Vec<(Finding, Option<Change>)> {
+pub fn decide(contract: &TableContract, evidence: &[WaitingField]) -> Vec<(Finding, Option<MigrationStep>)> {
     let mut taken: BTreeSet<String> = contract.columns().iter().map(|column| column.name.clone()).collect();
-    let mut evidence: Vec<&Evidence> = evidence.iter().filter(|seen| !is_copy(contract, seen)).collect();
+    let mut evidence: Vec<&WaitingField> = evidence.iter().filter(|seen| !is_copy(contract, seen)).collect();
     evidence.sort_by(|a, b| (a.since, &a.field).cmp(&(b.since, &b.field)));
     let decided = evidence.into_iter().map(|seen| {
         let (remedy, change) = match contract.column_of_field(&seen.field) {
@@ -74,7 +74,7 @@ pub fn decide(contract: &TableContract, evidence: &[Evidence]) -> Vec<(Finding, 
                 if fit_one_table(taken.iter().map(String::as_str).chain([column.name.as_str()])) {
                     taken.insert(column.name.clone());
                     let (name, column_type) = (column.name.clone(), column.column_type.to_string());
-                    (Remedy::Add { column: name, column_type }, Some(Change::Add(column)))
+                    (Remedy::Add { column: name, column_type }, Some(MigrationStep::Add(column)))
                 } else {
                     let why = format!(
                         "{} has as many columns as a table can have: map the document that the field is in as one super column",
@@ -84,31 +84,31 @@ pub fn decide(contract: &TableContract, evidence: &[Evidence]) -> Vec<(Finding, 
                 }
             }
         };
-        let Evidence { field, rows, since, shape } = seen;
+        let WaitingField { field, rows, since, shape } = seen;
         (Finding { field: field.clone(), since: *since, rows: *rows, seen: shape.to_string(), remedy }, change)
     });
     decided.collect()
 }
 
 /// SUPER has no path to a name with a quote or a backslash, so that its value is copied to its column, and not moved.
-fn is_copy(contract: &TableContract, seen: &Evidence) -> bool {
+fn is_copy(contract: &TableContract, seen: &WaitingField) -> bool {
     let column = contract.column_of_field(&seen.field);
     seen.field.contains(['"', '\\']) && column.is_some_and(|column| seen.shape.fits(column.column_type))
 }
 
-fn new_column(seen: &Evidence, taken: &BTreeSet<String>) -> Column {
+fn new_column(seen: &WaitingField, taken: &BTreeSet<String>) -> Column {
     let name = column_name(&seen.field, taken);
     let from = (name != seen.field).then(|| seen.field.clone());
     Column { name, column_type: seen.shape.column_type(), from, source_type: None }
 }
 
 /// Values wait although the field has a column: they came before it, or they do not fit.
-fn about_known(contract: &TableContract, column: &Column, shape: Shape) -> (Remedy, Option<Change>) {
+fn about_known(contract: &TableContract, column: &Column, shape: Shape) -> (Remedy, Option<MigrationStep>) {
     let (name, column_type) = (column.name.clone(), column.column_type);
     if contract.is_key(&column.name) {
         return (Remedy::None { why: format!("{name} is part of the key, whose type cannot be changed") }, None);
     }
-    let fill = (Remedy::Fill { column: name.clone() }, Some(Change::Fill { column: column.clone() }));
+    let fill = (Remedy::Fill { column: name.clone() }, Some(MigrationStep::Fill { column: column.clone() }));
     if shape.fits(column_type) {
         return fill;
     }
@@ -117,7 +117,7 @@ fn about_known(contract: &TableContract, column: &Column, shape: Shape) -> (Reme
     {
         let column = Column { column_type: wider, ..column.clone() };
         let remedy = Remedy::Widen { column: name, from: column_type.to_string(), to: wider.to_string() };
-        return (remedy, Some(Change::Widen { column }));
+        return (remedy, Some(MigrationStep::Widen { column }));
     }
     if shape.fitting(column_type) != Shape::default() {
         // The turn of the others comes when these have moved.
@@ -130,16 +130,16 @@ fn about_known(contract: &TableContract, column: &Column, shape: Shape) -> (Reme
 }
 
 /// Columns that come into a contract, and types of its columns that change.
-pub fn effects(changes: &[Change]) -> (Vec<Column>, BTreeMap<String, ColumnType>) {
+pub fn effects(changes: &[MigrationStep]) -> (Vec<Column>, BTreeMap<String, ColumnType>) {
     let mut added = Vec::new();
     let mut widened = BTreeMap::new();
     for change in changes {
         match change {
-            Change::Add(column) => added.push(column.clone()),
-            Change::Widen { column } => {
+            MigrationStep::Add(column) => added.push(column.clone()),
+            MigrationStep::Widen { column } => {
                 widened.insert(column.name.clone(), column.column_type);
             }
-            Change::Fill { .. } => {}
+            MigrationStep::Fill { .. } => {}
         }
     }
     (added, widened)
@@ -195,7 +195,7 @@ mod tests {
     };
     use shiftwork_protocol::drift::Remedy;
 
-    use super::{Change, Evidence, Shape, decide, effects, merged};
+    use super::{MigrationStep, Shape, WaitingField, decide, effects, merged};
 
     fn contract() -> TableContract {
         let draft: ContractDraft = serde_json::from_value(json!({
@@ -217,12 +217,12 @@ mod tests {
         contract.with_columns(&[contract.columns(), &[column]].concat()).unwrap()
     }
 
-    fn seen(field: &str, values: &[Value]) -> Evidence {
+    fn seen(field: &str, values: &[Value]) -> WaitingField {
         let shape = values.iter().map(Shape::of).fold(Shape::default(), Shape::with);
-        Evidence { field: field.into(), rows: values.len() as u64, since: None, shape }
+        WaitingField { field: field.into(), rows: values.len() as u64, since: None, shape }
     }
 
-    fn remedy(evidence: Evidence) -> (String, bool) {
+    fn remedy(evidence: WaitingField) -> (String, bool) {
         let decided = decide(&contract(), &[evidence]);
         (decided[0].0.remedy.to_string(), decided[0].1.is_some())
     }
@@ -327,7 +327,7 @@ mod tests {
         ) {
             let evidence: Vec<_> = fields.iter().map(|(field, values)| seen(field, values)).collect();
             let decided = decide(&contract(), &evidence);
-            let changes: Vec<Change> = decided.iter().filter_map(|(_, change)| change.clone()).collect();
+            let changes: Vec<MigrationStep> = decided.iter().filter_map(|(_, change)| change.clone()).collect();
             let (added, widened) = effects(&changes);
             let after = contract().with_columns(&merged(&contract(), &added, &widened).unwrap()).unwrap();
             // Only appended to, and never another type but a wider one.

@@ -9,7 +9,7 @@ const SPECIAL: [&str; 11] = ["true", "false", "null", "yes", "no", "on", "off", 
 
 /// A contract and the text that it was read from.
 #[derive(Debug, Clone)]
-pub struct Written {
+pub struct ContractFile {
     /// The contract.
     pub contract: TableContract,
     /// What its author wrote.
@@ -21,10 +21,10 @@ pub struct Written {
 ///
 /// # Errors
 /// `InvalidRequest` with every problem.
-pub fn read(file: &str, text: &str) -> Result<Written, Failure> {
+pub fn read(file: &str, text: &str) -> Result<ContractFile, Failure> {
     let both = contract::read(file, text).and_then(|contract| Ok((contract, read_file(file, text)?)));
     let (contract, doc) = both.map_err(invalid)?;
-    Ok(Written { contract, text: text.into(), doc })
+    Ok(ContractFile { contract, text: text.into(), doc })
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "the argument of `map_err`")]
@@ -33,7 +33,7 @@ fn invalid(problems: Vec<Problem>) -> Failure {
     Failure::new(FailureKind::InvalidRequest, format!("{words}; fix the contract and `shiftwork push` it"))
 }
 
-impl Written {
+impl ContractFile {
     /// The text of this contract with these columns, which are the ones that it has, wider in places, and others behind them.
     ///
     /// The result is read back before it is trusted. A text of a style that cannot be added to is written anew, as JSON, which is YAML

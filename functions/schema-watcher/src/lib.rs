@@ -7,7 +7,7 @@
 //! ```
 //!
 //! - [`infer`], [`names`], [`decide`]: what is to be done, pure.
-//! - [`record`]: what is remembered, and when a mark may go, pure but for reading and writing.
+//! - [`state`]: what is remembered, and when a mark may go, pure but for reading and writing.
 //! - [`edit`]: a contract with further columns, as text.
 //! - `incoming`, `look`, `migrate`: read, fetch and perform.
 //!
@@ -21,8 +21,8 @@ pub mod infer;
 mod look;
 mod migrate;
 pub mod names;
-pub mod record;
 mod sql;
+pub mod state;
 #[cfg(test)]
 mod tests;
 mod wiring;
@@ -101,9 +101,9 @@ impl Watcher {
     }
 
     async fn watch(&self, scheduled: bool) -> Result<DriftAnswer> {
-        let marks = record::keys(&*self.staging, MARKS, MOST_CONTRACTS).await?;
+        let marks = state::keys(&*self.staging, MARKS, MOST_CONTRACTS).await?;
         let marked: BTreeSet<String> = marks.iter().map(|mark| mark[MARKS.len()..].to_owned()).collect();
-        let known = record::known(&*self.staging).await?;
+        let known = state::known(&*self.staging).await?;
         let all: BTreeSet<&String> = marked.union(&known).collect();
         let seen = stream::iter(all).map(|contract| {
             let marked = marked.contains(contract);
@@ -132,7 +132,7 @@ impl Watcher {
 
     /// Looks at a contract if there is anything new to see, and finishes what was begun.
     async fn watch_one(&self, contract: &str, marked: bool) -> Result<Option<Drift>> {
-        let read = record::read(&*self.staging, contract).await?;
+        let read = state::read(&*self.staging, contract).await?;
         if read.record.intent.is_some() {
             return self.resume(contract, false).await.map(Some);
         }
@@ -150,17 +150,17 @@ impl Watcher {
         }
         // After the mark was read: a file that it speaks of is listed, or loaded.
         let prefix = shiftwork_change_data::layout::prefix(contract);
-        let staged = record::keys(&*self.staging, &prefix, record::MOST_WAITING).await?;
-        let glance = mark.as_ref().map(|mark| record::glance(read.record.seen.as_ref(), &mark.etag, &staged));
-        if !read.record.given_up && glance.as_ref().is_some_and(|glance| !glance.ask) {
+        let staged = state::keys(&*self.staging, &prefix, state::MOST_WAITING).await?;
+        let decision = mark.as_ref().map(|mark| state::decide_mark(read.record.seen.as_ref(), &mark.etag, &staged));
+        if !read.record.given_up && decision.as_ref().is_some_and(|decision| !decision.ask) {
             return Ok(read.record.drift);
         }
         let looked = self.ask(contract).await?;
         let by_itself = looked.by_itself()?;
         let begun = by_itself.is_some();
-        let seen = glance.as_ref().map(|glance| glance.seen.clone());
+        let seen = decision.as_ref().map(|decision| decision.seen.clone());
         let drift = self.remember(contract, &read, &looked, seen, by_itself).await?;
-        if let Some(mark) = mark.filter(|_| glance.is_some_and(|glance| glance.settled))
+        if let Some(mark) = mark.filter(|_| decision.is_some_and(|decision| decision.settled))
             && self.staging.delete(&key, &mark.etag).await? == Changed::Lost
         {
             tracing::info!(contract, "more was staged meanwhile: the mark stays");

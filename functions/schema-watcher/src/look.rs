@@ -15,10 +15,10 @@ use shiftwork_protocol::{
 
 use crate::{
     Watcher,
-    decide::{self, Change, MOST_BY_ITSELF, MOST_FINDINGS},
-    edit::{self, Written},
-    record::{self, Intent, Read, Record, Seen},
+    decide::{self, MOST_BY_ITSELF, MOST_FINDINGS, MigrationStep},
+    edit::{self, ContractFile},
     refused, sql,
+    state::{self, Intent, SeenMark, StoredState, WatchState},
 };
 
 /// Fields of one event: EventBridge takes 256 KB.
@@ -28,7 +28,7 @@ const MOST_NAMED: usize = 1_000;
 
 /// A contract as it lies in the scripts bucket.
 pub(crate) struct Stored {
-    pub(crate) written: Written,
+    pub(crate) written: ContractFile,
     pub(crate) etag: String,
 }
 
@@ -37,7 +37,7 @@ pub(crate) struct ContractState {
     pub(crate) contract: TableContract,
     pub(crate) etag: String,
     pub(crate) drift: Drift,
-    pub(crate) changes: Vec<(String, Change)>,
+    pub(crate) changes: Vec<(String, MigrationStep)>,
 }
 
 impl Watcher {
@@ -54,7 +54,7 @@ impl Watcher {
         if let Some(stored) = self.contract(contract).await? {
             return Ok(stored);
         }
-        let keys = record::keys(&*self.contracts, CONTRACTS, MOST_NAMED).await?;
+        let keys = state::keys(&*self.contracts, CONTRACTS, MOST_NAMED).await?;
         let names: Vec<&str> =
             keys.iter().filter_map(|key| key.strip_prefix(CONTRACTS)?.strip_suffix(".yaml")).collect();
         let hint = match nearest(contract, names.iter().copied()) {
@@ -86,7 +86,7 @@ impl Watcher {
 
     /// Asks Redshift about a contract's rows.
     pub(crate) async fn ask(&self, contract: &str) -> Result<ContractState> {
-        let Stored { written: Written { contract, .. }, etag } = self.contract_of(contract).await?;
+        let Stored { written: ContractFile { contract, .. }, etag } = self.contract_of(contract).await?;
         let connection = self.connection(&contract).await?;
         let query = sql::report(&contract, MOST_FINDINGS);
         let (evidence, more) = match self.warehouse.rows(&query, &connection, &BTreeMap::new()).await {
@@ -98,7 +98,7 @@ impl Watcher {
             Err(failure) => return Err(failure),
         };
         let decided = decide::decide(&contract, &evidence);
-        let changes: Vec<(String, Change)> =
+        let changes: Vec<(String, MigrationStep)> =
             decided.iter().filter_map(|(finding, change)| Some((finding.field.clone(), change.clone()?))).collect();
         let target = contract.target();
         let drift = Drift {
@@ -118,7 +118,7 @@ impl Watcher {
     }
 
     pub(crate) async fn look(&self, contract: &str, only: &[String]) -> Result<Drift> {
-        let read = record::read(&*self.staging, contract).await?;
+        let read = state::read(&*self.staging, contract).await?;
         if read.record.intent.is_some() {
             return self.resume(contract, false).await;
         }
@@ -132,16 +132,16 @@ impl Watcher {
     pub(crate) async fn remember(
         &self,
         contract: &str,
-        read: &Read,
+        read: &StoredState,
         looked: &ContractState,
-        seen: Option<Seen>,
+        seen: Option<SeenMark>,
         intent: Option<Intent>,
     ) -> Result<Drift> {
-        let (new, told) = record::news(&read.record.told, &looked.drift.findings);
+        let (new, told) = state::news(&read.record.told, &looked.drift.findings);
         // What came before its column moves in without anybody's help.
         let new: Vec<_> = new.into_iter().filter(|found| !matches!(found.remedy, Remedy::Fill { .. })).collect();
         self.tell(&looked.drift, new).await?;
-        let record = Record {
+        let record = WatchState {
             drift: Some(looked.drift.clone()),
             told,
             seen: seen.or_else(|| read.record.seen.clone()),
@@ -149,7 +149,7 @@ impl Watcher {
             done: read.record.done.clone(),
             given_up: false,
         };
-        match record::write(&*self.staging, contract, read, &record).await? {
+        match state::write(&*self.staging, contract, read, &record).await? {
             Changed::Done => Ok(looked.drift.clone()),
             Changed::Lost => {
                 let words = format!("somebody else looks at {contract} at this moment; ask again");
@@ -162,7 +162,7 @@ impl Watcher {
         if new.is_empty() {
             return Ok(());
         }
-        let identities: Vec<_> = new.iter().map(record::identity).collect();
+        let identities: Vec<_> = new.iter().map(state::identity).collect();
         let more = drift.more + new.len().saturating_sub(MOST_TOLD) as u64;
         new.truncate(MOST_TOLD);
         let found = DriftFound {
@@ -197,12 +197,12 @@ impl ContractState {
     pub(crate) fn by_itself(&self) -> Result<Option<Intent>> {
         let fields = self.drift.findings.len() as u64 + self.drift.more;
         let evolves = self.contract.unknown() == Unknown::Evolve && fields <= MOST_BY_ITSELF;
-        self.intent(|_, change| evolves || matches!(change, Change::Fill { .. }))
+        self.intent(|_, change| evolves || matches!(change, MigrationStep::Fill { .. }))
     }
 
-    fn intent(&self, takes: impl Fn(&str, &Change) -> bool) -> Result<Option<Intent>> {
+    fn intent(&self, takes: impl Fn(&str, &MigrationStep) -> bool) -> Result<Option<Intent>> {
         let chosen = self.changes.iter().filter(|(field, change)| takes(field, change));
-        let (fields, changes): (BTreeSet<String>, Vec<Change>) = chosen.cloned().unzip();
+        let (fields, changes): (BTreeSet<String>, Vec<MigrationStep>) = chosen.cloned().unzip();
         if changes.is_empty() {
             return Ok(None);
         }

@@ -22,8 +22,8 @@ use crate::{
     Watcher,
     decide::merged,
     look::Stored,
-    record::{self, Intent, Read, Record},
     refused,
+    state::{self, Intent, StoredState, WatchState},
 };
 
 /// Attempts of one statement within the day that the Data API remembers them.
@@ -52,7 +52,7 @@ struct Part<'a> {
 
 impl Watcher {
     pub(crate) async fn apply(&self, contract: &str, only: &[String], migration: &str) -> Result<Drift> {
-        let read = record::read(&*self.staging, contract).await?;
+        let read = state::read(&*self.staging, contract).await?;
         if let Some(intent) = &read.record.intent {
             let other = intent.id != migration;
             let drift = self.resume(contract, false).await?;
@@ -82,10 +82,10 @@ impl Watcher {
     /// A statement ended. If whoever submitted it has gone, the rest is to be done here; if he waits for it, or another has come for
     /// the same reason, it is theirs.
     pub(crate) async fn ended(&self, contract: &str) -> Result<()> {
-        let read = record::read(&*self.staging, contract).await?;
+        let read = state::read(&*self.staging, contract).await?;
         let Some(intent) = read.record.intent.clone().filter(|intent| intent.unattended) else { return Ok(()) };
-        let record = Record { intent: Some(Intent { unattended: false, ..intent }), ..read.record.clone() };
-        match record::write(&*self.staging, contract, &read, &record).await? {
+        let record = WatchState { intent: Some(Intent { unattended: false, ..intent }), ..read.record.clone() };
+        match state::write(&*self.staging, contract, &read, &record).await? {
             Changed::Done => self.resume(contract, false).await.map(drop),
             Changed::Lost => Ok(()),
         }
@@ -96,7 +96,7 @@ impl Watcher {
     pub(crate) async fn resume(&self, contract: &str, fresh: bool) -> Result<Drift> {
         let mut fresh = fresh;
         loop {
-            let read = record::read(&*self.staging, contract).await?;
+            let read = state::read(&*self.staging, contract).await?;
             let Some(drift) = read.record.drift.clone() else {
                 return Err(Failure::corrupt(format!(
                     "the record of {contract} in the staging bucket has no findings; delete it"
@@ -115,16 +115,18 @@ impl Watcher {
                     return Ok(Drift { progress: MigrationProgress::Running, ..drift });
                 }
                 // The event of its end shall find somebody. It may have ended before this is written: so another look.
-                Ran::Running => Record { intent: Some(Intent { unattended: true, ..intent }), ..read.record.clone() },
+                Ran::Running => {
+                    WatchState { intent: Some(Intent { unattended: true, ..intent }), ..read.record.clone() }
+                }
                 Ran::GivenUp(failure) => {
                     // Its transaction did not commit, and columns that are there already are no hindrance to the next migration:
                     // so this one need not stand in its way.
-                    let record = Record { intent: None, given_up: true, ..read.record.clone() };
-                    record::write(&*self.staging, contract, &read, &record).await?;
+                    let record = WatchState { intent: None, given_up: true, ..read.record.clone() };
+                    state::write(&*self.staging, contract, &read, &record).await?;
                     return Err(failure);
                 }
             };
-            record::write(&*self.staging, contract, &read, &record).await?;
+            state::write(&*self.staging, contract, &read, &record).await?;
             fresh = false;
         }
     }
@@ -245,12 +247,12 @@ impl Watcher {
     }
 
     /// The migration is done: what it took in no longer waits.
-    async fn forget(&self, contract: &str, read: &Read, intent: &Intent, drift: Drift) -> Result<Drift> {
+    async fn forget(&self, contract: &str, read: &StoredState, intent: &Intent, drift: Drift) -> Result<Drift> {
         let mut left = drift;
         left.findings.retain(|finding| !intent.fields.contains(&finding.field));
         left.migration = None;
-        let told = left.findings.iter().map(record::identity).filter(|told| read.record.told.contains(told)).collect();
-        let record = Record {
+        let told = left.findings.iter().map(state::identity).filter(|told| read.record.told.contains(told)).collect();
+        let record = WatchState {
             drift: Some(left.clone()),
             told,
             seen: read.record.seen.clone(),
@@ -259,7 +261,7 @@ impl Watcher {
             given_up: false,
         };
         // Lost: whoever was faster has done the same.
-        record::write(&*self.staging, contract, read, &record).await?;
+        state::write(&*self.staging, contract, read, &record).await?;
         Ok(Drift { progress: MigrationProgress::Done, ..left })
     }
 }

@@ -9,7 +9,7 @@ use shiftwork_promotion::Promotion;
 use shiftwork_protocol::Failure;
 
 use crate::{
-    decide::{Change, Evidence},
+    decide::{MigrationStep, WaitingField},
     infer::{Numbers, Shape},
     refused,
 };
@@ -23,7 +23,7 @@ pub(crate) fn report(contract: &TableContract, most: usize) -> String {
 }
 
 /// What the query's rows say, and how many more fields wait.
-pub(crate) fn evidence(rows: Vec<Row>) -> Result<(Vec<Evidence>, u64)> {
+pub(crate) fn evidence(rows: Vec<Row>) -> Result<(Vec<WaitingField>, u64)> {
     let fields = rows.first().map(|row| count(row, 13, "fields")).transpose()?.unwrap_or(0);
     let all = rows.into_iter().map(one).collect::<Result<Vec<_>>>()?;
     let told: Vec<_> = all.into_iter().filter(|seen| seen.field.len() <= LONGEST_FIELD).collect();
@@ -31,7 +31,7 @@ pub(crate) fn evidence(rows: Vec<Row>) -> Result<(Vec<Evidence>, u64)> {
     Ok((told, more))
 }
 
-fn one(row: Row) -> Result<Evidence> {
+fn one(row: Row) -> Result<WaitingField> {
     let count = |at, name| count(&row, at, name);
     let digits = |at, name| Ok::<_, Failure>(u32::try_from(count(at, name)?).unwrap_or(u32::MAX / 4));
     let since =
@@ -51,7 +51,7 @@ fn one(row: Row) -> Result<Evidence> {
     };
     let rows = count(1, "waiting")?;
     let field = row.into_iter().next().flatten().ok_or_else(|| unreadable("field", "it is NULL"))?;
-    Ok(Evidence { field, rows, since, shape })
+    Ok(WaitingField { field, rows, since, shape })
 }
 
 fn text(row: &Row, at: usize) -> Option<&str> {
@@ -68,7 +68,7 @@ fn unreadable(name: &str, error: impl Display) -> Failure {
 }
 
 /// The statements of a migration: those that come first, each for itself, and those of the transaction.
-pub(crate) fn migration(contract: &TableContract, changes: &[Change]) -> Result<(Vec<String>, Vec<String>)> {
+pub(crate) fn migration(contract: &TableContract, changes: &[MigrationStep]) -> Result<(Vec<String>, Vec<String>)> {
     let columns: Vec<Column> = changes.iter().map(|change| change.column().clone()).collect();
     let migration = Promotion::of(contract).migration(&columns).map_err(|error| refused(error.to_string()))?;
     Ok((migration.before, migration.transaction))
@@ -86,11 +86,11 @@ pub(crate) mod tests {
     use shiftwork_ports::Row;
 
     use super::evidence;
-    use crate::{decide::Evidence, infer::Shape};
+    use crate::{decide::WaitingField, infer::Shape};
 
     /// What Redshift answers where this is so.
-    pub(crate) fn rows(evidence: &[Evidence]) -> Vec<Row> {
-        let row = |seen: &Evidence| {
+    pub(crate) fn rows(evidence: &[WaitingField]) -> Vec<Row> {
+        let row = |seen: &WaitingField| {
             let Shape { booleans, numbers, texts, documents } = seen.shape;
             let flag = |is: bool| Some(u64::from(is).to_string());
             let since = seen.since.map(|at| at.strftime("%Y-%m-%d %H:%M:%S%.f").to_string());
@@ -116,7 +116,8 @@ pub(crate) mod tests {
 
     #[test]
     fn fields_past_the_limit_and_overlong_ones_are_counted() {
-        let seen = |field: &str| Evidence { field: field.into(), rows: 1, since: None, shape: Shape::of(&json!(1)) };
+        let seen =
+            |field: &str| WaitingField { field: field.into(), rows: 1, since: None, shape: Shape::of(&json!(1)) };
         let mut rows = rows(&[seen("a"), seen(&"x".repeat(2_000))]);
         for row in &mut rows {
             row[13] = Some("100000".into());
@@ -128,7 +129,7 @@ pub(crate) mod tests {
 
     #[test]
     fn rows_that_do_not_read_are_said() {
-        let mut rows = rows(&[Evidence { field: "a".into(), rows: 1, since: None, shape: Shape::default() }]);
+        let mut rows = rows(&[WaitingField { field: "a".into(), rows: 1, since: None, shape: Shape::default() }]);
         rows[0][2] = Some("yesterday".into());
         assert!(evidence(rows).unwrap_err().message.contains("first_changed_at"));
     }
@@ -141,7 +142,7 @@ pub(crate) mod tests {
         ) {
             let since = Some(jiff::Timestamp::from_microsecond(second * 1_000_000 + 120).unwrap());
             let all: Vec<_> =
-                fields.into_iter().map(|field| Evidence { field, rows: 3, since, shape: Shape::of(&value) }).collect();
+                fields.into_iter().map(|field| WaitingField { field, rows: 3, since, shape: Shape::of(&value) }).collect();
             prop_assert_eq!(evidence(rows(&all)).unwrap(), (all, 0));
         }
     }

@@ -24,7 +24,7 @@ use shiftwork_protocol::{
     event::{DriftFound, Event, FilesLate},
 };
 
-use crate::{Watcher, decide::Evidence, infer::Shape, sql};
+use crate::{Watcher, decide::WaitingField, infer::Shape, sql};
 
 const CONTRACT: &str = "\
 contract: orders
@@ -39,12 +39,12 @@ const KEY: &str = "contracts/orders.yaml";
 const FIELDS: [&str; 5] = ["note", "colour", "weight", "Colour", "tags"];
 
 /// What can still go wrong, and the dice.
-struct Luck {
+struct Faults {
     dice: Mutex<fastrand::Rng>,
     left: Mutex<u32>,
 }
 
-impl Luck {
+impl Faults {
     fn below(&self, n: usize) -> usize {
         lock(&self.dice).usize(0..n)
     }
@@ -72,7 +72,7 @@ impl Luck {
 
 /// Redshift, S3 and everybody around the watcher.
 struct World {
-    luck: Luck,
+    faults: Faults,
     contracts: MemoryDocuments,
     staging: MemoryDocuments,
     warehouse: MemoryWarehouse,
@@ -107,7 +107,7 @@ struct Bucket {
 #[async_trait]
 impl Documents for Bucket {
     async fn read(&self, key: &str) -> Result<Option<Stored>> {
-        self.world.luck.around((self.of)(&self.world).read(key)).await
+        self.world.faults.around((self.of)(&self.world).read(key)).await
     }
     async fn write(&self, key: &str, draft: &Draft, only: &Only) -> Result<Changed> {
         let write = async {
@@ -117,26 +117,26 @@ impl Documents for Bucket {
             }
             Ok(changed)
         };
-        self.world.luck.around(write).await
+        self.world.faults.around(write).await
     }
     async fn delete(&self, key: &str, etag: &str) -> Result<Changed> {
-        self.world.luck.around((self.of)(&self.world).delete(key, etag)).await
+        self.world.faults.around((self.of)(&self.world).delete(key, etag)).await
     }
     async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Page> {
-        self.world.luck.around((self.of)(&self.world).list(prefix, after)).await
+        self.world.faults.around((self.of)(&self.world).list(prefix, after)).await
     }
 }
 
 /// The others as it meets them.
-struct Rough(Arc<World>);
+struct FaultyPorts(Arc<World>);
 
 #[async_trait]
-impl Warehouse for Rough {
+impl Warehouse for FaultyPorts {
     fn engine<'a>(&'a self, connection: &'a Connection) -> Box<dyn Engine + 'a> {
-        Box::new(RoughEngine { world: &self.0, calm: self.0.warehouse.engine(connection) })
+        Box::new(FaultyEngine { world: &self.0, inner: self.0.warehouse.engine(connection) })
     }
     async fn submit(&self, submission: &Submission) -> Result<String> {
-        self.0.luck.around(self.0.warehouse.submit(submission)).await
+        self.0.faults.around(self.0.warehouse.submit(submission)).await
     }
     async fn copied(&self, id: &str, attempt: &Attempt) -> Result<Option<i64>> {
         self.0.warehouse.copied(id, attempt).await
@@ -146,41 +146,41 @@ impl Warehouse for Rough {
             *lock(&self.0.questions) += 1;
             Ok(sql::tests::rows(&self.0.evidence()))
         };
-        self.0.luck.around(answer).await
+        self.0.faults.around(answer).await
     }
 }
 
-struct RoughEngine<'a> {
+struct FaultyEngine<'a> {
     world: &'a World,
-    calm: Box<dyn Engine + 'a>,
+    inner: Box<dyn Engine + 'a>,
 }
 
 #[async_trait]
-impl Engine for RoughEngine<'_> {
+impl Engine for FaultyEngine<'_> {
     async fn find(&self, attempt: &Attempt) -> Result<Option<AttemptState>> {
-        self.world.luck.around(self.calm.find(attempt)).await
+        self.world.faults.around(self.inner.find(attempt)).await
     }
     async fn outcome(&self, id: &str, attempt: &Attempt, patience: Duration) -> Result<Option<AttemptState>> {
         let outcome = async {
-            if !*lock(&self.world.stuck) && (!*lock(&self.world.slow) || self.world.luck.below(3) > 0) {
+            if !*lock(&self.world.stuck) && (!*lock(&self.world.slow) || self.world.faults.below(3) > 0) {
                 self.world.end_statements();
             }
-            self.calm.outcome(id, attempt, patience).await
+            self.inner.outcome(id, attempt, patience).await
         };
-        self.world.luck.around(outcome).await
+        self.world.faults.around(outcome).await
     }
     async fn active(&self, run: &str) -> Result<Vec<AttemptState>> {
-        self.calm.active(run).await
+        self.inner.active(run).await
     }
     async fn cancel(&self, id: &str) -> Result<()> {
-        self.calm.cancel(id).await
+        self.inner.cancel(id).await
     }
 }
 
 #[async_trait]
-impl Notices for Rough {
+impl Notices for FaultyPorts {
     async fn publish(&self, events: &[Event]) -> Result<()> {
-        self.0.luck.around(self.0.notices.publish(events)).await
+        self.0.faults.around(self.0.notices.publish(events)).await
     }
     async fn alert(&self, run: &shiftwork_protocol::RunRecord) -> Result<()> {
         self.0.notices.alert(run).await
@@ -189,15 +189,15 @@ impl Notices for Rough {
         self.0.notices.late(late).await
     }
     async fn drift(&self, found: &DriftFound) -> Result<()> {
-        self.0.luck.around(self.0.notices.drift(found)).await
+        self.0.faults.around(self.0.notices.drift(found)).await
     }
 }
 
 impl World {
     fn new(seed: u64, troubles: u32, unknown: &str) -> Arc<Self> {
-        let luck = Luck { dice: Mutex::new(fastrand::Rng::with_seed(seed)), left: Mutex::new(troubles) };
+        let faults = Faults { dice: Mutex::new(fastrand::Rng::with_seed(seed)), left: Mutex::new(troubles) };
         let world = Self {
-            luck,
+            faults,
             contracts: MemoryDocuments::default(),
             staging: MemoryDocuments::default(),
             warehouse: MemoryWarehouse::default(),
@@ -218,13 +218,13 @@ impl World {
     }
 
     fn watcher(self: &Arc<Self>) -> Watcher {
-        let rough = Arc::new(Rough(self.clone()));
+        let ports = Arc::new(FaultyPorts(self.clone()));
         Watcher {
             contracts: Arc::new(Bucket { world: self.clone(), of: |world| &world.contracts }),
             staging: Arc::new(Bucket { world: self.clone(), of: |world| &world.staging }),
             configuration: Arc::new(MemoryConfiguration::default()),
-            warehouse: rough.clone(),
-            notices: rough,
+            warehouse: ports.clone(),
+            notices: ports,
             clock: Arc::new(ManualClock::default()),
             default_connection: Connection::default(),
             patience: Duration::ZERO,
@@ -254,10 +254,10 @@ impl World {
     }
 
     /// What a query finds: fields with values that wait.
-    fn evidence(&self) -> Vec<Evidence> {
-        let mut found: BTreeMap<String, Evidence> = BTreeMap::new();
+    fn evidence(&self) -> Vec<WaitingField> {
+        let mut found: BTreeMap<String, WaitingField> = BTreeMap::new();
         for (field, value) in lock(&self.waiting).iter().flatten() {
-            let empty = Evidence { field: field.clone(), rows: 0, since: None, shape: Shape::default() };
+            let empty = WaitingField { field: field.clone(), rows: 0, since: None, shape: Shape::default() };
             let evidence = found.entry(field.clone()).or_insert(empty);
             evidence.rows += 1;
             evidence.shape = evidence.shape.with(Shape::of(value));
@@ -269,11 +269,11 @@ impl World {
     fn stage(&self, n: usize) {
         let columns = self.contract().columns().to_vec();
         let mut row = BTreeMap::new();
-        for field in FIELDS.iter().take(1 + self.luck.below(FIELDS.len())) {
+        for field in FIELDS.iter().take(1 + self.faults.below(FIELDS.len())) {
             let value = match *field {
-                "weight" => json!(self.luck.below(1_000)),
+                "weight" => json!(self.faults.below(1_000)),
                 "tags" => json!(["a"]),
-                _ => json!("x".repeat(1 + self.luck.below(100))),
+                _ => json!("x".repeat(1 + self.faults.below(100))),
             };
             let fits = |column: &Column| column.field() == *field && Shape::of(&value).fits(column.column_type);
             if !columns.iter().any(fits) {
@@ -319,7 +319,7 @@ impl World {
                 [sql] if sql.contains(" ADD COLUMN ") && done.contains(sql) => {
                     Outcome::Failed("ERROR: column \"x\" of relation \"orders\" already exists".into())
                 }
-                _ if self.luck.below(6) == 0 => {
+                _ if self.faults.below(6) == 0 => {
                     Outcome::Failed("ERROR: 1023 Serializable isolation violation on table".into())
                 }
                 sqls => {
@@ -334,7 +334,7 @@ impl World {
             drop(done);
             self.warehouse.end(&submission.attempt, outcome);
             // Best effort, says Redshift.
-            if self.luck.below(8) > 0 || *lock(&self.luck.left) == 0 {
+            if self.faults.below(8) > 0 || *lock(&self.faults.left) == 0 {
                 let name = submission.attempt.to_string();
                 lock(&self.events).push(json!({ "detail": { "statementName": name } }));
             }
@@ -345,7 +345,7 @@ impl World {
 /// Delivers an event, perhaps twice.
 fn deliver(world: &World, watcher: &Watcher) {
     let Some(event) = lock(&world.events).pop() else { return };
-    for _ in 0..=world.luck.below(2) {
+    for _ in 0..=world.faults.below(2) {
         drop(watcher.handle(&event).now_or_never());
     }
 }
@@ -409,7 +409,7 @@ proptest! {
         let world = World::new(seed, troubles, if evolves { "evolve" } else { "capture" });
         let watcher = world.watcher();
         for n in 0..steps {
-            match world.luck.below(12) {
+            match world.faults.below(12) {
                 0..4 => world.stage(n),
                 4..6 => world.load(),
                 6 => world.push(n),
@@ -418,8 +418,8 @@ proptest! {
                 _ => drop(watch(&watcher)),
             }
         }
-        // Bad luck ends, Redshift answers, and the schedule goes on.
-        *lock(&world.luck.left) = 0;
+        // The faults end, Redshift answers, and the schedule goes on.
+        *lock(&world.faults.left) = 0;
         *lock(&world.slow) = false;
         while !lock(&world.files).is_empty() {
             world.load();
@@ -439,20 +439,20 @@ proptest! {
         prop_assert_eq!(*lock(&world.questions), questions);
     }
 
-    /// Without bad luck, people hear of each thing once, however often the watcher looks.
+    /// Without faults, people hear of each thing once, however often the watcher looks.
     #[test]
-    fn a_calm_watch_tells_once(seed: u64, steps in 5..40_usize) {
+    fn a_inner_watch_tells_once(seed: u64, steps in 5..40_usize) {
         let world = World::new(seed, 0, "capture");
         let watcher = world.watcher();
         for n in 0..steps {
-            match world.luck.below(3) {
+            match world.faults.below(3) {
                 0 => world.stage(n),
                 1 => world.load(),
                 _ => drop(watch(&watcher)),
             }
         }
         let told: Vec<_> = world.notices.drifts().into_iter().flat_map(|found| found.findings).collect();
-        let once: BTreeSet<_> = told.iter().map(crate::record::identity).collect();
+        let once: BTreeSet<_> = told.iter().map(crate::state::identity).collect();
         prop_assert_eq!(once.len(), told.len(), "{:?}", told);
     }
 }

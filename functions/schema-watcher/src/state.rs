@@ -22,7 +22,7 @@ pub const MOST_WAITING: usize = 2_000;
 
 /// What is remembered.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Record {
+pub struct WatchState {
     /// What was found last.
     #[serde(default)]
     pub drift: Option<Drift>,
@@ -31,7 +31,7 @@ pub struct Record {
     pub told: BTreeSet<String>,
     /// The mark that was seen last.
     #[serde(default)]
-    pub seen: Option<Seen>,
+    pub seen: Option<SeenMark>,
     /// The migration that was begun. It is written here before the first statement is submitted.
     #[serde(default)]
     pub intent: Option<Intent>,
@@ -45,7 +45,7 @@ pub struct Record {
 
 /// A mark, and the staged files that were not loaded when it was first seen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Seen {
+pub struct SeenMark {
     /// The mark's.
     pub etag: String,
     /// Their keys; none where they were too many.
@@ -78,9 +78,9 @@ pub struct Intent {
 
 /// A record as it was read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Read {
+pub struct StoredState {
     /// What it says.
-    pub record: Record,
+    pub record: WatchState,
     /// Its ETag; none where there is no record yet.
     pub etag: Option<String>,
 }
@@ -90,16 +90,21 @@ fn key(contract: &str) -> String {
 }
 
 /// Reads the record of a contract.
-pub async fn read(documents: &dyn Documents, contract: &str) -> Result<Read> {
+pub async fn read(documents: &dyn Documents, contract: &str) -> Result<StoredState> {
     let key = key(contract);
-    let Some(stored) = documents.read(&key).await? else { return Ok(Read::default()) };
+    let Some(stored) = documents.read(&key).await? else { return Ok(StoredState::default()) };
     let record = serde_json::from_slice(&stored.bytes)
         .map_err(|error| Failure::corrupt(format!("{key} of the staging bucket cannot be read: {error}; delete it")))?;
-    Ok(Read { record, etag: Some(stored.etag) })
+    Ok(StoredState { record, etag: Some(stored.etag) })
 }
 
 /// Writes a record over the one that was read. `Lost`: somebody else wrote it meanwhile.
-pub async fn write(documents: &dyn Documents, contract: &str, read: &Read, record: &Record) -> Result<Changed> {
+pub async fn write(
+    documents: &dyn Documents,
+    contract: &str,
+    read: &StoredState,
+    record: &WatchState,
+) -> Result<Changed> {
     if read.etag.is_some() && read.record == *record {
         return Ok(Changed::Done);
     }
@@ -128,32 +133,32 @@ pub async fn keys(documents: &dyn Documents, prefix: &str, most: usize) -> Resul
 
 /// What there is to do about a mark.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PendingField {
+pub struct MarkDecision {
     /// Whether Redshift can know anything that it did not know at the last look.
     pub ask: bool,
     /// Whether everything that the mark speaks of is in Redshift, so that the mark can go after this look.
     pub settled: bool,
     /// What to remember.
-    pub seen: Seen,
+    pub seen: SeenMark,
 }
 
 /// Decides about a mark. `staged` are the files that wait for a load now; they are listed after the mark was read, so a file
 /// that the mark speaks of is among them, or was loaded.
-pub fn glance(seen: Option<&Seen>, etag: &str, staged: &BTreeSet<String>) -> PendingField {
+pub fn decide_mark(seen: Option<&SeenMark>, etag: &str, staged: &BTreeSet<String>) -> MarkDecision {
     let waiting = match seen {
-        Some(Seen { etag: known, waiting: Some(before) }) if known == etag => {
+        Some(SeenMark { etag: known, waiting: Some(before) }) if known == etag => {
             let still: BTreeSet<String> = before.intersection(staged).cloned().collect();
             if !still.is_empty() && still.len() == before.len() {
                 // Nothing was loaded since.
-                let seen = Seen { etag: etag.into(), waiting: Some(still) };
-                return PendingField { ask: false, settled: false, seen };
+                let seen = SeenMark { etag: etag.into(), waiting: Some(still) };
+                return MarkDecision { ask: false, settled: false, seen };
             }
             Some(still)
         }
         Some(_) | None => (staged.len() <= MOST_WAITING).then(|| staged.clone()),
     };
     let settled = waiting.as_ref().is_some_and(BTreeSet::is_empty);
-    PendingField { ask: true, settled, seen: Seen { etag: etag.into(), waiting } }
+    MarkDecision { ask: true, settled, seen: SeenMark { etag: etag.into(), waiting } }
 }
 
 /// What tells one finding from another: the field, and the kind of thing to do about it. A text that grew another byte is
@@ -176,7 +181,7 @@ mod tests {
     use proptest::prelude::*;
     use shiftwork_protocol::drift::{Finding, Remedy};
 
-    use super::{Seen, glance, news};
+    use super::{SeenMark, decide_mark, news};
 
     fn files(names: &[u8]) -> BTreeSet<String> {
         names.iter().map(ToString::to_string).collect()
@@ -184,35 +189,35 @@ mod tests {
 
     #[test]
     fn a_mark_goes_once_everything_before_it_was_loaded() {
-        let first = glance(None, "a", &files(&[1, 2]));
+        let first = decide_mark(None, "a", &files(&[1, 2]));
         assert!(first.ask && !first.settled);
-        let again = glance(Some(&first.seen), "a", &files(&[1, 2, 3]));
+        let again = decide_mark(Some(&first.seen), "a", &files(&[1, 2, 3]));
         assert!(!again.ask && !again.settled, "nothing was loaded, so there is nothing to see");
-        let partly = glance(Some(&again.seen), "a", &files(&[2, 3, 4]));
+        let partly = decide_mark(Some(&again.seen), "a", &files(&[2, 3, 4]));
         assert!(partly.ask && !partly.settled);
-        let wholly = glance(Some(&partly.seen), "a", &files(&[4]));
+        let wholly = decide_mark(Some(&partly.seen), "a", &files(&[4]));
         assert!(wholly.ask && wholly.settled, "what came after the mark does not hold it");
     }
 
     #[test]
     fn a_mark_of_another_file_is_another_mark() {
-        let seen = glance(None, "a", &files(&[1])).seen;
-        let other = glance(Some(&seen), "b", &files(&[2]));
+        let seen = decide_mark(None, "a", &files(&[1])).seen;
+        let other = decide_mark(Some(&seen), "b", &files(&[2]));
         assert!(other.ask && !other.settled);
-        assert_eq!(other.seen, Seen { etag: "b".into(), waiting: Some(files(&[2])) });
+        assert_eq!(other.seen, SeenMark { etag: "b".into(), waiting: Some(files(&[2])) });
     }
 
     #[test]
     fn nothing_waits_where_everything_was_loaded() {
-        assert!(glance(None, "a", &files(&[])).settled);
+        assert!(decide_mark(None, "a", &files(&[])).settled);
     }
 
     #[test]
     fn a_backlog_holds_its_mark() {
         let many: BTreeSet<String> = (0..=super::MOST_WAITING).map(|n| n.to_string()).collect();
-        let backlog = glance(None, "a", &many);
+        let backlog = decide_mark(None, "a", &many);
         assert!(backlog.ask && !backlog.settled && backlog.seen.waiting.is_none());
-        assert!(glance(Some(&backlog.seen), "a", &files(&[])).settled);
+        assert!(decide_mark(Some(&backlog.seen), "a", &files(&[])).settled);
     }
 
     fn finding(field: &str, remedy: Remedy) -> Finding {
@@ -249,7 +254,7 @@ mod tests {
                 if seen.is_none() {
                     before.clone_from(&staged);
                 }
-                let look = glance(seen.as_ref(), "m", &staged);
+                let look = decide_mark(seen.as_ref(), "m", &staged);
                 prop_assert_eq!(look.settled, before.is_disjoint(&staged));
                 prop_assert!(look.ask || !look.settled);
                 seen = Some(look.seen);
