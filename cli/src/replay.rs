@@ -17,7 +17,7 @@ enum LetterAction {
     /// It is another contract's.
     Leave,
     /// A person has to act; the text says how.
-    Tell(String),
+    Report(String),
 }
 
 /// Replays, and says so.

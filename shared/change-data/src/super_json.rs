@@ -284,8 +284,8 @@ impl<'o> Writer<'o> {
     fn container(
         &mut self,
         cursor: &mut Cursor<'_>,
-        mut member: impl FnMut(&mut Self, &mut Cursor<'_>, Option<&str>) -> Option<Written>,
-    ) -> Option<Written> {
+        mut member: impl FnMut(&mut Self, &mut Cursor<'_>, Option<&str>) -> Option<WriteResult>,
+    ) -> Option<WriteResult> {
         let is_object = cursor.peek()? == b'{';
         cursor.bump();
         self.out.push(if is_object { b'{' } else { b'[' });
@@ -311,7 +311,7 @@ impl<'o> Writer<'o> {
         Some(Ok(()))
     }
 
-    fn connect(&mut self, cursor: &mut Cursor<'_>, logical: &Logical, level: usize) -> Option<Written> {
+    fn connect(&mut self, cursor: &mut Cursor<'_>, logical: &Logical, level: usize) -> Option<WriteResult> {
         let is_container = matches!(cursor.peek()?, b'{' | b'[');
         let is_typed = matches!(logical, Logical::Array(_) | Logical::Map(_) | Logical::Struct(_));
         if !is_container || !is_typed {
@@ -329,7 +329,7 @@ impl<'o> Writer<'o> {
     }
 
     /// MongoDB's extended JSON, its wrappers taken off.
-    fn extended(&mut self, cursor: &mut Cursor<'_>, level: usize) -> Option<Written> {
+    fn extended(&mut self, cursor: &mut Cursor<'_>, level: usize) -> Option<WriteResult> {
         if !matches!(cursor.peek()?, b'{' | b'[') || mongodb::is_wrapper(cursor) {
             let raw = cursor.skip()?;
             return Some(match mongodb::value(raw) {
@@ -346,7 +346,7 @@ impl<'o> Writer<'o> {
     }
 
     /// DynamoDB's typed JSON, its types taken off.
-    fn typed(&mut self, cursor: &mut Cursor<'_>, level: usize) -> Option<Written> {
+    fn typed(&mut self, cursor: &mut Cursor<'_>, level: usize) -> Option<WriteResult> {
         let mut inside = cursor.clone();
         let kind = (inside.peek()? == b'{').then(|| {
             inside.bump();

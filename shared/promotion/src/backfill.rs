@@ -125,7 +125,7 @@ impl Backfill<'_> {
 
     /// Several fields at once.
     fn many(&self, columns: &[&Column]) -> String {
-        let Self { comment, table, gaps, .. } = self;
+        let Self { comment, table, absent: absent_field, .. } = self;
         let t = table.alias();
         let (of_row, same_row) = (self.of_row("events"), self.same_row(&t, "moved"));
         let first = self.row.first().map(String::as_str).unwrap_or_default();
@@ -153,11 +153,11 @@ impl Backfill<'_> {
             .collect();
         let waits = |column: &&Column| format!("JSON_TYPEOF(field_{}.dw_value) <> 'null'", column.number);
         let mut only: Vec<String> = columns.iter().map(waits).collect();
-        if *gaps != AbsentField::Null {
+        if *absent_field != AbsentField::Null {
             set.push(format!("dw_md_unchanged = {t}.dw_md_unchanged || moved.dw_gaps"));
             let mark = |column: &&Column| {
                 let n = column.number;
-                let absent = match gaps {
+                let absent = match absent_field {
                     AbsentField::Null | AbsentField::Unchanged => format!("field_{n}.{first} IS NULL"),
                     AbsentField::NullIsUnchanged => {
                         format!(
@@ -198,7 +198,7 @@ impl Backfill<'_> {
 
     /// Says of columns that the table is about to have which rows left them out. None where all rows have all that there is.
     pub(crate) fn left_out(&self, columns: &[&Column]) -> Option<String> {
-        let Self { comment, table, gaps, .. } = self;
+        let Self { comment, table, absent: absent_field, .. } = self;
         let t = table.alias();
         let (of_row, of_table, row) = (self.of_row("events"), self.of_row(&t), self.row.join(", "));
         let (same_row, same_fields) = (self.same_row(&t, "rows_before"), self.same_row("fields", "events"));
@@ -209,8 +209,9 @@ impl Backfill<'_> {
         let has = lines(columns.iter().map(has), ",");
         let marks = columns.iter().map(|column| left_out(column, &format!("fields.dw_has_{} IS NULL", column.number)));
         let marks = lines(marks, " ||");
-        let only = if *gaps == AbsentField::NullIsUnchanged { "WHERE JSON_TYPEOF(dw_value) <> 'null'" } else { "" };
-        (*gaps != AbsentField::Null).then(|| {
+        let only =
+            if *absent_field == AbsentField::NullIsUnchanged { "WHERE JSON_TYPEOF(dw_value) <> 'null'" } else { "" };
+        (*absent_field != AbsentField::Null).then(|| {
             sql(&format!(
                 "
                 -- {comment}

@@ -248,11 +248,11 @@ const MIGRATION: &str = "migration";
 const FENCE: &str = "columns";
 
 /// What has nothing left but nulls waits for nothing; unless nulls are told from what did not change.
-fn nothing_waits(table: &Table, row: &[String], gaps: AbsentField) -> String {
+fn nothing_waits(table: &Table, row: &[String], absent: AbsentField) -> String {
     let t = table.alias();
     let of_row = row.iter().map(|name| format!("{t}.{name}")).collect::<Vec<_>>().join(", ");
     let same_row = row.iter().map(|name| format!("{t}.{name} = left_over.{name}")).collect::<Vec<_>>().join(" AND ");
-    let only = match gaps {
+    let only = match absent {
         AbsentField::Unchanged => block(&format!("WHERE NVL(LEFT({t}.dw_md_unchanged, 2), '') <> '{OTHERS}'")),
         AbsentField::Null | AbsentField::NullIsUnchanged => String::new(),
     };
