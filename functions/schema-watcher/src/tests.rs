@@ -11,6 +11,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use futures::FutureExt as _;
 use serde_json::{Value, json};
 use shiftwork_change_data::contract::{Column, TableContract, evolves, read};
 use shiftwork_ports::{

@@ -168,8 +168,7 @@ fn a_person_applies_what_was_shown_and_nothing_else() {
 fn a_migration_that_takes_long_is_finished_by_its_events() {
     let world = World::new(7, 0, "capture");
     *lock(&world.slow) = true;
-    let mut watcher = world.watcher();
-    watcher.looks = 1;
+    let watcher = world.watcher();
     lock(&world.waiting).push(BTreeMap::from([("colour".into(), json!("red")), ("size".into(), json!(1))]));
     *lock(&world.stuck) = true;
     let look = DriftRequest::Look { contract: "orders".into(), only: Vec::new() };
