@@ -48,9 +48,9 @@ pub struct Stack {
 /// The times of a statement, as the Data API recorded them.
 #[derive(Debug, Clone, Copy)]
 pub struct Statement {
-    /// When the statement was submitted.
+    /// Time of the submission.
     pub created: Timestamp,
-    /// When the statement ended.
+    /// Time of the end.
     pub ended: Timestamp,
 }
 
@@ -64,9 +64,9 @@ impl Statement {
 /// The times of a run, from the request to the end of its execution.
 #[derive(Debug, Clone)]
 pub struct Timeline {
-    /// When the trigger was called.
+    /// Time of the request to the trigger.
     pub asked: Timestamp,
-    /// When the execution ended.
+    /// Time of the end of the execution.
     pub ended: Timestamp,
     /// The statement of each job, in the order of the graph's jobs.
     pub statements: Vec<Statement>,

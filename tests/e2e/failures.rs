@@ -71,7 +71,7 @@ async fn siblings_finish_dependents_are_skipped_and_an_alert_is_sent() {
 }
 
 #[tokio::test]
-async fn a_one_failed_job_is_skipped_without_a_failure() {
+async fn a_job_that_runs_on_failure_is_skipped_without_a_failure() {
     let stack = Stack::shared().await;
     let workflow = json!({ "workflow_stages": [
         { "execution_type": "sequential", "scripts": ["a.sql", { "script": "alarm.sql", "run_if": "one_failed" }] } ] });

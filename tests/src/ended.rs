@@ -15,11 +15,11 @@ pub struct StatementRecord {
     pub name: Attempt,
     /// `SUBMITTED`, `PICKED`, `STARTED`, `FINISHED`, `FAILED` or `ABORTED`.
     pub status: String,
-    /// When it was submitted.
+    /// Time of the submission.
     pub created: Timestamp,
-    /// When its first SQL text started.
+    /// Time at which its first SQL text started.
     pub started: Option<Timestamp>,
-    /// When it ended.
+    /// Time of the end.
     pub ended: Option<Timestamp>,
     /// For each SQL text, how often it was sent to the database.
     pub runs: Vec<u32>,

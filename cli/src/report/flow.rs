@@ -10,9 +10,9 @@ use crate::board::{Snapshot, is_real};
 /// The times of a run. Jobs that never ran have no times.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Flow {
-    /// When the run was requested.
+    /// Time of the request.
     pub(super) start: Timestamp,
-    /// When the run ended, or the current time.
+    /// Time of the end, or the current time.
     pub(super) end: Timestamp,
     /// Times of jobs by job name.
     pub(super) spans: BTreeMap<String, Span>,

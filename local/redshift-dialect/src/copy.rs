@@ -15,7 +15,7 @@ pub struct CopySpec {
     pub columns: Vec<String>,
     /// `s3://bucket/prefix`, or the URL of the manifest.
     pub from: String,
-    /// How the files are read.
+    /// File format and its options.
     pub format: CopyFormat,
     /// Compression of every file.
     pub compression: Compression,

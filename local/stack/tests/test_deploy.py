@@ -41,7 +41,7 @@ def test_a_second_deployment_applies_changes(stack: Stack, tmp_path: Path) -> No
 
 def test_the_deployed_machine_runs(stack: Stack) -> None:
     ended = stack.finish(stack.start(stack.outputs["Machine"], {"say": "hello"}))
-    assert json.loads(ended["output"])["answer"] == {"said": "hello"}
+    assert json.loads(ended["output"])["response"] == {"said": "hello"}
 
 
 def test_a_failed_deployment_names_the_resource_and_the_reason(stack: Stack, tmp_path: Path) -> None:
