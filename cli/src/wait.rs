@@ -101,3 +101,24 @@ pub async fn command(ledger: &dyn Ledger, clock: &dyn Clock, run: &str) -> anyho
     eprintln!("{epilogue}");
     Ok(Outcome::Failed)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn polls_slow_down_while_nothing_changes() {
+        let pace = Pace { busy: Duration::from_secs(1), quiet: Duration::from_secs(2) };
+        for (wait, changed, expected) in [
+            (1000, false, 1250),
+            (1250, false, 1562),
+            (1700, false, 2000),
+            (2000, false, 2000),
+            (2000, true, 1000),
+            (1000, true, 1000),
+        ] {
+            let found = pace.next(Duration::from_millis(wait), changed).as_millis();
+            assert_eq!(found, expected, "{wait} ms, changed: {changed}");
+        }
+    }
+}

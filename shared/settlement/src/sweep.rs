@@ -162,3 +162,123 @@ impl RunSettlement {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use shiftwork_ports::fake::{a_job, a_run};
+    use shiftwork_protocol::audit::FailedAttempt;
+
+    use super::*;
+
+    const GRACE_SECONDS: i64 = GRACE.as_secs();
+    const NOW: i64 = 1_000_000;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap_or_default()
+    }
+
+    #[test]
+    fn what_a_run_needs() {
+        use Execution::Running as Runs;
+        use Status::{Aborted, Failed, Pending, Planning, Queued, Running, Skipped, Succeeded, TimedOut};
+        let closed = || Execution::Closed { reason: "ABORTED: by hand".into() };
+        let close = || Care::Close("ABORTED: by hand".into());
+        let old = GRACE_SECONDS + 1;
+        let mut cases = vec![
+            // status, age in seconds, holds the lease, execution, care
+            (Planning, old, true, None, Care::Wait),
+            (Planning, old, false, Some(Runs), Care::Tend),
+            (Queued, old, false, None, Care::Wait),
+            (Queued, old, true, None, Care::Start),
+            (Queued, GRACE_SECONDS, true, None, Care::Wait),
+            (Queued, old, true, Some(Runs), Care::Tend),
+            (Pending, old, true, None, Care::Start),
+            (Pending, GRACE_SECONDS, true, None, Care::Wait),
+            (Pending, old, false, None, Care::Wait),
+            (Pending, 0, true, Some(Runs), Care::Tend),
+            (Running, old, true, None, Care::Wait),
+            (Running, old, true, Some(Runs), Care::Tend),
+            (Running, 0, false, Some(Runs), Care::Tend),
+        ];
+        for open in [Planning, Queued, Pending, Running] {
+            cases.push((open, 0, true, Some(closed()), close()));
+            cases.push((open, old, false, Some(closed()), close()));
+        }
+        for ended in [Succeeded, Failed, TimedOut, Aborted, Skipped] {
+            for execution in [None, Some(Runs), Some(closed())] {
+                cases.push((ended, old, true, execution, Care::Reap));
+            }
+        }
+        for (status, age, holds_lease, execution, expected) in cases {
+            let run = RunRecord { created_ts: at(NOW - age), ..a_run(status) };
+            let found = care(&run, holds_lease, execution.as_ref(), at(NOW));
+            assert_eq!(found, expected, "{status}, {age} s old, lease: {holds_lease}, {execution:?}");
+        }
+    }
+
+    #[test]
+    fn what_an_open_job_needs() {
+        use Status::{Pending, Planning, Queued, Running};
+        let old = GRACE_SECONDS + 1;
+        for (status, submitted, attempt, part, failed, expected) in [
+            // Submitted so many seconds ago; the number of the attempt and of the part; the last attempt failed so many seconds ago.
+            (Pending, None, 1, 1, None, JobCare::Admit),
+            (Running, None, 1, 1, None, JobCare::Admit),
+            (Running, Some(GRACE_SECONDS), 1, 1, None, JobCare::Leave),
+            (Running, Some(old), 1, 1, None, JobCare::Look),
+            (Pending, Some(old), 1, 1, None, JobCare::Look),
+            (Running, Some(old), 2, 1, Some(old), JobCare::Look),
+            (Running, None, 2, 1, Some(GRACE_SECONDS - 1), JobCare::Leave),
+            (Running, None, 2, 1, Some(GRACE_SECONDS), JobCare::Resume),
+            (Running, None, 1, 2, None, JobCare::Resume),
+            (Planning, None, 1, 1, None, JobCare::Leave),
+            (Queued, Some(old), 1, 1, None, JobCare::Leave),
+        ] {
+            let failure = |age: i64| FailedAttempt {
+                attempt: 1,
+                submitted_ts: None,
+                ended_ts: at(NOW - age),
+                error_name: String::new(),
+                error_message: String::new(),
+                statement_id: None,
+            };
+            let job = JobRecord {
+                execution_status: status,
+                submitted_ts: submitted.map(|age| at(NOW - age)),
+                attempt,
+                part,
+                failed_attempts: failed.map(failure).into_iter().collect(),
+                ..a_job("j", &[])
+            };
+            for held_up in [false, true] {
+                let found = job_care(&job, held_up, at(NOW));
+                assert_eq!(found, expected, "{status}, submitted {submitted:?}, {attempt}/{part}, failed {failed:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_an_ended_job_needs() {
+        use Status::{Aborted, Failed, Skipped, Succeeded, TimedOut};
+        let retell = RETELL.as_secs();
+        for (age, held_up, expected) in [
+            // Seconds since its end; `None` where the record does not say.
+            (None, true, JobCare::Leave),
+            (Some(GRACE_SECONDS - 1), false, JobCare::Leave),
+            (Some(GRACE_SECONDS - 1), true, JobCare::Leave),
+            (Some(GRACE_SECONDS), false, JobCare::Resume),
+            (Some(retell - 1), false, JobCare::Resume),
+            (Some(retell), false, JobCare::Leave),
+            (Some(retell), true, JobCare::Resume),
+        ] {
+            for status in [Succeeded, Failed, TimedOut, Aborted, Skipped] {
+                let job = JobRecord {
+                    execution_status: status,
+                    execution_end_ts: age.map(|age| at(NOW - age)),
+                    ..a_job("j", &[])
+                };
+                assert_eq!(job_care(&job, held_up, at(NOW)), expected, "{status}, {age:?} s ago, held up: {held_up}");
+            }
+        }
+    }
+}

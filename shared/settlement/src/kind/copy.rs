@@ -73,17 +73,7 @@ impl AroundAttempts for FileLoad<'_> {
     /// The files that were not begun go back. Those that were begun wait for [`AroundAttempts::committed`] or
     /// [`AroundAttempts::ended_in_vain`].
     async fn not_committed(&self, job: &JobRecord) -> Result<()> {
-        let over = job.execution_status == Status::Skipped
-            || job.execution_status == Status::Succeeded && job.statement_id.is_none();
-        let ending = |file: &FileRecord| match file.file_status {
-            FileStatus::Processing if !over => Ending::Keep,
-            FileStatus::Processing
-            | FileStatus::Received
-            | FileStatus::Batched
-            | FileStatus::Processed
-            | FileStatus::Failed
-            | FileStatus::Quarantined => Ending::Release,
-        };
+        let ending = |file: &FileRecord| without_commit(job, file.file_status);
         self.copy.files.end(self.feed, &batch(job), &ending).await.map(drop)
     }
 
@@ -146,6 +136,22 @@ impl AroundAttempts for FileLoad<'_> {
     }
 }
 
+/// What becomes of a file of a batch whose attempt has not committed. One that is PROCESSING may still be loaded, unless the job
+/// is over without a submission.
+fn without_commit(job: &JobRecord, file: FileStatus) -> Ending {
+    let over = job.execution_status == Status::Skipped
+        || job.execution_status == Status::Succeeded && job.statement_id.is_none();
+    match file {
+        FileStatus::Processing if !over => Ending::Keep,
+        FileStatus::Processing
+        | FileStatus::Received
+        | FileStatus::Batched
+        | FileStatus::Processed
+        | FileStatus::Failed
+        | FileStatus::Quarantined => Ending::Release,
+    }
+}
+
 fn batch(job: &JobRecord) -> String {
     batch_of(&job.workflow_execution_id, &job.plan.job_name)
 }
@@ -193,5 +199,37 @@ impl FileLoad<'_> {
             return Err(Failure::new(FailureKind::Unavailable, words));
         }
         Ok(refused)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use shiftwork_ports::fake::a_job;
+
+    use super::*;
+
+    /// Of the files of a batch without a commit, only those that a submission may still load are kept.
+    #[test]
+    fn a_file_without_a_commit_is_kept_or_released() {
+        use FileStatus::{Batched, Failed, Processed, Processing, Quarantined, Received};
+        for (job, submitted, kept) in [
+            (Status::Pending, false, true),
+            (Status::Running, true, true),
+            (Status::Failed, true, true),
+            (Status::TimedOut, true, true),
+            (Status::Aborted, false, true),
+            (Status::Succeeded, true, true),
+            (Status::Succeeded, false, false),
+            (Status::Skipped, false, false),
+            (Status::Skipped, true, false),
+        ] {
+            let record =
+                JobRecord { execution_status: job, statement_id: submitted.then(|| "id".into()), ..a_job("load", &[]) };
+            let expected = if kept { Ending::Keep } else { Ending::Release };
+            assert_eq!(without_commit(&record, Processing), expected, "{job}, submitted: {submitted}");
+            for file in [Received, Batched, Processed, Failed, Quarantined] {
+                assert_eq!(without_commit(&record, file), Ending::Release, "{job}, {file:?}");
+            }
+        }
     }
 }
