@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::{
     ContractDraft, DraftColumn, DraftPromote, Format, Oversized, Source, Target, Unknown, draft::load_every,
-    is_reserved_column, unavailable,
+    fit_one_table, is_reserved_column, is_valid_field, unavailable,
 };
 use crate::{
     column_type::ColumnType,
@@ -122,8 +122,7 @@ impl TableSample {
     fn values(&mut self, name: &str) -> Option<&mut FieldSample> {
         let index = match self.index.get(name) {
             Some(index) => *index,
-            // YAML could write a field without a name; a contract would rather not.
-            None if self.fields.len() >= MOST_COLUMNS || name.is_empty() => return None,
+            None if self.fields.len() >= MOST_COLUMNS || !is_valid_field(name) => return None,
             None => {
                 self.index.insert(name.into(), self.fields.len());
                 self.fields.push((name.into(), FieldSample::default()));
@@ -292,6 +291,11 @@ fn contract(identity: &Identity, seen: &TableSample) -> ContractDraft {
     for (field, values) in &seen.fields {
         let Some((column_type, source_type)) = values.column_type() else { continue };
         let name = unique(&column_name(field), &mut names);
+        // What has no room stays in `dw_md_missing_data`.
+        if !fit_one_table(names.iter().map(String::as_str)) {
+            names.remove(&name);
+            continue;
+        }
         if is_key(field) {
             key.push(name.clone());
         }
@@ -392,6 +396,20 @@ mod tests {
         let yaml = contract.yaml();
         insta::assert_snapshot!(yaml);
         assert_eq!(read("orders.yaml", &yaml).unwrap().draft(), contract);
+    }
+
+    /// Fields that a contract cannot take stay in `dw_md_missing_data`.
+    #[test]
+    fn a_proposal_takes_no_field_that_a_contract_refuses() {
+        let fields: Vec<String> = (0..999).map(|number| format!("\"{number:x>95}\":1")).collect();
+        let event = format!(
+            r#"{{"op":"c","after":{{"id":1,"n\u0000ul":1,"oid":1,{}}},"source":{{"connector":"postgresql","schema":"public","table":"orders","ts_ms":1,"lsn":1}}}}"#,
+            fields.join(",")
+        );
+        let contract = propose([event.as_bytes()]).remove(0).check().unwrap();
+        assert!(contract.columns().len() > 400, "{}", contract.columns().len());
+        assert!(contract.column_of_field("n\0ul").is_none());
+        assert_eq!(contract.column_of_field("oid").map(|column| column.name.as_str()), Some("c_oid"));
     }
 
     #[test]
