@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
-use shiftwork_feeds::FileStatus;
+use shiftwork_protocol::file::FileStatus;
 
 /// Validate, push, run, inspect and restart Redshift ELT workflows.
 #[derive(Debug, Parser)]

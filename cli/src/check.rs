@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, io, path::Path};
 use serde_json::Value;
 use shiftwork_change_data::contract::{self, TableContract};
 use shiftwork_feeds::Feed;
-use shiftwork_planner::{Facts, Located, Place, Problem, Script, script_key};
-use shiftwork_protocol::{Connection, Workflow};
+use shiftwork_planner::{Facts, Located, Place, Problem, Script};
+use shiftwork_protocol::{Connection, Workflow, keys::script_key};
 
 use crate::files::{File, Files, script_path};
 

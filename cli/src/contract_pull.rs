@@ -11,8 +11,8 @@ use crate::{Deployment, Outcome, args};
 /// Writes the file, and says what is new in it.
 pub async fn pull(deployment: &Deployment, asked: &args::ContractPull) -> anyhow::Result<Outcome> {
     let name = &asked.contract;
-    let key = shiftwork_planner::contract_key(name);
-    let deployed = deployment.scripts.newest(&key).await?;
+    let key = shiftwork_protocol::keys::contract_key(name);
+    let deployed = shiftwork_ports::scripts::newest(&deployment.scripts, &key).await?;
     let deployed = deployed.with_context(|| format!("there is no table contract `{name}` in the deployment"))?.text;
     let path = asked.folder.join(format!("{name}.yaml"));
     let file = match fs::read_to_string(&path) {

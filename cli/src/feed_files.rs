@@ -12,12 +12,14 @@ use console::style;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
-use shiftwork_feeds::{
-    Feed, Feeds, FileRecord, FileStatus, FileStep, ObjectEvent, UNCLAIMED,
-    event::{Entry, Seen},
-    feed::FEEDS,
+use shiftwork_feeds::{Feed, Feeds, event};
+use shiftwork_ports::scripts;
+use shiftwork_protocol::{
+    Failure, FailureKind,
+    file::{Entry, FileRecord, FileStatus, FileStep, UNCLAIMED},
+    keys::FEEDS,
+    s3_event::{ObjectChange, ObjectEvent},
 };
-use shiftwork_protocol::{Failure, FailureKind};
 
 use crate::{
     Deployment, Outcome,
@@ -47,9 +49,9 @@ pub async fn files(deployment: &Deployment, asked: &args::Files) -> anyhow::Resu
 
 /// The pushed feeds.
 pub async fn feeds(deployment: &Deployment) -> anyhow::Result<Vec<Feed>> {
-    let tags = deployment.scripts.tags(FEEDS).await?;
-    let texts: Vec<_> = stream::iter(tags.into_keys())
-        .map(|key| async move { deployment.scripts.newest(&key).await })
+    let etags = scripts::etags(&deployment.scripts, FEEDS).await?;
+    let texts: Vec<_> = stream::iter(etags.into_keys())
+        .map(|key| async move { scripts::newest(&deployment.scripts, &key).await })
         .buffered(AT_ONCE)
         .try_collect()
         .await?;
@@ -271,7 +273,7 @@ async fn backfill_page(
     let now = deployment.clock.now();
     done.seen += page.objects.len();
     let mut entries: Vec<_> =
-        page.objects.into_iter().map(|object| sighting(bucket, object).entry(feeds, now)).collect();
+        page.objects.into_iter().map(|object| event::entry(created(bucket, object), feeds, now)).collect();
     let all = entries.len();
     if !with_unclaimed {
         entries.retain(|entry| !matches!(entry, Entry::File(file) if file.feed == UNCLAIMED));
@@ -282,14 +284,15 @@ async fn backfill_page(
     Ok(page.next)
 }
 
-fn sighting(bucket: &str, object: Listed) -> ObjectEvent {
+/// As if S3 had told of the object when it was put.
+fn created(bucket: &str, object: Listed) -> ObjectEvent {
     ObjectEvent {
         bucket: bucket.into(),
         key: object.key,
         version_id: object.version_id,
         sequencer: None,
         at: object.modified,
-        what: Seen::Created { etag: object.etag, size: object.size },
+        change: ObjectChange::Created { etag: object.etag, size: object.size },
     }
 }
 

@@ -24,7 +24,7 @@ pub(crate) fn planned(
     let workflow = shiftwork_planner::workflow(&doc).unwrap();
     let id = &workflow.workflow_id;
     let scripts = shiftwork_planner::script_names(&workflow).into_iter().map(|name| {
-        let key = shiftwork_planner::script_key(id, &name);
+        let key = shiftwork_protocol::keys::script_key(id, &name);
         (name.clone(), Script { key, version_id: format!("v-{}", &sha256(&name)[..8]), text: sql(&name) })
     });
     let facts = Facts {

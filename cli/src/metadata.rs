@@ -9,9 +9,9 @@ use comfy_table::{Cell, CellAlignment};
 use console::style;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use indicatif::{ProgressBar, ProgressStyle};
-use shiftwork_ports::documents::{Changed, Draft, Only};
-use shiftwork_protocol::{Class, Failure, FailureKind};
-use shiftwork_search_metadata::{CONFIGURATION_KEY, Configuration, FixKind, Fixer, Outcome as Found, Rules};
+use shiftwork_ports::{Changed, Condition, NewObject};
+use shiftwork_protocol::{Class, Failure, FailureKind, keys::REPOSITORIES_KEY};
+use shiftwork_search_metadata::{Configuration, FixKind, Fixer, Outcome as Found, Rules};
 
 use crate::{Outcome, args, args::Target, aws, diagnostics, status, words};
 
@@ -43,15 +43,15 @@ pub fn read(path: &Path) -> anyhow::Result<(Configuration, Rules)> {
 async fn push(target: &Target, asked: &args::MetadataPush) -> anyhow::Result<Outcome> {
     let (configuration, _) = read(&asked.file)?;
     let scripts = aws::scripts(target).await?;
-    let before = scripts.read(CONFIGURATION_KEY).await?;
+    let before = scripts.read(REPOSITORIES_KEY).await?;
     let known: Option<Configuration> = before.as_ref().and_then(|before| serde_json::from_slice(&before.bytes).ok());
     let changes = changes(known.as_ref(), &configuration);
     if !asked.dry_run && known.as_ref() != Some(&configuration) {
         let bytes = format!("{}\n", serde_json::to_string_pretty(&configuration)?).into_bytes();
-        let draft = Draft { bytes, marks: BTreeMap::new(), encryption: None };
-        let only = before.map_or(Only::IfAbsent, |before| Only::IfUnchanged(before.etag));
-        if scripts.write(CONFIGURATION_KEY, &draft, &only).await? == Changed::Lost {
-            bail!("somebody else pushed at the same moment; look at what is there, and push again");
+        let condition = before.map_or(Condition::IfAbsent, |before| Condition::IfUnchanged(before.head.etag));
+        let written = scripts.write(REPOSITORIES_KEY, NewObject::json(bytes), &condition).await?;
+        if written == Changed::ConditionFailed {
+            bail!("another push changed the configuration at the same moment; check what is there, and push again");
         }
     }
     print!("{changes}");
@@ -129,7 +129,7 @@ async fn go_over(target: &Target, asked: &args::MetadataOf, mode: Mode) -> anyho
 }
 
 async fn pushed(target: &Target) -> anyhow::Result<Rules> {
-    let found = aws::scripts(target).await?.read(CONFIGURATION_KEY).await?;
+    let found = aws::scripts(target).await?.read(REPOSITORIES_KEY).await?;
     let found =
         found.context("no repositories were pushed: `shiftwork metadata push`, or name a file with --config")?;
     Ok(Rules::pushed(&String::from_utf8_lossy(&found.bytes))?)
@@ -149,9 +149,10 @@ pub async fn walk(
 ) -> Result<(), Failure> {
     let pages = stream::try_unfold(Some(after), async |next: Option<Option<String>>| {
         let Some(after) = next else { return Ok(None) };
-        let page = fixer.documents.list(prefix, after.as_deref()).await?;
-        let next = page.more.then(|| page.keys.last().cloned());
-        Ok::<_, Failure>(Some((stream::iter(page.keys.into_iter().map(Ok)), next)))
+        let page = fixer.documents.page(prefix, after.as_deref()).await?;
+        let next = page.more.then(|| page.objects.last().map(|object| object.key.clone()));
+        let keys = page.objects.into_iter().map(|object| Ok(object.key));
+        Ok::<_, Failure>(Some((stream::iter(keys), next)))
     });
     let keys = pages.try_flatten();
     // In the order of the keys, so that the last one told has none behind it that was not.

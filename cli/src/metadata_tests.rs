@@ -1,12 +1,12 @@
-use shiftwork_ports::{documents::Documents, fake::MemoryDocuments};
+use shiftwork_ports::fake::MemoryBucket;
 
 use super::*;
 
 const YAML: &str =
     "repositories: { handbook: { prefix: handbook/, target: kendra, sources: ['{document}.meta.json'] } }";
 
-fn bucket(files: usize) -> Arc<MemoryDocuments> {
-    let bucket = Arc::new(MemoryDocuments::default());
+fn bucket(files: usize) -> MemoryBucket {
+    let bucket = MemoryBucket::default();
     for number in 0..files {
         bucket.put(&format!("handbook/{number}.pdf"), "a document");
         bucket.put(&format!("handbook/{number}.pdf.meta.json"), r#"{"Attributes": {"_version": 1}}"#);
@@ -17,10 +17,10 @@ fn bucket(files: usize) -> Arc<MemoryDocuments> {
     bucket
 }
 
-fn fixer(bucket: &Arc<MemoryDocuments>) -> Fixer {
+fn fixer(bucket: &MemoryBucket) -> Fixer {
     let doc = shiftwork_config::read_file("metadata.yaml", YAML).unwrap();
     let (_, rules) = shiftwork_search_metadata::read(&doc).unwrap();
-    Fixer { rules: Arc::new(rules), documents: Arc::clone(bucket) as Arc<dyn Documents> }
+    Fixer { rules: Arc::new(rules), documents: bucket.bucket() }
 }
 
 async fn tally(fixer: &Fixer, after: Option<&str>, mode: Mode) -> Tally {

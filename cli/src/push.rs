@@ -51,8 +51,8 @@ pub async fn push(target: &Target, asked: &args::Push) -> anyhow::Result<Outcome
 async fn incompatible(deployment: &Deployment, checked: &Checked) -> anyhow::Result<Vec<Problem>> {
     let mut problems = Vec::new();
     for (name, valid) in &checked.contracts {
-        let key = shiftwork_planner::contract_key(name);
-        let Some(deployed) = deployment.scripts.newest(&key).await? else { continue };
+        let key = shiftwork_protocol::keys::contract_key(name);
+        let Some(deployed) = shiftwork_ports::scripts::newest(&deployment.scripts, &key).await? else { continue };
         // A deployed contract that cannot be read was not written by a push, and no files were staged with it.
         let Ok(was) = contract::read(&key, &deployed.text) else { continue };
         let place = Place { file: Some(valid.file.clone()), path: Some("$.columns".into()), ..Place::default() };
@@ -88,10 +88,10 @@ pub async fn compare(deployment: &Deployment, checked: &Checked, prune: bool) ->
         }
     }
     for (name, valid) in &checked.contracts {
-        desired.scripts.insert(shiftwork_planner::contract_key(name), valid.text.clone());
+        desired.scripts.insert(shiftwork_protocol::keys::contract_key(name), valid.text.clone());
     }
     for (name, valid) in &checked.feeds {
-        desired.scripts.insert(shiftwork_planner::feed_key(name), valid.text.clone());
+        desired.scripts.insert(shiftwork_protocol::keys::feed_key(name), valid.text.clone());
     }
     let present = deployment.present(desired.scripts.keys().cloned()).await?;
     Ok(changes(desired, &present, prune))

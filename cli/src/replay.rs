@@ -5,7 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use console::style;
 use serde_json::Value;
 use shiftwork_change_data::contract::{self, TableContract};
-use shiftwork_protocol::change::{Bytes, Refused, ReplayRequest, table_of_unclaimed};
+use shiftwork_ports::scripts;
+use shiftwork_protocol::{
+    change::{Bytes, Refused, ReplayRequest},
+    keys::table_of_unclaimed,
+};
 
 use crate::{Deployment, Outcome, args, words};
 
@@ -158,8 +162,8 @@ async fn unclaimed(deployment: &Deployment, asked: &args::Replay) -> anyhow::Res
 /// The deployed contracts.
 async fn contracts(deployment: &Deployment) -> anyhow::Result<Vec<TableContract>> {
     let mut contracts = Vec::new();
-    for key in deployment.scripts.tags(shiftwork_planner::CONTRACTS).await?.into_keys() {
-        let Some(script) = deployment.scripts.newest(&key).await? else { continue };
+    for key in scripts::etags(&deployment.scripts, shiftwork_protocol::keys::CONTRACTS).await?.into_keys() {
+        let Some(script) = scripts::newest(&deployment.scripts, &key).await? else { continue };
         contracts.extend(contract::read(&key, &script.text).ok());
     }
     Ok(contracts)

@@ -38,7 +38,7 @@ pub async fn of_run(deployment: &Deployment, run: &str) -> anyhow::Result<String
     let run = wait::snapshot(&*deployment.ledger, run).await?.with_context(|| format!("run {run} does not exist"))?;
     let pins: Vec<(String, ScriptPin)> = run.jobs.iter().filter_map(pin).collect();
     let scripts = stream::iter(pins).map(async |(job, pin)| {
-        let text = deployment.scripts.pinned(&pin).await.map_err(|failure| failure.message);
+        let text = shiftwork_ports::scripts::pinned(&deployment.scripts, &pin).await.map_err(|failure| failure.message);
         (job, text)
     });
     let scripts: Scripts = scripts.buffer_unordered(AT_ONCE).collect().await;

@@ -62,7 +62,7 @@ async fn a_dynamodb_stream_is_staged() {
             .await;
         rows = if found[0][0] == "1" { items.orders().await } else { Vec::new() };
     }
-    let contract = shiftwork_planner::contract_key(&items.flow.id);
+    let contract = shiftwork_protocol::keys::contract_key(&items.flow.id);
     stack.s3.delete_object().bucket(stack.output("ScriptsBucket")).key(contract).send().await.unwrap();
 }
 
@@ -102,11 +102,11 @@ async fn unclaimed_events_are_stored_with_a_proposed_contract() {
     let stack = Stack::shared().await;
     let orders = stack.changes("unclaimed", "").await;
     let bucket = stack.output("ScriptsBucket");
-    let contract = shiftwork_planner::contract_key(&orders.flow.id);
+    let contract = shiftwork_protocol::keys::contract_key(&orders.flow.id);
     stack.s3.delete_object().bucket(bucket).key(&contract).send().await.unwrap();
     orders.deliver(&orders.batch(0, 0, &[orders.order(1, Some("new"), 10), orders.order(2, Some("new"), 20)])).await;
     let waiting =
-        orders.objects(&shiftwork_protocol::change::unclaimed_prefix(&format!("public.{}", orders.flow.id))).await;
+        orders.objects(&shiftwork_protocol::keys::unclaimed_prefix(&format!("public.{}", orders.flow.id))).await;
     assert_eq!(waiting.len(), 2, "{waiting:?}");
     assert!(waiting[0].ends_with("/contract.yaml") && waiting[1].ends_with(".ndjson.gz"), "{waiting:?}");
 

@@ -158,7 +158,7 @@ async fn the_command_line_replays_refused_and_unclaimed_records() {
     assert!(printed.contains("1 message sent"), "{printed}");
     orders.until_staged(1).await;
 
-    let deployed = shiftwork_planner::contract_key(contract);
+    let deployed = shiftwork_protocol::keys::contract_key(contract);
     stack.s3.delete_object().bucket(stack.output("ScriptsBucket")).key(&deployed).send().await.unwrap();
     // A warm loader caches the contract for a few seconds.
     tokio::time::sleep(std::time::Duration::from_secs(11)).await;

@@ -6,11 +6,12 @@ use futures::future::join_all;
 use serde_json::{Value, json};
 use shiftwork_change_data::contract::{PromoteKind, TableContract, read};
 use shiftwork_e2e::{Inbox, InvokeError, Stack};
-use shiftwork_planner::contract_key;
 use shiftwork_promotion::Promotion;
+use shiftwork_protocol::keys::contract_key;
 use shiftwork_protocol::{
-    drift::{Drift, DriftAnswer, DriftRequest, MigrationProgress, mark},
+    drift::{Drift, DriftAnswer, DriftRequest, MigrationProgress},
     event,
+    keys::drift_mark_key,
 };
 
 /// A contract with its tables, for one test.
@@ -82,11 +83,12 @@ impl Orders {
 
     /// Puts the mark of a loaded file.
     async fn mark(&self, file: &str) {
-        self.put("StagingBucket", &mark(&self.name), file).await;
+        self.put("StagingBucket", &drift_mark_key(&self.name), file).await;
     }
 
     async fn is_marked(&self) -> bool {
-        let head = self.stack.s3.head_object().bucket(self.stack.output("StagingBucket")).key(mark(&self.name));
+        let head =
+            self.stack.s3.head_object().bucket(self.stack.output("StagingBucket")).key(drift_mark_key(&self.name));
         head.send().await.is_ok()
     }
 
@@ -320,7 +322,8 @@ async fn a_new_source_column_is_complete_from_its_first_event() {
     let rows = changes.flow.sql("select id, colour from {s}.orders order by id").await;
     assert_eq!(rows, [["1", "black"], ["2", "green"], ["3", "blue"]]);
     watch().await;
-    let marks = stack.s3.list_objects_v2().bucket(stack.output("StagingBucket")).prefix(mark(&changes.flow.id));
+    let marks =
+        stack.s3.list_objects_v2().bucket(stack.output("StagingBucket")).prefix(drift_mark_key(&changes.flow.id));
     assert_eq!(marks.send().await.unwrap().contents().len(), 0, "all files were loaded, but a mark is left");
 }
 

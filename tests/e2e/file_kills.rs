@@ -6,7 +6,7 @@ use aws_sdk_sqs::types::QueueAttributeName;
 use futures::future::join_all;
 use serde_json::json;
 use shiftwork_e2e::{LANDING, Landing, Stack, count};
-use shiftwork_feeds::FileStatus;
+use shiftwork_protocol::file::FileStatus;
 
 use crate::kills::{WAVE, kill, points};
 

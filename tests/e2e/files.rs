@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use shiftwork_e2e::{LANDING, LANDING_BUS, LANDING_TOPIC, Landing, Stack, count};
-use shiftwork_feeds::{FileRecord, FileRegister as _, FileStatus};
-use shiftwork_protocol::Status;
+use shiftwork_ports::FileRegister as _;
+use shiftwork_protocol::{
+    Status,
+    file::{FileRecord, FileStatus},
+};
 use tokio::time::{Instant, sleep};
 
 use crate::command_line::CommandLine;

@@ -9,7 +9,7 @@ use parquet::{
     schema::parser::parse_message_type,
 };
 use shiftwork_e2e::{LANDING, Stack, count};
-use shiftwork_feeds::{FileRecord, FileStatus};
+use shiftwork_protocol::file::{FileRecord, FileStatus};
 
 /// A file with three rows, whose numbers start at `10 * n`, with the given columns.
 fn file(n: i32, word: &str, columns: &str) -> Vec<u8> {

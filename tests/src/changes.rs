@@ -47,7 +47,7 @@ impl Changes {
              columns:\n  - {{ name: id, type: varchar(16) }}\n  - {{ name: status, type: varchar(16) }}\n{more}\n"
         );
         let put = self.flow.stack.s3.put_object().bucket(self.flow.stack.output("ScriptsBucket"));
-        let put = put.key(shiftwork_planner::contract_key(id)).body(text.into_bytes().into());
+        let put = put.key(shiftwork_protocol::keys::contract_key(id)).body(text.into_bytes().into());
         put.send().await.expect("the contract can be put into the scripts bucket");
     }
 
@@ -106,7 +106,7 @@ impl Changes {
 
     /// Keys of the staged files of the contract.
     pub async fn staged(&self) -> Vec<String> {
-        self.objects(&shiftwork_change_data::layout::prefix(&self.flow.id)).await
+        self.objects(&shiftwork_protocol::keys::staged_prefix(&self.flow.id)).await
     }
 
     /// Keys in the staging bucket with this prefix.

@@ -64,7 +64,7 @@ impl Flow {
     /// Pushes a script or a new version of it.
     pub async fn script(&self, name: &str, text: &str) {
         let put = self.stack.s3.put_object().bucket(self.stack.output("ScriptsBucket"));
-        let key = shiftwork_planner::script_key(&self.id, name);
+        let key = shiftwork_protocol::keys::script_key(&self.id, name);
         let put = put.key(key).body(self.named(text).into_bytes().into());
         put.send().await.unwrap_or_else(|error| panic!("cannot push script {name}: {error:?}"));
     }

@@ -6,7 +6,8 @@ use aws_sdk_s3::types::{
 };
 use serde_json::json;
 use shiftwork_aws::files::DynamoRegister;
-use shiftwork_feeds::{FileRecord, FileRegister as _, FileStatus};
+use shiftwork_ports::FileRegister as _;
+use shiftwork_protocol::file::{FileRecord, FileStatus};
 use tokio::time::{Instant, sleep};
 
 use crate::{Flow, Stack};

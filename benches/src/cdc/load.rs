@@ -10,8 +10,11 @@ use anyhow::{Context as _, Result, ensure};
 use async_trait::async_trait;
 use serde_json::json;
 use shiftwork_cdc_loader::{Collaborators, Loader};
-use shiftwork_ports::fake::{ManualClock, MemoryDeadLetters, MemoryRequests, MemoryScripts};
-use shiftwork_ports::{ChangeFiles, FileStream, FileVersion, Object, Result as PortResult, Staging};
+use shiftwork_ports::fake::{ManualClock, MemoryBucket, MemoryDeadLetters, MemoryRequests};
+use shiftwork_ports::{
+    Bucket, Changed, Condition, NewObject, ObjectHead, ObjectStream, Objects, OpenObject, Page, Result as PortResult,
+    Version,
+};
 use shiftwork_protocol::{Failure, FailureKind};
 
 /// Size of a chunk in bytes, similar to that of S3.
@@ -22,41 +25,39 @@ const PIECE: usize = 64 << 10;
 /// # Errors
 /// Returns an error if a file cannot be read or written, or if the loader reports a failure.
 pub(crate) fn run(events: &Path, output: &Path) -> Result<()> {
-    let scripts = MemoryScripts::default();
+    let scripts = MemoryBucket::versioned();
     scripts.put("contracts/orders.yaml", include_str!("orders.yaml"));
     let staged = File::create(output).with_context(|| output.display().to_string())?;
+    let disk = Arc::new(Disk { events: events.to_owned(), staged: Mutex::new(staged) });
     let with = Collaborators {
-        staging: Arc::new(Staged(Mutex::new(staged))),
-        files: Arc::new(Disk(events.to_owned())),
-        scripts: Arc::new(scripts),
+        staging: Bucket::new(disk.clone(), "staging"),
+        files: disk,
+        scripts: scripts.bucket(),
         requests: Arc::<MemoryRequests>::default(),
         dead_letters: Arc::<MemoryDeadLetters>::default(),
         clock: Arc::<ManualClock>::default(),
     };
     let file = json!({ "bucket": { "name": "landing" }, "object": { "key": "orders.ndjson", "etag": "1" } });
-    let body = json!({ "source": "aws.s3", "detail": file }).to_string();
+    let body =
+        json!({ "source": "aws.s3", "detail-type": "Object Created", "time": "2026-11-21T10:00:00Z", "detail": file });
+    let body = body.to_string();
     let event = json!({ "Records": [{ "eventSource": "aws:sqs", "messageId": "1", "body": body }] });
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-    let response = runtime.block_on(Loader::new(with, "staging").handle(event))?;
+    let response = runtime.block_on(Loader::new(with).handle(event))?;
     ensure!(response["batchItemFailures"] == json!([]), "the file was not loaded: {response}");
     Ok(())
 }
 
-/// A bucket that contains one file.
-struct Disk(PathBuf);
+/// Every key has the content of one file. Staged objects are appended to another file, and all other objects are ignored.
+struct Disk {
+    events: PathBuf,
+    staged: Mutex<File>,
+}
 
 struct Pieces(File);
 
 #[async_trait]
-impl ChangeFiles for Disk {
-    async fn open(&self, _: &FileVersion) -> PortResult<Option<Box<dyn FileStream>>> {
-        let file = File::open(&self.0).map_err(unavailable)?;
-        Ok(Some(Box::new(Pieces(file))))
-    }
-}
-
-#[async_trait]
-impl FileStream for Pieces {
+impl ObjectStream for Pieces {
     async fn next(&mut self) -> PortResult<Option<Vec<u8>>> {
         let mut piece = vec![0; PIECE];
         let read = self.0.read(&mut piece).map_err(unavailable)?;
@@ -65,28 +66,32 @@ impl FileStream for Pieces {
     }
 }
 
-/// Stores staged files, and ignores all other objects.
-struct Staged(Mutex<File>);
-
 #[async_trait]
-impl Staging for Staged {
-    async fn put(&self, key: &str, body: Vec<u8>) -> PortResult<()> {
-        if key.starts_with("staged/") {
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).write_all(&body).map_err(unavailable)?;
-        }
-        Ok(())
+impl Objects for Disk {
+    async fn open(&self, _: &str, _: &str, _: Option<&Version>) -> PortResult<Option<OpenObject>> {
+        let file = File::open(&self.events).map_err(unavailable)?;
+        Ok(Some(OpenObject { head: ObjectHead::default(), content: Box::new(Pieces(file)) }))
     }
-    async fn put_once(&self, _: &str, body: Vec<u8>) -> PortResult<Vec<u8>> {
-        Ok(body)
-    }
-    async fn get(&self, _: &str) -> PortResult<Option<Vec<u8>>> {
+    async fn head(&self, _: &str, _: &str) -> PortResult<Option<ObjectHead>> {
         Ok(None)
     }
-    async fn list(&self, _: &str) -> PortResult<Vec<Object>> {
-        Ok(Vec::new())
+    async fn tail(&self, _: &str, _: &str, _: u64) -> PortResult<Option<Vec<u8>>> {
+        Ok(None)
     }
-    async fn delete(&self, _: &[String]) -> PortResult<()> {
+    async fn put(&self, _: &str, key: &str, object: NewObject, _: &Condition) -> PortResult<Changed> {
+        if key.starts_with("staged/") {
+            self.staged.lock().unwrap_or_else(PoisonError::into_inner).write_all(&object.bytes).map_err(unavailable)?;
+        }
+        Ok(Changed::Done)
+    }
+    async fn delete(&self, _: &str, _: &str, _: &str) -> PortResult<Changed> {
+        Ok(Changed::Done)
+    }
+    async fn delete_all(&self, _: &str, _: &[String]) -> PortResult<()> {
         Ok(())
+    }
+    async fn list(&self, _: &str, _: &str, _: Option<&str>) -> PortResult<Page> {
+        Ok(Page::default())
     }
 }
 

@@ -21,14 +21,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use shiftwork_aws::{client::Aws, files::DynamoRegister, queues::SqsWorkItems};
 use shiftwork_benches::stack::Stack;
-use shiftwork_feeds::{
-    FileRegister, WorkQueue,
-    fake::{MemoryLanding, MemoryRegister, MemoryWorkQueue},
-};
 use shiftwork_file_intake::Intake;
 use shiftwork_ports::{
-    SystemClock,
-    fake::{MemoryDeadLetters, MemoryNotices, MemoryRequests, MemoryScripts},
+    FileRegister, SystemClock, WorkQueue,
+    fake::{
+        MemoryBucket, MemoryDeadLetters, MemoryNotices, MemoryObjects, MemoryRegister, MemoryRequests, MemoryWorkQueue,
+    },
 };
 
 /// Number of waiting files.
@@ -186,7 +184,7 @@ fn intake(
     requests: Arc<MemoryRequests>,
     items: Arc<dyn WorkQueue>,
 ) -> Intake {
-    let scripts = MemoryScripts::default();
+    let scripts = MemoryBucket::versioned();
     let to = match to {
         Destination::None => "",
         Destination::Workflow => "workflow: load\n",
@@ -194,11 +192,11 @@ fn intake(
     };
     let head =
         format!("feed: {feed}\nbucket: landing\nkeys: \"{feed}/**\"\nformat: csv\nbatch: {{ files: {OF_A_BATCH} }}\n");
-    scripts.put(&format!("feeds/{feed}.yaml"), &format!("{head}{to}"));
+    scripts.put(&format!("feeds/{feed}.yaml"), format!("{head}{to}"));
     Intake::new(
         register,
-        Arc::new(MemoryLanding::default()),
-        Arc::new(scripts),
+        Arc::new(MemoryObjects::default()),
+        scripts.bucket(),
         requests,
         items,
         Arc::new(MemoryDeadLetters::default()),

@@ -5,7 +5,7 @@ use aws_sdk_sqs::{Client, types::MessageSystemAttributeName};
 use aws_types::SdkConfig;
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use shiftwork_protocol::change::UNCLAIMED;
+use shiftwork_protocol::keys::UNCLAIMED;
 
 use super::{Outputs, failed};
 
@@ -120,7 +120,12 @@ impl Changes {
     /// The event that S3 sends through EventBridge for a created object.
     fn notice(&self, UnclaimedFile { key, version }: &UnclaimedFile) -> Value {
         let object = json!({ "key": key, "version-id": version });
-        json!({ "source": "aws.s3", "detail": { "bucket": { "name": self.bucket }, "object": object } })
+        json!({
+            "source": "aws.s3",
+            "detail-type": "Object Created",
+            "time": Timestamp::now(),
+            "detail": { "bucket": { "name": self.bucket }, "object": object },
+        })
     }
 
     async fn send(&self, body: &str) -> anyhow::Result<()> {

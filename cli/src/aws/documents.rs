@@ -2,20 +2,20 @@
 
 use std::sync::Arc;
 
-use shiftwork_aws::documents::S3Documents;
-use shiftwork_ports::documents::Documents;
+use shiftwork_aws::objects::S3Objects;
+use shiftwork_ports::Bucket;
 
 use super::{configuration_of, outputs};
 use crate::args::Target;
 
-/// The documents of any bucket that the caller may read; no deployment is needed.
-pub async fn documents(target: &Target, bucket: &str) -> anyhow::Result<Arc<dyn Documents>> {
-    Ok(Arc::new(S3Documents::new(&configuration_of(target).await?, bucket)))
+/// A bucket of documents that the caller may read; no deployment is needed.
+pub async fn documents(target: &Target, bucket: &str) -> anyhow::Result<Bucket> {
+    Ok(Bucket::new(Arc::new(S3Objects::new(&configuration_of(target).await?)), bucket))
 }
 
 /// The scripts bucket of the deployment, from which metadata-fixer reads its configuration.
-pub async fn scripts(target: &Target) -> anyhow::Result<Arc<dyn Documents>> {
+pub async fn scripts(target: &Target) -> anyhow::Result<Bucket> {
     let config = configuration_of(target).await?;
     let outputs = outputs::read(&config, &target.stack).await?;
-    Ok(Arc::new(S3Documents::new(&config, outputs.scripts_bucket)))
+    Ok(Bucket::new(Arc::new(S3Objects::new(&config)), outputs.scripts_bucket))
 }

@@ -23,10 +23,9 @@ use shiftwork_aws::{
     executions::StepFunctionsExecutions,
     files::DynamoRegister,
     ledger::{DynamoLedger, Tables},
-    scripts::S3Scripts,
+    objects::S3Objects,
 };
-use shiftwork_feeds::FileRegister;
-use shiftwork_ports::{Clock, Executions, Ledger, Scripts, SystemClock};
+use shiftwork_ports::{Bucket, Clock, Executions, FileRegister, Ledger, SystemClock, scripts::etags};
 use shiftwork_protocol::{Connection, RunRecord};
 
 pub use changes::{Changes, DeadLetter, UnclaimedFile};
@@ -52,7 +51,7 @@ pub struct Deployment {
     /// Step Functions executions of runs.
     pub executions: Arc<dyn Executions>,
     /// Read access to scripts.
-    pub scripts: Arc<dyn Scripts>,
+    pub scripts: Bucket,
     /// The clock.
     pub clock: Arc<dyn Clock>,
     /// The trigger function, which starts runs.
@@ -86,7 +85,7 @@ impl Deployment {
             stack: target.stack.clone(),
             ledger: Arc::new(ledger.clone()),
             executions: Arc::new(StepFunctionsExecutions::new(&config, &outputs.run_state_machine)),
-            scripts: Arc::new(S3Scripts::new(&config, &outputs.scripts_bucket)),
+            scripts: Bucket::new(Arc::new(S3Objects::new(&config)), &outputs.scripts_bucket),
             clock: Arc::new(SystemClock),
             trigger: Trigger::new(&config, &outputs.trigger_function),
             watcher: Watcher::new(&config, &outputs.schema_watcher_function),
@@ -115,7 +114,7 @@ impl Deployment {
     pub async fn present(&self, scripts: impl IntoIterator<Item = String>) -> anyhow::Result<Present> {
         let (items, schedules, scripts) =
             futures::try_join!(self.configuration.read(), self.schedules.read(), self.script_store.hashes(scripts))?;
-        let feeds = self.scripts.tags(shiftwork_planner::FEEDS).await?.into_keys().collect();
+        let feeds = etags(&self.scripts, shiftwork_protocol::keys::FEEDS).await?.into_keys().collect();
         Ok(Present { scripts, workflows: items.workflows, connections: items.connections, schedules, feeds })
     }
 

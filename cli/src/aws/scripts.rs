@@ -14,8 +14,7 @@ use aws_sdk_s3::{
 };
 use aws_types::SdkConfig;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use shiftwork_planner::CONTRACTS;
-use shiftwork_protocol::name::sha256;
+use shiftwork_protocol::{keys::CONTRACTS, name::sha256};
 
 /// Name of the user-defined metadata.
 const SHA256: &str = "sha256";

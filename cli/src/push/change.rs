@@ -150,9 +150,9 @@ pub fn changes(desired: Desired, present: &Present, prune: bool) -> Changes {
     for (key, text) in desired.scripts {
         let hash = sha256(&text);
         let short = format!("sha256 {}", &hash[..12]);
-        let of = if key.starts_with(shiftwork_planner::CONTRACTS) {
+        let of = if key.starts_with(shiftwork_protocol::keys::CONTRACTS) {
             ChangeKind::Contract
-        } else if key.starts_with(shiftwork_planner::FEEDS) {
+        } else if key.starts_with(shiftwork_protocol::keys::FEEDS) {
             ChangeKind::Feed
         } else {
             ChangeKind::Script

@@ -1,4 +1,4 @@
-//! Records of any tables and partitions in, files of each contract and partition out, and what became of the others.
+//! Turns records of any tables and partitions into one file for each contract and partition, and sorts out the others.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, btree_map::Entry},
@@ -18,16 +18,17 @@ use shiftwork_change_data::{
 };
 use shiftwork_ports::DEAD_LETTER_BYTES;
 use shiftwork_protocol::{
-    change::{Bytes, Refused, Replay, proposal_key, refused_key, unclaimed_key},
-    drift,
+    change::{Bytes, Refused, Replay},
+    keys::{drift_mark_key, proposal_key, refused_key, unclaimed_key},
 };
 
 use crate::contracts::Claims;
 
-/// Bytes of a record and its key that still fit into a letter: base64 makes four of three, and the reason has to fit beside them.
-const IN_A_LETTER: usize = DEAD_LETTER_BYTES / 8 * 5;
-/// Characters of a reason that go into a letter.
-const REASON: usize = 4_000;
+/// The largest record with its key, in bytes, that fits into a message: base64 makes four bytes of three, and the reason has to
+/// fit beside it.
+const MESSAGE_RECORD_BYTES: usize = DEAD_LETTER_BYTES / 8 * 5;
+/// Characters of a reason that go into a message.
+const REASON_CHARS: usize = 4_000;
 
 type Sink = shiftwork_change_data::stage::Compressed<Vec<u8>>;
 
@@ -35,7 +36,7 @@ type Sink = shiftwork_change_data::stage::Compressed<Vec<u8>>;
 pub(crate) struct Batch<'c> {
     claims: &'c Claims,
     lanes: HashMap<Partition, Lane<'c>>,
-    out: Out,
+    output: Output,
     /// Bytes of the records.
     pub(crate) bytes: usize,
 }
@@ -51,15 +52,15 @@ struct Lane<'c> {
 
 /// What is to be written.
 #[derive(Debug, Default)]
-pub(crate) struct Out {
+pub(crate) struct Output {
     /// Objects of the staging bucket, by key.
     pub(crate) objects: BTreeMap<String, Vec<u8>>,
-    /// Letters for the dead-letter queue.
+    /// Messages for the dead-letter queue.
     pub(crate) refused: Vec<Refused>,
     /// Contracts that have something to load.
     pub(crate) staged: BTreeSet<usize>,
-    /// Marks for the schema-watcher, by key: a file of the contract has rows with something that no column takes.
-    pub(crate) marks: BTreeMap<String, String>,
+    /// Marks for the schema-watcher, by key: a file of the contract has rows with a field that no column takes.
+    pub(crate) drift_marks: BTreeMap<String, String>,
     unclaimed: BTreeMap<(String, Partition), Vec<Replay>>,
     proposal: Proposal,
     /// Contracts for tables that have none, by key: written where no earlier batch wrote one.
@@ -86,7 +87,7 @@ pub(crate) struct Source<'a> {
 
 impl<'c> Batch<'c> {
     pub(crate) fn new(claims: &'c Claims) -> Self {
-        Self { claims, lanes: HashMap::new(), out: Out::default(), bytes: 0 }
+        Self { claims, lanes: HashMap::new(), output: Output::default(), bytes: 0 }
     }
 
     /// Takes a record: staged by every contract that claims it, refused, unclaimed, or set aside.
@@ -95,7 +96,7 @@ impl<'c> Batch<'c> {
     /// There is no memory for an encoder.
     pub(crate) fn take(&mut self, source: Source<'_>) -> io::Result<()> {
         self.bytes += source.record.value.len();
-        self.out.counts.records += 1;
+        self.output.counts.records += 1;
         // One look at a record decides both whose it is and what it says; only where a partition changes from one table to
         // the next, or a table has several contracts, it is asked first whose it is.
         if let Some(index) = self.lanes.get(source.partition).and_then(|lane| lane.last) {
@@ -148,7 +149,7 @@ impl<'c> Batch<'c> {
     }
 
     fn note(&mut self, contract: Option<usize>, source: Source<'_>, outcome: Outcome) {
-        let counts = &mut self.out.counts;
+        let counts = &mut self.output.counts;
         match outcome {
             Outcome::Staged(rows) => counts.rows += rows as u64,
             Outcome::Skipped(_) => counts.set_aside += 1,
@@ -159,7 +160,7 @@ impl<'c> Batch<'c> {
     }
 
     fn refuse(&mut self, contract: Option<usize>, source: Source<'_>, refusal: &Refusal) {
-        self.out.counts.refused += 1;
+        self.output.counts.refused += 1;
         let of_row = match refusal.kind {
             RefusalKind::NoKey | RefusalKind::Frozen | RefusalKind::Oversized => contract,
             // Whose it is was not looked at yet.
@@ -172,52 +173,52 @@ impl<'c> Batch<'c> {
         self.send_back(source, contract, refusal.kind.as_str(), &refusal.reason);
     }
 
-    /// A letter with the record, or with the key of the object that has it.
+    /// A message with the record, or with the key of the object that has it.
     fn send_back(&mut self, source: Source<'_>, contract: Option<String>, kind: &str, reason: &str) {
         let whole = Replay { record: Bytes::Base64(BASE64.encode(source.record.value)), ..replay(source) };
         let bytes = source.record.value.len() + source.record.key.map_or(0, <[u8]>::len);
-        let refused = if bytes <= IN_A_LETTER {
+        let refused = if bytes <= MESSAGE_RECORD_BYTES {
             whole
         } else {
             let key = refused_key(&whole.partition, &whole.offset);
-            self.out.objects.insert(key.clone(), json!(whole).to_string().into_bytes());
+            self.output.objects.insert(key.clone(), json!(whole).to_string().into_bytes());
             Replay { key: None, record: Bytes::Object(key), ..whole }
         };
-        self.out.letter(refused, contract, kind, reason);
+        self.output.refuse(refused, contract, kind, reason);
     }
 
-    /// A record over which the decoder breaks.
+    /// Refuses a record on which the decoder panics.
     pub(crate) fn set_apart(&mut self, source: Source<'_>) {
-        self.out.counts.records += 1;
-        self.out.counts.refused += 1;
+        self.output.counts.records += 1;
+        self.output.counts.refused += 1;
         self.send_back(
             source,
             None,
             "panic",
-            "the decoder broke over it: a mistake of shiftwork's, please report the record",
+            "the decoder panicked on it: this is a bug of shiftwork, please report it with the record",
         );
     }
 
     fn unclaimed(&mut self, identity: &Identity, source: Source<'_>) {
-        self.out.counts.unclaimed += 1;
-        self.out.proposal.record(source.record.value, source.record.key);
-        let of_table = self.out.unclaimed.entry((identity.table(), source.partition.clone())).or_default();
+        self.output.counts.unclaimed += 1;
+        self.output.proposal.record(source.record.value, source.record.key);
+        let of_table = self.output.unclaimed.entry((identity.table(), source.partition.clone())).or_default();
         of_table.push(Replay { record: Bytes::Base64(BASE64.encode(source.record.value)), ..replay(source) });
     }
 
-    /// A place in a file that holds no record.
+    /// Refuses a place in a file that has no record.
     pub(crate) fn lost(&mut self, partition: &Partition, offset: &Offset, kind: &str, reason: &str) {
-        self.out.counts.refused += 1;
+        self.output.counts.refused += 1;
         let source = Source { partition, record: Record { value: &[], key: None, offset } };
-        self.out.letter(replay(source), None, kind, reason);
+        self.output.refuse(replay(source), None, kind, reason);
     }
 
     /// Ends the files.
     ///
     /// # Errors
     /// There is no memory for the end of a file.
-    pub(crate) fn finish(self) -> io::Result<Out> {
-        let mut out = self.out;
+    pub(crate) fn finish(self) -> io::Result<Output> {
+        let mut out = self.output;
         let stagers = self.lanes.into_iter().flat_map(|(partition, lane)| {
             lane.stagers.into_iter().map(move |(index, stager)| (index, partition.clone(), stager))
         });
@@ -233,7 +234,7 @@ impl<'c> Batch<'c> {
                 columns: contract.columns().len(),
             };
             if finished.counts.with_missing_data > 0 {
-                out.marks.insert(drift::mark(&staged.contract), staged.key());
+                out.drift_marks.insert(drift_mark_key(&staged.contract), staged.key());
             }
             out.objects.insert(staged.key(), finished.sink.finish()?);
             out.staged.insert(index);
@@ -255,10 +256,10 @@ impl<'c> Batch<'c> {
     }
 }
 
-impl Out {
-    fn letter(&mut self, refused: Replay, contract: Option<String>, kind: &str, reason: &str) {
+impl Output {
+    fn refuse(&mut self, refused: Replay, contract: Option<String>, kind: &str, reason: &str) {
         tracing::warn!(partition = refused.partition, offset = refused.offset, contract, kind, reason, "refused");
-        let reason = reason.chars().take(REASON).collect();
+        let reason = reason.chars().take(REASON_CHARS).collect();
         self.refused.push(Refused { refused, contract, kind: kind.into(), reason });
     }
 }

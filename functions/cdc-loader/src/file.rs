@@ -5,14 +5,17 @@ use shiftwork_change_data::{
     stage::Record,
     transport::{Offset, Partition},
 };
-use shiftwork_ports::{FileVersion, Result};
-use shiftwork_protocol::change::{Bytes, Replay, UNCLAIMED};
+use shiftwork_ports::{ObjectVersion, Result};
+use shiftwork_protocol::{
+    change::{Bytes, Replay},
+    keys::UNCLAIMED,
+};
 
 use crate::{
     Loader,
     batch::{Batch, Source},
     contracts::Claims,
-    lines::{Line, Lines},
+    lines::{Line, LineReader},
     memory,
 };
 
@@ -22,13 +25,13 @@ pub(crate) const CUT: usize = 64 * 1024 * 1024;
 
 impl Loader {
     /// Stages a file. Lines that are no change events are refused, each for itself.
-    pub(crate) async fn file(&self, claims: &Claims, file: &FileVersion) -> Result<()> {
-        let FileVersion { bucket, key, version } = file;
+    pub(crate) async fn file(&self, claims: &Claims, file: &ObjectVersion) -> Result<()> {
+        let ObjectVersion { bucket, key, version } = file;
         let partition = Partition::s3(bucket, key, version.as_str());
         // What was unclaimed carries the key of each record, where it had one.
-        let unclaimed = *bucket == self.staging_bucket && key.starts_with(UNCLAIMED);
+        let unclaimed = bucket == self.staging.name() && key.starts_with(UNCLAIMED);
         let mut batch = Batch::new(claims);
-        let Some(mut stream) = self.files.open(file).await? else {
+        let Some(mut object) = self.files.open(bucket, key, Some(version)).await? else {
             batch.lost(
                 &partition,
                 &Offset::number(0),
@@ -37,12 +40,14 @@ impl Loader {
             );
             return self.write(claims, batch.finish().map_err(memory)?).await;
         };
-        let (mut lines, mut read, mut broken) = (Lines::new(), 0, None);
+        let (mut lines, mut read, mut broken) = (LineReader::new(), 0, None);
         loop {
-            let chunk = stream.next().await?;
+            let chunk = object.content.next().await?;
             // The end of the file is a piece like any other: what it completes is cut as everything before it.
-            let pieces =
-                chunk.iter().flat_map(|chunk| Lines::pieces(chunk).map(Some)).chain(chunk.is_none().then_some(None));
+            let pieces = chunk
+                .iter()
+                .flat_map(|chunk| LineReader::pieces(chunk).map(Some))
+                .chain(chunk.is_none().then_some(None));
             for piece in pieces {
                 let fed = match piece {
                     Some(piece) => lines.feed(piece),

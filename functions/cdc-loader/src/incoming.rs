@@ -2,14 +2,20 @@
 
 use std::collections::HashMap;
 
-use aws_lambda_events::event::{kinesis::KinesisEvent, s3::S3Event, sqs::SqsEvent};
+use aws_lambda_events::event::kinesis::KinesisEvent;
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
-use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde_json::Value;
 use shiftwork_change_data::transport::{Offset, Partition};
-use shiftwork_ports::{FileVersion, Version};
-use shiftwork_protocol::{Failure, FailureKind, change::Replay};
+use shiftwork_ports::{
+    ObjectVersion, Version,
+    messages::{self, Message},
+};
+use shiftwork_protocol::{
+    Failure, FailureKind,
+    change::Replay,
+    s3_event::{self, ObjectChange, ObjectEvent},
+};
 
 /// What came in.
 #[derive(Debug)]
@@ -31,33 +37,26 @@ pub(crate) struct Record {
     pub(crate) body: Vec<u8>,
 }
 
-/// A message of the change queue.
-#[derive(Debug)]
-pub(crate) struct Message {
-    pub(crate) id: String,
-    pub(crate) body: String,
-}
-
-/// What a message is about.
+/// What a message of the change queue asks for.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum About {
-    /// Files of change events that came to lie in S3.
-    Files(Vec<FileVersion>),
-    /// A record that is sent again.
+pub(crate) enum ChangeMessage {
+    /// To load files of change events; none where S3 tells of no new object.
+    Files(Vec<ObjectVersion>),
+    /// To load a record that was refused before.
     Replay(Replay),
-    /// Nothing: S3's trial message when a notification is set up, an object that was deleted.
-    Nothing,
 }
 
 /// Reads an event as Lambda hands it over.
 pub(crate) fn read(event: Value) -> Result<Incoming, Failure> {
+    if let Some(messages) = messages::of_event(&event)? {
+        return Ok(Incoming::Messages(messages));
+    }
     let source =
         event["eventSource"].as_str().or_else(|| event["Records"][0]["eventSource"].as_str()).map(str::to_owned);
     match source.as_deref() {
         Some("aws:kafka" | "SelfManagedKafka") => kafka(event),
         Some("aws:kinesis") => kinesis(event),
         Some("aws:dynamodb") => dynamodb(event),
-        Some("aws:sqs") => sqs(event),
         Some(_) | None => Err(unreadable(
             "neither a batch of Kafka, Kinesis or a DynamoDB stream nor messages of a queue: cdc-loader is called by event \
              source mappings"
@@ -143,71 +142,33 @@ fn dynamodb(mut event: Value) -> Result<Incoming, Failure> {
     records.into_iter().map(record).collect::<Result<_, _>>().map(Incoming::Records)
 }
 
-fn sqs(event: Value) -> Result<Incoming, Failure> {
-    let event = SqsEvent::deserialize(event).map_err(|error| unreadable(format!("the queue's messages: {error}")))?;
-    let message = |message: aws_lambda_events::event::sqs::SqsMessage| Message {
-        id: message.message_id.unwrap_or_default(),
-        body: message.body.unwrap_or_default(),
-    };
-    Ok(Incoming::Messages(event.records.into_iter().map(message).collect()))
-}
-
-/// Reads the body of a message: a notification of S3, an "Object Created" event of S3 on EventBridge, or a replay.
-pub(crate) fn read_message(message: &Message) -> Result<About, Failure> {
-    let unreadable = |what: &str, error: &dyn std::fmt::Display| {
-        unreadable(format!("message {} of the change queue is {what}: {error}", message.id))
-    };
-    let body: Value = serde_json::from_str(&message.body).map_err(|error| unreadable("no JSON", &error))?;
+/// Reads the body of a message: an event of S3, or a replay.
+pub(crate) fn read_message(message: &Message) -> Result<ChangeMessage, Failure> {
+    let unreadable =
+        |words: &dyn std::fmt::Display| unreadable(format!("message {} of the change queue: {words}", message.id));
+    let body = s3_event::message(&message.body).map_err(|failure| unreadable(&failure.message))?;
     if body.get("replay").is_some() {
-        return Replay::deserialize(&body["replay"])
-            .map(About::Replay)
-            .map_err(|error| unreadable("no replay", &error));
+        let replay = Replay::deserialize(&body["replay"]);
+        return replay.map(ChangeMessage::Replay).map_err(|error| unreadable(&format!("not a valid replay: {error}")));
     }
-    if body["source"] == "aws.s3" {
-        return event_of_s3(&body).map(About::Files).ok_or_else(|| unreadable("no event of S3", &"it names no object"));
-    }
-    if body["Event"] == "s3:TestEvent" {
-        return Ok(About::Nothing);
-    }
-    let event =
-        S3Event::deserialize(&body).map_err(|error| unreadable("neither a notification of S3 nor a replay", &error))?;
-    let mut files = Vec::new();
-    for record in event.records {
-        if !record.event_name.as_deref().unwrap_or_default().starts_with("ObjectCreated:") {
-            continue;
+    let events = s3_event::read(&body).map_err(|failure| unreadable(&failure.message))?;
+    let events = events.ok_or_else(|| unreadable(&"neither an event of S3 nor a replay"))?;
+    let versions = events.into_iter().filter_map(|event| created(event).transpose());
+    let versions: Result<_, _> = versions.collect();
+    versions.map(ChangeMessage::Files).map_err(|words| unreadable(&words))
+}
+
+/// The version that was created; `None` where an object was deleted.
+fn created(ObjectEvent { bucket, key, version_id, change, .. }: ObjectEvent) -> Result<Option<ObjectVersion>, String> {
+    let version = match (change, version_id) {
+        (ObjectChange::Deleted, _) => return Ok(None),
+        (ObjectChange::Created { .. }, Some(id)) => Version::Id(id),
+        (ObjectChange::Created { etag: Some(etag), .. }, None) => Version::ETag(etag),
+        (ObjectChange::Created { etag: None, .. }, None) => {
+            return Err(format!("the event of s3://{bucket}/{key} has neither a version id nor an ETag"));
         }
-        let (bucket, object) = (record.s3.bucket.name, record.s3.object);
-        let key = object.key.as_deref().map(decoded);
-        let version = version(object.version_id.as_deref(), object.e_tag.as_deref());
-        match (bucket, key, version) {
-            (Some(bucket), Some(key), Some(version)) => files.push(FileVersion { bucket, key, version }),
-            (_, _, _) => return Err(unreadable("no notification of S3", &"it names no version of an object")),
-        }
-    }
-    Ok(if files.is_empty() { About::Nothing } else { About::Files(files) })
-}
-
-/// EventBridge has the key as it is; a notification has it URL-encoded.
-fn event_of_s3(event: &Value) -> Option<Vec<FileVersion>> {
-    let (bucket, object) = (&event["detail"]["bucket"], &event["detail"]["object"]);
-    Some(vec![FileVersion {
-        bucket: bucket["name"].as_str()?.into(),
-        key: object["key"].as_str()?.into(),
-        version: version(object["version-id"].as_str(), object["etag"].as_str())?,
-    }])
-}
-
-fn version(id: Option<&str>, tag: Option<&str>) -> Option<Version> {
-    match (id.filter(|id| !matches!(*id, "" | "null")), tag) {
-        (Some(id), _) => Some(Version::Id(id.into())),
-        (None, Some(tag)) => Some(Version::Tag(tag.trim_matches('"').into())),
-        (None, None) => None,
-    }
-}
-
-/// `a+b%2Fc` → `a b/c`: how notifications of S3 write keys (S3 User Guide, "Event message structure").
-fn decoded(key: &str) -> String {
-    percent_decode_str(&key.replace('+', " ")).decode_utf8_lossy().into_owned()
+    };
+    Ok(Some(ObjectVersion { bucket, key, version }))
 }
 
 fn unreadable(message: String) -> Failure {

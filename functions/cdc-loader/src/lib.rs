@@ -1,14 +1,14 @@
 //! Change events arrive: they are decoded, staged as their table's contract says, and a load is asked for.
 //!
 //! ```text
-//! Kafka · Kinesis · DynamoDB stream ── records ──┐             ┌─ staged/…      PutObject; the name is the queue
-//! SQS ──┬─ notification of S3 ── lines of files ─┼── Batch ── Out ─ unclaimed/…  tables without a contract, as they came
-//!       └─ replay ── one record ─────────────────┘             ├─ refused/…      and a letter for each record
-//!                                                              └─ request queue  the run of this half minute
+//! Kafka · Kinesis · DynamoDB stream ── records ──┐                     ┌─ staged/…       rows; the keys are the queue of loads
+//! SQS ──┬─ event of S3 ── lines of files ─────────┼── Batch ── Output ──┼─ unclaimed/…    records of tables without a contract
+//!       └─ replay ── one record ─────────────────┘                     ├─ refused/…      with a message in the dead-letter queue
+//!                                                                      └─ request queue  the run that loads them
 //! ```
 //!
-//! Files first, the request last: what was asked for is there. Everything is written under names that depend on the records
-//! alone, so a batch that comes again, whole or halved, comes to the same.
+//! Objects are written first and the run is requested last, so that the run finds them. Keys depend on the records alone: a
+//! batch that is delivered again, whole or in halves, writes the same objects.
 
 mod batch;
 mod contracts;
@@ -22,7 +22,6 @@ use std::{
     sync::Arc,
 };
 
-use aws_lambda_events::event::sqs::{BatchItemFailure, SqsBatchResponse};
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::{Value, json};
@@ -30,16 +29,19 @@ use shiftwork_change_data::{
     stage::Record,
     transport::{Offset, Partition},
 };
-use shiftwork_ports::{ChangeFiles, Clock, DeadLetters, Requests, Result, Scripts, Staging};
+use shiftwork_ports::{
+    Bucket, Clock, DeadLetters, Objects, Requests, Result,
+    messages::{self, Message},
+};
 use shiftwork_protocol::{
     Failure, FailureKind,
     change::{Bytes, Replay},
     load_request,
 };
 
-use batch::{Batch, Out, Source};
-use contracts::{Claims, Contracts};
-use incoming::{About, Incoming, Message};
+use batch::{Batch, Output, Source};
+use contracts::{Claims, Contracts, contracts};
+use incoming::{ChangeMessage, Incoming};
 
 /// What it reads from its environment.
 pub const ENVIRONMENT: &[&str] = &["DEAD_LETTER_QUEUE_URL", "REQUEST_QUEUE_URL", "SCRIPTS_BUCKET", "STAGING_BUCKET"];
@@ -47,17 +49,17 @@ pub const ENVIRONMENT: &[&str] = &["DEAD_LETTER_QUEUE_URL", "REQUEST_QUEUE_URL",
 /// Objects that are put at the same time.
 const PUTTING: usize = 8;
 
-/// What the loader speaks to.
+/// What the loader uses.
 pub struct Collaborators {
-    /// Where it stages.
-    pub staging: Arc<dyn Staging>,
-    /// Where files of change events lie.
-    pub files: Arc<dyn ChangeFiles>,
-    /// Where the contracts lie.
-    pub scripts: Arc<dyn Scripts>,
-    /// Who is asked for loads.
+    /// The staging bucket.
+    pub staging: Bucket,
+    /// The buckets of files of change events.
+    pub files: Arc<dyn Objects>,
+    /// The scripts bucket, for contracts.
+    pub scripts: Bucket,
+    /// The queue of requests for runs.
     pub requests: Arc<dyn Requests>,
-    /// Who gets what cannot be staged.
+    /// The queue of records that cannot be staged.
     pub dead_letters: Arc<dyn DeadLetters>,
     /// The time.
     pub clock: Arc<dyn Clock>,
@@ -65,9 +67,8 @@ pub struct Collaborators {
 
 /// The function.
 pub struct Loader {
-    staging: Arc<dyn Staging>,
-    staging_bucket: String,
-    files: Arc<dyn ChangeFiles>,
+    staging: Bucket,
+    files: Arc<dyn Objects>,
     contracts: Contracts,
     requests: Arc<dyn Requests>,
     dead_letters: Arc<dyn DeadLetters>,
@@ -76,13 +77,12 @@ pub struct Loader {
 }
 
 impl Loader {
-    /// Over these collaborators; the staging bucket has this name.
-    pub fn new(with: Collaborators, staging_bucket: impl Into<String>) -> Self {
+    /// Over these collaborators.
+    pub fn new(with: Collaborators) -> Self {
         Self {
             staging: with.staging,
-            staging_bucket: staging_bucket.into(),
             files: with.files,
-            contracts: Contracts::new(with.scripts),
+            contracts: contracts(with.scripts),
             requests: with.requests,
             dead_letters: with.dead_letters,
             clock: with.clock,
@@ -100,43 +100,32 @@ impl Loader {
                 let mut claims = self.contracts.recent(self.clock.now()).await?;
                 let mut out = staged(&claims, &records)?;
                 if out.counts.unclaimed > 0 {
-                    // Somebody may have pushed their contract since.
+                    // Their contract may have been pushed since.
                     claims = self.contracts.newest(self.clock.now()).await?;
                     out = staged(&claims, &records)?;
                 }
                 self.write(&claims, out).await?;
                 Ok(json!({}))
             }
-            Incoming::Messages(messages) => Ok(json!(self.messages(messages).await)),
-        }
-    }
-
-    /// Each message stands for itself: what fails is delivered again, or ends in the dead-letter queue.
-    async fn messages(&self, messages: Vec<Message>) -> SqsBatchResponse {
-        let mut response = SqsBatchResponse::default();
-        for message in messages {
-            if let Err(failure) = self.message(&message).await {
-                tracing::error!(message = message.id, failure = failure.kind.name(), "{failure}");
-                let mut failed = BatchItemFailure::default();
-                failed.item_identifier = message.id;
-                response.batch_item_failures.push(failed);
+            Incoming::Messages(messages) => {
+                // One after the other: a file is read in bounded memory, several at once are not.
+                let (_, response) = messages::each(&messages, 1, async |message| self.message(message).await).await;
+                Ok(json!(response))
             }
         }
-        response
     }
 
     async fn message(&self, message: &Message) -> Result<()> {
-        let about = incoming::read_message(message)?;
+        let asked = incoming::read_message(message)?;
         let claims = self.contracts.newest(self.clock.now()).await?;
-        match about {
-            About::Files(files) => {
+        match asked {
+            ChangeMessage::Files(files) => {
                 for file in files {
                     self.file(&claims, &file).await?;
                 }
                 Ok(())
             }
-            About::Replay(replay) => self.replay(&claims, replay).await,
-            About::Nothing => Ok(()),
+            ChangeMessage::Replay(replay) => self.replay(&claims, replay).await,
         }
     }
 
@@ -175,7 +164,7 @@ impl Loader {
     }
 
     /// Writes what came of some records, and asks for the loads.
-    async fn write(&self, claims: &Claims, out: Out) -> Result<()> {
+    async fn write(&self, claims: &Claims, out: Output) -> Result<()> {
         let files = out.objects.len();
         stream::iter(out.objects)
             .map(|(key, body)| async move { self.staging.put(&key, body).await })
@@ -183,7 +172,7 @@ impl Loader {
             .try_collect::<()>()
             .await?;
         // Behind the files that they speak of: whoever finds a mark finds its file, staged or loaded.
-        for (key, staged) in out.marks {
+        for (key, staged) in out.drift_marks {
             self.staging.put(&key, staged.into_bytes()).await?;
         }
         for (key, contract) in out.proposed {
@@ -208,7 +197,7 @@ impl Loader {
 }
 
 /// Stages a batch. A record over which the decoder breaks must not hold its shard up: it is found and set apart.
-fn staged(claims: &Claims, records: &[incoming::Record]) -> Result<Out> {
+fn staged(claims: &Claims, records: &[incoming::Record]) -> Result<Output> {
     without_breaking(records, |records, broken| {
         let mut batch = Batch::new(claims);
         for (at, incoming::Record { partition, offset, key, body }) in records.iter().enumerate() {

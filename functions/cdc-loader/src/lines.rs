@@ -1,4 +1,4 @@
-//! Lines of a file that comes in pieces, plain or gzip: one is in memory at a time, whatever the file's size.
+//! LineReader of a file that comes in pieces, plain or gzip: one is in memory at a time, whatever the file's size.
 
 use std::io::{self, Write as _};
 
@@ -19,7 +19,7 @@ pub(crate) struct Line<'a> {
 }
 
 /// Cuts bytes into lines.
-pub(crate) struct Lines {
+pub(crate) struct LineReader {
     packing: Packing,
     /// Unpacked bytes; those before `from` were handed out, and up to `searched` there is no end of a line.
     buffer: Vec<u8>,
@@ -37,7 +37,7 @@ enum Packing {
     Gzip(Box<MultiGzDecoder<Vec<u8>>>),
 }
 
-impl Lines {
+impl LineReader {
     pub(crate) fn new() -> Self {
         Self {
             packing: Packing::Unknown,
@@ -50,12 +50,12 @@ impl Lines {
         }
     }
 
-    /// Cuts the next bytes of the file into pieces, each small enough for [`Lines::feed`].
+    /// Cuts the next bytes of the file into pieces, each small enough for [`LineReader::feed`].
     pub(crate) fn pieces(chunk: &[u8]) -> impl Iterator<Item = &[u8]> {
         chunk.chunks(PIECE)
     }
 
-    /// Takes a piece. Lines that were not taken yet stay.
+    /// Takes a piece. LineReader that were not taken yet stay.
     ///
     /// # Errors
     /// The gzip is broken.
@@ -143,10 +143,10 @@ mod tests {
     use flate2::{Compression, write::GzEncoder};
     use proptest::prelude::*;
 
-    use super::Lines;
+    use super::LineReader;
 
     fn read(bytes: &[u8], piece: usize, longest: usize) -> std::io::Result<Vec<(u64, Option<Vec<u8>>)>> {
-        let (mut lines, mut read) = (Lines { longest, ..Lines::new() }, Vec::new());
+        let (mut lines, mut read) = (LineReader { longest, ..LineReader::new() }, Vec::new());
         for piece in bytes.chunks(piece) {
             lines.feed(piece)?;
             while let Some(line) = lines.next() {

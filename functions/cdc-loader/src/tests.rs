@@ -1,17 +1,10 @@
 #![allow(clippy::unwrap_used, reason = "a test stops at what does not hold")]
 
-use std::{
-    io::Write as _,
-    sync::atomic::{AtomicBool, Ordering},
-};
+use std::io::Write as _;
 
-use async_trait::async_trait;
 use flate2::{Compression, write::GzEncoder};
 use proptest::prelude::*;
-use shiftwork_ports::{
-    FileVersion, Object, Version,
-    fake::{ManualClock, MemoryDeadLetters, MemoryFiles, MemoryRequests, MemoryScripts, MemoryStaging},
-};
+use shiftwork_ports::fake::{ManualClock, MemoryBucket, MemoryDeadLetters, MemoryObjects, MemoryRequests};
 use shiftwork_protocol::change::Refused;
 
 use super::*;
@@ -29,62 +22,38 @@ load_every: 30s
 ";
 
 /// The collaborators, and a loader over them.
-struct Desk {
-    staging: Arc<Switched>,
-    files: Arc<MemoryFiles>,
-    scripts: Arc<MemoryScripts>,
+struct Fixture {
+    objects: Arc<MemoryObjects>,
+    staging: Bucket,
+    scripts: MemoryBucket,
     requests: Arc<MemoryRequests>,
     letters: Arc<MemoryDeadLetters>,
     loader: Loader,
 }
 
-/// A staging bucket that can be switched off.
-#[derive(Default)]
-struct Switched {
-    bucket: MemoryStaging,
-    off: AtomicBool,
-}
-
-#[async_trait]
-impl Staging for Switched {
-    async fn put(&self, key: &str, body: Vec<u8>) -> Result<()> {
-        if self.off.load(Ordering::Relaxed) {
-            return Err(Failure::new(FailureKind::Unavailable, "S3 is away"));
-        }
-        self.bucket.put(key, body).await
-    }
-    async fn put_once(&self, key: &str, body: Vec<u8>) -> Result<Vec<u8>> {
-        self.bucket.put_once(key, body).await
-    }
-    async fn get(&self, key: &str) -> Result<Option<Vec<u8>>> {
-        self.bucket.get(key).await
-    }
-    async fn list(&self, prefix: &str) -> Result<Vec<Object>> {
-        self.bucket.list(prefix).await
-    }
-    async fn delete(&self, keys: &[String]) -> Result<()> {
-        self.bucket.delete(keys).await
-    }
-}
-
-impl Desk {
+impl Fixture {
     fn new(contracts: &[(&str, &str)]) -> Self {
-        let (staging, files, scripts) =
-            (Arc::<Switched>::default(), Arc::<MemoryFiles>::default(), Arc::<MemoryScripts>::default());
+        Self::over(MemoryObjects::versioned(), contracts)
+    }
+
+    fn over(objects: MemoryObjects, contracts: &[(&str, &str)]) -> Self {
+        let objects = Arc::new(objects);
+        let scripts = MemoryBucket::of(objects.clone(), "scripts");
+        let staging = Bucket::new(objects.clone(), "staging");
         let (requests, letters) = (Arc::<MemoryRequests>::default(), Arc::<MemoryDeadLetters>::default());
         for (name, text) in contracts {
-            scripts.put(&shiftwork_planner::contract_key(name), text);
+            scripts.put(&shiftwork_protocol::keys::contract_key(name), *text);
         }
         let with = Collaborators {
             staging: staging.clone(),
-            files: files.clone(),
-            scripts: scripts.clone(),
+            files: objects.clone(),
+            scripts: scripts.bucket(),
             requests: requests.clone(),
             dead_letters: letters.clone(),
             clock: Arc::<ManualClock>::default(),
         };
-        let loader = Loader::new(with, "staging");
-        Self { staging, files, scripts, requests, letters, loader }
+        let loader = Loader::new(with);
+        Self { objects, staging, scripts, requests, letters, loader }
     }
 
     async fn keys(&self) -> Vec<String> {
@@ -142,35 +111,83 @@ fn kafka(partition: i64, from: i64, values: &[String]) -> Value {
     json!({ "eventSource": "aws:kafka", "records": { "shop-0": records } })
 }
 
+/// The event of EventBridge for the first version of an object.
+fn object_created(bucket: &str, key: &str) -> Value {
+    json!({ "source": "aws.s3", "detail-type": "Object Created", "time": "2026-11-21T10:00:00Z",
+        "detail": { "bucket": { "name": bucket }, "object": { "key": key, "version-id": "1" } } })
+}
+
+#[tokio::test]
+async fn an_event_of_s3_may_come_through_sns_and_with_the_prefix_of_its_configuration() {
+    let record = |name: &str| {
+        json!({ "Records": [{ "eventSource": "aws:s3", "eventName": name, "eventTime": "2026-11-21T10:00:00Z",
+            "s3": { "bucket": { "name": "lake" }, "object": { "key": "in.ndjson", "size": 5, "versionId": "1" } } }] })
+    };
+    let wrapped = |message: &Value| {
+        json!({ "Type": "Notification", "MessageId": "00000000-0000-4000-8000-000000000000",
+            "TopicArn": "arn:aws:sns:us-east-1:000000000000:changes", "Message": message.to_string() })
+    };
+    for message in [
+        wrapped(&record("ObjectCreated:Put")),
+        record("s3:ObjectCreated:Put"),
+        wrapped(&object_created("lake", "in.ndjson")),
+    ] {
+        let fixture = Fixture::new(&[("orders", ORDERS)]);
+        MemoryBucket::of(fixture.objects.clone(), "lake").put("in.ndjson", order(1, "new", 1).to_string());
+        assert!(fixture.message(&message).await.is_empty(), "{message}");
+        assert_eq!(fixture.rows().await.len(), 1, "{message}");
+    }
+}
+
+#[tokio::test]
+async fn a_notification_through_sns_loads_its_file() {
+    let fixture = Fixture::new(&[("orders", ORDERS)]);
+    let changes = MemoryBucket::of(fixture.objects.clone(), "shop-changes");
+    changes.put("orders/2026-11-21/part 1+x.ndjson.gz", order(1, "new", 1).to_string());
+    let event = sample("files-sns").to_string().replace("3sL4kqtJlcpXroDTDmJ.rmSpXd3dIbrHY", "1");
+    let response = fixture.loader.handle(serde_json::from_str(&event).unwrap()).await.unwrap();
+    assert_eq!(response, json!({ "batchItemFailures": [] }));
+    assert_eq!(fixture.rows().await.len(), 1);
+}
+
+#[tokio::test]
+async fn an_object_that_was_deleted_is_not_read() {
+    let fixture = Fixture::new(&[("orders", ORDERS)]);
+    let mut deleted = object_created("lake", "in.ndjson");
+    deleted["detail-type"] = json!("Object Deleted");
+    assert!(fixture.message(&deleted).await.is_empty());
+    assert!(fixture.letters().is_empty(), "it is not missed");
+}
+
 #[tokio::test]
 async fn a_batch_of_kafka_is_staged_by_contract_and_partition() {
-    let desk = Desk::new(&[("orders", ORDERS)]);
-    desk.loader.handle(sample("kafka")).await.unwrap();
+    let fixture = Fixture::new(&[("orders", ORDERS)]);
+    fixture.loader.handle(sample("kafka")).await.unwrap();
     assert_eq!(
-        desk.keys().await,
+        fixture.keys().await,
         [
             "staged/orders/kafka%2Fshop.public.orders%2F0/00000000000000000041-00000000000000000043.c2.csv.zst",
             "unclaimed/public.customers/contract.yaml",
             "unclaimed/public.customers/kafka%2Fshop.public.customers%2F1/00000000000000000007-00000000000000000007.ndjson.gz",
         ]
     );
-    let rows = desk.rows().await;
+    let rows = fixture.rows().await;
     let begins: Vec<_> = rows.iter().map(|row| row.split(',').take(2).collect::<Vec<_>>().join(",")).collect();
     assert_eq!(begins, ["1001,new", "1001,paid", "1001,paid"]);
-    assert!(desk.letters().is_empty(), "a tombstone is no mistake");
+    assert!(fixture.letters().is_empty(), "a tombstone is no mistake");
 }
 
 #[tokio::test]
 async fn a_file_with_what_no_column_takes_leaves_its_key_as_a_mark() {
-    let desk = Desk::new(&[("orders", ORDERS)]);
+    let fixture = Fixture::new(&[("orders", ORDERS)]);
     let mut coloured = order(2, "new", 20);
-    desk.loader.handle(kafka(0, 0, &[order(1, "new", 10).to_string()])).await.unwrap();
-    assert_eq!(desk.staging.get("drift/orders").await, Ok(None), "every column takes its field");
+    fixture.loader.handle(kafka(0, 0, &[order(1, "new", 10).to_string()])).await.unwrap();
+    assert_eq!(fixture.staging.get("drift/orders").await, Ok(None), "every column takes its field");
     for (offset, colour) in [(1, "red"), (2, "green")] {
         coloured["after"]["colour"] = json!(colour);
-        desk.loader.handle(kafka(0, offset, &[coloured.to_string()])).await.unwrap();
-        let mark = String::from_utf8(desk.staging.get("drift/orders").await.unwrap().unwrap()).unwrap();
-        assert_eq!(Some(&mark), desk.keys().await.last(), "a mark says of which file it is");
+        fixture.loader.handle(kafka(0, offset, &[coloured.to_string()])).await.unwrap();
+        let mark = String::from_utf8(fixture.staging.get("drift/orders").await.unwrap().unwrap()).unwrap();
+        assert_eq!(Some(&mark), fixture.keys().await.last(), "a mark says of which file it is");
     }
 }
 
@@ -183,31 +200,31 @@ target: { schema: shop, table: carts }
 key: [id]
 columns: [{ name: id, type: varchar(16) }, { name: items, type: integer }, { name: open, type: boolean }]
 ";
-    let desk = Desk::new(&[("orders", ORDERS), ("carts", carts)]);
-    desk.loader.handle(sample("kinesis")).await.unwrap();
-    let keys = desk.keys().await;
+    let fixture = Fixture::new(&[("orders", ORDERS), ("carts", carts)]);
+    fixture.loader.handle(sample("kinesis")).await.unwrap();
+    let keys = fixture.keys().await;
     assert_eq!(keys.len(), 2, "{keys:?}");
     assert!(keys[0].starts_with("staged/carts/kinesis%2Fshop-changes%2FshardId-000000000001/"), "{keys:?}");
     assert!(keys[1].starts_with("staged/orders/kinesis%2Fshop-changes%2FshardId-000000000001/"), "{keys:?}");
 
-    let desk = Desk::new(&[("carts", carts)]);
-    desk.loader.handle(sample("dynamodb")).await.unwrap();
-    let (keys, rows) = (desk.keys().await, desk.rows().await);
+    let fixture = Fixture::new(&[("carts", carts)]);
+    fixture.loader.handle(sample("dynamodb")).await.unwrap();
+    let (keys, rows) = (fixture.keys().await, fixture.rows().await);
     assert!(keys[0].starts_with("staged/carts/dynamodb%2Fcarts%2F4421584500000000017450439091/"), "{keys:?}");
     assert_eq!(rows.len(), 3);
-    assert!(desk.requests.asked().is_empty(), "the contract names no workflow");
+    assert!(fixture.requests.asked().is_empty(), "the contract names no workflow");
 }
 
 #[tokio::test]
 async fn a_batch_that_comes_again_is_the_same_objects_and_the_same_run() {
-    let desk = Desk::new(&[("orders", ORDERS)]);
-    desk.loader.handle(sample("kafka")).await.unwrap();
-    let once: Vec<_> = futures::future::join_all(desk.keys().await.into_iter().map(|key| async move { key })).await;
-    let first = desk.staging.get(&once[0]).await;
-    desk.loader.handle(sample("kafka")).await.unwrap();
-    assert_eq!(desk.keys().await, once);
-    assert_eq!(desk.staging.get(&once[0]).await, first);
-    let asked = desk.requests.asked();
+    let fixture = Fixture::new(&[("orders", ORDERS)]);
+    fixture.loader.handle(sample("kafka")).await.unwrap();
+    let once: Vec<_> = futures::future::join_all(fixture.keys().await.into_iter().map(|key| async move { key })).await;
+    let first = fixture.staging.get(&once[0]).await;
+    fixture.loader.handle(sample("kafka")).await.unwrap();
+    assert_eq!(fixture.keys().await, once);
+    assert_eq!(fixture.staging.get(&once[0]).await, first);
+    let asked = fixture.requests.asked();
     assert_eq!(asked.len(), 2);
     assert_eq!(asked[0], asked[1]);
     assert_eq!(asked[0].0.workflow_id, "shop");
@@ -216,7 +233,7 @@ async fn a_batch_that_comes_again_is_the_same_objects_and_the_same_run() {
 
 #[tokio::test]
 async fn poison_goes_to_the_dead_letters_and_its_neighbours_go_on() {
-    let desk = Desk::new(&[("orders", ORDERS)]);
+    let fixture = Fixture::new(&[("orders", ORDERS)]);
     let no_key = json!({ "before": null, "after": { "status": "new" }, "op": "c", "ts_ms": 1, "source": order(1, "", 1)["source"] });
     let values = [
         order(1, "new", 1).to_string(),
@@ -225,9 +242,9 @@ async fn poison_goes_to_the_dead_letters_and_its_neighbours_go_on() {
         "[]".into(),
         order(2, "new", 2).to_string(),
     ];
-    desk.loader.handle(kafka(0, 10, &values)).await.unwrap();
-    assert_eq!(desk.rows().await.len(), 2);
-    let letters = desk.letters();
+    fixture.loader.handle(kafka(0, 10, &values)).await.unwrap();
+    assert_eq!(fixture.rows().await.len(), 2);
+    let letters = fixture.letters();
     let told: Vec<_> = letters
         .iter()
         .map(|letter| (letter.refused.offset.trim_start_matches('0'), letter.kind.as_str(), letter.contract.as_deref()))
@@ -240,22 +257,22 @@ async fn poison_goes_to_the_dead_letters_and_its_neighbours_go_on() {
 #[tokio::test]
 async fn a_refused_record_that_is_no_letter_is_an_object_and_can_be_replayed() {
     let strict = ORDERS.replace("load_every: 30s", "load_every: 30s\nunknown: freeze");
-    let desk = Desk::new(&[("orders", &strict)]);
+    let fixture = Fixture::new(&[("orders", &strict)]);
     let mut long = order(1, "new", 1);
     long["after"]["note"] = json!("x".repeat(300_000));
-    desk.loader.handle(kafka(0, 10, &[long.to_string()])).await.unwrap();
-    assert!(desk.rows().await.is_empty());
-    let letter = desk.letters().remove(0);
+    fixture.loader.handle(kafka(0, 10, &[long.to_string()])).await.unwrap();
+    assert!(fixture.rows().await.is_empty());
+    let letter = fixture.letters().remove(0);
     assert_eq!(letter.kind, "frozen");
     assert_eq!(letter.refused.record, Bytes::Object("refused/kafka%2Fshop%2F0/00000000000000000010".into()));
 
-    desk.scripts.put(&shiftwork_planner::contract_key("orders"), ORDERS);
-    assert!(desk.message(&json!({ "replay": letter.refused })).await.is_empty());
-    let keys = desk.keys().await;
+    fixture.scripts.put(&shiftwork_protocol::keys::contract_key("orders"), ORDERS);
+    assert!(fixture.message(&json!({ "replay": letter.refused })).await.is_empty());
+    let keys = fixture.keys().await;
     let key =
         "staged/orders/replay%2Fkafka%2Fshop%2F0%2F0000000000000000000000000000000000000000000000000000000000000010/";
     assert!(keys.iter().any(|found| found.starts_with(key)), "{keys:?}");
-    assert_eq!(desk.rows().await.len(), 1);
+    assert_eq!(fixture.rows().await.len(), 1);
 }
 
 #[test]
@@ -269,97 +286,95 @@ fn what_breaks_over_an_item_does_the_others() {
 
 #[tokio::test]
 async fn a_key_of_any_length_fits_into_a_letter() {
-    let desk = Desk::new(&[("orders", ORDERS)]);
+    let fixture = Fixture::new(&[("orders", ORDERS)]);
     let mut batch = kafka(0, 10, &["{\"half".into()]);
     batch["records"]["shop-0"][0]["key"] = json!(BASE64.encode(vec![b'k'; 500_000]));
     // And a header that nobody expects.
     batch["records"]["shop-0"][0]["headers"] = json!([{ "a": null }, "b"]);
-    desk.loader.handle(batch).await.unwrap();
-    let letter = desk.letters().remove(0);
+    fixture.loader.handle(batch).await.unwrap();
+    let letter = fixture.letters().remove(0);
     assert!(matches!(letter.refused.record, Bytes::Object(_)), "{letter:?}");
-    assert!(desk.message(&json!({ "replay": letter.refused })).await.is_empty());
-    assert_eq!(desk.letters().len(), 2);
+    assert!(fixture.message(&json!({ "replay": letter.refused })).await.is_empty());
+    assert_eq!(fixture.letters().len(), 2);
 }
 
 #[tokio::test]
 async fn a_replay_that_is_refused_again_is_the_same_letter() {
-    let desk = Desk::new(&[("orders", ORDERS)]);
-    desk.loader.handle(kafka(0, 10, &["{\"half".into()])).await.unwrap();
-    let letter = desk.letters().remove(0);
-    assert!(desk.message(&json!({ "replay": letter.refused })).await.is_empty());
-    assert_eq!(desk.letters(), [letter.clone(), letter]);
+    let fixture = Fixture::new(&[("orders", ORDERS)]);
+    fixture.loader.handle(kafka(0, 10, &["{\"half".into()])).await.unwrap();
+    let letter = fixture.letters().remove(0);
+    assert!(fixture.message(&json!({ "replay": letter.refused })).await.is_empty());
+    assert_eq!(fixture.letters(), [letter.clone(), letter]);
 }
 
 #[tokio::test]
 async fn what_no_contract_claimed_is_staged_once_one_does() {
-    let desk = Desk::new(&[]);
+    let fixture = Fixture::new(&[]);
     let values = [order(1, "new", 1).to_string(), order(2, "new", 2).to_string()];
-    desk.loader.handle(kafka(3, 10, &values)).await.unwrap();
-    let [proposed, key] = &desk.keys().await[..] else { panic!("not a contract and a file") };
+    fixture.loader.handle(kafka(3, 10, &values)).await.unwrap();
+    let [proposed, key] = &fixture.keys().await[..] else { panic!("not a contract and a file") };
     assert!(key.starts_with("unclaimed/public.orders/kafka%2Fshop%2F3/"), "{key}");
-    let proposed = String::from_utf8(desk.staging.get(proposed).await.unwrap().unwrap()).unwrap();
+    let proposed = String::from_utf8(fixture.staging.get(proposed).await.unwrap().unwrap()).unwrap();
     let contract = shiftwork_change_data::contract::read("contract.yaml", &proposed).unwrap();
     assert_eq!(contract.source().table, "public.orders");
 
-    desk.scripts.put(&shiftwork_planner::contract_key("orders"), ORDERS);
-    let body = desk.staging.get(key).await.unwrap().unwrap();
-    let file = FileVersion { bucket: "staging".into(), key: key.clone(), version: Version::Id("v1".into()) };
-    desk.files.put(file, body);
-    let notice = json!({ "source": "aws.s3", "detail": { "bucket": { "name": "staging" }, "object": { "key": key, "version-id": "v1" } } });
-    assert!(desk.message(&notice).await.is_empty());
-    assert_eq!(desk.rows().await.len(), 2);
-    assert!(desk.letters().is_empty());
+    fixture.scripts.put(&shiftwork_protocol::keys::contract_key("orders"), ORDERS);
+    let notice = object_created("staging", key);
+    assert!(fixture.message(&notice).await.is_empty());
+    assert_eq!(fixture.rows().await.len(), 2);
+    assert!(fixture.letters().is_empty());
 }
 
 #[tokio::test]
 async fn nothing_is_asked_for_that_is_not_there() {
-    let desk = Desk::new(&[("orders", ORDERS)]);
-    desk.staging.off.store(true, Ordering::Relaxed);
-    let failure = desk.loader.handle(sample("kafka")).await.unwrap_err();
+    let fixture = Fixture::new(&[("orders", ORDERS)]);
+    fixture.objects.set_unavailable(true);
+    let failure = fixture.loader.handle(sample("kafka")).await.unwrap_err();
     assert_eq!(failure.kind, FailureKind::Unavailable);
-    assert!(desk.requests.asked().is_empty() && desk.letters().is_empty());
-    desk.staging.off.store(false, Ordering::Relaxed);
-    desk.loader.handle(sample("kafka")).await.unwrap();
-    assert_eq!(desk.requests.asked().len(), 1);
+    assert!(fixture.requests.asked().is_empty() && fixture.letters().is_empty());
+    fixture.objects.set_unavailable(false);
+    fixture.loader.handle(sample("kafka")).await.unwrap();
+    assert_eq!(fixture.requests.asked().len(), 1);
 }
 
 #[tokio::test]
 async fn a_message_that_fails_is_given_back_and_the_others_are_done() {
-    let desk = Desk::new(&[("orders", ORDERS)]);
-    let mut event = sample("files");
+    let fixture = Fixture::new(&[("orders", ORDERS)]);
+    let changes = MemoryBucket::of(fixture.objects.clone(), "shop-changes");
+    for key in ["orders/2026-11-21/part 1+x.ndjson.gz", "orders/2026-11-21/part 2.ndjson"] {
+        changes.put(key, order(1, "new", 1).to_string());
+    }
+    let etag = &changes.files()["orders/2026-11-21/part 2.ndjson"].head.etag;
+    let event = sample("files").to_string();
+    let event = event.replace("3sL4kqtJlcpXroDTDmJ.rmSpXd3dIbrHY", "1");
+    let mut event: Value = serde_json::from_str(&event.replace("b1946ac92492d2347c6235b4d2611184", etag)).unwrap();
     event["Records"]
         .as_array_mut()
         .unwrap()
         .push(json!({ "eventSource": "aws:sqs", "messageId": "broken", "body": "{" }));
-    let put = |key: &str, version| {
-        let file = FileVersion { bucket: "shop-changes".into(), key: key.into(), version };
-        desk.files.put(file, order(1, "new", 1).to_string().into_bytes());
-    };
-    put("orders/2026-11-21/part 1+x.ndjson.gz", Version::Id("3sL4kqtJlcpXroDTDmJ.rmSpXd3dIbrHY".into()));
-    put("orders/2026-11-21/part 2.ndjson", Version::Tag("b1946ac92492d2347c6235b4d2611184".into()));
-    let answer = desk.loader.handle(event).await.unwrap();
+    let answer = fixture.loader.handle(event).await.unwrap();
     assert_eq!(answer, json!({ "batchItemFailures": [{ "itemIdentifier": "broken" }] }));
-    assert_eq!(desk.rows().await.len(), 2);
-    assert!(desk.letters().is_empty(), "{:?}", desk.letters());
+    assert_eq!(fixture.rows().await.len(), 2);
+    assert!(fixture.letters().is_empty(), "{:?}", fixture.letters());
 }
 
 #[tokio::test]
 async fn a_file_that_is_gone_or_broken_is_told() {
-    let desk = Desk::new(&[("orders", ORDERS)]);
+    let fixture = Fixture::new(&[("orders", ORDERS)]);
     assert_eq!(
-        desk.message(&json!({ "Records": sample("files")["Records"] })).await,
+        fixture.message(&json!({ "Records": sample("files")["Records"] })).await,
         ["m"],
         "an event of Lambda is no message"
     );
-    desk.loader.handle(sample("files")).await.unwrap();
-    let kinds: Vec<_> = desk.letters().into_iter().map(|letter| (letter.kind, letter.refused.record)).collect();
+    fixture.loader.handle(sample("files")).await.unwrap();
+    let kinds: Vec<_> = fixture.letters().into_iter().map(|letter| (letter.kind, letter.refused.record)).collect();
     assert_eq!(kinds, vec![("file-gone".to_owned(), Bytes::Lost {}); 2]);
 
-    let desk = Desk::new(&[("orders", ORDERS)]);
+    let fixture = Fixture::new(&[("orders", ORDERS)]);
     let mut packed = packed(&[order(1, "new", 1).to_string(), order(2, "new", 2).to_string()].join("\n"));
     packed.truncate(packed.len() - 4);
-    file(&desk, packed).await;
-    assert_eq!(desk.letters().remove(0).kind, "broken-file");
+    file(&fixture, packed).await;
+    assert_eq!(fixture.letters().remove(0).kind, "broken-file");
 }
 
 fn packed(text: &str) -> Vec<u8> {
@@ -369,11 +384,10 @@ fn packed(text: &str) -> Vec<u8> {
 }
 
 /// A file of change events comes to lie in S3.
-async fn file(desk: &Desk, body: Vec<u8>) {
-    let version = Version::Id("v1".into());
-    desk.files.put(FileVersion { bucket: "lake".into(), key: "in.ndjson".into(), version }, body);
-    let notice = json!({ "source": "aws.s3", "detail": { "bucket": { "name": "lake" }, "object": { "key": "in.ndjson", "version-id": "v1" } } });
-    assert!(desk.message(&notice).await.is_empty());
+async fn file(fixture: &Fixture, body: Vec<u8>) {
+    MemoryBucket::of(fixture.objects.clone(), "lake").put("in.ndjson", body);
+    let notice = object_created("lake", "in.ndjson");
+    assert!(fixture.message(&notice).await.is_empty());
 }
 
 #[tokio::test]
@@ -381,14 +395,14 @@ async fn two_contracts_of_one_table_both_get_its_rows() {
     let history = ORDERS
         .replace("contract: orders", "contract: order_history")
         .replace("table: orders }", "table: order_history }");
-    let desk = Desk::new(&[("orders", ORDERS), ("order_history", &history)]);
-    desk.loader.handle(sample("kafka")).await.unwrap();
-    let staged = desk.keys().await.into_iter().filter(|key| key.starts_with("staged/"));
+    let fixture = Fixture::new(&[("orders", ORDERS), ("order_history", &history)]);
+    fixture.loader.handle(sample("kafka")).await.unwrap();
+    let staged = fixture.keys().await.into_iter().filter(|key| key.starts_with("staged/"));
     assert_eq!(
         staged.map(|key| key.split('/').nth(1).unwrap().to_owned()).collect::<Vec<_>>(),
         ["order_history", "orders"]
     );
-    assert_eq!(desk.rows().await.len(), 6);
+    assert_eq!(fixture.rows().await.len(), 6);
 }
 
 proptest! {
@@ -410,15 +424,13 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let mut staged = Vec::new();
         for (body, piece) in [(text.clone().into_bytes(), pieces[0]), (packed(&text), pieces[1])] {
-            let mut desk = Desk::new(&[("orders", ORDERS)]);
-            desk.loader.cut = cut;
-            desk.files = Arc::new(MemoryFiles::in_pieces_of(piece));
-            desk.loader.files = desk.files.clone();
-            runtime.block_on(file(&desk, body));
-            let rows = runtime.block_on(desk.rows());
+            let mut fixture = Fixture::over(MemoryObjects::versioned().in_pieces_of(piece), &[("orders", ORDERS)]);
+            fixture.loader.cut = cut;
+            runtime.block_on(file(&fixture, body));
+            let rows = runtime.block_on(fixture.rows());
             prop_assert_eq!(rows.len(), lines.iter().flatten().count());
-            prop_assert_eq!(desk.letters().len(), lines.iter().filter(|line| line.is_none()).count());
-            staged.push((runtime.block_on(desk.keys()), rows));
+            prop_assert_eq!(fixture.letters().len(), lines.iter().filter(|line| line.is_none()).count());
+            staged.push((runtime.block_on(fixture.keys()), rows));
         }
         prop_assert_eq!(&staged[0], &staged[1]);
     }

@@ -1,56 +1,26 @@
-//! The feeds that were pushed: read once, and again when one of them changed.
+//! The feeds in the scripts bucket.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
-};
-
-use futures::{StreamExt as _, TryStreamExt as _, stream};
+use jiff::SignedDuration;
 use shiftwork_config::read_file;
-use shiftwork_feeds::{Feed, Feeds, feed::FEEDS};
-use shiftwork_ports::{Result, Scripts};
+use shiftwork_feeds::{Feed, Feeds};
+use shiftwork_ports::{Bucket, Catalog, ScriptText};
+use shiftwork_protocol::keys::FEEDS;
 
-/// Feeds read at once.
-const READING: usize = 16;
-
-/// The feeds of the scripts bucket.
-pub(crate) struct Catalog {
-    scripts: Arc<dyn Scripts>,
-    /// The feeds as of these tags.
-    known: Mutex<Option<(BTreeMap<String, String>, Feeds)>>,
+/// The feeds of the scripts bucket, looked at once an invocation.
+pub(crate) fn feeds(scripts: Bucket) -> Catalog<Feed, Feeds> {
+    let all = |feeds: Vec<std::sync::Arc<Feed>>| Feeds::new(feeds.iter().map(|feed| (**feed).clone()));
+    Catalog::new(scripts, FEEDS, SignedDuration::ZERO, read, all)
 }
 
-impl Catalog {
-    pub(crate) fn new(scripts: Arc<dyn Scripts>) -> Self {
-        Self { scripts, known: Mutex::default() }
-    }
-
-    /// The feeds as they are now: one listing, and the texts where something changed.
-    pub(crate) async fn feeds(&self) -> Result<Feeds> {
-        let tags = self.scripts.tags(FEEDS).await?;
-        if let Some((of, feeds)) = &*self.known.lock().unwrap_or_else(PoisonError::into_inner)
-            && *of == tags
-        {
-            return Ok(feeds.clone());
-        }
-        let texts: Vec<_> = stream::iter(tags.keys().cloned())
-            .map(|key| async move { self.scripts.newest(&key).await })
-            .buffer_unordered(READING)
-            .try_collect()
-            .await?;
-        let feeds = Feeds::new(texts.into_iter().flatten().filter_map(|script| {
-            match read_file(&script.key, &script.text).and_then(|doc| Feed::read(&doc)) {
-                Ok(feed) => Some(feed),
-                Err(problems) => {
-                    // `shiftwork push` lets none such through; somebody else put it there. The other feeds go on.
-                    for problem in problems {
-                        tracing::error!("a feed that cannot be read: {problem}");
-                    }
-                    None
-                }
+/// `shiftwork push` refuses a feed that is not valid; the other feeds go on where another program has put one there.
+fn read(script: &ScriptText) -> Option<Feed> {
+    match read_file(&script.key, &script.text).and_then(|doc| Feed::read(&doc)) {
+        Ok(feed) => Some(feed),
+        Err(problems) => {
+            for problem in problems {
+                tracing::error!("a feed that is not valid: {problem}");
             }
-        }));
-        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some((tags, feeds.clone()));
-        Ok(feeds)
+            None
+        }
     }
 }

@@ -4,29 +4,33 @@
 //! - a message of the file result queue: what a worker says about a work item goes on record
 //! - the clock: every feed is planned; a feed whose files are late is told about
 //!
-//! A message that nobody can read goes to the dead-letter queue with the reason; one that AWS could not take now is given
-//! back alone.
+//! A message that cannot be read goes to the dead-letter queue with the reason; one that AWS refused now is delivered again
+//! alone.
 
 mod catalog;
 mod plan;
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use aws_lambda_events::event::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent, SqsMessage};
-use futures::{StreamExt as _, stream};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use shiftwork_feeds::{
-    Batches, Ending, Entry, FileRegister, FileStatus, Landing, Message, ObjectEvent, UNCLAIMED, WorkQueue, event,
-    feed::Feeds,
-    item::{Completion, Outcome},
+    Batches, Ending, event,
+    feed::{Feed, Feeds},
 };
-use shiftwork_ports::{Clock, DEAD_LETTER_BYTES, DeadLetters, Notices, Requests, Result, Scripts};
-use shiftwork_protocol::{Failure, FailureKind, payload::PlanRequest};
-
-use catalog::Catalog;
-use plan::RecentRequests;
+use shiftwork_ports::{
+    Bucket, Cache, Catalog, Clock, DEAD_LETTER_BYTES, DeadLetters, FileRegister, Notices, Objects, Requests, Result,
+    WorkQueue,
+    messages::{self, BatchResponse, Message},
+};
+use shiftwork_protocol::{
+    Failure, FailureKind,
+    file::{Entry, FileRecord, FileStatus, UNCLAIMED},
+    payload::PlanRequest,
+    s3_event::ObjectEvent,
+    work_item::{Completion, Outcome},
+};
 
 /// What it reads from its environment.
 pub const ENVIRONMENT: &[&str] = &[
@@ -42,7 +46,7 @@ pub const ENVIRONMENT: &[&str] = &[
 /// Messages at once.
 const AT_ONCE: usize = 16;
 
-/// A message that nobody can read, as the dead-letter queue gets it.
+/// A message that cannot be read, as it is put into the dead-letter queue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct UnreadableMessage {
     /// What is wrong with it.
@@ -51,21 +55,22 @@ pub struct UnreadableMessage {
     pub message_id: String,
     /// The queue that it came from.
     pub source: String,
-    /// Its body, as it came; cut where it is longer than a letter may be.
+    /// Its body, cut where a message cannot hold it.
     pub body: String,
 }
 
 /// The function.
 pub struct Intake {
     batches: Batches,
-    landing: Arc<dyn Landing>,
-    catalog: Catalog,
+    objects: Arc<dyn Objects>,
+    feeds: Catalog<Feed, Feeds>,
     requests: Arc<dyn Requests>,
     items: Arc<dyn WorkQueue>,
     dead_letters: Arc<dyn DeadLetters>,
     notices: Arc<dyn Notices>,
     clock: Arc<dyn Clock>,
-    lately: RecentRequests,
+    /// Runs that were asked for and feeds that were planned, until when they need not be again.
+    lately: Cache<String, ()>,
 }
 
 impl Intake {
@@ -73,8 +78,8 @@ impl Intake {
     #[allow(clippy::too_many_arguments, reason = "one a collaborator")]
     pub fn new(
         register: Arc<dyn FileRegister>,
-        landing: Arc<dyn Landing>,
-        scripts: Arc<dyn Scripts>,
+        objects: Arc<dyn Objects>,
+        scripts: Bucket,
         requests: Arc<dyn Requests>,
         items: Arc<dyn WorkQueue>,
         dead_letters: Arc<dyn DeadLetters>,
@@ -83,56 +88,44 @@ impl Intake {
     ) -> Self {
         Self {
             batches: Batches { register, clock: clock.clone() },
-            landing,
-            catalog: Catalog::new(scripts),
+            objects,
+            feeds: catalog::feeds(scripts),
             requests,
             items,
             dead_letters,
             notices,
             clock,
-            lately: RecentRequests::default(),
+            lately: Cache::default(),
         }
     }
 
     /// Takes messages, or plans.
     pub async fn handle(&self, event: Value) -> Result<Value> {
         if event.get("plan").is_some() {
-            let request = PlanRequest::deserialize(&event).map_err(|error| unreadable(&error))?;
-            let feeds = self.catalog.feeds().await?;
+            let request = PlanRequest::deserialize(&event).map_err(|error| {
+                Failure::new(FailureKind::InvalidRequest, format!("the plan request cannot be read: {error}"))
+            })?;
+            let feeds = self.feeds.newest(self.clock.now()).await?;
             let wanted = feeds.iter().filter(|feed| request.plan == "all" || feed.feed == request.plan);
             return self
                 .plan_all(&feeds, wanted.map(|feed| feed.feed.clone()).collect())
                 .await
                 .map(|planned| json!(planned));
         }
-        let messages = SqsEvent::deserialize(&event).map_err(|error| unreadable(&error))?;
-        Ok(json!(self.messages(messages.records).await?))
-    }
-
-    /// Each message stands for itself.
-    async fn messages(&self, messages: Vec<SqsMessage>) -> Result<SqsBatchResponse> {
-        let feeds = self.catalog.feeds().await?;
-        let mut response = SqsBatchResponse::default();
-        let mut touched = BTreeSet::new();
-        let known = &feeds;
-        let mut done = stream::iter(messages)
-            .map(|message| async move {
-                let id = message.message_id.clone().unwrap_or_default();
-                let outcome = self.message(&message, known).await;
-                (id, outcome)
-            })
-            .buffer_unordered(AT_ONCE);
-        while let Some((id, outcome)) = done.next().await {
-            match outcome {
-                Ok(of_feeds) => touched.extend(of_feeds),
-                Err(failure) => {
-                    tracing::error!(message = id, failure = failure.kind.name(), "{failure}");
-                    let mut failed = BatchItemFailure::default();
-                    failed.item_identifier = id;
-                    response.batch_item_failures.push(failed);
-                }
+        match messages::of_event(&event)? {
+            Some(messages) => Ok(json!(self.messages(&messages).await?)),
+            None => {
+                let words = "the event is neither messages of a queue nor {\"plan\": \"all\"}";
+                Err(Failure::new(FailureKind::InvalidRequest, words))
             }
         }
+    }
+
+    async fn messages(&self, messages: &[Message]) -> Result<BatchResponse> {
+        let feeds = self.feeds.newest(self.clock.now()).await?;
+        let (touched, response) =
+            messages::each(messages, AT_ONCE, async |message| self.message(message, &feeds).await).await;
+        let touched = touched.into_iter().flatten().collect();
         // The files are on record; a plan that fails now is made by the clock.
         if let Err(failure) = self.plan_touched(&feeds, touched).await {
             tracing::warn!(failure = failure.kind.name(), "the feeds are planned later: {failure}");
@@ -140,20 +133,19 @@ impl Intake {
         Ok(response)
     }
 
-    /// Takes one message, and answers the feeds that have something new.
-    async fn message(&self, message: &SqsMessage, feeds: &Feeds) -> Result<BTreeSet<String>> {
-        let body = message.body.as_deref().unwrap_or_default();
-        match event::read(body) {
-            Ok(Message::Seen(seen)) => self.register(seen, feeds).await,
-            Ok(Message::Completed(completion)) => self.complete(&completion).await,
-            Err(reason) => self.refuse(message, reason).await,
+    /// Handles one message, and returns the feeds that have new files.
+    async fn message(&self, message: &Message, feeds: &Feeds) -> Result<BTreeSet<String>> {
+        match event::read(&message.body) {
+            Ok(event::Message::Objects(events)) => self.register(events, feeds).await,
+            Ok(event::Message::Completed(completion)) => self.complete(&completion).await,
+            Err(failure) => self.refuse(message, failure.message).await,
         }
     }
 
-    async fn register(&self, seen: Vec<ObjectEvent>, feeds: &Feeds) -> Result<BTreeSet<String>> {
+    async fn register(&self, events: Vec<ObjectEvent>, feeds: &Feeds) -> Result<BTreeSet<String>> {
         let mut touched = BTreeSet::new();
-        for sighting in seen {
-            let entry = sighting.entry(feeds, self.clock.now());
+        for event in events {
+            let entry = event::entry(event, feeds, self.clock.now());
             let new = self.batches.register.put(&entry).await?;
             let (feed, key, what) = match &entry {
                 Entry::File(file) => (&file.feed, &file.key, "file"),
@@ -167,10 +159,10 @@ impl Intake {
         Ok(touched)
     }
 
-    /// A worker says what became of files. Of those that it does not have any more it has nothing to say.
+    /// Records what a worker did with the files of a batch. Files that the batch no longer has stay as they are.
     async fn complete(&self, completion: &Completion) -> Result<BTreeSet<String>> {
         let Completion { feed, batch, .. } = completion;
-        let ending = |file: &shiftwork_feeds::FileRecord| match completion.of(file) {
+        let ending = |file: &FileRecord| match completion.of(file) {
             None => Ending::Keep,
             Some((FileStatus::Processed, _)) => Ending::End(FileStatus::Processed, None),
             Some((to, reason)) => {
@@ -183,31 +175,25 @@ impl Intake {
         Ok(BTreeSet::new())
     }
 
-    /// Trying again changes nothing: the message goes where a person looks, with what is wrong.
-    async fn refuse(&self, message: &SqsMessage, reason: String) -> Result<BTreeSet<String>> {
-        let id = message.message_id.clone().unwrap_or_default();
-        tracing::error!(message = id, reason, "a message that nobody can read");
-        let body = message.body.as_deref().unwrap_or_default();
-        let poison = |bytes: usize| UnreadableMessage {
+    /// Another try changes nothing: the message goes to the dead-letter queue with the reason.
+    async fn refuse(&self, message: &Message, reason: String) -> Result<BTreeSet<String>> {
+        tracing::error!(message = message.id, reason, "the message cannot be read");
+        let body = message.body.as_str();
+        let unreadable = |bytes: usize| UnreadableMessage {
             reason: reason.clone(),
-            message_id: id.clone(),
-            source: message.event_source_arn.clone().unwrap_or_default(),
+            message_id: message.id.clone(),
+            source: message.queue_arn.clone(),
             body: body[..body.floor_char_boundary(bytes)].to_owned(),
         };
-        // A body is escaped once more on its way, and may grow: the longest that surely fits is a sixth of a letter.
-        let whole = serde_json::to_string(&poison(body.len())).unwrap_or_default();
-        let letter = if whole.len() <= DEAD_LETTER_BYTES {
+        // JSON escapes the body once more, which makes at most six bytes of one.
+        let whole = serde_json::to_string(&unreadable(body.len())).unwrap_or_default();
+        let text = if whole.len() <= DEAD_LETTER_BYTES {
             whole
         } else {
-            serde_json::to_string(&poison(DEAD_LETTER_BYTES / 6 - 1024)).unwrap_or_default()
+            serde_json::to_string(&unreadable(DEAD_LETTER_BYTES / 6 - 1024)).unwrap_or_default()
         };
-        self.dead_letters.put(&[letter]).await.map(|()| BTreeSet::new())
+        self.dead_letters.put(&[text]).await.map(|()| BTreeSet::new())
     }
-}
-
-fn unreadable(error: &serde_json::Error) -> Failure {
-    let words = format!("neither messages of a queue nor {{\"plan\": \"all\"}}: {error}");
-    Failure::new(FailureKind::InvalidRequest, words)
 }
 
 #[cfg(test)]

@@ -2,18 +2,19 @@
 
 use std::{process::ExitCode, sync::Arc};
 
-use shiftwork_aws::{client::Aws, environment::Environment, files, lambda, notices, queues, scripts};
+use shiftwork_aws::{client::Aws, environment::Environment, files, lambda, notices, objects, queues};
 use shiftwork_file_intake::{ENVIRONMENT, Intake};
-use shiftwork_ports::SystemClock;
+use shiftwork_ports::{Bucket, SystemClock};
 
 fn main() -> ExitCode {
     lambda::start(|| {
         let (aws, environment) = (Aws::from_env()?, Environment::read(ENVIRONMENT)?);
         let (config, get) = (aws.config(), |name| environment.get(name));
+        let objects = Arc::new(objects::S3Objects::new(config));
         let intake = Intake::new(
             Arc::new(files::DynamoRegister::new(config, get("FILE_AUDIT_TABLE")?)),
-            Arc::new(files::S3Landing::new(config)),
-            Arc::new(scripts::S3Scripts::new(config, get("SCRIPTS_BUCKET")?)),
+            objects.clone(),
+            Bucket::new(objects, get("SCRIPTS_BUCKET")?),
             Arc::new(queues::SqsRequests::new(config, get("REQUEST_QUEUE_URL")?)),
             Arc::new(queues::SqsWorkItems::new(config, get("FILE_WORK_QUEUE_URL")?)),
             Arc::new(queues::SqsDeadLetters::new(config, get("FILE_DEAD_LETTER_QUEUE_URL")?)),

@@ -1,23 +1,20 @@
 //! Feeds are planned: complete batches are asked for or handed out, and late files are told about.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::BTreeSet, time::Duration};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use serde::Serialize;
 use shiftwork_feeds::{
-    Feed, Feeds, FileRecord, FileStatus, FileStep,
+    Feed, Feeds,
     feed::Consumer,
-    item::WorkItem,
     plan::{self, Batch, Plan},
 };
 use shiftwork_ports::Result;
 use shiftwork_protocol::{
     event::{Event, FilesLate},
+    file::{FileRecord, FileStatus, FileStep},
     payload::RunRequest,
+    work_item::WorkItem,
 };
 
 use crate::Intake;
@@ -28,23 +25,6 @@ const ASKED: SignedDuration = SignedDuration::from_mins(1);
 /// To plan is to read every open file. A feed with many of them rests so long for each thousand before another message has it
 /// planned again; the clock plans it whatever it has.
 const REST: SignedDuration = SignedDuration::from_secs(5);
-
-/// What this process did lately, by run and by feed: until when it need not be done again.
-#[derive(Default)]
-pub(crate) struct RecentRequests(Mutex<BTreeMap<String, Timestamp>>);
-
-impl RecentRequests {
-    /// True for what is to be done now.
-    fn is_due(&self, what: &str, now: Timestamp) -> bool {
-        let mut done = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        done.retain(|_, until| now < *until);
-        !done.contains_key(what)
-    }
-
-    fn remember(&self, what: &str, until: Timestamp) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(what.to_owned(), until);
-    }
-}
 
 /// What a planning did.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
@@ -63,7 +43,7 @@ impl Intake {
     /// Plans the feeds of messages, but for those that were planned a moment ago and have a long queue.
     pub(crate) async fn plan_touched(&self, feeds: &Feeds, mut touched: BTreeSet<String>) -> Result<Planned> {
         let now = self.clock.now();
-        touched.retain(|feed| self.lately.is_due(feed, now));
+        touched.retain(|feed| self.lately.get(feed, now).is_none());
         self.plan_all(feeds, touched).await
     }
 
@@ -96,21 +76,21 @@ impl Intake {
         }
         let open = self.take_back(feed, self.batches.register.open(&feed.feed).await?).await?;
         let rest = REST * i32::try_from(open.len() / 1_000).unwrap_or(i32::MAX);
-        self.lately.remember(&feed.feed, self.clock.now() + rest);
-        let open = self.batches.ready(&*self.landing, feed, open).await?;
+        self.lately.put(feed.feed.clone(), (), self.clock.now() + rest);
+        let open = self.batches.ready(&*self.objects, feed, open).await?;
         let now = self.clock.now();
         planned.waiting += open.iter().filter(|file| file.is_claimable(now)).count();
         match plan::decide(feed, &open, now) {
             Plan::Wait => {}
             Plan::Ask { workflow, runs } => {
-                for run in runs.into_iter().filter(|run| self.lately.is_due(run, now)) {
+                for run in runs.into_iter().filter(|run| self.lately.get(run, now).is_none()) {
                     let request = RunRequest {
                         workflow_id: workflow.into(),
                         workflow_execution_id: Some(run.clone()),
                         ..RunRequest::default()
                     };
                     self.requests.ask(&request, Duration::ZERO).await?;
-                    self.lately.remember(&run, now + ASKED);
+                    self.lately.put(run.clone(), (), now + ASKED);
                     planned.runs.push(run);
                 }
             }
@@ -128,7 +108,7 @@ impl Intake {
     /// Claimed and begun before it is handed out: should this end in between, the files come back when the worker's time
     /// is up, and no worker has heard of them. False where nothing of the batch was to be had.
     async fn hand_out(&self, feed: &Feed, batch: &Batch<'_>) -> Result<bool> {
-        let claimed = self.batches.claim(&*self.landing, feed, &batch.id, batch.files.iter().copied()).await?;
+        let claimed = self.batches.claim(&*self.objects, feed, &batch.id, batch.files.iter().copied()).await?;
         let until = self.clock.now() + plan::worker_time(feed);
         let files = self.batches.begin(&batch.id, claimed, until).await?;
         if files.is_empty() {

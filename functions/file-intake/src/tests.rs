@@ -2,12 +2,11 @@
 
 use jiff::SignedDuration;
 use proptest::prelude::*;
-use shiftwork_feeds::{
-    FileRecord,
-    fake::{MemoryLanding, MemoryRegister, MemoryWorkQueue},
+use shiftwork_ports::fake::{
+    ManualClock, MemoryBucket, MemoryDeadLetters, MemoryNotices, MemoryObjects, MemoryRegister, MemoryRequests,
+    MemoryWorkQueue,
 };
-use shiftwork_ports::fake::{ManualClock, MemoryDeadLetters, MemoryNotices, MemoryRequests, MemoryScripts};
-use shiftwork_protocol::{FailureKind, event::Event};
+use shiftwork_protocol::{FailureKind, event::Event, file::FileRecord};
 
 use super::*;
 
@@ -16,30 +15,30 @@ const INVOICES: &str = "feed: invoices\nbucket: landing\nkeys: invoices/**.xml\n
 const LATE: &str =
     "feed: rates\nbucket: landing\nkeys: rates/*.csv\nformat: csv\nexpected: { by: \"00:00\", time_zone: UTC }\n";
 
-struct Desk {
+struct Fixture {
     intake: Intake,
     register: Arc<MemoryRegister>,
     requests: Arc<MemoryRequests>,
     items: Arc<MemoryWorkQueue>,
     letters: Arc<MemoryDeadLetters>,
     notices: Arc<MemoryNotices>,
-    scripts: Arc<MemoryScripts>,
+    scripts: MemoryBucket,
     clock: Arc<ManualClock>,
 }
 
-fn desk() -> Desk {
+fn fixture() -> Fixture {
     let (register, requests, items) = (Arc::default(), Arc::default(), Arc::default());
     let (letters, notices, scripts, clock) =
-        (Arc::default(), Arc::default(), Arc::<MemoryScripts>::default(), Arc::<ManualClock>::default());
+        (Arc::default(), Arc::default(), MemoryBucket::versioned(), Arc::<ManualClock>::default());
     for (name, text) in [("orders", ORDERS), ("invoices", INVOICES), ("rates", LATE)] {
         scripts.put(&format!("feeds/{name}.yaml"), text);
     }
     let of = |register: &Arc<MemoryRegister>| register.clone();
-    Desk {
+    Fixture {
         intake: Intake::new(
             of(&register),
-            Arc::new(MemoryLanding::default()),
-            scripts.clone(),
+            Arc::new(MemoryObjects::default()),
+            scripts.bucket(),
             Arc::<MemoryRequests>::clone(&requests),
             Arc::<MemoryWorkQueue>::clone(&items),
             Arc::<MemoryDeadLetters>::clone(&letters),
@@ -79,14 +78,14 @@ fn batch(bodies: &[Value]) -> Value {
 
 #[tokio::test]
 async fn every_way_of_an_event_puts_the_same_file_on_record_once() {
-    let desk = desk();
+    let fixture = fixture();
     for name in
         ["s3-sqs-created", "s3-sns-sqs-created", "s3-sns-raw-created", "s3-eventbridge-created", "s3-test-event"]
     {
-        let answer = desk.intake.handle(sample(name)).await.unwrap();
+        let answer = fixture.intake.handle(sample(name)).await.unwrap();
         assert_eq!(answer["batchItemFailures"], json!([]), "{name}");
     }
-    let files = desk.register.files();
+    let files = fixture.register.files();
     assert_eq!(files.len(), 1);
     assert_eq!(files[0].feed, "orders");
     assert_eq!(files[0].parts["region"], "eu");
@@ -95,11 +94,11 @@ async fn every_way_of_an_event_puts_the_same_file_on_record_once() {
 
 #[tokio::test]
 async fn poison_goes_to_the_dead_letters_with_its_reason_and_the_rest_goes_on() {
-    let desk = desk();
-    let answer = desk.intake.handle(sample("poison")).await.unwrap();
+    let fixture = fixture();
+    let answer = fixture.intake.handle(sample("poison")).await.unwrap();
     assert_eq!(answer["batchItemFailures"], json!([]));
-    assert_eq!(desk.register.files().len(), 1);
-    let letters = desk.letters.letters();
+    assert_eq!(fixture.register.files().len(), 1);
+    let letters = fixture.letters.letters();
     let letter: UnreadableMessage = serde_json::from_str(&letters[0]).unwrap();
     assert_eq!(letters.len(), 1);
     assert!(letter.reason.contains("no event of S3") && letter.body.contains("aws:ses"), "{letter:?}");
@@ -107,88 +106,88 @@ async fn poison_goes_to_the_dead_letters_with_its_reason_and_the_rest_goes_on() 
 
 #[tokio::test]
 async fn poison_of_any_size_and_kind_fits_into_a_letter() {
-    let desk = desk();
+    let fixture = fixture();
     for text in ["\u{1}".repeat(300_000), "ü".repeat(200_000), "\"".repeat(260_000)] {
         let event = json!({ "Records": [{ "messageId": "m", "body": text }] });
-        desk.intake.handle(event).await.unwrap();
+        fixture.intake.handle(event).await.unwrap();
     }
-    assert!(desk.letters.letters().iter().all(|letter| letter.len() <= DEAD_LETTER_BYTES));
-    assert_eq!(desk.letters.letters().len(), 3);
+    assert!(fixture.letters.letters().iter().all(|letter| letter.len() <= DEAD_LETTER_BYTES));
+    assert_eq!(fixture.letters.letters().len(), 3);
 }
 
 #[tokio::test]
 async fn a_complete_batch_asks_for_its_run_once() {
-    let desk = desk();
+    let fixture = fixture();
     let files: Vec<_> = (0..7).map(|n| created(&format!("orders/eu/2026-03-01/{n}.csv"), n)).collect();
     for files in files.chunks(2) {
-        desk.intake.handle(batch(files)).await.unwrap();
+        fixture.intake.handle(batch(files)).await.unwrap();
     }
-    desk.intake.handle(sample("plan")).await.unwrap();
-    let asked: Vec<_> = desk.requests.asked().into_iter().map(|(request, _)| request).collect();
+    fixture.intake.handle(sample("plan")).await.unwrap();
+    let asked: Vec<_> = fixture.requests.asked().into_iter().map(|(request, _)| request).collect();
     assert_eq!(asked.len(), 2, "7 files are two batches of 3, and one file that waits: {asked:?}");
-    desk.clock.pass(SignedDuration::from_mins(6));
-    desk.intake.handle(sample("plan")).await.unwrap();
+    fixture.clock.pass(SignedDuration::from_mins(6));
+    fixture.intake.handle(sample("plan")).await.unwrap();
     let runs: BTreeSet<_> =
-        desk.requests.asked().into_iter().map(|(request, _)| request.workflow_execution_id).collect();
+        fixture.requests.asked().into_iter().map(|(request, _)| request.workflow_execution_id).collect();
     assert_eq!(runs.len(), 3, "five minutes later the last one goes, too");
 }
 
 #[tokio::test]
 async fn a_work_item_is_handed_out_once_and_completed_file_by_file() {
-    let desk = desk();
+    let fixture = fixture();
     let files: Vec<_> = (0..3).map(|n| created(&format!("invoices/{n}.xml"), n)).collect();
-    desk.intake.handle(batch(&files)).await.unwrap();
-    desk.intake.handle(sample("plan")).await.unwrap();
-    let items = desk.items.items();
+    fixture.intake.handle(batch(&files)).await.unwrap();
+    fixture.intake.handle(sample("plan")).await.unwrap();
+    let items = fixture.items.items();
     assert_eq!(items.iter().map(|item| item.files.len()).collect::<Vec<_>>(), [2, 1]);
     let completion = json!({ "batch": items[0].batch, "feed": "invoices", "outcome": "PROCESSED",
         "files": [{ "key": "invoices/1.xml", "outcome": "QUARANTINED", "reason": "no number" }] });
     for _ in 0..2 {
-        desk.intake.handle(batch(std::slice::from_ref(&completion))).await.unwrap();
+        fixture.intake.handle(batch(std::slice::from_ref(&completion))).await.unwrap();
     }
-    let of = |key: &str| desk.register.files().into_iter().find(|file| file.key == key).unwrap();
+    let of = |key: &str| fixture.register.files().into_iter().find(|file| file.key == key).unwrap();
     assert_eq!(of("invoices/0.xml").file_status, FileStatus::Processed);
     assert_eq!(of("invoices/1.xml").reason.as_deref(), Some("no number"));
     assert_eq!(of("invoices/2.xml").file_status, FileStatus::Processing);
 
     // The worker of the other one died.
-    desk.clock.pass(SignedDuration::from_mins(61));
-    desk.intake.handle(sample("plan")).await.unwrap();
-    let again = desk.items.items().pop().unwrap();
+    fixture.clock.pass(SignedDuration::from_mins(61));
+    fixture.intake.handle(sample("plan")).await.unwrap();
+    let again = fixture.items.items().pop().unwrap();
     assert_ne!(again.batch, items[1].batch);
     let late = json!({ "batch": items[1].batch, "feed": "invoices", "outcome": "FAILED" });
-    desk.intake.handle(batch(&[late])).await.unwrap();
+    fixture.intake.handle(batch(&[late])).await.unwrap();
     assert_eq!(of("invoices/2.xml").file_status, FileStatus::Processing, "it is another batch's by now");
 }
 
 #[tokio::test]
 async fn late_files_are_told_about_once_a_day() {
-    let desk = desk();
+    let fixture = fixture();
     for _ in 0..3 {
-        desk.intake.handle(sample("plan")).await.unwrap();
+        fixture.intake.handle(sample("plan")).await.unwrap();
     }
-    assert_eq!(desk.notices.late_files().len(), 1);
-    assert!(matches!(&desk.notices.events()[..], [Event::Late(late)] if late.feed == "rates"));
-    desk.clock.pass(SignedDuration::from_hours(24));
-    desk.intake.handle(sample("plan")).await.unwrap();
-    assert_eq!(desk.notices.late_files().len(), 2);
+    assert_eq!(fixture.notices.late_files().len(), 1);
+    assert!(matches!(&fixture.notices.events()[..], [Event::Late(late)] if late.feed == "rates"));
+    fixture.clock.pass(SignedDuration::from_hours(24));
+    fixture.intake.handle(sample("plan")).await.unwrap();
+    assert_eq!(fixture.notices.late_files().len(), 2);
 }
 
 #[tokio::test]
 async fn a_feed_that_was_pushed_meanwhile_is_known_and_one_that_does_not_read_harms_no_other() {
-    let desk = desk();
-    desk.intake.handle(batch(&[created("new/1.csv", 1)])).await.unwrap();
-    assert_eq!(desk.register.files()[0].feed, UNCLAIMED);
-    desk.scripts.put("feeds/new.yaml", "feed: new\nbucket: landing\nkeys: new/*.csv\nformat: csv\n");
-    desk.scripts.put("feeds/broken.yaml", "feed: broken\nbucket: [\n");
-    desk.intake.handle(batch(&[created("new/2.csv", 1)])).await.unwrap();
-    assert_eq!(desk.register.files().iter().filter(|file| file.feed == "new").count(), 1);
+    let fixture = fixture();
+    fixture.intake.handle(batch(&[created("new/1.csv", 1)])).await.unwrap();
+    assert_eq!(fixture.register.files()[0].feed, UNCLAIMED);
+    fixture.scripts.put("feeds/new.yaml", "feed: new\nbucket: landing\nkeys: new/*.csv\nformat: csv\n");
+    fixture.scripts.put("feeds/broken.yaml", "feed: broken\nbucket: [\n");
+    fixture.intake.handle(batch(&[created("new/2.csv", 1)])).await.unwrap();
+    assert_eq!(fixture.register.files().iter().filter(|file| file.feed == "new").count(), 1);
 }
 
 #[tokio::test]
 async fn what_is_neither_is_said() {
     for event in [json!({}), json!({ "plan": 1 }), json!({ "Records": 1 })] {
-        assert_eq!(desk().intake.handle(event).await.unwrap_err().kind, FailureKind::InvalidRequest);
+        assert_eq!(fixture().intake.handle(event).await.unwrap_err().kind, FailureKind::InvalidRequest);
     }
 }
 
@@ -217,21 +216,21 @@ proptest! {
             }
         }).collect();
         let table = |events: Vec<Value>, size: usize| {
-            let desk = desk();
+            let fixture = fixture();
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
             runtime.block_on(async {
-                let feeds = desk.intake.catalog.feeds().await.unwrap();
+                let feeds = fixture.intake.feeds.newest(fixture.clock.now()).await.unwrap();
                 for events in events.chunks(size) {
                     for event in events {
-                        let Ok(Message::Seen(seen)) = event::read(&event.to_string()) else { panic!() };
-                        desk.intake.register(seen, &feeds).await.unwrap();
+                        let Ok(event::Message::Objects(seen)) = event::read(&event.to_string()) else { panic!() };
+                        fixture.intake.register(seen, &feeds).await.unwrap();
                     }
                 }
-                desk.intake.handle(json!({ "plan": "all" })).await.unwrap();
+                fixture.intake.handle(json!({ "plan": "all" })).await.unwrap();
             });
-            let mut files: Vec<_> = desk.register.files().iter().map(essence).collect();
+            let mut files: Vec<_> = fixture.register.files().iter().map(essence).collect();
             files.sort();
-            (files, desk.register.deletions())
+            (files, fixture.register.deletions())
         };
         let mut shuffled = events.clone();
         shuffled.extend(order.iter().map(|index| events[index.index(events.len())].clone()));

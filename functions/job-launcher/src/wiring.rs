@@ -5,11 +5,10 @@ use std::sync::Arc;
 use shiftwork_aws::{
     client::Aws,
     environment::{Environment, EnvironmentError},
-    files::S3Landing,
+    objects::S3Objects,
     queues::SqsRequests,
-    scripts::S3Scripts,
 };
-use shiftwork_ports::Scripts;
+use shiftwork_ports::Bucket;
 use shiftwork_settlement::wiring;
 
 use crate::{
@@ -24,15 +23,14 @@ impl Launcher {
     /// A variable that is missing.
     pub fn over(aws: &Aws, environment: &Environment) -> Result<Self, EnvironmentError> {
         let jobs = wiring::jobs(aws, environment)?;
-        let scripts: Arc<dyn Scripts> = Arc::new(S3Scripts::new(aws.config(), environment.get("SCRIPTS_BUCKET")?));
-        let staging_bucket = environment.get("STAGING_BUCKET")?.to_owned();
+        let objects = Arc::new(S3Objects::new(aws.config()));
+        let scripts = Bucket::new(objects.clone(), environment.get("SCRIPTS_BUCKET")?);
         let (loads, files) = (&jobs.kinds.cdc, &jobs.kinds.copy);
         let kinds = Kinds {
             sql: Sql { scripts: scripts.clone() },
             cdc: Cdc {
                 scripts: scripts.clone(),
                 staging: loads.staging.clone(),
-                staging_bucket: staging_bucket.clone(),
                 warehouse: loads.warehouse.clone(),
                 requests: Arc::new(SqsRequests::new(aws.config(), environment.get("REQUEST_QUEUE_URL")?)),
                 clock: jobs.clock.clone(),
@@ -41,9 +39,8 @@ impl Launcher {
                 jobs: jobs.clone(),
                 scripts,
                 files: files.files.clone(),
-                landing: Arc::new(S3Landing::new(aws.config())),
+                landing: objects,
                 staging: files.staging.clone(),
-                staging_bucket,
             },
         };
         Ok(Self { jobs, kinds })

@@ -9,93 +9,61 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use aws_lambda_events::event::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent};
-use futures::{StreamExt as _, stream};
-use jiff::{SignedDuration, Timestamp};
-use serde::Deserialize as _;
+use jiff::SignedDuration;
 use serde_json::{Value, json};
-use shiftwork_ports::{Clock, Result, documents::Documents};
-use shiftwork_protocol::{Failure, FailureKind};
-use shiftwork_search_metadata::{CONFIGURATION_KEY, Fixer, Outcome, Rules};
+use shiftwork_ports::{
+    Bucket, Cache, Clock, Result,
+    messages::{self, Message},
+};
+use shiftwork_protocol::{Failure, keys::REPOSITORIES_KEY};
+use shiftwork_search_metadata::{Fixer, Outcome, Rules};
+use tokio::sync::OnceCell;
 
 /// What it reads from its environment.
 pub const ENVIRONMENT: &[&str] = &["DOCUMENTS_BUCKET", "SCRIPTS_BUCKET"];
 
-/// Files that are looked at side by side.
+/// Messages at once.
 const AT_ONCE: usize = 8;
-/// How long a configuration is believed: a push is heard within it.
-const BELIEVED: SignedDuration = SignedDuration::from_secs(60);
+/// How long a configuration is believed: a push takes effect within it.
+const BELIEVED_FOR: SignedDuration = SignedDuration::from_secs(60);
 
 /// The function.
 pub struct MetadataFixer {
-    bucket: String,
-    documents: Arc<dyn Documents>,
-    configuration: Arc<dyn Documents>,
+    documents: Bucket,
+    configuration: Bucket,
     clock: Arc<dyn Clock>,
-    /// The configuration, and when it was read.
-    rules: Mutex<Option<(Arc<Rules>, Timestamp)>>,
+    rules: Cache<(), Arc<Rules>>,
 }
 
 impl MetadataFixer {
-    /// Over the bucket of the documents, by name and by content, and the bucket where pushes put the configuration.
-    pub fn new(
-        bucket: impl Into<String>,
-        documents: Arc<dyn Documents>,
-        configuration: Arc<dyn Documents>,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
-        Self { bucket: bucket.into(), documents, configuration, clock, rules: Mutex::default() }
+    /// Over the bucket of the documents, and the bucket that the configuration is pushed to.
+    pub fn new(documents: Bucket, configuration: Bucket, clock: Arc<dyn Clock>) -> Self {
+        Self { documents, configuration, clock, rules: Cache::default() }
     }
 
-    /// Looks at the files that an event, or messages of a queue, speak of.
+    /// Looks at the files that an event, or messages of a queue, name.
     pub async fn handle(&self, event: Value) -> Result<Value> {
-        if event["Records"][0]["eventSource"] == "aws:sqs" {
-            let messages = SqsEvent::deserialize(event).map_err(|error| {
-                Failure::new(FailureKind::InvalidRequest, format!("the queue's messages cannot be read: {error}"))
-            })?;
-            return Ok(json!(self.messages(messages).await));
+        let looks = Looks::default();
+        match messages::of_event(&event)? {
+            Some(messages) => {
+                let (_, response) =
+                    messages::each(&messages, AT_ONCE, async |Message { body, .. }| self.message(body, &looks).await)
+                        .await;
+                Ok(json!(response))
+            }
+            None => self.message(&event.to_string(), &looks).await.map(|()| Value::Null),
         }
-        self.message(&event.to_string()).await.map(|()| Value::Null)
     }
 
-    /// Each message stands for itself: what fails is delivered again, or ends in the dead-letter queue.
-    async fn messages(&self, messages: SqsEvent) -> SqsBatchResponse {
-        // One file may be in several messages, and is looked at once.
-        let mut asked: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        let mut response = SqsBatchResponse::default();
-        let mut failed = |id: &str, failure: &Failure| {
-            tracing::error!(message = id, failure = failure.kind.name(), "{failure}");
-            if !response.batch_item_failures.iter().any(|failed: &BatchItemFailure| failed.item_identifier == id) {
-                let mut item = BatchItemFailure::default();
-                item.item_identifier = id.into();
-                response.batch_item_failures.push(item);
-            }
-        };
-        for message in messages.records {
-            let id = message.message_id.unwrap_or_default();
-            match incoming::keys(message.body.as_deref().unwrap_or_default(), &self.bucket) {
-                Ok(keys) => keys.into_iter().for_each(|key| asked.entry(key).or_default().push(id.clone())),
-                Err(failure) => failed(&id, &failure),
-            }
+    /// Looks at each key of a message, and fails with the first failure. A key that several messages name is looked at once.
+    async fn message(&self, message: &str, looks: &Looks) -> Result<()> {
+        let mut result = Ok(());
+        for key in incoming::keys(message, self.documents.name())? {
+            let look = looks.of(&key);
+            let looked = look.get_or_init(|| self.look(&key)).await.clone();
+            result = result.and(looked);
         }
-        let mut looks =
-            stream::iter(asked).map(async |(key, ids)| (self.look(&key).await, ids)).buffer_unordered(AT_ONCE);
-        while let Some((looked, ids)) = looks.next().await {
-            if let Err(failure) = looked {
-                for id in &ids {
-                    failed(id, &failure);
-                }
-            }
-        }
-        drop(looks);
-        response
-    }
-
-    async fn message(&self, message: &str) -> Result<()> {
-        for key in incoming::keys(message, &self.bucket)? {
-            self.look(&key).await?;
-        }
-        Ok(())
+        result
     }
 
     async fn look(&self, key: &str) -> Result<()> {
@@ -104,26 +72,33 @@ impl MetadataFixer {
             tracing::warn!(key, "no repositories are configured: `shiftwork metadata push` does that");
             return Ok(());
         };
-        let outcome = Fixer { rules, documents: Arc::clone(&self.documents) }.look(key).await?;
+        let outcome = Fixer { rules, documents: self.documents.clone() }.look(key).await?;
         record(key, &outcome);
         Ok(())
     }
 
-    /// What was pushed last, give or take a minute.
+    /// The configuration that was pushed last, at most [`BELIEVED_FOR`] ago.
     async fn rules(&self) -> Result<Option<Arc<Rules>>> {
         let now = self.clock.now();
-        let known = self.rules.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some((rules, read)) = known
-            && now.duration_since(read) < BELIEVED
-        {
+        if let Some(rules) = self.rules.get(&(), now) {
             return Ok(Some(rules));
         }
-        let Some(found) = self.configuration.read(CONFIGURATION_KEY).await? else { return Ok(None) };
+        let Some(found) = self.configuration.read(REPOSITORIES_KEY).await? else { return Ok(None) };
         let text = String::from_utf8(found.bytes)
-            .map_err(|_| Failure::corrupt(format!("{CONFIGURATION_KEY} is not UTF-8: push it again")))?;
+            .map_err(|_| Failure::corrupt(format!("{REPOSITORIES_KEY} is not UTF-8: push it again")))?;
         let rules = Arc::new(Rules::pushed(&text)?);
-        *self.rules.lock().unwrap_or_else(PoisonError::into_inner) = Some((Arc::clone(&rules), now));
+        self.rules.put((), Arc::clone(&rules), now + BELIEVED_FOR);
         Ok(Some(rules))
+    }
+}
+
+/// The keys of one invocation, and what a look at each came to.
+#[derive(Default)]
+struct Looks(Mutex<BTreeMap<String, Arc<OnceCell<Result<()>>>>>);
+
+impl Looks {
+    fn of(&self, key: &str) -> Arc<OnceCell<Result<()>>> {
+        Arc::clone(self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(key.to_owned()).or_default())
     }
 }
 

@@ -31,13 +31,11 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures::{StreamExt as _, stream};
 use serde_json::Value;
-use shiftwork_ports::{
-    Clock, Configuration, Notices, Result, Warehouse,
-    documents::{Changed, Documents},
-};
+use shiftwork_ports::{Bucket, Changed, Clock, Configuration, Notices, Result, Warehouse};
 use shiftwork_protocol::{
     Connection, Failure, FailureKind,
-    drift::{Drift, DriftAnswer, DriftRequest, MARKS, MigrationProgress},
+    drift::{Drift, DriftAnswer, DriftRequest, MigrationProgress},
+    keys::{DRIFT_MARKS, drift_mark_key, staged_prefix},
 };
 
 use incoming::Incoming;
@@ -61,9 +59,9 @@ const MOST_CONTRACTS: usize = 1_000;
 /// The function.
 pub struct Watcher {
     /// The scripts bucket, for contracts.
-    pub contracts: Arc<dyn Documents>,
+    pub contracts: Bucket,
     /// The staging bucket, for marks and records.
-    pub staging: Arc<dyn Documents>,
+    pub staging: Bucket,
     /// Where a contract's workflow says which connection it loads over.
     pub configuration: Arc<dyn Configuration>,
     /// Redshift, to be asked and to be changed.
@@ -101,9 +99,9 @@ impl Watcher {
     }
 
     async fn watch(&self, scheduled: bool) -> Result<DriftAnswer> {
-        let marks = state::keys(&*self.staging, MARKS, MOST_CONTRACTS).await?;
-        let marked: BTreeSet<String> = marks.iter().map(|mark| mark[MARKS.len()..].to_owned()).collect();
-        let known = state::known(&*self.staging).await?;
+        let marks = state::keys(&self.staging, DRIFT_MARKS, MOST_CONTRACTS).await?;
+        let marked: BTreeSet<String> = marks.iter().map(|mark| mark[DRIFT_MARKS.len()..].to_owned()).collect();
+        let known = state::known(&self.staging).await?;
         let all: BTreeSet<&String> = marked.union(&known).collect();
         let seen = stream::iter(all).map(|contract| {
             let marked = marked.contains(contract);
@@ -132,11 +130,11 @@ impl Watcher {
 
     /// Looks at a contract if there is anything new to see, and finishes what was begun.
     async fn watch_one(&self, contract: &str, marked: bool) -> Result<Option<Drift>> {
-        let read = state::read(&*self.staging, contract).await?;
+        let read = state::read(&self.staging, contract).await?;
         if read.record.intent.is_some() {
             return self.resume(contract, false).await.map(Some);
         }
-        let key = shiftwork_protocol::drift::mark(contract);
+        let key = drift_mark_key(contract);
         let mark = if marked { self.staging.read(&key).await? } else { None };
         if mark.is_none() && !read.record.given_up {
             return Ok(read.record.drift);
@@ -144,14 +142,15 @@ impl Watcher {
         if self.contract(contract).await?.is_none() {
             tracing::info!(contract, "its rows were staged by a contract that is gone: nobody asks");
             if let Some(mark) = mark {
-                self.staging.delete(&key, &mark.etag).await?;
+                self.staging.delete_unchanged(&key, &mark.head.etag).await?;
             }
             return Ok(None);
         }
         // After the mark was read: a file that it speaks of is listed, or loaded.
-        let prefix = shiftwork_change_data::layout::prefix(contract);
-        let staged = state::keys(&*self.staging, &prefix, state::MOST_WAITING).await?;
-        let decision = mark.as_ref().map(|mark| state::decide_mark(read.record.seen.as_ref(), &mark.etag, &staged));
+        let prefix = staged_prefix(contract);
+        let staged = state::keys(&self.staging, &prefix, state::MOST_WAITING).await?;
+        let decision =
+            mark.as_ref().map(|mark| state::decide_mark(read.record.seen.as_ref(), &mark.head.etag, &staged));
         if !read.record.given_up && decision.as_ref().is_some_and(|decision| !decision.ask) {
             return Ok(read.record.drift);
         }
@@ -161,7 +160,7 @@ impl Watcher {
         let seen = decision.as_ref().map(|decision| decision.seen.clone());
         let drift = self.remember(contract, &read, &looked, seen, by_itself).await?;
         if let Some(mark) = mark.filter(|_| decision.is_some_and(|decision| decision.settled))
-            && self.staging.delete(&key, &mark.etag).await? == Changed::Lost
+            && self.staging.delete_unchanged(&key, &mark.head.etag).await? == Changed::ConditionFailed
         {
             tracing::info!(contract, "more was staged meanwhile: the mark stays");
         }

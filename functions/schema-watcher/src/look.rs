@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use shiftwork_change_data::contract::{TableContract, Unknown};
 use shiftwork_config::nearest;
-use shiftwork_planner::{CONTRACTS, connection_of_contract, contract_key, read_item};
-use shiftwork_ports::{Result, documents::Changed};
+use shiftwork_planner::{connection_of_contract, read_item};
+use shiftwork_ports::{Changed, Result};
 use shiftwork_protocol::{
     Connection, Failure, FailureKind,
     drift::{Drift, Finding, Migration, MigrationProgress, Remedy},
     event::{DriftFound, Event},
+    keys::{CONTRACTS, contract_key},
     name::sha256,
 };
 
@@ -27,7 +28,7 @@ const MOST_TOLD: usize = 50;
 const MOST_NAMED: usize = 1_000;
 
 /// A contract as it lies in the scripts bucket.
-pub(crate) struct Stored {
+pub(crate) struct StoredContract {
     pub(crate) written: ContractFile,
     pub(crate) etag: String,
 }
@@ -42,19 +43,19 @@ pub(crate) struct ContractState {
 
 impl Watcher {
     /// A contract; `None` where there is none of this name.
-    pub(crate) async fn contract(&self, contract: &str) -> Result<Option<Stored>> {
+    pub(crate) async fn contract(&self, contract: &str) -> Result<Option<StoredContract>> {
         let key = contract_key(contract);
         let Some(stored) = self.contracts.read(&key).await? else { return Ok(None) };
         let text = String::from_utf8(stored.bytes).map_err(|error| refused(format!("{key} is not UTF-8: {error}")))?;
-        Ok(Some(Stored { written: edit::read(&key, &text)?, etag: stored.etag }))
+        Ok(Some(StoredContract { written: edit::read(&key, &text)?, etag: stored.head.etag }))
     }
 
     /// A contract that must be there.
-    pub(crate) async fn contract_of(&self, contract: &str) -> Result<Stored> {
+    pub(crate) async fn contract_of(&self, contract: &str) -> Result<StoredContract> {
         if let Some(stored) = self.contract(contract).await? {
             return Ok(stored);
         }
-        let keys = state::keys(&*self.contracts, CONTRACTS, MOST_NAMED).await?;
+        let keys = state::keys(&self.contracts, CONTRACTS, MOST_NAMED).await?;
         let names: Vec<&str> =
             keys.iter().filter_map(|key| key.strip_prefix(CONTRACTS)?.strip_suffix(".yaml")).collect();
         let hint = match nearest(contract, names.iter().copied()) {
@@ -86,7 +87,7 @@ impl Watcher {
 
     /// Asks Redshift about a contract's rows.
     pub(crate) async fn ask(&self, contract: &str) -> Result<ContractState> {
-        let Stored { written: ContractFile { contract, .. }, etag } = self.contract_of(contract).await?;
+        let StoredContract { written: ContractFile { contract, .. }, etag } = self.contract_of(contract).await?;
         let connection = self.connection(&contract).await?;
         let query = sql::report(&contract, MOST_FINDINGS);
         let (evidence, more) = match self.warehouse.rows(&query, &connection, &BTreeMap::new()).await {
@@ -118,7 +119,7 @@ impl Watcher {
     }
 
     pub(crate) async fn look(&self, contract: &str, only: &[String]) -> Result<Drift> {
-        let read = state::read(&*self.staging, contract).await?;
+        let read = state::read(&self.staging, contract).await?;
         if read.record.intent.is_some() {
             return self.resume(contract, false).await;
         }
@@ -149,9 +150,9 @@ impl Watcher {
             done: read.record.done.clone(),
             given_up: false,
         };
-        match state::write(&*self.staging, contract, read, &record).await? {
+        match state::write(&self.staging, contract, read, &record).await? {
             Changed::Done => Ok(looked.drift.clone()),
-            Changed::Lost => {
+            Changed::ConditionFailed => {
                 let words = format!("somebody else looks at {contract} at this moment; ask again");
                 Err(Failure::new(FailureKind::Unavailable, words))
             }

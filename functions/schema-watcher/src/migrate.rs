@@ -6,12 +6,9 @@
 
 use std::collections::BTreeMap;
 
-use shiftwork_planner::contract_key;
-use shiftwork_ports::{
-    Engine, Progress, Result, Submission,
-    documents::{Changed, Draft, Only},
-};
+use shiftwork_ports::{Changed, Condition, Engine, NewObject, Progress, Result, Submission};
 use shiftwork_promotion::is_done_already;
+use shiftwork_protocol::keys::contract_key;
 use shiftwork_protocol::{
     Attempt, Class, Failure, FailureKind, Owner, Transaction,
     drift::{Drift, MigrationProgress},
@@ -21,7 +18,7 @@ use shiftwork_protocol::{
 use crate::{
     Watcher,
     decide::merged,
-    look::Stored,
+    look::StoredContract,
     refused,
     state::{self, Intent, StoredState, WatchState},
 };
@@ -52,7 +49,7 @@ struct Part<'a> {
 
 impl Watcher {
     pub(crate) async fn apply(&self, contract: &str, only: &[String], migration: &str) -> Result<Drift> {
-        let read = state::read(&*self.staging, contract).await?;
+        let read = state::read(&self.staging, contract).await?;
         if let Some(intent) = &read.record.intent {
             let other = intent.id != migration;
             let drift = self.resume(contract, false).await?;
@@ -82,12 +79,12 @@ impl Watcher {
     /// A statement ended. If whoever submitted it has gone, the rest is to be done here; if he waits for it, or another has come for
     /// the same reason, it is theirs.
     pub(crate) async fn ended(&self, contract: &str) -> Result<()> {
-        let read = state::read(&*self.staging, contract).await?;
+        let read = state::read(&self.staging, contract).await?;
         let Some(intent) = read.record.intent.clone().filter(|intent| intent.unattended) else { return Ok(()) };
         let record = WatchState { intent: Some(Intent { unattended: false, ..intent }), ..read.record.clone() };
-        match state::write(&*self.staging, contract, &read, &record).await? {
+        match state::write(&self.staging, contract, &read, &record).await? {
             Changed::Done => self.resume(contract, false).await.map(drop),
-            Changed::Lost => Ok(()),
+            Changed::ConditionFailed => Ok(()),
         }
     }
 
@@ -96,7 +93,7 @@ impl Watcher {
     pub(crate) async fn resume(&self, contract: &str, fresh: bool) -> Result<Drift> {
         let mut fresh = fresh;
         loop {
-            let read = state::read(&*self.staging, contract).await?;
+            let read = state::read(&self.staging, contract).await?;
             let Some(drift) = read.record.drift.clone() else {
                 return Err(Failure::corrupt(format!(
                     "the record of {contract} in the staging bucket has no findings; delete it"
@@ -122,18 +119,18 @@ impl Watcher {
                     // Its transaction did not commit, and columns that are there already are no hindrance to the next migration:
                     // so this one need not stand in its way.
                     let record = WatchState { intent: None, given_up: true, ..read.record.clone() };
-                    state::write(&*self.staging, contract, &read, &record).await?;
+                    state::write(&self.staging, contract, &read, &record).await?;
                     return Err(failure);
                 }
             };
-            state::write(&*self.staging, contract, &read, &record).await?;
+            state::write(&self.staging, contract, &read, &record).await?;
             fresh = false;
         }
     }
 
     /// Runs its statements.
     async fn run(&self, contract: &str, intent: &Intent, fresh: bool) -> Result<Ran> {
-        let Stored { written, .. } = self.contract_of(contract).await?;
+        let StoredContract { written, .. } = self.contract_of(contract).await?;
         let connection = self.connection(&written.contract).await?;
         let before = intent.before.iter().map(|sql| (std::slice::from_ref(sql), Transaction::PerStatement));
         let whole = (!intent.transaction.is_empty()).then_some((intent.transaction.as_slice(), Transaction::Single));
@@ -228,7 +225,7 @@ impl Watcher {
     async fn extend_contract(&self, contract: &str, intent: &Intent) -> Result<()> {
         let key = contract_key(contract);
         for _ in 0..MOST_RACES {
-            let Stored { written, etag } = self.contract_of(contract).await?;
+            let StoredContract { written, etag } = self.contract_of(contract).await?;
             let columns = merged(&written.contract, &intent.added, &intent.widened).map_err(|why| {
                 refused(format!("{key} was pushed while its table was migrated: {why}; fix the contract and push it"))
             })?;
@@ -236,9 +233,9 @@ impl Watcher {
                 return Ok(());
             }
             let text = written.with_columns(&key, &columns)?;
-            let marks = BTreeMap::from([("sha256".to_owned(), sha256(&text))]);
-            let draft = Draft { bytes: text.into_bytes(), marks, encryption: None };
-            if self.contracts.write(&key, &draft, &Only::IfUnchanged(etag)).await? == Changed::Done {
+            let user_metadata = BTreeMap::from([("sha256".to_owned(), sha256(&text))]);
+            let object = NewObject { user_metadata, ..NewObject::json(text.into_bytes()) };
+            if self.contracts.write(&key, object, &Condition::IfUnchanged(etag)).await? == Changed::Done {
                 tracing::info!(contract, columns = columns.len(), "the contract has its new columns");
                 return Ok(());
             }
@@ -261,7 +258,7 @@ impl Watcher {
             given_up: false,
         };
         // Lost: whoever was faster has done the same.
-        state::write(&*self.staging, contract, read, &record).await?;
+        state::write(&self.staging, contract, read, &record).await?;
         Ok(Drift { progress: MigrationProgress::Done, ..left })
     }
 }

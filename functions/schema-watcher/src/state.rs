@@ -5,18 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use shiftwork_change_data::{column_type::ColumnType, contract::Column};
-use shiftwork_ports::{
-    Result,
-    documents::{Changed, Documents, Draft, Only},
-};
+use shiftwork_ports::{Bucket, Changed, Condition, NewObject, Result};
 use shiftwork_protocol::{
     Failure,
     drift::{Drift, Finding},
+    keys::{DRIFT_RECORDS, drift_record_key},
     name::sha256,
 };
 
-/// Prefix of all records. Not below that of the marks.
-pub const RECORDS: &str = "findings/";
 /// Staged files that are remembered by name: more are a backlog, and then the marks stay until it is gone.
 pub const MOST_WAITING: usize = 2_000;
 
@@ -85,46 +81,40 @@ pub struct StoredState {
     pub etag: Option<String>,
 }
 
-fn key(contract: &str) -> String {
-    format!("{RECORDS}{contract}.json")
-}
-
 /// Reads the record of a contract.
-pub async fn read(documents: &dyn Documents, contract: &str) -> Result<StoredState> {
-    let key = key(contract);
-    let Some(stored) = documents.read(&key).await? else { return Ok(StoredState::default()) };
+pub async fn read(staging: &Bucket, contract: &str) -> Result<StoredState> {
+    let key = drift_record_key(contract);
+    let Some(stored) = staging.read(&key).await? else { return Ok(StoredState::default()) };
     let record = serde_json::from_slice(&stored.bytes)
         .map_err(|error| Failure::corrupt(format!("{key} of the staging bucket cannot be read: {error}; delete it")))?;
-    Ok(StoredState { record, etag: Some(stored.etag) })
+    Ok(StoredState { record, etag: Some(stored.head.etag) })
 }
 
-/// Writes a record over the one that was read. `Lost`: somebody else wrote it meanwhile.
-pub async fn write(
-    documents: &dyn Documents,
-    contract: &str,
-    read: &StoredState,
-    record: &WatchState,
-) -> Result<Changed> {
+/// Writes a record over the one that was read. `ConditionFailed`: the record was changed since.
+pub async fn write(staging: &Bucket, contract: &str, read: &StoredState, record: &WatchState) -> Result<Changed> {
     if read.etag.is_some() && read.record == *record {
         return Ok(Changed::Done);
     }
     let bytes = serde_json::to_vec(record).map_err(|error| Failure::corrupt(error.to_string()))?;
-    let only = read.etag.clone().map_or(Only::IfAbsent, Only::IfUnchanged);
-    documents.write(&key(contract), &Draft { bytes, marks: BTreeMap::new(), encryption: None }, &only).await
+    let condition = read.etag.clone().map_or(Condition::IfAbsent, Condition::IfUnchanged);
+    staging.write(&drift_record_key(contract), NewObject::json(bytes), &condition).await
 }
 
 /// Names of all contracts that there are records of.
-pub async fn known(documents: &dyn Documents) -> Result<BTreeSet<String>> {
-    let names = keys(documents, RECORDS, usize::MAX).await?;
-    Ok(names.iter().filter_map(|key| Some(key.strip_prefix(RECORDS)?.strip_suffix(".json")?.to_owned())).collect())
+pub async fn known(staging: &Bucket) -> Result<BTreeSet<String>> {
+    let names = keys(staging, DRIFT_RECORDS, usize::MAX).await?;
+    Ok(names
+        .iter()
+        .filter_map(|key| Some(key.strip_prefix(DRIFT_RECORDS)?.strip_suffix(".json")?.to_owned()))
+        .collect())
 }
 
 /// Keys with a prefix: `most` of them, and one more where there are more.
-pub async fn keys(documents: &dyn Documents, prefix: &str, most: usize) -> Result<BTreeSet<String>> {
+pub async fn keys(bucket: &Bucket, prefix: &str, most: usize) -> Result<BTreeSet<String>> {
     let mut keys: BTreeSet<String> = BTreeSet::new();
     loop {
-        let page = documents.list(prefix, keys.last().map(String::as_str)).await?;
-        keys.extend(page.keys);
+        let page = bucket.page(prefix, keys.last().map(String::as_str)).await?;
+        keys.extend(page.objects.into_iter().map(|object| object.key));
         if !page.more || keys.len() > most {
             return Ok(keys);
         }

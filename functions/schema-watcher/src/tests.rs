@@ -15,14 +15,14 @@ use futures::FutureExt as _;
 use serde_json::{Value, json};
 use shiftwork_change_data::contract::{Column, TableContract, evolves, read};
 use shiftwork_ports::{
-    AttemptState, Engine, Notices, Progress, Result, Row, Submission, Warehouse,
-    documents::{Changed, Documents, Draft, Only, Page, Stored},
-    fake::{ManualClock, MemoryConfiguration, MemoryDocuments, MemoryNotices, MemoryWarehouse, Outcome},
+    AttemptState, Bucket, Changed, Condition, Engine, NewObject, Notices, ObjectHead, Objects, OpenObject, Page,
+    Progress, Result, Row, Submission, Version, Warehouse,
+    fake::{ManualClock, MemoryBucket, MemoryConfiguration, MemoryNotices, MemoryObjects, MemoryWarehouse, Outcome},
 };
 use shiftwork_protocol::{
     Attempt, Connection, Failure, FailureKind,
-    drift::mark,
     event::{DriftFound, Event, FilesLate},
+    keys::drift_mark_key,
 };
 
 use crate::{Watcher, decide::WaitingField, infer::Shape, sql};
@@ -74,8 +74,9 @@ impl Faults {
 /// Redshift, S3 and everybody around the watcher.
 struct World {
     faults: Faults,
-    contracts: MemoryDocuments,
-    staging: MemoryDocuments,
+    objects: Arc<MemoryObjects>,
+    contracts: MemoryBucket,
+    staging: MemoryBucket,
     warehouse: MemoryWarehouse,
     notices: MemoryNotices,
     /// What waits in the table: a row's fields.
@@ -99,37 +100,41 @@ fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
     of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A document as the watcher meets it.
-struct Bucket {
-    world: Arc<World>,
-    of: fn(&World) -> &MemoryDocuments,
-}
+/// The collaborators as the watcher meets them.
+struct FaultyPorts(Arc<World>);
 
 #[async_trait]
-impl Documents for Bucket {
-    async fn read(&self, key: &str) -> Result<Option<Stored>> {
-        self.world.faults.around((self.of)(&self.world).read(key)).await
+impl Objects for FaultyPorts {
+    async fn open(&self, bucket: &str, key: &str, version: Option<&Version>) -> Result<Option<OpenObject>> {
+        self.0.faults.around(self.0.objects.open(bucket, key, version)).await
     }
-    async fn write(&self, key: &str, draft: &Draft, only: &Only) -> Result<Changed> {
-        let write = async {
-            let changed = (self.of)(&self.world).write(key, draft, only).await?;
+    async fn head(&self, bucket: &str, key: &str) -> Result<Option<ObjectHead>> {
+        self.0.faults.around(self.0.objects.head(bucket, key)).await
+    }
+    async fn tail(&self, bucket: &str, key: &str, bytes: u64) -> Result<Option<Vec<u8>>> {
+        self.0.faults.around(self.0.objects.tail(bucket, key, bytes)).await
+    }
+    async fn put(&self, bucket: &str, key: &str, object: NewObject, condition: &Condition) -> Result<Changed> {
+        let put = async {
+            let text = String::from_utf8(object.bytes.clone()).unwrap();
+            let changed = self.0.objects.put(bucket, key, object, condition).await?;
             if changed == Changed::Done && key == KEY {
-                self.world.inspect(std::str::from_utf8(&draft.bytes).unwrap());
+                self.0.inspect(&text);
             }
             Ok(changed)
         };
-        self.world.faults.around(write).await
+        self.0.faults.around(put).await
     }
-    async fn delete(&self, key: &str, etag: &str) -> Result<Changed> {
-        self.world.faults.around((self.of)(&self.world).delete(key, etag)).await
+    async fn delete(&self, bucket: &str, key: &str, etag: &str) -> Result<Changed> {
+        self.0.faults.around(self.0.objects.delete(bucket, key, etag)).await
     }
-    async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Page> {
-        self.world.faults.around((self.of)(&self.world).list(prefix, after)).await
+    async fn delete_all(&self, bucket: &str, keys: &[String]) -> Result<()> {
+        self.0.faults.around(self.0.objects.delete_all(bucket, keys)).await
+    }
+    async fn list(&self, bucket: &str, prefix: &str, after: Option<&str>) -> Result<Page> {
+        self.0.faults.around(self.0.objects.list(bucket, prefix, after)).await
     }
 }
-
-/// The others as it meets them.
-struct FaultyPorts(Arc<World>);
 
 #[async_trait]
 impl Warehouse for FaultyPorts {
@@ -197,10 +202,12 @@ impl Notices for FaultyPorts {
 impl World {
     fn new(seed: u64, troubles: u32, unknown: &str) -> Arc<Self> {
         let faults = Faults { dice: Mutex::new(fastrand::Rng::with_seed(seed)), left: Mutex::new(troubles) };
+        let objects = Arc::<MemoryObjects>::default();
         let world = Self {
             faults,
-            contracts: MemoryDocuments::default(),
-            staging: MemoryDocuments::default(),
+            contracts: MemoryBucket::of(objects.clone(), "scripts"),
+            staging: MemoryBucket::of(objects.clone(), "staging"),
+            objects,
             warehouse: MemoryWarehouse::default(),
             notices: MemoryNotices::default(),
             waiting: Mutex::default(),
@@ -221,8 +228,8 @@ impl World {
     fn watcher(self: &Arc<Self>) -> Watcher {
         let ports = Arc::new(FaultyPorts(self.clone()));
         Watcher {
-            contracts: Arc::new(Bucket { world: self.clone(), of: |world| &world.contracts }),
-            staging: Arc::new(Bucket { world: self.clone(), of: |world| &world.staging }),
+            contracts: Bucket::new(ports.clone(), "scripts"),
+            staging: Bucket::new(ports.clone(), "staging"),
             configuration: Arc::new(MemoryConfiguration::default()),
             warehouse: ports.clone(),
             notices: ports,
@@ -284,7 +291,7 @@ impl World {
         let key = format!("staged/orders/kafka%2Forders%2F0/{n:08}-{n:08}.c{}.csv.zst", columns.len());
         self.staging.put(&key, "rows");
         if !row.is_empty() {
-            self.staging.put(&mark("orders"), key.clone());
+            self.staging.put(&drift_mark_key("orders"), key.clone());
         }
         lock(&self.files).insert(key, vec![row]);
     }
@@ -293,8 +300,7 @@ impl World {
     fn load(&self) {
         let Some((key, rows)) = lock(&self.files).pop_first() else { return };
         lock(&self.waiting).extend(rows);
-        let stored = self.staging.read(&key).now_or_never().unwrap().unwrap().unwrap();
-        self.staging.delete(&key, &stored.etag).now_or_never().unwrap().unwrap();
+        self.staging.bucket().delete(&[key]).now_or_never().unwrap().unwrap();
     }
 
     /// Somebody appends a column of his own and pushes.

@@ -3,10 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use shiftwork_aws::{
-    client::Aws, configuration::DynamoConfiguration, documents::S3Documents, environment::Environment,
-    lambda::StartError, notices::AwsNotices, warehouse::RedshiftWarehouse,
+    client::Aws, configuration::DynamoConfiguration, environment::Environment, lambda::StartError, notices::AwsNotices,
+    objects::S3Objects, warehouse::RedshiftWarehouse,
 };
-use shiftwork_ports::SystemClock;
+use shiftwork_ports::{Bucket, SystemClock};
 
 use crate::Watcher;
 
@@ -23,9 +23,10 @@ impl Watcher {
     pub fn over(aws: &Aws, environment: &Environment) -> Result<Self, StartError> {
         let role = aws.assume(environment.get("STATEMENT_ROLE_ARN")?, "shiftwork");
         let (bus, topic) = (environment.get("EVENT_BUS_NAME")?, environment.get("FAILURE_TOPIC_ARN")?);
+        let objects = Arc::new(S3Objects::new(aws.config()));
         Ok(Self {
-            contracts: Arc::new(S3Documents::new(aws.config(), environment.get("SCRIPTS_BUCKET")?)),
-            staging: Arc::new(S3Documents::new(aws.config(), environment.get("STAGING_BUCKET")?)),
+            contracts: Bucket::new(objects.clone(), environment.get("SCRIPTS_BUCKET")?),
+            staging: Bucket::new(objects, environment.get("STAGING_BUCKET")?),
             configuration: Arc::new(DynamoConfiguration::new(aws.config(), environment.get("CONFIG_TABLE")?)),
             warehouse: Arc::new(RedshiftWarehouse::new(&role, QUESTION)),
             notices: Arc::new(AwsNotices::new(aws.config(), bus, topic)),

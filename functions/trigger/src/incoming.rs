@@ -1,8 +1,8 @@
 //! What can come in, told apart by its shape.
 
-use aws_lambda_events::event::sqs::SqsEvent;
 use serde::Deserialize;
 use serde_json::Value;
+use shiftwork_ports::messages::{self, Message};
 use shiftwork_protocol::{Failure, FailureKind, payload::RunRequest};
 
 /// What came in.
@@ -18,7 +18,7 @@ pub(crate) enum Incoming {
         event: Value,
     },
     /// Messages of the request queue, each one of the above.
-    Messages(SqsEvent),
+    Messages(Vec<Message>),
 }
 
 /// Reads an event as Lambda hands it over.
@@ -26,10 +26,8 @@ pub(crate) fn read(event: Value) -> Result<Incoming, Failure> {
     if event.get("workflow_id").is_some() {
         return request(event).map(|request| Incoming::Request(Box::new(request)));
     }
-    if event["Records"][0]["eventSource"] == "aws:sqs" {
-        return SqsEvent::deserialize(event)
-            .map(Incoming::Messages)
-            .map_err(|error| unreadable(format!("the queue's messages cannot be read: {error}")));
+    if let Some(messages) = messages::of_event(&event)? {
+        return Ok(Incoming::Messages(messages));
     }
     match event["id"].as_str() {
         Some(id) if event.get("detail-type").is_some() => Ok(Incoming::Happened { id: id.to_owned(), event }),
@@ -42,13 +40,13 @@ pub(crate) fn read(event: Value) -> Result<Incoming, Failure> {
 }
 
 /// Reads the body of one message of the request queue: a request, or an event of any shape that patterns match.
-pub(crate) fn read_message(message_id: &str, body: &str) -> Result<Incoming, Failure> {
+pub(crate) fn read_message(Message { id: message_id, body, .. }: &Message) -> Result<Incoming, Failure> {
     let value: Value = serde_json::from_str(body)
         .map_err(|error| unreadable(format!("the body of message {message_id} is not JSON: {error}")))?;
     if value.get("workflow_id").is_some() {
         return request(value).map(|request| Incoming::Request(Box::new(request)));
     }
-    let id = value["id"].as_str().unwrap_or(message_id).to_owned();
+    let id = value["id"].as_str().unwrap_or(message_id.as_str()).to_owned();
     Ok(Incoming::Happened { id, event: value })
 }
 
@@ -76,6 +74,10 @@ mod tests {
         serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
     }
 
+    fn message(body: &str) -> Message {
+        Message { id: "m-1".into(), body: body.into(), queue_arn: String::new() }
+    }
+
     #[test]
     fn every_sample_event_is_told_apart() {
         for name in ["manual", "manual-parameters", "restart", "schedule"] {
@@ -100,12 +102,12 @@ mod tests {
         assert!(failure.message.contains(r#"send {"workflow_id": "…"}"#), "{failure}");
         let failure = read(json!({ "workflow_id": "x", "parametres": {} })).unwrap_err();
         assert!(failure.message.contains("parametres") && failure.message.contains("`parameters`"), "{failure}");
-        assert!(read_message("m-1", "{").unwrap_err().message.contains("message m-1 is not JSON"));
+        assert!(read_message(&message("{")).unwrap_err().message.contains("message m-1 is not JSON"));
     }
 
     #[test]
     fn a_message_without_an_id_of_its_own_goes_by_the_queues() {
-        let Ok(Incoming::Happened { id, .. }) = read_message("m-1", r#"{"Records": []}"#) else {
+        let Ok(Incoming::Happened { id, .. }) = read_message(&message(r#"{"Records": []}"#)) else {
             panic!("not an event")
         };
         assert_eq!(id, "m-1");

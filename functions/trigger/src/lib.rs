@@ -10,10 +10,12 @@ mod start;
 
 use std::sync::Arc;
 
-use aws_lambda_events::event::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent};
 use serde_json::{Value, json};
 use shiftwork_planner::{pattern, read_item};
-use shiftwork_ports::{Configuration, Result, Scripts};
+use shiftwork_ports::{
+    Bucket, Configuration, Result,
+    messages::{self, Message},
+};
 use shiftwork_protocol::{
     Connection, Failure, FailureKind, audit::Origin, name, payload::RunAnswer, payload::RunRequest,
 };
@@ -47,7 +49,7 @@ pub struct Trigger {
     /// Workflows and connections.
     pub configuration: Arc<dyn Configuration>,
     /// Scripts, to be pinned.
-    pub scripts: Arc<dyn Scripts>,
+    pub scripts: Bucket,
     /// The connection of jobs that name none.
     pub default_connection: Connection,
 }
@@ -66,7 +68,11 @@ impl Trigger {
         match incoming::read(event)? {
             Incoming::Request(request) => Ok(json!(self.request(*request, invocation, None).await?)),
             Incoming::Happened { id, event } => Ok(json!(self.happened(&id, &event).await?)),
-            Incoming::Messages(messages) => Ok(json!(self.messages(messages).await)),
+            Incoming::Messages(messages) => {
+                // One after the other: requests for one workflow meet at its lease.
+                let (_, response) = messages::each(&messages, 1, async |message| self.message(message).await).await;
+                Ok(json!(response))
+            }
         }
     }
 
@@ -99,24 +105,9 @@ impl Trigger {
         Ok(answers)
     }
 
-    /// Each message stands for itself: what fails is delivered again, or ends in the dead-letter queue.
-    async fn messages(&self, messages: SqsEvent) -> SqsBatchResponse {
-        let mut response = SqsBatchResponse::default();
-        for message in messages.records {
-            let id = message.message_id.unwrap_or_default();
-            if let Err(failure) = self.message(&id, message.body.as_deref().unwrap_or_default()).await {
-                tracing::error!(message = id, failure = failure.kind.name(), "{failure}");
-                let mut failed = BatchItemFailure::default();
-                failed.item_identifier = id;
-                response.batch_item_failures.push(failed);
-            }
-        }
-        response
-    }
-
-    async fn message(&self, id: &str, body: &str) -> Result<()> {
-        match incoming::read_message(id, body)? {
-            Incoming::Request(request) => self.request(*request, id, Some(Origin::Queue)).await.map(drop),
+    async fn message(&self, message: &Message) -> Result<()> {
+        match incoming::read_message(message)? {
+            Incoming::Request(request) => self.request(*request, &message.id, Some(Origin::Queue)).await.map(drop),
             Incoming::Happened { id, event } => self.happened(&id, &event).await.map(drop),
             Incoming::Messages(_) => Err(Failure::new(FailureKind::InvalidRequest, "a message within a message")),
         }

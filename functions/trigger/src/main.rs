@@ -3,8 +3,9 @@
 use std::{process::ExitCode, sync::Arc};
 
 use shiftwork_aws::{
-    client::Aws, configuration::DynamoConfiguration, environment::Environment, lambda, scripts::S3Scripts,
+    client::Aws, configuration::DynamoConfiguration, environment::Environment, lambda, objects::S3Objects,
 };
+use shiftwork_ports::Bucket;
 use shiftwork_settlement::wiring;
 use shiftwork_trigger::{ENVIRONMENT, Trigger};
 
@@ -14,7 +15,7 @@ fn main() -> ExitCode {
         let trigger = Trigger {
             runs: wiring::runs(&aws, &environment)?,
             configuration: Arc::new(DynamoConfiguration::new(aws.config(), environment.get("CONFIG_TABLE")?)),
-            scripts: Arc::new(S3Scripts::new(aws.config(), environment.get("SCRIPTS_BUCKET")?)),
+            scripts: Bucket::new(Arc::new(S3Objects::new(aws.config())), environment.get("SCRIPTS_BUCKET")?),
             default_connection: serde_json::from_str(environment.get("DEFAULT_CONNECTION")?)?,
         };
         Ok(async move |event: lambda::Event<_>| trigger.handle(event.payload, &event.context.request_id).await)

@@ -6,9 +6,9 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
 use serde_json::Value;
 use shiftwork_planner::{self as planner, Facts, Problem, Script, read_item};
-use shiftwork_ports::Result;
+use shiftwork_ports::{Result, scripts};
 use shiftwork_protocol::{
-    Connection, Failure, FailureKind, JobRecord, RunRecord, Status, Workflow, name,
+    Connection, Failure, FailureKind, JobRecord, RunRecord, Status, Workflow, keys, name,
     payload::RunRequest,
     workflow::{Job, OnOverlap},
 };
@@ -48,11 +48,11 @@ impl Trigger {
         let facts = Facts {
             scripts: self
                 .read_scripts(planner::script_names(&workflow), |script| {
-                    planner::script_key(&workflow.workflow_id, script)
+                    keys::script_key(&workflow.workflow_id, script)
                 })
                 .await?,
-            contracts: self.read_scripts(planner::contract_names(&workflow), planner::contract_key).await?,
-            feeds: self.read_scripts(planner::feed_names(&workflow), planner::feed_key).await?,
+            contracts: self.read_scripts(planner::contract_names(&workflow), keys::contract_key).await?,
+            feeds: self.read_scripts(planner::feed_names(&workflow), keys::feed_key).await?,
             connections: self.read_connections(&workflow).await?,
             default_connection: self.default_connection.clone(),
         };
@@ -110,7 +110,7 @@ impl Trigger {
         key: impl Fn(&str) -> String,
     ) -> Result<BTreeMap<String, Script>> {
         let found: Vec<_> = stream::iter(names.into_iter().map(|name| (key(&name), name)))
-            .map(|(key, name)| async move { Result::Ok((name, self.scripts.newest(&key).await?)) })
+            .map(|(key, name)| async move { Result::Ok((name, scripts::newest(&self.scripts, &key).await?)) })
             .buffer_unordered(READING)
             .try_collect()
             .await?;

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use schemars::{JsonSchema, schema_for};
 use serde_json::Value;
-use shiftwork_feeds::item::{Completion, WorkItem};
 use shiftwork_planner::{connections_schema, workflow_schema};
 use shiftwork_protocol::{
     drift::{DriftAnswer, DriftRequest},
     event::{DriftFound, FilesLate, JobEnded, Refreshed, RunEnded, TableRefreshed},
     payload::{AuditRequest, JobEnd, Lanes, Launch, Recorded, RunAnswer, RunEnd, RunInput, RunRequest, Sweep},
+    work_item::{Completion, WorkItem},
 };
 
 /// Every schema, by the name of its file under `infra/schemas`.

@@ -20,7 +20,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
 use shiftwork_aws::client::Aws;
 use shiftwork_cli::{Deployment, args::Target, check::check, feed_files, files, run::new_id, status, validate, words};
-use shiftwork_feeds::{FileRecord, FileStatus};
+use shiftwork_protocol::file::{FileRecord, FileStatus};
 use tokio::time::{Instant, sleep};
 
 use crate::{database::Database, heading, push_workflows};

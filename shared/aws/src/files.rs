@@ -1,4 +1,4 @@
-//! The file audit table, and the buckets that files land in.
+//! The file audit table.
 //!
 //! | key | value |
 //! | --- | --- |
@@ -21,21 +21,16 @@ use aws_sdk_dynamodb::{
     operation::put_item::PutItemError,
     types::{AttributeValue, ReturnValuesOnConditionCheckFailure, Select},
 };
-use aws_sdk_s3::{
-    error::ProvideErrorMetadata as _,
-    operation::{get_object::GetObjectError, head_object::HeadObjectError},
-    types::ChecksumMode,
-};
 use futures::future::try_join_all;
 use jiff::Timestamp;
 use serde::{Serialize, de::DeserializeOwned};
-use shiftwork_feeds::{
-    AdvancedFile, Deletion, Entry, FileRecord, FileRegister, FileStep, Head, KeyHistory, Landing, UNCLAIMED, key_hash,
+use shiftwork_ports::{AdvancedFile, FileRegister, Result};
+use shiftwork_protocol::{
+    Failure, FailureKind,
+    file::{Deletion, Entry, FileRecord, FileStep, KeyHistory, UNCLAIMED, key_hash},
 };
-use shiftwork_ports::{FileStream, Result};
-use shiftwork_protocol::{Failure, FailureKind};
 
-use crate::{failures::Call, staging::Body};
+use crate::failures::Call;
 
 /// The attribute that keeps a file in the index of open files.
 const OPEN_SINCE: &str = "open_since";
@@ -300,68 +295,5 @@ impl FileRegister for DynamoRegister {
         let item = self.item(&record, said(feed), what.into())?;
         // Whoever was first said the same.
         self.put_if(item, "attribute_not_exists(entry)", None).await.map(drop)
-    }
-}
-
-/// [`Landing`] over S3.
-#[derive(Debug, Clone)]
-pub struct S3Landing {
-    client: aws_sdk_s3::Client,
-}
-
-impl S3Landing {
-    /// Over every bucket that the identity of this configuration may read.
-    pub fn new(config: &SdkConfig) -> Self {
-        Self { client: aws_sdk_s3::Client::new(config) }
-    }
-}
-
-#[async_trait]
-impl Landing for S3Landing {
-    async fn head(&self, bucket: &str, key: &str) -> Result<Option<Head>> {
-        let head = self.client.head_object().bucket(bucket).key(key).checksum_mode(ChecksumMode::Enabled).send().await;
-        let head = match head {
-            Ok(head) => head,
-            Err(error) if error.as_service_error().is_some_and(HeadObjectError::is_not_found) => return Ok(None),
-            Err(error) => return Err(Call::new("S3 HeadObject", &format!("s3://{bucket}/{key}")).failed(error)),
-        };
-        let checksums = [
-            ("sha256", head.checksum_sha256),
-            ("sha1", head.checksum_sha1),
-            ("crc32", head.checksum_crc32),
-            ("crc32c", head.checksum_crc32_c),
-            ("crc64nvme", head.checksum_crc64_nvme),
-        ];
-        Ok(Some(Head {
-            size: head.content_length.unwrap_or_default().try_into().unwrap_or_default(),
-            etag: head.e_tag.map(|etag| etag.trim_matches('"').to_owned()),
-            checksums: checksums.into_iter().filter_map(|(kind, value)| Some((kind, value?))).collect(),
-        }))
-    }
-
-    async fn read(&self, bucket: &str, key: &str) -> Result<Option<Box<dyn FileStream>>> {
-        let address = format!("s3://{bucket}/{key}");
-        match self.client.get_object().bucket(bucket).key(key).send().await {
-            Ok(object) => Ok(Some(Box::new(Body { bytes: object.body, address }))),
-            Err(error) if error.as_service_error().is_some_and(GetObjectError::is_no_such_key) => Ok(None),
-            Err(error) => Err(Call::new("S3 GetObject", &address).failed(error)),
-        }
-    }
-
-    async fn tail(&self, bucket: &str, key: &str, bytes: u64) -> Result<Option<Vec<u8>>> {
-        let address = format!("s3://{bucket}/{key}");
-        let get = self.client.get_object().bucket(bucket).key(key).range(format!("bytes=-{bytes}"));
-        match get.send().await {
-            Ok(object) => {
-                let read = object.body.collect().await;
-                let read =
-                    read.map_err(|error| Call::new("S3 GetObject", &address).failure(FailureKind::Unavailable, error))?;
-                Ok(Some(read.to_vec()))
-            }
-            Err(error) if error.as_service_error().is_some_and(GetObjectError::is_no_such_key) => Ok(None),
-            // An empty object has no range at all.
-            Err(error) if error.code() == Some("InvalidRange") => Ok(Some(Vec::new())),
-            Err(error) => Err(Call::new("S3 GetObject", &address).failed(error)),
-        }
     }
 }

@@ -10,8 +10,6 @@ pub mod lambda;
 
 #[cfg(feature = "configuration")]
 pub mod configuration;
-#[cfg(feature = "documents")]
-pub mod documents;
 #[cfg(feature = "executions")]
 pub mod executions;
 #[cfg(feature = "files")]
@@ -20,12 +18,10 @@ pub mod files;
 pub mod ledger;
 #[cfg(feature = "notices")]
 pub mod notices;
+#[cfg(feature = "objects")]
+pub mod objects;
 #[cfg(feature = "queues")]
 pub mod queues;
-#[cfg(feature = "scripts")]
-pub mod scripts;
-#[cfg(feature = "staging")]
-pub mod staging;
 #[cfg(feature = "sweeps")]
 pub mod sweeps;
 #[cfg(feature = "tokens")]
@@ -35,14 +31,12 @@ pub mod warehouse;
 
 #[cfg(any(
     feature = "configuration",
-    feature = "documents",
     feature = "executions",
     feature = "files",
     feature = "ledger",
     feature = "notices",
+    feature = "objects",
     feature = "queues",
-    feature = "scripts",
-    feature = "staging",
     feature = "sweeps",
     feature = "tokens",
     feature = "warehouse",

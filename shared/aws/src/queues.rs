@@ -5,8 +5,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use aws_config::SdkConfig;
 use aws_sdk_sqs::{Client, types::SendMessageBatchRequestEntry};
-use shiftwork_ports::{DEAD_LETTER_BYTES, DeadLetters, Requests, Result};
-use shiftwork_protocol::{Failure, FailureKind, payload::RunRequest};
+use shiftwork_ports::{DEAD_LETTER_BYTES, DeadLetters, Requests, Result, WorkQueue};
+use shiftwork_protocol::{Failure, FailureKind, payload::RunRequest, work_item::WorkItem};
 
 use crate::failures::Call;
 
@@ -86,15 +86,13 @@ impl DeadLetters for SqsDeadLetters {
     }
 }
 
-/// [`WorkQueue`](shiftwork_feeds::WorkQueue) over the queue of work items.
-#[cfg(feature = "work-items")]
+/// [`WorkQueue`] over the queue of work items.
 #[derive(Debug, Clone)]
 pub struct SqsWorkItems {
     client: Client,
     url: String,
 }
 
-#[cfg(feature = "work-items")]
 impl SqsWorkItems {
     /// Over the queue of this URL.
     pub fn new(config: &SdkConfig, url: impl Into<String>) -> Self {
@@ -102,10 +100,9 @@ impl SqsWorkItems {
     }
 }
 
-#[cfg(feature = "work-items")]
 #[async_trait]
-impl shiftwork_feeds::WorkQueue for SqsWorkItems {
-    async fn hand_out(&self, item: &shiftwork_feeds::item::WorkItem) -> Result<()> {
+impl WorkQueue for SqsWorkItems {
+    async fn hand_out(&self, item: &WorkItem) -> Result<()> {
         let call = Call::new("SQS SendMessage", &self.url);
         let body = serde_json::to_string(item).map_err(|error| call.failure(FailureKind::Refused, error))?;
         let sent = self.client.send_message().queue_url(&self.url).message_body(body).send().await;

@@ -8,7 +8,6 @@
 mod endpoint;
 
 use std::{
-    collections::BTreeMap,
     sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
@@ -25,16 +24,11 @@ use serde_json::json;
 use shiftwork_aws::{
     configuration::DynamoConfiguration,
     ledger::{BY_WORKFLOW, DynamoLedger, Tables},
-    scripts::S3Scripts,
-    staging::S3Staging,
     sweeps::{SchedulerSweeps, SweepTarget},
     warehouse::RedshiftWarehouse,
 };
-use shiftwork_ports::{
-    ChangeFiles, Configuration, FileVersion, LeaseRequest, Ledger, Opened, Opening, Scripts, Sweeps, Version,
-    conformance, fake::MemoryLedger,
-};
-use shiftwork_protocol::{Connection, FailureKind, JobRecord, RunRecord, ScriptPin, Status, timestamp};
+use shiftwork_ports::{Configuration, LeaseRequest, Ledger, Opened, Opening, Sweeps, conformance, fake::MemoryLedger};
+use shiftwork_protocol::{Connection, FailureKind, JobRecord, RunRecord, Status, timestamp};
 
 struct Stack {
     client: Client,
@@ -278,95 +272,4 @@ async fn a_schedule_is_made_and_taken_away_as_often_as_asked() {
     for _ in 0..2 {
         assert_eq!(sweeps.unwatch(&run).await, Ok(()));
     }
-}
-
-/// A bucket that keeps versions.
-async fn a_bucket(s3: &aws_sdk_s3::Client, name: &str) -> String {
-    let bucket = format!("conformance-{}-{name}", std::process::id());
-    s3.create_bucket()
-        .bucket(&bucket)
-        .create_bucket_configuration(
-            aws_sdk_s3::types::CreateBucketConfiguration::builder()
-                .location_constraint(aws_sdk_s3::types::BucketLocationConstraint::EuCentral1)
-                .build(),
-        )
-        .send()
-        .await
-        .unwrap();
-    let versions = aws_sdk_s3::types::VersioningConfiguration::builder()
-        .status(aws_sdk_s3::types::BucketVersioningStatus::Enabled)
-        .build();
-    s3.put_bucket_versioning().bucket(&bucket).versioning_configuration(versions).send().await.unwrap();
-    bucket
-}
-
-#[tokio::test]
-async fn the_staging_bucket_conforms() {
-    let config = endpoint::config("AWS_ENDPOINT_URL");
-    let bucket = a_bucket(&aws_sdk_s3::Client::new(&config), "staging").await;
-    conformance::staging(&S3Staging::new(&config, bucket)).await;
-}
-
-#[tokio::test]
-async fn a_file_of_changes_is_read_in_the_version_that_was_told_of() {
-    let config = endpoint::config("AWS_ENDPOINT_URL");
-    let s3 = aws_sdk_s3::Client::new(&config);
-    let bucket = a_bucket(&s3, "changes").await;
-    let files = S3Staging::new(&config, "another");
-    let mut versions = Vec::new();
-    for text in ["first", "second"] {
-        let put =
-            s3.put_object().bucket(&bucket).key("a b+ü").body(text.as_bytes().to_vec().into()).send().await.unwrap();
-        let tag = put.e_tag().unwrap().trim_matches('"').to_owned();
-        versions.push((Version::Id(put.version_id().unwrap().into()), Version::Tag(tag), text));
-    }
-    let read = async |version: &Version| {
-        let file = FileVersion { bucket: bucket.clone(), key: "a b+ü".into(), version: version.clone() };
-        let mut stream = files.open(&file).await.unwrap()?;
-        let mut bytes = Vec::new();
-        while let Some(next) = stream.next().await.unwrap() {
-            bytes.extend(next);
-        }
-        Some(String::from_utf8(bytes).unwrap())
-    };
-    for (id, _, text) in &versions {
-        assert_eq!(read(id).await.as_deref(), Some(*text));
-    }
-    assert_eq!(read(&versions[0].1).await, None, "another object lies there");
-    assert_eq!(read(&versions[1].1).await.as_deref(), Some("second"));
-    s3.delete_object().bucket(&bucket).key("a b+ü").send().await.unwrap();
-    assert_eq!(read(&versions[1].1).await, None, "it is gone");
-    assert_eq!(read(&versions[1].0).await.as_deref(), Some("second"), "its version is there");
-    assert_eq!(read(&Version::Id("no-such-version".into())).await, None);
-}
-
-#[tokio::test]
-async fn a_script_is_read_in_the_version_that_was_pinned() {
-    let config = endpoint::config("AWS_ENDPOINT_URL");
-    let s3 = aws_sdk_s3::Client::new(&config);
-    let bucket = a_bucket(&s3, "scripts").await;
-    let scripts = S3Scripts::new(&config, &bucket);
-    assert_eq!(scripts.newest("a.sql").await, Ok(None));
-    assert_eq!(scripts.tags("").await, Ok(BTreeMap::new()));
-    let mut pins = Vec::new();
-    for text in ["SELECT 1", "SELECT 2"] {
-        s3.put_object().bucket(&bucket).key("a.sql").body(text.as_bytes().to_vec().into()).send().await.unwrap();
-        let newest = scripts.newest("a.sql").await.unwrap().unwrap();
-        assert_eq!((newest.key.as_str(), newest.text.as_str()), ("a.sql", text));
-        let sha256 = shiftwork_protocol::name::sha256(text);
-        pins.push((ScriptPin { key: newest.key, version_id: newest.version_id, sha256, statements: 1 }, text));
-    }
-    let tags = scripts.tags("a").await.unwrap();
-    assert_eq!(tags.keys().collect::<Vec<_>>(), ["a.sql"]);
-    s3.put_object().bucket(&bucket).key("a.sql").body(Vec::new().into()).send().await.unwrap();
-    assert_ne!(scripts.tags("a").await.unwrap(), tags, "another text has another tag");
-    for (pin, text) in &pins {
-        assert_eq!(scripts.pinned(pin).await.as_deref(), Ok(*text));
-    }
-    let mut gone = pins[0].0.clone();
-    gone.version_id = "no-such-version".into();
-    assert_eq!(scripts.pinned(&gone).await.unwrap_err().kind, FailureKind::ScriptUnreadable);
-    let mut other = pins[0].0.clone();
-    other.version_id.clone_from(&pins[1].0.version_id);
-    assert_eq!(scripts.pinned(&other).await.unwrap_err().kind, FailureKind::ScriptUnreadable, "other bytes");
 }

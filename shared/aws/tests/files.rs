@@ -1,4 +1,4 @@
-//! The register of files over a real endpoint, held to the same suite as the one in memory.
+//! The register of files and the queue of work items over a real endpoint, held to the same suites as those in memory.
 //!
 //! `AWS_ENDPOINT_URL` names the endpoint of DynamoDB. The test fails if it is not set.
 #![allow(clippy::unwrap_used, reason = "a call that fails here fails the test")]
@@ -12,7 +12,8 @@ use aws_sdk_dynamodb::{
         ScalarAttributeType,
     },
 };
-use shiftwork_aws::files::DynamoRegister;
+use shiftwork_aws::{files::DynamoRegister, queues::SqsWorkItems};
+use shiftwork_ports::conformance;
 
 fn keys(range: &str) -> Vec<KeySchemaElement> {
     let key = |name: &str, of| KeySchemaElement::builder().attribute_name(name).key_type(of).build().unwrap();
@@ -45,5 +46,19 @@ async fn the_register_over_dynamodb_conforms() {
     let config = endpoint::config("AWS_ENDPOINT_URL");
     let table = format!("conformance-{}-files", std::process::id());
     create(&Client::new(&config), &table).await;
-    shiftwork_feeds::conformance::register(&DynamoRegister::new(&config, table)).await;
+    conformance::file_register(&DynamoRegister::new(&config, table)).await;
+}
+
+#[tokio::test]
+async fn the_queue_of_work_items_over_sqs_conforms() {
+    let config = endpoint::config("AWS_ENDPOINT_URL");
+    let client = aws_sdk_sqs::Client::new(&config);
+    let name = format!("conformance-{}-work", std::process::id());
+    let queue = client.create_queue().queue_name(name).send().await.unwrap().queue_url.unwrap();
+    let received = async || {
+        let received = client.receive_message().queue_url(&queue).max_number_of_messages(10).wait_time_seconds(1);
+        let messages = received.send().await.unwrap().messages.unwrap_or_default();
+        messages.iter().map(|message| serde_json::from_str(message.body().unwrap()).unwrap()).collect()
+    };
+    conformance::work_queue(&SqsWorkItems::new(&config, &queue), received).await;
 }

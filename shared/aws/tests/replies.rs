@@ -16,16 +16,15 @@ use shiftwork_aws::{
     executions::StepFunctionsExecutions,
     ledger::{DynamoLedger, Tables},
     notices::AwsNotices,
+    objects::S3Objects,
     queues::{SqsDeadLetters, SqsRequests},
-    scripts::S3Scripts,
-    staging::S3Staging,
     sweeps::{SchedulerSweeps, SweepTarget},
     tokens::StepFunctionsTokens,
     warehouse::RedshiftWarehouse,
 };
 use shiftwork_ports::{
-    DeadLetters, Execution, Executions, Ledger, Notices, Progress, Requests, Scripts, Staging, Submission, Sweeps,
-    TaskTokens, Warehouse,
+    Bucket, DeadLetters, Execution, Executions, Ledger, Notices, Progress, Requests, Submission, Sweeps, TaskTokens,
+    Warehouse, scripts,
 };
 use shiftwork_protocol::{
     Attempt, Connection, Failure, FailureKind, Owner, ScriptPin, Status, Transaction,
@@ -62,6 +61,10 @@ impl Canned {
     }
 
     /// The bodies of the requests so far.
+    fn bucket(&self, name: &str) -> Bucket {
+        Bucket::new(std::sync::Arc::new(S3Objects::new(&self.config)), name)
+    }
+
     fn asked(&self) -> Vec<Value> {
         self.http
             .actual_requests()
@@ -393,17 +396,17 @@ async fn a_script_is_the_pinned_bytes_or_unreadable() {
         (403, xml("AccessDenied")),
         (503, xml("SlowDown")),
     ]);
-    let scripts = S3Scripts::new(&aws.config, "scripts");
-    assert_eq!(scripts.pinned(&pin("SELECT 1")).await.unwrap(), "SELECT 1");
+    let bucket = aws.bucket("scripts");
+    assert_eq!(scripts::pinned(&bucket, &pin("SELECT 1")).await.unwrap(), "SELECT 1");
     for _ in 0..3 {
-        let failure = scripts.pinned(&pin("SELECT 1")).await.unwrap_err();
+        let failure = scripts::pinned(&bucket, &pin("SELECT 1")).await.unwrap_err();
         assert_eq!(failure.kind, FailureKind::ScriptUnreadable);
         assert!(failure.message.contains("s3://scripts/a.sql (version v)"), "{failure}");
     }
-    assert_eq!(scripts.newest("a.sql").await, Ok(None));
-    assert_eq!(scripts.newest("a.sql").await.unwrap_err().kind, FailureKind::ScriptUnreadable);
-    assert_eq!(scripts.newest("a.sql").await.unwrap_err().kind, FailureKind::AccessDenied);
-    assert_eq!(scripts.newest("a.sql").await.unwrap_err().kind, FailureKind::Throttled);
+    assert_eq!(scripts::newest(&bucket, "a.sql").await, Ok(None));
+    assert_eq!(scripts::newest(&bucket, "a.sql").await.unwrap_err().kind, FailureKind::ScriptUnreadable);
+    assert_eq!(scripts::newest(&bucket, "a.sql").await.unwrap_err().kind, FailureKind::AccessDenied);
+    assert_eq!(scripts::newest(&bucket, "a.sql").await.unwrap_err().kind, FailureKind::Throttled);
 }
 
 #[tokio::test]
@@ -437,7 +440,7 @@ async fn what_is_put_once_is_the_first_writers() {
         (200, String::new()),
         (403, xml("AccessDenied")),
     ]);
-    let staging = S3Staging::new(&aws.config, "staging");
+    let staging = aws.bucket("staging");
     assert_eq!(staging.put_once("a", b"ours".to_vec()).await, Ok(b"theirs".to_vec()));
     assert_eq!(staging.put_once("a", b"ours".to_vec()).await, Ok(b"ours".to_vec()));
     let failure = staging.put_once("a", b"ours".to_vec()).await.unwrap_err();
@@ -452,7 +455,7 @@ async fn an_object_that_could_not_be_deleted_is_a_failure() {
     let answer =
         "<DeleteResult><Error><Key>b</Key><Code>InternalError</Code><Message>m</Message></Error></DeleteResult>";
     let aws = Canned::new([(200, answer.to_owned())]);
-    let failure = S3Staging::new(&aws.config, "staging").delete(&["a".into(), "b".into()]).await.unwrap_err();
+    let failure = aws.bucket("staging").delete(&["a".into(), "b".into()]).await.unwrap_err();
     assert_eq!(failure.kind, FailureKind::Unavailable);
     assert!(failure.message.contains("b: InternalError"), "{failure}");
 }

@@ -3,6 +3,8 @@
 //! The name is the only record that the object exists, and says everything that a load has to know of it. Within a partition,
 //! the order of a listing is the order of the offsets.
 
+use shiftwork_protocol::keys::{STAGED, staged_prefix};
+
 use crate::transport::{Offset, Partition, decoded, encoded};
 
 /// What a staged object holds, as its name says.
@@ -22,21 +24,16 @@ pub struct Staged {
 
 const SUFFIX: &str = ".csv.zst";
 
-/// Prefix of everything that is staged for a contract.
-pub fn prefix(contract: &str) -> String {
-    format!("staged/{contract}/")
-}
-
 impl Staged {
     /// Key of the object.
     pub fn key(&self) -> String {
         let Self { contract, partition, first, last, columns } = self;
-        format!("{}{}/{first}-{last}.c{columns}{SUFFIX}", prefix(contract), encoded(partition.as_str()))
+        format!("{}{}/{first}-{last}.c{columns}{SUFFIX}", staged_prefix(contract), encoded(partition.as_str()))
     }
 
     /// Of a key; none where it is no staged object's.
     pub fn parse(key: &str) -> Option<Self> {
-        let (contract, rest) = key.strip_prefix("staged/")?.split_once('/')?;
+        let (contract, rest) = key.strip_prefix(STAGED)?.split_once('/')?;
         let (partition, name) = rest.split_once('/')?;
         let (range, columns) = name.strip_suffix(SUFFIX)?.split_once(".c")?;
         let (first, last) = range.split_once('-')?;

@@ -4,10 +4,13 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
-use shiftwork_ports::{Clock, Result};
-use shiftwork_protocol::Failure;
+use shiftwork_ports::{Clock, FileRegister, Objects, Result};
+use shiftwork_protocol::{
+    Failure,
+    file::{FileRecord, FileStatus, FileStep},
+};
 
-use crate::{FileRecord, FileRegister, FileStatus, FileStep, Landing, Verdict, feed::Feed, inspect, plan};
+use crate::{Verdict, feed::Feed, inspect, plan};
 
 /// Requests at once: DynamoDB answers in milliseconds, and one connection carries one request.
 const AT_ONCE: usize = 32;
@@ -29,7 +32,7 @@ pub struct Batches {
 impl Batches {
     /// The files of a batch. A batch that was not begun takes what its feed lets it have next; one that was has what it
     /// has, and nothing more. What is outdated or not as expected is quarantined on the way.
-    pub async fn take(&self, landing: &dyn Landing, feed: &Feed, batch: &str) -> Result<Vec<FileRecord>> {
+    pub async fn take(&self, objects: &dyn Objects, feed: &Feed, batch: &str) -> Result<Vec<FileRecord>> {
         let open = self.register.open(&feed.feed).await?;
         let (mut mine, others): (Vec<_>, Vec<_>) = open.into_iter().partition(|file| file.is_of(batch));
         if mine.iter().any(|file| file.file_status == FileStatus::Processing) {
@@ -37,16 +40,16 @@ impl Batches {
             sort(&mut mine);
             return Ok(mine);
         }
-        let ready = self.ready(landing, feed, others).await?;
+        let ready = self.ready(objects, feed, others).await?;
         let room = (feed.batch.files as usize).saturating_sub(mine.len());
         let wanted = plan::next(feed, &ready, self.clock.now()).into_iter().take(room);
-        self.claim(landing, feed, batch, wanted.chain(&mine)).await
+        self.claim(objects, feed, batch, wanted.chain(&mine)).await
     }
 
     /// Claims these files for a batch, and answers those that it got and that are fit to be taken.
     pub async fn claim(
         &self,
-        landing: &dyn Landing,
+        objects: &dyn Objects,
         feed: &Feed,
         batch: &str,
         files: impl IntoIterator<Item = &FileRecord>,
@@ -57,7 +60,7 @@ impl Batches {
                 let claim = FileStep::Claim { batch: batch.into(), until };
                 let claimed = self.register.step(&file, &claim, self.clock.now()).await?.file;
                 let ours = claimed.file_status == FileStatus::Batched && claimed.is_of(batch);
-                if ours { self.fit(landing, feed, batch, claimed).await } else { Ok(None) }
+                if ours { self.fit(objects, feed, batch, claimed).await } else { Ok(None) }
             })
             .buffer_unordered(AT_ONCE);
         let mut files: Vec<_> = claimed.try_filter_map(async |file| Ok(file)).try_collect().await?;
@@ -66,14 +69,14 @@ impl Batches {
     }
 
     /// Those of the files that may be taken by now: none whose control file is missing.
-    pub async fn ready(&self, landing: &dyn Landing, feed: &Feed, open: Vec<FileRecord>) -> Result<Vec<FileRecord>> {
+    pub async fn ready(&self, objects: &dyn Objects, feed: &Feed, open: Vec<FileRecord>) -> Result<Vec<FileRecord>> {
         let Some(control) = &feed.expect.rows_from else { return Ok(open) };
         let ready = stream::iter(open)
             .map(|file| async move {
                 let key = control.replace("{key}", &file.key);
                 let waits = file.file_status == FileStatus::Received
-                    && landing.head(&file.bucket, &key).await?.is_none()
-                    && inspect(landing, feed, &file, self.clock.now()).await? == Verdict::Early;
+                    && objects.head(&file.bucket, &key).await?.is_none()
+                    && inspect(objects, feed, &file, self.clock.now()).await? == Verdict::Early;
                 Result::Ok((!waits).then_some(file))
             })
             .buffer_unordered(AT_ONCE);
@@ -84,7 +87,7 @@ impl Batches {
     /// registers a newer version later sees this one taken.
     async fn fit(
         &self,
-        landing: &dyn Landing,
+        objects: &dyn Objects,
         feed: &Feed,
         batch: &str,
         file: FileRecord,
@@ -92,7 +95,7 @@ impl Batches {
         let history = self.register.of_key(&file.feed, &file.bucket, &file.key).await?;
         let reason = match history.outdated(&file) {
             Some(reason) => Some(reason),
-            None => match inspect(landing, feed, &file, self.clock.now()).await? {
+            None => match inspect(objects, feed, &file, self.clock.now()).await? {
                 Verdict::Fine { checksum: None } => None,
                 Verdict::Fine { checksum: Some(checksum) } => {
                     let checked = FileStep::Checked { batch: batch.into(), checksum };

@@ -7,7 +7,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use shiftwork_config::{JsonPath, Located, Problem, in_order};
-use shiftwork_protocol::name;
+use shiftwork_protocol::{
+    file::{Format, UNCLAIMED},
+    name,
+};
 
 use crate::{
     pattern::{KeyPattern, SYNTAX},
@@ -67,46 +70,6 @@ pub struct Feed {
     /// When files are due every day.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected: Option<Expected>,
-}
-
-/// What a file is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Format {
-    /// Rows of fields (RFC 4180).
-    Csv,
-    /// One JSON object a line.
-    JsonLines,
-    /// JSON objects, one after the other.
-    Json,
-    /// Columnar.
-    Parquet,
-    /// XML; for work items, COPY does not know it.
-    Xml,
-    /// Anything else; for work items.
-    Custom,
-}
-
-impl Format {
-    /// As configuration writes it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Csv => "csv",
-            Self::JsonLines => "json_lines",
-            Self::Json => "json",
-            Self::Parquet => "parquet",
-            Self::Xml => "xml",
-            Self::Custom => "custom",
-        }
-    }
-
-    /// True where COPY reads it.
-    pub const fn is_loadable(self) -> bool {
-        match self {
-            Self::Csv | Self::JsonLines | Self::Json | Self::Parquet => true,
-            Self::Xml | Self::Custom => false,
-        }
-    }
 }
 
 /// Compression of a whole file; Parquet has its own.
@@ -277,7 +240,7 @@ impl Feed {
             let problem = doc.problem(&path, message);
             problems.push(if hint.is_empty() { problem } else { problem.hint(hint) });
         };
-        if !name::is_workflow_id(&self.feed) || self.feed == crate::UNCLAIMED {
+        if !name::is_workflow_id(&self.feed) || self.feed == UNCLAIMED {
             say("feed", format!("`{}` cannot name a feed", self.feed), "use 1 to 64 letters, digits, `_` and `-`");
         }
         if let Err(why) = KeyPattern::read(&self.keys) {
@@ -432,14 +395,6 @@ impl Feeds {
     pub fn iter(&self) -> impl Iterator<Item = &Feed> {
         self.0.iter().map(|(feed, _)| feed)
     }
-}
-
-/// What the keys of all feeds in the scripts bucket begin with.
-pub const FEEDS: &str = "feeds/";
-
-/// Key of a feed in the scripts bucket; also its path in a repository that keeps feeds under `feeds/`.
-pub fn feed_key(feed: &str) -> String {
-    format!("{FEEDS}{feed}.yaml")
 }
 
 /// `pending(<feed>)`: how a job of kind `copy` names its files.

@@ -3,12 +3,14 @@
 use std::io;
 
 use jiff::{SignedDuration, Timestamp};
-use shiftwork_ports::{FileStream, Result};
-use shiftwork_protocol::Failure;
+use shiftwork_ports::{ObjectStream, Objects, Result};
+use shiftwork_protocol::{
+    Failure,
+    file::{FileRecord, Format},
+};
 
 use crate::{
-    FileRecord, Landing,
-    feed::{Expectations, Feed, Format},
+    feed::{Expectations, Feed},
     parquet::{self, Tail},
     plan,
     rows::RowReader,
@@ -36,7 +38,7 @@ pub enum Verdict {
 }
 
 /// Looks at a file. What the record tells is told without asking S3.
-pub async fn inspect(landing: &dyn Landing, feed: &Feed, file: &FileRecord, now: Timestamp) -> Result<Verdict> {
+pub async fn inspect(objects: &dyn Objects, feed: &Feed, file: &FileRecord, now: Timestamp) -> Result<Verdict> {
     let expect = &feed.expect;
     if expect.non_empty && file.size == 0 {
         return Ok(Verdict::Bad("the file is empty".into()));
@@ -58,19 +60,19 @@ pub async fn inspect(landing: &dyn Landing, feed: &Feed, file: &FileRecord, now:
     }
     let wanted_rows = match &expect.rows_from {
         None => None,
-        Some(control) => match rows_wanted(landing, file, control, now).await? {
+        Some(control) => match rows_wanted(objects, file, control, now).await? {
             Ok(rows) => Some(rows),
             Err(verdict) => return Ok(verdict),
         },
     };
-    let checksum = match checksum(landing, file, expect).await? {
+    let checksum = match checksum(objects, file, expect).await? {
         Ok(checksum) => checksum,
         Err(reason) => return Ok(Verdict::Bad(reason)),
     };
     let look = !expect.header.is_empty() || expect.columns.is_some() || wanted_rows.is_some();
     let problem = match (columnar, look) {
-        (true, _) => footer(landing, expect, file, wanted_rows).await?,
-        (false, true) => content(landing, feed, file, wanted_rows).await?,
+        (true, _) => footer(objects, expect, file, wanted_rows).await?,
+        (false, true) => content(objects, feed, file, wanted_rows).await?,
         (false, false) => None,
     };
     Ok(problem.map_or(Verdict::Fine { checksum }, Verdict::Bad))
@@ -78,13 +80,13 @@ pub async fn inspect(landing: &dyn Landing, feed: &Feed, file: &FileRecord, now:
 
 /// What the control file says; the verdict on the file where it says nothing.
 async fn rows_wanted(
-    landing: &dyn Landing,
+    objects: &dyn Objects,
     file: &FileRecord,
     control: &str,
     now: Timestamp,
 ) -> Result<std::result::Result<u64, Verdict>> {
     let key = control.replace("{key}", &file.key);
-    let Some(mut stream) = landing.read(&file.bucket, &key).await? else {
+    let Some(mut object) = objects.open(&file.bucket, &key, None).await? else {
         return Ok(Err(if now.duration_since(file.registered_ts) > CONTROL_WAIT {
             Verdict::Bad(format!("its control file {key} did not come within 24 hours"))
         } else {
@@ -93,7 +95,7 @@ async fn rows_wanted(
     };
     let mut text = Vec::new();
     while text.len() < CONTROL_BYTES
-        && let Some(bytes) = stream.next().await?
+        && let Some(bytes) = object.content.next().await?
     {
         text.extend(bytes);
     }
@@ -105,12 +107,12 @@ async fn rows_wanted(
 }
 
 async fn checksum(
-    landing: &dyn Landing,
+    objects: &dyn Objects,
     file: &FileRecord,
     expect: &Expectations,
 ) -> Result<std::result::Result<Option<String>, String>> {
     let Some(kind) = expect.checksum else { return Ok(Ok(None)) };
-    let Some(head) = landing.head(&file.bucket, &file.key).await? else { return Ok(Err(GONE.into())) };
+    let Some(head) = objects.head(&file.bucket, &file.key).await? else { return Ok(Err(GONE.into())) };
     Ok(match head.checksums.get(kind.as_str()) {
         Some(value) => Ok(Some(format!("{}:{value}", kind.as_str()))),
         None => Err(format!("S3 keeps no {} checksum of it: its sender made none", kind.as_str())),
@@ -121,14 +123,14 @@ const GONE: &str = "the file is gone";
 
 /// What is wrong with a Parquet file, as far as its footer tells.
 async fn footer(
-    landing: &dyn Landing,
+    objects: &dyn Objects,
     expect: &Expectations,
     file: &FileRecord,
     rows: Option<u64>,
 ) -> Result<Option<String>> {
     let mut bytes = FOOTER_BYTES;
     let footer = loop {
-        let Some(tail) = landing.tail(&file.bucket, &file.key, bytes).await? else { return Ok(Some(GONE.into())) };
+        let Some(tail) = objects.tail(&file.bucket, &file.key, bytes).await? else { return Ok(Some(GONE.into())) };
         match parquet::read(&tail, file.size) {
             Ok(Tail::Footer(footer)) => break footer,
             // The object is shorter than the record says: it was overwritten, and that is found out elsewhere.
@@ -156,9 +158,9 @@ fn miscounted(wanted: Option<u64>, found: u64) -> Option<String> {
 }
 
 /// What is wrong with the first line and the number of rows.
-async fn content(landing: &dyn Landing, feed: &Feed, file: &FileRecord, rows: Option<u64>) -> Result<Option<String>> {
-    let Some(mut stream) = landing.read(&file.bucket, &file.key).await? else { return Ok(Some(GONE.into())) };
-    let (fields, found) = match read_rows(&mut *stream, feed, rows.is_some()).await {
+async fn content(objects: &dyn Objects, feed: &Feed, file: &FileRecord, rows: Option<u64>) -> Result<Option<String>> {
+    let Some(mut object) = objects.open(&file.bucket, &file.key, None).await? else { return Ok(Some(GONE.into())) };
+    let (fields, found) = match read_rows(&mut *object.content, feed, rows.is_some()).await {
         Ok(read) => read,
         Err(Trouble::Content(reason)) => return Ok(Some(reason)),
         Err(Trouble::Call(failure)) => return Err(failure),
@@ -181,7 +183,7 @@ enum Trouble {
 
 /// The fields of the first row, and the number of rows where the whole file is read. At most a piece of the file is in memory.
 async fn read_rows(
-    stream: &mut dyn FileStream,
+    stream: &mut dyn ObjectStream,
     feed: &Feed,
     whole: bool,
 ) -> std::result::Result<(Vec<String>, Option<u64>), Trouble> {
@@ -204,18 +206,21 @@ mod tests {
     use std::io::Write as _;
 
     use super::*;
-    use crate::{fake::MemoryLanding, feed::Compression, sample};
+    use shiftwork_ports::fake::{MemoryBucket, MemoryObjects, a_file};
+
+    use crate::{feed::Compression, sample};
 
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
     async fn verdict(feed: &Feed, content: &[u8], control: Option<&str>) -> Verdict {
-        let landing = MemoryLanding::default();
-        landing.put("landing", "orders/a.csv", content);
+        let objects = std::sync::Arc::new(MemoryObjects::default());
+        let landing = MemoryBucket::of(objects.clone(), "landing");
+        landing.put("orders/a.csv", content);
         if let Some(control) = control {
-            landing.put("landing", "orders/a.csv.count", control.as_bytes());
+            landing.put("orders/a.csv.count", control);
         }
-        let file = FileRecord { size: content.len() as u64, ..sample::file("orders/a.csv", "1") };
-        inspect(&landing, feed, &file, NOW).await.unwrap()
+        let file = FileRecord { size: content.len() as u64, ..a_file("orders/a.csv", "1") };
+        inspect(&*objects, feed, &file, NOW).await.unwrap()
     }
 
     fn expecting(expect: Expectations) -> Feed {
@@ -304,9 +309,9 @@ mod tests {
         let feed = expecting(Expectations { non_empty: true, ..Default::default() });
         assert!(bad(verdict(&feed, b"", None).await).contains("empty"));
         let feed = expecting(Expectations { max_age: Some("1h".into()), ..Default::default() });
-        let landing = MemoryLanding::default();
+        let objects = MemoryObjects::default();
         let later = NOW + SignedDuration::from_hours(2);
-        let seen = inspect(&landing, &feed, &sample::file("orders/a.csv", "1"), later).await.unwrap();
+        let seen = inspect(&objects, &feed, &a_file("orders/a.csv", "1"), later).await.unwrap();
         assert!(bad(seen).contains("older than 1h"));
     }
 

@@ -1,10 +1,12 @@
 //! Which files go together, and when. Pure.
 
 use jiff::{SignedDuration, Timestamp, civil::Time, tz::TimeZone};
-use shiftwork_protocol::name::{derived_run_id, sha256};
+use shiftwork_protocol::{
+    file::FileRecord,
+    name::{derived_run_id, sha256},
+};
 
 use crate::{
-    FileRecord,
     feed::{Consumer, Expected, Feed},
     quantity,
 };
@@ -177,7 +179,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{FileStep, sample};
+    use crate::sample;
+    use shiftwork_ports::fake::a_file;
+    use shiftwork_protocol::file::FileStep;
 
     fn feed(files: u32, bytes: Option<&str>, wait: Option<&str>) -> Feed {
         let mut feed = sample::feed();
@@ -189,7 +193,7 @@ mod tests {
     }
 
     fn files(n: usize) -> Vec<FileRecord> {
-        (0..n).map(|n| sample::file(&format!("orders/{n:05}.csv"), &format!("{n:X}"))).collect()
+        (0..n).map(|n| a_file(&format!("orders/{n:05}.csv"), &format!("{n:X}"))).collect()
     }
 
     fn asked(plan: &Plan) -> usize {

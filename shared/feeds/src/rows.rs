@@ -7,7 +7,9 @@ use std::{
 
 use csv_core::ReadRecordResult;
 
-use crate::feed::{Compression, Feed, Format};
+use shiftwork_protocol::file::Format;
+
+use crate::feed::{Compression, Feed};
 
 /// Bytes of the first row that are kept. A header is shorter.
 const FIRST_ROW: usize = 64 * 1024;

@@ -25,8 +25,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use shiftwork_config::{JsonPath, in_order, shape};
 use shiftwork_protocol::{Connection, Workflow, name, workflow::Job};
 
-pub use shiftwork_feeds::feed::{FEEDS, feed_key};
-
 pub use plan::{Asked, Facts, Plan, Script, check, plan};
 pub use schema::{connections_schema, workflow_schema};
 pub use shiftwork_config::{Located, Place, Problem, read_file, read_item};
@@ -95,17 +93,4 @@ pub fn connection_of_contract<'a>(workflow: &'a Workflow, contract: &str) -> Opt
 pub fn feed_names(workflow: &Workflow) -> BTreeSet<String> {
     let files = draft::running_jobs(workflow).filter_map(|(_, _, job)| draft::in_full(job).work.get("files").cloned());
     files.filter_map(|files| shiftwork_feeds::feed::pending(files.as_str()?).map(Into::into)).collect()
-}
-
-/// What the keys of all table contracts in the scripts bucket begin with.
-pub const CONTRACTS: &str = "contracts/";
-
-/// Key of a table contract in the scripts bucket; also its path in a repository that keeps contracts under `contracts/`.
-pub fn contract_key(contract: &str) -> String {
-    format!("{CONTRACTS}{contract}.yaml")
-}
-
-/// Key of a script in the scripts bucket; also its path in a repository that keeps workflows under `workflows/`.
-pub fn script_key(workflow_id: &str, script: &str) -> String {
-    format!("workflows/{workflow_id}/{script}")
 }

@@ -5,14 +5,13 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde_json::Value;
 use shiftwork_config::{JsonPath, Located, Place, Problem, in_order};
-use shiftwork_protocol::{Connection, Work, audit::PlannedJob, name, workflow::RunIf};
+use shiftwork_protocol::{Connection, Work, audit::PlannedJob, keys::script_key, name, workflow::RunIf};
 
 use crate::{
     builtin,
     draft::{Draft, DraftJob, draft},
     kind::Context,
     parameters::{self, Given},
-    script_key,
 };
 
 /// Seconds that a barrier may take once it is reached: it does nothing, so this is the launcher's own time, retries included.

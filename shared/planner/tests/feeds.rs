@@ -4,8 +4,8 @@ mod desk;
 
 use desk::{asked, facts, job, lines, read};
 use serde_json::json;
-use shiftwork_planner::{Facts, Script, check, feed_key, feed_names, plan, workflow};
-use shiftwork_protocol::Work;
+use shiftwork_planner::{Facts, Script, check, feed_names, plan, workflow};
+use shiftwork_protocol::{Work, keys::feed_key};
 
 const FEED: &str = "feed: orders\nbucket: landing\nkeys: \"orders/**.csv.gz\"\nformat: csv\ncompression: gzip\n";
 

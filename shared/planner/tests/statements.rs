@@ -4,8 +4,9 @@ mod desk;
 
 use desk::{asked, facts, lines, read};
 use serde_json::json;
-use shiftwork_planner::{Facts, Script, feed_key, plan};
+use shiftwork_planner::{Facts, Script, plan};
 use shiftwork_protocol::Work;
+use shiftwork_protocol::keys::feed_key;
 
 const FEEDS: [(&str, &str); 4] = [
     ("csv", "format: csv\ncompression: gzip\nheader_lines: 2\ndelimiter: \"|\"\nnull_as: nil\ncolumns: [id, \"it's\"]"),

@@ -4,14 +4,14 @@
 //! check panics where the port does not hold.
 #![allow(clippy::unwrap_used, reason = "a failure of the port fails the check")]
 
-mod documents;
 mod engine;
+mod files;
 mod jobs;
 mod leases;
 mod model;
+mod objects;
 mod openings;
 mod runs;
-mod staging;
 
 use std::{
     collections::BTreeMap,
@@ -31,10 +31,10 @@ use shiftwork_protocol::{
 
 use crate::{End, LeaseRequest, Ledger, Opened, Opening, Result};
 
-pub use documents::documents;
 pub use engine::{engine, warehouse};
+pub use files::{file_register, work_queue};
 pub use model::agree;
-pub use staging::staging;
+pub use objects::objects;
 
 /// Every check of [`Ledger`].
 pub async fn ledger(ledger: &dyn Ledger) {
@@ -218,7 +218,7 @@ async fn both<A: Future, B: Future>(a: A, b: B) -> (A::Output, B::Output) {
 
 #[cfg(test)]
 mod tests {
-    use crate::fake::{MemoryLedger, MemoryStaging, MemoryWarehouse};
+    use crate::fake::{MemoryLedger, MemoryObjects, MemoryRegister, MemoryWarehouse, MemoryWorkQueue};
 
     #[tokio::test]
     async fn the_ledger_in_memory_conforms() {
@@ -226,8 +226,20 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_staging_bucket_in_memory_conforms() {
-        super::staging(&MemoryStaging::default()).await;
+    async fn the_register_of_files_in_memory_conforms() {
+        super::file_register(&MemoryRegister::default()).await;
+    }
+
+    #[tokio::test]
+    async fn the_queue_of_work_items_in_memory_conforms() {
+        let queue = MemoryWorkQueue::default();
+        super::work_queue(&queue, async || queue.items()).await;
+    }
+
+    #[tokio::test]
+    async fn objects_in_memory_conform() {
+        super::objects(std::sync::Arc::new(MemoryObjects::default()), "bucket", false).await;
+        super::objects(std::sync::Arc::new(MemoryObjects::versioned()), "bucket", true).await;
     }
 
     #[tokio::test]

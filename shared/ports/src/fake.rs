@@ -1,18 +1,20 @@
 //! The collaborators in memory: what the functions' tests run against, and the model that the AWS adapters are held to.
 
-mod change_data;
-mod documents;
+mod files;
 mod ledger;
+mod objects;
+mod queues;
 mod samples;
 mod surroundings;
 mod warehouse;
 
-pub use change_data::{MemoryDeadLetters, MemoryFiles, MemoryRequests, MemoryStaging};
-pub use documents::MemoryDocuments;
+pub use files::{MemoryRegister, MemoryWorkQueue};
 pub use ledger::MemoryLedger;
-pub use samples::{a_job, a_run};
+pub use objects::{MemoryBucket, MemoryObjects};
+pub use queues::{MemoryDeadLetters, MemoryRequests};
+pub use samples::{a_file, a_job, a_run};
 pub use surroundings::{
-    ManualClock, MemoryConfiguration, MemoryExecutions, MemoryNotices, MemoryScripts, MemorySweeps, MemoryTokens, Told,
+    ManualClock, MemoryConfiguration, MemoryExecutions, MemoryNotices, MemorySweeps, MemoryTokens, Told,
 };
 pub use warehouse::{MemoryWarehouse, Outcome, ROWS_OF_A_COPY};
 

@@ -3,31 +3,41 @@
 //! `shiftwork-aws` implements them over AWS, [`fake`] in memory, and [`conformance`] holds both to the same behaviour.
 //! Every method may be called again after a crash or a lost answer; each says what happens then.
 
-mod change_data;
+mod cache;
+mod catalog;
 #[cfg(feature = "fakes")]
 pub mod conformance;
-pub mod documents;
 mod engine;
 #[cfg(feature = "fakes")]
 pub mod fake;
+mod files;
 mod ledger;
+pub mod messages;
+mod objects;
+mod queues;
+pub mod scripts;
 mod warehouse;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde_json::Value;
 use shiftwork_protocol::{
-    Connection, Failure, RunRecord, ScriptPin,
+    Connection, Failure, RunRecord,
     event::{DriftFound, Event, FilesLate},
     payload::{JobEnd, RunInput},
 };
-use std::collections::BTreeMap;
 
-pub use change_data::{
-    ChangeFiles, DEAD_LETTER_BYTES, DeadLetters, FileStream, FileVersion, Object, Requests, Staging, Version,
-};
+pub use cache::Cache;
+pub use catalog::Catalog;
 pub use engine::{AttemptState, Engine, Engines, Progress};
+pub use files::{AdvancedFile, FileRegister, WorkQueue};
 pub use ledger::{Advanced, Begun, End, LeaseRequest, Ledger, Opened, Opening, Released, Step};
+pub use objects::{
+    Bucket, Changed, Condition, KmsEncryption, ListedObject, MAX_SMALL_OBJECT_BYTES, NewObject, ObjectHead,
+    ObjectStream, ObjectVersion, Objects, OpenObject, Page, StoredObject, Version,
+};
+pub use queues::{DEAD_LETTER_BYTES, DeadLetters, Requests};
+pub use scripts::ScriptText;
 pub use warehouse::{Row, Submission, Warehouse, failure_kind};
 
 /// Result of every port: our own failures, classified where they arise.
@@ -71,28 +81,6 @@ pub trait Executions: Send + Sync {
     async fn state(&self, run: &str) -> Result<Option<Execution>>;
     /// Stops it; one that ended already is no failure.
     async fn stop(&self, run: &str, cause: &str) -> Result<()>;
-}
-
-/// A script as it lies in the bucket.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ScriptText {
-    /// Key in the scripts bucket.
-    pub key: String,
-    /// S3 version.
-    pub version_id: String,
-    /// The text.
-    pub text: String,
-}
-
-/// The scripts bucket.
-#[async_trait]
-pub trait Scripts: Send + Sync {
-    /// The newest version; `None` when there is no such key.
-    async fn newest(&self, key: &str) -> Result<Option<ScriptText>>;
-    /// Keys that begin so, with the tag of their newest version: another tag, another text.
-    async fn tags(&self, prefix: &str) -> Result<BTreeMap<String, String>>;
-    /// The very bytes that a plan pinned. `ScriptUnreadable` when the version is gone or its hash is another.
-    async fn pinned(&self, pin: &ScriptPin) -> Result<String>;
 }
 
 /// The configuration table.

@@ -4,15 +4,6 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Prefix of the marks in the staging bucket. A mark says: rows were staged with something that no column takes.
-pub const MARKS: &str = "drift/";
-
-/// Key of the mark of a contract. Written after the file that it speaks of, with the file's key as its content, so that a
-/// mark of another file is another mark.
-pub fn mark(contract: &str) -> String {
-    format!("{MARKS}{contract}")
-}
-
 /// What the schema-watcher is asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "action", rename_all = "snake_case", deny_unknown_fields)]

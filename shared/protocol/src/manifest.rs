@@ -3,8 +3,6 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::Attempt;
-
 /// A manifest as COPY reads it (Redshift docs, "Using a manifest to specify data files").
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Manifest {
@@ -58,12 +56,6 @@ impl Manifest {
         let key = |entry: &ManifestEntry| Some(entry.url.strip_prefix("s3://")?.split_once('/')?.1.to_owned());
         self.entries.iter().filter_map(key).collect()
     }
-}
-
-/// Key of the manifest that an attempt loads: every attempt of a job has its own, and every try of one attempt the same.
-pub fn manifest_key(of: &Attempt) -> String {
-    let Attempt { run, job, attempt, .. } = of;
-    format!("manifests/{run}/{job}/{attempt}.json")
 }
 
 #[cfg(test)]

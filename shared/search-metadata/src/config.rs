@@ -6,9 +6,6 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Where a push puts the configuration in the scripts bucket, and where metadata-fixer reads it.
-pub const CONFIGURATION_KEY: &str = "metadata/repositories.json";
-
 /// Document repositories of a bucket, and where metadata goes that cannot stay.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -11,10 +11,7 @@
 
 use std::sync::Arc;
 
-use shiftwork_ports::{
-    Result,
-    documents::{Changed, Documents, Only},
-};
+use shiftwork_ports::{Bucket, Changed, Condition, Result};
 use shiftwork_protocol::{Failure, FailureKind};
 
 use crate::{
@@ -33,7 +30,7 @@ pub struct Fixer {
     /// The rules.
     pub rules: Arc<Rules>,
     /// The bucket.
-    pub documents: Arc<dyn Documents>,
+    pub documents: Bucket,
 }
 
 /// What was found and done.
@@ -113,7 +110,7 @@ impl Fixer {
             Sight::Plan(plan) => match *plan {
                 Plan::Rest => Outcome::Valid,
                 Plan::Retire { source, etag } => match self.documents.read(&source).await? {
-                    Some(found) if found.etag == etag => Outcome::Retired { source },
+                    Some(found) if found.head.etag == etag => Outcome::Retired { source },
                     Some(_) | None => Outcome::Valid,
                 },
                 Plan::Replace { key, changes, .. } => Outcome::Written { key, from: None, changes },
@@ -175,12 +172,12 @@ impl Fixer {
         let mut found = Vec::new();
         let mut after: Option<String> = None;
         loop {
-            let page = self.documents.list(&format!("{stem}."), after.as_deref()).await?;
-            found.extend(self.rules.documents_of(stem, &page.keys));
+            let page = self.documents.page(&format!("{stem}."), after.as_deref()).await?;
+            found.extend(self.rules.documents_of(stem, page.objects.iter().map(|object| object.key.as_str())));
             if !page.more || found.len() > 1 {
                 return Ok(found);
             }
-            after = page.keys.last().cloned();
+            after = page.objects.last().map(|object| object.key.clone());
         }
     }
 
@@ -188,17 +185,17 @@ impl Fixer {
     async fn perform(&self, plan: Plan) -> Result<Option<Outcome>> {
         match plan {
             Plan::Rest => Ok(Some(Outcome::Valid)),
-            Plan::Retire { source, etag } => Ok(Some(match self.documents.delete(&source, &etag).await? {
+            Plan::Retire { source, etag } => Ok(Some(match self.documents.delete_unchanged(&source, &etag).await? {
                 Changed::Done => Outcome::Retired { source },
-                Changed::Lost => Outcome::Valid,
+                Changed::ConditionFailed => Outcome::Valid,
             })),
             Plan::Replace { key, was, draft, changes } => {
                 // A bucket that keeps versions keeps the original by itself.
-                if was.version.is_none() {
+                if was.head.version.is_none() {
                     let original = self.rules.original_key(&key, &was.bytes);
-                    self.documents.write(&original, &decide::copy(&was), &Only::IfAbsent).await?;
+                    self.documents.write(&original, decide::copy(&was), &Condition::IfAbsent).await?;
                 }
-                let written = self.documents.write(&key, &draft, &Only::IfUnchanged(was.etag)).await?;
+                let written = self.documents.write(&key, draft, &Condition::IfUnchanged(was.head.etag)).await?;
                 Ok((written == Changed::Done).then_some(Outcome::Written { key, from: None, changes }))
             }
             Plan::Move(wanted) => self.put_in_place(wanted).await,
@@ -207,39 +204,41 @@ impl Fixer {
                 let reason = decide::reason(&key, &quarantined, &was, &problems);
                 // The key has a digest of the content in it: what is there already is the same. The reason comes first, so that
                 // nothing lies there without one.
-                self.documents.write(&decide::reason_key(&quarantined), &reason, &Only::IfAbsent).await?;
-                if self.documents.write(&quarantined, &decide::copy(&was), &Only::IfAbsent).await? == Changed::Lost {
+                self.documents.write(&decide::reason_key(&quarantined), reason, &Condition::IfAbsent).await?;
+                if self.documents.write(&quarantined, decide::copy(&was), &Condition::IfAbsent).await?
+                    == Changed::ConditionFailed
+                {
                     let there = self.documents.read(&quarantined).await?;
                     if there.is_none_or(|there| there.bytes != was.bytes) {
                         let words = format!("{quarantined} is something else, so {key} stays where it is");
                         return Err(Failure::new(FailureKind::Unavailable, words));
                     }
                 }
-                self.documents.delete(&key, &was.etag).await?;
+                self.documents.delete_unchanged(&key, &was.head.etag).await?;
                 Ok(Some(Outcome::Quarantined { key: quarantined, problems }))
             }
         }
     }
 
     async fn put_in_place(&self, Move { from, was, to, draft, changes }: Move) -> Result<Option<Outcome>> {
-        let mut written = self.documents.write(&to, &draft, &Only::IfAbsent).await?;
-        if written == Changed::Lost {
+        let mut written = self.documents.write(&to, draft.clone(), &Condition::IfAbsent).await?;
+        if written == Changed::ConditionFailed {
             let Some(found) = self.documents.read(&to).await? else { return Ok(None) };
             match decide::occupant(&draft, &found) {
                 // Read back just now.
                 Destination::Same => {
-                    return Ok(match self.documents.delete(&from, &was.etag).await? {
+                    return Ok(match self.documents.delete_unchanged(&from, &was.head.etag).await? {
                         Changed::Done => Some(Outcome::Retired { source: from }),
-                        Changed::Lost => None,
+                        Changed::ConditionFailed => None,
                     });
                 }
                 Destination::Predecessor => {
                     // Made from an older state of the source, or from a newer one: only the source itself can tell.
                     let now = self.documents.read(&from).await?;
-                    if now.is_none_or(|now| now.etag != was.etag) {
+                    if now.is_none_or(|now| now.head.etag != was.head.etag) {
                         return Ok(None);
                     }
-                    written = self.documents.write(&to, &draft, &Only::IfUnchanged(found.etag)).await?;
+                    written = self.documents.write(&to, draft, &Condition::IfUnchanged(found.head.etag)).await?;
                 }
                 Destination::Stranger => return Box::pin(self.perform(decide::occupied(from, &to, was))).await,
             }

@@ -12,8 +12,8 @@ use std::{
 use async_trait::async_trait;
 use serde_json::json;
 use shiftwork_ports::{
-    documents::{Page, Stored},
-    fake::MemoryDocuments,
+    NewObject, ObjectHead, Objects, OpenObject, Page, StoredObject, Version,
+    fake::{MemoryBucket, MemoryObjects},
 };
 
 use super::*;
@@ -28,8 +28,8 @@ const SOURCE: &str = "handbook/a/b.pdf.meta.json";
 const BESIDE: &str = "handbook/a/b.pdf.metadata.json";
 const STEM: &str = "handbook/a/b.json";
 
-fn fixer(bucket: &Arc<MemoryDocuments>) -> Fixer {
-    Fixer { rules: Arc::new(rules().clone()), documents: Arc::clone(bucket) as Arc<dyn Documents> }
+fn fixer(bucket: &MemoryBucket) -> Fixer {
+    Fixer { rules: Arc::new(rules().clone()), documents: bucket.bucket() }
 }
 
 /// Looks at a key, and at what comes of it, as the events would.
@@ -46,14 +46,14 @@ fn words(outcomes: &[Outcome]) -> Vec<&'static str> {
     outcomes.iter().map(Outcome::as_str).collect()
 }
 
-fn text(bucket: &MemoryDocuments, key: &str) -> serde_json::Value {
+fn text(bucket: &MemoryBucket, key: &str) -> serde_json::Value {
     serde_json::from_slice(&bucket.files()[key].bytes).unwrap()
 }
 
 #[tokio::test]
 async fn metadata_moves_to_where_its_index_looks() {
     for source in [SOURCE, BESIDE, "handbook/_meta/a/b.pdf.json"] {
-        let bucket = Arc::new(MemoryDocuments::default());
+        let bucket = MemoryBucket::default();
         bucket.put(source, json!({ "Title": "T", "author": "Jane" }).to_string());
         assert_eq!(words(&settle(&fixer(&bucket), source).await), ["written", "retired"], "{source}");
         assert_eq!(bucket.files().keys().collect::<Vec<_>>(), [TARGET]);
@@ -67,14 +67,14 @@ async fn metadata_moves_to_where_its_index_looks() {
 #[tokio::test]
 async fn metadata_in_its_place_is_mended_there_and_its_original_kept() {
     let bad = json!({ "Attributes": { "_version": 2 } }).to_string();
-    let bucket = Arc::new(MemoryDocuments::default());
+    let bucket = MemoryBucket::default();
     bucket.put(TARGET, bad.clone());
     assert_eq!(words(&settle(&fixer(&bucket), TARGET).await), ["written", "valid"]);
     assert_eq!(text(&bucket, TARGET), json!({ "Attributes": { "_version": "2" } }));
     let original = rules().original_key(TARGET, bad.as_bytes());
     assert_eq!(bucket.files()[&original].bytes, bad.as_bytes());
     // A bucket that keeps versions needs no copy.
-    let bucket = Arc::new(MemoryDocuments::versioned());
+    let bucket = MemoryBucket::versioned();
     bucket.put(TARGET, bad);
     settle(&fixer(&bucket), TARGET).await;
     assert_eq!(bucket.files().keys().collect::<Vec<_>>(), [TARGET]);
@@ -82,7 +82,7 @@ async fn metadata_in_its_place_is_mended_there_and_its_original_kept() {
 
 #[tokio::test]
 async fn what_cannot_be_mended_is_found_with_its_reason() {
-    let bucket = Arc::new(MemoryDocuments::default());
+    let bucket = MemoryBucket::default();
     bucket.put(SOURCE, "{ not JSON");
     let outcomes = settle(&fixer(&bucket), SOURCE).await;
     let [Outcome::Quarantined { key, .. }] = outcomes.as_slice() else { panic!("{outcomes:?}") };
@@ -97,7 +97,7 @@ async fn what_cannot_be_mended_is_found_with_its_reason() {
 
 #[tokio::test]
 async fn a_stem_waits_for_its_document_and_is_found_by_it() {
-    let bucket = Arc::new(MemoryDocuments::default());
+    let bucket = MemoryBucket::default();
     bucket.put(STEM, json!({ "Title": "T" }).to_string());
     bucket.put("handbook/a/b.c.pdf", "of another stem");
     assert_eq!(fixer(&bucket).look(STEM).await, Ok(Outcome::Waiting));
@@ -105,7 +105,7 @@ async fn a_stem_waits_for_its_document_and_is_found_by_it() {
     assert_eq!(words(&settle(&fixer(&bucket), DOCUMENT).await), ["written", "retired"]);
     assert_eq!(text(&bucket, TARGET), json!({ "Title": "T" }));
     // The other way round, over several pages of neighbours.
-    let bucket = Arc::new(MemoryDocuments::default());
+    let bucket = MemoryBucket::default();
     for neighbour in ["1.pdf", "2.pdf", "3.pdf", "4.pdf"] {
         bucket.put(&format!("handbook/a/b.{neighbour}"), "of another stem");
     }
@@ -122,7 +122,7 @@ async fn a_stem_waits_for_its_document_and_is_found_by_it() {
 
 #[tokio::test]
 async fn news_of_a_source_reach_its_successor_and_a_stranger_does_not() {
-    let bucket = Arc::new(MemoryDocuments::default());
+    let bucket = MemoryBucket::default();
     for version in [1, 2] {
         bucket.put(SOURCE, json!({ "Attributes": { "_version": version } }).to_string());
         assert_eq!(words(&settle(&fixer(&bucket), SOURCE).await), ["written", "retired"]);
@@ -138,7 +138,7 @@ async fn news_of_a_source_reach_its_successor_and_a_stranger_does_not() {
 
 #[tokio::test]
 async fn a_check_changes_nothing_and_says_what_would_be_done() {
-    let bucket = Arc::new(MemoryDocuments::default());
+    let bucket = MemoryBucket::default();
     bucket.put(SOURCE, json!({ "Attributes": { "_version": 2 } }).to_string());
     bucket.put("loose/x.metadata.json", "{}");
     let before = bucket.files();
@@ -156,8 +156,17 @@ async fn a_check_changes_nothing_and_says_what_would_be_done() {
 
 /// A bucket that gives others a turn before and after each call, and tells of each new file.
 struct Busy {
-    bucket: Arc<MemoryDocuments>,
+    objects: Arc<MemoryObjects>,
     events: Mutex<Vec<String>>,
+}
+
+impl Busy {
+    async fn between_turns<T>(&self, call: impl Future<Output = Result<T>> + Send) -> Result<T> {
+        Turn(false).await;
+        let answer = call.await;
+        Turn(false).await;
+        answer
+    }
 }
 
 /// One turn for whoever else is there.
@@ -173,36 +182,40 @@ impl Future for Turn {
 }
 
 #[async_trait]
-impl Documents for Busy {
-    async fn read(&self, key: &str) -> Result<Option<Stored>> {
-        Turn(false).await;
-        let answer = self.bucket.read(key).await;
-        Turn(false).await;
-        answer
+impl Objects for Busy {
+    async fn open(&self, bucket: &str, key: &str, version: Option<&Version>) -> Result<Option<OpenObject>> {
+        self.between_turns(self.objects.open(bucket, key, version)).await
     }
 
-    async fn write(&self, key: &str, draft: &shiftwork_ports::documents::Draft, only: &Only) -> Result<Changed> {
-        Turn(false).await;
-        let answer = self.bucket.write(key, draft, only).await;
-        if answer == Ok(Changed::Done) {
-            self.events.lock().unwrap().push(key.into());
-        }
-        Turn(false).await;
-        answer
+    async fn head(&self, bucket: &str, key: &str) -> Result<Option<ObjectHead>> {
+        self.between_turns(self.objects.head(bucket, key)).await
     }
 
-    async fn delete(&self, key: &str, etag: &str) -> Result<Changed> {
-        Turn(false).await;
-        let answer = self.bucket.delete(key, etag).await;
-        Turn(false).await;
-        answer
+    async fn tail(&self, bucket: &str, key: &str, bytes: u64) -> Result<Option<Vec<u8>>> {
+        self.between_turns(self.objects.tail(bucket, key, bytes)).await
     }
 
-    async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Page> {
-        Turn(false).await;
-        let answer = self.bucket.list(prefix, after).await;
-        Turn(false).await;
-        answer
+    async fn put(&self, bucket: &str, key: &str, object: NewObject, condition: &Condition) -> Result<Changed> {
+        let put = async {
+            let answer = self.objects.put(bucket, key, object, condition).await;
+            if answer == Ok(Changed::Done) {
+                self.events.lock().unwrap().push(key.into());
+            }
+            answer
+        };
+        self.between_turns(put).await
+    }
+
+    async fn delete(&self, bucket: &str, key: &str, etag: &str) -> Result<Changed> {
+        self.between_turns(self.objects.delete(bucket, key, etag)).await
+    }
+
+    async fn delete_all(&self, bucket: &str, keys: &[String]) -> Result<()> {
+        self.between_turns(self.objects.delete_all(bucket, keys)).await
+    }
+
+    async fn list(&self, bucket: &str, prefix: &str, after: Option<&str>) -> Result<Page> {
+        self.between_turns(self.objects.list(bucket, prefix, after)).await
     }
 }
 
@@ -227,7 +240,7 @@ impl Newest {
     }
 
     /// As it was, mended in its place, or in quarantine.
-    fn is_held(&self, key: &str, files: &BTreeMap<String, Stored>) -> bool {
+    fn is_held(&self, key: &str, files: &BTreeMap<String, StoredObject>) -> bool {
         let is = |key: &str, bytes: &[u8]| files.get(key).is_some_and(|file| file.bytes == bytes);
         let content = self.content.as_bytes();
         is(key, content) || is(TARGET, &self.mended) || is(&self.quarantined, content)
@@ -238,11 +251,13 @@ impl Newest {
 type Look = Pin<Box<dyn Future<Output = Result<Outcome>>>>;
 
 /// Plays a story under bad luck, and answers the bucket as it is in the end.
-fn play(seed: u64, versioned: bool, story: &[Upload]) -> Arc<MemoryDocuments> {
+fn play(seed: u64, versioned: bool, story: &[Upload]) -> MemoryBucket {
     let mut dice = fastrand::Rng::with_seed(seed);
-    let bucket = Arc::new(if versioned { MemoryDocuments::versioned() } else { MemoryDocuments::default() });
-    let busy = Arc::new(Busy { bucket: Arc::clone(&bucket), events: Mutex::default() });
-    let fixer = Fixer { rules: Arc::new(rules().clone()), documents: Arc::clone(&busy) as Arc<dyn Documents> };
+    let objects = Arc::new(if versioned { MemoryObjects::versioned() } else { MemoryObjects::default() });
+    let bucket = MemoryBucket::of(Arc::clone(&objects), "documents");
+    let busy = Arc::new(Busy { objects, events: Mutex::default() });
+    let documents = Bucket::new(busy.clone(), "documents");
+    let fixer = Fixer { rules: Arc::new(rules().clone()), documents };
     let mut story = story.iter().cloned().collect::<std::collections::VecDeque<_>>();
     let mut newest: BTreeMap<&str, Newest> = BTreeMap::new();
     let mut queue: Vec<String> = Vec::new();

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! metadata.yaml ── rules::read ──▶ Rules ── what is this key? ──┐
-//! bytes ── json ── mend ──▶ Verdict: valid, mended, unmendable ─┴─ decide ──▶ Action ── Fixer ──▶ Documents
+//! bytes ── json ── mend ──▶ Verdict: valid, mended, unmendable ─┴─ decide ──▶ Action ── Fixer ──▶ Objects
 //! ```
 //!
 //! Everything but [`Fixer`] is pure, and the fixer knows S3 by its port alone. metadata-fixer and `shiftwork metadata` are
@@ -26,7 +26,7 @@ mod rules;
 mod sample;
 mod values;
 
-pub use config::{AttributeType, CONFIGURATION_KEY, Configuration, DatesAs, Repository, Target, Undeclared};
+pub use config::{AttributeType, Configuration, DatesAs, Repository, Target, Undeclared};
 pub use fixer::{Fixer, Outcome};
 pub use mend::{Change, FixKind, Problem, Verdict};
 pub use rules::{Rules, read, schema};

@@ -199,13 +199,13 @@ impl Repo {
 
 impl Rules {
     /// Of some keys, the documents that a stem may mean.
-    pub(crate) fn documents_of(&self, stem_key: &str, keys: &[String]) -> Vec<String> {
-        let means = |key: &&String| {
+    pub(crate) fn documents_of<'k>(&self, stem_key: &str, keys: impl Iterator<Item = &'k str>) -> Vec<String> {
+        let means = |key: &&str| {
             let (folder, name) = split(key);
             let (wanted_folder, wanted) = split(stem_key);
             folder == wanted_folder && stem(name) == Some(wanted) && matches!(self.role(key), Role::Document { .. })
         };
-        keys.iter().filter(means).cloned().collect()
+        keys.filter(means).map(Into::into).collect()
     }
 }
 

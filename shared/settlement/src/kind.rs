@@ -6,7 +6,7 @@ mod load_errors;
 mod plain;
 
 use async_trait::async_trait;
-use shiftwork_ports::{Result, Staging};
+use shiftwork_ports::{Bucket, Result};
 use shiftwork_protocol::{Attempt, Failure, JobRecord, Manifest, Work, event::Event, manifest_key};
 
 /// The kinds that do anything, each with what it needs for that.
@@ -79,7 +79,7 @@ impl Kinds {
 }
 
 /// The manifest of an attempt, if it came to one.
-async fn manifest(staging: &dyn Staging, at: &Attempt) -> Result<Option<Manifest>> {
+async fn manifest(staging: &Bucket, at: &Attempt) -> Result<Option<Manifest>> {
     let key = manifest_key(at);
     let Some(text) = staging.get(&key).await? else { return Ok(None) };
     serde_json::from_slice(&text)

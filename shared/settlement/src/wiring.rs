@@ -9,13 +9,13 @@ use shiftwork_aws::{
     files::DynamoRegister,
     ledger::{DynamoLedger, Tables},
     notices::AwsNotices,
-    staging::S3Staging,
+    objects::S3Objects,
     sweeps::{SchedulerSweeps, SweepTarget},
     tokens::StepFunctionsTokens,
     warehouse::RedshiftWarehouse,
 };
 use shiftwork_feeds::Batches;
-use shiftwork_ports::{Engines, Ledger, Staging, SystemClock, Warehouse};
+use shiftwork_ports::{Bucket, Engines, Ledger, SystemClock, Warehouse};
 
 use crate::{JobSettlement, Kinds, RunSettlement, kind};
 
@@ -58,7 +58,7 @@ fn warehouse(aws: &Aws, environment: &Environment) -> Result<Arc<dyn Warehouse>,
 pub fn jobs(aws: &Aws, environment: &Environment) -> Result<JobSettlement, EnvironmentError> {
     let (bus, topic) = (environment.get("EVENT_BUS_NAME")?, environment.get("FAILURE_TOPIC_ARN")?);
     let warehouse = warehouse(aws, environment)?;
-    let staging: Arc<dyn Staging> = Arc::new(S3Staging::new(aws.config(), environment.get("STAGING_BUCKET")?));
+    let staging = Bucket::new(Arc::new(S3Objects::new(aws.config())), environment.get("STAGING_BUCKET")?);
     let clock = Arc::new(SystemClock);
     Ok(JobSettlement {
         ledger: ledger(aws, environment)?,

@@ -9,18 +9,19 @@ use async_trait::async_trait;
 use futures::FutureExt as _;
 use jiff::Timestamp;
 use serde_json::Value;
-use shiftwork_feeds::{AdvancedFile, Entry, FileRecord, FileRegister, FileStep, KeyHistory, fake::MemoryRegister};
 use shiftwork_ports::{
-    Advanced, AttemptState, Begun, Configuration, Engine, Execution, Executions, Ledger, Notices, Object, Opened,
-    Opening, Released, Result, Row, ScriptText, Scripts, Staging, Step, Submission, Sweeps, TaskTokens, Warehouse,
+    Advanced, AdvancedFile, AttemptState, Begun, Bucket, Changed, Condition, Configuration, Engine, Execution,
+    Executions, FileRegister, Ledger, NewObject, Notices, ObjectHead, Objects, OpenObject, Opened, Opening, Page,
+    Released, Result, Row, Step, Submission, Sweeps, TaskTokens, Version, Warehouse,
     fake::{
-        MemoryConfiguration, MemoryExecutions, MemoryLedger, MemoryNotices, MemoryScripts, MemoryStaging, MemorySweeps,
-        MemoryTokens, MemoryWarehouse,
+        MemoryBucket, MemoryConfiguration, MemoryExecutions, MemoryLedger, MemoryNotices, MemoryObjects,
+        MemoryRegister, MemorySweeps, MemoryTokens, MemoryWarehouse,
     },
 };
 use shiftwork_protocol::{
-    Attempt, Connection, Failure, FailureKind, JobRecord, Lease, Manifest, RunRecord, ScriptPin, Status, Work,
+    Attempt, Connection, Failure, FailureKind, JobRecord, Lease, Manifest, RunRecord, Status, Work,
     event::{DriftFound, Event, FilesLate},
+    file::{Entry, FileRecord, FileStep, KeyHistory},
     manifest_key,
     payload::{JobEnd, RunInput},
 };
@@ -87,7 +88,6 @@ impl Luck {
 }
 
 /// The collaborators, without bad luck: what the state machine and the test look at.
-#[derive(Default)]
 pub(crate) struct Calm {
     pub(crate) ledger: MemoryLedger,
     pub(crate) tokens: MemoryTokens,
@@ -95,14 +95,36 @@ pub(crate) struct Calm {
     pub(crate) executions: MemoryExecutions,
     pub(crate) sweeps: MemorySweeps,
     pub(crate) notices: MemoryNotices,
-    pub(crate) scripts: MemoryScripts,
-    pub(crate) staging: MemoryStaging,
+    pub(crate) objects: Arc<MemoryObjects>,
+    pub(crate) scripts: MemoryBucket,
+    pub(crate) staging: Bucket,
     pub(crate) files: MemoryRegister,
     pub(crate) configuration: MemoryConfiguration,
     /// What was wrong at the moment of a submission.
     pub(crate) offences: Mutex<Vec<String>>,
     /// How often each attempt was handed over, the Data API's own deduplication aside.
     pub(crate) handed_over: Mutex<BTreeMap<String, u32>>,
+}
+
+impl Default for Calm {
+    fn default() -> Self {
+        let objects = Arc::new(MemoryObjects::versioned());
+        Self {
+            ledger: MemoryLedger::default(),
+            tokens: MemoryTokens::default(),
+            warehouse: MemoryWarehouse::default(),
+            executions: MemoryExecutions::default(),
+            sweeps: MemorySweeps::default(),
+            notices: MemoryNotices::default(),
+            scripts: MemoryBucket::of(objects.clone(), "scripts"),
+            staging: Bucket::new(objects.clone(), "staging"),
+            objects,
+            files: MemoryRegister::default(),
+            configuration: MemoryConfiguration::default(),
+            offences: Mutex::default(),
+            handed_over: Mutex::default(),
+        }
+    }
 }
 
 /// The same collaborators as the functions meet them.
@@ -303,19 +325,6 @@ impl Notices for Rough {
 }
 
 #[async_trait]
-impl Scripts for Rough {
-    async fn newest(&self, key: &str) -> Result<Option<ScriptText>> {
-        self.luck.around(self.calm.scripts.newest(key)).await
-    }
-    async fn tags(&self, prefix: &str) -> Result<BTreeMap<String, String>> {
-        self.luck.around(self.calm.scripts.tags(prefix)).await
-    }
-    async fn pinned(&self, pin: &ScriptPin) -> Result<String> {
-        self.luck.around(self.calm.scripts.pinned(pin)).await
-    }
-}
-
-#[async_trait]
 impl FileRegister for Rough {
     async fn put(&self, entry: &Entry) -> Result<bool> {
         self.luck.around(self.calm.files.put(entry)).await
@@ -341,21 +350,27 @@ impl FileRegister for Rough {
 }
 
 #[async_trait]
-impl Staging for Rough {
-    async fn put(&self, key: &str, body: Vec<u8>) -> Result<()> {
-        self.luck.around(self.calm.staging.put(key, body)).await
+impl Objects for Rough {
+    async fn open(&self, bucket: &str, key: &str, version: Option<&Version>) -> Result<Option<OpenObject>> {
+        self.luck.around(self.calm.objects.open(bucket, key, version)).await
     }
-    async fn put_once(&self, key: &str, body: Vec<u8>) -> Result<Vec<u8>> {
-        self.luck.around(self.calm.staging.put_once(key, body)).await
+    async fn head(&self, bucket: &str, key: &str) -> Result<Option<ObjectHead>> {
+        self.luck.around(self.calm.objects.head(bucket, key)).await
     }
-    async fn get(&self, key: &str) -> Result<Option<Vec<u8>>> {
-        self.luck.around(self.calm.staging.get(key)).await
+    async fn tail(&self, bucket: &str, key: &str, bytes: u64) -> Result<Option<Vec<u8>>> {
+        self.luck.around(self.calm.objects.tail(bucket, key, bytes)).await
     }
-    async fn list(&self, prefix: &str) -> Result<Vec<Object>> {
-        self.luck.around(self.calm.staging.list(prefix)).await
+    async fn put(&self, bucket: &str, key: &str, object: NewObject, condition: &Condition) -> Result<Changed> {
+        self.luck.around(self.calm.objects.put(bucket, key, object, condition)).await
     }
-    async fn delete(&self, keys: &[String]) -> Result<()> {
-        self.luck.around(self.calm.staging.delete(keys)).await
+    async fn delete(&self, bucket: &str, key: &str, etag: &str) -> Result<Changed> {
+        self.luck.around(self.calm.objects.delete(bucket, key, etag)).await
+    }
+    async fn delete_all(&self, bucket: &str, keys: &[String]) -> Result<()> {
+        self.luck.around(self.calm.objects.delete_all(bucket, keys)).await
+    }
+    async fn list(&self, bucket: &str, prefix: &str, after: Option<&str>) -> Result<Page> {
+        self.luck.around(self.calm.objects.list(bucket, prefix, after)).await
     }
 }
 

@@ -6,9 +6,11 @@ use futures::FutureExt as _;
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use serde_json::json;
-use shiftwork_feeds::{Entry, FileRecord, FileRegister as _, FileStatus, FileStep, sample};
-use shiftwork_ports::{Clock as _, Progress};
-use shiftwork_protocol::Status;
+use shiftwork_ports::{Clock as _, FileRegister as _, Progress, fake::a_file};
+use shiftwork_protocol::{
+    Status,
+    file::{Entry, FileRecord, FileStatus, FileStep},
+};
 
 use crate::machine::Machine;
 
@@ -30,7 +32,7 @@ fn land(machine: &Machine, n: usize) {
     let file = FileRecord {
         received_ts: machine.clock.now(),
         registered_ts: machine.clock.now(),
-        ..sample::file(&format!("orders/{n:03}.csv"), "1")
+        ..a_file(&format!("orders/{n:03}.csv"), "1")
     };
     for _ in 0..=machine.luck.below(2) {
         machine.calm.files.put(&Entry::File(Box::new(file.clone()))).now_or_never().unwrap().unwrap();

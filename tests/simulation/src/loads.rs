@@ -9,7 +9,7 @@ use shiftwork_change_data::{
     layout::Staged,
     transport::{Offset, Partition},
 };
-use shiftwork_ports::{Ledger as _, Progress, Staging as _, fake::ROWS_OF_A_COPY};
+use shiftwork_ports::{Ledger as _, Progress, fake::ROWS_OF_A_COPY};
 use shiftwork_protocol::{Manifest, Status};
 
 use crate::machine::Machine;

@@ -6,11 +6,11 @@ use std::{
 use futures::FutureExt as _;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
-use shiftwork_feeds::{Batches, fake::MemoryLanding};
+use shiftwork_feeds::Batches;
 use shiftwork_iterator::RunIterator;
 use shiftwork_job_launcher::{Launcher, kind as launcher};
 use shiftwork_ports::{
-    Engines, Execution, Executions as _, Ledger as _, Progress, Staging as _,
+    Bucket, Engines, Execution, Executions as _, Ledger as _, Progress,
     fake::{ManualClock, MemoryRequests, Outcome, Told},
 };
 use shiftwork_protocol::{
@@ -76,6 +76,8 @@ impl Machine {
         for statement in ["CREATE", "svv_columns", "pg_namespace"] {
             calm.warehouse.answer(statement, Vec::new());
         }
+        let staging = Bucket::new(rough.clone(), "staging");
+        let scripts = Bucket::new(rough.clone(), "scripts");
         let files = Batches { register: rough.clone(), clock: clock.clone() };
         let jobs = JobSettlement {
             ledger: rough.clone(),
@@ -83,9 +85,9 @@ impl Machine {
             tokens: rough.clone(),
             notices: rough.clone(),
             kinds: settlement::Kinds {
-                cdc: settlement::cdc::Cdc { staging: rough.clone(), warehouse: rough.clone() },
+                cdc: settlement::cdc::Cdc { staging: staging.clone(), warehouse: rough.clone() },
                 copy: settlement::copy::Copy {
-                    staging: rough.clone(),
+                    staging: staging.clone(),
                     files: files.clone(),
                     warehouse: rough.clone(),
                     clock: clock.clone(),
@@ -95,28 +97,26 @@ impl Machine {
         };
         let runs = RunSettlement { jobs: jobs.clone(), executions: rough.clone(), sweeps: rough.clone() };
         let kinds = launcher::Kinds {
-            sql: launcher::sql::Sql { scripts: rough.clone() },
+            sql: launcher::sql::Sql { scripts: scripts.clone() },
             cdc: launcher::cdc::Cdc {
-                scripts: rough.clone(),
-                staging: rough.clone(),
-                staging_bucket: "staging".into(),
+                scripts: scripts.clone(),
+                staging: staging.clone(),
                 warehouse: rough.clone(),
                 requests: Arc::new(MemoryRequests::default()),
                 clock: clock.clone(),
             },
             copy: launcher::copy::Copy {
                 jobs: jobs.clone(),
-                scripts: rough.clone(),
+                scripts: scripts.clone(),
                 files,
-                landing: Arc::new(MemoryLanding::default()),
-                staging: rough.clone(),
-                staging_bucket: "staging".into(),
+                landing: rough.clone(),
+                staging,
             },
         };
         let default_connection =
             Connection { workgroup: Some("shift".into()), database: "dev".into(), ..Connection::default() };
         Self {
-            trigger: Trigger { runs, configuration: rough.clone(), scripts: rough.clone(), default_connection },
+            trigger: Trigger { runs, configuration: rough.clone(), scripts, default_connection },
             iterator: RunIterator { ledger: rough.clone(), clock: clock.clone() },
             launcher: Launcher { jobs, kinds },
             calm,

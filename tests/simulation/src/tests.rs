@@ -58,7 +58,7 @@ fn machine(case: &Case, seed: u64, troubles: u32) -> Machine {
     machine.broken.clone_from(&case.broken);
     machine.calm.configuration.put(case.workflow.clone());
     for (name, text) in &case.scripts {
-        machine.calm.scripts.put(&format!("workflows/w/{name}"), text);
+        machine.calm.scripts.put(&format!("workflows/w/{name}"), text.as_str());
     }
     machine
 }

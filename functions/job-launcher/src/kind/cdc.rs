@@ -7,12 +7,12 @@ use std::{
 
 use shiftwork_change_data::{
     contract::{self, TableContract},
-    layout::{self, Staged},
+    layout::Staged,
 };
-use shiftwork_ports::{Clock, Object, Requests, Result, Row, Scripts, Staging, Submission, Warehouse};
+use shiftwork_ports::{Bucket, Clock, ListedObject, Requests, Result, Row, Submission, Warehouse, scripts};
 use shiftwork_promotion::{ExistingColumn, Load, Promotion, is_done_already};
 use shiftwork_protocol::{
-    Connection, Failure, FailureKind, JobRecord, Manifest, ScriptPin, Transaction, load_request, manifest_key,
+    Connection, Failure, FailureKind, JobRecord, Manifest, ScriptPin, Transaction, keys, load_request, manifest_key,
     name::sha256,
 };
 
@@ -21,11 +21,9 @@ use super::Prepared;
 /// What the kind needs.
 pub struct Cdc {
     /// The scripts bucket, for contracts.
-    pub scripts: Arc<dyn Scripts>,
+    pub scripts: Bucket,
     /// The staging bucket.
-    pub staging: Arc<dyn Staging>,
-    /// Its name, as COPY reads it.
-    pub staging_bucket: String,
+    pub staging: Bucket,
     /// Makes the tables of a contract.
     pub warehouse: Arc<dyn Warehouse>,
     /// Asks for the next load where one leaves files.
@@ -120,8 +118,8 @@ fn prefix(mut files: Vec<&Pending>, columns: usize) -> Line<'_> {
     Line { files: taken, loadable }
 }
 
-fn pending(listed: Vec<Object>) -> Vec<Pending> {
-    let named = |Object { key, bytes }| match Staged::parse(&key) {
+fn pending(listed: Vec<ListedObject>) -> Vec<Pending> {
+    let named = |ListedObject { key, bytes, .. }| match Staged::parse(&key) {
         Some(staged) => Some(Pending { key, bytes, staged }),
         None => {
             tracing::warn!(key, "is no staged file: left alone");
@@ -143,14 +141,14 @@ impl Cdc {
         pin: &ScriptPin,
         iam_role: &str,
     ) -> Result<Prepared> {
-        let text = self.scripts.pinned(pin).await?;
+        let text = scripts::pinned(&self.scripts, pin).await?;
         let contract = contract::read(&pin.key, &text).map_err(|problems| invalid(&lines(&problems)))?;
         let promotion = Promotion::of(&contract);
         let key = manifest_key(&job.current_attempt());
         let manifest = match self.staging.get(&key).await? {
             Some(text) => read(&key, &text)?,
             None => {
-                let listed = self.staging.list(&layout::prefix(contract.name())).await?;
+                let listed = self.staging.list(&keys::staged_prefix(contract.name())).await?;
                 let chosen = choose(&pending(listed), contract.columns().len(), LOAD_LIMITS, turn(job));
                 if chosen.keys.is_empty() {
                     return Ok(Prepared::NothingToDo);
@@ -158,7 +156,7 @@ impl Cdc {
                 if chosen.more {
                     self.ask_again(job, &contract).await?;
                 }
-                let manifest = Manifest::of(&self.staging_bucket, &chosen.keys);
+                let manifest = Manifest::of(self.staging.name(), &chosen.keys);
                 read(&key, &self.staging.put_once(&key, written(&manifest)?).await?)?
             }
         };
@@ -194,14 +192,14 @@ impl Cdc {
             };
             layouts.entry(staged.columns).or_default().push(key);
         }
-        let url = |key: &str| format!("s3://{}/{key}", self.staging_bucket);
+        let url = |key: &str| self.staging.url(key);
         if layouts.len() == 1 {
             return Ok(layouts.into_keys().map(|columns| (columns, url(key))).collect());
         }
         let mut groups = Vec::new();
         for (columns, keys) in layouts {
-            let of_layout = format!("{}.c{columns}.json", key.trim_end_matches(".json"));
-            self.staging.put(&of_layout, written(&Manifest::of(&self.staging_bucket, keys))?).await?;
+            let of_layout = keys::layout_manifest_key(key, columns);
+            self.staging.put(&of_layout, written(&Manifest::of(self.staging.name(), keys))?).await?;
             groups.push((columns, url(&of_layout)));
         }
         Ok(groups)
@@ -217,7 +215,7 @@ impl Cdc {
         promotion: &Promotion<'_>,
     ) -> Result<()> {
         let ddl = promotion.ddl();
-        let made = format!("tables/{}.{}", contract.name(), sha256(format!("{connection:?}{ddl:?}")));
+        let made = keys::tables_key(contract.name(), &sha256(format!("{connection:?}{ddl:?}")));
         if job.attempt == 1 && self.staging.get(&made).await?.is_some() {
             return Ok(());
         }

@@ -11,10 +11,10 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::SignedDuration;
 use shiftwork_config::read_file;
-use shiftwork_feeds::{Batches, Feed, Format, Landing, batch_of};
-use shiftwork_ports::{Result, Scripts, Staging, Submission};
+use shiftwork_feeds::{Batches, Feed, batch_of};
+use shiftwork_ports::{Bucket, Objects, Result, Submission, scripts};
 use shiftwork_protocol::{
-    Attempt, Connection, Failure, FailureKind, JobRecord, Manifest, ScriptPin, Transaction, manifest_key,
+    Attempt, Connection, Failure, FailureKind, JobRecord, Manifest, ScriptPin, Transaction, file::Format, manifest_key,
 };
 use shiftwork_settlement::JobSettlement;
 
@@ -28,15 +28,13 @@ pub struct Copy {
     /// Finds out what became of the files of an earlier run, for a restart.
     pub jobs: JobSettlement,
     /// The scripts bucket, for feeds.
-    pub scripts: Arc<dyn Scripts>,
+    pub scripts: Bucket,
     /// Where the files of feeds stand.
     pub files: Batches,
     /// The buckets that the files land in.
-    pub landing: Arc<dyn Landing>,
+    pub landing: Arc<dyn Objects>,
     /// The staging bucket, for manifests.
-    pub staging: Arc<dyn Staging>,
-    /// Its name, as COPY reads it.
-    pub staging_bucket: String,
+    pub staging: Bucket,
 }
 
 impl Copy {
@@ -78,7 +76,7 @@ impl Copy {
             )));
         }
         tracing::info!(feed = feed.feed, files = urls.len(), manifest = key, "loading");
-        let copy = format!("{into} FROM 's3://{}/{key}' {options}", self.staging_bucket);
+        let copy = format!("{into} FROM '{}' {options}", self.staging.url(&key));
         // The first attempt hopes for the best. The second knows that files are bad, and that those seldom come alone: it
         // has them all found, so that the third is the last. COPY of Parquet has no NOLOAD: `take` has looked into the files.
         let sqls = if job.attempt > 1 && feed.format != Format::Parquet {
@@ -96,7 +94,7 @@ impl Copy {
     }
 
     async fn feed(&self, pin: &ScriptPin) -> Result<Feed> {
-        let text = self.scripts.pinned(pin).await?;
+        let text = scripts::pinned(&self.scripts, pin).await?;
         read_file(&pin.key, &text).and_then(|doc| Feed::read(&doc)).map_err(|problems| {
             let words: Vec<_> = problems.iter().map(ToString::to_string).collect();
             Failure::corrupt(format!("the pinned feed cannot be read any more: {}", words.join("\n")))

@@ -1,15 +1,15 @@
 //! A script: the statements of the job's present part.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use shiftwork_planner::sql::split;
-use shiftwork_ports::{Result, Scripts, Submission};
+use shiftwork_ports::{Bucket, Result, Submission, scripts};
 use shiftwork_protocol::{Connection, Failure, FailureKind, JobRecord, ScriptPin, Transaction, limits};
 
 /// What the kind needs.
 pub struct Sql {
     /// The scripts bucket.
-    pub scripts: Arc<dyn Scripts>,
+    pub scripts: Bucket,
 }
 
 impl Sql {
@@ -21,7 +21,7 @@ impl Sql {
         transaction: Transaction,
         parameters: &BTreeMap<String, String>,
     ) -> Result<Submission> {
-        let text = self.scripts.pinned(script).await?;
+        let text = scripts::pinned(&self.scripts, script).await?;
         part(job, connection, &text, transaction, parameters)
     }
 }

@@ -9,7 +9,8 @@ use shiftwork_change_data::contract::Column;
 use shiftwork_ports::Result;
 use shiftwork_protocol::{
     FailureKind,
-    drift::{DriftAnswer, DriftRequest, MigrationProgress, mark},
+    drift::{DriftAnswer, DriftRequest, MigrationProgress},
+    keys::drift_mark_key,
 };
 
 use super::{World, lock};
@@ -190,7 +191,7 @@ fn evolve_does_not_follow_a_source_that_writes_data_into_its_keys() {
     let watcher = world.watcher();
     let row = |n: usize| BTreeMap::from([(format!("customer {n}"), json!(n))]);
     lock(&world.waiting).extend((0..60).map(row));
-    world.staging.put(&mark("orders"), "one");
+    world.staging.put(&drift_mark_key("orders"), "one");
     let answer = watch(&watcher).unwrap().unwrap();
     assert_eq!(answer.contracts[0].findings.len(), 60);
     assert_eq!(world.contract().columns().len(), 2);

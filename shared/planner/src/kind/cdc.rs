@@ -2,10 +2,9 @@
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use shiftwork_protocol::{Kind, ScriptPin, Work, name};
+use shiftwork_protocol::{Kind, ScriptPin, Work, keys::contract_key, name};
 
 use super::{Context, JobKind};
-use crate::contract_key;
 
 /// Loads what is staged for a table contract and promotes it, in one transaction.
 #[derive(Debug, Deserialize, JsonSchema)]

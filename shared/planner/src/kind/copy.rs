@@ -8,16 +8,13 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use shiftwork_config::read_file;
 use shiftwork_feeds::{
-    Feed, Format,
+    Feed,
     feed::{Compression, NULL_TEXT, pending},
 };
-use shiftwork_protocol::{Kind, ScriptPin, Work, name};
+use shiftwork_protocol::{Kind, ScriptPin, Work, file::Format, keys::feed_key, name};
 
 use super::{Context, JobKind};
-use crate::{
-    feed_key,
-    sql::{quote_identifier, quote_literal},
-};
+use crate::sql::{quote_identifier, quote_literal};
 
 /// Loads the files of a feed that wait to be loaded, each exactly once, and puts on record what became of every one.
 #[derive(Debug, Deserialize, JsonSchema)]

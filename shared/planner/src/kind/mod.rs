@@ -102,7 +102,7 @@ pub(crate) struct Context<'a> {
     /// The job in the document.
     pub(crate) path: &'a JsonPath,
     pub(crate) facts: &'a Facts,
-    /// Key of a script in the bucket: [`crate::script_key`].
+    /// Key of a script in the bucket: [`shiftwork_protocol::keys::script_key`].
     pub(crate) script_key: &'a dyn Fn(&str) -> String,
     /// Text of every placeholder that SQL can use in this run.
     pub(crate) bindings: &'a BTreeMap<String, String>,

@@ -5,10 +5,8 @@
 use std::{collections::BTreeMap, fs, path::Path};
 
 use serde_json::Value;
-use shiftwork_planner::{
-    Asked, Facts, Located, Plan, Problem, Script, plan, read_file, script_key, script_names, workflow,
-};
-use shiftwork_protocol::{Connection, audit::PlannedJob};
+use shiftwork_planner::{Asked, Facts, Located, Plan, Problem, Script, plan, read_file, script_names, workflow};
+use shiftwork_protocol::{Connection, audit::PlannedJob, keys::script_key};
 
 pub(crate) fn connection() -> Connection {
     Connection { workgroup: Some("main".into()), database: "dev".into(), ..Connection::default() }

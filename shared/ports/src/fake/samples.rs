@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use shiftwork_protocol::{
     Connection, JobRecord, RunRecord, Status, Work,
     audit::{Origin, PlannedJob},
+    file::{FileRecord, FileStatus, Format},
     workflow::RunIf,
 };
 
@@ -48,5 +49,29 @@ pub fn a_run(status: Status) -> RunRecord {
         restart_of: None,
         jobs: 1,
         planner: None,
+    }
+}
+
+/// A file of the feed `orders`, just registered.
+pub fn a_file(key: &str, sequencer: &str) -> FileRecord {
+    FileRecord {
+        feed: "orders".into(),
+        bucket: "landing".into(),
+        key: key.into(),
+        version_id: None,
+        etag: Some(format!("etag-{sequencer}")),
+        size: 100,
+        sequencer: Some(sequencer.into()),
+        received_ts: Timestamp::UNIX_EPOCH,
+        registered_ts: Timestamp::UNIX_EPOCH,
+        format: Some(Format::Csv),
+        parts: BTreeMap::new(),
+        checksum: None,
+        file_status: FileStatus::Received,
+        reason: None,
+        batch: None,
+        claimed_until: None,
+        history: Vec::new(),
+        revision: 0,
     }
 }

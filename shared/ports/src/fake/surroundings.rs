@@ -7,14 +7,13 @@ use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use shiftwork_protocol::{
-    Connection, Failure, FailureKind, RunRecord, ScriptPin,
+    Connection, Failure, RunRecord,
     event::{DriftFound, Event, FilesLate},
-    name::sha256,
     payload::{JobEnd, RunInput},
 };
 
 use super::lock;
-use crate::{Clock, Configuration, Execution, Executions, Notices, Result, ScriptText, Scripts, Sweeps, TaskTokens};
+use crate::{Clock, Configuration, Execution, Executions, Notices, Result, Sweeps, TaskTokens};
 
 /// What a waiting task was told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,49 +100,6 @@ impl Executions for MemoryExecutions {
     async fn stop(&self, run: &str, cause: &str) -> Result<()> {
         self.close(run, &format!("ABORTED: {cause}"));
         Ok(())
-    }
-}
-
-/// Scripts with all their versions; version ids count from 1.
-#[derive(Debug, Default)]
-pub struct MemoryScripts(Mutex<BTreeMap<String, Vec<String>>>);
-
-impl MemoryScripts {
-    /// Puts a new version.
-    pub fn put(&self, key: &str, text: &str) {
-        lock(&self.0).entry(key.into()).or_default().push(text.into());
-    }
-}
-
-#[async_trait]
-impl Scripts for MemoryScripts {
-    async fn newest(&self, key: &str) -> Result<Option<ScriptText>> {
-        Ok(lock(&self.0).get(key).and_then(|versions| {
-            let text = versions.last()?.clone();
-            Some(ScriptText { key: key.into(), version_id: versions.len().to_string(), text })
-        }))
-    }
-
-    async fn tags(&self, prefix: &str) -> Result<BTreeMap<String, String>> {
-        let all = lock(&self.0);
-        let found = all.iter().filter(|(key, _)| key.starts_with(prefix));
-        Ok(found.map(|(key, versions)| (key.clone(), versions.len().to_string())).collect())
-    }
-
-    async fn pinned(&self, pin: &ScriptPin) -> Result<String> {
-        let versions = lock(&self.0).get(&pin.key).cloned().unwrap_or_default();
-        pin.version_id
-            .parse::<usize>()
-            .ok()
-            .and_then(|number| versions.get(number.checked_sub(1)?))
-            .filter(|text| sha256(text) == pin.sha256)
-            .cloned()
-            .ok_or_else(|| {
-                Failure::new(
-                    FailureKind::ScriptUnreadable,
-                    format!("{} has no version {} as pinned", pin.key, pin.version_id),
-                )
-            })
     }
 }
 

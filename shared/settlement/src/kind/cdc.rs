@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use shiftwork_ports::{Result, Staging, Warehouse};
+use shiftwork_ports::{Bucket, Result, Warehouse};
 use shiftwork_protocol::{Attempt, JobRecord, Status};
 
 use super::{AroundAttempts, manifest};
@@ -12,7 +12,7 @@ use super::{AroundAttempts, manifest};
 #[derive(Clone)]
 pub struct Cdc {
     /// The bucket of the staged files and of the manifests.
-    pub staging: Arc<dyn Staging>,
+    pub staging: Bucket,
     /// Counts the rows of a load.
     pub warehouse: Arc<dyn Warehouse>,
 }
@@ -26,7 +26,7 @@ impl AroundAttempts for Load<'_> {
     /// Deletes the staged files. The watermark moved with the load: a file that is not deleted is loaded again to no effect.
     async fn committed(&self, at: &Attempt, _: &JobRecord) -> Result<()> {
         let staging = &self.cdc.staging;
-        let Some(manifest) = manifest(&**staging, at).await? else { return Ok(()) };
+        let Some(manifest) = manifest(staging, at).await? else { return Ok(()) };
         staging.delete(&manifest.keys()).await
     }
 

@@ -4,11 +4,12 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, tz::TimeZone};
-use shiftwork_feeds::{Batches, Ending, FileRecord, FileStatus, batch_of};
-use shiftwork_ports::{Clock, Result, Staging, Warehouse};
+use shiftwork_feeds::{Batches, Ending, batch_of};
+use shiftwork_ports::{Bucket, Clock, Result, Warehouse};
 use shiftwork_protocol::{
     Attempt, Class, Connection, Failure, FailureKind, JobRecord, Status,
     event::{Event, TableRefreshed},
+    file::{FileRecord, FileStatus},
     manifest_key,
 };
 
@@ -37,7 +38,7 @@ const MORE_IS_KEPT: [&str; 3] = ["sys_load_error_detail", "stl_load_errors", "Sp
 #[derive(Clone)]
 pub struct Copy {
     /// The bucket of the manifests.
-    pub staging: Arc<dyn Staging>,
+    pub staging: Bucket,
     /// Where the files of feeds stand.
     pub files: Batches,
     /// Says which files a load failed on.
@@ -58,7 +59,7 @@ impl AroundAttempts for FileLoad<'_> {
     /// The files of its manifest are PROCESSED, whatever was said of them before.
     async fn committed(&self, at: &Attempt, job: &JobRecord) -> Result<()> {
         let (feed, files) = (self.feed, &self.copy.files);
-        let Some(manifest) = manifest(&*self.copy.staging, at).await? else { return Ok(()) };
+        let Some(manifest) = manifest(&self.copy.staging, at).await? else { return Ok(()) };
         let (batch, urls) = (batch_of(&at.run, &at.job), manifest.urls());
         let processed = files.loaded(feed, &batch, &urls).await?;
         if processed > 0 {
@@ -85,7 +86,7 @@ impl AroundAttempts for FileLoad<'_> {
             return Ok(None);
         }
         let (feed, files) = (self.feed, &self.copy.files);
-        let Some(manifest) = manifest(&*self.copy.staging, at).await? else { return Ok(None) };
+        let Some(manifest) = manifest(&self.copy.staging, at).await? else { return Ok(None) };
         let (batch, urls) = (batch_of(&at.run, &at.job), manifest.urls());
         if self.held(&batch, &urls).await? == urls.len() {
             let refused = self.refused(job, message, &urls).await?;
@@ -117,7 +118,7 @@ impl AroundAttempts for FileLoad<'_> {
             return Ok(None);
         }
         let at = job.current_attempt();
-        let Some(manifest) = manifest(&*self.copy.staging, &at).await? else { return Ok(None) };
+        let Some(manifest) = manifest(&self.copy.staging, &at).await? else { return Ok(None) };
         let mut files = manifest.urls();
         let file_count = u64::try_from(files.len()).unwrap_or(u64::MAX);
         files.truncate(NAMED);

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{FileRecord, FileStatus};
+use crate::file::{FileRecord, FileStatus};
 
 /// A message of the queue of work items: one batch. It may come twice; `batch` is the same then.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -16,7 +16,7 @@ pub struct WorkItem {
     /// The feed.
     pub feed: String,
     /// Until when the files are this batch's. What is completed later may have gone to another one.
-    #[serde(with = "shiftwork_protocol::millis")]
+    #[serde(with = "crate::millis")]
     #[schemars(with = "String")]
     pub until: Timestamp,
     /// The files.

@@ -1,14 +1,17 @@
-//! The sentences of [`FileRegister`] as tests, for every implementation. Every check uses a feed of its own.
-#![allow(clippy::unwrap_used, reason = "a failure of the port fails the check")]
-
-use std::hash::{BuildHasher as _, RandomState};
+//! The register of files, and the queue of work items. Every check uses a feed of its own.
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::{Deletion, Entry, FileId, FileRecord, FileRegister, FileStatus, FileStep, UNCLAIMED, sample};
+use shiftwork_protocol::{
+    file::{Deletion, Entry, FileId, FileRecord, FileStatus, FileStep, UNCLAIMED},
+    work_item::WorkItem,
+};
 
-/// Every check.
-pub async fn register(register: &dyn FileRegister) {
+use super::{both, fresh as fresh_name};
+use crate::{FileRegister, WorkQueue, fake};
+
+/// Checks [`FileRegister`].
+pub async fn file_register(register: &dyn FileRegister) {
     a_file_is_put_once(register).await;
     the_same_content_again_moves_its_place_in_the_order(register).await;
     versions_and_deletions_of_a_key_are_found_together(register).await;
@@ -23,7 +26,7 @@ pub async fn register(register: &dyn FileRegister) {
 }
 
 fn fresh() -> String {
-    format!("feed-{:016x}", RandomState::new().hash_one("feed"))
+    fresh_name("feed")
 }
 
 fn minute(minutes: i64) -> Timestamp {
@@ -31,7 +34,7 @@ fn minute(minutes: i64) -> Timestamp {
 }
 
 fn a_file(feed: &str, key: &str, sequencer: &str) -> FileRecord {
-    FileRecord { feed: feed.into(), received_ts: minute(0), registered_ts: minute(1), ..sample::file(key, sequencer) }
+    FileRecord { feed: feed.into(), received_ts: minute(0), registered_ts: minute(1), ..fake::a_file(key, sequencer) }
 }
 
 async fn put(register: &dyn FileRegister, file: &FileRecord) -> bool {
@@ -57,7 +60,7 @@ async fn a_file_is_put_once(register: &dyn FileRegister) {
 async fn the_same_content_again_moves_its_place_in_the_order(register: &dyn FileRegister) {
     let file = a_file(&fresh(), "orders/a.csv", "10");
     put(register, &file).await;
-    for (sequencer, then) in [("12", "12"), ("11", "12"), ("100", "100")] {
+    for (sequencer, then) in [("12", "12"), ("11", "12"), ("100", "12"), ("2", "2")] {
         put(register, &FileRecord { sequencer: Some(sequencer.into()), ..file.clone() }).await;
         assert_eq!(on_record(register, &file).await.sequencer.as_deref(), Some(then), "after {sequencer}");
     }
@@ -124,7 +127,7 @@ async fn one_of_two_batches_gets_a_file(register: &dyn FileRegister) {
     put(register, &file).await;
     let (a, b) = (claim("a", minute(10)), claim("b", minute(10)));
     // Both saw it free.
-    let (first, second) = futures::join!(register.step(&file, &a, minute(2)), register.step(&file, &b, minute(2)));
+    let (first, second) = both(register.step(&file, &a, minute(2)), register.step(&file, &b, minute(2))).await;
     let (first, second) = (first.unwrap(), second.unwrap());
     assert_ne!(first.fresh, second.fresh);
     let now = on_record(register, &file).await;
@@ -196,10 +199,25 @@ async fn a_thousand_files_are_all_found(register: &dyn FileRegister) {
     assert_eq!(found, files.iter().map(FileRecord::id).collect());
 }
 
-#[cfg(test)]
-mod tests {
-    #[tokio::test]
-    async fn the_register_in_memory_conforms() {
-        super::register(&crate::fake::MemoryRegister::default()).await;
+/// Checks [`WorkQueue`]. `received` takes every message that is in the queue.
+pub async fn work_queue(queue: &dyn WorkQueue, received: impl AsyncFn() -> Vec<WorkItem>) {
+    let feed = fresh();
+    let item = |n: usize| WorkItem {
+        batch: format!("{feed}/{n}"),
+        feed: feed.clone(),
+        until: minute(60),
+        files: vec![(&a_file(&feed, "orders/a b+ü.csv", "1")).into()],
+    };
+    for n in [0, 1, 1] {
+        queue.hand_out(&item(n)).await.unwrap();
     }
+    let mut items = Vec::new();
+    for _ in 0..10 {
+        items.extend(received().await);
+        if items.len() >= 3 {
+            break;
+        }
+    }
+    items.sort_by(|a, b| a.batch.cmp(&b.batch));
+    assert_eq!(items, [item(0), item(1), item(1)], "a batch that is handed out again comes again");
 }

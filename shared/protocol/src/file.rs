@@ -1,13 +1,11 @@
-//! A file of the register, and the steps of its life.
+//! A file that landed in S3, as the file audit table has it, and the steps of its life.
 
 use std::{cmp::Ordering, collections::BTreeMap, fmt};
 
+use crate::{name::sha256, s3_event::compare_sequencers};
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use shiftwork_protocol::name::sha256;
-
-use crate::feed::Format;
 
 /// The feed of files that no feed claims: they are on record, and nobody takes them.
 pub const UNCLAIMED: &str = "unclaimed";
@@ -65,6 +63,46 @@ impl fmt::Display for FileStatus {
     }
 }
 
+/// What a file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Format {
+    /// Rows of fields (RFC 4180).
+    Csv,
+    /// One JSON object a line.
+    JsonLines,
+    /// JSON objects, one after the other.
+    Json,
+    /// Columnar.
+    Parquet,
+    /// XML; for work items, COPY does not know it.
+    Xml,
+    /// Anything else; for work items.
+    Custom,
+}
+
+impl Format {
+    /// As configuration writes it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Csv => "csv",
+            Self::JsonLines => "json_lines",
+            Self::Json => "json",
+            Self::Parquet => "parquet",
+            Self::Xml => "xml",
+            Self::Custom => "custom",
+        }
+    }
+
+    /// True where COPY reads it.
+    pub const fn is_loadable(self) -> bool {
+        match self {
+            Self::Csv | Self::JsonLines | Self::Json | Self::Parquet => true,
+            Self::Xml | Self::Custom => false,
+        }
+    }
+}
+
 /// A file is one version of one key. Where a bucket keeps no versions, the ETag stands for one: the same key with new
 /// content is a new file, and with the same content it is the same.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -104,10 +142,10 @@ pub struct FileRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sequencer: Option<String>,
     /// When S3 had it.
-    #[serde(with = "shiftwork_protocol::millis")]
+    #[serde(with = "crate::millis")]
     pub received_ts: Timestamp,
     /// When it was put on record.
-    #[serde(with = "shiftwork_protocol::millis")]
+    #[serde(with = "crate::millis")]
     pub registered_ts: Timestamp,
     /// What its feed said that it is, when it was put on record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -127,7 +165,7 @@ pub struct FileRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch: Option<String>,
     /// Until when the batch may keep it without a sign of life.
-    #[serde(default, with = "shiftwork_protocol::millis::option", skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "crate::millis::option", skip_serializing_if = "Option::is_none")]
     pub claimed_until: Option<Timestamp>,
     /// Everything that happened to it.
     #[serde(default)]
@@ -142,7 +180,7 @@ pub struct Change {
     /// The status since then.
     pub file_status: FileStatus,
     /// When.
-    #[serde(with = "shiftwork_protocol::millis")]
+    #[serde(with = "crate::millis")]
     pub at: Timestamp,
     /// The batch, which names the run and the job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -168,16 +206,25 @@ pub struct Deletion {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sequencer: Option<String>,
     /// When S3 did it.
-    #[serde(with = "shiftwork_protocol::millis")]
+    #[serde(with = "crate::millis")]
     pub deleted_ts: Timestamp,
 }
 
 impl Deletion {
     /// What tells it from other deletions of the key.
     pub fn version(&self) -> String {
-        let order = self.sequencer.clone().unwrap_or_else(|| shiftwork_protocol::timestamp(self.deleted_ts));
+        let order = self.sequencer.clone().unwrap_or_else(|| crate::timestamp(self.deleted_ts));
         format!("deleted.{order}")
     }
+}
+
+/// What an event puts on record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Entry {
+    /// A file.
+    File(Box<FileRecord>),
+    /// A deletion.
+    Deletion(Deletion),
 }
 
 /// Everything on record about one key.
@@ -211,15 +258,11 @@ impl KeyHistory {
     }
 }
 
-/// The order of two events of one key. Sequencers are hexadecimal numbers, the shorter padded with zeros (S3 user guide,
-/// "Event message structure"); where one has none, as in a listing, the times say it.
+/// The order of two events of one key: that of their sequencers, or of their times where one event has no sequencer, as in a
+/// listing.
 fn order((a, at_a): (Option<&str>, Timestamp), (b, at_b): (Option<&str>, Timestamp)) -> Ordering {
     match (a, b) {
-        (Some(a), Some(b)) => {
-            let (a, b) =
-                (a.trim_start_matches('0').to_ascii_uppercase(), b.trim_start_matches('0').to_ascii_uppercase());
-            a.len().cmp(&b.len()).then(a.cmp(&b))
-        }
+        (Some(a), Some(b)) => compare_sequencers(a, b),
         (Some(_) | None, _) => at_a.cmp(&at_b),
     }
 }
@@ -283,7 +326,7 @@ impl FileRecord {
         let version = match (&self.version_id, &self.etag) {
             (Some(version), _) => format!("v.{version}"),
             (None, Some(etag)) => format!("e.{etag}"),
-            (None, None) => format!("t.{}", shiftwork_protocol::timestamp(self.received_ts)),
+            (None, None) => format!("t.{}", crate::timestamp(self.received_ts)),
         };
         FileId { feed: self.feed.clone(), key_hash: key_hash(&self.bucket, &self.key), version }
     }
@@ -312,7 +355,7 @@ impl FileRecord {
     }
 
     /// How often a person wanted it taken again.
-    pub(crate) fn retries(&self) -> usize {
+    pub fn retries(&self) -> usize {
         self.history.iter().filter(|change| change.reason.as_deref() == Some(ASKED_AGAIN)).count()
     }
 
@@ -402,11 +445,18 @@ impl FileRecord {
 #[cfg(test)]
 mod tests {
     use jiff::SignedDuration;
+    use serde_json::json;
 
     use super::*;
-    use crate::sample;
 
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+
+    fn file(key: &str, sequencer: &str) -> FileRecord {
+        serde_json::from_value(json!({ "feed": "orders", "bucket": "landing", "key": key, "size": 100,
+            "etag": format!("etag-{sequencer}"), "sequencer": sequencer, "received_ts": NOW, "registered_ts": NOW,
+            "file_status": "RECEIVED", "revision": 0 }))
+        .unwrap()
+    }
 
     fn claim(batch: &str, until: Timestamp) -> FileStep {
         FileStep::Claim { batch: batch.into(), until }
@@ -415,7 +465,7 @@ mod tests {
     #[test]
     fn two_batches_never_share_a_file() {
         let later = NOW + SignedDuration::from_mins(10);
-        let file = sample::file("orders/a.csv", "1");
+        let file = file("orders/a.csv", "1");
         let claimed = file.after(&claim("one", later), NOW).unwrap();
         assert_eq!(claimed.after(&claim("two", later), NOW), None);
         let taken_over = claimed.after(&claim("two", later + SignedDuration::from_mins(1)), later).unwrap();
@@ -425,7 +475,7 @@ mod tests {
 
     #[test]
     fn a_file_that_is_being_loaded_goes_to_nobody_else_however_long_it_takes() {
-        let file = sample::file("orders/a.csv", "1").after(&claim("one", NOW), NOW).unwrap();
+        let file = file("orders/a.csv", "1").after(&claim("one", NOW), NOW).unwrap();
         let begun = file.after(&FileStep::Begin { batch: "one".into(), until: NOW }, NOW).unwrap();
         let much_later = NOW + SignedDuration::from_hours(100);
         assert_eq!(begun.after(&claim("two", much_later), much_later), None);
@@ -433,7 +483,7 @@ mod tests {
 
     #[test]
     fn an_end_is_for_good_but_for_a_late_success_and_a_retry() {
-        let file = sample::file("orders/a.csv", "1").after(&claim("one", NOW), NOW).unwrap();
+        let file = file("orders/a.csv", "1").after(&claim("one", NOW), NOW).unwrap();
         let end = |to| FileStep::End { batch: "one".into(), to, reason: None };
         let failed = file.after(&end(FileStatus::Failed), NOW).unwrap();
         let processed = failed.after(&end(FileStatus::Processed), NOW).unwrap();
@@ -446,13 +496,11 @@ mod tests {
     }
 
     #[test]
-    fn sequencers_are_hexadecimal_numbers_of_any_length() {
-        let of = |sequencer: &str| FileRecord { sequencer: Some(sequencer.into()), ..sample::file("a", "1") };
-        for (less, greater) in
-            [("0055AED6DCD90281E5", "0055AED6DCD90281E6"), ("FF", "100"), ("00ff", "100"), ("0A", "b")]
-        {
-            assert_eq!(of(less).order(&of(greater)), Ordering::Less, "{less} {greater}");
-        }
-        assert_eq!(of("0A").order(&of("a")), Ordering::Equal);
+    fn a_version_is_outdated_by_one_with_a_later_sequencer() {
+        let of = |sequencer: &str| file("orders/a.csv", sequencer);
+        let (older, newer) = (of("0055AED6DCD90281E501"), of("0055AED6DCD90281E6"));
+        let history = KeyHistory { files: vec![older.clone(), newer.clone()], deletions: Vec::new() };
+        assert!(history.outdated(&older).is_some());
+        assert_eq!(history.outdated(&newer), None, "the shorter sequencer is padded on its right");
     }
 }

@@ -1,25 +1,21 @@
-//! The register and the landing buckets in memory.
-
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::Mutex,
 };
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use shiftwork_ports::{FileStream, Result};
-
-use crate::{
-    AdvancedFile, Deletion, Entry, FileRecord, FileRegister, FileStep, Head, KeyHistory, Landing, UNCLAIMED, WorkQueue,
-    item::WorkItem, key_hash,
+use shiftwork_protocol::{
+    Failure,
+    file::{Deletion, Entry, FileRecord, FileStep, KeyHistory, UNCLAIMED, key_hash},
+    work_item::WorkItem,
 };
+
+use super::lock;
+use crate::{AdvancedFile, FileRegister, Result, WorkQueue};
 
 /// A file's key in the table: feed, hash of bucket and key, version.
 type Key = (String, String, String);
-
-fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
-    of.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// The file audit table.
 #[derive(Debug, Default)]
@@ -94,7 +90,7 @@ impl FileRegister for MemoryRegister {
     async fn step(&self, seen: &FileRecord, step: &FileStep, now: Timestamp) -> Result<AdvancedFile> {
         let mut files = lock(&self.files);
         let Some(file) = files.get_mut(&key(seen)) else {
-            return Err(shiftwork_protocol::Failure::corrupt(format!("{} is not on record", seen.url())));
+            return Err(Failure::corrupt(format!("{} is not on record", seen.url())));
         };
         Ok(match file.after(step, now) {
             Some(next) => {
@@ -139,52 +135,5 @@ impl WorkQueue for MemoryWorkQueue {
     async fn hand_out(&self, item: &WorkItem) -> Result<()> {
         lock(&self.0).push(item.clone());
         Ok(())
-    }
-}
-
-/// Buckets that files land in.
-#[derive(Debug, Default)]
-pub struct MemoryLanding {
-    objects: Mutex<BTreeMap<(String, String), Vec<u8>>>,
-}
-
-impl MemoryLanding {
-    /// Puts an object.
-    pub fn put(&self, bucket: &str, key: &str, bytes: &[u8]) {
-        lock(&self.objects).insert((bucket.into(), key.into()), bytes.to_vec());
-    }
-}
-
-/// Bytes that come in small pieces.
-struct Pieces(Vec<u8>);
-
-#[async_trait]
-impl FileStream for Pieces {
-    async fn next(&mut self) -> Result<Option<Vec<u8>>> {
-        let rest = self.0.split_off(self.0.len().min(7));
-        let piece = std::mem::replace(&mut self.0, rest);
-        Ok((!piece.is_empty()).then_some(piece))
-    }
-}
-
-#[async_trait]
-impl Landing for MemoryLanding {
-    async fn head(&self, bucket: &str, key: &str) -> Result<Option<Head>> {
-        let objects = lock(&self.objects);
-        let object = objects.get(&(bucket.to_owned(), key.to_owned()));
-        Ok(object.map(|bytes| Head { size: bytes.len() as u64, etag: None, checksums: BTreeMap::new() }))
-    }
-
-    async fn read(&self, bucket: &str, key: &str) -> Result<Option<Box<dyn FileStream>>> {
-        let object = lock(&self.objects).get(&(bucket.to_owned(), key.to_owned())).cloned();
-        Ok(object.map(|bytes| Box::new(Pieces(bytes)) as Box<dyn FileStream>))
-    }
-
-    async fn tail(&self, bucket: &str, key: &str, bytes: u64) -> Result<Option<Vec<u8>>> {
-        let object = lock(&self.objects).get(&(bucket.to_owned(), key.to_owned())).cloned();
-        Ok(object.map(|mut object| {
-            let before = object.len().saturating_sub(usize::try_from(bytes).unwrap_or(usize::MAX));
-            object.split_off(before)
-        }))
     }
 }

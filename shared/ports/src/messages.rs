@@ -1,0 +1,118 @@
+//! Messages of an SQS queue, as an event source mapping hands them to a function with `ReportBatchItemFailures`.
+
+use futures::{StreamExt as _, stream};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use shiftwork_protocol::{Failure, FailureKind};
+
+use crate::Result;
+
+/// A message.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Message {
+    /// The queue's id of the message.
+    #[serde(rename = "messageId")]
+    pub id: String,
+    /// Its body.
+    #[serde(default)]
+    pub body: String,
+    /// ARN of the queue.
+    #[serde(rename = "eventSourceARN", default)]
+    pub queue_arn: String,
+}
+
+#[derive(Deserialize)]
+struct SqsEvent {
+    #[serde(rename = "Records")]
+    records: Vec<Message>,
+}
+
+/// What the function returns: SQS delivers the messages in it again, or moves them to the dead-letter queue, and deletes the
+/// others.
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BatchResponse {
+    batch_item_failures: Vec<BatchItemFailure>,
+}
+
+#[derive(Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct BatchItemFailure {
+    item_identifier: String,
+}
+
+impl BatchResponse {
+    fn fail(&mut self, message: &Message, failure: &Failure) {
+        tracing::error!(message = message.id, failure = failure.kind.name(), "{failure}");
+        self.batch_item_failures.push(BatchItemFailure { item_identifier: message.id.clone() });
+    }
+}
+
+/// The messages of an event; `None` where the event is not from SQS.
+///
+/// # Errors
+/// [`FailureKind::InvalidRequest`]: the event is from SQS, and cannot be read.
+pub fn of_event(event: &Value) -> Result<Option<Vec<Message>>> {
+    if event["Records"][0]["eventSource"] != "aws:sqs" {
+        return Ok(None);
+    }
+    SqsEvent::deserialize(event).map(|event| Some(event.records)).map_err(|error| {
+        Failure::new(FailureKind::InvalidRequest, format!("the messages of the queue cannot be read: {error}"))
+    })
+}
+
+/// Handles each message by itself, `at_once` of them at the same time. A failure fails its message alone. Returns what the
+/// other messages came to, in the order in which they ended.
+pub async fn each<T>(
+    messages: &[Message],
+    at_once: usize,
+    handle: impl AsyncFn(&Message) -> Result<T>,
+) -> (Vec<T>, BatchResponse) {
+    let (mut results, mut response) = (Vec::new(), BatchResponse::default());
+    let handled = stream::iter(messages).map(async |message| (message, handle(message).await));
+    let mut handled = std::pin::pin!(handled.buffer_unordered(at_once));
+    while let Some((message, result)) = handled.next().await {
+        match result {
+            Ok(result) => results.push(result),
+            Err(failure) => response.fail(message, &failure),
+        }
+    }
+    (results, response)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_failure_fails_its_message_alone() {
+        let record = |id: &str, body: &str| json!({ "eventSource": "aws:sqs", "eventSourceARN": "arn:queue", "messageId": id, "body": body });
+        let event = json!({ "Records": [record("a", "1"), record("b", "x"), record("c", "3"), record("d", "")] });
+        let messages = of_event(&event).unwrap().unwrap();
+        assert_eq!(messages[0], Message { id: "a".into(), body: "1".into(), queue_arn: "arn:queue".into() });
+        for at_once in [1, 16] {
+            let (mut numbers, response) = each(&messages, at_once, async |message| {
+                let number = message.body.parse::<u32>();
+                number.map_err(|error| Failure::new(FailureKind::InvalidRequest, error.to_string()))
+            })
+            .await;
+            numbers.sort_unstable();
+            assert_eq!(numbers, [1, 3]);
+            let failed = json!({ "batchItemFailures": [{ "itemIdentifier": "b" }, { "itemIdentifier": "d" }] });
+            assert_eq!(json!(response), failed);
+        }
+        assert_eq!(json!(each(&[], 1, async |_| Ok(())).await.1), json!({ "batchItemFailures": [] }));
+    }
+
+    #[test]
+    fn an_event_of_another_source_is_none() {
+        for event in [json!({}), json!({ "Records": [] }), json!({ "Records": [{ "eventSource": "aws:s3" }] })] {
+            assert_eq!(of_event(&event), Ok(None));
+        }
+        let event = json!({ "Records": [{ "eventSource": "aws:sqs", "body": "1" }] });
+        assert!(of_event(&event).unwrap_err().message.contains("messageId"));
+    }
+}

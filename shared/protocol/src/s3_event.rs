@@ -1,0 +1,246 @@
+//! Events of S3, by each way that they reach a function.
+//!
+//! | way | shape of the message |
+//! | --- | --- |
+//! | S3 → SQS | `{"Records": [{"eventSource": "aws:s3", …}]}`, keys URL-encoded |
+//! | S3 → EventBridge → a function or SQS | `{"source": "aws.s3", "detail-type": "Object Created", …}`, keys as they are |
+//! | either → SNS → SQS | the same as text in `Message` of `{"Type": "Notification", …}`; without it with raw delivery |
+//! | either → SNS → a function | `{"Records": [{"EventSource": "aws:sns", "Sns": {"Type": "Notification", …}}]}` |
+//! | turning notifications on | `{"Event": "s3:TestEvent", …}`: no object |
+
+use std::cmp::Ordering;
+
+use jiff::Timestamp;
+use percent_encoding::percent_decode_str;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::{Failure, FailureKind};
+
+/// Most envelopes of SNS around one event: a topic may be forwarded to another one.
+const MOST_ENVELOPES: usize = 3;
+
+/// Something happened to an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectEvent {
+    /// The bucket.
+    pub bucket: String,
+    /// The key, not URL-encoded.
+    pub key: String,
+    /// The version that was created or deleted, where the bucket keeps versions; none for a delete marker, which hides every
+    /// version.
+    pub version_id: Option<String>,
+    /// Orders the events of one key: [`compare_sequencers`].
+    pub sequencer: Option<String>,
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    pub change: ObjectChange,
+}
+
+/// What happened to an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ObjectChange {
+    /// It was put, posted, copied or completed as a multipart upload.
+    Created {
+        /// ETag without quotes.
+        etag: Option<String>,
+        /// Size in bytes.
+        size: u64,
+    },
+    /// It was deleted, or a delete marker hides it.
+    Deleted,
+}
+
+/// Orders two sequencers of one key: hexadecimal text of any length, the shorter right-padded with zeros (S3 User Guide,
+/// "Event message structure").
+pub fn compare_sequencers(a: &str, b: &str) -> Ordering {
+    let significant = |sequencer: &str| sequencer.trim_end_matches('0').to_ascii_uppercase();
+    significant(a).cmp(&significant(b))
+}
+
+/// Reads the body of a message and takes it out of its SNS envelopes.
+///
+/// # Errors
+/// [`FailureKind::InvalidRequest`]: it is not JSON, or has too many envelopes.
+pub fn message(body: &str) -> Result<Value, Failure> {
+    unwrapped(json(body, "the message")?)
+}
+
+/// Reads the events of a message; `None` where the message is not from S3. Events that leave the content of an object as it is
+/// (tags, ACLs, restores, replication) are left out.
+///
+/// # Errors
+/// [`FailureKind::InvalidRequest`]: the message is from S3, and cannot be read.
+pub fn read(message: &Value) -> Result<Option<Vec<ObjectEvent>>, Failure> {
+    if message["Event"] == "s3:TestEvent" {
+        return Ok(Some(Vec::new()));
+    }
+    if message["source"] == "aws.s3" {
+        return Ok(Some(bus_event(message)?.into_iter().collect()));
+    }
+    let Value::Array(records) = &message["Records"] else { return Ok(None) };
+    let mut events = Vec::new();
+    for (n, record) in records.iter().enumerate() {
+        if record["EventSource"] == "aws:sns" {
+            let published = unwrapped(record["Sns"].clone())?;
+            let Some(read) = read(&published)? else {
+                return Err(unreadable(format!("record {n} of SNS does not hold an event of S3")));
+            };
+            events.extend(read);
+        } else {
+            events.extend(notification(n, record)?);
+        }
+    }
+    Ok(Some(events))
+}
+
+fn unwrapped(mut message: Value) -> Result<Value, Failure> {
+    for _ in 0..MOST_ENVELOPES {
+        if message["Type"] != "Notification" {
+            return Ok(message);
+        }
+        let Some(text) = message["Message"].as_str() else { return Ok(message) };
+        message = json(text, "the `Message` of the SNS notification")?;
+    }
+    if message["Type"] == "Notification" {
+        return Err(unreadable(format!("the message has more than {MOST_ENVELOPES} SNS envelopes")));
+    }
+    Ok(message)
+}
+
+/// A record of S3's own format (S3 User Guide, "Event message structure").
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct NotificationRecord {
+    event_name: String,
+    event_time: Timestamp,
+    s3: NotificationEntity,
+}
+
+#[derive(Deserialize)]
+struct NotificationEntity {
+    bucket: BucketName,
+    object: NotificationObject,
+}
+
+#[derive(Deserialize)]
+struct BucketName {
+    name: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct NotificationObject {
+    key: String,
+    size: Option<u64>,
+    e_tag: Option<String>,
+    version_id: Option<String>,
+    sequencer: Option<String>,
+}
+
+fn notification(n: usize, record: &Value) -> Result<Option<ObjectEvent>, Failure> {
+    if record["eventSource"] != "aws:s3" {
+        return Err(unreadable(format!(
+            "record {n} is not an event of S3: its eventSource is {}",
+            record["eventSource"]
+        )));
+    }
+    let record = NotificationRecord::deserialize(record)
+        .map_err(|error| unreadable(format!("record {n} of the S3 event cannot be read: {error}")))?;
+    let object = record.s3.object;
+    // Some senders write the names of events as a notification configuration does: `s3:ObjectCreated:Put`.
+    let name = record.event_name.strip_prefix("s3:").unwrap_or(&record.event_name);
+    let (family, action) = name.split_once(':').unwrap_or((name, ""));
+    let (change, hides) = match (family, action) {
+        ("ObjectCreated", _) => (created(object.e_tag.as_deref(), object.size), false),
+        ("ObjectRemoved" | "LifecycleExpiration", "DeleteMarkerCreated") => (ObjectChange::Deleted, true),
+        ("ObjectRemoved" | "LifecycleExpiration", _) => (ObjectChange::Deleted, false),
+        (_, _) => return Ok(None),
+    };
+    Ok(Some(ObjectEvent {
+        bucket: record.s3.bucket.name,
+        key: decoded(&object.key).ok_or_else(|| {
+            unreadable(format!("record {n} of the S3 event: the key `{}` is not URL-encoded UTF-8", object.key))
+        })?,
+        version_id: object.version_id.filter(|_| !hides).and_then(version_id),
+        sequencer: object.sequencer,
+        at: record.event_time,
+        change,
+    }))
+}
+
+/// An event as EventBridge delivers it (S3 User Guide, "EventBridge event message structure").
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct BusEvent {
+    time: Timestamp,
+    detail_type: String,
+    detail: BusDetail,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct BusDetail {
+    bucket: BucketName,
+    object: BusObject,
+    deletion_type: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct BusObject {
+    key: String,
+    size: Option<u64>,
+    etag: Option<String>,
+    version_id: Option<String>,
+    sequencer: Option<String>,
+}
+
+fn bus_event(event: &Value) -> Result<Option<ObjectEvent>, Failure> {
+    let event = BusEvent::deserialize(event)
+        .map_err(|error| unreadable(format!("the S3 event of EventBridge cannot be read: {error}")))?;
+    let BusDetail { bucket, object, deletion_type } = event.detail;
+    let change = match event.detail_type.as_str() {
+        "Object Created" => created(object.etag.as_deref(), object.size),
+        "Object Deleted" => ObjectChange::Deleted,
+        _ => return Ok(None),
+    };
+    let hides = deletion_type.as_deref() == Some("Delete Marker Created");
+    Ok(Some(ObjectEvent {
+        bucket: bucket.name,
+        key: object.key,
+        version_id: object.version_id.filter(|_| !hides).and_then(version_id),
+        sequencer: object.sequencer,
+        at: event.time,
+        change,
+    }))
+}
+
+fn created(etag: Option<&str>, size: Option<u64>) -> ObjectChange {
+    let etag = etag.map(|etag| etag.trim_matches('"').to_owned()).filter(|etag| !etag.is_empty());
+    ObjectChange::Created { etag, size: size.unwrap_or_default() }
+}
+
+/// S3 writes `null`, or nothing, for an object of a bucket that keeps no versions.
+fn version_id(id: String) -> Option<String> {
+    (!matches!(id.as_str(), "" | "null")).then_some(id)
+}
+
+/// S3 encodes keys as HTML forms do: `+` stands for a blank.
+fn decoded(key: &str) -> Option<String> {
+    let blanks = key.replace('+', " ");
+    percent_decode_str(&blanks).decode_utf8().ok().map(Into::into)
+}
+
+fn json(text: &str, what: &str) -> Result<Value, Failure> {
+    serde_json::from_str(text).map_err(|error| unreadable(format!("{what} is not JSON: {error}")))
+}
+
+fn unreadable(words: String) -> Failure {
+    Failure::new(FailureKind::InvalidRequest, words)
+}
+
+#[cfg(test)]
+#[path = "s3_event_tests.rs"]
+mod tests;
