@@ -9,6 +9,7 @@
 //! | [`asl`] | every path that a state reads is set on every way to it; payloads and answers are those of the types |
 //! | [`errors`] | the names in `Retry` and `Catch` exist, and say what the failure's class says |
 //! | [`template`] | variables, outputs, queues, logs, tables |
+//! | [`keys`] | roles may do with object keys what functions do, and no more |
 //! | [`policy`] | named actions on named resources, each only where it is needed |
 //! | [`schemas`] | the JSON Schemas under `infra/schemas` are those of the types |
 //! | [`event_page`] | `docs/events.md` is made from the types of the events |
@@ -22,6 +23,7 @@ pub mod dashboard;
 pub mod errors;
 pub mod event_page;
 pub mod expand;
+pub mod keys;
 pub mod missing;
 pub mod pages;
 pub mod policy;
