@@ -100,7 +100,7 @@ The texts are made in [`shared/aws/src/notices.rs`](../shared/aws/src/notices.rs
 
 ## Messages to workers
 
-A feed with `work_items` sends its batches to the queue `FileWorkQueue` and reads the answers from `FileResultQueue`:
+A feed with `work_items` sends its batches to the queue `FileWorkQueue` and reads the results from `FileResultQueue`:
 [Work items](files.md#work-items), with the schemas [`work-item.json`](../infra/schemas/work-item.json) and
 [`work-completion.json`](../infra/schemas/work-completion.json).
 ";

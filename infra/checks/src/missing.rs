@@ -19,13 +19,13 @@ const ALARMED: [(&str, &str); 2] = [("ErrorAlarm", "Errors"), ("ThrottleAlarm", 
 /// What is missing.
 pub fn findings(template: &Value, source: &Source) -> Findings {
     let mut findings = Findings::new();
-    let readme = text("README.md");
+    let page = text("docs/architecture.md");
     for function in &source.functions {
         of_function(template, function, &mut findings);
         let name = &function.name;
-        if !readme.contains(&format!("](functions/{name}")) {
+        if !page.contains(&format!("](../functions/{name}/src/lib.rs)")) {
             findings.insert(format!(
-                "{name}: README.md has no row for it: add one with a link to functions/{name}/src/lib.rs"
+                "{name}: docs/architecture.md has no row for it: add one to the table of functions, with a link to functions/{name}/src/lib.rs"
             ));
         }
         let event = function.start_event.as_deref().unwrap_or_default();

@@ -3,19 +3,35 @@
 //! - A relative link leads to a file or folder of the repository, and its `#anchor` to a heading of that page.
 //! - A path in a code span exists. A span is a path if it begins with a folder of the repository or of the page, or if it
 //!   ends in a suffix of [`SOURCES`]; a segment with `<`, `*`, `{` or `…` stands for any name.
+//! - A name such as `FailureTopic`, with one of the endings of [`RESOURCES`], is a resource, a parameter or an output of the template.
 //! - On the pages of [`PROVEN`], every identifier behind a link to a source file is a function of that file, and every row
 //!   of a table whose last column is "Proof" names such a function or says `No test`.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Component, Path, PathBuf},
 };
 
-use crate::{Findings, checkout};
+use crate::{Findings, checkout, sam_template};
 
 /// Suffixes of files that only this repository can mean.
 const SOURCES: [&str; 4] = ["rs", "py", "sh", "toml"];
+/// Endings of the names of resources and parameters of the template.
+const RESOURCES: [&str; 12] = [
+    "Role",
+    "Policy",
+    "Rule",
+    "Queue",
+    "QueueArn",
+    "Table",
+    "TableName",
+    "Bucket",
+    "BucketNames",
+    "Topic",
+    "Schedule",
+    "ScheduleGroup",
+];
 /// Pages that name a test for each of their promises.
 const PROVEN: [&str; 2] = ["docs/guarantees.md", "SECURITY.md"];
 /// Folders of the checkout that hold nothing of the repository.
@@ -25,10 +41,11 @@ const CI: &str = ".ci";
 /// How a row says that nothing proves it.
 const UNPROVEN: &str = "No test";
 
-/// The files of the repository: paths from its root, and the texts of the Markdown files among them.
+/// The files of the repository: paths from its root, the texts of the Markdown files among them, and the names of the template.
 pub struct Pages {
     files: Vec<PathBuf>,
     markdown: BTreeMap<PathBuf, String>,
+    declared: BTreeSet<String>,
 }
 
 /// A part of a paragraph that may refer to something.
@@ -50,7 +67,11 @@ impl Pages {
         files.sort();
         let texts = files.iter().filter(|path| path.extension().is_some_and(|suffix| suffix == "md"));
         let markdown = texts.map(|path| (path.clone(), text(path))).collect();
-        Self { files, markdown }
+        let template = sam_template();
+        let sections =
+            ["Resources", "Parameters", "Outputs"].into_iter().filter_map(|section| template[section].as_object());
+        let declared = sections.flat_map(|section| section.keys().cloned()).collect();
+        Self { files, markdown, declared }
     }
 
     /// The files of the repository, as paths from its root.
@@ -75,6 +96,13 @@ impl Pages {
                 findings
                     .extend(problem.map(|problem| format!("{}, paragraph at line {line}: {problem}", page.display())));
             }
+        }
+        // The pages of the stand-ins under local/ name operations of AWS's APIs, which look the same.
+        for (at, line) in text.lines().enumerate().filter(|_| !page.starts_with("local")) {
+            let unknown = resources(line).filter(|name| !self.declared.contains(*name));
+            findings.extend(
+                unknown.map(|name| format!("{}:{}: infra/template.yaml declares no `{name}`", page.display(), at + 1)),
+            );
         }
         if PROVEN.iter().any(|proven| page == Path::new(proven)) {
             let proofs = text.lines().enumerate().flat_map(|(at, line)| proof(page, at + 1, line));
@@ -206,6 +234,17 @@ fn parts(paragraph: &str) -> Vec<Part> {
         }
     }
     parts
+}
+
+/// The words of a line that can only be names of the template. An action such as `sts:AssumeRole` is not one.
+fn resources(line: &str) -> impl Iterator<Item = &str> {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || ":_-/.<>*$…".contains(c);
+    line.split(move |c| !is_part(c)).map(|word| word.trim_end_matches('.')).filter(|word| {
+        let capitals = word.chars().filter(char::is_ascii_uppercase).count();
+        let is_name =
+            word.starts_with(|c: char| c.is_ascii_uppercase()) && word.chars().all(|c| c.is_ascii_alphanumeric());
+        is_name && capitals > 1 && RESOURCES.iter().any(|ending| word.len() > ending.len() && word.ends_with(ending))
+    })
 }
 
 /// The anchors of a page's headings, as GitHub makes them.

@@ -22,6 +22,7 @@ fn a_reference_to_nothing_is_one_finding_that_names_the_place() {
         ("docs/files.md", "The code is in `shared/feedz/src/lib.rs`.", "no file of the repository is called"),
         ("README.md", "A sample is `events/trigger/missing.json`.", "`events/trigger/missing.json` does not exist"),
         ("infra/README.md", "A schema is `schemas/missing.json`.", "`schemas/missing.json` does not exist"),
+        ("docs/first-deploy.md", "The log of it, or LandingPolicy.", "declares no `LandingPolicy`"),
         ("docs/guarantees.md", "[x](../infra/checks/tests/pages.rs) `no_such_test`", "has no function `no_such_test`"),
         ("docs/guarantees.md", "| Promise | Proof |\n| --- | --- |\n| a | because |", "neither names a test"),
     ] {
