@@ -332,7 +332,7 @@ fn the_newest_source_wins_and_leaves_nothing_behind() {
 }
 
 #[test]
-fn what_is_uploaded_into_its_place_is_mended_there() {
+fn what_is_uploaded_into_its_place_is_fixed_there() {
     for seed in 0..SEEDS {
         let bucket = play(seed, false, &[(TARGET, version(1)), (TARGET, version(2))]);
         assert_eq!(text(&bucket, TARGET)["Attributes"]["_version"], "2", "seed {seed}");
