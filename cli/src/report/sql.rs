@@ -1,9 +1,9 @@
-//! Highlights SQL as HTML: escaped, with markup for comments, strings, numbers, placeholders and keywords. For display
-//! only.
+//! Highlights SQL as HTML: escaped, with markup for comments, strings, numbers, placeholders and keywords. For display only.
 
 use std::fmt::Write as _;
 
 use minijinja::HtmlEscape;
+use shiftwork_sql::{Lexer, TokenKind};
 
 /// Keywords that are highlighted.
 const KEYWORDS: &str = " add all alter analyze and any append as asc begin between by call case cast char check cluster column \
@@ -14,48 +14,55 @@ const KEYWORDS: &str = " add all alter analyze and any append as asc begin betwe
     temp then timestamp to transaction true truncate union unique unload update using values varchar view when where with \
     within ";
 
-/// The SQL text as an HTML fragment.
+/// The SQL text as an HTML fragment. Text that the lexer cannot read is not highlighted.
 pub(super) fn highlight(sql: &str) -> String {
     let mut html = String::with_capacity(sql.len() * 2);
-    let mut rest = sql;
-    while !rest.is_empty() {
-        let (class, length) = token(rest);
-        let (text, tail) = rest.split_at(length);
-        rest = tail;
-        let _ = match class {
-            Some(class) => write!(html, "<span class=\"{class}\">{}</span>", HtmlEscape(text)),
-            None => write!(html, "{}", HtmlEscape(text)),
-        };
+    let mut read = 0;
+    for token in Lexer::as_redshift(sql).map_while(Result::ok) {
+        read = token.end;
+        write_token(&mut html, token.kind, &sql[token.start..token.end]);
     }
+    write_text(&mut html, None, &sql[read..]);
     html
 }
 
-/// The class of the first token, and its length in bytes, which is at least one character.
-fn token(text: &str) -> (Option<&'static str>, usize) {
-    let until = |end: &str, from: usize| text[from..].find(end).map_or(text.len(), |at| from + at + end.len());
-    let word = || text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len());
-    let first = text.chars().next().map_or(1, char::len_utf8);
-    let mut chars = text.chars();
-    match (chars.next(), chars.next()) {
-        (Some('-'), Some('-')) => (Some("c"), text.find('\n').unwrap_or(text.len())),
-        (Some('/'), Some('*')) => (Some("c"), until("*/", 2)),
-        (Some('\''), _) => (Some("s"), until("'", 1)),
-        (Some('"'), _) => (None, until("\"", 1)),
-        // A cast (`::`) is not a placeholder, and the text between dollar quotes is highlighted as SQL.
-        (Some('$'), Some('$')) | (Some(':'), Some(':')) => (None, 2),
-        (Some(':'), Some(next)) if next.is_alphabetic() || next == '_' => {
-            (Some("p"), 1 + text[1..].find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len() - 1))
-        }
-        (Some(digit), _) if digit.is_ascii_digit() => {
-            (Some("n"), text.find(|c: char| !c.is_alphanumeric() && c != '.').unwrap_or(text.len()))
-        }
-        (Some(letter), _) if letter.is_alphabetic() || letter == '_' => {
-            let length = word();
-            let is_keyword = KEYWORDS.contains(&format!(" {} ", text[..length].to_lowercase()));
-            (is_keyword.then_some("k"), length)
-        }
-        (Some(_) | None, _) => (None, first),
-    }
+fn write_token(html: &mut String, kind: TokenKind, text: &str) {
+    let class = match kind {
+        TokenKind::Comment => Some("c"),
+        TokenKind::Literal => match body_of_dollar_quote(text) {
+            // The body of a procedure is SQL again.
+            Some((tag, body)) => {
+                write_text(html, None, tag);
+                html.push_str(&highlight(body));
+                return write_text(html, None, tag);
+            }
+            None => Some("s"),
+        },
+        TokenKind::Number => Some("n"),
+        TokenKind::Placeholder => Some("p"),
+        TokenKind::Word => KEYWORDS.contains(&format!(" {} ", text.to_lowercase())).then_some("k"),
+        TokenKind::Space
+        | TokenKind::QuotedIdentifier
+        | TokenKind::Semicolon
+        | TokenKind::Open
+        | TokenKind::Close
+        | TokenKind::Dot
+        | TokenKind::Other => None,
+    };
+    write_text(html, class, text);
+}
+
+/// `$tag$` and what stands between two of them.
+fn body_of_dollar_quote(literal: &str) -> Option<(&str, &str)> {
+    let end = literal.strip_prefix('$')?.find('$')? + 2;
+    Some((&literal[..end], &literal[end..literal.len() - end]))
+}
+
+fn write_text(html: &mut String, class: Option<&str>, text: &str) {
+    let _ = match class {
+        Some(class) => write!(html, "<span class=\"{class}\">{}</span>", HtmlEscape(text)),
+        None => write!(html, "{}", HtmlEscape(text)),
+    };
 }
 
 #[cfg(test)]
@@ -63,7 +70,7 @@ mod tests {
     use super::highlight;
 
     #[test]
-    fn every_character_is_kept_and_markup_is_escaped() {
+    fn every_character_is_kept_and_every_markup_escaped() {
         let sql = "SELECT '<b>' AS x, :day::date /* <i> */ -- </pre>\nFROM \"t&\" WHERE n > 1.5 AND s = 'open";
         let html = highlight(sql);
         assert!(!html.contains("<b>") && !html.contains("<i>") && !html.contains("</pre>"));
@@ -73,5 +80,19 @@ mod tests {
             "{html}"
         );
         assert!(html.contains("<span class=\"n\">1.5</span>"), "{html}");
+        assert!(html.ends_with("= &#x27;open"), "{html}");
+    }
+
+    #[test]
+    fn quotes_and_comments_end_where_redshift_ends_them() {
+        for (sql, html) in [
+            (r"'it\'s' x", r#"<span class="s">&#x27;it\&#x27;s&#x27;</span> x"#),
+            ("'a''b' x", r#"<span class="s">&#x27;a&#x27;&#x27;b&#x27;</span> x"#),
+            ("/* a /* b */ c */x", r#"<span class="c">&#x2f;* a &#x2f;* b *&#x2f; c *&#x2f;</span>x"#),
+            ("$q$ select $q$", r#"$q$ <span class="k">select</span> $q$"#),
+            ("$$ 'open $$ 1", r#"$$ &#x27;open $$ <span class="n">1</span>"#),
+        ] {
+            assert_eq!(highlight(sql), html);
+        }
     }
 }

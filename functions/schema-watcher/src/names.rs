@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use shiftwork_change_data::contract::is_reserved_column;
-use shiftwork_protocol::{limits::IDENTIFIER_BYTES, name::sha256};
+use shiftwork_protocol::name::sha256;
+use shiftwork_sql::IDENTIFIER_BYTES;
 
 /// Hexadecimal digits of a digest, where a name has to be made of one.
 const DIGEST: usize = 8;

@@ -3,6 +3,7 @@
 use crate::connection::Connection;
 use crate::execute::{Output, Stop};
 use redshift_dialect::AppendSpec;
+use shiftwork_sql::quoted;
 
 const COLUMNS: &str = "select attname, format_type(atttypid, atttypmod) from pg_attribute \
     where attrelid = $1::text::regclass and attnum > 0 and not attisdropped and attgenerated = '' order by attnum";
@@ -54,9 +55,4 @@ pub(crate) async fn append(connection: &Connection, spec: &AppendSpec) -> Result
 /// A qualified name, with each part quoted.
 pub(crate) fn quoted_name(parts: &[String]) -> String {
     parts.iter().map(|part| quoted(part)).collect::<Vec<_>>().join(".")
-}
-
-/// An identifier in double quotes.
-pub(crate) fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }

@@ -18,7 +18,6 @@ mod lists;
 mod load;
 mod parameters;
 mod parquet;
-mod placeholders;
 mod principal;
 mod records;
 mod requests;

@@ -12,13 +12,14 @@ use tokio::io::AsyncRead;
 use tokio::sync::mpsc;
 use tokio_util::io::SyncIoBridge;
 
-use crate::append::{quoted, quoted_name};
+use crate::append::quoted_name;
 use crate::connection::{Connection, describe};
 use crate::execute::{Output, Stop};
 use crate::fields::{TargetColumn, encode};
 use crate::records;
 use crate::s3::{Place, S3};
 use redshift_dialect::{CopyFormat, CopySpec, JsonShape};
+use shiftwork_sql::quoted;
 
 /// COPY runs ANALYZE from this number of rows; smaller tables need no statistics for a good plan.
 const WORTH_STATISTICS: u64 = 1_000;

@@ -11,13 +11,13 @@ use futures::TryStreamExt;
 use serde_json::json;
 use tempfile::NamedTempFile;
 
-use crate::append::quoted;
 use crate::cell::{compact_json, is_super};
 use crate::connection::Connection;
 use crate::execute::{Output, Stop};
 use crate::fields::decode_row;
 use crate::s3::{Place, S3};
 use redshift_dialect::{Compression, UnloadFormat, UnloadSpec};
+use shiftwork_sql::quoted;
 
 /// Number of slices of a parallel UNLOAD. It is more than one, so that callers do not depend on a single file.
 const SLICES: usize = 2;

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use regex::Regex;
+use shiftwork_sql::placeholders;
 
 use crate::error::ApiError;
-use crate::placeholders::placeholders;
 use crate::requests::{Catalog, Execute, SqlParameter};
 
 /// Maximum size of a statement in bytes. Source: considerations of the Data API, "maximum query statement size is 100

@@ -18,7 +18,6 @@ pub mod pattern;
 mod plan;
 mod schedule;
 mod schema;
-pub mod sql;
 
 use std::collections::{BTreeMap, BTreeSet};
 

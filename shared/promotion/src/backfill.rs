@@ -1,8 +1,9 @@
 //! Values that wait in `dw_md_missing_data` move into their columns.
 
+use shiftwork_sql::quote_literal;
+
 use crate::fits::{TEXT, fits};
 use crate::layout::{block, lines, sql};
-use crate::names::literal;
 use crate::{Column, OTHERS, Promotion, Table};
 
 /// Rows in which values move.
@@ -50,7 +51,7 @@ impl Promotion<'_> {
 
 /// The path of a field in OBJECT_TRANSFORM. None where its name has a quote: Redshift's documentation names no escape for it.
 fn path(field: &str) -> Option<String> {
-    (!field.contains(['"', '\\'])).then(|| literal(&format!("\"{field}\"")))
+    (!field.contains(['"', '\\'])).then(|| quote_literal(&format!("\"{field}\"")))
 }
 
 /// The column's value of what waits, as a value of a template.
@@ -86,7 +87,7 @@ impl Backfill<'_> {
         let Self { table, .. } = self;
         let t = table.alias();
         let (row, of_row, text) = (self.row.join(", "), self.of_row(&t), block(TEXT));
-        let (fitting, field) = (fitting(column), literal(&column.field));
+        let (fitting, field) = (fitting(column), quote_literal(&column.field));
         sql(&format!(
             "
             SELECT {row}, dw_value,
@@ -203,7 +204,7 @@ impl Backfill<'_> {
         let (of_row, of_table, row) = (self.of_row("events"), self.of_row(&t), self.row.join(", "));
         let (same_row, same_fields) = (self.same_row(&t, "rows_before"), self.same_row("fields", "events"));
         let has = |column: &&Column| {
-            let (n, field) = (column.number, literal(&column.field));
+            let (n, field) = (column.number, quote_literal(&column.field));
             format!("MAX(CASE WHEN dw_field = {field} THEN 1 END) AS dw_has_{n}")
         };
         let has = lines(columns.iter().map(has), ",");

@@ -2,10 +2,11 @@
 
 use shiftwork_change_data::contract::{OwnColumns, PromoteKind, own_columns};
 use shiftwork_change_data::row::{EVENT_COLUMNS, METADATA_COLUMNS};
+use shiftwork_sql::identifier;
 
 use crate::Promotion;
 use crate::layout::{LONGEST_STATEMENT, lines, list, sql};
-use crate::names::{Table, identifier};
+use crate::names::Table;
 
 /// The time at which a version ends that has not ended: a range join needs no NULL of its own.
 pub(crate) const OPEN_END: &str = "9999-12-31";

@@ -1,9 +1,9 @@
 //! Columns that an event did not send: their values are those of the events before it.
 
 use shiftwork_change_data::column_type::ColumnType;
+use shiftwork_sql::quote_literal;
 
 use crate::layout::{block, fitting, lines, list, sql, wrapped};
-use crate::names::literal;
 use crate::{Column, GONE, OTHERS, Promotion, THERE};
 
 /// The offset that marks an event from before the batch whose columns are all filled: nothing before it is in the staging table.
@@ -201,7 +201,7 @@ impl Promotion<'_> {
     pub(crate) fn mark_what_may_be_needed(&self, mark: &str) -> String {
         let (staging, key, newest) = (&self.tables.staging, self.key_list(), self.newest());
         let (s, of_key) = (staging.alias(), self.key_of("events"));
-        let fields = list(self.columns.iter().map(|column| literal(&column.field)));
+        let fields = list(self.columns.iter().map(|column| quote_literal(&column.field)));
         let sent = if self.takes_latest_non_null() { "\nAND JSON_TYPEOF(dw_value) <> 'null'" } else { "" };
         let sent = block(&format!("WHERE dw_field NOT IN (\n    {fields}\n){sent}"));
         sql(&format!(
@@ -242,7 +242,7 @@ impl Promotion<'_> {
 
 /// The number of the column that takes `dw_field`; NULL where none of these does.
 pub(crate) fn number_of_field<'c>(columns: impl Iterator<Item = &'c Column>) -> String {
-    let one = |column: &Column| format!("WHEN {} THEN '{}'", literal(&column.field), column.number);
+    let one = |column: &Column| format!("WHEN {} THEN '{}'", quote_literal(&column.field), column.number);
     sql(&format!("CASE dw_field {} END", wrapped(columns.map(one), "")))
 }
 

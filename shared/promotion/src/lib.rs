@@ -52,6 +52,7 @@ mod prepare;
 use shiftwork_change_data::column_type::ColumnType;
 use shiftwork_change_data::contract::{Deletes, Format, MergeStrategy, PromoteKind, TableContract};
 use shiftwork_change_data::row::{EVENT_COLUMNS, TRANSPORT_COLUMNS};
+use shiftwork_sql::identifier;
 
 pub use load::Load;
 pub use migration::{Migration, is_done_already};
@@ -118,7 +119,7 @@ impl<'a> Promotion<'a> {
     pub fn of(contract: &'a TableContract) -> Self {
         let columns = contract.columns().iter().zip(1..).map(|(column, number)| Column {
             number,
-            name: names::identifier(&column.name),
+            name: identifier(&column.name),
             field: column.field().to_owned(),
             kind: column.column_type,
             is_key: contract.is_key(&column.name),

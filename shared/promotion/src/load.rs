@@ -1,9 +1,9 @@
 //! The transaction that loads staged files and promotes their rows.
 
 use shiftwork_change_data::contract::PromoteKind;
+use shiftwork_sql::quote_literal;
 
 use crate::layout::{LONGEST_STATEMENT, MOST_STATEMENTS, list, sql};
-use crate::names::literal;
 use crate::{Promotion, PromotionError, event_names, transport_names};
 
 /// Days that the watermarks of partitions that never grow are kept, at least.
@@ -120,13 +120,14 @@ impl Promotion<'_> {
             .map(|column| column.name.as_str())
             .chain(event_names())
             .chain(transport_names());
-        let (names, manifest) = (list(names), literal(manifest));
+        let (names, manifest) = (list(names), quote_literal(manifest));
         let comment = match self.columns.len() {
             all if all == columns => String::new(),
             all => format!("-- Files from before the contract had {all} columns."),
         };
-        let role = load.iam_role.as_deref().map_or_else(|| "DEFAULT".to_owned(), literal);
-        let region = load.region.as_deref().map(|region| format!("REGION {}", literal(region))).unwrap_or_default();
+        let role = load.iam_role.as_deref().map_or_else(|| "DEFAULT".to_owned(), quote_literal);
+        let region =
+            load.region.as_deref().map(|region| format!("REGION {}", quote_literal(region))).unwrap_or_default();
         sql(&format!(
             r"
             {comment}

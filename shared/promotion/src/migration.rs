@@ -2,10 +2,11 @@
 
 use shiftwork_change_data::column_type::ColumnType;
 use shiftwork_change_data::contract::{self, PromoteKind, TableContract};
+use shiftwork_sql::{identifier, quote_literal};
 
 use crate::backfill::{AbsentField, Backfill};
 use crate::layout::{MOST_STATEMENTS, block, lines, list, sql};
-use crate::names::{Table, Tables, identifier, literal};
+use crate::names::{Table, Tables};
 use crate::{Column, OTHERS, Promotion, PromotionError, THERE};
 
 /// Statements that take fields in, and the contract as it is then.
@@ -104,7 +105,7 @@ impl Promotion<'_> {
         let table = if self.has_older() { older } else { production };
         let (t, key) = (table.alias(), self.key_list());
         let of_table = self.key_of(&t);
-        let fields = list(columns.iter().map(|column| literal(&column.field)));
+        let fields = list(columns.iter().map(|column| quote_literal(&column.field)));
         sql(&format!(
             "
             -- The keys of what waits in an event from before the current one.
@@ -230,7 +231,7 @@ impl Promotion<'_> {
     /// Fails if the tables were migrated to more columns than this contract has: the rows that it makes anew would lose them.
     pub(crate) fn beyond_the_fence(&self) -> String {
         let (watermarks, columns) = (&self.tables.watermarks, self.columns.len());
-        let words = literal(&format!("contract {} has {columns} columns, and its table ", self.contract.name()));
+        let words = quote_literal(&format!("contract {} has {columns} columns, and its table ", self.contract.name()));
         sql(&format!(
             "
             -- Fails where the table has been migrated to more columns than this contract has.

@@ -2,10 +2,11 @@
 
 use shiftwork_change_data::column_type::ColumnType;
 use shiftwork_change_data::contract::PromoteKind;
+use shiftwork_sql::{identifier, quote_literal};
 
 use crate::backfill::Backfill;
 use crate::layout::{lines, list, sql};
-use crate::names::{Table, identifier, literal};
+use crate::names::Table;
 use crate::{Column, Promotion, PromotionError};
 
 /// A column of a table that is there.
@@ -41,7 +42,7 @@ impl ExistingColumn {
 impl Promotion<'_> {
     /// A query for those of the contract's schemas that are there: its name.
     pub fn schemas_query(&self) -> String {
-        let names = list(self.schemas().into_iter().map(literal));
+        let names = list(self.schemas().into_iter().map(quote_literal));
         sql(&format!(
             "
             SELECT nspname::VARCHAR(128)
@@ -69,7 +70,7 @@ impl Promotion<'_> {
     /// `character_maximum_length`, `numeric_precision`, `numeric_scale`.
     pub fn columns_query(&self) -> String {
         let tables = self.tables_with_columns().into_iter().map(|table| {
-            format!("(table_schema = {} AND table_name = {})", literal(&table.schema), literal(&table.name))
+            format!("(table_schema = {} AND table_name = {})", quote_literal(&table.schema), quote_literal(&table.name))
         });
         let tables = lines(tables, " OR");
         sql(&format!(

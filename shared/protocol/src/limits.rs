@@ -19,8 +19,6 @@ pub const HISTORY_EVENTS: usize = 25_000;
 pub const JOBS: usize = 600;
 /// Items of one DynamoDB transaction.
 pub const TRANSACTION_ITEMS: usize = 100;
-/// Bytes of a Redshift identifier.
-pub const IDENTIFIER_BYTES: usize = 127;
 /// An execution of the run state machine is stopped by Step Functions after this many seconds; `infra/run.asl.json`
 /// carries the same number, and the lease of a started run outlives it.
 pub const EXECUTION_SECONDS: u32 = 7 * 24 * 60 * 60;

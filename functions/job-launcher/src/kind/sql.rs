@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use shiftwork_planner::sql::split;
 use shiftwork_ports::{Bucket, Result, Submission, scripts};
 use shiftwork_protocol::{Connection, Failure, FailureKind, JobRecord, ScriptPin, Transaction, limits};
+use shiftwork_sql::split;
 
 /// What the kind needs.
 pub struct Sql {
@@ -41,7 +41,7 @@ fn part(
         return Err(unreadable(format!("{} has no part {}", job.plan.job_name, job.part)));
     }
     // The Data API refuses a parameter that no statement of the batch uses.
-    let used = |name: &str| part.iter().any(|statement| statement.placeholders.contains(name));
+    let used = |name: &str| part.iter().any(|statement| statement.placeholders.contains_key(name));
     Ok(Submission {
         attempt: job.current_attempt(),
         connection: connection.clone(),

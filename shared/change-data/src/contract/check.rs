@@ -6,6 +6,7 @@ use jiff::SignedDuration;
 use schemars::schema_for;
 use serde_json::Value;
 use shiftwork_config::{JsonPath, Located, Problem, in_order, list, read_file, read_item, shape};
+use shiftwork_sql::IDENTIFIER_BYTES;
 
 use super::{
     Column, ContractDraft, DAY, DEFAULT_TOMBSTONES_KEPT, Deletes, DraftColumn, DraftPromote, LONGEST_COLUMN_LIST,
@@ -14,8 +15,6 @@ use super::{
 };
 use crate::column_type::ColumnType;
 
-/// Bytes of an identifier (Redshift docs, "Names and identifiers").
-const LONGEST_NAME: usize = 127;
 /// Bytes that are kept free in the production table's name for the names of views that are made of it.
 const LONGEST_SUFFIX: usize = "_tombstones".len();
 /// Days that tombstones can be kept: a century, so that dates stay within Redshift's range.
@@ -130,10 +129,10 @@ impl Check<'_> {
     fn target(&mut self, columns: &[Option<Column>]) {
         let path = JsonPath::root().key("target");
         let target = &self.draft.target;
-        self.identifier(&path.key("schema"), &target.schema, LONGEST_NAME);
-        self.identifier(&path.key("table"), &target.table, LONGEST_NAME - LONGEST_SUFFIX);
+        self.identifier(&path.key("schema"), &target.schema, IDENTIFIER_BYTES);
+        self.identifier(&path.key("table"), &target.table, IDENTIFIER_BYTES - LONGEST_SUFFIX);
         if let Some(schema) = &target.staging_schema {
-            self.identifier(&path.key("staging_schema"), schema, LONGEST_NAME);
+            self.identifier(&path.key("staging_schema"), schema, IDENTIFIER_BYTES);
         }
         let contract = &self.draft.contract;
         let is_own = |own: OwnTable| own.name(contract) == target.table;
@@ -171,8 +170,8 @@ impl Check<'_> {
             self.say(path, "the name is empty", "write a name");
         } else if name.len() > longest {
             let message = format!("the name has {} bytes", name.len());
-            let why = if longest < LONGEST_NAME { ", and the names of views begin with this one" } else { "" };
-            let hint = format!("at most {longest} bytes: Redshift's names have at most {LONGEST_NAME}{why}");
+            let why = if longest < IDENTIFIER_BYTES { ", and the names of views begin with this one" } else { "" };
+            let hint = format!("at most {longest} bytes: Redshift's names have at most {IDENTIFIER_BYTES}{why}");
             self.say(path, message, hint);
         } else if let Some(character) = name.chars().find(|character| character.is_control() || is_reserved(*character))
         {
@@ -252,7 +251,7 @@ impl Check<'_> {
 
     fn column_name(&mut self, path: &JsonPath, column: &DraftColumn) {
         let at = path.key("name");
-        self.identifier(&at, &column.name, LONGEST_NAME);
+        self.identifier(&at, &column.name, IDENTIFIER_BYTES);
         if is_reserved_column(&column.name) {
             let message = if column.name.starts_with(OWN_COLUMN_PREFIX) {
                 format!(

@@ -12,9 +12,9 @@ use shiftwork_feeds::{
     feed::{Compression, NULL_TEXT, pending},
 };
 use shiftwork_protocol::{Kind, ScriptPin, Work, file::Format, keys::feed_key, name};
+use shiftwork_sql::{quote_identifier, quote_literal};
 
 use super::{Context, JobKind};
-use crate::sql::{quote_identifier, quote_literal};
 
 /// Loads the files of a feed that wait to be loaded, each exactly once, and puts on record what became of every one.
 #[derive(Debug, Deserialize, JsonSchema)]

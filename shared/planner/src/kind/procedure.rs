@@ -7,12 +7,10 @@ use serde::Deserialize;
 use serde_json::Value;
 use shiftwork_config::is_identifier;
 use shiftwork_protocol::{Kind, Work, limits};
+use shiftwork_sql::{Lexer, TokenKind};
 
 use super::{Context, JobKind};
-use crate::{
-    parameters,
-    sql::{Lexer, TokenKind},
-};
+use crate::parameters;
 
 /// A stored procedure call.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -129,6 +127,7 @@ fn read_call(call: &str) -> Result<BTreeSet<String>, (String, String)> {
             }
             TokenKind::Word | TokenKind::QuotedIdentifier | TokenKind::Dot if depth == 0 => name.push(token.kind),
             TokenKind::Word
+            | TokenKind::Number
             | TokenKind::QuotedIdentifier
             | TokenKind::Dot
             | TokenKind::Literal

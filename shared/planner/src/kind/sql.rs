@@ -6,9 +6,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use shiftwork_config::{Place, Problem};
 use shiftwork_protocol::{Kind, ScriptPin, Transaction, Work, limits, name};
+use shiftwork_sql::{SqlProblem, Statement, split};
 
 use super::{Context, JobKind};
-use crate::sql::{self, Statement};
 
 /// A file of one or many SQL statements.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -44,9 +44,9 @@ impl JobKind for Sql {
             column: None,
             path: Some(context.path.to_string()),
         };
-        let statements = match sql::split(&script.text) {
+        let statements = match split(&script.text) {
             Ok(statements) => statements,
-            Err(sql::SqlProblem { line, message, hint }) => {
+            Err(SqlProblem { line, message, hint }) => {
                 context.problems.push(Problem { place: place(line), message, hint });
                 return None;
             }
@@ -61,7 +61,7 @@ impl JobKind for Sql {
 
         let mut parameters = BTreeMap::new();
         let mut seen = BTreeSet::new();
-        for (name, line) in statements.iter().flat_map(|statement| &statement.placeholder_lines) {
+        for (name, line) in statements.iter().flat_map(|statement| &statement.placeholders) {
             // A name that nothing is bound to is said once a script.
             if seen.insert(name) {
                 parameters.extend(context.bind([name], &BTreeMap::new(), &place(*line)));
@@ -86,7 +86,7 @@ impl Sql {
     fn limits(&self, statements: &[Statement], place: &dyn Fn(u32) -> Place) -> Vec<Problem> {
         let mut problems = Vec::new();
         let single = self.transaction == Transaction::Single;
-        if single && let Some(over) = statements.get(sql::BATCH_STATEMENTS) {
+        if single && let Some(over) = statements.get(limits::BATCH_STATEMENTS as usize) {
             let message = format!(
                 "the script has {} statements; one transaction takes at most {}",
                 statements.len(),

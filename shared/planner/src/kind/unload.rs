@@ -10,12 +10,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use shiftwork_config::{Problem, list};
 use shiftwork_protocol::{Kind, Work, limits};
+use shiftwork_sql::{Lexer, TokenKind, quote_identifier, quote_literal};
 
 use super::{Context, JobKind};
-use crate::{
-    builtin,
-    sql::{Lexer, TokenKind, quote_identifier, quote_literal},
-};
+use crate::builtin;
 
 /// A query whose result goes to S3. Fields and their limits are those of Redshift's `UNLOAD`.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -153,7 +151,7 @@ impl Unload {
                         .hint("an unload is one query: leave it out");
                     return context.problems.push(problem);
                 }
-                TokenKind::Word => words += 1,
+                TokenKind::Word | TokenKind::Number => words += 1,
                 TokenKind::Space
                 | TokenKind::Comment
                 | TokenKind::QuotedIdentifier

@@ -1,50 +1,78 @@
-//! The tokens that matter for finding the end of a statement.
+//! The tokens that matter for finding the end of a statement and the placeholders in it.
 
 use super::SqlProblem;
 
+/// What a token is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum TokenKind {
+pub enum TokenKind {
+    /// Blanks, line ends and byte order marks.
     Space,
+    /// `-- …` up to the end of the line, or `/* … */`; block comments nest.
     Comment,
-    /// Keyword, plain identifier or number.
+    /// Keyword or plain identifier.
     Word,
+    /// `12`, `1.5`, `1e6`; a sign is a token of its own.
+    Number,
     /// `"…"`
     QuotedIdentifier,
-    /// `'…'`, `E'…'` (the `E` is part of it), `$$…$$`
+    /// `'…'`, `E'…'` (the `E` is part of it), `$$…$$`, `$tag$…$tag$`
     Literal,
     /// `:name`
     Placeholder,
+    /// `;`
     Semicolon,
+    /// `(`
     Open,
+    /// `)`
     Close,
+    /// `.`
     Dot,
     /// Any other character, and `::`.
     Other,
 }
 
+/// A part of a SQL text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Token {
-    pub(crate) kind: TokenKind,
-    /// Byte offsets; both lie on character boundaries.
-    pub(crate) start: usize,
-    pub(crate) end: usize,
+pub struct Token {
+    /// What it is.
+    pub kind: TokenKind,
+    /// Byte offset of its first character.
+    pub start: usize,
+    /// Byte offset behind its last character.
+    pub end: usize,
     /// Line of its first character, from 1.
-    pub(crate) line: u32,
+    pub line: u32,
 }
 
-/// Cuts a text into tokens that lie end to end. It stops for good at the first problem.
+/// What the lexer does about a `\` whose meaning depends on the reader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Backslash {
+    /// `\'` in a literal and `\` outside of one are problems.
+    Refuse,
+    /// `\'` in a literal is a quote, as for Redshift.
+    Escape,
+}
+
+/// Cuts a text into tokens that lie end to end. The first problem is the last item.
 ///
-/// All characters that matter are ASCII, so bytes are looked at one by one: no byte of a longer UTF-8 character is ASCII.
+/// All characters that matter are ASCII, so the lexer looks at bytes: no byte of a longer UTF-8 character is ASCII.
 #[derive(Debug, Clone)]
-pub(crate) struct Lexer<'a> {
+pub struct Lexer<'a> {
     text: &'a str,
     at: usize,
     line: u32,
+    backslash: Backslash,
 }
 
 impl<'a> Lexer<'a> {
-    pub(crate) const fn new(text: &'a str) -> Self {
-        Self { text, at: 0, line: 1 }
+    /// For SQL that is to be run: a text that Redshift and standard SQL cut differently is a problem.
+    pub const fn new(text: &'a str) -> Self {
+        Self { text, at: 0, line: 1, backslash: Backslash::Refuse }
+    }
+
+    /// For SQL that is only looked at: reads every `\` in a literal as Redshift does.
+    pub const fn as_redshift(text: &'a str) -> Self {
+        Self { text, at: 0, line: 1, backslash: Backslash::Escape }
     }
 
     fn byte(&self, at: usize) -> Option<u8> {
@@ -78,18 +106,32 @@ impl<'a> Lexer<'a> {
             b'"' => self.quoted_identifier(),
             b'$' => self.dollar(),
             b':' if next == Some(b':') => Ok((TokenKind::Other, at + 2)),
-            b':' if next.is_some_and(|b| b.is_ascii_alphabetic() || b == b'_') => {
-                Ok((TokenKind::Placeholder, self.run(at + 1, |b| b.is_ascii_alphanumeric() || b == b'_')))
+            b':' if next.is_some_and(|b| self.begins_parameter(b)) => {
+                Ok((TokenKind::Placeholder, self.run(at + 1, is_parameter)))
             }
             b';' => one(TokenKind::Semicolon),
             b'(' => one(TokenKind::Open),
             b')' => one(TokenKind::Close),
             b'.' => one(TokenKind::Dot),
-            // Nowhere in SQL does a `\` stand outside of a text.
-            b'\\' => Err(self.meta_command()),
+            // SQL has no `\` outside of literals.
+            b'\\' if self.backslash == Backslash::Refuse => Err(self.meta_command()),
+            b if b.is_ascii_digit() => Ok((TokenKind::Number, self.number())),
             b if is_word(b) => Ok((TokenKind::Word, self.run(at, |b| is_word(b) || b == b'$'))),
             _ => one(TokenKind::Other),
         })
+    }
+
+    /// True for a byte behind `:` that begins the name of a parameter. A digit does not where the `:` is that of a slice, `a[1:2]`.
+    fn begins_parameter(&self, b: u8) -> bool {
+        let before = self.at.checked_sub(1).and_then(|before| self.byte(before));
+        is_parameter(b) && !(b.is_ascii_digit() && before.is_some_and(|b| is_word(b) || b == b']'))
+    }
+
+    /// The end of the number that begins here; `1.5` is one, `1.` is `1` and a dot.
+    fn number(&self) -> usize {
+        let whole = self.run(self.at, is_word);
+        let has_fraction = self.byte(whole) == Some(b'.') && self.byte(whole + 1).is_some_and(|b| b.is_ascii_digit());
+        if has_fraction { self.run(whole + 1, is_word) } else { whole }
     }
 
     fn block_comment(&self) -> Result<(TokenKind, usize), SqlProblem> {
@@ -107,24 +149,24 @@ impl<'a> Lexer<'a> {
         Err(self.problem("this `/*` comment has no end").hint("comments nest: every `/*` needs its own `*/`"))
     }
 
-    /// `quote` is where the opening quote stands. In plain literals Redshift reads `\` as an escape and standard SQL does not;
-    /// the two differ about the end of the literal only for an odd number of `\` before a quote, and that is refused.
+    /// `quote` is the offset of the opening quote. In plain literals Redshift reads `\` as an escape and standard SQL does not;
+    /// the two differ about the end of the literal only for an odd number of `\` before a quote.
     fn literal(&self, quote: usize, escapes: bool) -> Result<(TokenKind, usize), SqlProblem> {
         let mut at = quote + 1;
         while let Some(b) = self.byte(at) {
             match (b, self.byte(at + 1)) {
                 (b'\'', Some(b'\'')) => at += 2,
                 (b'\'', _) => return Ok((TokenKind::Literal, at + 1)),
-                (b'\\', Some(b'\'')) if !escapes => {
+                (b'\\', Some(b'\'')) if !escapes && self.backslash == Backslash::Refuse => {
                     return Err(self
-                        .problem("this text has `\\'`, which Redshift reads as a quote and standard SQL as the end of the text")
+                        .problem("this string has `\\'`, which Redshift reads as a quote and standard SQL as the end of the string")
                         .hint("write a quote as `''`, a backslash before the end as `\\\\`"));
                 }
                 (b'\\', Some(_)) => at += 2,
                 _ => at += 1,
             }
         }
-        Err(self.problem("this text has no closing `'`").hint("a quote inside a text is written `''`"))
+        Err(self.problem("this string has no closing `'`").hint("a quote inside a string is written `''`"))
     }
 
     fn quoted_identifier(&self) -> Result<(TokenKind, usize), SqlProblem> {
@@ -188,7 +230,12 @@ pub(crate) const fn is_space(b: u8) -> bool {
     matches!(b, b' ' | b'\t' | b'\r' | b'\n' | 0x0b | 0x0c)
 }
 
-/// Letters of any language are letters to PostgreSQL and Redshift.
+/// Letters of any language are letters for PostgreSQL and Redshift.
 const fn is_word(b: u8) -> bool {
     b.is_ascii_alphanumeric() || b == b'_' || b >= 0x80
+}
+
+/// `SqlParameter.name` of the Data API: `[0-9a-zA-Z_]+`.
+const fn is_parameter(b: u8) -> bool {
+    b.is_ascii_alphanumeric() || b == b'_'
 }

@@ -1,8 +1,7 @@
-//! The splitter, over a table of what SQL can look like and over any text at all.
+//! Statements and placeholders, over a table of SQL and over any text.
 
 use proptest::prelude::*;
-use shiftwork_planner::sql::{batches, quote_identifier, quote_literal, split};
-use shiftwork_protocol::Transaction;
+use shiftwork_sql::{Lexer, TokenKind, placeholders, quote_literal, quoted, split};
 
 fn texts(sql: &str) -> Vec<String> {
     split(sql)
@@ -55,10 +54,46 @@ fn placeholders_are_names_behind_a_colon_outside_of_texts() {
         ("select ':day', \":day\", $$:day$$ -- :day\n/* :day */", &[]),
         ("select 1 where a >:day", &["day"]),
         ("select a[1:2], b := 3", &[]),
+        ("select :1, :2nd", &["1", "2nd"]),
     ];
     for (sql, expected) in cases {
-        let found: Vec<String> = split(sql).unwrap().into_iter().flat_map(|statement| statement.placeholders).collect();
+        let found: Vec<String> =
+            split(sql).unwrap().into_iter().flat_map(|statement| statement.placeholders.into_keys()).collect();
         assert_eq!(found, *expected, "{sql}");
+        let mut named = placeholders(sql);
+        named.sort_unstable();
+        named.dedup();
+        assert_eq!(named, *expected, "{sql}");
+    }
+}
+
+#[test]
+fn placeholders_come_in_order_and_past_escaped_quotes() {
+    assert_eq!(placeholders("select :b, :a, :b"), ["b", "a", "b"]);
+    assert_eq!(placeholders(r"select 'it\'s :no', :yes"), ["yes"], "Redshift reads `\'` as a quote");
+    assert_eq!(placeholders("select :a, 'open :b"), ["a"]);
+}
+
+#[test]
+fn tokens_are_told_apart() {
+    use TokenKind::{
+        Close, Comment, Dot, Literal, Number, Open, Other, Placeholder, QuotedIdentifier, Semicolon, Space, Word,
+    };
+    let cases: &[(&str, &[TokenKind])] = &[
+        ("t1.c", &[Word, Dot, Word]),
+        ("1.5", &[Number]),
+        ("1e6;", &[Number, Semicolon]),
+        ("1.", &[Number, Dot]),
+        ("(-12)", &[Open, Other, Number, Close]),
+        ("\"a\"\"b\"", &[QuotedIdentifier]),
+        ("x'y'", &[Word, Literal]),
+        ("E'y'$$z$$", &[Literal, Literal]),
+        (":a::b", &[Placeholder, Other, Word]),
+        ("/* a /* b */ */--c\n", &[Comment, Comment, Space]),
+    ];
+    for (sql, expected) in cases {
+        let kinds: Vec<TokenKind> = Lexer::new(sql).map(|token| token.unwrap().kind).collect();
+        assert_eq!(kinds, *expected, "{sql}");
     }
 }
 
@@ -90,26 +125,24 @@ fn what_cannot_be_split_is_said_with_its_line() {
 }
 
 #[test]
-fn statements_that_commit_one_by_one_go_in_parts_of_forty() {
-    let sizes =
-        |n, transaction| batches(n, transaction).iter().map(|b| (b.part, b.statements.len())).collect::<Vec<_>>();
-    assert_eq!(sizes(0, Transaction::Single), []);
-    assert_eq!(sizes(40, Transaction::Single), [(1, 40)]);
-    assert_eq!(sizes(40, Transaction::PerStatement), [(1, 40)]);
-    assert_eq!(sizes(81, Transaction::PerStatement), [(1, 40), (2, 40), (3, 1)]);
-}
-
-#[test]
-fn identifiers_and_texts_are_quoted() {
-    assert_eq!(quote_identifier("a\"b").unwrap(), "\"a\"\"b\"");
-    assert!(quote_identifier("").is_err());
-    assert!(quote_identifier("a\0").is_err());
-    assert!(quote_identifier(&"ä".repeat(64)).is_err());
-    assert!(quote_identifier(&"a".repeat(127)).is_ok());
-    assert_eq!(quote_literal("it's; \"x\""), "'it''s; \"x\"'");
-    assert_eq!(quote_literal(r"\d"), r"$$\d$$");
-    assert_eq!(quote_literal(r"\d$$"), r"$q$\d$$$q$");
-    assert_eq!(quote_literal(r"\d$"), r"$q$\d$$q$");
+fn statements_that_cannot_stand_in_a_transaction_are_known() {
+    let one = |sql: &str| split(sql).unwrap().remove(0);
+    for (sql, control, alone, opening) in [
+        ("begin", true, false, "BEGIN"),
+        ("start transaction", true, false, "START TRANSACTION"),
+        ("vacuum t to 75 percent", false, true, "VACUUM"),
+        ("alter table \"a b\".c append from d", false, true, "ALTER TABLE"),
+        ("alter table c add column append int", false, true, "ALTER TABLE"),
+        ("create database d", false, true, "CREATE DATABASE"),
+        ("create table t (a int)", false, false, "CREATE TABLE"),
+    ] {
+        let statement = one(sql);
+        assert_eq!(
+            (statement.is_transaction_control(), statement.needs_its_own_transaction(), statement.opening().as_str()),
+            (control, alone, opening),
+            "{sql}"
+        );
+    }
 }
 
 /// Pieces that SQL is made of, so that random texts are often almost right.
@@ -174,18 +207,37 @@ proptest! {
         prop_assert_eq!(texts(&joined), parts);
     }
 
+    /// The text inside of literals, dollar quotes, quoted identifiers and comments ends no statement and names no placeholder.
     #[test]
-    fn a_quoted_text_is_one_literal_whatever_is_in_it(text in any::<String>()) {
-        let sql = format!("select {}", quote_literal(&text));
-        prop_assert_eq!(texts(&sql), vec![sql.clone()]);
-        prop_assert!(split(&sql).is_ok_and(|s| s[0].placeholders.is_empty()));
+    fn what_is_enclosed_is_never_cut(text in scripts()) {
+        for enclosed in [
+            format!("select {}", quote_literal(&text)),
+            format!("select {}", quoted(&text)),
+            format!("select $body$ {text} $body$"),
+            format!("select 1 -- {}\n, 2", text.replace('\n', " ")),
+            format!("select 1 /* {} */, 2", text.replace(['/', '*'], "")),
+        ] {
+            prop_assert!(is_one_statement(&enclosed), "{enclosed:?}");
+            prop_assert_eq!(placeholders(&enclosed), Vec::<&str>::new());
+        }
     }
 
     #[test]
-    fn every_statement_is_in_exactly_one_batch(n in 0_usize..500) {
-        for transaction in [Transaction::Single, Transaction::PerStatement] {
-            let all: Vec<usize> = batches(n, transaction).into_iter().flat_map(|batch| batch.statements).collect();
-            prop_assert_eq!(all, (0..n).collect::<Vec<_>>());
+    fn tokens_lie_end_to_end(text in scripts()) {
+        for lexer in [Lexer::new(&text), Lexer::as_redshift(&text)] {
+            let mut at = 0;
+            for token in lexer.map_while(Result::ok) {
+                prop_assert_eq!(token.start, at);
+                prop_assert!(token.end > at);
+                at = token.end;
+            }
+        }
+    }
+
+    #[test]
+    fn names_of_placeholders_are_names(text in "[ :a1'\"$/*\\-\\\\\\]\n;é]{0,60}") {
+        for name in placeholders(&text) {
+            prop_assert!(!name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'));
         }
     }
 }

@@ -1,10 +1,10 @@
 //! Cuts a script into its statements.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use super::{
+use crate::{
     Lexer, SqlProblem, TokenKind,
-    lex::{BYTE_ORDER_MARK, is_space},
+    lexer::{BYTE_ORDER_MARK, is_space},
 };
 
 /// One statement of a script.
@@ -14,25 +14,26 @@ pub struct Statement {
     pub text: String,
     /// Line of its first word, from 1.
     pub line: u32,
-    /// Names of the `:placeholders` in it.
-    pub placeholders: BTreeSet<String>,
-    /// Line on which each placeholder stands first.
-    pub(crate) placeholder_lines: BTreeMap<String, u32>,
-    /// Its first words, upper case: enough to know it for a `BEGIN` or a `VACUUM`.
-    pub(crate) words: Vec<String>,
+    /// The `:placeholders` in it: name to the line where it stands first.
+    pub placeholders: BTreeMap<String, u32>,
+    /// Its first words in upper case, as many as [`WORDS`].
+    words: Vec<String>,
 }
 
-/// How many words tell what a statement is: `ALTER TABLE schema . table APPEND`.
+/// Words that say what a statement is: `ALTER TABLE schema.table APPEND` has five, and names can be of several words.
 const WORDS: usize = 8;
 
-/// Cuts a script at its `;`. Knows comments (nested ones too), texts, quoted identifiers and dollar quotes; drops what has
-/// no SQL in it. Never panics; the same text always gives the same statements.
+/// Cuts a script at its `;`, but not inside comments, string literals, quoted identifiers and dollar quotes; drops what has no
+/// SQL in it. The same text always gives the same statements.
 ///
 /// ```
-/// let statements = shiftwork_planner::sql::split("INSERT INTO t VALUES ('a;b', :day); -- done").unwrap();
+/// let statements = shiftwork_sql::split("INSERT INTO t VALUES ('a;b', :day); -- done").unwrap();
 /// assert_eq!(statements.len(), 1);
-/// assert!(statements[0].placeholders.contains("day"));
+/// assert!(statements[0].placeholders.contains_key("day"));
 /// ```
+///
+/// # Errors
+/// The first thing that has no end, or that Redshift and standard SQL would cut differently.
 pub fn split(text: &str) -> Result<Vec<Statement>, SqlProblem> {
     let mut statements = Vec::new();
     let mut start = 0;
@@ -46,6 +47,7 @@ pub fn split(text: &str) -> Result<Vec<Statement>, SqlProblem> {
                 start = token.end;
             }
             TokenKind::Word
+            | TokenKind::Number
             | TokenKind::QuotedIdentifier
             | TokenKind::Literal
             | TokenKind::Placeholder
@@ -56,14 +58,12 @@ pub fn split(text: &str) -> Result<Vec<Statement>, SqlProblem> {
                 let statement = open.get_or_insert_with(|| Statement {
                     text: String::new(),
                     line: token.line,
-                    placeholders: BTreeSet::new(),
-                    placeholder_lines: BTreeMap::new(),
+                    placeholders: BTreeMap::new(),
                     words: Vec::new(),
                 });
                 let written = &text[token.start..token.end];
                 if token.kind == TokenKind::Placeholder {
-                    statement.placeholders.insert(written[1..].to_owned());
-                    statement.placeholder_lines.entry(written[1..].to_owned()).or_insert(token.line);
+                    statement.placeholders.entry(written[1..].to_owned()).or_insert(token.line);
                 } else if token.kind == TokenKind::Word && statement.words.len() < WORDS {
                     statement.words.push(written.to_ascii_uppercase());
                 }
@@ -74,23 +74,33 @@ pub fn split(text: &str) -> Result<Vec<Statement>, SqlProblem> {
     Ok(statements)
 }
 
+/// The names of the `:placeholders` of a statement in the order that they stand in it, repeats included, as the Data API finds
+/// them: what stands in literals, quoted identifiers and comments is none. Ends where the text cannot be read on.
+pub fn placeholders(text: &str) -> Vec<&str> {
+    Lexer::as_redshift(text)
+        .map_while(Result::ok)
+        .filter(|token| token.kind == TokenKind::Placeholder)
+        .map(|token| &text[token.start + 1..token.end])
+        .collect()
+}
+
 fn closed(open: Option<Statement>, text: &str) -> Option<Statement> {
-    // Only what the lexer takes for a blank: other spaces of Unicode are letters to Redshift.
+    // Only what is a blank for the lexer: Redshift reads other spaces of Unicode as letters.
     let is_blank = |c: char| c == BYTE_ORDER_MARK || u8::try_from(c).is_ok_and(is_space);
     open.map(|statement| Statement { text: text.trim_matches(is_blank).to_owned(), ..statement })
 }
 
 impl Statement {
-    /// True for what begins or ends a transaction, which the Data API does by itself.
-    pub(crate) fn is_transaction_control(&self) -> bool {
+    /// True for a statement that begins or ends a transaction, which the Data API does by itself.
+    pub fn is_transaction_control(&self) -> bool {
         let first = self.words.first().map(String::as_str);
         let second = self.words.get(1).map(String::as_str);
         matches!(first, Some("BEGIN" | "COMMIT" | "END" | "ROLLBACK" | "ABORT"))
             || (first == Some("START") && second == Some("TRANSACTION"))
     }
 
-    /// True for what Redshift refuses inside a transaction block of several statements.
-    pub(crate) fn needs_its_own_transaction(&self) -> bool {
+    /// True for a statement that Redshift refuses inside a transaction of several statements.
+    pub fn needs_its_own_transaction(&self) -> bool {
         let words: Vec<&str> = self.words.iter().map(String::as_str).collect();
         match words.as_slice() {
             ["VACUUM", ..] | ["CREATE" | "DROP", "DATABASE", ..] | ["CREATE" | "DROP", "EXTERNAL", "TABLE", ..] => true,
@@ -99,8 +109,8 @@ impl Statement {
         }
     }
 
-    /// What it begins with, for messages: `ALTER TABLE`.
-    pub(crate) fn opening(&self) -> String {
+    /// Its first words, for messages: `ALTER TABLE`.
+    pub fn opening(&self) -> String {
         self.words
             .iter()
             .take(if self.words.first().is_some_and(|w| w == "VACUUM") { 1 } else { 2 })
