@@ -46,8 +46,6 @@ const LONGEST_COLUMN_LIST: usize = 44_000;
 const DEFAULT_LOAD_EVERY: &str = "30s";
 /// Days that tombstones are kept where the contract does not say.
 const DEFAULT_TOMBSTONES_KEPT: u32 = 30;
-/// Seconds of a day.
-const DAY: u64 = 86_400;
 
 /// A table contract in which everything that SQL and staging depend on was checked:
 ///
@@ -144,22 +142,6 @@ impl TableContract {
     pub fn with_columns(&self, columns: &[Column]) -> Result<Self, Vec<Problem>> {
         ContractDraft { columns: columns.iter().cloned().map(DraftColumn::from).collect(), ..self.draft() }.check()
     }
-}
-
-/// Reads `10s`, `15m`, `12h`, `30d`, `8w`.
-fn duration(text: &str) -> Option<SignedDuration> {
-    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    let seconds = match unit {
-        "s" => 1,
-        "m" => 60,
-        "h" => 3600,
-        "d" => DAY,
-        "w" => 7 * DAY,
-        _ => return None,
-    };
-    let is_number = (1..=6).contains(&number.len()) && number.bytes().all(|byte| byte.is_ascii_digit());
-    let seconds = i64::try_from(number.parse::<u64>().ok()?.checked_mul(seconds)?).ok()?;
-    is_number.then_some(SignedDuration::from_secs(seconds))
 }
 
 /// Whether no column of a contract may have this name: it is shiftwork's, or of a column that every table has.

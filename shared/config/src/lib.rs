@@ -9,11 +9,15 @@
 //! ```
 
 mod place;
+mod quantity;
 mod reader;
+mod role;
 pub mod shape;
 
 pub use place::{JsonPath, Place, Problem, in_order, is_identifier, list, nearest};
+pub use quantity::{ByteSize, Duration};
 pub use reader::{Located, read_file, read_item};
+pub use role::IamRole;
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -23,10 +27,33 @@ use serde_json::Value;
 /// # Errors
 /// Every misfit, in the order of its lines.
 pub fn read<T: DeserializeOwned>(doc: &Located, schema: &Value) -> Result<T, Vec<Problem>> {
+    read_checked(doc, schema, |_, _| ())
+}
+
+/// The same, held against `check` too: what the schema cannot say. Members that do not fit the schema are left out of what is
+/// checked, so that all problems come at once.
+///
+/// # Errors
+/// Every problem, in the order of its lines.
+pub fn read_checked<T: DeserializeOwned>(
+    doc: &Located,
+    schema: &Value,
+    check: impl FnOnce(&T, &mut Vec<Problem>),
+) -> Result<T, Vec<Problem>> {
     let misfits = shape::check(doc, schema);
-    if !misfits.problems.is_empty() {
-        return Err(in_order(misfits.problems));
+    let read = serde_json::from_value::<T>(misfits.without(doc.value()));
+    let mut problems = misfits.problems;
+    match read {
+        Ok(read) => {
+            check(&read, &mut problems);
+            if problems.is_empty() { Ok(read) } else { Err(in_order(problems)) }
+        }
+        Err(error) => {
+            // The schema is generated from the type; serde reports only what the schema cannot say.
+            if problems.is_empty() {
+                problems.push(doc.problem(&JsonPath::root(), error.to_string()));
+            }
+            Err(in_order(problems))
+        }
     }
-    // The schema is generated from the type; what it cannot say is serde's to say.
-    serde_json::from_value(doc.value().clone()).map_err(|error| vec![doc.problem(&JsonPath::root(), error.to_string())])
 }

@@ -5,7 +5,9 @@ use serde_json::{Map, Value};
 
 use crate::{
     place::{JsonPath, Problem, list},
+    quantity::{ByteSize, Duration},
     reader::Located,
+    role::IamRole,
 };
 
 /// What does not fit, and the paths of the members that can be left out so that the rest can still be read.
@@ -104,7 +106,7 @@ impl<'a> Check<'a> {
         if !words.is_empty() {
             return self.word(&words, value, path);
         }
-        if !self.type_fits(schema, value, path) {
+        if !self.type_fits(schema, value, path) || !self.format_fits(schema, value, path) {
             return;
         }
         match value {
@@ -172,6 +174,27 @@ impl<'a> Check<'a> {
         fits
     }
 
+    /// Holds a value against the type that its `format` names; other formats say nothing.
+    fn format_fits(&mut self, schema: &Value, value: &Value, path: &JsonPath) -> bool {
+        let (problem, hint) = match (schema["format"].as_str(), value) {
+            (Some(Duration::FORMAT), Value::String(text)) => (text.parse::<Duration>().err(), Duration::HINT),
+            (Some(ByteSize::FORMAT), Value::String(text)) => (text.parse::<ByteSize>().err(), ByteSize::HINT),
+            (Some(IamRole::FORMAT), Value::String(text)) => (text.parse::<IamRole>().err(), IamRole::HINT),
+            (Some(IamRole::FORMAT), Value::Array(parts)) => {
+                match parts.iter().map(Value::as_str).collect::<Option<Vec<_>>>() {
+                    Some(parts) => (IamRole::read(&parts).err(), IamRole::HINT),
+                    // The schema of the elements says what is wrong.
+                    None => return true,
+                }
+            }
+            _ => return true,
+        };
+        let Some(problem) = problem else { return true };
+        let problem = self.doc.problem(path, problem).hint(hint);
+        self.misfit(path, problem);
+        false
+    }
+
     fn object(&mut self, schema: &'a Value, members: &Map<String, Value>, path: &JsonPath) {
         let known = schema["properties"].as_object();
         for required in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
@@ -185,6 +208,9 @@ impl<'a> Check<'a> {
                 self.misfits.problems.push(problem);
             }
         }
+        let is_required =
+            |key: &str| schema["required"].as_array().is_some_and(|names| names.iter().any(|name| name == key));
+        let before = self.misfits.droppable.len();
         for (key, member) in members {
             let path = path.key(key);
             if let Some(property) = known.and_then(|known| known.get(key)) {
@@ -196,6 +222,11 @@ impl<'a> Check<'a> {
             } else {
                 self.value(&schema["additionalProperties"], member, &path);
             }
+        }
+        // An object without one of its required members cannot be read.
+        let dropped = &self.misfits.droppable[before..];
+        if members.keys().any(|key| is_required(key) && dropped.contains(&path.key(key))) {
+            self.misfits.droppable.push(path.clone());
         }
     }
 }
@@ -233,5 +264,40 @@ pub fn found(value: &Value) -> String {
         Value::String(_) => "a text".into(),
         Value::Array(_) => "a list".into(),
         Value::Object(_) => "an object".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::{Duration, read_checked, read_file};
+
+    #[derive(Debug, serde::Deserialize)]
+    struct Outer {
+        name: String,
+        work: Option<Work>,
+    }
+
+    #[derive(Debug, serde::Deserialize)]
+    struct Work {
+        #[allow(dead_code, reason = "the member decides whether the object can be read")]
+        within: Duration,
+    }
+
+    #[test]
+    fn an_object_whose_required_member_does_not_fit_is_left_out_of_the_check() {
+        let schema = json!({ "type": "object", "required": ["name"], "properties": {
+            "name": { "type": "string" },
+            "work": { "type": "object", "required": ["within"], "properties": {
+                "within": { "type": "string", "format": Duration::FORMAT } } } } });
+        let doc = read_file("x.yaml", "name: Mine\nwork: { within: soon }\n").unwrap();
+        let problems = read_checked(&doc, &schema, |outer: &Outer, problems| {
+            assert!(outer.work.is_none());
+            problems.push(crate::Problem::new(crate::Place::default(), format!("{} is checked", outer.name)));
+        })
+        .unwrap_err();
+        let said: Vec<String> = problems.iter().map(|problem| problem.message.clone()).collect();
+        assert_eq!(said, ["Mine is checked", "`soon` is not a valid duration"]);
     }
 }

@@ -2,20 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use jiff::{civil::Time, tz::TimeZone};
+use jiff::{SignedDuration, civil::Time, tz::TimeZone};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use shiftwork_config::{JsonPath, Located, Problem, in_order};
+use shiftwork_config::{ByteSize, Duration, JsonPath, Located, Problem, in_order};
 use shiftwork_protocol::{
     file::{Format, UNCLAIMED},
     name,
 };
 
-use crate::{
-    pattern::{KeyPattern, SYNTAX},
-    quantity,
-};
+use crate::pattern::{KeyPattern, SYNTAX};
 
 /// Files that belong together: `feeds/<feed>.yaml`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -113,7 +110,7 @@ pub struct Expectations {
     pub rows_from: Option<String>,
     /// It is no older than this when it is taken: `7d`, `12h`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_age: Option<String>,
+    pub max_age: Option<Duration>,
     /// S3 keeps a checksum of this kind beside it, made by whoever sent it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checksum: Option<ChecksumKind>,
@@ -167,10 +164,10 @@ pub struct Limits {
     pub files: u32,
     /// So many bytes: `1 GB`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub bytes: Option<String>,
+    pub bytes: Option<ByteSize>,
     /// Its first file has waited this long: `5m`. At once where it is left out.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub wait: Option<String>,
+    pub wait: Option<Duration>,
 }
 
 impl Default for Limits {
@@ -178,6 +175,9 @@ impl Default for Limits {
         Self { files: BATCH_FILES, bytes: None, wait: None }
     }
 }
+
+/// The longest time that a feed can name: 400 days.
+const LONGEST_SPAN: SignedDuration = SignedDuration::from_hours(400 * 24);
 
 /// Most files of a batch: what one invocation claims, checks and settles well within its minute.
 pub const BATCH_FILES: u32 = 1_000;
@@ -187,7 +187,7 @@ pub const BATCH_FILES: u32 = 1_000;
 #[serde(deny_unknown_fields)]
 pub struct WorkItems {
     /// How long a worker may take: `2h`. After that the files go to another work item.
-    pub within: String,
+    pub within: Duration,
 }
 
 /// When files are due every day.
@@ -226,9 +226,7 @@ impl Feed {
     /// # Errors
     /// Every problem of the document, in the order of its lines.
     pub fn read(doc: &Located) -> Result<Self, Vec<Problem>> {
-        let feed: Self = shiftwork_config::read(doc, &feed_schema())?;
-        let problems = feed.problems(doc);
-        if problems.is_empty() { Ok(feed) } else { Err(in_order(problems)) }
+        shiftwork_config::read_checked(doc, &feed_schema(), |feed: &Self, problems| problems.extend(feed.problems(doc)))
     }
 
     /// What the schema cannot say.
@@ -302,17 +300,14 @@ impl Feed {
             say("batch.files", format!("a batch has 1 to {BATCH_FILES} files"), "");
         }
         let spans = [
-            ("expect.max_age", &self.expect.max_age),
-            ("batch.wait", &self.batch.wait),
-            ("work_items.within", &self.work_items.as_ref().map(|items| items.within.clone())),
+            ("expect.max_age", self.expect.max_age),
+            ("batch.wait", self.batch.wait),
+            ("work_items.within", self.work_items.as_ref().map(|items| items.within)),
         ];
         for (field, span) in spans {
-            if let Some(Err(why)) = span.as_deref().map(quantity::span) {
-                say(field, why, "write `90s`, `30m`, `2h` or `7d`");
+            if let Some(span) = span.filter(|span| span.length() > LONGEST_SPAN) {
+                say(field, format!("`{span}` is longer than 400 days"), "");
             }
-        }
-        if let Some(Err(why)) = self.batch.bytes.as_deref().map(quantity::bytes) {
-            say("batch.bytes", why, "write `500 MB` or `1 GB`");
         }
         if self.workflow.is_some() && self.work_items.is_some() {
             say(

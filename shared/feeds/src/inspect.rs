@@ -12,7 +12,6 @@ use shiftwork_protocol::{
 use crate::{
     feed::{Expectations, Feed},
     parquet::{self, Tail},
-    plan,
     rows::RowReader,
 };
 
@@ -43,14 +42,10 @@ pub async fn inspect(objects: &dyn Objects, feed: &Feed, file: &FileRecord, now:
     if expect.non_empty && file.size == 0 {
         return Ok(Verdict::Bad("the file is empty".into()));
     }
-    if let Some(max_age) = plan::max_age(feed)
-        && now.duration_since(file.received_ts) > max_age
+    if let Some(max_age) = expect.max_age
+        && now.duration_since(file.received_ts) > max_age.length()
     {
-        let words = format!(
-            "the file is of {}, older than {}",
-            file.received_ts,
-            expect.max_age.as_deref().unwrap_or_default()
-        );
+        let words = format!("the file is of {}, older than {max_age}", file.received_ts);
         return Ok(Verdict::Bad(words));
     }
     // One broken Parquet file fails the COPY of them all, and COPY finds no more than a few at a time.
@@ -308,7 +303,7 @@ mod tests {
     async fn what_the_record_tells_needs_no_look() {
         let feed = expecting(Expectations { non_empty: true, ..Default::default() });
         assert!(bad(verdict(&feed, b"", None).await).contains("empty"));
-        let feed = expecting(Expectations { max_age: Some("1h".into()), ..Default::default() });
+        let feed = expecting(Expectations { max_age: Some("1h".parse().unwrap()), ..Default::default() });
         let objects = MemoryObjects::default();
         let later = NOW + SignedDuration::from_hours(2);
         let seen = inspect(&objects, &feed, &a_file("orders/a.csv", "1"), later).await.unwrap();

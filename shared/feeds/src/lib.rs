@@ -15,7 +15,6 @@ mod inspect;
 mod parquet;
 mod pattern;
 pub mod plan;
-mod quantity;
 mod rows;
 #[cfg(test)]
 mod sample;

@@ -1,6 +1,7 @@
 //! Which files go together, and when. Pure.
 
 use jiff::{SignedDuration, Timestamp, civil::Time, tz::TimeZone};
+use shiftwork_config::ByteSize;
 use shiftwork_protocol::{
     file::FileRecord,
     name::{derived_run_id, sha256},
@@ -8,7 +9,6 @@ use shiftwork_protocol::{
 
 use crate::{
     feed::{Consumer, Expected, Feed},
-    quantity,
 };
 
 /// How long a claim holds before anything was done with the file: several times what an invocation lives.
@@ -74,7 +74,7 @@ pub fn next<'a>(feed: &Feed, open: &'a [FileRecord], now: Timestamp) -> Vec<&'a 
 
 /// The batches that are complete: full, or waited for long enough.
 fn complete<'a>(feed: &Feed, open: &'a [FileRecord], now: Timestamp) -> Vec<Vec<&'a FileRecord>> {
-    let wait = span(feed.batch.wait.as_deref());
+    let wait = feed.batch.wait.map_or(SignedDuration::ZERO, |wait| wait.length());
     let mut groups = groups(feed, open, now);
     if let Some(last) = groups.last()
         && !is_full(feed, last)
@@ -122,24 +122,15 @@ fn bytes(group: &[&FileRecord]) -> u64 {
 }
 
 fn most_bytes(feed: &Feed) -> Option<u64> {
-    feed.batch.bytes.as_deref().and_then(|text| quantity::bytes(text).ok())
-}
-
-fn span(text: Option<&str>) -> SignedDuration {
-    text.and_then(|text| quantity::span(text).ok()).unwrap_or_default()
+    feed.batch.bytes.map(ByteSize::bytes)
 }
 
 /// How long a worker may keep a work item.
 pub fn worker_time(feed: &Feed) -> SignedDuration {
     match feed.consumer() {
-        Consumer::Workers(items) => span(Some(&items.within)),
+        Consumer::Workers(items) => items.within.length(),
         Consumer::Workflow(_) | Consumer::Nobody => SignedDuration::ZERO,
     }
-}
-
-/// The oldest that a file of the feed may be.
-pub(crate) fn max_age(feed: &Feed) -> Option<SignedDuration> {
-    feed.expect.max_age.as_deref().and_then(|text| quantity::span(text).ok())
 }
 
 /// The run that takes the batch behind this file.
@@ -187,8 +178,8 @@ mod tests {
         let mut feed = sample::feed();
         feed.workflow = Some("load".into());
         feed.batch.files = files;
-        feed.batch.bytes = bytes.map(Into::into);
-        feed.batch.wait = wait.map(Into::into);
+        feed.batch.bytes = bytes.map(|text| text.parse().unwrap());
+        feed.batch.wait = wait.map(|text| text.parse().unwrap());
         feed
     }
 

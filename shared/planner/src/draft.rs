@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use shiftwork_config::{JsonPath, Located, Problem, list};
+use shiftwork_config::{Duration, JsonPath, Located, Problem, list};
 use shiftwork_protocol::{
     Workflow, limits, name,
     workflow::{ExecutionFlag, FullJob, Job, RunIf},
@@ -205,7 +205,7 @@ fn jobs(doc: &Located, workflow: &Workflow, problems: &mut Vec<Problem>) -> Vec<
             continue;
         }
         first.insert(name.clone(), path.clone());
-        let timeout_seconds = job.timeout.as_deref().map_or(Ok(TIMEOUT_SECONDS), seconds).unwrap_or_else(|message| {
+        let timeout_seconds = job.timeout.map_or(Ok(TIMEOUT_SECONDS), statement_seconds).unwrap_or_else(|message| {
             problems
                 .push(doc.problem(&path.key("timeout"), message).hint("write `90s`, `30m` or `2h`, at most 24 hours"));
             TIMEOUT_SECONDS
@@ -221,6 +221,12 @@ fn jobs(doc: &Located, workflow: &Workflow, problems: &mut Vec<Problem>) -> Vec<
     jobs
 }
 
+/// Seconds of a timeout, as far as the Data API lets a statement run.
+fn statement_seconds(timeout: Duration) -> Result<u32, String> {
+    let seconds = u32::try_from(timeout.as_secs()).ok().filter(|seconds| *seconds <= limits::STATEMENT_SECONDS);
+    seconds.ok_or_else(|| format!("`{timeout}` is longer than the 24 hours that the Data API lets a statement run"))
+}
+
 fn check_names(doc: &Located, path: &JsonPath, job: &FullJob, job_name: &str, problems: &mut Vec<Problem>) {
     const HINT: &str = "use 1 to 128 letters, digits, `_`, `-`, `.` and `/`";
     if !name::is_job_name(job_name) {
@@ -231,28 +237,6 @@ fn check_names(doc: &Located, path: &JsonPath, job: &FullJob, job_name: &str, pr
         if !name::is_job_name(&script) || script.split('/').any(odd) {
             problems.push(doc.problem(path, format!("`{script}` cannot name a script")).hint(HINT));
         }
-    }
-}
-
-/// `90s`, `30m`, `2h` → seconds.
-fn seconds(text: &str) -> Result<u32, String> {
-    let unreadable = || format!("`{text}` is no time span");
-    let unit = text.chars().last().ok_or_else(unreadable)?;
-    let factor = match unit {
-        's' => 1,
-        'm' => 60,
-        'h' => 60 * 60,
-        _ => return Err(unreadable()),
-    };
-    let digits = &text[..text.len() - 1];
-    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
-        return Err(unreadable());
-    }
-    let total = digits.parse::<u32>().ok().and_then(|n| n.checked_mul(factor));
-    match total {
-        Some(0) => Err(format!("`{text}` leaves no time at all")),
-        Some(total) if total <= limits::STATEMENT_SECONDS => Ok(total),
-        Some(_) | None => Err(format!("`{text}` is longer than the 24 hours that the Data API lets a statement run")),
     }
 }
 

@@ -68,7 +68,7 @@ fn what_does_not_fit_is_said_with_its_place_and_a_way_on() {
         (FEED, "files: pending(oders), table: a.b", "did you mean `orders`?"),
         (FEED, "files: orders, table: a.b", "write `pending(<feed>)`"),
         (FEED, "files: pending(orders), table: a..b", "`a..b` is no table"),
-        (FEED, "files: pending(orders), table: a.b, iam_role: me", "`me` is no role"),
+        (FEED, "files: pending(orders), table: a.b, iam_role: me", "`me` is not a valid role"),
         ("feed: x\nbucket: b\nkeys: k\nformat: csv\n", "files: pending(orders)", "calls itself `x`"),
         (
             "feed: orders\nbucket: b\nkeys: \"{\"\nformat: csv\n",
@@ -89,7 +89,7 @@ fn what_does_not_fit_is_said_with_its_place_and_a_way_on() {
 #[test]
 fn mistakes_in_a_feed_are_said_all_at_once() {
     let feed = "feed: orders\nbucket: b\nkeys: \"{day:%Y}\"\nformat: parquet\ncompression: gzip\nheader_lines: 1\ndelimiter: \";\"\n\
-        batch: { files: 5000, wait: soon, bytes: much }\nwork_items: { within: 0s }\nworkflow: w\n\
+        batch: { files: 5000, wait: soon, bytes: much }\nwork_items: { within: 500d }\nworkflow: w\n\
         expect: { header: [a], rows_from: all.count, max_age: \"3\" }\nexpected: { by: \"25:00\", time_zone: Mars/Base }\n";
     let said = lines(&check(&read(&of_job("files: pending(orders), table: a.b")), &with(&[("orders", feed)])));
     for words in [
@@ -98,11 +98,11 @@ fn mistakes_in_a_feed_are_said_all_at_once() {
         "($.header_lines): `header_lines` does not go with format parquet",
         "($.delimiter): `delimiter` does not go with format parquet",
         "($.expect.rows_from): `all.count` is the same for every file",
-        "($.expect.max_age): `3` is no span of time",
+        "($.expect.max_age): `3` is not a valid duration",
         "($.batch.files): a batch has 1 to 1000 files",
-        "($.batch.wait): `soon` is no span of time",
-        "($.batch.bytes): `much` is no number of bytes",
-        "($.work_items.within): `0s` is no time at all",
+        "($.batch.wait): `soon` is not a valid duration",
+        "($.batch.bytes): `much` is not a valid number of bytes",
+        "($.work_items.within): `500d` is longer than 400 days",
         "($.work_items): the files go to a workflow and to workers",
         "($.expected.by): `25:00` is no time of the day",
         "($.expected.time_zone): `Mars/Base` is no time zone",

@@ -1,6 +1,7 @@
 //! The transaction that loads staged files and promotes their rows.
 
 use shiftwork_change_data::contract::PromoteKind;
+use shiftwork_config::IamRole;
 use shiftwork_sql::quote_literal;
 
 use crate::layout::{LONGEST_STATEMENT, MOST_STATEMENTS, list, sql};
@@ -15,8 +16,8 @@ pub struct Load {
     /// Count of contract columns that files were staged with, and the URL (`s3://bucket/key`) of the manifest that lists them. One
     /// manifest a layout; the files of a partition that are in none of them come after those that are.
     pub groups: Vec<(usize, String)>,
-    /// ARN of the role by which Redshift reads the files; the cluster's default role where it is left out.
-    pub iam_role: Option<String>,
+    /// Whom COPY reads the files as.
+    pub iam_role: IamRole,
     /// Region of the bucket, where it is not the cluster's.
     pub region: Option<String>,
 }
@@ -125,7 +126,7 @@ impl Promotion<'_> {
             all if all == columns => String::new(),
             all => format!("-- Files from before the contract had {all} columns."),
         };
-        let role = load.iam_role.as_deref().map_or_else(|| "DEFAULT".to_owned(), quote_literal);
+        let role = load.iam_role.clause();
         let region =
             load.region.as_deref().map(|region| format!("REGION {}", quote_literal(region))).unwrap_or_default();
         sql(&format!(
@@ -135,7 +136,7 @@ impl Promotion<'_> {
                 {names}
             )
             FROM {manifest}
-            IAM_ROLE {role}
+            {role}
             {region}
             FORMAT CSV NULL AS '\\N' ZSTD MANIFEST TIMEFORMAT 'auto' DATEFORMAT 'auto' COMPUPDATE OFF
             "

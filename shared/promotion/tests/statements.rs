@@ -29,7 +29,7 @@ fn contract(promote: &Value) -> TableContract {
 fn load(columns: usize) -> Load {
     Load {
         groups: vec![(columns, "s3://staging-bucket/manifests/orders-20261121T100030.json".into())],
-        iam_role: Some("arn:aws:iam::123456789012:role/redshift-copy".into()),
+        iam_role: "arn:aws:iam::123456789012:role/redshift-copy".parse().unwrap(),
         region: None,
     }
 }

@@ -8,6 +8,7 @@ use std::{borrow::Cow, collections::BTreeMap};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use shiftwork_config::IamRole;
 
 use crate::{connection::Connection, limits};
 
@@ -120,8 +121,8 @@ pub enum Work {
         connection: Connection,
         /// The pinned contract.
         contract: ScriptPin,
-        /// ARN of the role that COPY reads the staging bucket as, or `default`: the warehouse's own.
-        iam_role: String,
+        /// Whom COPY reads the staging bucket as.
+        iam_role: IamRole,
     },
     /// The files of a feed that are pending when the job begins: one COPY of their manifest.
     Copy {
@@ -307,7 +308,7 @@ impl Work {
             Self::Unload { .. } | Self::Barrier {} => Vec::new(),
             Self::Cdc { contract, iam_role, .. } => {
                 let mut facts = Fact::pin("Contract", contract);
-                facts.push(Fact::code("COPY as", iam_role));
+                facts.push(Fact::code("COPY as", &iam_role.to_string()));
                 facts
             }
             Self::Copy { feed, files, table, .. } => {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use shiftwork_config::Duration;
 
 /// One item of the configuration table, or one file under `workflows/`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -100,7 +101,7 @@ pub struct FullJob {
     pub run_if: RunIf,
     /// How long one attempt may take: `90s`, `30m`, `2h`; at most 24 hours.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub timeout: Option<String>,
+    pub timeout: Option<Duration>,
     /// Further attempts after a failed one. Conflicts and throttling are retried without it.
     #[serde(default)]
     pub retries: u32,

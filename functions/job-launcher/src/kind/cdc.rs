@@ -9,6 +9,7 @@ use shiftwork_change_data::{
     contract::{self, TableContract},
     layout::Staged,
 };
+use shiftwork_config::IamRole;
 use shiftwork_ports::{Bucket, Clock, ListedObject, Requests, Result, Row, Submission, Warehouse, scripts};
 use shiftwork_promotion::{ExistingColumn, Load, Promotion, is_done_already};
 use shiftwork_protocol::{
@@ -139,7 +140,7 @@ impl Cdc {
         job: &JobRecord,
         connection: &Connection,
         pin: &ScriptPin,
-        iam_role: &str,
+        iam_role: &IamRole,
     ) -> Result<Prepared> {
         let text = scripts::pinned(&self.scripts, pin).await?;
         let contract = contract::read(&pin.key, &text).map_err(|problems| invalid(&lines(&problems)))?;
@@ -162,11 +163,7 @@ impl Cdc {
         };
         self.make_tables(job, connection, &contract, &promotion).await?;
         tracing::info!(contract = contract.name(), files = manifest.entries.len(), manifest = key, "loading");
-        let load = Load {
-            groups: self.groups(&key, &manifest).await?,
-            iam_role: Some(iam_role.to_owned()).filter(|role| role != DEFAULT_ROLE),
-            region: None,
-        };
+        let load = Load { groups: self.groups(&key, &manifest).await?, iam_role: iam_role.clone(), region: None };
         Ok(Prepared::Submit(Submission {
             attempt: job.current_attempt(),
             connection: connection.clone(),
@@ -271,9 +268,6 @@ impl Cdc {
         }
     }
 }
-
-/// As a job writes the warehouse's own role.
-const DEFAULT_ROLE: &str = "default";
 
 /// Another one for each run.
 fn turn(job: &JobRecord) -> usize {

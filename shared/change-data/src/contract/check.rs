@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::SignedDuration;
 use schemars::schema_for;
 use serde_json::Value;
-use shiftwork_config::{JsonPath, Located, Problem, in_order, list, read_file, read_item, shape};
+use shiftwork_config::{Duration, JsonPath, Located, Problem, in_order, list, read_file, read_item, shape};
 use shiftwork_sql::IDENTIFIER_BYTES;
 
 use super::{
-    Column, ContractDraft, DAY, DEFAULT_TOMBSTONES_KEPT, Deletes, DraftColumn, DraftPromote, LONGEST_COLUMN_LIST,
+    Column, ContractDraft, DEFAULT_TOMBSTONES_KEPT, Deletes, DraftColumn, DraftPromote, LONGEST_COLUMN_LIST,
     MOST_COLUMNS, MergeStrategy, OWN_COLUMN_PREFIX, OwnTable, Promote, PromoteKind, SourceType, TableContract,
-    column_list_bytes, duration, is_reserved, is_reserved_column, is_valid_field, own_columns,
+    column_list_bytes, is_reserved, is_reserved_column, is_valid_field, own_columns,
 };
 use crate::column_type::ColumnType;
 
@@ -322,10 +322,8 @@ impl Check<'_> {
         let tombstones_kept = match &promote.tombstones_kept {
             None => Some(DEFAULT_TOMBSTONES_KEPT),
             Some(text) => {
-                let seconds = duration(text).map(|kept| kept.as_secs().unsigned_abs());
-                let days =
-                    seconds.filter(|seconds| seconds % DAY == 0).and_then(|seconds| u32::try_from(seconds / DAY).ok());
-                let days = days.filter(|days| (1..=MOST_DAYS).contains(days));
+                let days = text.parse::<Duration>().and_then(|kept| kept.as_days()).ok();
+                let days = days.filter(|days| *days <= MOST_DAYS);
                 if days.is_none() {
                     let message = format!("`{text}` is not a number of whole days from 1 to {MOST_DAYS}");
                     self.say(&path.key("tombstones_kept"), message, "write whole days, such as `30d` or `8w`");
@@ -340,7 +338,7 @@ impl Check<'_> {
     fn load_every(&mut self) -> Option<SignedDuration> {
         let text = &self.draft.load_every;
         let takes = SignedDuration::from_secs(10)..=SignedDuration::from_mins(15);
-        let every = duration(text).filter(|every| takes.contains(every));
+        let every = text.parse::<Duration>().map(|every| every.length()).ok().filter(|every| takes.contains(every));
         if every.is_none() {
             let message = format!("`{text}` is not a valid time between two loads");
             self.say(&JsonPath::root().key("load_every"), message, "`10s` to `15m`, such as `30s`");

@@ -91,6 +91,8 @@ fn tombstones_are_kept_for_whole_days_whatever_the_unit() {
         ("d", None),
         ("soon", None),
         ("1.5d", None),
+        ("1d 24h", Some(2)),
+        ("1mo", None),
     ] {
         let contract = changed(|draft| draft.promote.tombstones_kept = Some(text.into()));
         assert_eq!(contract.as_ref().ok().map(|contract| contract.promote().tombstones_kept), days, "{text}");

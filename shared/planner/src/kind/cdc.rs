@@ -2,6 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+use shiftwork_config::IamRole;
 use shiftwork_protocol::{Kind, ScriptPin, Work, keys::contract_key, name};
 
 use super::{Context, JobKind};
@@ -12,13 +13,10 @@ use super::{Context, JobKind};
 pub(crate) struct Cdc {
     /// The table contract: the name of its file under `contracts/`, without the suffix.
     contract: String,
-    /// ARN of the role that COPY reads the staging bucket as, or `default`: the role that the warehouse has for this.
-    #[serde(default = "default_role")]
-    iam_role: String,
-}
-
-fn default_role() -> String {
-    "default".into()
+    /// Whom COPY reads the staging bucket as: `default` for the role that the warehouse has for this, the ARN of a role, or a list of
+    /// ARNs, each of a role that the one before it assumes.
+    #[serde(default)]
+    iam_role: IamRole,
 }
 
 impl JobKind for Cdc {
@@ -30,13 +28,6 @@ impl JobKind for Cdc {
 
     fn work(self, context: &mut Context) -> Option<Work> {
         let connection = context.connection();
-        let before = context.problems.len();
-        if self.iam_role != "default" && !is_role(&self.iam_role) {
-            let problem = context
-                .field("iam_role", format!("`{}` is no role", self.iam_role))
-                .hint("write `default`, or an ARN such as `arn:aws:iam::123456789012:role/warehouse`");
-            context.problems.push(problem);
-        }
         let Some(contract) = context.facts.contracts.get(&self.contract) else {
             let found = context.facts.contracts.keys().map(String::as_str);
             let message = format!("there is no table contract `{}`", contract_key(&self.contract));
@@ -44,7 +35,7 @@ impl JobKind for Cdc {
             context.problems.push(problem);
             return None;
         };
-        (context.problems.len() == before).then_some(Work::Cdc {
+        Some(Work::Cdc {
             connection: connection?,
             contract: ScriptPin {
                 key: contract.key.clone(),
@@ -54,38 +45,5 @@ impl JobKind for Cdc {
             },
             iam_role: self.iam_role,
         })
-    }
-}
-
-/// `arn:<partition>:iam::<account>:role/<path and name>`, nothing else: it becomes part of a COPY.
-fn is_role(arn: &str) -> bool {
-    let fields: Vec<_> = arn.splitn(6, ':').collect();
-    let ["arn", partition, "iam", "", account, role] = fields[..] else { return false };
-    let name = role.strip_prefix("role/").unwrap_or_default();
-    partition.starts_with("aws")
-        && partition.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
-        && account.len() == 12
-        && account.bytes().all(|b| b.is_ascii_digit())
-        && !name.is_empty()
-        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"+=,.@_-/".contains(&b))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_role;
-
-    #[test]
-    fn a_role_is_an_arn_and_nothing_that_could_end_a_literal() {
-        assert!(is_role("arn:aws:iam::123456789012:role/path/warehouse"));
-        assert!(is_role("arn:aws-us-gov:iam::123456789012:role/warehouse"));
-        for odd in [
-            "warehouse",
-            "arn:aws:iam::123456789012:user/warehouse",
-            "arn:aws:iam::12345678901:role/warehouse",
-            "arn:aws:iam::123456789012:role/",
-            "arn:aws:iam::123456789012:role/x' CREDENTIALS 'y",
-        ] {
-            assert!(!is_role(odd), "{odd}");
-        }
     }
 }

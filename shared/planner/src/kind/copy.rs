@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use shiftwork_config::read_file;
+use shiftwork_config::{IamRole, read_file};
 use shiftwork_feeds::{
     Feed,
     feed::{Compression, NULL_TEXT, pending},
@@ -28,13 +28,10 @@ pub(crate) struct Copy {
     /// The columns that the files bring, where they are not the feed's.
     #[serde(default)]
     columns: Vec<String>,
-    /// ARN of the role that COPY reads the files as, or `default`: the role that the warehouse has for this.
-    #[serde(default = "default_role")]
-    iam_role: String,
-}
-
-fn default_role() -> String {
-    "default".into()
+    /// Whom COPY reads the files as: `default` for the role that the warehouse has for this, the ARN of a role, or a list of ARNs, each
+    /// of a role that the one before it assumes.
+    #[serde(default)]
+    iam_role: IamRole,
 }
 
 impl JobKind for Copy {
@@ -55,14 +52,14 @@ impl JobKind for Copy {
             context.problems.push(problem);
         }
         let into = self.target(&table, &feed, context);
-        let options = self.options(&feed, context);
+        let options = self.options(&feed);
         (context.problems.len() == before).then_some(Work::Copy {
             connection: connection?,
             files: name,
             feed: pin,
             table,
             into: into?,
-            options: options?,
+            options,
         })
     }
 }
@@ -125,17 +122,8 @@ impl Copy {
         }
     }
 
-    fn options(&self, feed: &Feed, context: &mut Context) -> Option<String> {
-        let role = if self.iam_role.eq_ignore_ascii_case("default") {
-            "DEFAULT".into()
-        } else if self.iam_role.starts_with("arn:") {
-            quote_literal(&self.iam_role)
-        } else {
-            let problem = context.field("iam_role", format!("`{}` is no role", self.iam_role));
-            context.problems.push(problem.hint("write `default` or a role's ARN"));
-            return None;
-        };
-        let mut options = format!("IAM_ROLE {role} MANIFEST");
+    fn options(&self, feed: &Feed) -> String {
+        let mut options = format!("{} MANIFEST", self.iam_role.clause());
         let text = "DATEFORMAT 'auto' TIMEFORMAT 'auto'";
         let _ = match feed.format {
             Format::Csv => write!(options, " FORMAT AS CSV {text}"),
@@ -160,6 +148,6 @@ impl Copy {
             Compression::Zstd => " ZSTD",
             Compression::Bzip2 => " BZIP2",
         });
-        Some(options)
+        options
     }
 }

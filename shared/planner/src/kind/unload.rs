@@ -4,11 +4,10 @@
 //! through the two quoting functions, or is a date or a run id that shiftwork made itself.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use shiftwork_config::{Problem, list};
+use shiftwork_config::{ByteSize, IamRole, list};
 use shiftwork_protocol::{Kind, Work, limits};
 use shiftwork_sql::{Lexer, TokenKind, quote_identifier, quote_literal};
 
@@ -24,9 +23,10 @@ pub(crate) struct Unload {
     select: String,
     /// Where the files go: `s3://bucket/prefix/`, with `{run_date}` and `{workflow_execution_id}` where they are wanted.
     to: String,
-    /// ARN of the role that writes the files, or `default`: the role that the warehouse has for this.
-    #[serde(default = "default_role")]
-    iam_role: String,
+    /// Whom UNLOAD writes the files as: `default` for the role that the warehouse has for this, the ARN of a role, or a list of ARNs,
+    /// each of a role that the one before it assumes.
+    #[serde(default)]
+    iam_role: IamRole,
     /// Format of the files.
     #[serde(default)]
     format: Format,
@@ -59,7 +59,7 @@ pub(crate) struct Unload {
     clean_path: bool,
     /// Size at which the next file begins: `5 MB` to `6.2 GB`.
     #[serde(default)]
-    max_file_size: Option<String>,
+    max_file_size: Option<ByteSize>,
     /// Writes a manifest of the files.
     #[serde(default)]
     manifest: bool,
@@ -69,10 +69,6 @@ pub(crate) struct Unload {
     /// Key of KMS that encrypts the files.
     #[serde(default)]
     kms_key_id: Option<String>,
-}
-
-fn default_role() -> String {
-    "default".into()
 }
 
 /// File formats of UNLOAD.
@@ -108,13 +104,12 @@ impl JobKind for Unload {
         self.check_select(context);
         self.check_options(context);
         let to = self.target(context);
-        let role = self.role(context);
         let columns = self.columns(context);
-        let size = self.file_size(context);
+        self.check_file_size(context);
         if context.problems.len() > before {
             return None;
         }
-        let sql = self.render(&to?, &role?, &columns, size.as_deref());
+        let sql = self.render(&to?, &columns);
         if sql.len() > limits::STATEMENT_BYTES {
             let message = format!(
                 "the statement has {} bytes; the Data API takes at most {}",
@@ -227,20 +222,6 @@ impl Unload {
         }
     }
 
-    fn role(&self, context: &mut Context) -> Option<String> {
-        if self.iam_role.eq_ignore_ascii_case("default") {
-            return Some("DEFAULT".into());
-        }
-        if self.iam_role.starts_with("arn:") {
-            return Some(quote_literal(&self.iam_role));
-        }
-        let problem = context
-            .field("iam_role", format!("`{}` is no role", self.iam_role))
-            .hint("write `default` or a role's ARN");
-        context.problems.push(problem);
-        None
-    }
-
     fn columns(&self, context: &mut Context) -> Vec<String> {
         let path = context.path.key("partition_by");
         let mut columns = Vec::new();
@@ -256,21 +237,20 @@ impl Unload {
         columns
     }
 
-    fn file_size(&self, context: &mut Context) -> Option<String> {
-        let written = self.max_file_size.as_deref()?;
-        if let Some(size) = file_size(written) {
-            return Some(size);
+    /// Redshift takes 5 MB to 6.2 GB.
+    fn check_file_size(&self, context: &mut Context) {
+        let Some(size) = self.max_file_size else { return };
+        let (smallest, largest) = (5 << 20, 62 * (1 << 30) / 10);
+        if !(smallest..=largest).contains(&size.bytes()) {
+            let message = format!("`{size}` is not a size from 5 MB to 6.2 GB");
+            let problem = context.field("max_file_size", message).hint("write `100 MB` or `1.5 GB`");
+            context.problems.push(problem);
         }
-        let problem: Problem = context
-            .field("max_file_size", format!("`{written}` is no size from 5 MB to 6.2 GB"))
-            .hint("write `100 MB` or `1.5 GB`");
-        context.problems.push(problem);
-        None
     }
 
-    fn render(&self, to: &str, role: &str, columns: &[String], size: Option<&str>) -> String {
-        let mut sql =
-            format!("UNLOAD ({})\nTO {}\nIAM_ROLE {role}", quote_literal(self.select.trim()), quote_literal(to));
+    fn render(&self, to: &str, columns: &[String]) -> String {
+        let (select, target) = (quote_literal(self.select.trim()), quote_literal(to));
+        let mut sql = format!("UNLOAD ({select})\nTO {target}\n{}", self.iam_role.clause());
         let mut option = |text: &str| {
             sql.push('\n');
             sql.push_str(text);
@@ -319,7 +299,7 @@ impl Unload {
         if self.clean_path {
             option("CLEANPATH");
         }
-        if let Some(size) = size {
+        if let Some(size) = self.max_file_size {
             option(&format!("MAXFILESIZE AS {size}"));
         }
         if let Some(region) = &self.region {
@@ -362,19 +342,4 @@ fn fill(to: &str, bindings: &BTreeMap<String, String>) -> Result<String, String>
     }
     filled.push_str(rest);
     Ok(filled)
-}
-
-/// `100MB` → `100 MB`, within Redshift's 5 MB to 6.2 GB.
-fn file_size(text: &str) -> Option<String> {
-    let text = text.trim();
-    let unit_at = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-    let (number, unit) = (&text[..unit_at], text[unit_at..].trim().to_ascii_uppercase());
-    let megabytes = match unit.as_str() {
-        "MB" => number.parse::<f64>().ok()?,
-        "GB" => number.parse::<f64>().ok()? * 1024.0,
-        _ => return None,
-    };
-    let mut size = String::new();
-    write!(size, "{number} {unit}").ok()?;
-    (5.0..=6.2 * 1024.0).contains(&megabytes).then_some(size)
 }

@@ -1,0 +1,70 @@
+//! `iam_role` of the kinds that have one: one rule, one message.
+
+mod desk;
+
+use desk::{asked, facts, job, lines, read};
+use serde_json::json;
+use shiftwork_planner::{Facts, Script, contract_key, feed_key, plan};
+use shiftwork_protocol::Work;
+
+const ONE: &str = "arn:aws:iam::123456789012:role/warehouse";
+const OTHER: &str = "arn:aws:iam::210987654321:role/lake/reader";
+const FEED: &str = "feed: orders\nbucket: landing\nkeys: \"*.csv\"\nformat: csv\ntable: a.b\n";
+
+fn known() -> Facts {
+    let script = |key: String, text: &str| Script { key, version_id: "v1".into(), text: text.to_owned() };
+    Facts {
+        feeds: [("orders".to_owned(), script(feed_key("orders"), FEED))].into(),
+        contracts: [("orders".to_owned(), script(contract_key("orders"), "contract: orders\n"))].into(),
+        ..facts("w", &[])
+    }
+}
+
+/// What a job of each kind says of a role: the role that it works as, or the problem.
+fn by_kind(iam_role: &str) -> [Result<String, String>; 3] {
+    ["kind: cdc, contract: orders", "kind: copy, files: pending(orders)", "kind: unload, select: select 1, to: 's3://bucket/x/'"]
+        .map(|fields| {
+            let doc = read(&format!(
+                "workflow_id: w\nworkflow_stages:\n  - execution_type: sequential\n    scripts:\n      - {{ iam_role: {iam_role}, job_name: j, {fields} }}\n"
+            ));
+            let plan = plan(&doc, &known(), &asked(&json!({}))).map_err(|problems| lines(&problems))?;
+            Ok(match &job(&plan, "j").work {
+                Work::Cdc { iam_role, .. } => iam_role.clause(),
+                Work::Copy { options: sql, .. } | Work::Unload { sql } => {
+                    let (_, role) = sql.split_once("IAM_ROLE ").unwrap();
+                    format!("IAM_ROLE {}", role.split_whitespace().next().unwrap())
+                }
+                Work::Sql { .. } | Work::Procedure { .. } | Work::Barrier {} => panic!("{:?}", plan.jobs),
+            })
+        })
+}
+
+#[test]
+fn a_role_is_the_same_to_every_kind() {
+    for (iam_role, clause) in [
+        ("default", "IAM_ROLE DEFAULT".to_owned()),
+        ("DEFAULT", "IAM_ROLE DEFAULT".to_owned()),
+        (&format!("'{ONE}'"), format!("IAM_ROLE '{ONE}'")),
+        (&format!("'{ONE}, {OTHER}'"), format!("IAM_ROLE '{ONE},{OTHER}'")),
+        (&format!("['{ONE}', '{OTHER}']"), format!("IAM_ROLE '{ONE},{OTHER}'")),
+    ] {
+        assert_eq!(by_kind(iam_role), [(); 3].map(|()| Ok(clause.clone())), "{iam_role}");
+    }
+}
+
+#[test]
+fn what_is_not_a_role_is_refused_by_every_kind_in_the_same_words() {
+    let hint = "write `default`, the ARN of a role such as `arn:aws:iam::123456789012:role/warehouse`, or a list of ARNs, each of a role \
+                that the one before it assumes";
+    for (iam_role, problem) in [
+        ("warehouse", "`warehouse` is not a valid role"),
+        ("'arn:whatever'", "`arn:whatever` is not a valid role"),
+        ("'arn:aws:iam::123456789012:user/w'", "`arn:aws:iam::123456789012:user/w` is not a valid role"),
+        ("\"arn:aws:iam::123456789012:role/w' x '\"", "`arn:aws:iam::123456789012:role/w' x '` is not a valid role"),
+        (&format!("['{ONE}', default]"), "`default` is not a valid role"),
+        ("[]", "an empty list is not a valid role"),
+    ] {
+        let place = "workflows/x.yaml:5:11 ($.workflow_stages[0].scripts[0].iam_role)";
+        assert_eq!(by_kind(iam_role), [(); 3].map(|()| Err(format!("{place}: {problem}; {hint}"))), "{iam_role}");
+    }
+}
