@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, io, path::Path};
 use serde_json::Value;
 use shiftwork_change_data::contract::{self, TableContract};
 use shiftwork_feeds::Feed;
-use shiftwork_planner::{Facts, Located, Place, Problem, Script};
+use shiftwork_planner::{PlanInputs, Located, Place, Problem, Script};
 use shiftwork_protocol::{Connection, Workflow, keys::script_key};
 
 use crate::files::{File, Files, script_path};
@@ -75,7 +75,7 @@ pub fn check(files: &Files, read_script: &ReadScript) -> Checked {
             Err(problems) => checked.problems.extend(problems),
         }
     }
-    let mut found = Facts { feeds: check_feeds(&files.feeds, &mut checked), ..Facts::default() };
+    let mut found = PlanInputs { feeds: check_feeds(&files.feeds, &mut checked), ..PlanInputs::default() };
     for file in &files.contracts {
         checked.texts.insert(file.name(), file.text.clone());
         let name = file.path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
@@ -173,8 +173,9 @@ fn check_contract(file: &File, name: &str) -> Result<TableContract, Vec<Problem>
     Ok(contract)
 }
 
-fn check_workflow(file: &File, doc: &Located, read_script: &ReadScript, found: &Facts, checked: &mut Checked) {
-    let mut facts = Facts { connections: checked.connections.clone(), default_connection: stand_in(), ..found.clone() };
+fn check_workflow(file: &File, doc: &Located, read_script: &ReadScript, found: &PlanInputs, checked: &mut Checked) {
+    let mut inputs =
+        PlanInputs { connections: checked.connections.clone(), default_connection: stand_in(), ..found.clone() };
     // The problems of a workflow that cannot be read are reported by `check` below.
     let workflow = shiftwork_planner::workflow(doc).ok();
     let mut unreadable = Vec::new();
@@ -187,7 +188,7 @@ fn check_workflow(file: &File, doc: &Located, read_script: &ReadScript, found: &
                 Ok(Some(text)) => {
                     scripts.insert(script_key(&workflow.workflow_id, &name), text.clone());
                     checked.texts.insert(shown.clone(), text.clone());
-                    facts.scripts.insert(name, Script { key: shown, version_id: String::from("offline"), text });
+                    inputs.scripts.insert(name, Script { key: shown, version_id: String::from("offline"), text });
                 }
                 Ok(None) => {}
                 Err(error) => {
@@ -195,12 +196,12 @@ fn check_workflow(file: &File, doc: &Located, read_script: &ReadScript, found: &
                     unreadable.push(Problem::new(place, format!("the script cannot be read: {error}")));
                     // The unreadable script is already a problem; this text adds no other one.
                     let text = String::from("SELECT 1");
-                    facts.scripts.insert(name, Script { key: String::new(), version_id: String::new(), text });
+                    inputs.scripts.insert(name, Script { key: String::new(), version_id: String::new(), text });
                 }
             }
         }
     }
-    let mut problems = shiftwork_planner::check(doc, &facts);
+    let mut problems = shiftwork_planner::check(doc, &inputs);
     problems.extend(unreadable);
     match workflow {
         Some(workflow) if problems.is_empty() => {

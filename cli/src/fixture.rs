@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
-use shiftwork_planner::{Asked, Facts, Script};
+use shiftwork_planner::{PlanInputs, RequestedRun, Script};
 use shiftwork_protocol::{
     Connection, FailedAttempt, FailureKind, JobRecord, RunRecord, Status, audit::Origin, name::sha256, workflow::RunIf,
 };
@@ -27,21 +27,21 @@ pub(crate) fn planned(
         let key = shiftwork_protocol::keys::script_key(id, &name);
         (name.clone(), Script { key, version_id: format!("v-{}", &sha256(&name)[..8]), text: sql(&name) })
     });
-    let facts = Facts {
+    let inputs = PlanInputs {
         scripts: scripts.collect(),
         default_connection: Connection {
             workgroup: Some("analytics".into()),
             database: "dev".into(),
             ..Connection::default()
         },
-        ..Facts::default()
+        ..PlanInputs::default()
     };
     let run = format!("{id}-20260301T120000-k7mq");
-    let asked = Asked { workflow_execution_id: run.clone(), logical_date: noon(), parameters: BTreeMap::new() };
-    let plan = shiftwork_planner::plan(&doc, &facts, &asked).unwrap();
+    let asked = RequestedRun { workflow_execution_id: run.clone(), logical_date: noon(), parameters: BTreeMap::new() };
+    let plan = shiftwork_planner::plan(&doc, &inputs, &asked).unwrap();
     let texts = plan.jobs.iter().filter_map(|job| {
         let key = &job.work.script()?.key;
-        let text = facts.scripts.values().find(|script| script.key == *key)?.text.clone();
+        let text = inputs.scripts.values().find(|script| script.key == *key)?.text.clone();
         Some((job.job_name.clone(), Ok(text)))
     });
     let texts = texts.collect();

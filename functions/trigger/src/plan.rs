@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
 use serde_json::Value;
-use shiftwork_planner::{self as planner, Facts, Problem, Script, read_item};
+use shiftwork_planner::{self as planner, PlanInputs, Problem, Script, read_item};
 use shiftwork_ports::{Result, scripts};
 use shiftwork_protocol::{
     Connection, Failure, FailureKind, JobRecord, RunRecord, Status, Workflow, keys, name,
@@ -45,7 +45,7 @@ impl Trigger {
                 (date, request.parameters.clone())
             }
         };
-        let facts = Facts {
+        let inputs = PlanInputs {
             scripts: self
                 .read_scripts(planner::script_names(&workflow), |script| {
                     keys::script_key(&workflow.workflow_id, script)
@@ -56,8 +56,8 @@ impl Trigger {
             connections: self.read_connections(&workflow).await?,
             default_connection: self.default_connection.clone(),
         };
-        let wanted = planner::Asked { workflow_execution_id: asked.run.clone(), logical_date, parameters };
-        let plan = planner::plan(&doc, &facts, &wanted).map_err(|problems| invalid(&problems))?;
+        let wanted = planner::RequestedRun { workflow_execution_id: asked.run.clone(), logical_date, parameters };
+        let plan = planner::plan(&doc, &inputs, &wanted).map_err(|problems| invalid(&problems))?;
         for note in &plan.notes {
             tracing::warn!(run = asked.run, note);
         }

@@ -20,7 +20,7 @@ fn missing(kind: &str) -> Vec<String> {
     let mut missing = Vec::new();
     let definition = format!("{}_job", kind.replace('-', "_"));
     if shiftwork_planner::workflow_schema()["$defs"].get(&definition).is_none() {
-        missing.push(format!("shared/planner/src/kind/mod.rs: REGISTRY has no entry for kind `{kind}`"));
+        missing.push(format!("shared/planner/src/kind.rs: REGISTRY has no entry for kind `{kind}`"));
     }
     if !text("docs/workflows.md").lines().any(|line| line.starts_with(&format!("| `{kind}` | "))) {
         missing.push(format!("docs/workflows.md: the table of kinds has no row for `{kind}` with its fields"));

@@ -4,8 +4,8 @@
 //! ```
 //! let doc = shiftwork_config::read_file("feeds/orders.yaml", "feed: orders\n").unwrap();
 //! let schema = serde_json::json!({ "type": "object", "properties": { "feed": { "type": "integer" } } });
-//! let misfits = shiftwork_config::shape::check(&doc, &schema);
-//! assert_eq!(misfits.problems[0].to_string(), "feeds/orders.yaml:1:1 ($.feed): expected a whole number, found the text `orders`");
+//! let mismatches = shiftwork_config::shape::check(&doc, &schema);
+//! assert_eq!(mismatches.problems[0].to_string(), "feeds/orders.yaml:1:1 ($.feed): expected a whole number, found the text `orders`");
 //! ```
 
 mod place;
@@ -25,7 +25,7 @@ use serde_json::Value;
 /// Reads a whole document as a type, once it fits the schema that was generated from it.
 ///
 /// # Errors
-/// Every misfit, in the order of its lines.
+/// Every mismatch, in the order of its lines.
 pub fn read<T: DeserializeOwned>(doc: &Located, schema: &Value) -> Result<T, Vec<Problem>> {
     read_checked(doc, schema, |_, _| ())
 }
@@ -40,9 +40,9 @@ pub fn read_checked<T: DeserializeOwned>(
     schema: &Value,
     check: impl FnOnce(&T, &mut Vec<Problem>),
 ) -> Result<T, Vec<Problem>> {
-    let misfits = shape::check(doc, schema);
-    let read = serde_json::from_value::<T>(misfits.without(doc.value()));
-    let mut problems = misfits.problems;
+    let mismatches = shape::check(doc, schema);
+    let read = serde_json::from_value::<T>(mismatches.without(doc.value()));
+    let mut problems = mismatches.problems;
     match read {
         Ok(read) => {
             check(&read, &mut problems);

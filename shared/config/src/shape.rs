@@ -1,5 +1,5 @@
 //! Holds a document against the schema of its type and collects everything that does not fit: serde would stop at the
-//! first misfit, and the generated schemas know the names of all fields.
+//! first mismatch, and the generated schemas know the names of all fields.
 
 use serde_json::{Map, Value};
 
@@ -10,15 +10,15 @@ use crate::{
     role::IamRole,
 };
 
-/// What does not fit, and the paths of the members that can be left out so that the rest can still be read.
+/// Where a document does not fit its schema, and the paths of the members that can be left out so that the rest can still be read.
 #[derive(Debug, Default)]
-pub struct Misfits {
+pub struct SchemaMismatches {
     /// What does not fit.
     pub problems: Vec<Problem>,
     droppable: Vec<JsonPath>,
 }
 
-impl Misfits {
+impl SchemaMismatches {
     /// The document without the members that do not fit. The rest is looked at all the same, so that a person hears of all
     /// mistakes at once.
     pub fn without(&self, value: &Value) -> Value {
@@ -44,7 +44,7 @@ fn prune(value: &Value, path: &JsonPath, droppable: &[JsonPath]) -> Value {
 
 /// What a value of a named definition is to be held against, where the schema offers several.
 #[derive(Debug)]
-pub enum Choice {
+pub enum DefinitionChoice {
     /// Nothing more: it fits.
     Fits,
     /// This definition.
@@ -54,31 +54,31 @@ pub enum Choice {
 }
 
 /// Chooses for a value of the definition that is named, at a path. `None`: the definition is held against as it is.
-pub type Choose<'a> = &'a dyn Fn(&str, &Value, &JsonPath) -> Option<Choice>;
+pub type ChooseDefinition<'a> = &'a dyn Fn(&str, &Value, &JsonPath) -> Option<DefinitionChoice>;
 
 /// Checks a whole document.
-pub fn check(doc: &Located, schema: &Value) -> Misfits {
-    check_choosing(doc, schema, &|_, _, _| None)
+pub fn check(doc: &Located, schema: &Value) -> SchemaMismatches {
+    check_with_choices(doc, schema, &|_, _, _| None)
 }
 
 /// Checks a whole document whose schema leaves choices that a field decides: a job's fields depend on its kind.
-pub fn check_choosing(doc: &Located, schema: &Value, choose: Choose) -> Misfits {
-    let mut check = Check { doc, root: schema, choose, misfits: Misfits::default() };
+pub fn check_with_choices(doc: &Located, schema: &Value, choose: ChooseDefinition) -> SchemaMismatches {
+    let mut check = Check { doc, root: schema, choose, mismatches: SchemaMismatches::default() };
     check.value(schema, doc.value(), &JsonPath::root());
-    check.misfits
+    check.mismatches
 }
 
 struct Check<'a> {
     doc: &'a Located,
     root: &'a Value,
-    choose: Choose<'a>,
-    misfits: Misfits,
+    choose: ChooseDefinition<'a>,
+    mismatches: SchemaMismatches,
 }
 
 impl<'a> Check<'a> {
-    fn misfit(&mut self, path: &JsonPath, problem: Problem) {
-        self.misfits.problems.push(problem);
-        self.misfits.droppable.push(path.clone());
+    fn mismatch(&mut self, path: &JsonPath, problem: Problem) {
+        self.mismatches.problems.push(problem);
+        self.mismatches.droppable.push(path.clone());
     }
 
     fn value(&mut self, schema: &'a Value, value: &Value, path: &JsonPath) {
@@ -86,9 +86,9 @@ impl<'a> Check<'a> {
             let name = reference.trim_start_matches("#/$defs/");
             match (self.choose)(name, value, path) {
                 None => self.value(&self.root["$defs"][name], value, path),
-                Some(Choice::Fits) => {}
-                Some(Choice::Definition(name)) => self.value(&self.root["$defs"][name], value, path),
-                Some(Choice::Problem(problem)) => self.misfits.problems.push(*problem),
+                Some(DefinitionChoice::Fits) => {}
+                Some(DefinitionChoice::Definition(name)) => self.value(&self.root["$defs"][name], value, path),
+                Some(DefinitionChoice::Problem(problem)) => self.mismatches.problems.push(*problem),
             }
             return;
         }
@@ -125,11 +125,11 @@ impl<'a> Check<'a> {
             let problem = self
                 .doc
                 .problem(path, format!("expected one of {}, found {}", list(words.iter().copied()), found(value)));
-            return self.misfit(path, problem);
+            return self.mismatch(path, problem);
         };
         if !words.contains(&text) {
             let problem = self.doc.problem(path, format!("`{text}` is none of {}", list(words.iter().copied())));
-            self.misfit(path, problem.did_you_mean(text, words.iter().copied()));
+            self.mismatch(path, problem.did_you_mean(text, words.iter().copied()));
         }
     }
 
@@ -154,7 +154,7 @@ impl<'a> Check<'a> {
         };
         let problem = self.doc.problem(path, format!("expected {}, found {}", in_words(expected), found(value)));
         let quotes = *expected == "string" && matches!(value, Value::Number(_) | Value::Bool(_));
-        self.misfit(path, if quotes { problem.hint("put it in quotes") } else { problem });
+        self.mismatch(path, if quotes { problem.hint("put it in quotes") } else { problem });
         false
     }
 
@@ -169,7 +169,7 @@ impl<'a> Check<'a> {
         if !fits {
             let problem =
                 self.doc.problem(path, format!("expected a number from {minimum} to {maximum}, found {number}"));
-            self.misfit(path, problem);
+            self.mismatch(path, problem);
         }
         fits
     }
@@ -191,7 +191,7 @@ impl<'a> Check<'a> {
         };
         let Some(problem) = problem else { return true };
         let problem = self.doc.problem(path, problem).hint(hint);
-        self.misfit(path, problem);
+        self.mismatch(path, problem);
         false
     }
 
@@ -205,12 +205,12 @@ impl<'a> Check<'a> {
                     Some(about) => problem.hint(first_sentence(about)),
                     None => problem,
                 };
-                self.misfits.problems.push(problem);
+                self.mismatches.problems.push(problem);
             }
         }
         let is_required =
             |key: &str| schema["required"].as_array().is_some_and(|names| names.iter().any(|name| name == key));
-        let before = self.misfits.droppable.len();
+        let before = self.mismatches.droppable.len();
         for (key, member) in members {
             let path = path.key(key);
             if let Some(property) = known.and_then(|known| known.get(key)) {
@@ -218,15 +218,15 @@ impl<'a> Check<'a> {
             } else if schema["additionalProperties"] == false {
                 let names = known.into_iter().flatten().map(|(name, _)| name.as_str());
                 let problem = self.doc.problem(&path, format!("unknown field `{key}`")).one_of(key, names);
-                self.misfit(&path, problem);
+                self.mismatch(&path, problem);
             } else {
                 self.value(&schema["additionalProperties"], member, &path);
             }
         }
         // An object without one of its required members cannot be read.
-        let dropped = &self.misfits.droppable[before..];
+        let dropped = &self.mismatches.droppable[before..];
         if members.keys().any(|key| is_required(key) && dropped.contains(&path.key(key))) {
-            self.misfits.droppable.push(path.clone());
+            self.mismatches.droppable.push(path.clone());
         }
     }
 }

@@ -9,7 +9,7 @@ use shiftwork_protocol::{
 };
 
 use crate::{
-    graph::{self, Graph, RequestedJob},
+    graph::{self, Graph, GraphJob},
     kind::{self, Entry},
     parameters, pattern, schedule,
 };
@@ -45,9 +45,9 @@ pub(crate) struct DraftJob {
 
 /// Reads a document and checks it. There is a draft wherever one can be made, so that later checks can add their problems.
 pub(crate) fn draft(doc: &Located) -> (Option<Draft>, Vec<Problem>) {
-    let misfits = kind::shape(doc);
-    let read = serde_json::from_value::<Workflow>(misfits.without(doc.value()));
-    let mut problems = misfits.problems;
+    let mismatches = kind::shape(doc);
+    let read = serde_json::from_value::<Workflow>(mismatches.without(doc.value()));
+    let mut problems = mismatches.problems;
     let workflow = match read {
         Ok(workflow) => workflow,
         Err(error) => {
@@ -255,7 +255,7 @@ fn graph(
         .filter(|(_, stage)| stage.execution_flag == ExecutionFlag::N)
         .flat_map(|(s, stage)| stage.scripts.iter().filter_map(move |job| Some((name_of(&in_full(job))?, s))))
         .collect();
-    let mut wishes = Vec::with_capacity(jobs.len());
+    let mut graph_jobs = Vec::with_capacity(jobs.len());
     for (i, job) in jobs.iter().enumerate() {
         let mut after = Vec::new();
         for (d, wanted) in job.job.depends_on.iter().enumerate() {
@@ -277,10 +277,10 @@ fn graph(
                 }
             }
         }
-        wishes.push(RequestedJob { name: job.name.clone(), stage: job.stage, after });
+        graph_jobs.push(GraphJob { name: job.name.clone(), stage: job.stage, after });
     }
     let types: Vec<_> = workflow.workflow_stages.iter().map(|stage| stage.execution_type).collect();
-    match graph::order(&wishes, &types) {
+    match graph::order(&graph_jobs, &types) {
         Ok(graph) if graph.nodes.len() > limits::JOBS => {
             let path = JsonPath::root().key("workflow_stages");
             let message = format!(

@@ -7,9 +7,9 @@ use std::collections::{BTreeSet, VecDeque};
 
 use shiftwork_protocol::workflow::ExecutionType;
 
-/// A job as its workflow wishes it.
+/// A job as its workflow writes it: the stage it is in and the jobs it names in `depends_on`.
 #[derive(Debug, Clone)]
-pub(crate) struct RequestedJob {
+pub(crate) struct GraphJob {
     pub(crate) name: String,
     /// Stage, from 0, as written.
     pub(crate) stage: usize,
@@ -27,7 +27,7 @@ pub(crate) struct Graph {
 #[derive(Debug, Clone)]
 pub(crate) struct Node {
     pub(crate) name: String,
-    /// The job among the wishes; none for a barrier.
+    /// The job among the graph_jobs; none for a barrier.
     pub(crate) job: Option<usize>,
     /// Stage, from 0.
     pub(crate) stage: usize,
@@ -52,11 +52,11 @@ struct Loose {
 ///
 /// # Errors
 /// Jobs that wait for each other, each for the next, the first one again at the end.
-pub(crate) fn order(wishes: &[RequestedJob], types: &[ExecutionType]) -> Result<Graph, Vec<usize>> {
-    let loose = connect(wishes, types);
+pub(crate) fn order(graph_jobs: &[GraphJob], types: &[ExecutionType]) -> Result<Graph, Vec<usize>> {
+    let loose = connect(graph_jobs, types);
     let sorted = sort(&loose).map_err(|stuck| shortest_cycle(&loose, &stuck))?;
     let name = |i: usize| match loose[i].job {
-        Some(job) => wishes[job].name.clone(),
+        Some(job) => graph_jobs[job].name.clone(),
         None => barrier_name(loose[i].stage),
     };
     let mut dependents = vec![BTreeSet::new(); loose.len()];
@@ -75,13 +75,13 @@ pub(crate) fn order(wishes: &[RequestedJob], types: &[ExecutionType]) -> Result<
     Ok(Graph { nodes: nodes.collect() })
 }
 
-fn connect(wishes: &[RequestedJob], types: &[ExecutionType]) -> Vec<Loose> {
+fn connect(graph_jobs: &[GraphJob], types: &[ExecutionType]) -> Vec<Loose> {
     let mut loose: Vec<Loose> = Vec::new();
-    let mut node_of = vec![0; wishes.len()];
+    let mut node_of = vec![0; graph_jobs.len()];
     // The nodes that the next stage waits for.
     let mut last: Vec<usize> = Vec::new();
     for (stage, execution) in types.iter().enumerate() {
-        let jobs: Vec<usize> = (0..wishes.len()).filter(|job| wishes[*job].stage == stage).collect();
+        let jobs: Vec<usize> = (0..graph_jobs.len()).filter(|job| graph_jobs[*job].stage == stage).collect();
         if jobs.is_empty() {
             continue;
         }
@@ -108,7 +108,7 @@ fn connect(wishes: &[RequestedJob], types: &[ExecutionType]) -> Vec<Loose> {
             ExecutionType::Parallel => nodes,
         };
     }
-    for (job, wish) in wishes.iter().enumerate() {
+    for (job, wish) in graph_jobs.iter().enumerate() {
         loose[node_of[job]].upstreams.extend(wish.after.iter().map(|upstream| node_of[*upstream]));
     }
     loose

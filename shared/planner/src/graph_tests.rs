@@ -5,39 +5,39 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 use shiftwork_protocol::workflow::ExecutionType;
 
-use super::{Graph, RequestedJob, order};
+use super::{Graph, GraphJob, order};
 
-/// Stages of jobs, some of them empty (left out), and wishes that point backwards.
-fn workflows() -> impl Strategy<Value = (Vec<RequestedJob>, Vec<ExecutionType>)> {
+/// Stages of jobs, some of them empty (left out), and graph_jobs that point backwards.
+fn workflows() -> impl Strategy<Value = (Vec<GraphJob>, Vec<ExecutionType>)> {
     let execution = prop_oneof![Just(ExecutionType::Sequential), Just(ExecutionType::Parallel)];
     let stages = prop::collection::vec((execution, 0_usize..9), 1..6);
     (stages, prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>()), 0..12)).prop_map(
         |(stages, extra)| {
             let types = stages.iter().map(|(execution, _)| *execution).collect();
             let sizes = stages.iter().enumerate().flat_map(|(stage, (_, jobs))| std::iter::repeat_n(stage, *jobs));
-            let mut wishes: Vec<RequestedJob> = sizes
+            let mut graph_jobs: Vec<GraphJob> = sizes
                 .enumerate()
-                .map(|(i, stage)| RequestedJob { name: format!("j{i}"), stage, after: Vec::new() })
+                .map(|(i, stage)| GraphJob { name: format!("j{i}"), stage, after: Vec::new() })
                 .collect();
-            if !wishes.is_empty() {
+            if !graph_jobs.is_empty() {
                 for (a, b) in extra {
-                    let (a, b) = (a.index(wishes.len()), b.index(wishes.len()));
+                    let (a, b) = (a.index(graph_jobs.len()), b.index(graph_jobs.len()));
                     if a != b {
-                        wishes[a.max(b)].after.push(a.min(b));
+                        graph_jobs[a.max(b)].after.push(a.min(b));
                     }
                 }
             }
-            (wishes, types)
+            (graph_jobs, types)
         },
     )
 }
 
 /// What each job must wait for by the words of the configuration, written down without barriers.
-fn wished(wishes: &[RequestedJob], types: &[ExecutionType]) -> BTreeSet<(usize, usize)> {
+fn wished(graph_jobs: &[GraphJob], types: &[ExecutionType]) -> BTreeSet<(usize, usize)> {
     let mut edges = BTreeSet::new();
     let mut last: Vec<usize> = Vec::new();
     for (stage, execution) in types.iter().enumerate() {
-        let jobs: Vec<usize> = (0..wishes.len()).filter(|i| wishes[*i].stage == stage).collect();
+        let jobs: Vec<usize> = (0..graph_jobs.len()).filter(|i| graph_jobs[*i].stage == stage).collect();
         let (first, end) = match execution {
             ExecutionType::Parallel => (jobs.clone(), jobs.clone()),
             ExecutionType::Sequential => {
@@ -50,7 +50,7 @@ fn wished(wishes: &[RequestedJob], types: &[ExecutionType]) -> BTreeSet<(usize, 
             last = end;
         }
     }
-    for (i, wish) in wishes.iter().enumerate() {
+    for (i, wish) in graph_jobs.iter().enumerate() {
         edges.extend(wish.after.iter().map(|upstream| (*upstream, i)));
     }
     edges
@@ -90,26 +90,26 @@ fn reach_by_graph(graph: &Graph) -> BTreeMap<usize, BTreeSet<usize>> {
 
 proptest! {
     #[test]
-    fn no_node_stands_before_one_that_it_waits_on((wishes, types) in workflows()) {
-        let graph = order(&wishes, &types).expect("wishes that point backwards make no cycle");
+    fn no_node_stands_before_one_that_it_waits_on((graph_jobs, types) in workflows()) {
+        let graph = order(&graph_jobs, &types).expect("graph_jobs that point backwards make no cycle");
         let mut seen = BTreeSet::new();
         for node in &graph.nodes {
             prop_assert!(node.upstreams.is_subset(&seen), "{} waits on a later node", node.name);
             prop_assert!(seen.insert(node.name.clone()), "{} stands twice", node.name);
         }
         let jobs: BTreeSet<usize> = graph.nodes.iter().filter_map(|node| node.job).collect();
-        prop_assert_eq!(jobs, (0..wishes.len()).collect::<BTreeSet<_>>());
+        prop_assert_eq!(jobs, (0..graph_jobs.len()).collect::<BTreeSet<_>>());
     }
 
     #[test]
-    fn barriers_change_no_order((wishes, types) in workflows()) {
-        let graph = order(&wishes, &types).expect("wishes that point backwards make no cycle");
-        prop_assert_eq!(reach_by_graph(&graph), reach_by_edges(wishes.len(), &wished(&wishes, &types)));
+    fn barriers_change_no_order((graph_jobs, types) in workflows()) {
+        let graph = order(&graph_jobs, &types).expect("graph_jobs that point backwards make no cycle");
+        prop_assert_eq!(reach_by_graph(&graph), reach_by_edges(graph_jobs.len(), &wished(&graph_jobs, &types)));
     }
 
     #[test]
-    fn dependents_are_the_inverse_of_upstreams((wishes, types) in workflows()) {
-        let graph = order(&wishes, &types).expect("wishes that point backwards make no cycle");
+    fn dependents_are_the_inverse_of_upstreams((graph_jobs, types) in workflows()) {
+        let graph = order(&graph_jobs, &types).expect("graph_jobs that point backwards make no cycle");
         let down: BTreeSet<(&str, &str)> = graph.nodes.iter()
             .flat_map(|node| node.dependents.iter().map(|d| (node.name.as_str(), d.as_str()))).collect();
         let up: BTreeSet<(&str, &str)> = graph.nodes.iter()
@@ -118,27 +118,27 @@ proptest! {
     }
 
     #[test]
-    fn barriers_save_edges((mut wishes, types) in workflows()) {
+    fn barriers_save_edges((mut graph_jobs, types) in workflows()) {
         // A wish that says what the stages say already is an edge of its own beside a barrier.
-        for wish in &mut wishes {
+        for wish in &mut graph_jobs {
             wish.after.clear();
         }
-        let graph = order(&wishes, &types).expect("wishes that point backwards make no cycle");
+        let graph = order(&graph_jobs, &types).expect("graph_jobs that point backwards make no cycle");
         let edges: usize = graph.nodes.iter().map(|node| node.upstreams.len()).sum();
-        prop_assert!(edges <= wished(&wishes, &types).len());
+        prop_assert!(edges <= wished(&graph_jobs, &types).len());
     }
 
     #[test]
-    fn a_cycle_is_a_walk_along_real_waits((mut wishes, types) in workflows(), a in any::<prop::sample::Index>()) {
-        prop_assume!(wishes.len() >= 2);
+    fn a_cycle_is_a_walk_along_real_waits((mut graph_jobs, types) in workflows(), a in any::<prop::sample::Index>()) {
+        prop_assume!(graph_jobs.len() >= 2);
         // The first job waits on some later one that waits on it through its stage or by wish: maybe a cycle.
-        let later = 1 + a.index(wishes.len() - 1);
-        wishes[later].after.push(0);
-        wishes[0].after.push(later);
-        let cycle = order(&wishes, &types).expect_err("0 and a later job wait for each other");
+        let later = 1 + a.index(graph_jobs.len() - 1);
+        graph_jobs[later].after.push(0);
+        graph_jobs[0].after.push(later);
+        let cycle = order(&graph_jobs, &types).expect_err("0 and a later job wait for each other");
         prop_assert!(cycle.len() >= 3 && cycle.first() == cycle.last());
         // Steps along barriers are steps between stages: the wished edges have them too.
-        let edges = wished(&wishes, &types);
+        let edges = wished(&graph_jobs, &types);
         for step in cycle.windows(2) {
             prop_assert!(edges.contains(&(step[1], step[0])), "{:?} is no wait", step);
         }
@@ -147,9 +147,9 @@ proptest! {
 
 #[test]
 fn six_times_six_jobs_meet_at_a_barrier() {
-    let wish = |i: usize| RequestedJob { name: format!("j{i}"), stage: i / 6, after: Vec::new() };
-    let wishes: Vec<RequestedJob> = (0..12).map(wish).collect();
-    let graph = order(&wishes, &[ExecutionType::Parallel; 2]).unwrap();
+    let wish = |i: usize| GraphJob { name: format!("j{i}"), stage: i / 6, after: Vec::new() };
+    let graph_jobs: Vec<GraphJob> = (0..12).map(wish).collect();
+    let graph = order(&graph_jobs, &[ExecutionType::Parallel; 2]).unwrap();
     assert_eq!(graph.nodes.len(), 13);
     assert_eq!(graph.nodes[6].name, "@stage-2");
     assert_eq!(graph.nodes[6].upstreams.len(), 6);
@@ -158,7 +158,7 @@ fn six_times_six_jobs_meet_at_a_barrier() {
 
 #[test]
 fn two_times_two_jobs_need_no_barrier() {
-    let wish = |i: usize| RequestedJob { name: format!("j{i}"), stage: i / 2, after: Vec::new() };
-    let wishes: Vec<RequestedJob> = (0..4).map(wish).collect();
-    assert_eq!(order(&wishes, &[ExecutionType::Parallel; 2]).unwrap().nodes.len(), 4);
+    let wish = |i: usize| GraphJob { name: format!("j{i}"), stage: i / 2, after: Vec::new() };
+    let graph_jobs: Vec<GraphJob> = (0..4).map(wish).collect();
+    assert_eq!(order(&graph_jobs, &[ExecutionType::Parallel; 2]).unwrap().nodes.len(), 4);
 }

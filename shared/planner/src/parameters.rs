@@ -135,7 +135,7 @@ pub(crate) fn check(doc: &Located, declared: &BTreeMap<String, Parameter>, probl
 }
 
 /// What a run was given.
-pub(crate) enum Given<'a> {
+pub(crate) enum GivenParameters<'a> {
     /// These values.
     Values(&'a BTreeMap<String, Value>),
     /// Whatever is needed: there is no run yet.
@@ -146,14 +146,14 @@ pub(crate) enum Given<'a> {
 pub(crate) fn bind(
     doc: &Located,
     workflow: &Workflow,
-    given: &Given,
+    given: &GivenParameters,
     problems: &mut Vec<Problem>,
 ) -> BTreeMap<String, String> {
     let path = JsonPath::root().key("parameters");
     let none = BTreeMap::new();
     let values = match given {
-        Given::Values(values) => *values,
-        Given::Anything => &none,
+        GivenParameters::Values(values) => *values,
+        GivenParameters::Anything => &none,
     };
     let mut bound = BTreeMap::new();
     for (name, parameter) in &workflow.parameters {
@@ -173,10 +173,10 @@ pub(crate) fn bind(
                 (Some(default), _) => {
                     bound.insert(name.clone(), text(parameter.of_type, default).unwrap_or_default());
                 }
-                (None, Given::Anything) => {
+                (None, GivenParameters::Anything) => {
                     bound.insert(name.clone(), String::from("given"));
                 }
-                (None, Given::Values(_)) => {
+                (None, GivenParameters::Values(_)) => {
                     let message = format!("parameter `{name}` ({}) is missing", parameter.of_type.as_str());
                     problems.push(
                         doc.problem(&path.key(name), message).hint("it has no default: the request must give it"),

@@ -8,7 +8,7 @@ mod rule;
 
 use serde_json::{Map, Value};
 
-pub(crate) use read::Wrong;
+pub(crate) use read::PatternProblem;
 use shiftwork_config::{JsonPath, Place, Problem};
 
 /// Whether an event matches a pattern.
@@ -19,7 +19,7 @@ pub fn matches(pattern: &Map<String, Value>, event: &Value) -> Result<bool, Prob
     match read::pattern(pattern) {
         Ok(pattern) => Ok(pattern.matches(event)),
         Err(mut wrong) => {
-            let Wrong { steps: _, message, hint } = &mut wrong[0];
+            let PatternProblem { steps: _, message, hint } = &mut wrong[0];
             let (message, hint) = (std::mem::take(message), hint.take());
             let path = wrong[0].under(&JsonPath::root()).to_string();
             Err(Problem { place: Place { path: Some(path), ..Place::default() }, message, hint })
@@ -28,7 +28,7 @@ pub fn matches(pattern: &Map<String, Value>, event: &Value) -> Result<bool, Prob
 }
 
 /// Everything that is wrong with a pattern.
-pub(crate) fn problems(pattern: &Map<String, Value>) -> Vec<Wrong> {
+pub(crate) fn problems(pattern: &Map<String, Value>) -> Vec<PatternProblem> {
     read::pattern(pattern).err().unwrap_or_default()
 }
 

@@ -11,7 +11,7 @@ use crate::{
     builtin,
     draft::{Draft, DraftJob, draft},
     kind::Context,
-    parameters::{self, Given},
+    parameters::{self, GivenParameters},
 };
 
 /// Seconds that a barrier may take once it is reached: it does nothing, so this is the launcher's own time, retries included.
@@ -30,7 +30,7 @@ pub struct Script {
 
 /// What the plan needs to know beyond the document.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Facts {
+pub struct PlanInputs {
     /// The scripts that were found, by the name that the workflow gives them ([`crate::script_names`]).
     pub scripts: BTreeMap<String, Script>,
     /// The table contracts that were found, by their names ([`crate::contract_names`]).
@@ -43,9 +43,9 @@ pub struct Facts {
     pub default_connection: Connection,
 }
 
-/// The run that is asked for.
+/// The run that a plan is made for.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Asked {
+pub struct RequestedRun {
     /// Its id.
     pub workflow_execution_id: String,
     /// The instant that it is about.
@@ -71,31 +71,31 @@ pub struct Plan {
 ///
 /// # Errors
 /// Everything that would keep the run from ending well, as far as it can be known before anything runs.
-pub fn plan(doc: &Located, facts: &Facts, asked: &Asked) -> Result<Plan, Vec<Problem>> {
-    let id = &asked.workflow_execution_id;
+pub fn plan(doc: &Located, inputs: &PlanInputs, run: &RequestedRun) -> Result<Plan, Vec<Problem>> {
+    let id = &run.workflow_execution_id;
     let mut problems = Vec::new();
     if !name::is_run_id(id) {
         let problem = Problem::new(Place::default(), format!("`{id}` cannot be a run's id"));
         problems.push(problem.hint("use 1 to 80 letters, digits, `_` and `-`"));
     }
-    make(doc, facts, asked, &Given::Values(&asked.parameters), problems)
+    make(doc, inputs, run, &GivenParameters::Values(&run.parameters), problems)
 }
 
-/// What [`plan`] would say of this workflow whatever run is asked for: parameters without a default count as given.
-pub fn check(doc: &Located, facts: &Facts) -> Vec<Problem> {
-    let nobody = Asked {
+/// What [`plan`] would say of this workflow whatever run is run for: parameters without a default count as given.
+pub fn check(doc: &Located, inputs: &PlanInputs) -> Vec<Problem> {
+    let any_run = RequestedRun {
         workflow_execution_id: "check".into(),
         logical_date: Timestamp::UNIX_EPOCH,
         parameters: BTreeMap::new(),
     };
-    make(doc, facts, &nobody, &Given::Anything, Vec::new()).err().unwrap_or_default()
+    make(doc, inputs, &any_run, &GivenParameters::Anything, Vec::new()).err().unwrap_or_default()
 }
 
 fn make(
     doc: &Located,
-    facts: &Facts,
-    asked: &Asked,
-    given: &Given,
+    inputs: &PlanInputs,
+    run: &RequestedRun,
+    given: &GivenParameters,
     mut problems: Vec<Problem>,
 ) -> Result<Plan, Vec<Problem>> {
     let (draft, found) = draft(doc);
@@ -104,7 +104,7 @@ fn make(
         return Err(in_order(problems));
     };
     let parameters = parameters::bind(doc, &draft.workflow, given, &mut problems);
-    let jobs = plan_jobs(doc, facts, asked, &draft, &parameters, &mut problems);
+    let jobs = plan_jobs(doc, inputs, run, &draft, &parameters, &mut problems);
     match jobs {
         Some(jobs) if problems.is_empty() => {
             Ok(Plan { jobs, parameters, workflow_sha256: digest(&draft.workflow), notes: draft.notes })
@@ -116,14 +116,14 @@ fn make(
 /// The planned jobs; none after a problem was reported.
 fn plan_jobs(
     doc: &Located,
-    facts: &Facts,
-    asked: &Asked,
+    inputs: &PlanInputs,
+    run: &RequestedRun,
     draft: &Draft,
     parameters: &BTreeMap<String, String>,
     problems: &mut Vec<Problem>,
 ) -> Option<Vec<PlannedJob>> {
     let workflow = &draft.workflow;
-    let mut bindings = builtin::values(&workflow.workflow_id, &asked.workflow_execution_id, asked.logical_date);
+    let mut bindings = builtin::values(&workflow.workflow_id, &run.workflow_execution_id, run.logical_date);
     bindings.extend(parameters.iter().map(|(name, text)| (name.clone(), text.clone())));
 
     let mut works = Vec::with_capacity(draft.jobs.len());
@@ -132,10 +132,10 @@ fn plan_jobs(
         let mut context = Context {
             doc,
             path: &job.path,
-            facts,
+            inputs,
             script_key: &script_key,
             bindings: &bindings,
-            connection: &|problems: &mut Vec<Problem>| connection(doc, facts, draft, job, problems),
+            connection: &|problems: &mut Vec<Problem>| connection(doc, inputs, draft, job, problems),
             problems: &mut *problems,
         };
         works.push(job.kind.work(&job.job, &mut context));
@@ -170,17 +170,17 @@ fn plan_jobs(
         .collect()
 }
 
-fn connection_named<'a>(facts: &'a Facts, name: Option<&str>) -> Option<&'a Connection> {
+fn connection_named<'a>(inputs: &'a PlanInputs, name: Option<&str>) -> Option<&'a Connection> {
     match name {
-        Some(name) => facts.connections.get(name),
-        None => Some(&facts.default_connection),
+        Some(name) => inputs.connections.get(name),
+        None => Some(&inputs.default_connection),
     }
 }
 
 /// Where a job runs: its own connection, else the workflow's, else the deployment's.
 fn connection(
     doc: &Located,
-    facts: &Facts,
+    inputs: &PlanInputs,
     draft: &Draft,
     job: &DraftJob,
     problems: &mut Vec<Problem>,
@@ -190,10 +190,10 @@ fn connection(
         (None, Some(name)) => (Some(name), JsonPath::root().key("connection")),
         (None, None) => (None, JsonPath::root()),
     };
-    let Some(connection) = connection_named(facts, name.map(String::as_str)) else {
+    let Some(connection) = connection_named(inputs, name.map(String::as_str)) else {
         let name = name.map_or("", String::as_str);
         let problem = doc.problem(&path, format!("no connection is named `{name}`"));
-        problems.push(problem.one_of(name, facts.connections.keys().map(String::as_str)));
+        problems.push(problem.one_of(name, inputs.connections.keys().map(String::as_str)));
         return None;
     };
     if let Some(problem) = connection.problem() {

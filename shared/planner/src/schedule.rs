@@ -22,9 +22,9 @@ pub(crate) fn check(doc: &Located, schedule: &Schedule, path: &JsonPath, problem
 }
 
 /// What is wrong, and how to mend it.
-type Wrong = (String, String);
+type MessageAndHint = (String, String);
 
-fn expression(text: &str) -> Result<(), Wrong> {
+fn expression(text: &str) -> Result<(), MessageAndHint> {
     let inside = |name: &str| text.strip_prefix(name)?.strip_prefix('(')?.strip_suffix(')');
     if let Some(cron) = inside("cron") {
         return self::cron(cron);
@@ -70,7 +70,7 @@ const FIELDS: [Field; 6] = [
     Field { name: "year", range: 1970..=2199, words: &[] },
 ];
 
-fn cron(text: &str) -> Result<(), Wrong> {
+fn cron(text: &str) -> Result<(), MessageAndHint> {
     let fields: Vec<&str> = text.split_whitespace().collect();
     let [_, _, day, _, weekday, _] = fields[..] else {
         return Err((

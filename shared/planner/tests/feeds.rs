@@ -2,19 +2,19 @@
 
 mod desk;
 
-use desk::{asked, facts, job, lines, read};
+use desk::{asked, inputs, job, lines, read};
 use serde_json::json;
-use shiftwork_planner::{Facts, Script, check, feed_names, plan, workflow};
+use shiftwork_planner::{PlanInputs, Script, check, feed_names, plan, workflow};
 use shiftwork_protocol::{Work, keys::feed_key};
 
 const FEED: &str = "feed: orders\nbucket: landing\nkeys: \"orders/**.csv.gz\"\nformat: csv\ncompression: gzip\n";
 
-fn with(feeds: &[(&str, &str)]) -> Facts {
+fn with(feeds: &[(&str, &str)]) -> PlanInputs {
     let feed = |(name, text): &(&str, &str)| {
         let script = Script { key: feed_key(name), version_id: "v1".into(), text: (*text).to_owned() };
         ((*name).to_owned(), script)
     };
-    Facts { feeds: feeds.iter().map(feed).collect(), ..facts("w", &[]) }
+    PlanInputs { feeds: feeds.iter().map(feed).collect(), ..inputs("w", &[]) }
 }
 
 fn of_job(fields: &str) -> String {

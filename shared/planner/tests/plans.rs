@@ -4,7 +4,7 @@ mod desk;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use desk::{asked, example, facts, job, lines, planned, read};
+use desk::{asked, example, inputs, job, lines, planned, read};
 use serde_json::json;
 use shiftwork_planner::{check, plan, read_file, read_item, script_names, workflow};
 use shiftwork_protocol::{Transaction, Work, workflow::RunIf};
@@ -19,10 +19,10 @@ fn names(names: &[&str]) -> BTreeSet<String> {
 fn a_workflow_of_the_original_framework_plans_unchanged() {
     let scripts = ["create_schema.sql", "create_table.sql", "insert_1.sql", "insert_2.sql", "insert_3.sql"]
         .map(|name| (name, "select 1"));
-    let facts = facts("blog_test_workflow", &scripts);
+    let inputs = inputs("blog_test_workflow", &scripts);
     let doc = read(DESIGN);
-    assert_eq!(check(&doc, &facts), []);
-    let plan = plan(&doc, &facts, &asked(&json!({}))).unwrap();
+    assert_eq!(check(&doc, &inputs), []);
+    let plan = plan(&doc, &inputs, &asked(&json!({}))).unwrap();
     let order: Vec<&str> = plan.jobs.iter().map(|job| job.job_name.as_str()).collect();
     assert_eq!(
         order,
@@ -34,7 +34,7 @@ fn a_workflow_of_the_original_framework_plans_unchanged() {
     assert_eq!(
         insert_4.work,
         Work::Procedure {
-            connection: facts.default_connection,
+            connection: inputs.default_connection,
             sql: "CALL load.orders(:run_date)".into(),
             parameters: BTreeMap::from([("run_date".into(), "2026-03-01".into())]),
         }
@@ -45,19 +45,19 @@ fn a_workflow_of_the_original_framework_plans_unchanged() {
 
 #[test]
 fn a_file_and_the_item_that_it_becomes_give_the_same_plan() {
-    let (doc, facts) = example("yearly_sales");
+    let (doc, inputs) = example("yearly_sales");
     let workflow = workflow(&doc).unwrap();
     let item = read_item(serde_json::to_value(&workflow).unwrap());
     let asked = asked(&json!({}));
-    assert_eq!(plan(&doc, &facts, &asked).unwrap(), plan(&item, &facts, &asked).unwrap());
+    assert_eq!(plan(&doc, &inputs, &asked).unwrap(), plan(&item, &inputs, &asked).unwrap());
 }
 
 #[test]
 fn the_examples_plan() {
     for name in ["blog_test_workflow", "yearly_sales", "fix_me", "yearly_sales_export"] {
-        let (doc, facts) = example(name);
-        assert_eq!(lines(&check(&doc, &facts)), "", "{name}");
-        assert_eq!(planned(&(doc, facts)).notes, [""; 0], "{name}");
+        let (doc, inputs) = example(name);
+        assert_eq!(lines(&check(&doc, &inputs)), "", "{name}");
+        assert_eq!(planned(&(doc, inputs)).notes, [""; 0], "{name}");
     }
 }
 
@@ -85,7 +85,7 @@ fn a_barrier_stands_where_many_wait_for_many() {
     let doc = read_item(json!({"workflow_id": "w", "workflow_stages": [
         stage(&["a1.sql", "a2.sql", "a3.sql"]), stage(&["b1.sql", "b2.sql", "b3.sql"])]}));
     let scripts = ["a1.sql", "a2.sql", "a3.sql", "b1.sql", "b2.sql", "b3.sql"].map(|name| (name, "select 1"));
-    let plan = plan(&doc, &facts("w", &scripts), &asked(&json!({}))).unwrap();
+    let plan = plan(&doc, &inputs("w", &scripts), &asked(&json!({}))).unwrap();
     let barrier = job(&plan, "@stage-2");
     assert_eq!((&barrier.work, barrier.run_if, barrier.retries), (&Work::Barrier {}, RunIf::AllDone, 0));
     assert_eq!(barrier.upstreams, names(&["a1.sql", "a2.sql", "a3.sql"]));
@@ -104,7 +104,7 @@ fn a_barrier_needs_no_connection() {
     let doc = read_item(json!({"workflow_id": "w", "connection": "never named", "workflow_stages": [
         stage(&["a1.sql", "a2.sql", "a3.sql"]), stage(&["b1.sql", "b2.sql", "b3.sql"])]}));
     let scripts = ["a1.sql", "a2.sql", "a3.sql", "b1.sql", "b2.sql", "b3.sql"].map(|name| (name, "select 1"));
-    let plan = plan(&doc, &facts("w", &scripts), &asked(&json!({}))).unwrap_or_else(|problems| panic!("{problems:?}"));
+    let plan = plan(&doc, &inputs("w", &scripts), &asked(&json!({}))).unwrap_or_else(|problems| panic!("{problems:?}"));
     let without: Vec<_> = plan.jobs.iter().filter(|job| job.work.connection().is_none()).collect();
     assert_eq!(without.iter().map(|job| job.job_name.as_str()).collect::<Vec<_>>(), ["@stage-2"]);
 }
@@ -121,7 +121,7 @@ workflow_stages:
 ",
     );
     assert_eq!(script_names(&workflow(&doc).unwrap()), names(&["a.sql", "c.sql"]));
-    let plan = plan(&doc, &facts("w", &[("a.sql", "select 1"), ("c.sql", "select 1")]), &asked(&json!({}))).unwrap();
+    let plan = plan(&doc, &inputs("w", &[("a.sql", "select 1"), ("c.sql", "select 1")]), &asked(&json!({}))).unwrap();
     assert_eq!(job(&plan, "c.sql").upstreams, names(&["a.sql"]));
     assert_eq!(job(&plan, "c.sql").stage, 3);
     assert_eq!(plan.notes, ["`c.sql` does not wait for `b.sql`: stage 2 is left out by its `execution_flag`"]);
@@ -146,8 +146,8 @@ workflow_stages:
 ",
     );
     let text = "select :region;\nselect :logical_date, :since, ':limit'";
-    let facts = facts("w", &[("a.sql", text)]);
-    let plan = plan(&doc, &facts, &asked(&json!({"region": "eu"}))).unwrap();
+    let inputs = inputs("w", &[("a.sql", text)]);
+    let plan = plan(&doc, &inputs, &asked(&json!({"region": "eu"}))).unwrap();
     let Work::Sql { script, transaction, parameters, .. } = &job(&plan, "a.sql").work else { panic!("no sql") };
     assert_eq!((script.statements, *transaction), (2, Transaction::PerStatement));
     assert_eq!(script.sha256, shiftwork_protocol::name::sha256(text));
@@ -162,8 +162,8 @@ workflow_stages:
     assert_eq!(*parameters, text(&[("note", "it's 1"), ("region", "eu"), ("run_date", "2026-03-01")]));
     assert_eq!(plan.parameters["limit"], "10");
     assert_eq!(plan.parameters["rate"], "0.10");
-    assert_eq!(plan.jobs[0].work.connection(), Some(&facts.connections["reporting"]));
-    assert_eq!(check(&doc, &facts), [], "a parameter without a default counts as given");
+    assert_eq!(plan.jobs[0].work.connection(), Some(&inputs.connections["reporting"]));
+    assert_eq!(check(&doc, &inputs), [], "a parameter without a default counts as given");
 }
 
 #[test]

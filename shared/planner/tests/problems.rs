@@ -2,7 +2,7 @@
 
 mod desk;
 
-use desk::{asked, facts, lines};
+use desk::{asked, inputs, lines};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use shiftwork_planner::{check, connections, plan, read_file, read_item};
@@ -15,9 +15,9 @@ fn stage(jobs: &str) -> String {
 /// All problems of each text, one paragraph a text.
 fn said(texts: &[String]) -> String {
     let select = "select 1";
-    let facts = facts("w", &[("a.sql", select), ("b.sql", select), ("c.sql", select)]);
+    let inputs = inputs("w", &[("a.sql", select), ("b.sql", select), ("c.sql", select)]);
     let said = texts.iter().map(|text| match read_file("workflows/x.yaml", text) {
-        Ok(doc) => lines(&check(&doc, &facts)),
+        Ok(doc) => lines(&check(&doc, &inputs)),
         Err(problems) => lines(&problems),
     });
     said.map(|said| if said.is_empty() { "(nothing)".to_owned() } else { said }).collect::<Vec<_>>().join("\n\n")
@@ -170,11 +170,11 @@ fn parameters_that_are_given_wrong() {
 ",
         stage("      - a.sql\n")
     );
-    let facts = facts("w", &[("a.sql", "select :region, :day")]);
+    let inputs = inputs("w", &[("a.sql", "select :region, :day")]);
     let wrong = |given: Value| {
-        let from_file = plan(&read_file("workflows/x.yaml", &text).unwrap(), &facts, &asked(&given)).unwrap_err();
+        let from_file = plan(&read_file("workflows/x.yaml", &text).unwrap(), &inputs, &asked(&given)).unwrap_err();
         let item = read_item(read_file("x", &text).unwrap().value().clone());
-        let from_item = plan(&item, &facts, &asked(&given)).unwrap_err();
+        let from_item = plan(&item, &inputs, &asked(&given)).unwrap_err();
         format!("{}\n{}", lines(&from_file), lines(&from_item))
     };
     insta::assert_snapshot!(
@@ -195,7 +195,7 @@ fn a_run_id_that_step_functions_would_refuse() {
     let doc = read_file("workflows/x.yaml", &stage("      - a.sql\n")).unwrap();
     let mut asked = asked(&json!({}));
     asked.workflow_execution_id = "two words".into();
-    let problems = plan(&doc, &facts("w", &[("a.sql", "select 1")]), &asked).unwrap_err();
+    let problems = plan(&doc, &inputs("w", &[("a.sql", "select 1")]), &asked).unwrap_err();
     insta::assert_snapshot!(lines(&problems));
 }
 
@@ -220,7 +220,7 @@ fn scripts_that_cannot_run() {
     ];
     let said = scripts.map(|(text, job)| {
         let doc = read_file("workflows/x.yaml", &stage(&format!("      - {job}\n"))).unwrap();
-        let said = lines(&check(&doc, &facts("w", &[("a.sql", text)])));
+        let said = lines(&check(&doc, &inputs("w", &[("a.sql", text)])));
         if said.is_empty() { "(nothing)".to_owned() } else { said }
     });
     insta::assert_snapshot!(said.join("\n\n"));
@@ -310,7 +310,7 @@ proptest! {
     ) {
         match read_file("x.yaml", &text) {
             Ok(doc) => {
-                check(&doc, &facts("w", &[]));
+                check(&doc, &inputs("w", &[]));
             }
             Err(problems) => prop_assert!(problems.iter().all(|problem| problem.place.line.is_some()) && !problems.is_empty()),
         }

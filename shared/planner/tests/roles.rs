@@ -2,21 +2,21 @@
 
 mod desk;
 
-use desk::{asked, facts, job, lines, read};
+use desk::{asked, inputs, job, lines, read};
 use serde_json::json;
-use shiftwork_planner::{Facts, Script, contract_key, feed_key, plan};
+use shiftwork_planner::{PlanInputs, Script, contract_key, feed_key, plan};
 use shiftwork_protocol::Work;
 
 const ONE: &str = "arn:aws:iam::123456789012:role/warehouse";
 const OTHER: &str = "arn:aws:iam::210987654321:role/lake/reader";
 const FEED: &str = "feed: orders\nbucket: landing\nkeys: \"*.csv\"\nformat: csv\ntable: a.b\n";
 
-fn known() -> Facts {
+fn known() -> PlanInputs {
     let script = |key: String, text: &str| Script { key, version_id: "v1".into(), text: text.to_owned() };
-    Facts {
+    PlanInputs {
         feeds: [("orders".to_owned(), script(feed_key("orders"), FEED))].into(),
         contracts: [("orders".to_owned(), script(contract_key("orders"), "contract: orders\n"))].into(),
-        ..facts("w", &[])
+        ..inputs("w", &[])
     }
 }
 

@@ -2,9 +2,9 @@
 
 mod desk;
 
-use desk::{asked, facts, lines, read};
+use desk::{asked, inputs, lines, read};
 use serde_json::json;
-use shiftwork_planner::{Facts, Script, plan};
+use shiftwork_planner::{PlanInputs, Script, plan};
 use shiftwork_protocol::Work;
 use shiftwork_protocol::keys::feed_key;
 
@@ -54,8 +54,8 @@ fn every_option_of_a_statement() {
         let text = format!("feed: {name}\nbucket: landing\nkeys: \"{name}/*\"\ntable: sales.orders\n{fields}\n");
         (name.to_owned(), Script { key: feed_key(name), version_id: "v1".into(), text })
     });
-    let facts = Facts { feeds: feeds.into(), ..facts("w", &[]) };
-    let plan = plan(&read(JOBS), &facts, &asked(&json!({}))).unwrap_or_else(|problems| panic!("{}", lines(&problems)));
+    let inputs = PlanInputs { feeds: feeds.into(), ..inputs("w", &[]) };
+    let plan = plan(&read(JOBS), &inputs, &asked(&json!({}))).unwrap_or_else(|problems| panic!("{}", lines(&problems)));
     let statement = |work: &Work| match work {
         // The launcher names the manifest.
         Work::Copy { into, options, .. } => format!("{into} FROM 's3://staging/manifests/a.json' {options}"),

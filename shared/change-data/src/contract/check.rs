@@ -48,10 +48,10 @@ impl ContractDraft {
 }
 
 fn check(doc: &Located) -> Result<TableContract, Vec<Problem>> {
-    let misfits = shape::check(doc, &schema());
-    let mut problems = misfits.problems.clone();
+    let mismatches = shape::check(doc, &schema());
+    let mut problems = mismatches.problems.clone();
     // Problems further in are said at once too, as long as the rest can be read.
-    match serde_json::from_value::<ContractDraft>(misfits.without(doc.value())) {
+    match serde_json::from_value::<ContractDraft>(mismatches.without(doc.value())) {
         Ok(draft) => {
             let contract = Check { doc, draft: &draft, problems: &mut problems }.contract();
             if problems.is_empty()

@@ -28,8 +28,8 @@ impl JobKind for Cdc {
 
     fn work(self, context: &mut Context) -> Option<Work> {
         let connection = context.connection();
-        let Some(contract) = context.facts.contracts.get(&self.contract) else {
-            let found = context.facts.contracts.keys().map(String::as_str);
+        let Some(contract) = context.inputs.contracts.get(&self.contract) else {
+            let found = context.inputs.contracts.keys().map(String::as_str);
             let message = format!("there is no table contract `{}`", contract_key(&self.contract));
             let problem = context.field("contract", message).did_you_mean(&self.contract, found);
             context.problems.push(problem);

@@ -72,8 +72,8 @@ impl Copy {
             context.problems.push(problem.hint("write `pending(<feed>)`"));
             return None;
         };
-        let Some(script) = context.facts.feeds.get(name) else {
-            let known = context.facts.feeds.keys().map(String::as_str);
+        let Some(script) = context.inputs.feeds.get(name) else {
+            let known = context.inputs.feeds.keys().map(String::as_str);
             let message = format!("there is no feed `{}`", feed_key(name));
             let problem = context.field("files", message).did_you_mean(name, known);
             context.problems.push(problem);

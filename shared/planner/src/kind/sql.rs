@@ -31,9 +31,9 @@ impl JobKind for Sql {
 
     fn work(self, context: &mut Context) -> Option<Work> {
         let connection = context.connection();
-        let Some(script) = context.facts.scripts.get(&self.script) else {
+        let Some(script) = context.inputs.scripts.get(&self.script) else {
             let key = (context.script_key)(&self.script);
-            let found = context.facts.scripts.keys().map(String::as_str);
+            let found = context.inputs.scripts.keys().map(String::as_str);
             let problem = context.doc.problem(context.path, format!("there is no script `{key}`"));
             context.problems.push(problem.did_you_mean(&self.script, found));
             return None;

@@ -7,7 +7,7 @@ use super::rule::{Comparison, Field, Glob, Pattern, Test};
 
 /// Something wrong with a pattern.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Wrong {
+pub(crate) struct PatternProblem {
     /// Keys and positions on the way to it.
     pub(crate) steps: Vec<Step>,
     pub(crate) message: String,
@@ -20,7 +20,7 @@ pub(crate) enum Step {
     Index(usize),
 }
 
-impl Wrong {
+impl PatternProblem {
     /// Its path, for a pattern that stands at `path`.
     pub(crate) fn under(&self, path: &JsonPath) -> JsonPath {
         self.steps.iter().fold(path.clone(), |path, step| match step {
@@ -52,7 +52,7 @@ fn plain(message: impl Into<String>) -> Unplaced {
 }
 
 /// Reads a pattern; else everything that is wrong with it (never nothing).
-pub(crate) fn pattern(pattern: &Map<String, Value>) -> Result<Pattern, Vec<Wrong>> {
+pub(crate) fn pattern(pattern: &Map<String, Value>) -> Result<Pattern, Vec<PatternProblem>> {
     let mut reader = Reader { steps: Vec::new(), wrong: Vec::new() };
     let read = reader.object(pattern);
     if reader.wrong.is_empty() { Ok(read) } else { Err(reader.wrong) }
@@ -60,12 +60,12 @@ pub(crate) fn pattern(pattern: &Map<String, Value>) -> Result<Pattern, Vec<Wrong
 
 struct Reader {
     steps: Vec<Step>,
-    wrong: Vec<Wrong>,
+    wrong: Vec<PatternProblem>,
 }
 
 impl Reader {
     fn wrong(&mut self, (message, hint): Unplaced) {
-        self.wrong.push(Wrong { steps: self.steps.clone(), message, hint });
+        self.wrong.push(PatternProblem { steps: self.steps.clone(), message, hint });
     }
 
     fn within<T>(&mut self, step: Step, read: impl FnOnce(&mut Self) -> T) -> T {

@@ -5,28 +5,28 @@
 use std::{collections::BTreeMap, fs, path::Path};
 
 use serde_json::Value;
-use shiftwork_planner::{Asked, Facts, Located, Plan, Problem, Script, plan, read_file, script_names, workflow};
+use shiftwork_planner::{RequestedRun, PlanInputs, Located, Plan, Problem, Script, plan, read_file, script_names, workflow};
 use shiftwork_protocol::{Connection, audit::PlannedJob, keys::script_key};
 
 pub(crate) fn connection() -> Connection {
     Connection { workgroup: Some("main".into()), database: "dev".into(), ..Connection::default() }
 }
 
-pub(crate) fn facts(workflow_id: &str, scripts: &[(&str, &str)]) -> Facts {
+pub(crate) fn inputs(workflow_id: &str, scripts: &[(&str, &str)]) -> PlanInputs {
     let script = |(name, text): &(&str, &str)| {
         let key = script_key(workflow_id, name);
         ((*name).to_owned(), Script { key, version_id: "v1".into(), text: (*text).to_owned() })
     };
-    Facts {
+    PlanInputs {
         scripts: scripts.iter().map(script).collect(),
         connections: BTreeMap::from([("reporting".to_owned(), connection())]),
         default_connection: connection(),
-        ..Facts::default()
+        ..PlanInputs::default()
     }
 }
 
-pub(crate) fn asked(parameters: &Value) -> Asked {
-    Asked {
+pub(crate) fn asked(parameters: &Value) -> RequestedRun {
+    RequestedRun {
         workflow_execution_id: "demo_test_26".into(),
         logical_date: "2026-03-01T02:00:00Z".parse().unwrap(),
         parameters: parameters.as_object().unwrap().clone().into_iter().collect(),
@@ -46,7 +46,7 @@ pub(crate) fn job<'a>(plan: &'a Plan, name: &str) -> &'a PlannedJob {
 }
 
 /// A workflow of the repository with its scripts, as `push` reads it.
-pub(crate) fn example(name: &str) -> (Located, Facts) {
+pub(crate) fn example(name: &str) -> (Located, PlanInputs) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../workflows");
     let file = format!("workflows/{name}.yaml");
     let text = fs::read_to_string(root.join(format!("{name}.yaml"))).unwrap();
@@ -57,10 +57,10 @@ pub(crate) fn example(name: &str) -> (Located, Facts) {
         let key = script_key(&workflow.workflow_id, &script);
         (script, Script { key, version_id: "v1".into(), text })
     });
-    let facts = Facts { scripts: scripts.collect(), default_connection: connection(), ..Facts::default() };
-    (doc, facts)
+    let inputs = PlanInputs { scripts: scripts.collect(), default_connection: connection(), ..PlanInputs::default() };
+    (doc, inputs)
 }
 
-pub(crate) fn planned((doc, facts): &(Located, Facts)) -> Plan {
-    plan(doc, facts, &asked(&serde_json::json!({}))).unwrap_or_else(|problems| panic!("{}", lines(&problems)))
+pub(crate) fn planned((doc, inputs): &(Located, PlanInputs)) -> Plan {
+    plan(doc, inputs, &asked(&serde_json::json!({}))).unwrap_or_else(|problems| panic!("{}", lines(&problems)))
 }

@@ -13,11 +13,11 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use shiftwork_config::{
     JsonPath, Located, Place, Problem, list,
-    shape::{self, Choice, Misfits},
+    shape::{self, DefinitionChoice, SchemaMismatches},
 };
 use shiftwork_protocol::{Connection, Kind, Work, workflow::FullJob};
 
-use crate::{plan::Facts, schema};
+use crate::{plan::PlanInputs, schema};
 
 /// What a kind is: its own fields in a configuration, and the work they come to.
 pub(crate) trait JobKind: DeserializeOwned + JsonSchema {
@@ -101,7 +101,7 @@ pub(crate) struct Context<'a> {
     pub(crate) doc: &'a Located,
     /// The job in the document.
     pub(crate) path: &'a JsonPath,
-    pub(crate) facts: &'a Facts,
+    pub(crate) inputs: &'a PlanInputs,
     /// Key of a script in the bucket: [`shiftwork_protocol::keys::script_key`].
     pub(crate) script_key: &'a dyn Fn(&str) -> String,
     /// Text of every placeholder that SQL can use in this run.
@@ -179,17 +179,17 @@ fn kinds() -> String {
 }
 
 /// Holds a workflow against its schema: the kind of a job says which fields it has.
-pub(crate) fn shape(doc: &Located) -> Misfits {
-    shape::check_choosing(doc, &schema::workflow_schema(), &|definition, value, path| {
+pub(crate) fn shape(doc: &Located) -> SchemaMismatches {
+    shape::check_with_choices(doc, &schema::workflow_schema(), &|definition, value, path| {
         (definition == "Job").then(|| match value {
-            Value::String(_) => Choice::Fits,
+            Value::String(_) => DefinitionChoice::Fits,
             Value::Object(members) => match of_object(doc, members, path) {
-                Ok(entry) => Choice::Definition(schema::definition(entry)),
-                Err(problem) => Choice::Problem(problem),
+                Ok(entry) => DefinitionChoice::Definition(schema::definition(entry)),
+                Err(problem) => DefinitionChoice::Problem(problem),
             },
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => {
                 let message = format!("expected a script's name or a job, found {}", shape::found(value));
-                Choice::Problem(Box::new(doc.problem(path, message)))
+                DefinitionChoice::Problem(Box::new(doc.problem(path, message)))
             }
         })
     })
