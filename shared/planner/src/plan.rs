@@ -81,7 +81,7 @@ pub fn plan(doc: &Located, inputs: &PlanInputs, run: &RequestedRun) -> Result<Pl
     make(doc, inputs, run, &GivenParameters::Values(&run.parameters), problems)
 }
 
-/// What [`plan`] would say of this workflow whatever run is run for: parameters without a default count as given.
+/// What [`plan`] would say of this workflow whichever run is requested: parameters without a default count as given.
 pub fn check(doc: &Located, inputs: &PlanInputs) -> Vec<Problem> {
     let any_run = RequestedRun {
         workflow_execution_id: "check".into(),

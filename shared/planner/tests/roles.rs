@@ -30,7 +30,7 @@ fn by_kind(iam_role: &str) -> [Result<String, String>; 3] {
             let plan = plan(&doc, &known(), &asked(&json!({}))).map_err(|problems| lines(&problems))?;
             Ok(match &job(&plan, "j").work {
                 Work::Cdc { iam_role, .. } => iam_role.clause(),
-                Work::Copy { options: sql, .. } | Work::Unload { sql } => {
+                Work::Copy { options: sql, .. } | Work::Unload { sql, .. } => {
                     let (_, role) = sql.split_once("IAM_ROLE ").unwrap();
                     format!("IAM_ROLE {}", role.split_whitespace().next().unwrap())
                 }

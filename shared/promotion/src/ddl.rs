@@ -101,7 +101,7 @@ impl Promotion<'_> {
             names => format!("SORTKEY ({})", names.iter().map(|name| identifier(name)).collect::<Vec<_>>().join(", ")),
         };
         let attributes = format!("{} {sortkey}", self.distribution());
-        create(comment, &self.tables.production, &self.production_columns(), key, attributes.trim())
+        create(comment, &self.tables.production, &self.production_columns(), key.as_deref(), attributes.trim())
     }
 
     pub(crate) fn create_current(&self) -> String {
@@ -150,11 +150,11 @@ fn definition((name, column_type): (&str, &str)) -> (String, String) {
     (name.to_owned(), column_type.to_uppercase())
 }
 
-fn create(comment: &str, table: &Table, columns: &[(String, String)], key: Option<String>, attributes: &str) -> String {
+fn create(comment: &str, table: &Table, columns: &[(String, String)], key: Option<&str>, attributes: &str) -> String {
     let create = |width: usize| {
         let mut rows: Vec<String> =
             columns.iter().map(|(name, column_type)| format!("{name:<width$} {column_type}")).collect();
-        rows.extend(key.as_ref().map(|key| format!("PRIMARY KEY ({key})")));
+        rows.extend(key.map(|key| format!("PRIMARY KEY ({key})")));
         let rows = lines(rows, ",");
         sql(&format!(
             "
