@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, io, path::Path};
 use serde_json::Value;
 use shiftwork_change_data::contract::{self, TableContract};
 use shiftwork_feeds::Feed;
-use shiftwork_planner::{PlanInputs, Located, Place, Problem, Script};
+use shiftwork_planner::{Located, Place, PlanInputs, Problem, Script};
 use shiftwork_protocol::{Connection, Workflow, keys::script_key};
 
 use crate::files::{File, Files, script_path};

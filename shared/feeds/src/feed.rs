@@ -6,7 +6,7 @@ use jiff::{SignedDuration, civil::Time, tz::TimeZone};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use shiftwork_config::{ByteSize, Duration, JsonPath, Located, Problem, in_order};
+use shiftwork_config::{ByteSize, Duration, JsonPath, Located, Problem};
 use shiftwork_protocol::{
     file::{Format, UNCLAIMED},
     name,

@@ -7,9 +7,7 @@ use shiftwork_protocol::{
     name::{derived_run_id, sha256},
 };
 
-use crate::{
-    feed::{Consumer, Expected, Feed},
-};
+use crate::feed::{Consumer, Expected, Feed};
 
 /// How long a claim holds before anything was done with the file: several times what an invocation lives.
 pub const CLAIM: SignedDuration = SignedDuration::from_mins(10);

@@ -24,7 +24,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use shiftwork_config::{JsonPath, in_order, shape};
 use shiftwork_protocol::{Connection, Workflow, name, workflow::Job};
 
-pub use plan::{RequestedRun, PlanInputs, Plan, Script, check, plan};
+pub use plan::{Plan, PlanInputs, RequestedRun, Script, check, plan};
 pub use schema::{connections_schema, workflow_schema};
 pub use shiftwork_config::{Located, Place, Problem, read_file, read_item};
 

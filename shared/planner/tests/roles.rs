@@ -4,8 +4,11 @@ mod desk;
 
 use desk::{asked, inputs, job, lines, read};
 use serde_json::json;
-use shiftwork_planner::{PlanInputs, Script, contract_key, feed_key, plan};
-use shiftwork_protocol::Work;
+use shiftwork_planner::{PlanInputs, Script, plan};
+use shiftwork_protocol::{
+    Work,
+    keys::{contract_key, feed_key},
+};
 
 const ONE: &str = "arn:aws:iam::123456789012:role/warehouse";
 const OTHER: &str = "arn:aws:iam::210987654321:role/lake/reader";

@@ -5,7 +5,9 @@
 use std::{collections::BTreeMap, fs, path::Path};
 
 use serde_json::Value;
-use shiftwork_planner::{RequestedRun, PlanInputs, Located, Plan, Problem, Script, plan, read_file, script_names, workflow};
+use shiftwork_planner::{
+    Located, Plan, PlanInputs, Problem, RequestedRun, Script, plan, read_file, script_names, workflow,
+};
 use shiftwork_protocol::{Connection, audit::PlannedJob, keys::script_key};
 
 pub(crate) fn connection() -> Connection {
