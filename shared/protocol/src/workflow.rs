@@ -90,7 +90,7 @@ pub struct FullJob {
     /// Its name, unique in the workflow; a script's name where it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job_name: Option<String>,
-    /// `sql`, `procedure`, `unload`, `cdc`, `copy`; a script's suffix says it where it is left out.
+    /// The kind of job; a script's suffix says it where it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
     /// Jobs of this workflow that must end before it starts, on top of what its stage asks for.
