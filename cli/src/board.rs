@@ -144,7 +144,7 @@ fn remark(job: &JobRecord) -> Vec<String> {
         Status::Pending if !job.waiting_on.is_empty() => remarks.push(waits_on(job)),
         Status::Planning | Status::Queued | Status::Pending | Status::Running | Status::Succeeded => {}
         Status::Failed | Status::TimedOut | Status::Aborted | Status::Skipped => {
-            remarks.extend(job.error_message.clone())
+            remarks.extend(job.error_message.clone());
         }
     }
     remarks

@@ -65,7 +65,7 @@ pub async fn until_end(ledger: &dyn Ledger, clock: &dyn Clock, run: &str, pace: 
                 last = Some(now);
             }
             Err(failure) if failure.kind.class() == Class::Retryable && failed_polls < FAILED_POLLS => {
-                failed_polls += 1
+                failed_polls += 1;
             }
             Err(failure) => {
                 return Err(failure).with_context(|| format!("cannot read the state of run {run}; the run continues"));

@@ -14,7 +14,7 @@ use shiftwork_protocol::{Failure, JobRecord, Work};
 #[derive(Debug)]
 pub(crate) enum Prepared {
     /// Hand this to Redshift.
-    Submit(Submission),
+    Submit(Box<Submission>),
     /// There is nothing to do: the job succeeds.
     NothingToDo,
     /// This attempt cannot be submitted any more, and why.
@@ -34,7 +34,7 @@ pub struct Kinds {
 impl Kinds {
     /// What is to be done about a job. Called again for the same attempt, after a crash, it comes to the same submission.
     pub(crate) async fn prepare(&self, job: &JobRecord) -> Result<Prepared> {
-        let submit = |submission| Ok(Prepared::Submit(submission));
+        let submit = |submission| Ok(Prepared::Submit(Box::new(submission)));
         match &job.plan.work {
             Work::Sql { connection, script, transaction, parameters } => {
                 submit(self.sql.submission(job, connection, script, *transaction, parameters).await?)

@@ -34,8 +34,8 @@ fn by_kind(iam_role: &str) -> [Result<String, String>; 3] {
             Ok(match &job(&plan, "j").work {
                 Work::Cdc { iam_role, .. } => iam_role.clause(),
                 Work::Copy { options: sql, .. } | Work::Unload { sql, .. } => {
-                    let (_, role) = sql.split_once("IAM_ROLE ").unwrap();
-                    format!("IAM_ROLE {}", role.split_whitespace().next().unwrap())
+                    let (_, role) = sql.split_once("IAM_ROLE ").expect("the statement names a role");
+                    format!("IAM_ROLE {}", role.split_whitespace().next().unwrap_or_default())
                 }
                 Work::Sql { .. } | Work::Procedure { .. } | Work::Barrier {} => panic!("{:?}", plan.jobs),
             })

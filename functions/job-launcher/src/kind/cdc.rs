@@ -164,13 +164,13 @@ impl Cdc {
         self.make_tables(job, connection, &contract, &promotion).await?;
         tracing::info!(contract = contract.name(), files = manifest.entries.len(), manifest = key, "loading");
         let load = Load { groups: self.groups(&key, &manifest).await?, iam_role: iam_role.clone(), region: None };
-        Ok(Prepared::Submit(Submission {
+        Ok(Prepared::Submit(Box::new(Submission {
             attempt: job.current_attempt(),
             connection: connection.clone(),
             sqls: promotion.load(&load).map_err(|problem| invalid(&problem))?,
             transaction: Transaction::Single,
             parameters: BTreeMap::new(),
-        }))
+        })))
     }
 
     /// What this load leaves, the next one takes: it queues behind this run.

@@ -84,13 +84,13 @@ impl Copy {
         } else {
             vec![copy]
         };
-        Ok(Prepared::Submit(Submission {
+        Ok(Prepared::Submit(Box::new(Submission {
             attempt,
             connection: connection.clone(),
             sqls,
             transaction: Transaction::Single,
             parameters: BTreeMap::new(),
-        }))
+        })))
     }
 
     async fn feed(&self, pin: &ScriptPin) -> Result<Feed> {

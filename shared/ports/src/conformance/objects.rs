@@ -200,7 +200,7 @@ async fn a_script_is_read_in_the_version_that_was_pinned(here: &Place, versioned
         assert_eq!(found, text);
         pins.push((ScriptPin { key, version_id, sha256: sha256(text), statements: 1 }, text));
     }
-    assert_eq!(scripts::etags(bucket, &key).await.unwrap().into_keys().collect::<Vec<_>>(), [key.clone()]);
+    assert_eq!(scripts::etags(bucket, &key).await.unwrap().into_keys().collect::<Vec<_>>(), std::slice::from_ref(&key));
     for (pin, text) in &pins {
         assert_eq!(scripts::pinned(bucket, pin).await.as_deref(), Ok(*text));
     }

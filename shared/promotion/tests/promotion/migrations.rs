@@ -242,8 +242,8 @@ async fn tables_that_were_just_made_need_nothing() {
             "varbyte(9)",
         ];
         let contract = changed(&contract(kind, LatestRow, deletes, Debezium), |draft| {
-            let typed = types.iter().zip(0..).map(|(kind, n)| column(&format!("c{n}"), kind, None).into());
-            draft.columns.extend(typed);
+            let columns = types.iter().zip(0..).map(|(kind, n)| column(&format!("c{n}"), kind, None).into());
+            draft.columns.extend(columns);
         });
         warehouse.make(&contract).await;
         assert_eq!(warehouse.prepare(&Promotion::of(&contract)).await.unwrap(), [""; 0], "{kind:?}");
