@@ -1,7 +1,7 @@
-//! Walks the state machine with shapes in place of data, along every way that it can take.
+//! Follows every transition of the state machine, with shapes in place of data.
 //!
-//! Each state is entered with every input that a way to it can bring, so a path that is set on one way and not on another
-//! is found: the order of the states is checked, not only their spelling.
+//! Each state is entered with the input of every transition to it, so a path that one of them sets and another does not is
+//! found: the order of the states is checked, not only their spelling.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,15 +10,15 @@ use shiftwork_protocol::payload::RunInput;
 
 use crate::{
     Findings,
-    contracts::{self, Contract},
+    payloads::{self, Payloads},
     shape::{Shape, names},
 };
 
-/// Walks the whole state machine. `job_keys` are the key attributes of the job audit table, `job_fields` the fields of its
+/// What is wrong with the state machine. `job_keys` are the key attributes of the job audit table, `job_fields` the fields of its
 /// items.
 pub fn findings(machine: &Value, job_keys: &BTreeSet<String>, job_fields: &BTreeSet<String>) -> Findings {
     let mut walk = Walk {
-        functions: contracts::functions(),
+        functions: payloads::functions(),
         job_keys,
         job_fields,
         findings: Findings::new(),
@@ -39,12 +39,12 @@ pub fn states(machine: &Value) -> Vec<(&str, &Value)> {
     all
 }
 
-/// True for a task that sleeps until its token is settled.
+/// True for a task that waits until its token is settled.
 pub fn waits_for_token(state: &Value) -> bool {
     state["Resource"].as_str().is_some_and(|resource| resource.ends_with(".waitForTaskToken"))
 }
 
-/// How many states a run of `jobs` jobs in `lanes` lanes enters when all goes well.
+/// The number of states that a run of `jobs` jobs in `lanes` lanes enters when every job succeeds.
 pub fn states_entered(machine: &Value, jobs: usize, lanes: usize) -> usize {
     let top = happy_path(machine);
     let inner: Vec<_> = top.iter().flat_map(|state| happy_path(&state["ItemProcessor"])).collect();
@@ -70,18 +70,18 @@ struct Context {
 }
 
 struct Walk<'a> {
-    functions: BTreeMap<&'static str, Contract>,
+    functions: BTreeMap<&'static str, Payloads>,
     job_keys: &'a BTreeSet<String>,
     job_fields: &'a BTreeSet<String>,
     findings: Findings,
-    /// Paths that were found missing, with their state: one way there is enough to tell.
+    /// Paths that were found missing, with their state: each is reported once.
     missing: BTreeSet<(String, String)>,
-    /// The state that is being entered read what is not there. AWS would go no further, so nothing after it is a finding.
+    /// The current state read a path that is not set. AWS would fail the execution there, so nothing after it is a finding.
     broken: bool,
 }
 
 impl Walk<'_> {
-    fn find(&mut self, state: &str, problem: impl std::fmt::Display) {
+    fn report(&mut self, state: &str, problem: impl std::fmt::Display) {
         self.findings.insert(format!("{state}: {problem}"));
     }
 
@@ -93,22 +93,22 @@ impl Walk<'_> {
                 let (name, input) = entry;
                 match machine["States"].get(&name) {
                     Some(state) => todo.extend(self.state(&name, state, &input, context)),
-                    None => self.find(&name, "is no state"),
+                    None => self.report(&name, "is not a state"),
                 }
             }
         }
         for name in machine["States"].as_object().into_iter().flatten().map(|(name, _)| name) {
             if !seen.iter().any(|(entered, _)| entered == name) {
-                self.find(name, "no way leads here");
+                self.report(name, "no transition leads here");
             }
         }
     }
 
-    /// Enters a state; answers where it can lead, and with what.
+    /// Enters a state. Returns its transitions, each with the input of the next state.
     fn state(&mut self, name: &str, state: &Value, input: &Shape, context: &Context) -> Vec<(String, Shape)> {
         let context = Context { waits: waits_for_token(state), ..context.clone() };
         self.broken = false;
-        let mut ways = Vec::new();
+        let mut transitions = Vec::new();
         let output = match state["Type"].as_str().unwrap_or_default() {
             "Task" => {
                 let result = self.task(name, state, input, &context);
@@ -119,7 +119,7 @@ impl Walk<'_> {
                 self.output(name, state, input, Shape::Array(Box::new(Shape::Any)))
             }
             "Choice" => {
-                ways.extend(self.choice(name, state, input));
+                transitions.extend(self.choice(name, state, input));
                 input.clone()
             }
             "Succeed" => self.output(name, state, input, input.clone()),
@@ -132,7 +132,7 @@ impl Walk<'_> {
                 input.clone()
             }
             other => {
-                self.find(name, format_args!("the walker does not know the type `{other}`"));
+                self.report(name, format_args!("this check does not know the type `{other}`"));
                 Shape::Any
             }
         };
@@ -143,17 +143,17 @@ impl Walk<'_> {
                 Some(path) => input.with(path.as_str().unwrap_or("$"), caught),
                 None => caught,
             };
-            ways.push((catcher["Next"].as_str().unwrap_or_default().to_owned(), after));
+            transitions.push((catcher["Next"].as_str().unwrap_or_default().to_owned(), after));
         }
         if let Some(next) = state["Next"].as_str() {
-            ways.push((next.to_owned(), output));
+            transitions.push((next.to_owned(), output));
         }
         if std::mem::take(&mut self.broken) {
-            for (_, input) in &mut ways {
+            for (_, input) in &mut transitions {
                 *input = Shape::Any;
             }
         }
-        ways
+        transitions
     }
 
     fn task(&mut self, name: &str, state: &Value, input: &Shape, context: &Context) -> Shape {
@@ -162,13 +162,13 @@ impl Walk<'_> {
         if context.waits {
             let timed = state["TimeoutSeconds"].is_u64() || state["TimeoutSecondsPath"].is_string();
             if !timed {
-                self.find(name, "waits for a token without a timeout");
+                self.report(name, "waits for a token without a timeout");
             }
             if !catches_all(state) {
-                self.find(name, "waits for a token without a Catch of States.ALL");
+                self.report(name, "waits for a token without a Catch of States.ALL");
             }
             if !state["Parameters"].to_string().contains("\"$$.Task.Token\"") {
-                self.find(name, "waits for a token that it gives to nobody");
+                self.report(name, "waits for a token that its parameters do not pass on");
             }
         }
         if let Some(path) = state["TimeoutSecondsPath"].as_str() {
@@ -181,7 +181,7 @@ impl Walk<'_> {
                 Shape::Any
             }
             _ => {
-                self.find(name, format_args!("the walker does not know the resource `{resource}`"));
+                self.report(name, format_args!("this check does not know the resource `{resource}`"));
                 Shape::Any
             }
         }
@@ -189,34 +189,37 @@ impl Walk<'_> {
 
     fn call(&mut self, name: &str, state: &Value, arguments: &Shape, context: &Context) -> Shape {
         let function = state["Parameters"]["FunctionName"].as_str().unwrap_or_default();
-        let Some(contract) = self.functions.get(function).cloned() else {
-            self.find(
+        let Some(payloads) = self.functions.get(function).cloned() else {
+            self.report(
                 name,
-                format_args!("`{function}` is none of {}", names(self.functions.keys().copied().collect::<Vec<_>>())),
+                format_args!(
+                    "`{function}` is not one of {}",
+                    names(self.functions.keys().copied().collect::<Vec<_>>())
+                ),
             );
             return Shape::Any;
         };
         let payload = arguments.at("$.Payload").cloned().unwrap_or(Shape::Any);
-        for problem in contract.request().refuses(&payload, &format!("the payload of {function}")) {
-            self.find(name, problem);
+        for problem in payloads.accepted().mismatches(&payload, &format!("the payload of {function}")) {
+            self.report(name, problem);
         }
-        let answer = contract.answer(&payload);
-        if context.waits { answer } else { Shape::object([("Payload", answer)]) }
+        let result = payloads.result(&payload);
+        if context.waits { result } else { Shape::object([("Payload", result)]) }
     }
 
     fn update_item(&mut self, name: &str, parameters: &Value) {
         if parameters["TableName"] != "${JobAuditTable}" {
-            self.find(name, format_args!("writes to {}, not to `${{JobAuditTable}}`", parameters["TableName"]));
+            self.report(name, format_args!("writes to {}, not to `${{JobAuditTable}}`", parameters["TableName"]));
         }
         let keys: BTreeSet<String> =
             parameters["Key"].as_object().into_iter().flatten().map(|(key, _)| key.clone()).collect();
         if keys != *self.job_keys {
-            self.find(name, format_args!("its Key is {}, the table's is {}", names(&keys), names(self.job_keys)));
+            self.report(name, format_args!("its Key is {}, the table's is {}", names(&keys), names(self.job_keys)));
         }
         for expression in ["UpdateExpression", "ConditionExpression"] {
             for field in attributes(parameters[expression].as_str().unwrap_or_default()) {
                 if !self.job_fields.contains(field) {
-                    self.find(name, format_args!("{expression}: a job record has no field `{field}`"));
+                    self.report(name, format_args!("{expression}: a job record has no field `{field}`"));
                 }
             }
         }
@@ -228,7 +231,7 @@ impl Walk<'_> {
             Shape::Array(item) => *item,
             Shape::Any => Shape::Any,
             other => {
-                self.find(name, format_args!("`{path}` is {other}, not a list"));
+                self.report(name, format_args!("`{path}` is {other}, not a list"));
                 Shape::Any
             }
         };
@@ -244,7 +247,7 @@ impl Walk<'_> {
     }
 
     fn choice(&mut self, name: &str, state: &Value, input: &Shape) -> Vec<(String, Shape)> {
-        let mut ways = Vec::new();
+        let mut transitions = Vec::new();
         for rule in state["Choices"].as_array().into_iter().flatten() {
             let path = rule["Variable"].as_str().unwrap_or_default();
             let found = self.read(name, input, path);
@@ -252,20 +255,20 @@ impl Walk<'_> {
                 (Some(word), None) => Shape::word(word.as_str().unwrap_or_default()),
                 (None, Some(_)) => Shape::Boolean,
                 _ => {
-                    self.find(name, "the walker knows StringEquals and BooleanEquals only");
+                    self.report(name, "this check knows StringEquals and BooleanEquals only");
                     Shape::Any
                 }
             };
-            for problem in found.refuses(&compared, &format!("`{path}`")) {
-                self.find(name, problem);
+            for problem in found.mismatches(&compared, &format!("`{path}`")) {
+                self.report(name, problem);
             }
-            ways.push((rule["Next"].as_str().unwrap_or_default().to_owned(), input.clone()));
+            transitions.push((rule["Next"].as_str().unwrap_or_default().to_owned(), input.clone()));
         }
         match state["Default"].as_str() {
-            Some(default) => ways.push((default.to_owned(), input.clone())),
-            None => self.find(name, "has no Default: what fits no rule fails the run"),
+            Some(default) => transitions.push((default.to_owned(), input.clone())),
+            None => self.report(name, "has no Default: a value that no rule matches fails the run"),
         }
-        ways
+        transitions
     }
 
     /// `ResultSelector`, `ResultPath` and `OutputPath`.
@@ -286,7 +289,7 @@ impl Walk<'_> {
         }
     }
 
-    /// A template (`Parameters`, `ItemSelector`, `ResultSelector`) with its paths read.
+    /// The shape of `Parameters`, `ItemSelector` or `ResultSelector`, with their paths read.
     fn fill(&mut self, name: &str, template: &Value, input: &Shape, context: &Context) -> Shape {
         match template {
             Value::Object(members) => {
@@ -319,7 +322,7 @@ impl Walk<'_> {
                 self.read(name, item, &format!("${below}"))
             }
             (Some(_), _) => {
-                self.find(name, format_args!("`{path}` means nothing here"));
+                self.report(name, format_args!("`{path}` is not available here"));
                 Shape::Any
             }
         }
@@ -330,7 +333,7 @@ impl Walk<'_> {
             Ok(found) => found.clone(),
             Err(problem) => {
                 if !self.broken && self.missing.insert((name.into(), path.into())) {
-                    self.find(name, problem);
+                    self.report(name, problem);
                 }
                 self.broken = true;
                 Shape::Any
@@ -340,8 +343,8 @@ impl Walk<'_> {
 
     fn expect(&mut self, name: &str, input: &Shape, path: &str, wanted: &Shape) {
         let found = self.read(name, input, path);
-        for problem in wanted.refuses(&found, &format!("`{path}`")) {
-            self.find(name, problem);
+        for problem in wanted.mismatches(&found, &format!("`{path}`")) {
+            self.report(name, problem);
         }
     }
 }
@@ -351,7 +354,7 @@ fn catches_all(state: &Value) -> bool {
     catchers.and_then(|catchers| catchers.last()).is_some_and(|last| last["ErrorEquals"][0] == "States.ALL")
 }
 
-/// The attributes that a DynamoDB expression names.
+/// The attributes in a DynamoDB expression.
 fn attributes(expression: &str) -> impl Iterator<Item = &str> {
     expression
         .split(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == ':'))

@@ -8,7 +8,7 @@ use shiftwork_protocol::{Class, FailureKind};
 
 use crate::{Findings, asl, shape::names};
 
-/// What Lambda's invocation ends in that another try mends.
+/// Errors of a Lambda invocation that a retry can fix.
 ///
 /// The first four: Step Functions Developer Guide, "Handle transient Lambda service exceptions". The others: "Error
 /// handling", Lambda: too many invocations, a runtime that died (`Runtime.ExitError` is how the Runtime API names it) or
@@ -24,7 +24,7 @@ pub const LAMBDA: [&str; 8] = [
     "Runtime.ExitError",
 ];
 
-/// What a write to DynamoDB ends in that another try mends: names of the API reference of `UpdateItem`, under the prefix
+/// Errors of a write to DynamoDB that a retry can fix: names of the API reference of `UpdateItem`, under the prefix
 /// of SDK integrations, `DynamoDb` (Step Functions Developer Guide, "DynamoDB: exception prefix differences").
 pub const DYNAMODB: [&str; 5] = [
     "DynamoDb.ProvisionedThroughputExceededException",
@@ -34,7 +34,7 @@ pub const DYNAMODB: [&str; 5] = [
     "DynamoDb.SdkClientException",
 ];
 
-/// The condition of an update did not hold: an answer, not a failure.
+/// The condition of an update did not hold: an expected result, not a failure.
 pub const CONDITION_FAILED: &str = "DynamoDb.ConditionalCheckFailedException";
 
 /// Every other error.
@@ -64,8 +64,8 @@ fn listed(state: &Value, field: &str) -> BTreeSet<String> {
     errors.filter_map(Value::as_str).map(Into::into).collect()
 }
 
-/// What a state must retry: what its service may suffer, and what our function may answer. Only a launched job can meet
-/// Redshift's failures.
+/// The errors that a state must retry: those of its service, and the retryable ones of our function. Only the launcher returns
+/// those of Redshift.
 fn required(state: &Value) -> BTreeSet<String> {
     let resource = state["Resource"].as_str().unwrap_or_default();
     let mut required = BTreeSet::new();
@@ -105,9 +105,9 @@ fn catch_problem(error: &str) -> Option<String> {
 fn unknown(error: &str) -> String {
     let ours = FailureKind::ALL.map(FailureKind::name);
     if error.starts_with("Shiftwork.") {
-        format!("`{error}` is none of {}", names(ours))
+        format!("`{error}` is not one of {}", names(ours))
     } else {
-        format!("`{error}` is no error name that AWS documents for this")
+        format!("`{error}` is not an error name that AWS documents here")
     }
 }
 

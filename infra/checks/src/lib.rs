@@ -1,24 +1,27 @@
 //! Checks `infra/run.asl.json`, `infra/template.yaml` and the documentation against the Rust types.
 //!
-//! A state machine and a template have no compiler: a misspelt key is found by the first run that takes the path. The
-//! modules of this crate read both sides and return findings, one line each, that say where and what. The tests expect no
-//! finding, and check that each seeded mistake gives exactly one.
+//! No compiler reads a state machine or a template: AWS finds a misspelt key at the first run that reads it. Each module of
+//! this crate checks one part and returns findings, one line each, with the place and the fix. The tests expect no finding,
+//! and change one place at a time to show that the change is found.
 //!
-//! | module | what must hold |
+//! | module | what it checks |
 //! | --- | --- |
-//! | [`asl`] | every path that a state reads is set on every way to it; payloads and answers are those of the types |
-//! | [`errors`] | the names in `Retry` and `Catch` exist, and say what the failure's class says |
-//! | [`template`] | variables, outputs, queues, logs, tables |
-//! | [`keys`] | roles may do with object keys what functions do, and no more |
-//! | [`policy`] | named actions on named resources, each only where it is needed |
+//! | [`asl`] | every path that a state reads is set on every transition to it; payloads and results have the fields of the types |
+//! | [`errors`] | the names in `Retry` and `Catch` exist, and agree with the class of the failure |
+//! | [`template`] | variables, outputs, queues, log groups, tables |
+//! | [`keys`] | the roles may do with object keys what the functions do, and nothing else |
+//! | [`policy`] | named actions on named resources, and for each function those that its code needs |
+//! | [`missing`] | every function, alarm and queue is registered wherever it has to be |
+//! | [`dashboard`] | the dashboard is valid JSON and shows every alarm, function and queue |
 //! | [`schemas`] | the JSON Schemas under `infra/schemas` are those of the types |
 //! | [`event_page`] | `docs/events.md` is made from the types of the events |
 //! | [`pages`] | links, paths and tests that Markdown files name exist |
 //! | [`boundaries`] | types of the AWS SDK stay in the adapters; functions do not depend on each other |
+//!
+//! [`source`] reads what the checks need to know from the Rust source, [`yaml`] and [`expand`] read the template.
 
 pub mod asl;
 pub mod boundaries;
-pub mod contracts;
 pub mod dashboard;
 pub mod errors;
 pub mod event_page;
@@ -26,6 +29,7 @@ pub mod expand;
 pub mod keys;
 pub mod missing;
 pub mod pages;
+pub mod payloads;
 pub mod policy;
 pub mod schemas;
 pub mod shape;
@@ -37,7 +41,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-/// What does not hold, a line each, in order and without repetition.
+/// What does not hold: one line each, sorted, without duplicates.
 pub type Findings = std::collections::BTreeSet<String>;
 
 /// A path under the checkout's root.
@@ -48,7 +52,7 @@ pub fn checkout(path: &str) -> PathBuf {
 /// The text of a file of the checkout.
 ///
 /// # Panics
-/// When it cannot be read: there is nothing to test without it.
+/// When the file cannot be read.
 pub fn text(path: &str) -> String {
     let path = checkout(path);
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("cannot read {}: {error}", path.display()))

@@ -43,7 +43,7 @@ pub fn all() -> Vec<(&'static str, Value)> {
     ]
 }
 
-/// A schema as its file holds it: its keys in order, however this build's `serde_json` keeps them.
+/// The text of a schema's file: its keys are sorted, because the order in `serde_json` depends on the features of a build.
 pub fn written(schema: &Value) -> String {
     format!("{:#}\n", sorted(schema))
 }

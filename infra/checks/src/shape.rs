@@ -1,4 +1,4 @@
-//! What is known of a JSON value before there is one: the shape of a state's input, of a payload, of an answer.
+//! The shape of a JSON value: of the input of a state, of a payload, of a result.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,7 +17,7 @@ pub enum Shape {
     Boolean,
     /// A whole number.
     Integer,
-    /// A text; one of these where they are known.
+    /// A text; one of these if they are known.
     Text(Option<BTreeSet<String>>),
     /// A list of such values.
     Array(Box<Shape>),
@@ -32,7 +32,7 @@ pub enum Shape {
 pub struct Member {
     /// Its value.
     pub shape: Shape,
-    /// Whether it is always there, and never null.
+    /// True if it is always present and never null.
     pub required: bool,
 }
 
@@ -101,7 +101,7 @@ impl Shape {
         Self::Text(Some([text.to_owned()].into()))
     }
 
-    /// An object whose members are all there.
+    /// An object whose members are all required.
     pub fn object<const N: usize>(members: [(&str, Self); N]) -> Self {
         Self::Object(members.into_iter().map(|(name, shape)| (name.into(), Member { shape, required: true })).collect())
     }
@@ -109,7 +109,7 @@ impl Shape {
     /// What a path such as `$.end.execution_status` reads.
     ///
     /// # Errors
-    /// The path reads what is not there, or not always.
+    /// The path reads a member that is missing, or that may be missing.
     pub fn at(&self, path: &str) -> Result<&Self, String> {
         let mut shape = self;
         for name in path.trim_start_matches('$').split('.').filter(|name| !name.is_empty()) {
@@ -128,7 +128,7 @@ impl Shape {
         Ok(shape)
     }
 
-    /// The shape with another one under a `ResultPath` such as `$.plan`; `$` replaces all of it.
+    /// This shape with another one set at a `ResultPath` such as `$.plan`; `$` replaces all of it.
     #[must_use]
     pub fn with(&self, path: &str, value: Self) -> Self {
         let Some((first, rest)) = path.trim_start_matches('$').trim_start_matches('.').split_once('.').or_else(|| {
@@ -147,23 +147,26 @@ impl Shape {
         Self::Object(members)
     }
 
-    /// What keeps `given` from being read as this shape, in both directions: what is missing, and what nobody reads.
-    pub fn refuses(&self, given: &Self, place: &str) -> Vec<String> {
+    /// The differences between this shape and `given`, in both directions: members that are missing, and members that this
+    /// shape does not have.
+    pub fn mismatches(&self, given: &Self, place: &str) -> Vec<String> {
         match (self, given) {
             (Self::Any, _) | (_, Self::Any) => Vec::new(),
             (Self::OneOf(variants), _) => Self::variant(variants, given)
-                .map_or_else(|problem| vec![format!("{place} {problem}")], |variant| variant.refuses(given, place)),
+                .map_or_else(|problem| vec![format!("{place} {problem}")], |variant| variant.mismatches(given, place)),
             (Self::Text(Some(known)), Self::Text(Some(words))) => words
                 .difference(known)
                 .map(|word| format!("{place} cannot be `{word}`, only {}", names(known)))
                 .collect(),
-            (Self::Array(wanted), Self::Array(given)) => wanted.refuses(given, &format!("{place}[]")),
+            (Self::Array(wanted), Self::Array(given)) => wanted.mismatches(given, &format!("{place}[]")),
             (Self::Object(wanted), Self::Object(given)) => {
                 let unread = given.keys().filter(|name| !wanted.contains_key(*name));
                 let mut problems: Vec<_> = unread.map(|name| format!("{place} has no field `{name}`")).collect();
                 for (name, member) in wanted {
                     match given.get(name) {
-                        Some(found) => problems.extend(member.shape.refuses(&found.shape, &format!("{place}.{name}"))),
+                        Some(found) => {
+                            problems.extend(member.shape.mismatches(&found.shape, &format!("{place}.{name}")));
+                        }
                         None if member.required => problems.push(format!("{place} needs `{name}`")),
                         None => {}
                     }
@@ -173,7 +176,7 @@ impl Shape {
             (Self::Text(None), Self::Text(_)) | (Self::Boolean, Self::Boolean) | (Self::Integer, Self::Integer) => {
                 Vec::new()
             }
-            (wanted, given) => vec![format!("{place} wants {wanted}, not {given}")],
+            (wanted, given) => vec![format!("{place}: expected {wanted}, found {given}")],
         }
     }
 
@@ -190,7 +193,7 @@ impl Shape {
                 }
             }
         }
-        Err(format!("is none of {}", names(&known)))
+        Err(format!("is not one of {}", names(&known)))
     }
 }
 
@@ -200,7 +203,7 @@ impl fmt::Display for Shape {
             Self::Any => f.write_str("anything"),
             Self::Boolean => f.write_str("a boolean"),
             Self::Integer => f.write_str("an integer"),
-            Self::Text(None) => f.write_str("a text"),
+            Self::Text(None) => f.write_str("a string"),
             Self::Text(Some(words)) => write!(f, "one of {}", names(words)),
             Self::Array(item) => write!(f, "a list of {item}"),
             Self::Object(members) => write!(f, "an object of {}", names(members.keys())),
@@ -209,7 +212,7 @@ impl fmt::Display for Shape {
     }
 }
 
-/// Names in a row, for a sentence.
+/// A list of quoted names, for a message.
 pub fn names(names: impl IntoIterator<Item = impl AsRef<str>>) -> String {
     let quoted: Vec<_> = names.into_iter().map(|name| format!("`{}`", name.as_ref())).collect();
     if quoted.is_empty() { "nothing".into() } else { quoted.join(", ") }

@@ -1,4 +1,4 @@
-//! The template, and what the functions and a stranger's client expect of it.
+//! The template against what the functions and the clients of the stack read.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{Findings, policy, shape::names, source::Function};
 
-/// Types whose every resource is named in the outputs, under its own logical id.
+/// Types whose every resource is in the outputs, under its own logical ID.
 const FOUND_BY_CLIENTS: [&str; 7] = [
     "AWS::DynamoDB::Table",
     "AWS::S3::Bucket",
@@ -17,7 +17,7 @@ const FOUND_BY_CLIENTS: [&str; 7] = [
     "AWS::Scheduler::ScheduleGroup",
 ];
 
-/// Types of state machines and functions, and where each says its log group.
+/// Types that log, and the place of their log group.
 const LOGGED: [(&str, &str); 2] = [
     ("AWS::Serverless::Function", "/Properties/LoggingConfig/LogGroup/Ref"),
     (
@@ -26,7 +26,7 @@ const LOGGED: [(&str, &str); 2] = [
     ),
 ];
 
-/// The resources of a type, with their logical ids.
+/// The resources of a type, with their logical IDs.
 pub fn resources<'a>(template: &'a Value, of_type: &str) -> impl Iterator<Item = (&'a str, &'a Value)> {
     let all = template["Resources"].as_object().into_iter().flatten();
     all.filter(move |(_, resource)| resource["Type"] == of_type).map(|(id, resource)| (id.as_str(), resource))
@@ -84,7 +84,7 @@ pub fn table_fields(template: &Value, table: &str, fields: &BTreeSet<String>) ->
 fn outputs(template: &Value, findings: &mut Findings) {
     for of_type in FOUND_BY_CLIENTS {
         for (id, _) in resources(template, of_type).filter(|(id, _)| template["Outputs"][*id]["Value"]["Ref"] != *id) {
-            findings.insert(format!("{id}: no output of this name refers to it"));
+            findings.insert(format!("{id}: add the output {id} with `Value: !Ref {id}`"));
         }
     }
 }
@@ -94,23 +94,23 @@ fn logs(template: &Value, findings: &mut Findings) {
         for (id, resource) in resources(template, of_type) {
             let group = resource.pointer(group).and_then(Value::as_str).unwrap_or_default();
             if template["Resources"][group]["Type"] != "AWS::Logs::LogGroup" {
-                findings.insert(format!("{id}: logs to no group of the template"));
+                findings.insert(format!("{id}: logs to a group that is not in the template: name one"));
             }
         }
     }
     for (id, group) in resources(template, "AWS::Logs::LogGroup") {
         if group["Properties"]["RetentionInDays"]["Ref"] != "LogRetentionDays" {
-            findings.insert(format!("{id}: keeps its logs for ever"));
+            findings.insert(format!("{id}: never deletes its logs: set RetentionInDays to LogRetentionDays"));
         }
     }
 }
 
-/// Whatever a rule cannot deliver goes to a queue, and the rule may call its target.
+/// An event that a rule cannot deliver goes to a queue, and the rule may call its target.
 fn targets(template: &Value, findings: &mut Findings) {
     for (id, rule) in resources(template, "AWS::Events::Rule") {
         for target in rule["Properties"]["Targets"].as_array().into_iter().flatten() {
             if !is_queue(template, &target["DeadLetterConfig"]["Arn"]) || target["RetryPolicy"].is_null() {
-                findings.insert(format!("{id}: a target without a dead letter queue and a retry policy"));
+                findings.insert(format!("{id}: a target has no DeadLetterConfig or no RetryPolicy: add both"));
             }
             if is_queue(template, &target["Arn"]) {
                 queue_target(template, id, &target["Arn"]["Fn::GetAtt"][0], findings);
@@ -122,13 +122,15 @@ fn targets(template: &Value, findings: &mut Findings) {
                 permission["FunctionName"]["Ref"] == *function && permission["SourceArn"]["Fn::GetAtt"][0] == id
             });
             if !allowed {
-                findings.insert(format!("{id}: may not call {function}"));
+                findings.insert(format!(
+                    "{id}: may not call {function}: add an AWS::Lambda::Permission with SourceArn !GetAtt {id}.Arn"
+                ));
             }
         }
     }
 }
 
-/// A queue lets EventBridge in by a policy of its own.
+/// The policy of a queue has to allow EventBridge to send to it.
 fn queue_target(template: &Value, rule: &str, queue: &Value, findings: &mut Findings) {
     let allowed = resources(template, "AWS::SQS::QueuePolicy").any(|(_, policy)| {
         let policy = &policy["Properties"];
@@ -137,11 +139,12 @@ fn queue_target(template: &Value, rule: &str, queue: &Value, findings: &mut Find
         policy["Queues"][0]["Ref"] == *queue && services.iter().any(|service| service == "events.amazonaws.com")
     });
     if !allowed {
-        findings.insert(format!("{rule}: may not send to {queue}"));
+        findings
+            .insert(format!("{rule}: may not send to {queue}: allow events.amazonaws.com in a policy of the queue"));
     }
 }
 
-/// A function that is called asynchronously (by a rule or a schedule) drops no event.
+/// A function that a rule or a schedule calls asynchronously keeps the events that it fails on.
 fn asynchronous(template: &Value, findings: &mut Findings) {
     let mut called = BTreeSet::new();
     for (_, permission) in resources(template, "AWS::Lambda::Permission") {
@@ -153,7 +156,9 @@ fn asynchronous(template: &Value, findings: &mut Findings) {
         let on_failure =
             &template["Resources"][function]["Properties"]["EventInvokeConfig"]["DestinationConfig"]["OnFailure"];
         if !is_queue(template, &on_failure["Destination"]) {
-            findings.insert(format!("{function}: is called asynchronously without a destination for what fails"));
+            findings.insert(format!(
+                "{function}: an asynchronous invocation that fails is lost: set DestinationConfig.OnFailure"
+            ));
         }
     }
 }
@@ -186,42 +191,46 @@ fn queues(template: &Value, findings: &mut Findings) {
         for (id, event) in resource["Properties"]["Events"].as_object().into_iter().flatten() {
             let queue = event["Properties"]["Queue"]["Fn::GetAtt"][0].as_str().unwrap_or_default();
             if event["Properties"]["FunctionResponseTypes"][0] != "ReportBatchItemFailures" {
-                findings.insert(format!("{function}.{id}: one bad message fails the whole batch"));
+                findings.insert(format!("{function}.{id}: one bad message fails the whole batch: set FunctionResponseTypes to ReportBatchItemFailures"));
             }
             let redrive = &template["Resources"][queue]["Properties"]["RedrivePolicy"]["deadLetterTargetArn"];
             if !is_queue(template, redrive) {
-                findings.insert(format!("{queue}: gives a bad message back for ever"));
+                findings.insert(format!("{queue}: returns a bad message without end: set a RedrivePolicy"));
             }
             let seconds = |value: &Value| value.as_u64().unwrap_or_default();
             let own = &resource["Properties"]["Timeout"];
             let timeout = seconds(if own.is_null() { &template["Globals"]["Function"]["Timeout"] } else { own });
             if seconds(&template["Resources"][queue]["Properties"]["VisibilityTimeout"]) < 6 * timeout {
-                findings.insert(format!("{queue}: shows a message again before the function gave it up"));
+                findings.insert(format!("{queue}: shows a message again while the function still has it: set VisibilityTimeout to at least six times the timeout of {function}"));
             }
         }
     }
 }
 
-/// A stream's records come in their order, one batch of a shard after the other, and none is given up silently.
+/// The records of a stream arrive in their order, one batch of a shard after the other, and none is dropped silently.
 fn streams(template: &Value, findings: &mut Findings) {
     for (id, mapping) in resources(template, "AWS::Lambda::EventSourceMapping") {
         let mapping = &mapping["Properties"];
         if mapping["StartingPosition"] != "TRIM_HORIZON" {
-            findings.insert(format!("{id}: passes over what was in the stream before it"));
+            findings
+                .insert(format!("{id}: skips what was in the stream before it: set StartingPosition to TRIM_HORIZON"));
         }
-        // Kafka's mappings know none of these: a partition is one consumer's, and a batch is tried until it works.
+        // A mapping of Kafka has none of these settings: a partition has one consumer, which retries a batch until it succeeds.
         if !mapping["Topics"].is_null() {
             continue;
         }
         if mapping["ParallelizationFactor"] != 1 {
-            findings
-                .insert(format!("{id}: reads a shard with several hands, so that files are not staged in its order"));
+            findings.insert(format!(
+                "{id}: reads a shard in parallel, so files are not staged in its order: set ParallelizationFactor to 1"
+            ));
         }
         if mapping["MaximumRetryAttempts"] != -1 || mapping["MaximumRecordAgeInSeconds"] != -1 {
-            findings.insert(format!("{id}: gives records up that only waited for AWS"));
+            findings.insert(format!(
+                "{id}: drops records while AWS fails: set MaximumRetryAttempts and MaximumRecordAgeInSeconds to -1"
+            ));
         }
         if !is_queue(template, &mapping["DestinationConfig"]["OnFailure"]["Destination"]) {
-            findings.insert(format!("{id}: forgets records that expired"));
+            findings.insert(format!("{id}: expired records are lost: set DestinationConfig.OnFailure"));
         }
     }
 }
@@ -233,7 +242,9 @@ fn storage(template: &Value, findings: &mut Findings) {
             || table["SSESpecification"]["SSEEnabled"] != true
             || table["BillingMode"] != "PAY_PER_REQUEST"
         {
-            findings.insert(format!("{id}: must be encrypted, recoverable and paid by request"));
+            findings.insert(format!(
+                "{id}: set SSESpecification, PointInTimeRecoverySpecification and BillingMode PAY_PER_REQUEST"
+            ));
         }
     }
     for (id, bucket) in resources(template, "AWS::S3::Bucket") {
@@ -241,7 +252,9 @@ fn storage(template: &Value, findings: &mut Findings) {
         let closed = public.is_some_and(|blocks| blocks.len() == 4 && blocks.values().all(|block| *block == true));
         let versioned = bucket["Properties"]["VersioningConfiguration"]["Status"] == "Enabled";
         if !closed || !versioned || bucket["Properties"]["BucketEncryption"].is_null() {
-            findings.insert(format!("{id}: must be versioned, encrypted and closed to the public"));
+            findings.insert(format!(
+                "{id}: set VersioningConfiguration, BucketEncryption and all of PublicAccessBlockConfiguration"
+            ));
         }
         let tls_only = resources(template, "AWS::S3::BucketPolicy").any(|(_, policy)| {
             let statement = &policy["Properties"]["PolicyDocument"]["Statement"][0];
@@ -250,7 +263,7 @@ fn storage(template: &Value, findings: &mut Findings) {
                 && statement["Condition"]["Bool"]["aws:SecureTransport"] == "false"
         });
         if !tls_only {
-            findings.insert(format!("{id}: takes requests without TLS"));
+            findings.insert(format!("{id}: accepts requests without TLS: deny them in a bucket policy"));
         }
     }
 }

@@ -1,12 +1,12 @@
-//! CloudFormation's YAML: short forms become what they stand for.
+//! CloudFormation's YAML, with short forms such as `!Ref` written out.
 
 use saphyr_parser::{Event, Parser, ScalarStyle, StrInput, Tag};
 use serde_json::{Map, Number, Value, json};
 
-/// Reads a template. CloudFormation takes no aliases, so neither does this.
+/// Reads a template. CloudFormation does not support aliases, and neither does this reader.
 ///
 /// # Errors
-/// What the parser says, with line and column, or the first thing that CloudFormation would refuse.
+/// The message of the parser, with line and column, or the first construct that CloudFormation does not support.
 pub fn read(text: &str) -> Result<Value, String> {
     let mut reader = Reader(Parser::new_from_str(text));
     loop {
@@ -46,7 +46,7 @@ impl<'a> Reader<'a> {
                     let key = match self.next()? {
                         Event::MappingEnd => return Ok(tagged(tag.as_deref(), members.into())),
                         Event::Scalar(key, ..) => key.into_owned(),
-                        other => return Err(format!("a key is no text but {other:?}")),
+                        other => return Err(format!("a key must be a text, found {other:?}")),
                     };
                     let first = self.next()?;
                     let value = self.node(first)?;
@@ -55,7 +55,7 @@ impl<'a> Reader<'a> {
                     }
                 }
             }
-            other => Err(format!("CloudFormation does not take {other:?}")),
+            other => Err(format!("CloudFormation does not support {other:?}")),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The variables that the template gives a function are those that its code reads: no more, no fewer.
+//! The template sets exactly the variables that the code of a function reads.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at what does not hold")]
 
@@ -10,7 +10,7 @@ fn the_template_sets_what_the_code_reads() {
 }
 
 #[test]
-fn a_variable_too_many_or_too_few_is_found() {
+fn a_missing_and_an_unread_variable_are_found() {
     let mut template = sam_template();
     let variables = &mut template["Resources"]["IteratorFunction"]["Properties"]["Environment"]["Variables"];
     variables["SCRIPTS_BUCKET"] = "x".into();
@@ -22,10 +22,10 @@ fn a_variable_too_many_or_too_few_is_found() {
     assert_eq!(template::environment(&template, &Source::read().functions), wanted.map(String::from).into());
 }
 
-/// The default connection is text that CloudFormation puts together; what comes out must be one that functions read, and the
-/// same for all of them.
+/// CloudFormation joins the default connection from parts. The result must be a valid connection, and the same for every
+/// function.
 #[test]
-fn the_default_connection_reads() {
+fn the_default_connection_is_valid() {
     let template = sam_template();
     let of = |function: &str| &template["Resources"][function]["Properties"]["Environment"]["Variables"]["DEFAULT_CONNECTION"];
     let value = of("TriggerFunction");

@@ -1,4 +1,4 @@
-//! The samples under `events/`: each is what its function takes, and what a rule of the template lets through.
+//! The samples under `events/`: each is valid for its function, and matches the rules of the template that deliver it.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at what does not hold")]
 
@@ -15,10 +15,10 @@ use shiftwork_protocol::{
     payload::{AuditRequest, Launch, PlanRequest, RunInput, RunRequest, Sweep},
 };
 
-/// Samples that a rule delivers; every other one is sent by the state machine, a schedule, a queue or a person.
+/// Samples that a rule delivers. The state machine, a schedule, a queue or a client sends the others.
 const DELIVERED: [(&str, &str); 14] = [
     ("schema-watcher/statement-finished", "MigrationEndedRule"),
-    // job-callback passes it over.
+    // job-callback ignores it.
     ("schema-watcher/statement-finished", "StatementEndedRule"),
     ("metadata-fixer/eventbridge", "MetadataRule"),
     ("metadata-fixer/eventbridge", "RequestEventRule"),
@@ -34,7 +34,7 @@ const DELIVERED: [(&str, &str); 14] = [
     ("audit-updater/execution-aborted", "ExecutionEndedRule"),
 ];
 
-/// Parameters that the samples come from a deployment with.
+/// Parameters of the deployment that the samples are from.
 const SET: [(&str, &str); 1] = [("DocumentsBucketName", "amzn-s3-demo-documents")];
 
 fn sample(name: &str) -> Value {
@@ -53,11 +53,11 @@ fn all() -> Vec<String> {
     names
 }
 
-fn reads<T: DeserializeOwned>(name: &str) -> T {
+fn sample_as<T: DeserializeOwned>(name: &str) -> T {
     serde_json::from_value(sample(name)).unwrap_or_else(|error| panic!("events/{name}.json: {error}"))
 }
 
-/// A rule's pattern as CloudFormation fills it in, in the account of the samples.
+/// The pattern of a rule as CloudFormation resolves it in the account of the samples.
 fn pattern_of(rule: &str) -> Map<String, Value> {
     let template = sam_template();
     let filled = filled(&template, &template["Resources"][rule]["Properties"]["EventPattern"]);
@@ -91,7 +91,7 @@ fn filled(template: &Value, value: &Value) -> Value {
 }
 
 #[test]
-fn each_rule_lets_its_samples_through_and_no_others() {
+fn each_rule_matches_its_samples_and_no_others() {
     let template = sam_template();
     for (rule, _) in template::resources(&template, "AWS::Events::Rule") {
         let pattern = pattern_of(rule);
@@ -103,7 +103,7 @@ fn each_rule_lets_its_samples_through_and_no_others() {
 }
 
 #[test]
-fn no_event_but_a_refresh_wakes_the_trigger() {
+fn of_our_own_events_only_a_refresh_invokes_the_trigger() {
     for detail_type in [event::JOB_ENDED, event::RUN_ENDED, event::DRIFT_FOUND, event::FILES_LATE] {
         let told = json!({ "id": "1", "source": event::SOURCE, "detail-type": detail_type, "detail": {} });
         for rule in ["RefreshedRule", "RequestEventRule"] {
@@ -115,7 +115,7 @@ fn no_event_but_a_refresh_wakes_the_trigger() {
 }
 
 #[test]
-fn a_statement_of_ours_is_let_through_and_a_strangers_is_not() {
+fn the_rule_matches_statements_of_shiftwork_and_no_others() {
     let pattern = pattern_of("StatementEndedRule");
     let mut told = sample("job-callback/statement-finished");
     told["detail"]["statementName"] = json!(
@@ -127,20 +127,20 @@ fn a_statement_of_ours_is_let_through_and_a_strangers_is_not() {
 }
 
 #[test]
-fn samples_read_as_their_types() {
+fn the_samples_are_valid_for_their_types() {
     for name in ["manual", "manual-parameters", "restart", "schedule"] {
-        let _: RunRequest = reads(&format!("trigger/{name}"));
+        let _: RunRequest = sample_as(&format!("trigger/{name}"));
     }
-    let _: RunInput = reads("iterator/run");
-    let _: Launch = reads("job-launcher/launch");
-    let _: Sweep = reads("job-callback/sweep");
+    let _: RunInput = sample_as("iterator/run");
+    let _: Launch = sample_as("job-launcher/launch");
+    let _: Sweep = sample_as("job-callback/sweep");
     for name in ["record-timeout", "record-launcher-failed", "finish-run"] {
-        let _: AuditRequest = reads(&format!("audit-updater/{name}"));
+        let _: AuditRequest = sample_as(&format!("audit-updater/{name}"));
     }
-    let _: PlanRequest = reads("file-intake/plan");
+    let _: PlanRequest = sample_as("file-intake/plan");
     let _: event::TableRefreshed = serde_json::from_value(sample("trigger/table-refreshed")["detail"].clone()).unwrap();
     for name in ["watch", "look", "apply"] {
-        let _: DriftRequest = reads(&format!("schema-watcher/{name}"));
+        let _: DriftRequest = sample_as(&format!("schema-watcher/{name}"));
     }
     let _: event::Refreshed = serde_json::from_value(sample("trigger/refreshed")["detail"].clone()).unwrap();
     for name in ["finished", "failed", "aborted"] {
@@ -149,20 +149,20 @@ fn samples_read_as_their_types() {
     }
 }
 
-/// What the schedule of the schema-watcher sends is what it takes.
+/// The schedule of schema-watcher sends a valid request.
 #[test]
-fn the_schedule_of_the_watcher_reads() {
+fn the_schedule_of_schema_watcher_sends_a_valid_request() {
     let template = sam_template();
     let input = &template["Resources"]["SchemaWatcherSchedule"]["Properties"]["Target"]["Input"];
     let sent: DriftRequest = serde_json::from_str(input.as_str().unwrap()).unwrap();
-    assert_eq!(sent, reads("schema-watcher/watch"));
+    assert_eq!(sent, sample_as("schema-watcher/watch"));
 }
 
-/// What the schedule of file-intake sends is what it takes.
+/// The schedule of file-intake sends a valid request.
 #[test]
-fn the_schedule_of_the_intake_reads() {
+fn the_schedule_of_file_intake_sends_a_valid_request() {
     let template = sam_template();
     let input = &template["Resources"]["FileSchedule"]["Properties"]["Target"]["Input"];
     let sent: PlanRequest = serde_json::from_str(input.as_str().unwrap()).unwrap();
-    assert_eq!(sent, reads("file-intake/plan"));
+    assert_eq!(sent, sample_as("file-intake/plan"));
 }

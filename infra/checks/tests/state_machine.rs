@@ -41,7 +41,7 @@ fn findings(machine: &Value) -> Findings {
 }
 
 #[test]
-fn it_says_what_the_types_say() {
+fn the_state_machine_holds() {
     assert_eq!(findings(&state_machine()), Findings::new());
 }
 
@@ -51,7 +51,7 @@ const RECORD: &str = "/States/Lanes/ItemProcessor/States/Jobs/ItemProcessor/Stat
 const AGAIN: &str = "/States/Lanes/ItemProcessor/States/Jobs/ItemProcessor/States/Again";
 const JOBS: &str = "/States/Lanes/ItemProcessor/States/Jobs";
 
-/// Sets what stands at a place below a state; `Value::Null` takes it away.
+/// The state machine with one value of a state replaced; `Value::Null` removes it.
 fn drifted(state: &str, place: &str, value: Value) -> Value {
     let mut machine = state_machine();
     let (parent, name) = place.rsplit_once('/').unwrap();
@@ -64,20 +64,20 @@ fn drifted(state: &str, place: &str, value: Value) -> Value {
     machine
 }
 
-/// Where a drift is, what comes there instead, and how the finding about it begins.
+/// The place of a drift, its value, and the beginning of the finding.
 type Drift<'a> = (&'a str, &'a str, Value, &'a str);
 
 fn each_is_found(drifts: &[Drift<'_>]) {
     for (state, place, value, wanted) in drifts {
         let found = findings(&drifted(state, place, value.clone()));
         let about: Vec<_> = found.iter().filter(|finding| finding.starts_with(wanted)).collect();
-        // Some drifts are wrong twice: a token that nobody gets, an error name that is no longer retried.
+        // Some drifts are wrong in two ways: a token that is not passed on, an error name that is no longer retried.
         assert!(about.len() == 1 && found.len() <= 2, "{state}{place} = {value}: {found:#?}");
     }
 }
 
 #[test]
-fn a_drift_of_the_launch_is_one_finding_that_names_the_place() {
+fn each_drift_of_launch_is_one_finding_that_names_the_place() {
     each_is_found(&[
         (
             LAUNCH,
@@ -96,30 +96,35 @@ fn a_drift_of_the_launch_is_one_finding_that_names_the_place() {
             LAUNCH,
             "/Parameters/Payload/job_name.$",
             json!("$.timeout_seconds"),
-            "Launch: the payload of ${JobLauncherFunctionArn}.job_name wants a text, not an integer",
+            "Launch: the payload of ${JobLauncherFunctionArn}.job_name: expected a string, found an integer",
         ),
         (
             LAUNCH,
             "/Parameters/Payload/task_token.$",
             json!("$.job_name"),
-            "Launch: waits for a token that it gives to nobody",
+            "Launch: waits for a token that its parameters do not pass on",
         ),
         (
             LAUNCH,
             "/Parameters/FunctionName",
             json!("${LauncherFunctionArn}"),
-            "Launch: `${LauncherFunctionArn}` is none of",
+            "Launch: `${LauncherFunctionArn}` is not one of",
         ),
         (LAUNCH, "/TimeoutSecondsPath", Value::Null, "Launch: waits for a token without a timeout"),
-        (LAUNCH, "/TimeoutSecondsPath", json!("$.job_name"), "Launch: `$.job_name` wants an integer, not a text"),
+        (
+            LAUNCH,
+            "/TimeoutSecondsPath",
+            json!("$.job_name"),
+            "Launch: `$.job_name`: expected an integer, found a string",
+        ),
         (
             LAUNCH,
             "/Catch/1/ErrorEquals/0",
             json!("States.TaskFailed"),
             "Launch: waits for a token without a Catch of States.ALL",
         ),
-        (LAUNCH, "/Catch/0/ErrorEquals/0", json!("Shiftwork.Procede"), "Launch: `Shiftwork.Procede` is none of"),
-        // What Proceed brings back to Launch has lost the job's name, and all else that the payload takes.
+        (LAUNCH, "/Catch/0/ErrorEquals/0", json!("Shiftwork.Procede"), "Launch: `Shiftwork.Procede` is not one of"),
+        // What Proceed passes back to Launch lacks the name of the job and every other field of the payload.
         (LAUNCH, "/Catch/0/ResultPath", json!("$"), "Launch: `$."),
         (
             LAUNCH,
@@ -127,13 +132,18 @@ fn a_drift_of_the_launch_is_one_finding_that_names_the_place() {
             json!("Shiftwork.StatementFailed"),
             "Launch: retries `Shiftwork.StatementFailed`, which is Terminal",
         ),
-        (LAUNCH, "/Retry/1/ErrorEquals/7", json!("Lambda.Throttled"), "Launch: `Lambda.Throttled` is no error name"),
+        (
+            LAUNCH,
+            "/Retry/1/ErrorEquals/7",
+            json!("Lambda.Throttled"),
+            "Launch: `Lambda.Throttled` is not an error name",
+        ),
         (LAUNCH, "/Retry/1/JitterStrategy", json!("NONE"), "Launch: retries [\"Shiftwork.Throttled\""),
     ]);
 }
 
 #[test]
-fn a_drift_of_another_state_is_one_finding_that_names_the_place() {
+fn each_drift_of_another_state_is_one_finding_that_names_the_place() {
     each_is_found(&[
         (AWAIT, "/TimeoutSeconds", Value::Null, "Await: waits for a token without a timeout"),
         (
@@ -149,7 +159,7 @@ fn a_drift_of_another_state_is_one_finding_that_names_the_place() {
             RECORD,
             "/Parameters/Payload/action",
             json!("record-job"),
-            "Record: the payload of ${AuditUpdaterFunctionArn} is none of `action: finish_run`, `action: record_job`",
+            "Record: the payload of ${AuditUpdaterFunctionArn} is not one of `action: finish_run`, `action: record_job`",
         ),
         (
             RECORD,
@@ -184,17 +194,17 @@ fn a_drift_of_another_state_is_one_finding_that_names_the_place() {
         ),
         ("/States/Finish", "/ResultPath", json!("$.result"), "Outcome: `$.end.execution_status`: no `end` among"),
         ("/States/Failed", "/CausePath", json!("$.end.error"), "Failed: `$.end.error`: no `error` among"),
-        ("/States/Lanes", "/Next", json!("Close"), "Close: is no state"),
+        ("/States/Lanes", "/Next", json!("Close"), "Close: is not a state"),
     ]);
 }
 
 #[test]
-fn its_timeouts_are_those_of_the_plan() {
+fn its_timeouts_are_those_of_the_limits() {
     let machine = state_machine();
     assert_eq!(machine["TimeoutSeconds"], limits::EXECUTION_SECONDS);
-    // A job may wait for a statement of the greatest length, and there is time left to write down that it did not come.
-    let patience = machine.pointer(AWAIT).unwrap()["TimeoutSeconds"].as_u64().unwrap();
-    assert!(patience > u64::from(limits::STATEMENT_SECONDS) && patience < u64::from(limits::EXECUTION_SECONDS));
+    // A job may wait for a statement of the greatest length, and the run still has the time to record that it did not end.
+    let longest_wait = machine.pointer(AWAIT).unwrap()["TimeoutSeconds"].as_u64().unwrap();
+    assert!(longest_wait > u64::from(limits::STATEMENT_SECONDS) && longest_wait < u64::from(limits::EXECUTION_SECONDS));
 }
 
 #[test]
@@ -218,13 +228,13 @@ fn its_substitutions_are_those_of_the_template() {
 }
 
 #[test]
-fn six_jobs_enter_at_most_twenty_states() {
+fn a_run_of_six_jobs_enters_at_most_twenty_states() {
     assert!(asl::states_entered(&state_machine(), 6, 1) <= 20);
 }
 
-/// `SUCCEEDED` leads to a success, and every other end of a run to a failure.
+/// The status `SUCCEEDED` ends the execution in Succeed, every other status in Fail.
 #[test]
-fn only_a_run_that_succeeded_succeeds() {
+fn only_a_succeeded_run_ends_in_succeed() {
     let machine = state_machine();
     let rules = machine["States"]["Outcome"]["Choices"].as_array().unwrap();
     assert_eq!(rules.len(), 1);
@@ -234,12 +244,12 @@ fn only_a_run_that_succeeded_succeeds() {
 }
 
 #[test]
-fn every_failure_has_its_page() {
+fn every_failure_has_a_page() {
     for kind in FailureKind::ALL {
         let page = shiftwork_infra_checks::text(&format!("docs/errors/{}.md", kind.name()));
-        let [title, .., what, did, mend] = ["# ", "", "## What happened", "## What shiftwork did", "## What to do"];
+        let [title, .., happened, did, fix] = ["# ", "", "## What happened", "## What shiftwork did", "## What to do"];
         assert!(page.starts_with(&format!("{title}{}\n", kind.name())), "{}: its title", kind.name());
-        for heading in [what, did, mend] {
+        for heading in [happened, did, fix] {
             assert!(page.contains(heading), "{}: lacks `{heading}`", kind.name());
         }
         assert!(page.contains(&format!("{:?}", kind.class()).to_lowercase()), "{}: lacks its class", kind.name());

@@ -1,4 +1,4 @@
-//! `infra/template.yaml` against what the functions, IAM and a stranger's client need.
+//! `infra/template.yaml` against what the functions, IAM and the clients of the stack need.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at what does not hold")]
 
@@ -28,47 +28,63 @@ fn the_template_holds() {
 #[test]
 fn each_drift_is_a_finding_that_names_the_place() {
     assert_found(&[
-        ("/Outputs/JobAuditTable", Value::Null, "JobAuditTable: no output of this name"),
+        ("/Outputs/JobAuditTable", Value::Null, "JobAuditTable: add the output JobAuditTable"),
         (
             "/Resources/IteratorLogGroup/Properties/RetentionInDays",
             Value::Null,
-            "IteratorLogGroup: keeps its logs for ever",
+            "IteratorLogGroup: never deletes its logs",
         ),
-        ("/Resources/IteratorFunction/Properties/LoggingConfig", Value::Null, "IteratorFunction: logs to no group"),
+        (
+            "/Resources/IteratorFunction/Properties/LoggingConfig",
+            Value::Null,
+            "IteratorFunction: logs to a group that is not in the template",
+        ),
         (
             "/Resources/StatementEndedRule/Properties/Targets/0/DeadLetterConfig",
             Value::Null,
-            "StatementEndedRule: a target without",
+            "StatementEndedRule: a target has no DeadLetterConfig",
         ),
         ("/Resources/MetadataQueuePolicy", Value::Null, "MetadataRule: may not send to"),
         ("/Resources/RefreshedPermission", Value::Null, "RefreshedRule: may not call"),
         (
             "/Resources/AuditUpdaterFunction/Properties/EventInvokeConfig",
             Value::Null,
-            "AuditUpdaterFunction: is called asynchronously",
+            "AuditUpdaterFunction: an asynchronous invocation that fails is lost",
         ),
         (
             "/Resources/TriggerFunction/Properties/Events/Requests/Properties/FunctionResponseTypes",
             Value::Null,
             "TriggerFunction.Requests: one bad message",
         ),
-        ("/Resources/RequestQueue/Properties/RedrivePolicy", Value::Null, "RequestQueue: gives a bad message back"),
+        (
+            "/Resources/RequestQueue/Properties/RedrivePolicy",
+            Value::Null,
+            "RequestQueue: returns a bad message without end",
+        ),
         ("/Resources/RequestQueue/Properties/VisibilityTimeout", json!(30), "RequestQueue: shows a message again"),
         ("/Resources/CdcLoaderFunction/Properties/Timeout", json!(901), "ChangeQueue: shows a message again"),
         (
             "/Resources/KinesisChanges/Properties/ParallelizationFactor",
             json!(10),
-            "KinesisChanges: reads a shard with several",
+            "KinesisChanges: reads a shard in parallel",
         ),
-        ("/Resources/DynamoDbChanges/Properties/MaximumRetryAttempts", json!(3), "DynamoDbChanges: gives records up"),
-        ("/Resources/KinesisChanges/Properties/DestinationConfig", Value::Null, "KinesisChanges: forgets records"),
-        ("/Resources/KafkaChanges/Properties/StartingPosition", json!("LATEST"), "KafkaChanges: passes over"),
-        ("/Resources/ConfigTable/Properties/SSESpecification", Value::Null, "ConfigTable: must be encrypted"),
-        ("/Resources/ScriptsBucketPolicy", Value::Null, "ScriptsBucket: takes requests without TLS"),
+        ("/Resources/DynamoDbChanges/Properties/MaximumRetryAttempts", json!(3), "DynamoDbChanges: drops records"),
+        (
+            "/Resources/KinesisChanges/Properties/DestinationConfig",
+            Value::Null,
+            "KinesisChanges: expired records are lost",
+        ),
+        (
+            "/Resources/KafkaChanges/Properties/StartingPosition",
+            json!("LATEST"),
+            "KafkaChanges: skips what was in the stream",
+        ),
+        ("/Resources/ConfigTable/Properties/SSESpecification", Value::Null, "ConfigTable: set SSESpecification"),
+        ("/Resources/ScriptsBucketPolicy", Value::Null, "ScriptsBucket: accepts requests without TLS"),
         (
             "/Resources/ScriptsBucket/Properties/VersioningConfiguration",
             Value::Null,
-            "ScriptsBucket: must be versioned",
+            "ScriptsBucket: set VersioningConfiguration",
         ),
         (
             "/Resources/IteratorPolicy/Properties/PolicyDocument/Statement/1/Action",
@@ -164,7 +180,7 @@ fn assert_found(drifts: &[(&str, Value, &str)]) {
 }
 
 #[test]
-fn lending_a_role_names_the_service() {
+fn passing_a_role_names_the_service() {
     let mut template = sam_template();
     let statements = template["Resources"]["TriggerPolicy"]["Properties"]["PolicyDocument"]["Statement"].as_array_mut();
     let lending = statements.unwrap().iter_mut().find(|statement| statement["Action"] == "iam:PassRole").unwrap();
