@@ -189,7 +189,7 @@ where
             let code = error.code().unwrap_or("an error without a code");
             format!("{code}: {}", error.message().unwrap_or("no message"))
         }
-        None => shiftwork_aws::chain(error),
+        None => shiftwork_aws::error_chain(error),
     };
     anyhow::anyhow!("{call} on {on}: {words}")
 }

@@ -1,5 +1,5 @@
-//! The one place where an answer of AWS becomes a failure of ours: its kind says what to do, its words keep AWS's own
-//! and say which call it was and on what.
+//! Turns an error of AWS into a [`Failure`]: its kind says what to do, its message has the call, the resource and the message of
+//! AWS.
 
 use std::fmt::Display;
 
@@ -7,7 +7,7 @@ use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkErro
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use shiftwork_protocol::{Failure, FailureKind};
 
-/// A call that is about to be made: what its failure names.
+/// A call and its resource, for the message of its failure.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Call<'a> {
     operation: &'static str,
@@ -15,51 +15,52 @@ pub(crate) struct Call<'a> {
 }
 
 impl<'a> Call<'a> {
-    /// `operation` with its service, as `DynamoDB UpdateItem`; `resource` as a person finds it.
+    /// `operation` with its service: `DynamoDB UpdateItem`. `resource` as the console shows it.
     pub(crate) const fn new(operation: &'static str, resource: &'a str) -> Self {
         Self { operation, resource }
     }
 
-    /// What the SDK answered, as ours.
+    /// The failure of an error of the SDK.
     #[allow(clippy::needless_pass_by_value, reason = "stands in `map_err`")]
     pub(crate) fn failed<E>(self, error: SdkError<E, HttpResponse>) -> Failure
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {
-        self.failure(kind(&error), words(&error))
+        self.failure(kind(&error), message(&error))
     }
 
-    /// A failure of this call in words of our own.
-    pub(crate) fn failure(self, kind: FailureKind, words: impl Display) -> Failure {
-        Failure::new(kind, format!("{} on {}: {words}", self.operation, self.resource))
+    /// A failure of this call with a message of its own.
+    pub(crate) fn failure(self, kind: FailureKind, message: impl Display) -> Failure {
+        Failure::new(kind, format!("{} on {}: {message}", self.operation, self.resource))
     }
 }
 
-/// AWS's code and message and the request's id, which AWS Support asks for; the chain of causes where AWS never answered.
-fn words<E>(error: &SdkError<E, HttpResponse>) -> String
+/// The code and message of AWS, and the ID of the request, which AWS Support asks for; the chain of causes where there was no
+/// response.
+fn message<E>(error: &SdkError<E, HttpResponse>) -> String
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
     match error.as_service_error() {
         Some(service) => {
             let meta = service.meta();
-            // No code: an answer that does not read. Its cause says where it stopped reading.
-            let Some(code) = meta.code() else { return chain(service) };
-            let mut words = code.to_owned();
+            // Without a code the response could not be parsed, and the cause says where.
+            let Some(code) = meta.code() else { return error_chain(service) };
+            let mut text = code.to_owned();
             if let Some(message) = meta.message() {
-                words = format!("{words}: {message}");
+                text = format!("{text}: {message}");
             }
             if let Some(id) = meta.extra("aws_request_id") {
-                words = format!("{words} (request {id})");
+                text = format!("{text} (request {id})");
             }
-            words
+            text
         }
-        None => chain(error),
+        None => error_chain(error),
     }
 }
 
-/// An error and what caused it, in one line.
-pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+/// An error and its causes, in one line.
+pub fn error_chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut words = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {
@@ -71,27 +72,27 @@ pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
 
 fn kind<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> FailureKind {
     match error {
-        // The request could not even be built: a required field is empty, an endpoint does not read.
+        // The request could not be built: a required field is empty, an endpoint is not valid.
         SdkError::ConstructionFailure(_) => FailureKind::Refused,
         SdkError::ServiceError(answer) => match answer.err().code().and_then(kind_of_code) {
             Some(kind) => kind,
             None => kind_of_status(answer.raw().status().as_u16()),
         },
-        // No answer, or none that reads: what was asked for may have been done. `SdkError` may grow variants; one that
-        // we do not know has no answer of the service in it either.
+        // No response, or one that cannot be parsed: the call may have been carried out. `SdkError` is non-exhaustive; an unknown
+        // variant has no response of the service either.
         SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) | SdkError::ResponseError(_) | _ => {
             FailureKind::Unavailable
         }
     }
 }
 
-/// What AWS's error codes mean, over all services that we call. `None` for the codes that the status explains as well.
+/// The kind of an error code, for all services that we call. `None` for codes whose HTTP status gives the kind.
 fn kind_of_code(code: &str) -> Option<FailureKind> {
     Some(match code {
         "ActiveStatementsExceededException" => FailureKind::ActiveStatementsExceeded,
         "DatabaseConnectionException" => FailureKind::ConnectionLost,
 
-        // Another transaction touched the item at the same moment; the same call a moment later succeeds.
+        // Another transaction wrote the item at the same time; a retry succeeds.
         "TransactionConflictException"
         | "TransactionInProgressException"
         | "ConflictingOperationException"
@@ -115,7 +116,7 @@ fn kind_of_code(code: &str) -> Option<FailureKind> {
         | "ActiveSessionsExceededException"
         | "ActiveWaitingRequestsExceededException" => FailureKind::Throttled,
 
-        // `ExecuteStatementException`: "an environmental error", by its documentation; the SQL has not been judged yet.
+        // `ExecuteStatementException` is "an environmental error" in its documentation: Redshift has not parsed the SQL yet.
         "InternalServerException"
         | "InternalServerError"
         | "InternalException"
@@ -160,7 +161,7 @@ const fn kind_of_status(status: u16) -> FailureKind {
     match status {
         401 | 403 => FailureKind::AccessDenied,
         429 => FailureKind::Throttled,
-        // A success that does not read is no refusal: the work was done, and its answer lost.
+        // A success that cannot be parsed is not a refusal: the call was carried out, and its response was lost.
         0..400 | 408 | 500.. => FailureKind::Unavailable,
         400..500 => FailureKind::Refused,
     }

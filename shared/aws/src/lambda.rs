@@ -31,17 +31,17 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 /// An event with its invocation: `payload`, and `context` with `request_id` and `deadline` (Unix time in milliseconds).
 pub type Event<Payload> = lambda_runtime::LambdaEvent<Payload>;
 
-/// What may stop a function from starting: a missing variable, an unreadable certificate bundle.
+/// Why a function cannot start: a missing variable, a certificate bundle that cannot be read.
 pub type StartError = Box<dyn Error + Send + Sync>;
 
 /// Runs a function until Lambda ends the process.
 ///
 /// `init` runs once, inside the runtime: it reads the configuration, builds the clients and returns the handler. If it
-/// fails, the reason is logged and the process ends, so Lambda reports `Runtime.ExitError` and starts anew.
+/// fails, the reason is logged and the process ends, so Lambda reports `Runtime.ExitError` and starts the process again.
 ///
-/// The handler runs once an event. A [`Failure`] reaches the caller under its stable name: `errorType` is
-/// [`FailureKind::name`], `errorMessage` its words, which is what `Retry` and `Catch` of a state machine see as
-/// `Error` and `Cause`. An event that does not read as `Payload` is [`FailureKind::InvalidRequest`].
+/// The handler runs once for each event. The caller receives a [`Failure`] under its stable name: `errorType` is
+/// [`FailureKind::name`], `errorMessage` the message, which `Retry` and `Catch` of a state machine see as `Error` and `Cause`.
+/// An event that is not a valid `Payload` is [`FailureKind::InvalidRequest`].
 pub fn start<Init, Handler, Payload, Output>(init: Init) -> ExitCode
 where
     Init: FnOnce() -> Result<Handler, StartError>,
@@ -49,7 +49,7 @@ where
     Payload: DeserializeOwned,
     Output: Serialize,
 {
-    log();
+    init_logging();
     match run(init) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -70,17 +70,17 @@ where
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
         let handler = init()?;
         let handler = &handler;
-        lambda_runtime::run(service_fn(async |event: Event<Value>| answer(handler, event).await)).await
+        lambda_runtime::run(service_fn(async |event: Event<Value>| respond(handler, event).await)).await
     })
 }
 
-async fn answer<Handler, Payload, Output>(handler: &Handler, event: Event<Value>) -> Result<Output, Diagnostic>
+async fn respond<Handler, Payload, Output>(handler: &Handler, event: Event<Value>) -> Result<Output, Diagnostic>
 where
     Handler: AsyncFn(Event<Payload>) -> Result<Output, Failure>,
     Payload: DeserializeOwned,
 {
     let Event { payload, context, .. } = event;
-    let outcome = match read(payload) {
+    let outcome = match parse_event(payload) {
         Ok(payload) => handler(Event::new(payload, context)).await,
         Err(failure) => Err(failure),
     };
@@ -90,8 +90,8 @@ where
     })
 }
 
-/// Reads an event, and says where it does not read.
-fn read<Payload: DeserializeOwned>(event: Value) -> Result<Payload, Failure> {
+/// Parses an event. The failure names the field that is not valid.
+fn parse_event<Payload: DeserializeOwned>(event: Value) -> Result<Payload, Failure> {
     serde_path_to_error::deserialize(event).map_err(|error| {
         let (path, reason) = (error.path().to_string(), error.inner());
         let place = if path == "." { "the event".to_owned() } else { format!("the event at `{path}`") };
@@ -103,7 +103,7 @@ fn read<Payload: DeserializeOwned>(event: Value) -> Result<Payload, Failure> {
 ///
 /// `SHIFTWORK_LOG` takes a level, or levels by target (`info,aws_smithy_runtime=debug`); without it,
 /// `AWS_LAMBDA_LOG_LEVEL` of the function's logging configuration; without both, `info`.
-fn log() {
+fn init_logging() {
     let lines = tracing_subscriber::fmt::layer()
         .json()
         .flatten_event(true)
@@ -114,12 +114,12 @@ fn log() {
     let levels = env::var("SHIFTWORK_LOG").or_else(|_| env::var("AWS_LAMBDA_LOG_LEVEL"));
     let info = Targets::new().with_default(LevelFilter::INFO);
     let (levels, unreadable) = match levels.as_deref() {
-        // Lambda's own word for the level above ours.
+        // Lambda has this level above ours.
         Ok("FATAL") => (Targets::new().with_default(LevelFilter::ERROR), None),
         Ok(levels) => levels.parse().map_or_else(|error: ParseError| (info, Some(error)), |levels| (levels, None)),
         Err(_) => (info, None),
     };
-    // A second subscriber (a test's) is not ours to replace.
+    // A subscriber that a test installed stays.
     let installed = tracing_subscriber::registry().with(lines).with(levels).try_init();
     if let (Ok(()), Some(error)) = (installed, unreadable) {
         tracing::warn!(%error, "the log level cannot be read; logging at info");

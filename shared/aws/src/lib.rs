@@ -43,4 +43,4 @@ pub mod warehouse;
 ))]
 mod failures;
 #[cfg(feature = "cli")]
-pub use failures::chain;
+pub use failures::error_chain;
