@@ -46,8 +46,8 @@ pub fn findings(template: &Value, source: &Source) -> Findings {
     findings
 }
 
-/// What the names of alarms and events are missing in the documentation.
-pub fn undocumented(template: &Value, source: &Source, operating: &str) -> Findings {
+/// Alarms and events that the pages `docs/operating.md` and `docs/events.md` do not have.
+pub fn undocumented(template: &Value, source: &Source, operating: &str, events: &str) -> Findings {
     let mut findings = Findings::new();
     for (alarm, _) in resources(template, "AWS::CloudWatch::Alarm") {
         let of_every_function = source.functions.iter().find_map(|function| alarm.strip_prefix(function.id.as_str()));
@@ -62,10 +62,8 @@ pub fn undocumented(template: &Value, source: &Source, operating: &str) -> Findi
         }
     }
     for detail_type in shiftwork_protocol::event::DETAIL_TYPES {
-        if !operating.contains(&format!("`{detail_type}`")) {
-            findings.insert(format!(
-                "docs/operating.md: does not name the event `{detail_type}`: say when it is published"
-            ));
+        if !events.contains(&format!("\n## {detail_type}\n")) {
+            findings.insert(format!("docs/events.md: has no section on `{detail_type}`: add its type to `event_page`"));
         }
     }
     findings

@@ -15,7 +15,7 @@ fn findings(template: &Value) -> Findings {
     findings.extend(policy::findings(template, &SOURCE));
     findings.extend(missing::findings(template, &SOURCE));
     findings.extend(dashboard::findings(template));
-    findings.extend(missing::undocumented(template, &SOURCE, &text("docs/operating.md")));
+    findings.extend(missing::undocumented(template, &SOURCE, &text("docs/operating.md"), &text("docs/events.md")));
     findings
 }
 
