@@ -9,10 +9,7 @@ use shiftwork_protocol::{
     Class, Failure, FailureKind, JobRecord,
     payload::{AuditRequest, CaughtError, Recorded},
 };
-use shiftwork_settlement::{RunSettlement, wiring};
-
-/// What it reads from its environment.
-pub const ENVIRONMENT: &[&str] = wiring::ENVIRONMENT;
+use shiftwork_settlement::RunSettlement;
 
 /// `detail` of "Step Functions Execution Status Change".
 #[derive(Debug, Deserialize)]

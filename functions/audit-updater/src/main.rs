@@ -1,14 +1,15 @@
 //! The audit updater as a Lambda function.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, sync::Arc};
 
-use shiftwork_audit_updater::{ENVIRONMENT, handle};
-use shiftwork_aws::{client::Aws, environment::Environment, lambda};
-use shiftwork_settlement::wiring;
+use shiftwork_audit_updater::handle;
+use shiftwork_aws::{client::Aws, environment, lambda, objects::S3Objects};
+use shiftwork_wiring::{RunsEnvironment, runs};
 
 fn main() -> ExitCode {
     lambda::start(|| {
-        let runs = wiring::runs(&Aws::from_env()?, &Environment::read(ENVIRONMENT)?)?;
+        let aws = Aws::from_env()?;
+        let runs = runs(&aws, &environment::read::<RunsEnvironment>()?, Arc::new(S3Objects::new(aws.config())));
         Ok(async move |event: lambda::Event<_>| handle(&runs, &event.payload).await)
     })
 }

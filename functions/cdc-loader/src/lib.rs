@@ -25,6 +25,7 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::{Value, json};
+use shiftwork_aws::environment;
 use shiftwork_change_data::{
     stage::Record,
     transport::{Offset, Partition},
@@ -43,8 +44,15 @@ use batch::{Batch, Output, Source};
 use contracts::{Claims, Contracts, contracts};
 use incoming::{ChangeMessage, Incoming};
 
-/// What it reads from its environment.
-pub const ENVIRONMENT: &[&str] = &["DEAD_LETTER_QUEUE_URL", "REQUEST_QUEUE_URL", "SCRIPTS_BUCKET", "STAGING_BUCKET"];
+environment! {
+    /// The environment variables of the function.
+    pub struct Environment {
+        pub dead_letter_queue_url: String,
+        pub request_queue_url: String,
+        pub scripts_bucket: String,
+        pub staging_bucket: String,
+    }
+}
 
 /// Objects that are put at the same time.
 const PUTTING: usize = 8;

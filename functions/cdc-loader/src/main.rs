@@ -3,23 +3,22 @@
 use std::{process::ExitCode, sync::Arc};
 
 use shiftwork_aws::queues::{SqsDeadLetters, SqsRequests};
-use shiftwork_aws::{client::Aws, environment::Environment, lambda, objects::S3Objects};
-use shiftwork_cdc_loader::{Collaborators, ENVIRONMENT, Loader};
+use shiftwork_aws::{client::Aws, environment, lambda, objects::S3Objects};
+use shiftwork_cdc_loader::{Collaborators, Environment, Loader};
 use shiftwork_ports::{Bucket, SystemClock};
 
 fn main() -> ExitCode {
     lambda::start(|| {
-        let (aws, environment) = (Aws::from_env()?, Environment::read(ENVIRONMENT)?);
+        let (aws, environment) = (Aws::from_env()?, environment::read::<Environment>()?);
         let (config, objects) = (aws.config(), Arc::new(S3Objects::new(aws.config())));
-        let with = Collaborators {
-            staging: Bucket::new(objects.clone(), environment.get("STAGING_BUCKET")?),
-            scripts: Bucket::new(objects.clone(), environment.get("SCRIPTS_BUCKET")?),
+        let loader = Loader::new(Collaborators {
+            staging: Bucket::new(objects.clone(), &environment.staging_bucket),
+            scripts: Bucket::new(objects.clone(), &environment.scripts_bucket),
             files: objects,
-            requests: Arc::new(SqsRequests::new(config, environment.get("REQUEST_QUEUE_URL")?)),
-            dead_letters: Arc::new(SqsDeadLetters::new(config, environment.get("DEAD_LETTER_QUEUE_URL")?)),
+            requests: Arc::new(SqsRequests::new(config, &environment.request_queue_url)),
+            dead_letters: Arc::new(SqsDeadLetters::new(config, &environment.dead_letter_queue_url)),
             clock: Arc::new(SystemClock),
-        };
-        let loader = Loader::new(with);
+        });
         Ok(async move |event: lambda::Event<_>| loader.handle(event.payload).await)
     })
 }

@@ -15,6 +15,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use shiftwork_aws::{environment, notices::NoticesEnvironment};
 use shiftwork_feeds::{
     Batches, Ending, event,
     feed::{Feed, Feeds},
@@ -32,16 +33,17 @@ use shiftwork_protocol::{
     work_item::{Completion, Outcome},
 };
 
-/// What it reads from its environment.
-pub const ENVIRONMENT: &[&str] = &[
-    "EVENT_BUS_NAME",
-    "FAILURE_TOPIC_ARN",
-    "FILE_AUDIT_TABLE",
-    "FILE_DEAD_LETTER_QUEUE_URL",
-    "FILE_WORK_QUEUE_URL",
-    "REQUEST_QUEUE_URL",
-    "SCRIPTS_BUCKET",
-];
+environment! {
+    /// The environment variables of the function.
+    pub struct Environment {
+        pub file_audit_table: String,
+        pub file_dead_letter_queue_url: String,
+        pub file_work_queue_url: String,
+        pub notices: NoticesEnvironment,
+        pub request_queue_url: String,
+        pub scripts_bucket: String,
+    }
+}
 
 /// Messages at once.
 const AT_ONCE: usize = 16;

@@ -2,23 +2,22 @@
 
 use std::{process::ExitCode, sync::Arc};
 
-use shiftwork_aws::{client::Aws, environment::Environment, files, lambda, notices, objects, queues};
-use shiftwork_file_intake::{ENVIRONMENT, Intake};
+use shiftwork_aws::{client::Aws, environment, files, lambda, notices::AwsNotices, objects::S3Objects, queues};
+use shiftwork_file_intake::{Environment, Intake};
 use shiftwork_ports::{Bucket, SystemClock};
 
 fn main() -> ExitCode {
     lambda::start(|| {
-        let (aws, environment) = (Aws::from_env()?, Environment::read(ENVIRONMENT)?);
-        let (config, get) = (aws.config(), |name| environment.get(name));
-        let objects = Arc::new(objects::S3Objects::new(config));
+        let (aws, environment) = (Aws::from_env()?, environment::read::<Environment>()?);
+        let (config, objects) = (aws.config(), Arc::new(S3Objects::new(aws.config())));
         let intake = Intake::new(
-            Arc::new(files::DynamoRegister::new(config, get("FILE_AUDIT_TABLE")?)),
+            Arc::new(files::DynamoRegister::new(config, &environment.file_audit_table)),
             objects.clone(),
-            Bucket::new(objects, get("SCRIPTS_BUCKET")?),
-            Arc::new(queues::SqsRequests::new(config, get("REQUEST_QUEUE_URL")?)),
-            Arc::new(queues::SqsWorkItems::new(config, get("FILE_WORK_QUEUE_URL")?)),
-            Arc::new(queues::SqsDeadLetters::new(config, get("FILE_DEAD_LETTER_QUEUE_URL")?)),
-            Arc::new(notices::AwsNotices::new(config, get("EVENT_BUS_NAME")?, get("FAILURE_TOPIC_ARN")?)),
+            Bucket::new(objects, &environment.scripts_bucket),
+            Arc::new(queues::SqsRequests::new(config, &environment.request_queue_url)),
+            Arc::new(queues::SqsWorkItems::new(config, &environment.file_work_queue_url)),
+            Arc::new(queues::SqsDeadLetters::new(config, &environment.file_dead_letter_queue_url)),
+            Arc::new(AwsNotices::of_function(&aws, &environment.notices)),
             Arc::new(SystemClock),
         );
         Ok(async move |event: lambda::Event<_>| intake.handle(event.payload).await)

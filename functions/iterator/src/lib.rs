@@ -9,9 +9,6 @@ use shiftwork_protocol::{
     payload::{LaneJob, Lanes, RunInput},
 };
 
-/// What it reads from its environment.
-pub const ENVIRONMENT: &[&str] = &["JOB_AUDIT_TABLE", "LEASE_TABLE", "WORKFLOW_AUDIT_TABLE"];
-
 /// A lease outlives the execution that holds it by this much: Step Functions stops the execution first.
 const LEASE_MARGIN: SignedDuration = SignedDuration::from_mins(15);
 

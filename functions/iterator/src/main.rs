@@ -2,15 +2,18 @@
 
 use std::{process::ExitCode, sync::Arc};
 
-use shiftwork_aws::{client::Aws, environment::Environment, lambda};
-use shiftwork_iterator::{ENVIRONMENT, RunIterator};
+use shiftwork_aws::{
+    client::Aws,
+    environment, lambda,
+    ledger::{DynamoLedger, LedgerEnvironment},
+};
+use shiftwork_iterator::RunIterator;
 use shiftwork_ports::SystemClock;
-use shiftwork_settlement::wiring;
 
 fn main() -> ExitCode {
     lambda::start(|| {
-        let (aws, environment) = (Aws::from_env()?, Environment::read(ENVIRONMENT)?);
-        let iterator = RunIterator { ledger: wiring::ledger(&aws, &environment)?, clock: Arc::new(SystemClock) };
+        let ledger = Arc::new(DynamoLedger::of_function(&Aws::from_env()?, &environment::read::<LedgerEnvironment>()?));
+        let iterator = RunIterator { ledger, clock: Arc::new(SystemClock) };
         Ok(async move |event: lambda::Event<_>| iterator.handle(event.payload).await)
     })
 }

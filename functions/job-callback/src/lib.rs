@@ -4,10 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use shiftwork_ports::{AttemptState, Progress, Result};
 use shiftwork_protocol::{Attempt, Failure, FailureKind, Owner, payload::Sweep};
-use shiftwork_settlement::{RunSettlement, wiring};
-
-/// What it reads from its environment.
-pub const ENVIRONMENT: &[&str] = wiring::ENVIRONMENT;
+use shiftwork_settlement::RunSettlement;
 
 /// `detail-type` of a statement's end (Redshift docs, "Monitoring events for the Amazon Redshift Data API").
 const STATEMENT_ENDED: &str = "Redshift Data Statement Status Change";

@@ -7,6 +7,7 @@ pub mod kind;
 mod wiring;
 
 use jiff::Timestamp;
+use shiftwork_aws::environment;
 use shiftwork_ports::Result;
 use shiftwork_protocol::{
     Failure, FailureKind, JobRecord, Status,
@@ -14,22 +15,18 @@ use shiftwork_protocol::{
     workflow::RunIf,
 };
 use shiftwork_settlement::JobSettlement;
+use shiftwork_wiring::JobsEnvironment;
 
 use kind::{Kinds, Prepared};
 
-/// What it reads from its environment.
-pub const ENVIRONMENT: &[&str] = &[
-    "EVENT_BUS_NAME",
-    "FAILURE_TOPIC_ARN",
-    "FILE_AUDIT_TABLE",
-    "JOB_AUDIT_TABLE",
-    "LEASE_TABLE",
-    "REQUEST_QUEUE_URL",
-    "SCRIPTS_BUCKET",
-    "STAGING_BUCKET",
-    "STATEMENT_ROLE_ARN",
-    "WORKFLOW_AUDIT_TABLE",
-];
+environment! {
+    /// The environment variables of the function.
+    pub struct Environment {
+        pub jobs: JobsEnvironment,
+        pub request_queue_url: String,
+        pub scripts_bucket: String,
+    }
+}
 
 /// The function.
 pub struct Launcher {

@@ -2,29 +2,21 @@
 
 use std::sync::Arc;
 
-use shiftwork_aws::{
-    client::Aws,
-    environment::{Environment, EnvironmentError},
-    objects::S3Objects,
-    queues::SqsRequests,
-};
+use shiftwork_aws::{client::Aws, objects::S3Objects, queues::SqsRequests};
 use shiftwork_ports::Bucket;
-use shiftwork_settlement::wiring;
+use shiftwork_wiring::jobs;
 
 use crate::{
-    Launcher,
+    Environment, Launcher,
     kind::{Kinds, cdc::Cdc, copy::Copy, sql::Sql},
 };
 
 impl Launcher {
-    /// As the environment says.
-    ///
-    /// # Errors
-    /// A variable that is missing.
-    pub fn over(aws: &Aws, environment: &Environment) -> Result<Self, EnvironmentError> {
-        let jobs = wiring::jobs(aws, environment)?;
+    /// The launcher over AWS.
+    pub fn over(aws: &Aws, environment: &Environment) -> Self {
         let objects = Arc::new(S3Objects::new(aws.config()));
-        let scripts = Bucket::new(objects.clone(), environment.get("SCRIPTS_BUCKET")?);
+        let jobs = jobs(aws, &environment.jobs, objects.clone());
+        let scripts = Bucket::new(objects.clone(), &environment.scripts_bucket);
         let (loads, files) = (&jobs.kinds.cdc, &jobs.kinds.copy);
         let kinds = Kinds {
             sql: Sql { scripts: scripts.clone() },
@@ -32,7 +24,7 @@ impl Launcher {
                 scripts: scripts.clone(),
                 staging: loads.staging.clone(),
                 warehouse: loads.warehouse.clone(),
-                requests: Arc::new(SqsRequests::new(aws.config(), environment.get("REQUEST_QUEUE_URL")?)),
+                requests: Arc::new(SqsRequests::new(aws.config(), &environment.request_queue_url)),
                 clock: jobs.clock.clone(),
             },
             copy: Copy {
@@ -43,6 +35,6 @@ impl Launcher {
                 staging: files.staging.clone(),
             },
         };
-        Ok(Self { jobs, kinds })
+        Self { jobs, kinds }
     }
 }

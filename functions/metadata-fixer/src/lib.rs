@@ -11,6 +11,7 @@ use std::{
 
 use jiff::SignedDuration;
 use serde_json::{Value, json};
+use shiftwork_aws::environment;
 use shiftwork_ports::{
     Bucket, Cache, Clock, Result,
     messages::{self, Message},
@@ -19,8 +20,13 @@ use shiftwork_protocol::{Failure, keys::REPOSITORIES_KEY};
 use shiftwork_search_metadata::{Fixer, Outcome, Rules};
 use tokio::sync::OnceCell;
 
-/// What it reads from its environment.
-pub const ENVIRONMENT: &[&str] = &["DOCUMENTS_BUCKET", "SCRIPTS_BUCKET"];
+environment! {
+    /// The environment variables of the function.
+    pub struct Environment {
+        pub documents_bucket: String,
+        pub scripts_bucket: String,
+    }
+}
 
 /// Messages at once.
 const AT_ONCE: usize = 8;

@@ -31,6 +31,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures::{StreamExt as _, stream};
 use serde_json::Value;
+use shiftwork_aws::{environment, notices::NoticesEnvironment};
 use shiftwork_ports::{Bucket, Changed, Clock, Configuration, Notices, Result, Warehouse};
 use shiftwork_protocol::{
     Connection, Failure, FailureKind,
@@ -40,16 +41,17 @@ use shiftwork_protocol::{
 
 use incoming::Incoming;
 
-/// What it reads from its environment.
-pub const ENVIRONMENT: &[&str] = &[
-    "CONFIG_TABLE",
-    "DEFAULT_CONNECTION",
-    "EVENT_BUS_NAME",
-    "FAILURE_TOPIC_ARN",
-    "SCRIPTS_BUCKET",
-    "STAGING_BUCKET",
-    "STATEMENT_ROLE_ARN",
-];
+environment! {
+    /// The environment variables of the function.
+    pub struct Environment {
+        pub config_table: String,
+        pub default_connection: Connection,
+        pub notices: NoticesEnvironment,
+        pub scripts_bucket: String,
+        pub staging_bucket: String,
+        pub statement_role_arn: String,
+    }
+}
 
 /// Contracts that are looked at side by side.
 const AT_ONCE: usize = 4;

@@ -3,12 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use shiftwork_aws::{
-    client::Aws, configuration::DynamoConfiguration, environment::Environment, lambda::StartError, notices::AwsNotices,
-    objects::S3Objects, warehouse::RedshiftWarehouse,
+    client::Aws, configuration::DynamoConfiguration, notices::AwsNotices, objects::S3Objects,
+    warehouse::RedshiftWarehouse,
 };
 use shiftwork_ports::{Bucket, SystemClock};
 
-use crate::Watcher;
+use crate::{Environment, Watcher};
 
 /// How long the rows of a query are waited for: a warehouse may have to wake up, and a table may be large.
 const QUESTION: Duration = Duration::from_mins(2);
@@ -16,23 +16,19 @@ const QUESTION: Duration = Duration::from_mins(2);
 const STATEMENT: Duration = Duration::from_secs(56);
 
 impl Watcher {
-    /// As the environment says.
-    ///
-    /// # Errors
-    /// A variable that is missing, a connection that does not read.
-    pub fn over(aws: &Aws, environment: &Environment) -> Result<Self, StartError> {
-        let role = aws.assume(environment.get("STATEMENT_ROLE_ARN")?, "shiftwork");
-        let (bus, topic) = (environment.get("EVENT_BUS_NAME")?, environment.get("FAILURE_TOPIC_ARN")?);
+    /// The watcher over AWS.
+    pub fn over(aws: &Aws, environment: &Environment) -> Self {
         let objects = Arc::new(S3Objects::new(aws.config()));
-        Ok(Self {
-            contracts: Bucket::new(objects.clone(), environment.get("SCRIPTS_BUCKET")?),
-            staging: Bucket::new(objects, environment.get("STAGING_BUCKET")?),
-            configuration: Arc::new(DynamoConfiguration::new(aws.config(), environment.get("CONFIG_TABLE")?)),
-            warehouse: Arc::new(RedshiftWarehouse::new(&role, QUESTION)),
-            notices: Arc::new(AwsNotices::new(aws.config(), bus, topic)),
+        let statement_role = aws.assume(&environment.statement_role_arn);
+        Self {
+            contracts: Bucket::new(objects.clone(), &environment.scripts_bucket),
+            staging: Bucket::new(objects, &environment.staging_bucket),
+            configuration: Arc::new(DynamoConfiguration::new(aws.config(), &environment.config_table)),
+            warehouse: Arc::new(RedshiftWarehouse::new(&statement_role, QUESTION)),
+            notices: Arc::new(AwsNotices::of_function(aws, &environment.notices)),
             clock: Arc::new(SystemClock),
-            default_connection: serde_json::from_str(environment.get("DEFAULT_CONNECTION")?)?,
+            default_connection: environment.default_connection.clone(),
             patience: STATEMENT,
-        })
+        }
     }
 }

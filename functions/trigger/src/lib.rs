@@ -11,6 +11,7 @@ mod start;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
+use shiftwork_aws::environment;
 use shiftwork_planner::{pattern, read_item};
 use shiftwork_ports::{
     Bucket, Configuration, Result,
@@ -20,27 +21,19 @@ use shiftwork_protocol::{
     Connection, Failure, FailureKind, audit::Origin, name, payload::RunAnswer, payload::RunRequest,
 };
 use shiftwork_settlement::RunSettlement;
+use shiftwork_wiring::RunsEnvironment;
 
 use incoming::Incoming;
 
-/// What it reads from its environment.
-pub const ENVIRONMENT: &[&str] = &[
-    "CONFIG_TABLE",
-    "DEFAULT_CONNECTION",
-    "EVENT_BUS_NAME",
-    "FAILURE_TOPIC_ARN",
-    "FILE_AUDIT_TABLE",
-    "JOB_AUDIT_TABLE",
-    "JOB_CALLBACK_ARN",
-    "LEASE_TABLE",
-    "SCRIPTS_BUCKET",
-    "STAGING_BUCKET",
-    "STATEMENT_ROLE_ARN",
-    "STATE_MACHINE_ARN",
-    "SWEEP_ROLE_ARN",
-    "SWEEP_SCHEDULE_GROUP",
-    "WORKFLOW_AUDIT_TABLE",
-];
+environment! {
+    /// The environment variables of the function.
+    pub struct Environment {
+        pub runs: RunsEnvironment,
+        pub config_table: String,
+        pub scripts_bucket: String,
+        pub default_connection: Connection,
+    }
+}
 
 /// The function.
 pub struct Trigger {

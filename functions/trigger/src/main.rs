@@ -2,21 +2,20 @@
 
 use std::{process::ExitCode, sync::Arc};
 
-use shiftwork_aws::{
-    client::Aws, configuration::DynamoConfiguration, environment::Environment, lambda, objects::S3Objects,
-};
+use shiftwork_aws::{client::Aws, configuration::DynamoConfiguration, environment, lambda, objects::S3Objects};
 use shiftwork_ports::Bucket;
-use shiftwork_settlement::wiring;
-use shiftwork_trigger::{ENVIRONMENT, Trigger};
+use shiftwork_trigger::{Environment, Trigger};
+use shiftwork_wiring::runs;
 
 fn main() -> ExitCode {
     lambda::start(|| {
-        let (aws, environment) = (Aws::from_env()?, Environment::read(ENVIRONMENT)?);
+        let (aws, environment) = (Aws::from_env()?, environment::read::<Environment>()?);
+        let objects = Arc::new(S3Objects::new(aws.config()));
         let trigger = Trigger {
-            runs: wiring::runs(&aws, &environment)?,
-            configuration: Arc::new(DynamoConfiguration::new(aws.config(), environment.get("CONFIG_TABLE")?)),
-            scripts: Bucket::new(Arc::new(S3Objects::new(aws.config())), environment.get("SCRIPTS_BUCKET")?),
-            default_connection: serde_json::from_str(environment.get("DEFAULT_CONNECTION")?)?,
+            runs: runs(&aws, &environment.runs, objects.clone()),
+            configuration: Arc::new(DynamoConfiguration::new(aws.config(), &environment.config_table)),
+            scripts: Bucket::new(objects, &environment.scripts_bucket),
+            default_connection: environment.default_connection,
         };
         Ok(async move |event: lambda::Event<_>| trigger.handle(event.payload, &event.context.request_id).await)
     })

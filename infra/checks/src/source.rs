@@ -19,7 +19,7 @@ use syn::{Attribute, Item, Type};
 use crate::checkout;
 
 /// Where adapters are wired for several functions.
-const WIRING: &str = "shared/settlement/src/wiring.rs";
+const WIRING: &str = "shared/wiring/src/lib.rs";
 
 /// What the source says.
 #[derive(Debug, Clone)]
@@ -64,7 +64,7 @@ impl Source {
     pub fn read() -> Self {
         let packages = metadata();
         let packages = packages["packages"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let (adapters, wiring) = (adapters(packages), wiring());
+        let (adapters, wiring, shared) = (adapters(packages), wiring(), environments(shared_files()));
         let directories = read_dir(&checkout("functions"));
         let names = directories.iter().filter(|path| path.join("Cargo.toml").exists()).map(|path| file_name(path));
         let functions = names
@@ -72,7 +72,7 @@ impl Source {
                 name: name.to_owned(),
                 id: pascal_case(name, '-'),
                 adapters: used(name, &adapters, &wiring),
-                variables: variables(name),
+                variables: variables(name, &shared),
                 start_event: start_event(name, packages),
             })
             .collect();
@@ -116,12 +116,16 @@ fn adapters(packages: &[Value]) -> BTreeMap<String, BTreeSet<Operation>> {
     adapters
 }
 
+/// The Rust files of the crates under `shared/`.
+fn shared_files() -> Vec<PathBuf> {
+    let crates = read_dir(&checkout("shared"));
+    let sources = crates.iter().map(|root| root.join("src")).filter(|sources| sources.exists());
+    sources.flat_map(|sources| rust_files(&sources)).collect()
+}
+
 /// The traits of our own crates.
 fn ports() -> BTreeSet<String> {
-    let shared = read_dir(&checkout("shared"));
-    let files =
-        shared.iter().map(|root| root.join("src")).filter(|root| root.exists()).flat_map(|root| rust_files(&root));
-    let items = files.flat_map(|file| parsed(&file).items);
+    let items = shared_files().into_iter().flat_map(|file| parsed(&file).items);
     items.filter_map(|item| if let Item::Trait(port) = item { Some(port.ident.to_string()) } else { None }).collect()
 }
 
@@ -149,9 +153,11 @@ fn used(
     let mut todo = Vec::new();
     for file in rust_files(&checkout(&format!("functions/{function}/src"))) {
         for item in parsed(&file).items {
-            let tokens = flat(item.to_token_stream());
-            words.extend(words_of(&tokens));
-            todo.extend(after_wiring(&tokens));
+            let named = words_of(&flat(item.to_token_stream()));
+            if matches!(item, Item::Use(_)) && named.contains("shiftwork_wiring") {
+                todo.extend(named.iter().cloned());
+            }
+            words.extend(named);
         }
     }
     let mut seen = BTreeSet::new();
@@ -164,26 +170,55 @@ fn used(
     adapters.keys().filter(|adapter| words.contains(*adapter)).cloned().collect()
 }
 
-/// The variables that a function reads: its constant `ENVIRONMENT`, or that of the shared wiring where it names that one.
-fn variables(function: &str) -> BTreeSet<String> {
-    let library = format!("functions/{function}/src/lib.rs");
-    let own = constant(&library, "ENVIRONMENT");
-    let listed = if after_wiring(&own).is_empty() { own } else { constant(WIRING, "ENVIRONMENT") };
-    let texts = listed.iter().filter_map(|token| match token {
-        TokenTree::Literal(text) => Some(text.to_string().trim_matches('"').to_owned()),
-        TokenTree::Ident(_) | TokenTree::Group(_) | TokenTree::Punct(_) => None,
-    });
-    texts.collect()
+/// The fields of the structs that `environment!` declares, each with its type, by the struct's name.
+type Environments = BTreeMap<String, Vec<(String, String)>>;
+
+/// The structs that `environment!` declares in these files.
+fn environments(files: impl IntoIterator<Item = PathBuf>) -> Environments {
+    let mut environments = Environments::new();
+    for item in files.into_iter().flat_map(|file| parsed(&file).items) {
+        let Item::Macro(call) = item else { continue };
+        if !call.mac.path.is_ident("environment") {
+            continue;
+        }
+        let Ok(declared) = call.mac.parse_body::<syn::ItemStruct>() else { continue };
+        let fields = declared.fields.iter().filter_map(|field| {
+            let Type::Path(of) = &field.ty else { return None };
+            Some((field.ident.as_ref()?.to_string(), of.path.segments.last()?.ident.to_string()))
+        });
+        environments.insert(declared.ident.to_string(), fields.collect());
+    }
+    environments
 }
 
-/// The value of a constant.
-fn constant(file: &str, name: &str) -> Vec<TokenTree> {
-    let items = parsed(&checkout(file)).items;
-    let found = items.into_iter().find_map(|item| match item {
-        Item::Const(found) if found.ident == name => Some(flat(found.expr.to_token_stream())),
+/// The variables that a function reads: those of the struct that its `main.rs` reads, `environment::read::<Environment>()`.
+fn variables(function: &str, shared: &Environments) -> BTreeSet<String> {
+    let mut known = shared.clone();
+    known.extend(environments(rust_files(&checkout(&format!("functions/{function}/src")))));
+    let main = checkout(&format!("functions/{function}/src/main.rs"));
+    let tokens: Vec<_> = parsed(&main).items.iter().flat_map(|item| flat(item.to_token_stream())).collect();
+    let read = tokens.windows(5).filter_map(|window| match window {
+        [
+            TokenTree::Ident(read),
+            TokenTree::Punct(_),
+            TokenTree::Punct(_),
+            TokenTree::Punct(_),
+            TokenTree::Ident(of),
+        ] if read == "read" => Some(of.to_string()),
         _ => None,
     });
-    found.unwrap_or_else(|| panic!("{file}: `{name}` is missing"))
+    let mut variables = BTreeSet::new();
+    let mut todo: Vec<String> = read.collect();
+    while let Some(of) = todo.pop() {
+        for (field, of) in known.get(&of).into_iter().flatten() {
+            if known.contains_key(of) {
+                todo.push(of.clone());
+            } else {
+                variables.insert(field.to_ascii_uppercase());
+            }
+        }
+    }
+    variables
 }
 
 /// The words of each function of the shared wiring, by its name.
@@ -290,19 +325,6 @@ fn calls(tokens: TokenStream) -> BTreeSet<String> {
         }
     }
     calls
-}
-
-/// What follows `wiring::`.
-fn after_wiring(tokens: &[TokenTree]) -> BTreeSet<String> {
-    let mut names = BTreeSet::new();
-    for window in tokens.windows(4) {
-        if let [TokenTree::Ident(module), TokenTree::Punct(_), TokenTree::Punct(_), TokenTree::Ident(name)] = window
-            && module == "wiring"
-        {
-            names.insert(name.to_string());
-        }
-    }
-    names
 }
 
 fn words_of(tokens: &[TokenTree]) -> BTreeSet<String> {

@@ -6,7 +6,7 @@
 //! ```no_run
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let aws = shiftwork_aws::client::Aws::from_env()?;
-//! let statements = aws.assume("arn:aws:iam::123456789012:role/statements", "job-launcher");
+//! let statements = aws.assume("arn:aws:iam::123456789012:role/statements");
 //! // aws_sdk_dynamodb::Client::new(aws.config()), aws_sdk_redshiftdata::Client::new(&statements)
 //! # Ok(())
 //! # }
@@ -33,12 +33,12 @@ use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use self::endpoints::Endpoints;
 use self::role::AssumedRole;
 
-/// A TCP connection and its TLS handshake. A regional endpoint answers within milliseconds; two seconds is a lost
-/// packet and its retransmission.
+/// The limit of a TCP connection and its TLS handshake. A regional endpoint responds within milliseconds; two seconds allow for a
+/// lost packet and its retransmission.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// One attempt of a call, from signing to the last header of the answer. The body of an `S3` object streams after it;
-/// the SDK's stalled-stream protection (on by default) ends a body that stops flowing.
+/// The limit of one attempt of a call, from signing to the last header of the response. The body of an S3 object streams after it;
+/// the stalled-stream protection of the SDK (on by default) ends a body that stops.
 ///
 /// A call that timed out may have been carried out, and is sent again. So every call that changes something must be
 /// safe to repeat: `ExecuteStatement` carries a `ClientToken`, `DynamoDB` writes carry a condition, a task token closes
@@ -46,7 +46,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Attempts of a call, the first included: enough for a dropped connection or one second's throttling. Longer waits
-/// belong to Step Functions' `Retry`, where nobody pays for them.
+/// belong to the `Retry` of Step Functions, where they cost nothing.
 const ATTEMPTS: u32 = 3;
 
 /// The first wait between two attempts; it doubles, with full jitter.
@@ -55,10 +55,13 @@ const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 /// The longest wait between two attempts.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(1);
 
-/// Why a process cannot talk to AWS. Each is mended in the function's environment, not by another attempt.
+/// The name of the sessions of assumed roles, which CloudTrail records.
+const SESSION: &str = "shiftwork";
+
+/// Why a process cannot call AWS. The fix is in the environment of the function; a retry does not help.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// A variable that Lambda always sets is not there.
+    /// A variable that Lambda always sets is missing.
     #[error("{0} is not set. Lambda sets it for a function; to run the binary elsewhere, export it")]
     Missing(&'static str),
     /// The certificate bundle cannot be read.
@@ -66,15 +69,15 @@ pub enum ClientError {
     BundleUnreadable {
         /// The file.
         path: String,
-        /// What the system said.
+        /// The message of the operating system.
         source: std::io::Error,
     },
-    /// The certificate bundle is no list of root certificates.
+    /// The certificate bundle is not a list of root certificates.
     #[error("AWS_CA_BUNDLE names {path}, which is not a PEM file of CA certificates: {reason}")]
     BundleInvalid {
         /// The file.
         path: String,
-        /// Which certificate, and what is wrong with it.
+        /// The certificate, and what is wrong with it.
         reason: String,
     },
 }
@@ -112,17 +115,17 @@ impl Aws {
             .credentials_provider(SharedCredentialsProvider::new(credentials))
             // They never change, so there is nothing to cache and no refresh to time.
             .identity_cache(IdentityCache::no_cache())
-            // The STS provider insists on one.
+            // The STS provider requires one.
             .time_source(SharedTimeSource::new(SystemTimeSource::new()))
             .service_config(Endpoints)
-            .http_client(https(&trusted()?))
-            .retry_config(retries())
-            .timeout_config(timeouts())
+            .http_client(https_client(&trusted_roots()?))
+            .retry_config(retry_config())
+            .timeout_config(timeout_config())
             .build();
         Ok(Self { config })
     }
 
-    /// The configuration of a person's terminal: the SDK's whole chain (environment, `AWS_PROFILE`, IAM Identity
+    /// The configuration of a terminal: the SDK's whole chain (environment, `AWS_PROFILE`, IAM Identity
     /// Center, a credential process, a web identity, a container), over the same connections, timeouts and roots.
     ///
     /// `profile` names a profile of `~/.aws/config` and wins over `AWS_PROFILE`. Instance metadata is asked last, and
@@ -130,9 +133,9 @@ impl Aws {
     #[cfg(feature = "cli")]
     pub async fn with_profile(profile: Option<&str>) -> Result<Self, ClientError> {
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
-            .http_client(https(&trusted()?))
-            .retry_config(retries())
-            .timeout_config(timeouts());
+            .http_client(https_client(&trusted_roots()?))
+            .retry_config(retry_config())
+            .timeout_config(timeout_config());
         if let Some(profile) = profile {
             loader = loader.profile_name(profile);
         }
@@ -150,9 +153,9 @@ impl Aws {
     /// statements assume one role for them. STS is asked at the first call that needs it, and again a little before
     /// the credentials expire; until then this costs nothing.
     ///
-    /// `session_name` shows in CloudTrail: 2–64 letters, digits and `_=,.@-`.
-    pub fn assume(&self, role_arn: impl Into<String>, session_name: impl Into<String>) -> SdkConfig {
-        let role = AssumedRole::new(self.config.clone(), role_arn.into(), session_name.into());
+    /// Each configuration that this returns asks STS for itself: call it once for a role, and share what it returns.
+    pub fn assume(&self, role_arn: impl Into<String>) -> SdkConfig {
+        let role = AssumedRole::new(self.config.clone(), role_arn.into(), SESSION.to_owned());
         self.config
             .to_builder()
             .credentials_provider(SharedCredentialsProvider::new(role))
@@ -162,11 +165,11 @@ impl Aws {
 }
 
 /// The one HTTPS client (plain HTTP too, for a local endpoint). Clients with equal timeouts share its connections.
-fn https(context: &TlsContext) -> SharedHttpClient {
+fn https_client(context: &TlsContext) -> SharedHttpClient {
     Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).tls_context(context.clone()).build_https()
 }
 
-fn trusted() -> Result<TlsContext, ClientError> {
+fn trusted_roots() -> Result<TlsContext, ClientError> {
     let store = match variable("AWS_CA_BUNDLE") {
         Some(path) => roots::bundle(path)?,
         None => roots::amazon(),
@@ -177,18 +180,18 @@ fn trusted() -> Result<TlsContext, ClientError> {
         .expect("a context of roots alone has nothing that can be invalid"))
 }
 
-fn retries() -> RetryConfig {
+fn retry_config() -> RetryConfig {
     RetryConfig::standard()
         .with_max_attempts(ATTEMPTS)
         .with_initial_backoff(FIRST_BACKOFF)
         .with_max_backoff(LONGEST_BACKOFF)
 }
 
-fn timeouts() -> TimeoutConfig {
+fn timeout_config() -> TimeoutConfig {
     TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).operation_attempt_timeout(ATTEMPT_TIMEOUT).build()
 }
 
-/// A variable that is set to something.
+/// A variable that is set and not empty.
 fn variable(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
 }

@@ -1,38 +1,163 @@
-//! The configuration of a function: the variables that its crate declares, and no others.
+//! The environment variables of a function, as a struct with a field for each variable.
+//!
+//! ```
+//! use shiftwork_aws::environment;
+//!
+//! environment! {
+//!     /// Variables that several functions read.
+//!     pub struct Tables {
+//!         pub job_audit_table: String,
+//!         pub lease_table: String,
+//!     }
+//! }
+//! environment! {
+//!     /// The variables of this function.
+//!     pub struct Environment {
+//!         pub scripts_bucket: String,
+//!         pub tables: Tables,
+//!     }
+//! }
+//! let error = environment::read::<Environment>().unwrap_err().to_string();
+//! assert!(error.contains("SCRIPTS_BUCKET, JOB_AUDIT_TABLE, LEASE_TABLE"));
+//! ```
 
-use std::collections::BTreeMap;
+use shiftwork_protocol::Connection;
 
-/// A variable is missing, or was never declared.
-#[derive(Debug, thiserror::Error)]
+/// The environment is not what the function needs.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EnvironmentError {
-    /// Not set, or empty.
+    /// Variables that are not set, or empty.
     #[error("these variables are not set: {}. infra/template.yaml sets them for the function", .0.join(", "))]
-    Missing(Vec<&'static str>),
-    /// Read without being in the function's `ENVIRONMENT`.
-    #[error("{0} is not in the function's ENVIRONMENT list: add it there and in infra/template.yaml")]
-    Undeclared(&'static str),
+    Missing(Vec<String>),
+    /// The value of a variable cannot be read.
+    #[error("{variable} is not valid: {reason}")]
+    Invalid {
+        /// Its name.
+        variable: String,
+        /// The message of the parser.
+        reason: String,
+    },
 }
 
-/// The declared variables, read once.
-#[derive(Debug)]
-pub struct Environment(BTreeMap<&'static str, String>);
+/// Reads variables, and keeps what is wrong until all of them were read.
+pub struct Reader<'a> {
+    value: &'a dyn Fn(&str) -> Option<String>,
+    missing: Vec<String>,
+    invalid: Option<EnvironmentError>,
+}
 
-impl Environment {
-    /// Reads what a function declares; every missing name is told at once.
-    pub fn read(declared: &'static [&'static str]) -> Result<Self, EnvironmentError> {
-        let (set, missing): (Vec<_>, Vec<_>) = declared
-            .iter()
-            .map(|name| (*name, std::env::var(name).unwrap_or_default()))
-            .partition(|(_, v)| !v.is_empty());
-        if missing.is_empty() {
-            Ok(Self(set.into_iter().collect()))
-        } else {
-            Err(EnvironmentError::Missing(missing.into_iter().map(|(name, _)| name).collect()))
+/// A type that is read from the environment: from one variable, or from the variables of its fields.
+pub trait FromEnvironment: Sized {
+    /// Reads the variable of a field: the field's name in upper case. `None` where something is missing or not valid, which the
+    /// reader then keeps.
+    fn read_field(reader: &mut Reader<'_>, field: &str) -> Option<Self>;
+}
+
+impl Reader<'_> {
+    fn text(&mut self, field: &str) -> Option<String> {
+        let variable = field.to_ascii_uppercase();
+        let value = (self.value)(&variable).filter(|value| !value.is_empty());
+        if value.is_none() {
+            self.missing.push(variable);
+        }
+        value
+    }
+}
+
+impl FromEnvironment for String {
+    fn read_field(reader: &mut Reader<'_>, field: &str) -> Option<Self> {
+        reader.text(field)
+    }
+}
+
+/// As JSON.
+impl FromEnvironment for Connection {
+    fn read_field(reader: &mut Reader<'_>, field: &str) -> Option<Self> {
+        let text = reader.text(field)?;
+        serde_json::from_str(&text)
+            .map_err(|error| {
+                let (variable, reason) = (field.to_ascii_uppercase(), error.to_string());
+                reader.invalid = Some(EnvironmentError::Invalid { variable, reason });
+            })
+            .ok()
+    }
+}
+
+/// Reads a struct from the environment of the process.
+///
+/// # Errors
+/// All variables that are missing, or one that is not valid.
+pub fn read<T: FromEnvironment>() -> Result<T, EnvironmentError> {
+    read_from(&|variable| std::env::var(variable).ok())
+}
+
+fn read_from<T: FromEnvironment>(value: &dyn Fn(&str) -> Option<String>) -> Result<T, EnvironmentError> {
+    let mut reader = Reader { value, missing: Vec::new(), invalid: None };
+    let read = T::read_field(&mut reader, "");
+    match (read, reader.invalid) {
+        (Some(read), _) => Ok(read),
+        (None, Some(invalid)) if reader.missing.is_empty() => Err(invalid),
+        (None, _) => Err(EnvironmentError::Missing(reader.missing)),
+    }
+}
+
+/// Declares a struct of environment variables. A field is a variable of the same name in upper case, or another such struct.
+#[macro_export]
+macro_rules! environment {
+    ($(#[$about:meta])* $vis:vis struct $name:ident { $($of:vis $field:ident: $type:ty),+ $(,)? }) => {
+        $(#[$about])*
+        #[derive(Debug, Clone)]
+        $vis struct $name { $($of $field: $type),+ }
+
+        impl $crate::environment::FromEnvironment for $name {
+            fn read_field(reader: &mut $crate::environment::Reader<'_>, _: &str) -> ::std::option::Option<Self> {
+                $(let $field = <$type as $crate::environment::FromEnvironment>::read_field(reader, stringify!($field));)+
+                Some(Self { $($field: $field?),+ })
+            }
+        }
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use shiftwork_protocol::Connection;
+
+    use super::{EnvironmentError, read_from};
+
+    environment! {
+        /// A group.
+        struct Tables { lease_table: String }
+    }
+    environment! {
+        /// The variables of a function.
+        struct Environment {
+            scripts_bucket: String,
+            tables: Tables,
+            default_connection: Connection,
         }
     }
 
-    /// One of them.
-    pub fn get(&self, name: &'static str) -> Result<&str, EnvironmentError> {
-        self.0.get(name).map(String::as_str).ok_or(EnvironmentError::Undeclared(name))
+    #[test]
+    fn each_field_is_its_variable() {
+        let read: Environment = read_from(&|variable| match variable {
+            "DEFAULT_CONNECTION" => Some(r#"{"workgroup":"w","database":"d"}"#.into()),
+            other => Some(other.to_lowercase()),
+        })
+        .unwrap();
+        assert_eq!((read.scripts_bucket.as_str(), read.tables.lease_table.as_str()), ("scripts_bucket", "lease_table"));
+        assert_eq!(read.default_connection.workgroup.as_deref(), Some("w"));
+    }
+
+    #[test]
+    fn every_missing_variable_is_named_at_once() {
+        let error = read_from::<Environment>(&|variable| (variable == "LEASE_TABLE").then(String::new)).unwrap_err();
+        let names = ["SCRIPTS_BUCKET", "LEASE_TABLE", "DEFAULT_CONNECTION"].map(String::from);
+        assert_eq!(error, EnvironmentError::Missing(names.into()));
+    }
+
+    #[test]
+    fn a_value_that_cannot_be_read_is_named() {
+        let error = read_from::<Environment>(&|_| Some("x".into())).unwrap_err();
+        assert!(error.to_string().starts_with("DEFAULT_CONNECTION is not valid: "), "{error}");
     }
 }

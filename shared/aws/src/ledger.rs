@@ -28,7 +28,7 @@ use serde::de::DeserializeOwned;
 use shiftwork_ports::{Advanced, Begun, Ledger, Opened, Opening, Released, Result, Step};
 use shiftwork_protocol::{Attempt, JobRecord, Lease, RunRecord, Status};
 
-use crate::failures::Call;
+use crate::{client::Aws, environment, failures::Call};
 
 /// An item as DynamoDB holds it.
 type Item = HashMap<String, AttributeValue>;
@@ -47,6 +47,15 @@ pub struct Tables {
     pub leases: String,
 }
 
+environment! {
+    /// The tables of [`DynamoLedger`], as the environment of a function says.
+    pub struct LedgerEnvironment {
+        pub workflow_audit_table: String,
+        pub job_audit_table: String,
+        pub lease_table: String,
+    }
+}
+
 /// [`Ledger`] over DynamoDB.
 #[derive(Debug, Clone)]
 pub struct DynamoLedger {
@@ -58,6 +67,15 @@ impl DynamoLedger {
     /// Over the tables of these names, which must exist.
     pub fn new(config: &SdkConfig, tables: Tables) -> Self {
         Self { client: Client::new(config), tables }
+    }
+
+    /// The ledger of a function.
+    pub fn of_function(aws: &Aws, environment: &LedgerEnvironment) -> Self {
+        let LedgerEnvironment { workflow_audit_table, job_audit_table, lease_table } = environment.clone();
+        Self::new(
+            aws.config(),
+            Tables { workflow_audit: workflow_audit_table, job_audit: job_audit_table, leases: lease_table },
+        )
     }
 
     /// The newest runs of a workflow, newest first. The index lags a moment behind the table.

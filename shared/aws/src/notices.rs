@@ -8,7 +8,7 @@ use aws_sdk_eventbridge::types::PutEventsRequestEntry;
 use shiftwork_ports::{Notices, Result};
 use shiftwork_protocol::{FailureKind, RunRecord, event};
 
-use crate::failures::Call;
+use crate::{client::Aws, environment, failures::Call};
 
 /// Entries of one `PutEvents` (EventBridge quota).
 const ENTRIES: usize = 10;
@@ -20,6 +20,14 @@ const ERROR_BYTES: usize = 8 * 1024;
 const MESSAGE_BYTES: usize = 16 * 1024;
 /// Characters of a field's name in a message.
 const FIELD_CHARS: usize = 200;
+
+environment! {
+    /// Where [`AwsNotices`] publish, as the environment of a function says.
+    pub struct NoticesEnvironment {
+        pub event_bus_name: String,
+        pub failure_topic_arn: String,
+    }
+}
 
 /// [`Notices`] over EventBridge and SNS.
 #[derive(Debug, Clone)]
@@ -39,6 +47,11 @@ impl AwsNotices {
             bus: bus.into(),
             topic: topic_arn.into(),
         }
+    }
+
+    /// The notices of a function.
+    pub fn of_function(aws: &Aws, environment: &NoticesEnvironment) -> Self {
+        Self::new(aws.config(), &environment.event_bus_name, &environment.failure_topic_arn)
     }
 
     async fn tell(&self, about: &str, message: String) -> Result<()> {

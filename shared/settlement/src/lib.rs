@@ -15,8 +15,6 @@ pub mod kind;
 mod next;
 mod runs;
 mod sweep;
-#[cfg(feature = "aws")]
-pub mod wiring;
 
 pub use jobs::JobSettlement;
 pub use kind::Kinds;
