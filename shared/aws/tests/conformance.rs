@@ -22,13 +22,11 @@ use aws_sdk_dynamodb::{
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use shiftwork_aws::{
-    configuration::DynamoConfiguration,
     ledger::{BY_WORKFLOW, DynamoLedger, Tables},
-    sweeps::{SchedulerSweeps, SweepTarget},
     warehouse::RedshiftWarehouse,
 };
-use shiftwork_ports::{Configuration, LeaseRequest, Ledger, Opened, Opening, Sweeps, conformance, fake::MemoryLedger};
-use shiftwork_protocol::{Connection, FailureKind, JobRecord, RunRecord, Status, timestamp};
+use shiftwork_ports::{LeaseRequest, Ledger, Opened, Opening, conformance, fake::MemoryLedger};
+use shiftwork_protocol::{Connection, JobRecord, RunRecord, Status, timestamp};
 
 struct Stack {
     client: Client,
@@ -225,51 +223,4 @@ async fn the_runs_of_a_workflow_are_found_newest_first() {
     let found = stack.ledger.runs_of("listed", 3).await.unwrap();
     assert_eq!(found.iter().map(|run| run.workflow_execution_id.as_str()).collect::<Vec<_>>(), &ids[..3]);
     assert_eq!(stack.ledger.runs_of("no such workflow", 3).await, Ok(vec![]));
-}
-
-#[tokio::test]
-async fn the_configuration_table_keeps_workflows_and_connections_apart() {
-    let config = endpoint::config("AWS_ENDPOINT_URL");
-    let table = format!("conformance-{}-config", std::process::id());
-    create(&Client::new(&config), &table, &["workflow_id"], None).await;
-    let configuration = DynamoConfiguration::new(&config, &table);
-    let workflow = json!({
-        "workflow_id": "w", "on_overlap": "queue", "parameters": {"days": {"type": "integer", "default": 7}},
-        "triggers": [{"pattern": {"source": ["aws.s3"]}}],
-        "workflow_stages": [{"execution_type": "parallel", "scripts": ["a.sql", {"script": "b.sql", "retries": 2}]}],
-    });
-    let quiet = json!({"workflow_id": "quiet", "workflow_stages": []});
-    let connection = Connection { cluster: Some("c".into()), database: "dev".into(), ..Connection::default() };
-    configuration.put_workflow(&workflow).await.unwrap();
-    configuration.put_workflow(&quiet).await.unwrap();
-    configuration.put_connection("main", &connection).await.unwrap();
-    let broken = Connection { database: "dev".into(), ..Connection::default() };
-    configuration.put_connection("broken", &broken).await.unwrap();
-
-    assert_eq!(configuration.workflow("w").await, Ok(Some(workflow.clone())));
-    assert_eq!(configuration.workflow("unknown").await, Ok(None));
-    assert_eq!(configuration.triggered().await, Ok(vec![workflow]), "only what events can start");
-    assert_eq!(configuration.connection("main").await, Ok(Some(connection)));
-    assert_eq!(configuration.connection("unknown").await, Ok(None));
-    let failure = configuration.connection("broken").await.unwrap_err();
-    assert_eq!(failure.kind, FailureKind::InvalidWorkflow);
-    assert!(failure.message.contains("connection/broken"), "{failure}");
-}
-
-#[tokio::test]
-async fn a_schedule_is_made_and_taken_away_as_often_as_asked() {
-    let config = endpoint::config("AWS_ENDPOINT_URL");
-    let target = SweepTarget {
-        group: "default".into(),
-        function_arn: "arn:aws:lambda:eu-central-1:000000000000:function:job-callback".into(),
-        role_arn: "arn:aws:iam::000000000000:role/sweeps".into(),
-    };
-    let sweeps = SchedulerSweeps::new(&config, target);
-    let run = format!("conformance-{}-{}", std::process::id(), "r".repeat(50));
-    for _ in 0..2 {
-        assert_eq!(sweeps.watch(&run, Timestamp::now()).await, Ok(()));
-    }
-    for _ in 0..2 {
-        assert_eq!(sweeps.unwatch(&run).await, Ok(()));
-    }
 }

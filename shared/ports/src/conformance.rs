@@ -4,14 +4,20 @@
 //! check panics where the port does not hold.
 #![allow(clippy::unwrap_used, reason = "a failure of the port fails the check")]
 
+mod configuration;
 mod engine;
+mod executions;
 mod files;
 mod jobs;
 mod leases;
 mod model;
+mod notices;
 mod objects;
 mod openings;
+mod queues;
 mod runs;
+mod sweeps;
+mod tokens;
 
 use std::{
     collections::BTreeMap,
@@ -31,10 +37,16 @@ use shiftwork_protocol::{
 
 use crate::{End, LeaseRequest, Ledger, Opened, Opening, Result};
 
+pub use configuration::configuration;
 pub use engine::{engine, warehouse};
+pub use executions::executions;
 pub use files::{file_register, work_queue};
 pub use model::agree;
+pub use notices::notices;
 pub use objects::objects;
+pub use queues::{dead_letters, requests};
+pub use sweeps::sweeps;
+pub use tokens::{TaskEnd, task_tokens};
 
 /// Every check of [`Ledger`].
 pub async fn ledger(ledger: &dyn Ledger) {

@@ -1,0 +1,63 @@
+use serde_json::{Value, json};
+use shiftwork_protocol::{Failure, FailureKind, Status, payload::JobEnd};
+
+use crate::{PROCEED, TaskTokens};
+
+/// How a task that waited for its token ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TaskEnd {
+    /// With this output.
+    Succeeded(Value),
+    /// With an error of this name.
+    Failed(String),
+}
+
+/// Every check of [`TaskTokens`]. `open` starts a task and returns its token, `end_of` waits for the end of the task of a token.
+pub async fn task_tokens(
+    tokens: &dyn TaskTokens,
+    open: impl AsyncFn() -> String,
+    end_of: impl AsyncFn(&str) -> TaskEnd,
+) {
+    let end = JobEnd { job_name: "load.sql".into(), execution_status: Status::Failed };
+    let failure = Failure::new(FailureKind::SerializationConflict, "x".repeat(40_000));
+    let failed = |name: &str| TaskEnd::Failed(name.into());
+    let expected = [
+        TaskEnd::Succeeded(json!({})),
+        TaskEnd::Succeeded(json!({ "job_name": "load.sql", "execution_status": "FAILED" })),
+        failed(FailureKind::SerializationConflict.name()),
+        failed(PROCEED),
+    ];
+    let say = async |call: usize, token: &str| match call {
+        0 => tokens.release(token).await,
+        1 => tokens.end(token, &end).await,
+        2 => tokens.fail(token, &failure).await,
+        _ => tokens.proceed(token).await,
+    };
+    for (call, expected) in expected.iter().enumerate() {
+        let token = open().await;
+        assert_eq!(say(call, &token).await, Ok(()), "call {call}");
+        assert_eq!(end_of(&token).await, *expected, "call {call}");
+        for later in 0..4 {
+            assert_eq!(say(later, &token).await, Ok(()), "call {later} on a token that call {call} has closed");
+        }
+        assert_eq!(end_of(&token).await, *expected, "a closed token stays as it is");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::{MemoryTokens, Told};
+
+    #[tokio::test]
+    async fn the_tokens_in_memory_conform() {
+        let tokens = MemoryTokens::default();
+        let end_of = async |token: &str| match tokens.told(token).unwrap() {
+            Told::Release => TaskEnd::Succeeded(json!({})),
+            Told::End(end) => TaskEnd::Succeeded(serde_json::to_value(end).unwrap()),
+            Told::Fail(failure) => TaskEnd::Failed(failure.kind.name().into()),
+            Told::Proceed => TaskEnd::Failed(PROCEED.into()),
+        };
+        task_tokens(&tokens, async || super::super::fresh("token"), end_of).await;
+    }
+}
