@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use async_trait::async_trait;
+use shiftwork_port_macro::port;
 use shiftwork_protocol::{Attempt, FailureKind, Place, Work};
 
 use crate::{Result, Warehouse};
@@ -41,7 +41,7 @@ pub enum Progress {
 
 /// One engine at one [`Place`]. How an attempt is submitted differs from engine to engine, and is not part of it: an engine
 /// takes the same attempt twice for one, so that a caller whose submission got no answer can submit it again.
-#[async_trait]
+#[port]
 pub trait Engine: Send + Sync {
     /// The attempt, if the engine knows it.
     async fn find(&self, attempt: &Attempt) -> Result<Option<AttemptState>>;

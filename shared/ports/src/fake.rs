@@ -1,6 +1,7 @@
 //! The collaborators in memory: what the functions' tests run against, and the model that the AWS adapters are held to.
 
 mod files;
+mod gated;
 mod ledger;
 mod objects;
 mod queues;
@@ -9,6 +10,7 @@ mod surroundings;
 mod warehouse;
 
 pub use files::{MemoryRegister, MemoryWorkQueue};
+pub use gated::{Gate, Gated};
 pub use ledger::MemoryLedger;
 pub use objects::{MemoryBucket, MemoryObjects};
 pub use queues::{MemoryDeadLetters, MemoryRequests};

@@ -1,7 +1,7 @@
 //! The register of files, and the queue of work items.
 
-use async_trait::async_trait;
 use jiff::Timestamp;
+use shiftwork_port_macro::port;
 use shiftwork_protocol::{
     file::{Entry, FileRecord, FileStep, KeyHistory},
     work_item::WorkItem,
@@ -19,7 +19,7 @@ pub struct AdvancedFile {
 }
 
 /// The file audit table. Every write is conditional; none overwrites what another invocation did.
-#[async_trait]
+#[port]
 pub trait FileRegister: Send + Sync {
     /// Puts a file or a deletion on record unless it is there. Returns whether it was new.
     async fn put(&self, entry: &Entry) -> Result<bool>;
@@ -39,7 +39,7 @@ pub trait FileRegister: Send + Sync {
 }
 
 /// The queue of work items.
-#[async_trait]
+#[port]
 pub trait WorkQueue: Send + Sync {
     /// Puts a batch into the queue. Again: the same batch is in it twice.
     async fn hand_out(&self, item: &WorkItem) -> Result<()>;

@@ -1,7 +1,7 @@
 //! The ledger: the audit of runs and jobs, which is at once the state that the functions coordinate over, and the leases.
 
-use async_trait::async_trait;
 use jiff::Timestamp;
+use shiftwork_port_macro::port;
 use shiftwork_protocol::{Attempt, Cancelling, FailedAttempt, FailureKind, JobRecord, Lease, RunRecord, Status};
 
 use crate::Result;
@@ -114,7 +114,7 @@ pub enum Released {
 }
 
 /// Runs, jobs and leases. Every write is conditional; none overwrites what another invocation did.
-#[async_trait]
+#[port]
 pub trait Ledger: Send + Sync {
     /// A run.
     async fn run(&self, run: &str) -> Result<Option<RunRecord>>;

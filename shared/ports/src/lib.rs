@@ -3,6 +3,9 @@
 //! `shiftwork-aws` implements them over AWS, [`fake`] in memory, and [`conformance`] holds both to the same behaviour.
 //! Every method may be called again after a crash or a lost answer; each says what happens then.
 
+// `#[port]` names this crate so, in here as in other crates.
+extern crate self as shiftwork_ports;
+
 mod cache;
 mod catalog;
 #[cfg(feature = "fakes")]
@@ -18,9 +21,9 @@ mod queues;
 pub mod scripts;
 mod warehouse;
 
-use async_trait::async_trait;
 use jiff::Timestamp;
 use serde_json::Value;
+use shiftwork_port_macro::port;
 use shiftwork_protocol::{
     Connection, Failure, RunRecord,
     event::{DriftFound, Event, FilesLate},
@@ -45,7 +48,7 @@ pub type Result<T> = std::result::Result<T, Failure>;
 
 /// Step Functions' task tokens. A token that is closed already (answered, timed out, its execution stopped) is a success:
 /// whoever closed it was first.
-#[async_trait]
+#[port]
 pub trait TaskTokens: Send + Sync {
     /// An await is over: the state machine goes on to Launch.
     async fn release(&self, token: &str) -> Result<()>;
@@ -73,7 +76,7 @@ pub enum Execution {
 }
 
 /// The run state machine. An execution's name is the run's id.
-#[async_trait]
+#[port]
 pub trait Executions: Send + Sync {
     /// Starts the execution; one that was started before is a success, running or ended.
     async fn start(&self, input: &RunInput) -> Result<()>;
@@ -84,7 +87,7 @@ pub trait Executions: Send + Sync {
 }
 
 /// The configuration table.
-#[async_trait]
+#[port]
 pub trait Configuration: Send + Sync {
     /// A workflow as it was pushed, unvalidated.
     async fn workflow(&self, workflow_id: &str) -> Result<Option<Value>>;
@@ -95,7 +98,7 @@ pub trait Configuration: Send + Sync {
 }
 
 /// What goes out: EventBridge events, and a message to people when a run did not succeed.
-#[async_trait]
+#[port]
 pub trait Notices: Send + Sync {
     /// Publishes events. Delivered at least once.
     async fn publish(&self, events: &[Event]) -> Result<()>;
@@ -109,7 +112,7 @@ pub trait Notices: Send + Sync {
 
 /// The safety net: a schedule of a run's own that wakes job-callback once a minute while the run lives. Nothing is
 /// scheduled between runs.
-#[async_trait]
+#[port]
 pub trait Sweeps: Send + Sync {
     /// Starts to watch a run; again is no failure.
     async fn watch(&self, run: &str, now: Timestamp) -> Result<()>;

@@ -6,6 +6,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
+use shiftwork_port_macro::port;
 use shiftwork_protocol::{Failure, FailureKind};
 
 use crate::Result;
@@ -178,7 +179,7 @@ pub struct Page {
 
 /// S3. A write is atomic, and every read and listing after it sees it. Each method is one request, except that
 /// [`Objects::delete_all`] is one per 1,000 keys.
-#[async_trait]
+#[port]
 pub trait Objects: Send + Sync {
     /// Opens an object, or the given version of it; `None` when there is no such object or version.
     async fn open(&self, bucket: &str, key: &str, version: Option<&Version>) -> Result<Option<OpenObject>>;

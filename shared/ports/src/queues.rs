@@ -2,20 +2,20 @@
 
 use std::time::Duration;
 
-use async_trait::async_trait;
+use shiftwork_port_macro::port;
 use shiftwork_protocol::payload::RunRequest;
 
 use crate::Result;
 
 /// The queue of requests for runs.
-#[async_trait]
+#[port]
 pub trait Requests: Send + Sync {
     /// Requests a run after a delay of at most 15 minutes. Again with the same run id: the same run.
     async fn ask(&self, request: &RunRequest, after: Duration) -> Result<()>;
 }
 
 /// A dead-letter queue: messages that need a person. Delivered at least once.
-#[async_trait]
+#[port]
 pub trait DeadLetters: Send + Sync {
     /// Puts messages, each of at most [`DEAD_LETTER_BYTES`].
     async fn put(&self, messages: &[String]) -> Result<()>;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use async_trait::async_trait;
+use shiftwork_port_macro::port;
 use shiftwork_protocol::{Attempt, Connection, FailureKind, Transaction};
 
 use crate::{Engine, Result};
@@ -26,7 +26,7 @@ pub struct Submission {
 pub type Row = Vec<Option<String>>;
 
 /// Redshift over its Data API. Only the role that submitted a statement may see or cancel it.
-#[async_trait]
+#[port]
 pub trait Warehouse: Send + Sync {
     /// The engine of the attempts that are submitted over this connection.
     fn engine<'a>(&'a self, connection: &'a Connection) -> Box<dyn Engine + 'a>;

@@ -11,7 +11,7 @@ use shiftwork_iterator::RunIterator;
 use shiftwork_job_launcher::{Launcher, kind as launcher};
 use shiftwork_ports::{
     Bucket, Engines, Execution, Executions as _, Ledger as _, Progress,
-    fake::{ManualClock, MemoryRequests, Outcome, Told},
+    fake::{ManualClock, Outcome, Told},
 };
 use shiftwork_protocol::{
     Attempt, Class, Connection, Failure, FailureKind, Manifest, RunRecord, manifest_key,
@@ -20,7 +20,7 @@ use shiftwork_protocol::{
 use shiftwork_settlement::{JobSettlement, RunSettlement, kind as settlement};
 use shiftwork_trigger::Trigger;
 
-use crate::chaos::{Calm, Luck, Rough};
+use crate::chaos::{Calm, Luck};
 
 /// `MaxAttempts` of the state machine's retries.
 const RETRIES: u32 = 8;
@@ -71,53 +71,57 @@ impl Machine {
     pub(crate) fn new(seed: u64, troubles: u32) -> Self {
         let (calm, luck) = (Arc::new(Calm::default()), Arc::new(Luck::new(seed, troubles)));
         let clock = Arc::new(ManualClock::default());
-        let rough = Arc::new(Rough { calm: calm.clone(), luck: luck.clone() });
+        let (ledger, warehouse, objects) = (luck.over(&calm.ledger), luck.over(&calm), luck.over(&calm.objects));
         // The tables of a contract.
         for statement in ["CREATE", "svv_columns", "pg_namespace"] {
             calm.warehouse.answer(statement, Vec::new());
         }
-        let staging = Bucket::new(rough.clone(), "staging");
-        let scripts = Bucket::new(rough.clone(), "scripts");
-        let files = Batches { register: rough.clone(), clock: clock.clone() };
+        let staging = Bucket::new(objects.clone(), "staging");
+        let scripts = Bucket::new(objects.clone(), "scripts");
+        let files = Batches { register: luck.over(&calm.files), clock: clock.clone() };
         let jobs = JobSettlement {
-            ledger: rough.clone(),
-            engines: Engines { warehouse: rough.clone() },
-            tokens: rough.clone(),
-            notices: rough.clone(),
+            ledger: ledger.clone(),
+            engines: Engines { warehouse: warehouse.clone() },
+            tokens: luck.over(&calm.tokens),
+            notices: luck.over(&calm.notices),
             kinds: settlement::Kinds {
-                cdc: settlement::cdc::Cdc { staging: staging.clone(), warehouse: rough.clone() },
+                cdc: settlement::cdc::Cdc { staging: staging.clone(), warehouse: warehouse.clone() },
                 copy: settlement::copy::Copy {
                     staging: staging.clone(),
                     files: files.clone(),
-                    warehouse: rough.clone(),
+                    warehouse: warehouse.clone(),
                     clock: clock.clone(),
                 },
             },
             clock: clock.clone(),
         };
-        let runs = RunSettlement { jobs: jobs.clone(), executions: rough.clone(), sweeps: rough.clone() };
+        let runs = RunSettlement {
+            jobs: jobs.clone(),
+            executions: luck.over(&calm.executions),
+            sweeps: luck.over(&calm.sweeps),
+        };
         let kinds = launcher::Kinds {
             sql: launcher::sql::Sql { scripts: scripts.clone() },
             cdc: launcher::cdc::Cdc {
                 scripts: scripts.clone(),
                 staging: staging.clone(),
-                warehouse: rough.clone(),
-                requests: Arc::new(MemoryRequests::default()),
+                warehouse: warehouse.clone(),
+                requests: luck.over(&calm.requests),
                 clock: clock.clone(),
             },
             copy: launcher::copy::Copy {
                 jobs: jobs.clone(),
                 scripts: scripts.clone(),
                 files,
-                landing: rough.clone(),
+                landing: objects,
                 staging,
             },
         };
         let default_connection =
             Connection { workgroup: Some("shift".into()), database: "dev".into(), ..Connection::default() };
         Self {
-            trigger: Trigger { runs, configuration: rough.clone(), scripts, default_connection },
-            iterator: RunIterator { ledger: rough.clone(), clock: clock.clone() },
+            trigger: Trigger { runs, configuration: luck.over(&calm.configuration), scripts, default_connection },
+            iterator: RunIterator { ledger: ledger.clone(), clock: clock.clone() },
             launcher: Launcher { jobs, kinds },
             calm,
             luck,
