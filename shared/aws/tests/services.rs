@@ -29,7 +29,7 @@ use shiftwork_ports::{
 };
 use shiftwork_protocol::{Connection, FailureKind};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 fn own(name: &str) -> String {
     format!("conformance-{}-{name}", std::process::id())
