@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::{
     Findings, checkout,
@@ -127,21 +127,14 @@ fn of_function(template: &Value, function: &Function, findings: &mut Findings) {
 /// condition and the name of the function they are equal. So are the log groups, whose names a loop cannot make.
 fn copies(template: &Value, source: &Source, findings: &mut Findings) {
     for kind in ["Role", "ErrorAlarm", "ThrottleAlarm", "LogGroup"] {
-        let mut first: Option<(String, String)> = None;
+        let mut first: Option<(String, Value)> = None;
         for function in &source.functions {
             let id = function.resource(kind);
-            let Some(resource) = template["Resources"].get(&id) else { continue };
-            let mut resource = resource.clone();
-            resource.as_object_mut().map(|members| members.remove("Condition"));
-            // What a mapping of the template sets for one function is no copy.
-            if let Some(own) = template["Mappings"][format!("{kind}s")][&function.id].as_object() {
-                for (name, _) in own {
-                    resource["Properties"].as_object_mut().map(|members| members.remove(name));
-                }
-                continue;
-            }
-            let general =
-                resource.to_string().replace(&function.id, "<Function>").replace(&function.name, "<function>");
+            // What a mapping sets for one function differs on purpose.
+            let mapped = template["Mappings"][format!("{kind}s")][&function.id].is_object();
+            let Some(resource) = template["Resources"].get(&id).filter(|_| !mapped) else { continue };
+            let mut general = general(resource, function);
+            general.as_object_mut().map(|members| members.remove("Condition"));
             match &first {
                 None => first = Some((id, general)),
                 Some((of, one)) if *one != general => {
@@ -152,6 +145,18 @@ fn copies(template: &Value, source: &Source, findings: &mut Findings) {
                 Some(_) => {}
             }
         }
+    }
+}
+
+/// A value with placeholders for the names of a function.
+fn general(value: &Value, function: &Function) -> Value {
+    match value {
+        Value::String(text) => text.replace(&function.id, "<Function>").replace(&function.name, "<function>").into(),
+        Value::Array(items) => items.iter().map(|item| general(item, function)).collect(),
+        Value::Object(members) => {
+            members.iter().map(|(name, value)| (name.clone(), general(value, function))).collect::<Map<_, _>>().into()
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
     }
 }
 
