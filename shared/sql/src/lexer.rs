@@ -1,21 +1,21 @@
-//! The tokens that matter for finding the end of a statement and the placeholders in it.
+//! Lexer of Redshift SQL. It distinguishes the tokens that decide where a statement ends and which placeholders it uses.
 
 use super::SqlProblem;
 
-/// What a token is.
+/// The kind of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenKind {
-    /// Blanks, line ends and byte order marks.
+    /// Whitespace and byte order marks.
     Space,
     /// `-- …` up to the end of the line, or `/* … */`; block comments nest.
     Comment,
-    /// Keyword or plain identifier.
+    /// A keyword or an unquoted identifier.
     Word,
-    /// `12`, `1.5`, `1e6`; a sign is a token of its own.
+    /// `12`, `1.5`, `1e6`; a sign is a separate token.
     Number,
     /// `"…"`
     QuotedIdentifier,
-    /// `'…'`, `E'…'` (the `E` is part of it), `$$…$$`, `$tag$…$tag$`
+    /// `'…'`, `E'…'` (with the `E`), `$$…$$` or `$tag$…$tag$`
     Literal,
     /// `:name`
     Placeholder,
@@ -31,31 +31,31 @@ pub enum TokenKind {
     Other,
 }
 
-/// A part of a SQL text.
+/// A token and its position in the SQL text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Token {
-    /// What it is.
+    /// The kind of the token.
     pub kind: TokenKind,
-    /// Byte offset of its first character.
+    /// Byte offset of the first character.
     pub start: usize,
-    /// Byte offset behind its last character.
+    /// Byte offset after the last character.
     pub end: usize,
-    /// Line of its first character, from 1.
+    /// Line of the first character, from 1.
     pub line: u32,
 }
 
-/// What the lexer does about a `\` whose meaning depends on the reader.
+/// How the lexer treats a `\` that Redshift and standard SQL read differently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Backslash {
-    /// `\'` in a literal and `\` outside of one are problems.
+    /// `\'` in a literal and `\` outside of literals are problems.
     Refuse,
-    /// `\'` in a literal is a quote, as for Redshift.
+    /// `\'` in a literal is an escaped quote, as in Redshift.
     Escape,
 }
 
-/// Cuts a text into tokens that lie end to end. The first problem is the last item.
+/// An iterator over the tokens of a text. The tokens are adjacent and cover the text; iteration ends after the first problem.
 ///
-/// All characters that matter are ASCII, so the lexer looks at bytes: no byte of a longer UTF-8 character is ASCII.
+/// The lexer examines bytes, because every delimiter is an ASCII character and no byte of a multi-byte UTF-8 character is ASCII.
 #[derive(Debug, Clone)]
 pub struct Lexer<'a> {
     text: &'a str,
@@ -65,12 +65,12 @@ pub struct Lexer<'a> {
 }
 
 impl<'a> Lexer<'a> {
-    /// For SQL that is to be run: a text that Redshift and standard SQL cut differently is a problem.
+    /// Creates a lexer for SQL that will be run: a literal that Redshift and standard SQL end at different places is a problem.
     pub const fn new(text: &'a str) -> Self {
         Self { text, at: 0, line: 1, backslash: Backslash::Refuse }
     }
 
-    /// For SQL that is only looked at: reads every `\` in a literal as Redshift does.
+    /// Creates a lexer for SQL that is only inspected: `\` in a literal is an escape, as in Redshift.
     pub const fn as_redshift(text: &'a str) -> Self {
         Self { text, at: 0, line: 1, backslash: Backslash::Escape }
     }
@@ -79,7 +79,7 @@ impl<'a> Lexer<'a> {
         self.text.as_bytes().get(at).copied()
     }
 
-    /// The end of the run of bytes from `at` that `take` accepts.
+    /// The end of the longest sequence of bytes from `at` that `take` accepts.
     fn run(&self, at: usize, take: impl Fn(u8) -> bool) -> usize {
         self.text.as_bytes()[at..].iter().position(|b| !take(*b)).map_or(self.text.len(), |n| at + n)
     }
@@ -95,7 +95,7 @@ impl<'a> Lexer<'a> {
         let one = |kind| Ok((kind, at + 1));
         Some(match first {
             b if is_space(b) => Ok((TokenKind::Space, self.run(at, is_space))),
-            // Files that were put together bring their byte order marks along.
+            // A file made by concatenating others can have byte order marks in the middle.
             _ if self.text[at..].starts_with(BYTE_ORDER_MARK) => {
                 Ok((TokenKind::Space, at + BYTE_ORDER_MARK.len_utf8()))
             }
@@ -113,7 +113,7 @@ impl<'a> Lexer<'a> {
             b'(' => one(TokenKind::Open),
             b')' => one(TokenKind::Close),
             b'.' => one(TokenKind::Dot),
-            // SQL has no `\` outside of literals.
+            // `\` outside of literals is not SQL.
             b'\\' if self.backslash == Backslash::Refuse => Err(self.meta_command()),
             b if b.is_ascii_digit() => Ok((TokenKind::Number, self.number())),
             b if is_word(b) => Ok((TokenKind::Word, self.run(at, |b| is_word(b) || b == b'$'))),
@@ -121,13 +121,14 @@ impl<'a> Lexer<'a> {
         })
     }
 
-    /// True for a byte behind `:` that begins the name of a parameter. A digit does not where the `:` is that of a slice, `a[1:2]`.
+    /// Returns true if the byte `b` after a `:` begins the name of a parameter. A digit does not if the `:` belongs to a slice, as in
+    /// `a[1:2]`.
     fn begins_parameter(&self, b: u8) -> bool {
         let before = self.at.checked_sub(1).and_then(|before| self.byte(before));
         is_parameter(b) && !(b.is_ascii_digit() && before.is_some_and(|b| is_word(b) || b == b']'))
     }
 
-    /// The end of the number that begins here; `1.5` is one, `1.` is `1` and a dot.
+    /// The end of the number that begins at the current position. `1.5` is one number; `1.` is the number `1` and a dot.
     fn number(&self) -> usize {
         let whole = self.run(self.at, is_word);
         let has_fraction = self.byte(whole) == Some(b'.') && self.byte(whole + 1).is_some_and(|b| b.is_ascii_digit());
@@ -146,11 +147,11 @@ impl<'a> Lexer<'a> {
                 return Ok((TokenKind::Comment, at));
             }
         }
-        Err(self.problem("this `/*` comment has no end").hint("comments nest: every `/*` needs its own `*/`"))
+        Err(self.problem("this comment has no closing `*/`").hint("comments nest: close every `/*` with a `*/`"))
     }
 
-    /// `quote` is the offset of the opening quote. In plain literals Redshift reads `\` as an escape and standard SQL does not;
-    /// the two differ about the end of the literal only for an odd number of `\` before a quote.
+    /// Reads a literal whose opening quote is at offset `quote`. In a literal without `E`, Redshift reads `\` as an escape and standard
+    /// SQL does not; they disagree about the end of the literal only if an odd number of `\` stands before a quote.
     fn literal(&self, quote: usize, escapes: bool) -> Result<(TokenKind, usize), SqlProblem> {
         let mut at = quote + 1;
         while let Some(b) = self.byte(at) {
@@ -160,13 +161,13 @@ impl<'a> Lexer<'a> {
                 (b'\\', Some(b'\'')) if !escapes && self.backslash == Backslash::Refuse => {
                     return Err(self
                         .problem("this string has `\\'`, which Redshift reads as a quote and standard SQL as the end of the string")
-                        .hint("write a quote as `''`, a backslash before the end as `\\\\`"));
+                        .hint("write a quote as `''`, and a backslash at the end of the string as `\\\\`"));
                 }
                 (b'\\', Some(_)) => at += 2,
                 _ => at += 1,
             }
         }
-        Err(self.problem("this string has no closing `'`").hint("a quote inside a string is written `''`"))
+        Err(self.problem("this string has no closing `'`").hint("write a quote inside a string as `''`"))
     }
 
     fn quoted_identifier(&self) -> Result<(TokenKind, usize), SqlProblem> {
@@ -199,7 +200,7 @@ impl<'a> Lexer<'a> {
         let line = self.text[self.at..].lines().next().unwrap_or_default();
         let command = line.split_whitespace().next().unwrap_or_default();
         self.problem(&format!("`{command}` is an RSQL meta command, and kind rsql is not available in this version"))
-            .hint("a job of kind sql holds SQL statements only")
+            .hint("remove it: a job of kind sql runs SQL statements only")
     }
 }
 
@@ -230,12 +231,13 @@ pub(crate) const fn is_space(b: u8) -> bool {
     matches!(b, b' ' | b'\t' | b'\r' | b'\n' | 0x0b | 0x0c)
 }
 
-/// Letters of any language are letters for PostgreSQL and Redshift.
+/// Returns true for bytes of an unquoted identifier. PostgreSQL and Redshift allow letters of any language, so every non-ASCII byte is
+/// one.
 const fn is_word(b: u8) -> bool {
     b.is_ascii_alphanumeric() || b == b'_' || b >= 0x80
 }
 
-/// `SqlParameter.name` of the Data API: `[0-9a-zA-Z_]+`.
+/// Returns true for bytes of `SqlParameter.name` of the Data API: `[0-9a-zA-Z_]+`.
 const fn is_parameter(b: u8) -> bool {
     b.is_ascii_alphanumeric() || b == b'_'
 }

@@ -1,23 +1,23 @@
-//! The text of Redshift SQL: where statements end, which placeholders they use, and how identifiers and string literals are
-//! quoted. What a statement means is left to Redshift.
+//! Lexical functions over Redshift SQL: they split a script into statements, list placeholders, and quote identifiers and string
+//! literals. They do not parse or validate statements; Redshift does.
 //!
-//! | question | function |
+//! | task | function |
 //! | --- | --- |
-//! | Which statements does a script have? | [`split`] |
-//! | Which parameters does a statement take? | [`placeholders`], [`Statement::placeholders`] |
-//! | How is a name written? | [`identifier`], [`quote_identifier`] |
-//! | How is a string written? | [`quote_literal`] |
+//! | split a script into statements | [`split`] |
+//! | list the parameters of a statement | [`placeholders`], [`Statement::placeholders`] |
+//! | quote an identifier | [`identifier`], [`quote_identifier`] |
+//! | quote a string | [`quote_literal`] |
 //!
 //! # Backslashes in string literals
 //!
-//! Redshift reads `\` in `'…'` as an escape: its `QUOTE_LITERAL` doubles backslashes, its manual writes `\\` in patterns, and its
-//! parser is that of PostgreSQL 8.0, which knows neither `standard_conforming_strings = on` nor `E'…'`. PostgreSQL since 9.1, and
-//! standard SQL, read it as a backslash. AWS does not document the rule itself, so nothing here depends on it: [`quote_literal`]
-//! writes a string with a backslash between dollar quotes, which both read alike, and [`split`] refuses the one place where the two
-//! rules disagree about the end of a literal.
+//! Redshift reads `\` in `'…'` as an escape: `QUOTE_LITERAL` doubles backslashes, the developer guide writes `\\` in patterns, and the
+//! parser derives from PostgreSQL 8.0, which supports neither `standard_conforming_strings = on` nor `E'…'`. Standard SQL, and PostgreSQL
+//! since 9.1, read `\` as a plain character. AWS does not document the rule, so this crate does not depend on it: [`quote_literal`]
+//! writes a string that contains a backslash between dollar quotes, which both read the same way, and [`split`] refuses a literal whose
+//! end depends on the rule.
 //!
-//! `local/redshift-dialect` has a lexer of its own. It rewrites statements, so it needs operators, numbers and positional arguments
-//! as tokens and the blanks around them, and it writes PostgreSQL's quotes instead of Redshift's.
+//! `local/redshift-dialect` has a separate lexer, because it rewrites statements: it needs operators, numbers, positional arguments and
+//! whitespace as tokens, and it writes PostgreSQL's quotes instead of Redshift's.
 
 mod lexer;
 mod quote;
@@ -29,14 +29,15 @@ pub use lexer::{Lexer, Token, TokenKind};
 pub use quote::{IDENTIFIER_BYTES, IdentifierProblem, identifier, quote_identifier, quote_literal, quoted};
 pub use split::{Statement, placeholders, split};
 
-/// What is wrong with a SQL text, and where.
+/// A problem in a SQL text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SqlProblem {
-    /// Line, from 1.
+    /// Line of the problem, from 1.
     pub line: u32,
-    /// What is wrong.
+    /// Description of the problem.
     pub message: String,
-    /// How to fix it.
+    /// Instruction to fix the problem.
+
     pub hint: Option<String>,
 }
 

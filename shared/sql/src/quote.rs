@@ -1,12 +1,12 @@
-//! How identifiers and string literals are written.
+//! Quoting of identifiers and string literals.
 
 use std::fmt;
 
-/// Bytes of an identifier (Redshift developer guide, "Names and identifiers").
+/// Maximum length of an identifier in bytes (Redshift developer guide, "Names and identifiers").
 pub const IDENTIFIER_BYTES: usize = 127;
 
-/// Words that cannot be identifiers without quotes, in Redshift ("Reserved words" of its SQL reference) or in PostgreSQL, which
-/// takes its place on a laptop. A word too many costs two quotes.
+/// Words that must be quoted to be identifiers in Redshift ("Reserved words" of its SQL reference) or in PostgreSQL, which replaces
+/// Redshift in the local stack. Quoting a word that is not reserved does no harm.
 const RESERVED: &str = " aes128 aes256 all allowoverwrite analyse analyze and any array as asc asymmetric authorization az64 \
     backup between binary blanksasnull both by bytedict bzip2 case cast char character check coalesce collate collation column \
     concurrently constraint create credentials cross cube current_catalog current_date current_role current_schema current_time \
@@ -22,14 +22,14 @@ const RESERVED: &str = " aes128 aes256 all allowoverwrite analyse analyze and an
     truncatecolumns union unique unnest unpivot update user using values varchar variadic verbose wallet when where while window \
     with within without xmltable ";
 
-/// A name that Redshift does not take as an identifier.
+/// The reason why a name is not a valid identifier in Redshift.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum IdentifierProblem {
-    /// It is empty.
+    /// The name is empty.
     Empty,
-    /// It has a NUL character.
+    /// The name contains a NUL character.
     Nul,
-    /// It is longer than [`IDENTIFIER_BYTES`]; holds its length in bytes.
+    /// The name is longer than [`IDENTIFIER_BYTES`]; the field is its length in bytes.
     TooLong(usize),
 }
 
@@ -37,9 +37,9 @@ impl fmt::Display for IdentifierProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Empty => f.write_str("an identifier cannot be empty"),
-            Self::Nul => f.write_str("an identifier cannot have a NUL character"),
+            Self::Nul => f.write_str("an identifier cannot contain a NUL character"),
             Self::TooLong(bytes) => {
-                write!(f, "an identifier has at most {IDENTIFIER_BYTES} bytes, this one has {bytes}")
+                write!(f, "an identifier can have at most {IDENTIFIER_BYTES} bytes, and this one has {bytes}")
             }
         }
     }
@@ -47,10 +47,10 @@ impl fmt::Display for IdentifierProblem {
 
 impl std::error::Error for IdentifierProblem {}
 
-/// `name` → `"name"`, for a name that a user wrote and nothing has checked yet.
+/// Validates a name and quotes it: `name` becomes `"name"`. Use it for names from user input.
 ///
 /// # Errors
-/// Redshift does not take the name, quoted or not.
+/// Returns an error if the name is not a valid identifier, even in quotes.
 pub fn quote_identifier(name: &str) -> Result<String, IdentifierProblem> {
     if name.is_empty() {
         Err(IdentifierProblem::Empty)
@@ -63,7 +63,7 @@ pub fn quote_identifier(name: &str) -> Result<String, IdentifierProblem> {
     }
 }
 
-/// A checked name in statements that people read: without quotes where it can be, in double quotes where it must.
+/// Writes a validated name without quotes if that is possible, and in double quotes otherwise.
 pub fn identifier(name: &str) -> String {
     let mut bytes = name.bytes();
     let is_plain = bytes.next().is_some_and(|first| first.is_ascii_lowercase() || first == b'_')
@@ -72,21 +72,21 @@ pub fn identifier(name: &str) -> String {
     if is_plain { name.to_owned() } else { quoted(name) }
 }
 
-/// A checked name in double quotes. Redshift and PostgreSQL read it alike.
+/// Writes a validated name in double quotes, which Redshift and PostgreSQL read the same way.
 pub fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// `it's` → `'it''s'`, `\d` → `$$\d$$`.
+/// Quotes a string: `it's` becomes `'it''s'`, and `\d` becomes `$$\d$$`.
 ///
-/// A string with a backslash stands between dollar quotes: between single quotes Redshift reads `\` as an escape and PostgreSQL
-/// as a backslash, between dollar quotes both read the string as it is.
+/// A string that contains a backslash is written between dollar quotes. Between single quotes Redshift reads `\` as an escape and
+/// PostgreSQL as a plain character; between dollar quotes both read the string unchanged.
 pub fn quote_literal(text: &str) -> String {
     if !text.contains('\\') {
         return format!("'{}'", text.replace('\'', "''"));
     }
     let mut tag = String::from("$$");
-    // A string that ends in `$` would run into its own closing tag.
+    // A `$` at the end of the string would combine with the closing tag, so the string is also tested with a `$` appended.
     while text.contains(&tag) || format!("{text}$").contains(&tag) {
         tag = format!("${}q$", &tag[1..tag.len() - 1]);
     }

@@ -1,4 +1,4 @@
-//! Cuts a script into its statements.
+//! Splits a script into statements.
 
 use std::collections::BTreeMap;
 
@@ -10,21 +10,21 @@ use crate::{
 /// One statement of a script.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Statement {
-    /// Its text as written, comments included, without the `;` and the blanks around it.
+    /// The statement as written, with its comments, without the `;` and without surrounding whitespace.
     pub text: String,
-    /// Line of its first word, from 1.
+    /// Line of the first token that is not a comment, from 1.
     pub line: u32,
-    /// The `:placeholders` in it: name to the line where it stands first.
+    /// The `:placeholders` of the statement, each with the line of its first occurrence.
     pub placeholders: BTreeMap<String, u32>,
-    /// Its first words in upper case, as many as [`WORDS`].
+    /// The first [`WORDS`] words in upper case.
     words: Vec<String>,
 }
 
-/// Words that say what a statement is: `ALTER TABLE schema.table APPEND` has five, and names can be of several words.
+/// Number of words that are kept to classify a statement: `ALTER TABLE schema.table APPEND` has five.
 const WORDS: usize = 8;
 
-/// Cuts a script at its `;`, but not inside comments, string literals, quoted identifiers and dollar quotes; drops what has no
-/// SQL in it. The same text always gives the same statements.
+/// Splits a script at each `;` outside of comments, string literals, quoted identifiers and dollar quotes. Statements that consist of
+/// whitespace and comments are dropped. The result depends on the text only.
 ///
 /// ```
 /// let statements = shiftwork_sql::split("INSERT INTO t VALUES ('a;b', :day); -- done").unwrap();
@@ -33,7 +33,8 @@ const WORDS: usize = 8;
 /// ```
 ///
 /// # Errors
-/// The first thing that has no end, or that Redshift and standard SQL would cut differently.
+/// Returns the first comment, literal or quoted identifier that is not closed, or the first literal that Redshift and standard SQL end at
+/// different places.
 pub fn split(text: &str) -> Result<Vec<Statement>, SqlProblem> {
     let mut statements = Vec::new();
     let mut start = 0;
@@ -43,7 +44,7 @@ pub fn split(text: &str) -> Result<Vec<Statement>, SqlProblem> {
         match token.kind {
             TokenKind::Space | TokenKind::Comment => {}
             TokenKind::Semicolon => {
-                statements.extend(closed(open.take(), &text[start..token.start]));
+                statements.extend(finish(open.take(), &text[start..token.start]));
                 start = token.end;
             }
             TokenKind::Word
@@ -70,12 +71,12 @@ pub fn split(text: &str) -> Result<Vec<Statement>, SqlProblem> {
             }
         }
     }
-    statements.extend(closed(open, &text[start..]));
+    statements.extend(finish(open, &text[start..]));
     Ok(statements)
 }
 
-/// The names of the `:placeholders` of a statement in the order that they stand in it, repeats included, as the Data API finds
-/// them: what stands in literals, quoted identifiers and comments is none. Ends where the text cannot be read on.
+/// Returns the names of the `:placeholders` of a statement in the order of the text, with repetitions, as the Data API finds them:
+/// literals, quoted identifiers and comments are skipped. The list ends at the first problem in the text.
 pub fn placeholders(text: &str) -> Vec<&str> {
     Lexer::as_redshift(text)
         .map_while(Result::ok)
@@ -84,14 +85,14 @@ pub fn placeholders(text: &str) -> Vec<&str> {
         .collect()
 }
 
-fn closed(open: Option<Statement>, text: &str) -> Option<Statement> {
-    // Only what is a blank for the lexer: Redshift reads other spaces of Unicode as letters.
+fn finish(open: Option<Statement>, text: &str) -> Option<Statement> {
+    // Trim only what the lexer reads as whitespace: Redshift reads other Unicode spaces as letters.
     let is_blank = |c: char| c == BYTE_ORDER_MARK || u8::try_from(c).is_ok_and(is_space);
     open.map(|statement| Statement { text: text.trim_matches(is_blank).to_owned(), ..statement })
 }
 
 impl Statement {
-    /// True for a statement that begins or ends a transaction, which the Data API does by itself.
+    /// Returns true if the statement begins or ends a transaction. The Data API begins and ends transactions itself.
     pub fn is_transaction_control(&self) -> bool {
         let first = self.words.first().map(String::as_str);
         let second = self.words.get(1).map(String::as_str);
@@ -99,7 +100,7 @@ impl Statement {
             || (first == Some("START") && second == Some("TRANSACTION"))
     }
 
-    /// True for a statement that Redshift refuses inside a transaction of several statements.
+    /// Returns true if Redshift refuses the statement inside a transaction of several statements.
     pub fn needs_its_own_transaction(&self) -> bool {
         let words: Vec<&str> = self.words.iter().map(String::as_str).collect();
         match words.as_slice() {
@@ -109,7 +110,7 @@ impl Statement {
         }
     }
 
-    /// Its first words, for messages: `ALTER TABLE`.
+    /// The first two words of the statement for messages, such as `ALTER TABLE`; one word for `VACUUM`.
     pub fn opening(&self) -> String {
         self.words
             .iter()

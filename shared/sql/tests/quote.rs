@@ -1,11 +1,11 @@
-//! Identifiers and string literals: written so that every reader reads the same.
+//! Redshift and standard SQL read quoted identifiers and string literals the same way.
 
 use proptest::prelude::*;
 use shiftwork_sql::{IDENTIFIER_BYTES, Lexer, TokenKind, identifier, quote_identifier, quote_literal, quoted};
 
-/// What a reader takes a literal for: Redshift, where `\` escapes the next character, or standard SQL, where it is a backslash.
-/// None where the literal ends before the text does.
-fn read(literal: &str, backslash_escapes: bool) -> Option<String> {
+/// The value of a literal, read as Redshift does (`\` escapes the next character) or as standard SQL does. None if the literal ends
+/// before the text does.
+fn unquote(literal: &str, backslash_escapes: bool) -> Option<String> {
     if let Some(tag) =
         literal.strip_prefix('$').and_then(|rest| rest.split_once('$')).map(|(tag, _)| format!("${tag}$"))
     {
@@ -44,7 +44,7 @@ fn literals_are_written_in_single_quotes_or_between_dollars() {
 }
 
 #[test]
-fn names_stand_without_quotes_only_where_that_is_safe() {
+fn only_safe_names_are_written_without_quotes() {
     for name in ["order_id", "_a1"] {
         assert_eq!(identifier(name), name);
     }
@@ -55,21 +55,21 @@ fn names_stand_without_quotes_only_where_that_is_safe() {
 }
 
 #[test]
-fn names_that_redshift_does_not_take_are_refused() {
+fn names_that_are_not_valid_in_redshift_are_refused() {
     assert_eq!(quote_identifier("a\"b").unwrap(), "\"a\"\"b\"");
     assert!(quote_identifier(&"a".repeat(IDENTIFIER_BYTES)).is_ok());
     let refused = |name: &str| quote_identifier(name).unwrap_err().to_string();
     assert_eq!(refused(""), "an identifier cannot be empty");
-    assert_eq!(refused("a\0"), "an identifier cannot have a NUL character");
-    assert_eq!(refused(&"ä".repeat(64)), "an identifier has at most 127 bytes, this one has 128");
+    assert_eq!(refused("a\0"), "an identifier cannot contain a NUL character");
+    assert_eq!(refused(&"ä".repeat(64)), "an identifier can have at most 127 bytes, and this one has 128");
 }
 
 proptest! {
     #[test]
-    fn redshift_and_standard_sql_read_a_literal_as_what_was_quoted(text in r"([a-z'\\$;:/*\-]|\$q\$|[^\x00]){0,24}") {
+    fn redshift_and_standard_sql_read_a_literal_as_the_quoted_text(text in r"([a-z'\\$;:/*\-]|\$q\$|[^\x00]){0,24}") {
         let literal = quote_literal(&text);
-        prop_assert_eq!(read(&literal, true), Some(text.clone()), "Redshift, {}", literal);
-        prop_assert_eq!(read(&literal, false), Some(text), "standard SQL, {}", literal);
+        prop_assert_eq!(unquote(&literal, true), Some(text.clone()), "Redshift, {}", literal);
+        prop_assert_eq!(unquote(&literal, false), Some(text), "standard SQL, {}", literal);
         let tokens: Vec<_> = Lexer::new(&literal).collect::<Result<_, _>>().unwrap();
         prop_assert_eq!(tokens.iter().map(|token| token.kind).collect::<Vec<_>>(), [TokenKind::Literal]);
     }

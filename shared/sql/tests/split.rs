@@ -1,4 +1,4 @@
-//! Statements and placeholders, over a table of SQL and over any text.
+//! Tests of the splitter and of placeholders, with a table of SQL texts and with random texts.
 
 use proptest::prelude::*;
 use shiftwork_sql::{Lexer, TokenKind, placeholders, quote_literal, quoted, split};
@@ -46,7 +46,7 @@ fn statements_end_where_redshift_ends_them() {
 }
 
 #[test]
-fn placeholders_are_names_behind_a_colon_outside_of_texts() {
+fn placeholders_are_names_after_a_colon_outside_of_literals() {
     let cases: &[(&str, &[&str])] = &[
         ("select :day", &["day"]),
         ("select :day, :day, :a_1", &["a_1", "day"]),
@@ -68,14 +68,14 @@ fn placeholders_are_names_behind_a_colon_outside_of_texts() {
 }
 
 #[test]
-fn placeholders_come_in_order_and_past_escaped_quotes() {
+fn placeholders_are_listed_in_order_and_after_escaped_quotes() {
     assert_eq!(placeholders("select :b, :a, :b"), ["b", "a", "b"]);
     assert_eq!(placeholders(r"select 'it\'s :no', :yes"), ["yes"], "Redshift reads `\'` as a quote");
     assert_eq!(placeholders("select :a, 'open :b"), ["a"]);
 }
 
 #[test]
-fn tokens_are_told_apart() {
+fn tokens_have_the_right_kinds() {
     use TokenKind::{
         Close, Comment, Dot, Literal, Number, Open, Other, Placeholder, QuotedIdentifier, Semicolon, Space, Word,
     };
@@ -98,7 +98,7 @@ fn tokens_are_told_apart() {
 }
 
 #[test]
-fn a_statement_knows_the_line_of_its_first_word() {
+fn a_statement_has_the_line_of_its_first_word() {
     let lines: Vec<u32> = split("-- one\nselect 1;\n\n/* two\n */ select\n2;\nselect 'a\nb'; select 3")
         .unwrap()
         .iter()
@@ -108,7 +108,7 @@ fn a_statement_knows_the_line_of_its_first_word() {
 }
 
 #[test]
-fn what_cannot_be_split_is_said_with_its_line() {
+fn problems_name_their_line() {
     let wrong = |sql: &str| split(sql).unwrap_err().to_string();
     insta::assert_snapshot!(
         [
@@ -125,7 +125,7 @@ fn what_cannot_be_split_is_said_with_its_line() {
 }
 
 #[test]
-fn statements_that_cannot_stand_in_a_transaction_are_known() {
+fn statements_that_are_not_allowed_in_a_transaction_are_recognized() {
     let one = |sql: &str| split(sql).unwrap().remove(0);
     for (sql, control, alone, opening) in [
         ("begin", true, false, "BEGIN"),
@@ -145,7 +145,7 @@ fn statements_that_cannot_stand_in_a_transaction_are_known() {
     }
 }
 
-/// Pieces that SQL is made of, so that random texts are often almost right.
+/// Random scripts made of SQL tokens, many of them almost valid.
 fn scripts() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         Just("select 1"),
@@ -171,7 +171,7 @@ fn scripts() -> impl Strategy<Value = String> {
     prop::collection::vec(piece, 0..24).prop_map(|pieces| pieces.concat())
 }
 
-/// Cutting a statement again gives the statement: nothing in it ends it.
+/// Returns true if splitting the text gives the same text as its only statement.
 fn is_one_statement(text: &str) -> bool {
     split(text).is_ok_and(|again| again.len() == 1 && again[0].text == text)
 }
@@ -187,7 +187,7 @@ proptest! {
     }
 
     #[test]
-    fn statements_are_the_text_in_order_and_the_rest_is_blank_or_comment(text in scripts()) {
+    fn statements_follow_the_text_and_only_whitespace_and_comments_are_dropped(text in scripts()) {
         if let Ok(statements) = split(&text) {
             let mut rest = text.as_str();
             for statement in &statements {
@@ -207,9 +207,9 @@ proptest! {
         prop_assert_eq!(texts(&joined), parts);
     }
 
-    /// The text inside of literals, dollar quotes, quoted identifiers and comments ends no statement and names no placeholder.
+    /// The text inside literals, dollar quotes, quoted identifiers and comments neither ends a statement nor names a placeholder.
     #[test]
-    fn what_is_enclosed_is_never_cut(text in scripts()) {
+    fn enclosed_text_is_never_split(text in scripts()) {
         for enclosed in [
             format!("select {}", quote_literal(&text)),
             format!("select {}", quoted(&text)),
@@ -223,7 +223,7 @@ proptest! {
     }
 
     #[test]
-    fn tokens_lie_end_to_end(text in scripts()) {
+    fn tokens_are_adjacent(text in scripts()) {
         for lexer in [Lexer::new(&text), Lexer::as_redshift(&text)] {
             let mut at = 0;
             for token in lexer.map_while(Result::ok) {
@@ -235,7 +235,8 @@ proptest! {
     }
 
     #[test]
-    fn names_of_placeholders_are_names(text in "[ :a1'\"$/*\\-\\\\\\]\n;é]{0,60}") {
+    fn placeholder_names_are_valid_parameter_names(
+text in "[ :a1'\"$/*\\-\\\\\\]\n;é]{0,60}") {
         for name in placeholders(&text) {
             prop_assert!(!name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'));
         }
