@@ -1,11 +1,11 @@
-//! What people write, YAML or JSON: read with the place of each part, held against the schema of its type, and every
-//! mistake said at once, with its file, line and how to mend it.
+//! Configuration in YAML or JSON. A document is read with the position of each value and validated against the JSON Schema of its
+//! type. All problems are returned together, each with its file, its line and a hint about how to fix it.
 //!
 //! ```
 //! let doc = shiftwork_config::read_file("feeds/orders.yaml", "feed: orders\n").unwrap();
 //! let schema = serde_json::json!({ "type": "object", "properties": { "feed": { "type": "integer" } } });
 //! let mismatches = shiftwork_config::shape::check(&doc, &schema);
-//! assert_eq!(mismatches.problems[0].to_string(), "feeds/orders.yaml:1:1 ($.feed): expected a whole number, found the text `orders`");
+//! assert_eq!(mismatches.problems[0].to_string(), "feeds/orders.yaml:1:1 ($.feed): expected an integer, found the string `orders`");
 //! ```
 
 mod place;
@@ -22,19 +22,19 @@ pub use role::IamRole;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-/// Reads a whole document as a type, once it fits the schema that was generated from it.
+/// Validates a document against `schema`, which is generated from `T`, and deserializes it.
 ///
 /// # Errors
-/// Every mismatch, in the order of its lines.
+/// Returns all mismatches, sorted by line.
 pub fn read<T: DeserializeOwned>(doc: &Located, schema: &Value) -> Result<T, Vec<Problem>> {
     read_checked(doc, schema, |_, _| ())
 }
 
-/// The same, held against `check` too: what the schema cannot say. Members that do not fit the schema are left out of what is
-/// checked, so that all problems come at once.
+/// Does the same as [`read`], and calls `check` for rules that a schema cannot express. Members that do not match the schema are removed
+/// before `check` is called, so that the problems of both are returned together.
 ///
 /// # Errors
-/// Every problem, in the order of its lines.
+/// Returns all problems, sorted by line.
 pub fn read_checked<T: DeserializeOwned>(
     doc: &Located,
     schema: &Value,
@@ -49,7 +49,7 @@ pub fn read_checked<T: DeserializeOwned>(
             if problems.is_empty() { Ok(read) } else { Err(in_order(problems)) }
         }
         Err(error) => {
-            // The schema is generated from the type; serde reports only what the schema cannot say.
+            // The schema is generated from the type, so serde only fails on rules that a schema cannot express.
             if problems.is_empty() {
                 problems.push(doc.problem(&JsonPath::root(), error.to_string()));
             }

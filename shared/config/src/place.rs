@@ -1,19 +1,19 @@
-//! Where something is wrong, what it is, and how to mend it.
+//! Problems in configuration: their place, their message and a hint about how to fix them.
 
 use std::fmt;
 
 use serde_json::Value;
 
-/// A place in a configuration file, in a script, or in an item of the configuration table.
+/// A position in a configuration file, in a script, or in an item of the configuration table.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
-    /// The file; none for an item of the configuration table.
+    /// Path of the file; `None` for an item of the configuration table.
     pub file: Option<String>,
     /// Line, from 1.
     pub line: Option<u32>,
     /// Column, from 1.
     pub column: Option<u32>,
-    /// JSON path such as `$.workflow_stages[1].scripts[0]`. For a place in a script: the job that runs it.
+    /// JSON path such as `$.workflow_stages[1].scripts[0]`. For a position in a script, the path of the job that runs the script.
     pub path: Option<String>,
 }
 
@@ -37,31 +37,31 @@ impl fmt::Display for Place {
     }
 }
 
-/// Something that has to be mended before anything can run.
+/// An error in configuration or in a script that must be fixed before a run can start.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Problem {
-    /// Where.
+    /// Position of the error.
     pub place: Place,
-    /// What is wrong.
+    /// Description of the error.
     pub message: String,
-    /// How to mend it.
+    /// Instruction to fix the error.
     pub hint: Option<String>,
 }
 
 impl Problem {
-    /// A problem at a place.
+    /// Creates a problem without a hint.
     pub fn new(place: Place, message: impl Into<String>) -> Self {
         Self { place, message: message.into(), hint: None }
     }
 
-    /// The same, with a way to mend it.
+    /// Sets the hint.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
-    /// The same, with the known name that was probably meant, if one is near.
+    /// Suggests the known name that is most similar to `name`, if one is similar enough ([`nearest`]).
     #[must_use]
     pub fn did_you_mean<'a>(self, name: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
         match nearest(name, known) {
@@ -70,10 +70,10 @@ impl Problem {
         }
     }
 
-    /// The same, with the known name that was probably meant, or with all of them.
+    /// Suggests the known name that is most similar to `name`, or lists all known names.
     #[must_use]
     pub fn one_of<'a>(self, name: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
-        // In the order of the alphabet, whatever map they were kept in.
+        // Sorted, so that the message does not depend on the order of `known`.
         let known: std::collections::BTreeSet<&str> = known.into_iter().collect();
         match nearest(name, known.iter().copied()) {
             Some(near) => self.hint(format!("did you mean `{near}`?")),
@@ -95,14 +95,15 @@ impl fmt::Display for Problem {
 
 impl std::error::Error for Problem {}
 
-/// `` `a`, `b`, `c` ``
+/// Formats names for a message: `` `a`, `b`, `c` ``.
 pub fn list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     names.into_iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
-/// The name that was probably meant: at most a third of its letters differ.
+/// Returns the known name that is most similar to `name`. At most a third of its characters may differ, and at least one may. Case does not
+/// count.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    // The distance is quadratic in time: nobody mistypes a page.
+    // The distance takes quadratic time, and no misspelt name is this long.
     if name.len() > 200 {
         return None;
     }
@@ -115,17 +116,17 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
         .map(|(_, candidate)| candidate)
 }
 
-/// A JSON path under construction.
+/// A JSON path, such as `$.workflow_stages[1]`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct JsonPath(String);
 
 impl JsonPath {
-    /// `$`
+    /// The path of the whole document, `$`.
     pub fn root() -> Self {
         Self("$".into())
     }
 
-    /// A member: `.name`, or `["detail-type"]` where the name is no identifier.
+    /// Appends a member: `.name`, or `["detail-type"]` if the name is not an identifier.
     #[must_use]
     pub fn key(&self, key: &str) -> Self {
         if is_identifier(key) {
@@ -135,7 +136,7 @@ impl JsonPath {
         }
     }
 
-    /// An element: `[3]`.
+    /// Appends an element: `[3]`.
     #[must_use]
     pub fn index(&self, index: usize) -> Self {
         Self(format!("{}[{index}]", self.0))
@@ -148,13 +149,14 @@ impl fmt::Display for JsonPath {
     }
 }
 
-/// ASCII letters, digits and `_`, not beginning with a digit: what may stand behind `:` in SQL.
+/// Returns true for ASCII letters, digits and `_` that do not begin with a digit. A parameter's name must be an identifier to be used as
+/// `:name` in SQL.
 pub fn is_identifier(text: &str) -> bool {
     text.bytes().next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_')
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
-/// Problems in the order of their places, each once.
+/// Sorts problems by file, line and column, and removes duplicates.
 pub fn in_order(mut problems: Vec<Problem>) -> Vec<Problem> {
     problems.sort_by(|a, b| {
         let key = |p: &Problem| (p.place.file.clone(), p.place.line, p.place.column);

@@ -1,4 +1,4 @@
-//! Durations and sizes, as people write them. The only parsers of either.
+//! Durations and sizes in configuration. No other module parses them.
 
 use std::{borrow::Cow, fmt, num::NonZeroU32, str::FromStr};
 
@@ -6,10 +6,10 @@ use jiff::{SignedDuration, Span, SpanRelativeTo, fmt::friendly::SpanParser};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
-/// A length of time of at least one second: `90s`, `30m`, `2h`, `7d`, `8w`, `1h 30m`, `90 minutes`.
+/// A duration of whole seconds, at least one: `90s`, `30m`, `2h`, `7d`, `8w`, `1h 30m`, `90 minutes`.
 ///
-/// Read in jiff's friendly format. A day is 24 hours. Months and years are refused, for their lengths differ; so are fractions of
-/// a second. It keeps the units that it was written with, and two durations of the same length are equal.
+/// The format is jiff's friendly format. A day has 24 hours. Months and years are not accepted because their lengths vary, and fractions
+/// of a second are not accepted. A duration keeps the units that it was written with; durations of the same length are equal.
 #[derive(Clone, Copy)]
 pub struct Duration {
     written: Span,
@@ -19,35 +19,35 @@ pub struct Duration {
 impl Duration {
     /// The value of `format` in the JSON Schema.
     pub(crate) const FORMAT: &'static str = "friendly-duration";
-    /// How to write one.
+    /// Hint of messages about a value that is not a valid duration.
     pub const HINT: &'static str = "write a number and a unit: `90s`, `30m`, `2h`, `7d` or `8w`";
 
-    /// Of this many seconds.
+    /// Creates a duration of `seconds` seconds.
     pub fn from_secs(seconds: NonZeroU32) -> Self {
         let seconds = i64::from(seconds.get());
         Self { written: Span::new().seconds(seconds), length: SignedDuration::from_secs(seconds) }
     }
 
-    /// None where it is not a positive number of whole seconds.
+    /// Returns `None` if the span is not a positive number of whole seconds.
     fn of(written: Span) -> Result<Option<Self>, jiff::Error> {
         let length = written.to_duration(SpanRelativeTo::days_are_24_hours())?;
         Ok((length.is_positive() && length.subsec_nanos() == 0).then_some(Self { written, length }))
     }
 
-    /// Its length.
+    /// The duration as jiff's type for arithmetic.
     pub const fn length(&self) -> SignedDuration {
         self.length
     }
 
-    /// Its length in seconds.
+    /// The duration in seconds.
     pub const fn as_secs(&self) -> i64 {
         self.length.as_secs()
     }
 
-    /// Its length in days.
+    /// The duration in days.
     ///
     /// # Errors
-    /// It is not a whole number of days: days are neither rounded up nor down.
+    /// Returns a message if the duration is not a whole number of days.
     pub fn as_days(&self) -> Result<u32, String> {
         let (days, rest) = (self.as_secs() / SECONDS_OF_A_DAY, self.as_secs() % SECONDS_OF_A_DAY);
         match u32::try_from(days) {
@@ -66,11 +66,11 @@ impl FromStr for Duration {
         let invalid = || format!("`{text}` is not a valid duration");
         let written = SpanParser::new().parse_span(text.trim()).map_err(|_| invalid())?;
         if written.get_years() != 0 || written.get_months() != 0 {
-            return Err(format!("`{text}` has months or years, whose lengths differ"));
+            return Err(format!("`{text}` has months or years, whose lengths vary"));
         }
         match Self::of(written) {
             Ok(Some(duration)) => Ok(duration),
-            Ok(None) if written.is_zero() => Err(format!("`{text}` is no time at all")),
+            Ok(None) if written.is_zero() => Err(format!("`{text}` is shorter than one second")),
             Ok(None) if written.is_negative() => Err(invalid()),
             Ok(None) => Err(format!("`{text}` has fractions of a second")),
             Err(_) => Err(invalid()),
@@ -78,7 +78,7 @@ impl FromStr for Duration {
     }
 }
 
-/// As it was written, in jiff's short units: `1h 30m`.
+/// Writes the units that the duration was read with, in jiff's short form: `1h 30m`.
 impl fmt::Display for Duration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:#}", self.written)
@@ -99,27 +99,27 @@ impl PartialEq for Duration {
 
 impl Eq for Duration {}
 
-/// A number of bytes, at least one: `500 MB`, `1.5 GB`. Units are powers of 1,024, as AWS counts; a fraction of a byte is dropped.
+/// A size of at least one byte: `500 MB`, `1.5 GB`. Units are powers of 1,024, as in AWS; a fraction of a byte is dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ByteSize(u64);
 
-/// Units from the largest to the smallest.
+/// Units from the largest to the smallest, each with the exponent of its power of 2.
 const UNITS: [(&str, u32); 5] = [("TB", 40), ("GB", 30), ("MB", 20), ("KB", 10), ("B", 0)];
-/// Digits behind the decimal point that are read.
+/// Maximum number of digits after the decimal point.
 const FRACTION_DIGITS: usize = 9;
 
 impl ByteSize {
     /// The value of `format` in the JSON Schema.
     pub(crate) const FORMAT: &'static str = "byte-size";
-    /// How to write one.
+    /// Hint of messages about a value that is not a valid size.
     pub const HINT: &'static str = "write a number and a unit: `500 MB` or `1.5 GB`";
 
-    /// Of this many bytes. None for 0.
+    /// Creates a size of `bytes` bytes; `None` for 0.
     pub const fn from_bytes(bytes: u64) -> Option<Self> {
         if bytes == 0 { None } else { Some(Self(bytes)) }
     }
 
-    /// Its bytes.
+    /// The size in bytes.
     pub const fn bytes(self) -> u64 {
         self.0
     }
@@ -133,7 +133,7 @@ impl ByteSize {
         if !has_digits || fraction.contains('.') || fraction.len() > FRACTION_DIGITS {
             return None;
         }
-        // Digits of the number without its point, counted in units that are 10^n times smaller.
+        // The number without its decimal point, in units of 10^-n, where n is the length of the fraction.
         let digits: u128 = format!("0{whole}{fraction}").parse().ok()?;
         let scale = 10_u128.pow(u32::try_from(fraction.len()).ok()?);
         let bytes = digits.checked_mul(1 << bits)? / scale;
@@ -145,11 +145,11 @@ impl FromStr for ByteSize {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        Self::read(text.trim()).ok_or_else(|| format!("`{text}` is not a valid number of bytes"))
+        Self::read(text.trim()).ok_or_else(|| format!("`{text}` is not a valid size"))
     }
 }
 
-/// In the unit that gives the shortest number, the larger one of two: `6.2 GB`, `100 MB`.
+/// Writes the size in the unit that gives the shortest text, and in the larger unit if two are equally short: `6.2 GB`, `100 MB`.
 impl fmt::Display for ByteSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let in_unit = |(name, bits): &(&str, u32)| {
@@ -162,7 +162,7 @@ impl fmt::Display for ByteSize {
     }
 }
 
-/// `bytes` in units of 2^`bits`, rounded up at the last of the decimals.
+/// Writes `bytes` in units of 2^`bits` bytes, rounded up to `decimals` decimal places.
 fn decimal(bytes: u64, bits: u32, decimals: u32) -> String {
     let scale = 10_u128.pow(decimals);
     let scaled = (u128::from(bytes) * scale).div_ceil(1 << bits);
@@ -170,7 +170,7 @@ fn decimal(bytes: u64, bits: u32, decimals: u32) -> String {
     if decimals == 0 { whole.to_string() } else { format!("{whole}.{fraction:0width$}", width = decimals as usize) }
 }
 
-/// What the quantities have in common: each is a text in configuration, whose form the schema names.
+/// Implements serialization and the schema of a quantity: a string whose `format` in the schema is `FORMAT`.
 macro_rules! written_as_text {
     ($($quantity:ident),*) => {$(
         impl Serialize for $quantity {
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn durations_are_read() {
+    fn valid_durations_are_parsed() {
         for (text, seconds) in [
             ("90s", 90),
             ("1440m", 86_400),
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_duration_is_refused() {
+    fn invalid_durations_are_refused() {
         for (text, problem) in [
             ("", "`` is not a valid duration"),
             ("h", "`h` is not a valid duration"),
@@ -248,18 +248,18 @@ mod tests {
             ("-1s", "`-1s` is not a valid duration"),
             ("1h ago", "`1h ago` is not a valid duration"),
             ("99999999999999999999s", "`99999999999999999999s` is not a valid duration"),
-            ("0s", "`0s` is no time at all"),
+            ("0s", "`0s` is shorter than one second"),
             ("1500ms", "`1500ms` has fractions of a second"),
             ("0.5s", "`0.5s` has fractions of a second"),
-            ("1mo", "`1mo` has months or years, whose lengths differ"),
-            ("1y", "`1y` has months or years, whose lengths differ"),
+            ("1mo", "`1mo` has months or years, whose lengths vary"),
+            ("1y", "`1y` has months or years, whose lengths vary"),
         ] {
             assert_eq!(text.parse::<Duration>().unwrap_err(), problem);
         }
     }
 
     #[test]
-    fn days_are_whole_or_refused() {
+    fn durations_are_converted_to_whole_days_only() {
         assert_eq!(duration("1440m").as_days(), Ok(1));
         assert_eq!(duration("48h").as_days(), Ok(2));
         assert_eq!(duration("8w").as_days(), Ok(56));
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_are_read() {
+    fn valid_sizes_are_parsed_and_others_refused() {
         for (text, size) in [
             ("1 B", 1),
             ("1 GB", 1 << 30),
@@ -297,12 +297,12 @@ mod tests {
             "16777216 TB",
             "99999999999999999999 B",
         ] {
-            assert_eq!(text.parse::<ByteSize>(), Err(format!("`{text}` is not a valid number of bytes")));
+            assert_eq!(text.parse::<ByteSize>(), Err(format!("`{text}` is not a valid size")));
         }
     }
 
     #[test]
-    fn quantities_are_written_as_people_write_them() {
+    fn quantities_are_displayed_as_configuration_writes_them() {
         for text in ["90s", "30m", "2h", "7d", "8w", "36h", "1h 30m", "1440m"] {
             assert_eq!(duration(text).to_string(), text);
         }
@@ -313,7 +313,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_duration_that_was_written_is_read_again(number in 1_u32..1_000_000, other in 0_u32..1_000, unit in "[smhdw]", smaller in "[sm]") {
+        fn a_displayed_duration_is_parsed_to_the_same_value(number in 1_u32..1_000_000, other in 0_u32..1_000, unit in "[smhdw]", smaller in "[sm]") {
             let text = if other == 0 || unit <= smaller { format!("{number}{unit}") } else { format!("{number}{unit} {other}{smaller}") };
             if let Ok(read) = text.parse::<Duration>() {
                 let again = duration(&read.to_string());
@@ -325,7 +325,7 @@ mod tests {
         }
 
         #[test]
-        fn any_text_is_a_duration_or_refused(text in "[0-9a-z ,.:-]{0,12}") {
+        fn every_text_is_a_positive_duration_or_refused(text in "[0-9a-z ,.:-]{0,12}") {
             if let Ok(read) = text.parse::<Duration>() {
                 prop_assert!(read.as_secs() > 0);
                 prop_assert_eq!(duration(&read.to_string()), read);
@@ -333,13 +333,13 @@ mod tests {
         }
 
         #[test]
-        fn a_size_that_was_written_is_read_again(size in 1_u64.., shift in 0_u32..60) {
+        fn a_displayed_size_is_parsed_to_the_same_value(size in 1_u64.., shift in 0_u32..60) {
             let size = ByteSize::from_bytes((size >> shift).max(1)).unwrap();
             prop_assert_eq!(size.to_string().parse::<ByteSize>(), Ok(size));
         }
 
         #[test]
-        fn any_text_is_a_size_or_refused(text in "[0-9.]{0,12} ?[kKmMgGtT]?[bB]?") {
+        fn every_text_is_a_displayable_size_or_refused(text in "[0-9.]{0,12} ?[kKmMgGtT]?[bB]?") {
             if let Ok(size) = text.parse::<ByteSize>() {
                 prop_assert_eq!(size.to_string().parse::<ByteSize>(), Ok(size));
             }

@@ -1,4 +1,4 @@
-//! A document as text or as an item of the configuration table, and where each part of it stands.
+//! Parses YAML and JSON and records the position of each value.
 
 use std::collections::BTreeMap;
 
@@ -7,27 +7,28 @@ use serde_json::{Map, Number, Value};
 
 use crate::place::{JsonPath, Place, Problem};
 
-/// A parsed document that still knows where each of its parts was written.
+/// A parsed document with the positions of its values.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Located {
     value: Value,
     file: Option<String>,
-    /// JSON path to line and column. A member is found at its key, an element at its first character.
+    /// JSON path to line and column, both from 1. The position of a member is that of its key; the position of an element is that of
+    /// its first character.
     positions: BTreeMap<JsonPath, (u32, u32)>,
 }
 
 impl Located {
-    /// The document.
+    /// The value of the whole document.
     pub const fn value(&self) -> &Value {
         &self.value
     }
 
-    /// The file that it was read from; none for an item of the configuration table.
+    /// Path of the file; `None` for an item of the configuration table.
     pub fn file(&self) -> Option<&str> {
         self.file.as_deref()
     }
 
-    /// Where a part of the document stands.
+    /// The place of the value at `path`.
     pub fn place(&self, path: &JsonPath) -> Place {
         let position = self.positions.get(path);
         Place {
@@ -38,21 +39,21 @@ impl Located {
         }
     }
 
-    /// A problem with a part of the document.
+    /// Creates a problem at the place of `path`.
     pub fn problem(&self, path: &JsonPath, message: impl Into<String>) -> Problem {
         Problem::new(self.place(path), message)
     }
 }
 
-/// An item of the configuration table: its places are JSON paths.
+/// Wraps an item of the configuration table. Its places have a JSON path only.
 pub fn read_item(value: Value) -> Located {
     Located { value, file: None, positions: BTreeMap::new() }
 }
 
-/// Reads YAML 1.2 or JSON, which is a part of it. `file` is how problems name the file.
+/// Parses YAML 1.2, which includes JSON. Problems name the file as `file`.
 ///
-/// Left out of YAML on purpose, each with its own message: anchors and aliases, tags, several documents in a file,
-/// keys that are no strings, and keys that are written twice.
+/// Anchors and aliases, tags, several documents in one file, keys that are not strings, and duplicate keys are refused, each with its own
+/// message.
 pub fn read_file(file: &str, text: &str) -> Result<Located, Vec<Problem>> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut reader =
@@ -71,7 +72,7 @@ pub fn read_file(file: &str, text: &str) -> Result<Located, Vec<Problem>> {
     }
 }
 
-/// Deeper documents are nobody's configuration, and would overflow the stack of whoever walks them.
+/// Maximum nesting depth. Functions that walk a document recursively would overflow their stack on a deeper one.
 const DEPTH: usize = 64;
 
 struct Reader<'a> {
@@ -81,7 +82,7 @@ struct Reader<'a> {
     problems: Vec<Problem>,
 }
 
-/// What ends the reading. Boxed: it is large, and rare.
+/// A problem after which the parser cannot continue. Boxed because `Problem` is large.
 type Fatal = Box<Problem>;
 
 impl<'a> Reader<'a> {
@@ -91,7 +92,7 @@ impl<'a> Reader<'a> {
             let (event, span) = self.next()?;
             match event {
                 Event::StreamStart | Event::DocumentStart(_) | Event::Nothing => {}
-                // A file of comments holds nothing; whether that will do is for its reader to say.
+                // A file without a value is null; the schema decides whether null is allowed.
                 Event::StreamEnd | Event::DocumentEnd => {
                     self.positions.insert(path, (1, 1));
                     return Ok(Value::Null);
@@ -110,14 +111,15 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Nothing may follow the first document.
+    /// Reads to the end of the file and refuses a second document.
     fn end(&mut self, value: Value) -> Result<Value, Fatal> {
         loop {
             let (event, span) = self.next()?;
             match event {
                 Event::DocumentStart(_) => {
                     return Err(self
-                        .problem(span, &JsonPath::root(), "a second document begins here: one document a file")
+                        .problem(span, &JsonPath::root(), "a second document begins here")
+                        .hint("write one document in each file")
                         .into());
                 }
                 Event::StreamEnd => return Ok(value),
@@ -139,8 +141,11 @@ impl<'a> Reader<'a> {
             Some(Ok(next)) => Ok(next),
             Some(Err(error)) => {
                 let at = *error.marker();
-                let problem =
-                    self.problem(Span::empty(at), &JsonPath::root(), &format!("this is not YAML: {}", error.info()));
+                let problem = self.problem(
+                    Span::empty(at),
+                    &JsonPath::root(),
+                    &format!("this is not valid YAML: {}", error.info()),
+                );
                 Err(if error.info().contains("tab") { problem.hint("indent with spaces") } else { problem }.into())
             }
             None => Ok((Event::StreamEnd, Span::default())),
@@ -149,7 +154,9 @@ impl<'a> Reader<'a> {
 
     fn node(&mut self, event: Event<'a>, span: Span, path: &JsonPath, depth: usize) -> Result<Value, Fatal> {
         if depth > DEPTH {
-            return Err(self.problem(span, path, &format!("nested more than {DEPTH} levels deep")).into());
+            return Err(self
+                .problem(span, path, &format!("the document is nested more than {DEPTH} levels deep"))
+                .into());
         }
         let (anchor, tag) = match &event {
             Event::Scalar(_, _, anchor, tag) | Event::SequenceStart(anchor, tag) | Event::MappingStart(anchor, tag) => {
@@ -165,12 +172,12 @@ impl<'a> Reader<'a> {
             | Event::MappingEnd => (0, None),
         };
         if anchor != 0 {
-            let problem = self.problem(span, path, "anchors (`&`) and aliases (`*`) are not taken");
-            self.problems.push(problem.hint("write the value out, or put it in quotes if it is a text"));
+            let problem = self.problem(span, path, "anchors (`&`) and aliases (`*`) are not supported");
+            self.problems.push(problem.hint("repeat the value, or put it in quotes if it is a string"));
         }
         if let Some(tag) = tag {
-            let problem = self.problem(span, path, &format!("tags such as `{tag}` are not taken"));
-            self.problems.push(problem.hint("put the value in quotes if it is a text"));
+            let problem = self.problem(span, path, &format!("tags such as `{tag}` are not supported"));
+            self.problems.push(problem.hint("put the value in quotes if it is a string"));
         }
         match event {
             Event::Scalar(text, style, _, _) => Ok(scalar(&text, style)),
@@ -216,13 +223,13 @@ impl<'a> Reader<'a> {
                 | Event::SequenceStart(..)
                 | Event::SequenceEnd
                 | Event::MappingStart(..) => {
-                    return Err(self.problem(span, path, "a key must be a plain text").into());
+                    return Err(self.problem(span, path, "a key must be a string").into());
                 }
             };
             let path = path.key(&key);
             if let Some((line, _)) = self.positions.insert(path.clone(), position(span)) {
-                let problem = self.problem(span, &path, &format!("`{key}` is written twice"));
-                self.problems.push(problem.hint(format!("it stands on line {line} already")));
+                let problem = self.problem(span, &path, &format!("the key `{key}` is a duplicate"));
+                self.problems.push(problem.hint(format!("the first `{key}` is on line {line}: remove one of them")));
             }
             let (event, span) = self.next()?;
             let value = self.node(event, span, &path, depth + 1)?;
@@ -243,7 +250,7 @@ fn position(span: Span) -> (u32, u32) {
     (from_one(span.start.line().max(1)), from_one(span.start.col()).saturating_add(1))
 }
 
-/// YAML 1.2's core schema, which is JSON's: `y`, `no` and `2026-03-01` are text.
+/// Resolves a scalar by the core schema of YAML 1.2: `y`, `no` and `2026-03-01` are strings.
 fn scalar(text: &str, style: ScalarStyle) -> Value {
     if style != ScalarStyle::Plain {
         return Value::from(text);
@@ -252,7 +259,7 @@ fn scalar(text: &str, style: ScalarStyle) -> Value {
         "" | "~" | "null" | "Null" | "NULL" => Value::Null,
         "true" | "True" | "TRUE" => Value::Bool(true),
         "false" | "False" | "FALSE" => Value::Bool(false),
-        // JSON's grammar of numbers, so that 1_000, 0x10, 007 and .5 stay what was written.
+        // Numbers follow the grammar of JSON, so that 1_000, 0x10, 007 and .5 are strings.
         text => text.parse::<Number>().map_or_else(|_| Value::from(text), Value::Number),
     }
 }

@@ -1,4 +1,4 @@
-//! Roles that the warehouse works as.
+//! IAM roles of COPY and UNLOAD.
 
 use std::{borrow::Cow, fmt, str::FromStr};
 
@@ -6,26 +6,26 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use shiftwork_sql::quote_literal;
 
-/// Whom COPY and UNLOAD read and write S3 as.
+/// The IAM role with which COPY and UNLOAD access S3.
 ///
-/// Configuration writes `default`, one ARN, or the ARNs of a chain as a list or as one text with commas. The type is written as one
-/// text, joined without blanks, as `IAM_ROLE` takes it.
+/// Configuration has `default`, one ARN, or the ARNs of a role chain as a list or as one comma-separated string. The type is serialized as
+/// one string without whitespace, in the form of Redshift's `IAM_ROLE`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum IamRole {
-    /// The role that the warehouse has for this.
+    /// The default role of the warehouse.
     #[default]
     Default,
-    /// ARNs: the first role is associated with the warehouse, each next one is assumed by the one before it. Never empty.
+    /// The ARNs of a role chain: the first role is associated with the warehouse, and each role assumes the next one. Never empty.
     Chain(Vec<String>),
 }
 
 impl IamRole {
     /// The value of `format` in the JSON Schema.
     pub(crate) const FORMAT: &'static str = "iam-role";
-    /// How to write one.
-    pub const HINT: &'static str = "write `default`, the ARN of a role such as `arn:aws:iam::123456789012:role/warehouse`, or a list of ARNs, each of a role that the one before it assumes";
+    /// Hint of messages about a value that is not a valid role.
+    pub const HINT: &'static str = "write `default`, the ARN of a role such as `arn:aws:iam::123456789012:role/warehouse`, or the list of ARNs of a role chain, in which each role assumes the next one";
 
-    /// The ARNs of a chain, joined by commas; none for the warehouse's default role.
+    /// The ARNs, joined by commas; `None` for the default role of the warehouse.
     pub fn arns(&self) -> Option<String> {
         match self {
             Self::Default => None,
@@ -33,16 +33,16 @@ impl IamRole {
         }
     }
 
-    /// As COPY and UNLOAD write it: `IAM_ROLE DEFAULT`, `IAM_ROLE 'arn,arn'`.
+    /// The clause of COPY and UNLOAD: `IAM_ROLE DEFAULT` or `IAM_ROLE 'arn,arn'`.
     pub fn clause(&self) -> String {
         let role = self.arns().map_or_else(|| "DEFAULT".to_owned(), |arns| quote_literal(&arns));
         format!("IAM_ROLE {role}")
     }
 
-    /// Reads a value of configuration: a text or a list of texts.
+    /// Parses a value of configuration: one string or a list of strings.
     ///
     /// # Errors
-    /// The part that is neither `default` nor the ARN of a role.
+    /// Returns a message that names the part that is neither `default` nor the ARN of a role.
     pub(crate) fn read<T: AsRef<str>>(parts: &[T]) -> Result<Self, String> {
         if let [only] = parts
             && only.as_ref().trim().eq_ignore_ascii_case(DEFAULT)
@@ -60,7 +60,7 @@ impl IamRole {
 
 const DEFAULT: &str = "default";
 
-/// The parts of a chain. A comma can be part of a role's name, so a chain is cut only where an ARN follows.
+/// Splits a role chain at commas. A role's name can contain a comma, so only a comma before `arn:` separates ARNs.
 fn at_commas(text: &str) -> Vec<&str> {
     let (mut parts, mut start) = (Vec::new(), 0);
     for (at, _) in text.match_indices(',') {
@@ -73,7 +73,7 @@ fn at_commas(text: &str) -> Vec<&str> {
     parts
 }
 
-/// `arn:<partition>:iam::<account>:role/<path and name>`, and nothing that could end a string literal.
+/// Returns true for `arn:<partition>:iam::<account>:role/<path and name>` without characters that could end a string literal.
 fn is_role(arn: &str) -> bool {
     let fields: Vec<_> = arn.splitn(6, ':').collect();
     let ["arn", partition, "iam", "", account, role] = fields[..] else { return false };
@@ -94,7 +94,7 @@ impl FromStr for IamRole {
     }
 }
 
-/// `default`, or the ARNs joined by commas.
+/// Writes `default`, or the ARNs joined by commas.
 impl fmt::Display for IamRole {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.arns().as_deref().unwrap_or(DEFAULT))
@@ -164,7 +164,7 @@ mod tests {
                 serde_json::from_value(written.clone()).unwrap_or_else(|error| panic!("{written}: {error}"));
             assert_eq!(read.to_string(), role, "{written}");
             assert_eq!(read.arns(), Some(role.to_owned()).filter(|role| role != "default"), "{written}");
-            assert_eq!(serde_json::to_value(&read).unwrap(), json!(role), "it is one text on the wire");
+            assert_eq!(serde_json::to_value(&read).unwrap(), json!(role), "a role is serialized as one string");
             assert_eq!(serde_json::from_value::<IamRole>(json!(role)).unwrap(), read);
         }
     }
@@ -177,11 +177,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_role_is_refused() {
+    fn invalid_roles_are_refused() {
         for (written, part) in [
             (json!(""), ""),
             (json!("warehouse"), "warehouse"),
-            (json!("arn:whatever"), "arn:whatever"),
+            (json!("arn:aws:s3:::bucket"), "arn:aws:s3:::bucket"),
             (json!("arn:aws:iam::123456789012:user/warehouse"), "arn:aws:iam::123456789012:user/warehouse"),
             (json!("arn:aws:iam::12345678901:role/warehouse"), "arn:aws:iam::12345678901:role/warehouse"),
             (json!("arn:aws:iam::123456789012:role/"), "arn:aws:iam::123456789012:role/"),

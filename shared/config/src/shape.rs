@@ -1,5 +1,5 @@
-//! Holds a document against the schema of its type and collects everything that does not fit: serde would stop at the
-//! first mismatch, and the generated schemas know the names of all fields.
+//! Validates a document against a JSON Schema and collects all mismatches. (serde stops at the first mismatch.) The schemas are generated
+//! from types, so only the keywords that schemars writes are supported.
 
 use serde_json::{Map, Value};
 
@@ -10,17 +10,17 @@ use crate::{
     role::IamRole,
 };
 
-/// Where a document does not fit its schema, and the paths of the members that can be left out so that the rest can still be read.
+/// The mismatches of a document, and the paths to remove so that the remaining document can be deserialized.
 #[derive(Debug, Default)]
 pub struct SchemaMismatches {
-    /// What does not fit.
+    /// One problem for each mismatch.
     pub problems: Vec<Problem>,
     droppable: Vec<JsonPath>,
 }
 
 impl SchemaMismatches {
-    /// The document without the members that do not fit. The rest is looked at all the same, so that a person hears of all
-    /// mistakes at once.
+    /// Returns `value` without the members that do not match. Checks that need a deserialized document can then run on the remaining
+    /// members, so that their problems are reported together with the mismatches.
     pub fn without(&self, value: &Value) -> Value {
         prune(value, &JsonPath::root(), &self.droppable)
     }
@@ -42,26 +42,27 @@ fn prune(value: &Value, path: &JsonPath, droppable: &[JsonPath]) -> Value {
     }
 }
 
-/// What a value of a named definition is to be held against, where the schema offers several.
+/// The result of [`ChooseDefinition`].
 #[derive(Debug)]
 pub enum DefinitionChoice {
-    /// Nothing more: it fits.
+    /// The value is valid; skip validation.
     Fits,
-    /// This definition.
+    /// Validate the value against the definition of this name.
     Definition(String),
-    /// No definition fits.
+    /// The value matches no definition.
     Problem(Box<Problem>),
 }
 
-/// Chooses for a value of the definition that is named, at a path. `None`: the definition is held against as it is.
+/// Chooses how to validate a value that a `$ref` refers to, given the definition's name, the value and its path. `None` validates the value
+/// against the named definition.
 pub type ChooseDefinition<'a> = &'a dyn Fn(&str, &Value, &JsonPath) -> Option<DefinitionChoice>;
 
-/// Checks a whole document.
+/// Validates a document.
 pub fn check(doc: &Located, schema: &Value) -> SchemaMismatches {
     check_with_choices(doc, schema, &|_, _, _| None)
 }
 
-/// Checks a whole document whose schema leaves choices that a field decides: a job's fields depend on its kind.
+/// Validates a document in which a field selects the definition of an object: the fields of a job depend on its kind.
 pub fn check_with_choices(doc: &Located, schema: &Value, choose: ChooseDefinition) -> SchemaMismatches {
     let mut check = Check { doc, root: schema, choose, mismatches: SchemaMismatches::default() };
     check.value(schema, doc.value(), &JsonPath::root());
@@ -93,7 +94,7 @@ impl<'a> Check<'a> {
             return;
         }
         if let Some(options) = schema["anyOf"].as_array() {
-            // Only an optional value makes an `anyOf` that nobody chooses for.
+            // schemars writes `anyOf` for optional values; all other `anyOf` are in definitions for which `choose` returns a result.
             let real = options.iter().find(|option| option["type"] != "null");
             if !value.is_null()
                 && let Some(real) = real
@@ -128,7 +129,8 @@ impl<'a> Check<'a> {
             return self.mismatch(path, problem);
         };
         if !words.contains(&text) {
-            let problem = self.doc.problem(path, format!("`{text}` is none of {}", list(words.iter().copied())));
+            let problem =
+                self.doc.problem(path, format!("expected one of {}, found `{text}`", list(words.iter().copied())));
             self.mismatch(path, problem.did_you_mean(text, words.iter().copied()));
         }
     }
@@ -152,15 +154,15 @@ impl<'a> Check<'a> {
         let Some(expected) = types.first().filter(|_| !fits) else {
             return self.range_fits(schema, value, path);
         };
-        let problem = self.doc.problem(path, format!("expected {}, found {}", in_words(expected), found(value)));
+        let problem = self.doc.problem(path, format!("expected {}, found {}", type_name(expected), found(value)));
         let quotes = *expected == "string" && matches!(value, Value::Number(_) | Value::Bool(_));
-        self.mismatch(path, if quotes { problem.hint("put it in quotes") } else { problem });
+        self.mismatch(path, if quotes { problem.hint("put the value in quotes") } else { problem });
         false
     }
 
     fn range_fits(&mut self, schema: &Value, value: &Value, path: &JsonPath) -> bool {
         let (minimum, maximum) = (schema["minimum"].as_i64(), schema["maximum"].as_i64());
-        // schemars states the sign of an unsigned number, and leaves its size to `format`.
+        // For an unsigned integer schemars writes `minimum: 0` and leaves the maximum to `format`.
         let maximum = maximum.or((schema["format"] == "uint32").then_some(i64::from(u32::MAX)));
         let (Some(minimum), Some(maximum), Value::Number(number)) = (minimum, maximum, value) else {
             return true;
@@ -174,7 +176,7 @@ impl<'a> Check<'a> {
         fits
     }
 
-    /// Holds a value against the type that its `format` names; other formats say nothing.
+    /// Validates a value by its `format`. Formats that are not listed here are ignored.
     fn format_fits(&mut self, schema: &Value, value: &Value, path: &JsonPath) -> bool {
         let (problem, hint) = match (schema["format"].as_str(), value) {
             (Some(Duration::FORMAT), Value::String(text)) => (text.parse::<Duration>().err(), Duration::HINT),
@@ -183,7 +185,7 @@ impl<'a> Check<'a> {
             (Some(IamRole::FORMAT), Value::Array(parts)) => {
                 match parts.iter().map(Value::as_str).collect::<Option<Vec<_>>>() {
                     Some(parts) => (IamRole::read(&parts).err(), IamRole::HINT),
-                    // The schema of the elements says what is wrong.
+                    // The schema of the elements reports this mismatch.
                     None => return true,
                 }
             }
@@ -223,7 +225,7 @@ impl<'a> Check<'a> {
                 self.value(&schema["additionalProperties"], member, &path);
             }
         }
-        // An object without one of its required members cannot be read.
+        // An object without a required member cannot be deserialized, so it is removed as a whole.
         let dropped = &self.mismatches.droppable[before..];
         if members.keys().any(|key| is_required(key) && dropped.contains(&path.key(key))) {
             self.mismatches.droppable.push(path.clone());
@@ -231,7 +233,7 @@ impl<'a> Check<'a> {
     }
 }
 
-/// The words of an `enum`, of a `const`, or of a `oneOf` of those: schemars writes variants with docs as the last.
+/// The strings that an `enum`, a `const` or a `oneOf` of both allows. schemars writes an enum with documented variants as a `oneOf`.
 fn allowed_words(schema: &Value) -> Vec<&str> {
     let listed = schema["enum"].as_array().into_iter().flatten().filter_map(Value::as_str);
     let one_of = schema["oneOf"].as_array().into_iter().flatten().flat_map(allowed_words);
@@ -243,10 +245,10 @@ fn first_sentence(text: &str) -> String {
     line.split(". ").next().unwrap_or(&line).trim_end_matches('.').to_owned()
 }
 
-fn in_words(json_type: &str) -> &str {
+fn type_name(json_type: &str) -> &str {
     match json_type {
-        "string" => "a text",
-        "integer" => "a whole number",
+        "string" => "a string",
+        "integer" => "an integer",
         "number" => "a number",
         "boolean" => "`true` or `false`",
         "array" => "a list",
@@ -255,13 +257,13 @@ fn in_words(json_type: &str) -> &str {
     }
 }
 
-/// A value as messages name it.
+/// Describes a value in a message: short scalars with their value, others by their type.
 pub fn found(value: &Value) -> String {
     match value {
-        Value::Null => "nothing".into(),
+        Value::Null => "no value".into(),
         Value::Bool(_) | Value::Number(_) => format!("`{value}`"),
-        Value::String(text) if text.chars().count() <= 60 => format!("the text `{text}`"),
-        Value::String(_) => "a text".into(),
+        Value::String(text) if text.chars().count() <= 60 => format!("the string `{text}`"),
+        Value::String(_) => "a string".into(),
         Value::Array(_) => "a list".into(),
         Value::Object(_) => "an object".into(),
     }
@@ -297,7 +299,7 @@ mod tests {
             problems.push(crate::Problem::new(crate::Place::default(), format!("{} is checked", outer.name)));
         })
         .unwrap_err();
-        let said: Vec<String> = problems.iter().map(|problem| problem.message.clone()).collect();
-        assert_eq!(said, ["Mine is checked", "`soon` is not a valid duration"]);
+        let messages: Vec<String> = problems.iter().map(|problem| problem.message.clone()).collect();
+        assert_eq!(messages, ["Mine is checked", "`soon` is not a valid duration"]);
     }
 }
