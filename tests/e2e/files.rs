@@ -125,7 +125,7 @@ async fn expectations_of_a_feed_are_checked_before_the_load() {
     landing.flow.start().await.end().await.succeeded();
     let files = landing.files().await;
     assert_eq!(landing.rows().await, expected(1..2));
-    assert!(reason_of(&files, "header.csv").contains("its header is `n,wort`"));
+    assert!(reason_of(&files, "header.csv").contains("the header is `n,wort`"));
     assert!(reason_of(&files, "short.csv").contains("3 rows, and its control file says 4"));
     assert!(reason_of(&files, "empty.csv").contains("empty"));
     assert_eq!(count(&files, FileStatus::Received), 1, "a file waits for its control file");

@@ -73,7 +73,7 @@ async fn invalid_parquet_files_are_quarantined_with_a_reason_and_the_others_are_
     let words = landing.flow.sql("select distinct coalesce(word, 'NULL') from {s}.t order by 1").await;
     assert_eq!(words, [["NULL"], ["\\N, \"c\""], ["a\tb"]]);
     for (name, reason) in [
-        ("cut.parquet", "no whole Parquet file"),
+        ("cut.parquet", "not a complete Parquet file"),
         ("text.parquet", "not with `PAR1`"),
         ("empty.parquet", "it has 0 bytes"),
         ("long word.parquet", "The length of the data column word is longer than the length defined in the table"),
@@ -104,8 +104,8 @@ async fn column_names_and_row_counts_of_parquet_files_are_checked_before_the_loa
     landing.flow.start().await.end().await.succeeded();
     let files = landing.settled(3).await;
     assert_eq!(landing.rows().await, expected(1..2));
-    assert!(reason_of(&files, "short.parquet").contains("it has 3 rows, and its control file says 4"));
-    assert!(reason_of(&files, "other.parquet").contains("its columns are `n,wort`, expected `n,word`"));
+    assert!(reason_of(&files, "short.parquet").contains("the file has 3 rows, and its control file says 4"));
+    assert!(reason_of(&files, "other.parquet").contains("the columns are `n,wort`, expected `n,word`"));
 }
 
 #[tokio::test]

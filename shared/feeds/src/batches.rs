@@ -1,4 +1,5 @@
-//! The life of a batch: taken, begun, ended. Safe to do again after any step, and by two at once.
+//! The lifecycle of a batch: its files are claimed, begun and ended. Every step is idempotent and safe to run concurrently, because it is
+//! one conditional write for each file.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -10,43 +11,45 @@ use shiftwork_protocol::{
     file::{FileRecord, FileStatus, FileStep},
 };
 
-use crate::{Verdict, feed::Feed, inspect, plan};
+use crate::{Inspection, feed::Feed, inspect, plan};
 
-/// Requests at once: DynamoDB answers in milliseconds, and one connection carries one request.
+/// Maximum number of concurrent requests. A DynamoDB request takes a few milliseconds and occupies one connection.
 const AT_ONCE: usize = 32;
 
-/// The batch of a job of kind `copy`: whoever launches the job again finds its files by this name.
+/// The batch id of a job of kind `copy`: `<run>/<job>`. It is the same when the job is launched again, so that the launcher finds the files
+/// that an earlier launch claimed.
 pub fn batch_of(run: &str, job: &str) -> String {
     format!("{run}/{job}")
 }
 
-/// Batches of files.
+/// Claims, begins and ends batches of files.
 #[derive(Clone)]
 pub struct Batches {
-    /// Where the files stand.
+    /// The register that holds the status of every file.
     pub register: Arc<dyn FileRegister>,
-    /// The time.
+    /// The clock for claims and for the age of files.
     pub clock: Arc<dyn Clock>,
 }
 
 impl Batches {
-    /// The files of a batch. A batch that was not begun takes what its feed lets it have next; one that was has what it
-    /// has, and nothing more. What is outdated or not as expected is quarantined on the way.
+    /// Returns the files of a batch, and claims them if the batch has not begun: the files of the feed that are next by [`plan::next`], up to
+    /// the feed's limit. A batch that has begun keeps its files and gets no others. Claimed files that are outdated or do not meet
+    /// the feed's expectations are quarantined.
     pub async fn take(&self, objects: &dyn Objects, feed: &Feed, batch: &str) -> Result<Vec<FileRecord>> {
         let open = self.register.open(&feed.feed).await?;
-        let (mut mine, others): (Vec<_>, Vec<_>) = open.into_iter().partition(|file| file.is_of(batch));
-        if mine.iter().any(|file| file.file_status == FileStatus::Processing) {
-            // An earlier try was further: whatever it had claimed is the batch.
-            sort(&mut mine);
-            return Ok(mine);
+        let (mut claimed, others): (Vec<_>, Vec<_>) = open.into_iter().partition(|file| file.is_of(batch));
+        if claimed.iter().any(|file| file.file_status == FileStatus::Processing) {
+            // An earlier launch has begun the batch: the batch consists of the files that it claimed.
+            sort(&mut claimed);
+            return Ok(claimed);
         }
         let ready = self.ready(objects, feed, others).await?;
-        let room = (feed.batch.files as usize).saturating_sub(mine.len());
+        let room = (feed.batch.files as usize).saturating_sub(claimed.len());
         let wanted = plan::next(feed, &ready, self.clock.now()).into_iter().take(room);
-        self.claim(objects, feed, batch, wanted.chain(&mine)).await
+        self.claim(objects, feed, batch, wanted.chain(&claimed)).await
     }
 
-    /// Claims these files for a batch, and answers those that it got and that are fit to be taken.
+    /// Claims files for a batch. Returns the files that were claimed and passed inspection.
     pub async fn claim(
         &self,
         objects: &dyn Objects,
@@ -59,8 +62,8 @@ impl Batches {
             .map(|file| async move {
                 let claim = FileStep::Claim { batch: batch.into(), until };
                 let claimed = self.register.step(&file, &claim, self.clock.now()).await?.file;
-                let ours = claimed.file_status == FileStatus::Batched && claimed.is_of(batch);
-                if ours { self.fit(objects, feed, batch, claimed).await } else { Ok(None) }
+                let is_claimed = claimed.file_status == FileStatus::Batched && claimed.is_of(batch);
+                if is_claimed { self.inspect_claimed(objects, feed, batch, claimed).await } else { Ok(None) }
             })
             .buffer_unordered(AT_ONCE);
         let mut files: Vec<_> = claimed.try_filter_map(async |file| Ok(file)).try_collect().await?;
@@ -68,7 +71,7 @@ impl Batches {
         Ok(files)
     }
 
-    /// Those of the files that may be taken by now: none whose control file is missing.
+    /// Returns the files without those that still wait for their control file.
     pub async fn ready(&self, objects: &dyn Objects, feed: &Feed, open: Vec<FileRecord>) -> Result<Vec<FileRecord>> {
         let Some(control) = &feed.expect.rows_from else { return Ok(open) };
         let ready = stream::iter(open)
@@ -76,16 +79,16 @@ impl Batches {
                 let key = control.replace("{key}", &file.key);
                 let waits = file.file_status == FileStatus::Received
                     && objects.head(&file.bucket, &key).await?.is_none()
-                    && inspect(objects, feed, &file, self.clock.now()).await? == Verdict::Early;
+                    && inspect(objects, feed, &file, self.clock.now()).await? == Inspection::AwaitsControlFile;
                 Result::Ok((!waits).then_some(file))
             })
             .buffer_unordered(AT_ONCE);
         ready.try_filter_map(async |file| Ok(file)).try_collect().await
     }
 
-    /// A claimed file, if it is still what lies under its key, and is as expected. Looked at after the claim: whoever
-    /// registers a newer version later sees this one taken.
-    async fn fit(
+    /// Returns a claimed file if it is the latest version of its key and passed inspection; quarantines it otherwise. The history is read
+    /// after the claim, so that a version that is registered later is ordered after this claim.
+    async fn inspect_claimed(
         &self,
         objects: &dyn Objects,
         feed: &Feed,
@@ -96,13 +99,13 @@ impl Batches {
         let reason = match history.outdated(&file) {
             Some(reason) => Some(reason),
             None => match inspect(objects, feed, &file, self.clock.now()).await? {
-                Verdict::Fine { checksum: None } => None,
-                Verdict::Fine { checksum: Some(checksum) } => {
+                Inspection::Passed { checksum: None } => None,
+                Inspection::Passed { checksum: Some(checksum) } => {
                     let checked = FileStep::Checked { batch: batch.into(), checksum };
                     return Ok(Some(self.register.step(&file, &checked, self.clock.now()).await?.file));
                 }
-                Verdict::Bad(reason) => Some(reason),
-                Verdict::Early => {
+                Inspection::Rejected(reason) => Some(reason),
+                Inspection::AwaitsControlFile => {
                     let release = FileStep::Release { batch: batch.into() };
                     self.register.step(&file, &release, self.clock.now()).await?;
                     return Ok(None);
@@ -110,13 +113,13 @@ impl Batches {
             },
         };
         let Some(reason) = reason else { return Ok(Some(file)) };
-        tracing::warn!(file = file.url(), reason, "quarantined");
+        tracing::warn!(file = file.url(), reason, "file quarantined");
         let end = FileStep::End { batch: batch.into(), to: FileStatus::Quarantined, reason: Some(reason) };
         self.register.step(&file, &end, self.clock.now()).await?;
         Ok(None)
     }
 
-    /// The open files of a batch.
+    /// Returns the open files of a batch, in the order of [`sort`].
     pub async fn held(&self, feed: &str, batch: &str) -> Result<Vec<FileRecord>> {
         let mut open = self.register.open(feed).await?;
         open.retain(|file| file.is_of(batch));
@@ -124,14 +127,15 @@ impl Batches {
         Ok(open)
     }
 
-    /// The batch begins to work on these files: nobody else gets them until it ends. Answers those that are its own.
+    /// Marks files as `PROCESSING` by a batch until `until`. No other batch can claim them while the batch is open. Returns the files that the
+    /// batch holds.
     pub async fn begin(&self, batch: &str, files: Vec<FileRecord>, until: Timestamp) -> Result<Vec<FileRecord>> {
         let begun = stream::iter(files)
             .map(|file| async move {
                 let begin = FileStep::Begin { batch: batch.into(), until };
                 let file = self.register.step(&file, &begin, self.clock.now()).await?.file;
-                let ours = file.file_status == FileStatus::Processing && file.is_of(batch);
-                Result::Ok(ours.then_some(file))
+                let is_begun = file.file_status == FileStatus::Processing && file.is_of(batch);
+                Result::Ok(is_begun.then_some(file))
             })
             .buffer_unordered(AT_ONCE);
         let mut begun: Vec<_> = begun.try_filter_map(async |file| Ok(file)).try_collect().await?;
@@ -139,13 +143,12 @@ impl Batches {
         Ok(begun)
     }
 
-    /// The batch ends. `of` says what becomes of each of its open files: an end with its reason, or back to the others.
-    /// Answers how many files ended so by this call.
-    pub async fn end(&self, feed: &str, batch: &str, of: &(dyn Fn(&FileRecord) -> Ending + Sync)) -> Result<usize> {
+    /// Ends a batch: `ending` decides for each of its open files. Returns the number of files whose status this call changed.
+    pub async fn end(&self, feed: &str, batch: &str, ending: &(dyn Fn(&FileRecord) -> Ending + Sync)) -> Result<usize> {
         let ended = stream::iter(self.held(feed, batch).await?)
             .map(|file| async move {
                 let batch = batch.to_owned();
-                let step = match of(&file) {
+                let step = match ending(&file) {
                     Ending::Keep => return Ok(0),
                     Ending::Release => FileStep::Release { batch },
                     Ending::End(to, reason) => FileStep::End { batch, to, reason },
@@ -157,10 +160,10 @@ impl Batches {
         ended.try_fold(0, async |sum, one| Ok(sum + one)).await
     }
 
-    /// The batch loaded the files of these URLs, for certain. Its other files go back.
+    /// Ends a batch whose COPY committed the files of these URLs. The other files of the batch are released.
     ///
-    /// COPY reads keys, not versions: of a file that was overwritten meanwhile nobody knows which content went in, and so
-    /// it ends FAILED, loudly. Answers how many files ended well by this call.
+    /// COPY reads keys, not versions. A file that was overwritten or deleted during the COPY ends `FAILED`, with an error in the log, because
+    /// it is unknown which content was loaded. Returns the number of files that this call changed to `PROCESSED`.
     pub async fn loaded(&self, feed: &str, batch: &str, urls: &[String]) -> Result<usize> {
         let members: BTreeSet<&str> = urls.iter().map(String::as_str).collect();
         let ended = stream::iter(self.held(feed, batch).await?)
@@ -169,7 +172,7 @@ impl Batches {
                 async move { self.end_loaded(batch, file, member).await }
             })
             .buffer_unordered(AT_ONCE);
-        ended.try_fold(0, async |sum, well| Ok(sum + usize::from(well))).await
+        ended.try_fold(0, async |sum, is_processed| Ok(sum + usize::from(is_processed))).await
     }
 
     async fn end_loaded(&self, batch: &str, file: FileRecord, member: bool) -> Result<bool> {
@@ -182,8 +185,8 @@ impl Batches {
         let (to, reason) = match history.outdated(&file) {
             None => (FileStatus::Processed, None),
             Some(_) => {
-                let reason = "the key was overwritten or deleted while it was being loaded, so either content may have gone in: \
-                    look into the table before anything is loaded again";
+                let reason = "the key was overwritten or deleted while it was being loaded, so it is unknown which content was loaded: \
+                    check the rows in the table before you load the file again";
                 tracing::error!(file = file.url(), batch, reason);
                 (FileStatus::Failed, Some(reason.to_owned()))
             }
@@ -192,14 +195,13 @@ impl Batches {
         Ok(stepped.fresh && to == FileStatus::Processed)
     }
 
-    /// The files of these URLs that the batch left FAILED were loaded after all: its statement finished after its run had
-    /// been stopped.
+    /// Changes the files of these URLs that the batch left `FAILED` to `PROCESSED`: the statement committed after its run was stopped.
     pub async fn loaded_late(&self, feed: &str, batch: &str, urls: &[String]) -> Result<()> {
         let step = FileStep::End { batch: batch.into(), to: FileStatus::Processed, reason: None };
         self.step_failed(feed, batch, urls, &step).await
     }
 
-    /// The files of these URLs that the batch left FAILED are to be taken again: its run is restarted.
+    /// Reopens the files of these URLs that the batch left `FAILED`, because the run of the batch is restarted.
     pub async fn reopen(&self, feed: &str, batch: &str, urls: &[String]) -> Result<()> {
         self.step_failed(feed, batch, urls, &FileStep::Retry).await
     }
@@ -208,7 +210,7 @@ impl Batches {
         stream::iter(urls.to_vec())
             .map(|url| async move {
                 let Some((bucket, key)) = url.strip_prefix("s3://").and_then(|path| path.split_once('/')) else {
-                    return Err(Failure::corrupt(format!("`{url}` is no place in S3")));
+                    return Err(Failure::corrupt(format!("`{url}` is not a valid S3 URL: expected `s3://bucket/key`")));
                 };
                 let history = self.register.of_key(feed, bucket, key).await?;
                 let failed = |file: &&FileRecord| file.is_of(batch) && file.file_status == FileStatus::Failed;
@@ -223,18 +225,18 @@ impl Batches {
     }
 }
 
-/// What becomes of a file when its batch ends.
+/// The decision about a file when its batch ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ending {
-    /// It stays with the batch.
+    /// The file stays in the batch.
     Keep,
-    /// It goes back to the others.
+    /// The file leaves the batch and can be claimed by another.
     Release,
-    /// It ends, with the reason where it did not go well.
+    /// The file gets this final status, with the reason unless it was processed.
     End(FileStatus, Option<String>),
 }
 
-/// In the order that they came, so that every try of a batch writes the same manifest.
+/// Sorts files by the time they were received and by key, so that every launch of a batch writes the same manifest.
 fn sort(files: &mut [FileRecord]) {
     files.sort_by(|a, b| (a.received_ts, &a.key).cmp(&(b.received_ts, &b.key)));
 }

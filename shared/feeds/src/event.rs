@@ -1,4 +1,4 @@
-//! What a message says: that something happened to objects, or what a worker did with its work item.
+//! Reads messages of the file queues: S3 events and the completions of workers.
 
 use std::collections::BTreeMap;
 
@@ -13,16 +13,16 @@ use shiftwork_protocol::{
 
 use crate::feed::Feeds;
 
-/// What a message says.
+/// A message of a file queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Message {
-    /// Something happened to objects; empty where nothing happened to their content.
+    /// Created and deleted objects. Empty for an S3 event that is neither, such as a test event.
     Objects(Vec<ObjectEvent>),
-    /// A worker is done with a work item, or with a part of it.
+    /// A worker's result for a work item or for some of its files.
     Completed(Completion),
 }
 
-/// What goes on record of an event.
+/// The register entry of an event, with the feed that the key belongs to and the named parts of the key.
 pub fn entry(event: ObjectEvent, feeds: &Feeds, now: Timestamp) -> Entry {
     let (feed, parts) =
         feeds.of(&event.bucket, &event.key).map_or((None, BTreeMap::default()), |(feed, parts)| (Some(feed), parts));
@@ -59,24 +59,24 @@ pub fn entry(event: ObjectEvent, feeds: &Feeds, now: Timestamp) -> Entry {
     }
 }
 
-/// Reads the body of a message.
+/// Parses the body of a message.
 ///
 /// # Errors
-/// [`FailureKind::InvalidRequest`]: it cannot be read, now or later.
+/// Returns [`FailureKind::InvalidRequest`] if the body is neither an S3 event nor a completion. A retry cannot succeed.
 pub fn read(body: &str) -> Result<Message, Failure> {
     let message = s3_event::message(body)?;
     if let Some(events) = s3_event::read(&message)? {
         return Ok(Message::Objects(events));
     }
-    let unreadable = |words: String| Failure::new(FailureKind::InvalidRequest, words);
+    let unreadable = |message: String| Failure::new(FailureKind::InvalidRequest, message);
     if message.get("batch").is_none() {
-        let words =
-            "the message is neither an S3 event (by SQS, SNS or EventBridge) nor a worker's completion (`batch`)";
-        return Err(unreadable(words.into()));
+        let expected =
+            "the message is neither an S3 event (from SQS, SNS or EventBridge) nor a completion with a `batch`";
+        return Err(unreadable(expected.into()));
     }
     Completion::deserialize(&message)
         .map(Message::Completed)
-        .map_err(|error| unreadable(format!("the completion cannot be read: {error}")))
+        .map_err(|error| unreadable(format!("the completion is not valid: {error}")))
 }
 
 #[cfg(test)]
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn events_and_completions_are_told_apart() {
+    fn events_and_completions_are_distinguished() {
         let Message::Objects(events) = sample("s3-sns-sqs-created") else { panic!("not an event of S3") };
         assert_eq!(events[0].key, "orders/eu/2026-03-01/it's 1+1=2 ü.csv");
         assert_eq!(sample("s3-test-event"), Message::Objects(Vec::new()));
@@ -99,16 +99,16 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_says_why() {
-        for (body, why) in [
+    fn an_invalid_message_is_refused_with_the_reason() {
+        for (body, reason) in [
             ("{", "not JSON"),
             ("{}", "neither an S3 event"),
             ("[1]", "neither an S3 event"),
             (r#"{"Records":[{"eventSource":"aws:ses"}]}"#, "not an event of S3"),
-            (r#"{"batch":1}"#, "completion cannot be read"),
+            (r#"{"batch":1}"#, "completion is not valid"),
         ] {
             let failure = read(body).unwrap_err();
-            assert!(failure.message.contains(why), "{body}: {failure}");
+            assert!(failure.message.contains(reason), "{body}: {failure}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A feed: which files belong together, what they must look like, and where they go.
+//! The configuration of a feed: which files belong to it, what is expected of them, and what consumes them.
 
 use std::collections::BTreeMap;
 
@@ -14,66 +14,66 @@ use shiftwork_protocol::{
 
 use crate::pattern::{KeyPattern, SYNTAX};
 
-/// Files that belong together: `feeds/<feed>.yaml`.
+/// A feed of files in S3: `feeds/<feed>.yaml`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(title = "Feed")]
 pub struct Feed {
-    /// Its name.
+    /// Name of the feed, the same as the name of its file.
     pub feed: String,
-    /// What it brings.
+    /// Description of the feed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// The bucket that its files land in.
+    /// Bucket of the files.
     pub bucket: String,
-    /// Which keys are its files: `orders/{region}/{day:%Y-%m-%d}/*.csv.gz`. `*` stands for anything within a folder, `**`
-    /// for anything, `{name}` for a part of a name, `{name:%Y-%m-%d}` for a date.
+    /// Pattern of the keys of the files: `orders/{region}/{day:%Y-%m-%d}/*.csv.gz`. `*` matches any characters except `/`, `**` any
+    /// characters, `{name}` a part of a name, and `{name:%Y-%m-%d}` a date.
     pub keys: String,
-    /// What the files are.
+    /// Format of the files.
     pub format: Format,
-    /// How they are compressed.
+    /// Compression of the files.
     #[serde(default, skip_serializing_if = "Compression::is_none")]
     pub compression: Compression,
-    /// Lines above the first row; CSV only.
+    /// Number of lines before the first row; CSV only.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub header_lines: u32,
-    /// Character between fields; CSV only. A comma where it is left out.
+    /// Character between fields; CSV only. The default is a comma.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delimiter: Option<String>,
-    /// Text that stands for NULL; CSV only.
+    /// String that represents NULL; CSV only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub null_as: Option<String>,
-    /// Lists and structs go into SUPER columns; Parquet only. A table with a SUPER column needs it.
+    /// Loads lists and structs into SUPER columns; Parquet only. Required for a table with a SUPER column.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub nested: bool,
-    /// The table that a job of kind `copy` loads: `schema.table`.
+    /// Table that a job of kind `copy` loads: `schema.table`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub table: Option<String>,
-    /// The columns that the files bring, in their order; all of the table where it is left out.
+    /// Columns of the files, in their order. The default is all columns of the table.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub columns: Vec<String>,
-    /// What a file must be like, or it is quarantined.
+    /// Expectations of a file. A file that does not meet them is quarantined.
     #[serde(default, skip_serializing_if = "Expectations::is_none")]
     pub expect: Expectations,
-    /// How many files go together.
+    /// Limits of a batch.
     #[serde(default)]
     pub batch: Limits,
-    /// The workflow to start when a batch is complete. It takes the files with a job of kind `copy`.
+    /// Workflow to start when a batch is complete. It loads the files with a job of kind `copy`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workflow: Option<String>,
-    /// Batches go to the queue of work items instead, for workers outside of shiftwork.
+    /// Sends batches to the queue of work items, for workers outside of shiftwork. Excludes `workflow`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub work_items: Option<WorkItems>,
-    /// When files are due every day.
+    /// Daily due time of files. A notification is sent if files are late.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected: Option<Expected>,
 }
 
-/// Compression of a whole file; Parquet has its own.
+/// Compression of a whole file. Parquet files are compressed internally.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Compression {
-    /// As it is.
+    /// Not compressed.
     #[default]
     None,
     /// gzip.
@@ -85,33 +85,33 @@ pub enum Compression {
 }
 
 impl Compression {
-    #[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature serde asks for")]
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde requires this signature")]
     const fn is_none(&self) -> bool {
         matches!(self, Self::None)
     }
 }
 
-/// What a file must be like. What is not so is quarantined with the reason, before anything is loaded.
+/// Expectations of a file. A file that does not meet them is quarantined with the reason before its batch is loaded.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Expectations {
-    /// It holds at least one byte.
+    /// The file has at least one byte.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub non_empty: bool,
-    /// Its first line names exactly these columns, or its footer does: CSV and Parquet.
+    /// Names of the columns in the first line of a CSV file, or in the footer of a Parquet file.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub header: Vec<String>,
-    /// Its first line has so many fields, or it so many columns: CSV and Parquet.
+    /// Number of fields in the first line of a CSV file, or of columns of a Parquet file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub columns: Option<u32>,
-    /// Key of the control file that holds how many rows the file has: `{key}.count`. A file waits for its control file;
-    /// CSV, JSON lines and Parquet.
+    /// Key of the control file that contains the number of rows of the file: `{key}.count`. A file waits for its control file. CSV, JSON
+    /// lines and Parquet only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rows_from: Option<String>,
-    /// It is no older than this when it is taken: `7d`, `12h`.
+    /// Maximum age of the file when it is loaded: `7d`, `12h`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_age: Option<Duration>,
-    /// S3 keeps a checksum of this kind beside it, made by whoever sent it.
+    /// Algorithm of the checksum that the sender uploads with the file and S3 stores.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checksum: Option<ChecksumKind>,
 }
@@ -121,13 +121,13 @@ impl Expectations {
         *self == Self::default()
     }
 
-    /// True where S3 has to be asked about the file.
-    pub fn look_inside(&self) -> bool {
+    /// Returns true if an expectation needs a request to S3 for the file.
+    pub fn needs_s3(&self) -> bool {
         !self.header.is_empty() || self.columns.is_some() || self.rows_from.is_some() || self.checksum.is_some()
     }
 }
 
-/// Checksums that S3 keeps (S3 user guide, "Checking object integrity").
+/// Checksum algorithms of S3 (S3 user guide, "Checking object integrity").
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ChecksumKind {
@@ -144,7 +144,7 @@ pub enum ChecksumKind {
 }
 
 impl ChecksumKind {
-    /// As configuration writes it.
+    /// The name in configuration.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Sha256 => "sha256",
@@ -156,16 +156,16 @@ impl ChecksumKind {
     }
 }
 
-/// When a batch is complete: whichever comes first.
+/// Limits of a batch. A batch is complete when it reaches one of them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
-    /// So many files: 1 to 1,000.
+    /// Number of files: 1 to 1,000.
     pub files: u32,
-    /// So many bytes: `1 GB`.
+    /// Size of the files: `1 GB`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes: Option<ByteSize>,
-    /// Its first file has waited this long: `5m`. At once where it is left out.
+    /// Time that the first file has waited: `5m`. Without it a batch does not wait for more files.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wait: Option<Duration>,
 }
@@ -176,128 +176,154 @@ impl Default for Limits {
     }
 }
 
-/// The longest time that a feed can name: 400 days.
+/// Maximum of every duration in a feed: 400 days.
 const LONGEST_SPAN: SignedDuration = SignedDuration::from_hours(400 * 24);
 
-/// Most files of a batch: what one invocation claims, checks and settles well within its minute.
+/// Maximum number of files in a batch: one invocation claims, checks and settles this many within its timeout of one minute.
 pub const BATCH_FILES: u32 = 1_000;
 
-/// Work for workers outside of shiftwork.
+/// Work items for workers outside of shiftwork.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WorkItems {
-    /// How long a worker may take: `2h`. After that the files go to another work item.
+    /// Time that a worker has for a work item: `2h`. After it, the files are put into another work item.
     pub within: Duration,
 }
 
-/// When files are due every day.
+/// Daily due time of files.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Expected {
-    /// By this time of the day: `06:00`.
+    /// Time of day at which the files are due: `06:00`.
     pub by: String,
-    /// Of this time zone: `Europe/Berlin`.
+    /// Time zone of `by`, as in the IANA database: `Europe/Berlin`.
     pub time_zone: String,
-    /// So many files since the day began.
+    /// Number of files that are due, counted from the start of the day.
     #[serde(default = "one")]
     pub files: u32,
 }
 
-/// The text that stands for NULL where a COPY says none.
+/// The string that represents NULL if a COPY has no `NULL AS`.
 pub const NULL_TEXT: &str = "\\N";
 
 const fn one() -> u32 {
     1
 }
 
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature serde asks for")]
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde requires this signature")]
 const fn is_zero(n: &u32) -> bool {
     *n == 0
 }
 
-/// JSON Schema (2020-12) of a feed file.
+/// Returns the JSON Schema (2020-12) of a feed file.
 pub fn feed_schema() -> Value {
     schemars::schema_for!(Feed).to_value()
 }
 
 impl Feed {
-    /// Reads `feeds/<feed>.yaml`, or its item of the configuration table.
+    /// Validates and deserializes `feeds/<feed>.yaml`, or its item of the configuration table.
     ///
     /// # Errors
-    /// Every problem of the document, in the order of its lines.
+    /// Returns all problems of the document, sorted by line.
     pub fn read(doc: &Located) -> Result<Self, Vec<Problem>> {
         shiftwork_config::read_checked(doc, &feed_schema(), |feed: &Self, problems| problems.extend(feed.problems(doc)))
     }
 
-    /// What the schema cannot say.
+    /// Checks the rules that the schema cannot express.
     fn problems(&self, doc: &Located) -> Vec<Problem> {
         let root = JsonPath::root();
         let mut problems = Vec::new();
-        let mut say = |field: &str, message: String, hint: &str| {
+        let mut report = |field: &str, message: String, hint: &str| {
             let path = field.split('.').fold(root.clone(), |path, step| path.key(step));
             let problem = doc.problem(&path, message);
             problems.push(if hint.is_empty() { problem } else { problem.hint(hint) });
         };
         if !name::is_workflow_id(&self.feed) || self.feed == UNCLAIMED {
-            say("feed", format!("`{}` cannot name a feed", self.feed), "use 1 to 64 letters, digits, `_` and `-`");
+            report(
+                "feed",
+                format!("`{}` is not a valid name of a feed", self.feed),
+                "use 1 to 64 letters, digits, `_` and `-`",
+            );
         }
-        if let Err(why) = KeyPattern::read(&self.keys) {
-            say("keys", why, SYNTAX);
+        if let Err(reason) = KeyPattern::read(&self.keys) {
+            report("keys", reason, SYNTAX);
         }
         if let Some(table) = &self.table
             && !(1..=3).contains(&table.split('.').filter(|part| !part.is_empty()).count())
         {
-            say("table", format!("`{table}` is no table"), "write `schema.table`");
+            report("table", format!("`{table}` is not a valid name of a table"), "write `schema.table`");
         }
         if self.table.is_some() && !self.format.is_loadable() {
-            say(
+            report(
                 "table",
-                format!("COPY does not read {}", self.format.as_str()),
-                "take the table away, and give the files to `work_items`",
+                format!("COPY does not read format {}", self.format.as_str()),
+                "remove `table`, and send the files to workers with `work_items`",
             );
         }
         if self.format == Format::Parquet && self.compression != Compression::None {
-            say("compression", "Parquet is compressed within".into(), "leave `compression` out");
+            report("compression", "Parquet files are compressed internally".into(), "remove `compression`");
         }
         let csv = self.format == Format::Csv;
         let named_columns = csv || self.format == Format::Parquet;
         for (field, given, fits, hint) in [
-            ("header_lines", self.header_lines > 0, csv, "it is for csv"),
-            ("delimiter", self.delimiter.is_some(), csv, "it is for csv"),
-            ("null_as", self.null_as.is_some(), csv, "it is for csv"),
-            ("nested", self.nested, self.format == Format::Parquet, "it is for parquet"),
-            ("expect.header", !self.expect.header.is_empty(), named_columns, "it is for csv and parquet"),
-            ("expect.columns", self.expect.columns.is_some(), named_columns, "it is for csv and parquet"),
+            ("header_lines", self.header_lines > 0, csv, "remove it: only csv supports it"),
+            ("delimiter", self.delimiter.is_some(), csv, "remove it: only csv supports it"),
+            ("null_as", self.null_as.is_some(), csv, "remove it: only csv supports it"),
+            ("nested", self.nested, self.format == Format::Parquet, "remove it: only parquet supports it"),
+            (
+                "expect.header",
+                !self.expect.header.is_empty(),
+                named_columns,
+                "remove it: only csv and parquet support it",
+            ),
+            (
+                "expect.columns",
+                self.expect.columns.is_some(),
+                named_columns,
+                "remove it: only csv and parquet support it",
+            ),
         ] {
             if given && !fits {
-                say(field, format!("`{field}` does not go with format {}", self.format.as_str()), hint);
+                report(field, format!("format {} does not support `{field}`", self.format.as_str()), hint);
             }
         }
         if let Some(delimiter) = &self.delimiter
             && (delimiter.chars().count() != 1 || !delimiter.is_ascii() || delimiter == "\\")
         {
-            say(
+            report(
                 "delimiter",
-                format!("`{delimiter}` cannot part fields"),
-                "write one ASCII character, and no backslash",
+                format!("`{delimiter}` is not a valid delimiter"),
+                "write one ASCII character other than a backslash",
             );
         }
         if self.null_as.as_deref().is_some_and(|text| text.contains('\\') && text != NULL_TEXT) {
-            say("null_as", "a backslash is an escape to COPY".into(), "write another text, or `\\N`");
+            report(
+                "null_as",
+                "COPY reads a backslash as an escape".into(),
+                "write a string without a backslash, or `\\N`",
+            );
         }
         if let Some(control) = &self.expect.rows_from {
             if !control.contains("{key}") {
-                say("expect.rows_from", format!("`{control}` is the same for every file"), "write `{key}.count`");
+                report(
+                    "expect.rows_from",
+                    format!("`{control}` is the same key for every file"),
+                    "write `{key}.count`",
+                );
             }
             if !matches!(self.format, Format::Csv | Format::JsonLines | Format::Parquet) {
-                say("expect.rows_from", format!("rows of {} are not counted", self.format.as_str()), "");
+                report(
+                    "expect.rows_from",
+                    format!("the rows of format {} are not counted", self.format.as_str()),
+                    "remove it: only csv, json_lines and parquet support it",
+                );
             }
         }
-        if self.expect.look_inside() && self.compression == Compression::Bzip2 {
-            say("expect", "a bzip2 file is not looked into".into(), "keep `non_empty` and `max_age`");
+        if self.expect.needs_s3() && self.compression == Compression::Bzip2 {
+            report("expect", "bzip2 files are not inspected".into(), "remove all fields but `non_empty` and `max_age`");
         }
         if !(1..=BATCH_FILES).contains(&self.batch.files) {
-            say("batch.files", format!("a batch has 1 to {BATCH_FILES} files"), "");
+            report("batch.files", format!("a batch can have 1 to {BATCH_FILES} files"), "");
         }
         let spans = [
             ("expect.max_age", self.expect.max_age),
@@ -306,29 +332,25 @@ impl Feed {
         ];
         for (field, span) in spans {
             if let Some(span) = span.filter(|span| span.length() > LONGEST_SPAN) {
-                say(field, format!("`{span}` is longer than 400 days"), "");
+                report(field, format!("`{span}` is longer than 400 days"), "");
             }
         }
         if self.workflow.is_some() && self.work_items.is_some() {
-            say(
-                "work_items",
-                "the files go to a workflow and to workers: each must go one way".into(),
-                "keep `workflow` or `work_items`",
-            );
+            report("work_items", "`work_items` and `workflow` exclude each other".into(), "keep one of them");
         }
         if let Some(expected) = &self.expected {
             if expected.by.parse::<Time>().is_err() {
-                say("expected.by", format!("`{}` is no time of the day", expected.by), "write `06:00`");
+                report("expected.by", format!("`{}` is not a valid time of day", expected.by), "write `06:00`");
             }
             if TimeZone::get(&expected.time_zone).is_err() {
-                let message = format!("`{}` is no time zone", expected.time_zone);
-                say("expected.time_zone", message, "write one of the IANA database, as `Europe/Berlin`");
+                let message = format!("`{}` is not a valid time zone", expected.time_zone);
+                report("expected.time_zone", message, "write a name of the IANA database, such as `Europe/Berlin`");
             }
         }
         problems
     }
 
-    /// True for a control file, which tells about a file and is none of the feed.
+    /// Returns true for the key of a control file, which is not a file of the feed.
     fn is_control(&self, key: &str) -> bool {
         self.expect.rows_from.as_deref().and_then(|control| control.split_once("{key}")).is_some_and(
             |(before, after)| {
@@ -337,42 +359,42 @@ impl Feed {
         )
     }
 
-    /// Who takes its batches.
+    /// The consumer of the feed's batches.
     pub fn consumer(&self) -> Consumer<'_> {
         match (&self.workflow, &self.work_items) {
             (Some(workflow), _) => Consumer::Workflow(workflow),
             (None, Some(items)) => Consumer::Workers(items),
-            (None, None) => Consumer::Nobody,
+            (None, None) => Consumer::None,
         }
     }
 }
 
-/// Who takes the batches of a feed.
+/// The consumer of a feed's batches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Consumer<'a> {
-    /// A workflow, which is asked for when a batch is complete.
+    /// A workflow; a run is requested when a batch is complete.
     Workflow(&'a str),
-    /// Workers behind the queue of work items.
+    /// Workers that receive work items from a queue.
     Workers(&'a WorkItems),
-    /// Nobody is told: some workflow takes the files on a schedule of its own.
-    Nobody,
+    /// No consumer is configured. A workflow with its own schedule can load the files with a job of kind `copy`.
+    None,
 }
 
-/// The feeds, ready to be asked whose a file is.
+/// All feeds, with a lookup by object key.
 #[derive(Debug, Clone, Default)]
 pub struct Feeds(Vec<(Feed, KeyPattern)>);
 
 impl Feeds {
-    /// Of these; one whose pattern cannot be read has no files. Feeds that were pushed have been read before.
+    /// Creates the lookup. A feed whose pattern is not valid matches no files; `shiftwork push` refuses such a feed.
     pub fn new(feeds: impl IntoIterator<Item = Feed>) -> Self {
         let mut known: Vec<_> =
             feeds.into_iter().filter_map(|feed| Some((KeyPattern::read(&feed.keys).ok()?, feed))).collect();
-        // Of two that take a key, the one that spells out more is meant; then the first by name.
+        // If several feeds match a key, the one with the most literal characters in its pattern is used, then the first by name.
         known.sort_by(|(a, of_a), (b, of_b)| b.literal().cmp(&a.literal()).then_with(|| of_a.feed.cmp(&of_b.feed)));
         Self(known.into_iter().map(|(pattern, feed)| (feed, pattern)).collect())
     }
 
-    /// The feed of a file, with its named parts.
+    /// Returns the feed that an object belongs to, and the named parts of its key.
     pub fn of(&self, bucket: &str, key: &str) -> Option<(&Feed, BTreeMap<String, String>)> {
         let (feed, pattern) = self
             .0
@@ -381,18 +403,19 @@ impl Feeds {
         Some((feed, pattern.parts(key)?))
     }
 
-    /// A feed by its name.
+    /// Returns the feed of this name.
     pub fn named(&self, name: &str) -> Option<&Feed> {
         self.iter().find(|feed| feed.feed == name)
     }
 
-    /// All of them.
+    /// Iterates over the feeds, in the order in which keys are matched.
     pub fn iter(&self) -> impl Iterator<Item = &Feed> {
         self.0.iter().map(|(feed, _)| feed)
     }
 }
 
-/// `pending(<feed>)`: how a job of kind `copy` names its files.
+/// Parses `files` of a job of kind `copy`: returns the name of the feed in `pending(<feed>)`.
+
 pub fn pending(files: &str) -> Option<&str> {
     let feed = files.trim().strip_prefix("pending(")?.strip_suffix(')')?.trim();
     name::is_workflow_id(feed).then_some(feed)

@@ -1,12 +1,13 @@
-//! Files that land in S3: which feed each belongs to, where it stands, and which are taken together.
+//! Feeds of files in S3: assigns each file to a feed, tracks its status, and groups files into batches.
 //!
 //! ```text
-//! message ── event::read ── ObjectEvent ── event::entry ── FileRegister::put        one item a file version
-//! open files of a feed ── plan::decide ── ask for a run | hand out work items    batches, claimed with a condition
-//! Batches: take ── begin ── (a COPY, a worker) ── end                            every file to exactly one end
+//! message ── event::read ── ObjectEvent ── event::entry ── FileRegister::put     one item for each file version
+//! open files of a feed ── plan::decide ── request runs | hand out work items     batches, claimed by a conditional write
+//! Batches: take ── begin ── (a COPY, a worker) ── end                            each file ends exactly once
 //! ```
 //!
-//! Everything that decides is pure; [`shiftwork_ports::FileRegister`] and [`shiftwork_ports::Objects`] are the collaborators.
+//! The modules [`plan`], [`event`] and [`feed`] are pure. [`Batches`] and [`inspect`] use the ports [`shiftwork_ports::FileRegister`] and
+//! [`shiftwork_ports::Objects`].
 
 mod batches;
 pub mod event;
@@ -21,5 +22,5 @@ mod sample;
 
 pub use batches::{Batches, Ending, batch_of};
 pub use feed::{Feed, Feeds};
-pub use inspect::{Verdict, inspect};
+pub use inspect::{Inspection, inspect};
 pub use pattern::KeyPattern;

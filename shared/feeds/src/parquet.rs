@@ -1,65 +1,68 @@
-//! What the footer of a Parquet file tells: its columns and rows. Only that much of the format is known here; a file is
-//! read by Redshift.
+//! Reads the column names and the number of rows from the footer of a Parquet file. Redshift reads the data, so this module supports no
+//! other part of the format.
 //!
 //! ```text
-//! PAR1 … FileMetaData, in Thrift's compact protocol … its length (4 bytes, little-endian) PAR1
+//! PAR1 … FileMetaData in Thrift's compact protocol, length of FileMetaData (4 bytes, little-endian), PAR1
 //! ```
 
-/// Length of the metadata and the magic number behind it.
+/// Number of bytes after the metadata: their length and the magic number.
 const TRAILER: usize = 8;
-/// Structures within structures that the format does not have.
-const TOO_DEEP: u32 = 16;
+/// Maximum nesting depth of structures. `FileMetaData` has fewer levels.
+const DEPTH: u32 = 16;
 
-/// What a footer tells.
+/// The part of a footer that inspections need.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Footer {
-    /// Names of the columns; a list or a structure is one.
+    /// Names of the top-level columns. A list or a structure is one column.
     pub(crate) columns: Vec<String>,
-    /// Rows of the file.
+    /// Number of rows in the file.
     pub(crate) rows: u64,
 }
 
-/// What the end of a file told.
+/// The result of reading the end of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Tail {
-    /// Everything.
+    /// The footer was read.
     Footer(Footer),
-    /// The footer is longer: so many bytes from the end.
-    More(u64),
+    /// The footer begins before the bytes that were given: this number of bytes at the end of the file is needed.
+    NeedsBytes(u64),
 }
 
-/// Reads the end of a file of `size` bytes.
+/// Reads the footer from `tail`, the last bytes of a file of `size` bytes.
 ///
 /// # Errors
-/// Why this is no Parquet file, in words that follow "it".
+/// Returns the reason why the file is not a valid Parquet file, as a predicate: "is not a Parquet file".
 pub(crate) fn read(tail: &[u8], size: u64) -> Result<Tail, String> {
     let Some((before, trailer)) = tail.split_last_chunk::<TRAILER>() else {
-        return Err(format!("is no Parquet file: it has {size} bytes"));
+        return Err(format!("is not a Parquet file: it has {size} bytes"));
     };
     let [a, b, c, d, magic @ ..] = *trailer;
     match &magic {
         b"PAR1" => {}
         b"PARE" => return Err("is a Parquet file with an encrypted footer, which COPY does not read".into()),
         other => {
-            return Err(format!("is no whole Parquet file: it ends with `{}`, not with `PAR1`", other.escape_ascii()));
+            return Err(format!(
+                "is not a complete Parquet file: it ends with `{}`, not with `PAR1`",
+                other.escape_ascii()
+            ));
         }
     }
     let length = u64::from(u32::from_le_bytes([a, b, c, d]));
     let needed = length + TRAILER as u64;
     if needed > size {
-        return Err(format!("is no whole Parquet file: a footer of {length} bytes does not fit into its {size}"));
+        return Err(format!("is not a complete Parquet file: it has {size} bytes, and its footer {length}"));
     }
     let Some(start) = usize::try_from(length).ok().and_then(|length| before.len().checked_sub(length)) else {
-        return Ok(Tail::More(needed));
+        return Ok(Tail::NeedsBytes(needed));
     };
     let footer = Compact(&before[start..]).footer();
-    footer.map(Tail::Footer).ok_or_else(|| "is no whole Parquet file: its footer cannot be read".into())
+    footer.map(Tail::Footer).ok_or_else(|| "is not a complete Parquet file: its footer cannot be read".into())
 }
 
-/// Thrift's compact protocol, from here on.
+/// A reader of Thrift's compact protocol over the remaining bytes. Its methods return `None` if the bytes are not valid.
 struct Compact<'a>(&'a [u8]);
 
-/// Kinds of values that are read, not skipped.
+/// Type numbers of Thrift's compact protocol for the values that are read.
 mod kind {
     pub(super) const I32: u8 = 5;
     pub(super) const I64: u8 = 6;
@@ -69,7 +72,7 @@ mod kind {
 }
 
 impl<'a> Compact<'a> {
-    /// `FileMetaData`, as far as its `schema` (2) and `num_rows` (3).
+    /// Reads `FileMetaData` up to its fields `schema` (2) and `num_rows` (3).
     fn footer(&mut self) -> Option<Footer> {
         let (mut columns, mut field) = (None, 0);
         loop {
@@ -85,12 +88,12 @@ impl<'a> Compact<'a> {
         }
     }
 
-    /// The names right below the root of the schema: a list of `SchemaElement`, each before its children.
+    /// Reads the names of the root's children from the list of `SchemaElement`, in which each element precedes its children.
     fn schema(&mut self) -> Option<Vec<String>> {
         let (elements, kind::STRUCT) = self.list()? else { return None };
         let (_, below_root) = self.element()?;
         let mut columns = Vec::new();
-        // Elements that are still to come below the column that is being read.
+        // Number of elements inside the current column that are not read yet.
         let mut inside: u64 = 0;
         for _ in 1..elements {
             let (name, children) = self.element()?;
@@ -104,7 +107,7 @@ impl<'a> Compact<'a> {
         (columns.len() as u64 == below_root && inside == 0).then_some(columns)
     }
 
-    /// `SchemaElement`: its `name` (4) and `num_children` (5).
+    /// Reads the fields `name` (4) and `num_children` (5) of a `SchemaElement`.
     fn element(&mut self) -> Option<(String, u64)> {
         let (mut name, mut children, mut field) = (None, 0, 0);
         loop {
@@ -117,7 +120,7 @@ impl<'a> Compact<'a> {
         }
     }
 
-    /// The number and kind of the next field of a structure; kind 0 ends it.
+    /// Reads the number and the type of the next field of a structure. Type 0 ends the structure.
     fn field(&mut self, last: &mut i64) -> Option<(i64, u8)> {
         let byte = self.byte()?;
         let (step, kind) = (byte >> 4, byte & 0x0F);
@@ -135,11 +138,11 @@ impl<'a> Compact<'a> {
     }
 
     fn skip(&mut self, kind: u8, depth: u32) -> Option<()> {
-        if depth > TOO_DEEP {
+        if depth > DEPTH {
             return None;
         }
         match kind {
-            // Booleans are in the kind itself.
+            // The value of a boolean is part of its type.
             1 | 2 => {}
             3 => drop(self.take(1)?),
             4..=6 => drop(self.unsigned()?),
@@ -171,7 +174,7 @@ impl<'a> Compact<'a> {
         Some(())
     }
 
-    /// In a list or map a boolean is a byte.
+    /// Skips an element of a list or map, in which a boolean is one byte.
     fn skip_element(&mut self, kind: u8, depth: u32) -> Option<()> {
         self.skip(if kind <= 2 { 3 } else { kind }, depth + 1)
     }
@@ -227,7 +230,7 @@ mod tests {
         Int(&'a [i32]),
     }
 
-    /// A file with a structure, and a list in it; `rows` rows.
+    /// A file of `rows` rows, with a structure that contains a list.
     fn file(rows: usize) -> Vec<u8> {
         let schema = "message m { required int64 id; optional group shop { required int32 no; optional group tags (LIST) \
             { repeated group list { optional int32 element; } } } required int32 Größe; }";
@@ -259,26 +262,28 @@ mod tests {
         let size = bytes.len() as u64;
         let footer = Footer { columns: ["id", "shop", "Größe"].map(String::from).to_vec(), rows: 7 };
         assert_eq!(read(&bytes, size), Ok(Tail::Footer(footer.clone())));
-        let Ok(Tail::More(needed)) = read(&bytes[bytes.len() - 30..], size) else { panic!("30 bytes are not enough") };
+        let Ok(Tail::NeedsBytes(needed)) = read(&bytes[bytes.len() - 30..], size) else {
+            panic!("30 bytes are not enough")
+        };
         let tail = &bytes[bytes.len() - usize::try_from(needed).unwrap()..];
         assert_eq!(read(tail, size), Ok(Tail::Footer(footer)));
     }
 
     #[test]
-    fn what_is_no_whole_parquet_file_is_told() {
+    fn an_incomplete_file_is_refused_with_the_reason() {
         let bytes = file(7);
-        let said = |bytes: &[u8]| read(bytes, bytes.len() as u64).unwrap_err();
-        assert!(said(b"").contains("it has 0 bytes"));
-        assert!(said(&bytes[..bytes.len() - 1]).contains("not with `PAR1`"));
-        assert!(said(b"id,word\n1,a\n").contains("it ends with `1,a\\n`"));
-        assert!(said(b"PAR1\xFF\0\0\0PAR1").contains("a footer of 255 bytes does not fit"));
-        assert!(said(b"PAR1\0\0\0\0PAR1").contains("cannot be read"));
-        assert!(said(b"PAR1\0\0\0\0PARE").contains("encrypted"));
+        let reason = |bytes: &[u8]| read(bytes, bytes.len() as u64).unwrap_err();
+        assert!(reason(b"").contains("it has 0 bytes"));
+        assert!(reason(&bytes[..bytes.len() - 1]).contains("not with `PAR1`"));
+        assert!(reason(b"id,word\n1,a\n").contains("it ends with `1,a\\n`"));
+        assert!(reason(b"PAR1\xFF\0\0\0PAR1").contains("it has 12 bytes, and its footer 255"));
+        assert!(reason(b"PAR1\0\0\0\0PAR1").contains("cannot be read"));
+        assert!(reason(b"PAR1\0\0\0\0PARE").contains("encrypted"));
     }
 
     proptest! {
         #[test]
-        fn no_bytes_panic_or_take_long(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        fn no_bytes_cause_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let mut tail = bytes.clone();
             tail.extend(u32::try_from(bytes.len()).unwrap().to_le_bytes());
             tail.extend(b"PAR1");
@@ -286,7 +291,7 @@ mod tests {
         }
 
         #[test]
-        fn a_damaged_footer_never_panics(at in 0_usize..400, byte: u8) {
+        fn no_damaged_footer_causes_a_panic(at in 0_usize..400, byte: u8) {
             let mut bytes = file(3);
             let at = bytes.len().saturating_sub(at + 9);
             bytes[at] = byte;

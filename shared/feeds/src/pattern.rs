@@ -1,4 +1,4 @@
-//! Which keys belong to a feed, and what their names say: `orders/{region}/{date:%Y-%m-%d}/*.csv.gz`.
+//! Patterns of object keys with named parts: `orders/{region}/{date:%Y-%m-%d}/*.csv.gz`.
 
 use std::collections::BTreeMap;
 
@@ -6,32 +6,33 @@ use jiff::civil::Date;
 use regex_lite::Regex;
 use shiftwork_config::is_identifier;
 
-/// How a pattern is written; for messages.
-pub(crate) const SYNTAX: &str = "`*` stands for anything within a folder, `**` for anything, `{name}` for a part of a name, \
-    `{name:%Y-%m-%d}` for a date";
+/// The syntax of a pattern, as a hint for messages.
+pub(crate) const SYNTAX: &str = "`*` matches any characters except `/`, `**` any characters, `{name}` a part of a name, and \
+    `{name:%Y-%m-%d}` a date";
 
-/// A pattern of keys with named parts.
+/// A pattern of object keys with named parts.
 ///
 /// ```
 /// use shiftwork_feeds::KeyPattern;
 /// let pattern = KeyPattern::read("orders/{region}/{day:%Y%m%d}/*.csv").unwrap();
 /// let parts = pattern.parts("orders/eu/20260301/a 1.csv").unwrap();
 /// assert_eq!((parts["region"].as_str(), parts["day"].as_str()), ("eu", "2026-03-01"));
-/// assert!(pattern.parts("orders/eu/20261301/a.csv").is_none(), "there is no thirteenth month");
+/// assert!(pattern.parts("orders/eu/20261301/a.csv").is_none(), "month 13 is not a valid month");
 /// ```
 #[derive(Debug, Clone)]
 pub struct KeyPattern {
     regex: Regex,
-    /// Named parts in their order, each with the format of its date.
+    /// The named parts in order, each with its date format.
     parts: Vec<(String, Option<String>)>,
+    /// Number of literal characters.
     literal: usize,
 }
 
 impl KeyPattern {
-    /// Reads a pattern.
+    /// Parses a pattern.
     ///
     /// # Errors
-    /// What is wrong with it, in words.
+    /// Returns a message if the pattern is not valid.
     pub fn read(pattern: &str) -> Result<Self, String> {
         if pattern.is_empty() {
             return Err("the pattern is empty".into());
@@ -47,10 +48,12 @@ impl KeyPattern {
                 regex.push_str("[^/]*");
                 rest = after;
             } else if let Some(after) = rest.strip_prefix('{') {
-                let (part, after) = after.split_once('}').ok_or("a `{` is never closed")?;
+                let (part, after) = after.split_once('}').ok_or("a `{` has no closing `}`")?;
                 let (name, format) = part.split_once(':').map_or((part, None), |(name, format)| (name, Some(format)));
                 if !is_identifier(name) {
-                    return Err(format!("`{{{part}}}` has no name: letters, digits and `_`"));
+                    return Err(format!(
+                        "`{name}` is not a valid name of a part: use letters, digits and `_`, and do not begin with a digit"
+                    ));
                 }
                 if parts.iter().any(|(earlier, _)| earlier == name) {
                     return Err(format!("two parts are named `{name}`"));
@@ -62,7 +65,7 @@ impl KeyPattern {
                 parts.push((name.to_owned(), format.map(Into::into)));
                 rest = after;
             } else if first == '}' {
-                return Err("a `}` closes nothing".into());
+                return Err("a `}` has no opening `{`".into());
             } else {
                 regex.push_str(&regex_lite::escape(first.encode_utf8(&mut [0; 4])));
                 literal += 1;
@@ -70,12 +73,12 @@ impl KeyPattern {
             }
         }
         regex.push('$');
-        // Linear in the length of the key, whatever the pattern.
+        // regex-lite matches in time that is linear in the length of the key.
         let regex = Regex::new(&regex).map_err(|error| format!("the pattern is too large: {error}"))?;
         Ok(Self { regex, parts, literal })
     }
 
-    /// The named parts of a key that belongs to the pattern. Dates come as `YYYY-MM-DD`.
+    /// Returns the named parts of a key, or `None` if the key does not match. Dates are returned as `YYYY-MM-DD`.
     pub fn parts(&self, key: &str) -> Option<BTreeMap<String, String>> {
         let found = self.regex.captures(key)?;
         let texts = found.iter().skip(1);
@@ -93,13 +96,13 @@ impl KeyPattern {
             .collect()
     }
 
-    /// How much of a pattern is spelt out: of two patterns that take a key, the one that says more is meant.
+    /// The number of literal characters. If two patterns match a key, the one with more literal characters is used.
     pub const fn literal(&self) -> usize {
         self.literal
     }
 }
 
-/// The shape of a date; whether it is one is asked of the calendar.
+/// The regular expression of a date format. It does not check that the date exists; [`KeyPattern::parts`] does.
 fn date_regex(format: &str) -> Result<String, String> {
     let mut regex = String::from("(");
     let mut chars = format.chars();
@@ -114,7 +117,7 @@ fn date_regex(format: &str) -> Result<String, String> {
             Some('j') => "[0-9]{3}",
             other => {
                 let other = other.map_or(String::new(), |other| other.to_string());
-                return Err(format!("`%{other}` is not known in a date: `%Y`, `%m`, `%d`, `%j` are"));
+                return Err(format!("`%{other}` is not supported in a date: use `%Y`, `%m`, `%d` or `%j`"));
             }
         });
     }
@@ -122,7 +125,7 @@ fn date_regex(format: &str) -> Result<String, String> {
     if has("%Y") && ((has("%m") && has("%d")) || has("%j")) {
         Ok(regex + ")")
     } else {
-        Err(format!("`{format}` does not make a whole date: year, month and day, as `%Y-%m-%d`"))
+        Err(format!("`{format}` is not a complete date: write year, month and day, such as `%Y-%m-%d`"))
     }
 }
 
@@ -132,22 +135,22 @@ mod tests {
 
     use super::KeyPattern;
 
-    fn takes(pattern: &str, key: &str) -> bool {
+    fn matches(pattern: &str, key: &str) -> bool {
         KeyPattern::read(pattern).unwrap().parts(key).is_some()
     }
 
     #[test]
-    fn stars_stay_in_their_folder_and_two_of_them_do_not() {
-        assert!(takes("in/*.csv", "in/a.csv") && takes("in/*.csv", "in/.csv"));
-        assert!(!takes("in/*.csv", "in/b/a.csv") && !takes("in/*.csv", "in/a.csv.gz"));
-        assert!(takes("in/**/x.csv", "in/a/b/x.csv") && takes("**", "any/thing at\nall"));
+    fn one_star_matches_within_a_folder_and_two_match_across_folders() {
+        assert!(matches("in/*.csv", "in/a.csv") && matches("in/*.csv", "in/.csv"));
+        assert!(!matches("in/*.csv", "in/b/a.csv") && !matches("in/*.csv", "in/a.csv.gz"));
+        assert!(matches("in/**/x.csv", "in/a/b/x.csv") && matches("**", "any/thing at\nall"));
     }
 
     #[test]
-    fn what_means_something_elsewhere_is_taken_literally() {
+    fn special_characters_of_regular_expressions_are_literal() {
         for key in ["a+b(1).csv", "[x]^$|?.csv", "ü\\.csv"] {
-            assert!(takes(key, key), "{key}");
-            assert!(!takes(key, "a"), "{key}");
+            assert!(matches(key, key), "{key}");
+            assert!(!matches(key, "a"), "{key}");
         }
     }
 
@@ -159,34 +162,35 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_that_cannot_be_read_says_why() {
-        for (pattern, why) in [
+    fn an_invalid_pattern_is_refused_with_the_reason() {
+        for (pattern, reason) in [
             ("", "empty"),
-            ("a{b", "never closed"),
-            ("a}b", "closes nothing"),
-            ("{a b}", "no name"),
+            ("a{b", "no closing"),
+            ("a}b", "no opening"),
+            ("{a b}", "not a valid name"),
             ("{a}/{a}", "two parts"),
-            ("{a:%Y-%m}", "whole date"),
-            ("{a:%H}", "not known in a date"),
+            ("{a:%Y-%m}", "not a complete date"),
+            ("{a:%H}", "not supported in a date"),
         ] {
-            let said = KeyPattern::read(pattern).unwrap_err();
-            assert!(said.contains(why), "{pattern}: {said}");
+            let message = KeyPattern::read(pattern).unwrap_err();
+            assert!(message.contains(reason), "{pattern}: {message}");
         }
     }
 
     proptest! {
-        #[test]
-        fn named_parts_are_found_again(region in "[a-z0-9 ü+.-]{1,12}", file in "[a-zA-Z0-9 ._-]{0,12}") {
-            let pattern = KeyPattern::read("in/{region}/{file}.csv").unwrap();
-            let parts = pattern.parts(&format!("in/{region}/x{file}.csv"));
-            prop_assert_eq!(&parts.unwrap()["region"], &region);
-        }
+            #[test]
+            fn named_parts_are_extracted(region in "[a-z0-9 ü+.-]{1,12}", file in "[a-zA-Z0-9 ._-]{0,12}") {
+                let pattern = KeyPattern::read("in/{region}/{file}.csv").unwrap();
+                let parts = pattern.parts(&format!("in/{region}/x{file}.csv"));
+                prop_assert_eq!(&parts.unwrap()["region"], &region);
+            }
 
-        #[test]
-        fn no_text_makes_a_pattern_panic(pattern in "\\PC{0,40}", key in "\\PC{0,40}") {
-            if let Ok(pattern) = KeyPattern::read(&pattern) {
-                let _ = pattern.parts(&key);
+            #[test]
+            fn no_pattern_or_key_causes_a_panic(
+    pattern in "\\PC{0,40}", key in "\\PC{0,40}") {
+                if let Ok(pattern) = KeyPattern::read(&pattern) {
+                    let _ = pattern.parts(&key);
+                }
             }
         }
-    }
 }

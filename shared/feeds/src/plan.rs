@@ -1,4 +1,4 @@
-//! Which files go together, and when. Pure.
+//! Decides which files form a batch and when a batch is complete, and which files are late. Pure functions.
 
 use jiff::{SignedDuration, Timestamp, civil::Time, tz::TimeZone};
 use shiftwork_config::ByteSize;
@@ -9,44 +9,44 @@ use shiftwork_protocol::{
 
 use crate::feed::{Consumer, Expected, Feed};
 
-/// How long a claim holds before anything was done with the file: several times what an invocation lives.
+/// Time after which a claim expires if the batch has not begun: several times the longest invocation.
 pub const CLAIM: SignedDuration = SignedDuration::from_mins(10);
-/// A run that was asked for and did not take the file is asked for again after this long, under another id.
-const ASK_AGAIN: SignedDuration = SignedDuration::from_hours(1);
+/// Time after which another run is requested, with a new id, if the requested run did not claim the first file of its batch.
+const REQUEST_AGAIN: SignedDuration = SignedDuration::from_hours(1);
 
-/// Bytes of the files of a work item: below the 256 KiB of an SQS message, as it was for long.
+/// Maximum number of bytes of the files in a work item, less than the 256 KiB that are the smallest limit of an SQS message.
 const ITEM_BYTES: usize = 240 * 1024;
 
-/// What is to be done about the open files of a feed.
+/// What to do with the open files of a feed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Plan<'a> {
-    /// Ask for these runs of the feed's workflow, one for each complete batch. The same file at the head of a batch asks for
-    /// the same run, however often it is planned.
-    Ask {
-        /// The workflow.
+    /// Request one run of the feed's workflow for each complete batch. The id of a run is derived from the first file of its batch, so
+    /// planning again requests the same run.
+    RequestRuns {
+        /// Id of the workflow.
         workflow: &'a str,
         /// Ids of the runs.
         runs: Vec<String>,
     },
-    /// Hand these batches to workers.
+    /// Put these batches into the queue of work items.
     HandOut(Vec<Batch<'a>>),
-    /// Nothing yet.
+    /// No batch is complete, or the feed has no consumer.
     Wait,
 }
 
-/// Files that go together.
+/// Files that are processed together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch<'a> {
-    /// Made of its first file, so that two planners who see the same files make the same batch.
+    /// Id of the batch, derived from its first file, so that concurrent planners that read the same files create the same batch.
     pub id: String,
-    /// Its files, oldest first.
+    /// The files, oldest first.
     pub files: Vec<&'a FileRecord>,
 }
 
-/// What to do about the open files of a feed, in whatever order they come.
+/// Decides what to do with the open files of a feed. The order of `open` does not matter.
 pub fn decide<'a>(feed: &'a Feed, open: &'a [FileRecord], now: Timestamp) -> Plan<'a> {
     let ready = match feed.consumer() {
-        Consumer::Nobody => return Plan::Wait,
+        Consumer::None => return Plan::Wait,
         Consumer::Workflow(_) | Consumer::Workers(_) => complete(feed, open, now),
     };
     if ready.is_empty() {
@@ -55,22 +55,22 @@ pub fn decide<'a>(feed: &'a Feed, open: &'a [FileRecord], now: Timestamp) -> Pla
     match feed.consumer() {
         Consumer::Workflow(workflow) => {
             let runs = ready.iter().map(|batch| run_id(workflow, batch[0], now)).collect();
-            Plan::Ask { workflow, runs }
+            Plan::RequestRuns { workflow, runs }
         }
         Consumer::Workers(_) => {
             let batch = |files: Vec<&'a FileRecord>| Batch { id: item_id(files[0]), files };
             Plan::HandOut(ready.into_iter().map(batch).collect())
         }
-        Consumer::Nobody => Plan::Wait,
+        Consumer::None => Plan::Wait,
     }
 }
 
-/// The files that one batch may take now, oldest first.
+/// Returns the files that the next batch can claim, oldest first.
 pub fn next<'a>(feed: &Feed, open: &'a [FileRecord], now: Timestamp) -> Vec<&'a FileRecord> {
     groups(feed, open, now).into_iter().next().unwrap_or_default()
 }
 
-/// The batches that are complete: full, or waited for long enough.
+/// Returns the batches that are complete: they are full, or a file has waited for the feed's `batch.wait`.
 fn complete<'a>(feed: &Feed, open: &'a [FileRecord], now: Timestamp) -> Vec<Vec<&'a FileRecord>> {
     let wait = feed.batch.wait.map_or(SignedDuration::ZERO, |wait| wait.length());
     let mut groups = groups(feed, open, now);
@@ -83,7 +83,7 @@ fn complete<'a>(feed: &Feed, open: &'a [FileRecord], now: Timestamp) -> Vec<Vec<
     groups
 }
 
-/// Everything that may be claimed, in the order that it came, cut where a batch is full.
+/// Groups all claimable files into batches, in the order in which they were received.
 fn groups<'a>(feed: &Feed, open: &'a [FileRecord], now: Timestamp) -> Vec<Vec<&'a FileRecord>> {
     let mut claimable: Vec<_> = open.iter().filter(|file| file.is_claimable(now)).collect();
     claimable.sort_by(|a, b| (a.received_ts, &a.key, &a.sequencer).cmp(&(b.received_ts, &b.key, &b.sequencer)));
@@ -101,7 +101,8 @@ fn is_full(feed: &Feed, group: &[&FileRecord]) -> bool {
     group.len() >= feed.batch.files as usize || most_bytes(feed).is_some_and(|most| bytes(group) >= most)
 }
 
-/// A file larger than a whole batch is a batch of its own.
+/// Returns true if the file can be added to the group. A file larger than the limit of a batch is not added to any group; it is a batch
+/// alone.
 fn fits(feed: &Feed, group: &[&FileRecord], file: &FileRecord) -> bool {
     let message: usize = group.iter().copied().chain([file]).map(text_bytes).sum();
     if matches!(feed.consumer(), Consumer::Workers(_)) && message > ITEM_BYTES {
@@ -110,7 +111,7 @@ fn fits(feed: &Feed, group: &[&FileRecord], file: &FileRecord) -> bool {
     most_bytes(feed).is_none_or(|most| bytes(group).saturating_add(file.size) <= most)
 }
 
-/// Bytes of a file in a work item, its parts counted as if they were the whole key once more.
+/// Upper bound of the bytes of a file in a work item. The named parts are counted as one more key.
 fn text_bytes(file: &FileRecord) -> usize {
     file.bucket.len() + 2 * file.key.len() + file.version_id.as_ref().map_or(0, String::len) + 160
 }
@@ -123,19 +124,19 @@ fn most_bytes(feed: &Feed) -> Option<u64> {
     feed.batch.bytes.map(ByteSize::bytes)
 }
 
-/// How long a worker may keep a work item.
+/// Time that a worker has for a work item; zero for a feed without workers.
 pub fn worker_time(feed: &Feed) -> SignedDuration {
     match feed.consumer() {
         Consumer::Workers(items) => items.within.length(),
-        Consumer::Workflow(_) | Consumer::Nobody => SignedDuration::ZERO,
+        Consumer::Workflow(_) | Consumer::None => SignedDuration::ZERO,
     }
 }
 
-/// The run that takes the batch behind this file.
+/// Id of the run for the batch that begins with `first`. It changes after each [`REQUEST_AGAIN`].
 fn run_id(workflow: &str, first: &FileRecord, now: Timestamp) -> String {
-    let asked = now.duration_since(first.registered_ts).as_secs() / ASK_AGAIN.as_secs();
+    let requests = now.duration_since(first.registered_ts).as_secs() / REQUEST_AGAIN.as_secs();
     let (id, retries) = (first.id(), first.retries());
-    derived_run_id(workflow, &format!("files {} {} {} {retries} {asked}", id.feed, id.key_hash, id.version))
+    derived_run_id(workflow, &format!("files {} {} {} {retries} {requests}", id.feed, id.key_hash, id.version))
 }
 
 fn item_id(first: &FileRecord) -> String {
@@ -144,20 +145,20 @@ fn item_id(first: &FileRecord) -> String {
     format!("work-{}-{}", id.feed, &digest[..12])
 }
 
-/// The day whose files are late at this moment, and when they were due; `None` when none are, or none are due yet.
+/// Returns the day whose files are late at `now`, and the time at which they were due. Returns `None` if they are complete or not due yet.
 ///
-/// `received`: when files of the feed came, the newest of them at least.
+/// `received` has the times at which files of the feed were received; only the newest [`Expected::files`] times are needed.
 pub fn late(expected: &Expected, received: &[Timestamp], now: Timestamp) -> Option<(String, Timestamp)> {
     let zone = TimeZone::get(&expected.time_zone).ok()?;
     let by: Time = expected.by.parse().ok()?;
     let day = now.to_zoned(zone.clone()).date();
     let due = day.to_datetime(by).to_zoned(zone.clone()).ok()?.timestamp();
     let begun = day.to_zoned(zone).ok()?.timestamp();
-    let came = received.iter().filter(|at| **at >= begun).count();
-    (now >= due && came < expected.files as usize).then(|| (day.to_string(), due))
+    let count = received.iter().filter(|at| **at >= begun).count();
+    (now >= due && count < expected.files as usize).then(|| (day.to_string(), due))
 }
 
-/// When the day began for a feed with an expected time: files before it are no news.
+/// Start of the current day in the time zone of the due time. Files received before it do not count.
 pub fn day_begun(expected: &Expected, now: Timestamp) -> Option<Timestamp> {
     let zone = TimeZone::get(&expected.time_zone).ok()?;
     Some(now.to_zoned(zone.clone()).date().to_zoned(zone).ok()?.timestamp())
@@ -185,9 +186,9 @@ mod tests {
         (0..n).map(|n| a_file(&format!("orders/{n:05}.csv"), &format!("{n:X}"))).collect()
     }
 
-    fn asked(plan: &Plan) -> usize {
+    fn batches(plan: &Plan) -> usize {
         match plan {
-            Plan::Ask { runs, .. } => runs.len(),
+            Plan::RequestRuns { runs, .. } => runs.len(),
             Plan::HandOut(batches) => batches.len(),
             Plan::Wait => 0,
         }
@@ -205,12 +206,12 @@ mod tests {
             (feed(1000, Some("300 B"), Some("5m")), 7, now, 2),
             (feed(1000, Some("50 B"), Some("5m")), 7, now, 7),
         ] {
-            assert_eq!(asked(&decide(&feed, &files(n), now)), wanted, "{n} files, {:?}", feed.batch);
+            assert_eq!(batches(&decide(&feed, &files(n), now)), wanted, "{n} files, {:?}", feed.batch);
         }
     }
 
     #[test]
-    fn the_same_files_ask_for_the_same_runs_and_after_an_hour_for_others() {
+    fn the_same_files_request_the_same_runs_within_an_hour_and_others_after_it() {
         let (feed, files) = (feed(10, None, None), files(25));
         let now = Timestamp::UNIX_EPOCH;
         let at = |now| decide(&feed, &files, now);
@@ -219,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn late_is_late_once_it_is_due_in_its_own_time_zone() {
+    fn files_are_late_after_the_due_time_in_the_time_zone_of_the_feed() {
         let expected = Expected { by: "06:00".into(), time_zone: "Europe/Berlin".into(), files: 2 };
         let at = |text: &str| text.parse::<Timestamp>().unwrap();
         let one = [at("2026-03-01T01:00:00Z"), at("2026-02-28T22:00:00Z")];
@@ -231,16 +232,17 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_claimable_file_is_in_exactly_one_group_in_whatever_order_they_come(
+        fn every_claimable_file_is_in_exactly_one_group_in_any_order_of_the_input(
             sizes in proptest::collection::vec(0_u64..500, 0..60), most in 1_u32..20, bytes in 1_u64..2_000,
-            taken in proptest::collection::vec(any::<bool>(), 60), turn in 0_usize..60,
+            claimed in proptest::collection::vec(any::<bool>(), 60), turn in 0_usize..60,
         ) {
             let feed = feed(most, Some(&format!("{bytes} B")), None);
             let now = Timestamp::UNIX_EPOCH;
             let mut all = files(sizes.len());
-            for ((file, size), taken) in all.iter_mut().zip(&sizes).zip(&taken) {
+            for ((file, size), claimed) in all.iter_mut().zip(&sizes).zip(&claimed) {
                 file.size = *size;
-                if *taken {
+                if *claimed {
+
                     let claim = FileStep::Claim { batch: "other".into(), until: now + CLAIM };
                     *file = file.after(&claim, now).unwrap();
                 }

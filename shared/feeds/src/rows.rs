@@ -1,4 +1,5 @@
-//! The rows of a text file, counted as its bytes go by, and the fields of the first one. At most a piece of the file is in memory.
+//! Counts the rows of a text file and reads the fields of its first row, while the bytes are streamed: the file is never in memory as a
+//! whole.
 
 use std::{
     borrow::Cow,
@@ -11,10 +12,10 @@ use shiftwork_protocol::file::Format;
 
 use crate::feed::{Compression, Feed};
 
-/// Bytes of the first row that are kept. A header is shorter.
+/// Maximum number of bytes of the first row that are kept, for its header.
 const FIRST_ROW: usize = 64 * 1024;
 
-/// Takes the bytes of a file as they come, decompresses them, and counts rows.
+/// Decompresses the bytes of a file and counts its rows.
 pub(crate) enum RowReader {
     Plain(Rows),
     Gzip(Box<flate2::write::MultiGzDecoder<Rows>>),
@@ -22,7 +23,7 @@ pub(crate) enum RowReader {
 }
 
 impl RowReader {
-    /// A reader of a feed's files.
+    /// Creates a reader for a file of a feed.
     pub(crate) fn new(feed: &Feed) -> io::Result<Self> {
         let rows = Rows::new(feed);
         Ok(match feed.compression {
@@ -33,7 +34,7 @@ impl RowReader {
         })
     }
 
-    /// Takes the next bytes.
+    /// Reads the next bytes of the file.
     pub(crate) fn feed(&mut self, bytes: &[u8]) -> io::Result<()> {
         match self {
             Self::Plain(rows) => rows.write_all(bytes),
@@ -42,7 +43,7 @@ impl RowReader {
         }
     }
 
-    /// Whether the first row was read to its end.
+    /// Returns true if the first row is complete.
     pub(crate) fn has_first(&self) -> bool {
         match self {
             Self::Plain(rows) => rows.has_first(),
@@ -51,7 +52,7 @@ impl RowReader {
         }
     }
 
-    /// The fields of the first row, before the end of the file.
+    /// Returns the fields of the first row without reading the rest of the file.
     pub(crate) fn into_first(self) -> Vec<String> {
         match self {
             Self::Plain(rows) => rows.fields(),
@@ -60,7 +61,7 @@ impl RowReader {
         }
     }
 
-    /// The end of the file: the fields of its first row, and the number of its rows.
+    /// Ends the file. Returns the fields of its first row and the number of its rows.
     pub(crate) fn finish(self) -> io::Result<(Vec<String>, u64)> {
         let rows = match self {
             Self::Plain(rows) => rows,
@@ -74,7 +75,7 @@ impl RowReader {
     }
 }
 
-/// Rows as their bytes go by.
+/// Counts rows by the format of the file.
 pub(crate) enum Rows {
     Csv(Box<CsvRows>),
     Lines(LineRows),
@@ -135,20 +136,22 @@ impl Write for Rows {
     }
 }
 
-/// Records of CSV (RFC 4180). A quote opens a quoted field only at the beginning of the field; within an unquoted field it is data, and
-/// the next line break ends the row. Redshift's documentation does not say what COPY does with such a quote (some versions refuse the
-/// row); it does say that line feeds and carriage returns are data only within quotes.
+/// Counts records of CSV (RFC 4180). A quote opens a quoted field only at the beginning of the field; inside an unquoted field it is data,
+/// and the next line break ends the row. Redshift's documentation does not say how COPY reads such a quote (some versions refuse the row);
+/// it does say that line feeds and carriage returns are data only between quotes.
 pub(crate) struct CsvRows {
     reader: csv_core::Reader,
-    /// The fields of the first record, one after the other, and where each ends.
+    /// The concatenated fields of the first record.
     first: Vec<u8>,
+    /// Offset of the end of each field in `first`.
     ends: Vec<usize>,
+    /// Number of complete records.
     ended: u64,
 }
 
 impl CsvRows {
     fn read(&mut self, mut bytes: &[u8]) {
-        // To the CSV reader, no bytes are the end of the file.
+        // csv-core reads an empty slice as the end of the file.
         while !bytes.is_empty() {
             let read = self.step(bytes).0;
             bytes = &bytes[read..];
@@ -159,7 +162,7 @@ impl CsvRows {
         while self.step(&[]).1 != ReadRecordResult::End {}
     }
 
-    /// Takes some of the bytes: how many, and what was read of them.
+    /// Parses bytes up to the end of a record or of a buffer. Returns the number of bytes that were read, and csv-core's result.
     fn step(&mut self, bytes: &[u8]) -> (usize, ReadRecordResult) {
         let (mut output, mut ends) = ([0; 1024], [0; 64]);
         let (result, read, written, ended) = self.reader.read_record(bytes, &mut output, &mut ends);
@@ -184,11 +187,12 @@ impl CsvRows {
     }
 }
 
-/// Lines that are not blank.
+/// Counts lines that are not empty.
 #[derive(Default)]
 pub(crate) struct LineRows {
+    /// Number of complete lines.
     ended: u64,
-    /// Something follows the last line break.
+    /// True if the bytes after the last line break are not empty.
     open: bool,
 }
 

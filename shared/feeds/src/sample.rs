@@ -1,11 +1,8 @@
-//! A feed for tests.
+//! The feed that unit tests use.
 
 use crate::Feed;
 
-/// The feed `orders`: every CSV file under `orders/` of the bucket `landing`.
-///
-/// # Panics
-/// Never: the document is whole.
+/// The feed `orders`: all CSV files under `orders/` in the bucket `landing`.
 pub(crate) fn feed() -> Feed {
     let text = "feed: orders\nbucket: landing\nkeys: orders/**.csv\nformat: csv\ntable: sales.orders\n";
     let doc = shiftwork_config::read_file("feeds/orders.yaml", text);
