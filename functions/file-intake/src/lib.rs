@@ -1,11 +1,12 @@
-//! Files land in S3: each is put on record once, grouped with others of its feed, and handed on.
+//! The Lambda function `file-intake`. It registers files that are created in S3, groups the files of a feed into batches, and requests runs
+//! or sends work items for complete batches. It handles three events:
 //!
-//! - a message of the file event queue: what S3 saw goes on record; then the feeds of it are planned
-//! - a message of the file result queue: what a worker says about a work item goes on record
-//! - the clock: every feed is planned; a feed whose files are late is told about
+//! - Messages of the file event queue: the objects of the S3 events are registered, and their feeds are planned.
+//! - Messages of the file result queue: the results of workers are recorded.
+//! - The schedule, `{"plan": "all"}`: all feeds are planned, and a notification is sent for each feed whose files are late.
 //!
-//! A message that cannot be read goes to the dead-letter queue with the reason; one that AWS refused now is delivered again
-//! alone.
+//! A message that is not valid is moved to the dead-letter queue with the reason. A message for which a request to AWS failed is reported
+//! in `batchItemFailures`, so that SQS delivers only this message again.
 
 mod catalog;
 mod plan;
@@ -45,23 +46,23 @@ environment! {
     }
 }
 
-/// Messages at once.
+/// Maximum number of messages that are handled concurrently.
 const AT_ONCE: usize = 16;
 
-/// A message that cannot be read, as it is put into the dead-letter queue.
+/// A message of the dead-letter queue: a message that is not valid, with the reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct UnreadableMessage {
-    /// What is wrong with it.
+    /// Reason why the message is not valid.
     pub reason: String,
-    /// Its id in the queue that it came from.
+    /// Id of the message in its source queue.
     pub message_id: String,
-    /// The queue that it came from.
+    /// ARN of the source queue.
     pub source: String,
-    /// Its body, cut where a message cannot hold it.
+    /// Body of the message, truncated if the dead letter would exceed the size of an SQS message.
     pub body: String,
 }
 
-/// The function.
+/// The handler of the function.
 pub struct Intake {
     batches: Batches,
     objects: Arc<dyn Objects>,
@@ -71,13 +72,13 @@ pub struct Intake {
     dead_letters: Arc<dyn DeadLetters>,
     notices: Arc<dyn Notices>,
     clock: Arc<dyn Clock>,
-    /// Runs that were asked for and feeds that were planned, until when they need not be again.
-    lately: Cache<String, ()>,
+    /// Run ids that were requested and feeds that were planned, until the time at which they may be requested or planned again.
+    recent: Cache<String, ()>,
 }
 
 impl Intake {
-    /// Over these collaborators.
-    #[allow(clippy::too_many_arguments, reason = "one a collaborator")]
+    /// Creates the handler. `scripts` is the bucket of the feeds.
+    #[allow(clippy::too_many_arguments, reason = "one argument for each port")]
     pub fn new(
         register: Arc<dyn FileRegister>,
         objects: Arc<dyn Objects>,
@@ -97,15 +98,15 @@ impl Intake {
             dead_letters,
             notices,
             clock,
-            lately: Cache::default(),
+            recent: Cache::default(),
         }
     }
 
-    /// Takes messages, or plans.
+    /// Handles a batch of SQS messages or a request to plan.
     pub async fn handle(&self, event: Value) -> Result<Value> {
         if event.get("plan").is_some() {
             let request = PlanRequest::deserialize(&event).map_err(|error| {
-                Failure::new(FailureKind::InvalidRequest, format!("the plan request cannot be read: {error}"))
+                Failure::new(FailureKind::InvalidRequest, format!("the plan request is not valid: {error}"))
             })?;
             let feeds = self.feeds.newest(self.clock.now()).await?;
             let wanted = feeds.iter().filter(|feed| request.plan == "all" || feed.feed == request.plan);
@@ -117,8 +118,9 @@ impl Intake {
         match messages::of_event(&event)? {
             Some(messages) => Ok(json!(self.messages(&messages).await?)),
             None => {
-                let words = "the event is neither messages of a queue nor {\"plan\": \"all\"}";
-                Err(Failure::new(FailureKind::InvalidRequest, words))
+                let message =
+                    "the event is neither a batch of SQS messages nor a plan request such as {\"plan\": \"all\"}";
+                Err(Failure::new(FailureKind::InvalidRequest, message))
             }
         }
     }
@@ -128,9 +130,9 @@ impl Intake {
         let (touched, response) =
             messages::each(messages, AT_ONCE, async |message| self.message(message, &feeds).await).await;
         let touched = touched.into_iter().flatten().collect();
-        // The files are on record; a plan that fails now is made by the clock.
+        // The files are registered, so the messages succeed. The schedule plans the feeds again.
         if let Err(failure) = self.plan_touched(&feeds, touched).await {
-            tracing::warn!(failure = failure.kind.name(), "the feeds are planned later: {failure}");
+            tracing::warn!(failure = failure.kind.name(), "the feeds could not be planned: {failure}");
         }
         Ok(response)
     }
@@ -149,11 +151,11 @@ impl Intake {
         for event in events {
             let entry = event::entry(event, feeds, self.clock.now());
             let new = self.batches.register.put(&entry).await?;
-            let (feed, key, what) = match &entry {
+            let (feed, key, object) = match &entry {
                 Entry::File(file) => (&file.feed, &file.key, "file"),
                 Entry::Deletion(deletion) => (&deletion.feed, &deletion.key, "deletion"),
             };
-            tracing::info!(feed, key, new, "{what} registered");
+            tracing::info!(feed, key, new, "{object} registered");
             if feed != UNCLAIMED {
                 touched.insert(feed.clone());
             }
@@ -161,7 +163,7 @@ impl Intake {
         Ok(touched)
     }
 
-    /// Records what a worker did with the files of a batch. Files that the batch no longer has stay as they are.
+    /// Records a worker's result for the files of a batch. Files that have left the batch are not changed.
     async fn complete(&self, completion: &Completion) -> Result<BTreeSet<String>> {
         let Completion { feed, batch, .. } = completion;
         let ending = |file: &FileRecord| match completion.of(file) {
@@ -172,14 +174,14 @@ impl Intake {
             }
         };
         let files = self.batches.end(feed, batch, &ending).await?;
-        let named = completion.files.iter().filter(|file| file.outcome == Outcome::Quarantined).count();
-        tracing::info!(feed, batch, files, quarantined = named, "work item completed");
+        let quarantined = completion.files.iter().filter(|file| file.outcome == Outcome::Quarantined).count();
+        tracing::info!(feed, batch, files, quarantined, "work item completed");
         Ok(BTreeSet::new())
     }
 
-    /// Another try changes nothing: the message goes to the dead-letter queue with the reason.
+    /// Moves a message that is not valid to the dead-letter queue, because a retry cannot succeed.
     async fn refuse(&self, message: &Message, reason: String) -> Result<BTreeSet<String>> {
-        tracing::error!(message = message.id, reason, "the message cannot be read");
+        tracing::error!(message = message.id, reason, "the message is not valid");
         let body = message.body.as_str();
         let unreadable = |bytes: usize| UnreadableMessage {
             reason: reason.clone(),
@@ -187,7 +189,7 @@ impl Intake {
             source: message.queue_arn.clone(),
             body: body[..body.floor_char_boundary(bytes)].to_owned(),
         };
-        // JSON escapes the body once more, which makes at most six bytes of one.
+        // The body is escaped as a JSON string, in which one byte becomes at most six.
         let whole = serde_json::to_string(&unreadable(body.len())).unwrap_or_default();
         let text = if whole.len() <= DEAD_LETTER_BYTES {
             whole

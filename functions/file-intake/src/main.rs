@@ -1,4 +1,4 @@
-//! The file intake as a Lambda function.
+//! Entry point of the Lambda function `file-intake`.
 
 use std::{process::ExitCode, sync::Arc};
 

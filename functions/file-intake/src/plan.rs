@@ -1,4 +1,4 @@
-//! Feeds are planned: complete batches are asked for or handed out, and late files are told about.
+//! Plans feeds: requests runs or sends work items for complete batches, and reports late files.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -19,35 +19,35 @@ use shiftwork_protocol::{
 
 use crate::Intake;
 
-/// A run that this process asked for is not asked for again within this time: files come by the thousand.
-const ASKED: SignedDuration = SignedDuration::from_mins(1);
+/// Time during which this process does not request the same run again. Thousands of messages can belong to one batch.
+const RUN_PAUSE: SignedDuration = SignedDuration::from_mins(1);
 
-/// To plan is to read every open file. A feed with many of them rests so long for each thousand before another message has it
-/// planned again; the clock plans it whatever it has.
-const REST: SignedDuration = SignedDuration::from_secs(5);
+/// Time for each 1,000 open files of a feed during which messages do not plan the feed again, because planning reads all open files. The
+/// schedule plans every feed.
+const PLAN_PAUSE: SignedDuration = SignedDuration::from_secs(5);
 
-/// What a planning did.
+/// The result of planning.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Planned {
-    /// Files that wait, over all feeds that were planned.
+    /// Number of files that wait, in all planned feeds.
     waiting: usize,
-    /// Runs that were asked for.
+    /// Ids of the requested runs.
     runs: Vec<String>,
-    /// Work items that were handed out.
+    /// Batch ids of the work items that were sent.
     work_items: Vec<String>,
-    /// Feeds whose files are late.
+    /// Names of the feeds whose files are late.
     late: Vec<String>,
 }
 
 impl Intake {
-    /// Plans the feeds of messages, but for those that were planned a moment ago and have a long queue.
+    /// Plans the feeds of messages, except feeds with many open files that were planned recently ([`PLAN_PAUSE`]).
     pub(crate) async fn plan_touched(&self, feeds: &Feeds, mut touched: BTreeSet<String>) -> Result<Planned> {
         let now = self.clock.now();
-        touched.retain(|feed| self.lately.get(feed, now).is_none());
+        touched.retain(|feed| self.recent.get(feed, now).is_none());
         self.plan_all(feeds, touched).await
     }
 
-    /// Plans these feeds. One that fails does not keep the others waiting; the first failure is the answer then.
+    /// Plans feeds. A failure does not stop the planning of the other feeds; the first failure is returned.
     pub(crate) async fn plan_all(&self, feeds: &Feeds, wanted: BTreeSet<String>) -> Result<Planned> {
         let mut planned = Planned::default();
         let mut first = None;
@@ -63,34 +63,34 @@ impl Intake {
                 runs = planned.runs.len(),
                 work_items = planned.work_items.len(),
                 late = planned.late.len(),
-                "planned"
+                "feeds planned"
             );
         }
         first.map_or(Ok(planned), Err)
     }
 
     async fn plan(&self, feed: &Feed, planned: &mut Planned) -> Result<()> {
-        self.tell_if_late(feed, planned).await?;
-        if feed.consumer() == Consumer::Nobody {
+        self.report_late_files(feed, planned).await?;
+        if feed.consumer() == Consumer::None {
             return Ok(());
         }
-        let open = self.take_back(feed, self.batches.register.open(&feed.feed).await?).await?;
-        let rest = REST * i32::try_from(open.len() / 1_000).unwrap_or(i32::MAX);
-        self.lately.put(feed.feed.clone(), (), self.clock.now() + rest);
+        let open = self.release_overdue(feed, self.batches.register.open(&feed.feed).await?).await?;
+        let pause = PLAN_PAUSE * i32::try_from(open.len() / 1_000).unwrap_or(i32::MAX);
+        self.recent.put(feed.feed.clone(), (), self.clock.now() + pause);
         let open = self.batches.ready(&*self.objects, feed, open).await?;
         let now = self.clock.now();
         planned.waiting += open.iter().filter(|file| file.is_claimable(now)).count();
         match plan::decide(feed, &open, now) {
             Plan::Wait => {}
-            Plan::Ask { workflow, runs } => {
-                for run in runs.into_iter().filter(|run| self.lately.get(run, now).is_none()) {
+            Plan::RequestRuns { workflow, runs } => {
+                for run in runs.into_iter().filter(|run| self.recent.get(run, now).is_none()) {
                     let request = RunRequest {
                         workflow_id: workflow.into(),
                         workflow_execution_id: Some(run.clone()),
                         ..RunRequest::default()
                     };
                     self.requests.ask(&request, Duration::ZERO).await?;
-                    self.lately.put(run.clone(), (), now + ASKED);
+                    self.recent.put(run.clone(), (), now + RUN_PAUSE);
                     planned.runs.push(run);
                 }
             }
@@ -105,8 +105,8 @@ impl Intake {
         Ok(())
     }
 
-    /// Claimed and begun before it is handed out: should this end in between, the files come back when the worker's time
-    /// is up, and no worker has heard of them. False where nothing of the batch was to be had.
+    /// Claims and begins a batch, then sends its work item. If the function stops before it sends the work item, the files are released when
+    /// the worker's time has passed. Returns false if no file of the batch could be claimed.
     async fn hand_out(&self, feed: &Feed, batch: &Batch<'_>) -> Result<bool> {
         let claimed = self.batches.claim(&*self.objects, feed, &batch.id, batch.files.iter().copied()).await?;
         let until = self.clock.now() + plan::worker_time(feed);
@@ -121,38 +121,44 @@ impl Intake {
             files: files.iter().map(Into::into).collect(),
         };
         self.items.hand_out(&item).await?;
-        tracing::info!(feed = feed.feed, batch = batch.id, files = files.len(), "work item handed out");
+        tracing::info!(feed = feed.feed, batch = batch.id, files = files.len(), "work item sent");
         Ok(true)
     }
 
-    /// The files of workers whose time is up are open to others again.
-    async fn take_back(&self, feed: &Feed, open: Vec<FileRecord>) -> Result<Vec<FileRecord>> {
+    /// Releases the files of work items whose time has passed, so that another batch can claim them. Returns the open files.
+    async fn release_overdue(&self, feed: &Feed, open: Vec<FileRecord>) -> Result<Vec<FileRecord>> {
         let now = self.clock.now();
         if !matches!(feed.consumer(), Consumer::Workers(_)) {
             return Ok(open);
         }
-        let mut left = Vec::with_capacity(open.len());
+        let mut released = Vec::with_capacity(open.len());
         for file in open {
             let overdue =
                 file.file_status == FileStatus::Processing && file.claimed_until.is_some_and(|until| until <= now);
             match (&file.batch, overdue) {
                 (Some(batch), true) => {
-                    tracing::warn!(feed = feed.feed, batch, file = file.url(), "a worker's time is up: taken back");
+                    tracing::warn!(
+                        feed = feed.feed,
+                        batch,
+                        file = file.url(),
+                        "the worker did not complete the work item in time: file released"
+                    );
                     let step = FileStep::Release { batch: batch.clone() };
-                    left.push(self.batches.register.step(&file, &step, now).await?.file);
+                    released.push(self.batches.register.step(&file, &step, now).await?.file);
                 }
-                (Some(_) | None, _) => left.push(file),
+                (Some(_) | None, _) => released.push(file),
             }
         }
-        Ok(left)
+        Ok(released)
     }
 
-    /// Once a feed and day. Told first and kept then: a crash in between tells twice, never not at all.
-    async fn tell_if_late(&self, feed: &Feed, planned: &mut Planned) -> Result<()> {
+    /// Publishes an event and a notification if the files of a feed are late, once for each day. The notification is sent before it is
+    /// recorded: if the function stops in between, it is sent again.
+    async fn report_late_files(&self, feed: &Feed, planned: &mut Planned) -> Result<()> {
         let Some(expected) = &feed.expected else { return Ok(()) };
         let now = self.clock.now();
         let Some(begun) = plan::day_begun(expected, now) else { return Ok(()) };
-        // Not due yet however few came: no need to count.
+        // Without any file: if the files are not late then, they are not due yet, and the register need not be read.
         if plan::late(expected, &[], now).is_none() {
             return Ok(());
         }
@@ -160,12 +166,12 @@ impl Intake {
         let files = self.batches.register.since(&feed.feed, begun, most).await?;
         let received: Vec<_> = files.iter().map(|file| file.received_ts).collect();
         let Some((day, due)) = plan::late(expected, &received, now) else { return Ok(()) };
-        let what = format!("late {day}");
-        if self.batches.register.said(&feed.feed, &what).await? {
+        let notice = format!("late {day}");
+        if self.batches.register.said(&feed.feed, &notice).await? {
             return Ok(());
         }
         let late = FilesLate {
-            idempotency_key: format!("{}/{what}", feed.feed),
+            idempotency_key: format!("{}/{notice}", feed.feed),
             feed: feed.feed.clone(),
             day,
             due_ts: due,
@@ -182,6 +188,6 @@ impl Intake {
         self.notices.publish(&[Event::Late(late.clone())]).await?;
         self.notices.late(&late).await?;
         planned.late.push(feed.feed.clone());
-        self.batches.register.say(&feed.feed, &what, now).await
+        self.batches.register.say(&feed.feed, &notice, now).await
     }
 }

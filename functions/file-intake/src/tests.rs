@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used, reason = "a test stops at what does not hold")]
+#![allow(clippy::unwrap_used, reason = "tests panic on unexpected results")]
 
 use jiff::SignedDuration;
 use proptest::prelude::*;
@@ -20,7 +20,7 @@ struct Fixture {
     register: Arc<MemoryRegister>,
     requests: Arc<MemoryRequests>,
     items: Arc<MemoryWorkQueue>,
-    letters: Arc<MemoryDeadLetters>,
+    dead_letters: Arc<MemoryDeadLetters>,
     notices: Arc<MemoryNotices>,
     scripts: MemoryBucket,
     clock: Arc<ManualClock>,
@@ -28,27 +28,26 @@ struct Fixture {
 
 fn fixture() -> Fixture {
     let (register, requests, items) = (Arc::default(), Arc::default(), Arc::default());
-    let (letters, notices, scripts, clock) =
+    let (dead_letters, notices, scripts, clock) =
         (Arc::default(), Arc::default(), MemoryBucket::versioned(), Arc::<ManualClock>::default());
     for (name, text) in [("orders", ORDERS), ("invoices", INVOICES), ("rates", LATE)] {
         scripts.put(&format!("feeds/{name}.yaml"), text);
     }
-    let of = |register: &Arc<MemoryRegister>| register.clone();
     Fixture {
         intake: Intake::new(
-            of(&register),
+            Arc::<MemoryRegister>::clone(&register),
             Arc::new(MemoryObjects::default()),
             scripts.bucket(),
             Arc::<MemoryRequests>::clone(&requests),
             Arc::<MemoryWorkQueue>::clone(&items),
-            Arc::<MemoryDeadLetters>::clone(&letters),
+            Arc::<MemoryDeadLetters>::clone(&dead_letters),
             Arc::<MemoryNotices>::clone(&notices),
             clock.clone(),
         ),
         register,
         requests,
         items,
-        letters,
+        dead_letters,
         notices,
         scripts,
         clock,
@@ -60,7 +59,7 @@ fn sample(name: &str) -> Value {
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
-/// A message about a file: `n` is its place in the order of its key.
+/// An S3 event about a created object. `n` is its sequencer and its ETag.
 fn created(key: &str, n: u64) -> Value {
     json!({ "Records": [{ "eventSource": "aws:s3", "eventName": "ObjectCreated:Put", "eventTime": format!("2026-03-01T02:00:{:02}Z", n % 60),
         "s3": { "bucket": { "name": "landing" }, "object": { "key": key, "size": 10, "eTag": format!("{n:032x}"), "sequencer": format!("{n:016X}") } } }] })
@@ -77,13 +76,13 @@ fn batch(bodies: &[Value]) -> Value {
 }
 
 #[tokio::test]
-async fn every_way_of_an_event_puts_the_same_file_on_record_once() {
+async fn an_event_registers_its_file_once_by_every_delivery_path() {
     let fixture = fixture();
     for name in
         ["s3-sqs-created", "s3-sns-sqs-created", "s3-sns-raw-created", "s3-eventbridge-created", "s3-test-event"]
     {
-        let answer = fixture.intake.handle(sample(name)).await.unwrap();
-        assert_eq!(answer["batchItemFailures"], json!([]), "{name}");
+        let response = fixture.intake.handle(sample(name)).await.unwrap();
+        assert_eq!(response["batchItemFailures"], json!([]), "{name}");
     }
     let files = fixture.register.files();
     assert_eq!(files.len(), 1);
@@ -93,47 +92,51 @@ async fn every_way_of_an_event_puts_the_same_file_on_record_once() {
 }
 
 #[tokio::test]
-async fn poison_goes_to_the_dead_letters_with_its_reason_and_the_rest_goes_on() {
+async fn an_invalid_message_goes_to_the_dead_letter_queue_and_the_others_are_handled() {
     let fixture = fixture();
-    let answer = fixture.intake.handle(sample("poison")).await.unwrap();
-    assert_eq!(answer["batchItemFailures"], json!([]));
+    let response = fixture.intake.handle(sample("poison")).await.unwrap();
+    assert_eq!(response["batchItemFailures"], json!([]));
     assert_eq!(fixture.register.files().len(), 1);
-    let letters = fixture.letters.letters();
-    let letter: UnreadableMessage = serde_json::from_str(&letters[0]).unwrap();
-    assert_eq!(letters.len(), 1);
-    assert!(letter.reason.contains("no event of S3") && letter.body.contains("aws:ses"), "{letter:?}");
+    let dead_letters = fixture.dead_letters.letters();
+    let dead_letter: UnreadableMessage = serde_json::from_str(&dead_letters[0]).unwrap();
+    assert_eq!(dead_letters.len(), 1);
+    assert!(
+        dead_letter.reason.contains("not an event of S3") && dead_letter.body.contains("aws:ses"),
+        "{dead_letter:?}"
+    );
 }
 
 #[tokio::test]
-async fn poison_of_any_size_and_kind_fits_into_a_letter() {
+async fn a_dead_letter_fits_into_a_message_for_every_body() {
     let fixture = fixture();
     for text in ["\u{1}".repeat(300_000), "ü".repeat(200_000), "\"".repeat(260_000)] {
-        let event = json!({ "Records": [{ "messageId": "m", "body": text }] });
+        let event = json!({ "Records": [{ "messageId": "m", "body": text, "eventSource": "aws:sqs", "eventSourceARN": "arn:aws:sqs:eu-central-1:123456789012:q" }] });
+
         fixture.intake.handle(event).await.unwrap();
     }
-    assert!(fixture.letters.letters().iter().all(|letter| letter.len() <= DEAD_LETTER_BYTES));
-    assert_eq!(fixture.letters.letters().len(), 3);
+    assert!(fixture.dead_letters.letters().iter().all(|text| text.len() <= DEAD_LETTER_BYTES));
+    assert_eq!(fixture.dead_letters.letters().len(), 3);
 }
 
 #[tokio::test]
-async fn a_complete_batch_asks_for_its_run_once() {
+async fn the_run_of_a_complete_batch_is_requested_once() {
     let fixture = fixture();
     let files: Vec<_> = (0..7).map(|n| created(&format!("orders/eu/2026-03-01/{n}.csv"), n)).collect();
     for files in files.chunks(2) {
         fixture.intake.handle(batch(files)).await.unwrap();
     }
     fixture.intake.handle(sample("plan")).await.unwrap();
-    let asked: Vec<_> = fixture.requests.asked().into_iter().map(|(request, _)| request).collect();
-    assert_eq!(asked.len(), 2, "7 files are two batches of 3, and one file that waits: {asked:?}");
+    let requests: Vec<_> = fixture.requests.asked().into_iter().map(|(request, _)| request).collect();
+    assert_eq!(requests.len(), 2, "7 files are two batches of 3, and one file that waits: {requests:?}");
     fixture.clock.pass(SignedDuration::from_mins(6));
     fixture.intake.handle(sample("plan")).await.unwrap();
     let runs: BTreeSet<_> =
         fixture.requests.asked().into_iter().map(|(request, _)| request.workflow_execution_id).collect();
-    assert_eq!(runs.len(), 3, "five minutes later the last one goes, too");
+    assert_eq!(runs.len(), 3, "the last file has waited for five minutes");
 }
 
 #[tokio::test]
-async fn a_work_item_is_handed_out_once_and_completed_file_by_file() {
+async fn a_work_item_is_sent_once_and_its_files_are_completed_one_by_one() {
     let fixture = fixture();
     let files: Vec<_> = (0..3).map(|n| created(&format!("invoices/{n}.xml"), n)).collect();
     fixture.intake.handle(batch(&files)).await.unwrap();
@@ -150,18 +153,18 @@ async fn a_work_item_is_handed_out_once_and_completed_file_by_file() {
     assert_eq!(of("invoices/1.xml").reason.as_deref(), Some("no number"));
     assert_eq!(of("invoices/2.xml").file_status, FileStatus::Processing);
 
-    // The worker of the other one died.
+    // The worker of the other work item does not respond in time.
     fixture.clock.pass(SignedDuration::from_mins(61));
     fixture.intake.handle(sample("plan")).await.unwrap();
     let again = fixture.items.items().pop().unwrap();
     assert_ne!(again.batch, items[1].batch);
     let late = json!({ "batch": items[1].batch, "feed": "invoices", "outcome": "FAILED" });
     fixture.intake.handle(batch(&[late])).await.unwrap();
-    assert_eq!(of("invoices/2.xml").file_status, FileStatus::Processing, "it is another batch's by now");
+    assert_eq!(of("invoices/2.xml").file_status, FileStatus::Processing, "the file belongs to another batch");
 }
 
 #[tokio::test]
-async fn late_files_are_told_about_once_a_day() {
+async fn late_files_are_reported_once_a_day() {
     let fixture = fixture();
     for _ in 0..3 {
         fixture.intake.handle(sample("plan")).await.unwrap();
@@ -174,7 +177,7 @@ async fn late_files_are_told_about_once_a_day() {
 }
 
 #[tokio::test]
-async fn a_feed_that_was_pushed_meanwhile_is_known_and_one_that_does_not_read_harms_no_other() {
+async fn a_new_feed_is_used_and_an_invalid_feed_does_not_affect_others() {
     let fixture = fixture();
     fixture.intake.handle(batch(&[created("new/1.csv", 1)])).await.unwrap();
     assert_eq!(fixture.register.files()[0].feed, UNCLAIMED);
@@ -185,32 +188,31 @@ async fn a_feed_that_was_pushed_meanwhile_is_known_and_one_that_does_not_read_ha
 }
 
 #[tokio::test]
-async fn what_is_neither_is_said() {
+async fn an_unknown_event_is_refused() {
     for event in [json!({}), json!({ "plan": 1 }), json!({ "Records": 1 })] {
         assert_eq!(fixture().intake.handle(event).await.unwrap_err().kind, FailureKind::InvalidRequest);
     }
 }
 
-/// A file without what depends on when it was heard of.
-fn essence(file: &FileRecord) -> (String, String, FileStatus, Option<String>, Option<String>) {
+/// The fields of a file that do not depend on the time of registration.
+fn timeless_fields(file: &FileRecord) -> (String, String, FileStatus, Option<String>, Option<String>) {
     (file.key.clone(), file.id().version, file.file_status, file.reason.clone(), file.sequencer.clone())
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(100))]
 
-    /// Events in any order, each any number of times, in batches of any size: the same table of files, and the same files
-    /// of it are taken.
+    /// Events in any order, repeated, and in batches of any size give the same file table, of which the same files are claimed.
     #[test]
-    fn the_table_of_files_does_not_depend_on_how_the_events_come(
-        acts in prop::collection::vec((0_u8..4, 0_u64..3, any::<bool>()), 1..25),
+    fn the_file_table_does_not_depend_on_the_delivery_of_events(
+        changes in prop::collection::vec((0_u8..4, 0_u64..3, any::<bool>()), 1..25),
         order in prop::collection::vec(any::<prop::sample::Index>(), 60), size in 1_usize..6,
     ) {
-        let events: Vec<_> = acts.iter().enumerate().map(|(n, (key, content, deleted))| {
+        let events: Vec<_> = changes.iter().enumerate().map(|(n, (key, content, deleted))| {
             let (key, n) = (format!("invoices/{key}.xml"), n as u64);
             if *deleted { removed(&key, n) } else {
                 let mut event = created(&key, n);
-                // The same content may come again under the same key.
+                // An object can be written again with the same content.
                 event["Records"][0]["s3"]["object"]["eTag"] = json!(format!("{content:032x}"));
                 event
             }
@@ -222,13 +224,14 @@ proptest! {
                 let feeds = fixture.intake.feeds.newest(fixture.clock.now()).await.unwrap();
                 for events in events.chunks(size) {
                     for event in events {
-                        let Ok(event::Message::Objects(seen)) = event::read(&event.to_string()) else { panic!() };
-                        fixture.intake.register(seen, &feeds).await.unwrap();
+                        let Ok(event::Message::Objects(objects)) = event::read(&event.to_string()) else { panic!() };
+                        fixture.intake.register(objects, &feeds)
+.await.unwrap();
                     }
                 }
                 fixture.intake.handle(json!({ "plan": "all" })).await.unwrap();
             });
-            let mut files: Vec<_> = fixture.register.files().iter().map(essence).collect();
+            let mut files: Vec<_> = fixture.register.files().iter().map(timeless_fields).collect();
             files.sort();
             (files, fixture.register.deletions())
         };
