@@ -1,19 +1,19 @@
-//! Parameters that every run has.
+//! Built-in parameters, which every run has.
 
 use std::collections::BTreeMap;
 
 use jiff::{Timestamp, tz::TimeZone};
 
-/// The logical date's day in UTC, `YYYY-MM-DD`.
+/// Date of the logical date in UTC, `YYYY-MM-DD`.
 pub(crate) const RUN_DATE: &str = "run_date";
 /// The logical date, ISO 8601 with milliseconds.
 pub(crate) const LOGICAL_DATE: &str = "logical_date";
-/// The workflow.
+/// Id of the workflow.
 pub(crate) const WORKFLOW_ID: &str = "workflow_id";
-/// The run.
+/// Id of the run.
 pub(crate) const WORKFLOW_EXECUTION_ID: &str = "workflow_execution_id";
 
-/// All of them.
+/// Names of all built-in parameters.
 pub(crate) const ALL: [&str; 4] = [RUN_DATE, LOGICAL_DATE, WORKFLOW_ID, WORKFLOW_EXECUTION_ID];
 
 pub(crate) fn values(

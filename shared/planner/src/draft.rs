@@ -1,4 +1,4 @@
-//! What a workflow means, as far as it can be known without its scripts: its jobs, their names, kinds and order.
+//! Checks a workflow as far as is possible without its scripts: the jobs, their names, kinds and order.
 
 use std::collections::BTreeMap;
 
@@ -14,21 +14,21 @@ use crate::{
     parameters, pattern, schedule,
 };
 
-/// How ids are spelt.
+/// Hint of messages about an invalid id.
 pub(crate) const ID_HINT: &str = "use 1 to 64 letters, digits, `_` and `-`";
-/// What an attempt may take where the job says nothing: one hour, in seconds.
+/// Default timeout of an attempt in seconds.
 const TIMEOUT_SECONDS: u32 = 60 * 60;
-/// More retries than this are a loop: each costs history events of the run's execution ([`limits::JOBS`]).
+/// Maximum number of retries of a job. Each retry adds history events to the execution of the run, which limit [`limits::JOBS`].
 const RETRIES: u32 = 10;
 
-/// A workflow whose jobs are known.
+/// A workflow with its jobs and their order.
 pub(crate) struct Draft {
     pub(crate) workflow: Workflow,
-    /// The jobs of the stages that run, in the order they are written.
+    /// The jobs of the stages that run, in the order of the document.
     pub(crate) jobs: Vec<DraftJob>,
-    /// How they follow each other; none where that makes no sense yet.
+    /// The order of the jobs; `None` if a problem with it was reported.
     pub(crate) graph: Option<Graph>,
-    /// What a person should know.
+    /// Remarks that are not errors.
     pub(crate) notes: Vec<String>,
 }
 
@@ -43,7 +43,8 @@ pub(crate) struct DraftJob {
     pub(crate) timeout_seconds: u32,
 }
 
-/// Reads a document and checks it. There is a draft wherever one can be made, so that later checks can add their problems.
+/// Validates and deserializes a document. A draft is returned even if there are problems, whenever the document can be deserialized without
+/// the members that do not match, so that later checks can add their problems.
 pub(crate) fn draft(doc: &Located) -> (Option<Draft>, Vec<Problem>) {
     let mismatches = kind::shape(doc);
     let read = serde_json::from_value::<Workflow>(mismatches.without(doc.value()));
@@ -51,7 +52,7 @@ pub(crate) fn draft(doc: &Located) -> (Option<Draft>, Vec<Problem>) {
     let workflow = match read {
         Ok(workflow) => workflow,
         Err(error) => {
-            // The schema is generated from the type; what it cannot say is serde's to say.
+            // The schema is generated from the type, so serde only fails on rules that a schema cannot express.
             if problems.is_empty() {
                 problems.push(doc.problem(&JsonPath::root(), error.to_string()));
             }
@@ -63,9 +64,10 @@ pub(crate) fn draft(doc: &Located) -> (Option<Draft>, Vec<Problem>) {
     let mut notes = Vec::new();
     let graph = if jobs.len() > limits::JOBS {
         let path = JsonPath::root().key("workflow_stages");
-        let message = format!("the workflow has {} jobs; a run takes at most {}", jobs.len(), limits::JOBS);
+        let message = format!("the workflow has {} jobs; a run can have at most {}", jobs.len(), limits::JOBS);
         problems.push(
-            doc.problem(&path, message).hint("split it in two, the second started by the first one's refreshed event"),
+            doc.problem(&path, message)
+                .hint("split the workflow in two, and start the second by the refreshed event of the first"),
         );
         None
     } else {
@@ -77,20 +79,22 @@ pub(crate) fn draft(doc: &Located) -> (Option<Draft>, Vec<Problem>) {
 fn check_workflow(doc: &Located, workflow: &Workflow, problems: &mut Vec<Problem>) {
     let root = JsonPath::root();
     if !name::is_workflow_id(&workflow.workflow_id) {
-        let message = format!("`{}` cannot be a workflow's id", workflow.workflow_id);
+        let message = format!("`{}` is not a valid workflow id", workflow.workflow_id);
         problems.push(doc.problem(&root.key("workflow_id"), message).hint(ID_HINT));
     }
     let stages = root.key("workflow_stages");
     if workflow.workflow_stages.is_empty() {
-        problems.push(doc.problem(&stages, "the workflow has no stage"));
+        problems.push(doc.problem(&stages, "the workflow has no stage").hint("add a stage with a script"));
     } else if workflow.workflow_stages.iter().all(|stage| stage.execution_flag == ExecutionFlag::N) {
-        problems.push(doc.problem(&stages, "every stage is left out").hint("set `execution_flag: y` for one of them"));
+        problems.push(
+            doc.problem(&stages, "every stage is disabled").hint("set `execution_flag: y` for at least one stage"),
+        );
     }
     for (i, stage) in workflow.workflow_stages.iter().enumerate() {
         if stage.scripts.is_empty() {
             let path = stages.index(i).key("scripts");
             problems.push(
-                doc.problem(&path, format!("stage {} has no job", i + 1)).hint("leave the stage out, or add a script"),
+                doc.problem(&path, format!("stage {} has no job", i + 1)).hint("remove the stage, or add a script"),
             );
         }
     }
@@ -102,7 +106,7 @@ fn check_workflow(doc: &Located, workflow: &Workflow, problems: &mut Vec<Problem
         schedule::check(doc, schedule, &path, problems);
         if !needed.is_empty() {
             let message =
-                format!("a scheduled run is given no parameters, and {} has no default", list(needed.iter().copied()));
+                format!("a scheduled run has no parameter values, and {} has no default", list(needed.iter().copied()));
             problems.push(doc.problem(&path, message).hint("add a `default`"));
         }
     }
@@ -121,22 +125,21 @@ fn check_workflow(doc: &Located, workflow: &Workflow, problems: &mut Vec<Problem
                 problems.push(problem.one_of(name, workflow.parameters.keys().map(String::as_str)));
             }
             if !pattern::is_path(event_path) {
-                let problem = doc.problem(&path, format!("`{event_path}` is no path into an event"));
-                problems.push(problem.hint("write it as `$.detail.object.key`"));
+                let problem = doc.problem(&path, format!("`{event_path}` is not a valid path into an event"));
+                problems.push(problem.hint("write a path such as `$.detail.object.key`"));
             }
         }
         let missing: Vec<&str> =
             needed.iter().copied().filter(|name| !trigger.parameters.contains_key(*name)).collect();
         if !missing.is_empty() {
-            let message = format!("runs of this trigger get no {}, which has no default", list(missing));
-            problems.push(
-                doc.problem(&path, message).hint("take it from the event under `parameters`, or add a `default`"),
-            );
+            let message = format!("the trigger sets no value for {}, which has no default", list(missing));
+            problems
+                .push(doc.problem(&path, message).hint("set it from the event in `parameters`, or add a `default`"));
         }
     }
 }
 
-/// The jobs of the stages that run, with their places.
+/// Iterates over the jobs of the stages that run, each with the index of its stage and its index in the stage.
 pub(crate) fn running_jobs(workflow: &Workflow) -> impl Iterator<Item = (usize, usize, &Job)> {
     let stages = workflow.workflow_stages.iter().enumerate();
     stages
@@ -144,7 +147,7 @@ pub(crate) fn running_jobs(workflow: &Workflow) -> impl Iterator<Item = (usize, 
         .flat_map(|(s, stage)| stage.scripts.iter().enumerate().map(move |(j, job)| (s, j, job)))
 }
 
-/// A bare script as a job in full.
+/// Converts a job that is written as the name of a script to the full form.
 pub(crate) fn in_full(job: &Job) -> FullJob {
     match job {
         Job::Full(job) => (**job).clone(),
@@ -161,12 +164,12 @@ pub(crate) fn in_full(job: &Job) -> FullJob {
     }
 }
 
-/// The script of a job whose kind is known and runs one.
+/// The script that a job runs; `None` for an unknown kind or a kind without scripts.
 pub(crate) fn script_of(job: &FullJob) -> Option<String> {
     entry_of(job)?.script(job).ok()?
 }
 
-/// The contract that a job loads.
+/// The name of the table contract that a job loads.
 pub(crate) fn contract_of(job: &FullJob) -> Option<String> {
     entry_of(job)?.contract(job).ok()?
 }
@@ -178,7 +181,7 @@ fn entry_of(job: &FullJob) -> Option<&'static Entry> {
     }
 }
 
-/// A job's name: its own, else its script's.
+/// The name of a job: `job_name`, or the name of its script.
 fn name_of(job: &FullJob) -> Option<String> {
     job.job_name.clone().or_else(|| job.work.get("script")?.as_str().map(str::to_owned))
 }
@@ -195,13 +198,15 @@ fn jobs(doc: &Located, workflow: &Workflow, problems: &mut Vec<Problem>) -> Vec<
             continue;
         }
         let job = in_full(job);
-        // Where the kind or the name is missing, the shape says so.
+        // A missing kind or name was reported as a mismatch with the schema.
         let (Some(kind), Some(name)) = (entry_of(&job), name_of(&job)) else { continue };
         check_names(doc, &path, &job, &name, problems);
         if let Some(earlier) = first.get(&name) {
             let place = doc.place(earlier);
-            let problem = doc.problem(&path, format!("a second job is named `{name}`"));
-            problems.push(problem.hint(format!("the first is at {place}; give one of them a `job_name` of its own")));
+            let problem = doc.problem(&path, format!("the job name `{name}` is a duplicate"));
+            problems.push(
+                problem.hint(format!("the first `{name}` is at {place}; give one of the jobs another `job_name`")),
+            );
             continue;
         }
         first.insert(name.clone(), path.clone());
@@ -211,9 +216,10 @@ fn jobs(doc: &Located, workflow: &Workflow, problems: &mut Vec<Problem>) -> Vec<
             TIMEOUT_SECONDS
         });
         if job.retries > RETRIES {
-            let message = format!("{} retries are more than the {RETRIES} that a job may have", job.retries);
+            let message = format!("a job can have at most {RETRIES} retries, and this one has {}", job.retries);
             problems.push(
-                doc.problem(&path.key("retries"), message).hint("conflicts and throttling are retried without it"),
+                doc.problem(&path.key("retries"), message)
+                    .hint("reduce `retries`; conflicts and throttling are retried in addition to it"),
             );
         }
         jobs.push(DraftJob { name, stage: s, path, job, kind, timeout_seconds });
@@ -221,21 +227,22 @@ fn jobs(doc: &Located, workflow: &Workflow, problems: &mut Vec<Problem>) -> Vec<
     jobs
 }
 
-/// Seconds of a timeout, as far as the Data API lets a statement run.
+/// Converts a timeout to seconds, and refuses one that is longer than the Data API's limit of a statement.
 fn statement_seconds(timeout: Duration) -> Result<u32, String> {
     let seconds = u32::try_from(timeout.as_secs()).ok().filter(|seconds| *seconds <= limits::STATEMENT_SECONDS);
-    seconds.ok_or_else(|| format!("`{timeout}` is longer than the 24 hours that the Data API lets a statement run"))
+    seconds.ok_or_else(|| format!("`{timeout}` is longer than 24 hours, the Data API's limit for a statement"))
 }
 
 fn check_names(doc: &Located, path: &JsonPath, job: &FullJob, job_name: &str, problems: &mut Vec<Problem>) {
     const HINT: &str = "use 1 to 128 letters, digits, `_`, `-`, `.` and `/`";
     if !name::is_job_name(job_name) {
-        problems.push(doc.problem(path, format!("`{job_name}` cannot name a job")).hint(HINT));
+        problems.push(doc.problem(path, format!("`{job_name}` is not a valid job name")).hint(HINT));
     } else if let Some(script) = script_of(job) {
-        // A script's key must stay inside its workflow's folder.
-        let odd = |part: &str| matches!(part, "" | "." | "..");
-        if !name::is_job_name(&script) || script.split('/').any(odd) {
-            problems.push(doc.problem(path, format!("`{script}` cannot name a script")).hint(HINT));
+        // The key of a script must stay inside the folder of its workflow.
+        let is_relative = |part: &str| matches!(part, "" | "." | "..");
+        if !name::is_job_name(&script) || script.split('/').any(is_relative) {
+            let hint = format!("{HINT}, without the parts `.` and `..`");
+            problems.push(doc.problem(path, format!("`{script}` is not a valid script name")).hint(hint));
         }
     }
 }
@@ -266,7 +273,7 @@ fn graph(
                 }
                 (Some(upstream), _) => after.push(*upstream),
                 (None, Some(stage)) => notes.push(format!(
-                    "`{}` does not wait for `{wanted}`: stage {} is left out by its `execution_flag`",
+                    "`{}` does not wait for `{wanted}`: stage {} is disabled by its `execution_flag`",
                     job.name,
                     stage + 1
                 )),
@@ -284,7 +291,7 @@ fn graph(
         Ok(graph) if graph.nodes.len() > limits::JOBS => {
             let path = JsonPath::root().key("workflow_stages");
             let message = format!(
-                "the workflow has {} jobs and {} meeting points between its stages; a run takes at most {} together",
+                "the workflow has {} jobs and {} barriers between its stages; a run can have at most {} of both together",
                 jobs.len(),
                 graph.nodes.len() - jobs.len(),
                 limits::JOBS
@@ -299,9 +306,9 @@ fn graph(
             let problem = doc.problem(&at.path, format!("these jobs wait for each other: {}", names.join(" → ")));
             let across = cycle.iter().any(|i| jobs[*i].stage != at.stage);
             problems.push(if across {
-                problem.hint("each waits for the next; a later stage waits for an earlier one without being told")
+                problem.hint("each job waits for the next one in this list; every stage waits for the stage before it")
             } else {
-                problem.hint("each waits for the next; take one `depends_on` out")
+                problem.hint("each job waits for the next one in this list; remove one `depends_on`")
             });
             None
         }

@@ -1,4 +1,4 @@
-//! Whatever the workflow, its graph is in topological order and keeps every wait that was wished for.
+//! For every workflow, the graph is in topological order and has all dependencies of the configuration.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,7 @@ use shiftwork_protocol::workflow::ExecutionType;
 
 use super::{Graph, GraphJob, order};
 
-/// Stages of jobs, some of them empty (left out), and graph_jobs that point backwards.
+/// Jobs in stages, some of which are empty, whose `depends_on` names earlier jobs only.
 fn workflows() -> impl Strategy<Value = (Vec<GraphJob>, Vec<ExecutionType>)> {
     let execution = prop_oneof![Just(ExecutionType::Sequential), Just(ExecutionType::Parallel)];
     let stages = prop::collection::vec((execution, 0_usize..9), 1..6);
@@ -32,8 +32,8 @@ fn workflows() -> impl Strategy<Value = (Vec<GraphJob>, Vec<ExecutionType>)> {
     )
 }
 
-/// What each job must wait for by the words of the configuration, written down without barriers.
-fn wished(graph_jobs: &[GraphJob], types: &[ExecutionType]) -> BTreeSet<(usize, usize)> {
+/// The dependencies of the configuration as edges between jobs, without barriers.
+fn expected_edges(graph_jobs: &[GraphJob], types: &[ExecutionType]) -> BTreeSet<(usize, usize)> {
     let mut edges = BTreeSet::new();
     let mut last: Vec<usize> = Vec::new();
     for (stage, execution) in types.iter().enumerate() {
@@ -50,13 +50,13 @@ fn wished(graph_jobs: &[GraphJob], types: &[ExecutionType]) -> BTreeSet<(usize, 
             last = end;
         }
     }
-    for (i, wish) in graph_jobs.iter().enumerate() {
-        edges.extend(wish.after.iter().map(|upstream| (*upstream, i)));
+    for (i, job) in graph_jobs.iter().enumerate() {
+        edges.extend(job.after.iter().map(|upstream| (*upstream, i)));
     }
     edges
 }
 
-/// Jobs that end before a job may start, directly or through others.
+/// The transitive upstreams of each job.
 fn reach_by_edges(count: usize, edges: &BTreeSet<(usize, usize)>) -> BTreeMap<usize, BTreeSet<usize>> {
     let mut reach: BTreeMap<usize, BTreeSet<usize>> = BTreeMap::new();
     for job in 0..count {
@@ -90,12 +90,12 @@ fn reach_by_graph(graph: &Graph) -> BTreeMap<usize, BTreeSet<usize>> {
 
 proptest! {
     #[test]
-    fn no_node_stands_before_one_that_it_waits_on((graph_jobs, types) in workflows()) {
-        let graph = order(&graph_jobs, &types).expect("graph_jobs that point backwards make no cycle");
+    fn every_node_follows_its_upstreams((graph_jobs, types) in workflows()) {
+        let graph = order(&graph_jobs, &types).expect("jobs that depend on earlier jobs only have no cycle");
         let mut seen = BTreeSet::new();
         for node in &graph.nodes {
-            prop_assert!(node.upstreams.is_subset(&seen), "{} waits on a later node", node.name);
-            prop_assert!(seen.insert(node.name.clone()), "{} stands twice", node.name);
+            prop_assert!(node.upstreams.is_subset(&seen), "{} waits for a later node", node.name);
+            prop_assert!(seen.insert(node.name.clone()), "{} is a duplicate", node.name);
         }
         let jobs: BTreeSet<usize> = graph.nodes.iter().filter_map(|node| node.job).collect();
         prop_assert_eq!(jobs, (0..graph_jobs.len()).collect::<BTreeSet<_>>());
@@ -103,13 +103,13 @@ proptest! {
 
     #[test]
     fn barriers_change_no_order((graph_jobs, types) in workflows()) {
-        let graph = order(&graph_jobs, &types).expect("graph_jobs that point backwards make no cycle");
-        prop_assert_eq!(reach_by_graph(&graph), reach_by_edges(graph_jobs.len(), &wished(&graph_jobs, &types)));
+        let graph = order(&graph_jobs, &types).expect("jobs that depend on earlier jobs only have no cycle");
+        prop_assert_eq!(reach_by_graph(&graph), reach_by_edges(graph_jobs.len(), &expected_edges(&graph_jobs, &types)));
     }
 
     #[test]
     fn dependents_are_the_inverse_of_upstreams((graph_jobs, types) in workflows()) {
-        let graph = order(&graph_jobs, &types).expect("graph_jobs that point backwards make no cycle");
+        let graph = order(&graph_jobs, &types).expect("jobs that depend on earlier jobs only have no cycle");
         let down: BTreeSet<(&str, &str)> = graph.nodes.iter()
             .flat_map(|node| node.dependents.iter().map(|d| (node.name.as_str(), d.as_str()))).collect();
         let up: BTreeSet<(&str, &str)> = graph.nodes.iter()
@@ -119,36 +119,36 @@ proptest! {
 
     #[test]
     fn barriers_save_edges((mut graph_jobs, types) in workflows()) {
-        // A wish that says what the stages say already is an edge of its own beside a barrier.
-        for wish in &mut graph_jobs {
-            wish.after.clear();
+        // A `depends_on` that repeats the order of the stages is an edge in addition to those of the barrier.
+        for job in &mut graph_jobs {
+            job.after.clear();
         }
-        let graph = order(&graph_jobs, &types).expect("graph_jobs that point backwards make no cycle");
+        let graph = order(&graph_jobs, &types).expect("jobs that depend on earlier jobs only have no cycle");
         let edges: usize = graph.nodes.iter().map(|node| node.upstreams.len()).sum();
-        prop_assert!(edges <= wished(&graph_jobs, &types).len());
+        prop_assert!(edges <= expected_edges(&graph_jobs, &types).len());
     }
 
     #[test]
-    fn a_cycle_is_a_walk_along_real_waits((mut graph_jobs, types) in workflows(), a in any::<prop::sample::Index>()) {
+    fn a_cycle_consists_of_dependencies_of_the_configuration((mut graph_jobs, types) in workflows(), a in any::<prop::sample::Index>()) {
         prop_assume!(graph_jobs.len() >= 2);
-        // The first job waits on some later one that waits on it through its stage or by wish: maybe a cycle.
+        // Job 0 and a later job name each other in `depends_on`.
         let later = 1 + a.index(graph_jobs.len() - 1);
         graph_jobs[later].after.push(0);
         graph_jobs[0].after.push(later);
         let cycle = order(&graph_jobs, &types).expect_err("0 and a later job wait for each other");
         prop_assert!(cycle.len() >= 3 && cycle.first() == cycle.last());
-        // Steps along barriers are steps between stages: the wished edges have them too.
-        let edges = wished(&graph_jobs, &types);
+        // A step across a barrier is a dependency between stages, which the expected edges contain.
+        let edges = expected_edges(&graph_jobs, &types);
         for step in cycle.windows(2) {
-            prop_assert!(edges.contains(&(step[1], step[0])), "{:?} is no wait", step);
+            prop_assert!(edges.contains(&(step[1], step[0])), "{:?} is not a dependency", step);
         }
     }
 }
 
 #[test]
-fn six_times_six_jobs_meet_at_a_barrier() {
-    let wish = |i: usize| GraphJob { name: format!("j{i}"), stage: i / 6, after: Vec::new() };
-    let graph_jobs: Vec<GraphJob> = (0..12).map(wish).collect();
+fn a_barrier_connects_six_jobs_to_six_jobs() {
+    let job = |i: usize| GraphJob { name: format!("j{i}"), stage: i / 6, after: Vec::new() };
+    let graph_jobs: Vec<GraphJob> = (0..12).map(job).collect();
     let graph = order(&graph_jobs, &[ExecutionType::Parallel; 2]).unwrap();
     assert_eq!(graph.nodes.len(), 13);
     assert_eq!(graph.nodes[6].name, "@stage-2");
@@ -157,8 +157,8 @@ fn six_times_six_jobs_meet_at_a_barrier() {
 }
 
 #[test]
-fn two_times_two_jobs_need_no_barrier() {
-    let wish = |i: usize| GraphJob { name: format!("j{i}"), stage: i / 2, after: Vec::new() };
-    let graph_jobs: Vec<GraphJob> = (0..4).map(wish).collect();
+fn two_jobs_before_two_jobs_have_no_barrier() {
+    let job = |i: usize| GraphJob { name: format!("j{i}"), stage: i / 2, after: Vec::new() };
+    let graph_jobs: Vec<GraphJob> = (0..4).map(job).collect();
     assert_eq!(order(&graph_jobs, &[ExecutionType::Parallel; 2]).unwrap().nodes.len(), 4);
 }

@@ -1,4 +1,4 @@
-//! The kinds of job. A new kind is one module beside these and one line in [`REGISTRY`].
+//! The kinds of jobs. A new kind needs one module in this directory and one line in [`REGISTRY`].
 
 mod cdc;
 mod copy;
@@ -19,28 +19,28 @@ use shiftwork_protocol::{Connection, Kind, Work, workflow::FullJob};
 
 use crate::{plan::PlanInputs, schema};
 
-/// What a kind is: its own fields in a configuration, and the work they come to.
+/// A kind of job. The implementing type has the fields that are specific to the kind.
 pub(crate) trait JobKind: DeserializeOwned + JsonSchema {
-    /// Its name.
+    /// Name of the kind.
     const KIND: Kind;
-    /// Suffixes of its scripts; none for a kind without scripts.
+    /// File suffixes of the kind's scripts; empty for a kind without scripts.
     const SUFFIXES: &'static [&'static str] = &[];
 
-    /// The script it runs.
+    /// Name of the script that the job runs.
     fn script(&self) -> Option<&str> {
         None
     }
 
-    /// The table contract it loads.
+    /// Name of the table contract that the job loads.
     fn contract(&self) -> Option<&str> {
         None
     }
 
-    /// The frozen work. None after a problem was reported.
+    /// Converts the job to the work of the plan. Returns `None` after it reported a problem.
     fn work(self, context: &mut Context) -> Option<Work>;
 }
 
-/// Every kind of this version.
+/// All kinds of this version.
 pub(crate) const REGISTRY: &[Entry] = &[
     entry::<sql::Sql>(),
     entry::<procedure::Procedure>(),
@@ -49,11 +49,11 @@ pub(crate) const REGISTRY: &[Entry] = &[
     entry::<copy::Copy>(),
 ];
 
-/// A kind in the registry, its type erased.
+/// A kind in the registry, with its type erased.
 pub(crate) struct Entry {
     pub(crate) kind: Kind,
     pub(crate) suffixes: &'static [&'static str],
-    /// Schema of the fields that are the kind's own.
+    /// JSON Schema of the fields that are specific to the kind.
     pub(crate) schema: fn(&mut SchemaGenerator) -> Schema,
     script: fn(Value) -> Result<Option<String>, serde_json::Error>,
     contract: fn(Value) -> Result<Option<String>, serde_json::Error>,
@@ -70,7 +70,7 @@ const fn entry<K: JobKind>() -> Entry {
         work: |fields, context| match serde_json::from_value::<K>(fields) {
             Ok(job) => job.work(context),
             Err(error) => {
-                // The shape said so already, in better words.
+                // Validation against the schema has usually reported a clearer problem.
                 if context.problems.is_empty() {
                     context.problem(error.to_string());
                 }
@@ -81,12 +81,12 @@ const fn entry<K: JobKind>() -> Entry {
 }
 
 impl Entry {
-    /// The script that a job runs; an error where the kind cannot read its fields.
+    /// Name of the script that a job runs; an error if the job's fields do not match the kind.
     pub(crate) fn script(&self, job: &FullJob) -> Result<Option<String>, serde_json::Error> {
         (self.script)(job.work.clone().into())
     }
 
-    /// The contract that a job loads; an error where the kind cannot read its fields.
+    /// Name of the table contract that a job loads; an error if the job's fields do not match the kind.
     pub(crate) fn contract(&self, job: &FullJob) -> Result<Option<String>, serde_json::Error> {
         (self.contract)(job.work.clone().into())
     }
@@ -96,15 +96,15 @@ impl Entry {
     }
 }
 
-/// What a kind may look at while it makes the work, and where it says what is wrong.
+/// The input of [`JobKind::work`], and the list to which it adds problems.
 pub(crate) struct Context<'a> {
     pub(crate) doc: &'a Located,
-    /// The job in the document.
+    /// Path of the job in the document.
     pub(crate) path: &'a JsonPath,
     pub(crate) inputs: &'a PlanInputs,
-    /// Key of a script in the bucket: [`shiftwork_protocol::keys::script_key`].
+    /// Returns the key of a script in the scripts bucket: [`shiftwork_protocol::keys::script_key`].
     pub(crate) script_key: &'a dyn Fn(&str) -> String,
-    /// Text of every placeholder that SQL can use in this run.
+    /// The value of every placeholder that SQL can use in this run.
     pub(crate) bindings: &'a BTreeMap<String, String>,
     /// The connection of the job: [`Context::connection`].
     pub(crate) connection: &'a dyn Fn(&mut Vec<Problem>) -> Option<Connection>,
@@ -112,25 +112,26 @@ pub(crate) struct Context<'a> {
 }
 
 impl Context<'_> {
-    /// The job's own connection, else the workflow's, else the deployment's. `None` after a problem was reported.
+    /// Returns the connection of the job, of the workflow, or the default of the deployment, in this order. Returns `None` after it reported a
+    /// problem.
     ///
-    /// A kind that runs on a warehouse asks first of all, so that the problem is reported beside its other ones.
+    /// A kind that uses a connection calls this first, so that a problem with the connection is reported together with its other problems.
     pub(crate) fn connection(&mut self) -> Option<Connection> {
         (self.connection)(self.problems)
     }
 
-    /// A problem with the job as a whole.
+    /// Reports a problem with the job as a whole.
     pub(crate) fn problem(&mut self, message: impl Into<String>) {
         let problem = self.doc.problem(self.path, message);
         self.problems.push(problem);
     }
 
-    /// A problem with a field of the job; to be pushed by the caller, who may know how to mend it.
+    /// Creates a problem with a field of the job. The caller adds a hint and pushes the problem.
     pub(crate) fn field(&self, field: &str, message: impl Into<String>) -> Problem {
         self.doc.problem(&self.path.key(field), message)
     }
 
-    /// The bindings of the placeholders that a statement uses; a placeholder without one is reported at `place`.
+    /// Returns the values of a statement's placeholders. A placeholder without a value is reported at `place`.
     pub(crate) fn bind<'n>(
         &mut self,
         placeholders: impl IntoIterator<Item = &'n String>,
@@ -143,7 +144,7 @@ impl Context<'_> {
                 bound.insert(name.clone(), text.clone());
             } else {
                 let known: BTreeSet<&str> = own.keys().chain(self.bindings.keys()).map(String::as_str).collect();
-                let problem = Problem::new(place.clone(), format!("nothing is bound to `:{name}`"));
+                let problem = Problem::new(place.clone(), format!("the placeholder `:{name}` has no value"));
                 self.problems.push(problem.one_of(name, known));
             }
         }
@@ -151,7 +152,7 @@ impl Context<'_> {
     }
 }
 
-/// The kind of a bare script, by its suffix.
+/// Returns the kind of a script by its suffix.
 pub(crate) fn of_script(script: &str) -> Result<&'static Entry, String> {
     let of_this_version = |entry: &&Entry| entry.suffixes.iter().any(|suffix| script.ends_with(suffix));
     REGISTRY.iter().find(of_this_version).ok_or_else(|| {
@@ -161,12 +162,12 @@ pub(crate) fn of_script(script: &str) -> Result<&'static Entry, String> {
                 format!("`{script}` is an RSQL script, and kind rsql is not available in this version")
             }
             Some(suffix) => format!("no kind of job runs `.{suffix}` files"),
-            None => format!("`{script}` has no suffix that says its kind"),
+            None => format!("`{script}` has no file suffix, which determines the kind"),
         }
     })
 }
 
-/// How to go on after [`of_script`] knew no kind.
+/// Hint of the messages of [`of_script`].
 pub(crate) fn suffix_hint() -> String {
     let suffixes = REGISTRY
         .iter()
@@ -178,7 +179,7 @@ fn kinds() -> String {
     list(REGISTRY.iter().map(|entry| entry.kind.as_str()))
 }
 
-/// Holds a workflow against its schema: the kind of a job says which fields it has.
+/// Validates a workflow against its schema. The kind of a job determines the definition of its fields.
 pub(crate) fn shape(doc: &Located) -> SchemaMismatches {
     shape::check_with_choices(doc, &schema::workflow_schema(), &|definition, value, path| {
         (definition == "Job").then(|| match value {
@@ -188,14 +189,14 @@ pub(crate) fn shape(doc: &Located) -> SchemaMismatches {
                 Err(problem) => DefinitionChoice::Problem(problem),
             },
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => {
-                let message = format!("expected a script's name or a job, found {}", shape::found(value));
+                let message = format!("expected the name of a script or a job, found {}", shape::found(value));
                 DefinitionChoice::Problem(Box::new(doc.problem(path, message)))
             }
         })
     })
 }
 
-/// The kind of a job in full: what `kind` says, else the suffix of its script.
+/// Returns the kind of a job in the full form: the value of `kind`, or the kind of its script by the suffix.
 pub(crate) fn of_object(
     doc: &Located,
     job: &Map<String, Value>,
@@ -212,7 +213,8 @@ pub(crate) fn of_object(
             of_script(script).map_err(|message| Box::new(doc.problem(&path.key("script"), message).hint(suffix_hint())))
         }
         (None | Some(Value::Null), _) => Err(Box::new(
-            doc.problem(path, "nothing says the kind of this job").hint(format!("add `kind`: one of {}", kinds())),
+            doc.problem(path, "the job has neither a `kind` nor a `script`")
+                .hint(format!("add `kind`: one of {}", kinds())),
         )),
         (Some(other), _) => {
             Err(Box::new(doc.problem(&at_kind, format!("expected one of {}, found {}", kinds(), shape::found(other)))))

@@ -1,13 +1,13 @@
-//! From a workflow as users write it to the frozen plan of a run. Pure: no AWS, no files, no clock.
+//! Validates a workflow and creates the plan of a run. Pure functions: no requests to AWS, no files, no clock.
 //!
 //! ```text
 //! text ── read_file ──┐
-//!                     ├─ Located ── workflow ── script_names ── (caller fetches scripts) ── plan ── Plan
+//!                     ├─ Located ── workflow ── script_names ── (the caller reads the scripts) ── plan ── Plan
 //! item ── read_item ──┘
 //! ```
 //!
-//! Everything that is wrong is a [`Problem`] with a place, and all problems come at once: `shiftwork validate` and the
-//! trigger call the same code and say the same words.
+//! Every error is a [`Problem`] with a place, and all problems are returned together. `shiftwork validate` and the trigger call the same
+//! functions, so their messages are the same.
 
 mod builtin;
 mod draft;
@@ -28,10 +28,10 @@ pub use plan::{Plan, PlanInputs, RequestedRun, Script, check, plan};
 pub use schema::{connections_schema, workflow_schema};
 pub use shiftwork_config::{Located, Place, Problem, read_file, read_item};
 
-/// Reads a workflow and checks everything that can be checked without its scripts and connections.
+/// Deserializes a workflow and checks all that does not depend on its scripts and connections.
 ///
 /// # Errors
-/// Every problem of the document, in the order of its lines.
+/// Returns all problems of the document, sorted by line.
 pub fn workflow(doc: &Located) -> Result<Workflow, Vec<Problem>> {
     match draft::draft(doc) {
         (Some(draft), problems) if problems.is_empty() => Ok(draft.workflow),
@@ -39,12 +39,12 @@ pub fn workflow(doc: &Located) -> Result<Workflow, Vec<Problem>> {
     }
 }
 
-/// Reads `workflows/connections.yaml`: `{name: {workgroup | cluster, database, …}}`.
+/// Deserializes and checks `workflows/connections.yaml`: `{name: {workgroup | cluster, database, …}}`.
 ///
 /// # Errors
-/// Every problem of the document.
+/// Returns all problems of the document, sorted by line.
 pub fn connections(doc: &Located) -> Result<BTreeMap<String, Connection>, Vec<Problem>> {
-    // A file with nothing but comments names no connection.
+    // A file that contains only comments has no connections.
     if doc.value().is_null() {
         return Ok(BTreeMap::new());
     }
@@ -60,7 +60,8 @@ pub fn connections(doc: &Located) -> Result<BTreeMap<String, Connection>, Vec<Pr
     for (name, connection) in &connections {
         let path = JsonPath::root().key(name);
         if !name::is_workflow_id(name) {
-            problems.push(doc.problem(&path, format!("`{name}` cannot name a connection")).hint(draft::ID_HINT));
+            problems
+                .push(doc.problem(&path, format!("`{name}` is not a valid name of a connection")).hint(draft::ID_HINT));
         }
         if let Some(problem) = connection.problem() {
             problems.push(doc.problem(&path, format!("connection `{name}` {problem}")));
@@ -69,17 +70,17 @@ pub fn connections(doc: &Located) -> Result<BTreeMap<String, Connection>, Vec<Pr
     if problems.is_empty() { Ok(connections) } else { Err(in_order(problems)) }
 }
 
-/// The scripts that a plan of this workflow needs, as the workflow writes them. Stages that are left out need none.
+/// Names of the scripts that a plan of this workflow needs, as in the workflow. Scripts of disabled stages are not included.
 pub fn script_names(workflow: &Workflow) -> BTreeSet<String> {
     draft::running_jobs(workflow).filter_map(|(_, _, job)| draft::script_of(&draft::in_full(job))).collect()
 }
 
-/// The table contracts that a plan of this workflow needs, by their names.
+/// Names of the table contracts that a plan of this workflow needs.
 pub fn contract_names(workflow: &Workflow) -> BTreeSet<String> {
     draft::running_jobs(workflow).filter_map(|(_, _, job)| draft::contract_of(&draft::in_full(job))).collect()
 }
 
-/// The connection that a workflow's job loads a table contract over, by its name; none for the deployment's default.
+/// Name of the connection of the job that loads a table contract; `None` for the default connection of the deployment.
 pub fn connection_of_contract<'a>(workflow: &'a Workflow, contract: &str) -> Option<&'a str> {
     let own = workflow.workflow_stages.iter().flat_map(|stage| &stage.scripts).find_map(|job| match job {
         Job::Full(job) if draft::contract_of(job).as_deref() == Some(contract) => job.connection.as_deref(),
@@ -88,7 +89,7 @@ pub fn connection_of_contract<'a>(workflow: &'a Workflow, contract: &str) -> Opt
     own.or(workflow.connection.as_deref())
 }
 
-/// The feeds whose files a run of this workflow loads, by their names.
+/// Names of the feeds whose files a run of this workflow loads.
 pub fn feed_names(workflow: &Workflow) -> BTreeSet<String> {
     let files = draft::running_jobs(workflow).filter_map(|(_, _, job)| draft::in_full(job).work.get("files").cloned());
     files.filter_map(|files| shiftwork_feeds::feed::pending(files.as_str()?).map(Into::into)).collect()

@@ -1,4 +1,4 @@
-//! Typed parameters: which values are right, and the text that the Data API binds for them.
+//! Typed parameters: checks their values and converts them to the strings that the Data API binds.
 
 use std::collections::BTreeMap;
 
@@ -12,13 +12,13 @@ use shiftwork_protocol::{
 
 use crate::builtin;
 
-/// The text that is bound for a value of a type; else what was expected.
+/// Converts a value to the string to bind. The error describes the expected value.
 ///
-/// The type's own JSON value and the text of it are both right: command lines and events carry numbers as text.
+/// A value can be of the JSON type or a string in the same form, because command lines and events pass numbers as strings.
 pub(crate) fn text(of_type: ParameterType, value: &Value) -> Result<String, String> {
     let wrong = || format!("expected {}, found {}", expected(of_type), found(value));
     if value == "" {
-        return Err(format!("expected {}, found an empty text, which the Data API cannot bind", expected(of_type)));
+        return Err(format!("expected {}, found an empty string, which the Data API cannot bind", expected(of_type)));
     }
     match (of_type, value) {
         (ParameterType::String, Value::String(text)) => Ok(text.clone()),
@@ -31,7 +31,7 @@ pub(crate) fn text(of_type: ParameterType, value: &Value) -> Result<String, Stri
             if is_exact(&text) {
                 Ok(text)
             } else {
-                Err(format!("`{text}` has more digits than a JSON number keeps: write it as a text"))
+                Err(format!("`{text}` has more digits than a JSON number can represent: put the value in quotes"))
             }
         }
         (ParameterType::Decimal, Value::String(text)) => {
@@ -60,20 +60,20 @@ pub(crate) fn text(of_type: ParameterType, value: &Value) -> Result<String, Stri
     }
 }
 
-/// The text that is bound for a literal of the configuration.
+/// Converts an argument without a declared type to the string to bind.
 pub(crate) fn literal(value: &Value) -> Result<String, String> {
     match value {
-        Value::String(text) if text.is_empty() => Err("the Data API cannot bind an empty text".into()),
+        Value::String(text) if text.is_empty() => Err("the Data API cannot bind an empty string".into()),
         Value::String(text) => Ok(text.clone()),
         Value::Bool(value) => Ok(value.to_string()),
         Value::Number(_) => text(ParameterType::Decimal, value),
         Value::Null | Value::Array(_) | Value::Object(_) => {
-            Err(format!("expected a text, a number, `true` or `false`, found {}", found(value)))
+            Err(format!("expected a string, a number, `true` or `false`, found {}", found(value)))
         }
     }
 }
 
-/// Redshift keeps microseconds; most instants need milliseconds only.
+/// Writes a timestamp with milliseconds, or with microseconds, which is the precision of Redshift, if it has any.
 fn instant(at: Timestamp) -> String {
     if at.subsec_nanosecond() % 1_000_000 == 0 {
         shiftwork_protocol::timestamp(at)
@@ -82,7 +82,7 @@ fn instant(at: Timestamp) -> String {
     }
 }
 
-/// `-12.50`, `1e6`.
+/// Returns true for a decimal number such as `-12.50` or `1e6`.
 fn is_decimal(text: &str) -> bool {
     let (number, exponent) =
         text.split_once(['e', 'E']).map_or((text, None), |(number, exponent)| (number, Some(exponent)));
@@ -95,7 +95,7 @@ fn is_decimal(text: &str) -> bool {
         && exponent.is_none_or(|e| e.parse::<i16>().is_ok())
 }
 
-/// A 64-bit float keeps 15 digits; more of them were probably more still when they were written.
+/// Returns false for a number whose digits may have been rounded when it was parsed: a 64-bit float represents 15 decimal digits exactly.
 fn is_exact(number: &str) -> bool {
     let mantissa = number.split(['e', 'E']).next().unwrap_or_default();
     let is_float = number.contains(['.', 'e', 'E']);
@@ -105,26 +105,26 @@ fn is_exact(number: &str) -> bool {
 
 const fn expected(of_type: ParameterType) -> &'static str {
     match of_type {
-        ParameterType::String => "a text (string)",
-        ParameterType::Integer => "a whole number (integer)",
+        ParameterType::String => "a string",
+        ParameterType::Integer => "an integer",
         ParameterType::Decimal => "a number (decimal)",
         ParameterType::Boolean => "`true` or `false` (boolean)",
-        ParameterType::Date => "a date as `YYYY-MM-DD` (date)",
-        ParameterType::Timestamp => "an instant as `2026-03-01T02:00:00Z` (timestamp)",
+        ParameterType::Date => "a date such as `2026-03-01` (date)",
+        ParameterType::Timestamp => "a time such as `2026-03-01T02:00:00Z` (timestamp)",
     }
 }
 
-/// Checks the declarations: names and default values.
+/// Checks the names and the default values of declared parameters.
 pub(crate) fn check(doc: &Located, declared: &BTreeMap<String, Parameter>, problems: &mut Vec<Problem>) {
     let path = JsonPath::root().key("parameters");
     for (name, parameter) in declared {
         let path = path.key(name);
         if builtin::ALL.contains(&name.as_str()) {
             let problem = doc.problem(&path, format!("`{name}` is a parameter that every run has"));
-            problems.push(problem.hint("give this one another name"));
+            problems.push(problem.hint("choose another name"));
         } else if !is_identifier(name) {
-            let problem = doc.problem(&path, format!("`{name}` cannot stand behind `:` in SQL"));
-            problems.push(problem.hint("use letters, digits and `_`, a letter first"));
+            let problem = doc.problem(&path, format!("`{name}` is not a valid name of a parameter"));
+            problems.push(problem.hint("use letters, digits and `_`, and do not begin with a digit"));
         }
         if let Some(default) = &parameter.default
             && let Err(message) = text(parameter.of_type, default)
@@ -134,15 +134,15 @@ pub(crate) fn check(doc: &Located, declared: &BTreeMap<String, Parameter>, probl
     }
 }
 
-/// What a run was given.
+/// The parameter values of a run.
 pub(crate) enum GivenParameters<'a> {
-    /// These values.
+    /// The values of a request.
     Values(&'a BTreeMap<String, Value>),
-    /// Whatever is needed: there is no run yet.
+    /// There is no run yet: every parameter without a default counts as given.
     Anything,
 }
 
-/// The bound text of every declared parameter.
+/// Returns the string to bind for every declared parameter.
 pub(crate) fn bind(
     doc: &Located,
     workflow: &Workflow,
@@ -164,7 +164,7 @@ pub(crate) fn bind(
                 }
                 Err(message) => {
                     problems.push(doc.problem(&path.key(name), format!("parameter `{name}`: {message}")));
-                    // The name is known all the same, and is not reported again where SQL uses it.
+                    // The name is known, so a placeholder that uses it is not reported again.
                     bound.insert(name.clone(), String::new());
                 }
             },
@@ -178,9 +178,8 @@ pub(crate) fn bind(
                 }
                 (None, GivenParameters::Values(_)) => {
                     let message = format!("parameter `{name}` ({}) is missing", parameter.of_type.as_str());
-                    problems.push(
-                        doc.problem(&path.key(name), message).hint("it has no default: the request must give it"),
-                    );
+                    problems
+                        .push(doc.problem(&path.key(name), message).hint("set it in the request, or add a `default`"));
                     bound.insert(name.clone(), String::new());
                 }
             },

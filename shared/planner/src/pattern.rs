@@ -1,7 +1,8 @@
-//! EventBridge event patterns, matched here: which workflows an event starts is configuration, not template.
+//! Matches events against EventBridge event patterns. The trigger does this itself, because patterns are part of the configuration of a
+//! workflow and not of the stack template.
 //!
 //! The semantics are those of the EventBridge user guide, "Creating EventBridge event patterns", and of event-ruler, the library that
-//! EventBridge matches with. `cidr` is refused by name. `event_ruler_tests` lists what else differs.
+//! EventBridge uses. The operator `cidr` is not supported. `event_ruler_tests` lists the other differences.
 
 mod read;
 mod rule;
@@ -11,10 +12,10 @@ use serde_json::{Map, Value};
 pub(crate) use read::PatternProblem;
 use shiftwork_config::{JsonPath, Place, Problem};
 
-/// Whether an event matches a pattern.
+/// Returns true if the event matches the pattern.
 ///
 /// # Errors
-/// The first thing that is wrong with the pattern.
+/// Returns the first problem of the pattern.
 pub fn matches(pattern: &Map<String, Value>, event: &Value) -> Result<bool, Problem> {
     match read::pattern(pattern) {
         Ok(pattern) => Ok(pattern.matches(event)),
@@ -27,12 +28,12 @@ pub fn matches(pattern: &Map<String, Value>, event: &Value) -> Result<bool, Prob
     }
 }
 
-/// Everything that is wrong with a pattern.
+/// Returns all problems of a pattern.
 pub(crate) fn problems(pattern: &Map<String, Value>) -> Vec<PatternProblem> {
     read::pattern(pattern).err().unwrap_or_default()
 }
 
-/// The value at a path such as `$.detail.object.key`, `$.detail["object key"]`, `$.resources[0]`.
+/// Returns the value at a path such as `$.detail.object.key`, `$.detail["object key"]` or `$.resources[0]`.
 pub fn pick<'a>(event: &'a Value, path: &str) -> Option<&'a Value> {
     steps(path)?.into_iter().try_fold(event, |value, step| match step {
         Step::Key(key) => value.get(key),
@@ -40,7 +41,7 @@ pub fn pick<'a>(event: &'a Value, path: &str) -> Option<&'a Value> {
     })
 }
 
-/// True for a path that [`pick`] can follow.
+/// Returns true if the path is valid for [`pick`].
 pub(crate) fn is_path(path: &str) -> bool {
     steps(path).is_some()
 }
@@ -73,7 +74,7 @@ fn steps(path: &str) -> Option<Vec<Step<'_>>> {
             rest = after;
         }
     }
-    // The whole event is no value of a parameter.
+    // `$` alone is refused: the whole event cannot be the value of a parameter.
     (path.starts_with("$.") || path.starts_with("$[")).then_some(steps)
 }
 

@@ -1,4 +1,4 @@
-//! The frozen plan of a run.
+//! Creates the plan of a run.
 
 use std::collections::BTreeMap;
 
@@ -14,74 +14,74 @@ use crate::{
     parameters::{self, GivenParameters},
 };
 
-/// Seconds that a barrier may take once it is reached: it does nothing, so this is the launcher's own time, retries included.
+/// Timeout of a barrier in seconds. A barrier does no work, so this is the time of the launcher with its retries.
 const BARRIER_SECONDS: u32 = 5 * 60;
 
-/// A script as the scripts bucket has it.
+/// A version of a script in the scripts bucket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Script {
     /// Key in the scripts bucket.
     pub key: String,
     /// S3 version id.
     pub version_id: String,
-    /// Its text, exactly: the plan pins its SHA-256.
+    /// The unchanged text; the plan pins its SHA-256.
     pub text: String,
 }
 
-/// What the plan needs to know beyond the document.
+/// The input of a plan in addition to the workflow.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PlanInputs {
-    /// The scripts that were found, by the name that the workflow gives them ([`crate::script_names`]).
+    /// The existing scripts by their name in the workflow ([`crate::script_names`]).
     pub scripts: BTreeMap<String, Script>,
-    /// The table contracts that were found, by their names ([`crate::contract_names`]).
+    /// The existing table contracts by name ([`crate::contract_names`]).
     pub contracts: BTreeMap<String, Script>,
-    /// The feeds that were found, by their names ([`crate::feed_names`]).
+    /// The existing feeds by name ([`crate::feed_names`]).
     pub feeds: BTreeMap<String, Script>,
-    /// Named connections.
+    /// The connections by name.
     pub connections: BTreeMap<String, Connection>,
-    /// The connection of jobs that name none.
+    /// The connection of jobs without a `connection`.
     pub default_connection: Connection,
 }
 
-/// The run that a plan is made for.
+/// A run to plan.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RequestedRun {
-    /// Its id.
+    /// Id of the run.
     pub workflow_execution_id: String,
-    /// The instant that it is about.
+    /// Logical date of the run, such as the scheduled time.
     pub logical_date: Timestamp,
-    /// Values of the workflow's parameters.
+    /// Values of the workflow's parameters by name.
     pub parameters: BTreeMap<String, Value>,
 }
 
-/// Everything that a run will do.
+/// The plan of a run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
-    /// Jobs and barriers in topological order, positions set.
+    /// Jobs and barriers in topological order, with their positions.
     pub jobs: Vec<PlannedJob>,
-    /// The declared parameters, as text that the Data API binds.
+    /// The declared parameters as the strings that the Data API binds.
     pub parameters: BTreeMap<String, String>,
-    /// Digest of the configuration: the same for a YAML file and for the item that it became.
+    /// SHA-256 of the workflow; equal for a YAML file and for its item in the configuration table.
     pub workflow_sha256: String,
-    /// What a person should know although nothing is wrong.
+    /// Remarks that are not errors.
     pub notes: Vec<String>,
 }
 
 /// Plans a run.
 ///
 /// # Errors
-/// Everything that would keep the run from ending well, as far as it can be known before anything runs.
+/// Returns all problems that can be found before a statement runs, sorted by line.
 pub fn plan(doc: &Located, inputs: &PlanInputs, run: &RequestedRun) -> Result<Plan, Vec<Problem>> {
     let id = &run.workflow_execution_id;
     let mut problems = Vec::new();
     if !name::is_run_id(id) {
-        let problem = Problem::new(Place::default(), format!("`{id}` cannot be a run's id"));
+        let problem = Problem::new(Place::default(), format!("`{id}` is not a valid run id"));
         problems.push(problem.hint("use 1 to 80 letters, digits, `_` and `-`"));
     }
     make(doc, inputs, run, &GivenParameters::Values(&run.parameters), problems)
 }
 
-/// What [`plan`] would say of this workflow whichever run is requested: parameters without a default count as given.
+/// Returns the problems that [`plan`] would report for every run of the workflow. Parameters without a default count as given.
 pub fn check(doc: &Located, inputs: &PlanInputs) -> Vec<Problem> {
     let any_run = RequestedRun {
         workflow_execution_id: "check".into(),
@@ -113,7 +113,7 @@ fn make(
     }
 }
 
-/// The planned jobs; none after a problem was reported.
+/// Returns the planned jobs, or `None` after it reported a problem.
 fn plan_jobs(
     doc: &Located,
     inputs: &PlanInputs,
@@ -160,7 +160,7 @@ fn plan_jobs(
                 stage_description: stage.stage_description.clone(),
                 upstreams: node.upstreams.clone(),
                 dependents: node.dependents.clone(),
-                // A barrier asks nothing: it passes the failures of its upstreams on.
+                // A barrier runs after every result of its upstreams, and passes their failures on.
                 run_if: job.map_or(RunIf::AllDone, |job| job.job.run_if),
                 timeout_seconds: job.map_or(BARRIER_SECONDS, |job| job.timeout_seconds),
                 retries: job.map_or(0, |job| job.job.retries),
@@ -177,7 +177,8 @@ fn connection_named<'a>(inputs: &'a PlanInputs, name: Option<&str>) -> Option<&'
     }
 }
 
-/// Where a job runs: its own connection, else the workflow's, else the deployment's.
+/// Returns the connection of a job, of its workflow, or the default of the deployment, in this order. Returns `None` after it reported a
+/// problem.
 fn connection(
     doc: &Located,
     inputs: &PlanInputs,
@@ -204,7 +205,7 @@ fn connection(
     Some(connection.clone())
 }
 
-/// The digest of a workflow does not depend on the order or the place in which its fields were written.
+/// SHA-256 of a workflow, which does not depend on the order of its fields.
 fn digest(workflow: &shiftwork_protocol::Workflow) -> String {
     let value = serde_json::to_value(workflow).unwrap_or_default();
     let mut canonical = String::new();
@@ -212,7 +213,7 @@ fn digest(workflow: &shiftwork_protocol::Workflow) -> String {
     name::sha256(canonical)
 }
 
-/// JSON with the members of every object in the order of their names, whatever map `serde_json` was built with.
+/// Writes JSON-like text with the members of every object sorted by name, independent of the features of `serde_json`.
 fn write_sorted(value: &Value, to: &mut String) {
     match value {
         Value::Object(members) => {

@@ -1,4 +1,4 @@
-//! Schedule expressions, as EventBridge Scheduler takes them (user guide, "Schedule types").
+//! Checks schedule expressions by the rules of EventBridge Scheduler (user guide, "Schedule types").
 
 use std::ops::RangeInclusive;
 
@@ -6,22 +6,22 @@ use jiff::tz::TimeZoneDatabase;
 use shiftwork_config::{JsonPath, Located, Problem};
 use shiftwork_protocol::workflow::Schedule;
 
-/// Checks a schedule's expression and its time zone.
+/// Reports problems with the expression and the time zone of a schedule.
 pub(crate) fn check(doc: &Located, schedule: &Schedule, path: &JsonPath, problems: &mut Vec<Problem>) {
     if let Err((message, hint)) = expression(&schedule.expression) {
         problems.push(doc.problem(&path.key("expression"), message).hint(hint));
     }
     if let Some(zone) = &schedule.time_zone {
         let zones = TimeZoneDatabase::bundled();
-        let spelt: Vec<String> = zones.available().map(|name| name.as_str().to_owned()).collect();
-        if !spelt.contains(zone) {
-            let problem = doc.problem(&path.key("time_zone"), format!("`{zone}` is no IANA time zone"));
-            problems.push(problem.did_you_mean(zone, spelt.iter().map(String::as_str)));
+        let known: Vec<String> = zones.available().map(|name| name.as_str().to_owned()).collect();
+        if !known.contains(zone) {
+            let problem = doc.problem(&path.key("time_zone"), format!("`{zone}` is not an IANA time zone"));
+            problems.push(problem.did_you_mean(zone, known.iter().map(String::as_str)));
         }
     }
 }
 
-/// What is wrong, and how to mend it.
+/// A message and its hint.
 type MessageAndHint = (String, String);
 
 fn expression(text: &str) -> Result<(), MessageAndHint> {
@@ -32,13 +32,13 @@ fn expression(text: &str) -> Result<(), MessageAndHint> {
     if let Some(rate) = inside("rate") {
         return self::rate(rate).ok_or_else(|| {
             (
-                format!("`{text}` is no rate"),
-                "write `rate(1 hour)` or `rate(15 minutes)`: minutes, hours or days".into(),
+                format!("`{text}` is not a valid rate"),
+                "write a rate in minutes, hours or days, such as `rate(1 hour)` or `rate(15 minutes)`".into(),
             )
         });
     }
     Err((
-        format!("`{text}` is no schedule expression"),
+        format!("`{text}` is not a valid schedule expression"),
         "write `cron(0 2 * * ? *)` (minute hour day month weekday year) or `rate(1 hour)`".into(),
     ))
 }
@@ -53,11 +53,11 @@ fn rate(text: &str) -> Option<()> {
 const MONTHS: [&str; 12] = ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"];
 const WEEKDAYS: [&str; 7] = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
 
-/// One of the six fields.
+/// One of the six fields of a cron expression.
 struct Field {
     name: &'static str,
     range: RangeInclusive<u32>,
-    /// Words for numbers, the first of them for the start of the range.
+    /// Names of the values, in the order of the range; empty if the values have no names.
     words: &'static [&'static str],
 }
 
@@ -74,25 +74,24 @@ fn cron(text: &str) -> Result<(), MessageAndHint> {
     let fields: Vec<&str> = text.split_whitespace().collect();
     let [_, _, day, _, weekday, _] = fields[..] else {
         return Err((
-            format!("`cron({text})` has {} fields", fields.len()),
-            "it takes six: minute, hour, day of month, month, day of week, year, as in `cron(0 2 * * ? *)`".into(),
+            format!("`cron({text})` has {} fields, expected six", fields.len()),
+            "write minute, hour, day of month, month, day of week and year, as in `cron(0 2 * * ? *)`".into(),
         ));
     };
     for (field, written) in FIELDS.iter().zip(&fields) {
         if !written.split(',').all(|part| field.takes(part)) {
             let range = &field.range;
-            let mut hint =
-                format!("it takes {} to {}, `*`, `a-b`, `a/n` and lists of them", range.start(), range.end());
+            let mut hint = format!("write {} to {}, `*`, `a-b`, `a/n` or a list of them", range.start(), range.end());
             if let [first, .., last] = field.words {
                 hint = format!("{hint}, or {first} to {last}");
             }
-            return Err((format!("`{written}` is no {}", field.name), hint));
+            return Err((format!("`{written}` is not a valid {}", field.name), hint));
         }
     }
     if (day == "?") == (weekday == "?") {
         return Err((
             format!("`cron({text})` must have `?` as day of month or as day of week"),
-            "put `?` in the one that the other one decides, as in `cron(0 2 ? * MON-FRI *)`".into(),
+            "write `?` in exactly one of the two, as in `cron(0 2 ? * MON-FRI *)`".into(),
         ));
     }
     Ok(())
@@ -108,11 +107,11 @@ impl Field {
         if (is_day || is_weekday) && part == "?" {
             return true;
         }
-        // Last day, last working day, working day nearest to a day.
+        // The last day of the month, the last weekday of the month, or the weekday nearest to a day.
         if is_day && (part == "L" || part == "LW" || part.strip_suffix('W').is_some_and(|n| self.value(n).is_some())) {
             return true;
         }
-        // Saturday; last such weekday of the month; n-th such weekday of the month.
+        // Saturday, or the last of a day of the week in the month. Below: the n-th of a day of the week in the month.
         if is_weekday && (part == "L" || part.strip_suffix('L').is_some_and(|n| self.value(n).is_some())) {
             return true;
         }

@@ -1,4 +1,4 @@
-//! JSON Schemas, generated from the types. Editors read them; [`shiftwork_config::shape`] holds documents against them.
+//! JSON Schemas that are generated from the types. Editors use them, and [`shiftwork_config::shape`] validates documents with them.
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
@@ -6,14 +6,14 @@ use shiftwork_protocol::{Connection, Workflow, workflow::FullJob};
 
 use crate::kind;
 
-/// JSON Schema (2020-12) of a workflow file. A job in full is one of the kinds, each with the fields of its own.
+/// Returns the JSON Schema (2020-12) of a workflow file. It has one definition for each kind of job, with the fields of that kind.
 pub fn workflow_schema() -> Value {
     let mut generator = SchemaGenerator::default();
     let mut schema = generator.root_schema_for::<Workflow>().to_value();
     let common = object::<FullJob>(&mut generator);
     let kinds: Vec<(String, Value)> =
         kind::REGISTRY.iter().map(|entry| (definition(entry), job(&common, entry, &mut generator))).collect();
-    // What only the kinds refer to.
+    // Definitions to which only the kinds refer.
     for (name, definition) in generator.take_definitions(true) {
         schema["$defs"][name] = definition;
     }
@@ -26,14 +26,14 @@ pub fn workflow_schema() -> Value {
     }
     if let Some(definitions) = schema["$defs"].as_object_mut() {
         definitions.remove("FullJob");
-        // Capitals are aliases of the type, which schemars does not list.
+        // schemars does not list the uppercase aliases.
         let flag = &mut definitions["ExecutionFlag"];
         *flag = json!({ "description": flag["description"], "enum": ["y", "n", "Y", "N"] });
     }
     schema
 }
 
-/// JSON Schema (2020-12) of `workflows/connections.yaml`.
+/// Returns the JSON Schema (2020-12) of `workflows/connections.yaml`.
 pub fn connections_schema() -> Value {
     let mut schema =
         SchemaGenerator::default().into_root_schema_for::<std::collections::BTreeMap<String, Connection>>().to_value();
@@ -47,7 +47,7 @@ pub(crate) fn definition(entry: &kind::Entry) -> String {
     format!("{}_job", entry.kind.as_str().replace('-', "_"))
 }
 
-/// The schema of an object type, written out where it stands.
+/// Returns the schema of a type inline, without a reference to a definition.
 pub(crate) fn object<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
     T::json_schema(generator)
 }
@@ -60,7 +60,7 @@ fn job(common: &Schema, entry: &kind::Entry, generator: &mut SchemaGenerator) ->
         json!({ "description": properties["kind"]["description"], "const": entry.kind.as_str() }),
     );
     properties.extend(own["properties"].as_object().cloned().unwrap_or_default());
-    // A suffix says the kind of a script, so the kinds that run scripts need no `kind`.
+    // The suffix of a script determines the kind, so `kind` is optional for kinds that run scripts.
     let mut required = own["required"].as_array().cloned().unwrap_or_default();
     if entry.suffixes.is_empty() {
         required.extend(["job_name", "kind"].map(Value::from));

@@ -1,11 +1,11 @@
-//! Jobs of kind `copy`: what a feed and a job come to, and what is said where they do not fit.
+//! Tests of jobs of kind `copy`: the statement of a feed and a job, and the problems of feeds and jobs.
 
-mod desk;
+mod support;
 
-use desk::{asked, inputs, job, lines, read};
 use serde_json::json;
 use shiftwork_planner::{PlanInputs, Script, check, feed_names, plan, workflow};
 use shiftwork_protocol::{Work, keys::feed_key};
+use support::{inputs, job, lines, read, run_with};
 
 const FEED: &str = "feed: orders\nbucket: landing\nkeys: \"orders/**.csv.gz\"\nformat: csv\ncompression: gzip\n";
 
@@ -25,9 +25,10 @@ fn of_job(fields: &str) -> String {
 
 fn sql(feed: &str, fields: &str) -> String {
     let doc = read(&of_job(fields));
-    let plan = plan(&doc, &with(&[("orders", feed)]), &asked(&json!({}))).unwrap_or_else(|p| panic!("{}", lines(&p)));
+    let plan =
+        plan(&doc, &with(&[("orders", feed)]), &run_with(&json!({}))).unwrap_or_else(|p| panic!("{}", lines(&p)));
     let Work::Copy { files, feed, table, into, options, .. } = job(&plan, "load").work.clone() else {
-        panic!("no copy")
+        panic!("the work is not a copy")
     };
     assert_eq!((files.as_str(), feed.key.as_str(), table.is_empty()), ("orders", "feeds/orders.yaml", false));
     format!("{into} FROM '…' {options}")
@@ -53,60 +54,60 @@ fn a_feed_becomes_a_copy() {
 }
 
 #[test]
-fn a_workflow_names_the_feeds_it_needs() {
+fn the_feeds_that_a_workflow_needs_are_listed() {
     let text = of_job("files: pending(orders)");
     let workflow = workflow(&read(&text)).unwrap_or_else(|p| panic!("{}", lines(&p)));
     assert_eq!(feed_names(&workflow).into_iter().collect::<Vec<_>>(), ["orders"]);
 }
 
 #[test]
-fn what_does_not_fit_is_said_with_its_place_and_a_way_on() {
-    let said = |feed: &str, fields: &str| lines(&check(&read(&of_job(fields)), &with(&[("orders", feed)])));
-    for (feed, fields, words) in [
-        (FEED, "files: pending(orders)", "feed `orders` names no table"),
-        (FEED, "files: pending(oders), table: a.b", "there is no feed `feeds/oders.yaml`"),
+fn problems_of_a_copy_job_have_a_place_and_a_hint() {
+    let problems = |feed: &str, fields: &str| lines(&check(&read(&of_job(fields)), &with(&[("orders", feed)])));
+    for (feed, fields, expected) in [
+        (FEED, "files: pending(orders)", "feed `orders` has no table"),
+        (FEED, "files: pending(oders), table: a.b", "the feed `feeds/oders.yaml` does not exist"),
         (FEED, "files: pending(oders), table: a.b", "did you mean `orders`?"),
         (FEED, "files: orders, table: a.b", "write `pending(<feed>)`"),
-        (FEED, "files: pending(orders), table: a..b", "`a..b` is no table"),
+        (FEED, "files: pending(orders), table: a..b", "`a..b` is not a valid name of a table"),
         (FEED, "files: pending(orders), table: a.b, iam_role: me", "`me` is not a valid role"),
-        ("feed: x\nbucket: b\nkeys: k\nformat: csv\n", "files: pending(orders)", "calls itself `x`"),
+        ("feed: x\nbucket: b\nkeys: k\nformat: csv\n", "files: pending(orders)", "has the feed name `x`"),
         (
             "feed: orders\nbucket: b\nkeys: \"{\"\nformat: csv\n",
             "files: pending(orders)",
-            "feeds/orders.yaml:3:1 ($.keys): a `{` is never closed",
+            "feeds/orders.yaml:3:1 ($.keys): a `{` has no closing `}`",
         ),
         (
             "feed: orders\nbucket: b\nkeys: k\nformat: xml\n",
             "files: pending(orders), table: a.b",
-            "brings xml, which COPY does not read",
+            "has format xml, which COPY does not read",
         ),
     ] {
-        let said = said(feed, fields);
-        assert!(said.contains(words), "{fields}: {said}");
+        let found = problems(feed, fields);
+        assert!(found.contains(expected), "{fields}: {found}");
     }
 }
 
 #[test]
-fn mistakes_in_a_feed_are_said_all_at_once() {
+fn all_problems_of_a_feed_are_reported_together() {
     let feed = "feed: orders\nbucket: b\nkeys: \"{day:%Y}\"\nformat: parquet\ncompression: gzip\nheader_lines: 1\ndelimiter: \";\"\n\
         batch: { files: 5000, wait: soon, bytes: much }\nwork_items: { within: 500d }\nworkflow: w\n\
         expect: { header: [a], rows_from: all.count, max_age: \"3\" }\nexpected: { by: \"25:00\", time_zone: Mars/Base }\n";
-    let said = lines(&check(&read(&of_job("files: pending(orders), table: a.b")), &with(&[("orders", feed)])));
-    for words in [
-        "feeds/orders.yaml:3:1 ($.keys): `%Y` does not make a whole date",
-        "($.compression): Parquet is compressed within",
-        "($.header_lines): `header_lines` does not go with format parquet",
-        "($.delimiter): `delimiter` does not go with format parquet",
-        "($.expect.rows_from): `all.count` is the same for every file",
+    let found = lines(&check(&read(&of_job("files: pending(orders), table: a.b")), &with(&[("orders", feed)])));
+    for expected in [
+        "feeds/orders.yaml:3:1 ($.keys): `%Y` is not a complete date",
+        "($.compression): Parquet files are compressed internally",
+        "($.header_lines): format parquet does not support `header_lines`",
+        "($.delimiter): format parquet does not support `delimiter`",
+        "($.expect.rows_from): `all.count` is the same key for every file",
         "($.expect.max_age): `3` is not a valid duration",
-        "($.batch.files): a batch has 1 to 1000 files",
+        "($.batch.files): a batch can have 1 to 1000 files",
         "($.batch.wait): `soon` is not a valid duration",
-        "($.batch.bytes): `much` is not a valid number of bytes",
+        "($.batch.bytes): `much` is not a valid size",
         "($.work_items.within): `500d` is longer than 400 days",
-        "($.work_items): the files go to a workflow and to workers",
-        "($.expected.by): `25:00` is no time of the day",
-        "($.expected.time_zone): `Mars/Base` is no time zone",
+        "($.work_items): `work_items` and `workflow` exclude each other",
+        "($.expected.by): `25:00` is not a valid time of day",
+        "($.expected.time_zone): `Mars/Base` is not a valid time zone",
     ] {
-        assert!(said.contains(words), "{words} is missing in:\n{said}");
+        assert!(found.contains(expected), "{expected} is missing in:\n{found}");
     }
 }

@@ -1,13 +1,13 @@
-//! What a plan is for workflows that are right.
+//! Plans of valid workflows.
 
-mod desk;
+mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use desk::{asked, example, inputs, job, lines, planned, read};
 use serde_json::json;
 use shiftwork_planner::{check, plan, read_file, read_item, script_names, workflow};
 use shiftwork_protocol::{Transaction, Work, workflow::RunIf};
+use support::{example, inputs, job, lines, planned, read, run_with};
 
 const DESIGN: &str = include_str!("fixtures/design_example.json");
 
@@ -16,13 +16,13 @@ fn names(names: &[&str]) -> BTreeSet<String> {
 }
 
 #[test]
-fn a_workflow_of_the_original_framework_plans_unchanged() {
+fn a_workflow_of_the_original_framework_is_planned_unchanged() {
     let scripts = ["create_schema.sql", "create_table.sql", "insert_1.sql", "insert_2.sql", "insert_3.sql"]
         .map(|name| (name, "select 1"));
     let inputs = inputs("blog_test_workflow", &scripts);
     let doc = read(DESIGN);
     assert_eq!(check(&doc, &inputs), []);
-    let plan = plan(&doc, &inputs, &asked(&json!({}))).unwrap();
+    let plan = plan(&doc, &inputs, &run_with(&json!({}))).unwrap();
     let order: Vec<&str> = plan.jobs.iter().map(|job| job.job_name.as_str()).collect();
     assert_eq!(
         order,
@@ -44,16 +44,16 @@ fn a_workflow_of_the_original_framework_plans_unchanged() {
 }
 
 #[test]
-fn a_file_and_the_item_that_it_becomes_give_the_same_plan() {
+fn a_file_and_its_item_have_the_same_plan() {
     let (doc, inputs) = example("yearly_sales");
     let workflow = workflow(&doc).unwrap();
     let item = read_item(serde_json::to_value(&workflow).unwrap());
-    let asked = asked(&json!({}));
-    assert_eq!(plan(&doc, &inputs, &asked).unwrap(), plan(&item, &inputs, &asked).unwrap());
+    let run_with = run_with(&json!({}));
+    assert_eq!(plan(&doc, &inputs, &run_with).unwrap(), plan(&item, &inputs, &run_with).unwrap());
 }
 
 #[test]
-fn the_examples_plan() {
+fn the_example_workflows_are_planned_without_notes() {
     for name in ["blog_test_workflow", "yearly_sales", "fix_me", "yearly_sales_export"] {
         let (doc, inputs) = example(name);
         assert_eq!(lines(&check(&doc, &inputs)), "", "{name}");
@@ -62,14 +62,14 @@ fn the_examples_plan() {
 }
 
 #[test]
-fn the_export_example_is_the_unload_that_redshift_takes() {
+fn the_export_example_is_a_valid_unload() {
     let plan = planned(&example("yearly_sales_export"));
-    let Work::Unload { sql, .. } = &job(&plan, "export_revenue").work else { panic!("no unload") };
+    let Work::Unload { sql, .. } = &job(&plan, "export_revenue").work else { panic!("the work is not an unload") };
     insta::assert_snapshot!(sql);
 }
 
 #[test]
-fn the_connections_example_is_right() {
+fn the_example_connections_are_valid() {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../workflows/connections.yaml");
     let text = std::fs::read_to_string(path).unwrap();
     for text in [text.clone(), text.replace("# reporting:", "reporting:").replace("#   ", "  ")] {
@@ -80,22 +80,22 @@ fn the_connections_example_is_right() {
 }
 
 #[test]
-fn a_barrier_stands_where_many_wait_for_many() {
+fn a_barrier_is_added_between_two_parallel_stages() {
     let stage = |jobs: &[&str]| json!({"execution_type": "parallel", "stage_description": "s", "scripts": jobs});
     let doc = read_item(json!({"workflow_id": "w", "workflow_stages": [
         stage(&["a1.sql", "a2.sql", "a3.sql"]), stage(&["b1.sql", "b2.sql", "b3.sql"])]}));
     let scripts = ["a1.sql", "a2.sql", "a3.sql", "b1.sql", "b2.sql", "b3.sql"].map(|name| (name, "select 1"));
-    let plan = plan(&doc, &inputs("w", &scripts), &asked(&json!({}))).unwrap();
+    let plan = plan(&doc, &inputs("w", &scripts), &run_with(&json!({}))).unwrap();
     let barrier = job(&plan, "@stage-2");
     assert_eq!((&barrier.work, barrier.run_if, barrier.retries), (&Work::Barrier {}, RunIf::AllDone, 0));
     assert_eq!(barrier.upstreams, names(&["a1.sql", "a2.sql", "a3.sql"]));
     assert_eq!(barrier.dependents, names(&["b1.sql", "b2.sql", "b3.sql"]));
     assert_eq!(job(&plan, "b2.sql").upstreams, names(&["@stage-2"]));
-    assert!(!shiftwork_protocol::name::is_job_name("@stage-2"), "a user's job could take the barrier's name");
+    assert!(!shiftwork_protocol::name::is_job_name("@stage-2"), "the name of a barrier must not be a valid job name");
 }
 
 #[test]
-fn a_barrier_needs_no_connection() {
+fn a_barrier_has_no_connection() {
     let job = |name: &str| json!({"script": name, "connection": "reporting"});
     let stage = |jobs: &[&str]| {
         let jobs: Vec<_> = jobs.iter().copied().map(job).collect();
@@ -104,13 +104,14 @@ fn a_barrier_needs_no_connection() {
     let doc = read_item(json!({"workflow_id": "w", "connection": "never named", "workflow_stages": [
         stage(&["a1.sql", "a2.sql", "a3.sql"]), stage(&["b1.sql", "b2.sql", "b3.sql"])]}));
     let scripts = ["a1.sql", "a2.sql", "a3.sql", "b1.sql", "b2.sql", "b3.sql"].map(|name| (name, "select 1"));
-    let plan = plan(&doc, &inputs("w", &scripts), &asked(&json!({}))).unwrap_or_else(|problems| panic!("{problems:?}"));
+    let plan =
+        plan(&doc, &inputs("w", &scripts), &run_with(&json!({}))).unwrap_or_else(|problems| panic!("{problems:?}"));
     let without: Vec<_> = plan.jobs.iter().filter(|job| job.work.connection().is_none()).collect();
     assert_eq!(without.iter().map(|job| job.job_name.as_str()).collect::<Vec<_>>(), ["@stage-2"]);
 }
 
 #[test]
-fn stages_left_out_are_bridged_and_their_scripts_not_needed() {
+fn disabled_stages_are_skipped_and_their_scripts_not_needed() {
     let doc = read(
         "
 workflow_id: w
@@ -121,14 +122,15 @@ workflow_stages:
 ",
     );
     assert_eq!(script_names(&workflow(&doc).unwrap()), names(&["a.sql", "c.sql"]));
-    let plan = plan(&doc, &inputs("w", &[("a.sql", "select 1"), ("c.sql", "select 1")]), &asked(&json!({}))).unwrap();
+    let plan =
+        plan(&doc, &inputs("w", &[("a.sql", "select 1"), ("c.sql", "select 1")]), &run_with(&json!({}))).unwrap();
     assert_eq!(job(&plan, "c.sql").upstreams, names(&["a.sql"]));
     assert_eq!(job(&plan, "c.sql").stage, 3);
-    assert_eq!(plan.notes, ["`c.sql` does not wait for `b.sql`: stage 2 is left out by its `execution_flag`"]);
+    assert_eq!(plan.notes, ["`c.sql` does not wait for `b.sql`: stage 2 is disabled by its `execution_flag`"]);
 }
 
 #[test]
-fn only_the_placeholders_that_are_used_are_bound() {
+fn only_used_placeholders_are_bound() {
     let doc = read(
         "
 workflow_id: w
@@ -147,8 +149,10 @@ workflow_stages:
     );
     let text = "select :region;\nselect :logical_date, :since, ':limit'";
     let inputs = inputs("w", &[("a.sql", text)]);
-    let plan = plan(&doc, &inputs, &asked(&json!({"region": "eu"}))).unwrap();
-    let Work::Sql { script, transaction, parameters, .. } = &job(&plan, "a.sql").work else { panic!("no sql") };
+    let plan = plan(&doc, &inputs, &run_with(&json!({"region": "eu"}))).unwrap();
+    let Work::Sql { script, transaction, parameters, .. } = &job(&plan, "a.sql").work else {
+        panic!("the work is not sql")
+    };
     assert_eq!((script.statements, *transaction), (2, Transaction::PerStatement));
     assert_eq!(script.sha256, shiftwork_protocol::name::sha256(text));
     let text = |pairs: &[(&str, &str)]| {
@@ -158,7 +162,7 @@ workflow_stages:
         *parameters,
         text(&[("logical_date", "2026-03-01T02:00:00.000Z"), ("region", "eu"), ("since", "2026-03-01T00:00:00.000Z")])
     );
-    let Work::Procedure { parameters, .. } = &job(&plan, "p").work else { panic!("no procedure") };
+    let Work::Procedure { parameters, .. } = &job(&plan, "p").work else { panic!("the work is not a procedure") };
     assert_eq!(*parameters, text(&[("note", "it's 1"), ("region", "eu"), ("run_date", "2026-03-01")]));
     assert_eq!(plan.parameters["limit"], "10");
     assert_eq!(plan.parameters["rate"], "0.10");
@@ -167,7 +171,7 @@ workflow_stages:
 }
 
 #[test]
-fn the_schema_of_a_workflow_file_says_what_the_planner_says() {
+fn the_schema_and_the_planner_accept_the_same_workflows() {
     let validator = jsonschema::validator_for(&shiftwork_planner::workflow_schema()).unwrap();
     for name in ["blog_test_workflow", "yearly_sales", "fix_me", "yearly_sales_export"] {
         let (doc, _) = example(name);
@@ -175,7 +179,7 @@ fn the_schema_of_a_workflow_file_says_what_the_planner_says() {
     }
     assert!(validator.is_valid(read(DESIGN).value()));
     let with = |job: serde_json::Value| json!({"workflow_id": "w", "workflow_stages": [{"execution_type": "sequential", "scripts": [job]}]});
-    for wrong in [
+    for invalid in [
         json!(3),
         json!({"script": "a.sql", "timout": "3m"}),
         json!({"job_name": "p", "kind": "procedure", "call": "a.b()", "script": "a.sql"}),
@@ -183,8 +187,8 @@ fn the_schema_of_a_workflow_file_says_what_the_planner_says() {
         json!({"kind": "procedure", "call": "a.b()"}),
         json!({"job_name": "p", "kind": "copy"}),
     ] {
-        assert!(!validator.is_valid(&with(wrong.clone())), "{wrong}");
-        assert!(workflow(&read_item(with(wrong.clone()))).is_err(), "{wrong}");
+        assert!(!validator.is_valid(&with(invalid.clone())), "{invalid}");
+        assert!(workflow(&read_item(with(invalid.clone()))).is_err(), "{invalid}");
     }
     for flag in ["y", "Y", "n", "N"] {
         let flagged = json!({"workflow_id": "w", "workflow_stages": [

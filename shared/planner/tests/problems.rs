@@ -1,40 +1,42 @@
-//! Every problem that the planner knows, in the words that people read.
+//! Snapshots of the messages of all problems that the planner reports.
 
-mod desk;
+mod support;
 
-use desk::{asked, inputs, lines};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use shiftwork_planner::{check, connections, plan, read_file, read_item};
 use shiftwork_protocol::Kind;
+use support::{inputs, lines, run_with};
 
-/// A workflow with one stage of these jobs, from line 4 on.
+/// A workflow with one stage that has these jobs, which begin on line 5.
 fn stage(jobs: &str) -> String {
     format!("workflow_id: w\nworkflow_stages:\n  - execution_type: parallel\n    scripts:\n{jobs}")
 }
 
-/// All problems of each text, one paragraph a text.
-fn said(texts: &[String]) -> String {
+/// The problems of each workflow, one paragraph for each workflow.
+fn reported(texts: &[String]) -> String {
     let select = "select 1";
     let inputs = inputs("w", &[("a.sql", select), ("b.sql", select), ("c.sql", select)]);
-    let said = texts.iter().map(|text| match read_file("workflows/x.yaml", text) {
+    let reported = texts.iter().map(|text| match read_file("workflows/x.yaml", text) {
         Ok(doc) => lines(&check(&doc, &inputs)),
         Err(problems) => lines(&problems),
     });
-    let said =
-        said.map(|said| if said.is_empty() { "(nothing)".to_owned() } else { said }).collect::<Vec<_>>().join("\n\n");
-    // So that a new kind of job changes no snapshot.
-    said.replace(&Kind::ALL.map(|kind| format!("`{kind}`")).join(", "), "<every kind>")
+    let reported = reported
+        .map(|problems| if problems.is_empty() { "(nothing)".to_owned() } else { problems })
+        .collect::<Vec<_>>()
+        .join("\n\n");
+    // A new kind of job must not change the snapshots.
+    reported.replace(&Kind::ALL.map(|kind| format!("`{kind}`")).join(", "), "<every kind>")
 }
 
-/// What is said about one stage of these jobs.
-fn said_of_jobs(jobs: &[&str]) -> String {
-    said(&jobs.iter().map(|jobs| stage(jobs)).collect::<Vec<_>>())
+/// The problems of workflows with one stage each.
+fn reported_for_jobs(jobs: &[&str]) -> String {
+    reported(&jobs.iter().map(|jobs| stage(jobs)).collect::<Vec<_>>())
 }
 
 #[test]
-fn files_that_cannot_be_read() {
-    insta::assert_snapshot!(said(&[
+fn invalid_files() {
+    insta::assert_snapshot!(reported(&[
         String::new(),
         "a: 1\na: 2\nb:\n  c: 1\n  c: 1\n".into(),
         "a: &x 1\nb: *x\n".into(),
@@ -48,8 +50,8 @@ fn files_that_cannot_be_read() {
 }
 
 #[test]
-fn shapes_that_do_not_fit() {
-    insta::assert_snapshot!(said(&[
+fn mismatches_with_the_schema() {
+    insta::assert_snapshot!(reported(&[
         "[]".into(),
         "{}".into(),
         "workflow_id: 7\nworkflow_stages: none\n".into(),
@@ -64,14 +66,14 @@ fn shapes_that_do_not_fit() {
             "{}on_overlap: wait\nschedule: daily\nparameters: {{ day: {{ type: day }} }}\n",
             stage("      - a.sql\n")
         ),
-        // Unknown fields do not hide what else is wrong.
+        // Unknown fields do not hide other problems.
         stage("      - { script: a.sql, timout: 30m, timeout: 2d }\n      - { script: nowhere.sql }\n"),
     ]));
 }
 
 #[test]
-fn jobs_that_make_no_sense() {
-    insta::assert_snapshot!(said_of_jobs(&[
+fn invalid_jobs() {
+    insta::assert_snapshot!(reported_for_jobs(&[
         "      - load.rsql\n      - run.sh\n      - a.py\n      - a\n",
         "      - a.sql\n      - a.sql\n      - { job_name: a.sql, script: b.sql }\n",
         "      - { job_name: 'two words', script: a.sql }\n      - ../b.sql\n",
@@ -84,8 +86,8 @@ fn jobs_that_make_no_sense() {
 }
 
 #[test]
-fn cycles_are_walked_through() {
-    insta::assert_snapshot!(said(&[
+fn cycles_are_reported_with_their_jobs() {
+    insta::assert_snapshot!(reported(&[
         stage(
             "      - { script: a.sql, depends_on: [b.sql] }\n      - { script: b.sql, depends_on: [a.sql] }\n      - c.sql\n"
         ),
@@ -100,10 +102,10 @@ fn cycles_are_walked_through() {
 }
 
 #[test]
-fn workflows_that_make_no_sense() {
+fn invalid_workflows() {
     let one = stage("      - a.sql\n");
     let schedule = |expression: &str| format!("{one}schedule: {{ expression: '{expression}' }}\n");
-    insta::assert_snapshot!(said(&[
+    insta::assert_snapshot!(reported(&[
         one.replace("workflow_id: w", "workflow_id: 'two words'"),
         "workflow_id: w\nworkflow_stages: []\n".into(),
         "workflow_id: w\nworkflow_stages: [{ execution_type: parallel, scripts: [] }]\n".into(),
@@ -124,11 +126,11 @@ fn workflows_that_make_no_sense() {
 }
 
 #[test]
-fn schedules_that_eventbridge_takes() {
+fn valid_schedules() {
     let schedule = |expression: &&str| {
         format!("{}schedule: {{ expression: '{expression}', time_zone: Europe/Berlin }}\n", stage("      - a.sql\n"))
     };
-    let taken = [
+    let valid = [
         "cron(0 2 * * ? *)",
         "cron(15,45 0-6 ? * MON-FRI 2026-2030)",
         "cron(0/15 * L * ? *)",
@@ -140,15 +142,15 @@ fn schedules_that_eventbridge_takes() {
         "rate(15 minutes)",
         "rate(7 days)",
     ];
-    for expression in taken {
-        assert_eq!(said(&[schedule(&expression)]), "(nothing)", "{expression}");
+    for expression in valid {
+        assert_eq!(reported(&[schedule(&expression)]), "(nothing)", "{expression}");
     }
 }
 
 #[test]
-fn parameters_that_are_declared_wrong() {
+fn invalid_declarations_of_parameters() {
     let one = stage("      - a.sql\n");
-    insta::assert_snapshot!(said(&[format!(
+    insta::assert_snapshot!(reported(&[format!(
         "{one}parameters:
   run_date: {{ type: date }}
   2nd: {{ type: string, default: x }}
@@ -165,7 +167,7 @@ fn parameters_that_are_declared_wrong() {
 }
 
 #[test]
-fn parameters_that_are_given_wrong() {
+fn invalid_values_of_parameters() {
     let text = format!(
         "{}parameters:
   region: {{ type: string }}
@@ -176,9 +178,9 @@ fn parameters_that_are_given_wrong() {
     );
     let inputs = inputs("w", &[("a.sql", "select :region, :day")]);
     let wrong = |given: Value| {
-        let from_file = plan(&read_file("workflows/x.yaml", &text).unwrap(), &inputs, &asked(&given)).unwrap_err();
+        let from_file = plan(&read_file("workflows/x.yaml", &text).unwrap(), &inputs, &run_with(&given)).unwrap_err();
         let item = read_item(read_file("x", &text).unwrap().value().clone());
-        let from_item = plan(&item, &inputs, &asked(&given)).unwrap_err();
+        let from_item = plan(&item, &inputs, &run_with(&given)).unwrap_err();
         format!("{}\n{}", lines(&from_file), lines(&from_item))
     };
     insta::assert_snapshot!(
@@ -197,9 +199,9 @@ fn parameters_that_are_given_wrong() {
 #[test]
 fn a_run_id_that_step_functions_would_refuse() {
     let doc = read_file("workflows/x.yaml", &stage("      - a.sql\n")).unwrap();
-    let mut asked = asked(&json!({}));
-    asked.workflow_execution_id = "two words".into();
-    let problems = plan(&doc, &inputs("w", &[("a.sql", "select 1")]), &asked).unwrap_err();
+    let mut run_with = run_with(&json!({}));
+    run_with.workflow_execution_id = "two words".into();
+    let problems = plan(&doc, &inputs("w", &[("a.sql", "select 1")]), &run_with).unwrap_err();
     insta::assert_snapshot!(lines(&problems));
 }
 
@@ -222,16 +224,16 @@ fn scripts_that_cannot_run() {
         ("\\set x 1\nselect 1", "{ script: a.sql }"),
         ("select 1;\nselect :run_dat,\n  :customer, :customer", "{ script: a.sql }"),
     ];
-    let said = scripts.map(|(text, job)| {
+    let reported = scripts.map(|(text, job)| {
         let doc = read_file("workflows/x.yaml", &stage(&format!("      - {job}\n"))).unwrap();
-        let said = lines(&check(&doc, &inputs("w", &[("a.sql", text)])));
-        if said.is_empty() { "(nothing)".to_owned() } else { said }
+        let problems = lines(&check(&doc, &inputs("w", &[("a.sql", text)])));
+        if problems.is_empty() { "(nothing)".to_owned() } else { problems }
     });
-    insta::assert_snapshot!(said.join("\n\n"));
+    insta::assert_snapshot!(reported.join("\n\n"));
 }
 
 #[test]
-fn calls_that_are_no_calls() {
+fn invalid_calls() {
     let calls = [
         "load.orders",
         "load.orders(",
@@ -249,7 +251,7 @@ fn calls_that_are_no_calls() {
     let jobs = calls.map(|call| format!("      - {{ job_name: p, kind: procedure, call: {} }}\n", json!(call)));
     let mut jobs: Vec<&str> = jobs.iter().map(String::as_str).collect();
     jobs.push("      - { job_name: p, kind: procedure, call: 'a.b(:x, :y)', arguments: { x: '', y: [1], z: 1, run_date: a } }\n");
-    insta::assert_snapshot!(said_of_jobs(&jobs));
+    insta::assert_snapshot!(reported_for_jobs(&jobs));
 }
 
 #[test]
@@ -267,17 +269,17 @@ fn unloads_that_redshift_would_refuse() {
         "select: select 1, to: 's3://bucket/x/', clean_path: true, allow_overwrite: true, format: avro",
     ]
     .map(unload);
-    insta::assert_snapshot!(said_of_jobs(&jobs.iter().map(String::as_str).collect::<Vec<_>>()));
+    insta::assert_snapshot!(reported_for_jobs(&jobs.iter().map(String::as_str).collect::<Vec<_>>()));
 }
 
 #[test]
-fn more_jobs_than_a_run_takes() {
+fn more_jobs_than_a_run_can_have() {
     let jobs: Vec<String> = (0..601).map(|i| format!("      - {{ job_name: j{i}, script: a.sql }}\n")).collect();
-    insta::assert_snapshot!(said_of_jobs(&[&jobs.concat()]));
+    insta::assert_snapshot!(reported_for_jobs(&[&jobs.concat()]));
 }
 
 #[test]
-fn connections_that_lead_nowhere() {
+fn invalid_connections() {
     let texts = [
         "main: { workgroup: a, cluster: b, database: dev }\n",
         "main: { database: dev }\nother: { workgroup: a, database: dev, db_user: x }\n",
@@ -285,21 +287,22 @@ fn connections_that_lead_nowhere() {
         "'two words': { workgroup: a, database: '' }\n",
         "- main\n",
     ];
-    let said = texts.map(|text| {
+    let reported = texts.map(|text| {
         let doc = read_file("workflows/connections.yaml", text).unwrap();
         lines(&connections(&doc).unwrap_err())
     });
-    insta::assert_snapshot!(said.join("\n\n"));
+    insta::assert_snapshot!(reported.join("\n\n"));
 }
 
 #[test]
-fn a_document_that_is_nested_too_deep() {
-    insta::assert_snapshot!(said(&["[".repeat(200)]));
+fn a_document_that_is_nested_too_deeply() {
+    insta::assert_snapshot!(reported(&["[".repeat(200)]));
 }
 
 proptest! {
     #[test]
-    fn any_file_is_read_or_refused_with_a_line(
+    fn every_file_is_read_or_refused_with_a_line(
+
         text in prop_oneof![
             any::<String>(),
             prop::collection::vec(

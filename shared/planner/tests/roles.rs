@@ -1,14 +1,14 @@
-//! `iam_role` of the kinds that have one: one rule, one message.
+//! Every kind of job with an `iam_role` accepts the same values and reports the same problems.
 
-mod desk;
+mod support;
 
-use desk::{asked, inputs, job, lines, read};
 use serde_json::json;
 use shiftwork_planner::{PlanInputs, Script, plan};
 use shiftwork_protocol::{
     Work,
     keys::{contract_key, feed_key},
 };
+use support::{inputs, job, lines, read, run_with};
 
 const ONE: &str = "arn:aws:iam::123456789012:role/warehouse";
 const OTHER: &str = "arn:aws:iam::210987654321:role/lake/reader";
@@ -23,14 +23,14 @@ fn known() -> PlanInputs {
     }
 }
 
-/// What a job of each kind says of a role: the role that it works as, or the problem.
+/// The `IAM_ROLE` clause of a job of each kind with this `iam_role`, or the problem.
 fn by_kind(iam_role: &str) -> [Result<String, String>; 3] {
     ["kind: cdc, contract: orders", "kind: copy, files: pending(orders)", "kind: unload, select: select 1, to: 's3://bucket/x/'"]
         .map(|fields| {
             let doc = read(&format!(
                 "workflow_id: w\nworkflow_stages:\n  - execution_type: sequential\n    scripts:\n      - {{ iam_role: {iam_role}, job_name: j, {fields} }}\n"
             ));
-            let plan = plan(&doc, &known(), &asked(&json!({}))).map_err(|problems| lines(&problems))?;
+            let plan = plan(&doc, &known(), &run_with(&json!({}))).map_err(|problems| lines(&problems))?;
             Ok(match &job(&plan, "j").work {
                 Work::Cdc { iam_role, .. } => iam_role.clause(),
                 Work::Copy { options: sql, .. } | Work::Unload { sql, .. } => {
@@ -43,7 +43,7 @@ fn by_kind(iam_role: &str) -> [Result<String, String>; 3] {
 }
 
 #[test]
-fn a_role_is_the_same_to_every_kind() {
+fn every_kind_accepts_the_same_roles() {
     for (iam_role, clause) in [
         ("default", "IAM_ROLE DEFAULT".to_owned()),
         ("DEFAULT", "IAM_ROLE DEFAULT".to_owned()),
@@ -56,12 +56,12 @@ fn a_role_is_the_same_to_every_kind() {
 }
 
 #[test]
-fn what_is_not_a_role_is_refused_by_every_kind_in_the_same_words() {
-    let hint = "write `default`, the ARN of a role such as `arn:aws:iam::123456789012:role/warehouse`, or a list of ARNs, each of a role \
-                that the one before it assumes";
+fn every_kind_refuses_an_invalid_role_with_the_same_message() {
+    let hint = "write `default`, the ARN of a role such as `arn:aws:iam::123456789012:role/warehouse`, or the list of ARNs of a role \
+                chain, in which each role assumes the next one";
     for (iam_role, problem) in [
         ("warehouse", "`warehouse` is not a valid role"),
-        ("'arn:whatever'", "`arn:whatever` is not a valid role"),
+        ("'arn:aws:s3:::bucket'", "`arn:aws:s3:::bucket` is not a valid role"),
         ("'arn:aws:iam::123456789012:user/w'", "`arn:aws:iam::123456789012:user/w` is not a valid role"),
         ("\"arn:aws:iam::123456789012:role/w' x '\"", "`arn:aws:iam::123456789012:role/w' x '` is not a valid role"),
         (&format!("['{ONE}', default]"), "`default` is not a valid role"),

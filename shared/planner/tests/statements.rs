@@ -1,12 +1,12 @@
-//! The statements that the planner writes, as snapshots. `local/checks/test_sql.py` parses each of them as Redshift's SQL.
+//! Snapshots of the statements that the planner generates. `local/checks/test_sql.py` parses each of them as Redshift SQL.
 
-mod desk;
+mod support;
 
-use desk::{asked, inputs, lines, read};
 use serde_json::json;
 use shiftwork_planner::{PlanInputs, Script, plan};
 use shiftwork_protocol::Work;
 use shiftwork_protocol::keys::feed_key;
+use support::{inputs, lines, read, run_with};
 
 const FEEDS: [(&str, &str); 4] = [
     ("csv", "format: csv\ncompression: gzip\nheader_lines: 2\ndelimiter: \"|\"\nnull_as: nil\ncolumns: [id, \"it's\"]"),
@@ -55,12 +55,13 @@ fn every_option_of_a_statement() {
         (name.to_owned(), Script { key: feed_key(name), version_id: "v1".into(), text })
     });
     let inputs = PlanInputs { feeds: feeds.into(), ..inputs("w", &[]) };
-    let plan = plan(&read(JOBS), &inputs, &asked(&json!({}))).unwrap_or_else(|problems| panic!("{}", lines(&problems)));
+    let plan =
+        plan(&read(JOBS), &inputs, &run_with(&json!({}))).unwrap_or_else(|problems| panic!("{}", lines(&problems)));
     let statement = |work: &Work| match work {
-        // The launcher names the manifest.
+        // The launcher adds the key of the manifest.
         Work::Copy { into, options, .. } => format!("{into} FROM 's3://staging/manifests/a.json' {options}"),
         Work::Procedure { sql, .. } | Work::Unload { sql, .. } => sql.clone(),
-        other => panic!("no statement is planned: {other:?}"),
+        other => panic!("the work has no statement: {other:?}"),
     };
     let shown = plan.jobs.iter().map(|job| format!("-- {}\n{};\n", job.job_name, statement(&job.work)));
     insta::assert_snapshot!(shown.collect::<Vec<_>>().join("\n"));

@@ -1,4 +1,4 @@
-//! `cdc`: staged change data of one table contract, loaded and promoted.
+//! Kind `cdc`: loads and promotes the staged change data of one table contract.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -7,14 +7,14 @@ use shiftwork_protocol::{Kind, ScriptPin, Work, keys::contract_key, name};
 
 use super::{Context, JobKind};
 
-/// Loads what is staged for a table contract and promotes it, in one transaction.
+/// Loads and promotes the staged change data of a table contract in one transaction.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Cdc {
     /// The table contract: the name of its file under `contracts/`, without the suffix.
     contract: String,
-    /// Whom COPY reads the staging bucket as: `default` for the role that the warehouse has for this, the ARN of a role, or a list of
-    /// ARNs, each of a role that the one before it assumes.
+    /// IAM role with which COPY reads the staging bucket: `default` for the default role of the warehouse, the ARN of a role, or the list of
+    /// ARNs of a role chain.
     #[serde(default)]
     iam_role: IamRole,
 }
@@ -30,7 +30,7 @@ impl JobKind for Cdc {
         let connection = context.connection();
         let Some(contract) = context.inputs.contracts.get(&self.contract) else {
             let found = context.inputs.contracts.keys().map(String::as_str);
-            let message = format!("there is no table contract `{}`", contract_key(&self.contract));
+            let message = format!("the table contract `{}` does not exist", contract_key(&self.contract));
             let problem = context.field("contract", message).did_you_mean(&self.contract, found);
             context.problems.push(problem);
             return None;

@@ -1,6 +1,7 @@
-//! `copy`: the files of a feed that wait to be loaded.
+//! Kind `copy`: loads the pending files of a feed.
 //!
-//! COPY binds nothing: everything in it comes from the feed or the job's configuration, through the two quoting functions.
+//! COPY does not support bound parameters. All values in its text come from the configuration of the feed or the job, and are quoted by
+//! [`quote_identifier`] or [`quote_literal`].
 
 use std::fmt::Write as _;
 
@@ -16,20 +17,20 @@ use shiftwork_sql::{quote_identifier, quote_literal};
 
 use super::{Context, JobKind};
 
-/// Loads the files of a feed that wait to be loaded, each exactly once, and puts on record what became of every one.
+/// Loads the pending files of a feed, each exactly once, and records the result of each file.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Copy {
-    /// Which files: `pending(<feed>)`, with the name of a file under `feeds/`.
+    /// Files to load: `pending(<feed>)`, with the name of a file under `feeds/`.
     files: String,
-    /// The table, where it is not the feed's: `schema.table`.
+    /// Table to load, `schema.table`. The default is the table of the feed.
     #[serde(default)]
     table: Option<String>,
-    /// The columns that the files bring, where they are not the feed's.
+    /// Columns of the files. The default is the columns of the feed.
     #[serde(default)]
     columns: Vec<String>,
-    /// Whom COPY reads the files as: `default` for the role that the warehouse has for this, the ARN of a role, or a list of ARNs, each
-    /// of a role that the one before it assumes.
+    /// IAM role with which COPY reads the files: `default` for the default role of the warehouse, the ARN of a role, or the list of ARNs of
+    /// a role chain.
     #[serde(default)]
     iam_role: IamRole,
 }
@@ -42,12 +43,12 @@ impl JobKind for Copy {
         let before = context.problems.len();
         let (name, pin, feed) = self.feed(context)?;
         let Some(table) = self.table.clone().or_else(|| feed.table.clone()) else {
-            let problem = context.field("files", format!("feed `{name}` names no table"));
-            context.problems.push(problem.hint("give the feed or this job a `table`"));
+            let problem = context.field("files", format!("feed `{name}` has no table"));
+            context.problems.push(problem.hint("add `table` to the feed or to this job"));
             return None;
         };
         if !feed.format.is_loadable() {
-            let message = format!("feed `{name}` brings {}, which COPY does not read", feed.format.as_str());
+            let message = format!("feed `{name}` has format {}, which COPY does not read", feed.format.as_str());
             let problem = context.field("files", message);
             context.problems.push(problem);
         }
@@ -65,16 +66,16 @@ impl JobKind for Copy {
 }
 
 impl Copy {
-    /// The feed, read and pinned.
+    /// Reads the feed and pins its version. Returns `None` after it reported a problem.
     fn feed(&self, context: &mut Context) -> Option<(String, ScriptPin, Feed)> {
         let Some(name) = pending(&self.files) else {
-            let problem = context.field("files", format!("`{}` names no files", self.files));
+            let problem = context.field("files", format!("`{}` is not a valid value of `files`", self.files));
             context.problems.push(problem.hint("write `pending(<feed>)`"));
             return None;
         };
         let Some(script) = context.inputs.feeds.get(name) else {
             let known = context.inputs.feeds.keys().map(String::as_str);
-            let message = format!("there is no feed `{}`", feed_key(name));
+            let message = format!("the feed `{}` does not exist", feed_key(name));
             let problem = context.field("files", message).did_you_mean(name, known);
             context.problems.push(problem);
             return None;
@@ -90,8 +91,8 @@ impl Copy {
                 Some((name.to_owned(), pin, feed))
             }
             Ok(feed) => {
-                let problem = context.field("files", format!("{} calls itself `{}`", script.key, feed.feed));
-                context.problems.push(problem.hint("a feed's file has its name"));
+                let problem = context.field("files", format!("{} has the feed name `{}`", script.key, feed.feed));
+                context.problems.push(problem.hint("make `feed` the same as the name of the file"));
                 None
             }
             Err(problems) => {
@@ -110,7 +111,7 @@ impl Copy {
                 Some(format!("COPY {}{columns}", table.join(".")))
             }
             (Err(wrong), _) => {
-                let problem = context.field("table", format!("`{table}` is no table: {wrong}"));
+                let problem = context.field("table", format!("`{table}` is not a valid name of a table: {wrong}"));
                 context.problems.push(problem);
                 None
             }
@@ -130,7 +131,7 @@ impl Copy {
             Format::JsonLines | Format::Json => write!(options, " FORMAT AS JSON 'auto' {text}"),
             Format::Parquet if feed.nested => write!(options, " FORMAT AS PARQUET SERIALIZETOJSON"),
             Format::Parquet => write!(options, " FORMAT AS PARQUET"),
-            // Said above.
+            // Reported by `work`.
             Format::Xml | Format::Custom => Ok(()),
         };
         if let Some(delimiter) = &feed.delimiter {

@@ -1,4 +1,4 @@
-//! `procedure`: a stored procedure call.
+//! Kind `procedure`: calls a stored procedure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,13 +12,13 @@ use shiftwork_sql::{Lexer, TokenKind};
 use super::{Context, JobKind};
 use crate::parameters;
 
-/// A stored procedure call.
+/// Calls a stored procedure.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Procedure {
     /// The call, such as `load.orders(:run_date)`.
     call: String,
-    /// Values for placeholders of the call beyond the run's own, by name. They are bound, not pasted.
+    /// Values of placeholders in the call, by name, in addition to the parameters of the run. They are sent as bound parameters.
     #[serde(default)]
     arguments: BTreeMap<String, Value>,
 }
@@ -39,14 +39,14 @@ impl JobKind for Procedure {
         let before = context.problems.len();
         let arguments = self.arguments(&placeholders, context);
         let place = context.doc.place(&context.path.key("call"));
-        // An argument that could not be read is reported already.
+        // A problem with the value of an argument is reported already.
         let named =
             placeholders.iter().filter(|name| !self.arguments.contains_key(*name) || arguments.contains_key(*name));
         let parameters = context.bind(named, &arguments, &place);
         let sql = format!("CALL {}", self.call.trim());
         if sql.len() > limits::STATEMENT_BYTES {
             let message =
-                format!("the call has {} bytes; the Data API takes at most {}", sql.len(), limits::STATEMENT_BYTES);
+                format!("the call has {} bytes; the limit of the Data API is {}", sql.len(), limits::STATEMENT_BYTES);
             let problem = context.field("call", message);
             context.problems.push(problem);
         }
@@ -61,9 +61,9 @@ impl Procedure {
         for (name, value) in &self.arguments {
             let path = path.key(name);
             let problem = if !is_identifier(name) {
-                Some((format!("`{name}` cannot name an argument"), Some("use letters, digits and `_`")))
+                Some((format!("`{name}` is not a valid name of an argument"), Some("use letters, digits and `_`")))
             } else if context.bindings.contains_key(name) {
-                Some((format!("`:{name}` is a parameter of the run already"), Some("give the argument another name")))
+                Some((format!("`{name}` is a parameter of the run"), Some("give the argument another name")))
             } else if placeholders.contains(name) {
                 match parameters::literal(value) {
                     Ok(text) => {
@@ -75,7 +75,7 @@ impl Procedure {
             } else {
                 Some((
                     format!("the call does not use `:{name}`"),
-                    Some("the Data API refuses what is bound and not used"),
+                    Some("remove the argument: the Data API refuses a parameter that the statement does not use"),
                 ))
             };
             if let Some((message, hint)) = problem {
@@ -90,38 +90,38 @@ impl Procedure {
     }
 }
 
-/// Holds a call against `name(arguments)` and gives its placeholders; else what is wrong and how to mend it.
+/// Checks that a call has the form `name(arguments)`. Returns its placeholders, or a message and a hint.
 fn read_call(call: &str) -> Result<BTreeSet<String>, (String, String)> {
     const SHAPE: &str = "write `schema.procedure(:argument, …)`";
     let wrong = |message: String| (message, SHAPE.to_owned());
     let mut placeholders = BTreeSet::new();
-    // Names and dots before the arguments; then how many parentheses are open; then nothing more.
+    // The tokens before the first parenthesis, the number of open parentheses, and whether the last one was closed.
     let (mut name, mut depth, mut closed) = (Vec::new(), 0_usize, false);
     for token in Lexer::new(call.trim()) {
         let token = token.map_err(|problem| (problem.message, problem.hint.unwrap_or_else(|| SHAPE.to_owned())))?;
         let written = &call.trim()[token.start..token.end];
         if closed && token.kind == TokenKind::Semicolon {
-            return Err(("a `;` ends the call".into(), "leave it out: a job makes one call".into()));
+            return Err(("there is a `;` after the call".into(), "remove it: a job makes one call".into()));
         }
         if closed && token.kind != TokenKind::Space {
-            return Err(wrong(format!("`{written}` stands behind the call")));
+            return Err(wrong(format!("there is `{written}` after the call")));
         }
         match token.kind {
             TokenKind::Space if depth == 0 && !closed => {
-                return Err(wrong("a blank stands in the procedure's name".into()));
+                return Err(wrong("the name of the procedure contains whitespace".into()));
             }
             TokenKind::Space => {}
             TokenKind::Open if depth == 0 && !is_name(&name) => {
-                return Err(wrong(format!("`{}` is not a procedure's name", &call.trim()[..token.start])));
+                return Err(wrong(format!("`{}` is not a valid name of a procedure", &call.trim()[..token.start])));
             }
             TokenKind::Open => depth += 1,
-            TokenKind::Close if depth == 0 => return Err(wrong("a `)` closes nothing".into())),
+            TokenKind::Close if depth == 0 => return Err(wrong("a `)` has no opening `(`".into())),
             TokenKind::Close => {
                 depth -= 1;
                 closed = depth == 0;
             }
-            TokenKind::Semicolon => return Err(wrong("a `;` stands inside the call".into())),
-            TokenKind::Comment => return Err(wrong("a comment stands inside the call".into())),
+            TokenKind::Semicolon => return Err(wrong("the call contains a `;`".into())),
+            TokenKind::Comment => return Err(wrong("the call contains a comment".into())),
             TokenKind::Placeholder if depth > 0 => {
                 placeholders.insert(written[1..].to_owned());
             }
@@ -134,15 +134,19 @@ fn read_call(call: &str) -> Result<BTreeSet<String>, (String, String)> {
             | TokenKind::Placeholder
             | TokenKind::Other => {
                 if depth == 0 {
-                    return Err(wrong(format!("`{written}` stands in the procedure's name")));
+                    return Err(wrong(format!("the name of the procedure contains `{written}`")));
                 }
             }
         }
     }
-    if closed { Ok(placeholders) } else { Err(wrong("the call has no arguments in parentheses".into())) }
+    if closed {
+        Ok(placeholders)
+    } else {
+        Err(wrong("the call has no complete list of arguments in parentheses".into()))
+    }
 }
 
-/// `a`, `a.b` or `a.b.c`.
+/// Returns true for the tokens of `a`, `a.b` or `a.b.c`.
 fn is_name(tokens: &[TokenKind]) -> bool {
     matches!(tokens.len(), 1 | 3 | 5)
         && tokens.iter().enumerate().all(|(i, kind)| (*kind == TokenKind::Dot) == (i % 2 == 1))

@@ -1,4 +1,4 @@
-//! `sql`: a file of one or many statements.
+//! Kind `sql`: runs a file of SQL statements.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,13 +10,13 @@ use shiftwork_sql::{SqlProblem, Statement, split};
 
 use super::{Context, JobKind};
 
-/// A file of one or many SQL statements.
+/// Runs a file of one or more SQL statements.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Sql {
-    /// The script: its path below the workflow's folder in the scripts bucket.
+    /// Path of the script, relative to the folder of the workflow in the scripts bucket.
     script: String,
-    /// How its statements commit.
+    /// Whether the statements are one transaction or commit one by one.
     #[serde(default)]
     transaction: Transaction,
 }
@@ -34,7 +34,7 @@ impl JobKind for Sql {
         let Some(script) = context.inputs.scripts.get(&self.script) else {
             let key = (context.script_key)(&self.script);
             let found = context.inputs.scripts.keys().map(String::as_str);
-            let problem = context.doc.problem(context.path, format!("there is no script `{key}`"));
+            let problem = context.doc.problem(context.path, format!("the script `{key}` does not exist"));
             context.problems.push(problem.did_you_mean(&self.script, found));
             return None;
         };
@@ -62,7 +62,7 @@ impl JobKind for Sql {
         let mut parameters = BTreeMap::new();
         let mut seen = BTreeSet::new();
         for (name, line) in statements.iter().flat_map(|statement| &statement.placeholders) {
-            // A name that nothing is bound to is said once a script.
+            // A placeholder without a value is reported once for each script.
             if seen.insert(name) {
                 parameters.extend(context.bind([name], &BTreeMap::new(), &place(*line)));
             }
@@ -82,13 +82,13 @@ impl JobKind for Sql {
 }
 
 impl Sql {
-    /// What the Data API or Redshift would refuse later.
+    /// Reports statements that the Data API or Redshift would refuse.
     fn limits(&self, statements: &[Statement], place: &dyn Fn(u32) -> Place) -> Vec<Problem> {
         let mut problems = Vec::new();
         let single = self.transaction == Transaction::Single;
         if single && let Some(over) = statements.get(limits::BATCH_STATEMENTS as usize) {
             let message = format!(
-                "the script has {} statements; one transaction takes at most {}",
+                "the script has {} statements; one transaction can have at most {}",
                 statements.len(),
                 limits::BATCH_STATEMENTS
             );
@@ -100,7 +100,7 @@ impl Sql {
             let place = || place(statement.line);
             if statement.text.len() > limits::STATEMENT_BYTES {
                 let message = format!(
-                    "the statement has {} bytes; the Data API takes at most {}",
+                    "the statement has {} bytes; the limit of the Data API is {}",
                     statement.text.len(),
                     limits::STATEMENT_BYTES
                 );
@@ -109,11 +109,13 @@ impl Sql {
             let opening = statement.opening();
             if statement.is_transaction_control() {
                 let message = if single {
-                    format!("`{opening}` stands in a script that is one transaction already")
+                    format!("`{opening}` is not allowed in a script that is one transaction")
                 } else {
-                    format!("`{opening}` stands in a script whose statements commit one by one")
+                    format!("`{opening}` is not allowed in a script whose statements commit one by one")
                 };
-                problems.push(Problem::new(place(), message).hint("leave it out: the Data API begins and commits"));
+                problems.push(
+                    Problem::new(place(), message).hint("remove it: the Data API begins and commits transactions"),
+                );
             } else if single && statements.len() > 1 && statement.needs_its_own_transaction() {
                 let message = format!("Redshift refuses `{opening}` inside a transaction");
                 problems.push(Problem::new(place(), message).hint("set `transaction: per_statement` for this script"));

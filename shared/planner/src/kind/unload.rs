@@ -1,7 +1,7 @@
-//! `unload`: a query whose result goes to S3.
+//! Kind `unload`: writes the result of a query to S3.
 //!
-//! UNLOAD binds nothing, so its text is whole before it is sent: everything in it comes from the configuration, passes
-//! through the two quoting functions, or is a date or a run id that shiftwork made itself.
+//! UNLOAD does not support bound parameters. All values in its text come from the configuration and are quoted by [`quote_identifier`] or
+//! [`quote_literal`], or are a date or a run id of shiftwork.
 
 use std::collections::BTreeMap;
 
@@ -14,59 +14,59 @@ use shiftwork_sql::{Lexer, TokenKind, quote_identifier, quote_literal};
 use super::{Context, JobKind};
 use crate::builtin;
 
-/// A query whose result goes to S3. Fields and their limits are those of Redshift's `UNLOAD`.
+/// Writes the result of a query to S3. The fields and their limits are those of Redshift's `UNLOAD`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[allow(clippy::struct_excessive_bools, reason = "the switches of UNLOAD, as Redshift has them")]
+#[allow(clippy::struct_excessive_bools, reason = "one field for each option of UNLOAD")]
 pub(crate) struct Unload {
-    /// The query. It takes no `:placeholders`.
+    /// The query. It cannot have `:placeholders`.
     select: String,
-    /// Where the files go: `s3://bucket/prefix/`, with `{run_date}` and `{workflow_execution_id}` where they are wanted.
+    /// Target of the files: `s3://bucket/prefix/`. `{run_date}` and `{workflow_execution_id}` are replaced by their values.
     to: String,
-    /// Whom UNLOAD writes the files as: `default` for the role that the warehouse has for this, the ARN of a role, or a list of ARNs,
-    /// each of a role that the one before it assumes.
+    /// IAM role with which UNLOAD writes the files: `default` for the default role of the warehouse, the ARN of a role, or the list of ARNs
+    /// of a role chain.
     #[serde(default)]
     iam_role: IamRole,
     /// Format of the files.
     #[serde(default)]
     format: Format,
-    /// Whether the first line names the columns; `csv` and `text` only.
+    /// Writes the names of the columns as the first line; `csv` and `text` only.
     #[serde(default)]
     header: bool,
     /// Character between fields; `text` and `csv` only.
     #[serde(default)]
     delimiter: Option<String>,
-    /// Text that stands for NULL; `text` and `csv` only.
+    /// String that represents NULL; `text` and `csv` only.
     #[serde(default)]
     null_as: Option<String>,
-    /// Quotes around every field; `text` only.
+    /// Writes quotes around every field; `text` only.
     #[serde(default)]
     add_quotes: bool,
-    /// Compression of the files; Parquet has its own.
+    /// Compression of the files; not for `parquet`, which is compressed internally.
     #[serde(default)]
     compression: Option<Compression>,
     /// Columns whose values become folders, `column=value/`.
     #[serde(default)]
     partition_by: Vec<String>,
-    /// `false` writes one file after the other.
+    /// `false` writes the files one after another instead of in parallel.
     #[serde(default)]
     parallel: Option<bool>,
-    /// Overwrites files that are there.
+    /// Overwrites existing files.
     #[serde(default)]
     allow_overwrite: bool,
-    /// Deletes what is there first.
+    /// Deletes existing files at the target first.
     #[serde(default)]
     clean_path: bool,
-    /// Size at which the next file begins: `5 MB` to `6.2 GB`.
+    /// Maximum size of a file: `5 MB` to `6.2 GB`.
     #[serde(default)]
     max_file_size: Option<ByteSize>,
     /// Writes a manifest of the files.
     #[serde(default)]
     manifest: bool,
-    /// Region of the bucket, where it is not the warehouse's.
+    /// Region of the bucket. The default is the region of the warehouse.
     #[serde(default)]
     region: Option<String>,
-    /// Key of KMS that encrypts the files.
+    /// Id of the KMS key that encrypts the files.
     #[serde(default)]
     kms_key_id: Option<String>,
 }
@@ -75,12 +75,12 @@ pub(crate) struct Unload {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum Format {
-    /// Comma-separated, quoted where needed.
+    /// Comma-separated values, quoted if needed.
     #[default]
     Csv,
-    /// Columnar.
+    /// Apache Parquet.
     Parquet,
-    /// One object a line.
+    /// One JSON object in each line.
     Json,
     /// Delimited text.
     Text,
@@ -112,7 +112,7 @@ impl JobKind for Unload {
         let sql = self.render(&to?, &columns);
         if sql.len() > limits::STATEMENT_BYTES {
             let message = format!(
-                "the statement has {} bytes; the Data API takes at most {}",
+                "the statement has {} bytes; the limit of the Data API is {}",
                 sql.len(),
                 limits::STATEMENT_BYTES
             );
@@ -125,7 +125,7 @@ impl JobKind for Unload {
 }
 
 impl Unload {
-    /// One query, and nothing to bind.
+    /// Checks that `select` is one query without placeholders.
     fn check_select(&self, context: &mut Context) {
         let mut placeholders = Vec::new();
         let mut words = 0;
@@ -141,9 +141,8 @@ impl Unload {
             match token.kind {
                 TokenKind::Placeholder => placeholders.push(&self.select[token.start..token.end]),
                 TokenKind::Semicolon => {
-                    let problem = context
-                        .field("select", "a `;` stands in the query")
-                        .hint("an unload is one query: leave it out");
+                    let problem =
+                        context.field("select", "the query contains a `;`").hint("remove it: an unload runs one query");
                     return context.problems.push(problem);
                 }
                 TokenKind::Word | TokenKind::Number => words += 1,
@@ -165,13 +164,16 @@ impl Unload {
         placeholders.dedup();
         if !placeholders.is_empty() {
             let problem = context
-                .field("select", format!("UNLOAD binds no parameters, and the query uses {}", list(placeholders)))
+                .field(
+                    "select",
+                    format!("UNLOAD does not support parameters, and the query uses {}", list(placeholders)),
+                )
                 .hint("write the rows to a table in a sql job before this one, and unload that table");
             context.problems.push(problem);
         }
     }
 
-    /// Combinations that Redshift refuses.
+    /// Reports combinations of options that Redshift refuses.
     fn check_options(&self, context: &mut Context) {
         let columnar = matches!(self.format, Format::Parquet | Format::Json);
         let text_only = [
@@ -182,25 +184,25 @@ impl Unload {
             ("compression", self.compression.is_some() && self.format == Format::Parquet),
         ];
         for (field, _) in text_only.iter().filter(|(_, wrong)| *wrong) {
-            let message = format!("`{field}` does not go with format `{}`", self.format.as_str());
-            let problem = context.field(field, message);
+            let message = format!("format `{}` does not support `{field}`", self.format.as_str());
+            let problem = context.field(field, message).hint("remove one of the two");
             context.problems.push(problem);
         }
         if self.allow_overwrite && self.clean_path {
-            let problem = context
-                .field("clean_path", "`clean_path` and `allow_overwrite` exclude each other")
-                .hint("keep `clean_path` to replace what is there, `allow_overwrite` to leave other files alone");
+            let problem = context.field("clean_path", "`clean_path` and `allow_overwrite` exclude each other").hint(
+                "keep `clean_path` to delete all existing files, or `allow_overwrite` to keep files with other names",
+            );
             context.problems.push(problem);
         }
         if let Some(delimiter) = &self.delimiter
             && (delimiter.chars().count() != 1 || !delimiter.is_ascii() || delimiter == "\\")
         {
-            let problem = context.field("delimiter", "a delimiter is one ASCII character, and no backslash");
+            let problem = context.field("delimiter", "a delimiter must be one ASCII character other than a backslash");
             context.problems.push(problem);
         }
     }
 
-    /// The target with the run's own values in it.
+    /// Returns the target with the values of the run, or `None` after it reported a problem.
     fn target(&self, context: &mut Context) -> Option<String> {
         let path = self.to.strip_prefix("s3://").unwrap_or_default();
         let bucket = path.split('/').next().unwrap_or_default();
@@ -208,14 +210,14 @@ impl Unload {
             && bucket.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'.'));
         if !is_bucket {
             let problem =
-                context.field("to", format!("`{}` is no place in S3", self.to)).hint("write `s3://bucket/prefix/`");
+                context.field("to", format!("`{}` is not a valid S3 URL", self.to)).hint("write `s3://bucket/prefix/`");
             context.problems.push(problem);
             return None;
         }
         match fill(&self.to, context.bindings) {
             Ok(to) => Some(to),
             Err(unknown) => {
-                let problem = context.field("to", format!("`{unknown}` is filled in by nothing"));
+                let problem = context.field("to", format!("`{unknown}` is not a known value"));
                 context.problems.push(problem.hint(format!("known: {}", list(IN_TARGETS.map(|(braced, _)| braced)))));
                 None
             }
@@ -237,7 +239,7 @@ impl Unload {
         columns
     }
 
-    /// Redshift takes 5 MB to 6.2 GB.
+    /// Checks the limits of Redshift: 5 MB to 6.2 GB.
     fn check_file_size(&self, context: &mut Context) {
         let Some(size) = self.max_file_size else { return };
         let (smallest, largest) = (5 << 20, 62 * (1 << 30) / 10);
@@ -320,11 +322,12 @@ impl Format {
     }
 }
 
-/// What may stand in a target: values that shiftwork makes, so that no request can choose the place.
+/// The values that a target can contain. shiftwork creates them, so that the parameters of a request cannot change the target.
 const IN_TARGETS: [(&str, &str); 2] =
     [("{run_date}", builtin::RUN_DATE), ("{workflow_execution_id}", builtin::WORKFLOW_EXECUTION_ID)];
 
-/// Fills the braces of a target; else gives the brace that nothing fills.
+/// Replaces the values in braces in a target. The error is the part in braces that is not a known value.
+
 fn fill(to: &str, bindings: &BTreeMap<String, String>) -> Result<String, String> {
     let mut filled = String::with_capacity(to.len());
     let mut rest = to;

@@ -1,9 +1,9 @@
-//! Patterns and events of AWS's own matcher, event-ruler (<https://github.com/aws/event-ruler>, Apache-2.0): the behaviour that its
-//! README, `RulerTest` and `RuleCompilerTest` state, written as a table of our own.
+//! Tables of patterns and events with the behaviour of event-ruler, the matcher of AWS (<https://github.com/aws/event-ruler>, Apache-2.0),
+//! as its README, `RulerTest` and `RuleCompilerTest` describe it.
 //!
-//! Refused here, and said so to the author of the pattern: `cidr`, and `$or` with anything but a list of at least two patterns, which
-//! event-ruler takes for a field named `$or`. Not covered: event-ruler joins names with dots, so that `{"a.b": [1]}` also matches
-//! `{"a": {"b": 1}}`; here a name with a dot is one name, and matches as `RulerTest` has it (`c.count`).
+//! Differences: `cidr` is refused with a message, and so is `$or` with a value other than a list of at least two patterns, which
+//! event-ruler reads as a field named `$or`. event-ruler joins names with dots, so that `{"a.b": [1]}` also matches `{"a": {"b": 1}}`; here a
+//! name with a dot is one name, and matches as in `RulerTest` (`c.count`).
 
 use serde_json::{Value, json};
 
@@ -118,7 +118,7 @@ fn fields_of_a_list_match_within_one_element() {
 fn whether_a_field_exists() {
     let pattern = |field: &str, exists: bool| json!({ field: [{ "exists": exists }] });
     holds(&json!({ "a": 1 }), &[(pattern("a", true), true), (pattern("a", false), false), (pattern("b", false), true)]);
-    // `exists` is about leaves: an object is none.
+    // `exists` tests leaf values only; an object is not a leaf value.
     let event = json!({ "detail": { "state": "running", "c-count": { "c1": 100 } } });
     let count = |exists: bool| json!({ "detail": { "c-count": [{ "exists": exists }] } });
     holds(&event, &[(count(false), true), (count(true), false)]);

@@ -1,14 +1,14 @@
-//! Reads a pattern and says what is wrong with it.
+//! Parses an event pattern and reports its problems.
 
 use serde_json::{Map, Value};
 use shiftwork_config::{JsonPath, list, nearest, shape::found};
 
 use super::rule::{Comparison, Field, Glob, Pattern, Test};
 
-/// Something wrong with a pattern.
+/// A problem of a pattern.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PatternProblem {
-    /// Keys and positions on the way to it.
+    /// Path of the problem inside the pattern.
     pub(crate) steps: Vec<Step>,
     pub(crate) message: String,
     pub(crate) hint: Option<String>,
@@ -21,7 +21,7 @@ pub(crate) enum Step {
 }
 
 impl PatternProblem {
-    /// Its path, for a pattern that stands at `path`.
+    /// The path of the problem in the document, for a pattern at `path`.
     pub(crate) fn under(&self, path: &JsonPath) -> JsonPath {
         self.steps.iter().fold(path.clone(), |path, step| match step {
             Step::Key(key) => path.key(key),
@@ -39,19 +39,19 @@ const OPERATORS: [&str; 10] = [
     "anything-but",
     "numeric",
     "exists",
-    // Last: refused, but known, so that the refusal can say so.
+    // The last two are not listed as known operators: `cidr` is refused with its own message, and `$or` is not a test of a value.
     "cidr",
     "$or",
 ];
 
-/// What is wrong with a test, before it is known where the test stands.
+/// A message and its hint, without a place.
 type Unplaced = (String, Option<String>);
 
-fn plain(message: impl Into<String>) -> Unplaced {
+fn without_hint(message: impl Into<String>) -> Unplaced {
     (message.into(), None)
 }
 
-/// Reads a pattern; else everything that is wrong with it (never nothing).
+/// Parses a pattern. The error has all problems, at least one.
 pub(crate) fn pattern(pattern: &Map<String, Value>) -> Result<Pattern, Vec<PatternProblem>> {
     let mut reader = Reader { steps: Vec::new(), wrong: Vec::new() };
     let read = reader.object(pattern);
@@ -89,13 +89,13 @@ impl Reader {
                     let read = read.collect();
                     pattern.or.push(read);
                 }
-                ("$or", _) => reader.wrong(plain("`$or` takes a list of at least two patterns")),
+                ("$or", _) => reader.wrong(without_hint("`$or` must be a list of at least two patterns")),
                 (_, Value::Object(inside)) => pattern.fields.push((key.clone(), Field::Inside(reader.object(inside)))),
                 (_, Value::Array(tests)) => pattern.fields.push((key.clone(), Field::AnyOf(reader.tests(tests)))),
                 (_, Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) => {
                     reader.wrong((
                         format!("expected a list or an object, found {}", found(value)),
-                        Some(format!("a pattern lists the values it takes: `[{value}]`")),
+                        Some(format!("write the values that match as a list: `[{value}]`")),
                     ));
                 }
             });
@@ -107,14 +107,14 @@ impl Reader {
         if let Value::Object(branch) = branch {
             Some(self.object(branch))
         } else {
-            self.wrong(plain(format!("expected a pattern, found {}", found(branch))));
+            self.wrong(without_hint(format!("expected a pattern, found {}", found(branch))));
             None
         }
     }
 
     fn tests(&mut self, tests: &[Value]) -> Vec<Test> {
         if tests.is_empty() {
-            self.wrong(plain("an empty list matches nothing"));
+            self.wrong(without_hint("an empty list matches nothing"));
         }
         let mut read = Vec::with_capacity(tests.len());
         for (i, value) in tests.iter().enumerate() {
@@ -130,18 +130,19 @@ impl Reader {
 fn test(value: &Value) -> Result<Test, Unplaced> {
     match value {
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Ok(Test::Equals(value.clone())),
-        Value::Array(_) => Err(plain("expected a value or an operator, found a list")),
+        Value::Array(_) => Err(without_hint("expected a value or an operator, found a list")),
         Value::Object(operator) => {
             let (name, operand) = only(operator)?;
             match name {
                 "anything-but" => anything_but(operand).map(Test::AnythingBut),
                 "numeric" => numeric(operand).map(Test::Numeric),
-                "exists" => {
-                    operand.as_bool().map(Test::Exists).ok_or_else(|| plain("`exists` takes `true` or `false`"))
-                }
+                "exists" => operand
+                    .as_bool()
+                    .map(Test::Exists)
+                    .ok_or_else(|| without_hint("`exists` must be `true` or `false`")),
                 "cidr" => Err((
                     "`cidr` is not available in this version".into(),
-                    Some("match a prefix of the address".into()),
+                    Some("use `prefix` with the beginning of the address".into()),
                 )),
                 text_operator => text_test(text_operator, operand),
             }
@@ -149,13 +150,15 @@ fn test(value: &Value) -> Result<Test, Unplaced> {
     }
 }
 
-/// The only operator of an object.
+/// Returns the name and the operand of an object with one operator.
 fn only(operator: &Map<String, Value>) -> Result<(&str, &Value), Unplaced> {
     match operator.iter().collect::<Vec<_>>()[..] {
         [(name, operand)] => Ok((name, operand)),
         ref many => Err((
-            format!("an operator is an object with one member, this one has {}", many.len()),
-            Some("list several operators one after the other: any of them may match".into()),
+            format!("an operator must be an object with one member, and this one has {}", many.len()),
+            Some(
+                "write several operators as separate elements of the list: a value matches if any of them does".into(),
+            ),
         )),
     }
 }
@@ -166,7 +169,7 @@ fn text_test(name: &str, operand: &Value) -> Result<Test, Unplaced> {
         Ok(_) | Err(_) => None,
     };
     let text = || operand.as_str().map(str::to_owned);
-    let takes_text = || plain(format!("`{name}` takes a text, found {}", found(operand)));
+    let takes_text = || without_hint(format!("`{name}` must be a string, found {}", found(operand)));
     match name {
         "exactly" => text().map(|text| Test::Equals(text.into())).ok_or_else(takes_text),
         "prefix" => match ignoring_case(operand) {
@@ -190,19 +193,19 @@ fn text_test(name: &str, operand: &Value) -> Result<Test, Unplaced> {
     }
 }
 
-/// `*` stands for any characters, `\*` for a star, `\\` for a backslash.
+/// Parses a wildcard: `*` matches any characters, `\*` a star, `\\` a backslash.
 fn wildcard(text: &str) -> Result<Vec<Glob>, Unplaced> {
     let mut glob = Vec::new();
     let mut chars = text.chars();
     while let Some(c) = chars.next() {
         glob.push(match c {
             '*' if glob.last() == Some(&Glob::Any) => {
-                return Err(plain("`**` stands in a wildcard; one `*` is enough"));
+                return Err(without_hint("a wildcard cannot contain `**`: write one `*`"));
             }
             '*' => Glob::Any,
             '\\' => match chars.next() {
                 Some(escaped @ ('*' | '\\')) => Glob::Char(escaped),
-                Some(_) | None => return Err(plain("a `\\` in a wildcard stands before `*` or `\\`")),
+                Some(_) | None => return Err(without_hint("a `\\` in a wildcard must be followed by `*` or `\\`")),
             },
             c => Glob::Char(c),
         });
@@ -211,29 +214,34 @@ fn wildcard(text: &str) -> Result<Vec<Glob>, Unplaced> {
 }
 
 fn anything_but(operand: &Value) -> Result<Vec<Test>, Unplaced> {
-    let takes =
-        || plain(format!("`anything-but` takes texts, or numbers, or one operator on texts, found {}", found(operand)));
+    let takes = || {
+        without_hint(format!(
+            "`anything-but` must be strings, numbers, or one operator on strings, found {}",
+            found(operand)
+        ))
+    };
     let value = |value: &Value| match value {
         Value::String(_) | Value::Number(_) => Ok(Test::Equals(value.clone())),
         Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => Err(takes()),
     };
     match operand {
         Value::Array(values) if values.iter().any(Value::is_string) && values.iter().any(Value::is_number) => {
-            Err(plain("`anything-but` takes a list of texts or a list of numbers, and this one has both"))
+            Err(without_hint("`anything-but` must be a list of strings or a list of numbers, and this list has both"))
         }
         Value::Array(values) if !values.is_empty() => values.iter().map(value).collect(),
         Value::Object(operator) => {
             let (name, operand) = only(operator)?;
             let one = |operand: &Value| match (name, operand) {
                 ("prefix" | "suffix", Value::String(text)) if text.is_empty() => {
-                    Err(plain(format!("every text has an empty {name}, so this matches nothing")))
+                    Err(without_hint(format!("every string has an empty {name}, so `anything-but` matches nothing")))
                 }
                 (_, Value::String(_)) => text_test(name, operand),
-                (_, Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => text_test(
-                    name,
-                    &Value::from(""),
-                )
-                .and(Err(plain(format!("`{name}` within `anything-but` takes texts, found {}", found(operand))))),
+                (_, Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
+                    text_test(name, &Value::from("")).and(Err(without_hint(format!(
+                        "`{name}` in `anything-but` must be strings, found {}",
+                        found(operand)
+                    ))))
+                }
             };
             match operand {
                 Value::Array(operands) if !operands.is_empty() => operands.iter().map(one).collect(),
@@ -244,11 +252,11 @@ fn anything_but(operand: &Value) -> Result<Vec<Test>, Unplaced> {
     }
 }
 
-/// `["=", 3]`, `[">", 0, "<=", 5]`
+/// Parses the operand of `numeric`: `["=", 3]` or `[">", 0, "<=", 5]`.
 fn numeric(operand: &Value) -> Result<Vec<(Comparison, f64)>, Unplaced> {
     let wrong = || {
-        let message = "`numeric` takes comparisons and numbers in turn".to_owned();
-        (message, Some("write `[\">\", 0, \"<=\", 5]`: `=`, `<`, `<=`, `>`, `>=`".to_owned()))
+        let message = "`numeric` must be one or two comparisons, each followed by a number".to_owned();
+        (message, Some("write `[\">\", 0, \"<=\", 5]`, with `=`, `<`, `<=`, `>` or `>=`".to_owned()))
     };
     let parts = operand.as_array().filter(|parts| matches!(parts.len(), 2 | 4)).ok_or_else(wrong)?;
     let comparisons = parts.chunks(2).map(|pair| {
@@ -270,7 +278,7 @@ fn numeric(operand: &Value) -> Result<Vec<(Comparison, f64)>, Unplaced> {
             (Comparison::Less | Comparison::LessOrEqual, high),
         ] if low < high => Ok(comparisons),
         _ => {
-            let hint = "write the lower bound first, with `>` or `>=`, then a higher one, with `<` or `<=`";
+            let hint = "write the lower bound with `>` or `>=`, then a higher bound with `<` or `<=`";
             Err(("these two comparisons are not a range".into(), Some(hint.into())))
         }
     }

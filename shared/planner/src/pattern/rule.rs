@@ -1,8 +1,8 @@
-//! What a pattern asks of an event.
+//! A parsed event pattern, and how it matches an event.
 
 use serde_json::{Map, Value};
 
-/// An object of a pattern: every field must match, and one of the branches of every `$or`.
+/// An object of a pattern. It matches if every field matches, and one of the branches of every `$or`.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Pattern {
     pub(crate) fields: Vec<(String, Field)>,
@@ -12,13 +12,13 @@ pub(crate) struct Pattern {
 /// A field of a pattern.
 #[derive(Debug, Clone)]
 pub(crate) enum Field {
-    /// Goes on inside the field.
+    /// A pattern for the members of the field.
     Inside(Pattern),
-    /// One of these must hold for the field's value.
+    /// Tests of which one must hold for the value of the field.
     AnyOf(Vec<Test>),
 }
 
-/// What one value must be.
+/// A test of a value.
 #[derive(Debug, Clone)]
 pub(crate) enum Test {
     Equals(Value),
@@ -28,14 +28,14 @@ pub(crate) enum Test {
     PrefixIgnoreCase(String),
     SuffixIgnoreCase(String),
     Wildcard(Vec<Glob>),
-    /// All of these comparisons.
+    /// All comparisons must hold.
     Numeric(Vec<(Comparison, f64)>),
     Exists(bool),
-    /// None of these.
+    /// None of the tests must hold.
     AnythingBut(Vec<Test>),
 }
 
-/// A piece of a wildcard.
+/// An element of a wildcard: a character, or `*`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Glob {
     Char(char),
@@ -57,7 +57,7 @@ impl Pattern {
             Value::Object(members) => self.matches_object(members),
             // All fields must match within the same element.
             Value::Array(elements) if !elements.is_empty() => elements.iter().any(|element| self.matches(element)),
-            // There is no field in it: only `exists: false` can match.
+            // The value has no fields, so only `exists: false` can match.
             Value::Array(_) | Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
                 self.matches_object(&Map::new())
             }
@@ -75,7 +75,7 @@ impl Pattern {
 }
 
 impl Test {
-    /// A list in an event matches where one of its elements does.
+    /// Tests the value of a field. A list matches if one of its elements does.
     fn holds_for_field(&self, value: Option<&Value>) -> bool {
         let mut leaves = Vec::new();
         collect_leaves(value, &mut leaves);
@@ -116,8 +116,8 @@ impl Test {
     }
 }
 
-/// Whether two numbers are the same, however they are written: `300`, `300.0` and `3e2`. Two integers are compared exactly.
-#[allow(clippy::float_cmp, reason = "the same number is the same 64-bit float")]
+/// Returns true if two numbers are equal and at least one is a float: `300`, `300.0` and `3e2`. `==` compares two integers exactly.
+#[allow(clippy::float_cmp, reason = "equal numbers are parsed to the same 64-bit float")]
 fn same_number(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Number(a), Value::Number(b)) => (a.is_f64() || b.is_f64()) && a.as_f64() == b.as_f64(),
@@ -128,7 +128,7 @@ fn same_number(a: &Value, b: &Value) -> bool {
     }
 }
 
-/// The values of a field that are neither lists nor objects: what a test can hold for.
+/// Collects the values of a field that are neither lists nor objects. Tests apply to these values only.
 fn collect_leaves<'a>(value: Option<&'a Value>, leaves: &mut Vec<&'a Value>) {
     match value {
         Some(Value::Array(elements)) => elements.iter().for_each(|element| collect_leaves(Some(element), leaves)),
@@ -138,8 +138,7 @@ fn collect_leaves<'a>(value: Option<&'a Value>, leaves: &mut Vec<&'a Value>) {
 }
 
 impl Comparison {
-    /// `=` compares what was written, so it is exact.
-    #[allow(clippy::float_cmp, reason = "two spellings of a number are the same 64-bit float, or different numbers")]
+    #[allow(clippy::float_cmp, reason = "equal numbers are parsed to the same 64-bit float")]
     fn holds(self, number: f64, bound: f64) -> bool {
         match self {
             Self::Less => number < bound,
@@ -151,7 +150,7 @@ impl Comparison {
     }
 }
 
-/// Greedy matching with one way back, to the last `*`: linear in the text for every `*`, never exponential.
+/// Matches greedily and backtracks only to the last `*`, so that the time is at most the product of both lengths.
 fn glob_matches(glob: &[Glob], text: &str) -> bool {
     let text: Vec<char> = text.chars().collect();
     let (mut g, mut t) = (0, 0);

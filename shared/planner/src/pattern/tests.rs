@@ -1,4 +1,4 @@
-//! The table follows the EventBridge user guide's comparison operators, one after the other.
+//! The table has the comparison operators of the EventBridge user guide in its order.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ fn matched(pattern: &Value, event: &Value) -> bool {
 #[test]
 fn operators_match_as_eventbridge_says() {
     let cases = [
-        // exact: text, numbers, null, the empty text
+        // exact: strings, numbers, null, the empty string
         (json!({"a": ["x"]}), json!({"a": "x", "b": 1}), true),
         (json!({"a": ["x"]}), json!({"a": "X"}), false),
         (json!({"a": ["x", "y"]}), json!({"a": "y"}), true),
@@ -25,10 +25,10 @@ fn operators_match_as_eventbridge_says() {
         // every field must match
         (json!({"a": ["x"], "b": ["y"]}), json!({"a": "x", "b": "y"}), true),
         (json!({"a": ["x"], "b": ["y"]}), json!({"a": "x"}), false),
-        // a list in the event: one element is enough
+        // a list in the event: one element must match
         (json!({"a": ["x"]}), json!({"a": ["w", "x"]}), true),
         (json!({"a": ["x"]}), json!({"a": []}), false),
-        // objects in a list: all fields within the same one
+        // objects in a list: all fields must match within the same object
         (json!({"a": {"b": ["1"], "c": ["2"]}}), json!({"a": [{"b": "1", "c": "9"}, {"b": "8", "c": "2"}]}), false),
         (json!({"a": {"b": ["1"], "c": ["2"]}}), json!({"a": [{"b": "8"}, {"b": "1", "c": "2"}]}), true),
         // prefix, suffix
@@ -85,7 +85,7 @@ fn operators_match_as_eventbridge_says() {
 }
 
 #[test]
-fn an_s3_event_starts_what_it_should() {
+fn an_s3_event_matches_its_pattern() {
     let event = json!({
         "source": "aws.s3", "detail-type": "Object Created",
         "detail": {"bucket": {"name": "landing"}, "object": {"key": "orders/2026-03-01.csv", "size": 12}}
@@ -106,8 +106,8 @@ fn an_s3_event_starts_what_it_should() {
 }
 
 #[test]
-fn what_is_wrong_with_a_pattern_is_said() {
-    let wrong = |pattern: Value| matches(pattern.as_object().unwrap(), &json!({})).unwrap_err().to_string();
+fn problems_of_a_pattern_are_reported_with_their_path() {
+    let problem = |pattern: Value| matches(pattern.as_object().unwrap(), &json!({})).unwrap_err().to_string();
     insta::assert_snapshot!(
         [
             json!({}),
@@ -128,12 +128,12 @@ fn what_is_wrong_with_a_pattern_is_said() {
             json!({"$or": [{"a": [1]}]}),
             json!({"$or": [{"a": [1]}, 2]}),
         ]
-        .map(wrong)
+        .map(problem)
         .join("\n")
     );
 }
 
-/// An object whose values are texts, numbers and objects of the same.
+/// Random nested objects of strings, numbers and null.
 fn events() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof!["[a-c]{0,3}".prop_map(Value::from), (0..4_i64).prop_map(Value::from), Just(Value::Null)];
     let tree = leaf.prop_recursive(3, 12, 3, |inner| {
@@ -143,29 +143,29 @@ fn events() -> impl Strategy<Value = Value> {
     prop::collection::btree_map("[a-c]", tree, 1..4).prop_map(|members| Value::Object(members.into_iter().collect()))
 }
 
-/// The pattern that asks for exactly what an event has.
-fn asking_for(event: &Value) -> Value {
+/// The pattern that requires every value of an event.
+fn exact_pattern(event: &Value) -> Value {
     match event {
-        Value::Object(members) => members.iter().map(|(key, value)| (key.clone(), asking_for(value))).collect(),
+        Value::Object(members) => members.iter().map(|(key, value)| (key.clone(), exact_pattern(value))).collect(),
         leaf => json!([leaf]),
     }
 }
 
 proptest! {
     #[test]
-    fn an_event_matches_the_pattern_that_asks_for_what_it_has(event in events()) {
-        prop_assert!(matched(&asking_for(&event), &event));
+    fn an_event_matches_its_exact_pattern(event in events()) {
+        prop_assert!(matched(&exact_pattern(&event), &event));
     }
 
     #[test]
-    fn more_fields_in_an_event_change_nothing(event in events()) {
+    fn additional_fields_of_an_event_are_ignored(event in events()) {
         let mut more = event.clone();
         more["zzz"] = json!({"deep": [1, 2]});
-        prop_assert!(matched(&asking_for(&event), &more));
+        prop_assert!(matched(&exact_pattern(&event), &more));
     }
 
     #[test]
-    fn operators_on_texts_are_those_of_the_standard_library(text in "[ab*.]{0,8}", part in "[ab.]{0,3}") {
+    fn string_operators_agree_with_the_standard_library(text in "[ab*.]{0,8}", part in "[ab.]{0,3}") {
         let holds = |test: Value| matched(&json!({"a": [test]}), &json!({"a": text}));
         prop_assert_eq!(holds(json!({"prefix": part})), text.starts_with(&part));
         prop_assert_eq!(holds(json!({"suffix": part})), text.ends_with(&part));
@@ -185,13 +185,14 @@ proptest! {
     }
 
     #[test]
-    fn an_or_matches_where_one_of_its_branches_does(event in events(), a in events(), b in events()) {
-        let (a, b) = (asking_for(&a), asking_for(&b));
+    fn an_or_matches_if_one_of_its_branches_does(event in events(), a in events(), b in events()) {
+        let (a, b) = (exact_pattern(&a), exact_pattern(&b));
         prop_assert_eq!(matched(&json!({"$or": [a, b]}), &event), matched(&a, &event) || matched(&b, &event));
     }
 
     #[test]
-    fn no_path_panics(path in ".{0,20}") {
+    fn no_path_causes_a_panic(
+path in ".{0,20}") {
         pick(&json!({"a": [1]}), &path);
     }
 }

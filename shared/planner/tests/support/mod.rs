@@ -1,6 +1,6 @@
-//! What the tests of the planner put on the desk: documents, scripts, connections.
-#![allow(dead_code, reason = "each test binary uses some of it")]
-#![allow(clippy::unwrap_used, reason = "only tests call this")]
+//! Documents, scripts and connections for the tests of the planner.
+#![allow(dead_code, reason = "each test binary uses a part of the module")]
+#![allow(clippy::unwrap_used, reason = "tests panic on unexpected results")]
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -27,7 +27,7 @@ pub(crate) fn inputs(workflow_id: &str, scripts: &[(&str, &str)]) -> PlanInputs 
     }
 }
 
-pub(crate) fn asked(parameters: &Value) -> RequestedRun {
+pub(crate) fn run_with(parameters: &Value) -> RequestedRun {
     RequestedRun {
         workflow_execution_id: "demo_test_26".into(),
         logical_date: "2026-03-01T02:00:00Z".parse().unwrap(),
@@ -44,10 +44,10 @@ pub(crate) fn read(text: &str) -> Located {
 }
 
 pub(crate) fn job<'a>(plan: &'a Plan, name: &str) -> &'a PlannedJob {
-    plan.jobs.iter().find(|job| job.job_name == name).unwrap_or_else(|| panic!("no job {name}"))
+    plan.jobs.iter().find(|job| job.job_name == name).unwrap_or_else(|| panic!("the plan has no job {name}"))
 }
 
-/// A workflow of the repository with its scripts, as `push` reads it.
+/// A workflow of this repository with its scripts, as `shiftwork push` reads it.
 pub(crate) fn example(name: &str) -> (Located, PlanInputs) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../workflows");
     let file = format!("workflows/{name}.yaml");
@@ -64,5 +64,5 @@ pub(crate) fn example(name: &str) -> (Located, PlanInputs) {
 }
 
 pub(crate) fn planned((doc, inputs): &(Located, PlanInputs)) -> Plan {
-    plan(doc, inputs, &asked(&serde_json::json!({}))).unwrap_or_else(|problems| panic!("{}", lines(&problems)))
+    plan(doc, inputs, &run_with(&serde_json::json!({}))).unwrap_or_else(|problems| panic!("{}", lines(&problems)))
 }
