@@ -14,7 +14,8 @@ const SDK: [&str; 5] = ["aws_sdk_", "aws_config::", "aws_credential_types::", "a
 /// Lines that a function's `main.rs` has at most: it reads the environment, builds the adapters and calls `handle`.
 const MAIN_LINES: usize = 25;
 
-/// What crosses a boundary.
+/// Finds dependencies that the architecture does not allow, and mains that are too long.
+
 pub fn findings(pages: &Pages) -> Findings {
     let mut findings = Findings::new();
     for path in pages.files().filter(|path| PRODUCT.iter().any(|folder| path.starts_with(folder))) {

@@ -13,10 +13,10 @@ use crate::{
     text,
 };
 
-/// What every function has an alarm on.
+/// The alarms of every function: name suffix and metric.
 const ALARMED: [(&str, &str); 2] = [("ErrorAlarm", "Errors"), ("ThrottleAlarm", "Throttles")];
 
-/// What is missing.
+/// Finds resources, documents and samples that a function or an alarm must have and that do not exist.
 pub fn findings(template: &Value, source: &Source) -> Findings {
     let mut findings = Findings::new();
     let page = text("docs/architecture.md");
@@ -130,7 +130,7 @@ fn copies(template: &Value, source: &Source, findings: &mut Findings) {
         let mut first: Option<(String, Value)> = None;
         for function in &source.functions {
             let id = function.resource(kind);
-            // What a mapping sets for one function differs on purpose.
+            // Properties that a mapping of the template sets for one function may differ.
             let mapped = template["Mappings"][format!("{kind}s")][&function.id].is_object();
             let Some(resource) = template["Resources"].get(&id).filter(|_| !mapped) else { continue };
             let mut general = general(resource, function);

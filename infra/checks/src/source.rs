@@ -21,7 +21,7 @@ use crate::checkout;
 /// Where adapters are wired for several functions.
 const WIRING: &str = "shared/wiring/src/lib.rs";
 
-/// What the source says.
+/// Facts that are read from the source code of the functions.
 #[derive(Debug, Clone)]
 pub struct Source {
     /// The functions, by directory.

@@ -179,7 +179,7 @@ impl Default for Limits {
 /// Maximum of every duration in a feed: 400 days.
 const LONGEST_SPAN: SignedDuration = SignedDuration::from_hours(400 * 24);
 
-/// Maximum number of files in a batch: one invocation claims, checks and settles this many within its timeout of one minute.
+/// Maximum number of files in a batch: one invocation claims, checks and settles this many within one minute.
 pub const BATCH_FILES: u32 = 1_000;
 
 /// Work items for workers outside of shiftwork.
