@@ -105,7 +105,7 @@ async fn a_configuration_that_nobody_pushed_is_said() {
     let failure = fixture.fixer.handle(sample("eventbridge")).await.unwrap_err();
     assert_eq!(failure.kind, FailureKind::Corrupt);
     assert!(
-        failure.message.contains("`solr` is none of `kendra`, `bedrock`") && failure.message.contains("metadata push"),
+        failure.message.contains("expected one of `kendra`, `bedrock`, found `solr`") && failure.message.contains("metadata push"),
         "{failure}"
     );
 }
