@@ -105,7 +105,8 @@ async fn a_configuration_that_nobody_pushed_is_said() {
     let failure = fixture.fixer.handle(sample("eventbridge")).await.unwrap_err();
     assert_eq!(failure.kind, FailureKind::Corrupt);
     assert!(
-        failure.message.contains("expected one of `kendra`, `bedrock`, found `solr`") && failure.message.contains("metadata push"),
+        failure.message.contains("expected one of `kendra`, `bedrock`, found `solr`")
+            && failure.message.contains("metadata push"),
         "{failure}"
     );
 }

@@ -37,7 +37,6 @@ pub struct SqlProblem {
     /// Description of the problem.
     pub message: String,
     /// Instruction to fix the problem.
-
     pub hint: Option<String>,
 }
 
