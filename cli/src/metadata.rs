@@ -1,6 +1,6 @@
-//! `shiftwork metadata`: the rules of document repositories are pushed, a repository is checked, or mended as a whole.
+//! `shiftwork metadata`: pushes the configuration of repositories, and checks or fixes the metadata files under a prefix.
 //!
-//! It does what metadata-fixer does, by the same code, over everything that is there already.
+//! It uses the code of metadata-fixer, for files that landed before.
 
 use std::{collections::BTreeMap, fmt::Write as _, fs, io::IsTerminal as _, path::Path, sync::Arc, time::Duration};
 
@@ -11,14 +11,14 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use indicatif::{ProgressBar, ProgressStyle};
 use shiftwork_ports::{Changed, Condition, NewObject};
 use shiftwork_protocol::{Class, Failure, FailureKind, keys::REPOSITORIES_KEY};
-use shiftwork_search_metadata::{Configuration, FixKind, Fixer, Outcome as Found, Rules};
+use shiftwork_search_metadata::{Configuration, FixKind, Fixer, Outcome as FixerOutcome, Rules};
 
 use crate::{Outcome, args, args::Target, aws, diagnostics, status, words};
 
-/// Files that are looked at side by side.
+/// Number of keys that are processed concurrently.
 const AT_ONCE: usize = 16;
 
-/// Does what was asked for.
+/// Executes the subcommand.
 pub async fn metadata(target: &Target, asked: &args::Metadata) -> anyhow::Result<Outcome> {
     match &asked.command {
         args::MetadataCommand::Push(asked) => push(target, asked).await,
@@ -27,7 +27,7 @@ pub async fn metadata(target: &Target, asked: &args::Metadata) -> anyhow::Result
     }
 }
 
-/// Reads `metadata.yaml`, or says everything that is wrong with it.
+/// Reads `metadata.yaml`, and prints its problems if it is not valid.
 pub fn read(path: &Path) -> anyhow::Result<(Configuration, Rules)> {
     let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     let name = path.display().to_string();
@@ -51,19 +51,21 @@ async fn push(target: &Target, asked: &args::MetadataPush) -> anyhow::Result<Out
         let condition = before.map_or(Condition::IfAbsent, |before| Condition::IfUnchanged(before.head.etag));
         let written = scripts.write(REPOSITORIES_KEY, NewObject::json(bytes), &condition).await?;
         if written == Changed::ConditionFailed {
-            bail!("another push changed the configuration at the same moment; check what is there, and push again");
+            bail!(
+                "another push changed the configuration at the same time: check the changes with --dry-run, then push again"
+            );
         }
     }
     print!("{changes}");
     match (changes.is_empty(), asked.dry_run) {
-        (true, _) => println!("the deployment agrees with {}", asked.file.display()),
-        (false, true) => println!("a push without --dry-run makes these changes"),
-        (false, false) => println!("pushed; metadata-fixer hears of it within a minute"),
+        (true, _) => println!("the deployment already has the configuration of {}", asked.file.display()),
+        (false, true) => println!("run without --dry-run to make these changes"),
+        (false, false) => println!("pushed; metadata-fixer uses the configuration within a minute"),
     }
     Ok(Outcome::Done)
 }
 
-/// A line for each repository that a push changes.
+/// One line for each repository that a push adds (`+`), removes (`-`) or changes (`~`).
 fn changes(before: Option<&Configuration>, after: &Configuration) -> String {
     let mut out = String::new();
     let none = BTreeMap::new();
@@ -76,19 +78,19 @@ fn changes(before: Option<&Configuration>, after: &Configuration) -> String {
             (Some(_), Some(_)) | (None, None) => Ok(()),
         };
     }
-    let aside = |of: &Configuration| (of.quarantine.clone(), of.originals.clone());
-    if before.is_some_and(|before| aside(before) != aside(after)) {
+    let archives = |of: &Configuration| (of.quarantine.clone(), of.originals.clone());
+    if before.is_some_and(|before| archives(before) != archives(after)) {
         let _ = writeln!(out, "{} quarantine, originals", style("~").yellow());
     }
     out
 }
 
-/// What is done about what is found.
+/// Whether metadata files are changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// Nothing.
+    /// Report the next step for each file, and change no file.
     Check,
-    /// All of it.
+    /// Fix and move the files.
     Fix,
 }
 
@@ -102,16 +104,16 @@ async fn go_over(target: &Target, asked: &args::MetadataOf, mode: Mode) -> anyho
     let fixer = Fixer { rules: Arc::new(rules), documents: aws::documents(target, bucket).await? };
     let bar = bar(mode);
     let mut tally = Tally::default();
-    let mut tell = |key: &str, news: &News| {
-        tally.count(key, news);
+    let mut report = |key: &str, result: &KeyResult| {
+        tally.count(key, result);
         bar.inc(1);
         bar.set_message(tally.brief());
-        if let Some(line) = line(key, news) {
+        if let Some(line) = line(key, result) {
             bar.suspend(|| println!("{line}"));
         }
     };
     let ended = tokio::select! {
-        ended = walk(&fixer, prefix, asked.after.clone(), mode, &mut tell) => ended.map_err(anyhow::Error::from),
+        ended = walk(&fixer, prefix, asked.after.clone(), mode, &mut report) => ended.map_err(anyhow::Error::from),
         _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
     };
     bar.finish_and_clear();
@@ -119,11 +121,11 @@ async fn go_over(target: &Target, asked: &args::MetadataOf, mode: Mode) -> anyho
         println!("{}", tally.table(mode));
     }
     if let Err(error) = ended {
-        let rest = tally.last.as_ref().map(|key| format!("; go on with --after '{key}'")).unwrap_or_default();
+        let rest = tally.last.as_ref().map(|key| format!("; to continue, use --after '{key}'")).unwrap_or_default();
         bail!("{error:#}{rest}");
     }
     if tally.last.is_none() {
-        println!("there is nothing under {place}");
+        println!("no objects under {place}");
     }
     Ok(tally.outcome(mode))
 }
@@ -131,21 +133,22 @@ async fn go_over(target: &Target, asked: &args::MetadataOf, mode: Mode) -> anyho
 async fn pushed(target: &Target) -> anyhow::Result<Rules> {
     let found = aws::scripts(target).await?.read(REPOSITORIES_KEY).await?;
     let found =
-        found.context("no repositories were pushed: `shiftwork metadata push`, or name a file with --config")?;
+        found.context("no repositories are configured: use `shiftwork metadata push`, or name a file with --config")?;
     Ok(Rules::pushed(&String::from_utf8_lossy(&found.bytes))?)
 }
 
-/// What a key led to: the last word of the fixer, or why it had none.
-pub type News = Result<Vec<Found>, Failure>;
+/// The outcomes of all steps for a key, or the failure that prevented them.
+pub type KeyResult = Result<Vec<FixerOutcome>, Failure>;
 
-/// Looks at every key under a prefix, in order, and tells of each one. A key that somebody has to mend first is told, and
-/// passed; a failure of AWS ends the walk, which goes on later behind the last key that was told.
+/// Processes every key under a prefix after `after`, and reports the results in the order of the keys. A failure that concerns
+/// a single key is reported as its result. Any other failure ends the walk; a later walk can continue after the last
+/// reported key.
 pub async fn walk(
     fixer: &Fixer,
     prefix: &str,
     after: Option<String>,
     mode: Mode,
-    tell: &mut (dyn FnMut(&str, &News) + Send),
+    report: &mut (dyn FnMut(&str, &KeyResult) + Send),
 ) -> Result<(), Failure> {
     let pages = stream::try_unfold(Some(after), async |next: Option<Option<String>>| {
         let Some(after) = next else { return Ok(None) };
@@ -155,90 +158,90 @@ pub async fn walk(
         Ok::<_, Failure>(Some((stream::iter(keys), next)))
     });
     let keys = pages.try_flatten();
-    // In the order of the keys, so that the last one told has none behind it that was not.
-    let mut looked = keys
+    // The order of the keys is kept, so that all keys before the last reported key are reported.
+    let mut results = keys
         .map_ok(async |key| {
-            let news = match mode {
+            let result = match mode {
                 Mode::Check => fixer.check(&key).await.map(|found| vec![found]),
                 Mode::Fix => fix(fixer, &key).await,
             };
-            match news {
+            match result {
                 Err(failure) if ends_the_walk(&failure) => Err(failure),
-                news => Ok((key, news)),
+                result => Ok((key, result)),
             }
         })
         .try_buffered(AT_ONCE)
         .boxed();
-    while let Some((key, news)) = looked.try_next().await? {
-        tell(&key, &news);
+    while let Some((key, result)) = results.try_next().await? {
+        report(&key, &result);
     }
     Ok(())
 }
 
-/// Another key would fare no better.
+/// True if other keys would fail in the same way.
 fn ends_the_walk(failure: &Failure) -> bool {
     failure.kind == FailureKind::AccessDenied || failure.kind.class() == Class::Retryable
 }
 
-/// Does the steps of one file, as its events would do one by one.
-async fn fix(fixer: &Fixer, key: &str) -> News {
-    let mut steps = vec![fixer.look(key).await?];
-    while let Some(Found::Written { key, .. }) = steps.last() {
+/// Executes all steps for a key, as the events of its files would.
+async fn fix(fixer: &Fixer, key: &str) -> KeyResult {
+    let mut steps = vec![fixer.process(key).await?];
+    while let Some(FixerOutcome::Written { key, .. }) = steps.last() {
         let key = key.clone();
-        steps.push(fixer.look(&key).await?);
+        steps.push(fixer.process(&key).await?);
     }
     Ok(steps)
 }
 
-/// A line for what is not as it should be.
-fn line(key: &str, news: &News) -> Option<String> {
-    let steps = match news {
+/// The line about a key; `None` if its metadata is valid or the key is not the key of a metadata file.
+fn line(key: &str, result: &KeyResult) -> Option<String> {
+    let steps = match result {
         Ok(steps) => steps,
         Err(failure) => return Some(format!("{} {key}  {failure}", style("✘").red())),
     };
     match steps.first()? {
-        Found::Foreign | Found::Gone | Found::Valid | Found::Retired { .. } => None,
-        Found::Waiting => Some(format!("{} {key}  {}", style("·").dim(), style("its document is not there yet").dim())),
-        Found::Written { key: to, from, changes } => {
-            let changes: Vec<_> = changes
-                .iter()
-                .map(|change| format!("{} {}", change.sort.as_str(), change.field).trim().to_owned())
-                .collect();
-            let place = if from.is_some() { format!(" → {to}") } else { String::new() };
-            Some(format!("{} {key}{place}  {}", style("~").yellow(), style(changes.join(", ")).dim()))
+        FixerOutcome::Foreign | FixerOutcome::Gone | FixerOutcome::Valid | FixerOutcome::Retired { .. } => None,
+        FixerOutcome::Waiting => {
+            Some(format!("{} {key}  {}", style("·").dim(), style("waiting for its document").dim()))
         }
-        Found::Quarantined { problems, .. } => {
+        FixerOutcome::Written { key: to, from, fixes } => {
+            let fixes: Vec<_> =
+                fixes.iter().map(|fix| format!("{} {}", fix.kind.as_str(), fix.field).trim().to_owned()).collect();
+            let place = if from.is_some() { format!(" → {to}") } else { String::new() };
+            Some(format!("{} {key}{place}  {}", style("~").yellow(), style(fixes.join(", ")).dim()))
+        }
+        FixerOutcome::Quarantined { problems, .. } => {
             let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
             Some(format!("{} {key}  {}", style("✘").red(), problems.join("; ")))
         }
     }
 }
 
-/// Everything that was found.
+/// Counts of the results.
 #[derive(Debug, Default)]
 pub struct Tally {
     outcomes: BTreeMap<&'static str, usize>,
-    sorts: BTreeMap<FixKind, usize>,
+    kinds: BTreeMap<FixKind, usize>,
     moved: usize,
-    /// The last key that was looked at.
+    /// The last reported key.
     pub last: Option<String>,
 }
 
 impl Tally {
-    /// Takes news in.
-    pub fn count(&mut self, key: &str, news: &News) {
+    /// Counts the result for a key.
+    pub fn count(&mut self, key: &str, result: &KeyResult) {
         self.last = Some(key.to_owned());
-        let word = match news {
-            Ok(steps) => steps.first().map_or("gone", Found::as_str),
+        let outcome = match result {
+            Ok(steps) => steps.first().map_or("gone", FixerOutcome::as_str),
             Err(_) => "failed",
         };
-        *self.outcomes.entry(word).or_default() += 1;
-        if let Ok(steps) = news
-            && let Some(Found::Written { from, changes, .. }) = steps.first()
+        *self.outcomes.entry(outcome).or_default() += 1;
+        if let Ok(steps) = result
+            && let Some(FixerOutcome::Written { from, fixes, .. }) = steps.first()
         {
             self.moved += usize::from(from.is_some());
-            for sort in changes.iter().map(|change| change.sort).collect::<std::collections::BTreeSet<_>>() {
-                *self.sorts.entry(sort).or_default() += 1;
+            for kind in fixes.iter().map(|fix| fix.kind).collect::<std::collections::BTreeSet<_>>() {
+                *self.kinds.entry(kind).or_default() += 1;
             }
         }
     }
@@ -248,10 +251,10 @@ impl Tally {
     }
 
     fn brief(&self) -> String {
-        format!("{} valid, {} to mend, {} beyond mending", self.of("valid"), self.of("written"), self.of("quarantined"))
+        format!("{} valid, {} to fix, {} unfixable", self.of("valid"), self.of("written"), self.of("quarantined"))
     }
 
-    /// Found, counted.
+    /// The counts as a table, one row per outcome that occurred.
     pub fn table(&self, mode: Mode) -> comfy_table::Table {
         let mut table = status::table(["metadata", "files"]);
         let mut row = |words: &str, number: usize| {
@@ -260,45 +263,43 @@ impl Tally {
                 table.add_row([Cell::new(words), Cell::new(number).set_alignment(CellAlignment::Right)]);
             }
         };
-        let (mended, moved, gone, aside) = match mode {
-            Mode::Check => {
-                ("to be mended or moved", "  to be moved", "to be deleted, for it is in its place", "beyond mending")
-            }
-            Mode::Fix => ("mended or moved", "  moved", "deleted, for it was in its place", "in quarantine"),
+        let (fixed, moved, deleted, quarantined) = match mode {
+            Mode::Check => ("to fix or move", "  to move", "sources to delete, already moved", "to move to quarantine"),
+            Mode::Fix => ("fixed or moved", "  moved", "sources deleted, already moved", "moved to quarantine"),
         };
-        row("valid, and in its place", self.of("valid"));
-        row(mended, self.of("written"));
+        row("valid", self.of("valid"));
+        row(fixed, self.of("written"));
         row(moved, self.moved);
-        for (sort, number) in &self.sorts {
-            row(&format!("  {}", sort.as_str()), *number);
+        for (kind, number) in &self.kinds {
+            row(&format!("  {}", kind.as_str()), *number);
         }
-        row(gone, self.of("retired"));
+        row(deleted, self.of("retired"));
         row("waiting for its document", self.of("waiting"));
-        row(aside, self.of("quarantined"));
+        row(quarantined, self.of("quarantined"));
         row("failed", self.of("failed"));
-        row("no metadata", self.of("foreign") + self.of("gone"));
+        row("not metadata", self.of("foreign") + self.of("gone"));
         table
     }
 
-    /// A check that found something, and a fix that left something, failed.
+    /// A check fails if a file is not valid; a fix fails if a file was quarantined or could not be processed.
     pub fn outcome(&self, mode: Mode) -> Outcome {
-        let left = self.of("quarantined") + self.of("failed");
+        let unfixed = self.of("quarantined") + self.of("failed");
         let found = match mode {
-            Mode::Check => left + self.of("written") + self.of("retired"),
-            Mode::Fix => left,
+            Mode::Check => unfixed + self.of("written") + self.of("retired"),
+            Mode::Fix => unfixed,
         };
         if found == 0 { Outcome::Done } else { Outcome::Failed }
     }
 }
 
-/// Nobody knows how many files there are until the last one.
+/// A spinner instead of a bar, because the number of keys is unknown until the last page.
 fn bar(mode: Mode) -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
     let verb = match mode {
         Mode::Check => "checked",
-        Mode::Fix => "looked at",
+        Mode::Fix => "processed",
     };
     let style = ProgressStyle::with_template(&format!("{{spinner}} {{human_pos}} {verb}, {{per_sec}}: {{msg}}"));
     let bar = ProgressBar::new_spinner().with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
@@ -307,5 +308,4 @@ fn bar(mode: Mode) -> ProgressBar {
 }
 
 #[cfg(test)]
-#[path = "metadata_tests.rs"]
 mod tests;

@@ -127,7 +127,7 @@ async fn a_file_that_cannot_be_fixed_is_quarantined_with_a_reason() {
     let quarantined = format!("metadata-quarantine/{}bad.pdf.meta.json.", folder.prefix);
     let aside: Vec<_> = files.iter().filter(|(key, _)| key.starts_with(&quarantined)).collect();
     assert_eq!(aside[0].1, "{ no JSON");
-    assert!(aside[1].0.ends_with(".reason.json") && aside[1].1.contains("it is not JSON"), "{aside:?}");
+    assert!(aside[1].0.ends_with(".reason.json") && aside[1].1.contains("the file is not valid JSON"), "{aside:?}");
     assert_eq!(files[&in_place], r#"{"Title": "Sheet"}"#, "a valid file is unchanged");
     let original = files.keys().find(|key| key.starts_with("metadata-originals/")).unwrap();
     assert_eq!(files[original], r#"{"Attributes": {"_view_count": "7"}}"#);

@@ -1,4 +1,4 @@
-//! Which objects an event of S3 asks to look at.
+//! Reads the keys of new objects from events of S3.
 
 use std::collections::BTreeSet;
 
@@ -7,19 +7,20 @@ use shiftwork_protocol::{
     s3_event::{self, ObjectChange},
 };
 
-/// The keys of the new objects of a bucket that a message names, each once.
+/// The keys of the new objects in a message, without duplicates.
 ///
 /// # Errors
-/// [`FailureKind::InvalidRequest`]: the message is not an event of S3, or is about another bucket. Another try changes nothing,
-/// so it ends in the dead-letter queue.
+/// [`FailureKind::InvalidRequest`] if the message is not an event of S3, or is about another bucket. Such a message fails again
+/// in every attempt, and SQS moves it to the dead-letter queue.
 pub(crate) fn keys(message: &str, bucket: &str) -> Result<BTreeSet<String>, Failure> {
     let events = s3_event::read(&s3_event::message(message)?)?;
-    let events =
-        events.ok_or_else(|| unreadable("the message is neither an S3 event of EventBridge nor of S3 itself"))?;
+    let events = events.ok_or_else(|| {
+        unreadable("the message is not an event of S3, neither from EventBridge nor from a notification of the bucket")
+    })?;
     if let Some(event) = events.iter().find(|event| event.bucket != bucket) {
         return Err(unreadable(format!(
-            "the event is about bucket `{}`, and this function is for bucket `{bucket}`: send the event to the deployment of \
-             its bucket",
+            "the event is about bucket `{}`, but this function processes bucket `{bucket}`: send the event to the deployment \
+             for its bucket",
             event.bucket
         )));
     }
@@ -49,7 +50,7 @@ mod tests {
         std::fs::read_to_string(path).unwrap()
     }
 
-    /// The body of the first message of a queue.
+    /// The body of the first message in an event of SQS.
     fn body(name: &str) -> String {
         let event: Value = serde_json::from_str(&sample(name)).unwrap();
         event["Records"][0]["body"].as_str().unwrap().to_owned()
@@ -61,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn every_way_of_an_event_names_its_key() {
+    fn every_form_of_an_event_has_its_key() {
         let wanted = BTreeSet::from(["handbook/Über uns/faq+1.pdf.meta.json".to_owned()]);
         assert_eq!(keys(&sample("eventbridge"), BUCKET), Ok(wanted.clone()));
         for name in ["sqs-eventbridge", "sqs-s3", "sqs-sns-s3", "sqs-sns-raw"] {
@@ -70,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn new_objects_alone_are_named() {
+    fn only_new_objects_have_keys() {
         let records = [
             ("ObjectCreated:Put", "a"),
             ("s3:ObjectCreated:Put", "b"),
@@ -83,12 +84,12 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_says_why() {
+    fn an_invalid_message_is_an_error_with_the_reason() {
         let other = json!({ "source": "aws.s3", "detail-type": "Object Created", "time": "2026-03-01T02:00:00Z",
             "detail": { "bucket": { "name": "other" }, "object": { "key": "a" } } });
         for (message, words) in [
             ("{", "not JSON"),
-            ("{}", "neither an S3 event"),
+            ("{}", "not an event of S3"),
             (&other.to_string(), "bucket `other`"),
             (r#"{"Records": [{"eventSource": "aws:sqs"}]}"#, "not an event of S3"),
         ] {

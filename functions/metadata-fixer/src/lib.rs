@@ -1,6 +1,6 @@
-//! A document's metadata lands in S3: it is made what its index needs, where its index looks.
+//! Fixes a metadata file of a document when it lands in S3, and moves it to the key at which the index reads it.
 //!
-//! What is done, and why it may be done twice, says [`shiftwork_search_metadata`]; here events become keys.
+//! This crate reads keys from events; [`shiftwork_search_metadata`] processes each key, and documents why that is idempotent.
 
 mod incoming;
 
@@ -28,12 +28,12 @@ environment! {
     }
 }
 
-/// Messages at once.
+/// Number of messages that are processed concurrently.
 const AT_ONCE: usize = 8;
-/// How long a configuration is believed: a push takes effect within it.
-const BELIEVED_FOR: SignedDuration = SignedDuration::from_secs(60);
+/// How long a configuration is cached. A push takes effect within this time.
+const CACHED_FOR: SignedDuration = SignedDuration::from_secs(60);
 
-/// The function.
+/// The metadata fixer: processes the keys of events, with a cached configuration.
 pub struct MetadataFixer {
     documents: Bucket,
     configuration: Bucket,
@@ -42,48 +42,50 @@ pub struct MetadataFixer {
 }
 
 impl MetadataFixer {
-    /// Over the bucket of the documents, and the bucket that the configuration is pushed to.
+    /// Creates the function for a bucket of documents; `configuration` is the scripts bucket, which holds the configuration.
     pub fn new(documents: Bucket, configuration: Bucket, clock: Arc<dyn Clock>) -> Self {
         Self { documents, configuration, clock, rules: Cache::default() }
     }
 
-    /// Looks at the files that an event, or messages of a queue, name.
+    /// Processes an event of EventBridge, or a batch of messages of SQS. The result of a batch is its partial batch response.
+    ///
+    /// # Errors
+    /// The event has another form, or its keys cannot be processed. Failures of single messages are in the response.
     pub async fn handle(&self, event: Value) -> Result<Value> {
-        let looks = Looks::default();
+        let results = Results::default();
         match messages::of_event(&event)? {
             Some(messages) => {
                 let (_, response) =
-                    messages::each(&messages, AT_ONCE, async |Message { body, .. }| self.message(body, &looks).await)
+                    messages::each(&messages, AT_ONCE, async |Message { body, .. }| self.message(body, &results).await)
                         .await;
                 Ok(json!(response))
             }
-            None => self.message(&event.to_string(), &looks).await.map(|()| Value::Null),
+            None => self.message(&event.to_string(), &results).await.map(|()| Value::Null),
         }
     }
 
-    /// Looks at each key of a message, and fails with the first failure. A key that several messages name is looked at once.
-    async fn message(&self, message: &str, looks: &Looks) -> Result<()> {
+    /// Processes all keys of a message, and returns the first failure. A key in several messages is processed once.
+    async fn message(&self, message: &str, results: &Results) -> Result<()> {
         let mut result = Ok(());
         for key in incoming::keys(message, self.documents.name())? {
-            let look = looks.of(&key);
-            let looked = look.get_or_init(|| self.look(&key)).await.clone();
-            result = result.and(looked);
+            let of_key = results.of(&key).get_or_init(|| self.process(&key)).await.clone();
+            result = result.and(of_key);
         }
         result
     }
 
-    async fn look(&self, key: &str) -> Result<()> {
+    async fn process(&self, key: &str) -> Result<()> {
         let Some(rules) = self.rules().await? else {
-            // Files from before the first push are for `shiftwork metadata fix`.
-            tracing::warn!(key, "no repositories are configured: `shiftwork metadata push` does that");
+            // `shiftwork metadata fix` processes the files that landed before the first push.
+            tracing::warn!(key, "no repositories are configured: configure them with `shiftwork metadata push`");
             return Ok(());
         };
-        let outcome = Fixer { rules, documents: self.documents.clone() }.look(key).await?;
-        record(key, &outcome);
+        let outcome = Fixer { rules, documents: self.documents.clone() }.process(key).await?;
+        log(key, &outcome);
         Ok(())
     }
 
-    /// The configuration that was pushed last, at most [`BELIEVED_FOR`] ago.
+    /// The pushed configuration, at most [`CACHED_FOR`] old; `None` if none was pushed.
     async fn rules(&self) -> Result<Option<Arc<Rules>>> {
         let now = self.clock.now();
         if let Some(rules) = self.rules.get(&(), now) {
@@ -93,36 +95,35 @@ impl MetadataFixer {
         let text = String::from_utf8(found.bytes)
             .map_err(|_| Failure::corrupt(format!("{REPOSITORIES_KEY} is not UTF-8: push it again")))?;
         let rules = Arc::new(Rules::pushed(&text)?);
-        self.rules.put((), Arc::clone(&rules), now + BELIEVED_FOR);
+        self.rules.put((), Arc::clone(&rules), now + CACHED_FOR);
         Ok(Some(rules))
     }
 }
 
-/// The keys of one invocation, and what a look at each came to.
+/// The results of one invocation by key.
 #[derive(Default)]
-struct Looks(Mutex<BTreeMap<String, Arc<OnceCell<Result<()>>>>>);
+struct Results(Mutex<BTreeMap<String, Arc<OnceCell<Result<()>>>>>);
 
-impl Looks {
+impl Results {
     fn of(&self, key: &str) -> Arc<OnceCell<Result<()>>> {
         Arc::clone(self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(key.to_owned()).or_default())
     }
 }
 
-/// One line a file.
-fn record(key: &str, outcome: &Outcome) {
-    let words = outcome.as_str();
+/// Writes one log record for a key.
+fn log(key: &str, outcome: &Outcome) {
+    let name = outcome.as_str();
     match outcome {
-        Outcome::Foreign | Outcome::Gone | Outcome::Waiting | Outcome::Valid => tracing::info!(key, outcome = words),
-        Outcome::Written { key: now, from, changes } => {
-            let changes: Vec<_> =
-                changes.iter().map(|change| format!("{} {}", change.sort.as_str(), change.field)).collect();
-            tracing::info!(key, outcome = words, now, moved = from.is_some(), changes = changes.join(", "));
+        Outcome::Foreign | Outcome::Gone | Outcome::Waiting | Outcome::Valid => tracing::info!(key, outcome = name),
+        Outcome::Written { key: now, from, fixes } => {
+            let fixes: Vec<_> = fixes.iter().map(|fix| format!("{} {}", fix.kind.as_str(), fix.field)).collect();
+            tracing::info!(key, outcome = name, now, moved = from.is_some(), changes = fixes.join(", "));
         }
-        Outcome::Retired { source } => tracing::info!(key, outcome = words, source),
-        // Which fields, and not what they say: that is in the reason beside the file, for those who may read it.
+        Outcome::Retired { source } => tracing::info!(key, outcome = name, source),
+        // Only the names of the fields: values can be confidential, and are in the reason file, which IAM protects.
         Outcome::Quarantined { key: now, problems } => {
             let fields: Vec<_> = problems.iter().map(|problem| problem.field.as_str()).collect();
-            tracing::warn!(key, outcome = words, now, problems = problems.len(), fields = fields.join(", "));
+            tracing::warn!(key, outcome = name, now, problems = problems.len(), fields = fields.join(", "));
         }
     }
 }

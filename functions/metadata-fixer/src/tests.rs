@@ -40,27 +40,31 @@ fn sample(name: &str) -> Value {
 }
 
 #[tokio::test]
-async fn an_event_of_any_way_mends_its_file() {
+async fn an_event_in_any_form_fixes_its_file() {
     for name in ["eventbridge", "sqs-eventbridge", "sqs-s3", "sqs-sns-s3", "sqs-sns-raw"] {
         let fixture = fixture();
         fixture.push("{document}.meta.json");
-        let answer = fixture.fixer.handle(sample(name)).await.unwrap();
-        assert!(answer.is_null() || answer["batchItemFailures"] == json!([]), "{name}: {answer}");
-        assert_eq!(fixture.keys(), [SOURCE, TARGET], "{name}: the successor's own event has the source deleted");
-        let of_successor = json!({ "source": "aws.s3", "detail-type": "Object Created", "time": "2026-03-01T02:00:00Z", "detail": { "bucket": { "name": BUCKET }, "object": { "key": TARGET } } });
-        fixture.fixer.handle(of_successor).await.unwrap();
+        let response = fixture.fixer.handle(sample(name)).await.unwrap();
+        assert!(response.is_null() || response["batchItemFailures"] == json!([]), "{name}: {response}");
+        assert_eq!(
+            fixture.keys(),
+            [SOURCE, TARGET],
+            "{name}: the source is deleted only after the event of the target file"
+        );
+        let of_target = json!({ "source": "aws.s3", "detail-type": "Object Created", "time": "2026-03-01T02:00:00Z", "detail": { "bucket": { "name": BUCKET }, "object": { "key": TARGET } } });
+        fixture.fixer.handle(of_target).await.unwrap();
         assert_eq!(fixture.keys(), [TARGET], "{name}");
     }
 }
 
 #[tokio::test]
-async fn a_message_that_cannot_be_read_does_not_hold_up_the_others() {
+async fn an_invalid_message_does_not_affect_the_other_messages() {
     let fixture = fixture();
     fixture.push("{document}.meta.json");
     let mut batch = sample("sqs-s3");
     let good = batch["Records"][0].clone();
-    let mut poison = good.clone();
-    (poison["messageId"], poison["body"]) = ("poison".into(), "not JSON".into());
+    let mut invalid = good.clone();
+    (invalid["messageId"], invalid["body"]) = ("invalid".into(), "not JSON".into());
     let mut large = good.clone();
     let key = "handbook/large.pdf.meta.json";
     fixture.documents.put(key, vec![b' '; 1024 * 1024 + 1]);
@@ -69,37 +73,37 @@ async fn a_message_that_cannot_be_read_does_not_hold_up_the_others() {
         "s3": { "bucket": { "name": BUCKET }, "object": { "key": key } } }] })
     .to_string()
     .into();
-    batch["Records"] = json!([poison, good, good, large]);
-    let answer = fixture.fixer.handle(batch).await.unwrap();
+    batch["Records"] = json!([invalid, good, good, large]);
+    let response = fixture.fixer.handle(batch).await.unwrap();
     let failed: Vec<_> =
-        answer["batchItemFailures"].as_array().unwrap().iter().map(|item| item["itemIdentifier"].clone()).collect();
-    assert_eq!(failed, ["poison", "large"]);
+        response["batchItemFailures"].as_array().unwrap().iter().map(|item| item["itemIdentifier"].clone()).collect();
+    assert_eq!(failed, ["invalid", "large"]);
     assert!(fixture.keys().contains(&TARGET.to_owned()));
 }
 
 #[tokio::test]
-async fn without_a_configuration_nothing_is_touched() {
+async fn without_a_configuration_no_object_is_changed() {
     let fixture = fixture();
-    let answer = fixture.fixer.handle(sample("sqs-s3")).await.unwrap();
-    assert_eq!((answer["batchItemFailures"].clone(), fixture.keys()), (json!([]), vec![SOURCE.to_owned()]));
+    let response = fixture.fixer.handle(sample("sqs-s3")).await.unwrap();
+    assert_eq!((response["batchItemFailures"].clone(), fixture.keys()), (json!([]), vec![SOURCE.to_owned()]));
     assert_eq!(fixture.fixer.handle(sample("sqs-s3-test")).await.unwrap()["batchItemFailures"], json!([]));
 }
 
 #[tokio::test]
-async fn a_push_is_heard_within_a_minute() {
+async fn a_push_takes_effect_within_a_minute() {
     let fixture = fixture();
     fixture.push("{document}.other.json");
     fixture.fixer.handle(sample("sqs-s3")).await.unwrap();
     fixture.push("{document}.meta.json");
     fixture.fixer.handle(sample("sqs-s3")).await.unwrap();
-    assert_eq!(fixture.keys(), [SOURCE], "what was read is believed");
-    fixture.clock.pass(BELIEVED_FOR);
+    assert_eq!(fixture.keys(), [SOURCE], "the first configuration is cached");
+    fixture.clock.pass(CACHED_FOR);
     fixture.fixer.handle(sample("sqs-s3")).await.unwrap();
     assert_eq!(fixture.keys(), [SOURCE, TARGET]);
 }
 
 #[tokio::test]
-async fn a_configuration_that_nobody_pushed_is_said() {
+async fn an_invalid_configuration_is_an_error() {
     let fixture = fixture();
     fixture.scripts.put(REPOSITORIES_KEY, r#"{"repositories": {"x": {"target": "solr"}}}"#);
     let failure = fixture.fixer.handle(sample("eventbridge")).await.unwrap_err();

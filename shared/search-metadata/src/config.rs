@@ -1,22 +1,21 @@
-//! `metadata.yaml`: which part of the bucket is a repository of documents, what its index wants, and how the repository
-//! writes its metadata.
+//! The types of `metadata.yaml`: the repositories of documents in a bucket, the index of each, and the format of its metadata.
 
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Document repositories of a bucket, and where metadata goes that cannot stay.
+/// The repositories of documents in a bucket, and the prefixes for copies of metadata files.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Configuration {
     /// The repositories, by name.
     pub repositories: BTreeMap<String, Repository>,
-    /// Prefix of metadata that cannot be mended, each with the reason beside it.
+    /// Prefix of metadata files that cannot be fixed. Each has a reason file next to it: `<key>.reason.json`.
     #[serde(default = "quarantine")]
     pub quarantine: String,
-    /// Prefix of what metadata was before it was mended in its place. A bucket that keeps versions needs no copies, and
-    /// gets none.
+    /// Prefix of the original content of metadata files that are fixed at their target key. Not used in a bucket with
+    /// versioning, because the bucket keeps the original content as a version.
     #[serde(default = "originals")]
     pub originals: String,
 }
@@ -29,55 +28,56 @@ fn originals() -> String {
     "metadata-originals/".into()
 }
 
-/// One repository: documents under a prefix, all for one index.
+/// A repository: the documents under a prefix, and the index that they are for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Repository {
-    /// Keys begin with it: `handbook/`, or nothing for the whole bucket.
+    /// Prefix of the keys of the documents, for example `handbook/`; empty for the whole bucket.
     #[serde(default)]
     pub prefix: String,
     /// The index that reads the metadata.
     pub target: Target,
-    /// Kendra alone: the metadata prefix of its data source (`S3Prefix`). Without it metadata lies beside its document.
+    /// Kendra only: the metadata prefix of its data source (`S3Prefix`). By default, the index reads a metadata file next to
+    /// its document.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub index_prefix: Option<String>,
-    /// Where the repository keeps metadata, below its prefix: `{document}.json`, `_meta/{folder}{stem}.json`. `{document}`
-    /// is `{folder}{name}`; `{stem}` is the name without its suffix.
+    /// Patterns of the keys of metadata files, relative to the prefix: `{document}.json`, `_meta/{folder}{stem}.json`.
+    /// `{document}` is `{folder}{name}`; `{stem}` is the name without its extension.
     #[serde(default)]
     pub sources: Vec<String>,
-    /// The repository's names of fields, each with the attribute that it becomes, or nothing to leave the field out.
+    /// Maps the names of fields in the repository to attributes of the index; null drops the field.
     #[serde(default)]
     pub fields: BTreeMap<String, Option<String>>,
-    /// Custom attributes of the index, with their types.
+    /// The custom attributes of the index, with their types.
     #[serde(default)]
     pub attributes: BTreeMap<String, AttributeType>,
-    /// What becomes of fields that are no attribute of the index. Kendra knows its attributes: `quarantine` where nothing is
-    /// said. Bedrock takes any: `keep`.
+    /// What happens to a field that is not an attribute of the index. The default is `quarantine` for Kendra, whose
+    /// index has declared attributes, and `keep` for Bedrock, which accepts any attribute.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub undeclared: Option<Undeclared>,
-    /// How the repository writes dates, the first that reads wins: `%d.%m.%Y`, `epoch_seconds`, `epoch_millis`. ISO 8601
-    /// needs no mention.
+    /// Formats of dates, for example `%d.%m.%Y`, `epoch_seconds` or `epoch_millis`. The first format that matches a value is
+    /// used. ISO 8601 is always tried first.
     #[serde(default)]
     pub dates: Vec<String>,
-    /// Zone of dates that name none.
+    /// Time zone of dates without a UTC offset, for example `Europe/Berlin`; the default is UTC.
     #[serde(default = "utc")]
     pub time_zone: String,
-    /// Parts a text that should be a list.
+    /// Separator for a string that is converted to a list.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub list_separator: Option<String>,
-    /// Texts in a list at most (Kendra's quota is 10, and can be raised).
+    /// Maximum number of strings in a list; the default is 10, the default quota of Kendra.
     #[serde(default = "ten")]
     pub list_length: u32,
-    /// Cut texts of more than 2,048 characters, rather than put the metadata into quarantine.
+    /// Truncate strings of more than 2,048 characters, instead of moving the metadata file to quarantine.
     #[serde(default)]
     pub cut_long_text: bool,
-    /// Bedrock alone: attributes that are embedded with the text (`includeForEmbedding`).
+    /// Bedrock only: attributes with `includeForEmbedding: true`.
     #[serde(default)]
     pub embed: Vec<String>,
-    /// Bedrock alone: write every attribute with its type, not only those that say whether they are embedded.
+    /// Bedrock only: write all attributes with their types. By default, only attributes with `includeForEmbedding` have one.
     #[serde(default)]
     pub typed: bool,
-    /// Bedrock alone: how dates are written. Its filters compare numbers, and no texts.
+    /// Bedrock only: the format of dates. Range filters of Bedrock compare only numbers.
     #[serde(default)]
     pub dates_as: DatesAs,
 }
@@ -104,45 +104,45 @@ pub enum Target {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AttributeType {
-    /// A text.
+    /// A string.
     String,
-    /// Several texts.
+    /// A list of strings.
     StringList,
-    /// A whole number of 64 bits.
+    /// A signed 64-bit integer.
     Long,
-    /// An instant.
+    /// A date with time and UTC offset.
     Date,
-    /// Any number; Bedrock alone.
+    /// A number; Bedrock only.
     Number,
-    /// Yes or no; Bedrock alone.
+    /// A boolean; Bedrock only.
     Boolean,
 }
 
-/// What becomes of a field that is no attribute of the index.
+/// What happens to a field that is not an attribute of the index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Undeclared {
-    /// It stays, under its own name.
+    /// Write the field as an attribute with the same name.
     Keep,
-    /// It is left out.
+    /// Omit the field.
     Drop,
-    /// The metadata goes to quarantine.
+    /// Move the metadata file to quarantine.
     Quarantine,
 }
 
-/// How Bedrock's metadata says an instant.
+/// The format of dates in metadata for Bedrock.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DatesAs {
-    /// ISO 8601.
+    /// A string in ISO 8601.
     #[default]
     Text,
-    /// Seconds since 1970.
+    /// A number: seconds since 1970-01-01T00:00:00Z.
     EpochSeconds,
 }
 
 impl Repository {
-    /// What becomes of undeclared fields.
+    /// `undeclared`, or its default for the target.
     pub fn undeclared(&self) -> Undeclared {
         self.undeclared.unwrap_or(match self.target {
             Target::Kendra => Undeclared::Quarantine,

@@ -1,4 +1,4 @@
-//! Instants in the ways in which repositories write them.
+//! Dates and times in the formats that repositories use.
 
 use jiff::{
     Timestamp,
@@ -10,14 +10,15 @@ use jiff::{
     tz::{Offset, TimeZone},
 };
 
-/// From here on a number is of milliseconds: as seconds it would be the year 5138, as milliseconds it is March 1973.
+/// If a repository uses seconds and milliseconds, numbers from this value on are milliseconds: in seconds it is in the year
+/// 5138, in milliseconds in March 1973.
 const FIRST_MILLIS: i128 = 100_000_000_000;
-/// `epoch_seconds` in the configuration.
+/// The format of seconds since 1970 in the configuration.
 pub(crate) const SECONDS: &str = "epoch_seconds";
-/// `epoch_millis` in the configuration.
+/// The format of milliseconds since 1970 in the configuration.
 pub(crate) const MILLIS: &str = "epoch_millis";
 
-/// How a repository writes dates.
+/// The formats of dates in a repository, and the time zone of dates without one.
 #[derive(Debug, Clone)]
 pub(crate) struct Dates {
     pub(crate) zone: TimeZone,
@@ -26,7 +27,7 @@ pub(crate) struct Dates {
     pub(crate) millis: bool,
 }
 
-/// Why a format of the configuration is none.
+/// The reason why a format in the configuration is not valid; `None` if it is valid.
 pub(crate) fn format_problem(format: &str) -> Option<String> {
     if format == SECONDS || format == MILLIS {
         return None;
@@ -35,16 +36,17 @@ pub(crate) fn format_problem(format: &str) -> Option<String> {
     let sample = Date::constant(2026, 11, 21).at(17, 3, 9, 0).to_zoned(TimeZone::UTC).ok()?;
     let written = match strtime::format(format, &sample) {
         Ok(written) if format.contains('%') => written,
-        Ok(_) => return Some(format!("`{format}` is no format of dates; expected {known}")),
-        Err(error) => return Some(format!("`{format}` is no format of dates ({error}); expected {known}")),
+        Ok(_) => return Some(format!("`{format}` is not a valid format of dates; expected {known}")),
+        Err(error) => return Some(format!("`{format}` is not a valid format of dates ({error}); expected {known}")),
     };
     let read = BrokenDownTime::parse(format, &written).ok().and_then(|parts| parts.to_date().ok());
-    (read != Some(sample.date())).then(|| format!("`{format}` does not say a whole date: year, month and day"))
+    (read != Some(sample.date()))
+        .then(|| format!("`{format}` is not a complete date: it must have a year, a month and a day"))
 }
 
 impl Dates {
-    /// The instant that a text says, as ISO 8601 with its zone. A text that is so already stays as it is.
-    pub(crate) fn of_text(&self, text: &str) -> Option<String> {
+    /// Parses a text and returns it as ISO 8601 with a UTC offset. A text in that format is returned unchanged.
+    pub(crate) fn parse_text(&self, text: &str) -> Option<String> {
         let text = text.trim();
         if is_iso_with_zone(text) {
             return Some(text.into());
@@ -52,13 +54,13 @@ impl Dates {
         self.iso(text).or_else(|| self.formats.iter().find_map(|format| self.formatted(format, text))).or_else(|| {
             let digits = text.strip_prefix('-').unwrap_or(text);
             let epoch = (self.seconds || self.millis) && digits.bytes().all(|b| b.is_ascii_digit() || b == b'.');
-            epoch.then(|| self.of_number(text)).flatten()
+            epoch.then(|| self.parse_number(text)).flatten()
         })
     }
 
-    /// The instant that a number says: seconds or milliseconds since 1970, whichever the repository writes.
-    pub(crate) fn of_number(&self, digits: &str) -> Option<String> {
-        // Nanoseconds, so that 1700000000.25 keeps its quarter.
+    /// Parses seconds or milliseconds since 1970, depending on the formats of the repository, and returns ISO 8601 in UTC.
+    pub(crate) fn parse_number(&self, digits: &str) -> Option<String> {
+        // Calculates in nanoseconds, so that fractions such as 1700000000.25 are kept.
         let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
         if fraction.len() > 9 || !fraction.bytes().all(|b| b.is_ascii_digit()) {
             return None;
@@ -77,9 +79,9 @@ impl Dates {
         written(Offset::UTC.to_datetime(at), Offset::UTC)
     }
 
-    /// ISO 8601 as people write it: with a space, without a zone, a date alone.
+    /// Parses variants of ISO 8601: with a space, without a time zone, or without a time.
     fn iso(&self, text: &str) -> Option<String> {
-        // Basic format is digits alone, and so is an epoch.
+        // The basic format has only digits, as seconds and milliseconds since 1970 have.
         if text.bytes().all(|b| b.is_ascii_digit()) {
             return None;
         }
@@ -89,7 +91,7 @@ impl Dates {
         match pieces.to_numeric_offset() {
             Some(offset) => written(datetime, offset),
             None if pieces.time_zone_annotation().is_some() => None,
-            None => self.here(datetime),
+            None => self.in_repository_zone(datetime),
         }
     }
 
@@ -98,29 +100,30 @@ impl Dates {
         let datetime = parts.to_datetime().or_else(|_| parts.to_date().map(|date| date.at(0, 0, 0, 0))).ok()?;
         match parts.offset() {
             Some(offset) => written(datetime, offset),
-            None => self.here(datetime),
+            None => self.in_repository_zone(datetime),
         }
     }
 
-    fn here(&self, datetime: DateTime) -> Option<String> {
+    fn in_repository_zone(&self, datetime: DateTime) -> Option<String> {
         let zoned = self.zone.to_ambiguous_zoned(datetime).compatible().ok()?;
         written(zoned.datetime(), zoned.offset())
     }
 }
 
-/// Seconds since 1970 of an instant that this module wrote or let stand.
+/// Seconds since 1970 of a text in the format of [`is_iso_with_zone`].
 pub(crate) fn epoch_seconds(iso: &str) -> Option<i64> {
     iso.parse::<Timestamp>().ok().map(Timestamp::as_second)
 }
 
-/// True for an instant whose seconds nobody takes for milliseconds.
+/// True if the seconds since 1970 are smaller than [`FIRST_MILLIS`], so that they are not read as milliseconds.
 pub(crate) fn is_in_seconds(iso: &str) -> bool {
     epoch_seconds(iso).is_some_and(|seconds| i128::from(seconds).abs() < FIRST_MILLIS)
 }
 
-/// `2026-03-01T02:00:00+01:00`, with milliseconds where there are some.
+/// Formats a time, for example `2026-03-01T02:00:00+01:00`, with milliseconds if they are not zero. `None` for a time that
+/// [`is_iso_with_zone`] does not accept.
 fn written(at: DateTime, offset: Offset) -> Option<String> {
-    // Years before Christ have no agreed way to be written, and are a mistake.
+    // ISO 8601 has no common format for years before 0, so they are an error.
     if at.year() < 0 || offset.to_timestamp(at).is_err() {
         return None;
     }
@@ -138,7 +141,7 @@ fn written(at: DateTime, offset: Offset) -> Option<String> {
     is_iso_with_zone(&text).then_some(text)
 }
 
-/// `YYYY-MM-DDThh:mm:ss`, a fraction or none, and `Z` or `±hh:mm`: what every reader of ISO 8601 reads.
+/// True for `YYYY-MM-DDThh:mm:ss` with an optional fraction and `Z` or `±hh:mm`, the variant that Kendra documents.
 pub(crate) fn is_iso_with_zone(text: &str) -> bool {
     let shape: String = text.chars().map(|c| if c.is_ascii_digit() { '9' } else { c }).collect();
     let Some(rest) = shape.strip_prefix("9999-99-99T99:99:99") else { return false };
@@ -147,7 +150,7 @@ pub(crate) fn is_iso_with_zone(text: &str) -> bool {
         Some(_) => return false,
         None => rest,
     };
-    // A fraction of more than nine digits is finer than anybody's clock, and does not parse.
+    // A fraction of more than nine digits does not parse.
     matches!(rest, "Z" | "+99:99" | "-99:99") && text.parse::<Timestamp>().is_ok()
 }
 
@@ -165,10 +168,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_iso_with_a_zone_stays() {
+    fn iso_with_a_zone_is_unchanged() {
         let none = dates(&[], "Europe/Berlin");
         for text in ["2012-03-25T12:30:10+01:00", "2026-03-01T02:00:00Z", "2026-03-01T02:00:00.5-05:30"] {
-            assert_eq!(none.of_text(text).as_deref(), Some(text));
+            assert_eq!(none.parse_text(text).as_deref(), Some(text));
         }
     }
 
@@ -181,10 +184,10 @@ mod tests {
             ("2026-07-01T09:05:00.250", "2026-07-01T09:05:00.250+02:00"),
             ("2026-07-01T09:05:00+0200", "2026-07-01T09:05:00+02:00"),
             ("2026-07-01t09:05:00z", "2026-07-01T09:05:00Z"),
-            // A quarter past two did not exist that night.
+            // The clock was set forward from 02:00 to 03:00 in that night.
             ("2026-03-29T02:15:00", "2026-03-29T03:15:00+02:00"),
         ] {
-            assert_eq!(berlin.of_text(text).as_deref(), Some(iso), "{text}");
+            assert_eq!(berlin.parse_text(text).as_deref(), Some(iso), "{text}");
         }
     }
 
@@ -200,33 +203,33 @@ mod tests {
             ("20260301", "2026-03-01T00:00:00Z"),
             ("01/Mar/2026:17:30:00 -0700", "2026-03-01T17:30:00-07:00"),
         ] {
-            assert_eq!(dates.of_text(text).as_deref(), Some(iso), "{text}");
+            assert_eq!(dates.parse_text(text).as_deref(), Some(iso), "{text}");
         }
         for text in ["31.02.2026", "gestern", "", "2026-13-01", "1.3", "1772323200"] {
-            assert_eq!(dates.of_text(text), None, "{text}");
+            assert_eq!(dates.parse_text(text), None, "{text}");
         }
     }
 
     #[test]
-    fn numbers_count_from_1970_where_the_repository_says_so() {
+    fn numbers_are_seconds_or_milliseconds_only_with_that_format() {
         let (seconds, millis, both) =
             (dates(&[SECONDS], "UTC"), dates(&[MILLIS], "UTC"), dates(&[SECONDS, MILLIS], "Europe/Berlin"));
         let iso = "2026-03-01T00:00:00Z";
-        assert_eq!(seconds.of_number("1772323200").as_deref(), Some(iso));
-        assert_eq!(seconds.of_text("1772323200").as_deref(), Some(iso));
-        assert_eq!(millis.of_number("1772323200000").as_deref(), Some(iso));
-        assert_eq!(both.of_number("1772323200").as_deref(), Some(iso));
-        assert_eq!(both.of_number("1772323200250").as_deref(), Some("2026-03-01T00:00:00.250Z"));
-        assert_eq!(seconds.of_number("1772323200.5").as_deref(), Some("2026-03-01T00:00:00.500Z"));
-        assert_eq!(seconds.of_number("-1.5").as_deref(), Some("1969-12-31T23:59:58.500Z"));
-        assert_eq!(dates(&[], "UTC").of_number("1772323200"), None);
+        assert_eq!(seconds.parse_number("1772323200").as_deref(), Some(iso));
+        assert_eq!(seconds.parse_text("1772323200").as_deref(), Some(iso));
+        assert_eq!(millis.parse_number("1772323200000").as_deref(), Some(iso));
+        assert_eq!(both.parse_number("1772323200").as_deref(), Some(iso));
+        assert_eq!(both.parse_number("1772323200250").as_deref(), Some("2026-03-01T00:00:00.250Z"));
+        assert_eq!(seconds.parse_number("1772323200.5").as_deref(), Some("2026-03-01T00:00:00.500Z"));
+        assert_eq!(seconds.parse_number("-1.5").as_deref(), Some("1969-12-31T23:59:58.500Z"));
+        assert_eq!(dates(&[], "UTC").parse_number("1772323200"), None);
         for digits in ["1e9", "99999999999999999999999999999999999999999", "-99999999999999", "1.0000000001", "-"] {
-            assert_eq!(seconds.of_number(digits), None, "{digits}");
+            assert_eq!(seconds.parse_number(digits), None, "{digits}");
         }
     }
 
     #[test]
-    fn a_format_that_says_no_date_is_refused() {
+    fn a_format_without_a_complete_date_is_refused() {
         for format in ["%d.%m.%Y", "%Y-%j", SECONDS, MILLIS, "%m/%d/%y"] {
             assert_eq!(format_problem(format), None, "{format}");
         }

@@ -1,4 +1,4 @@
-//! What is to be done about one file: from what is known to a plan. Pure.
+//! Decides what to do with one metadata file. Pure.
 
 use std::collections::BTreeMap;
 
@@ -7,60 +7,60 @@ use shiftwork_ports::{NewObject, StoredObject};
 use shiftwork_protocol::name::sha256;
 
 use crate::{
-    mend::{self, Change, Problem, Verdict},
+    fix::{self, Fix, Problem, Verdict},
     names,
     pattern::Pattern,
-    rules::{Repo, Rules},
+    rules::RepositoryRules,
 };
 
-/// Notes on what metadata-fixer wrote: the pattern and the ETag of what it was made from, and a digest of what was written.
-/// They lead from the successor back to the source, which is deleted once the successor was read back.
+/// User metadata of the target file: the pattern and the ETag of its source, and the SHA-256 of its content. They identify
+/// the source, which is deleted after the target file has been read back.
 const SOURCE: &str = "shiftwork-source";
 const SOURCE_ETAG: &str = "shiftwork-source-etag";
 const DIGEST: &str = "shiftwork-sha256";
 
-/// What is to be done.
+/// The next step for one metadata file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Plan {
-    /// Nothing: the index takes it, where it is.
-    Rest,
-    /// Metadata in its place was read back, is valid, and was made from this file, which can go.
+    /// No step: the file is valid and at its target key.
+    Keep,
+    /// Delete the source: the target file was made from it, was read back, and is valid.
     Retire { source: String, etag: String },
-    /// It becomes another where it is.
-    Replace { key: String, was: StoredObject, draft: NewObject, changes: Vec<Change> },
-    /// It becomes another, in its place.
+    /// Replace the file at its key with its fixed content.
+    Replace { key: String, object: StoredObject, draft: NewObject, fixes: Vec<Fix> },
+    /// Write the file to its target key.
     Move(Move),
-    /// It goes to quarantine.
-    Quarantine { key: String, was: StoredObject, problems: Vec<Problem> },
+    /// Move the file to quarantine.
+    Quarantine { key: String, object: StoredObject, problems: Vec<Problem> },
 }
 
-/// From where the repository keeps it to where the index looks for it.
+/// A move from the source key to the target key, at which the index reads the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Move {
     pub(crate) from: String,
-    pub(crate) was: StoredObject,
+    pub(crate) object: StoredObject,
     pub(crate) to: String,
     pub(crate) draft: NewObject,
-    pub(crate) changes: Vec<Change>,
+    pub(crate) fixes: Vec<Fix>,
 }
 
-/// Metadata where the index looks for it.
-pub(crate) fn in_place(repo: &Repo, key: &str, document: &str, was: StoredObject) -> Plan {
-    match mend::mend(&was.bytes, repo) {
-        Verdict::Valid => retirement(repo, document, &was).unwrap_or(Plan::Rest),
-        Verdict::Mended { bytes, changes } => {
-            // What it was made from has yet to go.
+/// Decides about a file at its target key.
+pub(crate) fn at_target(repo: &RepositoryRules, key: &str, document: &str, object: StoredObject) -> Plan {
+    match fix::fix(&object.bytes, repo) {
+        Verdict::Valid => retirement(repo, document, &object).unwrap_or(Plan::Keep),
+        Verdict::Fixed { bytes, fixes } => {
+            // Keeps the reference to the source, which has yet to be deleted.
             let kept = [SOURCE, SOURCE_ETAG]
                 .into_iter()
-                .filter_map(|name| Some((name.into(), was.head.user_metadata.get(name)?.clone())));
-            let draft = draft(bytes, kept.collect(), &was);
-            Plan::Replace { key: key.into(), was, draft, changes }
+                .filter_map(|name| Some((name.into(), object.head.user_metadata.get(name)?.clone())));
+            let draft = draft(bytes, kept.collect(), &object);
+            Plan::Replace { key: key.into(), object, draft, fixes }
         }
-        Verdict::Unmendable(problems) => Plan::Quarantine { key: key.into(), was, problems },
+        Verdict::Unfixable(problems) => Plan::Quarantine { key: key.into(), object, problems },
     }
 }
 
-fn retirement(repo: &Repo, document: &str, successor: &StoredObject) -> Option<Plan> {
+fn retirement(repo: &RepositoryRules, document: &str, successor: &StoredObject) -> Option<Plan> {
     let notes = &successor.head.user_metadata;
     let pattern = repo.pattern(notes.get(SOURCE)?)?;
     let written = notes.get(DIGEST)? == &sha256(&successor.bytes);
@@ -68,66 +68,74 @@ fn retirement(repo: &Repo, document: &str, successor: &StoredObject) -> Option<P
     written.then_some(Plan::Retire { source, etag: notes.get(SOURCE_ETAG)?.clone() })
 }
 
-/// Metadata as the repository keeps it, and the document that it is about.
-pub(crate) fn elsewhere(repo: &Repo, pattern: &Pattern, key: &str, document: &str, was: StoredObject) -> Plan {
+/// Decides about a file at its source key; `document` is the key of the document that it describes.
+pub(crate) fn at_source(
+    repo: &RepositoryRules,
+    pattern: &Pattern,
+    key: &str,
+    document: &str,
+    object: StoredObject,
+) -> Plan {
     let to = repo.target_key(document);
     if to.len() > names::KEY_BYTES {
-        let words =
-            format!("the index would look for it under a key of {} bytes, and S3 has {}", to.len(), names::KEY_BYTES);
-        return Plan::Quarantine { key: key.into(), was, problems: vec![Problem { field: String::new(), words }] };
+        let message =
+            format!("its target key would have {} bytes: a key in S3 has at most {}", to.len(), names::KEY_BYTES);
+        return Plan::Quarantine { key: key.into(), object, problems: vec![Problem { field: String::new(), message }] };
     }
-    let (bytes, changes) = match mend::mend(&was.bytes, repo) {
-        Verdict::Valid => (was.bytes.clone(), Vec::new()),
-        Verdict::Mended { bytes, changes } => (bytes, changes),
-        Verdict::Unmendable(problems) => return Plan::Quarantine { key: key.into(), was, problems },
+    let (bytes, fixes) = match fix::fix(&object.bytes, repo) {
+        Verdict::Valid => (object.bytes.clone(), Vec::new()),
+        Verdict::Fixed { bytes, fixes } => (bytes, fixes),
+        Verdict::Unfixable(problems) => return Plan::Quarantine { key: key.into(), object, problems },
     };
     let notes = BTreeMap::from([
         (SOURCE.to_owned(), pattern.text().to_owned()),
-        (SOURCE_ETAG.to_owned(), was.head.etag.clone()),
+        (SOURCE_ETAG.to_owned(), object.head.etag.clone()),
     ]);
-    let draft = draft(bytes, notes, &was);
-    Plan::Move(Move { from: key.into(), was, to, draft, changes })
+    let draft = draft(bytes, notes, &object);
+    Plan::Move(Move { from: key.into(), object, to, draft, fixes })
 }
 
-/// More than one document could be meant.
-pub(crate) fn ambiguous(key: &str, documents: &[String], was: StoredObject) -> Plan {
+/// Decides about a file whose name matches several documents.
+pub(crate) fn ambiguous(key: &str, documents: &[String], object: StoredObject) -> Plan {
     let documents = shiftwork_config::list(documents.iter().map(String::as_str));
-    let words = format!("it does not say which of {documents} it is about: name it after the whole document");
-    Plan::Quarantine { key: key.into(), was, problems: vec![Problem { field: String::new(), words }] }
+    let message = format!(
+        "the name of the file matches several documents, {documents}: name it after the document, with its extension"
+    );
+    Plan::Quarantine { key: key.into(), object, problems: vec![Problem { field: String::new(), message }] }
 }
 
-/// What is in the place that metadata is to be moved to.
+/// The object at the target key of a move.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Destination {
-    /// What was to be put there: an earlier try did it, or another hand.
+pub(crate) enum Occupant {
+    /// Its content is equivalent to the draft: an earlier attempt or another process wrote it.
     Same,
-    /// What was made from this file when it said something else.
-    Predecessor,
-    /// Somebody else's.
-    Stranger,
+    /// It was made from an earlier version of the source.
+    Outdated,
+    /// It was not made from the source.
+    Unrelated,
 }
 
-/// Who is in the place of a draft.
-pub(crate) fn occupant(draft: &NewObject, found: &StoredObject) -> Destination {
+/// Classifies the object that is at the target key of a draft.
+pub(crate) fn occupant(draft: &NewObject, found: &StoredObject) -> Occupant {
     let intact = found.head.user_metadata.get(DIGEST) == Some(&sha256(&found.bytes));
-    if mend::says_the_same(&found.bytes, &draft.bytes) {
-        Destination::Same
+    if fix::are_equivalent(&found.bytes, &draft.bytes) {
+        Occupant::Same
     } else if intact
         && found.head.user_metadata.contains_key(SOURCE)
         && found.head.user_metadata.get(SOURCE) == draft.user_metadata.get(SOURCE)
     {
-        Destination::Predecessor
+        Occupant::Outdated
     } else {
-        Destination::Stranger
+        Occupant::Unrelated
     }
 }
 
-/// The place is taken by something that was not made from this file.
-pub(crate) fn occupied(from: String, to: &str, was: StoredObject) -> Plan {
-    let words = format!(
-        "`{to}` is there already, says something else, and was not made from this file: keep one of the two, and put it into its place"
+/// Decides about a source whose target key holds an object that was not made from the source.
+pub(crate) fn target_taken(from: String, to: &str, object: StoredObject) -> Plan {
+    let message = format!(
+        "`{to}` exists already, has other content, and was not made from this file: keep one of the two files at that key"
     );
-    Plan::Quarantine { key: from, was, problems: vec![Problem { field: String::new(), words }] }
+    Plan::Quarantine { key: from, object, problems: vec![Problem { field: String::new(), message }] }
 }
 
 fn draft(bytes: Vec<u8>, mut notes: BTreeMap<String, String>, of: &StoredObject) -> NewObject {
@@ -139,27 +147,22 @@ fn encrypted_as(of: &StoredObject, bytes: Vec<u8>) -> NewObject {
     NewObject { encryption: of.head.encryption.clone(), ..NewObject::json(bytes) }
 }
 
-/// A file as it was, under another key.
+/// A copy of an object, with the same content and encryption.
 pub(crate) fn copy(of: &StoredObject) -> NewObject {
     encrypted_as(of, of.bytes.clone())
 }
 
-/// Why something is in quarantine, for the person who looks there. It names no time, so that a second try writes the same.
-pub(crate) fn reason(key: &str, quarantined: &str, was: &StoredObject, problems: &[Problem]) -> NewObject {
+/// The reason file of a file in quarantine. It contains no time, so that a second attempt writes the same content.
+pub(crate) fn reason(key: &str, quarantined: &str, object: &StoredObject, problems: &[Problem]) -> NewObject {
     let problems: Vec<_> =
-        problems.iter().map(|problem| json!({ "field": problem.field, "problem": problem.words })).collect();
+        problems.iter().map(|problem| json!({ "field": problem.field, "problem": problem.message })).collect();
     let reason = json!({
         "key": key,
         "quarantined_as": quarantined,
-        "etag": was.head.etag,
-        "version": was.head.version,
+        "etag": object.head.etag,
+        "version": object.head.version,
         "problems": problems,
-        "what_to_do": format!("mend {quarantined}, put it back as {key}, and delete both files here"),
+        "what_to_do": format!("fix {quarantined}, put it back as {key}, and delete both files here"),
     });
-    encrypted_as(was, format!("{reason:#}\n").into_bytes())
-}
-
-/// A reason is found beside what it is about.
-pub(crate) fn reason_key(quarantined: &str) -> String {
-    Rules::reason_key(quarantined)
+    encrypted_as(object, format!("{reason:#}\n").into_bytes())
 }

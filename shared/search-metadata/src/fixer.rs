@@ -1,13 +1,16 @@
-//! Looks at one key, and does what is to be done about it.
+//! Processes one key of the bucket: decides the next step, and executes it.
 //!
-//! Everything is decided by what is in the bucket now, never by what an event says: an event may come twice, late, or after
-//! the next one. Metadata moves in two steps, each good for two requests:
+//! Every decision depends on the current content of the bucket, not on the content of an event, because an event can arrive
+//! twice, late, or after a later one. A metadata file moves in two steps of two requests each:
 //!
-//! 1. the source is read, and its successor written where nothing is yet; it notes what it was made from;
-//! 2. the successor's own event has it read back, and only then is the source deleted, if it is still the same.
+//! 1. The source is read, and the target file is written on the condition that its key has no object. The user metadata of
+//!    the target file records the source.
+//! 2. The event of the target file causes it to be read back. Then the source is deleted on the condition that its ETag has
+//!    not changed.
 //!
-//! Whatever dies in between leaves a source that leads to step 1 again, or a successor that leads to step 2. Two that do the
-//! same at once meet at a condition of S3, and the one that loses looks again.
+//! If the process ends between the two steps, the source remains and its next event repeats step 1, or the target file is
+//! there and its event causes step 2. Of two concurrent processes, the one whose conditional request fails reads the
+//! objects again.
 
 use std::sync::Arc;
 
@@ -15,60 +18,60 @@ use shiftwork_ports::{Bucket, Changed, Condition, Result};
 use shiftwork_protocol::{Failure, FailureKind};
 
 use crate::{
-    decide::{self, Destination, Move, Plan},
-    mend::{Change, Problem},
+    decide::{self, Move, Occupant, Plan},
+    fix::{Fix, Problem},
     pattern::{Pattern, Subject},
-    rules::{Repo, Role, Rules},
+    rules::{RepositoryRules, Role, Rules},
 };
 
-/// How often a key is looked at again because it changed meanwhile. More often, and its next event will do.
-const TRIES: u32 = 3;
+/// Maximum number of attempts for a key that changes concurrently. After that, its next event processes it.
+const ATTEMPTS: u32 = 3;
 
-/// The rules of a bucket, and the bucket.
+/// Fixes and moves the metadata files of a bucket.
 #[derive(Clone)]
 pub struct Fixer {
-    /// The rules.
+    /// The configuration of the repositories in the bucket.
     pub rules: Arc<Rules>,
-    /// The bucket.
+    /// The bucket that holds the documents and their metadata files.
     pub documents: Bucket,
 }
 
-/// What was found and done.
+/// The result of processing a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// In no repository, or no metadata.
+    /// The key belongs to no repository, or is not the key of a metadata file.
     Foreign,
-    /// There is no such file, or no longer.
+    /// No object exists at the key.
     Gone,
-    /// Metadata whose document has not arrived. The document's event will find it.
+    /// The name of the metadata file matches no document yet. The event of the document processes the file.
     Waiting,
-    /// Metadata that the index takes.
+    /// The metadata file is valid and at its target key.
     Valid,
-    /// Mended, or moved, or both. What was written is to be looked at in turn.
+    /// The metadata file was fixed, moved, or both. The new object causes an event, and is processed in turn.
     Written {
-        /// Where it is now.
+        /// Key of the new object.
         key: String,
-        /// Where it came from, if from elsewhere.
+        /// Key of the source; `None` if the file was fixed at its key.
         from: Option<String>,
-        /// What was mended.
-        changes: Vec<Change>,
+        /// The fixes, in the order of the fields.
+        fixes: Vec<Fix>,
     },
-    /// The successor was read back, and what it was made from is deleted.
+    /// The target file was read back, and its source was deleted.
     Retired {
-        /// What is deleted.
+        /// Key of the deleted source.
         source: String,
     },
-    /// It cannot be mended.
+    /// The metadata file cannot be fixed and was moved to quarantine.
     Quarantined {
-        /// Where it is now.
+        /// Key of the file in quarantine.
         key: String,
-        /// Why.
+        /// The reasons; never empty.
         problems: Vec<Problem>,
     },
 }
 
 impl Outcome {
-    /// One word, as logs and tables have it.
+    /// The name of the outcome in log records and in the tables of the command line.
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Foreign => "foreign",
@@ -82,92 +85,104 @@ impl Outcome {
     }
 }
 
-/// Either it is clear already, or something is to be done.
-enum Sight {
-    Clear(Outcome),
-    Plan(Box<Plan>),
+/// The outcome if no request is needed, or the step to execute.
+enum Decision {
+    Done(Outcome),
+    Act(Box<Plan>),
 }
 
 impl Fixer {
-    /// Looks at a key and does the next step, if there is one. Again: nothing happens twice.
-    pub async fn look(&self, key: &str) -> Result<Outcome> {
-        for _ in 0..TRIES {
-            let done = match self.sight(key).await? {
-                Sight::Clear(outcome) => Some(outcome),
-                Sight::Plan(plan) => self.perform(*plan).await?,
+    /// Executes the next step for a key, if it needs one. The call is idempotent.
+    ///
+    /// # Errors
+    /// Failures of S3, and [`FailureKind::Unavailable`] if the object changes during each of the attempts.
+    pub async fn process(&self, key: &str) -> Result<Outcome> {
+        for _ in 0..ATTEMPTS {
+            let done = match self.decide(key).await? {
+                Decision::Done(outcome) => Some(outcome),
+                Decision::Act(plan) => self.perform(*plan).await?,
             };
             if let Some(outcome) = done {
                 return Ok(outcome);
             }
         }
-        Err(Failure::new(FailureKind::Unavailable, format!("{key} changed {TRIES} times while it was looked at")))
+        Err(Failure::new(FailureKind::Unavailable, format!("{key} changed during {ATTEMPTS} attempts to process it")))
     }
 
-    /// Says what [`Fixer::look`] would do, and does nothing.
+    /// The outcome that [`Fixer::process`] would have, without changing an object.
+    ///
+    /// # Errors
+    /// Failures of S3.
     pub async fn check(&self, key: &str) -> Result<Outcome> {
-        Ok(match self.sight(key).await? {
-            Sight::Clear(outcome) => outcome,
-            Sight::Plan(plan) => match *plan {
-                Plan::Rest => Outcome::Valid,
+        Ok(match self.decide(key).await? {
+            Decision::Done(outcome) => outcome,
+            Decision::Act(plan) => match *plan {
+                Plan::Keep => Outcome::Valid,
                 Plan::Retire { source, etag } => match self.documents.read(&source).await? {
                     Some(found) if found.head.etag == etag => Outcome::Retired { source },
                     Some(_) | None => Outcome::Valid,
                 },
-                Plan::Replace { key, changes, .. } => Outcome::Written { key, from: None, changes },
-                Plan::Move(Move { from, to, changes, .. }) => Outcome::Written { key: to, from: Some(from), changes },
-                Plan::Quarantine { key, was, problems } => {
-                    Outcome::Quarantined { key: self.rules.quarantine_key(&key, &was.bytes), problems }
+                Plan::Replace { key, fixes, .. } => Outcome::Written { key, from: None, fixes },
+                Plan::Move(Move { from, to, fixes, .. }) => Outcome::Written { key: to, from: Some(from), fixes },
+                Plan::Quarantine { key, object, problems } => {
+                    Outcome::Quarantined { key: self.rules.quarantine_key(&key, &object.bytes), problems }
                 }
             },
         })
     }
 
-    /// Reads, and decides.
-    async fn sight(&self, key: &str) -> Result<Sight> {
+    /// Reads the objects that a key concerns, and decides the next step.
+    async fn decide(&self, key: &str) -> Result<Decision> {
         match self.rules.role(key) {
-            Role::Aside | Role::Foreign => Ok(Sight::Clear(Outcome::Foreign)),
+            Role::Archived | Role::Foreign => Ok(Decision::Done(Outcome::Foreign)),
             Role::Target { repo, document } => Ok(match self.documents.read(key).await? {
-                Some(was) => decide::in_place(repo, key, &document, was).into(),
-                None => Sight::Clear(Outcome::Gone),
+                Some(object) => decide::at_target(repo, key, &document, object).into(),
+                None => Decision::Done(Outcome::Gone),
             }),
             Role::Source { repo, pattern, subject: Subject::Document(below) } => {
-                self.source(repo, pattern, key, &repo.key(&below)).await
+                self.decide_for_source(repo, pattern, key, &repo.key(&below)).await
             }
             Role::Source { repo, pattern, subject: Subject::Stem(below) } => {
                 let stem = repo.key(&below);
                 let documents = self.documents_of(&stem).await?;
                 match documents.as_slice() {
-                    [] => Ok(Sight::Clear(Outcome::Waiting)),
-                    [document] => self.source(repo, pattern, key, document).await,
+                    [] => Ok(Decision::Done(Outcome::Waiting)),
+                    [document] => self.decide_for_source(repo, pattern, key, document).await,
                     several => Ok(match self.documents.read(key).await? {
-                        Some(was) => decide::ambiguous(key, several, was).into(),
-                        None => Sight::Clear(Outcome::Gone),
+                        Some(object) => decide::ambiguous(key, several, object).into(),
+                        None => Decision::Done(Outcome::Gone),
                     }),
                 }
             }
-            Role::Document { repo, document } => self.waiting(repo, &document).await,
+            Role::Document { repo, document } => self.decide_for_document(repo, &document).await,
         }
     }
 
-    async fn source(&self, repo: &Repo, pattern: &Pattern, key: &str, document: &str) -> Result<Sight> {
+    async fn decide_for_source(
+        &self,
+        repo: &RepositoryRules,
+        pattern: &Pattern,
+        key: &str,
+        document: &str,
+    ) -> Result<Decision> {
         Ok(match self.documents.read(key).await? {
-            Some(was) => decide::elsewhere(repo, pattern, key, document, was).into(),
-            None => Sight::Clear(Outcome::Gone),
+            Some(object) => decide::at_source(repo, pattern, key, document, object).into(),
+            None => Decision::Done(Outcome::Gone),
         })
     }
 
-    /// A document arrived: metadata may have waited for it that could not name it.
-    async fn waiting(&self, repo: &Repo, document: &str) -> Result<Sight> {
-        for (pattern, key) in repo.waiting(document) {
-            let names_it = matches!(self.rules.role(&key), Role::Source { pattern: named, .. } if named == pattern);
-            if names_it && let Sight::Plan(plan) = self.source(repo, pattern, &key, document).await? {
-                return Ok(Sight::Plan(plan));
+    /// Decides about the metadata files that match a document by its stem.
+    async fn decide_for_document(&self, repo: &RepositoryRules, document: &str) -> Result<Decision> {
+        for (pattern, key) in repo.stem_sources(document) {
+            let is_source = matches!(self.rules.role(&key), Role::Source { pattern: named, .. } if named == pattern);
+            if is_source && let Decision::Act(plan) = self.decide_for_source(repo, pattern, &key, document).await? {
+                return Ok(Decision::Act(plan));
             }
         }
-        Ok(Sight::Clear(Outcome::Foreign))
+        Ok(Decision::Done(Outcome::Foreign))
     }
 
-    /// The documents that a stem may mean; more than one is too many already.
+    /// The keys of the documents with this stem. Stops after the page with the second document.
     async fn documents_of(&self, stem: &str) -> Result<Vec<String>> {
         let mut found = Vec::new();
         let mut after: Option<String> = None;
@@ -181,78 +196,80 @@ impl Fixer {
         }
     }
 
-    /// Does it. `None`: somebody was faster, look again.
+    /// Executes a plan. `None` if the condition of a request failed: the plan must be made again.
     async fn perform(&self, plan: Plan) -> Result<Option<Outcome>> {
         match plan {
-            Plan::Rest => Ok(Some(Outcome::Valid)),
+            Plan::Keep => Ok(Some(Outcome::Valid)),
             Plan::Retire { source, etag } => Ok(Some(match self.documents.delete_unchanged(&source, &etag).await? {
                 Changed::Done => Outcome::Retired { source },
                 Changed::ConditionFailed => Outcome::Valid,
             })),
-            Plan::Replace { key, was, draft, changes } => {
-                // A bucket that keeps versions keeps the original by itself.
-                if was.head.version.is_none() {
-                    let original = self.rules.original_key(&key, &was.bytes);
-                    self.documents.write(&original, decide::copy(&was), &Condition::IfAbsent).await?;
+            Plan::Replace { key, object, draft, fixes } => {
+                // A versioned bucket keeps the original as a previous version.
+                if object.head.version.is_none() {
+                    let original = self.rules.original_key(&key, &object.bytes);
+                    self.documents.write(&original, decide::copy(&object), &Condition::IfAbsent).await?;
                 }
-                let written = self.documents.write(&key, draft, &Condition::IfUnchanged(was.head.etag)).await?;
-                Ok((written == Changed::Done).then_some(Outcome::Written { key, from: None, changes }))
+                let written = self.documents.write(&key, draft, &Condition::IfUnchanged(object.head.etag)).await?;
+                Ok((written == Changed::Done).then_some(Outcome::Written { key, from: None, fixes }))
             }
-            Plan::Move(wanted) => self.put_in_place(wanted).await,
-            Plan::Quarantine { key, was, problems } => {
-                let quarantined = self.rules.quarantine_key(&key, &was.bytes);
-                let reason = decide::reason(&key, &quarantined, &was, &problems);
-                // The key has a digest of the content in it: what is there already is the same. The reason comes first, so that
-                // nothing lies there without one.
-                self.documents.write(&decide::reason_key(&quarantined), reason, &Condition::IfAbsent).await?;
-                if self.documents.write(&quarantined, decide::copy(&was), &Condition::IfAbsent).await?
+            Plan::Move(wanted) => self.move_to_target(wanted).await,
+            Plan::Quarantine { key, object, problems } => {
+                let quarantined = self.rules.quarantine_key(&key, &object.bytes);
+                let reason = decide::reason(&key, &quarantined, &object, &problems);
+                // The key contains a digest of the content, so an existing object has the same content. The reason file is
+                // written first, so that every file in quarantine has one.
+                self.documents.write(&Rules::reason_key(&quarantined), reason, &Condition::IfAbsent).await?;
+                if self.documents.write(&quarantined, decide::copy(&object), &Condition::IfAbsent).await?
                     == Changed::ConditionFailed
                 {
-                    let there = self.documents.read(&quarantined).await?;
-                    if there.is_none_or(|there| there.bytes != was.bytes) {
-                        let words = format!("{quarantined} is something else, so {key} stays where it is");
-                        return Err(Failure::new(FailureKind::Unavailable, words));
+                    let existing = self.documents.read(&quarantined).await?;
+                    if existing.is_none_or(|existing| existing.bytes != object.bytes) {
+                        let message = format!(
+                            "{quarantined} exists with other content, so {key} is not moved there: delete it or move it away"
+                        );
+                        return Err(Failure::new(FailureKind::Unavailable, message));
                     }
                 }
-                self.documents.delete_unchanged(&key, &was.head.etag).await?;
+                self.documents.delete_unchanged(&key, &object.head.etag).await?;
                 Ok(Some(Outcome::Quarantined { key: quarantined, problems }))
             }
         }
     }
 
-    async fn put_in_place(&self, Move { from, was, to, draft, changes }: Move) -> Result<Option<Outcome>> {
+    async fn move_to_target(&self, Move { from, object, to, draft, fixes }: Move) -> Result<Option<Outcome>> {
         let mut written = self.documents.write(&to, draft.clone(), &Condition::IfAbsent).await?;
         if written == Changed::ConditionFailed {
             let Some(found) = self.documents.read(&to).await? else { return Ok(None) };
             match decide::occupant(&draft, &found) {
-                // Read back just now.
-                Destination::Same => {
-                    return Ok(match self.documents.delete_unchanged(&from, &was.head.etag).await? {
+                // The target file has just been read back.
+                Occupant::Same => {
+                    return Ok(match self.documents.delete_unchanged(&from, &object.head.etag).await? {
                         Changed::Done => Some(Outcome::Retired { source: from }),
                         Changed::ConditionFailed => None,
                     });
                 }
-                Destination::Predecessor => {
-                    // Made from an older state of the source, or from a newer one: only the source itself can tell.
+                Occupant::Outdated => {
+                    // The target file was made from an older or a newer version of the source. It is outdated only if the
+                    // source has not changed.
                     let now = self.documents.read(&from).await?;
-                    if now.is_none_or(|now| now.head.etag != was.head.etag) {
+                    if now.is_none_or(|now| now.head.etag != object.head.etag) {
                         return Ok(None);
                     }
                     written = self.documents.write(&to, draft, &Condition::IfUnchanged(found.head.etag)).await?;
                 }
-                Destination::Stranger => return Box::pin(self.perform(decide::occupied(from, &to, was))).await,
+                Occupant::Unrelated => return Box::pin(self.perform(decide::target_taken(from, &to, object))).await,
             }
         }
-        Ok((written == Changed::Done).then_some(Outcome::Written { key: to, from: Some(from), changes }))
+        Ok((written == Changed::Done).then_some(Outcome::Written { key: to, from: Some(from), fixes }))
     }
 }
 
-impl From<Plan> for Sight {
+impl From<Plan> for Decision {
     fn from(plan: Plan) -> Self {
-        Self::Plan(Box::new(plan))
+        Self::Act(Box::new(plan))
     }
 }
 
 #[cfg(test)]
-#[path = "fixer_tests.rs"]
 mod tests;

@@ -1,39 +1,39 @@
-//! JSON as it was written: a number keeps its digits, because version 1.10 is not version 1.1, and a member that is
-//! written twice is a mistake and not a coin toss.
+//! JSON values that keep the digits of numbers, because version 1.10 is not version 1.1. A duplicate member is an error.
 
 use std::fmt;
 
 use serde::de::{Deserialize as _, Deserializer as _, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// Deeper metadata is nobody's, and would overflow the stack of whoever walks it.
-const DEPTH: usize = 16;
+/// Maximum nesting depth. The functions in this module are recursive, so deeper values could overflow the stack.
+const MAX_DEPTH: usize = 16;
 
 /// A JSON value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Json {
     Null,
     Flag(bool),
-    /// Its digits, as they stood.
+    /// The number as written in the source.
     Number(String),
     Text(String),
     List(Vec<Json>),
-    /// In the order of the file; no name twice.
+    /// Members in the order of the file, with unique names.
     Object(Vec<(String, Json)>),
 }
 
 impl Json {
-    /// Reads a whole file. The error is for a person, with line and column where the parser knows them.
+    /// Parses a file. The error is a message with line and column if the parser knows them.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        let raw: &RawValue = serde_json::from_str(text).map_err(|error| format!("it is not JSON: {error}"))?;
+        let raw: &RawValue =
+            serde_json::from_str(text).map_err(|error| format!("the file is not valid JSON: {error}"))?;
         Self::of(raw.get(), 0)
     }
 
     fn of(raw: &str, depth: usize) -> Result<Self, String> {
-        if depth > DEPTH {
-            return Err(format!("it is nested more than {DEPTH} levels deep"));
+        if depth > MAX_DEPTH {
+            return Err(format!("its values are nested more than {MAX_DEPTH} levels deep"));
         }
-        let wrong = |error: serde_json::Error| format!("it is not JSON: {error}");
+        let wrong = |error: serde_json::Error| format!("the file is not valid JSON: {error}");
         let mut reader = serde_json::Deserializer::from_str(raw);
         Ok(match raw.as_bytes().first() {
             Some(b'{') => {
@@ -53,8 +53,8 @@ impl Json {
         })
     }
 
-    /// What a person reads in a message.
-    pub(crate) fn found(&self) -> String {
+    /// Describes the value for an error message: "found …".
+    pub(crate) fn describe(&self) -> String {
         match self {
             Self::Null => "nothing".into(),
             Self::Flag(flag) => format!("`{flag}`"),
@@ -65,7 +65,7 @@ impl Json {
         }
     }
 
-    /// Indented by two spaces, with a line break at the end.
+    /// JSON text with an indentation of two spaces and a line break at the end.
     pub(crate) fn pretty(&self) -> String {
         let mut out = String::new();
         self.write(&mut out, Some(0));
@@ -73,14 +73,14 @@ impl Json {
         out
     }
 
-    /// Without any white space.
+    /// JSON text without white space.
     pub(crate) fn compact(&self) -> String {
         let mut out = String::new();
         self.write(&mut out, None);
         out
     }
 
-    /// The same for two values that mean the same: members in the order of their names.
+    /// Compact JSON text with the members sorted by name; equal for two values that differ only in the order of members.
     pub(crate) fn canonical(&self) -> String {
         self.sorted().compact()
     }
@@ -145,13 +145,13 @@ fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-/// A value, short enough for a message.
+/// The text, truncated to 40 characters for a message.
 fn brief(text: &str) -> String {
-    const MOST: usize = 40;
-    if text.chars().count() <= MOST {
+    const MAX_CHARS: usize = 40;
+    if text.chars().count() <= MAX_CHARS {
         return text.into();
     }
-    let mut cut: String = text.chars().take(MOST - 1).collect();
+    let mut cut: String = text.chars().take(MAX_CHARS - 1).collect();
     cut.push('…');
     cut
 }
@@ -170,7 +170,7 @@ impl<'de> Visitor<'de> for Members {
         let mut names = std::collections::BTreeSet::new();
         while let Some((name, value)) = map.next_entry::<String, &RawValue>()? {
             if !names.insert(name.clone()) {
-                return Err(serde::de::Error::custom(format!("`{name}` is written twice")));
+                return Err(serde::de::Error::custom(format!("the member `{name}` occurs twice")));
             }
             members.push((name, value));
         }
@@ -201,23 +201,23 @@ mod tests {
     use super::Json;
 
     #[test]
-    fn digits_stay_as_they_were_written() {
+    fn numbers_keep_their_digits() {
         let json = Json::parse(r#" {"v": 1.10, "n": [1e3, -0]} "#).unwrap();
         assert_eq!(json.compact(), r#"{"v":1.10,"n":[1e3,-0]}"#);
         assert_eq!(Json::parse(&json.pretty()), Ok(json));
     }
 
     #[test]
-    fn what_is_no_json_says_where() {
+    fn invalid_json_is_an_error_with_its_line() {
         assert!(Json::parse("{\"a\": 1,}").unwrap_err().contains("line 1"));
-        assert!(Json::parse(r#"{"a": 1, "a": 2}"#).unwrap_err().contains("`a` is written twice"));
+        assert!(Json::parse(r#"{"a": 1, "a": 2}"#).unwrap_err().contains("the member `a` occurs twice"));
         assert!(Json::parse(&format!("{}{}", "[".repeat(40), "]".repeat(40))).unwrap_err().contains("16 levels"));
         assert!(Json::parse(&"[".repeat(100_000)).is_err());
         assert!(Json::parse(r#"{"a": "\ud800"}"#).is_err());
     }
 
     #[test]
-    fn order_of_members_means_nothing() {
+    fn the_canonical_text_ignores_the_order_of_members() {
         let (a, b) = (Json::parse(r#"{"a":1,"b":[{"c":1,"d":2}]}"#), Json::parse(r#"{"b":[{"d":2,"c":1}],"a":1}"#));
         assert_eq!(a.unwrap().canonical(), b.unwrap().canonical());
     }

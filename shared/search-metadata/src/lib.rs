@@ -1,21 +1,20 @@
-//! Metadata of documents, as Amazon Kendra and Amazon Bedrock Knowledge Bases read it: what a repository wrote is judged,
-//! mended, and moved to where the index looks.
+//! Metadata files of documents, in the format that Amazon Kendra or Amazon Bedrock Knowledge Bases reads. Validates the
+//! metadata files of a repository, fixes them, and moves each to the key at which the index reads it.
 //!
 //! ```text
-//! metadata.yaml ── rules::read ──▶ Rules ── what is this key? ──┐
-//! bytes ── json ── mend ──▶ Verdict: valid, mended, unmendable ─┴─ decide ──▶ Action ── Fixer ──▶ Objects
+//! metadata.yaml ── rules::read ──▶ Rules ── role of a key ────┐
+//! bytes ── json ── fix ──▶ Verdict: valid, fixed, unfixable ──┴─ decide ──▶ Plan ── Fixer ──▶ Objects
 //! ```
 //!
-//! Everything but [`Fixer`] is pure, and the fixer knows S3 by its port alone. metadata-fixer and `shiftwork metadata` are
-//! two ways to call it.
+//! Only [`Fixer`] has side effects. It uses S3 through the port `Objects`. metadata-fixer and `shiftwork metadata` call it.
 
 mod access;
 mod config;
 mod dates;
 mod decide;
+mod fix;
 mod fixer;
 mod json;
-mod mend;
 mod metadata;
 mod names;
 mod pattern;
@@ -27,6 +26,6 @@ mod sample;
 mod values;
 
 pub use config::{AttributeType, Configuration, DatesAs, Repository, Target, Undeclared};
+pub use fix::{Fix, FixKind, Problem, Verdict};
 pub use fixer::{Fixer, Outcome};
-pub use mend::{Change, FixKind, Problem, Verdict};
 pub use rules::{Rules, read, schema};

@@ -1,4 +1,4 @@
-//! Metadata of one document, whoever wrote it and whoever reads it.
+//! Metadata of one document, independent of its source and of the index that reads it.
 
 use std::collections::BTreeMap;
 
@@ -7,18 +7,18 @@ use crate::{
     config::{DatesAs, Target},
     dates,
     json::Json,
-    rules::Repo,
+    rules::RepositoryRules,
 };
 
-/// Kendra's members beside the attributes; a mapping may name them, too.
-pub(crate) const PARTS: [&str; 3] = ["DocumentId", "Title", "ContentType"];
+/// Members of Kendra's format besides `Attributes` and `AccessControlList`. `fields` can map to them.
+pub(crate) const KENDRA_MEMBERS: [&str; 3] = ["DocumentId", "Title", "ContentType"];
 
-/// True for one of [`PARTS`].
-pub(crate) fn is_part(name: &str) -> bool {
-    PARTS.contains(&name)
+/// True for one of [`KENDRA_MEMBERS`].
+pub(crate) fn is_kendra_member(name: &str) -> bool {
+    KENDRA_MEMBERS.contains(&name)
 }
 
-/// What is known about a document. For Bedrock all of it is attributes, and how a CSV file is taken apart.
+/// Metadata of a document. For Bedrock only `attributes` and `structure` are used.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Metadata {
     pub(crate) document_id: Option<String>,
@@ -26,37 +26,37 @@ pub(crate) struct Metadata {
     pub(crate) content_type: Option<String>,
     pub(crate) attributes: BTreeMap<String, Attribute>,
     pub(crate) access: Vec<Principal>,
-    /// How Bedrock takes a CSV file apart. Nobody else knows it.
+    /// `documentStructureConfiguration`: how Bedrock splits a CSV file. Kendra does not support it.
     pub(crate) structure: Option<Json>,
 }
 
-/// A value, and whether it is embedded with the text, where somebody said so.
+/// A value, and Bedrock's `includeForEmbedding` if the source has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Attribute {
     pub(crate) value: Value,
     pub(crate) embed: Option<bool>,
 }
 
-/// A value of its attribute's type.
+/// A value of the type of its attribute.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Value {
     Text(String),
     List(Vec<String>),
-    /// Its digits.
+    /// The digits of the number as written in the source.
     Number(String),
     Flag(bool),
-    /// ISO 8601 with its zone.
+    /// ISO 8601 with a UTC offset.
     Instant(String),
 }
 
 impl Metadata {
-    /// True when there is nothing for an index in it.
+    /// True if no member is set.
     pub(crate) fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    /// As the index of a repository reads it.
-    pub(crate) fn json(&self, repo: &Repo) -> Json {
+    /// The metadata in the format of the repository's index.
+    pub(crate) fn json(&self, repo: &RepositoryRules) -> Json {
         match repo.config.target {
             Target::Kendra => self.kendra(),
             Target::Bedrock => self.bedrock(repo),
@@ -79,7 +79,7 @@ impl Metadata {
         Json::Object(members.into_iter().filter_map(|(name, value)| Some((name.into(), value?))).collect())
     }
 
-    fn bedrock(&self, repo: &Repo) -> Json {
+    fn bedrock(&self, repo: &RepositoryRules) -> Json {
         let attributes = self.attributes.iter().map(|(name, attribute)| {
             let embed = if repo.config.embed.contains(name) { Some(true) } else { attribute.embed };
             let value = attribute.value.json(repo.config.dates_as);
@@ -92,10 +92,10 @@ impl Metadata {
     }
 }
 
-/// Bedrock's member beside the attributes.
+/// The member of Bedrock's format besides the attributes.
 pub(crate) const STRUCTURE: &str = "documentStructureConfiguration";
 
-/// A value as Bedrock writes it with its type.
+/// A value with its type, in Bedrock's format.
 fn typed(value: Json, embed: bool) -> Json {
     let (of, member) = match value {
         Json::Number(_) => ("NUMBER", "numberValue"),
@@ -109,28 +109,30 @@ fn typed(value: Json, embed: bool) -> Json {
     ])
 }
 
-/// The value inside of a typed one, and whether it is embedded. `None` where it is not typed.
+/// The value and `includeForEmbedding` of a typed value in Bedrock's format; `None` if the value is not typed.
 pub(crate) fn untyped(value: &Json) -> Option<Result<(Json, Option<bool>), String>> {
     let Json::Object(members) = value else { return None };
     let member = |wanted: &str| members.iter().find(|(name, _)| name == wanted).map(|(_, value)| value);
     let Json::Object(inner) = member("value")? else { return None };
-    let strange = members.iter().find(|(name, _)| name != "value" && name != "includeForEmbedding");
-    if let Some((name, _)) = strange {
-        return Some(Err(format!("`{name}` is none of `value`, `includeForEmbedding`")));
+    let unknown = members.iter().find(|(name, _)| name != "value" && name != "includeForEmbedding");
+    if let Some((name, _)) = unknown {
+        return Some(Err(format!("unknown member `{name}`: expected `value` and `includeForEmbedding`")));
     }
     let embed = match member("includeForEmbedding") {
         None | Some(Json::Null) => None,
         Some(Json::Flag(embed)) => Some(*embed),
         Some(Json::Text(text)) if text.eq_ignore_ascii_case("true") => Some(true),
         Some(Json::Text(text)) if text.eq_ignore_ascii_case("false") => Some(false),
-        Some(other) => return Some(Err(format!("`includeForEmbedding` is true or false, not {}", other.found()))),
+        Some(other) => {
+            return Some(Err(format!("`includeForEmbedding` must be true or false, found {}", other.describe())));
+        }
     };
     let values: Vec<_> = inner.iter().filter(|(name, _)| name != "type").collect();
-    // The declared type is not believed but the value looked at: it is written anew from that.
+    // The declared type is ignored, because it can be wrong: the type is written again from the value.
     let known = ["stringValue", "numberValue", "booleanValue", "stringListValue"];
     Some(match values.as_slice() {
         [(name, value)] if known.contains(&name.as_str()) => Ok((value.clone(), embed)),
-        _ => Err(format!("a typed value has a `type` and one of {}", shiftwork_config::list(known))),
+        _ => Err(format!("a typed value must have a `type` and one of {}", shiftwork_config::list(known))),
     })
 }
 

@@ -1,8 +1,8 @@
-//! Names and limits of Kendra and Bedrock, each with where AWS states it.
+//! Names and limits of Kendra and Bedrock, each with its source in the documentation of AWS.
 
 use crate::config::{AttributeType, Target};
 
-/// The attributes that Kendra knows by itself (Kendra Developer Guide, "Amazon Kendra reserved or common document fields").
+/// The predefined attributes of Kendra (Kendra Developer Guide, "Amazon Kendra reserved or common document fields").
 pub(crate) const RESERVED: [(&str, AttributeType); 15] = [
     ("_authors", AttributeType::StringList),
     ("_category", AttributeType::String),
@@ -21,34 +21,33 @@ pub(crate) const RESERVED: [(&str, AttributeType); 15] = [
     ("_view_count", AttributeType::Long),
 ];
 
-/// What Bedrock's metadata calls the parts of Kendra's that are no attributes there, so that nothing is lost on the way, nor
-/// on the way back.
+/// The attribute for Bedrock that holds Kendra's `ContentType`.
 pub(crate) const CONTENT_TYPE: &str = "_content_type";
-/// Kendra's `DocumentId`.
+/// The attribute for Bedrock that holds Kendra's `DocumentId`.
 pub(crate) const DOCUMENT_ID: &str = "_document_id";
-/// Kendra's `Title`.
+/// The attribute for Bedrock that holds Kendra's `Title`.
 pub(crate) const TITLE: &str = "_document_title";
 
-/// Characters of an attribute's name (Kendra API Reference, `DocumentAttribute.Key`; Bedrock's `MetadataAttribute.key`).
+/// Maximum number of characters in the name of an attribute (Kendra API Reference, `DocumentAttribute.Key`; Bedrock's `MetadataAttribute.key`).
 pub(crate) const NAME_CHARS: usize = 200;
-/// Characters of a text (Kendra API Reference, `DocumentAttributeValue.StringValue`; Bedrock's `MetadataAttributeValue`).
+/// Maximum number of characters in a string (Kendra API Reference, `DocumentAttributeValue.StringValue`; Bedrock's `MetadataAttributeValue`).
 pub(crate) const TEXT_CHARS: usize = 2048;
-/// Characters of a document's id (Kendra API Reference, `Document.Id`).
+/// Maximum number of characters in the id of a document (Kendra API Reference, `Document.Id`).
 pub(crate) const ID_CHARS: usize = 2048;
-/// Characters of a principal's name (Kendra API Reference, `Principal.Name`).
+/// Maximum number of characters in the name of a principal (Kendra API Reference, `Principal.Name`).
 pub(crate) const PRINCIPAL_CHARS: usize = 200;
-/// Bytes of one metadata file (Bedrock User Guide, "Connect to Amazon S3 for your knowledge base").
+/// Maximum size of a metadata file for Bedrock, in bytes (Bedrock User Guide, "Connect to Amazon S3 for your knowledge base").
 pub(crate) const BEDROCK_BYTES: usize = 10 * 1024;
-/// Bytes of an S3 key.
+/// Maximum length of a key in S3, in bytes (S3 User Guide, "Naming Amazon S3 objects").
 pub(crate) const KEY_BYTES: usize = 1024;
-/// Bedrock's own attributes begin so.
-pub(crate) const BEDROCK_OWN: &str = "x-amz-bedrock-";
+/// Prefix of the predefined attributes of Bedrock.
+pub(crate) const BEDROCK_PREFIX: &str = "x-amz-bedrock-";
 
-/// `ContentType` (Kendra API Reference, `Document.ContentType`).
+/// The values of `ContentType` (Kendra API Reference, `Document.ContentType`).
 pub(crate) const CONTENT_TYPES: [&str; 12] =
     ["PDF", "HTML", "MS_WORD", "PLAIN_TEXT", "PPT", "RTF", "XML", "XSLT", "MS_EXCEL", "CSV", "JSON", "MD"];
 
-/// MIME types that repositories write instead.
+/// MIME types that repositories use, with the corresponding `ContentType`.
 pub(crate) const MIME_TYPES: [(&str, &str); 13] = [
     ("application/pdf", "PDF"),
     ("text/html", "HTML"),
@@ -65,25 +64,25 @@ pub(crate) const MIME_TYPES: [(&str, &str); 13] = [
     ("text/markdown", "MD"),
 ];
 
-/// The type of a reserved attribute.
+/// The type of an attribute in [`RESERVED`].
 pub(crate) fn reserved(name: &str) -> Option<AttributeType> {
     RESERVED.iter().find(|(reserved, _)| *reserved == name).map(|(_, of)| *of)
 }
 
-/// The types of the attributes that an index knows without being told.
+/// The type of an attribute that does not need to be declared for an index.
 pub(crate) fn known(name: &str, target: Target) -> Option<AttributeType> {
     reserved(name).or(match target {
         Target::Kendra => None,
         Target::Bedrock if name == CONTENT_TYPE => Some(AttributeType::String),
-        Target::Bedrock => crate::access::is_list(name).then_some(AttributeType::StringList),
+        Target::Bedrock => crate::access::is_list_attribute(name).then_some(AttributeType::StringList),
     })
 }
 
-/// Why a name is none for an attribute of the index, if it is none.
+/// The reason why a name is not a valid name for an attribute of the index; `None` if it is valid.
 pub(crate) fn problem(name: &str, target: Target) -> Option<String> {
     let chars = name.chars().count();
     if chars > NAME_CHARS {
-        return Some(format!("a name has {NAME_CHARS} characters at most, and this one {chars}"));
+        return Some(format!("the name has {chars} characters: at most {NAME_CHARS} are allowed"));
     }
     if known(name, target).is_some() {
         return None;
@@ -95,17 +94,17 @@ pub(crate) fn problem(name: &str, target: Target) -> Option<String> {
                 && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
             if !pattern {
                 return Some(format!(
-                    "`{name}` cannot name an attribute: ASCII letters, digits, `_` and `-` can, with no `-` in front"
+                    "`{name}` is not a valid name of an attribute: use ASCII letters, digits, `_` and `-`, and do not start with `-`"
                 ));
             }
             let near = shiftwork_config::nearest(name, RESERVED.map(|(reserved, _)| reserved));
             let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
             name.starts_with('_')
-                .then(|| format!("names with `_` in front are Kendra's own, and `{name}` is none of them{near}"))
+                .then(|| format!("`{name}` is not a predefined attribute of Kendra, and only those start with `_`{near}"))
         }
-        Target::Bedrock if name.trim().is_empty() => Some("an attribute needs a name".into()),
+        Target::Bedrock if name.trim().is_empty() => Some("the name of an attribute is empty".into()),
         Target::Bedrock => {
-            name.starts_with(BEDROCK_OWN).then(|| format!("names with `{BEDROCK_OWN}` in front are Bedrock's own"))
+            name.starts_with(BEDROCK_PREFIX).then(|| format!("`{name}` is not a valid name of an attribute: names that start with `{BEDROCK_PREFIX}` are reserved for Bedrock"))
         }
     }
 }

@@ -1,13 +1,13 @@
-//! Where a repository keeps the metadata of a document: a pattern that goes both ways, from document to metadata and back.
+//! Patterns that map the key of a document to the key of its metadata file, and back.
 
-/// Characters of a pattern. It travels in an object's user metadata, of which S3 takes 2 KB.
-const CHARS: usize = 200;
+/// Maximum number of characters in a pattern. Patterns are stored in user metadata of objects, which S3 limits to 2 KB.
+const MAX_CHARS: usize = 200;
 const FOLDER: &str = "{folder}";
 const NAME: &str = "{name}";
 const STEM: &str = "{stem}";
 const DOCUMENT: &str = "{document}";
 
-/// A source of metadata, below the repository's prefix: `{document}.json`, `_meta/{folder}{stem}.json`.
+/// Keys of metadata files, relative to the prefix of the repository: `{document}.json`, `_meta/{folder}{stem}.json`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Pattern {
     text: String,
@@ -18,20 +18,20 @@ pub(crate) struct Pattern {
     after: String,
 }
 
-/// What a metadata file is about.
+/// The document that a metadata file describes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Subject {
-    /// A document, by its key below the prefix.
+    /// The key of the document, relative to the prefix of the repository.
     Document(String),
-    /// The one document that begins so, and goes on with `.` and a suffix.
+    /// The key of the document without `.` and its extension, relative to the prefix of the repository.
     Stem(String),
 }
 
 impl Pattern {
-    /// Reads a pattern; the error is for a person.
+    /// Parses a pattern. The error is a message.
     pub(crate) fn read(text: &str) -> Result<Self, String> {
-        if !text.bytes().all(|b| b.is_ascii_graphic()) || text.len() > CHARS {
-            return Err(format!("a pattern is of at most {CHARS} ASCII characters without spaces"));
+        if !text.bytes().all(|b| b.is_ascii_graphic()) || text.len() > MAX_CHARS {
+            return Err(format!("a pattern has at most {MAX_CHARS} characters, all of them ASCII and none a space"));
         }
         let long = text.replace(DOCUMENT, "{folder}{name}");
         let (before, rest, folder) = match long.split_once(FOLDER) {
@@ -40,15 +40,15 @@ impl Pattern {
         };
         let stem = rest.contains(STEM);
         let Some((between, after)) = rest.split_once(if stem { STEM } else { NAME }) else {
-            return Err(format!("expected `{DOCUMENT}`, `{NAME}` or `{STEM}`, behind `{FOLDER}` if that is there"));
+            return Err(format!("expected `{DOCUMENT}`, `{NAME}` or `{STEM}`, and `{FOLDER}` only before it"));
         };
         if [before, between, after].iter().any(|literal| literal.contains(['{', '}'])) {
             return Err(format!(
-                "`{DOCUMENT}` stands alone; beside it there are `{FOLDER}`, then `{NAME}` or `{STEM}`, each once"
+                "expected `{DOCUMENT}` once, or `{FOLDER}` at most once followed by `{NAME}` or `{STEM}` once"
             ));
         }
         if before.is_empty() && between.is_empty() && after.is_empty() || text.starts_with('/') {
-            return Err("metadata would have the key of its document: add a folder in front or a suffix behind".into());
+            return Err("the metadata file would have the key of its document: add a folder or a suffix".into());
         }
         if stem && after.is_empty() && before.is_empty() && !between.ends_with('/') {
             return Err("add a suffix, such as `.json`".into());
@@ -57,22 +57,22 @@ impl Pattern {
         Ok(Self { text: text.into(), before, folder, between, stem, after })
     }
 
-    /// As it was written.
+    /// The text of the pattern.
     pub(crate) fn text(&self) -> &str {
         &self.text
     }
 
-    /// True when a name may stand for several documents.
+    /// True if the key of a metadata file can match several documents.
     pub(crate) const fn is_stem(&self) -> bool {
         self.stem
     }
 
-    /// How much of a key it knows: the most particular pattern wins.
-    pub(crate) fn literal(&self) -> usize {
+    /// Number of literal bytes. If several patterns match a key, the one with most literal bytes is used.
+    pub(crate) fn literal_bytes(&self) -> usize {
         self.before.len() + self.between.len() + self.after.len()
     }
 
-    /// Where the metadata of a document lies. `None` for a document that the pattern cannot name.
+    /// The key of the metadata file of a document. `None` if the pattern does not apply to the document.
     pub(crate) fn key(&self, document: &str) -> Option<String> {
         let (folder, name) = split(document);
         let name = if self.stem { stem(name)? } else { name };
@@ -84,10 +84,10 @@ impl Pattern {
         Some(format!("{}{folder}{}{name}{}", self.before, self.between, self.after))
     }
 
-    /// What the metadata under a key is about, if it is metadata by this pattern.
+    /// The document that the metadata file at a key describes. `None` if the key does not match the pattern.
     pub(crate) fn subject(&self, key: &str) -> Option<Subject> {
         let middle = key.strip_prefix(&self.before)?.strip_suffix(&self.after)?;
-        // From the right, so that the folder is the longest that it can be.
+        // Tries positions from the right, so that the folder is as long as possible.
         let starts = middle.char_indices().map(|(at, _)| at).rev();
         let about = starts
             .filter(|at| middle[*at..].starts_with(&self.between))
@@ -99,12 +99,12 @@ impl Pattern {
     }
 }
 
-/// The folder with its `/`, and the name.
+/// Splits a key into its folder, including the final `/`, and its name.
 pub(crate) fn split(document: &str) -> (&str, &str) {
     document.split_at(document.rfind('/').map_or(0, |slash| slash + 1))
 }
 
-/// A name without its suffix. `None` where there is none.
+/// A name without its extension. `None` if it has no extension, or nothing before it.
 pub(crate) fn stem(name: &str) -> Option<&str> {
     name.rsplit_once('.').map(|(stem, _)| stem).filter(|stem| !stem.is_empty())
 }
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_goes_both_ways() {
+    fn a_pattern_maps_a_document_to_its_metadata_and_back() {
         for (text, key) in [
             ("{document}.metadata.json", "a/b/c.pdf.metadata.json"),
             ("{document}.json", "a/b/c.pdf.json"),
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn what_it_does_not_name_is_nothing_to_it() {
+    fn a_key_that_does_not_match_has_no_result() {
         assert_eq!(pattern("{name}.json").key("a/b.pdf"), None);
         assert_eq!(pattern("{name}.json").subject("a/b.pdf.json"), None);
         assert_eq!(pattern("{document}.json").subject(".json"), None);
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_refused() {
+    fn an_invalid_pattern_is_refused() {
         for text in [
             "",
             "x.json",

@@ -1,10 +1,11 @@
-//! Whatever metadata says: no panic, and what comes out holds before a judge who knows the documentation and none of our code.
+//! Property tests: no input causes a panic, and the output is valid for a check that follows the documentation of Kendra and
+//! Bedrock and uses no code of this crate.
 
 use proptest::{collection::vec, prelude::*};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    mend::{Verdict, mend},
+    fix::{Verdict, fix},
     pattern::{Pattern, Subject},
     sample::{repo, rules},
 };
@@ -110,49 +111,49 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_comes_out_is_valid_and_stays(source in document(), prefix in prop::sample::select(PREFIXES.to_vec())) {
+    fn fixed_metadata_is_valid_and_is_not_fixed_again(source in document(), prefix in prop::sample::select(PREFIXES.to_vec())) {
         let repo = repo(prefix);
         let bytes = source.to_string().into_bytes();
-        match mend(&bytes, repo) {
-            Verdict::Valid => prop_assert_eq!(misfit(&bytes, prefix), None),
-            Verdict::Mended { bytes, changes } => {
-                prop_assert!(!changes.is_empty());
-                prop_assert_eq!(misfit(&bytes, prefix), None, "{}", String::from_utf8_lossy(&bytes));
-                prop_assert_eq!(mend(&bytes, repo), Verdict::Valid);
+        match fix(&bytes, repo) {
+            Verdict::Valid => prop_assert_eq!(first_error(&bytes, prefix), None),
+            Verdict::Fixed { bytes, fixes } => {
+                prop_assert!(!fixes.is_empty());
+                prop_assert_eq!(first_error(&bytes, prefix), None, "{}", String::from_utf8_lossy(&bytes));
+                prop_assert_eq!(fix(&bytes, repo), Verdict::Valid);
             }
-            Verdict::Unmendable(problems) => {
+            Verdict::Unfixable(problems) => {
                 prop_assert!(!problems.is_empty());
-                // Nothing but the configuration may be mended anew each time, and this one is none of that.
-                prop_assert!(!problems[0].words.contains("anew"), "{problems:?}");
+                // Only some configurations fix a file again each time; the configuration of the tests does not.
+                prop_assert!(!problems[0].message.contains("again each time"), "{problems:?}");
             }
         }
     }
 
     #[test]
-    fn any_bytes_are_judged(bytes in vec(any::<u8>(), 0..200), mark in prop::sample::select(vec![vec![], vec![0xEF, 0xBB, 0xBF], vec![0xFF, 0xFE]])) {
+    fn any_bytes_have_a_verdict(bytes in vec(any::<u8>(), 0..200), mark in prop::sample::select(vec![vec![], vec![0xEF, 0xBB, 0xBF], vec![0xFF, 0xFE]])) {
         for prefix in PREFIXES {
-            let _ = mend(&[mark.clone(), bytes.clone()].concat(), repo(prefix));
+            let _ = fix(&[mark.clone(), bytes.clone()].concat(), repo(prefix));
         }
     }
 
     #[test]
-    fn what_kendra_takes_survives_the_way_to_bedrock_and_back(source in document()) {
-        if let Verdict::Mended { bytes: kendra, .. } = mend(source.to_string().as_bytes(), repo("loose/"))
-            && let Verdict::Mended { bytes: bedrock, .. } = mend(&kendra, repo("research/typed/"))
+    fn converting_metadata_from_kendra_to_bedrock_and_back_loses_nothing(source in document()) {
+        if let Verdict::Fixed { bytes: kendra, .. } = fix(source.to_string().as_bytes(), repo("loose/"))
+            && let Verdict::Fixed { bytes: bedrock, .. } = fix(&kendra, repo("research/typed/"))
         {
-            // Kendra knows two places for a title and an id; they come back in the better one.
+            // Kendra has a member and an attribute for a title, an id and a type; they are converted back to the member.
             let before: Value = serde_json::from_slice(&kendra).unwrap();
             let two = ["_document_title", "_document_id", "_content_type"].iter().any(|name| before["Attributes"].get(name).is_some());
             let list = before["Attributes"].as_object().into_iter().flatten().any(|(name, _)| name.contains("_allowed") );
             if !two && !list {
-                let Verdict::Mended { bytes: back, .. } = mend(&bedrock, repo("loose/")) else { panic!("{}", String::from_utf8_lossy(&bedrock)) };
+                let Verdict::Fixed { bytes: back, .. } = fix(&bedrock, repo("loose/")) else { panic!("{}", String::from_utf8_lossy(&bedrock)) };
                 prop_assert_eq!(sorted(&kendra), sorted(&back));
             }
         }
     }
 
     #[test]
-    fn a_pattern_finds_its_document_again(
+    fn a_pattern_maps_a_key_back_to_its_document(
         text in prop::sample::select(vec!["{document}.json", "_m/{document}", "{folder}_m/{name}.j", "{folder}.{name}", "x/{folder}y-{name}-z"]),
         document in "([a-y.]{1,3}/){0,3}[a-y.]{1,5}\\.pdf",
     ) {
@@ -170,7 +171,7 @@ proptest! {
     }
 }
 
-/// A list of principals has no order.
+/// The value with sorted principals, because their order has no meaning.
 fn sorted(bytes: &[u8]) -> Value {
     let mut value: Value = serde_json::from_slice(bytes).unwrap();
     if let Some(entries) = value["AccessControlList"].as_array_mut() {
@@ -179,9 +180,9 @@ fn sorted(bytes: &[u8]) -> Value {
     value
 }
 
-/// What Kendra or Bedrock would refuse, by their documentation.
-fn misfit(bytes: &[u8], prefix: &str) -> Option<String> {
-    let Ok(value) = serde_json::from_slice::<Value>(bytes) else { return Some("no JSON".into()) };
+/// The first error that Kendra or Bedrock would report, according to their documentation.
+fn first_error(bytes: &[u8], prefix: &str) -> Option<String> {
+    let Ok(value) = serde_json::from_slice::<Value>(bytes) else { return Some("not valid JSON".into()) };
     if bytes.starts_with(b"\xEF\xBB\xBF") {
         return Some("a byte order mark".into());
     }
@@ -213,7 +214,7 @@ fn kendra(value: &Value) -> Option<String> {
 }
 
 fn principal(entry: &Value) -> bool {
-    let word = |name: &str, words: [&str; 2]| entry[name].as_str().is_some_and(|word| words.contains(&word));
+    let word = |name: &str, message: [&str; 2]| entry[name].as_str().is_some_and(|word| message.contains(&word));
     entry["Name"].as_str().is_some_and(|name| !name.is_empty())
         && word("Type", ["USER", "GROUP"])
         && word("Access", ["ALLOW", "DENY"])
@@ -249,7 +250,7 @@ fn bedrock(bytes: &[u8], value: &Value) -> Option<String> {
         return Some(format!("{} bytes", bytes.len()));
     }
     if value.as_object()?.keys().any(|name| name != "metadataAttributes" && name != "documentStructureConfiguration") {
-        return Some("a member that Bedrock does not know".into());
+        return Some("a member that Bedrock does not have".into());
     }
     let scalar = |value: &Value| match value {
         Value::String(text) => (1..=2048).contains(&text.chars().count()),

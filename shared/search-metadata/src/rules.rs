@@ -1,4 +1,4 @@
-//! A configuration that holds together, and what it says about a key.
+//! Validates a configuration, and determines the role of a key.
 
 use std::{collections::BTreeSet, fmt::Write as _};
 
@@ -15,43 +15,44 @@ use crate::{
     pattern::{Pattern, Subject, split, stem},
 };
 
-/// Suffix of metadata in its place, for Kendra and Bedrock alike.
+/// Suffix of a target key, the same for Kendra and Bedrock.
 pub(crate) const SUFFIX: &str = ".metadata.json";
-/// Where metadata lies that is in its place, where the index looks beside the documents.
-const BESIDE: &str = "{document}.metadata.json";
-/// Suffix of the file that says why something is in quarantine.
+/// The pattern of metadata files that are next to their documents with the suffix of a target key. It is an additional source
+/// of a repository whose index reads metadata under another prefix.
+const NEXT_TO_DOCUMENT: &str = "{document}.metadata.json";
+/// Suffix of a reason file, added to the key of the quarantined file.
 const REASON: &str = ".reason.json";
 
-/// A configuration, compiled.
+/// A validated configuration.
 #[derive(Debug, Clone)]
 pub struct Rules {
-    /// The longest prefix first: the repository within a repository has its own rules.
-    repositories: Vec<Repo>,
+    /// Sorted by length of the prefix, longest first, so that the prefix of one repository can contain another repository.
+    repositories: Vec<RepositoryRules>,
     quarantine: String,
     originals: String,
 }
 
-/// One repository, compiled.
+/// A validated repository.
 #[derive(Debug, Clone)]
-pub(crate) struct Repo {
+pub(crate) struct RepositoryRules {
     pub(crate) config: Repository,
     pub(crate) dates: Dates,
-    /// The most particular first.
+    /// Sorted by number of literal bytes, largest first.
     patterns: Vec<Pattern>,
 }
 
-/// What a key is.
+/// The role of a key.
 #[derive(Debug, Clone)]
 pub(crate) enum Role<'a> {
-    /// Metadata in its place.
-    Target { repo: &'a Repo, document: String },
-    /// Metadata as the repository keeps it.
-    Source { repo: &'a Repo, pattern: &'a Pattern, subject: Subject },
-    /// A document.
-    Document { repo: &'a Repo, document: String },
-    /// What metadata-fixer put aside itself.
-    Aside,
-    /// In no repository.
+    /// The target key of a metadata file; `document` is the key of its document.
+    Target { repo: &'a RepositoryRules, document: String },
+    /// The source key of a metadata file.
+    Source { repo: &'a RepositoryRules, pattern: &'a Pattern, subject: Subject },
+    /// The key of a document.
+    Document { repo: &'a RepositoryRules, document: String },
+    /// A key under the prefixes for quarantine and originals.
+    Archived,
+    /// A key outside all repositories, or the key of a folder.
     Foreign,
 }
 
@@ -60,10 +61,10 @@ pub fn schema() -> Value {
     schema_for!(Configuration).to_value()
 }
 
-/// Reads a configuration and checks all of it.
+/// Reads and validates a configuration.
 ///
 /// # Errors
-/// Every problem, in the order of its lines.
+/// All problems, in the order of their lines.
 pub fn read(doc: &Located) -> Result<(Configuration, Rules), Vec<Problem>> {
     let config: Configuration = shiftwork_config::read(doc, &schema())?;
     let found = problems(&config);
@@ -71,34 +72,34 @@ pub fn read(doc: &Located) -> Result<(Configuration, Rules), Vec<Problem>> {
         let rules = Rules::of(&config);
         return Ok((config, rules));
     }
-    Err(in_order(found.into_iter().map(|(path, words)| doc.problem(&path, words)).collect()))
+    Err(in_order(found.into_iter().map(|(path, message)| doc.problem(&path, message)).collect()))
 }
 
 impl Rules {
-    /// Reads what a push put in the scripts bucket.
+    /// Reads the configuration that `shiftwork metadata push` wrote to the scripts bucket.
     ///
     /// # Errors
-    /// [`shiftwork_protocol::FailureKind::Corrupt`]: somebody else put it there.
+    /// [`shiftwork_protocol::FailureKind::Corrupt`] if the configuration is not valid.
     pub fn pushed(text: &str) -> Result<Self, Failure> {
-        let mend = "push it again with `shiftwork metadata push`";
+        let fix = "push it again with `shiftwork metadata push`";
         let value = serde_json::from_str(text)
-            .map_err(|error| Failure::corrupt(format!("the configuration of repositories: {error}; {mend}")))?;
+            .map_err(|error| Failure::corrupt(format!("the configuration of repositories: {error}; {fix}")))?;
         read(&read_item(value)).map(|(_, rules)| rules).map_err(|problems| {
-            let words: Vec<_> = problems.iter().map(ToString::to_string).collect();
-            Failure::corrupt(format!("the configuration of repositories: {}; {mend}", words.join("; ")))
+            let message: Vec<_> = problems.iter().map(ToString::to_string).collect();
+            Failure::corrupt(format!("the configuration of repositories: {}; {fix}", message.join("; ")))
         })
     }
 
     fn of(config: &Configuration) -> Self {
-        let mut repositories: Vec<_> = config.repositories.values().map(Repo::of).collect();
+        let mut repositories: Vec<_> = config.repositories.values().map(RepositoryRules::of).collect();
         repositories.sort_by_key(|repo| std::cmp::Reverse(repo.config.prefix.len()));
         Self { repositories, quarantine: config.quarantine.clone(), originals: config.originals.clone() }
     }
 
-    /// What a key is.
+    /// The role of a key.
     pub(crate) fn role(&self, key: &str) -> Role<'_> {
         if key.starts_with(&self.quarantine) || key.starts_with(&self.originals) {
-            return Role::Aside;
+            return Role::Archived;
         }
         if let Some((repo, document)) = self.repositories.iter().find_map(|repo| Some((repo, repo.document_of(key)?))) {
             return Role::Target { repo, document };
@@ -108,7 +109,7 @@ impl Rules {
         else {
             return Role::Foreign;
         };
-        // An empty object whose key ends so is how consoles draw a folder.
+        // The S3 console creates a folder as an empty object whose key ends with `/`.
         if below.is_empty() || below.ends_with('/') {
             return Role::Foreign;
         }
@@ -119,42 +120,42 @@ impl Rules {
         }
     }
 
-    /// Where metadata goes that cannot be mended: under its own key and a digest of what it says, so that a second try puts it
-    /// in the same place, and another version beside it.
+    /// The key in quarantine of a metadata file. It contains the source key and a digest of the content, so that a second
+    /// attempt uses the same key, and another content uses another key.
     pub(crate) fn quarantine_key(&self, key: &str, bytes: &[u8]) -> String {
-        aside(&self.quarantine, key, bytes)
+        archive_key(&self.quarantine, key, bytes)
     }
 
-    /// Where the reason of that is.
+    /// The key of the reason file of a quarantined file.
     pub(crate) fn reason_key(quarantined: &str) -> String {
         format!("{quarantined}{REASON}")
     }
 
-    /// Where metadata is kept as it was before it was mended in its place.
+    /// The key of the original content of a metadata file that is fixed at its target key.
     pub(crate) fn original_key(&self, key: &str, bytes: &[u8]) -> String {
-        aside(&self.originals, key, bytes)
+        archive_key(&self.originals, key, bytes)
     }
 }
 
-fn aside(prefix: &str, key: &str, bytes: &[u8]) -> String {
+fn archive_key(prefix: &str, key: &str, bytes: &[u8]) -> String {
     let digest = &sha256(bytes)[..12];
     let whole = format!("{prefix}{key}.{digest}");
-    // A key that is too long for a prefix is found by what the reason says.
+    // If the key is too long, its digest replaces it; the reason file contains the whole key.
     if whole.len() + REASON.len() <= names::KEY_BYTES { whole } else { format!("{prefix}{}.{digest}", sha256(key)) }
 }
 
-impl Repo {
+impl RepositoryRules {
     fn of(config: &Repository) -> Self {
         let mut patterns: Vec<_> = config.sources.iter().filter_map(|text| Pattern::read(text).ok()).collect();
-        if config.index_prefix.is_some() && !config.sources.iter().any(|text| text == BESIDE) {
-            patterns.extend(Pattern::read(BESIDE));
+        if config.index_prefix.is_some() && !config.sources.iter().any(|text| text == NEXT_TO_DOCUMENT) {
+            patterns.extend(Pattern::read(NEXT_TO_DOCUMENT));
         }
-        patterns.sort_by_key(|pattern| std::cmp::Reverse(pattern.literal()));
+        patterns.sort_by_key(|pattern| std::cmp::Reverse(pattern.literal_bytes()));
         let says = |word: &str| config.dates.iter().any(|format| format == word);
         let dates = Dates {
             zone: TimeZone::get(&config.time_zone).unwrap_or(TimeZone::UTC),
             formats: config.dates.iter().filter(|format| format.contains('%')).cloned().collect(),
-            // Seconds that were written so have to be read, too.
+            // Fixed files with dates in seconds are read again.
             seconds: says(dates::SECONDS)
                 || config.dates_as == DatesAs::EpochSeconds && config.target == Target::Bedrock,
             millis: says(dates::MILLIS),
@@ -162,12 +163,12 @@ impl Repo {
         Self { config: config.clone(), dates, patterns }
     }
 
-    /// Where the index looks for the metadata of a document.
+    /// The target key: the key at which the index reads the metadata of a document.
     pub(crate) fn target_key(&self, document: &str) -> String {
         format!("{}{document}{SUFFIX}", self.config.index_prefix.as_deref().unwrap_or_default())
     }
 
-    /// The document whose metadata has this key, where the index looks.
+    /// The document whose metadata has this target key.
     fn document_of(&self, key: &str) -> Option<String> {
         let document =
             key.strip_prefix(self.config.index_prefix.as_deref().unwrap_or_default())?.strip_suffix(SUFFIX)?;
@@ -175,30 +176,30 @@ impl Repo {
         (!name.is_empty()).then(|| document.to_owned())
     }
 
-    /// The whole key of something below the prefix.
+    /// The complete key for a key that is relative to the prefix.
     pub(crate) fn key(&self, below: &str) -> String {
         format!("{}{below}", self.config.prefix)
     }
 
-    /// Where a pattern has the metadata of a document.
+    /// The source key of a document's metadata for a pattern.
     pub(crate) fn source_key(&self, pattern: &Pattern, document: &str) -> Option<String> {
         Some(self.key(&pattern.key(document.strip_prefix(&self.config.prefix)?)?))
     }
 
-    /// A pattern, by its text.
+    /// Finds a pattern by its text.
     pub(crate) fn pattern(&self, text: &str) -> Option<&Pattern> {
         self.patterns.iter().find(|pattern| pattern.text() == text)
     }
 
-    /// Where metadata may wait that says of its document the stem alone.
-    pub(crate) fn waiting(&self, document: &str) -> Vec<(&Pattern, String)> {
+    /// The source keys of a document that contain only the stem of its name, with their patterns.
+    pub(crate) fn stem_sources(&self, document: &str) -> Vec<(&Pattern, String)> {
         let stems = self.patterns.iter().filter(|pattern| pattern.is_stem());
         stems.filter_map(|pattern| Some((pattern, self.source_key(pattern, document)?))).collect()
     }
 }
 
 impl Rules {
-    /// Of some keys, the documents that a stem may mean.
+    /// The keys of the documents with a stem, out of `keys`.
     pub(crate) fn documents_of<'k>(&self, stem_key: &str, keys: impl Iterator<Item = &'k str>) -> Vec<String> {
         let means = |key: &&str| {
             let (folder, name) = split(key);
@@ -209,9 +210,10 @@ impl Rules {
     }
 }
 
+/// Paths in the configuration, each with a message.
 type Found = Vec<(JsonPath, String)>;
 
-/// What a schema cannot say.
+/// Problems that the JSON schema does not detect.
 fn problems(config: &Configuration) -> Found {
     let root = JsonPath::root();
     let mut found = Found::new();
@@ -219,12 +221,15 @@ fn problems(config: &Configuration) -> Found {
         if prefix.is_empty() || !prefix.ends_with('/') || prefix.starts_with('/') {
             found.push((
                 root.key(field),
-                format!("`{prefix}`: a prefix of its own ends with `/`, and does not begin with it"),
+                format!("`{prefix}` is not a valid prefix: it must end with `/`, and not start with `/`"),
             ));
         }
     }
     if config.quarantine.starts_with(&config.originals) || config.originals.starts_with(&config.quarantine) {
-        found.push((root.key("originals"), "originals and quarantine need a prefix each".into()));
+        found.push((
+            root.key("originals"),
+            "the prefixes `originals` and `quarantine` overlap: use two different prefixes".into(),
+        ));
     }
     let mut prefixes = BTreeSet::new();
     for (name, repository) in &config.repositories {
@@ -234,17 +239,17 @@ fn problems(config: &Configuration) -> Found {
             found.push((
                 path.key("prefix"),
                 format!(
-                    "`{prefix}`: a prefix ends with `/`, and does not begin with it; leave it out for the whole bucket"
+                    "`{prefix}` is not a valid prefix: it must end with `/`, and not start with `/`; omit it for the whole bucket"
                 ),
             ));
         }
         if !prefixes.insert(prefix) {
-            found.push((path.key("prefix"), format!("another repository has the prefix `{prefix}` already")));
+            found.push((path.key("prefix"), format!("another repository has the same prefix `{prefix}`")));
         }
-        for aside in [&config.quarantine, &config.originals] {
+        for archive in [&config.quarantine, &config.originals] {
             let index = repository.index_prefix.as_deref().unwrap_or(prefix);
-            if prefix.starts_with(aside.as_str()) || index.starts_with(aside.as_str()) {
-                found.push((path.clone(), format!("`{aside}` is for what was put aside, and no repository")));
+            if prefix.starts_with(archive.as_str()) || index.starts_with(archive.as_str()) {
+                found.push((path.clone(), format!("the prefix `{archive}` is reserved for `quarantine` or `originals`: use another prefix for the repository")));
             }
         }
         repository_problems(repository, &path, &mut found);
@@ -260,76 +265,86 @@ fn repository_problems(repository: &Repository, path: &JsonPath, found: &mut Fou
     ];
     match (repository.target, &repository.index_prefix) {
         (Target::Bedrock, Some(_)) => {
-            let words = "Bedrock looks for metadata beside the document; only Kendra has a prefix for it";
-            found.push((path.key("index_prefix"), words.into()));
+            let message =
+                "Bedrock reads a metadata file next to its document: remove `index_prefix`, which is for Kendra only";
+            found.push((path.key("index_prefix"), message.into()));
         }
         (Target::Kendra, Some(prefix)) if prefix.is_empty() || !prefix.ends_with('/') || prefix.starts_with('/') => {
-            let words = format!(
-                "`{prefix}`: a prefix ends with `/`, and does not begin with it; leave it out where metadata lies beside its document"
+            let message = format!(
+                "`{prefix}` is not a valid prefix: it must end with `/`, and not start with `/`; omit it if the index reads a metadata file next to its document"
             );
-            found.push((path.key("index_prefix"), words));
+            found.push((path.key("index_prefix"), message));
         }
         (Target::Kendra | Target::Bedrock, _) => {}
     }
     if repository.target == Target::Kendra {
         for (field, _) in of_bedrock.iter().filter(|(_, set)| *set) {
-            found.push((path.key(field), format!("`{field}` is for Bedrock alone")));
+            found.push((path.key(field), format!("`{field}` is for Bedrock only: remove it")));
         }
     }
     for (index, text) in repository.sources.iter().enumerate() {
-        if let Err(words) = Pattern::read(text) {
-            found.push((path.key("sources").index(index), format!("`{text}`: {words}")));
+        if let Err(message) = Pattern::read(text) {
+            found.push((path.key("sources").index(index), format!("`{text}`: {message}")));
         }
     }
     for (index, format) in repository.dates.iter().enumerate() {
-        found.extend(dates::format_problem(format).map(|words| (path.key("dates").index(index), words)));
+        found.extend(dates::format_problem(format).map(|message| (path.key("dates").index(index), message)));
     }
     if TimeZone::get(&repository.time_zone).is_err() {
-        let words = format!("`{}` is no time zone; expected one such as Europe/Berlin", repository.time_zone);
-        found.push((path.key("time_zone"), words));
+        let message =
+            format!("`{}` is not a known time zone; expected a name such as Europe/Berlin", repository.time_zone);
+        found.push((path.key("time_zone"), message));
     }
     if repository.list_length == 0 {
-        found.push((path.key("list_length"), "a list has room for one text at least".into()));
+        found.push((path.key("list_length"), "`list_length` must be at least 1".into()));
     }
     if repository.list_separator.as_deref() == Some("") {
-        found.push((path.key("list_separator"), "nothing parts no list".into()));
+        found.push((
+            path.key("list_separator"),
+            "`list_separator` must not be empty: set it to the separator, or remove it".into(),
+        ));
     }
     for (name, of) in &repository.attributes {
         let at = path.key("attributes").key(name);
         if names::known(name, repository.target).is_some() {
-            found.push((at, format!("`{name}` has its type already, for every index")));
-        } else if let Some(words) = names::problem(name, repository.target) {
-            found.push((at, words));
+            found.push((
+                at,
+                format!("`{name}` is a predefined attribute with a fixed type: remove it from `attributes`"),
+            ));
+        } else if let Some(message) = names::problem(name, repository.target) {
+            found.push((at, message));
         } else if repository.target == Target::Kendra && matches!(of, AttributeType::Number | AttributeType::Boolean) {
-            found.push((at, "Kendra has the types string, string_list, long and date".into()));
+            found.push((
+                at,
+                "Kendra does not have this type; expected `string`, `string_list`, `long` or `date`".into(),
+            ));
         }
     }
     for (field, attribute) in &repository.fields {
-        // Kendra's parts have these names in Bedrock's metadata, and are read under them again.
+        // Members of Kendra's format have these names in the format of Bedrock, and are read by these names again.
         let parts = [names::DOCUMENT_ID, names::TITLE, names::CONTENT_TYPE];
-        let is_part = parts.contains(&field.as_str()) || crate::access::is_list(field);
-        if repository.target == Target::Bedrock && is_part {
-            let words =
-                format!("`{field}` is what a part of Kendra's metadata is called in Bedrock's, and keeps its name");
-            found.push((path.key("fields").key(field), words));
+        let is_kendra_member = parts.contains(&field.as_str()) || crate::access::is_list_attribute(field);
+        if repository.target == Target::Bedrock && is_kendra_member {
+            let message =
+                format!("`{field}` holds a member of Kendra's format, and cannot be mapped to another attribute");
+            found.push((path.key("fields").key(field), message));
         }
         let Some(attribute) = attribute else { continue };
-        // What was mapped once would be mapped again when it is read in its place.
+        // The fixed file is read again, so the attribute would be mapped a second time.
         if attribute != field && repository.fields.contains_key(attribute) {
             found.push((
                 path.key("fields").key(field),
-                format!("`{attribute}` is mapped itself; one step from name to attribute"),
+                format!("`{attribute}` is mapped to another attribute: map `{field}` directly to that attribute"),
             ));
         }
-        if !crate::metadata::is_part(attribute)
-            && let Some(mut words) = names::problem(attribute, repository.target)
+        if !crate::metadata::is_kendra_member(attribute)
+            && let Some(mut message) = names::problem(attribute, repository.target)
         {
-            let _ = write!(words, "; or it is one of {}", shiftwork_config::list(crate::metadata::PARTS));
-            found.push((path.key("fields").key(field), words));
+            let _ = write!(message, "; or use one of {}", shiftwork_config::list(crate::metadata::KENDRA_MEMBERS));
+            found.push((path.key("fields").key(field), message));
         }
     }
 }
 
 #[cfg(test)]
-#[path = "rules_tests.rs"]
 mod tests;

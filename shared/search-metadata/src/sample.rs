@@ -1,12 +1,12 @@
-//! A configuration that tests share.
+//! A configuration for the tests of this crate.
 
 use std::sync::LazyLock;
 
 use shiftwork_config::read_file;
 
-use crate::rules::{Repo, Role, Rules};
+use crate::rules::{RepositoryRules, Role, Rules};
 
-/// Two repositories, as `metadata.yaml` says them.
+/// Five repositories in the format of `metadata.yaml`.
 pub(crate) const YAML: &str = r#"
 repositories:
   handbook:
@@ -48,17 +48,17 @@ pub(crate) fn rules() -> &'static Rules {
     &RULES
 }
 
-/// The rules of some YAML.
+/// The rules of a configuration; panics if it is not valid.
 pub(crate) fn of(yaml: &str) -> Rules {
     let read = read_file("metadata.yaml", yaml).and_then(|doc| crate::read(&doc));
     let (_, rules) = read.unwrap_or_else(|problems| panic!("{problems:#?}"));
     rules
 }
 
-/// The repository that a prefix is of.
-pub(crate) fn repo(prefix: &str) -> &'static Repo {
+/// The repository with a prefix.
+pub(crate) fn repo(prefix: &str) -> &'static RepositoryRules {
     match rules().role(&format!("{prefix}x.pdf")) {
         Role::Document { repo, .. } => repo,
-        other => panic!("{prefix} is of no repository: {other:?}"),
+        other => panic!("{prefix} does not belong to a repository: {other:?}"),
     }
 }

@@ -1,37 +1,37 @@
-//! A value as it was written becomes one of its attribute's type, or says why it cannot.
+//! Converts a value of a source file to the type of its attribute.
 
 use crate::{
     config::{AttributeType, DatesAs},
     dates,
+    fix::FixKind,
     json::Json,
-    mend::FixKind,
     metadata::Value,
     names::TEXT_CHARS,
-    rules::Repo,
+    rules::RepositoryRules,
 };
 
-/// A value of the right type, with what was done to it. `None`: there was nothing in it.
-pub(crate) type Fitted = Result<Option<(Value, Option<FixKind>)>, String>;
+/// A value of the type of its attribute, with the kind of its fix if it was changed; `None` if the source value is empty.
+/// The error says what was expected and what was found.
+pub(crate) type Converted = Result<Option<(Value, Option<FixKind>)>, String>;
 
-/// Makes a value fit a declared type.
-pub(crate) fn fit(value: &Json, of: AttributeType, repo: &Repo) -> Fitted {
-    // Nothing is nothing, of whatever type.
-    if is_nothing(value) {
+/// Converts a value to a type.
+pub(crate) fn convert(value: &Json, of: AttributeType, repo: &RepositoryRules) -> Converted {
+    if is_empty(value) {
         return Ok(None);
     }
     let fitted = match of {
-        AttributeType::String => text(value, repo).map(|(text, sort)| (Value::Text(text), sort)),
-        AttributeType::StringList => list(value, repo).map(|(list, sort)| (Value::List(list), sort)),
-        AttributeType::Long => long(value).map(|(digits, sort)| (Value::Number(digits), sort)),
-        AttributeType::Date => date(value, repo).map(|(iso, sort)| (Value::Instant(iso), sort)),
-        AttributeType::Number => number(value).map(|(digits, sort)| (Value::Number(digits), sort)),
-        AttributeType::Boolean => flag(value).map(|(flag, sort)| (Value::Flag(flag), sort)),
+        AttributeType::String => text(value, repo).map(|(text, kind)| (Value::Text(text), kind)),
+        AttributeType::StringList => list(value, repo).map(|(list, kind)| (Value::List(list), kind)),
+        AttributeType::Long => long(value).map(|(digits, kind)| (Value::Number(digits), kind)),
+        AttributeType::Date => date(value, repo).map(|(iso, kind)| (Value::Instant(iso), kind)),
+        AttributeType::Number => number(value).map(|(digits, kind)| (Value::Number(digits), kind)),
+        AttributeType::Boolean => flag(value).map(|(flag, kind)| (Value::Flag(flag), kind)),
     };
     fitted.map(Some)
 }
 
-/// The type of a value that nobody declared.
-pub(crate) fn natural(value: &Json, kendra: bool) -> AttributeType {
+/// The type of an attribute that is not declared, inferred from its value.
+pub(crate) fn inferred_type(value: &Json, kendra: bool) -> AttributeType {
     match value {
         Json::List(_) => AttributeType::StringList,
         Json::Number(digits) if kendra && digits.parse::<i64>().is_ok() => AttributeType::Long,
@@ -41,18 +41,18 @@ pub(crate) fn natural(value: &Json, kendra: bool) -> AttributeType {
     }
 }
 
-/// Null, an empty text, an empty list, an empty object: an index has nothing to find in them, and takes none of them.
-fn is_nothing(value: &Json) -> bool {
+/// True for null, a blank string, a list of empty values, and an empty object: no index accepts them.
+fn is_empty(value: &Json) -> bool {
     match value {
         Json::Null => true,
         Json::Text(text) => text.trim().is_empty(),
-        Json::List(items) => items.iter().all(is_nothing),
+        Json::List(items) => items.iter().all(is_empty),
         Json::Object(members) => members.is_empty(),
         Json::Flag(_) | Json::Number(_) => false,
     }
 }
 
-/// A text of any scalar.
+/// A scalar as a string; `None` for other values.
 fn scalar(value: &Json) -> Option<(String, Option<FixKind>)> {
     match value {
         Json::Text(text) => Some((text.clone(), None)),
@@ -62,18 +62,18 @@ fn scalar(value: &Json) -> Option<(String, Option<FixKind>)> {
     }
 }
 
-fn text(value: &Json, repo: &Repo) -> Result<(String, Option<FixKind>), String> {
+fn text(value: &Json, repo: &RepositoryRules) -> Result<(String, Option<FixKind>), String> {
     let scalar = match value {
-        // A list of one is that one.
+        // A list with one item is converted to that item.
         Json::List(items) if items.len() == 1 => scalar(&items[0]).map(|(text, _)| (text, Some(FixKind::Text))),
         other => scalar(other),
     };
-    let (text, sort) = scalar.ok_or_else(|| format!("expected a text, found {}", value.found()))?;
-    let (text, cut) = short(text, repo)?;
-    Ok((text, cut.or(sort)))
+    let (text, kind) = scalar.ok_or_else(|| format!("expected a text, found {}", value.describe()))?;
+    let (text, cut) = limited(text, repo)?;
+    Ok((text, cut.or(kind)))
 }
 
-fn short(text: String, repo: &Repo) -> Result<(String, Option<FixKind>), String> {
+fn limited(text: String, repo: &RepositoryRules) -> Result<(String, Option<FixKind>), String> {
     let chars = text.chars().count();
     if chars <= TEXT_CHARS {
         Ok((text, None))
@@ -81,13 +81,13 @@ fn short(text: String, repo: &Repo) -> Result<(String, Option<FixKind>), String>
         Ok((text.chars().take(TEXT_CHARS).collect(), Some(FixKind::Cut)))
     } else {
         Err(format!(
-            "a text has {TEXT_CHARS} characters at most, and this one {chars}; `cut_long_text: true` would cut it"
+            "the text has {chars} characters: at most {TEXT_CHARS} are allowed; `cut_long_text: true` truncates longer texts"
         ))
     }
 }
 
-fn list(value: &Json, repo: &Repo) -> Result<(Vec<String>, Option<FixKind>), String> {
-    let (items, mut sort): (Vec<Json>, _) = match (value, &repo.config.list_separator) {
+fn list(value: &Json, repo: &RepositoryRules) -> Result<(Vec<String>, Option<FixKind>), String> {
+    let (items, mut kind): (Vec<Json>, _) = match (value, &repo.config.list_separator) {
         (Json::List(items), _) => (items.clone(), None),
         (Json::Text(text), Some(separator)) => {
             (text.split(separator.as_str()).map(|part| Json::Text(part.trim().into())).collect(), Some(FixKind::List))
@@ -96,29 +96,26 @@ fn list(value: &Json, repo: &Repo) -> Result<(Vec<String>, Option<FixKind>), Str
     };
     let mut texts = Vec::new();
     for item in &items {
-        if is_nothing(item) {
-            sort = sort.or(Some(FixKind::List));
+        if is_empty(item) {
+            kind = kind.or(Some(FixKind::List));
             continue;
         }
         let (text, converted) =
-            scalar(item).ok_or_else(|| format!("expected a list of texts, found {} in it", item.found()))?;
-        let (text, cut) = short(text, repo)?;
-        sort = cut.or(sort).or(converted);
+            scalar(item).ok_or_else(|| format!("expected a list of texts, found {} in the list", item.describe()))?;
+        let (text, cut) = limited(text, repo)?;
+        kind = cut.or(kind).or(converted);
         texts.push(text);
     }
-    let most = repo.config.list_length;
-    if texts.len() > usize::try_from(most).unwrap_or(usize::MAX) {
-        return Err(format!(
-            "a list has {most} texts at most, and this one {}; `list_length` says how many",
-            texts.len()
-        ));
+    let max_length = repo.config.list_length;
+    if texts.len() > usize::try_from(max_length).unwrap_or(usize::MAX) {
+        return Err(format!("the list has {} texts: at most {max_length} are allowed; see `list_length`", texts.len()));
     }
-    Ok((texts, sort))
+    Ok((texts, kind))
 }
 
 fn long(value: &Json) -> Result<(String, Option<FixKind>), String> {
-    let refused = || format!("expected a whole number, found {}", value.found());
-    let (digits, sort) = match value {
+    let refused = || format!("expected a whole number, found {}", value.describe());
+    let (digits, kind) = match value {
         Json::Number(digits) => (digits.as_str(), None),
         Json::Text(text) => (text.trim(), Some(FixKind::Number)),
         Json::Null | Json::Flag(_) | Json::List(_) | Json::Object(_) => return Err(refused()),
@@ -130,21 +127,21 @@ fn long(value: &Json) -> Result<(String, Option<FixKind>), String> {
     };
     let number: i64 = whole.parse().map_err(|_| refused())?;
     let written = number.to_string();
-    let sort = sort.or((written != digits).then_some(FixKind::Number));
-    Ok((written, sort))
+    let kind = kind.or((written != digits).then_some(FixKind::Number));
+    Ok((written, kind))
 }
 
 fn number(value: &Json) -> Result<(String, Option<FixKind>), String> {
-    let refused = || format!("expected a number, found {}", value.found());
-    let (digits, sort) = match value {
+    let refused = || format!("expected a number, found {}", value.describe());
+    let (digits, kind) = match value {
         Json::Number(digits) => (digits.as_str(), None),
         Json::Text(text) => (text.trim(), Some(FixKind::Number)),
         Json::Null | Json::Flag(_) | Json::List(_) | Json::Object(_) => return Err(refused()),
     };
-    // JSON's grammar of numbers, in the range of a double.
+    // The grammar of JSON, in the range of a 64-bit floating-point number.
     let is_number = matches!(Json::parse(digits), Ok(Json::Number(_)));
     let finite = digits.parse::<f64>().is_ok_and(f64::is_finite);
-    if is_number && finite { Ok((digits.to_owned(), sort)) } else { Err(refused()) }
+    if is_number && finite { Ok((digits.to_owned(), kind)) } else { Err(refused()) }
 }
 
 fn flag(value: &Json) -> Result<(bool, Option<FixKind>), String> {
@@ -153,24 +150,27 @@ fn flag(value: &Json) -> Result<(bool, Option<FixKind>), String> {
         Json::Text(text) if text.trim().eq_ignore_ascii_case("true") => Ok((true, Some(FixKind::Flag))),
         Json::Text(text) if text.trim().eq_ignore_ascii_case("false") => Ok((false, Some(FixKind::Flag))),
         Json::Null | Json::Number(_) | Json::Text(_) | Json::List(_) | Json::Object(_) => {
-            Err(format!("expected true or false, found {}", value.found()))
+            Err(format!("expected true or false, found {}", value.describe()))
         }
     }
 }
 
-fn date(value: &Json, repo: &Repo) -> Result<(String, Option<FixKind>), String> {
+fn date(value: &Json, repo: &RepositoryRules) -> Result<(String, Option<FixKind>), String> {
     let read = match value {
-        Json::Text(text) => repo.dates.of_text(text),
-        Json::Number(digits) => repo.dates.of_number(digits),
+        Json::Text(text) => repo.dates.parse_text(text),
+        Json::Number(digits) => repo.dates.parse_number(digits),
         Json::Null | Json::Flag(_) | Json::List(_) | Json::Object(_) => None,
     };
     let iso = read.ok_or_else(|| {
         let formats = &repo.config.dates;
         let declared = if formats.is_empty() { String::new() } else { format!(", {}", formats.join(", ")) };
-        format!("no date that `dates` knows (ISO 8601{declared}): {}", value.found())
+        format!("expected a date in one of the formats of `dates` (ISO 8601{declared}), found {}", value.describe())
     })?;
     if repo.config.dates_as == DatesAs::EpochSeconds && !dates::is_in_seconds(&iso) {
-        return Err(format!("{} is no date that would read as seconds again", value.found()));
+        return Err(format!(
+            "expected a date before the year 5138, because `dates_as` is `epoch_seconds`; found {}",
+            value.describe()
+        ));
     }
     let same = Value::Instant(iso.clone()).json(repo.config.dates_as) == *value;
     Ok((iso, (!same).then_some(FixKind::Date)))

@@ -9,7 +9,7 @@ fn problems_of(yaml: &str) -> String {
 }
 
 #[test]
-fn everything_that_is_wrong_is_said_at_once_with_its_line() {
+fn all_problems_are_reported_with_their_lines() {
     let yaml = r#"
 quarantine: aside/
 originals: aside/originals/
@@ -39,20 +39,20 @@ repositories:
 }
 
 #[test]
-fn what_does_not_fit_is_said_with_the_nearest_right_word() {
+fn an_invalid_value_is_reported_with_the_nearest_valid_one() {
     insta::assert_snapshot!(problems_of(
         "repositories: { one: { taget: kendra, target: kendar, dates: epoch_seconds, undeclared: keep } }"
     ));
 }
 
 #[test]
-fn a_key_is_what_its_most_particular_pattern_says() {
+fn the_pattern_with_most_literal_bytes_determines_the_role_of_a_key() {
     let rules = sample::rules();
     let word = |key: &str| match rules.role(key) {
         Role::Target { document, .. } => format!("target of {document}"),
         Role::Source { pattern, subject, .. } => format!("{} {subject:?}", pattern.text()),
         Role::Document { document, .. } => format!("document {document}"),
-        Role::Aside => "aside".into(),
+        Role::Archived => "archived".into(),
         Role::Foreign => "foreign".into(),
     };
     let about = |what: &str, document: &str| format!("{what} Document({document:?})");
@@ -68,8 +68,8 @@ fn a_key_is_what_its_most_particular_pattern_says() {
         ("research/typed/p.md.json", "document research/typed/p.md.json".into()),
         ("metadata/elsewhere/b.pdf.metadata.json", "foreign".into()),
         ("metadata/handbook/.metadata.json", "foreign".into()),
-        ("metadata-quarantine/handbook/a/b.json.0123456789ab", "aside".into()),
-        ("metadata-originals/handbook/a/b.json", "aside".into()),
+        ("metadata-quarantine/handbook/a/b.json.0123456789ab", "archived".into()),
+        ("metadata-originals/handbook/a/b.json", "archived".into()),
         ("handbook/a/", "foreign".into()),
         ("handbook/", "foreign".into()),
         ("elsewhere/b.pdf", "foreign".into()),
@@ -80,19 +80,19 @@ fn a_key_is_what_its_most_particular_pattern_says() {
 }
 
 #[test]
-fn what_is_put_aside_has_a_key_that_s3_takes() {
+fn keys_in_quarantine_are_valid_in_s3() {
     let rules = sample::rules();
     let long = format!("handbook/{}.json", "ü".repeat(505));
     for key in ["handbook/a.json", &long] {
         let quarantined = rules.quarantine_key(key, b"x");
         assert!(Rules::reason_key(&quarantined).len() <= names::KEY_BYTES);
-        assert_ne!(quarantined, rules.quarantine_key(key, b"y"), "another content lies beside it");
-        assert!(matches!(rules.role(&quarantined), Role::Aside));
+        assert_ne!(quarantined, rules.quarantine_key(key, b"y"), "another content has another key");
+        assert!(matches!(rules.role(&quarantined), Role::Archived));
     }
 }
 
 #[test]
-fn what_was_pushed_is_read_again() {
+fn a_pushed_configuration_is_read_again() {
     let doc = read_file("metadata.yaml", sample::YAML).unwrap();
     let (configuration, _) = read(&doc).unwrap();
     assert_eq!(configuration.repositories["handbook"].undeclared(), Undeclared::Quarantine);

@@ -1,5 +1,5 @@
-//! Kills between any two calls, events twice, late and out of order, several at once, and a repository that goes on changing:
-//! nothing is ever lost, and the end is the same.
+//! Tests of the fixer, among them a simulation: processes end between any two requests, events arrive twice, late and out of
+//! order, several processes run at once, and new files are uploaded meanwhile. The newest upload is never lost.
 
 use std::{
     collections::BTreeMap,
@@ -18,7 +18,7 @@ use shiftwork_ports::{
 
 use super::*;
 use crate::{
-    mend::{Verdict, mend},
+    fix::{Verdict, fix},
     sample::{repo, rules},
 };
 
@@ -32,17 +32,17 @@ fn fixer(bucket: &MemoryBucket) -> Fixer {
     Fixer { rules: Arc::new(rules().clone()), documents: bucket.bucket() }
 }
 
-/// Looks at a key, and at what comes of it, as the events would.
+/// Processes a key, and then each written key, as its events would.
 async fn settle(fixer: &Fixer, key: &str) -> Vec<Outcome> {
-    let mut outcomes = vec![fixer.look(key).await.unwrap()];
+    let mut outcomes = vec![fixer.process(key).await.unwrap()];
     while let Some(Outcome::Written { key, .. }) = outcomes.last() {
-        let next = fixer.look(&key.clone()).await.unwrap();
+        let next = fixer.process(&key.clone()).await.unwrap();
         outcomes.push(next);
     }
     outcomes
 }
 
-fn words(outcomes: &[Outcome]) -> Vec<&'static str> {
+fn names(outcomes: &[Outcome]) -> Vec<&'static str> {
     outcomes.iter().map(Outcome::as_str).collect()
 }
 
@@ -51,29 +51,29 @@ fn text(bucket: &MemoryBucket, key: &str) -> serde_json::Value {
 }
 
 #[tokio::test]
-async fn metadata_moves_to_where_its_index_looks() {
+async fn metadata_moves_to_its_target_key() {
     for source in [SOURCE, BESIDE, "handbook/_meta/a/b.pdf.json"] {
         let bucket = MemoryBucket::default();
         bucket.put(source, json!({ "Title": "T", "author": "Jane" }).to_string());
-        assert_eq!(words(&settle(&fixer(&bucket), source).await), ["written", "retired"], "{source}");
+        assert_eq!(names(&settle(&fixer(&bucket), source).await), ["written", "retired"], "{source}");
         assert_eq!(bucket.files().keys().collect::<Vec<_>>(), [TARGET]);
         assert_eq!(text(&bucket, TARGET), json!({ "Title": "T", "Attributes": { "_authors": ["Jane"] } }));
-        // Its own work is no work for it.
-        assert_eq!(fixer(&bucket).look(TARGET).await, Ok(Outcome::Valid));
-        assert_eq!(fixer(&bucket).look(source).await, Ok(Outcome::Gone));
+        // Events of the target file and of the deleted source have no effect.
+        assert_eq!(fixer(&bucket).process(TARGET).await, Ok(Outcome::Valid));
+        assert_eq!(fixer(&bucket).process(source).await, Ok(Outcome::Gone));
     }
 }
 
 #[tokio::test]
-async fn metadata_in_its_place_is_mended_there_and_its_original_kept() {
+async fn metadata_at_its_target_key_is_fixed_there_and_its_original_is_kept() {
     let bad = json!({ "Attributes": { "_version": 2 } }).to_string();
     let bucket = MemoryBucket::default();
     bucket.put(TARGET, bad.clone());
-    assert_eq!(words(&settle(&fixer(&bucket), TARGET).await), ["written", "valid"]);
+    assert_eq!(names(&settle(&fixer(&bucket), TARGET).await), ["written", "valid"]);
     assert_eq!(text(&bucket, TARGET), json!({ "Attributes": { "_version": "2" } }));
     let original = rules().original_key(TARGET, bad.as_bytes());
     assert_eq!(bucket.files()[&original].bytes, bad.as_bytes());
-    // A bucket that keeps versions needs no copy.
+    // A versioned bucket needs no copy of the original.
     let bucket = MemoryBucket::versioned();
     bucket.put(TARGET, bad);
     settle(&fixer(&bucket), TARGET).await;
@@ -81,7 +81,7 @@ async fn metadata_in_its_place_is_mended_there_and_its_original_kept() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_mended_is_found_with_its_reason() {
+async fn unfixable_metadata_is_in_quarantine_with_its_reason() {
     let bucket = MemoryBucket::default();
     bucket.put(SOURCE, "{ not JSON");
     let outcomes = settle(&fixer(&bucket), SOURCE).await;
@@ -92,87 +92,87 @@ async fn what_cannot_be_mended_is_found_with_its_reason() {
     assert_eq!(reason["key"], SOURCE);
     assert!(reason["problems"][0]["problem"].as_str().unwrap().contains("line 1"), "{reason}");
     assert_eq!(bucket.files().len(), 2);
-    assert_eq!(fixer(&bucket).look(key).await, Ok(Outcome::Foreign));
+    assert_eq!(fixer(&bucket).process(key).await, Ok(Outcome::Foreign));
 }
 
 #[tokio::test]
-async fn a_stem_waits_for_its_document_and_is_found_by_it() {
+async fn metadata_with_a_stem_waits_for_its_document() {
     let bucket = MemoryBucket::default();
     bucket.put(STEM, json!({ "Title": "T" }).to_string());
     bucket.put("handbook/a/b.c.pdf", "of another stem");
-    assert_eq!(fixer(&bucket).look(STEM).await, Ok(Outcome::Waiting));
+    assert_eq!(fixer(&bucket).process(STEM).await, Ok(Outcome::Waiting));
     bucket.put(DOCUMENT, "the document");
-    assert_eq!(words(&settle(&fixer(&bucket), DOCUMENT).await), ["written", "retired"]);
+    assert_eq!(names(&settle(&fixer(&bucket), DOCUMENT).await), ["written", "retired"]);
     assert_eq!(text(&bucket, TARGET), json!({ "Title": "T" }));
-    // The other way round, over several pages of neighbours.
+    // The document arrives first, and the listing of keys with the same stem has several pages.
     let bucket = MemoryBucket::default();
     for neighbour in ["1.pdf", "2.pdf", "3.pdf", "4.pdf"] {
         bucket.put(&format!("handbook/a/b.{neighbour}"), "of another stem");
     }
     bucket.put(DOCUMENT, "the document");
-    assert_eq!(fixer(&bucket).look(DOCUMENT).await, Ok(Outcome::Foreign));
+    assert_eq!(fixer(&bucket).process(DOCUMENT).await, Ok(Outcome::Foreign));
     bucket.put(STEM, json!({ "Title": "T" }).to_string());
-    assert_eq!(words(&settle(&fixer(&bucket), STEM).await), ["written", "retired"]);
-    // Two documents: nobody knows which one is meant.
+    assert_eq!(names(&settle(&fixer(&bucket), STEM).await), ["written", "retired"]);
+    // Two documents have the stem.
     bucket.put(STEM, json!({ "Title": "T" }).to_string());
     bucket.put("handbook/a/b.docx", "another document");
     let outcomes = settle(&fixer(&bucket), STEM).await;
-    assert_eq!(words(&outcomes), ["quarantined"]);
+    assert_eq!(names(&outcomes), ["quarantined"]);
 }
 
 #[tokio::test]
-async fn news_of_a_source_reach_its_successor_and_a_stranger_does_not() {
+async fn a_new_version_of_the_source_replaces_the_target_and_another_file_does_not() {
     let bucket = MemoryBucket::default();
     for version in [1, 2] {
         bucket.put(SOURCE, json!({ "Attributes": { "_version": version } }).to_string());
-        assert_eq!(words(&settle(&fixer(&bucket), SOURCE).await), ["written", "retired"]);
+        assert_eq!(names(&settle(&fixer(&bucket), SOURCE).await), ["written", "retired"]);
         assert_eq!(text(&bucket, TARGET)["Attributes"]["_version"], version.to_string());
     }
-    bucket.put(BESIDE, json!({ "Title": "another hand's" }).to_string());
-    assert_eq!(words(&settle(&fixer(&bucket), BESIDE).await), ["quarantined"]);
+    bucket.put(BESIDE, json!({ "Title": "another source" }).to_string());
+    assert_eq!(names(&settle(&fixer(&bucket), BESIDE).await), ["quarantined"]);
     assert_eq!(text(&bucket, TARGET)["Attributes"]["_version"], "2");
-    // The same words need no second file.
+    // A source with the same content as the target is deleted.
     bucket.put(BESIDE, json!({ "Attributes": { "_version": 2 } }).to_string());
-    assert_eq!(words(&settle(&fixer(&bucket), BESIDE).await), ["retired"]);
+    assert_eq!(names(&settle(&fixer(&bucket), BESIDE).await), ["retired"]);
 }
 
 #[tokio::test]
-async fn a_check_changes_nothing_and_says_what_would_be_done() {
+async fn a_check_changes_nothing_and_returns_the_outcome_of_the_next_step() {
     let bucket = MemoryBucket::default();
     bucket.put(SOURCE, json!({ "Attributes": { "_version": 2 } }).to_string());
     bucket.put("loose/x.metadata.json", "{}");
     let before = bucket.files();
-    let Outcome::Written { key, from, changes } = fixer(&bucket).check(SOURCE).await.unwrap() else { panic!() };
-    assert_eq!((key.as_str(), from.as_deref(), changes.len()), (TARGET, Some(SOURCE), 1));
+    let Outcome::Written { key, from, fixes } = fixer(&bucket).check(SOURCE).await.unwrap() else { panic!() };
+    assert_eq!((key.as_str(), from.as_deref(), fixes.len()), (TARGET, Some(SOURCE), 1));
     assert_eq!(fixer(&bucket).check("loose/x.metadata.json").await, Ok(Outcome::Valid));
     assert_eq!(fixer(&bucket).check("elsewhere/x.metadata.json").await, Ok(Outcome::Foreign));
     assert_eq!(bucket.files(), before);
-    // Its successor is written, and it is still there; then it is not.
-    fixer(&bucket).look(SOURCE).await.unwrap();
+    // The target file is written and the source still exists; then the source is deleted.
+    fixer(&bucket).process(SOURCE).await.unwrap();
     assert_eq!(fixer(&bucket).check(TARGET).await, Ok(Outcome::Retired { source: SOURCE.into() }));
-    fixer(&bucket).look(TARGET).await.unwrap();
+    fixer(&bucket).process(TARGET).await.unwrap();
     assert_eq!(fixer(&bucket).check(TARGET).await, Ok(Outcome::Valid));
 }
 
-/// A bucket that gives others a turn before and after each call, and tells of each new file.
-struct Busy {
+/// A bucket that yields to other tasks before and after each call, and records the key of each new object.
+struct YieldingBucket {
     objects: Arc<MemoryObjects>,
     events: Mutex<Vec<String>>,
 }
 
-impl Busy {
+impl YieldingBucket {
     async fn between_turns<T>(&self, call: impl Future<Output = Result<T>> + Send) -> Result<T> {
-        Turn(false).await;
-        let answer = call.await;
-        Turn(false).await;
-        answer
+        Yield(false).await;
+        let result = call.await;
+        Yield(false).await;
+        result
     }
 }
 
-/// One turn for whoever else is there.
-struct Turn(bool);
+/// A future that is pending once, so that another task is polled.
+struct Yield(bool);
 
-impl Future for Turn {
+impl Future for Yield {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
@@ -182,7 +182,7 @@ impl Future for Turn {
 }
 
 #[async_trait]
-impl Objects for Busy {
+impl Objects for YieldingBucket {
     async fn open(&self, bucket: &str, key: &str, version: Option<&Version>) -> Result<Option<OpenObject>> {
         self.between_turns(self.objects.open(bucket, key, version)).await
     }
@@ -197,11 +197,11 @@ impl Objects for Busy {
 
     async fn put(&self, bucket: &str, key: &str, object: NewObject, condition: &Condition) -> Result<Changed> {
         let put = async {
-            let answer = self.objects.put(bucket, key, object, condition).await;
-            if answer == Ok(Changed::Done) {
+            let result = self.objects.put(bucket, key, object, condition).await;
+            if result == Ok(Changed::Done) {
                 self.events.lock().unwrap().push(key.into());
             }
-            answer
+            result
         };
         self.between_turns(put).await
     }
@@ -219,87 +219,87 @@ impl Objects for Busy {
     }
 }
 
-/// Something that somebody uploads, and the key that it is uploaded under.
+/// The key and the content of an uploaded file.
 type Upload = (&'static str, String);
 
-/// What was uploaded last under a key, and the ways in which it may still be there.
-struct Newest {
+/// The newest upload for a key, with its fixed content and its key in quarantine.
+struct NewestUpload {
     content: String,
-    mended: Vec<u8>,
+    fixed: Vec<u8>,
     quarantined: String,
 }
 
-impl Newest {
+impl NewestUpload {
     fn of(key: &str, content: &str) -> Self {
-        let mended = match mend(content.as_bytes(), repo("handbook/")) {
-            Verdict::Mended { bytes, .. } => bytes,
-            Verdict::Valid | Verdict::Unmendable(_) => content.into(),
+        let fixed = match fix(content.as_bytes(), repo("handbook/")) {
+            Verdict::Fixed { bytes, .. } => bytes,
+            Verdict::Valid | Verdict::Unfixable(_) => content.into(),
         };
         let quarantined = rules().quarantine_key(key, content.as_bytes());
-        Self { content: content.into(), mended, quarantined }
+        Self { content: content.into(), fixed, quarantined }
     }
 
-    /// As it was, mended in its place, or in quarantine.
-    fn is_held(&self, key: &str, files: &BTreeMap<String, StoredObject>) -> bool {
+    /// True if the upload is unchanged at its key, fixed at its target key, or in quarantine.
+    fn is_kept(&self, key: &str, files: &BTreeMap<String, StoredObject>) -> bool {
         let is = |key: &str, bytes: &[u8]| files.get(key).is_some_and(|file| file.bytes == bytes);
         let content = self.content.as_bytes();
-        is(key, content) || is(TARGET, &self.mended) || is(&self.quarantined, content)
+        is(key, content) || is(TARGET, &self.fixed) || is(&self.quarantined, content)
     }
 }
 
-/// A look at a key, under way.
-type Look = Pin<Box<dyn Future<Output = Result<Outcome>>>>;
+/// A process that works on a key.
+type Process = Pin<Box<dyn Future<Output = Result<Outcome>>>>;
 
-/// Plays a story under bad luck, and answers the bucket as it is in the end.
-fn play(seed: u64, versioned: bool, story: &[Upload]) -> MemoryBucket {
-    let mut dice = fastrand::Rng::with_seed(seed);
+/// Simulates uploads with faults that a seed determines, and returns the bucket after all events are processed.
+fn simulate(seed: u64, versioned: bool, uploads: &[Upload]) -> MemoryBucket {
+    let mut rng = fastrand::Rng::with_seed(seed);
     let objects = Arc::new(if versioned { MemoryObjects::versioned() } else { MemoryObjects::default() });
     let bucket = MemoryBucket::of(Arc::clone(&objects), "documents");
-    let busy = Arc::new(Busy { objects, events: Mutex::default() });
-    let documents = Bucket::new(busy.clone(), "documents");
+    let yielding = Arc::new(YieldingBucket { objects, events: Mutex::default() });
+    let documents = Bucket::new(yielding.clone(), "documents");
     let fixer = Fixer { rules: Arc::new(rules().clone()), documents };
-    let mut story = story.iter().cloned().collect::<std::collections::VecDeque<_>>();
-    let mut newest: BTreeMap<&str, Newest> = BTreeMap::new();
+    let mut uploads = uploads.iter().cloned().collect::<std::collections::VecDeque<_>>();
+    let mut newest: BTreeMap<&str, NewestUpload> = BTreeMap::new();
     let mut queue: Vec<String> = Vec::new();
-    let mut running: Vec<(String, Look)> = Vec::new();
-    let (mut kills, mut doubles) = (6, 6);
+    let mut running: Vec<(String, Process)> = Vec::new();
+    let (mut crashes, mut duplicates) = (6, 6);
     for _ in 0..20_000 {
-        queue.append(&mut busy.events.lock().unwrap());
-        if story.is_empty() && queue.is_empty() && running.is_empty() {
+        queue.append(&mut yielding.events.lock().unwrap());
+        if uploads.is_empty() && queue.is_empty() && running.is_empty() {
             return bucket;
         }
-        match dice.u32(0..16) {
+        match rng.u32(0..16) {
             0 => {
-                if let Some((key, content)) = story.pop_front() {
-                    newest.insert(key, Newest::of(key, &content));
+                if let Some((key, content)) = uploads.pop_front() {
+                    newest.insert(key, NewestUpload::of(key, &content));
                     bucket.put(key, content);
                     queue.push(key.into());
                 }
             }
-            // An event comes again, while or after it is worked on.
-            1 if doubles > 0 && !queue.is_empty() => {
-                doubles -= 1;
-                let again = queue[dice.usize(0..queue.len())].clone();
+            // An event is delivered twice.
+            1 if duplicates > 0 && !queue.is_empty() => {
+                duplicates -= 1;
+                let again = queue[rng.usize(0..queue.len())].clone();
                 queue.push(again);
             }
-            // A process dies; its message comes back.
-            2 if kills > 0 && !running.is_empty() => {
-                kills -= 1;
-                let (key, dead) = running.swap_remove(dice.usize(0..running.len()));
-                drop(dead);
+            // A process ends early; its message is delivered again.
+            2 if crashes > 0 && !running.is_empty() => {
+                crashes -= 1;
+                let (key, process) = running.swap_remove(rng.usize(0..running.len()));
+                drop(process);
                 queue.push(key);
             }
             3..6 if running.len() < 4 && !queue.is_empty() => {
-                let key = queue.swap_remove(dice.usize(0..queue.len()));
+                let key = queue.swap_remove(rng.usize(0..queue.len()));
                 let fixer = fixer.clone();
                 let of = key.clone();
-                running.push((key, Box::pin(async move { fixer.look(&of).await })));
+                running.push((key, Box::pin(async move { fixer.process(&of).await })));
             }
             _ if !running.is_empty() => {
-                let turn = dice.usize(0..running.len());
-                if let Poll::Ready(answer) = running[turn].1.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                let turn = rng.usize(0..running.len());
+                if let Poll::Ready(result) = running[turn].1.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
                     let (key, _) = running.swap_remove(turn);
-                    if answer.is_err() {
+                    if result.is_err() {
                         queue.push(key);
                     }
                 }
@@ -308,11 +308,12 @@ fn play(seed: u64, versioned: bool, story: &[Upload]) -> MemoryBucket {
         }
         let files = bucket.files();
         for (key, upload) in &newest {
-            let words = || format!("seed {seed}: {key} = {} is lost; there are {:#?}", upload.content, files.keys());
-            assert!(upload.is_held(key, &files), "{}", words());
+            let lost =
+                || format!("seed {seed}: {key} = {} is lost; the bucket has {:#?}", upload.content, files.keys());
+            assert!(upload.is_kept(key, &files), "{}", lost());
         }
     }
-    panic!("seed {seed}: it never ends; {queue:?}; {:#?}", bucket.files())
+    panic!("seed {seed}: the simulation does not end; events: {queue:?}; bucket: {:#?}", bucket.files())
 }
 
 const SEEDS: u64 = 1000;
@@ -322,9 +323,9 @@ fn version(number: u32) -> String {
 }
 
 #[test]
-fn the_newest_source_wins_and_leaves_nothing_behind() {
+fn the_newest_source_is_at_the_target_key_and_no_other_file_is_left() {
     for seed in 0..SEEDS {
-        let bucket = play(seed, seed % 2 == 0, &[(SOURCE, version(1)), (SOURCE, version(2)), (SOURCE, version(3))]);
+        let bucket = simulate(seed, seed % 2 == 0, &[(SOURCE, version(1)), (SOURCE, version(2)), (SOURCE, version(3))]);
         let files = bucket.files();
         assert_eq!(files.keys().collect::<Vec<_>>(), [TARGET], "seed {seed}");
         assert_eq!(text(&bucket, TARGET)["Attributes"]["_version"], "3", "seed {seed}");
@@ -332,20 +333,20 @@ fn the_newest_source_wins_and_leaves_nothing_behind() {
 }
 
 #[test]
-fn what_is_uploaded_into_its_place_is_fixed_there() {
+fn an_upload_to_the_target_key_is_fixed_there() {
     for seed in 0..SEEDS {
-        let bucket = play(seed, false, &[(TARGET, version(1)), (TARGET, version(2))]);
+        let bucket = simulate(seed, false, &[(TARGET, version(1)), (TARGET, version(2))]);
         assert_eq!(text(&bucket, TARGET)["Attributes"]["_version"], "2", "seed {seed}");
-        // Of what was overwritten before anybody looked, nobody kept a copy.
+        // The first version can be overwritten before it is processed; then it has no copy.
         let original = rules().original_key(TARGET, version(2).as_bytes());
         assert_eq!(bucket.files()[&original].bytes, version(2).as_bytes(), "seed {seed}");
     }
 }
 
 #[test]
-fn of_two_sources_one_is_in_its_place_and_the_other_in_quarantine() {
+fn of_two_sources_one_is_at_the_target_key_and_the_other_in_quarantine() {
     for seed in 0..SEEDS {
-        let bucket = play(seed, seed % 2 == 0, &[(SOURCE, version(1)), (BESIDE, version(2))]);
+        let bucket = simulate(seed, seed % 2 == 0, &[(SOURCE, version(1)), (BESIDE, version(2))]);
         let files = bucket.files();
         assert!(!files.contains_key(SOURCE) && !files.contains_key(BESIDE), "seed {seed}: {:?}", files.keys());
         assert_eq!(files.keys().filter(|key| key.starts_with("metadata-quarantine/")).count(), 2, "seed {seed}");
@@ -354,16 +355,16 @@ fn of_two_sources_one_is_in_its_place_and_the_other_in_quarantine() {
 }
 
 #[test]
-fn what_cannot_be_mended_ends_in_quarantine_with_its_reason() {
+fn unfixable_uploads_end_in_quarantine_with_their_reason() {
     for seed in 0..SEEDS {
-        let story = [(SOURCE, "{ not JSON".to_owned()), (SOURCE, version(1)), (SOURCE, "[]".to_owned())];
-        let bucket = play(seed, seed % 2 == 0, &story);
+        let uploads = [(SOURCE, "{ not JSON".to_owned()), (SOURCE, version(1)), (SOURCE, "[]".to_owned())];
+        let bucket = simulate(seed, seed % 2 == 0, &uploads);
         let files = bucket.files();
         assert!(!files.contains_key(SOURCE), "seed {seed}");
         for copy in files.keys().filter(|key| key.starts_with("metadata-quarantine/") && !key.ends_with(".reason.json"))
         {
             assert!(files.contains_key(&format!("{copy}.reason.json")), "seed {seed}: {copy}");
         }
-        assert!(files.get(TARGET).is_none_or(|file| mend(&file.bytes, repo("handbook/")) == Verdict::Valid));
+        assert!(files.get(TARGET).is_none_or(|file| fix(&file.bytes, repo("handbook/")) == Verdict::Valid));
     }
 }

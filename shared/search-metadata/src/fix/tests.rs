@@ -3,34 +3,34 @@ use serde_json::{Value, json};
 use super::*;
 use crate::sample::repo;
 
-fn judge(prefix: &str, bytes: &[u8]) -> Verdict {
-    mend(bytes, repo(prefix))
+fn verdict(prefix: &str, bytes: &[u8]) -> Verdict {
+    fix(bytes, repo(prefix))
 }
 
-/// What becomes of some metadata, and what was done to it.
-fn mended(prefix: &str, source: &Value) -> (Value, Vec<(String, FixKind)>) {
-    match judge(prefix, source.to_string().as_bytes()) {
-        Verdict::Mended { bytes, changes } => (
-            serde_json::from_slice(&bytes).unwrap(),
-            changes.into_iter().map(|change| (change.field, change.sort)).collect(),
-        ),
+/// The fixed content and the fixes; panics if the metadata is valid or cannot be fixed.
+fn fixed(prefix: &str, source: &Value) -> (Value, Vec<(String, FixKind)>) {
+    match verdict(prefix, source.to_string().as_bytes()) {
+        Verdict::Fixed { bytes, fixes } => {
+            (serde_json::from_slice(&bytes).unwrap(), fixes.into_iter().map(|fix| (fix.field, fix.kind)).collect())
+        }
         other => panic!("{source}: {other:?}"),
     }
 }
 
+/// Asserts that metadata is fixed to `wanted`.
 fn becomes(prefix: &str, source: &Value, wanted: &Value) {
-    assert_eq!(mended(prefix, source).0, *wanted);
+    assert_eq!(fixed(prefix, source).0, *wanted);
 }
 
 fn problems(prefix: &str, source: &Value) -> String {
-    match judge(prefix, source.to_string().as_bytes()) {
-        Verdict::Unmendable(problems) => problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
+    match verdict(prefix, source.to_string().as_bytes()) {
+        Verdict::Unfixable(problems) => problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
         other => panic!("{source}: {other:?}"),
     }
 }
 
 #[test]
-fn what_kendra_takes_is_left_alone_however_it_is_laid_out() {
+fn valid_metadata_for_kendra_is_unchanged_in_any_layout() {
     for text in [
         "{}",
         r#"{ "Attributes": {}, "AccessControlList": [] }"#,
@@ -39,17 +39,17 @@ fn what_kendra_takes_is_left_alone_however_it_is_laid_out() {
             \"_created_at\": \"2012-03-25T12:30:10+01:00\", \"tags\": [\"x\"], \"due\": \"2026-03-01T00:00:00.5Z\"}}",
         r#"{"AccessControlList": [{"Type": "GROUP", "Name": "all", "Access": "ALLOW"}, {"Name": "x", "Type": "USER", "Access": "DENY"}]}"#,
     ] {
-        assert_eq!(judge("handbook/", text.as_bytes()), Verdict::Valid, "{text}");
+        assert_eq!(verdict("handbook/", text.as_bytes()), Verdict::Valid, "{text}");
     }
 }
 
 #[test]
-fn every_attribute_gets_the_type_that_kendra_knows_it_by() {
+fn every_attribute_gets_its_type_in_kendra() {
     let source = json!({ "Attributes": {
         "_version": 3, "_created_at": 1_772_323_200, "_last_updated_at": "01.03.2026", "_view_count": "12",
         "_authors": "Jane Doe; Max Roe", "_category": ["HR"], "tags": [1, true, "x", ""], "pages": 4.0, "due": 1_772_323_200_000_i64,
         "_source_uri": null, "department": "" } });
-    let (found, changes) = mended("handbook/", &source);
+    let (found, fixes) = fixed("handbook/", &source);
     let wanted = json!({ "Attributes": {
         "_version": "3", "_created_at": "2026-03-01T00:00:00Z", "_last_updated_at": "2026-03-01T00:00:00+01:00", "_view_count": 12,
         "_authors": ["Jane Doe", "Max Roe"], "_category": "HR", "tags": ["1", "true", "x"], "pages": 4, "due": "2026-03-01T00:00:00Z" } });
@@ -67,19 +67,19 @@ fn every_attribute_gets_the_type_that_kendra_knows_it_by() {
         ("pages", FixKind::Number),
         ("tags", FixKind::Text),
     ];
-    let mut changes = changes;
-    changes.sort();
-    assert_eq!(changes, wanted.map(|(field, sort)| (field.to_owned(), sort)));
+    let mut fixes = fixes;
+    fixes.sort();
+    assert_eq!(fixes, wanted.map(|(field, kind)| (field.to_owned(), kind)));
 }
 
 #[test]
-fn a_version_keeps_the_digits_that_it_was_written_with() {
-    let Verdict::Mended { bytes, .. } = judge("handbook/", br#"{"Attributes": {"_version": 1.10}}"#) else { panic!() };
+fn a_version_keeps_its_digits() {
+    let Verdict::Fixed { bytes, .. } = verdict("handbook/", br#"{"Attributes": {"_version": 1.10}}"#) else { panic!() };
     assert!(String::from_utf8(bytes).unwrap().contains(r#""_version": "1.10""#));
 }
 
 #[test]
-fn names_of_the_repository_become_names_of_the_index() {
+fn fields_of_the_repository_are_mapped_to_attributes_of_the_index() {
     becomes(
         "handbook/",
         &json!({ "author": "Jane", "Doc Title": "T", "Changed": "2026-03-01", "internal_id": 9, "contenttype": "application/pdf",
@@ -91,7 +91,7 @@ fn names_of_the_repository_become_names_of_the_index() {
 }
 
 #[test]
-fn the_encoding_becomes_utf_8_without_a_mark() {
+fn the_encoding_becomes_utf_8_without_a_byte_order_mark() {
     let text = r#"{"Title": "Über"}"#;
     let utf16 = |mark: [u8; 2], unit: fn(u16) -> [u8; 2]| {
         [mark.to_vec(), text.encode_utf16().flat_map(unit).collect()].concat()
@@ -101,64 +101,70 @@ fn the_encoding_becomes_utf_8_without_a_mark() {
         utf16([0xFF, 0xFE], u16::to_le_bytes),
         utf16([0xFE, 0xFF], u16::to_be_bytes),
     ] {
-        let Verdict::Mended { bytes, changes } = judge("handbook/", &bytes) else { panic!() };
+        let Verdict::Fixed { bytes, fixes } = verdict("handbook/", &bytes) else { panic!() };
         assert_eq!(serde_json::from_slice::<Value>(&bytes).unwrap(), json!({ "Title": "Über" }));
-        assert_eq!(changes, [Change { field: String::new(), sort: FixKind::Encoding }]);
+        assert_eq!(fixes, [Fix { field: String::new(), kind: FixKind::Encoding }]);
     }
-    let Verdict::Unmendable(problems) = judge("handbook/", b"{\"Title\": \"\xDCber\"}") else { panic!() };
-    assert!(problems[0].words.contains("save it as UTF-8"));
-    assert!(matches!(judge("handbook/", b"\xFF\xFE{"), Verdict::Unmendable(_)));
+    let Verdict::Unfixable(problems) = verdict("handbook/", b"{\"Title\": \"\xDCber\"}") else { panic!() };
+    assert!(problems[0].message.contains("save it as UTF-8"));
+    assert!(matches!(verdict("handbook/", b"\xFF\xFE{"), Verdict::Unfixable(_)));
 }
 
 #[test]
-fn what_nobody_can_mend_says_what_to_do() {
-    for (source, words) in [
-        (json!([]), "metadata is a JSON object"),
+fn a_problem_says_what_is_wrong_and_how_to_fix_it() {
+    for (source, message) in [
+        (json!([]), "expected a JSON object, found a list"),
         (json!({ "Attributes": [] }), "expected an object of attributes, found a list"),
-        (json!({ "Attributes": { "colour": "red" } }), "`colour`: is no attribute of the index: declare it"),
+        (json!({ "Attributes": { "colour": "red" } }), "`colour`: is not an attribute of the index: declare it"),
         (json!({ "Attributes": { "_author": "x" } }), "did you mean `_authors`?"),
-        (json!({ "Attributes": { "no way": "x" } }), "`no way` cannot name an attribute"),
-        (json!({ "Attributes": { "n".repeat(201): "x" } }), "200 characters"),
+        (json!({ "Attributes": { "no way": "x" } }), "`no way` is not a valid name of an attribute"),
+        (json!({ "Attributes": { "n".repeat(201): "x" } }), "the name has 201 characters: at most 200 are allowed"),
         (
             json!({ "Attributes": { "_created_at": "someday" } }),
-            "ISO 8601, %d.%m.%Y, epoch_seconds, epoch_millis): the text `someday`",
+            "(ISO 8601, %d.%m.%Y, epoch_seconds, epoch_millis), found the text `someday`",
         ),
         (json!({ "Attributes": { "_view_count": "many" } }), "expected a whole number, found the text `many`"),
         (json!({ "Attributes": { "_view_count": 1.5 } }), "the number 1.5"),
         (json!({ "Attributes": { "_category": { "a": 1 } } }), "expected a text, found an object"),
-        (json!({ "Attributes": { "_authors": [["x"]] } }), "found a list in it"),
-        (json!({ "Attributes": { "_category": "x".repeat(2049) } }), "and this one 2049; `cut_long_text: true`"),
-        (json!({ "Attributes": { "tags": vec!["x"; 11] } }), "a list has 10 texts at most, and this one 11"),
-        (json!({ "ContentType": "SCROLL" }), "`SCROLL` is none of `PDF`"),
+        (json!({ "Attributes": { "_authors": [["x"]] } }), "found a list in the list"),
+        (
+            json!({ "Attributes": { "_category": "x".repeat(2049) } }),
+            "the text has 2049 characters: at most 2048 are allowed; `cut_long_text: true`",
+        ),
+        (json!({ "Attributes": { "tags": vec!["x"; 11] } }), "the list has 11 texts: at most 10 are allowed"),
+        (json!({ "ContentType": "SCROLL" }), "`SCROLL` is not one of `PDF`"),
         (json!({ "DocumentId": "x".repeat(2049) }), "2049"),
         (
             json!({ "AccessControlList": [{ "Name": "x", "Type": "ROLE", "Access": "ALLOW" }] }),
-            "AccessControlList[0]`: `Type` is USER or GROUP",
+            "AccessControlList[0]`: `Type` must be USER or GROUP",
         ),
         (json!({ "AccessControlList": [{ "Name": "x", "Type": "USER" }] }), "each once"),
-        (json!({ "AccessControlList": "everybody" }), "a list of principals"),
-        (json!({ "author": "A", "Attributes": { "_authors": ["B"] } }), "another field is `_authors` already"),
-        (json!({ "Doc Title": "A", "Title": "B" }), "another field says"),
+        (json!({ "AccessControlList": "all users" }), "a list of principals"),
+        (
+            json!({ "author": "A", "Attributes": { "_authors": ["B"] } }),
+            "another field sets `_authors` to another value",
+        ),
+        (json!({ "Doc Title": "A", "Title": "B" }), "another field sets Title to `A`"),
         (json!({ "metadataAttributes": { "pages": { "value": { "type": "NUMBER" } } } }), "one of `stringValue`"),
         (
             json!({ "metadataAttributes": { "pages": 1 }, "documentStructureConfiguration": {} }),
-            "takes no CSV file apart",
+            "Kendra does not support it",
         ),
     ] {
         let found = problems("handbook/", &source);
-        assert!(found.contains(words), "{source}: {found}");
+        assert!(found.contains(message), "{source}: {found}");
     }
 }
 
 #[test]
-fn all_problems_come_at_once() {
+fn all_problems_are_reported_together() {
     let found =
         problems("handbook/", &json!({ "Attributes": { "_created_at": "x", "_view_count": "x", "colour": 1 } }));
     assert_eq!(found.lines().count(), 3, "{found}");
 }
 
 #[test]
-fn what_nobody_declared_is_kept_or_dropped_where_the_repository_says_so() {
+fn undeclared_fields_are_kept_or_dropped_as_configured() {
     let source = json!({ "Attributes": { "colour": 3, "sizes": ["s"], "is_new": true }, "Title": "T" });
     becomes(
         "loose/",
@@ -170,7 +176,7 @@ fn what_nobody_declared_is_kept_or_dropped_where_the_repository_says_so() {
 }
 
 #[test]
-fn kendra_becomes_bedrock_and_nothing_is_lost() {
+fn metadata_for_kendra_is_converted_to_bedrock_and_back() {
     let kendra = json!({
         "DocumentId": "d-1", "Title": "T", "ContentType": "PDF",
         "Attributes": { "_category": "HR", "_authors": ["A"], "_view_count": 7, "_created_at": "2026-03-01T00:00:00Z", "colour": "red" },
@@ -181,25 +187,25 @@ fn kendra_becomes_bedrock_and_nothing_is_lost() {
         "_category": { "value": { "type": "STRING", "stringValue": "HR" }, "includeForEmbedding": true },
         "_created_at": 1_772_323_200, "_allowed_groups": ["hr"], "_denied_users": ["max"] } });
     becomes("research/", &kendra, &bedrock);
-    assert_eq!(judge("research/", bedrock.to_string().as_bytes()), Verdict::Valid);
-    // Where the numbers of dates are known for dates, they come back.
+    assert_eq!(verdict("research/", bedrock.to_string().as_bytes()), Verdict::Valid);
+    // `_created_at` is a date for Kendra; here it is written as a string, because `loose` has no format of seconds.
     let mut back = bedrock;
     back["metadataAttributes"]["_created_at"] = json!("2026-03-01T00:00:00Z");
     becomes("loose/", &back, &kendra);
 }
 
 #[test]
-fn bedrock_knows_its_own_types() {
+fn values_for_bedrock_are_written_with_their_types_as_configured() {
     let plain = json!({ "metadataAttributes": { "a": "x", "b": 1.50, "c": true, "d": ["x", "y"] } });
-    assert_eq!(judge("research/", plain.to_string().as_bytes()), Verdict::Valid);
+    assert_eq!(verdict("research/", plain.to_string().as_bytes()), Verdict::Valid);
     let typed = json!({ "metadataAttributes": {
         "a": { "value": { "type": "STRING", "stringValue": "x" }, "includeForEmbedding": false },
         "b": { "value": { "type": "NUMBER", "numberValue": 1.5 }, "includeForEmbedding": false },
         "c": { "value": { "type": "BOOLEAN", "booleanValue": true }, "includeForEmbedding": false },
         "d": { "value": { "type": "STRING_LIST", "stringListValue": ["x", "y"] }, "includeForEmbedding": false } } });
     becomes("research/typed/", &plain, &typed);
-    // The flag was somebody's will.
-    assert_eq!(judge("research/", typed.to_string().as_bytes()), Verdict::Valid);
+    // `includeForEmbedding` is kept, even if the repository does not write types.
+    assert_eq!(verdict("research/", typed.to_string().as_bytes()), Verdict::Valid);
     becomes(
         "research/",
         &json!({ "metadataAttributes": { "score": "4.50", "peer_reviewed": "TRUE", "_created_at": "3/1/2026" } }),
@@ -211,18 +217,18 @@ fn bedrock_knows_its_own_types() {
 }
 
 #[test]
-fn bedrock_reads_ten_kilobytes() {
+fn metadata_for_bedrock_has_at_most_10_kb() {
     let attributes = |length: usize| {
         json!({ "metadataAttributes": { "a": "x".repeat(2000), "b": "x".repeat(2000), "c": "x".repeat(2000),
         "d": "x".repeat(2000), "e": "x".repeat(length) } })
     };
     let spacious = format!("{}{}", attributes(2000), " ".repeat(300));
-    let Verdict::Mended { bytes, changes } = judge("research/", spacious.as_bytes()) else { panic!() };
+    let Verdict::Fixed { bytes, fixes } = verdict("research/", spacious.as_bytes()) else { panic!() };
     assert!(bytes.len() <= 10 * 1024);
-    assert_eq!(changes, [Change { field: String::new(), sort: FixKind::Size }]);
+    assert_eq!(fixes, [Fix { field: String::new(), kind: FixKind::Size }]);
     let mut large = attributes(2000);
     large["metadataAttributes"]["f"] = json!("x".repeat(300));
-    assert!(problems("research/", &large).contains("Bedrock takes 10240 bytes"));
-    assert!(problems("research/", &json!({})).contains("no attribute in it"));
-    assert!(problems("research/", &json!({ "x-amz-bedrock-kb-source-uri": "x" })).contains("Bedrock's own"));
+    assert!(problems("research/", &large).contains("Bedrock reads at most 10240"));
+    assert!(problems("research/", &json!({})).contains("the file has no attributes"));
+    assert!(problems("research/", &json!({ "x-amz-bedrock-kb-source-uri": "x" })).contains("reserved for Bedrock"));
 }

@@ -25,12 +25,12 @@ fn fixer(bucket: &MemoryBucket) -> Fixer {
 
 async fn tally(fixer: &Fixer, after: Option<&str>, mode: Mode) -> Tally {
     let mut tally = Tally::default();
-    walk(fixer, "handbook/", after.map(Into::into), mode, &mut |key, news| tally.count(key, news)).await.unwrap();
+    walk(fixer, "handbook/", after.map(Into::into), mode, &mut |key, result| tally.count(key, result)).await.unwrap();
     tally
 }
 
 #[tokio::test]
-async fn a_check_counts_and_a_fix_leaves_what_only_a_person_can_mend() {
+async fn a_check_counts_and_a_fix_leaves_files_that_only_a_person_can_fix() {
     let bucket = bucket(40);
     let fixer = fixer(&bucket);
     let before = bucket.files();
@@ -44,18 +44,18 @@ async fn a_check_counts_and_a_fix_leaves_what_only_a_person_can_mend() {
         .map(|line| line.trim().rsplitn(2, "  ").map(str::trim).collect())
         .collect();
     let wanted = [
-        ("1", "valid, and in its place"),
-        ("40", "to be mended or moved"),
-        ("40", "to be moved"),
+        ("1", "valid"),
+        ("40", "to fix or move"),
+        ("40", "to move"),
         ("40", "text"),
-        ("1", "beyond mending"),
+        ("1", "to move to quarantine"),
         ("1", "failed"),
-        ("40", "no metadata"),
+        ("40", "not metadata"),
     ];
     assert_eq!(rows, wanted.map(|(files, words)| vec![files, words]));
-    let mended = tally(&fixer, None, Mode::Fix).await;
-    assert_eq!(mended.outcome(Mode::Fix), Outcome::Failed);
-    assert_eq!((mended.of("written"), mended.of("quarantined"), mended.of("failed")), (40, 1, 1));
+    let fixed = tally(&fixer, None, Mode::Fix).await;
+    assert_eq!(fixed.outcome(Mode::Fix), Outcome::Failed);
+    assert_eq!((fixed.of("written"), fixed.of("quarantined"), fixed.of("failed")), (40, 1, 1));
     let sources: Vec<_> = bucket.files().into_keys().filter(|key| key.ends_with(".meta.json")).collect();
     assert_eq!(sources, ["handbook/large.pdf.meta.json"]);
     let again = tally(&fixer, None, Mode::Check).await;
@@ -63,7 +63,7 @@ async fn a_check_counts_and_a_fix_leaves_what_only_a_person_can_mend() {
 }
 
 #[tokio::test]
-async fn a_fix_goes_on_behind_the_last_key() {
+async fn a_fix_continues_after_a_given_key() {
     let bucket = bucket(9);
     let fixer = fixer(&bucket);
     let rest = tally(&fixer, Some("handbook/5.pdf.meta.json"), Mode::Fix).await;
@@ -74,7 +74,7 @@ async fn a_fix_goes_on_behind_the_last_key() {
 }
 
 #[test]
-fn a_push_says_what_it_changes() {
+fn a_push_lists_its_changes() {
     let configuration = |yaml: &str| {
         let doc = shiftwork_config::read_file("metadata.yaml", yaml).unwrap();
         shiftwork_search_metadata::read(&doc).unwrap().0
