@@ -214,5 +214,4 @@ pub(crate) fn epilogue(now: &Snapshot) -> Option<String> {
 }
 
 #[cfg(test)]
-#[path = "board_tests.rs"]
 mod tests;

@@ -105,5 +105,4 @@ async fn release_lease(
 }
 
 #[cfg(test)]
-#[path = "cancel_tests.rs"]
 mod tests;

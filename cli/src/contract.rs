@@ -1,4 +1,4 @@
-//! `shiftwork contract`: table contracts proposed from events, and checked.
+//! `shiftwork contract`: proposes table contracts from change events, and checks table contracts.
 
 use std::{
     collections::BTreeMap,
@@ -14,7 +14,7 @@ use shiftwork_planner::{Place, Problem};
 
 use crate::{Outcome, args, decode, diagnostics, words};
 
-/// Proposes contracts for the tables of a file.
+/// Proposes table contracts for the tables in a file of change events.
 pub fn propose(asked: &args::ContractPropose) -> anyhow::Result<Outcome> {
     let mut proposal = Proposal::default();
     decode::each_line(decode::open(&asked.file, &ProgressBar::hidden())?, |_, line| {
@@ -25,7 +25,7 @@ pub fn propose(asked: &args::ContractPropose) -> anyhow::Result<Outcome> {
     let contracts: Vec<_> = proposal.contracts().into_iter().filter(wanted).collect();
     if contracts.is_empty() {
         bail!(
-            "{} has no change of a row{}",
+            "{} has no change event of a row{}",
             asked.file.display(),
             if asked.table.is_some() { " of that table" } else { "" }
         );
@@ -33,20 +33,20 @@ pub fn propose(asked: &args::ContractPropose) -> anyhow::Result<Outcome> {
     let Some(folder) = &asked.out else {
         let mut out = io::stdout().lock();
         for (index, contract) in contracts.iter().enumerate() {
-            // One contract a file: what stands between two is where to cut.
+            // A file holds one contract, so a comment marks where the next file starts.
             let between = if index > 0 { "\n# ---\n" } else { "" };
             write!(out, "{between}{}", contract.yaml())?;
         }
         return Ok(Outcome::Done);
     };
-    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
     for contract in &contracts {
         let path = folder.join(format!("{}.yaml", contract.contract));
         let file = fs::File::create_new(&path)
-            .with_context(|| format!("{} is there already, or cannot be written", path.display()));
+            .with_context(|| format!("cannot create {}: choose another folder if the file exists", path.display()));
         file?.write_all(contract.yaml().as_bytes())?;
         println!(
-            "{}: {} of {}",
+            "{}: {} of table {}",
             path.display(),
             words::plural(contract.columns.len(), "column"),
             contract.source.table
@@ -55,7 +55,7 @@ pub fn propose(asked: &args::ContractPropose) -> anyhow::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// Checks contracts, and says what is wrong.
+/// Checks table contracts, and prints their problems.
 pub fn check(asked: &args::ContractCheck) -> anyhow::Result<Outcome> {
     if asked.schema {
         writeln!(io::stdout(), "{}", serde_json::to_string_pretty(&contract::schema())?)?;
@@ -67,9 +67,9 @@ pub fn check(asked: &args::ContractCheck) -> anyhow::Result<Outcome> {
         files.insert(path.display().to_string(), text);
     }
     let mut problems = Vec::new();
-    let sound = problems_of(&files, &mut problems);
+    let valid = problems_of(&files, &mut problems);
     if let Some(against) = &asked.against {
-        problems.extend(regressions(&sound, against)?);
+        problems.extend(regressions(&valid, against)?);
     }
     eprint!("{}", diagnostics::render(&problems, &files, console::colors_enabled_stderr()));
     let count = words::plural(problems.len(), "problem");
@@ -81,9 +81,9 @@ pub fn check(asked: &args::ContractCheck) -> anyhow::Result<Outcome> {
     Ok(if problems.is_empty() { Outcome::Done } else { Outcome::Failed })
 }
 
-/// The contracts that read, by their files, and what is wrong with them and with the others.
+/// Returns the valid contracts by file, and adds the problems of all files to `problems`.
 fn problems_of(files: &BTreeMap<String, String>, problems: &mut Vec<Problem>) -> BTreeMap<String, TableContract> {
-    let mut sound = BTreeMap::new();
+    let mut valid = BTreeMap::new();
     let mut named: BTreeMap<String, String> = BTreeMap::new();
     for (file, text) in files {
         let whole = || Place { file: Some(file.clone()), ..Place::default() };
@@ -91,23 +91,23 @@ fn problems_of(files: &BTreeMap<String, String>, problems: &mut Vec<Problem>) ->
             Err(found) => problems.extend(found),
             Ok(contract) => {
                 if let Some(earlier) = named.insert(contract.name().to_owned(), file.clone()) {
-                    let message = format!("contract `{}` is written in {earlier} already", contract.name());
-                    problems.push(Problem::new(whole(), message).hint("give one of the two another name"));
+                    let message = format!("contract `{}` is already defined in {earlier}", contract.name());
+                    problems.push(Problem::new(whole(), message).hint("rename one of the two contracts"));
                 }
-                sound.insert(file.clone(), contract);
+                valid.insert(file.clone(), contract);
             }
         }
     }
-    sound
+    valid
 }
 
-/// What stands against taking these contracts in the place of those of a folder.
+/// The reasons why contracts cannot replace the contracts with the same names in the folder `against`.
 fn regressions(new: &BTreeMap<String, TableContract>, against: &Path) -> anyhow::Result<Vec<Problem>> {
     let mut problems = Vec::new();
     for path in paths(&[against.to_owned()])? {
         let name = path.display().to_string();
         let text = fs::read_to_string(&path).with_context(|| format!("cannot read {name}"))?;
-        // What does not read now was of no effect.
+        // An invalid contract has no effect in a deployment, so any contract can replace it.
         let Ok(old) = contract::read(&name, &text) else { continue };
         for (file, new) in new.iter().filter(|(_, new)| new.name() == old.name()) {
             let place = || Place { file: Some(file.clone()), ..Place::default() };
@@ -117,7 +117,7 @@ fn regressions(new: &BTreeMap<String, TableContract>, against: &Path) -> anyhow:
     Ok(problems)
 }
 
-/// Files themselves, and the `.yaml` and `.yml` files of folders.
+/// The given files, and the `.yaml` and `.yml` files in the given folders, sorted.
 fn paths(asked: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for path in asked {
@@ -131,7 +131,10 @@ fn paths(asked: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
         } else if path.is_file() {
             found.push(path.clone());
         } else {
-            bail!("{} is neither a file nor a folder: name contracts, or a folder of them", path.display());
+            bail!(
+                "{} is not a file or a folder: name files of table contracts, or folders that contain them",
+                path.display()
+            );
         }
     }
     found.sort();
@@ -140,5 +143,4 @@ fn paths(asked: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
 }
 
 #[cfg(test)]
-#[path = "contract_tests.rs"]
 mod tests;

@@ -1,4 +1,4 @@
-//! `shiftwork contract pull`: the deployed contract comes into its file.
+//! `shiftwork contract pull`: writes a deployed table contract to its local file.
 
 use std::{fs, io};
 
@@ -8,45 +8,46 @@ use shiftwork_change_data::contract::{self, evolves};
 
 use crate::{Deployment, Outcome, args};
 
-/// Writes the file, and says what is new in it.
+/// Writes the file, and prints the columns that the deployed contract adds or changes.
 pub async fn pull(deployment: &Deployment, asked: &args::ContractPull) -> anyhow::Result<Outcome> {
     let name = &asked.contract;
     let key = shiftwork_protocol::keys::contract_key(name);
     let deployed = shiftwork_ports::scripts::newest(&deployment.scripts, &key).await?;
-    let deployed = deployed.with_context(|| format!("there is no table contract `{name}` in the deployment"))?.text;
+    let deployed = deployed.with_context(|| format!("the deployment has no table contract `{name}`"))?.text;
     let path = asked.folder.join(format!("{name}.yaml"));
     let file = match fs::read_to_string(&path) {
         Ok(text) => Some(text),
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
     };
-    let news = match file.as_deref() {
+    let changes = match file.as_deref() {
         Some(file) if file == deployed => {
-            println!("{} agrees with the deployment", path.display());
+            println!("{} already has the deployed contract", path.display());
             return Ok(Outcome::Done);
         }
         Some(file) => compare(&path.display().to_string(), file, &deployed),
         None => Ok(Vec::new()),
     };
-    let news = match news {
-        Ok(news) => news,
+    let changes = match changes {
+        Ok(changes) => changes,
         Err(_) if asked.force => Vec::new(),
         Err(reasons) => bail!(
-            "{} is not what the deployed contract grew out of; nothing was written (--force overwrites it):\n  {}",
+            "{} has changes that the deployed contract does not have; the file was not changed (use --force to overwrite it):\n  {}",
             path.display(),
             reasons.join("\n  ")
         ),
     };
-    fs::create_dir_all(&asked.folder).with_context(|| format!("cannot make {}", asked.folder.display()))?;
+    fs::create_dir_all(&asked.folder).with_context(|| format!("cannot create {}", asked.folder.display()))?;
     fs::write(&path, deployed).with_context(|| format!("cannot write {}", path.display()))?;
-    println!("{} is the deployed contract now", path.display());
-    for line in news {
+    println!("wrote the deployed contract to {}", path.display());
+    for line in changes {
         println!("  {} {line}", style("+").green());
     }
     Ok(Outcome::Done)
 }
 
-/// What the deployed contract has more than the file, a line each; else why it cannot take the file's place.
+/// The columns that the deployed contract adds to the file or changes, one line each; the error holds the reasons why it
+/// cannot replace the file.
 fn compare(name: &str, file: &str, deployed: &str) -> Result<Vec<String>, Vec<String>> {
     let read = |text: &str| {
         contract::read(name, text).map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<String>>())
@@ -54,19 +55,19 @@ fn compare(name: &str, file: &str, deployed: &str) -> Result<Vec<String>, Vec<St
     let (file, deployed) = (read(file)?, read(deployed)?);
     let mut reasons = evolves(&file, &deployed);
     if reasons.is_empty() && file.with_columns(deployed.columns()).as_ref() != Ok(&deployed) {
-        reasons.push("the file differs in more than columns: push it first, or undo its changes".into());
+        reasons.push("the file differs in more than columns: push the file first, or undo its changes".into());
     }
     if !reasons.is_empty() {
         return Err(reasons);
     }
-    let news = deployed.columns().iter().filter_map(|column| match file.column(&column.name) {
+    let changes = deployed.columns().iter().filter_map(|column| match file.column(&column.name) {
         None => Some(format!("{} {}", column.name, column.column_type)),
         Some(was) if was.column_type != column.column_type => {
             Some(format!("{} {} (was {})", column.name, column.column_type, was.column_type))
         }
         Some(_) => None,
     });
-    Ok(news.collect())
+    Ok(changes.collect())
 }
 
 #[cfg(test)]
@@ -84,7 +85,7 @@ columns:
 ";
 
     #[test]
-    fn columns_that_were_added_or_widened_come_into_the_file() {
+    fn added_and_widened_columns_are_listed() {
         let deployed = FILE.replace("varchar(16)", "varchar(64)") + "  - { name: colour, type: varchar(16) }\n";
         assert_eq!(
             compare("orders.yaml", FILE, &deployed),
@@ -93,7 +94,7 @@ columns:
     }
 
     #[test]
-    fn what_was_written_into_the_file_meanwhile_is_not_overwritten() {
+    fn a_file_with_changes_is_not_overwritten() {
         let ahead = FILE.to_owned() + "  - { name: colour, type: varchar(16) }\n";
         assert!(compare("orders.yaml", &ahead, FILE).unwrap_err()[0].contains("`colour` would be gone"));
         let stricter = FILE.to_owned() + "unknown: freeze\n";

@@ -1,4 +1,4 @@
-//! `shiftwork contract sql`: the statements that a contract becomes, as they will run.
+//! `shiftwork contract sql`: prints the SQL statements that are generated from a table contract.
 
 use std::{
     fs, io,
@@ -11,10 +11,10 @@ use shiftwork_promotion::{Load, Promotion};
 
 use crate::{Outcome, args, diagnostics};
 
-/// Where contracts are, as `shiftwork push` finds them.
+/// The folder in which `shiftwork push` looks for table contracts.
 const FOLDER: &str = "contracts";
 
-/// Prints the tables, the transaction of a load, and the question about what waits.
+/// Prints the statements that create the tables, the transaction of a load, and the query for fields without a column.
 pub fn sql(asked: &args::ContractSql) -> anyhow::Result<Outcome> {
     let path = path_of(&asked.contract);
     let name = path.display().to_string();
@@ -32,13 +32,13 @@ pub fn sql(asked: &args::ContractSql) -> anyhow::Result<Outcome> {
     let manifest = format!("s3://<staging bucket>/manifests/{}.json", contract.name());
     let load = promotion.load(&Load { groups: vec![(columns, manifest)], ..Load::default() })?;
     let mut out = io::stdout().lock();
-    print(&mut out, "Before the first load: tables, where they are not there yet", &promotion.ddl())?;
+    print(&mut out, "Before the first load: tables that do not exist yet", &promotion.ddl())?;
     print(&mut out, "A load: one transaction", &load)?;
-    print(&mut out, "What waits for a column", &[promotion.drift_report(100)])?;
+    print(&mut out, "Fields without a column", &[promotion.drift_report(100)])?;
     Ok(Outcome::Done)
 }
 
-/// A file, or the contract of this name.
+/// The path itself if it is a file, otherwise the path of the contract with this name in [`FOLDER`].
 fn path_of(contract: &str) -> PathBuf {
     let file = Path::new(contract);
     let is_file = file.exists() || file.extension().is_some();
@@ -58,14 +58,14 @@ mod tests {
     use super::{path_of, print};
 
     #[test]
-    fn a_name_is_a_contract_of_the_folder_and_a_file_is_itself() {
+    fn a_name_is_a_contract_in_the_folder_and_a_path_stays_a_path() {
         assert_eq!(path_of("orders").to_str(), Some("contracts/orders.yaml"));
         assert_eq!(path_of("elsewhere/orders.yaml").to_str(), Some("elsewhere/orders.yaml"));
-        assert_eq!(path_of("src").to_str(), Some("src"), "it is there");
+        assert_eq!(path_of("src").to_str(), Some("src"), "the path exists");
     }
 
     #[test]
-    fn what_is_printed_can_be_pasted_into_an_editor() {
+    fn statements_are_printed_with_titles_as_comments() {
         let mut out = Vec::new();
         print(&mut out, "Two", &["SELECT 1".into(), "SELECT 2".into()]).unwrap();
         let out = String::from_utf8(out).unwrap();

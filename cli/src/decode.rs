@@ -1,4 +1,4 @@
-//! `shiftwork decode`: a file of change events, and what would be staged of it. The code is the loader's.
+//! `shiftwork decode`: converts a file of change events to the rows that cdc-loader would stage, with the code of cdc-loader.
 
 use std::{
     fs::File,
@@ -16,34 +16,34 @@ use shiftwork_change_data::{
     compiled::Compiled,
     contract::{self, TableContract},
     refusal::Refusal,
-    stage::{Counts, Outcome as Became, Record, Stager, compressed},
+    stage::{Counts, Outcome as RecordOutcome, Record, Stager, compressed},
     transport::{Offset, Partition},
 };
 
 use crate::{Outcome, args, diagnostics, status, words};
 
-/// Bytes of the longest line. SUPER takes 16 MB, and JSON may write a byte as six.
-const LONGEST_LINE: u64 = 128 * 1024 * 1024;
-/// Refusals that are said one by one; the rest is a number.
-const SAID: usize = 5;
+/// Maximum length of a line, in bytes. A SUPER value has up to 16 MB, and JSON can encode a byte as six.
+const MAX_LINE_BYTES: u64 = 128 * 1024 * 1024;
+/// Maximum number of refusals that are printed; the summary has the number of all refusals.
+const MAX_PRINTED: usize = 5;
 
-/// Decodes a file, and says what became of it.
+/// Decodes a file, and prints a summary. The outcome is `Failed` if a record was refused.
 pub fn decode(asked: &args::Decode) -> anyhow::Result<Outcome> {
     let Some(contract) = read_contract(&asked.contract)? else { return Ok(Outcome::Failed) };
     let compiled = Compiled::new(contract);
     let bar = bar(&asked.file);
     let mut refused = asked.refused.as_deref().map(create).transpose()?;
-    let mut said = 0;
+    let mut refusals = 0;
     let mut refuse = |line: u64, value: &[u8], refusal: &Refusal| -> io::Result<()> {
-        if said < SAID {
+        if refusals < MAX_PRINTED {
             bar.suspend(|| eprintln!("{}:{line}: {refusal}", asked.file.display()));
         }
-        said += 1;
+        refusals += 1;
         let Some(out) = &mut refused else { return Ok(()) };
-        let letter = serde_json::json!({
+        let record = serde_json::json!({
             "line": line, "kind": refusal.kind.as_str(), "reason": refusal.reason, "value_base64": STANDARD.encode(value),
         });
-        writeln!(out, "{letter}")
+        writeln!(out, "{record}")
     };
     let began = Instant::now();
     let input = open(&asked.file, &bar)?;
@@ -75,7 +75,7 @@ pub fn decode(asked: &args::Decode) -> anyhow::Result<Outcome> {
     Ok(if counts.refused.is_empty() { Outcome::Done } else { Outcome::Failed })
 }
 
-/// Reads a contract; says what is wrong with it, and answers none, where it does not read.
+/// Reads a table contract. If it is not valid, prints its problems and returns `None`.
 fn read_contract(path: &Path) -> anyhow::Result<Option<TableContract>> {
     let name = path.display().to_string();
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {name}"))?;
@@ -94,7 +94,7 @@ fn create(path: &Path) -> anyhow::Result<BufWriter<File>> {
     Ok(BufWriter::with_capacity(1 << 18, file))
 }
 
-/// A file of lines, plain or gzip; `-` is the standard input.
+/// Opens a file of lines, plain or compressed with gzip; `-` is the standard input.
 pub(crate) fn open(path: &Path, bar: &ProgressBar) -> anyhow::Result<Box<dyn BufRead>> {
     let raw: Box<dyn Read> = if path.as_os_str() == "-" {
         Box::new(io::stdin())
@@ -102,12 +102,12 @@ pub(crate) fn open(path: &Path, bar: &ProgressBar) -> anyhow::Result<Box<dyn Buf
         Box::new(File::open(path).with_context(|| format!("cannot read {}", path.display()))?)
     };
     let mut input = BufReader::with_capacity(1 << 18, bar.wrap_read(raw));
-    // Gzip begins with two bytes that no JSON begins with.
+    // The first two bytes of a gzip file; no JSON text starts with them.
     let is_gzip = input.fill_buf()?.starts_with(&[0x1f, 0x8b]);
     Ok(if is_gzip { Box::new(BufReader::with_capacity(1 << 18, MultiGzDecoder::new(input))) } else { Box::new(input) })
 }
 
-/// Hands over every line that is not blank, with its number from 1. One line is in memory at a time.
+/// Calls `each` for every line that is not blank, with its number from 1. Keeps one line in memory at a time.
 pub(crate) fn each_line(
     mut input: impl BufRead,
     mut each: impl FnMut(u64, &[u8]) -> anyhow::Result<()>,
@@ -117,11 +117,11 @@ pub(crate) fn each_line(
     loop {
         line.clear();
         number += 1;
-        if (&mut input).take(LONGEST_LINE).read_until(b'\n', &mut line)? == 0 {
+        if (&mut input).take(MAX_LINE_BYTES).read_until(b'\n', &mut line)? == 0 {
             return Ok(());
         }
-        if line.len() as u64 == LONGEST_LINE {
-            bail!("line {number} is longer than 128 MB: change events come one a line");
+        if line.len() as u64 == MAX_LINE_BYTES {
+            bail!("line {number} is longer than 128 MB: put each change event on a line of its own");
         }
         if !line.trim_ascii().is_empty() {
             each(number, line.trim_ascii())?;
@@ -129,10 +129,10 @@ pub(crate) fn each_line(
     }
 }
 
-/// Takes a record that is refused: its line, its bytes, and why.
+/// Called for a refused record with its line number, its bytes and the reason.
 type Refuse<'a> = dyn FnMut(u64, &[u8], &Refusal) -> io::Result<()> + 'a;
 
-/// Stages every record of a file into a sink.
+/// Writes the rows of all records of a file to a sink.
 fn stage<W: Write>(
     input: impl BufRead,
     compiled: &Compiled,
@@ -144,8 +144,8 @@ fn stage<W: Write>(
     each_line(input, |number, value| {
         let offset = Offset::number(number);
         match stager.record(Record { value, key: None, offset: &offset })? {
-            Became::Refused(refusal) => refuse(number, value, &refusal)?,
-            Became::Staged(_) | Became::Skipped(_) | Became::OtherTable(_) => {}
+            RecordOutcome::Refused(refusal) => refuse(number, value, &refusal)?,
+            RecordOutcome::Staged(_) | RecordOutcome::Skipped(_) | RecordOutcome::OtherTable(_) => {}
         }
         Ok(())
     })?;
@@ -153,10 +153,10 @@ fn stage<W: Write>(
     Ok((finished.sink, finished.counts))
 }
 
-/// What became of the records, as a table and a line.
+/// The number of records per result, and the throughput: MB are 10^6 bytes.
 pub fn summary(counts: &Counts, time: Duration) -> String {
     let count = |number: u64| words::count(i64::try_from(number).unwrap_or(i64::MAX));
-    let mut table = status::table(["records", "became"]);
+    let mut table = status::table(["records", "result"]);
     let mut row = |number: u64, what: String| {
         if number > 0 {
             table.add_row([Cell::new(count(number)).set_alignment(CellAlignment::Right), Cell::new(what)]);
@@ -171,18 +171,18 @@ pub fn summary(counts: &Counts, time: Duration) -> String {
         format!(
             "{}{}{}",
             words::plural(usize::try_from(counts.rows).unwrap_or(usize::MAX), "row"),
-            of_rows(counts.with_missing_data, "with something in dw_md_missing_data"),
-            of_rows(counts.with_changes, "with something in dw_md_changes"),
+            of_rows(counts.with_missing_data, "with dw_md_missing_data"),
+            of_rows(counts.with_changes, "with dw_md_changes"),
         ),
     );
     for (reason, number) in &counts.skipped {
-        row(*number, format!("set aside: {reason}"));
+        row(*number, format!("skipped: {reason}"));
     }
-    row(counts.other_tables, "of other tables".into());
+    row(counts.other_tables, "for other tables".into());
     for (kind, number) in &counts.refused {
         row(*number, format!("refused: {kind}"));
     }
-    #[allow(clippy::cast_precision_loss, reason = "a figure for people")]
+    #[allow(clippy::cast_precision_loss, reason = "rounded for display")]
     let (read, written) = (counts.bytes as f64 / 1e6, counts.row_bytes as f64 / 1e6);
     let seconds = time.as_secs_f64().max(1e-9);
     format!("{table}\n{read:.1} MB of events, {written:.1} MB of rows, {seconds:.2} s, {:.0} MB/s", read / seconds)
@@ -197,5 +197,4 @@ fn bar(path: &Path) -> ProgressBar {
 }
 
 #[cfg(test)]
-#[path = "decode_tests.rs"]
 mod tests;

@@ -1,4 +1,4 @@
-//! `shiftwork drift`: what a source sends that no column takes, and taking it in.
+//! `shiftwork drift`: lists the fields that sources send and the target table has no column for, and adds columns for them.
 
 use std::{fmt::Write as _, io::IsTerminal as _, time::Duration};
 
@@ -13,34 +13,34 @@ use tokio::time::sleep;
 
 use crate::{Deployment, Outcome, args, status, words};
 
-/// Characters of a field's name: a source may call it anything.
+/// Maximum number of characters of a field's name in the table. The name comes from the source and has no limit there.
 const FIELD_CHARS: usize = 60;
-/// Between two questions about a migration that Redshift is at.
+/// Time between two requests for the progress of a migration, and before a failed request is repeated.
 const PAUSE: Duration = Duration::from_secs(2);
-/// How often a question is asked again that AWS had no answer to.
-const TRIES: u32 = 5;
+/// Maximum number of attempts for a request that fails with a retryable failure.
+const ATTEMPTS: u32 = 5;
 
-/// Shows what waits; with `--apply` migrates it.
+/// Prints the fields without a column; with `--apply`, adds columns for them.
 pub async fn drift(deployment: &Deployment, asked: &args::Drift) -> anyhow::Result<Outcome> {
     let Some(contract) = &asked.contract else {
-        let answer = deployment.watcher.ask(&DriftRequest::Watch { scheduled: false }).await?;
-        if answer.contracts.is_empty() {
-            println!("nothing waits for a column");
+        let found = deployment.watcher.ask(&DriftRequest::Watch { scheduled: false }).await?;
+        if found.contracts.is_empty() {
+            println!("every field has a column");
         }
-        for drift in &answer.contracts {
-            println!("{}", in_words(drift));
+        for drift in &found.contracts {
+            println!("{}", describe(drift));
         }
-        let failed = answer.contracts.iter().any(|drift| drift.problem.is_some());
+        let failed = found.contracts.iter().any(|drift| drift.problem.is_some());
         return Ok(if failed { Outcome::Failed } else { Outcome::Done });
     };
     let look = DriftRequest::Look { contract: contract.clone(), only: asked.only.clone() };
-    let drift = insist(deployment, &look).await?;
-    println!("{}", in_words(&drift));
+    let drift = request(deployment, &look).await?;
+    println!("{}", describe(&drift));
     let Some(migration) = &drift.migration else {
         return Ok(Outcome::Done);
     };
     if !asked.apply {
-        println!("shiftwork drift {contract} --apply shows the statements, and takes it in");
+        println!("to show the statements and execute them: shiftwork drift {contract} --apply");
         return Ok(Outcome::Done);
     }
     println!("{}", statements(contract, migration));
@@ -60,76 +60,76 @@ async fn apply(
     let apply = DriftRequest::Apply { contract: contract.into(), only: only.to_vec(), migration: migration.id.clone() };
     let mut waiting = false;
     loop {
-        match insist(deployment, &apply).await?.progress {
+        match request(deployment, &apply).await?.progress {
             MigrationProgress::Done => {
-                println!("{} contracts/{contract}.yaml in the scripts bucket has now:", style("done.").green());
+                println!("{} contracts/{contract}.yaml in the scripts bucket now contains:", style("done.").green());
                 for line in &migration.contract {
                     println!("  {line}");
                 }
-                println!("`shiftwork contract pull {contract}` writes them into the file that you push from");
+                println!("to add the lines to your local file: shiftwork contract pull {contract}");
                 return Ok(Outcome::Done);
             }
             MigrationProgress::Running => {
                 if !waiting {
-                    eprintln!("Redshift is at it; Ctrl-C leaves it to itself, and the schema-watcher finishes it");
+                    eprintln!("the migration is running; after Ctrl-C, schema-watcher finishes it");
                 }
                 waiting = true;
                 sleep(PAUSE).await;
             }
-            MigrationProgress::Waiting => bail!("the schema-watcher did not begin: look again"),
+            MigrationProgress::Waiting => bail!("schema-watcher did not start the migration: run the command again"),
         }
     }
 }
 
-/// Asks until there is an answer: what was done is found, and nothing is done twice.
-async fn insist(deployment: &Deployment, request: &DriftRequest) -> anyhow::Result<Drift> {
-    for _ in 1..TRIES {
+/// Sends a request, and repeats it after retryable failures. The requests are idempotent.
+async fn request(deployment: &Deployment, request: &DriftRequest) -> anyhow::Result<Drift> {
+    for _ in 1..ATTEMPTS {
         match deployment.watcher.ask(request).await {
-            Err(error) if is_passing(&error) => sleep(PAUSE).await,
-            answer => return one(answer?.contracts),
+            Err(error) if is_retryable(&error) => sleep(PAUSE).await,
+            result => return one(result?.contracts),
         }
     }
     one(deployment.watcher.ask(request).await?.contracts)
 }
 
 fn one(drifts: Vec<Drift>) -> anyhow::Result<Drift> {
-    drifts.into_iter().next().context("the schema-watcher answered nothing")
+    drifts.into_iter().next().context("schema-watcher returned no table contract")
 }
 
-fn is_passing(error: &anyhow::Error) -> bool {
+fn is_retryable(error: &anyhow::Error) -> bool {
     error.downcast_ref::<Failure>().is_some_and(|failure| failure.kind.class() == Class::Retryable)
 }
 
 fn confirmed() -> anyhow::Result<bool> {
     if !std::io::stdin().is_terminal() {
-        bail!("nobody is there to be asked: give --yes");
+        bail!("the standard input is not a terminal: use --yes to run the statements without confirmation");
     }
-    eprint!("Run these? [y/N] ");
-    let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer)?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+    eprint!("Run these statements? [y/N] ");
+    let mut reply = String::new();
+    std::io::stdin().read_line(&mut reply)?;
+    Ok(matches!(reply.trim(), "y" | "Y" | "yes"))
 }
 
-/// What waits in the rows of a contract.
-fn in_words(drift: &Drift) -> String {
+/// The fields of a table contract that have no column, as a table with a title.
+fn describe(drift: &Drift) -> String {
     let Drift { contract, table, unknown, looked_ts, findings, more, progress, problem, .. } = drift;
     if let Some(problem) = problem {
         return format!("{contract}: {problem}\n");
     }
-    let begun = match progress {
+    let migration = match progress {
         MigrationProgress::Waiting => "",
-        MigrationProgress::Running => ". A migration is under way",
-        MigrationProgress::Done => ". A migration that was begun earlier has been finished",
+        MigrationProgress::Running => ". A migration is running",
+        MigrationProgress::Done => ". A migration that was started earlier has finished",
     };
     let title = format!(
-        "{} → {table}, unknown: {unknown}, looked at {}{begun}",
+        "{} → {table}, unknown: {unknown}, checked at {}{migration}",
         style(contract).bold(),
         words::instant(*looked_ts)
     );
     if findings.is_empty() {
-        return format!("{title}\nnothing waits\n");
+        return format!("{title}\nevery field has a column\n");
     }
-    let mut rows = status::table(["field", "waits since (UTC)", "rows", "values", "what would be done"]);
+    let mut rows = status::table(["field", "since (UTC)", "rows", "values", "change"]);
     for finding in findings {
         rows.add_row([
             Cell::new(printable(&finding.field)),
@@ -143,8 +143,8 @@ fn in_words(drift: &Drift) -> String {
     let more = match more {
         0 => String::new(),
         more => format!(
-            "and {more} more fields. A source that brings so many does not add columns: it writes data into its keys. Map the \
-             document that they come from as one super column\n"
+            "and {more} more fields. If a source sends data as names of fields, map the object that contains the fields to one \
+             column of type super\n"
         ),
     };
     format!("{title}\n{rows}\n{more}")
@@ -162,19 +162,19 @@ fn statements(contract: &str, migration: &Migration) -> String {
     if migration.statements.len() > migration.before {
         text.push_str("COMMIT;\n\n");
     }
-    let _ = writeln!(text, "-- and contracts/{contract}.yaml gets");
+    let _ = writeln!(text, "-- lines that are added to contracts/{contract}.yaml");
     for line in &migration.contract {
         let _ = writeln!(text, "--   {line}");
     }
     text
 }
 
-/// A field's name, on one line.
+/// The name of a field on one line, truncated to [`FIELD_CHARS`].
 fn printable(field: &str) -> String {
     words::brief(&plain(&field.replace(['\n', '\r'], " ")), FIELD_CHARS)
 }
 
-/// A text that a source had a hand in, without what could move a terminal's cursor.
+/// A text that contains data of a source, without control characters, which could manipulate the terminal.
 fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
 }
@@ -183,10 +183,10 @@ fn plain(text: &str) -> String {
 mod tests {
     use shiftwork_protocol::drift::{Drift, Finding, Migration, MigrationProgress, Remedy};
 
-    use super::{in_words, plain, printable, statements};
+    use super::{describe, plain, printable, statements};
 
     #[test]
-    fn a_person_sees_what_waits_and_what_would_be_done() {
+    fn the_table_shows_fields_without_a_column_and_their_changes() {
         let finding = |field: &str, remedy| Finding {
             field: field.into(),
             since: Some("2026-03-01T02:00:00Z".parse().unwrap()),
@@ -208,19 +208,19 @@ mod tests {
             progress: MigrationProgress::Waiting,
             problem: None,
         };
-        let said = in_words(&drift);
-        let said: Vec<_> = said.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+        let shown = describe(&drift);
+        let lines: Vec<_> = shown.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
         for line in [
             "colour 2026-03-01 02:00:00 1,234 texts up to 7 bytes add column colour varchar(64)",
             "id 2026-03-01 02:00:00 1,234 texts up to 7 bytes id is part of the key, whose type cannot be changed",
         ] {
-            assert!(said.iter().any(|shown| shown == line), "{line}\n{said:#?}");
+            assert!(lines.iter().any(|shown| shown == line), "{line}\n{lines:#?}");
         }
-        assert!(said.iter().any(|line| line.starts_with("and 99800 more fields.")), "{said:#?}");
+        assert!(lines.iter().any(|line| line.starts_with("and 99800 more fields.")), "{lines:#?}");
     }
 
     #[test]
-    fn the_statements_are_shown_as_they_commit() {
+    fn the_statements_are_shown_with_their_transaction() {
         let migration = Migration {
             id: "x".into(),
             statements: vec!["ALTER TABLE a".into(), "LOCK a".into(), "UPDATE a".into()],
@@ -228,12 +228,12 @@ mod tests {
             contract: vec!["- { name: colour, type: varchar(64) }".into()],
         };
         let wanted = "ALTER TABLE a;\n\nBEGIN;\n\nLOCK a;\n\nUPDATE a;\n\nCOMMIT;\n\n\
-                      -- and contracts/orders.yaml gets\n--   - { name: colour, type: varchar(64) }\n";
+                      -- lines that are added to contracts/orders.yaml\n--   - { name: colour, type: varchar(64) }\n";
         assert_eq!(statements("orders", &migration), wanted);
     }
 
     #[test]
-    fn a_hostile_field_does_not_reach_the_terminal() {
+    fn control_characters_in_a_field_are_not_printed() {
         assert_eq!(printable("a\u{1b}[2Jb"), "a\u{fffd}[2Jb");
         assert!(printable(&"x".repeat(65_535)).chars().count() <= 60);
         assert_eq!(plain("SELECT '\u{1b}]0;'\n"), "SELECT '\u{fffd}]0;'\n");

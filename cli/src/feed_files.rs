@@ -30,8 +30,8 @@ use crate::{
 
 /// Number of concurrent requests.
 const AT_ONCE: usize = 32;
-/// Number of files per feed that the summary counts, newest first.
-const SUMMED_UP: usize = 10_000;
+/// Maximum number of files per feed that the summary counts, newest first.
+const SUMMARY_FILES: usize = 10_000;
 /// Maximum length of a reason in the table, in characters.
 const REASON_CHARS: usize = 60;
 /// Maximum number of full reasons below the table.
@@ -68,7 +68,7 @@ async fn summary(deployment: &Deployment) -> anyhow::Result<Outcome> {
     let names = feeds.iter().map(|feed| feed.feed.clone()).chain([UNCLAIMED.to_owned()]);
     let mut rows: Vec<(String, Vec<FileRecord>)> = Vec::new();
     for name in names {
-        let files = deployment.register.since(&name, Timestamp::UNIX_EPOCH, SUMMED_UP).await?;
+        let files = deployment.register.since(&name, Timestamp::UNIX_EPOCH, SUMMARY_FILES).await?;
         if name != UNCLAIMED || !files.is_empty() {
             rows.push((name, files));
         }
@@ -78,8 +78,8 @@ async fn summary(deployment: &Deployment) -> anyhow::Result<Outcome> {
         return Ok(Outcome::Done);
     }
     println!("{}", summary_table(&rows));
-    if rows.iter().any(|(_, files)| files.len() == SUMMED_UP) {
-        println!("the counts cover the newest {} files of each feed", words::count(i64::try_from(SUMMED_UP)?));
+    if rows.iter().any(|(_, files)| files.len() == SUMMARY_FILES) {
+        println!("the counts cover the newest {} files of each feed", words::count(i64::try_from(SUMMARY_FILES)?));
     }
     Ok(Outcome::Done)
 }
@@ -284,7 +284,7 @@ async fn backfill_page(
     Ok(page.next)
 }
 
-/// As if S3 had told of the object when it was put.
+/// The event that S3 would have sent when the object was created.
 fn created(bucket: &str, object: Listed) -> ObjectEvent {
     ObjectEvent {
         bucket: bucket.into(),

@@ -1,4 +1,4 @@
-//! `shiftwork replay`: change events that were refused, or that no contract had claimed, go to the loader once more.
+//! `shiftwork replay`: sends change events to cdc-loader again that were refused, or that no table contract claimed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,93 +13,93 @@ use shiftwork_protocol::{
 
 use crate::{Deployment, Outcome, args, words};
 
-/// What is to be done about a dead letter.
+/// What to do with a message of the dead-message queue.
 #[derive(Debug, PartialEq, Eq)]
-enum LetterAction {
-    /// Sent to the loader with this body.
+enum MessageAction {
+    /// Send this body to cdc-loader.
     Send(String),
-    /// It is another contract's.
+    /// Leave the message in the queue: it belongs to another table contract than the requested one.
     Leave,
-    /// A person has to act; the text says how.
+    /// Print this text, which says what the user has to do, and leave the message in the queue.
     Report(String),
 }
 
-/// Replays, and says so.
+/// Replays events, and prints their number.
 pub async fn replay(deployment: &Deployment, asked: &args::Replay) -> anyhow::Result<Outcome> {
     if asked.unclaimed { unclaimed(deployment, asked).await } else { refused(deployment, asked).await }
 }
 
 async fn refused(deployment: &Deployment, asked: &args::Replay) -> anyhow::Result<Outcome> {
-    let begun = deployment.clock.now();
-    let (mut seen, mut left, mut sent, mut told) = (BTreeSet::new(), Vec::new(), 0, 0);
+    let started = deployment.clock.now();
+    let (mut seen, mut left, mut sent, mut reported) = (BTreeSet::new(), Vec::new(), 0, 0);
     loop {
-        let letters = deployment.changes.receive().await?;
-        let fresh: Vec<_> = letters.into_iter().filter(|letter| seen.insert(letter.id.clone())).collect();
+        let messages = deployment.changes.receive().await?;
+        let fresh: Vec<_> = messages.into_iter().filter(|message| seen.insert(message.id.clone())).collect();
         if fresh.is_empty() {
             break;
         }
-        for letter in fresh {
-            // What the loader refuses again while we are at it is not for this time.
-            if letter.sent >= begun {
-                left.push(letter);
+        for message in fresh {
+            // The message arrived after the replay started, for example because cdc-loader refused its event again.
+            if message.sent >= started {
+                left.push(message);
                 continue;
             }
-            match action(&letter.body, asked.contract.as_deref()) {
-                LetterAction::Send(body) => {
+            match action(&message.body, asked.contract.as_deref()) {
+                MessageAction::Send(body) => {
                     sent += 1;
                     if asked.dry_run {
-                        println!("{} {}", style("+").green(), outline(&letter.body));
-                        left.push(letter);
+                        println!("{} {}", style("+").green(), outline(&message.body));
+                        left.push(message);
                     } else {
-                        deployment.changes.send_again(&body, &letter).await?;
+                        deployment.changes.send_again(&body, &message).await?;
                     }
                 }
-                LetterAction::Leave => left.push(letter),
-                LetterAction::Report(what) => {
-                    told += 1;
+                MessageAction::Leave => left.push(message),
+                MessageAction::Report(what) => {
+                    reported += 1;
                     println!("{} {what}", style("!").yellow());
-                    left.push(letter);
+                    left.push(message);
                 }
             }
         }
     }
-    for letter in &left {
-        deployment.changes.put_back(letter).await?;
+    for message in &left {
+        deployment.changes.put_back(message).await?;
     }
     let verb = if asked.dry_run { "to send" } else { "sent" };
     println!("{} {verb} to the loader, {} left in the queue", words::plural(sent, "message"), left.len());
-    Ok(if told == 0 { Outcome::Done } else { Outcome::Failed })
+    Ok(if reported == 0 { Outcome::Done } else { Outcome::Failed })
 }
 
-/// What is done about a dead letter; `wanted` is the contract that is asked for.
-fn action(body: &str, wanted: Option<&str>) -> LetterAction {
-    let Ok(letter) = serde_json::from_str::<Value>(body) else {
-        return LetterAction::Report(format!("a message that is not valid JSON: {}", cut(body)));
+/// Decides about a message of the dead-message queue; `wanted` is the requested table contract, `None` for all.
+fn action(body: &str, wanted: Option<&str>) -> MessageAction {
+    let Ok(message) = serde_json::from_str::<Value>(body) else {
+        return MessageAction::Report(format!("a message that is not valid JSON: {}", cut(body)));
     };
-    if let Ok(Refused { refused, contract, kind, reason }) = serde_json::from_value(letter.clone()) {
+    if let Ok(Refused { refused, contract, kind, reason }) = serde_json::from_value(message.clone()) {
         return match refused.record {
-            _ if wanted.is_some() && contract.as_deref() != wanted => LetterAction::Leave,
-            Bytes::Lost {} => LetterAction::Report(format!(
+            _ if wanted.is_some() && contract.as_deref() != wanted => MessageAction::Leave,
+            Bytes::Lost {} => MessageAction::Report(format!(
                 "{} {}: {kind}: {reason}; fix its file and send it again",
                 refused.partition, refused.offset
             )),
             Bytes::Base64(_) | Bytes::Object(_) => match serde_json::to_string(&ReplayRequest { replay: refused }) {
-                Ok(body) => LetterAction::Send(body),
-                Err(error) => LetterAction::Report(error.to_string()),
+                Ok(body) => MessageAction::Send(body),
+                Err(error) => MessageAction::Report(error.to_string()),
             },
         };
     }
-    // A batch that expired in its stream: Lambda says which, and its records are gone from the stream.
-    if let Some((kind, batch)) = letter.as_object().into_iter().flatten().find(|(name, _)| name.ends_with("BatchInfo"))
+    // Lambda gave up a batch of a stream. The message contains the position of the batch, but not its records.
+    if let Some((kind, batch)) = message.as_object().into_iter().flatten().find(|(name, _)| name.ends_with("BatchInfo"))
     {
-        return LetterAction::Report(format!(
-            "{kind}: records that were given up: {batch}; take a new snapshot of their tables"
+        return MessageAction::Report(format!(
+            "{kind}: Lambda gave up these records: {batch}; take a new snapshot of their tables"
         ));
     }
-    // A notification or a replay that the loader gave back too often.
+    // A notification or a replay that cdc-loader failed to process in all attempts.
     match wanted {
-        None => LetterAction::Send(body.into()),
-        Some(_) => LetterAction::Leave,
+        None => MessageAction::Send(body.into()),
+        Some(_) => MessageAction::Leave,
     }
 }
 
@@ -121,7 +121,7 @@ async fn unclaimed(deployment: &Deployment, asked: &args::Replay) -> anyhow::Res
     if let Some(name) = &asked.contract
         && !contracts.iter().any(|contract| contract.name() == *name)
     {
-        anyhow::bail!("there is no table contract `{name}` in the deployment: `shiftwork push` puts it there");
+        anyhow::bail!("the deployment has no table contract `{name}`: use `shiftwork push` to deploy it");
     }
     let mut files: BTreeMap<String, Vec<_>> = BTreeMap::new();
     for file in deployment.changes.unclaimed().await? {
@@ -135,7 +135,7 @@ async fn unclaimed(deployment: &Deployment, asked: &args::Replay) -> anyhow::Res
         if claiming.is_empty() {
             waiting += files.len();
             println!(
-                "{} {table}: {}, and no contract; `shiftwork contract propose` writes one",
+                "{} {table}: {} without a table contract; use `shiftwork contract propose` to create one",
                 style("!").yellow(),
                 words::plural(files.len(), "file")
             );
@@ -159,7 +159,7 @@ async fn unclaimed(deployment: &Deployment, asked: &args::Replay) -> anyhow::Res
     Ok(Outcome::Done)
 }
 
-/// The deployed contracts.
+/// The deployed table contracts that are valid.
 async fn contracts(deployment: &Deployment) -> anyhow::Result<Vec<TableContract>> {
     let mut contracts = Vec::new();
     for key in scripts::etags(&deployment.scripts, shiftwork_protocol::keys::CONTRACTS).await?.into_keys() {
@@ -169,8 +169,8 @@ async fn contracts(deployment: &Deployment) -> anyhow::Result<Vec<TableContract>
     Ok(contracts)
 }
 
-/// The contracts that may claim records of a table as its folder names it: `schema.table`. A current and a historical table may be of
-/// one source, and a contract may name the database too. Whether a record is one's the loader decides.
+/// The names of the table contracts for a table, which is `schema.table` as in the name of the folder. Several contracts can have
+/// the same source, and the source in a contract can contain the database. cdc-loader decides which contract claims a record.
 fn claiming<'c>(contracts: &'c [TableContract], table: &str) -> Vec<&'c str> {
     let is_of = |contract: &&TableContract| {
         let database = contract.source().table.strip_suffix(table);
@@ -185,7 +185,7 @@ mod tests {
 
     use shiftwork_change_data::contract;
 
-    use super::{LetterAction, action, claiming};
+    use super::{MessageAction, action, claiming};
 
     fn refused(record: &serde_json::Value) -> String {
         json!({
@@ -196,34 +196,36 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_record_is_sent_as_it_was() {
-        let letter = refused(&json!({ "base64": "eyI=" }));
+    fn a_refused_record_is_sent_unchanged() {
+        let message = refused(&json!({ "base64": "eyI=" }));
         let replay = json!({ "replay": { "partition": "kafka/shop/0", "offset": "00000000000000000007", "record": { "base64": "eyI=" } } });
-        let LetterAction::Send(body) = action(&letter, None) else { panic!("not sent") };
+        let MessageAction::Send(body) = action(&message, None) else { panic!("not sent") };
         assert_eq!(serde_json::from_str::<serde_json::Value>(&body).unwrap(), replay);
-        assert!(matches!(action(&letter, Some("orders")), LetterAction::Send(_)));
-        assert_eq!(action(&letter, Some("customers")), LetterAction::Leave);
+        assert!(matches!(action(&message, Some("orders")), MessageAction::Send(_)));
+        assert_eq!(action(&message, Some("customers")), MessageAction::Leave);
     }
 
     #[test]
-    fn what_cannot_be_sent_is_told() {
-        let LetterAction::Report(lost) = action(&refused(&json!({ "lost": {} })), None) else { panic!("not told") };
+    fn a_message_that_cannot_be_sent_is_reported() {
+        let MessageAction::Report(lost) = action(&refused(&json!({ "lost": {} })), None) else {
+            panic!("not reported")
+        };
         assert!(lost.contains("kafka/shop/0 00000000000000000007"), "{lost}");
         let given_up = json!({ "requestContext": {}, "KinesisBatchInfo": { "shardId": "shardId-000000000001" } });
-        let LetterAction::Report(words) = action(&given_up.to_string(), None) else { panic!("not told") };
-        assert!(words.contains("shardId-000000000001"), "{words}");
-        assert!(matches!(action("{", None), LetterAction::Report(_)));
+        let MessageAction::Report(text) = action(&given_up.to_string(), None) else { panic!("not reported") };
+        assert!(text.contains("shardId-000000000001"), "{text}");
+        assert!(matches!(action("{", None), MessageAction::Report(_)));
     }
 
     #[test]
-    fn what_the_loader_gave_back_is_sent_again_where_no_contract_is_asked_for() {
+    fn a_failed_notification_is_sent_again_unless_a_contract_is_requested() {
         let notification = json!({ "Records": [] }).to_string();
-        assert_eq!(action(&notification, None), LetterAction::Send(notification.clone()));
-        assert_eq!(action(&notification, Some("orders")), LetterAction::Leave);
+        assert_eq!(action(&notification, None), MessageAction::Send(notification.clone()));
+        assert_eq!(action(&notification, Some("orders")), MessageAction::Leave);
     }
 
     #[test]
-    fn unclaimed_records_go_to_each_contract_of_their_table() {
+    fn unclaimed_records_are_sent_for_every_contract_of_their_table() {
         let contract = |name: &str, table: &str| {
             let text = format!(
                 "contract: {name}\nsource: {{ format: debezium, table: {table} }}\ntarget: {{ schema: shop, table: {name} }}\nkey: [id]\n\

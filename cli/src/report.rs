@@ -63,5 +63,4 @@ pub fn render(run: &Snapshot, scripts: &Scripts, now: Timestamp) -> anyhow::Resu
 }
 
 #[cfg(test)]
-#[path = "report_tests.rs"]
 mod tests;

@@ -51,5 +51,4 @@ pub fn summary(checked: &Checked) -> String {
 }
 
 #[cfg(test)]
-#[path = "validate_tests.rs"]
 mod tests;

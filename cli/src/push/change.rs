@@ -264,5 +264,4 @@ fn difference(was: &Timetable, is: &Timetable) -> String {
 }
 
 #[cfg(test)]
-#[path = "change_tests.rs"]
 mod tests;

@@ -132,7 +132,7 @@ fn a_run_that_waits_or_never_started_has_a_report() {
 
 #[test]
 fn a_workflow_with_many_layers_has_a_critical_path() {
-    let yaml = include_str!("../../workflows/yearly_sales.yaml");
+    let yaml = include_str!("../../../workflows/yearly_sales.yaml");
     let (run, scripts) = planned(yaml, |name| format!("-- {name}\n{SQL}"));
     let run = simulated(run, |job| match job {
         "stage_lineitem.sql" => JobEnd::Runs(8200),
