@@ -48,7 +48,7 @@ def main() -> int:
     print(f"{len(repository)} documents are in s3://{BUCKET}, the metadata of {unfixable} of them cannot be fixed")
     _wait(s3, repository)
     seconds = time.monotonic() - began
-    # # Requests that are still in progress are counted too.
+    # Requests that are still in progress are counted too.
     time.sleep(3)
     counts = json.loads(_ask(f"{control}/counts", "GET"))
     failures = _report(s3, repository)
