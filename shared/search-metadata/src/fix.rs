@@ -353,7 +353,7 @@ impl Conversion<'_> {
         match self.repo.config.target {
             Target::Kendra if metadata::is_kendra_member(&name) => self.kendra_member(source, &name, &value),
             Target::Kendra if self.from_bedrock && access::is_list_attribute(&name) => {
-                self.access_list(source, &name, &value)
+                self.access_list(source, &name, &value);
             }
             Target::Kendra => self.attribute(source, &name, &value, None),
             Target::Bedrock => self.attribute(source, &name, &value, embed),
