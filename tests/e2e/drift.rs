@@ -229,7 +229,7 @@ async fn requests_that_cannot_be_fulfilled_are_rejected() {
     assert_eq!((look.findings.len(), look.migration), (0, None));
     let refused = orders.invoke(&orders.apply("0123456789abcdef")).await.unwrap_err();
     assert_eq!(refused.name, "Shiftwork.InvalidRequest");
-    assert!(refused.message.contains("look again"), "{refused:?}");
+    assert!(refused.message.contains("look at the contract again"), "{refused:?}");
     let unknown = DriftRequest::Look { contract: format!("{}x", orders.name), only: Vec::new() };
     let refused = orders.invoke(&unknown).await.unwrap_err();
     assert!(refused.message.contains("did you mean"), "{refused:?}");

@@ -1,4 +1,5 @@
-//! Turns records of any tables and partitions into one file for each contract and partition, and sorts out the others.
+//! Stages records of any tables and partitions: one file for each contract and partition, and other outputs for records that are
+//! refused or that no contract claims.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, btree_map::Entry},
@@ -24,51 +25,51 @@ use shiftwork_protocol::{
 
 use crate::contracts::Claims;
 
-/// The largest record with its key, in bytes, that fits into a message: base64 makes four bytes of three, and the reason has to
-/// fit beside it.
+/// Bytes of the largest record with its key that fits into a message. Base64 turns three bytes into four, and the message also has the
+/// reason.
 const MESSAGE_RECORD_BYTES: usize = DEAD_LETTER_BYTES / 8 * 5;
-/// Characters of a reason that go into a message.
+/// Longest reason in a message, in characters.
 const REASON_CHARS: usize = 4_000;
 
 type Sink = shiftwork_change_data::stage::Compressed<Vec<u8>>;
 
-/// Records that are being staged.
+/// A batch of records that are being staged.
 pub(crate) struct Batch<'c> {
     claims: &'c Claims,
-    lanes: HashMap<Partition, Lane<'c>>,
+    partitions: HashMap<Partition, PartitionFiles<'c>>,
     output: Output,
-    /// Bytes of the records.
+    /// Bytes of the values of all records taken so far.
     pub(crate) bytes: usize,
 }
 
-/// The files of a partition.
+/// The open files of a partition.
 #[derive(Default)]
-struct Lane<'c> {
-    /// By contract.
+struct PartitionFiles<'c> {
+    /// One file for each contract, by the contract's index.
     stagers: BTreeMap<usize, Stager<'c, Sink>>,
-    /// The contract that the last record was of: the next one is, mostly.
+    /// The contract of the last record, which is tried first for the next one.
     last: Option<usize>,
 }
 
-/// What is to be written.
+/// The objects and messages that a batch results in.
 #[derive(Debug, Default)]
 pub(crate) struct Output {
     /// Objects of the staging bucket, by key.
     pub(crate) objects: BTreeMap<String, Vec<u8>>,
     /// Messages for the dead-letter queue.
     pub(crate) refused: Vec<Refused>,
-    /// Contracts that have something to load.
+    /// Indexes of contracts that have rows to load.
     pub(crate) staged: BTreeSet<usize>,
-    /// Marks for the schema-watcher, by key: a file of the contract has rows with a field that no column takes.
+    /// Marks for schema-watcher: the key of a mark, and the key of a staged file whose rows have a field without a column.
     pub(crate) drift_marks: BTreeMap<String, String>,
     unclaimed: BTreeMap<(String, Partition), Vec<Replay>>,
     proposal: Proposal,
-    /// Contracts for tables that have none, by key: written where no earlier batch wrote one.
+    /// Proposed contracts for tables without a contract, by key. They are written unless an earlier batch wrote one.
     pub(crate) proposed: BTreeMap<String, String>,
     pub(crate) counts: Counts,
 }
 
-/// What became of the records.
+/// Number of records, and of rows staged, by outcome.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     pub(crate) records: u64,
@@ -78,7 +79,7 @@ pub(crate) struct Counts {
     pub(crate) unclaimed: u64,
 }
 
-/// A record with all that its transport knows of it.
+/// A record and its partition.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Source<'a> {
     pub(crate) partition: &'a Partition,
@@ -87,30 +88,30 @@ pub(crate) struct Source<'a> {
 
 impl<'c> Batch<'c> {
     pub(crate) fn new(claims: &'c Claims) -> Self {
-        Self { claims, lanes: HashMap::new(), output: Output::default(), bytes: 0 }
+        Self { claims, partitions: HashMap::new(), output: Output::default(), bytes: 0 }
     }
 
-    /// Takes a record: staged by every contract that claims it, refused, unclaimed, or set aside.
+    /// Takes a record. It is staged for every contract that claims it, or refused, unclaimed or skipped.
     ///
     /// # Errors
-    /// There is no memory for an encoder.
+    /// An encoder cannot be created (out of memory).
     pub(crate) fn take(&mut self, source: Source<'_>) -> io::Result<()> {
         self.bytes += source.record.value.len();
         self.output.counts.records += 1;
-        // One look at a record decides both whose it is and what it says; only where a partition changes from one table to
-        // the next, or a table has several contracts, it is asked first whose it is.
-        if let Some(index) = self.lanes.get(source.partition).and_then(|lane| lane.last) {
+        // The stager of the last contract reads the table of a record and its rows in one pass. The table is read separately only if the
+        // partition changes from one table to another, or if a table has several contracts.
+        if let Some(index) = self.partitions.get(source.partition).and_then(|files| files.last) {
             match self.stage(index, source)? {
                 Outcome::OtherTable(identity) => self.take_of(&identity, source),
                 outcome => {
-                    self.note(Some(index), source, outcome);
+                    self.record_outcome(Some(index), source, outcome);
                     Ok(())
                 }
             }
         } else {
             match Event::read(source.record.value, source.record.key) {
-                Err(refusal) => self.note(None, source, Outcome::Refused(refusal)),
-                Ok(Event::Skipped(aside)) => self.note(None, source, Outcome::Skipped(aside)),
+                Err(refusal) => self.record_outcome(None, source, Outcome::Refused(refusal)),
+                Ok(Event::Skipped(reason)) => self.record_outcome(None, source, Outcome::Skipped(reason)),
                 Ok(Event::Change(change)) => return self.take_of(&change.identity, source),
             }
             Ok(())
@@ -124,36 +125,36 @@ impl<'c> Batch<'c> {
         }
         for index in &claiming {
             let outcome = self.stage(*index, source)?;
-            self.note(Some(*index), source, outcome);
+            self.record_outcome(Some(*index), source, outcome);
         }
-        if let Some(lane) = self.lanes.get_mut(source.partition) {
-            lane.last = claiming.first().copied().filter(|index| self.claims.is_alone(*index));
+        if let Some(files) = self.partitions.get_mut(source.partition) {
+            files.last = claiming.first().copied().filter(|index| self.claims.is_alone(*index));
         }
         Ok(())
     }
 
     fn stage(&mut self, index: usize, source: Source<'_>) -> io::Result<Outcome> {
-        let lane = match self.lanes.get_mut(source.partition) {
-            Some(lane) => lane,
-            // Its name is copied for its first record alone.
-            None => self.lanes.entry(source.partition.clone()).or_default(),
+        let files = match self.partitions.get_mut(source.partition) {
+            Some(files) => files,
+            // The partition is cloned only for its first record.
+            None => self.partitions.entry(source.partition.clone()).or_default(),
         };
-        let stager = match lane.stagers.entry(index) {
+        let stager = match files.stagers.entry(index) {
             Entry::Occupied(stager) => stager.into_mut(),
-            Entry::Vacant(free) => {
+            Entry::Vacant(vacant) => {
                 let contract = self.claims.contract(index);
-                free.insert(Stager::new(contract, source.partition.clone(), compressed(Vec::new())?))
+                vacant.insert(Stager::new(contract, source.partition.clone(), compressed(Vec::new())?))
             }
         };
         stager.record(source.record)
     }
 
-    fn note(&mut self, contract: Option<usize>, source: Source<'_>, outcome: Outcome) {
+    fn record_outcome(&mut self, contract: Option<usize>, source: Source<'_>, outcome: Outcome) {
         let counts = &mut self.output.counts;
         match outcome {
             Outcome::Staged(rows) => counts.rows += rows as u64,
             Outcome::Skipped(_) => counts.set_aside += 1,
-            // Of two servers with a table of this name, it is the other's.
+            // The contract names another server that has a table of the same name.
             Outcome::OtherTable(_) => {}
             Outcome::Refused(refusal) => self.refuse(contract, source, &refusal),
         }
@@ -163,18 +164,18 @@ impl<'c> Batch<'c> {
         self.output.counts.refused += 1;
         let of_row = match refusal.kind {
             RefusalKind::NoKey | RefusalKind::Frozen | RefusalKind::Oversized => contract,
-            // Whose it is was not looked at yet.
+            // These are found before the table of the record is known.
             RefusalKind::NotJson
             | RefusalKind::NotAnEvent
             | RefusalKind::UnknownOperation
             | RefusalKind::Incomplete => None,
         };
         let contract = of_row.map(|index| self.claims.contract(index).contract().name().to_owned());
-        self.send_back(source, contract, refusal.kind.as_str(), &refusal.reason);
+        self.add_dead_letter(source, contract, refusal.kind.as_str(), &refusal.reason);
     }
 
-    /// A message with the record, or with the key of the object that has it.
-    fn send_back(&mut self, source: Source<'_>, contract: Option<String>, kind: &str, reason: &str) {
+    /// Adds a message with the record, or with the key of an object that has the record if it is too large for a message.
+    fn add_dead_letter(&mut self, source: Source<'_>, contract: Option<String>, kind: &str, reason: &str) {
         let whole = Replay { record: Bytes::Base64(BASE64.encode(source.record.value)), ..replay(source) };
         let bytes = source.record.value.len() + source.record.key.map_or(0, <[u8]>::len);
         let refused = if bytes <= MESSAGE_RECORD_BYTES {
@@ -188,14 +189,14 @@ impl<'c> Batch<'c> {
     }
 
     /// Refuses a record on which the decoder panics.
-    pub(crate) fn set_apart(&mut self, source: Source<'_>) {
+    pub(crate) fn refuse_after_panic(&mut self, source: Source<'_>) {
         self.output.counts.records += 1;
         self.output.counts.refused += 1;
-        self.send_back(
+        self.add_dead_letter(
             source,
             None,
             "panic",
-            "the decoder panicked on it: this is a bug of shiftwork, please report it with the record",
+            "the decoder panicked on this record: this is a bug in shiftwork, please report it with the record",
         );
     }
 
@@ -206,21 +207,21 @@ impl<'c> Batch<'c> {
         of_table.push(Replay { record: Bytes::Base64(BASE64.encode(source.record.value)), ..replay(source) });
     }
 
-    /// Refuses a place in a file that has no record.
-    pub(crate) fn lost(&mut self, partition: &Partition, offset: &Offset, kind: &str, reason: &str) {
+    /// Refuses a line of a file whose bytes are not available.
+    pub(crate) fn refuse_lost(&mut self, partition: &Partition, offset: &Offset, kind: &str, reason: &str) {
         self.output.counts.refused += 1;
         let source = Source { partition, record: Record { value: &[], key: None, offset } };
         self.output.refuse(replay(source), None, kind, reason);
     }
 
-    /// Ends the files.
+    /// Closes the files and returns the output.
     ///
     /// # Errors
-    /// There is no memory for the end of a file.
+    /// A file cannot be compressed (out of memory).
     pub(crate) fn finish(self) -> io::Result<Output> {
         let mut out = self.output;
-        let stagers = self.lanes.into_iter().flat_map(|(partition, lane)| {
-            lane.stagers.into_iter().map(move |(index, stager)| (index, partition.clone(), stager))
+        let stagers = self.partitions.into_iter().flat_map(|(partition, files)| {
+            files.stagers.into_iter().map(move |(index, stager)| (index, partition.clone(), stager))
         });
         for (index, partition, stager) in stagers {
             let finished = stager.finish();

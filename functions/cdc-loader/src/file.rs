@@ -1,4 +1,4 @@
-//! A file of change events, one a line: read as it comes, staged in files of their own every so many bytes.
+//! Stages a file with one change event on each line. It is read as a stream; a staged file is closed after 64 MiB of lines.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use shiftwork_change_data::{
@@ -19,20 +19,20 @@ use crate::{
     memory,
 };
 
-/// Bytes of lines behind which the staged files end. The cut depends on the lines alone, so that a file that is read again
-/// is staged under the same names.
-pub(crate) const CUT: usize = 64 * 1024 * 1024;
+/// Bytes of lines after which a staged file is closed. It depends only on the lines, so that a file that is read again is staged under
+/// the same keys.
+pub(crate) const FILE_BYTES: usize = 64 * 1024 * 1024;
 
 impl Loader {
-    /// Stages a file. Lines that are no change events are refused, each for itself.
+    /// Stages a file. Each line that is not a change event is refused alone.
     pub(crate) async fn file(&self, claims: &Claims, file: &ObjectVersion) -> Result<()> {
         let ObjectVersion { bucket, key, version } = file;
         let partition = Partition::s3(bucket, key, version.as_str());
-        // What was unclaimed carries the key of each record, where it had one.
+        // A line of a file of unclaimed records also has the key of the record.
         let unclaimed = bucket == self.staging.name() && key.starts_with(UNCLAIMED);
         let mut batch = Batch::new(claims);
         let Some(mut object) = self.files.open(bucket, key, Some(version)).await? else {
-            batch.lost(
+            batch.refuse_lost(
                 &partition,
                 &Offset::number(0),
                 "file-gone",
@@ -43,7 +43,7 @@ impl Loader {
         let (mut lines, mut read, mut broken) = (LineReader::new(), 0, None);
         loop {
             let chunk = object.content.next().await?;
-            // The end of the file is a piece like any other: what it completes is cut as everything before it.
+            // The end of the file is treated as a piece, because it can complete a line.
             let pieces = chunk
                 .iter()
                 .flat_map(|chunk| LineReader::pieces(chunk).map(Some))
@@ -56,7 +56,7 @@ impl Loader {
                 while let Some(line) = lines.next() {
                     read = line.number;
                     take(&mut batch, &partition, &line, unclaimed)?;
-                    if batch.bytes >= self.cut {
+                    if batch.bytes >= self.file_bytes {
                         let whole = std::mem::replace(&mut batch, Batch::new(claims));
                         self.write(claims, whole.finish().map_err(memory)?).await?;
                     }
@@ -71,8 +71,8 @@ impl Loader {
             }
         }
         if let Some(error) = broken {
-            let words = format!("the file does not unpack: {error}; the lines before are staged");
-            batch.lost(&partition, &Offset::number(read + 1), "broken-file", &words);
+            let reason = format!("the file cannot be decompressed: {error}; the lines before this one are staged");
+            batch.refuse_lost(&partition, &Offset::number(read + 1), "broken-file", &reason);
         }
         self.write(claims, batch.finish().map_err(memory)?).await
     }
@@ -81,17 +81,18 @@ impl Loader {
 fn take(batch: &mut Batch<'_>, partition: &Partition, line: &Line<'_>, unclaimed: bool) -> Result<()> {
     let offset = Offset::number(line.number);
     let Some(text) = line.text else {
-        batch.lost(partition, &offset, "too-long", "the line is longer than 32 MiB");
+        batch.refuse_lost(partition, &offset, "too-long", "the line is longer than 32 MiB");
         return Ok(());
     };
-    let kept = if unclaimed { kept(text) } else { None };
-    let (value, key) = kept.as_ref().map_or((text, None), |(value, key)| (value.as_slice(), key.as_deref()));
+    let record = if unclaimed { unclaimed_record(text) } else { None };
+    let (value, key) = record.as_ref().map_or((text, None), |(value, key)| (value.as_slice(), key.as_deref()));
     let record = Record { value, key, offset: &offset };
     batch.take(Source { partition, record }).map_err(memory)
 }
 
-/// A record as a file of unclaimed ones has it, and its key. What is no such line is taken as it is, and refused.
-fn kept(line: &[u8]) -> Option<(Vec<u8>, Option<Vec<u8>>)> {
+/// The value and the key of a record on a line of a file of unclaimed records. `None` if the line does not have this form; it is then
+/// staged as it is, and refused.
+fn unclaimed_record(line: &[u8]) -> Option<(Vec<u8>, Option<Vec<u8>>)> {
     let Replay { key, record: Bytes::Base64(record), .. } = serde_json::from_slice(line).ok()? else { return None };
     Some((BASE64.decode(record).ok()?, key.and_then(|key| BASE64.decode(key).ok())))
 }

@@ -1,4 +1,4 @@
-//! What can come in: batches of Kafka, Kinesis and DynamoDB streams, and messages of the change queue.
+//! Reads Lambda events: batches of Kafka, Kinesis and DynamoDB streams, and messages of the change queue.
 
 use std::collections::HashMap;
 
@@ -17,36 +17,36 @@ use shiftwork_protocol::{
     s3_event::{self, ObjectChange, ObjectEvent},
 };
 
-/// What came in.
+/// The content of a Lambda event.
 #[derive(Debug)]
 pub(crate) enum Incoming {
-    /// Records of a stream, each partition in its order. They succeed or are tried again together.
+    /// Records of a stream, in order within each partition. If one fails, Lambda delivers all of them again.
     Records(Vec<Record>),
-    /// Messages, each for itself.
+    /// Messages of a queue. Each succeeds or fails alone.
     Messages(Vec<Message>),
 }
 
-/// A record as the transport has it.
+/// A record of a transport.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Record {
     pub(crate) partition: Partition,
     pub(crate) offset: Offset,
-    /// The bytes of its key, where the transport has keys.
+    /// The bytes of its key, if the transport has keys.
     pub(crate) key: Option<Vec<u8>>,
-    /// Its bytes: a change event. Empty for Kafka's tombstones.
+    /// The bytes of its value, a change event. Empty for a tombstone of Kafka.
     pub(crate) body: Vec<u8>,
 }
 
-/// What a message of the change queue asks for.
+/// The content of a message of the change queue.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum ChangeMessage {
-    /// To load files of change events; none where S3 tells of no new object.
+    /// Load files of change events. Empty if the S3 event does not announce a new object.
     Files(Vec<ObjectVersion>),
-    /// To load a record that was refused before.
+    /// Load a record that was refused before.
     Replay(Replay),
 }
 
-/// Reads an event as Lambda hands it over.
+/// Reads the payload of an invocation.
 pub(crate) fn read(event: Value) -> Result<Incoming, Failure> {
     if let Some(messages) = messages::of_event(&event)? {
         return Ok(Incoming::Messages(messages));
@@ -58,14 +58,14 @@ pub(crate) fn read(event: Value) -> Result<Incoming, Failure> {
         Some("aws:kinesis") => kinesis(event),
         Some("aws:dynamodb") => dynamodb(event),
         Some(_) | None => Err(unreadable(
-            "neither a batch of Kafka, Kinesis or a DynamoDB stream nor messages of a queue: cdc-loader is called by event \
-             source mappings"
+            "the event is neither a batch of Kafka, Kinesis or a DynamoDB stream nor messages of a queue: invoke cdc-loader only by \
+             event source mappings"
                 .to_owned(),
         )),
     }
 }
 
-/// A batch of Kafka, as far as it is of use. Headers are left unread: one of an odd shape must not hold a partition up.
+/// The fields of a Kafka batch that are used. Headers are not read, so that an unexpected header does not block its partition.
 #[derive(Deserialize)]
 struct KafkaBatch {
     records: HashMap<String, Vec<KafkaRecord>>,
@@ -81,17 +81,17 @@ struct KafkaRecord {
 }
 
 fn kafka(event: Value) -> Result<Incoming, Failure> {
-    let event = KafkaBatch::deserialize(event).map_err(|error| unreadable(format!("the batch of Kafka: {error}")))?;
+    let event = KafkaBatch::deserialize(event).map_err(|error| unreadable(format!("Kafka batch: {error}")))?;
     let mut records = Vec::new();
     for record in event.records.into_values().flatten() {
         let at = format!("{}/{}@{}", record.topic.as_deref().unwrap_or_default(), record.partition, record.offset);
         let (Some(topic), Ok(offset)) = (record.topic, u64::try_from(record.offset)) else {
-            return Err(unreadable(format!("the batch of Kafka: record {at} has no place in a topic")));
+            return Err(unreadable(format!("Kafka batch: record {at} has no topic, or a negative offset")));
         };
         let decoded = |text: String| {
             BASE64
                 .decode(text)
-                .map_err(|error| unreadable(format!("the batch of Kafka: record {at} is no base64: {error}")))
+                .map_err(|error| unreadable(format!("Kafka batch: record {at} is not valid base64: {error}")))
         };
         records.push(Record {
             partition: Partition::kafka(&topic, record.partition),
@@ -104,8 +104,7 @@ fn kafka(event: Value) -> Result<Incoming, Failure> {
 }
 
 fn kinesis(event: Value) -> Result<Incoming, Failure> {
-    let event =
-        KinesisEvent::deserialize(event).map_err(|error| unreadable(format!("the batch of Kinesis: {error}")))?;
+    let event = KinesisEvent::deserialize(event).map_err(|error| unreadable(format!("Kinesis batch: {error}")))?;
     let record = |record: aws_lambda_events::event::kinesis::KinesisEventRecord| {
         let (id, arn) = (record.event_id.unwrap_or_default(), record.event_source_arn.unwrap_or_default());
         let place = || {
@@ -113,16 +112,19 @@ fn kinesis(event: Value) -> Result<Incoming, Failure> {
             let (_, stream) = arn.split_once(":stream/")?;
             Some((Partition::kinesis(stream, shard), Offset::sequence_number(&record.kinesis.sequence_number)?))
         };
-        let (partition, offset) = place()
-            .ok_or_else(|| unreadable(format!("the batch of Kinesis: `{id}` of `{arn}` is no record's place")))?;
+        let (partition, offset) = place().ok_or_else(|| {
+            unreadable(format!(
+                "Kinesis batch: event id `{id}`, stream `{arn}` and the sequence number do not identify a record"
+            ))
+        })?;
         Ok(Record { partition, offset, key: None, body: record.kinesis.data.0 })
     };
     event.records.into_iter().map(record).collect::<Result<_, _>>().map(Incoming::Records)
 }
 
-/// The event names no shard, and the sequence numbers of two shards have no common order. So a batch is a partition of its
-/// own, named by its first record: Lambda delivers a batch again as it was. Should the same record ever come in another
-/// batch, its position (its sequence number) says that it is the same.
+/// The event does not name a shard, and the sequence numbers of two shards have no common order. So each batch is a partition, named
+/// after its first record: Lambda redelivers a batch unchanged. If a record is ever delivered in another batch, its position (its
+/// sequence number) identifies it.
 fn dynamodb(mut event: Value) -> Result<Incoming, Failure> {
     let records = event["Records"].as_array_mut().map(std::mem::take).unwrap_or_default();
     let mut batch: Option<Partition> = None;
@@ -135,37 +137,38 @@ fn dynamodb(mut event: Value) -> Result<Incoming, Failure> {
             Some((partition, Offset::sequence_number(number)?))
         };
         let mut place = place;
-        let (partition, offset) = place()
-            .ok_or_else(|| unreadable(format!("the batch of DynamoDB: {number} of {arn} is no record's place")))?;
+        let (partition, offset) = place().ok_or_else(|| {
+            unreadable(format!("DynamoDB batch: sequence number {number} of {arn} does not identify a record"))
+        })?;
         Ok(Record { partition, offset, key: None, body: record.to_string().into_bytes() })
     };
     records.into_iter().map(record).collect::<Result<_, _>>().map(Incoming::Records)
 }
 
-/// Reads the body of a message: an event of S3, or a replay.
+/// Reads the body of a message: an S3 event, or a replay.
 pub(crate) fn read_message(message: &Message) -> Result<ChangeMessage, Failure> {
     let unreadable =
-        |words: &dyn std::fmt::Display| unreadable(format!("message {} of the change queue: {words}", message.id));
+        |reason: &dyn std::fmt::Display| unreadable(format!("message {} of the change queue: {reason}", message.id));
     let body = s3_event::message(&message.body).map_err(|failure| unreadable(&failure.message))?;
     if body.get("replay").is_some() {
         let replay = Replay::deserialize(&body["replay"]);
         return replay.map(ChangeMessage::Replay).map_err(|error| unreadable(&format!("not a valid replay: {error}")));
     }
     let events = s3_event::read(&body).map_err(|failure| unreadable(&failure.message))?;
-    let events = events.ok_or_else(|| unreadable(&"neither an event of S3 nor a replay"))?;
+    let events = events.ok_or_else(|| unreadable(&"the body is neither an S3 event nor a replay"))?;
     let versions = events.into_iter().filter_map(|event| created(event).transpose());
     let versions: Result<_, _> = versions.collect();
-    versions.map(ChangeMessage::Files).map_err(|words| unreadable(&words))
+    versions.map(ChangeMessage::Files).map_err(|reason| unreadable(&reason))
 }
 
-/// The version that was created; `None` where an object was deleted.
+/// The object version that was created. `None` if the event is the deletion of an object.
 fn created(ObjectEvent { bucket, key, version_id, change, .. }: ObjectEvent) -> Result<Option<ObjectVersion>, String> {
     let version = match (change, version_id) {
         (ObjectChange::Deleted, _) => return Ok(None),
         (ObjectChange::Created { .. }, Some(id)) => Version::Id(id),
         (ObjectChange::Created { etag: Some(etag), .. }, None) => Version::ETag(etag),
         (ObjectChange::Created { etag: None, .. }, None) => {
-            return Err(format!("the event of s3://{bucket}/{key} has neither a version id nor an ETag"));
+            return Err(format!("the S3 event of s3://{bucket}/{key} has neither a version id nor an ETag"));
         }
     };
     Ok(Some(ObjectVersion { bucket, key, version }))

@@ -1,14 +1,14 @@
-//! Change events arrive: they are decoded, staged as their table's contract says, and a load is asked for.
+//! Decodes change events, stages them as rows of their table contract, and requests a load.
 //!
 //! ```text
 //! Kafka · Kinesis · DynamoDB stream ── records ──┐                     ┌─ staged/…       rows; the keys are the queue of loads
-//! SQS ──┬─ event of S3 ── lines of files ─────────┼── Batch ── Output ──┼─ unclaimed/…    records of tables without a contract
+//! SQS ──┬─ S3 event ───── lines of files ─────────┼── Batch ── Output ──┼─ unclaimed/…    records of tables without a contract
 //!       └─ replay ── one record ─────────────────┘                     ├─ refused/…      with a message in the dead-letter queue
-//!                                                                      └─ request queue  the run that loads them
+//!                                                                      └─ request queue  the run that loads the rows
 //! ```
 //!
-//! Objects are written first and the run is requested last, so that the run finds them. Keys depend on the records alone: a
-//! batch that is delivered again, whole or in halves, writes the same objects.
+//! Objects are written before the run is requested, so that the run finds them. Keys depend only on the records: a batch that is
+//! delivered again, as a whole or in parts, writes the same objects.
 
 mod batch;
 mod contracts;
@@ -54,26 +54,26 @@ environment! {
     }
 }
 
-/// Objects that are put at the same time.
-const PUTTING: usize = 8;
+/// Number of concurrent writes to the staging bucket.
+const CONCURRENT_PUTS: usize = 8;
 
-/// What the loader uses.
+/// The ports and buckets that the loader uses.
 pub struct Collaborators {
     /// The staging bucket.
     pub staging: Bucket,
-    /// The buckets of files of change events.
+    /// The buckets with files of change events.
     pub files: Arc<dyn Objects>,
-    /// The scripts bucket, for contracts.
+    /// The scripts bucket, which has the table contracts.
     pub scripts: Bucket,
     /// The queue of requests for runs.
     pub requests: Arc<dyn Requests>,
     /// The queue of records that cannot be staged.
     pub dead_letters: Arc<dyn DeadLetters>,
-    /// The time.
+    /// The source of the current time.
     pub clock: Arc<dyn Clock>,
 }
 
-/// The function.
+/// The Lambda function cdc-loader.
 pub struct Loader {
     staging: Bucket,
     files: Arc<dyn Objects>,
@@ -81,11 +81,12 @@ pub struct Loader {
     requests: Arc<dyn Requests>,
     dead_letters: Arc<dyn DeadLetters>,
     clock: Arc<dyn Clock>,
-    cut: usize,
+    /// Bytes of lines after which a staged file is closed.
+    file_bytes: usize,
 }
 
 impl Loader {
-    /// Over these collaborators.
+    /// Creates the loader with an empty cache of contracts.
     pub fn new(with: Collaborators) -> Self {
         Self {
             staging: with.staging,
@@ -94,21 +95,22 @@ impl Loader {
             requests: with.requests,
             dead_letters: with.dead_letters,
             clock: with.clock,
-            cut: file::CUT,
+            file_bytes: file::FILE_BYTES,
         }
     }
 
-    /// Stages what came in.
+    /// Stages the records of a Lambda event. Returns the response for its event source mapping.
     ///
     /// # Errors
-    /// AWS failed: nothing is lost, and the whole batch comes again. A record never fails its batch.
+    /// A call of AWS failed. Lambda then delivers the whole batch again, so no record is lost. A record that cannot be decoded does not
+    /// fail its batch.
     pub async fn handle(&self, event: Value) -> Result<Value> {
         match incoming::read(event)? {
             Incoming::Records(records) => {
                 let mut claims = self.contracts.recent(self.clock.now()).await?;
                 let mut out = staged(&claims, &records)?;
                 if out.counts.unclaimed > 0 {
-                    // Their contract may have been pushed since.
+                    // Their contract may have been pushed since the contracts were cached.
                     claims = self.contracts.newest(self.clock.now()).await?;
                     out = staged(&claims, &records)?;
                 }
@@ -116,7 +118,7 @@ impl Loader {
                 Ok(json!({}))
             }
             Incoming::Messages(messages) => {
-                // One after the other: a file is read in bounded memory, several at once are not.
+                // One message at a time, because memory is bounded for one file.
                 let (_, response) = messages::each(&messages, 1, async |message| self.message(message).await).await;
                 Ok(json!(response))
             }
@@ -124,9 +126,9 @@ impl Loader {
     }
 
     async fn message(&self, message: &Message) -> Result<()> {
-        let asked = incoming::read_message(message)?;
+        let request = incoming::read_message(message)?;
         let claims = self.contracts.newest(self.clock.now()).await?;
-        match asked {
+        match request {
             ChangeMessage::Files(files) => {
                 for file in files {
                     self.file(&claims, &file).await?;
@@ -137,49 +139,50 @@ impl Loader {
         }
     }
 
-    /// A record that is sent again is a partition of its own: the watermark of its old one has passed it.
+    /// Stages a replayed record in a partition of its own, because the watermark of its first partition may be past it.
     async fn replay(&self, claims: &Claims, replay: Replay) -> Result<()> {
         let place = format!("the replay of {} {}", replay.partition, replay.offset);
         let unreadable = |what: &str| Failure::new(FailureKind::InvalidRequest, format!("{place}: {what}"));
-        let decoded = |text: &str| BASE64.decode(text).map_err(|error| unreadable(&format!("no base64: {error}")));
+        let decoded =
+            |text: &str| BASE64.decode(text).map_err(|error| unreadable(&format!("not valid base64: {error}")));
         let (record, key) = match &replay.record {
             Bytes::Base64(record) => (record.clone(), replay.key.clone()),
             Bytes::Object(object) => {
                 let found = self.staging.get(object).await?;
-                let found =
-                    found.ok_or_else(|| unreadable(&format!("object {object} of the staging bucket is gone")))?;
+                let found = found
+                    .ok_or_else(|| unreadable(&format!("object {object} of the staging bucket does not exist")))?;
                 match serde_json::from_slice(&found) {
                     Ok(Replay { record: Bytes::Base64(record), key, .. }) => (record, key),
-                    Ok(_) | Err(_) => return Err(unreadable(&format!("object {object} holds no record"))),
+                    Ok(_) | Err(_) => return Err(unreadable(&format!("object {object} does not contain a record"))),
                 }
             }
-            Bytes::Lost {} => return Err(unreadable("its bytes were not kept")),
+            Bytes::Lost {} => return Err(unreadable("the bytes of the record were not kept")),
         };
         let (value, key) = (decoded(&record)?, key.as_deref().map(decoded).transpose()?);
-        let offset =
-            Offset::sequence_number(&replay.offset).ok_or_else(|| unreadable("no offset: digits are expected"))?;
+        let offset = Offset::sequence_number(&replay.offset)
+            .ok_or_else(|| unreadable("`offset` is not valid: at most 128 digits are expected"))?;
         let partition = Partition::replay(&Partition::from_text(&replay.partition), &offset);
         let mut batch = Batch::new(claims);
         let record = Record { value: &value, key: key.as_deref(), offset: &offset };
         batch.take(Source { partition: &partition, record }).map_err(memory)?;
         let mut out = batch.finish().map_err(memory)?;
-        if let Some(letter) = out.refused.first_mut() {
-            // Refused again: the letter is about the same record as before, and its bytes are where they were.
-            letter.refused = replay;
+        if let Some(message) = out.refused.first_mut() {
+            // The record was refused again: the message names the same record as before, whose bytes are stored already.
+            message.refused = replay;
             out.objects.clear();
         }
         self.write(claims, out).await
     }
 
-    /// Writes what came of some records, and asks for the loads.
+    /// Writes the output of a batch, and requests the loads.
     async fn write(&self, claims: &Claims, out: Output) -> Result<()> {
         let files = out.objects.len();
         stream::iter(out.objects)
             .map(|(key, body)| async move { self.staging.put(&key, body).await })
-            .buffer_unordered(PUTTING)
+            .buffer_unordered(CONCURRENT_PUTS)
             .try_collect::<()>()
             .await?;
-        // Behind the files that they speak of: whoever finds a mark finds its file, staged or loaded.
+        // After the files, so that the file of a mark that schema-watcher finds is staged or loaded.
         for (key, staged) in out.drift_marks {
             self.staging.put(&key, staged.into_bytes()).await?;
         }
@@ -187,9 +190,9 @@ impl Loader {
             self.staging.put_once(&key, contract.into_bytes()).await?;
         }
         if !out.refused.is_empty() {
-            let letters: std::result::Result<Vec<_>, _> = out.refused.iter().map(serde_json::to_string).collect();
-            let letters = letters.map_err(|error| Failure::new(FailureKind::Corrupt, error.to_string()))?;
-            self.dead_letters.put(&letters).await?;
+            let messages: std::result::Result<Vec<_>, _> = out.refused.iter().map(serde_json::to_string).collect();
+            let messages = messages.map_err(|error| Failure::new(FailureKind::Corrupt, error.to_string()))?;
+            self.dead_letters.put(&messages).await?;
         }
         for index in &out.staged {
             let contract = claims.contract(*index).contract();
@@ -204,15 +207,15 @@ impl Loader {
     }
 }
 
-/// Stages a batch. A record over which the decoder breaks must not hold its shard up: it is found and set apart.
+/// Stages a batch. A record on which the decoder panics is refused, so that it does not block its shard.
 fn staged(claims: &Claims, records: &[incoming::Record]) -> Result<Output> {
-    without_breaking(records, |records, broken| {
+    isolate_panics(records, |records, panicking| {
         let mut batch = Batch::new(claims);
         for (at, incoming::Record { partition, offset, key, body }) in records.iter().enumerate() {
             let record = Record { value: body, key: key.as_deref(), offset };
             let source = Source { partition, record };
-            if broken.contains(&at) {
-                batch.set_apart(source);
+            if panicking.contains(&at) {
+                batch.refuse_after_panic(source);
             } else {
                 batch.take(source).map_err(memory)?;
             }
@@ -221,19 +224,20 @@ fn staged(claims: &Claims, records: &[incoming::Record]) -> Result<Output> {
     })
 }
 
-/// Does something with all items at once; where that panics, with those left out over which it panics one by one.
-fn without_breaking<T, R>(items: &[T], all: impl Fn(&[T], &BTreeSet<usize>) -> R) -> R {
+/// Calls `all` with all items. If it panics, calls it for each item alone, and then again with all items and the indexes of those on
+/// which it panicked.
+fn isolate_panics<T, R>(items: &[T], all: impl Fn(&[T], &BTreeSet<usize>) -> R) -> R {
     let none = BTreeSet::new();
     let tried = |items: &[T]| catch_unwind(AssertUnwindSafe(|| all(items, &none)));
     tried(items).unwrap_or_else(|_| {
-        let broken = (0..items.len()).filter(|at| tried(&items[*at..=*at]).is_err()).collect();
-        all(items, &broken)
+        let panicking = (0..items.len()).filter(|at| tried(&items[*at..=*at]).is_err()).collect();
+        all(items, &panicking)
     })
 }
 
-#[allow(clippy::needless_pass_by_value, reason = "stands in `map_err`")]
+#[allow(clippy::needless_pass_by_value, reason = "an argument of `map_err`")]
 fn memory(error: std::io::Error) -> Failure {
-    Failure::new(FailureKind::Unavailable, format!("records cannot be compressed: {error}"))
+    Failure::new(FailureKind::Unavailable, format!("the staged records cannot be compressed: {error}"))
 }
 
 #[cfg(test)]

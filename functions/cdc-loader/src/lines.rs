@@ -1,37 +1,37 @@
-//! LineReader of a file that comes in pieces, plain or gzip: one is in memory at a time, whatever the file's size.
+//! Reads the lines of a file, plain or gzip, piece by piece. Only the pieces of one line are in memory at a time.
 
 use std::io::{self, Write as _};
 
 use flate2::write::MultiGzDecoder;
 
-/// Bytes of the longest line that is read. Kafka and Kinesis bring 6 MB at most; files may bring more, and SUPER takes 16 MB.
+/// Bytes of the longest line that is read. Records of Kafka and Kinesis have at most 6 MB; a value of SUPER has at most 16 MB.
 const LONGEST: usize = 32 * 1024 * 1024;
-/// Compressed bytes that are unpacked at once: gzip makes at most 1,032 bytes of one.
+/// Compressed bytes that are decompressed at a time. Gzip expands a byte to at most 1,032 bytes.
 const PIECE: usize = 16 * 1024;
 
 /// A line of a file.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Line<'a> {
-    /// Its number, from 1.
+    /// Number of the line, from 1.
     pub(crate) number: u64,
-    /// Its text, without the end of the line; none where it is longer than any record may be.
+    /// Text of the line, without its end and surrounding white space. `None` if it is longer than 32 MiB.
     pub(crate) text: Option<&'a [u8]>,
 }
 
-/// Cuts bytes into lines.
+/// Splits the bytes of a file into lines.
 pub(crate) struct LineReader {
-    packing: Packing,
-    /// Unpacked bytes; those before `from` were handed out, and up to `searched` there is no end of a line.
+    encoding: Encoding,
+    /// Decompressed bytes. Those before `from` have been returned, and there is no end of a line between `from` and `searched`.
     buffer: Vec<u8>,
     from: usize,
     searched: usize,
     number: u64,
-    /// The line at hand is too long: its bytes are dropped.
+    /// The current line is too long, and its bytes are dropped.
     overlong: bool,
     longest: usize,
 }
 
-enum Packing {
+enum Encoding {
     Unknown,
     Plain,
     Gzip(Box<MultiGzDecoder<Vec<u8>>>),
@@ -40,7 +40,7 @@ enum Packing {
 impl LineReader {
     pub(crate) fn new() -> Self {
         Self {
-            packing: Packing::Unknown,
+            encoding: Encoding::Unknown,
             buffer: Vec::new(),
             from: 0,
             searched: 0,
@@ -50,26 +50,26 @@ impl LineReader {
         }
     }
 
-    /// Cuts the next bytes of the file into pieces, each small enough for [`LineReader::feed`].
+    /// Splits the next bytes of the file into pieces that are small enough for [`LineReader::feed`].
     pub(crate) fn pieces(chunk: &[u8]) -> impl Iterator<Item = &[u8]> {
         chunk.chunks(PIECE)
     }
 
-    /// Takes a piece. LineReader that were not taken yet stay.
+    /// Adds a piece. Lines that have not been returned yet are kept.
     ///
     /// # Errors
-    /// The gzip is broken.
+    /// The gzip data is not valid.
     pub(crate) fn feed(&mut self, piece: &[u8]) -> io::Result<()> {
         self.buffer.drain(..self.from);
         self.searched -= self.from;
         self.from = 0;
-        match &mut self.packing {
-            Packing::Unknown => {
+        match &mut self.encoding {
+            Encoding::Unknown => {
                 self.buffer.extend_from_slice(piece);
-                self.recognise(2)?;
+                self.detect_encoding(2)?;
             }
-            Packing::Plain => self.buffer.extend_from_slice(piece),
-            Packing::Gzip(decoder) => {
+            Encoding::Plain => self.buffer.extend_from_slice(piece),
+            Encoding::Gzip(decoder) => {
                 decoder.write_all(piece)?;
                 self.buffer.append(decoder.get_mut());
             }
@@ -77,13 +77,13 @@ impl LineReader {
         Ok(())
     }
 
-    /// The file ends. Its last line needs no end of its own.
+    /// Ends the file. Its last line may lack a line break.
     ///
     /// # Errors
-    /// The gzip is broken, or ends early.
+    /// The gzip data is not valid, or incomplete.
     pub(crate) fn end(&mut self) -> io::Result<()> {
-        self.recognise(0)?;
-        if let Packing::Gzip(decoder) = &mut self.packing {
+        self.detect_encoding(0)?;
+        if let Encoding::Gzip(decoder) = &mut self.encoding {
             decoder.try_finish()?;
             self.buffer.append(decoder.get_mut());
         }
@@ -93,25 +93,25 @@ impl LineReader {
         Ok(())
     }
 
-    /// Gzip begins with two bytes that no JSON begins with.
-    fn recognise(&mut self, least: usize) -> io::Result<()> {
-        if !matches!(self.packing, Packing::Unknown) || self.buffer.len() < least {
+    /// Detects gzip by its first two bytes, with which no JSON text begins.
+    fn detect_encoding(&mut self, least: usize) -> io::Result<()> {
+        if !matches!(self.encoding, Encoding::Unknown) || self.buffer.len() < least {
             return Ok(());
         }
         if self.buffer.starts_with(&[0x1f, 0x8b]) {
             let mut decoder = Box::new(MultiGzDecoder::new(Vec::new()));
             decoder.write_all(&std::mem::take(&mut self.buffer))?;
             self.buffer.append(decoder.get_mut());
-            self.packing = Packing::Gzip(decoder);
+            self.encoding = Encoding::Gzip(decoder);
         } else {
-            self.packing = Packing::Plain;
+            self.encoding = Encoding::Plain;
         }
         Ok(())
     }
 
-    /// The next line that is there as a whole; blank ones are passed over, and counted.
+    /// The next complete line. Blank lines are skipped, but counted.
     pub(crate) fn next(&mut self) -> Option<Line<'_>> {
-        if matches!(self.packing, Packing::Unknown) {
+        if matches!(self.encoding, Encoding::Unknown) {
             return None;
         }
         loop {
@@ -152,7 +152,7 @@ mod tests {
             while let Some(line) = lines.next() {
                 read.push((line.number, line.text.map(<[u8]>::to_vec)));
             }
-            assert!(lines.buffer.len() - lines.from <= longest, "what is too long is kept");
+            assert!(lines.buffer.len() - lines.from <= longest, "the bytes of a line that is too long are not dropped");
         }
         lines.end()?;
         while let Some(line) = lines.next() {
@@ -161,7 +161,7 @@ mod tests {
         Ok(read)
     }
 
-    fn packed(bytes: &[u8]) -> Vec<u8> {
+    fn compressed(bytes: &[u8]) -> Vec<u8> {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
         encoder.write_all(bytes).unwrap();
         encoder.finish().unwrap()
@@ -176,17 +176,17 @@ mod tests {
     }
 
     #[test]
-    fn a_gzip_that_ends_early_is_an_error_behind_its_whole_lines() {
-        let all = packed(b"{}\n{}\n");
+    fn incomplete_gzip_data_is_an_error() {
+        let all = compressed(b"{}\n{}\n");
         assert!(read(&all[..all.len() - 3], 4, 100).is_err());
         assert!(read(b"\x1f\x8bgarbage", 4, 100).is_err());
-        let two_members = [packed(b"1\n2"), packed(b"3\n")].concat();
-        assert_eq!(read(&two_members, 5, 100).unwrap().len(), 2, "the members of one file are one text");
+        let two_members = [compressed(b"1\n2"), compressed(b"3\n")].concat();
+        assert_eq!(read(&two_members, 5, 100).unwrap().len(), 2, "all gzip members of a file are read");
     }
 
     proptest! {
         #[test]
-        fn pieces_and_packing_make_no_difference(
+        fn lines_do_not_depend_on_pieces_or_compression(
             text in prop::collection::vec(prop_oneof![Just(b'\n'), Just(b' '), b'a'..b'd'], 0..200),
             piece in 1..40_usize, longest in 1..20_usize,
         ) {
@@ -197,7 +197,7 @@ mod tests {
                 .map(|(line, number)| (number, (line.len() <= longest).then(|| line.trim_ascii().to_vec())))
                 .collect();
             prop_assert_eq!(&read(&text, piece, longest).unwrap(), &wanted);
-            prop_assert_eq!(&read(&packed(&text), piece, longest).unwrap(), &wanted);
+            prop_assert_eq!(&read(&compressed(&text), piece, longest).unwrap(), &wanted);
         }
     }
 }

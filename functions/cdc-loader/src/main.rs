@@ -1,4 +1,4 @@
-//! The loader of change data as a Lambda function.
+//! The Lambda function cdc-loader.
 
 use std::{process::ExitCode, sync::Arc};
 

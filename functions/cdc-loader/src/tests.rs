@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used, reason = "a test stops at what does not hold")]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::io::Write as _;
 
@@ -21,13 +21,13 @@ workflow: shop
 load_every: 30s
 ";
 
-/// The collaborators, and a loader over them.
+/// A loader and its fake collaborators.
 struct Fixture {
     objects: Arc<MemoryObjects>,
     staging: Bucket,
     scripts: MemoryBucket,
     requests: Arc<MemoryRequests>,
-    letters: Arc<MemoryDeadLetters>,
+    dead_letters: Arc<MemoryDeadLetters>,
     loader: Loader,
 }
 
@@ -40,7 +40,7 @@ impl Fixture {
         let objects = Arc::new(objects);
         let scripts = MemoryBucket::of(objects.clone(), "scripts");
         let staging = Bucket::new(objects.clone(), "staging");
-        let (requests, letters) = (Arc::<MemoryRequests>::default(), Arc::<MemoryDeadLetters>::default());
+        let (requests, dead_letters) = (Arc::<MemoryRequests>::default(), Arc::<MemoryDeadLetters>::default());
         for (name, text) in contracts {
             scripts.put(&shiftwork_protocol::keys::contract_key(name), *text);
         }
@@ -49,16 +49,16 @@ impl Fixture {
             files: objects.clone(),
             scripts: scripts.bucket(),
             requests: requests.clone(),
-            dead_letters: letters.clone(),
+            dead_letters: dead_letters.clone(),
             clock: Arc::<ManualClock>::default(),
         };
         let loader = Loader::new(with);
-        Self { objects, staging, scripts, requests, letters, loader }
+        Self { objects, staging, scripts, requests, dead_letters, loader }
     }
 
     async fn keys(&self) -> Vec<String> {
         let all = self.staging.list("").await.unwrap().into_iter().map(|object| object.key);
-        // Marks for the schema-watcher are its own matter.
+        // Without the marks for schema-watcher.
         all.filter(|key| !key.starts_with("drift/")).collect()
     }
 
@@ -66,21 +66,21 @@ impl Fixture {
     async fn rows(&self) -> Vec<String> {
         let mut rows = Vec::new();
         for object in self.staging.list("staged/").await.unwrap() {
-            let packed = self.staging.get(&object.key).await.unwrap().unwrap();
-            let text = String::from_utf8(zstd::stream::decode_all(&packed[..]).unwrap()).unwrap();
+            let compressed = self.staging.get(&object.key).await.unwrap().unwrap();
+            let text = String::from_utf8(zstd::stream::decode_all(&compressed[..]).unwrap()).unwrap();
             rows.extend(text.lines().map(str::to_owned));
         }
         rows
     }
 
-    fn letters(&self) -> Vec<Refused> {
-        self.letters.letters().iter().map(|letter| serde_json::from_str(letter).unwrap()).collect()
+    fn refused(&self) -> Vec<Refused> {
+        self.dead_letters.letters().iter().map(|record| serde_json::from_str(record).unwrap()).collect()
     }
 
     async fn message(&self, body: &Value) -> Vec<String> {
         let event = json!({ "Records": [{ "eventSource": "aws:sqs", "messageId": "m", "body": body.to_string() }] });
-        let answer = self.loader.handle(event).await.unwrap();
-        let failed = answer["batchItemFailures"].as_array().unwrap();
+        let response = self.loader.handle(event).await.unwrap();
+        let failed = response["batchItemFailures"].as_array().unwrap();
         failed.iter().map(|failure| failure["itemIdentifier"].as_str().unwrap().to_owned()).collect()
     }
 }
@@ -90,7 +90,7 @@ fn sample(name: &str) -> Value {
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
-/// An event of Debezium: order `id` has this status since position `lsn`.
+/// A Debezium event: order `id` has this status since position `lsn`.
 fn order(id: u64, status: &str, lsn: u64) -> Value {
     json!({
         "before": null, "after": { "id": id, "status": status }, "op": "c", "ts_ms": lsn,
@@ -156,7 +156,7 @@ async fn an_object_that_was_deleted_is_not_read() {
     let mut deleted = object_created("lake", "in.ndjson");
     deleted["detail-type"] = json!("Object Deleted");
     assert!(fixture.message(&deleted).await.is_empty());
-    assert!(fixture.letters().is_empty(), "it is not missed");
+    assert!(fixture.refused().is_empty(), "a deleted object is not refused as missing");
 }
 
 #[tokio::test]
@@ -174,20 +174,20 @@ async fn a_batch_of_kafka_is_staged_by_contract_and_partition() {
     let rows = fixture.rows().await;
     let begins: Vec<_> = rows.iter().map(|row| row.split(',').take(2).collect::<Vec<_>>().join(",")).collect();
     assert_eq!(begins, ["1001,new", "1001,paid", "1001,paid"]);
-    assert!(fixture.letters().is_empty(), "a tombstone is no mistake");
+    assert!(fixture.refused().is_empty(), "a tombstone is not refused");
 }
 
 #[tokio::test]
-async fn a_file_with_what_no_column_takes_leaves_its_key_as_a_mark() {
+async fn a_file_with_a_field_without_a_column_writes_its_key_to_a_mark() {
     let fixture = Fixture::new(&[("orders", ORDERS)]);
     let mut coloured = order(2, "new", 20);
     fixture.loader.handle(kafka(0, 0, &[order(1, "new", 10).to_string()])).await.unwrap();
-    assert_eq!(fixture.staging.get("drift/orders").await, Ok(None), "every column takes its field");
+    assert_eq!(fixture.staging.get("drift/orders").await, Ok(None), "every field has a column");
     for (offset, colour) in [(1, "red"), (2, "green")] {
         coloured["after"]["colour"] = json!(colour);
         fixture.loader.handle(kafka(0, offset, &[coloured.to_string()])).await.unwrap();
         let mark = String::from_utf8(fixture.staging.get("drift/orders").await.unwrap().unwrap()).unwrap();
-        assert_eq!(Some(&mark), fixture.keys().await.last(), "a mark says of which file it is");
+        assert_eq!(Some(&mark), fixture.keys().await.last(), "a mark has the key of its file");
     }
 }
 
@@ -216,7 +216,7 @@ columns: [{ name: id, type: varchar(16) }, { name: items, type: integer }, { nam
 }
 
 #[tokio::test]
-async fn a_batch_that_comes_again_is_the_same_objects_and_the_same_run() {
+async fn a_redelivered_batch_writes_the_same_objects_and_requests_the_same_run() {
     let fixture = Fixture::new(&[("orders", ORDERS)]);
     fixture.loader.handle(sample("kafka")).await.unwrap();
     let once: Vec<_> = futures::future::join_all(fixture.keys().await.into_iter().map(|key| async move { key })).await;
@@ -232,7 +232,7 @@ async fn a_batch_that_comes_again_is_the_same_objects_and_the_same_run() {
 }
 
 #[tokio::test]
-async fn poison_goes_to_the_dead_letters_and_its_neighbours_go_on() {
+async fn invalid_records_go_to_the_dead_letter_queue_and_the_others_are_staged() {
     let fixture = Fixture::new(&[("orders", ORDERS)]);
     let no_key = json!({ "before": null, "after": { "status": "new" }, "op": "c", "ts_ms": 1, "source": order(1, "", 1)["source"] });
     let values = [
@@ -244,30 +244,30 @@ async fn poison_goes_to_the_dead_letters_and_its_neighbours_go_on() {
     ];
     fixture.loader.handle(kafka(0, 10, &values)).await.unwrap();
     assert_eq!(fixture.rows().await.len(), 2);
-    let letters = fixture.letters();
-    let told: Vec<_> = letters
+    let refused = fixture.refused();
+    let kinds: Vec<_> = refused
         .iter()
-        .map(|letter| (letter.refused.offset.trim_start_matches('0'), letter.kind.as_str(), letter.contract.as_deref()))
+        .map(|record| (record.refused.offset.trim_start_matches('0'), record.kind.as_str(), record.contract.as_deref()))
         .collect();
-    assert_eq!(told, [("11", "not-json", None), ("12", "no-key", Some("orders")), ("13", "not-an-event", None)]);
-    assert_eq!(letters[0].refused.record, Bytes::Base64(BASE64.encode("{\"half")));
-    assert_eq!(letters[0].refused.partition, "kafka/shop/0");
+    assert_eq!(kinds, [("11", "not-json", None), ("12", "no-key", Some("orders")), ("13", "not-an-event", None)]);
+    assert_eq!(refused[0].refused.record, Bytes::Base64(BASE64.encode("{\"half")));
+    assert_eq!(refused[0].refused.partition, "kafka/shop/0");
 }
 
 #[tokio::test]
-async fn a_refused_record_that_is_no_letter_is_an_object_and_can_be_replayed() {
+async fn a_refused_record_that_exceeds_a_message_is_an_object_and_can_be_replayed() {
     let strict = ORDERS.replace("load_every: 30s", "load_every: 30s\nunknown: freeze");
     let fixture = Fixture::new(&[("orders", &strict)]);
     let mut long = order(1, "new", 1);
     long["after"]["note"] = json!("x".repeat(300_000));
     fixture.loader.handle(kafka(0, 10, &[long.to_string()])).await.unwrap();
     assert!(fixture.rows().await.is_empty());
-    let letter = fixture.letters().remove(0);
-    assert_eq!(letter.kind, "frozen");
-    assert_eq!(letter.refused.record, Bytes::Object("refused/kafka%2Fshop%2F0/00000000000000000010".into()));
+    let record = fixture.refused().remove(0);
+    assert_eq!(record.kind, "frozen");
+    assert_eq!(record.refused.record, Bytes::Object("refused/kafka%2Fshop%2F0/00000000000000000010".into()));
 
     fixture.scripts.put(&shiftwork_protocol::keys::contract_key("orders"), ORDERS);
-    assert!(fixture.message(&json!({ "replay": letter.refused })).await.is_empty());
+    assert!(fixture.message(&json!({ "replay": record.refused })).await.is_empty());
     let keys = fixture.keys().await;
     let key =
         "staged/orders/replay%2Fkafka%2Fshop%2F0%2F0000000000000000000000000000000000000000000000000000000000000010/";
@@ -276,8 +276,8 @@ async fn a_refused_record_that_is_no_letter_is_an_object_and_can_be_replayed() {
 }
 
 #[test]
-fn what_breaks_over_an_item_does_the_others() {
-    let done = without_breaking(&[1, 2, 0, 4, 0], |items, broken| {
+fn a_panic_on_one_item_does_not_affect_the_others() {
+    let done = isolate_panics(&[1, 2, 0, 4, 0], |items, broken| {
         let good = items.iter().enumerate().filter(|(at, _)| !broken.contains(at));
         (good.map(|(_, item)| 8 / item).collect::<Vec<_>>(), broken.clone())
     });
@@ -285,34 +285,34 @@ fn what_breaks_over_an_item_does_the_others() {
 }
 
 #[tokio::test]
-async fn a_key_of_any_length_fits_into_a_letter() {
+async fn a_record_with_a_key_of_any_length_fits_into_a_message() {
     let fixture = Fixture::new(&[("orders", ORDERS)]);
     let mut batch = kafka(0, 10, &["{\"half".into()]);
     batch["records"]["shop-0"][0]["key"] = json!(BASE64.encode(vec![b'k'; 500_000]));
-    // And a header that nobody expects.
+    // A header of an unexpected type.
     batch["records"]["shop-0"][0]["headers"] = json!([{ "a": null }, "b"]);
     fixture.loader.handle(batch).await.unwrap();
-    let letter = fixture.letters().remove(0);
-    assert!(matches!(letter.refused.record, Bytes::Object(_)), "{letter:?}");
-    assert!(fixture.message(&json!({ "replay": letter.refused })).await.is_empty());
-    assert_eq!(fixture.letters().len(), 2);
+    let record = fixture.refused().remove(0);
+    assert!(matches!(record.refused.record, Bytes::Object(_)), "{record:?}");
+    assert!(fixture.message(&json!({ "replay": record.refused })).await.is_empty());
+    assert_eq!(fixture.refused().len(), 2);
 }
 
 #[tokio::test]
-async fn a_replay_that_is_refused_again_is_the_same_letter() {
+async fn a_replay_that_is_refused_again_sends_the_same_message() {
     let fixture = Fixture::new(&[("orders", ORDERS)]);
     fixture.loader.handle(kafka(0, 10, &["{\"half".into()])).await.unwrap();
-    let letter = fixture.letters().remove(0);
-    assert!(fixture.message(&json!({ "replay": letter.refused })).await.is_empty());
-    assert_eq!(fixture.letters(), [letter.clone(), letter]);
+    let record = fixture.refused().remove(0);
+    assert!(fixture.message(&json!({ "replay": record.refused })).await.is_empty());
+    assert_eq!(fixture.refused(), [record.clone(), record]);
 }
 
 #[tokio::test]
-async fn what_no_contract_claimed_is_staged_once_one_does() {
+async fn unclaimed_records_are_staged_once_a_contract_claims_them() {
     let fixture = Fixture::new(&[]);
     let values = [order(1, "new", 1).to_string(), order(2, "new", 2).to_string()];
     fixture.loader.handle(kafka(3, 10, &values)).await.unwrap();
-    let [proposed, key] = &fixture.keys().await[..] else { panic!("not a contract and a file") };
+    let [proposed, key] = &fixture.keys().await[..] else { panic!("expected a proposed contract and a file") };
     assert!(key.starts_with("unclaimed/public.orders/kafka%2Fshop%2F3/"), "{key}");
     let proposed = String::from_utf8(fixture.staging.get(proposed).await.unwrap().unwrap()).unwrap();
     let contract = shiftwork_change_data::contract::read("contract.yaml", &proposed).unwrap();
@@ -322,23 +322,23 @@ async fn what_no_contract_claimed_is_staged_once_one_does() {
     let notice = object_created("staging", key);
     assert!(fixture.message(&notice).await.is_empty());
     assert_eq!(fixture.rows().await.len(), 2);
-    assert!(fixture.letters().is_empty());
+    assert!(fixture.refused().is_empty());
 }
 
 #[tokio::test]
-async fn nothing_is_asked_for_that_is_not_there() {
+async fn no_run_is_requested_if_a_write_fails() {
     let fixture = Fixture::new(&[("orders", ORDERS)]);
     fixture.objects.set_unavailable(true);
     let failure = fixture.loader.handle(sample("kafka")).await.unwrap_err();
     assert_eq!(failure.kind, FailureKind::Unavailable);
-    assert!(fixture.requests.asked().is_empty() && fixture.letters().is_empty());
+    assert!(fixture.requests.asked().is_empty() && fixture.refused().is_empty());
     fixture.objects.set_unavailable(false);
     fixture.loader.handle(sample("kafka")).await.unwrap();
     assert_eq!(fixture.requests.asked().len(), 1);
 }
 
 #[tokio::test]
-async fn a_message_that_fails_is_given_back_and_the_others_are_done() {
+async fn only_the_message_that_fails_is_returned() {
     let fixture = Fixture::new(&[("orders", ORDERS)]);
     let changes = MemoryBucket::of(fixture.objects.clone(), "shop-changes");
     for key in ["orders/2026-11-21/part 1+x.ndjson.gz", "orders/2026-11-21/part 2.ndjson"] {
@@ -352,38 +352,38 @@ async fn a_message_that_fails_is_given_back_and_the_others_are_done() {
         .as_array_mut()
         .unwrap()
         .push(json!({ "eventSource": "aws:sqs", "messageId": "broken", "body": "{" }));
-    let answer = fixture.loader.handle(event).await.unwrap();
-    assert_eq!(answer, json!({ "batchItemFailures": [{ "itemIdentifier": "broken" }] }));
+    let response = fixture.loader.handle(event).await.unwrap();
+    assert_eq!(response, json!({ "batchItemFailures": [{ "itemIdentifier": "broken" }] }));
     assert_eq!(fixture.rows().await.len(), 2);
-    assert!(fixture.letters().is_empty(), "{:?}", fixture.letters());
+    assert!(fixture.refused().is_empty(), "{:?}", fixture.refused());
 }
 
 #[tokio::test]
-async fn a_file_that_is_gone_or_broken_is_told() {
+async fn a_file_that_is_missing_or_damaged_is_refused() {
     let fixture = Fixture::new(&[("orders", ORDERS)]);
     assert_eq!(
         fixture.message(&json!({ "Records": sample("files")["Records"] })).await,
         ["m"],
-        "an event of Lambda is no message"
+        "a Lambda event is not a valid message"
     );
     fixture.loader.handle(sample("files")).await.unwrap();
-    let kinds: Vec<_> = fixture.letters().into_iter().map(|letter| (letter.kind, letter.refused.record)).collect();
+    let kinds: Vec<_> = fixture.refused().into_iter().map(|record| (record.kind, record.refused.record)).collect();
     assert_eq!(kinds, vec![("file-gone".to_owned(), Bytes::Lost {}); 2]);
 
     let fixture = Fixture::new(&[("orders", ORDERS)]);
-    let mut packed = packed(&[order(1, "new", 1).to_string(), order(2, "new", 2).to_string()].join("\n"));
-    packed.truncate(packed.len() - 4);
-    file(&fixture, packed).await;
-    assert_eq!(fixture.letters().remove(0).kind, "broken-file");
+    let mut gzip = compressed(&[order(1, "new", 1).to_string(), order(2, "new", 2).to_string()].join("\n"));
+    gzip.truncate(gzip.len() - 4);
+    file(&fixture, gzip).await;
+    assert_eq!(fixture.refused().remove(0).kind, "broken-file");
 }
 
-fn packed(text: &str) -> Vec<u8> {
+fn compressed(text: &str) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(text.as_bytes()).unwrap();
     encoder.finish().unwrap()
 }
 
-/// A file of change events comes to lie in S3.
+/// Writes a file of change events and delivers its S3 event.
 async fn file(fixture: &Fixture, body: Vec<u8>) {
     MemoryBucket::of(fixture.objects.clone(), "lake").put("in.ndjson", body);
     let notice = object_created("lake", "in.ndjson");
@@ -408,10 +408,10 @@ async fn two_contracts_of_one_table_both_get_its_rows() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
 
-    /// However a file comes, packed or not and in pieces of any size, it is staged in the same files; these hold every
-    /// good line once, and every bad one is a letter.
+    /// The staged files of a file do not depend on compression or the size of its pieces. They have each valid line once, and each
+    /// invalid line is refused.
     #[test]
-    fn a_file_is_cut_the_same_however_it_comes(
+    fn a_file_is_staged_the_same_in_any_encoding_and_pieces(
         lines in prop::collection::vec(prop_oneof![9 => (1..50_u64).prop_map(Some), 1 => Just(None)], 0..60),
         cut in 200..3_000_usize, pieces in prop::collection::vec(1..500_usize, 2),
     ) {
@@ -423,13 +423,13 @@ proptest! {
         let text = text.join("\n");
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let mut staged = Vec::new();
-        for (body, piece) in [(text.clone().into_bytes(), pieces[0]), (packed(&text), pieces[1])] {
+        for (body, piece) in [(text.clone().into_bytes(), pieces[0]), (compressed(&text), pieces[1])] {
             let mut fixture = Fixture::over(MemoryObjects::versioned().in_pieces_of(piece), &[("orders", ORDERS)]);
-            fixture.loader.cut = cut;
+            fixture.loader.file_bytes = cut;
             runtime.block_on(file(&fixture, body));
             let rows = runtime.block_on(fixture.rows());
             prop_assert_eq!(rows.len(), lines.iter().flatten().count());
-            prop_assert_eq!(fixture.letters().len(), lines.iter().filter(|line| line.is_none()).count());
+            prop_assert_eq!(fixture.refused().len(), lines.iter().filter(|line| line.is_none()).count());
             staged.push((runtime.block_on(fixture.keys()), rows));
         }
         prop_assert_eq!(&staged[0], &staged[1]);

@@ -1,4 +1,4 @@
-//! What is to be done about each field that waits.
+//! Decides what to do about each field that has values in `dw_md_missing_data`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,47 +7,48 @@ use shiftwork_change_data::{
     column_type::ColumnType,
     contract::{Column, TableContract, fit_one_table, is_valid_field},
 };
+use shiftwork_promotion::is_copied;
 use shiftwork_protocol::drift::{Finding, Remedy};
 
 use crate::{infer::Shape, names::column_name};
 
-/// Fields that are told one by one.
+/// Most fields of a contract that are reported one by one.
 pub const MOST_FINDINGS: usize = 200;
-/// Fields that `evolve` takes in by itself at once. A source that brings more does not add columns: it writes data into its keys.
-pub const MOST_BY_ITSELF: u64 = 50;
+/// Most fields for which `evolve` adds columns automatically. If there are more, the source probably uses data as field names.
+pub const MOST_AUTOMATIC: u64 = 50;
 
-/// What Redshift says about a field that waits.
+/// A field with values in `dw_md_missing_data`, from the drift report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WaitingField {
-    /// The field, exactly as the source writes it.
+    /// Name of the field, exactly as the source writes it.
     pub field: String,
-    /// Rows that have it.
+    /// Number of rows that have a value of the field.
     pub rows: u64,
-    /// Source time of the first of them.
+    /// Source time of the first of these rows.
     pub since: Option<Timestamp>,
-    /// What its values look like.
+    /// The types and sizes of the values.
     pub shape: Shape,
 }
 
 /// A step of a migration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MigrationStep {
-    /// A column behind the others.
+    /// Adds a column after the others.
     Add(Column),
-    /// A longer VARCHAR, which takes what waits.
+    /// Makes a VARCHAR column longer and moves the waiting values into it.
     Widen {
-        /// The column, as it is then.
+        /// The column with its new type.
         column: Column,
     },
-    /// A column takes what waits.
+    /// Moves the waiting values into a column.
     Fill {
-        /// The column, as it is.
+        /// The column, which is not changed.
         column: Column,
     },
 }
 
 impl MigrationStep {
-    /// The column, as it will be.
+    /// The column after the step.
     pub const fn column(&self) -> &Column {
         match self {
             Self::Add(column) | Self::Widen { column } | Self::Fill { column } => column,
@@ -55,17 +56,17 @@ impl MigrationStep {
     }
 }
 
-/// Decides about every field; what can be done by statements comes with its step.
+/// Decides about every field. A finding that a migration can resolve comes with its step.
 pub fn decide(contract: &TableContract, evidence: &[WaitingField]) -> Vec<(Finding, Option<MigrationStep>)> {
     let mut taken: BTreeSet<String> = contract.columns().iter().map(|column| column.name.clone()).collect();
     let mut evidence: Vec<&WaitingField> = evidence.iter().filter(|seen| !is_copy(contract, seen)).collect();
     evidence.sort_by(|a, b| (a.since, &a.field).cmp(&(b.since, &b.field)));
     let decided = evidence.into_iter().map(|seen| {
         let (remedy, change) = match contract.column_of_field(&seen.field) {
-            Some(column) => about_known(contract, column, seen.shape),
+            Some(column) => decide_about_column(contract, column, seen.shape),
             None if seen.shape == Shape::default() => (Remedy::None { why: "it is null in every row".into() }, None),
             None if !is_valid_field(&seen.field) => {
-                let why = "no SQL statement can name the field: rename it in the source, or map the document that it is in \
+                let why = "no SQL statement can name the field: rename it in the source, or map the document that contains it \
                            as one super column";
                 (Remedy::None { why: why.into() }, None)
             }
@@ -77,7 +78,7 @@ pub fn decide(contract: &TableContract, evidence: &[WaitingField]) -> Vec<(Findi
                     (Remedy::Add { column: name, column_type }, Some(MigrationStep::Add(column)))
                 } else {
                     let why = format!(
-                        "{} has as many columns as a table can have: map the document that the field is in as one super column",
+                        "{} has as many columns as a table can have: map the document that contains the field as one super column",
                         contract.target().table
                     );
                     (Remedy::None { why }, None)
@@ -90,10 +91,10 @@ pub fn decide(contract: &TableContract, evidence: &[WaitingField]) -> Vec<(Findi
     decided.collect()
 }
 
-/// SUPER has no path to a name with a quote or a backslash, so that its value is copied to its column, and not moved.
+/// Whether the values of the field were copied to its column and could not be removed from `dw_md_missing_data`.
 fn is_copy(contract: &TableContract, seen: &WaitingField) -> bool {
     let column = contract.column_of_field(&seen.field);
-    seen.field.contains(['"', '\\']) && column.is_some_and(|column| seen.shape.fits(column.column_type))
+    is_copied(&seen.field) && column.is_some_and(|column| seen.shape.fits(column.column_type))
 }
 
 fn new_column(seen: &WaitingField, taken: &BTreeSet<String>) -> Column {
@@ -102,8 +103,8 @@ fn new_column(seen: &WaitingField, taken: &BTreeSet<String>) -> Column {
     Column { name, column_type: seen.shape.column_type(), from, source_type: None }
 }
 
-/// Values wait although the field has a column: they came before it, or they do not fit.
-fn about_known(contract: &TableContract, column: &Column, shape: Shape) -> (Remedy, Option<MigrationStep>) {
+/// Decides about values of a field that has a column: they were loaded before the column existed, or they do not fit.
+fn decide_about_column(contract: &TableContract, column: &Column, shape: Shape) -> (Remedy, Option<MigrationStep>) {
     let (name, column_type) = (column.name.clone(), column.column_type);
     if contract.is_key(&column.name) {
         return (Remedy::None { why: format!("{name} is part of the key, whose type cannot be changed") }, None);
@@ -120,16 +121,16 @@ fn about_known(contract: &TableContract, column: &Column, shape: Shape) -> (Reme
         return (remedy, Some(MigrationStep::Widen { column }));
     }
     if shape.fitting(column_type) != Shape::default() {
-        // The turn of the others comes when these have moved.
+        // The values that do not fit are decided about after the others have been moved.
         return fill;
     }
     let why = format!(
-        "{name} is {column_type}, and what waits are {shape}: fix the source, or read them from dw_md_missing_data"
+        "{name} is {column_type}, but its values in dw_md_missing_data are {shape}: fix the source, or read them from there"
     );
     (Remedy::None { why }, None)
 }
 
-/// Columns that come into a contract, and types of its columns that change.
+/// The columns that the steps add to a contract, and the new types of columns that they widen, by name.
 pub fn effects(changes: &[MigrationStep]) -> (Vec<Column>, BTreeMap<String, ColumnType>) {
     let mut added = Vec::new();
     let mut widened = BTreeMap::new();
@@ -145,10 +146,11 @@ pub fn effects(changes: &[MigrationStep]) -> (Vec<Column>, BTreeMap<String, Colu
     (added, widened)
 }
 
-/// The columns of a contract with these additions, which it may have already: somebody pushed them, or an earlier try wrote them.
+/// The columns of a contract after the additions and type changes. The contract may have them already, because a user pushed them or an
+/// earlier invocation wrote them.
 ///
 /// # Errors
-/// Why the two do not go together.
+/// A column of the contract conflicts with an added column.
 pub fn merged(
     contract: &TableContract,
     added: &[Column],
@@ -171,7 +173,7 @@ pub fn merged(
                 if there.field() == column.field() && there.column_type.widens(column.column_type) => {}
             (Some(there), Some(_) | None) | (None, Some(there)) => {
                 return Err(format!(
-                    "its column `{}` ({}, from `{}`) and the table's new column `{}` ({}, from `{}`) cannot both be",
+                    "its column `{}` ({}, from `{}`) conflicts with the table's new column `{}` ({}, from `{}`)",
                     there.name,
                     there.column_type,
                     there.field(),
@@ -228,23 +230,27 @@ mod tests {
     }
 
     #[test]
-    fn each_field_gets_what_can_be_done() {
+    fn each_field_has_the_right_remedy() {
         for (evidence, wanted, can) in [
             (seen("colour", &[json!("red")]), "add column colour varchar(64)", true),
             (seen("Note", &[json!("x".repeat(65))]), "widen note from varchar(64) to varchar(256)", true),
             (seen("Note", &[json!("x")]), "fill note", true),
-            (seen("Note", &[json!("x".repeat(65)), json!({})]), "note is varchar(64), and what waits are", false),
+            (
+                seen("Note", &[json!("x".repeat(65)), json!({})]),
+                "note is varchar(64), but its values in dw_md_missing_data are",
+                false,
+            ),
             (seen("note", &[json!(1)]), "add column note_", true),
             (seen("amount", &[json!(1), json!("one")]), "fill amount", true),
             (seen("amount", &[json!(12.25)]), "fill amount", true),
             (
                 seen("amount", &[json!(12.255)]),
-                "amount is decimal(12,2), and what waits are numbers up to 2.3 digits",
+                "amount is decimal(12,2), but its values in dw_md_missing_data are numbers up to 2.3 digits",
                 false,
             ),
             (
                 seen("amount", &[json!("many")]),
-                "amount is decimal(12,2), and what waits are texts up to 4 bytes",
+                "amount is decimal(12,2), but its values in dw_md_missing_data are texts up to 4 bytes",
                 false,
             ),
             (seen("id", &[json!("x")]), "id is part of the key", false),
@@ -257,14 +263,18 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_moved_is_no_finding_once_it_is_copied() {
+    fn a_copied_value_is_not_a_finding() {
         let contract = with(&contract(), column("in_mm", "bigint", Some("in \"mm\"")));
         assert_eq!(decide(&contract, &[seen("in \"mm\"", &[json!(1)])]), []);
-        assert_eq!(decide(&contract, &[seen("in \"mm\"", &[json!("1")])]).len(), 1, "that one does not fit");
+        assert_eq!(
+            decide(&contract, &[seen("in \"mm\"", &[json!("1")])]).len(),
+            1,
+            "a value that does not fit is a finding"
+        );
     }
 
     #[test]
-    fn a_table_is_never_wider_than_redshift_takes() {
+    fn a_table_never_exceeds_the_most_columns() {
         let many: Vec<_> = (0..2_000).map(|n| seen(&format!("f{n:04}"), &[json!(n)])).collect();
         let decided = decide(&contract(), &many);
         let added = decided.iter().filter(|(_, change)| change.is_some()).count();
@@ -283,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn a_contract_that_was_pushed_meanwhile_keeps_what_its_author_wrote() {
+    fn a_contract_that_was_pushed_in_the_meantime_keeps_its_columns() {
         let pushed = with(&contract(), column("theirs", "bigint", None));
         let ours = column("colour", "varchar(64)", None);
         let widened = [("note".to_owned(), ColumnType::Varchar(256))].into();
@@ -294,11 +304,11 @@ mod tests {
         columns[4].column_type = ColumnType::Varchar(256);
         let pushed = pushed.with_columns(&columns).unwrap();
         let again = merged(&pushed, &[ours], &widened).unwrap();
-        assert_eq!(again, pushed.columns(), "what is there, and wider, stays");
+        assert_eq!(again, pushed.columns(), "columns that exist and are wider are not changed");
     }
 
     #[test]
-    fn a_contract_that_contradicts_the_table_is_said() {
+    fn a_contract_that_conflicts_with_the_table_is_an_error() {
         let ours = [column("colour", "varchar(64)", None)];
         for theirs in [
             column("colour", "bigint", None),
@@ -306,12 +316,12 @@ mod tests {
             column("colour", "varchar(64)", Some("x")),
         ] {
             let pushed = with(&contract(), theirs);
-            assert!(merged(&pushed, &ours, &[].into()).unwrap_err().contains("cannot both be"));
+            assert!(merged(&pushed, &ours, &[].into()).unwrap_err().contains("conflicts with the table's new column"));
         }
     }
 
     #[test]
-    fn a_field_that_sql_cannot_name_goes_on_waiting() {
+    fn a_field_that_sql_cannot_name_has_no_migration_step() {
         for field in ["a\0b", "a\u{fdd0}b"] {
             let (remedy, can) = remedy(seen(field, &[json!(1)]));
             assert!(remedy.contains("no SQL statement can name the field") && !can, "{remedy}");
@@ -319,9 +329,9 @@ mod tests {
     }
 
     proptest! {
-        /// After a migration there is nothing more to add or to widen, whatever waited.
+        /// After a migration there is no column left to add or to widen, for any fields.
         #[test]
-        fn a_migration_takes_in_what_it_says(
+        fn a_migration_resolves_all_its_findings(
             fields in prop::collection::btree_map("[a-cA-C \"]{1,3}|note|Note|amount", prop::collection::vec(
                 prop_oneof![any::<i32>().prop_map(Value::from), ".{0,100}".prop_map(Value::from), any::<bool>().prop_map(Value::from), Just(json!([]))], 1..4), 0..12)
         ) {
@@ -330,7 +340,7 @@ mod tests {
             let changes: Vec<MigrationStep> = decided.iter().filter_map(|(_, change)| change.clone()).collect();
             let (added, widened) = effects(&changes);
             let after = contract().with_columns(&merged(&contract(), &added, &widened).unwrap()).unwrap();
-            // Only appended to, and never another type but a wider one.
+            // Columns are only appended, and a type only becomes wider.
             for (old, new) in contract().columns().iter().zip(after.columns()) {
                 prop_assert_eq!((&old.name, old.field()), (&new.name, new.field()));
             }

@@ -1,10 +1,10 @@
-//! A contract with further columns, as text: what its author wrote stays, comments and all.
+//! Adds columns to the text of a contract. The rest of the text is not changed, including its comments.
 
 use shiftwork_change_data::contract::{self, Column, DraftColumn, TableContract};
 use shiftwork_config::{JsonPath, Located, Problem, read_file};
 use shiftwork_protocol::{Failure, FailureKind};
 
-/// Words that YAML readers of some age take for something else than a text.
+/// Words that YAML 1.1 or a JSON-like reader does not read as a string unless they are quoted.
 const SPECIAL: [&str; 11] = ["true", "false", "null", "yes", "no", "on", "off", "y", "n", "nan", "inf"];
 
 /// A contract and the text that it was read from.
@@ -12,15 +12,15 @@ const SPECIAL: [&str; 11] = ["true", "false", "null", "yes", "no", "on", "off", 
 pub struct ContractFile {
     /// The contract.
     pub contract: TableContract,
-    /// What its author wrote.
+    /// The text of the file.
     pub text: String,
     doc: Located,
 }
 
-/// Reads a contract. `file` is how a failure calls it.
+/// Reads a contract. `file` is its name in error messages.
 ///
 /// # Errors
-/// `InvalidRequest` with every problem.
+/// `InvalidRequest` with every problem of the contract.
 pub fn read(file: &str, text: &str) -> Result<ContractFile, Failure> {
     let both = contract::read(file, text).and_then(|contract| Ok((contract, read_file(file, text)?)));
     let (contract, doc) = both.map_err(invalid)?;
@@ -29,18 +29,18 @@ pub fn read(file: &str, text: &str) -> Result<ContractFile, Failure> {
 
 #[allow(clippy::needless_pass_by_value, reason = "the argument of `map_err`")]
 fn invalid(problems: Vec<Problem>) -> Failure {
-    let words = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
-    Failure::new(FailureKind::InvalidRequest, format!("{words}; fix the contract and `shiftwork push` it"))
+    let problems = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+    Failure::new(FailureKind::InvalidRequest, format!("{problems}; fix the contract, then run `shiftwork push`"))
 }
 
 impl ContractFile {
-    /// The text of this contract with these columns, which are the ones that it has, wider in places, and others behind them.
+    /// The text of this contract with `columns`: its columns, some of them wider, followed by new ones.
     ///
-    /// The result is read back before it is trusted. A text of a style that cannot be added to is written anew, as JSON, which is YAML
-    /// too; its comments are lost then.
+    /// The result is read back and compared. If the style of the text does not allow the edit, the contract is written as JSON, which is
+    /// valid YAML; its comments are then lost.
     ///
     /// # Errors
-    /// `Corrupt` where not even that reads as what it says.
+    /// `Corrupt` if the JSON text does not read back as the contract either.
     pub fn with_columns(&self, file: &str, columns: &[Column]) -> Result<String, Failure> {
         let wanted = self.contract.with_columns(columns).map_err(invalid)?;
         let says_it = |text: &String| read(file, text).is_ok_and(|written| written.contract == wanted);
@@ -50,7 +50,9 @@ impl ContractFile {
         let anew =
             serde_json::to_string_pretty(&wanted.draft()).map(|text| text + "\n").map_err(|error| error.to_string());
         anew.ok().filter(says_it).ok_or_else(|| {
-            Failure::corrupt(format!("{file}: no text can be written that reads as the contract with its new columns"))
+            Failure::corrupt(format!(
+                "{file}: the contract with its new columns cannot be written as YAML; add the columns by hand"
+            ))
         })
     }
 
@@ -84,7 +86,7 @@ impl ContractFile {
             if !indent.trim().is_empty() {
                 return None;
             }
-            // The last column's other lines are indented deeper than its dash.
+            // Further lines of the last column are indented more than its dash.
             let is_inside =
                 |line: &&String| line.len() - line.trim_start().len() > indent.len() && !line.trim().is_empty();
             let behind = first + 1 + lines[first + 1..].iter().take_while(is_inside).count();
@@ -94,7 +96,7 @@ impl ContractFile {
     }
 }
 
-/// `{ name: colour, type: varchar(64), from: Colour }`
+/// A column in YAML flow style: `{ name: colour, type: varchar(64), from: Colour }`.
 pub fn flow(column: &Column) -> String {
     let DraftColumn { name, column_type, from, source_type } = column.clone().into();
     let fields = [
@@ -156,7 +158,7 @@ load_every: 10s
     }
 
     #[test]
-    fn what_the_author_wrote_stays() {
+    fn an_edit_keeps_the_rest_of_the_text() {
         let written = read("contracts/orders.yaml", BLOCK).unwrap();
         let mut columns = written.contract.columns().to_vec();
         columns[1].column_type = ColumnType::Varchar(64);
@@ -174,11 +176,15 @@ load_every: 10s
         assert_eq!(text, wanted);
         let again = read("contracts/orders.yaml", &text).unwrap();
         assert_eq!(again.contract.columns(), columns);
-        assert_eq!(again.with_columns("contracts/orders.yaml", &columns).unwrap(), text, "once more changes nothing");
+        assert_eq!(
+            again.with_columns("contracts/orders.yaml", &columns).unwrap(),
+            text,
+            "a second edit changes nothing"
+        );
     }
 
     #[test]
-    fn a_text_of_another_style_says_the_same() {
+    fn a_text_of_another_style_reads_as_the_same_contract() {
         let compact = "{contract: c, source: {format: dynamodb, table: t}, target: {schema: s, table: t}, key: [id], columns: [{name: id, type: bigint}]}";
         let unindented = "contract: c\nsource: {format: dynamodb, table: t}\ntarget: {schema: s, table: t}\nkey: [id]\ncolumns:\n- name: id\n  type: bigint\nunknown: evolve\n";
         for text in [compact, unindented, &unindented.replace('\n', "\r\n")] {
@@ -192,7 +198,7 @@ load_every: 10s
     }
 
     #[test]
-    fn a_type_is_replaced_however_it_was_written() {
+    fn a_type_is_replaced_in_any_notation() {
         let text = BLOCK.replace("\"varchar(64)\"", "CHARACTER VARYING( 64 )");
         let written = read("contracts/orders.yaml", &text).unwrap();
         let mut columns = written.contract.columns().to_vec();

@@ -1,4 +1,4 @@
-//! The events of this function: a request of a person or of the schedule, or the end of a migration's statement.
+//! Reads the events of this function: a request of a user or of the schedule, or the end of a migration's statement.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -9,21 +9,23 @@ use shiftwork_protocol::{Attempt, Failure, FailureKind, Owner, attempt::ForeignA
 pub(crate) enum Incoming {
     /// A request.
     Request(DriftRequest),
-    /// A statement of a migration of this contract ended, well or not.
-    Ended(String),
+    /// A statement of a migration of this contract ended, with or without success.
+    StatementEnded(String),
 }
 
-/// Reads an event as Lambda hands it over.
+/// Reads the payload of an invocation.
 pub(crate) fn read(event: &Value) -> Result<Incoming, Failure> {
     let unreadable = |error: &dyn std::fmt::Display| {
-        let words = format!("neither a request nor the end of a migration's statement: {error}; got {event}");
-        Failure::new(FailureKind::InvalidRequest, words)
+        let reason = format!(
+            "the event is neither a request nor the end of a migration's statement: {error}; the event is {event}"
+        );
+        Failure::new(FailureKind::InvalidRequest, reason)
     };
     // "Redshift Data Statement Status Change" (Redshift docs, "Monitoring events for the Amazon Redshift Data API").
     if let Some(name) = event["detail"]["statementName"].as_str() {
         let attempt: Attempt = name.parse().map_err(|error: ForeignAttempt| unreadable(&error))?;
         return match attempt.owner {
-            Owner::Migration => Ok(Incoming::Ended(attempt.run)),
+            Owner::Migration => Ok(Incoming::StatementEnded(attempt.run)),
             Owner::Job => Err(unreadable(&format!("`{name}` belongs to a job of a run"))),
         };
     }
@@ -47,13 +49,16 @@ mod tests {
         assert_eq!(read(&sample("watch")), Ok(Incoming::Request(DriftRequest::Watch { scheduled: true })));
         assert!(matches!(read(&sample("look")), Ok(Incoming::Request(DriftRequest::Look { .. }))));
         assert!(matches!(read(&sample("apply")), Ok(Incoming::Request(DriftRequest::Apply { .. }))));
-        assert_eq!(read(&sample("statement-finished")), Ok(Incoming::Ended("orders".into())));
+        assert_eq!(read(&sample("statement-finished")), Ok(Incoming::StatementEnded("orders".into())));
         let name = "shiftwork:drift.shop_orders-2:0123456789abcdef:2.3of5";
-        assert_eq!(read(&json!({ "detail": { "statementName": name } })), Ok(Incoming::Ended("shop_orders-2".into())));
+        assert_eq!(
+            read(&json!({ "detail": { "statementName": name } })),
+            Ok(Incoming::StatementEnded("shop_orders-2".into()))
+        );
     }
 
     #[test]
-    fn what_cannot_be_read_is_said() {
+    fn an_invalid_event_is_an_error() {
         for event in [
             json!({}),
             json!({ "action": "drop" }),

@@ -1,56 +1,56 @@
-//! Which type of column takes the values that were seen, and whether one that is there does.
+//! Infers the column type for the values of a field, and decides whether an existing column can hold them.
 //!
-//! | seen | column |
+//! | values | column |
 //! | --- | --- |
 //! | `true`, `false` | `boolean` |
-//! | whole numbers | `bigint`; past it `decimal(38,0)` |
-//! | numbers with a fraction | a `decimal` with room on both sides of the point; `double precision` where there are so many digits behind it that they look computed, and past 38 digits |
-//! | texts | `varchar`, the next of 64, 256, 1024, 4096, 16384, 65535 bytes |
-//! | objects, arrays, a mixture | `super`, which keeps each as it is |
+//! | whole numbers | `bigint`; `decimal(38,0)` if out of its range |
+//! | numbers with a fraction | a `decimal` with spare digits on both sides of the decimal point; `double precision` for fractions that seem to be computed, and for more than 38 digits |
+//! | texts | `varchar` of the next length of 64, 256, 1024, 4096, 16384, 65535 bytes |
+//! | objects, arrays, values of several types | `super`, which keeps each value unchanged |
 //!
-//! A text that looks like a date stays a text: VARCHAR is the only type that Redshift can widen in place, and a text that is no date
-//! would come the day after. Whoever wants a date writes one into the contract before the first row.
+//! A text that looks like a date becomes a `varchar`: VARCHAR is the only type that Redshift can widen in place, and a later text may not
+//! be a date. For a date column, add the column to the contract before the first row.
 
 use serde_json::Value;
 use shiftwork_change_data::column_type::ColumnType;
 
-/// Lengths of a VARCHAR, so that a source that grows by a byte a day does not migrate every day.
+/// Lengths of a VARCHAR, in bytes. The steps are large, so that slowly growing texts do not cause many migrations.
 const LENGTHS: [u32; 6] = [64, 256, 1024, 4096, 16_384, 65_535];
-/// Digits of a decimal (Redshift docs, "Numeric types").
+/// Most digits of a DECIMAL (Redshift docs, "Numeric types").
 const DIGITS: u32 = 38;
-/// Digits that every double keeps.
+/// Decimal digits that every DOUBLE PRECISION value keeps.
 const DOUBLE_DIGITS: u32 = 15;
-/// Fractions of prices, rates and measures; more digits than this come out of a computation.
+/// Most fraction digits of prices, rates and measures. A number with more is probably the result of a computation.
 const WRITTEN_FRACTION: u32 = 6;
 
 /// The numbers among a field's values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Numbers {
-    /// Most digits before the point.
+    /// Largest number of digits before the decimal point.
     pub whole: u32,
-    /// Most digits behind it.
+    /// Largest number of digits after the decimal point.
     pub fraction: u32,
-    /// Whether a whole one is past 64 bits.
+    /// Whether a whole number is out of the range of BIGINT.
     pub past_bigint: bool,
-    /// Whether one is written with an exponent. Its digits are not counted.
+    /// Whether a number is written with an exponent. Its digits are not counted.
     pub with_exponent: bool,
 }
 
-/// What the values of a field look like, all together.
+/// The types and sizes of all values of a field.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Shape {
-    /// Whether there are `true` and `false` among them.
+    /// Whether a value is `true` or `false`.
     pub booleans: bool,
-    /// The numbers.
+    /// The numbers, if there are any.
     pub numbers: Option<Numbers>,
-    /// Bytes of the longest text.
+    /// Bytes of the longest text, if there are any.
     pub texts: Option<u32>,
-    /// Whether there are objects and arrays among them.
+    /// Whether a value is an object or an array.
     pub documents: bool,
 }
 
 impl Shape {
-    /// Of one value. NULL is none.
+    /// The shape of one value. NULL has the default shape.
     pub fn of(value: &Value) -> Self {
         match value {
             Value::Null => Self::default(),
@@ -63,7 +63,7 @@ impl Shape {
         }
     }
 
-    /// Of both.
+    /// The shape of the values of both.
     #[must_use]
     pub fn with(self, other: Self) -> Self {
         let numbers = match (self.numbers, other.numbers) {
@@ -89,12 +89,12 @@ impl Shape {
             Self { booleans: true, numbers: None, texts: None, documents: false } => ColumnType::Boolean,
             Self { booleans: false, numbers: Some(numbers), texts: None, documents: false } => numbers.column_type(),
             Self { booleans: false, numbers: None, texts: Some(longest), documents: false } => varchar(longest),
-            // Nothing but NULL takes any column; a mixture takes one that keeps what each value is.
+            // Values of several types, or only NULL.
             Self { .. } => ColumnType::Super,
         }
     }
 
-    /// Those of the values that a column of this type holds as they are, a kind as a whole or not at all.
+    /// The values that a column of this type holds exactly. Values of one JSON type count as a whole.
     #[must_use]
     pub fn fitting(self, column: ColumnType) -> Self {
         let Self { booleans, numbers, texts, documents: _ } = self;
@@ -102,7 +102,7 @@ impl Shape {
         match column {
             ColumnType::Super => self,
             ColumnType::Boolean => Self { booleans, ..none },
-            // Every scalar has a text; how long that of a document is, nobody has said.
+            // Every scalar can be written as text. The length of a document's text is not known.
             ColumnType::Varchar(length) => Self {
                 booleans: booleans && length >= 5,
                 numbers: numbers.filter(|numbers| numbers.whole + numbers.fraction + 3 <= length),
@@ -114,7 +114,7 @@ impl Shape {
             | ColumnType::BigInt
             | ColumnType::Decimal(..)
             | ColumnType::Double => Self { numbers: numbers.filter(|numbers| numbers.fit(column)), ..none },
-            // Whether a text is a date, or a number one that 32 bits keep, the loader knows; and it has said no.
+            // Whether these types hold a value exactly is decided by the loader, which has put the values into `dw_md_missing_data`.
             ColumnType::Real
             | ColumnType::Char(_)
             | ColumnType::Date
@@ -128,12 +128,12 @@ impl Shape {
         }
     }
 
-    /// Whether a column of this type holds every one of these values as it is.
+    /// Whether a column of this type holds all these values exactly.
     pub fn fits(self, column: ColumnType) -> bool {
         self.fitting(column) == self
     }
 
-    /// The VARCHAR that a VARCHAR of this length has to become, where that is all that is wrong.
+    /// The longer VARCHAR that a column VARCHAR(`length`) must become to hold all values. `None` if a longer one does not help.
     pub fn wider(self, length: u32) -> Option<ColumnType> {
         let wider = varchar(self.texts?);
         (self.fits(wider) && wider != ColumnType::Varchar(length) && wider.widens(ColumnType::Varchar(length)))
@@ -160,7 +160,7 @@ impl std::fmt::Display for Shape {
         if self.documents {
             words.push("documents".to_owned());
         }
-        if words.is_empty() { f.write_str("nothing but null") } else { f.write_str(&words.join(", ")) }
+        if words.is_empty() { f.write_str("only null") } else { f.write_str(&words.join(", ")) }
     }
 }
 
@@ -176,7 +176,7 @@ impl Numbers {
             _ if fraction > WRITTEN_FRACTION && digits <= DOUBLE_DIGITS => ColumnType::Double,
             1..=18 if whole <= DIGITS - 18 => ColumnType::Decimal(38, 18),
             _ if digits <= DIGITS => ColumnType::Decimal(38, u8::try_from(fraction).unwrap_or(37)),
-            // More digits than SUPER keeps of a number: it is a double there already.
+            // SUPER stores a number with more digits as a double.
             _ => ColumnType::Double,
         }
     }
@@ -184,7 +184,7 @@ impl Numbers {
     fn fit(self, column: ColumnType) -> bool {
         let Self { whole, fraction, past_bigint, with_exponent } = self;
         match column {
-            // It takes every number, though not every digit: so do all doubles.
+            // A double accepts every number, but does not keep every digit.
             ColumnType::Double => true,
             _ if with_exponent => false,
             ColumnType::SmallInt => fraction == 0 && whole <= 4,
@@ -214,7 +214,7 @@ fn varchar(longest: u32) -> ColumnType {
     LENGTHS.into_iter().find(|length| longest <= *length).map_or(ColumnType::Super, ColumnType::Varchar)
 }
 
-/// The digits of a number as JSON writes it.
+/// Counts the digits of a number in JSON notation.
 pub fn digits(number: &str) -> Numbers {
     if number.contains(['e', 'E']) {
         return Numbers { whole: 0, fraction: 0, past_bigint: false, with_exponent: true };
@@ -245,7 +245,7 @@ mod tests {
     use serde_json::Value;
 
     #[test]
-    fn a_type_is_what_the_table_says() {
+    fn a_type_is_inferred_as_documented() {
         for (values, wanted) in [
             (vec![json!(true), json!(false)], Boolean),
             (vec![json!(1), json!(-9_223_372_036_854_775_808_i64)], BigInt),
@@ -286,9 +286,17 @@ mod tests {
     #[test]
     fn only_a_longer_varchar_is_a_wider_column() {
         assert_eq!(of(&[json!("x".repeat(65))]).wider(64), Some(Varchar(256)));
-        assert_eq!(of(&[json!("x".repeat(65))]).wider(256), None, "it fits");
-        assert_eq!(of(&[json!("x".repeat(65)), json!(1)]).wider(64), Some(Varchar(256)), "every number has a text");
-        assert_eq!(of(&[json!("x".repeat(65)), json!([])]).wider(64), None, "who knows how long a document's text is");
+        assert_eq!(of(&[json!("x".repeat(65))]).wider(256), None, "the longest text fits");
+        assert_eq!(
+            of(&[json!("x".repeat(65)), json!(1)]).wider(64),
+            Some(Varchar(256)),
+            "every number can be written as text"
+        );
+        assert_eq!(
+            of(&[json!("x".repeat(65)), json!([])]).wider(64),
+            None,
+            "the length of a document's text is not known"
+        );
         assert_eq!(of(&[json!(1)]).wider(64), None);
     }
 
@@ -298,7 +306,7 @@ mod tests {
             any::<i64>().prop_map(Value::from),
             any::<u64>().prop_map(Value::from),
             (-1_000_000_i32..1_000_000, 0..8).prop_map(|(n, places)| Value::from(f64::from(n) / 10_f64.powi(places))),
-            any::<f64>().prop_filter("JSON has no such number", |n| n.is_finite()).prop_map(Value::from),
+            any::<f64>().prop_filter("JSON has no infinity and no NaN", |n| n.is_finite()).prop_map(Value::from),
             ".{0,300}".prop_map(Value::from),
             Just(json!({ "a": 1 })),
             Just(json!([1])),
@@ -324,7 +332,7 @@ mod tests {
         })
     }
 
-    /// What Redshift does with a value of SUPER that is cast to a type: `true` where it comes out as it went in.
+    /// Whether Redshift keeps a value of SUPER unchanged if it is cast to a type.
     fn holds(column: ColumnType, value: &Value) -> bool {
         match (column, value) {
             (_, Value::Null) | (Super, _) | (Boolean, Value::Bool(_)) => true,
@@ -343,9 +351,9 @@ mod tests {
     }
 
     proptest! {
-        /// Every value that was seen fits the type that was inferred, whatever else was seen.
+        /// Every value fits the type that is inferred from it and others of its type.
         #[test]
-        fn what_was_seen_fits(values in same_kind()) {
+        fn every_value_fits_the_inferred_type(values in same_kind()) {
             let shape = of(&values);
             let column = shape.column_type();
             prop_assert!(shape.fits(column), "{shape:?} {column}");
@@ -355,9 +363,9 @@ mod tests {
             }
         }
 
-        /// The order in which values were seen, and how often, makes no difference.
+        /// A shape does not depend on the order of the values or on repetitions.
         #[test]
-        fn the_order_makes_no_difference(values in prop::collection::vec(a_value(), 0..12)) {
+        fn a_shape_does_not_depend_on_order(values in prop::collection::vec(a_value(), 0..12)) {
             let mut twice = values.clone();
             twice.extend(values.iter().rev().cloned());
             prop_assert_eq!(of(&values), of(&twice));

@@ -1,18 +1,19 @@
-//! Columns that arrived unannounced: which wait, since when, what takes them in; and taking them in.
+//! Finds fields of change events for which a table contract has no column, and migrates tables and contracts to have the columns.
 //!
 //! ```text
-//! schedule ── Watch ──▶ marks (one listing) ──▶ contracts that staged something ──▶ Redshift ──▶ record, event, message
-//! a person ── Look, Apply ─────────────────────▶ one contract ─────────────────────▲       └──▶ migration ──▶ contract
-//! a statement of a migration ended, and whoever submitted it has gone ────────────────────────▶ the rest of it
+//! schedule ── Watch ──▶ marks (one listing) ──▶ contracts with a mark ─────────────▶ Redshift ──▶ record, event, message
+//! a user ──── Look, Apply ─────────────────────▶ one contract ─────────────────────▲       └──▶ migration ──▶ contract
+//! event ───── a statement of a migration ended after its invocation stopped waiting ───────────▶ the remaining statements
 //! ```
 //!
-//! - [`infer`], [`names`], [`decide`]: what is to be done, pure.
-//! - [`state`]: what is remembered, and when a mark may go, pure but for reading and writing.
-//! - [`edit`]: a contract with further columns, as text.
-//! - `incoming`, `look`, `migrate`: read, fetch and perform.
+//! - [`infer`], [`names`], [`decide`]: decide what to do about each field, without I/O.
+//! - [`state`]: the record of each contract, and the decision when a mark can be deleted.
+//! - [`edit`]: adds columns to the text of a contract.
+//! - `incoming`, `look`, `migrate`: read the request, query Redshift, and run a migration.
 //!
-//! A migration is written down before its first statement is submitted, in the same write as what was found. Whoever comes
-//! next, a person or the schedule, does what is left of it: statements are found by their names, and the contract is written last.
+//! A migration is written to the record before its first statement is submitted, in the same write as the findings. If its invocation
+//! stops, the next one for the contract (a user's or the schedule's) runs the remaining statements: it finds the submitted statements by
+//! their names. The contract is written last.
 
 pub mod decide;
 pub mod edit;
@@ -53,45 +54,47 @@ environment! {
     }
 }
 
-/// Contracts that are looked at side by side.
+/// Number of contracts that are examined concurrently.
 const AT_ONCE: usize = 4;
-/// Contracts of one answer.
+/// Most contracts in one response.
 const MOST_CONTRACTS: usize = 1_000;
 
-/// The function.
+/// The Lambda function schema-watcher.
 pub struct Watcher {
-    /// The scripts bucket, for contracts.
+    /// The scripts bucket, which has the table contracts.
     pub contracts: Bucket,
-    /// The staging bucket, for marks and records.
+    /// The staging bucket, which has the marks, the staged files and the records.
     pub staging: Bucket,
-    /// Where a contract's workflow says which connection it loads over.
+    /// The configuration, for the connection that a contract's workflow names.
     pub configuration: Arc<dyn Configuration>,
-    /// Redshift, to be asked and to be changed.
+    /// Redshift, which is queried and migrated.
     pub warehouse: Arc<dyn Warehouse>,
-    /// Tells programs and people.
+    /// Publishes events and sends messages to users.
     pub notices: Arc<dyn Notices>,
-    /// The time.
+    /// The source of the current time.
     pub clock: Arc<dyn Clock>,
-    /// The connection of contracts whose workflow names none.
+    /// The connection of contracts whose workflow does not name one.
     pub default_connection: Connection,
-    /// How long a statement of a migration is waited for before the answer is "still running".
-    pub patience: Duration,
+    /// How long an invocation waits for a statement of a migration before it returns the progress "running".
+    pub statement_timeout: Duration,
 }
 
 impl Watcher {
-    /// Does what an event asks for; nobody reads the answer to the end of a statement.
+    /// Handles an invocation. The response to the end of a statement is empty.
     ///
     /// # Errors
-    /// What cannot be read, what AWS or Redshift refused.
+    /// The event is not valid, or a call of AWS or a statement in Redshift failed.
     pub async fn handle(&self, event: &Value) -> Result<DriftAnswer> {
         match incoming::read(event)? {
-            Incoming::Request(request) => self.answer(&request).await,
-            Incoming::Ended(contract) => self.ended(&contract).await.map(|()| DriftAnswer::default()),
+            Incoming::Request(request) => self.respond(&request).await,
+            Incoming::StatementEnded(contract) => {
+                self.statement_ended(&contract).await.map(|()| DriftAnswer::default())
+            }
         }
     }
 
-    /// Does what is asked. Asked again: what was done is found, and the rest is done.
-    pub async fn answer(&self, request: &DriftRequest) -> Result<DriftAnswer> {
+    /// Handles a request. It is idempotent: steps that an earlier invocation has completed are not repeated.
+    pub async fn respond(&self, request: &DriftRequest) -> Result<DriftAnswer> {
         let contracts = match request {
             DriftRequest::Watch { scheduled } => return self.watch(*scheduled).await,
             DriftRequest::Look { contract, only } => vec![self.look(contract, only).await?],
@@ -113,10 +116,10 @@ impl Watcher {
         let (mut contracts, mut failures) = (Vec::new(), Vec::new());
         for (contract, drift) in seen {
             match drift {
-                Ok(drift) => contracts.extend(drift.filter(is_worth_telling)),
+                Ok(drift) => contracts.extend(drift.filter(has_findings_or_progress)),
                 Err(failure) => {
                     tracing::error!(contract, failure = failure.kind.name(), "{failure}");
-                    contracts.push(self.nothing_known(contract, &failure));
+                    contracts.push(self.problem(contract, &failure));
                     failures.push((contract, failure));
                 }
             }
@@ -124,13 +127,13 @@ impl Watcher {
         match failures.first() {
             Some((contract, failure)) if scheduled => Err(Failure::new(
                 failure.kind,
-                format!("{} of the contracts could not be looked at; {contract}: {failure}", failures.len()),
+                format!("{} contracts could not be examined; {contract}: {failure}", failures.len()),
             )),
             Some(_) | None => Ok(DriftAnswer { contracts }),
         }
     }
 
-    /// Looks at a contract if there is anything new to see, and finishes what was begun.
+    /// Finishes a migration of the contract that was begun, or queries Redshift if new files of the contract have been loaded.
     async fn watch_one(&self, contract: &str, marked: bool) -> Result<Option<Drift>> {
         let read = state::read(&self.staging, contract).await?;
         if read.record.intent.is_some() {
@@ -142,35 +145,35 @@ impl Watcher {
             return Ok(read.record.drift);
         }
         if self.contract(contract).await?.is_none() {
-            tracing::info!(contract, "its rows were staged by a contract that is gone: nobody asks");
+            tracing::info!(contract, "the contract of the mark does not exist, so its table is not examined");
             if let Some(mark) = mark {
                 self.staging.delete_unchanged(&key, &mark.head.etag).await?;
             }
             return Ok(None);
         }
-        // After the mark was read: a file that it speaks of is listed, or loaded.
+        // Listed after the mark was read, so that the file of the mark is in the listing or has been loaded.
         let prefix = staged_prefix(contract);
         let staged = state::keys(&self.staging, &prefix, state::MOST_WAITING).await?;
         let decision =
             mark.as_ref().map(|mark| state::decide_mark(read.record.seen.as_ref(), &mark.head.etag, &staged));
-        if !read.record.given_up && decision.as_ref().is_some_and(|decision| !decision.ask) {
+        if !read.record.given_up && decision.as_ref().is_some_and(|decision| !decision.query) {
             return Ok(read.record.drift);
         }
-        let looked = self.ask(contract).await?;
-        let by_itself = looked.by_itself()?;
-        let begun = by_itself.is_some();
+        let current = self.query(contract).await?;
+        let automatic = current.automatic_migration()?;
+        let begun = automatic.is_some();
         let seen = decision.as_ref().map(|decision| decision.seen.clone());
-        let drift = self.remember(contract, &read, &looked, seen, by_itself).await?;
+        let drift = self.remember(contract, &read, &current, seen, automatic).await?;
         if let Some(mark) = mark.filter(|_| decision.is_some_and(|decision| decision.settled))
             && self.staging.delete_unchanged(&key, &mark.head.etag).await? == Changed::ConditionFailed
         {
-            tracing::info!(contract, "more was staged meanwhile: the mark stays");
+            tracing::info!(contract, "a file was staged in the meantime, so the mark is kept");
         }
         if begun { self.resume(contract, true).await.map(Some) } else { Ok(Some(drift)) }
     }
 
-    /// What is answered for a contract that could not be looked at.
-    fn nothing_known(&self, contract: &str, failure: &Failure) -> Drift {
+    /// The response for a contract that could not be examined.
+    fn problem(&self, contract: &str, failure: &Failure) -> Drift {
         Drift {
             contract: contract.to_owned(),
             table: String::new(),
@@ -185,11 +188,11 @@ impl Watcher {
     }
 }
 
-fn is_worth_telling(drift: &Drift) -> bool {
+fn has_findings_or_progress(drift: &Drift) -> bool {
     !drift.findings.is_empty() || drift.progress != MigrationProgress::Waiting
 }
 
-/// A failure of whoever asks.
-fn refused(words: impl Into<String>) -> Failure {
-    Failure::new(FailureKind::InvalidRequest, words)
+/// A failure that the caller or the author of the contract has to fix.
+fn refused(reason: impl Into<String>) -> Failure {
+    Failure::new(FailureKind::InvalidRequest, reason)
 }

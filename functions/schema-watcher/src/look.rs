@@ -1,4 +1,4 @@
-//! Asks Redshift what waits, and remembers and tells what is new.
+//! Queries Redshift for fields without a column, records the findings, and reports new ones.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,24 +16,24 @@ use shiftwork_protocol::{
 
 use crate::{
     Watcher,
-    decide::{self, MOST_BY_ITSELF, MOST_FINDINGS, MigrationStep},
+    decide::{self, MOST_AUTOMATIC, MOST_FINDINGS, MigrationStep},
     edit::{self, ContractFile},
     refused, sql,
     state::{self, Intent, SeenMark, StoredState, WatchState},
 };
 
-/// Fields of one event: EventBridge takes 256 KB.
-const MOST_TOLD: usize = 50;
-/// Contracts that are named to somebody who mistyped one.
+/// Most fields in one event, which EventBridge limits to 256 KB.
+const MOST_IN_EVENT: usize = 50;
+/// Most contracts that are compared with a name that does not exist.
 const MOST_NAMED: usize = 1_000;
 
-/// A contract as it lies in the scripts bucket.
+/// A contract in the scripts bucket.
 pub(crate) struct StoredContract {
     pub(crate) written: ContractFile,
     pub(crate) etag: String,
 }
 
-/// What was seen of a contract.
+/// The findings of a contract, and the migration steps that resolve them.
 pub(crate) struct ContractState {
     pub(crate) contract: TableContract,
     pub(crate) etag: String,
@@ -42,7 +42,7 @@ pub(crate) struct ContractState {
 }
 
 impl Watcher {
-    /// A contract; `None` where there is none of this name.
+    /// A contract; `None` if it does not exist.
     pub(crate) async fn contract(&self, contract: &str) -> Result<Option<StoredContract>> {
         let key = contract_key(contract);
         let Some(stored) = self.contracts.read(&key).await? else { return Ok(None) };
@@ -50,7 +50,7 @@ impl Watcher {
         Ok(Some(StoredContract { written: edit::read(&key, &text)?, etag: stored.head.etag }))
     }
 
-    /// A contract that must be there.
+    /// A contract that must exist.
     pub(crate) async fn contract_of(&self, contract: &str) -> Result<StoredContract> {
         if let Some(stored) = self.contract(contract).await? {
             return Ok(stored);
@@ -60,18 +60,19 @@ impl Watcher {
             keys.iter().filter_map(|key| key.strip_prefix(CONTRACTS)?.strip_suffix(".yaml")).collect();
         let hint = match nearest(contract, names.iter().copied()) {
             Some(near) => format!("did you mean `{near}`?"),
-            None if names.is_empty() => "none was pushed yet: `shiftwork push`".into(),
-            None => format!("there are {}", names.join(", ")),
+            None if names.is_empty() => "no contract has been pushed: run `shiftwork push`".into(),
+            None => format!("the contracts are {}", names.join(", ")),
         };
         Err(refused(format!("there is no table contract `{contract}`; {hint}")))
     }
 
-    /// Where the contract's table is.
+    /// The connection to the warehouse of the contract's table.
     pub(crate) async fn connection(&self, contract: &TableContract) -> Result<Connection> {
         let Some(id) = contract.workflow() else { return Ok(self.default_connection.clone()) };
         let item = self.configuration.workflow(id).await?.ok_or_else(|| {
-            let words = format!("contract {} is loaded by workflow `{id}`, which was never pushed", contract.name());
-            Failure::new(FailureKind::UnknownWorkflow, words)
+            let reason =
+                format!("contract {} names workflow `{id}`, which does not exist: push the workflow", contract.name());
+            Failure::new(FailureKind::UnknownWorkflow, reason)
         })?;
         let workflow = shiftwork_planner::workflow(&read_item(item)).map_err(|problems| {
             let first = problems.first().map(ToString::to_string).unwrap_or_default();
@@ -81,18 +82,21 @@ impl Watcher {
             return Ok(self.default_connection.clone());
         };
         self.configuration.connection(name).await?.ok_or_else(|| {
-            Failure::new(FailureKind::InvalidWorkflow, format!("workflow {id}: no connection is named `{name}`"))
+            Failure::new(
+                FailureKind::InvalidWorkflow,
+                format!("workflow {id}: there is no connection `{name}`; push its configuration"),
+            )
         })
     }
 
-    /// Asks Redshift about a contract's rows.
-    pub(crate) async fn ask(&self, contract: &str) -> Result<ContractState> {
+    /// Queries Redshift for the fields without a column of a contract's table.
+    pub(crate) async fn query(&self, contract: &str) -> Result<ContractState> {
         let StoredContract { written: ContractFile { contract, .. }, etag } = self.contract_of(contract).await?;
         let connection = self.connection(&contract).await?;
         let query = sql::report(&contract, MOST_FINDINGS);
         let (evidence, more) = match self.warehouse.rows(&query, &connection, &BTreeMap::new()).await {
             Ok(rows) => sql::evidence(rows)?,
-            // Before the first load there is no table, and in no table nothing waits.
+            // Before the first load the table does not exist, so there are no findings.
             Err(failure) if failure.kind == FailureKind::StatementFailed && sql::is_absent(&failure.message) => {
                 (Vec::new(), 0)
             }
@@ -105,7 +109,7 @@ impl Watcher {
         let drift = Drift {
             contract: contract.name().to_owned(),
             table: format!("{}.{}", target.schema, target.table),
-            unknown: word(contract.unknown()).into(),
+            unknown: name(contract.unknown()).into(),
             looked_ts: self.clock.now(),
             findings: decided.into_iter().map(|(finding, _)| finding).collect(),
             more,
@@ -113,9 +117,9 @@ impl Watcher {
             progress: MigrationProgress::Waiting,
             problem: None,
         };
-        let mut looked = ContractState { contract, etag, drift, changes };
-        looked.drift.migration = looked.migration(&[])?.map(|intent| shown(&intent));
-        Ok(looked)
+        let mut current = ContractState { contract, etag, drift, changes };
+        current.drift.migration = current.migration(&[])?.map(|intent| shown(&intent));
+        Ok(current)
     }
 
     pub(crate) async fn look(&self, contract: &str, only: &[String]) -> Result<Drift> {
@@ -123,27 +127,27 @@ impl Watcher {
         if read.record.intent.is_some() {
             return self.resume(contract, false).await;
         }
-        let looked = self.ask(contract).await?;
-        let drift = self.remember(contract, &read, &looked, None, None).await?;
-        Ok(Drift { migration: looked.migration(only)?.map(|intent| shown(&intent)), ..drift })
+        let current = self.query(contract).await?;
+        let drift = self.remember(contract, &read, &current, None, None).await?;
+        Ok(Drift { migration: current.migration(only)?.map(|intent| shown(&intent)), ..drift })
     }
 
-    /// Tells what is new, and writes down what was found and what is about to be done. Told twice where two look at once, or where
-    /// the write is lost; never not at all.
+    /// Reports new findings, and writes the findings and the migration that is about to begin to the record. A finding is reported at
+    /// least once: twice if two invocations examine the contract at the same time, or if the write fails.
     pub(crate) async fn remember(
         &self,
         contract: &str,
         read: &StoredState,
-        looked: &ContractState,
+        current: &ContractState,
         seen: Option<SeenMark>,
         intent: Option<Intent>,
     ) -> Result<Drift> {
-        let (new, told) = state::news(&read.record.told, &looked.drift.findings);
-        // What came before its column moves in without anybody's help.
+        let (new, told) = state::unreported(&read.record.told, &current.drift.findings);
+        // Values that fit an existing column are moved automatically, so they are not reported.
         let new: Vec<_> = new.into_iter().filter(|found| !matches!(found.remedy, Remedy::Fill { .. })).collect();
-        self.tell(&looked.drift, new).await?;
+        self.report(&current.drift, new).await?;
         let record = WatchState {
-            drift: Some(looked.drift.clone()),
+            drift: Some(current.drift.clone()),
             told,
             seen: seen.or_else(|| read.record.seen.clone()),
             intent,
@@ -151,21 +155,21 @@ impl Watcher {
             given_up: false,
         };
         match state::write(&self.staging, contract, read, &record).await? {
-            Changed::Done => Ok(looked.drift.clone()),
+            Changed::Done => Ok(current.drift.clone()),
             Changed::ConditionFailed => {
-                let words = format!("somebody else looks at {contract} at this moment; ask again");
-                Err(Failure::new(FailureKind::Unavailable, words))
+                let reason = format!("another invocation examines {contract} at the same time; send the request again");
+                Err(Failure::new(FailureKind::Unavailable, reason))
             }
         }
     }
 
-    async fn tell(&self, drift: &Drift, mut new: Vec<Finding>) -> Result<()> {
+    async fn report(&self, drift: &Drift, mut new: Vec<Finding>) -> Result<()> {
         if new.is_empty() {
             return Ok(());
         }
         let identities: Vec<_> = new.iter().map(state::identity).collect();
-        let more = drift.more + new.len().saturating_sub(MOST_TOLD) as u64;
-        new.truncate(MOST_TOLD);
+        let more = drift.more + new.len().saturating_sub(MOST_IN_EVENT) as u64;
+        new.truncate(MOST_IN_EVENT);
         let found = DriftFound {
             idempotency_key: format!("{}-{}", drift.contract, &sha256(identities.join("\n"))[..16]),
             contract: drift.contract.clone(),
@@ -180,7 +184,7 @@ impl Watcher {
 }
 
 impl ContractState {
-    /// What would be done about these fields, or about all; `None` where there is nothing to do.
+    /// The migration for the fields in `only`, or for all if it is empty. `None` if no step is necessary.
     pub(crate) fn migration(&self, only: &[String]) -> Result<Option<Intent>> {
         if let Some(unknown) = only.iter().find(|field| self.drift.findings.iter().all(|found| found.field != **field))
         {
@@ -188,16 +192,16 @@ impl ContractState {
                 Some(near) => format!("; did you mean `{near}`?"),
                 None => String::new(),
             };
-            return Err(refused(format!("no field `{unknown}` waits in {}{hint}", self.drift.table)));
+            return Err(refused(format!("{} has no field `{unknown}` without a column{hint}", self.drift.table)));
         }
         self.intent(|field, _| only.is_empty() || only.iter().any(|wanted| wanted == field))
     }
 
-    /// What is done without being asked for: with `evolve` everything, unless the source writes data into its keys; otherwise what
-    /// the contract has a column for already.
-    pub(crate) fn by_itself(&self) -> Result<Option<Intent>> {
+    /// The migration that the schedule runs: with `evolve` all steps, unless there are more than [`MOST_AUTOMATIC`] fields; otherwise only
+    /// the steps that move values into existing columns.
+    pub(crate) fn automatic_migration(&self) -> Result<Option<Intent>> {
         let fields = self.drift.findings.len() as u64 + self.drift.more;
-        let evolves = self.contract.unknown() == Unknown::Evolve && fields <= MOST_BY_ITSELF;
+        let evolves = self.contract.unknown() == Unknown::Evolve && fields <= MOST_AUTOMATIC;
         self.intent(|_, change| evolves || matches!(change, MigrationStep::Fill { .. }))
     }
 
@@ -209,15 +213,15 @@ impl ContractState {
         }
         let (before, transaction) = sql::migration(&self.contract, &changes)?;
         let (added, widened) = decide::effects(&changes);
-        let told_apart = format!("{}\n{}\n\n{}", self.etag, before.join("\n"), transaction.join("\n"));
-        let id = sha256(told_apart)[..16].to_owned();
+        let identity = format!("{}\n{}\n\n{}", self.etag, before.join("\n"), transaction.join("\n"));
+        let id = sha256(identity)[..16].to_owned();
         let begun_ts = self.drift.looked_ts;
         let contract = self.etag.clone();
         Ok(Some(Intent { id, contract, begun_ts, before, transaction, added, widened, fields, unattended: false }))
     }
 }
 
-/// As people see it.
+/// The migration as it is shown to users.
 fn shown(intent: &Intent) -> Migration {
     let added = intent.added.iter().map(|column| format!("- {}", edit::flow(column)));
     let widened = intent.widened.iter().map(|(name, column_type)| format!("{name}: type {column_type}"));
@@ -229,7 +233,7 @@ fn shown(intent: &Intent) -> Migration {
     }
 }
 
-const fn word(unknown: Unknown) -> &'static str {
+const fn name(unknown: Unknown) -> &'static str {
     match unknown {
         Unknown::Capture => "capture",
         Unknown::Evolve => "evolve",

@@ -1,4 +1,4 @@
-//! The schema watcher as a Lambda function.
+//! The Lambda function schema-watcher.
 
 use std::process::ExitCode;
 

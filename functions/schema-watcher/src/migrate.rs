@@ -1,8 +1,8 @@
-//! Does a migration that was written down: its statements, then the contract.
+//! Runs a migration that is in the record: first its statements, then the change of the contract.
 //!
-//! A crash leaves the record with the intent, and whoever comes next does what is left. Each statement has a name of its own that
-//! follows from the intent; one that ended is found by it, one that runs is waited for. The contract comes last: loads that were
-//! planned before know the table with fewer columns, and that is a table that they can load.
+//! After a crash the record still has the migration, and the next invocation continues it. The name of each statement is derived from
+//! the migration's id, so that a submitted statement is found by its name. The contract is written last: until the transaction commits,
+//! loads of the contract with fewer columns still work.
 
 use std::collections::BTreeMap;
 
@@ -23,24 +23,24 @@ use crate::{
     state::{self, Intent, StoredState, WatchState},
 };
 
-/// Attempts of one statement within the day that the Data API remembers them.
+/// Most attempts of one statement within the 24 hours for which the Data API keeps statements.
 const MOST_ATTEMPTS: u32 = 100;
-/// Attempts that one invocation makes after conflicts with loads.
+/// Most attempts of one statement by one invocation, after conflicts with loads.
 const TRIES: u32 = 3;
-/// How often a contract that is pushed at the same moment is read again.
+/// How often a contract is read again because it was pushed at the same time.
 const MOST_RACES: u32 = 5;
 
-/// How far its statements are.
-enum Ran {
-    /// At their end.
+/// The state of a migration's statements.
+enum StatementState {
+    /// All of them have succeeded.
     Done,
-    /// Redshift is at it.
+    /// Redshift is running one of them.
     Running,
-    /// There is no use in trying again.
+    /// One of them failed and a retry cannot succeed.
     GivenUp(Failure),
 }
 
-/// What is handed over in one call.
+/// The statements that are submitted in one call of the Data API.
 struct Part<'a> {
     number: u32,
     sqls: &'a [String],
@@ -55,7 +55,7 @@ impl Watcher {
             let drift = self.resume(contract, false).await?;
             if other && drift.progress == MigrationProgress::Done {
                 return Err(refused(format!(
-                    "an earlier migration of {contract} had to be finished first, and was: look again"
+                    "an earlier migration of {contract} had to be finished first and is now done: look at the contract again"
                 )));
             }
             return Ok(drift);
@@ -65,20 +65,20 @@ impl Watcher {
         {
             return Ok(Drift { progress: MigrationProgress::Done, migration: None, ..drift });
         }
-        let looked = self.ask(contract).await?;
-        let Some(intent) = looked.migration(only)?.filter(|intent| intent.id == migration) else {
+        let current = self.query(contract).await?;
+        let Some(intent) = current.migration(only)?.filter(|intent| intent.id == migration) else {
             return Err(refused(format!(
-                "what waits in {} is no longer what was shown, or the contract was pushed meanwhile: look again",
-                looked.drift.table
+                "the fields without a column in {}, or the contract, have changed since the migration was shown: look at the contract again",
+                current.drift.table
             )));
         };
-        self.remember(contract, &read, &looked, None, Some(intent)).await?;
+        self.remember(contract, &read, &current, None, Some(intent)).await?;
         self.resume(contract, true).await
     }
 
-    /// A statement ended. If whoever submitted it has gone, the rest is to be done here; if he waits for it, or another has come for
-    /// the same reason, it is theirs.
-    pub(crate) async fn ended(&self, contract: &str) -> Result<()> {
+    /// Continues a migration after one of its statements ended. Does nothing if the invocation that submitted the statement still waits
+    /// for it, or if another invocation continues the migration.
+    pub(crate) async fn statement_ended(&self, contract: &str) -> Result<()> {
         let read = state::read(&self.staging, contract).await?;
         let Some(intent) = read.record.intent.clone().filter(|intent| intent.unattended) else { return Ok(()) };
         let record = WatchState { intent: Some(Intent { unattended: false, ..intent }), ..read.record.clone() };
@@ -88,36 +88,37 @@ impl Watcher {
         }
     }
 
-    /// Does what is left of the migration that the record speaks of. `fresh`: it was written a moment ago, so that there are no
-    /// statements to be found.
+    /// Completes the migration in the record. `fresh` means that this invocation has just written it, so that no statement of it has
+    /// been submitted.
     pub(crate) async fn resume(&self, contract: &str, fresh: bool) -> Result<Drift> {
         let mut fresh = fresh;
         loop {
             let read = state::read(&self.staging, contract).await?;
             let Some(drift) = read.record.drift.clone() else {
                 return Err(Failure::corrupt(format!(
-                    "the record of {contract} in the staging bucket has no findings; delete it"
+                    "the drift record of {contract} in the staging bucket has a migration but no findings; delete the record"
                 )));
             };
-            // Somebody else was faster.
+            // Another invocation has completed the migration.
             let Some(intent) = read.record.intent.clone() else {
                 return Ok(Drift { progress: MigrationProgress::Done, migration: None, ..drift });
             };
             let record = match self.run(contract, &intent, fresh).await? {
-                Ran::Done => {
+                StatementState::Done => {
                     self.extend_contract(contract, &intent).await?;
-                    return self.forget(contract, &read, &intent, drift).await;
+                    return self.complete(contract, &read, &intent, drift).await;
                 }
-                Ran::Running if intent.unattended => {
+                StatementState::Running if intent.unattended => {
                     return Ok(Drift { progress: MigrationProgress::Running, ..drift });
                 }
-                // The event of its end shall find somebody. It may have ended before this is written: so another look.
-                Ran::Running => {
+                // From now on the event of the statement's end continues the migration. The statement may have ended before this is
+                // written, so the loop checks once more.
+                StatementState::Running => {
                     WatchState { intent: Some(Intent { unattended: true, ..intent }), ..read.record.clone() }
                 }
-                Ran::GivenUp(failure) => {
-                    // Its transaction did not commit, and columns that are there already are no hindrance to the next migration:
-                    // so this one need not stand in its way.
+                StatementState::GivenUp(failure) => {
+                    // The transaction did not commit, and columns that were added do not prevent another migration. So the record no
+                    // longer has this one.
                     let record = WatchState { intent: None, given_up: true, ..read.record.clone() };
                     state::write(&self.staging, contract, &read, &record).await?;
                     return Err(failure);
@@ -128,8 +129,8 @@ impl Watcher {
         }
     }
 
-    /// Runs its statements.
-    async fn run(&self, contract: &str, intent: &Intent, fresh: bool) -> Result<Ran> {
+    /// Runs the statements of a migration.
+    async fn run(&self, contract: &str, intent: &Intent, fresh: bool) -> Result<StatementState> {
         let StoredContract { written, .. } = self.contract_of(contract).await?;
         let connection = self.connection(&written.contract).await?;
         let before = intent.before.iter().map(|sql| (std::slice::from_ref(sql), Transaction::PerStatement));
@@ -153,23 +154,23 @@ impl Watcher {
                 transaction: part.transaction,
                 parameters: BTreeMap::new(),
             };
-            match self.settle(contract, intent, &part, &submission, fresh).await? {
-                Ran::Done => {}
+            match self.run_part(contract, intent, &part, &submission, fresh).await? {
+                StatementState::Done => {}
                 other => return Ok(other),
             }
         }
-        Ok(Ran::Done)
+        Ok(StatementState::Done)
     }
 
-    /// Sees to it that a part was run to its end once.
-    async fn settle(
+    /// Runs one part, unless an earlier attempt of it has succeeded.
+    async fn run_part(
         &self,
         contract: &str,
         intent: &Intent,
         part: &Part<'_>,
         submission: &impl Fn(u32) -> Submission,
         fresh: bool,
-    ) -> Result<Ran> {
+    ) -> Result<StatementState> {
         let mut tries = 0;
         for attempt in 1..=MOST_ATTEMPTS {
             let submission = submission(attempt);
@@ -180,12 +181,15 @@ impl Watcher {
                 Some(found) if found.progress != Progress::Active => found.progress,
                 Some(found) => self.wait(&*engine, &found.id, &submission.attempt).await?,
                 None => {
-                    // From here on loads of a contract without the new columns are refused. Up to here a push costs nothing.
+                    // Once the transaction commits, loads of a contract without the new columns are refused. Before, a push of the
+                    // contract can still stop the migration.
                     if part.transaction == Transaction::Single
                         && self.contract_of(contract).await?.etag != intent.contract
                     {
-                        let words = format!("contract {contract} was pushed while its table was migrated: look again");
-                        return Ok(Ran::GivenUp(refused(words)));
+                        let reason = format!(
+                            "contract {contract} was pushed while its table was migrated: look at the contract again"
+                        );
+                        return Ok(StatementState::GivenUp(refused(reason)));
                     }
                     tries += 1;
                     let id = self.warehouse.submit(&submission).await?;
@@ -194,40 +198,46 @@ impl Watcher {
                 }
             };
             let is_done = |message: &str| part.transaction == Transaction::PerStatement && is_done_already(message);
-            let (kind, words) = match progress {
-                Progress::Active => return Ok(Ran::Running),
-                Progress::Finished { .. } => return Ok(Ran::Done),
-                Progress::Failed { message, .. } if is_done(&message) => return Ok(Ran::Done),
+            let (kind, reason) = match progress {
+                Progress::Active => return Ok(StatementState::Running),
+                Progress::Finished { .. } => return Ok(StatementState::Done),
+                Progress::Failed { message, .. } if is_done(&message) => return Ok(StatementState::Done),
                 Progress::Failed { kind, message } => (kind, message),
-                Progress::Aborted => (FailureKind::StatementAborted, "it was cancelled in Redshift".to_owned()),
+                Progress::Aborted => {
+                    (FailureKind::StatementAborted, "the statement was cancelled in Redshift".to_owned())
+                }
             };
-            let failure = Failure::new(kind, format!("migration, statement {}: {words}", submission.attempt));
+            let failure = Failure::new(kind, format!("migration, statement {}: {reason}", submission.attempt));
             match kind.class() {
                 Class::Retryable | Class::Terminal | Class::Duplicate if ended_before => {}
                 Class::Retryable if tries < TRIES => {}
                 Class::Retryable => return Err(failure),
-                Class::Terminal | Class::Duplicate => return Ok(Ran::GivenUp(failure)),
+                Class::Terminal | Class::Duplicate => return Ok(StatementState::GivenUp(failure)),
             }
         }
-        let words = format!("a statement of the migration of {contract} failed {MOST_ATTEMPTS} times within a day");
-        Ok(Ran::GivenUp(Failure::new(FailureKind::StatementFailed, words)))
+        let reason = format!("a statement of the migration of {contract} failed {MOST_ATTEMPTS} times within a day");
+        Ok(StatementState::GivenUp(Failure::new(FailureKind::StatementFailed, reason)))
     }
 
     async fn wait(&self, engine: &dyn Engine, id: &str, attempt: &Attempt) -> Result<Progress> {
-        let state = engine.outcome(id, attempt, self.patience).await?;
+        let state = engine.outcome(id, attempt, self.statement_timeout).await?;
         state.map(|state| state.progress).ok_or_else(|| {
-            Failure::new(FailureKind::Unavailable, format!("Redshift no longer knows {attempt}; ask again"))
+            Failure::new(
+                FailureKind::Unavailable,
+                format!("the Data API does not return the submitted statement {attempt}; send the request again"),
+            )
         })
     }
 
-    /// Writes the new columns into the contract, over the one that was read alone. One that is pushed at the same moment is read
-    /// again, and gets them too.
+    /// Adds the new columns to the contract with a conditional write. A contract that is pushed at the same time is read again.
     async fn extend_contract(&self, contract: &str, intent: &Intent) -> Result<()> {
         let key = contract_key(contract);
         for _ in 0..MOST_RACES {
             let StoredContract { written, etag } = self.contract_of(contract).await?;
             let columns = merged(&written.contract, &intent.added, &intent.widened).map_err(|why| {
-                refused(format!("{key} was pushed while its table was migrated: {why}; fix the contract and push it"))
+                refused(format!(
+                    "{key} was pushed while its table was migrated: {why}; fix the contract and push it again"
+                ))
             })?;
             if columns == written.contract.columns() {
                 return Ok(());
@@ -236,15 +246,18 @@ impl Watcher {
             let user_metadata = BTreeMap::from([("sha256".to_owned(), sha256(&text))]);
             let object = NewObject { user_metadata, ..NewObject::json(text.into_bytes()) };
             if self.contracts.write(&key, object, &Condition::IfUnchanged(etag)).await? == Changed::Done {
-                tracing::info!(contract, columns = columns.len(), "the contract has its new columns");
+                tracing::info!(contract, columns = columns.len(), "columns were added to the contract");
                 return Ok(());
             }
         }
-        Err(Failure::new(FailureKind::Unavailable, format!("{key} is pushed again and again; ask again")))
+        Err(Failure::new(
+            FailureKind::Unavailable,
+            format!("{key} was pushed {MOST_RACES} times while its columns were added; send the request again"),
+        ))
     }
 
-    /// The migration is done: what it took in no longer waits.
-    async fn forget(&self, contract: &str, read: &StoredState, intent: &Intent, drift: Drift) -> Result<Drift> {
+    /// Removes a completed migration and its findings from the record.
+    async fn complete(&self, contract: &str, read: &StoredState, intent: &Intent, drift: Drift) -> Result<Drift> {
         let mut left = drift;
         left.findings.retain(|finding| !intent.fields.contains(&finding.field));
         left.migration = None;
@@ -257,7 +270,7 @@ impl Watcher {
             done: Some(intent.id.clone()),
             given_up: false,
         };
-        // Lost: whoever was faster has done the same.
+        // If the write fails its condition, another invocation has written the same.
         state::write(&self.staging, contract, read, &record).await?;
         Ok(Drift { progress: MigrationProgress::Done, ..left })
     }

@@ -1,4 +1,4 @@
-//! What a field is called as a column. `from:` keeps its own name.
+//! Derives a column name from the name of a field. The contract keeps the field's name in `from:`.
 
 use std::collections::BTreeSet;
 
@@ -6,11 +6,11 @@ use shiftwork_change_data::contract::is_reserved_column;
 use shiftwork_protocol::name::sha256;
 use shiftwork_sql::IDENTIFIER_BYTES;
 
-/// Hexadecimal digits of a digest, where a name has to be made of one.
+/// Number of hexadecimal digits of a digest in a name.
 const DIGEST: usize = 8;
 
-/// A name for a field's column that no other column has: lower case, `a-z 0-9 _`, not beginning with a digit, at most 127 bytes.
-/// Reserved words are names like any other, for every identifier is quoted.
+/// A name for a field's column that is not in `taken`: lower case, `a-z 0-9 _`, not beginning with a digit, at most 127 bytes. It may
+/// be a reserved word, because such identifiers are quoted.
 pub fn column_name(field: &str, taken: &BTreeSet<String>) -> String {
     let digest = &sha256(field)[..DIGEST];
     let mut name: String = field
@@ -33,7 +33,7 @@ pub fn column_name(field: &str, taken: &BTreeSet<String>) -> String {
     if free(&name) {
         return name;
     }
-    // The digest is the field's own, so that a name does not depend on which of two came first today.
+    // The digest depends only on the field, so that a name does not depend on the order of two fields.
     name.truncate(IDENTIFIER_BYTES - DIGEST - 1);
     let name = format!("{name}_{digest}");
     let numbered = |n: usize| {
@@ -53,7 +53,7 @@ mod tests {
     use super::column_name;
 
     #[test]
-    fn a_field_gives_its_name() {
+    fn a_name_is_derived_from_the_field() {
         let taken = BTreeSet::from(["id".to_owned(), "first_name".to_owned()]);
         for (field, wanted) in [
             ("colour", "colour"),
@@ -71,9 +71,9 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever a source calls its fields, each gets a column of its own that Redshift takes.
+        /// The names of any fields are valid in Redshift and distinct.
         #[test]
-        fn names_are_redshifts_and_distinct(fields in prop::collection::btree_set("(?s:.{0,200})|[a-c ]{1,2}", 0..40)) {
+        fn names_are_valid_and_distinct(fields in prop::collection::btree_set("(?s:.{0,200})|[a-c ]{1,2}", 0..40)) {
             let mut taken = BTreeSet::new();
             for field in &fields {
                 let name = column_name(field, &taken);

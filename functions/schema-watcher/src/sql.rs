@@ -1,4 +1,4 @@
-//! The words between Redshift and the decisions: the query about what waits, its rows, and the statements of a migration.
+//! Translates between Redshift and the decisions: the drift report's query and rows, and the statements of a migration.
 
 use std::fmt::Display;
 
@@ -14,21 +14,21 @@ use crate::{
     refused,
 };
 
-/// Bytes of a field's name that is told; a source that has longer ones writes data into its keys.
+/// Bytes of the longest field name that is reported. A source with longer names probably uses data as field names.
 const LONGEST_FIELD: usize = 1_024;
 
-/// A query for at most so many fields.
+/// The query of the drift report, for at most `most` fields.
 pub(crate) fn report(contract: &TableContract, most: usize) -> String {
     Promotion::of(contract).drift_report(most)
 }
 
-/// What the query's rows say, and how many more fields wait.
+/// The fields in the rows of the drift report, and the number of further fields that are not among them.
 pub(crate) fn evidence(rows: Vec<Row>) -> Result<(Vec<WaitingField>, u64)> {
     let fields = rows.first().map(|row| count(row, 13, "fields")).transpose()?.unwrap_or(0);
     let all = rows.into_iter().map(one).collect::<Result<Vec<_>>>()?;
-    let told: Vec<_> = all.into_iter().filter(|seen| seen.field.len() <= LONGEST_FIELD).collect();
-    let more = fields.saturating_sub(told.len() as u64);
-    Ok((told, more))
+    let reported: Vec<_> = all.into_iter().filter(|seen| seen.field.len() <= LONGEST_FIELD).collect();
+    let more = fields.saturating_sub(reported.len() as u64);
+    Ok((reported, more))
 }
 
 fn one(row: Row) -> Result<WaitingField> {
@@ -58,23 +58,23 @@ fn text(row: &Row, at: usize) -> Option<&str> {
     row.get(at)?.as_deref()
 }
 
-/// A count; NULL, as of no rows, is none.
+/// A count; 0 if the cell is NULL.
 fn count(row: &Row, at: usize, name: &str) -> Result<u64> {
     text(row, at).map_or(Ok(0), |text| text.parse().map_err(|error| unreadable(name, error)))
 }
 
 fn unreadable(name: &str, error: impl Display) -> Failure {
-    Failure::corrupt(format!("`{name}` of what Redshift says about drift cannot be read: {error}"))
+    Failure::corrupt(format!("column `{name}` of the drift report cannot be read: {error}"))
 }
 
-/// The statements of a migration: those that come first, each for itself, and those of the transaction.
+/// The statements of a migration: those that are run first, each in its own transaction, and those of the last transaction.
 pub(crate) fn migration(contract: &TableContract, changes: &[MigrationStep]) -> Result<(Vec<String>, Vec<String>)> {
     let columns: Vec<Column> = changes.iter().map(|change| change.column().clone()).collect();
     let migration = Promotion::of(contract).migration(&columns).map_err(|error| refused(error.to_string()))?;
     Ok((migration.before, migration.transaction))
 }
 
-/// Whether a query failed because its table is not there.
+/// Whether a query failed because its table or schema does not exist.
 pub(crate) fn is_absent(message: &str) -> bool {
     (message.contains("relation") || message.contains("schema")) && message.contains("does not exist")
 }
@@ -88,7 +88,7 @@ pub(crate) mod tests {
     use super::evidence;
     use crate::{decide::WaitingField, infer::Shape};
 
-    /// What Redshift answers where this is so.
+    /// The rows of the drift report for these fields.
     pub(crate) fn rows(evidence: &[WaitingField]) -> Vec<Row> {
         let row = |seen: &WaitingField| {
             let Shape { booleans, numbers, texts, documents } = seen.shape;
@@ -122,13 +122,13 @@ pub(crate) mod tests {
         for row in &mut rows {
             row[13] = Some("100000".into());
         }
-        let (told, more) = evidence(rows).unwrap();
-        assert_eq!((told.len(), more), (1, 99_999));
+        let (reported, more) = evidence(rows).unwrap();
+        assert_eq!((reported.len(), more), (1, 99_999));
         assert_eq!(evidence(Vec::new()).unwrap(), (Vec::new(), 0));
     }
 
     #[test]
-    fn rows_that_do_not_read_are_said() {
+    fn an_invalid_cell_is_an_error_that_names_its_column() {
         let mut rows = rows(&[WaitingField { field: "a".into(), rows: 1, since: None, shape: Shape::default() }]);
         rows[0][2] = Some("yesterday".into());
         assert!(evidence(rows).unwrap_err().message.contains("first_changed_at"));
@@ -136,7 +136,7 @@ pub(crate) mod tests {
 
     proptest! {
         #[test]
-        fn what_redshift_says_is_read(
+        fn the_drift_report_is_read(
             fields in prop::collection::btree_set("[a-z ]{1,20}", 0..8), second in 0..2_000_000_000_i64,
             value in prop_oneof![any::<i64>().prop_map(|n| json!(n)), any::<f64>().prop_map(|n| json!(n)), ".*".prop_map(|t| json!(t)), Just(json!([])), Just(json!(true))],
         ) {

@@ -1,4 +1,4 @@
-//! What the schema-watcher remembers of a contract: one small object in the staging bucket.
+//! The record that schema-watcher keeps of each contract, an object in the staging bucket (`drift_record_key`).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,28 +13,28 @@ use shiftwork_protocol::{
     name::sha256,
 };
 
-/// Staged files that are remembered by name: more are a backlog, and then the marks stay until it is gone.
+/// Most staged files whose keys are kept in a record. If there are more, the mark is kept until fewer files wait for a load.
 pub const MOST_WAITING: usize = 2_000;
 
-/// What is remembered.
+/// The content of a record.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WatchState {
-    /// What was found last.
+    /// The findings of the last query.
     #[serde(default)]
     pub drift: Option<Drift>,
-    /// Which findings people were told of.
+    /// Identities of the findings that were reported to users.
     #[serde(default)]
     pub told: BTreeSet<String>,
-    /// The mark that was seen last.
+    /// The mark that was read last.
     #[serde(default)]
     pub seen: Option<SeenMark>,
-    /// The migration that was begun. It is written here before the first statement is submitted.
+    /// The migration in progress. It is written before its first statement is submitted.
     #[serde(default)]
     pub intent: Option<Intent>,
-    /// The migration that was done last.
+    /// Id of the migration that was completed last.
     #[serde(default)]
     pub done: Option<String>,
-    /// Whether a migration was begun and given up: the next look asks Redshift, mark or no mark.
+    /// Whether the last migration was begun and given up. The next invocation then queries Redshift even without a mark.
     #[serde(default)]
     pub given_up: bool,
 }
@@ -42,32 +42,32 @@ pub struct WatchState {
 /// A mark, and the staged files that were not loaded when it was first seen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SeenMark {
-    /// The mark's.
+    /// ETag of the mark.
     pub etag: String,
-    /// Their keys; none where they were too many.
+    /// Keys of the files that waited for a load; `None` if there were more than [`MOST_WAITING`].
     pub waiting: Option<BTreeSet<String>>,
 }
 
-/// A migration that is to be done whatever happens to whoever began it.
+/// A migration that will be completed even if the invocation that began it stops.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Intent {
-    /// The same for the same statements under the same contract.
+    /// Id of the migration: a hash of the contract's ETag and the statements.
     pub id: String,
-    /// ETag of that contract.
+    /// ETag of the contract.
     pub contract: String,
-    /// When it was begun.
+    /// Time when the migration was begun.
     pub begun_ts: Timestamp,
-    /// Statements that commit one by one, in their order.
+    /// Statements to be run first, in order, each in its own transaction.
     pub before: Vec<String>,
-    /// Then these, as one transaction.
+    /// Statements to be run after these, in one transaction.
     pub transaction: Vec<String>,
-    /// What comes into the contract behind its columns.
+    /// Columns that are added to the contract after its columns.
     pub added: Vec<Column>,
-    /// Columns of the contract that get another type.
+    /// New types of columns of the contract, by column name.
     pub widened: BTreeMap<String, ColumnType>,
-    /// The fields whose values move.
+    /// Fields whose values are moved.
     pub fields: BTreeSet<String>,
-    /// Whether Redshift is at a statement that nobody waits for.
+    /// Whether Redshift runs a statement and no invocation waits for it.
     #[serde(default)]
     pub unattended: bool,
 }
@@ -75,22 +75,23 @@ pub struct Intent {
 /// A record as it was read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StoredState {
-    /// What it says.
+    /// The content of the record.
     pub record: WatchState,
-    /// Its ETag; none where there is no record yet.
+    /// ETag of the record; `None` if the record does not exist.
     pub etag: Option<String>,
 }
 
-/// Reads the record of a contract.
+/// Reads the record of a contract. It is empty if the record does not exist.
 pub async fn read(staging: &Bucket, contract: &str) -> Result<StoredState> {
     let key = drift_record_key(contract);
     let Some(stored) = staging.read(&key).await? else { return Ok(StoredState::default()) };
-    let record = serde_json::from_slice(&stored.bytes)
-        .map_err(|error| Failure::corrupt(format!("{key} of the staging bucket cannot be read: {error}; delete it")))?;
+    let record = serde_json::from_slice(&stored.bytes).map_err(|error| {
+        Failure::corrupt(format!("object {key} of the staging bucket is not a valid record: {error}; delete it"))
+    })?;
     Ok(StoredState { record, etag: Some(stored.head.etag) })
 }
 
-/// Writes a record over the one that was read. `ConditionFailed`: the record was changed since.
+/// Replaces the record that was read. Returns `ConditionFailed` if the record has been changed since.
 pub async fn write(staging: &Bucket, contract: &str, read: &StoredState, record: &WatchState) -> Result<Changed> {
     if read.etag.is_some() && read.record == *record {
         return Ok(Changed::Done);
@@ -100,7 +101,7 @@ pub async fn write(staging: &Bucket, contract: &str, read: &StoredState, record:
     staging.write(&drift_record_key(contract), NewObject::json(bytes), &condition).await
 }
 
-/// Names of all contracts that there are records of.
+/// Names of all contracts that have a record.
 pub async fn known(staging: &Bucket) -> Result<BTreeSet<String>> {
     let names = keys(staging, DRIFT_RECORDS, usize::MAX).await?;
     Ok(names
@@ -109,7 +110,7 @@ pub async fn known(staging: &Bucket) -> Result<BTreeSet<String>> {
         .collect())
 }
 
-/// Keys with a prefix: `most` of them, and one more where there are more.
+/// Keys with a prefix. If there are more than `most`, at least one more than `most` are returned.
 pub async fn keys(bucket: &Bucket, prefix: &str, most: usize) -> Result<BTreeSet<String>> {
     let mut keys: BTreeSet<String> = BTreeSet::new();
     loop {
@@ -121,45 +122,45 @@ pub async fn keys(bucket: &Bucket, prefix: &str, most: usize) -> Result<BTreeSet
     }
 }
 
-/// What there is to do about a mark.
+/// The decision about a mark.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MarkDecision {
-    /// Whether Redshift can know anything that it did not know at the last look.
-    pub ask: bool,
-    /// Whether everything that the mark speaks of is in Redshift, so that the mark can go after this look.
+    /// Whether to query Redshift: files of the contract may have been loaded since the last query.
+    pub query: bool,
+    /// Whether all files that were staged before the mark was first read have been loaded, so that the mark can be deleted after the
+    /// query.
     pub settled: bool,
-    /// What to remember.
+    /// The mark to write to the record.
     pub seen: SeenMark,
 }
 
-/// Decides about a mark. `staged` are the files that wait for a load now; they are listed after the mark was read, so a file
-/// that the mark speaks of is among them, or was loaded.
+/// Decides about a mark. `staged` has the keys of the files that wait for a load. They must be listed after the mark was read, so that
+/// the file of the mark is among them or has been loaded.
 pub fn decide_mark(seen: Option<&SeenMark>, etag: &str, staged: &BTreeSet<String>) -> MarkDecision {
     let waiting = match seen {
         Some(SeenMark { etag: known, waiting: Some(before) }) if known == etag => {
             let still: BTreeSet<String> = before.intersection(staged).cloned().collect();
             if !still.is_empty() && still.len() == before.len() {
-                // Nothing was loaded since.
+                // No file has been loaded since.
                 let seen = SeenMark { etag: etag.into(), waiting: Some(still) };
-                return MarkDecision { ask: false, settled: false, seen };
+                return MarkDecision { query: false, settled: false, seen };
             }
             Some(still)
         }
         Some(_) | None => (staged.len() <= MOST_WAITING).then(|| staged.clone()),
     };
     let settled = waiting.as_ref().is_some_and(BTreeSet::is_empty);
-    MarkDecision { ask: true, settled, seen: SeenMark { etag: etag.into(), waiting } }
+    MarkDecision { query: true, settled, seen: SeenMark { etag: etag.into(), waiting } }
 }
 
-/// What tells one finding from another: the field, and the kind of thing to do about it. A text that grew another byte is
-/// nothing new.
+/// The identity of a finding: the field and the kind of remedy. A finding whose values become longer keeps its identity.
 pub fn identity(finding: &Finding) -> String {
     format!("{}-{}", &sha256(&finding.field)[..16], finding.remedy.word())
 }
 
-/// What people were not told of, and what they will have been told of. What no longer waits is forgotten: when it comes again, it
-/// is news.
-pub fn news(told: &BTreeSet<String>, findings: &[Finding]) -> (Vec<Finding>, BTreeSet<String>) {
+/// The findings that have not been reported, and the identities that count as reported afterwards. A finding that disappears and returns
+/// is reported again.
+pub fn unreported(told: &BTreeSet<String>, findings: &[Finding]) -> (Vec<Finding>, BTreeSet<String>) {
     let new = findings.iter().filter(|finding| !told.contains(&identity(finding))).cloned().collect();
     (new, findings.iter().map(identity).collect())
 }
@@ -171,42 +172,42 @@ mod tests {
     use proptest::prelude::*;
     use shiftwork_protocol::drift::{Finding, Remedy};
 
-    use super::{SeenMark, decide_mark, news};
+    use super::{SeenMark, decide_mark, unreported};
 
     fn files(names: &[u8]) -> BTreeSet<String> {
         names.iter().map(ToString::to_string).collect()
     }
 
     #[test]
-    fn a_mark_goes_once_everything_before_it_was_loaded() {
+    fn a_mark_is_settled_once_all_earlier_files_are_loaded() {
         let first = decide_mark(None, "a", &files(&[1, 2]));
-        assert!(first.ask && !first.settled);
+        assert!(first.query && !first.settled);
         let again = decide_mark(Some(&first.seen), "a", &files(&[1, 2, 3]));
-        assert!(!again.ask && !again.settled, "nothing was loaded, so there is nothing to see");
+        assert!(!again.query && !again.settled, "no file was loaded, so there is no need for a query");
         let partly = decide_mark(Some(&again.seen), "a", &files(&[2, 3, 4]));
-        assert!(partly.ask && !partly.settled);
+        assert!(partly.query && !partly.settled);
         let wholly = decide_mark(Some(&partly.seen), "a", &files(&[4]));
-        assert!(wholly.ask && wholly.settled, "what came after the mark does not hold it");
+        assert!(wholly.query && wholly.settled, "files that were staged after the mark do not count");
     }
 
     #[test]
     fn a_mark_of_another_file_is_another_mark() {
         let seen = decide_mark(None, "a", &files(&[1])).seen;
         let other = decide_mark(Some(&seen), "b", &files(&[2]));
-        assert!(other.ask && !other.settled);
+        assert!(other.query && !other.settled);
         assert_eq!(other.seen, SeenMark { etag: "b".into(), waiting: Some(files(&[2])) });
     }
 
     #[test]
-    fn nothing_waits_where_everything_was_loaded() {
+    fn a_mark_without_staged_files_is_settled() {
         assert!(decide_mark(None, "a", &files(&[])).settled);
     }
 
     #[test]
-    fn a_backlog_holds_its_mark() {
+    fn a_mark_is_kept_while_too_many_files_wait() {
         let many: BTreeSet<String> = (0..=super::MOST_WAITING).map(|n| n.to_string()).collect();
         let backlog = decide_mark(None, "a", &many);
-        assert!(backlog.ask && !backlog.settled && backlog.seen.waiting.is_none());
+        assert!(backlog.query && !backlog.settled && backlog.seen.waiting.is_none());
         assert!(decide_mark(Some(&backlog.seen), "a", &files(&[])).settled);
     }
 
@@ -215,23 +216,23 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_new_is_told() {
+    fn only_new_findings_are_reported() {
         let add = |field: &str, column_type: &str| {
             finding(field, Remedy::Add { column: field.into(), column_type: column_type.into() })
         };
-        let (new, told) = news(&BTreeSet::new(), &[add("a", "bigint"), add("b", "varchar(64)")]);
+        let (new, told) = unreported(&BTreeSet::new(), &[add("a", "bigint"), add("b", "varchar(64)")]);
         assert_eq!((new.len(), told.len()), (2, 2));
-        let (new, told) = news(&told, &[add("b", "varchar(256)")]);
-        assert!(new.is_empty(), "a longer text is no news: {new:?}");
-        let (new, _) = news(&told, &[add("a", "bigint"), finding("b", Remedy::Fill { column: "b".into() })]);
-        assert_eq!(new.len(), 2, "it came again, and it is another thing");
+        let (new, told) = unreported(&told, &[add("b", "varchar(256)")]);
+        assert!(new.is_empty(), "a longer text is not a new finding: {new:?}");
+        let (new, _) = unreported(&told, &[add("a", "bigint"), finding("b", Remedy::Fill { column: "b".into() })]);
+        assert_eq!(new.len(), 2, "a finding that returned and a finding with another remedy are new");
     }
 
     proptest! {
-        /// A mark never goes while a file waits that was staged before it was first seen.
+        /// A mark is not settled while a file waits that was staged before the mark was first read.
         #[test]
-        fn no_mark_goes_before_its_files(steps in prop::collection::vec((prop::bool::ANY, 0..6_usize), 1..20)) {
-            // Files are staged in order and loaded in any; the mark is that of the first file all along.
+        fn no_mark_is_settled_before_its_files_are_loaded(steps in prop::collection::vec((prop::bool::ANY, 0..6_usize), 1..20)) {
+            // Files are staged in order and loaded in any order. The mark is always that of the first file.
             let (mut staged, mut next, mut seen) = (files(&[0]), 1_u8, None);
             let mut before = staged.clone();
             for (stages, load) in steps {
@@ -246,7 +247,7 @@ mod tests {
                 }
                 let look = decide_mark(seen.as_ref(), "m", &staged);
                 prop_assert_eq!(look.settled, before.is_disjoint(&staged));
-                prop_assert!(look.ask || !look.settled);
+                prop_assert!(look.query || !look.settled);
                 seen = Some(look.seen);
             }
         }

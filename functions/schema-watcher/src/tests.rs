@@ -1,5 +1,5 @@
-//! Kills, lost answers, refusals, pushes and loads between any two calls: every field that waits ends in a column, once, and
-//! everybody was told.
+//! Simulates stopped invocations, lost responses, failed calls, pushes and loads between any two calls: every field without a column
+//! ends in a column, once, and is reported.
 
 mod cases;
 
@@ -39,20 +39,22 @@ columns:
 const KEY: &str = "contracts/orders.yaml";
 const FIELDS: [&str; 5] = ["note", "colour", "weight", "Colour", "tags"];
 
-/// What can still go wrong, and the dice.
+/// Injects faults into calls, at random.
 struct Faults {
-    dice: Mutex<fastrand::Rng>,
+    random: Mutex<fastrand::Rng>,
+    /// Number of faults that may still be injected.
     left: Mutex<u32>,
 }
 
 impl Faults {
     fn below(&self, n: usize) -> usize {
-        lock(&self.dice).usize(0..n)
+        lock(&self.random).usize(0..n)
     }
 
+    /// Awaits `call`, or injects a fault: the invocation stops before or after the call, the call fails, or its response is lost.
     async fn around<T>(&self, call: impl Future<Output = Result<T>>) -> Result<T> {
-        let strikes = *lock(&self.left) > 0 && self.below(8) == 0;
-        if !strikes {
+        let fails = *lock(&self.left) > 0 && self.below(8) == 0;
+        if !fails {
             return call.await;
         }
         *lock(&self.left) -= 1;
@@ -65,13 +67,13 @@ impl Faults {
             2 => Err(Failure::new(FailureKind::Throttled, "slow down")),
             _ => {
                 drop(call.await);
-                Err(Failure::new(FailureKind::Unavailable, "no answer came"))
+                Err(Failure::new(FailureKind::Unavailable, "the response was lost"))
             }
         }
     }
 }
 
-/// Redshift, S3 and everybody around the watcher.
+/// The simulated environment of the watcher: Redshift, S3, the loader and users.
 struct World {
     faults: Faults,
     objects: Arc<MemoryObjects>,
@@ -79,20 +81,21 @@ struct World {
     staging: MemoryBucket,
     warehouse: MemoryWarehouse,
     notices: MemoryNotices,
-    /// What waits in the table: a row's fields.
+    /// The fields in `dw_md_missing_data` of each row of the table.
     waiting: Mutex<Vec<BTreeMap<String, Value>>>,
-    /// What the staged files hold.
+    /// The fields without a column in the rows of each staged file, by its key.
     files: Mutex<BTreeMap<String, Vec<BTreeMap<String, Value>>>>,
-    /// Statements that were carried out.
-    carried_out: Mutex<Vec<String>>,
-    /// Every contract that ever was, in order.
+    /// Statements that succeeded.
+    succeeded: Mutex<Vec<String>>,
+    /// All versions of the contract, in order.
     versions: Mutex<Vec<TableContract>>,
-    questions: Mutex<u32>,
-    /// Events of statements that ended, under way.
+    /// Number of queries.
+    queries: Mutex<u32>,
+    /// Events of statements that ended, not delivered yet.
     events: Mutex<Vec<Value>>,
-    /// Whether Redshift takes its time.
+    /// Whether statements may still run when the watcher stops waiting.
     slow: Mutex<bool>,
-    /// Whether nothing ends while somebody waits for it.
+    /// Whether no statement ends while an invocation waits for it.
     stuck: Mutex<bool>,
 }
 
@@ -100,7 +103,7 @@ fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
     of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The collaborators as the watcher meets them.
+/// The ports of the watcher, with injected faults.
 struct FaultyPorts(Arc<World>);
 
 #[async_trait]
@@ -148,11 +151,11 @@ impl Warehouse for FaultyPorts {
         self.0.warehouse.copied(id, attempt).await
     }
     async fn rows(&self, _: &str, _: &Connection, _: &BTreeMap<String, String>) -> Result<Vec<Row>> {
-        let answer = async {
-            *lock(&self.0.questions) += 1;
+        let rows = async {
+            *lock(&self.0.queries) += 1;
             Ok(sql::tests::rows(&self.0.evidence()))
         };
-        self.0.faults.around(answer).await
+        self.0.faults.around(rows).await
     }
 }
 
@@ -166,12 +169,12 @@ impl Engine for FaultyEngine<'_> {
     async fn find(&self, attempt: &Attempt) -> Result<Option<AttemptState>> {
         self.world.faults.around(self.inner.find(attempt)).await
     }
-    async fn outcome(&self, id: &str, attempt: &Attempt, patience: Duration) -> Result<Option<AttemptState>> {
+    async fn outcome(&self, id: &str, attempt: &Attempt, timeout: Duration) -> Result<Option<AttemptState>> {
         let outcome = async {
             if !*lock(&self.world.stuck) && (!*lock(&self.world.slow) || self.world.faults.below(3) > 0) {
                 self.world.end_statements();
             }
-            self.inner.outcome(id, attempt, patience).await
+            self.inner.outcome(id, attempt, timeout).await
         };
         self.world.faults.around(outcome).await
     }
@@ -200,8 +203,8 @@ impl Notices for FaultyPorts {
 }
 
 impl World {
-    fn new(seed: u64, troubles: u32, unknown: &str) -> Arc<Self> {
-        let faults = Faults { dice: Mutex::new(fastrand::Rng::with_seed(seed)), left: Mutex::new(troubles) };
+    fn new(seed: u64, faults: u32, unknown: &str) -> Arc<Self> {
+        let faults = Faults { random: Mutex::new(fastrand::Rng::with_seed(seed)), left: Mutex::new(faults) };
         let objects = Arc::<MemoryObjects>::default();
         let world = Self {
             faults,
@@ -212,9 +215,9 @@ impl World {
             notices: MemoryNotices::default(),
             waiting: Mutex::default(),
             files: Mutex::default(),
-            carried_out: Mutex::default(),
+            succeeded: Mutex::default(),
             versions: Mutex::default(),
-            questions: Mutex::default(),
+            queries: Mutex::default(),
             events: Mutex::default(),
             slow: Mutex::new(true),
             stuck: Mutex::default(),
@@ -235,7 +238,7 @@ impl World {
             notices: ports,
             clock: Arc::new(ManualClock::default()),
             default_connection: Connection::default(),
-            patience: Duration::ZERO,
+            statement_timeout: Duration::ZERO,
         }
     }
 
@@ -243,17 +246,17 @@ impl World {
         lock(&self.versions).last().unwrap().clone()
     }
 
-    /// A contract was written: it may be what the one before it could become, and its columns are in the tables.
+    /// Checks a contract that was written: it is a valid successor of the one before, and the tables have its columns.
     fn inspect(&self, text: &str) {
         let contract = read(KEY, text).unwrap();
         let mut versions = lock(&self.versions);
         if let Some(before) = versions.last() {
             assert!(evolves(before, &contract).is_empty(), "{before:?}\n{contract:?}");
-            let done = lock(&self.carried_out).join("\n");
+            let done = lock(&self.succeeded).join("\n");
             for column in &contract.columns()[before.columns().len()..] {
                 assert!(
                     done.contains(&column.name) || column.name.starts_with("pushed"),
-                    "{} came before its column",
+                    "column {} was added to the contract before the table",
                     column.name
                 );
             }
@@ -261,7 +264,7 @@ impl World {
         versions.push(contract);
     }
 
-    /// What a query finds: fields with values that wait.
+    /// The fields that the drift report returns.
     fn evidence(&self) -> Vec<WaitingField> {
         let mut found: BTreeMap<String, WaitingField> = BTreeMap::new();
         for (field, value) in lock(&self.waiting).iter().flatten() {
@@ -273,7 +276,7 @@ impl World {
         found.into_values().collect()
     }
 
-    /// The loader stages a file, and then its mark.
+    /// Stages a file and writes its mark, as cdc-loader does.
     fn stage(&self, n: usize) {
         let columns = self.contract().columns().to_vec();
         let mut row = BTreeMap::new();
@@ -296,14 +299,14 @@ impl World {
         lock(&self.files).insert(key, vec![row]);
     }
 
-    /// A load takes the first file.
+    /// Loads the first staged file.
     fn load(&self) {
         let Some((key, rows)) = lock(&self.files).pop_first() else { return };
         lock(&self.waiting).extend(rows);
         self.staging.bucket().delete(&[key]).now_or_never().unwrap().unwrap();
     }
 
-    /// Somebody appends a column of his own and pushes.
+    /// Pushes the contract with another column, as a user does.
     fn push(&self, n: usize) {
         let text = String::from_utf8(self.contracts.files()[KEY].bytes.clone()).unwrap();
         let column = format!("  - {{ name: pushed_{n}, type: bigint }}\n");
@@ -315,13 +318,13 @@ impl World {
         self.inspect(&text);
     }
 
-    /// Redshift ends what it is at.
+    /// Ends all active statements.
     fn end_statements(&self) {
         for (submission, progress) in self.warehouse.all() {
             if progress != Progress::Active {
                 continue;
             }
-            let mut done = lock(&self.carried_out);
+            let mut done = lock(&self.succeeded);
             let outcome = match submission.sqls.as_slice() {
                 [sql] if sql.contains(" ADD COLUMN ") && done.contains(sql) => {
                     Outcome::Failed("ERROR: column \"x\" of relation \"orders\" already exists".into())
@@ -340,7 +343,7 @@ impl World {
             };
             drop(done);
             self.warehouse.end(&submission.attempt, outcome);
-            // Best effort, says Redshift.
+            // Redshift delivers these events on a best-effort basis.
             if self.faults.below(8) > 0 || *lock(&self.faults.left) == 0 {
                 let name = submission.attempt.to_string();
                 lock(&self.events).push(json!({ "detail": { "statementName": name } }));

@@ -1,4 +1,4 @@
-//! The function over AWS.
+//! Creates the function with its adapters over AWS.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,13 +10,13 @@ use shiftwork_ports::{Bucket, SystemClock};
 
 use crate::{Environment, Watcher};
 
-/// How long the rows of a query are waited for: a warehouse may have to wake up, and a table may be large.
-const QUESTION: Duration = Duration::from_mins(2);
-/// How long a statement of a migration is waited for before the answer is "still running".
-const STATEMENT: Duration = Duration::from_secs(56);
+/// How long an invocation waits for the result of a query. A warehouse may have to resume, and a table may be large.
+const QUERY_TIMEOUT: Duration = Duration::from_mins(2);
+/// How long an invocation waits for a statement of a migration before it returns the progress "running".
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(56);
 
 impl Watcher {
-    /// The watcher over AWS.
+    /// Creates the function with its adapters over AWS.
     pub fn over(aws: &Aws, environment: &Environment) -> Self {
         let objects = Arc::new(S3Objects::new(aws.config()));
         let statement_role = aws.assume(&environment.statement_role_arn);
@@ -24,11 +24,11 @@ impl Watcher {
             contracts: Bucket::new(objects.clone(), &environment.scripts_bucket),
             staging: Bucket::new(objects, &environment.staging_bucket),
             configuration: Arc::new(DynamoConfiguration::new(aws.config(), &environment.config_table)),
-            warehouse: Arc::new(RedshiftWarehouse::new(&statement_role, QUESTION)),
+            warehouse: Arc::new(RedshiftWarehouse::new(&statement_role, QUERY_TIMEOUT)),
             notices: Arc::new(AwsNotices::of_function(aws, &environment.notices)),
             clock: Arc::new(SystemClock),
             default_connection: environment.default_connection.clone(),
-            patience: STATEMENT,
+            statement_timeout: STATEMENT_TIMEOUT,
         }
     }
 }

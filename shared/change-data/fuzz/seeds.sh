@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Fills the corpora with where fuzzing begins: the golden tests' events, a line a file, their contracts, and values as sources write them.
+# Writes the initial corpora: the events of the golden tests (one file for each line), their contracts, and typical values of sources.
 set -euo pipefail
 cd "$(dirname "$0")"
 mkdir -p corpus/{contracts,debezium,dynamodb,mongodb,values} artifacts

@@ -1,4 +1,4 @@
-//! One event against one contract: which rows it is, and what no column takes.
+//! Makes the staged rows of one event for one contract, and collects the fields without a column.
 
 use std::{
     borrow::Cow,
@@ -22,7 +22,7 @@ use crate::{
     value::{Form, Value},
 };
 
-/// Where a row was.
+/// Partition and offset of an event in the transport.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct At<'a> {
     pub(crate) position: &'a str,
@@ -30,47 +30,47 @@ pub(crate) struct At<'a> {
     pub(crate) offset: &'a str,
 }
 
-/// Bytes of the longest row. COPY of rows with SUPER reads 64 MB into its buffer (Redshift docs, "SUPER type", "Limitations").
+/// Bytes of the longest row: the buffer of a COPY with SUPER columns has 64 MB (Redshift docs, "SUPER type", "Limitations").
 const LONGEST_ROW: usize = 64_000_000;
-/// Fields that `dw_md_changes` speaks of: what is said of so many of 100,000 is said often enough.
+/// Most fields in `dw_md_changes`, so that an event with 100,000 fields does not have a note for each.
 const MOST_NOTES: usize = 2000;
-/// Bytes of a field's name in a note.
+/// Most bytes of a field's name in a note or message.
 const LONGEST_NAME: usize = 256;
 
 const NO_COLUMN: &str = "no column takes it";
 
-/// What becomes of a contract column.
+/// The value of a contract column.
 #[derive(Debug, Clone, Default)]
 enum Cell {
-    /// The event has no such field.
+    /// The event does not have the field.
     #[default]
     Absent,
     /// NULL.
     Null,
-    /// What is written there in the scratch buffer.
+    /// The value, at this place of the scratch buffer.
     Written(Range<usize>),
     /// The source sent no value because it did not change.
     Unchanged,
 }
 
-/// Makes rows. Its buffers are used again and again.
+/// Makes the rows of events. The buffers are reused for every event.
 #[derive(Debug)]
 pub(crate) struct Assembler {
     cells: Vec<Cell>,
     scratch: Vec<u8>,
     missing: Missing,
-    /// Field -> what was done to its value.
+    /// Field -> how its value was changed.
     notes: BTreeMap<String, String>,
     unchanged: Vec<usize>,
-    /// Of the event that was assembled last.
+    /// The schema of the event that was assembled last.
     pub(crate) with_missing_data: u64,
     pub(crate) with_changes: u64,
 }
 
-/// An image of a row: its fields, of which a later one of a name is the one that counts.
+/// An image of a row. If a field is written more than once, the last one counts.
 struct Image<'a> {
     fields: Vec<(Cow<'a, str>, RawJson<'a>)>,
-    /// Which fields are written again behind them.
+    /// For each field, whether it is written again later.
     overwritten: Vec<bool>,
 }
 
@@ -92,13 +92,13 @@ impl<'a> Image<'a> {
     }
 }
 
-/// What a row is made of.
+/// The sources of a row's values.
 struct Parts<'p, 'a> {
     operation: Operation,
     image: Option<&'p Image<'a>>,
-    /// Where the image has no value of a key column, or a placeholder, it is looked for here.
+    /// The image with the value of a key column that the first image lacks or replaces by the placeholder.
     beside: &'p [&'p Image<'a>],
-    /// Columns that the image does not have did not change.
+    /// Whether columns that the image lacks did not change.
     partial: bool,
     removed: &'p [Cow<'a, str>],
 }
@@ -116,7 +116,7 @@ impl Assembler {
         }
     }
 
-    /// Writes the rows of a change behind what is in `out`, and answers how many they are.
+    /// Appends the rows of a change to `out` and returns their number.
     pub(crate) fn assemble(
         &mut self,
         compiled: &Compiled,
@@ -141,7 +141,7 @@ impl Assembler {
                 parts.beside = &beside_before;
                 if parts.image.is_none() {
                     return Err(incomplete(
-                        "a delete without `before` and without a record key: nothing says which row went",
+                        "a delete without `before` and without a record key does not identify the deleted row",
                     ));
                 }
             }
@@ -162,7 +162,7 @@ impl Assembler {
                     {
                         let went = Parts { operation: Operation::Delete, image: Some(before), beside: &[], ..parts };
                         self.row(&context, &went, out)?;
-                        // What did not change is known by the old key only.
+                        // Values that did not change are known only for the old key.
                         let came =
                             Parts { operation: Operation::Create, image: Some(after), beside: &beside_after, ..went };
                         self.row(&context, &came, out)?;
@@ -245,7 +245,7 @@ impl Assembler {
                     self.cells[index] = Cell::Unchanged;
                     return Ok(());
                 }
-                // There is no column yet: when there is one, an event before this one has its value.
+                // The field has no column yet. Once it has one, its value is taken from an earlier event.
                 (None, None) => {
                     self.missing.leave_others();
                     return refuse_frozen(compiled.contract(), name, NO_COLUMN);
@@ -281,14 +281,14 @@ impl Assembler {
             Fit::Misfit => {
                 self.cells[index] = Cell::Null;
                 self.scratch.truncate(start);
-                self.unknown(compiled.contract(), name, &value, "its value is none of the column's type")?;
+                self.unknown(compiled.contract(), name, &value, "its value is not valid for the column's type")?;
             }
         }
         Ok(())
     }
 
-    /// What a partial update says of fields without a column beside the values that it sends: they did not change, but for those that
-    /// went, and those of which it has a part, whose value from before is theirs no longer.
+    /// Notes, for a partial update, that the fields without a column did not change, except those that it sends, those that it removes
+    /// (NULL), and those of which it sends only a part (nulled, because their earlier value is no longer valid).
     fn others(&mut self, compiled: &Compiled, parts: &Parts<'_, '_>) {
         if compiled.contract().unknown() == Unknown::Freeze {
             return;
@@ -313,7 +313,7 @@ impl Assembler {
         }
     }
 
-    /// Puts a value into `dw_md_missing_data`. NULL waits for nothing.
+    /// Adds a value to `dw_md_missing_data`, except NULL.
     fn unknown(&mut self, contract: &TableContract, name: &str, value: &Value<'_>, why: &str) -> Result<(), Refusal> {
         refuse_frozen(contract, name, why)?;
         let mut flaws = Flaws::default();
@@ -329,7 +329,7 @@ impl Assembler {
         Ok(())
     }
 
-    /// Says in `dw_md_changes` what was done.
+    /// Adds a note on a changed value to `dw_md_changes`.
     fn note(&mut self, name: &str, what: &str) {
         let name = shown(name).replace('\0', "");
         let is_full = self.notes.len() >= MOST_NOTES;
@@ -346,7 +346,7 @@ impl Assembler {
         }
     }
 
-    /// `dw_md_changes`; empty for none.
+    /// The JSON of `dw_md_changes`; empty if there are no notes.
     fn changes(&self) -> Vec<u8> {
         let mut json = Vec::new();
         for (name, what) in &self.notes {
@@ -407,7 +407,7 @@ struct Context<'c> {
     at: At<'c>,
 }
 
-/// The form of a value's document, before its logical type is known.
+/// The form of a document without its logical type.
 fn plain(form: Form<'_>) -> Form<'_> {
     match form {
         Form::Json | Form::Connect(_) => Form::Json,
@@ -416,15 +416,15 @@ fn plain(form: Form<'_>) -> Form<'_> {
     }
 }
 
-/// The row has another key now: the row of the old one went, and one of the new key came.
+/// Whether the change gives the row another key. It is then a delete of the old key and a create of the new key.
 fn has_another_key(compiled: &Compiled, before: &Image<'_>, after: &Image<'_>) -> bool {
     let keys = compiled.columns().iter().filter(|column| column.is_key);
-    // One producer writes one value in one way.
+    // A producer writes equal values with equal bytes.
     keys.filter_map(|column| Some((before.get(&column.field)?.some()?, after.get(&column.field)?.some()?)))
         .any(|(before, after)| before.get() != after.get())
 }
 
-/// A partial update of a part of a column leaves nothing that could be written: `address.street` is not the address.
+/// Refuses an update of a part of a column, such as `address.street`, because the value of the whole column is not known.
 fn refuse_parts_of_columns(
     compiled: &Compiled,
     updated: Option<&Image<'_>>,
@@ -448,7 +448,7 @@ fn refuse_frozen(contract: &TableContract, name: &str, why: &str) -> Result<(), 
     if contract.unknown() != Unknown::Freeze {
         return Ok(());
     }
-    let reason = format!("field `{}`: {why}, and the contract is frozen (`unknown: freeze`)", shown(name));
+    let reason = format!("field `{}`: {why}, and the contract says `unknown: freeze`", shown(name));
     Err(Refusal::new(RefusalKind::Frozen, reason))
 }
 
@@ -472,7 +472,7 @@ fn oversized(name: &str, what: &str) -> Refusal {
     )
 }
 
-/// A field's name in a note or a message: nobody reads a page of it.
+/// A field's name in a note or a message, cut to `LONGEST_NAME` bytes.
 fn shown(name: &str) -> &str {
     &name[..name.floor_char_boundary(LONGEST_NAME)]
 }

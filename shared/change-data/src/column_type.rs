@@ -1,63 +1,63 @@
-//! Types of Redshift's columns, as DDL writes them.
+//! Column types of Redshift, as DDL writes them.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Bytes of the longest VARCHAR, and of the longest string inside SUPER.
+/// Bytes of the longest VARCHAR, and of the longest string in a SUPER value.
 pub const LONGEST_STRING: usize = 65_535;
 /// Bytes of the longest CHAR (Redshift docs, "Character types").
 const LONGEST_CHAR: u32 = 4096;
 /// Bytes of the longest VARBYTE (Redshift docs, "VARBYTE type").
 const LONGEST_VARBYTE: u32 = 1_024_000;
 
-/// A type of a column. Serialized as DDL writes it.
+/// A column type. It is serialized as DDL writes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum ColumnType {
-    /// 16 bits.
+    /// Integer of 16 bits.
     SmallInt,
     /// 32 bits.
     Integer,
-    /// 64 bits.
+    /// Integer of 64 bits.
     BigInt,
-    /// So many digits, so many of them behind the point.
+    /// Decimal: precision (number of digits) and scale (digits after the decimal point).
     Decimal(u8, u8),
-    /// 32 bits of floating point.
+    /// Floating-point number of 32 bits.
     Real,
-    /// 64 bits of floating point.
+    /// Floating-point number of 64 bits.
     Double,
     /// True or false.
     Boolean,
-    /// ASCII, padded to so many bytes.
+    /// ASCII text, padded to this number of bytes.
     Char(u32),
-    /// UTF-8 of at most so many bytes.
+    /// UTF-8 text of at most this number of bytes.
     Varchar(u32),
-    /// A day.
+    /// A date.
     Date,
-    /// A time of a day.
+    /// A time of day without a time zone.
     Time,
-    /// The same with its zone.
+    /// A time of day with a time zone.
     TimeTz,
-    /// A date and a time, without a zone.
+    /// A date and a time, without a time zone.
     Timestamp,
-    /// An instant.
+    /// An instant (a date and a time in UTC).
     TimestampTz,
-    /// A document.
+    /// A semi-structured value (JSON).
     Super,
-    /// At most so many bytes.
+    /// Binary data of at most this number of bytes.
     Varbyte(u32),
-    /// A shape in a plane.
+    /// A shape in a plane (`geometry`).
     Geometry,
-    /// A shape on the globe.
+    /// A shape on the globe (`geography`).
     Geography,
 }
 
 impl ColumnType {
-    /// Reads a type as DDL writes it, in any case, with all of Redshift's other names for it.
+    /// Reads a type as DDL writes it, in upper or lower case, by any name that Redshift accepts.
     ///
     /// # Errors
-    /// What is wrong with it, and how to mend it.
+    /// A message that says what is not valid and how to fix it.
     pub fn parse(text: &str) -> Result<Self, String> {
         let lower = text.to_ascii_lowercase();
         let (name, arguments) = match lower.split_once('(') {
@@ -77,7 +77,7 @@ impl ColumnType {
     fn of(text: &str, name: &str, numbers: Option<&[u32]>) -> Result<Self, String> {
         let fixed = |fixed: Self| match numbers {
             None => Ok(fixed),
-            Some(_) => Err(format!("`{name}` takes no length: write `{fixed}`")),
+            Some(_) => Err(format!("`{name}` does not have a length: write `{fixed}`")),
         };
         match name {
             "smallint" | "int2" => fixed(Self::SmallInt),
@@ -96,7 +96,7 @@ impl ColumnType {
             "geography" => fixed(Self::Geography),
             "decimal" | "numeric" => decimal(text, numbers),
             "char" | "character" | "nchar" => length(text, numbers, 1, LONGEST_CHAR).map(Self::Char),
-            // Redshift makes these two what they are, whatever their names say elsewhere.
+            // Redshift stores these two as CHAR(256) and VARCHAR(256).
             "bpchar" => fixed(Self::Char(256)),
             "text" => fixed(Self::Varchar(256)),
             "varchar" | "character varying" | "nvarchar" => {
@@ -109,14 +109,14 @@ impl ColumnType {
             _ if name.starts_with("interval") => {
                 Err("intervals cannot be loaded from CSV: write `varchar(64)`, or `bigint` for microseconds".into())
             }
-            "json" | "jsonb" => Err(format!("`{name}` is none of Redshift's types: write `super`")),
-            "bytea" | "blob" => Err(format!("`{name}` is none of Redshift's types: write `varbyte(64000)`")),
-            "uuid" => Err("`uuid` is none of Redshift's types: write `char(36)`".into()),
+            "json" | "jsonb" => Err(format!("`{name}` is not a type of Redshift: write `super`")),
+            "bytea" | "blob" => Err(format!("`{name}` is not a type of Redshift: write `varbyte(64000)`")),
+            "uuid" => Err("`uuid` is not a type of Redshift: write `char(36)`".into()),
             _ => Err(unknown(text, name)),
         }
     }
 
-    /// Whether every value of the other type is one of this too: what a column may become.
+    /// Whether every value of the other type is a value of this type, so that a column can be changed to it.
     pub fn widens(self, other: Self) -> bool {
         match (self, other) {
             (Self::Varchar(new), Self::Varchar(old)) | (Self::Varbyte(new), Self::Varbyte(old)) => new >= old,
@@ -124,7 +124,7 @@ impl ColumnType {
         }
     }
 
-    /// Whether a join or a sort can be by it: what a key column may be.
+    /// Whether Redshift compares values of the type, as key and sort columns require.
     pub fn is_comparable(self) -> bool {
         match self {
             Self::Super | Self::Geometry | Self::Geography => false,
@@ -184,8 +184,8 @@ const NAMES: [&str; 18] = [
 
 fn unknown(text: &str, name: &str) -> String {
     match shiftwork_config::nearest(name, NAMES) {
-        Some(near) => format!("`{text}` is none of Redshift's types; did you mean `{near}`?"),
-        None => format!("`{text}` is none of Redshift's types: {}", shiftwork_config::list(NAMES)),
+        Some(near) => format!("`{text}` is not a type of Redshift; did you mean `{near}`?"),
+        None => format!("`{text}` is not a type of Redshift: {}", shiftwork_config::list(NAMES)),
     }
 }
 
@@ -194,7 +194,7 @@ fn numbers(text: &str, arguments: &str) -> Result<Vec<u32>, String> {
         .split(',')
         .map(|number| match number.trim() {
             "max" => Ok(u32::MAX),
-            number => number.parse().map_err(|_| format!("`{text}`: `{number}` is no length")),
+            number => number.parse().map_err(|_| format!("`{text}`: `{number}` is not a valid length")),
         })
         .collect()
 }
@@ -207,9 +207,9 @@ fn decimal(text: &str, numbers: Option<&[u32]>) -> Result<ColumnType, String> {
     };
     match (u8::try_from(precision), u8::try_from(scale)) {
         (Ok(precision @ 1..=38), Ok(scale @ 0..=37)) if scale <= precision => Ok(ColumnType::Decimal(precision, scale)),
-        (Ok(_) | Err(_), Ok(_) | Err(_)) => Err(format!(
-            "`{text}`: Redshift's decimals have 1 to 38 digits, at most 37 and at most all of them behind the point"
-        )),
+        (Ok(_) | Err(_), Ok(_) | Err(_)) => {
+            Err(format!("`{text}`: the precision must be 1 to 38, and the scale at most 37 and at most the precision"))
+        }
     }
 }
 
@@ -217,8 +217,8 @@ fn length(text: &str, numbers: Option<&[u32]>, default: u32, most: u32) -> Resul
     match numbers.unwrap_or(&[default]) {
         [u32::MAX] => Ok(most),
         [length] if (1..=most).contains(length) => Ok(*length),
-        [_] => Err(format!("`{text}`: the length is 1 to {most} bytes")),
-        _ => Err(format!("`{text}` has one length")),
+        [_] => Err(format!("`{text}`: the length must be 1 to {most} bytes")),
+        _ => Err(format!("`{text}` has too many numbers: write one length")),
     }
 }
 
@@ -270,12 +270,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_type_says_how_to_mend_it() {
+    fn an_invalid_type_is_an_error_with_a_fix() {
         let wrong = |text: &str| ColumnType::parse(text).unwrap_err();
-        assert_eq!(wrong("bigit"), "`bigit` is none of Redshift's types; did you mean `bigint`?");
-        assert_eq!(wrong("varchar(70000)"), "`varchar(70000)`: the length is 1 to 65535 bytes");
-        assert_eq!(wrong("jsonb"), "`jsonb` is none of Redshift's types: write `super`");
-        assert_eq!(wrong("bigint(20)"), "`bigint` takes no length: write `bigint`");
+        assert_eq!(wrong("bigit"), "`bigit` is not a type of Redshift; did you mean `bigint`?");
+        assert_eq!(wrong("varchar(70000)"), "`varchar(70000)`: the length must be 1 to 65535 bytes");
+        assert_eq!(wrong("jsonb"), "`jsonb` is not a type of Redshift: write `super`");
+        assert_eq!(wrong("bigint(20)"), "`bigint` does not have a length: write `bigint`");
         for text in
             ["", "decimal(39,2)", "decimal(4,5)", "varchar(", "varchar()", "varchar(0)", "interval day to second", "🦀"]
         {

@@ -1,4 +1,4 @@
-//! A table contract made ready for many events: the column of each field, and the placeholder in every form that it is written in.
+//! A table contract prepared for decoding events: the column of each field, and all notations of the placeholder.
 
 use std::collections::HashMap;
 
@@ -12,7 +12,7 @@ use crate::{
     value::Value,
 };
 
-/// A contract that is ready for events.
+/// A contract that is prepared for decoding events.
 #[derive(Debug, Clone)]
 pub struct Compiled {
     contract: TableContract,
@@ -21,23 +21,23 @@ pub struct Compiled {
     placeholder: Placeholder,
 }
 
-/// A column that is ready for values.
+/// A column of the contract, prepared for decoding values.
 #[derive(Debug, Clone)]
 pub struct CompiledColumn {
-    /// The field of the event that it takes.
+    /// Name of the event's field that is written to the column.
     pub field: Box<str>,
-    /// Its type in Redshift.
+    /// Type of the column in Redshift.
     pub column_type: ColumnType,
-    /// What the contract says that the source means by a value (`source_type`).
+    /// The logical type of the source, if the contract has a `source_type`.
     pub source_type: Option<Logical>,
-    /// What a value means where neither event nor contract say.
+    /// The logical type if neither the event nor the contract has one.
     pub default: Logical,
-    /// Whether a row needs a value there.
+    /// Whether a row without a value of the column is refused.
     pub is_key: bool,
 }
 
 impl CompiledColumn {
-    /// What a value of this column means. `of_event` is what the event's own schema says; none where it brings no schema.
+    /// The logical type of a value of this column. `of_event` is the type in the event's schema; `None` if the event has no schema.
     pub fn logical<'l>(&'l self, of_event: Option<&'l Logical>) -> &'l Logical {
         match (of_event, &self.source_type) {
             (Some(logical), _) if !logical.is_plain() => logical,
@@ -48,9 +48,9 @@ impl CompiledColumn {
 }
 
 impl Compiled {
-    /// Makes a contract ready for events.
+    /// Prepares a contract.
     pub fn new(contract: TableContract) -> Self {
-        // A row of a table without a current row needs no key.
+        // Rows of an append table do not need a value in the key columns.
         let needs_key = contract.promote().kind != PromoteKind::Append;
         let column = |column: &Column| CompiledColumn {
             field: column.field().into(),
@@ -73,12 +73,12 @@ impl Compiled {
         &self.contract
     }
 
-    /// Its columns, in the order of a staged row.
+    /// The columns, in the order of a staged row.
     pub fn columns(&self) -> &[CompiledColumn] {
         &self.columns
     }
 
-    /// The column that takes a field.
+    /// Index of the column of a field.
     pub fn column_of(&self, field: &str) -> Option<usize> {
         self.fields.get(field).copied()
     }
@@ -88,7 +88,7 @@ impl Compiled {
     }
 }
 
-/// The scale of a decimal without one is its column's.
+/// The logical type, with the column's scale if it is a decimal without a scale.
 fn scaled(logical: Logical, column_type: ColumnType) -> Logical {
     match (logical, column_type) {
         (Logical::Decimal(None), ColumnType::Decimal(_, scale)) => Logical::Decimal(Some(i32::from(scale))),
@@ -118,8 +118,8 @@ fn default(column_type: ColumnType) -> Logical {
     }
 }
 
-/// What stands for a value that did not change, in all the types that Debezium writes it in: text, bytes, lists of text, lists of the
-/// numbers of its bytes, a map from itself to itself, the unscaled value of a decimal.
+/// The placeholder of a value that did not change, in all notations of Debezium: text, bytes, a list of the text, a list of the numbers of
+/// its bytes, a map of the text to itself, the unscaled value of a decimal.
 #[derive(Debug, Clone)]
 pub(crate) struct Placeholder {
     text: String,
@@ -132,12 +132,12 @@ impl Placeholder {
         Self { text: text.into(), base64: STANDARD.encode(text), hex: hex::encode(text) }
     }
 
-    /// The texts that it is.
+    /// The notations of the placeholder that are texts.
     pub(crate) fn texts(&self) -> [&str; 3] {
         [&self.text, &self.base64, &self.hex]
     }
 
-    /// Whether a value, as its source wrote it, is the placeholder.
+    /// Whether a value, before decoding, is the placeholder.
     pub(crate) fn is(&self, value: &Value<'_>) -> bool {
         match value {
             Value::Text(text) => self.is_text(&text.text) || self.is_map_text(&text.text),
@@ -170,12 +170,12 @@ impl Placeholder {
         }
     }
 
-    /// A text, and bytes as text.
+    /// Whether a text is the placeholder, as text or as encoded bytes.
     pub(crate) fn is_text(&self, text: &str) -> bool {
         !self.text.is_empty() && (text == self.text || text == self.base64 || text == self.hex)
     }
 
-    /// An `hstore` as JSON text.
+    /// Whether a text is the placeholder of an `hstore`, a JSON object.
     fn is_map_text(&self, text: &str) -> bool {
         text.starts_with('{')
             && text.len() < 16 + 2 * self.text.len()
@@ -198,7 +198,7 @@ mod tests {
     use crate::{json::validated, value::Value};
 
     #[test]
-    fn the_placeholder_is_known_in_every_type() {
+    fn the_placeholder_is_recognized_in_every_notation() {
         let placeholder = Placeholder::new("__debezium_unavailable_value");
         let is = |json: &str| placeholder.is(&Value::of_json(validated(json.as_bytes()).unwrap()));
         let bytes: Vec<String> = "__debezium_unavailable_value".bytes().map(|byte| byte.to_string()).collect();

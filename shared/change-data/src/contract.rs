@@ -1,12 +1,12 @@
-//! Table contracts: what a table's change data becomes. Users write them as `contracts/<name>.yaml`.
+//! Table contracts: how the change data of a source table becomes a table in Redshift. Users write them as `contracts/<name>.yaml`.
 //!
 //! ```text
 //! YAML ── ContractDraft ── check ── TableContract ─┬─ Compiled    decodes and stages events
 //!                                          └─ Promotion   makes the SQL
 //! ```
 //!
-//! A [`ContractDraft`] holds the fields as they are written. [`read`] and [`ContractDraft::check`] make a [`TableContract`] of it or return every
-//! problem. No code behind them checks a contract again.
+//! A [`ContractDraft`] holds the fields as they are written. [`read`] and [`ContractDraft::check`] return a [`TableContract`], or every
+//! problem. Code that uses a [`TableContract`] does not check it again.
 
 mod check;
 mod draft;
@@ -33,28 +33,28 @@ pub use draft::{ContractDraft, DraftColumn, DraftPromote};
 pub use evolve::evolves;
 pub use propose::{Proposal, propose};
 
-/// Columns of a table (Redshift docs, "Quotas and limits"), less the columns that shiftwork adds to a staging table or a history.
+/// Most columns of a contract: the limit of a table (Redshift docs, "Quotas and limits") less the columns that shiftwork adds.
 pub const MOST_COLUMNS: usize = 1600 - METADATA_COLUMNS.len() - 8;
-/// The names of shiftwork's own columns begin with it.
+/// Prefix of the names of columns that shiftwork adds.
 const OWN_COLUMN_PREFIX: &str = "dw_";
-/// Columns that every table has (Redshift docs, "Names and identifiers"), quoted or not.
+/// System columns that every table has (Redshift docs, "Names and identifiers"). The names are reserved even if quoted.
 const SYSTEM_COLUMNS: [&str; 7] = ["oid", "tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"];
-/// Bytes of all column names as one list in SQL: a load names all columns twice in one statement, and the Data API takes statements of
-/// at most 100 KB.
+/// Most bytes of all column names as one list in SQL: a load names all columns twice in one statement, and the Data API accepts
+/// statements of at most 100 KB.
 const LONGEST_COLUMN_LIST: usize = 44_000;
-/// How long staged files collect where the contract does not say.
+/// Default of `load_every`: how long files are staged before a load is requested.
 const DEFAULT_LOAD_EVERY: &str = "30s";
-/// Days that tombstones are kept where the contract does not say.
+/// Default of `tombstones_kept`, in days.
 const DEFAULT_TOMBSTONES_KEPT: u32 = 30;
 
-/// A table contract in which everything that SQL and staging depend on was checked:
+/// A checked table contract. These invariants hold:
 ///
 /// - Its name is 1 to 64 of `a-z 0-9 _ -`. All other names are identifiers that Redshift folds to themselves.
 /// - It has 1 to [`MOST_COLUMNS`] columns; no two have the same name or the same field.
 /// - Columns of the key are columns of the contract, of types that Redshift compares. The key is empty only in a table of kind `append`.
 /// - The distribution key and the sort key are columns of the tables that have them.
-/// - `deletes` and `take` are ones that its kind of table has.
-/// - The production table is none of the tables that shiftwork keeps for the contract.
+/// - `deletes` and `take` are valid for its kind of table.
+/// - The production table is not one of the tables that shiftwork keeps for the contract.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TableContract {
     name: String,
@@ -70,17 +70,17 @@ pub struct TableContract {
 }
 
 impl TableContract {
-    /// Its name, which is also the name of its file.
+    /// Name of the contract, which is also the name of its file.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Which change events belong to it.
+    /// The change events that belong to the contract.
     pub const fn source(&self) -> &Source {
         &self.source
     }
 
-    /// Where its rows go.
+    /// The table in Redshift.
     pub const fn target(&self) -> &Target {
         &self.target
     }
@@ -95,7 +95,7 @@ impl TableContract {
         self.key.iter().any(|name| name == column)
     }
 
-    /// Its columns, in the order of the staged files.
+    /// The columns, in the order of the staged files.
     pub fn columns(&self) -> &[Column] {
         &self.columns
     }
@@ -105,22 +105,22 @@ impl TableContract {
         self.columns.iter().find(|column| column.name == name)
     }
 
-    /// The column that takes a field.
+    /// The column of a field.
     pub fn column_of_field(&self, field: &str) -> Option<&Column> {
         self.columns.iter().find(|column| column.field() == field)
     }
 
-    /// What is done about fields that no column takes.
+    /// How fields without a column are handled.
     pub const fn unknown(&self) -> Unknown {
         self.unknown
     }
 
-    /// How staged rows become the table.
+    /// How staged rows are promoted to the table.
     pub const fn promote(&self) -> &Promote {
         &self.promote
     }
 
-    /// What is done about values that Redshift cannot hold.
+    /// How values that Redshift cannot hold are handled.
     pub const fn oversized(&self) -> Oversized {
         self.oversized
     }
@@ -130,63 +130,64 @@ impl TableContract {
         self.workflow.as_deref()
     }
 
-    /// How long staged files collect before a load is requested: 10 seconds to 15 minutes.
+    /// How long files are staged before a load is requested: 10 seconds to 15 minutes.
     pub const fn load_every(&self) -> SignedDuration {
         self.load_every
     }
 
-    /// The same contract with these columns.
+    /// The contract with its columns replaced.
     ///
     /// # Errors
-    /// Every problem that the columns cause.
+    /// Every problem of the contract with these columns.
     pub fn with_columns(&self, columns: &[Column]) -> Result<Self, Vec<Problem>> {
         ContractDraft { columns: columns.iter().cloned().map(DraftColumn::from).collect(), ..self.draft() }.check()
     }
 }
 
-/// Whether no column of a contract may have this name: it is shiftwork's, or of a column that every table has.
+/// Whether a column name is reserved: it has the prefix of shiftwork's columns, or is a system column.
 pub fn is_reserved_column(name: &str) -> bool {
     name.starts_with(OWN_COLUMN_PREFIX) || SYSTEM_COLUMNS.contains(&name)
 }
 
-/// Whether SQL can name a field: Redshift's text has no NUL, and the layout of statements uses code points that Unicode reserves for a
-/// program's own use.
+/// Whether SQL can name a field: it must not be empty, must not contain NUL, which Redshift's text cannot hold, and must not contain a
+/// noncharacter of [`is_reserved`], which the layout of statements uses.
 pub fn is_valid_field(name: &str) -> bool {
     !name.is_empty() && !name.contains('\0') && !name.chars().any(is_reserved)
 }
 
-/// Whether a contract may have columns of these names: at most [`MOST_COLUMNS`], and short enough for the statements of a load.
+/// Whether a contract can have columns of these names: at most [`MOST_COLUMNS`], and short enough for the statements of a load.
 pub fn fit_one_table<'n>(names: impl Iterator<Item = &'n str> + Clone) -> bool {
     names.clone().count() <= MOST_COLUMNS && column_list_bytes(names) <= LONGEST_COLUMN_LIST
 }
 
-/// Bytes of column names as one list in SQL. Each name may need quotes; a comma and a blank follow it.
+/// Bytes of column names as one list in SQL, each with quotes, a comma and a blank.
 fn column_list_bytes<'n>(names: impl Iterator<Item = &'n str>) -> usize {
     names.map(|name| name.len() + name.matches('"').count() + 4).sum()
 }
 
-/// Code points that Unicode reserves for a program's own use.
+/// Whether a character is one of the noncharacters U+FDD0 to U+FDEF, which Unicode reserves for internal use.
 const fn is_reserved(character: char) -> bool {
     matches!(character, '\u{fdd0}'..='\u{fdef}')
 }
 
-/// Which change events belong to a contract.
+/// The change events that belong to a contract.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Source {
     /// The format of the events.
     pub format: Format,
-    /// The table as its events name it: `schema.table` or `database.table` for Debezium (of `source`), `database.collection` for
+    /// The table, as the events name it: `schema.table` or `database.table` for Debezium (from `source`), `database.collection` for
     /// MongoDB, the table's name for DynamoDB.
     pub table: String,
-    /// Debezium's connector, where only one of several databases is meant (`source.name`, the topic prefix).
+    /// Logical name of Debezium's connector (`source.name`, the topic prefix), if only one of several databases is meant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server: Option<String>,
-    /// What stands for a value that did not change: Debezium's `unavailable.value.placeholder`.
+    /// The placeholder of a value that did not change: Debezium's `unavailable.value.placeholder`.
     #[serde(default = "unavailable")]
     pub unavailable_value: String,
-    /// Raised by one when the database is replaced by another (a restore, blue and green, a replica that was promoted, another kind of
-    /// stream) whose log counts from the start again: every event of the new database is later than every event of the old one.
+    /// Generation of the database. Increase it by one when the database is replaced by another whose log positions start again (a
+    /// restore, a blue/green deployment, a promoted replica, another kind of stream). Every event of a higher generation is later than
+    /// every event of a lower one.
     #[serde(default, skip_serializing_if = "is_first")]
     pub generation: u16,
 }
@@ -212,15 +213,15 @@ pub enum Format {
     Dynamodb,
 }
 
-/// Where a contract's rows go.
+/// The table in Redshift, and its physical design.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Target {
     /// Schema of the table.
     pub schema: String,
-    /// The table.
+    /// Name of the table.
     pub table: String,
-    /// Schema of the staging table, the tombstones and the watermarks; the table's schema where it is left out.
+    /// Schema of the staging table, the tombstones and the watermarks. Default: the schema of the table.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub staging_schema: Option<String>,
     /// Distribution key: a column of the contract.
@@ -238,25 +239,25 @@ impl Target {
     }
 }
 
-/// A table that shiftwork keeps for a contract, in its staging schema. It is named after the contract, so that two tables of one name
-/// in two schemas can share a staging schema.
+/// A table that shiftwork keeps for a contract in the staging schema. Its name is made from the contract's name, so that two tables of one
+/// name in two schemas can share a staging schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OwnTable {
-    /// Files are loaded into it.
+    /// The table that COPY loads files into.
     Staging,
     /// Deletes and truncates.
     Tombstones,
-    /// Events that a current row still takes a column from (type 1).
+    /// Older events from which a current row still takes a column (type 1).
     Older,
-    /// How far each partition of the transport was loaded.
+    /// The last offset that was loaded of each partition of the transport.
     Watermarks,
 }
 
 impl OwnTable {
-    /// All of them.
+    /// All variants.
     pub const ALL: [Self; 4] = [Self::Staging, Self::Tombstones, Self::Older, Self::Watermarks];
 
-    /// Its name for a contract of this name.
+    /// Name of the table for a contract.
     pub fn name(self, contract: &str) -> String {
         let what = match self {
             Self::Staging => "staging",
@@ -272,24 +273,24 @@ impl OwnTable {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "DraftColumn", into = "DraftColumn")]
 pub struct Column {
-    /// Its name in Redshift.
+    /// Name of the column in Redshift.
     pub name: String,
-    /// Its type in Redshift.
+    /// Type of the column in Redshift.
     pub column_type: ColumnType,
-    /// The field of the event, where it is not the name.
+    /// Name of the event's field, if it differs from the column's name.
     pub from: Option<String>,
-    /// What the source means by a value, for events that bring no schema.
+    /// Logical type of the source, for events without a schema.
     pub source_type: Option<SourceType>,
 }
 
 impl Column {
-    /// The field of the event that it takes.
+    /// Name of the event's field that is written to the column.
     pub fn field(&self) -> &str {
         self.from.as_deref().unwrap_or(&self.name)
     }
 }
 
-/// A source's logical type, by a name that the source or shiftwork gives it: `io.debezium.time.MicroTimestamp`, `hex` …
+/// A logical type of a source and its name: `io.debezium.time.MicroTimestamp`, `hex` …
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceType {
     name: String,
@@ -297,15 +298,15 @@ pub struct SourceType {
 }
 
 impl SourceType {
-    /// Reads a name.
+    /// Reads the name of a logical type.
     ///
     /// # Errors
-    /// What is wrong with it, and how to fix it.
+    /// A message that says what is not valid and how to fix it.
     pub fn parse(name: &str) -> Result<Self, String> {
         Ok(Self { name: name.to_owned(), logical: Logical::parse(name)? })
     }
 
-    /// What it says of a value.
+    /// The logical type.
     pub const fn logical(&self) -> &Logical {
         &self.logical
     }
@@ -317,44 +318,44 @@ impl fmt::Display for SourceType {
     }
 }
 
-/// What is done about fields that no column takes. With `capture` and `evolve` they are in `dw_md_missing_data` from the first event on.
+/// How fields without a column are handled. With `capture` and `evolve` their values are in `dw_md_missing_data` from the first event on.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Unknown {
-    /// They stay there until a user migrates them (`shiftwork drift --apply`).
+    /// The values stay in `dw_md_missing_data` until a user migrates the table (`shiftwork drift --apply`).
     #[default]
     Capture,
-    /// The schema-watcher migrates them: ADD COLUMN, wider VARCHAR.
+    /// Schema-watcher migrates the table: it adds columns and widens VARCHAR columns.
     Evolve,
     /// The row is refused.
     Freeze,
 }
 
-/// How staged rows become the table.
+/// How staged rows are promoted to the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Promote {
     /// The kind of table.
     pub kind: PromoteKind,
-    /// Of several rows of a key, what the current row takes (type 1).
+    /// Which values the current row takes from several events of its key (type 1).
     pub take: MergeStrategy,
-    /// What a delete does.
+    /// The effect of a delete.
     pub deletes: Deletes,
-    /// Days that tombstones are kept, from 1; 30 where the contract does not say.
+    /// Number of days, at least 1, for which tombstones are kept. Default: 30.
     pub tombstones_kept: u32,
 }
 
-/// Kinds of table, in the terms of dimensional modelling (Kimball).
+/// Kinds of table, in Kimball's terms of dimensional modelling.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum PromoteKind {
-    /// One row a key: the current one.
+    /// One row for each key: the current one.
     #[default]
     Type1,
-    /// One row a version: `dw_start_date`, `dw_end_date`, `dw_current`, and a surrogate key `dw_key` a version.
+    /// One row for each version, with `dw_start_date`, `dw_end_date`, `dw_current`, and a surrogate key `dw_key`.
     Type2,
-    /// Type 2 whose rows also carry the durable surrogate of the natural key (`dw_durable_key`), and a view of the current rows.
+    /// As type 2, with a durable surrogate of the natural key (`dw_durable_key`) in every row, and a view of the current rows.
     Type7,
-    /// Every event is a row; nothing is ever changed.
+    /// Every event is a row, and rows are never changed.
     Append,
 }
 
@@ -368,23 +369,23 @@ impl PromoteKind {
     }
 }
 
-/// Columns of a production table that are not the contract's, by name and type.
+/// Columns that shiftwork adds to a production table, by name and type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OwnColumns {
-    /// Before the contract's columns.
+    /// Columns before the contract's columns.
     pub before: Vec<(&'static str, &'static str)>,
-    /// Behind them.
+    /// Columns after the contract's columns.
     pub behind: Vec<(&'static str, &'static str)>,
 }
 
 impl OwnColumns {
-    /// All of them.
+    /// All columns, in their order.
     pub fn all(&self) -> impl Iterator<Item = (&'static str, &'static str)> + '_ {
         self.before.iter().chain(&self.behind).copied()
     }
 }
 
-/// The columns that a production table has beside the contract's.
+/// The columns that shiftwork adds to a production table.
 pub fn own_columns(kind: PromoteKind, deletes: Deletes) -> OwnColumns {
     let (mut before, mut behind) = (Vec::new(), Vec::new());
     if kind.has_versions() {
@@ -407,39 +408,39 @@ pub fn own_columns(kind: PromoteKind, deletes: Deletes) -> OwnColumns {
     OwnColumns { before, behind }
 }
 
-/// What the current row takes of several events of its key.
+/// Which values the current row takes from several events of its key.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum MergeStrategy {
-    /// The latest event as it is.
+    /// All values of the latest event.
     #[default]
     LatestRow,
     /// Each column's latest value that is not NULL.
     LatestNonNull,
 }
 
-/// What a delete does.
+/// The effect of a delete.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Deletes {
     /// The rows of the key are deleted.
     #[default]
     Hard,
-    /// The row stays, and `dw_deleted` is true.
+    /// The row is kept, and `dw_deleted` is true.
     Soft,
     /// The current version ends (type 2 and 7).
     Close,
 }
 
-/// What is done about a value that Redshift cannot hold: a string over 65,535 bytes (also inside SUPER), a document over 16 MB or
-/// deeper than 1,000 levels. `dw_md_changes` says what was done.
+/// How a value is handled that Redshift cannot hold: a string of more than 65,535 bytes (also in SUPER), a document of more than 16 MB or
+/// more than 1,000 levels. `dw_md_changes` has a note on each change.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Oversized {
-    /// Strings are cut at a character boundary; documents become NULL.
+    /// A string is cut at a character boundary; a document becomes NULL.
     #[default]
     Cut,
-    /// They become NULL. (A bare `null` has its own meaning in YAML.)
+    /// The value becomes NULL. (The name is not `null`, which is a value in YAML.)
     #[serde(rename = "nullify")]
     Null,
     /// The row is refused.

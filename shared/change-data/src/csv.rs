@@ -1,13 +1,12 @@
-//! The bytes of a staged file: RFC 4180 with `\n` behind each record and `\N`, unquoted, for NULL.
+//! The format of a staged file: RFC 4180 with `\n` after each record, and `\N` without quotes for NULL.
 //!
-//! There is one way to write a value, so that two decoders of one event can be held against each other byte by byte: quotes stand
-//! where the value has `,` `"` `\n` or `\r`, is empty, or begins with U+FEFF (which at the beginning of a file would be taken for a byte
-//! order mark), and nowhere else.
+//! Each value has exactly one notation, so that the outputs of two decoders can be compared byte by byte. A value is quoted if and only if
+//! it contains `,` `"` `\n` or `\r`, is empty, or begins with U+FEFF (which would be a byte order mark at the beginning of a file).
 
-/// NULL, as COPY is told it (`NULL AS '\\N'`).
+/// The text of NULL, as in the COPY statement (`NULL AS '\\N'`).
 pub const NULL: &str = r"\N";
 
-/// Whether a value would be read as NULL. Quotes are no help: they are gone when COPY compares.
+/// Whether COPY would read a value as NULL. Quotes do not prevent this, because COPY compares the text without them.
 pub fn reads_as_null(value: &str) -> bool {
     value == NULL
 }
@@ -18,7 +17,7 @@ pub fn null(out: &mut Vec<u8>) {
     out.extend_from_slice(NULL.as_bytes());
 }
 
-/// Writes the end of a field that another one follows.
+/// Writes the separator between two fields.
 #[inline]
 pub fn comma(out: &mut Vec<u8>) {
     out.push(b',');
@@ -30,21 +29,21 @@ pub fn end(out: &mut Vec<u8>) {
     out.push(b'\n');
 }
 
-/// Writes a value of which the caller knows that it needs no quotes: digits, dates, our own words.
+/// Writes a value that does not need quotes, such as digits, dates and fixed words.
 #[inline]
 pub fn plain(out: &mut Vec<u8>, value: &str) {
     debug_assert!(!needs_quotes(value.as_bytes()), "{value:?} needs quotes");
     out.extend_from_slice(value.as_bytes());
 }
 
-/// Whether a value has to stand between quotes.
+/// Whether a value must be quoted.
 pub fn needs_quotes(value: &[u8]) -> bool {
     value.is_empty()
         || value.iter().any(|byte| matches!(byte, b',' | b'"' | b'\n' | b'\r'))
         || value.starts_with("\u{feff}".as_bytes())
 }
 
-/// Writes a value that is not NULL.
+/// Writes a value other than NULL, with quotes if necessary.
 pub fn text(out: &mut Vec<u8>, value: &str) {
     if needs_quotes(value.as_bytes()) {
         quoted(out, value);
@@ -78,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn quotes_stand_where_they_must_and_nowhere_else() {
+    fn a_value_is_quoted_only_if_necessary() {
         assert_eq!(written("plain text; with |, no"), "\"plain text; with |, no\"");
         assert_eq!(written("plain text; with |"), "plain text; with |");
         assert_eq!(written("6\" pipe"), "\"6\"\" pipe\"");
@@ -89,7 +88,7 @@ mod tests {
     }
 
     proptest! {
-        /// An independent reader of CSV gets back what went in.
+        /// Another CSV library reads the same fields back.
         #[test]
         fn a_record_reads_back(fields in prop::collection::vec("(?s:.{0,12})|[,\"\r\n a]{0,6}", 2..6)) {
             let mut out = Vec::new();

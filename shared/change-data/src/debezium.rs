@@ -1,4 +1,4 @@
-//! Debezium's JSON: of relational databases, and of MongoDB, whose images are strings of extended JSON.
+//! Reads Debezium's JSON events of relational databases, and of MongoDB, whose images are strings of extended JSON.
 
 use std::borrow::Cow;
 
@@ -27,28 +27,29 @@ struct Payload<'a> {
     members: usize,
 }
 
-/// What a payload is.
+/// Reads the payload of an event.
 pub(crate) fn read<'a>(
     raw: RawJson<'a>,
     schema: Option<RawJson<'a>>,
     key: Option<&'a [u8]>,
 ) -> Result<Event<'a>, Refusal> {
     if raw.kind() != Kind::Object {
-        return Err(not_an_event("`payload` is no object"));
+        return Err(not_an_event("`payload` is not a JSON object"));
     }
     let payload = payload(raw);
     let Some(op) = payload.op else { return skipped(&payload) };
-    let op = op.string().ok_or_else(|| not_an_event("`op` is no text"))?;
+    let op = op.string().ok_or_else(|| not_an_event("`op` is not a string"))?;
     if op == "m" {
         return Ok(Event::Skipped(SkipReason::Message));
     }
     let operation = Operation::of_debezium(&op).ok_or_else(|| {
         let shown: String = op.chars().take(20).collect();
-        Refusal::new(RefusalKind::UnknownOperation, format!("`op` is `{shown}`: c, u, d, r, t and m are known"))
+        Refusal::new(RefusalKind::UnknownOperation, format!("`op` is `{shown}`: it must be c, u, d, r, t or m"))
     })?;
     let source = payload.source.filter(|source| source.kind() == Kind::Object);
-    let source =
-        source.ok_or_else(|| incomplete("`source` is missing: it says which table and which place in its log"))?;
+    let source = source.ok_or_else(|| {
+        incomplete("`source` is missing, which names the table and the position in the database's log")
+    })?;
     change(&payload, operation, source, schema, key).map(|change| Event::Change(Box::new(change)))
 }
 
@@ -73,7 +74,7 @@ fn payload(raw: RawJson<'_>) -> Payload<'_> {
     payload
 }
 
-/// `status` of transaction metadata.
+/// Whether `status` is that of transaction metadata.
 fn is_boundary(status: RawJson<'_>) -> bool {
     status.string().is_some_and(|status| matches!(&*status, "BEGIN" | "END"))
 }
@@ -91,7 +92,7 @@ fn skipped<'a>(payload: &Payload<'a>) -> Result<Event<'a>, Refusal> {
              where the log has it",
         ))
     } else {
-        Err(not_an_event("neither Debezium's `op` nor DynamoDB's `eventName`"))
+        Err(not_an_event("the event has neither Debezium's `op` nor DynamoDB's `eventName`"))
     }
 }
 
@@ -106,7 +107,7 @@ fn change<'a>(
     let connector = text("connector").unwrap_or_default();
     let collection = text("collection");
     let is_mongodb = connector == "mongodb" || collection.is_some();
-    let table = collection.or_else(|| text("table")).ok_or_else(|| incomplete("`source` names no table"))?;
+    let table = collection.or_else(|| text("table")).ok_or_else(|| incomplete("`source` does not name a table"))?;
     let identity = Identity {
         format: if is_mongodb { Format::DebeziumMongodb } else { Format::Debezium },
         server: text("name").map(Cow::into_owned),
@@ -135,7 +136,7 @@ fn change<'a>(
         change.before = payload.before.map(document).transpose()?;
         change.after = payload.after.map(document).transpose()?;
         change.form = Form::Extended;
-        // Debezium's schema of a document says that it is a string.
+        // In Debezium's schema a document is a string.
         change.schema = None;
         if operation == Operation::Update && change.after.is_none() {
             change.partial = Some(partial(payload)?);
@@ -144,7 +145,8 @@ fn change<'a>(
     Ok(change)
 }
 
-/// Source time in microseconds: the finest that is there. A snapshot of some connectors has none; then it is when Debezium made the event.
+/// Source time in microseconds since the epoch, from the most precise field. Snapshots of some connectors have no source time; then it is
+/// `ts_ms`, the time when Debezium processed the event.
 fn changed_at(source: RawJson<'_>, ts_ms: Option<i64>) -> Option<i64> {
     let (mut nanos, mut micros, mut millis) = (None, None, None);
     for (name, member) in source.members() {
@@ -160,37 +162,37 @@ fn changed_at(source: RawJson<'_>, ts_ms: Option<i64>) -> Option<i64> {
     source.filter(|micros| *micros > 0).or_else(|| ts_ms.and_then(of_millis)).and_then(in_range)
 }
 
-/// A document of MongoDB: a string of extended JSON.
+/// The extended JSON text of a MongoDB document.
 fn document(raw: RawJson<'_>) -> Result<Cow<'_, str>, Refusal> {
     let text = match raw.kind() {
         Kind::String => raw.string(),
-        // With a transformation of the user's it may be an object already.
+        // A transformation in the connector may have turned it into an object.
         Kind::Object => Some(Cow::Borrowed(raw.get())),
         Kind::Null | Kind::Bool(_) | Kind::Number | Kind::Array => None,
     };
-    let text = text.ok_or_else(|| not_an_event("a MongoDB document is a string of extended JSON"))?;
+    let text = text.ok_or_else(|| not_an_event("a MongoDB document must be a string of extended JSON"))?;
     let raw = json::validated(text.as_bytes())
         .map_err(|reason| Refusal::new(RefusalKind::NotJson, format!("the document in the event is {reason}")))?;
     if raw.kind() == Kind::Object {
         let trimmed = raw.get().len() == text.len();
         Ok(if trimmed { text } else { Cow::Owned(raw.get().to_owned()) })
     } else {
-        Err(not_an_event("a MongoDB document is an object of extended JSON"))
+        Err(not_an_event("a MongoDB document must be an object of extended JSON"))
     }
 }
 
 fn partial<'a>(payload: &Payload<'a>) -> Result<Partial<'a>, Refusal> {
     let Some(update) = payload.update else {
         let reason = match payload.patch {
-            Some(_) => "the connector tails the oplog (`patch`), which does not say what a document became",
-            None => "an update without a document",
+            Some(_) => "the event is from the oplog (`patch`), which does not contain the whole document",
+            None => "the update does not contain the document",
         };
         return Err(incomplete(format!("{reason}: set capture.mode to change_streams_update_full")));
     };
     if update.member("truncatedArrays").and_then(RawJson::some).is_some_and(|arrays| arrays.elements().next().is_some())
     {
         return Err(incomplete(
-            "an array was truncated, and the event does not say what it became: set capture.mode to change_streams_update_full",
+            "an array was truncated, and the event does not contain the new array: set capture.mode to change_streams_update_full",
         ));
     }
     let removed =
@@ -199,7 +201,7 @@ fn partial<'a>(payload: &Payload<'a>) -> Result<Partial<'a>, Refusal> {
     Ok(Partial { updated, removed })
 }
 
-/// The row's key of a record's key: an object, with or without the schema envelope. A key that is no JSON is none of a row.
+/// The row's key in a record's key, which is an object with or without the schema envelope. `None` if the record's key is not JSON.
 fn read_key(key: &[u8], is_mongodb: bool) -> Result<Option<Cow<'_, str>>, Refusal> {
     let Ok(raw) = json::validated(key) else { return Ok(None) };
     let raw = raw.member("payload").filter(|_| raw.member("schema").is_some()).unwrap_or(raw);
@@ -209,7 +211,7 @@ fn read_key(key: &[u8], is_mongodb: bool) -> Result<Option<Cow<'_, str>>, Refusa
     if !is_mongodb {
         return Ok(Some(Cow::Borrowed(raw.get())));
     }
-    // {"id": "{\"$oid\": …}"}, {"id": "1004"}: extended JSON in a string.
+    // MongoDB: the id is extended JSON in a string, such as {"id": "{\"$oid\": …}"} or {"id": "1004"}.
     let Some(id) = raw.member("id").and_then(RawJson::string) else { return Ok(None) };
     let id = json::validated(id.as_bytes())
         .map_err(|reason| Refusal::new(RefusalKind::NotJson, format!("the id in the record's key is {reason}")))?;

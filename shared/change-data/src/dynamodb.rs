@@ -1,4 +1,4 @@
-//! DynamoDB's typed JSON: `{"S": "text"}`, `{"N": "12"}`, `{"B": "base64"}`, `{"M": {…}}`, `{"L": […]}` …
+//! Reads DynamoDB's typed JSON: `{"S": "text"}`, `{"N": "12"}`, `{"B": "base64"}`, `{"M": {…}}`, `{"L": […]}` …
 
 use crate::{
     json::{Kind, RawJson, Text},
@@ -9,7 +9,7 @@ use crate::{
 
 static BASE64: Logical = Logical::Bytes(Encoding::Base64);
 
-/// A value, its type taken off. What is not typed stays the document that it is.
+/// A value without its type. JSON that is not typed is returned as a document.
 pub(crate) fn value(raw: RawJson<'_>) -> Value<'_> {
     typed(raw).unwrap_or(match raw.kind() {
         Kind::Object | Kind::Array => Value::Document(raw, Form::Typed),

@@ -1,4 +1,4 @@
-//! Change events of DynamoDB: records of its streams, and of its Kinesis destination (`"recordFormat": "application/json"`).
+//! Reads change events of DynamoDB: records of its streams, and of its Kinesis destination (`"recordFormat": "application/json"`).
 
 use std::borrow::Cow;
 
@@ -24,33 +24,34 @@ struct StreamRecord<'a> {
     view: Option<Cow<'a, str>>,
 }
 
-/// Reads an event whose member `dynamodb` is `record`.
+/// Reads an event. `record` is its member `dynamodb`.
 pub(crate) fn read<'a>(event: RawJson<'a>, record: RawJson<'a>, event_name: &str) -> Result<RowChange<'a>, Refusal> {
     let operation = Operation::of_dynamodb(event_name).ok_or_else(|| {
         let shown: String = event_name.chars().take(20).collect();
         Refusal::new(
             RefusalKind::UnknownOperation,
-            format!("`eventName` is `{shown}`: INSERT, MODIFY and REMOVE are known"),
+            format!("`eventName` is `{shown}`: it must be INSERT, MODIFY or REMOVE"),
         )
     })?;
     let table = table(event).ok_or_else(|| incomplete("neither `tableName` nor `eventSourceARN` names the table"))?;
     let record = members(record);
     let changed_at = record.creation.and_then(|time| micros(time, record.precision.as_deref())).and_then(in_range);
     let changed_at =
-        changed_at.ok_or_else(|| incomplete("`ApproximateCreationDateTime` is no time in the years 1 to 9999"))?;
+        changed_at.ok_or_else(|| incomplete("`ApproximateCreationDateTime` is not a time in the years 1 to 9999"))?;
     let position = match record.sequence_number.as_deref() {
         Some(digits) => position::of_sequence_number(digits)
-            .ok_or_else(|| incomplete("`SequenceNumber` is no number of at most 128 digits"))?,
+            .ok_or_else(|| incomplete("`SequenceNumber` is not a number of at most 128 digits"))?,
         None => {
             let id = event.member("eventID").and_then(RawJson::string);
-            id.and_then(|id| position::of_creation(changed_at, &id))
-                .ok_or_else(|| incomplete("neither `SequenceNumber` nor an `eventID` of hexadecimal digits"))?
+            id.and_then(|id| position::of_creation(changed_at, &id)).ok_or_else(|| {
+                incomplete("the event has neither a `SequenceNumber` nor an `eventID` of hexadecimal digits")
+            })?
         }
     };
     if record.new.is_none() && operation != Operation::Delete {
         let view = record.view.unwrap_or_default();
         return Err(incomplete(format!(
-            "no `NewImage`: the stream's view type is `{view}`, and has to be NEW_AND_OLD_IMAGES or NEW_IMAGE"
+            "`NewImage` is missing: the view type of the stream is `{view}`, but must be NEW_AND_OLD_IMAGES or NEW_IMAGE"
         )));
     }
     let text = |raw: RawJson<'a>| Cow::Borrowed(raw.get());
@@ -86,7 +87,7 @@ fn members(record: RawJson<'_>) -> StreamRecord<'_> {
     read
 }
 
-/// `tableName` of the Kinesis format, or the table of `arn:aws:dynamodb:<region>:<account>:table/<table>/stream/<label>`.
+/// The table: `tableName` of the Kinesis format, or from `arn:aws:dynamodb:<region>:<account>:table/<table>/stream/<label>`.
 fn table(event: RawJson<'_>) -> Option<String> {
     if let Some(name) = event.member("tableName").and_then(RawJson::string) {
         return Some(name.into_owned());
@@ -96,11 +97,12 @@ fn table(event: RawJson<'_>) -> Option<String> {
     resource.split('/').next().filter(|table| !table.is_empty()).map(ToOwned::to_owned)
 }
 
-/// Streams count seconds (Lambda writes them as a float at times); the Kinesis format counts milliseconds, or what it says.
+/// The time in microseconds since the epoch. Streams have seconds (which Lambda may write with a fraction); the Kinesis format has
+/// milliseconds, or the unit in `precision`.
 fn micros(time: RawJson<'_>, precision: Option<&str>) -> Option<i64> {
     let read = |power: &str| {
         let number = Number::parse(&time.digits()?)?.plain()?;
-        // So many digits of the fraction are whole microseconds.
+        // Digits of the fraction that are whole microseconds.
         let (whole, fraction) = number.split_once('.').unwrap_or((&number, ""));
         let places = power.len();
         let fraction: String = fraction.chars().chain(std::iter::repeat('0')).take(places).collect();
@@ -111,7 +113,7 @@ fn micros(time: RawJson<'_>, precision: Option<&str>) -> Option<i64> {
         Some("MILLISECOND") => read("000"),
         Some("SECOND") => read("000000"),
         Some(_) => None,
-        // Without a word: milliseconds are past the year 5138 when read as seconds.
+        // Without a precision: a number that is past the year 5138 in seconds is in milliseconds.
         None if Number::parse(&time.digits()?)?.plain()?.split('.').next()?.len() > 11 => read("000"),
         None => read("000000"),
     }

@@ -1,4 +1,4 @@
-//! A record of a transport, told for what it is: a change of a row, or something to be set aside.
+//! Reads a record of a transport: a change of a row, or a record that is skipped.
 
 use std::borrow::Cow;
 
@@ -13,32 +13,32 @@ use crate::{
     value::Form,
 };
 
-/// A record, told for what it is.
+/// The content of a record.
 #[derive(Debug, Clone)]
 pub enum Event<'a> {
     /// A change of rows of a table.
     Change(Box<RowChange<'a>>),
-    /// No change of a row, and no mistake.
+    /// A valid record that is not a change of a row.
     Skipped(SkipReason),
 }
 
-/// Whose change it is.
+/// The table of a change.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Identity {
-    /// The format that says so.
+    /// The format of the event.
     pub format: Format,
-    /// The connector's logical name (`source.name`, the topic prefix), where there is one.
+    /// The connector's logical name (`source.name`, the topic prefix), if there is one.
     pub server: Option<String>,
-    /// The database, where the source names one.
+    /// The database, if the source names one.
     pub database: Option<String>,
-    /// The schema, where the source has schemas.
+    /// The schema, if the source has schemas.
     pub schema: Option<String>,
     /// The table or collection.
     pub table: String,
 }
 
 impl Identity {
-    /// The table as contracts name it: `schema.table`, else `database.table`, else `table`.
+    /// The table, as contracts name it: `schema.table`; `database.table` without a schema; `table` without a database.
     pub fn table(&self) -> String {
         match self.schema.as_ref().or(self.database.as_ref()) {
             Some(around) => format!("{around}.{}", self.table),
@@ -46,7 +46,7 @@ impl Identity {
         }
     }
 
-    /// Whether a contract's source is this one. `database.schema.table` tells databases of one server apart.
+    /// Whether this is the table of a contract's source, which may also be written as `database.schema.table`.
     pub fn is_of(&self, source: &Source) -> bool {
         let same_server = source.server.as_ref().is_none_or(|server| self.server.as_ref() == Some(server));
         self.format == source.format && same_server && self.is_named(&source.table)
@@ -70,41 +70,41 @@ impl Identity {
     }
 }
 
-/// A change of a row, not yet held against a contract.
+/// A change of a row, before it is decoded by a contract.
 #[derive(Debug, Clone)]
 pub struct RowChange<'a> {
-    /// Whose change it is.
+    /// The table.
     pub identity: Identity,
-    /// What happened.
+    /// The operation.
     pub operation: Operation,
     /// Source time, in microseconds since the epoch.
     pub changed_at: i64,
     pub(crate) position: SourcePosition,
     pub(crate) before: Option<Cow<'a, str>>,
     pub(crate) after: Option<Cow<'a, str>>,
-    /// The row's key, where it comes beside the row.
+    /// The row's key, if the event has it separately from the row.
     pub(crate) key: Option<Cow<'a, str>>,
-    /// Fields that changed, of a MongoDB update that brings no whole document.
+    /// The changed fields of a MongoDB update that does not have the whole document.
     pub(crate) partial: Option<Partial<'a>>,
     pub(crate) schema: Option<RawJson<'a>>,
     pub(crate) form: Form<'a>,
 }
 
-/// What a MongoDB update says where it brings no whole document.
+/// The content of a MongoDB update that does not have the whole document.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Partial<'a> {
-    /// An object: field -> new value. A dotted field is a part of one.
+    /// A JSON object: field -> new value. A name with a dot is a part of a field.
     pub(crate) updated: Option<Cow<'a, str>>,
     pub(crate) removed: Vec<Cow<'a, str>>,
 }
 
 impl<'a> Event<'a> {
-    /// Tells what a record is. `key` is the record's key, where the transport has one (Kafka).
+    /// Reads a record. `key` is the record's key, if the transport has keys (Kafka).
     ///
-    /// A value is what counts: where a member of an event is written twice, the last is taken, as most readers of JSON do.
+    /// If a member of an event is written more than once, the last one counts, as with most JSON parsers.
     ///
     /// # Errors
-    /// The record is broken, or no change event of a format that is known.
+    /// The record is not valid JSON, not a change event of a supported format, or incomplete.
     pub fn read(value: &'a [u8], key: Option<&'a [u8]>) -> Result<Self, Refusal> {
         if value.trim_ascii().is_empty() {
             return Ok(Self::Skipped(SkipReason::Tombstone));
@@ -114,7 +114,7 @@ impl<'a> Event<'a> {
             Kind::Null => return Ok(Self::Skipped(SkipReason::Tombstone)),
             Kind::Object => {}
             Kind::Bool(_) | Kind::Number | Kind::String | Kind::Array => {
-                return Err(not_an_event("a change event is a JSON object"));
+                return Err(not_an_event("a change event must be a JSON object"));
             }
         }
         let mut top = Top::default();
@@ -127,7 +127,7 @@ impl<'a> Event<'a> {
                 _ => {}
             }
         }
-        // A row may have a column `payload`, but a row does not stand alone.
+        // A `payload` is the envelope's: a row can have a column `payload`, but a record is not a row.
         match top {
             Top { dynamodb: Some(record), event_name: Some(name), .. } => {
                 dynamodb_event::read(raw, record, &name).map(|change| Self::Change(Box::new(change)))
@@ -138,7 +138,7 @@ impl<'a> Event<'a> {
         }
     }
 
-    /// Whose change it is; none of what is set aside.
+    /// The table of the change; `None` for a skipped record.
     pub fn identity(&self) -> Option<&Identity> {
         match self {
             Self::Change(change) => Some(&change.identity),
@@ -147,7 +147,7 @@ impl<'a> Event<'a> {
     }
 }
 
-/// Whose change a record is, so that its contract can be found; none of what is set aside.
+/// The table of a record, with which its contracts are found; `None` for a skipped record.
 ///
 /// # Errors
 /// As [`Event::read`].
@@ -174,7 +174,7 @@ pub(crate) fn incomplete(reason: impl Into<String>) -> Refusal {
     Refusal::new(RefusalKind::Incomplete, reason)
 }
 
-/// Source time, if a TIMESTAMP holds it.
+/// The source time, if a TIMESTAMP can hold it.
 pub(crate) fn in_range(micros: i64) -> Option<i64> {
     let mut scratch = Vec::new();
     time::timestamp(&mut scratch, micros).then_some(micros)

@@ -1,13 +1,12 @@
-//! The common case of a change event, read without a tree: [`Fast::row`] writes the very bytes that the full decoder would, or says that it
-//! will not.
+//! The fast path for common change events, which does not build a tree: [`Fast::row`] writes the same bytes as the full decoder, or writes
+//! nothing and leaves the event to it.
 //!
-//! The common case is an event of Debezium, of the contract's own table: a create, read, update or delete in the same envelope as the one
-//! before, or in none ([`envelope`]), whose keys stand in the order in which they stood before ([`shape`]), whose values fit their columns as
-//! they are ([`plan`]), and from which nothing is cut. Everything else (what is broken too) is the full decoder's, so that there is one place
-//! that refuses, and one that judges.
-//! Every byte of an event is looked at all the same: what is passed over is held against JSON's grammar.
+//! A common event is an event of Debezium of the contract's table: a create, read, update or delete in the same envelope as the event
+//! before it, or in none ([`envelope`]), with its keys in the same order ([`shape`]), whose values fit their columns unchanged ([`plan`]).
+//! All other events, including invalid ones, are left to the full decoder, so that only one decoder refuses records and applies policies.
+//! The fast path still validates every byte of an event by JSON's grammar, including the values that it skips.
 //!
-//! [`Fast::learn`] takes an envelope and an order of keys from an event that the full decoder has read.
+//! [`Fast::learn`] takes the envelope and the order of keys from an event that the full decoder has read.
 
 mod envelope;
 mod plan;
@@ -45,42 +44,42 @@ use crate::{
 /// Reads the common events of one contract and one partition.
 #[derive(Debug)]
 pub(crate) struct Fast {
-    /// None: the events stand bare. Held apart, since `memcmp` of no bytes at a dangling address costs as much as a field.
+    /// `None` if the events have no envelope. This is an `Option` because a `memcmp` of zero bytes costs as much as a field.
     envelope: Option<Envelope>,
-    /// What the envelope says of the fields.
+    /// The schema in the envelope.
     schema: Option<Rc<Schema>>,
-    /// Keys of an event.
+    /// The keys of an event.
     event: Shape,
     source: Source,
-    /// Keys of both images.
+    /// The keys of both images.
     image: Shape,
-    /// Keys that no column takes. Their slots are behind those of the columns.
+    /// Keys without a column. Their slots follow those of the columns.
     unknown: Vec<Box<str>>,
-    /// Members of the image that was read.
+    /// The members of the image that was read.
     steps: Steps,
     before: Vec<Span>,
     after: Vec<Span>,
     plans: Vec<Plan>,
-    /// The last event was another than those before in its form alone.
+    /// Whether the last event was not common only because its form differed from the events before it.
     is_news: bool,
     row: Row,
     missing: Vec<u8>,
-    /// The partition as a field.
+    /// The partition, as a CSV field.
     partition: Vec<u8>,
-    /// What stands for a value that did not change, as text, and as text of its bytes.
+    /// The placeholder of a value that did not change, as text and as base64.
     placeholders: Vec<Box<[u8]>>,
 }
 
-/// What the members of an event are.
+/// The members of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Part {
     Before,
     After,
     Source,
     Op,
-    /// Of no matter.
+    /// Not used.
     Other,
-    /// With it, it is another kind of event.
+    /// A member of another kind of event.
     Foreign,
 }
 
@@ -99,17 +98,17 @@ impl Part {
     }
 }
 
-/// A row that was written.
+/// The result for a row that was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FastRow {
-    /// It has something in `dw_md_missing_data`.
+    /// Whether `dw_md_missing_data` has a value.
     pub(crate) with_missing_data: bool,
 }
 
 impl Fast {
-    /// None for a contract whose events are never common.
+    /// `None` for a contract whose events are never common.
     pub(crate) fn new(compiled: &Compiled, partition: &Partition) -> Option<Self> {
-        // What needs no escape in JSON and no quotes in CSV is found as it is.
+        // A placeholder without JSON escapes and CSV quotes can be found by its bytes.
         let is_simple =
             |text: &&str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-+/= .".contains(&byte));
         let placeholders = compiled.placeholder().texts();
@@ -141,7 +140,7 @@ impl Fast {
         })
     }
 
-    /// Writes the row of an event behind what is in `out`. None, and nothing is written, where the full decoder has to.
+    /// Appends the row of an event to `out`. `None`, and `out` is unchanged, if the event is left to the full decoder.
     pub(crate) fn row(
         &mut self,
         compiled: &Compiled,
@@ -158,7 +157,7 @@ impl Fast {
             self.is_news = true;
             return None;
         };
-        // What is around it was UTF-8 when it was learned.
+        // The envelope around it was validated as UTF-8 when it was learned.
         let record = simdutf8::basic::from_utf8(payload).ok()?;
         let event = match self.read(record) {
             Ok(event) => event,
@@ -172,7 +171,7 @@ impl Fast {
         Some(written)
     }
 
-    /// What is in the envelope, if it is that of the event before.
+    /// The payload, if the envelope is the same as that of the event before.
     #[inline]
     fn payload<'r>(&self, value: &'r [u8]) -> Option<&'r [u8]> {
         self.envelope.as_ref().map_or(Some(value), |envelope| envelope.payload(value))
@@ -235,7 +234,7 @@ impl Fast {
         }
         let is_update_of = (operation == Operation::Update && event.before.is_some()).then_some(self.before.as_slice());
         let row = &mut self.row;
-        // Quotes, or a count that becomes a time. What takes more makes its own room.
+        // Room for quotes, or for a count that becomes a time. Longer fields make room themselves.
         row.begin(bytes.len() + 40 * image.len() + self.partition.len() + offset.as_str().len() + 1024);
         for (index, (plan, &span)) in self.plans.iter_mut().zip(image).enumerate() {
             if index > 0 {
@@ -243,7 +242,7 @@ impl Fast {
             }
             if plan.is_key {
                 let before = is_update_of.and_then(|before| before.get(index)).filter(|before| before.is_some());
-                // Another key is two rows; none is a refusal.
+                // A change of the key is two rows, and a missing key is refused.
                 if !span.is_some() || before.is_some_and(|before| before.json(record) != span.json(record)) {
                     return None;
                 }
@@ -261,7 +260,7 @@ impl Fast {
                 if self.placeholders.iter().any(|placeholder| **placeholder == *text) {
                     return None;
                 }
-                // Documents have more ways to say it.
+                // In a document the placeholder has more notations.
                 if matches!(text, [b'{', ..] | [b'"', b'{', ..]) && is_placeholder(compiled, record, span)? {
                     return None;
                 }
@@ -310,8 +309,8 @@ impl Fast {
         Some(FastRow { with_missing_data })
     }
 
-    /// Takes in the form of an event of the contract that [`Fast::row`] did not write, where its form is why: its envelope, whose schema
-    /// has this text and says this, and its keys.
+    /// Learns the form of an event that [`Fast::row`] left to the full decoder because of its form: its envelope with the text and content
+    /// of the schema, and its keys.
     #[cold]
     pub(crate) fn learn(&mut self, compiled: &Compiled, value: &[u8], schema: Option<(RawJson<'_>, &Rc<Schema>)>) {
         if std::mem::take(&mut self.is_news) {
@@ -350,17 +349,17 @@ impl Fast {
     }
 }
 
-/// Where the parts of an event are.
+/// The places of the parts of an event.
 #[derive(Debug, Default)]
 struct Event {
     op: Span,
     source: Span,
-    /// Where `before` is, if it is not null.
+    /// The place of `before`, if it is not null.
     before: Option<usize>,
     has_after: bool,
 }
 
-/// How the columns' values get into the row, where the event brings a schema along, or none.
+/// How the values of the columns are written, for events with this schema or without one.
 fn plans(compiled: &Compiled, schema: Option<&Schema>) -> Vec<Plan> {
     let of_event = |field: &str| Some(&schema?.field(field)?.logical);
     compiled.columns().iter().map(|column| Plan::new(column, of_event(&column.field))).collect()
@@ -371,12 +370,12 @@ fn value_end(record: &[u8], at: usize, span: &mut Span) -> Result<usize, Miss> {
     Ok(scan::value(record, at, span).ok_or(Miss::Value)?.get())
 }
 
-/// Whether a value stands for one that did not change, by the full decoder's code.
+/// Whether a value is the placeholder, decided by the full decoder's code.
 fn is_placeholder(compiled: &Compiled, record: &str, span: Span) -> Option<bool> {
     Some(compiled.placeholder().is(&Value::of_json(RawJson::known(span.json(record)?))))
 }
 
-/// As the full decoder does, with its code. None where there is more to say of it.
+/// Adds a field without a column by the full decoder's code. `None` if the value needs a note in `dw_md_changes`.
 fn take_unknown(
     compiled: &Compiled,
     name: &str,

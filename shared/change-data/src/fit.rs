@@ -1,4 +1,4 @@
-//! Whether a value is one of its column's type, and how the staged file writes it.
+//! Decides whether a value is valid for its column's type, and writes it to the staged file.
 
 use std::{borrow::Cow, num::FpCategory};
 
@@ -13,21 +13,21 @@ use crate::{
     value::{Temporal, TemporalKind, Value, bit_number, bit_string},
 };
 
-/// What became of a value.
+/// The outcome for a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fit {
-    /// It is written.
+    /// The value was written.
     Written,
-    /// Policy makes it NULL; nothing is written.
+    /// The policy makes the value NULL, for this reason. Nothing was written.
     Nulled(&'static str),
-    /// It is none of the column's type; nothing is written.
+    /// The value is not valid for the column's type. Nothing was written.
     Misfit,
 }
 
-/// Writes a value as a field of a staged file, if it is one of the column's type, exactly.
+/// Writes a value as a field of a staged file, if the column's type holds it exactly.
 ///
 /// # Errors
-/// What makes the policy refuse the row.
+/// The reason for which the policy refuses the row.
 pub(crate) fn fit(
     value: &Value<'_>,
     column: ColumnType,
@@ -58,12 +58,12 @@ pub(crate) fn fit(
     Ok(if written.is_some() { Fit::Written } else { Fit::Misfit })
 }
 
-/// A number, or a text that is one.
+/// The text of a number, or of a string that is a number.
 fn number<'v>(value: &'v Value<'_>) -> Option<&'v str> {
     match value {
         Value::Number(number) => Some(number),
         Value::Text(text) => Some(&text.text),
-        // Whoever gives a count of days or microseconds a column of numbers wants the count.
+        // In a column of numbers a count of days or microseconds is kept as the count.
         Value::Temporal(temporal) => Some(&temporal.raw),
         Value::Null
         | Value::Bool(_)
@@ -101,7 +101,7 @@ fn float(value: &Value<'_>, classify: fn(&str) -> Option<FpCategory>, out: &mut 
         return Some(());
     }
     let read = Number::parse(text)?;
-    // What is not zero and becomes zero was too small; and so, to Redshift, is what has less than all its digits.
+    // A number other than zero that becomes zero is too small. Redshift also refuses subnormal numbers.
     let is_held = match classify(text)? {
         FpCategory::Normal => true,
         FpCategory::Zero => read.is_zero(),
@@ -150,10 +150,10 @@ fn written<'v>(value: &'v Value<'_>) -> Option<&'v str> {
 fn date(value: &Value<'_>, out: &mut Vec<u8>) -> Option<()> {
     let days = match temporal(value) {
         Some(Temporal { kind: TemporalKind::Date, count, .. }) => *count,
-        // Oracle's DATE and SQL Server's DATETIME come as timestamps; at midnight they are dates.
+        // Oracle's DATE and SQL Server's DATETIME are sent as timestamps; at midnight they are dates.
         Some(Temporal { kind: TemporalKind::Timestamp, count, cut: false, .. }) if count % DAY == 0 => count / DAY,
         Some(_) => return None,
-        // Debezium's ISO strings end in a Z.
+        // Debezium's ISO date strings end in Z.
         None => written(value).and_then(|text| time::read_date(text.strip_suffix('Z').unwrap_or(text)))?,
     };
     time::date(out, days).then_some(())
@@ -187,7 +187,7 @@ fn clock_with_zone(value: &Value<'_>, flaws: &mut Flaws, out: &mut Vec<u8>) -> O
     let digits = zone.get(1..)?;
     let is_zone = matches!(digits.len(), 2 | 5)
         && digits.bytes().enumerate().all(|(at, byte)| if at == 2 { byte == b':' } else { byte.is_ascii_digit() });
-    // No zone is further off (Redshift docs, "Datetime types"), and minutes are minutes.
+    // The range of offsets (Redshift docs, "Datetime types").
     let hours: u8 = digits.get(..2)?.parse().ok()?;
     let minutes: u8 = digits.get(3..).filter(|minutes| !minutes.is_empty()).map_or(Ok(0), str::parse).ok()?;
     let read = time::read_time(clock).filter(|_| is_zone && hours <= 15 && minutes < 60)?;
@@ -231,7 +231,7 @@ fn shape(value: &Value<'_>, is_on_globe: bool, out: &mut Vec<u8>) -> Option<()> 
     is_held.then(|| csv::plain(out, &ewkb))
 }
 
-/// A value as text: there is one for every value.
+/// The text of a value.
 fn as_text<'v>(value: &'v Value<'_>) -> Option<Text<'v>> {
     let text: Cow<'v, str> = match value {
         Value::Null => return None,
@@ -262,7 +262,7 @@ fn text(
     flaws: &mut Flaws,
     out: &mut Vec<u8>,
 ) -> Result<Fit, &'static str> {
-    // A document that is not JSON text yet (typed, extended, with types inside) becomes it first.
+    // A document that is not plain JSON (typed, extended, or with logical types) is converted to JSON first.
     let mut json = Vec::new();
     let rendered = match value {
         Value::Document(..) => match Writer::new(&mut json, policy, flaws, 0).value(value) {
@@ -293,7 +293,7 @@ fn text(
 
 fn document(value: &Value<'_>, policy: Oversized, flaws: &mut Flaws, out: &mut Vec<u8>) -> Result<Fit, &'static str> {
     let mut json = Vec::new();
-    // A shape in a document keeps its parts.
+    // A shape in a document is not converted.
     let written = match value {
         Value::Shape { raw, .. } => {
             Writer::new(&mut json, policy, flaws, 0).value(&Value::Document(*raw, crate::value::Form::Json))

@@ -1,21 +1,21 @@
-//! Shapes: from Debezium's `{"wkb": "base64", "srid": 4326}` to extended well-known binary, which Redshift reads.
+//! Converts shapes from Debezium's `{"wkb": "base64", "srid": 4326}` to extended well-known binary (EWKB), which Redshift reads.
 //!
-//! A shape that Redshift cannot read would stop the load of a whole file, so each is walked to its end before it is written.
+//! A shape that Redshift cannot read would fail the load of the whole file, so each shape is validated before it is written.
 
 use crate::{json::RawJson, logical::Encoding};
 
-/// The bits of the type that say what follows (PostGIS's EWKB): a third coordinate, a measure, an SRID.
+/// Bits of the type in PostGIS's EWKB: there is a third coordinate, a measure, an SRID.
 const HAS_Z: u32 = 0x8000_0000;
 const HAS_M: u32 = 0x4000_0000;
 const HAS_SRID: u32 = 0x2000_0000;
 /// Bytes of the largest shape (Redshift docs, "Querying spatial data").
 const LARGEST: usize = 1_048_447;
-/// Collections in collections.
+/// Most levels of collections in collections.
 const DEEPEST: usize = 16;
-/// The only system of coordinates that GEOGRAPHY has.
+/// The only spatial reference system of GEOGRAPHY (WGS 84).
 const WGS_84: u32 = 4326;
 
-/// A shape as EWKB in hexadecimal digits; none where it is no shape.
+/// The EWKB of a shape in hexadecimal digits. `None` if the value is not a valid shape.
 pub(crate) fn ewkb(raw: RawJson<'_>) -> Option<String> {
     let wkb = Encoding::Base64.decode(&raw.member("wkb")?.string()?)?;
     let srid = match raw.member("srid").and_then(RawJson::some) {
@@ -27,7 +27,7 @@ pub(crate) fn ewkb(raw: RawJson<'_>) -> Option<String> {
     let write = |number: u32| if reader.is_little { number.to_le_bytes() } else { number.to_be_bytes() };
     let mut out = vec![*wkb.first()?];
     match srid {
-        // A shape that has its SRID already keeps it.
+        // An SRID that the shape has already is kept.
         Some(srid) if kind & HAS_SRID == 0 => {
             out.extend(write(kind | HAS_SRID));
             out.extend(write(srid));
@@ -38,17 +38,17 @@ pub(crate) fn ewkb(raw: RawJson<'_>) -> Option<String> {
     Some(hex::encode_upper(out))
 }
 
-/// Whether hexadecimal digits are a shape that GEOMETRY holds.
+/// Whether the hexadecimal digits are a shape that GEOMETRY holds.
 pub(crate) fn is_geometry(ewkb: &str) -> bool {
     hex::decode(ewkb).is_ok_and(|bytes| shape(&bytes).is_some())
 }
 
-/// Whether hexadecimal digits are a shape that GEOGRAPHY holds.
+/// Whether the hexadecimal digits are a shape that GEOGRAPHY holds.
 pub(crate) fn is_geography(ewkb: &str) -> bool {
     hex::decode(ewkb).is_ok_and(|bytes| shape(&bytes).is_some_and(|srid| matches!(srid, 0 | WGS_84)))
 }
 
-/// The SRID of a shape that is whole, with nothing behind it; 0 where it says none.
+/// The SRID of a complete shape without further bytes; 0 if it has none.
 fn shape(bytes: &[u8]) -> Option<u32> {
     let mut reader = Reader { bytes, is_little: true };
     let srid = reader.shape(None, DEEPEST)?;
@@ -72,7 +72,7 @@ impl<'b> Reader<'b> {
         Some(if self.is_little { u32::from_le_bytes(bytes) } else { u32::from_be_bytes(bytes) })
     }
 
-    /// Order of the bytes and type.
+    /// Reads the byte order and returns the type.
     fn header(&mut self) -> Option<u32> {
         self.is_little = match self.take(1)? {
             [0] => false,
@@ -82,12 +82,12 @@ impl<'b> Reader<'b> {
         self.number()
     }
 
-    /// Walks over a shape; `only` is the type that parts of a collection of points, lines or polygons have.
+    /// Skips a shape. `only` is the type that the parts must have in a collection of points, lines or polygons.
     fn shape(&mut self, only: Option<u32>, levels: usize) -> Option<u32> {
         let levels = levels.checked_sub(1)?;
         let kind = self.header()?;
         let srid = if kind & HAS_SRID == 0 { 0 } else { self.number()? };
-        // ISO's types count the dimensions in thousands, PostGIS's in bits.
+        // The dimensions are in the thousands of ISO's types, and in the bits of PostGIS's types.
         let plain = kind & !(HAS_Z | HAS_M | HAS_SRID);
         let (iso, plain) = (plain / 1000, plain % 1000);
         let dimensions = 2 + usize::from(kind & HAS_Z != 0) + usize::from(kind & HAS_M != 0);
@@ -123,7 +123,7 @@ impl<'b> Reader<'b> {
         Some(srid)
     }
 
-    /// Points, none or at least so many, of which the last is the first where the line is a ring.
+    /// Skips the points of a line: none, or at least `least`. In a ring the last point must be the first.
     fn line(&mut self, dimensions: usize, least: usize, is_ring: bool) -> Option<()> {
         let count = usize::try_from(self.number()?).ok()?;
         let points = self.take(count.checked_mul(8 * dimensions)?)?;
@@ -147,7 +147,7 @@ mod tests {
     const ONE: &str = "000000000000F03F";
 
     #[test]
-    fn a_point_takes_its_srid_along() {
+    fn a_point_keeps_its_srid() {
         let point = format!("{ONE}{ONE}");
         let little = format!("0101000000{point}");
         assert_eq!(shape(&little, "4326").unwrap(), format!("0101000020E6100000{point}"));
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_whole_shape_is_none() {
+    fn an_incomplete_shape_is_not_valid() {
         let point = format!("0101000000{ONE}{ONE}");
         let zero = "0000000000000000";
         let ring = format!("0103000000010000000400000{}{zero}{zero}{ONE}{zero}{ONE}{ONE}{zero}{zero}", 0);

@@ -1,17 +1,17 @@
-//! JSON as it was written: the digits of its numbers, its keys in their order, and those that come twice.
+//! Reads JSON as it was written: with the digits of numbers, the order of keys, and repeated keys.
 //!
-//! [`validated`] says once that a text is JSON; everything else walks over text that is known to be. A value is a slice of the
-//! record, and nothing is copied but strings with escapes.
+//! [`validated`] checks a text once; all other functions expect valid JSON. A value is a slice of the record. Only strings with escapes
+//! are copied.
 
 use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-/// One JSON value, as text that is known to be valid, without white space around it.
+/// One JSON value, as valid text without surrounding white space.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RawJson<'a>(&'a str);
 
-/// What a value is.
+/// The type of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Null,
@@ -22,28 +22,28 @@ pub(crate) enum Kind {
     Object,
 }
 
-/// A string, read.
+/// A string without its escapes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Text<'a> {
     pub(crate) text: Cow<'a, str>,
-    /// A surrogate without its other half stood there; it is U+FFFD now.
+    /// Whether a surrogate without its other half was replaced by U+FFFD.
     pub(crate) repaired: bool,
 }
 
-/// Checks that bytes are one JSON value and nothing else.
+/// Checks that the bytes are exactly one JSON value.
 ///
 /// # Errors
-/// What is wrong and where, in words.
+/// A message with the problem and its place.
 pub(crate) fn validated(bytes: &[u8]) -> Result<RawJson<'_>, String> {
     let text = std::str::from_utf8(bytes)
-        .map_err(|error| format!("not UTF-8: byte {} begins no character", error.valid_up_to()))?;
-    // Reading a raw value does not recurse: the depth of a document costs no stack.
+        .map_err(|error| format!("not UTF-8: byte {} does not begin a character", error.valid_up_to()))?;
+    // A raw value is read without recursion, so the depth of a document does not use stack.
     let raw: &RawValue = serde_json::from_str(text).map_err(|error| format!("not JSON: {error}"))?;
     Ok(RawJson(raw.get()))
 }
 
 impl<'a> RawJson<'a> {
-    /// Of the text of a value that was one already.
+    /// A value from text that is already known to be valid.
     pub(crate) fn known(text: &'a str) -> Self {
         Self(text)
     }
@@ -68,22 +68,22 @@ impl<'a> RawJson<'a> {
         self.kind() == Kind::Null
     }
 
-    /// Itself, if it is not null.
+    /// The value, if it is not null.
     pub(crate) fn some(self) -> Option<Self> {
         (!self.is_null()).then_some(self)
     }
 
-    /// A string; none of anything else.
+    /// The text of a string; `None` for any other value.
     pub(crate) fn text(self) -> Option<Text<'a>> {
         (self.kind() == Kind::String).then(|| unescaped(&self.0[1..self.0.len() - 1]))
     }
 
-    /// The same, where nobody asks whether it was broken.
+    /// The text of a string, without the information whether it was repaired.
     pub(crate) fn string(self) -> Option<Cow<'a, str>> {
         self.text().map(|text| text.text)
     }
 
-    /// A number as it is written, or one that is written as a string, as large ones are.
+    /// The notation of a number, or the text of a string (large numbers are written as strings).
     pub(crate) fn digits(self) -> Option<Cow<'a, str>> {
         match self.kind() {
             Kind::Number => Some(Cow::Borrowed(self.0)),
@@ -100,17 +100,17 @@ impl<'a> RawJson<'a> {
         self.digits()?.parse().ok()
     }
 
-    /// Keys and values of an object, in their order; nothing of anything else.
+    /// The keys and values of an object, in their order. Empty for any other value.
     pub(crate) fn members(self) -> Members<'a> {
         Members(Cursor::inside(self, Kind::Object))
     }
 
-    /// Elements of an array; nothing of anything else.
+    /// The elements of an array. Empty for any other value.
     pub(crate) fn elements(self) -> Elements<'a> {
         Elements(Cursor::inside(self, Kind::Array))
     }
 
-    /// The last member of a name.
+    /// The last member with this name.
     pub(crate) fn member(self, name: &str) -> Option<RawJson<'a>> {
         self.members().filter(|(key, _)| key == name).map(|(_, value)| value).last()
     }
@@ -142,7 +142,7 @@ impl<'a> Iterator for Elements<'a> {
     }
 }
 
-/// A place in valid JSON. Its methods move it on; `None` is the end of what it walks over.
+/// A place in valid JSON. Its methods move it forward, and return `None` at the end of the object or array.
 #[derive(Debug, Clone)]
 pub(crate) struct Cursor<'a> {
     text: &'a str,
@@ -156,12 +156,12 @@ impl<'a> Cursor<'a> {
 
     fn inside(raw: RawJson<'a>, kind: Kind) -> Self {
         let mut cursor = Self::new(raw);
-        // Of another kind there is nothing inside.
+        // A value of another kind has no content.
         cursor.at = if raw.kind() == kind { 1 } else { raw.0.len() };
         cursor
     }
 
-    /// The next byte that is no white space.
+    /// The next byte that is not white space.
     pub(crate) fn peek(&mut self) -> Option<u8> {
         let rest = self.text.as_bytes().get(self.at..)?;
         let space = rest.iter().position(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r'))?;
@@ -169,12 +169,12 @@ impl<'a> Cursor<'a> {
         self.text.as_bytes().get(self.at).copied()
     }
 
-    /// Moves over the byte that [`Self::peek`] has shown.
+    /// Moves past the byte that [`Self::peek`] returned.
     pub(crate) fn bump(&mut self) {
         self.at += 1;
     }
 
-    /// Inside an object: the next key, and on to its value. `None` behind the last one, whose brace is passed.
+    /// In an object: returns the next key and moves to its value. After the last member, returns `None` and moves past the brace.
     pub(crate) fn key(&mut self) -> Option<Text<'a>> {
         self.element()?;
         let key = self.string()?;
@@ -183,7 +183,7 @@ impl<'a> Cursor<'a> {
         Some(unescaped(key))
     }
 
-    /// Inside an array: on to the next element. `None` behind the last one, whose bracket is passed.
+    /// In an array: moves to the next element. After the last one, returns `None` and moves past the bracket.
     pub(crate) fn element(&mut self) -> Option<()> {
         let mut byte = self.peek()?;
         if byte == b',' {
@@ -197,7 +197,7 @@ impl<'a> Cursor<'a> {
         Some(())
     }
 
-    /// Moves over a string, and answers what is between its quotes.
+    /// Moves past a string and returns the text between its quotes.
     pub(crate) fn string(&mut self) -> Option<&'a str> {
         self.peek().filter(|byte| *byte == b'"')?;
         let start = self.at + 1;
@@ -206,7 +206,7 @@ impl<'a> Cursor<'a> {
         self.text.get(start..end)
     }
 
-    /// Moves over a value.
+    /// Moves past a value and returns it.
     pub(crate) fn skip(&mut self) -> Option<RawJson<'a>> {
         let first = self.peek()?;
         let (bytes, start) = (self.text.as_bytes(), self.at);
@@ -223,7 +223,7 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// Where the string whose contents begin at `start` ends: at its quote.
+/// The place of the closing quote of the string whose content begins at `start`.
 fn end_of_string(bytes: &[u8], start: usize) -> Option<usize> {
     let mut at = start;
     loop {
@@ -255,7 +255,7 @@ fn end_of_container(bytes: &[u8], start: usize) -> Option<usize> {
     }
 }
 
-/// What a string says. `escaped` is valid: what stands between its quotes.
+/// Replaces the escapes of a string. `escaped` is the text between its quotes, which must be valid.
 pub(crate) fn unescaped(escaped: &str) -> Text<'_> {
     if !escaped.contains('\\') {
         return Text { text: Cow::Borrowed(escaped), repaired: false };
@@ -291,7 +291,8 @@ pub(crate) fn unescaped(escaped: &str) -> Text<'_> {
     Text { text: Cow::Owned(out), repaired }
 }
 
-/// The character of the digits behind `\u`, of two escapes where it is outside the basic plane; none for half of one.
+/// The character of the digits after `\u`, and the rest of the text. A character outside the basic plane has two escapes. `None` for one
+/// half of such a pair.
 fn code_point(text: &str) -> (Option<char>, &str) {
     let Some((unit, rest)) = unit(text) else { return (None, "") };
     if !(0xd800..0xdc00).contains(&unit) {
@@ -310,7 +311,7 @@ fn unit(text: &str) -> Option<(u32, &str)> {
     Some((u32::from_str_radix(digits, 16).ok()?, rest))
 }
 
-/// Writes a string, quotes included, escaping no more than JSON asks for.
+/// Writes a string with its quotes. Only the characters are escaped that JSON requires.
 pub(crate) fn write_string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
     let mut rest = text;
@@ -324,7 +325,7 @@ pub(crate) fn write_string(out: &mut Vec<u8>, text: &str) {
             b'\t' => out.extend_from_slice(b"\\t"),
             control => out.extend_from_slice(format!("\\u{control:04x}").as_bytes()),
         }
-        // The byte is ASCII, and a character begins behind it.
+        // The byte is ASCII, so a character begins after it.
         rest = &rest[at + 1..];
     }
     out.extend_from_slice(rest.as_bytes());
@@ -339,7 +340,7 @@ mod tests {
     use super::{Kind, unescaped, validated, write_string};
 
     #[test]
-    fn an_object_keeps_its_order_its_digits_and_its_twins() {
+    fn an_object_keeps_its_order_its_digits_and_repeated_keys() {
         let text = r#" { "b" : 1.50e+3 , "a\n" : [ 1 , {"x":"]}"} ], "b":"\u00e9\ud83d\ude00" } "#;
         let raw = validated(text.as_bytes()).unwrap();
         let members: Vec<_> = raw.members().map(|(key, value)| (key.into_owned(), value.get())).collect();
@@ -353,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn half_a_surrogate_is_replaced_and_said() {
+    fn half_a_surrogate_is_replaced_and_reported() {
         for broken in [r"\ud800", r"\ud800x", r"\udc00", r"\ud800\ud800"] {
             let text = unescaped(broken);
             assert!(text.repaired && text.text.contains('\u{fffd}'), "{broken}");
@@ -362,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn depth_costs_no_stack() {
+    fn depth_does_not_use_stack() {
         let deep = "[".repeat(300_000) + &"]".repeat(300_000);
         assert_eq!(validated(deep.as_bytes()).unwrap().elements().count(), 1);
     }
@@ -377,7 +378,7 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_are_json_here_when_they_are_json_elsewhere(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
+        fn any_bytes_are_validated_as_serde_json_does(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
             let elsewhere = serde_json::from_slice::<serde::de::IgnoredAny>(&bytes).is_ok();
             prop_assert_eq!(validated(&bytes).is_ok(), elsewhere && std::str::from_utf8(&bytes).is_ok());
         }

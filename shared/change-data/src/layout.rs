@@ -1,24 +1,24 @@
-//! Names of staged objects: `staged/<contract>/<partition>/<first>-<last>.c<columns>.csv.zst`.
+//! Keys of staged objects: `staged/<contract>/<partition>/<first>-<last>.c<columns>.csv.zst`.
 //!
-//! The name is the only record that the object exists, and says everything that a load has to know of it. Within a partition,
-//! the order of a listing is the order of the offsets.
+//! The key is the only record of a staged object, and has all the information that a load needs. Within a partition, the order of the keys
+//! is the order of the offsets.
 
 use shiftwork_protocol::keys::{STAGED, staged_prefix};
 
 use crate::transport::{Offset, Partition, decoded, encoded};
 
-/// What a staged object holds, as its name says.
+/// The content of a staged object, from its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Staged {
-    /// The contract that it was staged by.
+    /// Name of the contract.
     pub contract: String,
     /// The partition of the transport.
     pub partition: Partition,
-    /// Offset of its first row.
+    /// Offset of the first row.
     pub first: Offset,
-    /// Offset of its last row.
+    /// Offset of the last row.
     pub last: Offset,
-    /// How many of the contract's columns it has.
+    /// Number of the contract's columns in the object.
     pub columns: usize,
 }
 
@@ -31,7 +31,7 @@ impl Staged {
         format!("{}{}/{first}-{last}.c{columns}{SUFFIX}", staged_prefix(contract), encoded(partition.as_str()))
     }
 
-    /// Of a key; none where it is no staged object's.
+    /// Parses a key. `None` if it is not the key of a staged object.
     pub fn parse(key: &str) -> Option<Self> {
         let (contract, rest) = key.strip_prefix(STAGED)?.split_once('/')?;
         let (partition, name) = rest.split_once('/')?;
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_says_what_it_holds() {
+    fn a_key_is_parsed() {
         let staged = Staged {
             contract: "orders".into(),
             partition: Partition::kafka("shop.public.orders", 3),

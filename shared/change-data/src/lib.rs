@@ -1,14 +1,14 @@
-//! Change events of databases: decoded, and staged as table contracts say. Knows no AWS.
+//! Decodes change events of databases, and writes them to staged files by table contracts. The crate does not use AWS.
 //!
-//! `docs/decisions/0006-change-data.md` is the design; [`contract`] is what a user writes.
+//! The design is in `docs/decisions/0006-change-data.md`; [`contract`] has the file that a user writes.
 //!
 //! ```text
-//! record ── event::Event ── assemble ─┬─ contract columns ── value (what it means) ── fit (is it the column's) ── csv
-//!           what is it, whose,        ├─ dw_md_missing_data, dw_md_changes ── super_json (JSON within SUPER's limits)
-//!           where in the log          └─ row::Metadata
+//! record ── event::Event ── assemble ─┬─ contract columns ── value (decode) ── fit (convert to the column's type) ── csv
+//!           kind of record, table,    ├─ dw_md_missing_data, dw_md_changes ── super_json (JSON within SUPER's limits)
+//!           position in the log       └─ row::Metadata
 //! ```
 //!
-//! [`stage::Stager`] is the door: records in, rows out, and what became of each.
+//! [`stage::Stager`] is the entry point: it takes records, writes rows, and returns the outcome of each record.
 
 mod assemble;
 pub mod column_type;

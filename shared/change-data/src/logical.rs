@@ -1,7 +1,7 @@
-//! Logical types: what a source means by a value that JSON has no type for.
+//! Logical types: the meaning of a source's value for which JSON has no type.
 //!
-//! They come with the event, in the schema of its envelope, or from the contract (`source_type`). A value that is not what its
-//! type says is left as it is: whether it fits its column is looked at afterwards, and nothing is lost.
+//! A logical type is in the schema of the event's envelope, or in the contract (`source_type`). A value that is not valid for its logical
+//! type is not decoded: it is fitted to its column as it is, or kept in `dw_md_missing_data`.
 
 use base64::{
     Engine as _,
@@ -11,14 +11,14 @@ use base64::{
 /// A logical type.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Logical {
-    /// What JSON says.
+    /// The JSON value as it is.
     #[default]
     Plain,
-    /// Bytes as text.
+    /// Bytes, encoded as text.
     Bytes(Encoding),
-    /// Base64 of a big-endian two's complement, and where its point is; without a scale, where the column's is.
+    /// Base64 of a big-endian two's complement with this scale; without a scale, that of the column.
     Decimal(Option<i32>),
-    /// The same with the scale beside it: `{"scale": 2, "value": "base64"}`.
+    /// A decimal with its scale: `{"scale": 2, "value": "base64"}`.
     VariableScaleDecimal,
     /// Days since the epoch.
     Date,
@@ -26,37 +26,37 @@ pub enum Logical {
     Time(Unit),
     /// A count since the epoch.
     Timestamp(Unit),
-    /// A time of a day with its zone, as text.
+    /// A time of day with a zone, as text.
     ZonedTime,
-    /// A length of time, as a count.
+    /// A duration, as a count.
     Duration(Unit),
-    /// So many bits (1 to 8 times the bytes, where it is not said), base64 of their bytes, the lowest first.
+    /// A number of bits (by default, 8 for each byte), as base64 of their bytes in little-endian order.
     Bits(Option<u32>),
-    /// JSON as text.
+    /// JSON, as a string.
     Json,
-    /// `{"wkb": "base64", "srid": 4326}`, and `x` and `y` of a point.
+    /// A shape: `{"wkb": "base64", "srid": 4326}`, with `x` and `y` for a point.
     Geometry,
-    /// A list of one type.
+    /// A list whose elements have this type.
     Array(Box<Logical>),
-    /// An object whose values are of one type.
+    /// An object whose values have this type.
     Map(Box<Logical>),
-    /// An object with a type for each key that is not plain.
+    /// An object, with the type of each key whose values are not plain.
     Struct(Vec<(Box<str>, Logical)>),
 }
 
-/// How bytes are written as text.
+/// The encoding of bytes as text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Encoding {
-    /// Base64, as Kafka Connect's JSON has it.
+    /// Base64, as in Kafka Connect's JSON.
     Base64,
-    /// Base64 with `-` and `_`.
+    /// URL-safe base64, with `-` and `_`.
     Base64Url,
     /// Hexadecimal digits.
     Hex,
 }
 
 impl Encoding {
-    /// The bytes of a text.
+    /// Decodes a text. `None` if it is not valid in this encoding.
     pub(crate) fn decode(self, text: &str) -> Option<Vec<u8>> {
         match self {
             Self::Base64 => STANDARD.decode(text).ok(),
@@ -66,7 +66,7 @@ impl Encoding {
     }
 }
 
-/// What is counted.
+/// The unit of a count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
     /// Seconds.
@@ -80,7 +80,7 @@ pub enum Unit {
 }
 
 impl Unit {
-    /// Microseconds of a count, and whether digits below them were cut. None past the ends of the type.
+    /// The count in microseconds, and whether digits below a microsecond were cut. `None` on overflow.
     pub(crate) fn micros(self, count: i64) -> Option<(i64, bool)> {
         match self {
             Self::Seconds => Some((count.checked_mul(1_000_000)?, false)),
@@ -91,10 +91,10 @@ impl Unit {
     }
 }
 
-/// Names that `source_type` knows besides those of Debezium and Kafka Connect.
+/// Names for `source_type` in addition to those of Debezium and Kafka Connect.
 const OWN_NAMES: [&str; 5] = ["bytes", "base64", "base64-url-safe", "hex", "epoch-seconds"];
 
-/// Debezium's and Kafka Connect's names, and whether a number in parentheses may follow.
+/// Names of Debezium and Kafka Connect, and whether a number in parentheses may follow.
 const NAMES: [(&str, bool); 40] = [
     ("org.apache.kafka.connect.data.Date", false),
     ("org.apache.kafka.connect.data.Decimal", true),
@@ -139,17 +139,17 @@ const NAMES: [(&str, bool); 40] = [
 ];
 
 impl Logical {
-    /// Reads a contract's `source_type`: a name of Debezium's or Kafka Connect's, in full or its last word, with a scale or a length
-    /// in parentheses where it has one (`org.apache.kafka.connect.data.Decimal(2)`, `Bits(12)`); or `bytes`, `base64`,
+    /// Reads a contract's `source_type`: a name of Debezium or Kafka Connect, in full or only its last word, with a scale or a length in
+    /// parentheses if the type has one (`org.apache.kafka.connect.data.Decimal(2)`, `Bits(12)`); or `bytes`, `base64`,
     /// `base64-url-safe`, `hex`, `epoch-seconds`.
     ///
     /// # Errors
-    /// What is wrong with it, and the name that was probably meant.
+    /// A message with the problem and the most similar name.
     pub fn parse(text: &str) -> Result<Self, String> {
         let (name, argument) = match text.strip_suffix(')').and_then(|text| text.split_once('(')) {
             None => (text, None),
             Some((name, number)) => {
-                (name, Some(number.trim().parse::<i32>().map_err(|_| format!("`{text}`: `{number}` is no number"))?))
+                (name, Some(number.trim().parse::<i32>().map_err(|_| format!("`{text}`: `{number}` is not a number"))?))
             }
         };
         if argument.is_none() {
@@ -165,20 +165,20 @@ impl Logical {
         let Some((full, takes_number)) = NAMES.iter().find(|(full, _)| *full == name || short(full) == name) else {
             let known = NAMES.iter().map(|(full, _)| if name.contains('.') { full } else { short(full) });
             return Err(match shiftwork_config::nearest(name, known.chain(OWN_NAMES)) {
-                Some(near) => format!("`{name}` is no source type that is known; did you mean `{near}`?"),
+                Some(near) => format!("`{name}` is not a known source type; did you mean `{near}`?"),
                 None => format!(
-                    "`{name}` is no source type that is known: a name of Debezium's such as `io.debezium.time.MicroTimestamp`, or {}",
+                    "`{name}` is not a known source type: write a name of Debezium such as `io.debezium.time.MicroTimestamp`, or {}",
                     shiftwork_config::list(OWN_NAMES)
                 ),
             });
         };
         if argument.is_some() && !takes_number {
-            return Err(format!("`{name}` takes no number"));
+            return Err(format!("`{name}` cannot have a number in parentheses"));
         }
         Ok(Self::named(full, argument))
     }
 
-    /// Of a name in full; plain where it is text, or a number, or not known.
+    /// The logical type of a full name. Plain if the name is unknown, or stands for a text or a number.
     pub(crate) fn named(name: &str, argument: Option<i32>) -> Self {
         match name {
             "org.apache.kafka.connect.data.Decimal" => Self::Decimal(argument),
@@ -271,13 +271,13 @@ mod tests {
         }
         assert_eq!(
             Logical::parse("MicroTimestmp").unwrap_err(),
-            "`MicroTimestmp` is no source type that is known; did you mean `MicroTimestamp`?"
+            "`MicroTimestmp` is not a known source type; did you mean `MicroTimestamp`?"
         );
         assert!(Logical::parse("Date(3)").is_err() && Logical::parse("Decimal(x)").is_err());
     }
 
     #[test]
-    fn counts_become_microseconds_or_nothing() {
+    fn counts_are_converted_to_microseconds() {
         assert_eq!(Unit::Nanos.micros(-1), Some((-1, true)));
         assert_eq!(Unit::Millis.micros(2), Some((2000, false)));
         assert_eq!(Unit::Seconds.micros(i64::MAX), None);

@@ -1,4 +1,4 @@
-//! `dw_md_missing_data`: source field -> value, of what no column takes.
+//! Builds `dw_md_missing_data`: source field -> value, for fields without a column.
 
 use crate::{
     contract::Oversized,
@@ -6,15 +6,15 @@ use crate::{
     value::Value,
 };
 
-/// What a row has for which there is no column.
+/// The fields of a row without a column.
 ///
-/// A field that is not there is NULL, and so NULL need not be said: until the event leaves some such field out because it did not change.
-/// From then on what is not there did not change.
+/// Normally an absent field is NULL, so fields that are NULL are not written. If the event leaves a field out because it did not change, an
+/// absent field is unchanged, and fields that are NULL are written.
 #[derive(Debug, Default)]
 pub(crate) struct Missing {
-    /// `{"a":1,"b":"c"`
+    /// Members with values, without the closing brace: `{"a":1,"b":"c"`.
     values: Vec<u8>,
-    /// `"d":null,"e":null`
+    /// Members that are NULL: `"d":null,"e":null`.
     nulls: Vec<u8>,
     others_unchanged: bool,
 }
@@ -28,7 +28,7 @@ impl Missing {
         self.others_unchanged = false;
     }
 
-    /// The event leaves fields out because they did not change.
+    /// Records that the event leaves fields out because they did not change.
     pub(crate) fn leave_others(&mut self) {
         self.others_unchanged = true;
     }
@@ -37,12 +37,12 @@ impl Missing {
         self.others_unchanged
     }
 
-    /// Whether something waits for a column.
+    /// Whether a field has a value other than NULL.
     pub(crate) fn waits(&self) -> bool {
         !self.values.is_empty()
     }
 
-    /// A field and its value. Where it cannot be held it is NULL, or the row is to be refused.
+    /// Adds a field and its value. The error says whether the policy makes the value NULL or refuses the row.
     pub(crate) fn value(
         &mut self,
         name: &str,
@@ -59,7 +59,7 @@ impl Missing {
         let named = Writer::new(&mut self.values, oversized, flaws, 1).name(name);
         let written = named.and_then(|()| Writer::new(&mut self.values, oversized, flaws, 1).value(value));
         let written = match written {
-            // One byte for the brace that is still to come.
+            // One byte for the closing brace.
             Ok(()) if self.values.len() >= LARGEST => {
                 Err(LimitExceeded::Null("`dw_md_missing_data` would be more than 16 MB"))
             }
@@ -72,7 +72,7 @@ impl Missing {
         written
     }
 
-    /// A field that is NULL.
+    /// Adds a field that is NULL.
     pub(crate) fn null(&mut self, name: &str) {
         let start = self.nulls.len();
         if start > 0 {
@@ -80,12 +80,12 @@ impl Missing {
         }
         match Writer::new(&mut self.nulls, Oversized::Cut, &mut Flaws::default(), 1).name(name) {
             Ok(()) => self.nulls.extend_from_slice(b"null"),
-            // It is too long a name for a column, ever.
+            // The name is too long to become a column.
             Err(LimitExceeded::Null(_) | LimitExceeded::Refuse(_)) => self.nulls.truncate(start),
         }
     }
 
-    /// The document, empty for none. None where it is too large for SUPER.
+    /// The document; empty if there are no fields. `None` if it is too large for SUPER.
     pub(crate) fn written(&mut self) -> Option<&str> {
         if self.others_unchanged && !self.nulls.is_empty() {
             self.values.push(if self.values.is_empty() { b'{' } else { b',' });

@@ -1,4 +1,4 @@
-//! MongoDB's extended JSON, canonical and relaxed, version 2 and the older one that Debezium's `strict` mode writes.
+//! Reads MongoDB's extended JSON: version 2 (canonical and relaxed), and the older version that Debezium's `strict` mode writes.
 
 use std::borrow::Cow;
 
@@ -11,7 +11,7 @@ use crate::{
     value::{Form, Temporal, TemporalKind, Value},
 };
 
-/// Whether the value at the cursor is an object whose first key begins with a dollar: a wrapper, if it is one that is known.
+/// Whether the value at the cursor is an object whose first key begins with a dollar sign, which may be a wrapper of a typed value.
 pub(crate) fn is_wrapper(cursor: &Cursor<'_>) -> bool {
     let mut ahead = cursor.clone();
     if ahead.peek() != Some(b'{') {
@@ -21,7 +21,7 @@ pub(crate) fn is_wrapper(cursor: &Cursor<'_>) -> bool {
     ahead.key().is_some_and(|key| key.text.starts_with('$'))
 }
 
-/// A value, its wrapper taken off. What is no wrapper that is known stays a document.
+/// A value without its wrapper. An object that is not a known wrapper is returned as a document.
 pub(crate) fn value(raw: RawJson<'_>) -> Value<'_> {
     match raw.kind() {
         Kind::Object if is_wrapper(&Cursor::new(raw)) => unwrapped(raw).unwrap_or(Value::Document(raw, Form::Json)),
@@ -55,7 +55,7 @@ fn unwrapped(raw: RawJson<'_>) -> Option<Value<'_>> {
 fn number(digits: Cow<'_, str>) -> Option<Value<'_>> {
     match Value::not_finite(&digits) {
         Some(name) => Some(Value::NotFinite(name)),
-        // `1E+3` and `-0` are numbers of JSON as well.
+        // `1E+3` and `-0` are valid numbers in JSON too.
         None => Number::parse(&digits).is_some().then_some(Value::Number(digits)),
     }
 }

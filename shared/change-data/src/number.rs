@@ -1,8 +1,8 @@
-//! Numbers as decimal digits: nothing passes through floating point.
+//! Numbers as decimal digits, without conversion to floating point.
 
 use num_bigint::BigInt;
 
-/// A number: `digits` × 10^`exponent`, without zeros before or behind the digits; no digits for zero.
+/// A number: `digits` × 10^`exponent`. The digits have no leading or trailing zeros, and are empty for zero.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Number {
     negative: bool,
@@ -10,11 +10,11 @@ pub(crate) struct Number {
     exponent: i64,
 }
 
-/// Longest run of digits that anybody could want; PostgreSQL's NUMERIC has at most 147,455.
+/// Most characters of a number. PostgreSQL's NUMERIC has at most 147,455 digits.
 const LONGEST: usize = 200_000;
 
 impl Number {
-    /// Reads JSON's grammar of numbers, which is strict: no `+`, no zeros before, no white space.
+    /// Reads a number by JSON's grammar: without `+`, leading zeros or white space.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         if text.len() > LONGEST {
             return None;
@@ -41,7 +41,7 @@ impl Number {
         Some(Self::new(negative, &[whole, fraction].concat(), exponent))
     }
 
-    /// `unscaled` × 10^-`scale`.
+    /// The number `unscaled` × 10^-`scale`.
     pub(crate) fn scaled(unscaled: &BigInt, scale: i32) -> Self {
         let text = unscaled.to_string();
         let digits = text.trim_start_matches('-');
@@ -62,17 +62,17 @@ impl Number {
         self.digits.is_empty()
     }
 
-    /// Digits that are not zeros at an end.
+    /// Number of significant digits.
     pub(crate) fn significant(&self) -> usize {
         self.digits.len()
     }
 
-    /// Digits before the point; negative for zeros behind it.
+    /// Number of digits before the decimal point; negative for leading zeros after it.
     fn whole_digits(&self) -> i64 {
         i64::try_from(self.digits.len()).unwrap_or(i64::MAX).saturating_add(self.exponent)
     }
 
-    /// Its value, if it is an integer of at most 38 digits.
+    /// The value, if it is an integer of at most 38 digits.
     pub(crate) fn integer(&self) -> Option<i128> {
         if self.is_zero() {
             return Some(0);
@@ -85,7 +85,7 @@ impl Number {
         Some(if self.negative { -magnitude } else { magnitude })
     }
 
-    /// Whether a DECIMAL of so many digits, so many of them behind the point, has exactly this value.
+    /// Whether a DECIMAL of this precision and scale holds exactly this value.
     pub(crate) fn fits(&self, precision: u8, scale: u8) -> bool {
         if self.is_zero() {
             return true;
@@ -93,7 +93,7 @@ impl Number {
         if self.exponent < -i64::from(scale) || self.whole_digits() > i64::from(precision) - i64::from(scale) {
             return false;
         }
-        // Redshift keeps up to 19 digits in 64 bits, and refuses those of the 19 that are more than these hold.
+        // Redshift keeps up to 19 digits in 64 bits, and refuses values of 19 digits that 64 bits cannot hold.
         precision != 19 || self.shifted(scale).and_then(|unscaled| i64::try_from(unscaled).ok()).is_some()
     }
 
@@ -101,13 +101,13 @@ impl Number {
         Self { exponent: self.exponent + i64::from(scale), ..self.clone() }.integer()
     }
 
-    /// Whether it is a DECIMAL of some precision and scale that Redshift has.
+    /// Whether a DECIMAL of any precision and scale holds exactly this value.
     pub(crate) fn is_decimal(&self) -> bool {
         self.is_zero()
             || (self.exponent >= -37 && self.whole_digits() <= 38 && self.whole_digits() - self.exponent.min(0) <= 38)
     }
 
-    /// Without an exponent: `-0.05`, `1500`. None where that would be a page of zeros.
+    /// The number without an exponent: `-0.05`, `1500`. `None` if that is too long.
     pub(crate) fn plain(&self) -> Option<String> {
         if self.is_zero() {
             return Some("0".into());
@@ -134,7 +134,7 @@ fn read_exponent(text: &str) -> Option<i64> {
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    // Further off than any number that somebody means, and far from the ends of the type.
+    // The limit is larger than the exponent of any real number, and far from the limits of the type.
     let magnitude = digits.parse::<i64>().unwrap_or(i64::MAX).min(1 << 40);
     Some(if text.starts_with('-') { -magnitude } else { magnitude })
 }
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_is_its_digits() {
+    fn a_number_is_read_and_written() {
         assert_eq!(plain("-0"), "0");
         assert_eq!(plain("1.500"), "1.5");
         assert_eq!(plain("15e2"), "1500");
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_decimal_is_taken_only_as_it_is() {
+    fn a_decimal_fits_only_exactly() {
         let fits = |text, precision, scale| Number::parse(text).unwrap().fits(precision, scale);
         assert!(fits("1234567890.12", 12, 2) && fits("0.10", 2, 1) && fits("1e9", 10, 0) && fits("0", 1, 1));
         assert!(!fits("12345678901.12", 12, 2) && !fits("0.123", 12, 2) && !fits("1e400", 38, 0));

@@ -1,24 +1,24 @@
-//! What happened to a row.
+//! Operations on rows.
 
 use std::fmt;
 
-/// What happened to a row: `dw_md_operation`.
+/// The operation on a row, as in `dw_md_operation`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Operation {
-    /// It came into being.
+    /// The row was inserted.
     Create,
-    /// It changed.
+    /// The row was changed.
     Update,
-    /// It went.
+    /// The row was deleted.
     Delete,
-    /// It was there already when the connector read the table.
+    /// The row was read by a snapshot of the table.
     Read,
-    /// All rows of the table went.
+    /// All rows of the table were deleted.
     Truncate,
 }
 
 impl Operation {
-    /// As the column has it.
+    /// The value of the column `dw_md_operation`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Create => "create",
@@ -29,7 +29,7 @@ impl Operation {
         }
     }
 
-    /// Of Debezium's `op`; none for `m` (a logical decoding message, no row) and for what is no operation.
+    /// The operation of Debezium's `op`. `None` for `m` (a logical decoding message, which has no row) and for an unknown `op`.
     pub fn of_debezium(op: &str) -> Option<Self> {
         match op {
             "c" => Some(Self::Create),
@@ -41,7 +41,7 @@ impl Operation {
         }
     }
 
-    /// Of DynamoDB's `eventName`. An item whose time to live ran out is a `REMOVE` as any other.
+    /// The operation of DynamoDB's `eventName`. The deletion of an expired item (TTL) is a `REMOVE` too. `None` for an unknown name.
     pub fn of_dynamodb(event_name: &str) -> Option<Self> {
         match event_name {
             "INSERT" => Some(Self::Create),

@@ -1,7 +1,7 @@
-//! Where the source database had an event: `dw_md_position`, text whose order is the order in which the changes of a row took place.
+//! The position of an event in the source database: `dw_md_position`, a text whose order is the order of the changes of a row.
 //!
-//! What orders the changes of a row is the order of *commits*. The place of a change in the log is not enough: a transaction that was open
-//! while a snapshot was read has written before the snapshot's place and commits behind it, and its change is the later one.
+//! The changes of a row are ordered by *commit*. The position of a change in the log is not sufficient: a transaction that is open while a
+//! snapshot is read writes its change before the snapshot's position but commits after it, so its change is the later one.
 
 use std::fmt::Write as _;
 
@@ -13,20 +13,20 @@ use crate::{
     transport::{Offset, Partition},
 };
 
-/// Where the source had an event.
+/// The position of an event in its source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum SourcePosition {
-    /// A place in its log.
+    /// A position in the log of the database.
     Log(String),
-    /// The log says nothing that sorts: source time in microseconds, and then the transport's order.
+    /// Source time in microseconds, followed by the order of the transport, if the log has no position that can be sorted.
     Time(i64),
 }
 
 impl SourcePosition {
-    /// As the column has it.
+    /// The value of the column `dw_md_position`.
     pub(crate) fn render(&self, generation: u16, partition: &Partition, offset: &Offset) -> String {
         let mut out = String::new();
-        // The first database has no prefix. Letters are behind digits, in ASCII and in every collation.
+        // Generation 0 has no prefix. Letters sort after digits in ASCII and in every collation.
         if generation > 0 {
             let _ = write!(out, "g{generation:05}/");
         }
@@ -41,7 +41,7 @@ impl SourcePosition {
     }
 }
 
-/// Of Debezium's `source`, by its connector.
+/// The position in Debezium's `source`, by its connector.
 pub(crate) fn of_debezium(connector: &str, source: RawJson<'_>, micros: i64) -> Result<SourcePosition, Refusal> {
     let place = match connector {
         "postgresql" => postgresql(source),
@@ -54,13 +54,15 @@ pub(crate) fn of_debezium(connector: &str, source: RawJson<'_>, micros: i64) -> 
     place.map(SourcePosition::Log).ok_or_else(|| {
         Refusal::new(
             RefusalKind::Incomplete,
-            format!("`source` does not say where the {connector} log has the event; Debezium's connectors always do"),
+            format!(
+                "`source` does not have the position in the {connector} log, which Debezium's connectors always write"
+            ),
         )
     })
 }
 
-/// End of the transaction that committed before, and the place in the log. Debezium streams transactions in the order of their commits, so
-/// the former does not fall; within a transaction, and so within what it did to a row, the latter rises.
+/// The end of the transaction that committed before, and the position in the log. Debezium streams transactions in the order of their
+/// commits, so the former never decreases; within a transaction the latter increases.
 fn postgresql(source: RawJson<'_>) -> Option<String> {
     let place = source.member("lsn")?.u64()?;
     let sequence = source.member("sequence").and_then(RawJson::string);
@@ -68,8 +70,8 @@ fn postgresql(source: RawJson<'_>) -> Option<String> {
     Some(format!("{:020}/{place:020}", committed.unwrap_or(place)))
 }
 
-/// Number of the log's file, place in it, row of the event there. The time of the event says nothing: a snapshot's rows bear the time at
-/// which they were read, which is behind changes that the snapshot does not have.
+/// The number of the log file, the position in it, and the row of the event. The time of the event cannot be used: rows of a snapshot have
+/// the time when they were read, which is after changes that the snapshot does not contain.
 fn mysql(source: RawJson<'_>) -> Option<String> {
     let file = source.member("file")?.string()?;
     let (_, number) = file.rsplit_once('.')?;
@@ -79,7 +81,8 @@ fn mysql(source: RawJson<'_>) -> Option<String> {
     Some(format!("{number:010}/{place:020}/{row:010}"))
 }
 
-/// Commit, change, serial: `00000027:00000758:0005`, of a width that does not change, or numbers.
+/// The log sequence numbers of the commit and the change, and the serial number. They have a fixed width (`00000027:00000758:0005`) or are
+/// numbers.
 fn change_tables(source: RawJson<'_>) -> Option<String> {
     let place = |name| match source.member(name).and_then(RawJson::some) {
         Some(place) => place.digits().filter(|place| is_place(place)).map(Some),
@@ -93,8 +96,8 @@ fn change_tables(source: RawJson<'_>) -> Option<String> {
     Some(format!("{}/{}/{serial:010}", padded(&commit), padded(&change)))
 }
 
-/// Commit, change, and the redo record and statement in it. A snapshot's rows have no commit of their own: what committed up to their
-/// place is in them.
+/// The system change numbers of the commit and the change, the redo record and the statement in it. Rows of a snapshot have no commit:
+/// they contain all changes that were committed up to their position.
 fn oracle(source: RawJson<'_>) -> Option<String> {
     let number = |name| source.member(name).and_then(RawJson::u64);
     let place = number("scn")?;
@@ -105,27 +108,27 @@ fn oracle(source: RawJson<'_>) -> Option<String> {
     Some(format!("{commit:020}/{place:020}/{redo:0>32}/{statement:010}"))
 }
 
-/// Whether a text is a place in a log as databases write it, and not something that the row could not hold.
+/// Whether a text is a valid position in a log, which a row can hold.
 fn is_place(text: &str) -> bool {
     let is_part = |byte: u8| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.' | b'x' | b'-');
     (1..=64).contains(&text.len()) && text.bytes().all(is_part)
 }
 
-/// Time and ordinal of the oplog, and the place in the transaction where the connector adds it.
+/// Time and ordinal in the oplog, and the number of the event in its transaction if the connector adds it.
 fn mongodb(source: RawJson<'_>) -> Option<String> {
     let millis = source.member("ts_ms")?.u64()?;
     let ordinal = source.member("ord").and_then(RawJson::u64).unwrap_or(0);
     Some(format!("{millis:020}/{ordinal:010}"))
 }
 
-/// Of a DynamoDB stream: its sequence number, which rises with every change of an item.
+/// The position in a DynamoDB stream: the sequence number, which increases with every change of an item.
 pub(crate) fn of_sequence_number(digits: &str) -> Option<SourcePosition> {
     Offset::sequence_number(digits).map(|padded| SourcePosition::Log(padded.as_str().into()))
 }
 
-/// Of DynamoDB's Kinesis format, which has no sequence numbers: time of the change, and the event's id so that the same event twice has
-/// one position. Two changes of an item within the unit of the time are in no order (AWS advises microseconds).
-/// None for an id that is none.
+/// The position in DynamoDB's Kinesis format, which has no sequence numbers: the time of the change, and the event's id so that a repeated
+/// event has the same position. The order of two changes of an item within one unit of time is undefined (AWS recommends microseconds).
+/// `None` if the id is not valid.
 pub(crate) fn of_creation(micros: i64, event_id: &str) -> Option<SourcePosition> {
     is_place(event_id).then(|| SourcePosition::Log(format!("{micros:020}/{event_id}")))
 }
@@ -144,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_that_commits_behind_a_snapshot_is_later_than_the_snapshots_row() {
+    fn a_change_that_commits_after_a_snapshot_is_later_than_the_snapshot() {
         let snapshot = place("postgresql", r#"{"lsn":5000,"sequence":"[null,\"5000\"]"}"#);
         let change = place("postgresql", r#"{"lsn":4990,"sequence":"[\"5010\",\"4990\"]"}"#);
         assert!(snapshot < change);
@@ -168,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn another_database_is_later_than_all_of_the_one_before() {
+    fn a_higher_generation_is_later() {
         let (partition, offset) = (Partition::kafka("t", 0), Offset::number(1));
         let old = SourcePosition::Log("99999999999999999999".into()).render(0, &partition, &offset);
         let new = SourcePosition::Log("00000000000000000001".into());
@@ -184,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_without_its_place_is_incomplete() {
+    fn an_event_without_a_position_is_incomplete() {
         let source = validated(br#"{"ts_ms":1}"#).unwrap();
         assert!(of_debezium("postgresql", source, 1).unwrap_err().to_string().contains("postgresql log"));
     }

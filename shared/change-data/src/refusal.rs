@@ -1,13 +1,13 @@
-//! What becomes of a record that is not staged.
+//! Reasons why a record is refused or skipped.
 
 use std::fmt;
 
-/// Why a record is refused: it goes to the dead-letter queue, and its neighbours go on.
+/// The reason why a record is refused. The record goes to the dead-letter queue, and the other records of its batch are staged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     /// The kind of reason.
     pub kind: RefusalKind,
-    /// The reason, with what would mend it.
+    /// The reason, and how to fix it.
     pub reason: String,
 }
 
@@ -30,22 +30,22 @@ impl std::error::Error for Refusal {}
 pub enum RefusalKind {
     /// Not one JSON value in UTF-8.
     NotJson,
-    /// JSON, and no change event of a format that is known.
+    /// JSON, but not a change event of a supported format.
     NotAnEvent,
-    /// An operation that is not known.
+    /// An unknown operation.
     UnknownOperation,
-    /// An event without what it is about: its row, its time, its place in the source's log.
+    /// An event without its row, its time, or its position in the source's log.
     Incomplete,
     /// A row without a value in a key column.
     NoKey,
-    /// The contract takes no unknown field and no value that does not fit (`unknown: freeze`).
+    /// A field without a column or a value that does not fit, and the contract refuses these (`unknown: freeze`).
     Frozen,
-    /// The contract takes no value that Redshift cannot hold (`oversized: refuse`), or the row is larger than COPY reads.
+    /// A value that Redshift cannot hold, and the contract refuses these (`oversized: refuse`); or a row that is larger than COPY reads.
     Oversized,
 }
 
 impl RefusalKind {
-    /// As counters and messages name it.
+    /// Name in dead-letter messages and counters.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::NotJson => "not-json",
@@ -65,23 +65,23 @@ impl fmt::Display for RefusalKind {
     }
 }
 
-/// Records that are no changes of rows. They are known, and no mistakes.
+/// Reasons why a valid record is not a change of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum SkipReason {
-    /// Debezium's sign of life.
+    /// A heartbeat of Debezium.
     Heartbeat,
-    /// A key without a value, which follows a delete for the sake of Kafka's log compaction.
+    /// A key without a value, which follows a delete for Kafka's log compaction.
     Tombstone,
-    /// Begin or end of a transaction.
+    /// The beginning or end of a transaction.
     Transaction,
-    /// A change of a table's schema. The columns come to light with the rows.
+    /// A change of a table's schema. New columns are found in later rows.
     SchemaChange,
     /// A logical decoding message of PostgreSQL (`pg_logical_emit_message`).
     Message,
 }
 
 impl SkipReason {
-    /// As counters name it.
+    /// Name in counters.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Heartbeat => "heartbeat",

@@ -1,8 +1,8 @@
-//! A staged row: the contract's columns in order, and behind them what shiftwork knows of the event.
+//! A staged row: the contract's columns in order, followed by the metadata of the event.
 
 use crate::{csv, operation::Operation, time};
 
-/// Columns of what shiftwork knows of an event, in every table of events, with their types.
+/// Metadata columns that every table of events has, with their types.
 pub const EVENT_COLUMNS: [(&str, &str); 6] = [
     ("dw_md_changed_at", "timestamp"),
     ("dw_md_operation", "varchar(8)"),
@@ -11,45 +11,45 @@ pub const EVENT_COLUMNS: [(&str, &str); 6] = [
     ("dw_md_unchanged", "varchar(8000)"),
     ("dw_md_position", "varchar(512)"),
 ];
-/// Columns of the place of an event in the transport, with their types.
+/// Columns with the partition and offset of an event in the transport, with their types.
 pub const TRANSPORT_COLUMNS: [(&str, &str); 2] =
     [("dw_md_partition", "varchar(1024)"), ("dw_md_offset", "varchar(128)")];
-/// The columns behind the contract's in a staged file, with their types.
+/// The columns after the contract's columns in a staged file, with their types.
 pub const METADATA_COLUMNS: [(&str, &str); 8] = {
     let ([a, b, c, d, e, f], [g, h]) = (EVENT_COLUMNS, TRANSPORT_COLUMNS);
     [a, b, c, d, e, f, g, h]
 };
 
-/// What shiftwork knows of the event of a row.
+/// The metadata of a row's event.
 #[derive(Debug, Clone, Copy)]
 pub struct Metadata<'a> {
     /// Source time, in microseconds since the epoch.
     pub changed_at: i64,
-    /// What happened.
+    /// The operation.
     pub operation: Operation,
-    /// Source field -> value, as JSON: what no column took. Empty for none.
+    /// Values of fields without a column, or that do not fit their column, as a JSON object: source field -> value. Empty if there are none.
     pub missing_data: &'a str,
-    /// Source field -> what was done to its value and why, as JSON. Empty for none.
+    /// Notes on changed values, as a JSON object: source field -> note. Empty if there are none.
     pub changes: &'a str,
-    /// Columns, from 0, of which the source sent no value because it did not change.
+    /// Indexes, from 0, of columns whose value the source did not send because it did not change.
     pub unchanged: &'a [usize],
-    /// The same of a field that no column takes: how many columns the contract has that does not take it. Then `missing_data` has every
-    /// field without a column that the source sent, also those that are NULL, and what is not there did not change.
+    /// Number of the contract's columns, if the source did not send a field without a column because it did not change. `missing_data` then
+    /// has every field without a column that the source sent, including those that are NULL, and an absent field did not change.
     pub others_unchanged: Option<usize>,
-    /// Where the source database had it.
+    /// Position in the source database.
     pub position: &'a str,
-    /// Where the transport had it: its stream.
+    /// Partition of the transport.
     pub partition: &'a str,
-    /// Where the transport had it: its place there.
+    /// Offset in the partition.
     pub offset: &'a str,
 }
 
 impl Metadata<'_> {
-    /// Writes the end of a row whose last contract column has been written: a comma, the metadata, the end of the record.
+    /// Writes the end of a row after its last contract column: a comma, the metadata, and the end of the record.
     #[inline]
     pub fn write(&self, out: &mut Vec<u8>) {
         csv::comma(out);
-        // Decoders refuse events of other times.
+        // The decoders refuse events whose time a TIMESTAMP cannot hold.
         if !time::timestamp(out, self.changed_at) {
             csv::null(out);
         }
@@ -79,9 +79,9 @@ fn document(out: &mut Vec<u8>, json: &str) {
     }
 }
 
-/// `,3,17,`: columns from 1, each between commas, so that SQL finds one with `LIKE '%,3,%'`. Before them the count of columns in five
-/// digits where fields without a column did not change: `,00005,3,` (a table has at most 1,600 columns). It sorts before each column's
-/// number, and before the five digits of every column that the contract did not have.
+/// Writes the numbers of unchanged columns, from 1, each between commas, such as `,3,17,`, so that SQL finds column 3 by
+/// `LIKE '%,3,%'`. If fields without a column did not change, the number of the contract's columns in five digits precedes them:
+/// `,00005,3,` (a table has at most 1,600 columns). It is less than the five-digit number of every column that was added later.
 fn unchanged(out: &mut Vec<u8>, others: Option<usize>, columns: &[usize]) {
     if columns.is_empty() && others.is_none() {
         return csv::null(out);
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_ends_in_what_is_known_of_its_event() {
+    fn a_row_ends_in_the_metadata_of_its_event() {
         let wanted = concat!(
             r#"1,1970-01-01 00:00:00,update,"{""colour"":""red""}",\N,",3,17,","#,
             "00000000000000000042,kafka/orders/0,00000000000000000007\n"
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_without_a_column_that_did_not_change_are_the_first_of_the_columns_that_did_not() {
+    fn the_mark_of_unchanged_fields_without_a_column_precedes_the_columns() {
         let row = |others_unchanged, unchanged| row(Metadata { unchanged, others_unchanged, ..EVENT });
         assert!(row(Some(17), &[2, 16]).contains(r#",\N,",00017,3,17,",0"#));
         assert!(row(Some(1600), &[]).contains(r#",\N,",01600,",0"#));

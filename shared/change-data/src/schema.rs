@@ -1,4 +1,4 @@
-//! The schema that an event brings along in its envelope (Kafka Connect's `JsonConverter` with `schemas.enable`).
+//! Reads the schema in an event's envelope (Kafka Connect's `JsonConverter` with `schemas.enable`).
 
 use std::collections::HashMap;
 
@@ -7,11 +7,11 @@ use crate::{
     logical::{Encoding, Logical},
 };
 
-/// The fields of a row, as an event's schema has them.
+/// The fields of a row, from an event's schema.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Schema {
     fields: HashMap<Box<str>, Field>,
-    /// In the order of the table.
+    /// The fields in the order of the table's columns.
     order: Vec<Box<str>>,
 }
 
@@ -21,18 +21,18 @@ pub(crate) struct Field {
     pub(crate) logical: Logical,
     /// Kafka Connect's type: `int32`, `string` …
     pub(crate) connect: Box<str>,
-    /// The name of the logical type; empty for none.
+    /// Name of the logical type; empty if there is none.
     pub(crate) name: Box<str>,
-    /// `length` and `scale`, of the logical type or propagated from the source's column.
+    /// Parameters of the logical type, or propagated from the source's column.
     pub(crate) length: Option<u32>,
     pub(crate) precision: Option<u32>,
 }
 
-/// Nested deeper, a schema is nobody's, and would overflow the stack of whoever reads it.
+/// Most levels of a schema, so that reading it does not overflow the stack.
 const DEEPEST: usize = 32;
 
 impl Schema {
-    /// Of an envelope's schema; nothing is known of an image that it does not describe.
+    /// Reads the schema of an envelope. It is empty if it does not describe the images.
     pub(crate) fn read(schema: RawJson<'_>) -> Self {
         let row = ["after", "before"].iter().find_map(|image| {
             let fields = schema.member("fields")?;
@@ -54,7 +54,7 @@ impl Schema {
         self.fields.get(name)
     }
 
-    /// Names of its fields, in the order of the table.
+    /// Names of the fields, in the order of the table's columns.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.order.iter().map(AsRef::as_ref)
     }
@@ -90,7 +90,7 @@ fn logical(field: RawJson<'_>, levels: usize) -> Logical {
         }
     }
     let inner = |name| field.member(name).map_or(Logical::Plain, |inner| logical(inner, levels - 1));
-    // Where everything inside is plain, so is the whole.
+    // A container of plain values is plain.
     let container = |inner: Logical, of: fn(Box<Logical>) -> Logical| {
         if inner.is_plain() { Logical::Plain } else { of(Box::new(inner)) }
     };

@@ -1,4 +1,4 @@
-//! From records to staged rows.
+//! Stages records: decodes them and writes their rows to a file.
 
 use std::{
     collections::BTreeMap,
@@ -20,85 +20,85 @@ use crate::{
     transport::{Offset, Partition},
 };
 
-/// A record as the transport hands it over.
+/// A record of the transport.
 #[derive(Debug, Clone, Copy)]
 pub struct Record<'a> {
-    /// Its value. Empty: a tombstone.
+    /// Value of the record. Empty for a tombstone.
     pub value: &'a [u8],
-    /// Its key, where the transport has one (Kafka).
+    /// Key of the record, if the transport has keys (Kafka).
     pub key: Option<&'a [u8]>,
-    /// Its place in the partition.
+    /// Offset of the record in its partition.
     pub offset: &'a Offset,
 }
 
-/// What became of a record.
+/// The outcome of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// So many rows were written: one, or two where a key changed.
+    /// The number of rows that were written: one, or two if the key changed.
     Staged(usize),
-    /// It is no change of a row, and no mistake.
+    /// The record is valid, but is not a change of a row.
     Skipped(SkipReason),
-    /// It is of another table than the contract's.
+    /// The record is of another table than the contract's.
     OtherTable(Identity),
-    /// It goes to the dead-letter queue.
+    /// The record is refused and goes to the dead-letter queue.
     Refused(Refusal),
 }
 
-/// How many records became what.
+/// Numbers of records and rows by outcome.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Records.
+    /// Number of records.
     pub records: u64,
-    /// Bytes of their values.
+    /// Bytes of the records' values.
     pub bytes: u64,
-    /// Rows that were written.
+    /// Number of rows that were written.
     pub rows: u64,
     /// Bytes of the rows, before compression.
     pub row_bytes: u64,
-    /// Rows with something in `dw_md_missing_data`.
+    /// Number of rows with a value in `dw_md_missing_data`.
     pub with_missing_data: u64,
-    /// Rows with something in `dw_md_changes`.
+    /// Number of rows with a note in `dw_md_changes`.
     pub with_changes: u64,
-    /// Records of other tables.
+    /// Number of records of other tables.
     pub other_tables: u64,
-    /// Records that were set aside, by what they are.
+    /// Number of skipped records, by reason.
     pub skipped: BTreeMap<SkipReason, u64>,
-    /// Records that were refused, by the kind of reason.
+    /// Number of refused records, by the kind of reason.
     pub refused: BTreeMap<RefusalKind, u64>,
 }
 
-/// Rows of one partition by one contract, into a file.
+/// Writes the rows of one partition and one contract to a file.
 #[derive(Debug)]
 pub struct Stager<'c, W> {
     compiled: &'c Compiled,
     partition: Partition,
     sink: W,
-    /// Takes the common events, and writes what the assembler would.
+    /// The fast path, which writes common events as the assembler does. `None` if it is not used.
     fast: Option<Fast>,
     assembler: Assembler,
-    /// Rows of the event that is being read: they are written together or not at all.
+    /// Rows of the current event, which are written together or not at all.
     rows: Vec<u8>,
     schemas: Schemas,
     range: Option<(Offset, Offset)>,
     counts: Counts,
 }
 
-/// A file that is complete but for its end, which the sink may want to write (a frame's checksum).
+/// A file to which all rows have been written. The sink may still have to write its end, such as a checksum.
 #[derive(Debug)]
 pub struct Finished<W> {
-    /// Where the rows went.
+    /// The sink that the rows were written to.
     pub sink: W,
-    /// Offsets of the first and the last row; none where there are no rows.
+    /// Offsets of the first and the last row; `None` if there are no rows.
     pub range: Option<(Offset, Offset)>,
-    /// What became of the records.
+    /// Numbers of records and rows by outcome.
     pub counts: Counts,
 }
 
-/// Capacity that the buffers keep: a record of 10 MB does not make every later one expensive.
+/// Largest capacity in bytes that the buffers keep, so that one large record does not slow down all later ones.
 const KEPT: usize = 1 << 20;
 
 impl<'c, W: Write> Stager<'c, W> {
-    /// Into a sink: an encoder of ZSTD ([`compressed`]), or plain bytes.
+    /// Creates a stager that writes to a sink: a ZSTD encoder ([`compressed`]), or plain bytes.
     pub fn new(compiled: &'c Compiled, partition: Partition, sink: W) -> Self {
         Self {
             compiled,
@@ -113,17 +113,17 @@ impl<'c, W: Write> Stager<'c, W> {
         }
     }
 
-    /// With the full decoder for every record: the same rows, more slowly. For benchmarks, and to hold one against the other.
+    /// Uses the full decoder for every record. The rows are the same. For benchmarks and tests that compare the two.
     #[must_use]
     pub fn without_fast_path(mut self) -> Self {
         self.fast = None;
         self
     }
 
-    /// Stages a record: all of its rows, or none.
+    /// Stages a record: writes all its rows, or none.
     ///
     /// # Errors
-    /// The sink fails. The file is worth nothing then.
+    /// The sink failed. The file must then be discarded.
     pub fn record(&mut self, record: Record<'_>) -> io::Result<Outcome> {
         self.counts.records += 1;
         self.counts.bytes += record.value.len() as u64;
@@ -183,7 +183,7 @@ impl<'c, W: Write> Stager<'c, W> {
         self.assembler.assemble(self.compiled, &change, schema.as_deref(), at, &mut self.rows).map(Outcome::Staged)
     }
 
-    /// What became of the records so far.
+    /// Numbers of the records and rows so far, by outcome.
     pub fn counts(&self) -> &Counts {
         &self.counts
     }
@@ -199,7 +199,7 @@ impl<'c, W: Write> Stager<'c, W> {
     }
 }
 
-/// The schema of the event before is that of the next, mostly.
+/// Caches the schema of the last event, which is usually that of the next one too.
 #[derive(Debug, Default)]
 struct Schemas {
     last: Option<(Box<str>, Rc<Schema>)>,
@@ -220,27 +220,27 @@ impl Schemas {
     }
 }
 
-/// The one way in which staged files are compressed: a single frame of ZSTD, level 1, with a checksum.
+/// The compression of staged files: a single ZSTD frame of level 1, with a checksum.
 ///
 /// # Errors
-/// The encoder cannot be made (memory).
+/// The encoder cannot be created (out of memory).
 pub fn compressed<W: Write>(sink: W) -> io::Result<Compressed<W>> {
     let mut encoder = Encoder::new(sink, 1)?;
     encoder.include_checksum(true)?;
     Ok(Compressed(BufWriter::with_capacity(BLOCK, encoder)))
 }
 
-/// Bytes of rows that the encoder gets at once: a call for each row of 300 would take it a third longer.
+/// Bytes of rows that are passed to the encoder in one call. A call for each row of 300 bytes would take a third longer.
 const BLOCK: usize = 64 << 10;
 
 /// A sink that compresses: [`compressed`].
 pub struct Compressed<W: Write>(BufWriter<Encoder<'static, W>>);
 
 impl<W: Write> Compressed<W> {
-    /// Writes what is left and the end of the frame.
+    /// Writes the buffered rows and the end of the frame, and returns the sink.
     ///
     /// # Errors
-    /// The sink behind it fails.
+    /// The sink failed.
     pub fn finish(self) -> io::Result<W> {
         self.0.into_inner().map_err(IntoInnerError::into_error)?.finish()
     }

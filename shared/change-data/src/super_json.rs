@@ -1,7 +1,7 @@
-//! JSON for SUPER: within Redshift's limits, whatever form the source wrote it in.
+//! Writes JSON for SUPER within Redshift's limits, from any form of the source's JSON.
 //!
-//! Limits (Redshift docs, "SUPER type", "Limitations"): 1,000 levels, 16 MB; strings of 65,535 bytes, as long as the longest VARCHAR,
-//! so that every string can be taken out again; decimals of 38 digits.
+//! Limits (Redshift docs, "SUPER type", "Limitations"): 1,000 levels; 16 MB; strings of 65,535 bytes, the length of the longest VARCHAR,
+//! so that every string can be cast to VARCHAR; decimals of 38 digits.
 
 use std::borrow::Cow;
 
@@ -22,7 +22,7 @@ pub(crate) const DEEPEST: usize = 1000;
 /// Most bytes of a document.
 pub(crate) const LARGEST: usize = 16_000_000;
 
-/// What was done to a value so that Redshift can hold it.
+/// Counts how a value was changed so that Redshift can hold it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Flaws {
     cut: usize,
@@ -34,7 +34,7 @@ pub(crate) struct Flaws {
 }
 
 impl Flaws {
-    /// In words; none where nothing was done.
+    /// A note for `dw_md_changes`; `None` if the value was not changed.
     pub(crate) fn describe(&self) -> Option<String> {
         let mut all = Vec::new();
         let mut say = |count: usize, what: &str| match count {
@@ -65,16 +65,16 @@ impl Flaws {
     }
 }
 
-/// Why a value cannot be in a document.
+/// A limit of Redshift that a value exceeds, and the effect of the policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum LimitExceeded {
-    /// It would be NULL, by policy.
+    /// The policy makes the value NULL.
     Null(&'static str),
-    /// The row is to be refused, by policy.
+    /// The policy refuses the row.
     Refuse(&'static str),
 }
 
-/// A string as Redshift can hold it; none where policy makes it NULL.
+/// The string that Redshift can hold; `None` if the policy makes it NULL.
 pub(crate) fn fitted<'t>(
     text: &Text<'t>,
     policy: Oversized,
@@ -103,24 +103,24 @@ pub(crate) fn fitted<'t>(
     }
 }
 
-/// Writes one value as JSON.
+/// Writes a value as JSON.
 pub(crate) struct Writer<'o> {
     out: &'o mut Vec<u8>,
     policy: Oversized,
     flaws: &'o mut Flaws,
-    /// Levels that are left.
+    /// Number of levels that are left.
     levels: usize,
 }
 
 type WriteResult = Result<(), LimitExceeded>;
 
 impl<'o> Writer<'o> {
-    /// `around`: how many levels there are around the value already.
+    /// `around` is the number of levels around the value.
     pub(crate) fn new(out: &'o mut Vec<u8>, policy: Oversized, flaws: &'o mut Flaws, around: usize) -> Self {
         Self { out, policy, flaws, levels: DEEPEST - around }
     }
 
-    /// Writes a value. Where it cannot be, nothing is written.
+    /// Writes a value. On an error nothing is written.
     pub(crate) fn value(mut self, value: &Value<'_>) -> WriteResult {
         let start = self.out.len();
         let mut written = self.any(value, 0);
@@ -153,7 +153,7 @@ impl<'o> Writer<'o> {
             Value::Number(number) => self.number(number),
             Value::NotFinite(name) => write_string(self.out, name),
             Value::Text(text) => return self.text(text),
-            // There is no type in Redshift that a duration's text could become; its count is a number.
+            // Redshift cannot store a duration's text as another type, so the count is written as a number.
             Value::Temporal(Temporal { kind: TemporalKind::Duration, raw, .. }) => self.number(raw),
             Value::Temporal(temporal) => {
                 self.flaws.nanos |= temporal.cut;
@@ -192,7 +192,7 @@ impl<'o> Writer<'o> {
         Ok(())
     }
 
-    /// A number that Redshift would round or refuse is a text instead.
+    /// Writes a number. A number that Redshift would round or refuse is written as a text.
     fn number(&mut self, number: &str) {
         let is_held = Number::parse(number).is_some_and(|read| {
             let is_double = || {
@@ -209,7 +209,7 @@ impl<'o> Writer<'o> {
         }
     }
 
-    /// A key. There is no NULL to put in its place.
+    /// Writes a key. A key that is too long is an error, because it cannot be replaced by NULL.
     fn key(&mut self, key: &Text<'_>) -> WriteResult {
         let clean = fitted(key, Oversized::Cut, self.flaws)?.unwrap_or_default();
         if key.text.len() > LONGEST_STRING {
@@ -220,7 +220,7 @@ impl<'o> Writer<'o> {
         Ok(())
     }
 
-    /// JSON as it is, without its white space: one pass, whatever its depth.
+    /// Writes JSON without its white space, in one pass and without recursion.
     fn json(&mut self, raw: RawJson<'_>, around: usize) -> WriteResult {
         let mut cursor = Cursor::new(raw);
         let mut level = around;
@@ -280,7 +280,7 @@ impl<'o> Writer<'o> {
         Ok(level + 1)
     }
 
-    /// Walks over an object or an array: `member` writes what is at the cursor. `None` at the end of broken text, which there is none of.
+    /// Writes an object or an array; `member` writes the value at the cursor. `None` only for invalid JSON, which does not occur here.
     fn container(
         &mut self,
         cursor: &mut Cursor<'_>,
@@ -328,12 +328,12 @@ impl<'o> Writer<'o> {
         })
     }
 
-    /// MongoDB's extended JSON, its wrappers taken off.
+    /// Writes MongoDB's extended JSON without its wrappers.
     fn extended(&mut self, cursor: &mut Cursor<'_>, level: usize) -> Option<WriteResult> {
         if !matches!(cursor.peek()?, b'{' | b'[') || mongodb::is_wrapper(cursor) {
             let raw = cursor.skip()?;
             return Some(match mongodb::value(raw) {
-                // A key with a dollar that is no wrapper.
+                // A key with a dollar sign that is not a wrapper.
                 Value::Document(raw, _) => self.json(raw, level),
                 value => self.any(&value, level),
             });
@@ -345,7 +345,7 @@ impl<'o> Writer<'o> {
         self.container(cursor, |writer, cursor, _| writer.extended(cursor, level))
     }
 
-    /// DynamoDB's typed JSON, its types taken off.
+    /// Writes DynamoDB's typed JSON without its types.
     fn typed(&mut self, cursor: &mut Cursor<'_>, level: usize) -> Option<WriteResult> {
         let mut inside = cursor.clone();
         let kind = (inside.peek()? == b'{').then(|| {
@@ -355,7 +355,7 @@ impl<'o> Writer<'o> {
         let Some(kind @ ("M" | "L")) = kind.as_ref().and_then(|kind| Some(&*kind.as_ref()?.text)) else {
             let value = crate::dynamodb::value(cursor.skip()?);
             return Some(match value {
-                // A set, or what is not typed at all.
+                // A set, or JSON that is not typed.
                 Value::Document(raw, _) => self.set(raw, level),
                 value => self.any(&value, level),
             });
@@ -369,7 +369,7 @@ impl<'o> Writer<'o> {
             Err(error) => return Some(Err(error)),
         };
         let written = self.container(&mut inside, |writer, cursor, _| writer.typed(cursor, level))?;
-        // Behind it stands the brace of the type, or members that a typed value does not have.
+        // After it comes the brace of the type, or members that a typed value does not have.
         while inside.key().is_some() {
             inside.skip()?;
         }

@@ -1,6 +1,6 @@
-//! Dates and times as COPY reads them with `DATEFORMAT 'auto' TIMEFORMAT 'auto'`.
+//! Writes dates and times as COPY reads them with `DATEFORMAT 'auto' TIMEFORMAT 'auto'`.
 //!
-//! Years are 0001 to 9999: what lies outside is written with a sign or more digits, and `auto` does not know it.
+//! Only the years 0001 to 9999 are supported: other years have a sign or more digits, which `auto` does not recognize.
 
 use jiff::{SignedDuration, Timestamp, civil, tz::TimeZone};
 
@@ -9,7 +9,7 @@ const DAY: i64 = 86_400_000_000;
 const DAYS: std::ops::RangeInclusive<i64> = -719_162..=2_932_896;
 
 /// Writes microseconds since the epoch as `2026-11-21 10:00:00.123456`. The fraction has no, three or six digits.
-/// False, and nothing is written, outside the years 0001 to 9999.
+/// Returns false, and writes nothing, outside the years 0001 to 9999.
 #[inline]
 pub fn timestamp(out: &mut Vec<u8>, micros: i64) -> bool {
     if !date(out, micros.div_euclid(DAY)) {
@@ -20,7 +20,7 @@ pub fn timestamp(out: &mut Vec<u8>, micros: i64) -> bool {
     true
 }
 
-/// Writes days since the epoch as `2026-11-21`. False, and nothing is written, outside the years 0001 to 9999.
+/// Writes days since the epoch as `2026-11-21`. Returns false, and writes nothing, outside the years 0001 to 9999.
 #[inline]
 pub fn date(out: &mut Vec<u8>, days: i64) -> bool {
     if !DAYS.contains(&days) {
@@ -35,8 +35,8 @@ pub fn date(out: &mut Vec<u8>, days: i64) -> bool {
     true
 }
 
-/// Writes microseconds since midnight as `10:00:00.123456`. False, and nothing is written, where it is no time of a day.
-/// `24:00:00` is one.
+/// Writes microseconds since midnight as `10:00:00.123456`. Returns false, and writes nothing, if they are not a time of day.
+/// `24:00:00` is a time of day.
 #[inline]
 pub fn time(out: &mut Vec<u8>, micros: i64) -> bool {
     let fits = (0..=DAY).contains(&micros);
@@ -64,12 +64,12 @@ fn clock(out: &mut Vec<u8>, micros: i64) {
     }
 }
 
-/// Writes a number, which is not negative, with at least so many digits.
+/// Writes a number that is not negative with at least `width` digits.
 #[inline]
 fn digits(out: &mut Vec<u8>, mut number: i64, width: usize) {
     let mut text = [b'0'; 20];
     for digit in text[..width].iter_mut().rev() {
-        // A remainder of 10 is a digit.
+        // A remainder of a division by 10 fits a digit.
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         let value = (number % 10) as u8;
         *digit = b'0' + value;
@@ -78,8 +78,8 @@ fn digits(out: &mut Vec<u8>, mut number: i64, width: usize) {
     out.extend_from_slice(&text[..width]);
 }
 
-/// Year, month and day of a count of days since the epoch, in the proleptic Gregorian calendar: years are taken to begin in March, so
-/// that the leap day is the last one, and 400 of them have 146,097 days.
+/// Year, month and day of days since the epoch, in the proleptic Gregorian calendar. The computation uses years that begin in March, so
+/// that the leap day is the last day of a year; 400 years have 146,097 days.
 #[inline]
 fn civil_of_days(days: i64) -> (i64, i64, i64) {
     let days = days + 719_468;
@@ -93,22 +93,22 @@ fn civil_of_days(days: i64) -> (i64, i64, i64) {
     (era * 400 + year_of_era + i64::from(month <= 2), month, day)
 }
 
-/// Something that is read from text, to the microsecond, and whether digits below it were cut.
+/// A time that was read from text, in microseconds, and whether digits below a microsecond were cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Read {
     pub(crate) micros: i64,
     pub(crate) cut: bool,
 }
 
-/// An instant: `2026-11-21T10:00:00.123456789Z`, `2026-11-21 10:00:00+02`.
+/// Reads an instant: `2026-11-21T10:00:00.123456789Z`, `2026-11-21 10:00:00+02`.
 pub(crate) fn read_instant(text: &str) -> Option<Read> {
     let instant: Timestamp = text.parse().ok()?;
     Some(Read { micros: floor_micros(instant), cut: instant.subsec_nanosecond() % 1000 != 0 })
 }
 
-/// A date and a time without a zone: `2026-11-21T10:00:00.123456`. What has a zone is none.
+/// Reads a date and a time without a zone: `2026-11-21T10:00:00.123456`. `None` if there is a zone.
 pub(crate) fn read_civil(text: &str) -> Option<Read> {
-    // A civil date-time leaves out a zone that is written; only an instant says that there is one.
+    // The library ignores a zone when it reads a civil date-time, so the zone is looked for first.
     if text.len() < 16 || has_zone(text) {
         return None;
     }
@@ -116,7 +116,7 @@ pub(crate) fn read_civil(text: &str) -> Option<Read> {
     Some(Read { micros: floor_micros(instant), cut: instant.subsec_nanosecond() % 1000 != 0 })
 }
 
-/// A date: `2026-11-21`, in days since the epoch. What comes with a time is none.
+/// Reads a date (`2026-11-21`) in days since the epoch. `None` if there is a time.
 pub(crate) fn read_date(text: &str) -> Option<i64> {
     if text.len() < 10 || text.len() > 13 || text.contains([':', 'T', ' ']) {
         return None;
@@ -125,7 +125,7 @@ pub(crate) fn read_date(text: &str) -> Option<i64> {
     Some(floor_micros(date.to_zoned(TimeZone::UTC).ok()?.timestamp()).div_euclid(DAY))
 }
 
-/// A time of a day without a zone: `10:00:00.123456`.
+/// Reads a time of day without a zone: `10:00:00.123456`.
 pub(crate) fn read_time(text: &str) -> Option<Read> {
     if text == "24:00:00" {
         return Some(Read { micros: DAY, cut: false });
@@ -144,7 +144,7 @@ fn floor_micros(instant: Timestamp) -> i64 {
 
 /// Whether a text of a date and a time ends in a zone.
 pub(crate) fn has_zone(text: &str) -> bool {
-    // The date has hyphens too.
+    // Skip the date, which has hyphens too.
     let clock = text.get(10..).unwrap_or_default();
     clock.contains(['Z', 'z', '+', '-', '['])
 }
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_are_read_for_what_they_are() {
+    fn texts_are_read_only_as_their_kind() {
         assert_eq!(read_instant("1970-01-01T01:00:00.000001+01:00").unwrap().micros, 1);
         assert!(read_instant("1970-01-01T00:00:00.0000001Z").unwrap().cut);
         assert_eq!(read_civil("1970-01-01 00:00:01").unwrap().micros, 1_000_000);

@@ -1,16 +1,16 @@
-//! Where the transport had a record: `dw_md_partition` and `dw_md_offset`, the coordinates of the watermark.
+//! The place of a record in the transport: `dw_md_partition` and `dw_md_offset`, which the watermarks use.
 
 use std::fmt;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use sha2::{Digest as _, Sha256};
 
-/// A stream of records in order: `kafka/<topic>/<partition>`, `kinesis/<stream>/<shard>`, `dynamodb/<table>/<shard>`,
+/// An ordered stream of records: `kafka/<topic>/<partition>`, `kinesis/<stream>/<shard>`, `dynamodb/<table>/<shard>`,
 /// `s3/<bucket>/<key>@<version>`, `replay/<partition>/<offset>`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Partition(String);
 
-/// Longest text of a partition, percent-encoded: with the rest of a staged object's key it stays below S3's 1,024 bytes.
+/// Most bytes of a percent-encoded partition, so that the key of a staged object stays below S3's limit of 1,024 bytes.
 const LONGEST: usize = 640;
 
 impl Partition {
@@ -29,27 +29,28 @@ impl Partition {
         Self::fitted("dynamodb", &format!("{table}/{shard}"))
     }
 
-    /// A version of an S3 object. Where the bucket keeps no versions, its ETag stands for one.
+    /// A version of an S3 object. In a bucket without versioning, `version` is the ETag.
     pub fn s3(bucket: &str, key: &str, version: &str) -> Self {
         Self::fitted("s3", &format!("{bucket}/{key}@{version}"))
     }
 
-    /// A record that is sent again: a partition of its own, since the watermark of its old one has passed it.
+    /// A replayed record, which has its own partition because the watermark of its first partition may be past it.
     pub fn replay(partition: &Self, offset: &Offset) -> Self {
         Self::fitted("replay", &format!("{partition}/{offset}"))
     }
 
-    /// A partition as a staged row has it.
+    /// A partition from the text in a staged row.
     pub fn from_text(text: &str) -> Self {
         Self(text.into())
     }
 
-    /// As the column has it.
+    /// The text in a staged row.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// A long name (S3 keys have up to 1,024 bytes), or one that VARCHAR does not hold, ends in its hash instead: shorter, and still its own.
+    /// A partition with this name. A name that is too long (S3 keys have up to 1,024 bytes), or that VARCHAR cannot hold, is cut and ends in
+    /// its hash, so that it stays unique.
     fn fitted(kind: &str, name: &str) -> Self {
         if encoded(name).len() <= LONGEST && !name.contains(char::is_control) {
             return Self(format!("{kind}/{name}"));
@@ -73,21 +74,21 @@ impl fmt::Display for Partition {
     }
 }
 
-/// Characters of a text that are percent-encoded in a segment of an object's key: all but letters, digits, `-`, `_` and `.`.
+/// Characters that are percent-encoded in a segment of an object's key: all except letters, digits, `-`, `_` and `.`.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.');
 
-/// A text as one segment of an object's key.
+/// Encodes a text as one segment of an object's key.
 pub(crate) fn encoded(text: &str) -> String {
     utf8_percent_encode(text, ENCODED).to_string()
 }
 
-/// The text of a segment; `None` where [`encoded`] does not write such a segment.
+/// Decodes a segment. `None` if [`encoded`] does not write such a segment.
 pub(crate) fn decoded(segment: &str) -> Option<String> {
     let text = percent_decode_str(segment).decode_utf8().ok()?;
     (encoded(&text) == segment).then(|| text.into_owned())
 }
 
-/// A place in a partition, padded with zeros so that the order of the texts is the order of the records.
+/// An offset in a partition, with leading zeros so that the order of the texts is the order of the records.
 #[derive(Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Offset(String);
 
@@ -96,23 +97,23 @@ impl Clone for Offset {
         Self(self.0.clone())
     }
 
-    /// Into the memory that is there: a stager does it for each record.
+    /// Reuses the allocated memory, because a stager clones the offset of each record.
     fn clone_from(&mut self, other: &Self) {
         self.0.clone_from(&other.0);
     }
 }
 
 impl Offset {
-    /// Of a Kafka offset, or the number of a line in a file.
+    /// An offset of Kafka, or the number of a line in a file.
     pub fn number(number: u64) -> Self {
-        // Of every record there is one: `format!` would take a tenth of the time that staging it takes.
+        // This is called for each record: `format!` would add a tenth to the time for staging the record.
         let mut digits = [b'0'; 20];
         let mut rest = number;
         for digit in digits.iter_mut().rev() {
             if rest == 0 {
                 break;
             }
-            // A remainder of 10 is a digit.
+            // A remainder of a division by 10 fits a digit.
             #[allow(clippy::cast_possible_truncation)]
             let value = (rest % 10) as u8;
             *digit += value;
@@ -121,19 +122,19 @@ impl Offset {
         Self(String::from_utf8_lossy(&digits).into_owned())
     }
 
-    /// Of the sequence number of a Kinesis record (56 digits today) or of a DynamoDB stream record (21 to 40 digits).
-    /// None for what is no number of at most 128 digits.
+    /// The sequence number of a Kinesis record (currently 56 digits) or of a DynamoDB stream record (21 to 40 digits).
+    /// `None` if the text is not a number of at most 128 digits.
     pub fn sequence_number(digits: &str) -> Option<Self> {
         let is_number = (1..=128).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
         is_number.then(|| Self(format!("{digits:0>64}")))
     }
 
-    /// An offset as a staged row has it.
+    /// An offset from the text in a staged row.
     pub fn from_text(text: &str) -> Self {
         Self(text.into())
     }
 
-    /// As the column has it.
+    /// The text in a staged row.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -152,7 +153,7 @@ mod tests {
     use super::{LONGEST, Offset, Partition, decoded, encoded};
 
     #[test]
-    fn partitions_say_where_they_are() {
+    fn partitions_have_readable_names() {
         assert_eq!(Partition::kafka("shop.public.orders", 3).as_str(), "kafka/shop.public.orders/3");
         assert_eq!(Partition::s3("lake", "in/a b.json", "v1").as_str(), "s3/lake/in/a b.json@v1");
         let kafka = Partition::kafka("orders", 0);
@@ -185,7 +186,7 @@ mod tests {
         }
 
         #[test]
-        fn a_long_name_is_cut_and_stays_its_own(key in "(?s:.{0,900})", other in "(?s:.{0,9})") {
+        fn a_long_name_is_cut_and_stays_unique(key in "(?s:.{0,900})", other in "(?s:.{0,9})") {
             let partition = Partition::s3("bucket", &key, "v");
             prop_assert!(encoded(partition.as_str()).len() <= LONGEST + encoded("s3/").len());
             if !other.is_empty() {

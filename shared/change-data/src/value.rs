@@ -1,4 +1,4 @@
-//! Values of an event, decoded: from JSON, MongoDB's extended JSON or DynamoDB's typed JSON, by their logical type.
+//! Decodes the values of an event from JSON, MongoDB's extended JSON or DynamoDB's typed JSON, by their logical type.
 
 use std::borrow::Cow;
 
@@ -13,10 +13,10 @@ use crate::{
     time,
 };
 
-/// How a document is written.
+/// The form of a document's JSON.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Form<'a> {
-    /// JSON that says what it means.
+    /// Plain JSON.
     Json,
     /// JSON in which some values have logical types.
     Connect(&'a Logical),
@@ -26,12 +26,12 @@ pub(crate) enum Form<'a> {
     Typed,
 }
 
-/// A value.
+/// A decoded value.
 #[derive(Debug, Clone)]
 pub(crate) enum Value<'a> {
     Null,
     Bool(bool),
-    /// In JSON's grammar.
+    /// A number in JSON notation.
     Number(Cow<'a, str>),
     /// NaN or an infinity, as Redshift writes it.
     NotFinite(&'static str),
@@ -39,10 +39,10 @@ pub(crate) enum Value<'a> {
     Temporal(Temporal<'a>),
     Bytes {
         bytes: Vec<u8>,
-        /// As the source wrote them.
+        /// The notation of the source.
         text: Cow<'a, str>,
     },
-    /// Bits from the highest down, without bytes that hold none of them.
+    /// Bits in big-endian bytes, without bytes that have none of the bits.
     Bits {
         bytes: Vec<u8>,
         length: usize,
@@ -52,20 +52,20 @@ pub(crate) enum Value<'a> {
         ewkb: String,
         raw: RawJson<'a>,
     },
-    /// JSON that was a text.
+    /// JSON that the source wrote as a string.
     Embedded(Cow<'a, str>),
     Document(RawJson<'a>, Form<'a>),
 }
 
-/// A date or a time that was a count.
+/// A date, time or duration that the source wrote as a count.
 #[derive(Debug, Clone)]
 pub(crate) struct Temporal<'a> {
     pub(crate) kind: TemporalKind,
-    /// Microseconds; days of a date.
+    /// Microseconds, or days for a date.
     pub(crate) count: i64,
-    /// Digits below the microsecond were cut.
+    /// Whether digits below a microsecond were cut.
     pub(crate) cut: bool,
-    /// The count as the source wrote it.
+    /// The count in the notation of the source.
     pub(crate) raw: Cow<'a, str>,
 }
 
@@ -78,7 +78,7 @@ pub(crate) enum TemporalKind {
 }
 
 impl Temporal<'_> {
-    /// As text that Redshift reads, and ISO 8601 for a duration. Decoding has made sure that it can be written.
+    /// Writes the text that Redshift reads; for a duration, ISO 8601. Decoding has checked that the value can be written.
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
         match self.kind {
             TemporalKind::Date => {
@@ -101,11 +101,11 @@ impl Temporal<'_> {
     }
 }
 
-/// Most bytes of a decimal: PostgreSQL's largest NUMERIC has less than 62,000. More are not worth their quadratic time.
+/// Most bytes of a decimal. PostgreSQL's largest NUMERIC has less than 62,000, and decoding takes quadratic time.
 const LONGEST_DECIMAL: usize = 64 * 1024;
 
 impl<'a> Value<'a> {
-    /// A value of a document of some form. Its logical type comes after: [`Value::decoded`].
+    /// Reads a value of a document of some form. [`Value::decoded`] applies its logical type.
     pub(crate) fn read(raw: RawJson<'a>, form: Form<'a>) -> Self {
         match form {
             Form::Json => Self::of_json(raw),
@@ -129,7 +129,7 @@ impl<'a> Value<'a> {
         Self::Text(Text { text: text.into(), repaired: false })
     }
 
-    /// What its source means by it. A value that is not what its type says stays as it is.
+    /// Decodes the value by its logical type. A value that is not valid for the type is returned unchanged.
     pub(crate) fn decoded(self, logical: &'a Logical) -> Self {
         self.decode(logical).unwrap_or_else(|as_it_was| as_it_was)
     }
@@ -162,7 +162,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// NaN and the infinities, by all the names that Debezium's modes and Java give them.
+    /// The name in Redshift of NaN or an infinity, from any name that Debezium's modes and Java use.
     pub(crate) fn not_finite(text: &str) -> Option<&'static str> {
         match text {
             "NaN" | "NAN" | "nan" => Some("NaN"),
@@ -216,7 +216,7 @@ fn temporal(kind: TemporalKind, unit: Option<Unit>, number: Cow<'_, str>) -> Res
     };
     match read() {
         Some((count, cut)) => Ok(Value::Temporal(Temporal { kind, count, cut, raw: number })),
-        // Such as PostgreSQL's infinity, or MySQL's -838:59:59.
+        // For example PostgreSQL's infinity or MySQL's -838:59:59.
         None => Err(Value::Number(number)),
     }
 }
@@ -228,7 +228,7 @@ fn bits(text: Text<'_>, length: Option<u32>) -> Result<Value<'_>, Value<'_>> {
     bytes.reverse();
     let length = length.map_or(bytes.len() * 8, |length| length as usize);
     let wanted = length.div_ceil(8);
-    // Debezium leaves out bytes of zeros, or brings more of them than there are bits.
+    // Debezium may omit bytes that are zero, or write more bytes than there are bits.
     while bytes.len() > wanted && bytes[0] == 0 {
         bytes.remove(0);
     }
@@ -240,13 +240,13 @@ fn bits(text: Text<'_>, length: Option<u32>) -> Result<Value<'_>, Value<'_>> {
     Ok(Value::Bits { bytes, length })
 }
 
-/// `0101`: bits as PostgreSQL and MySQL print them.
+/// The text of bits as PostgreSQL and MySQL print them, such as `0101`.
 pub(crate) fn bit_string(bytes: &[u8], length: usize) -> String {
     let bits = bytes.iter().flat_map(|byte| (0..8).rev().map(move |bit| if byte >> bit & 1 == 1 { '1' } else { '0' }));
     bits.skip((8 * bytes.len()).saturating_sub(length)).collect()
 }
 
-/// The number that bits are, where 63 of them are enough.
+/// The number with these bits, if it has at most 63 bits.
 pub(crate) fn bit_number(bytes: &[u8]) -> Option<i64> {
     let significant = bytes.iter().skip_while(|byte| **byte == 0);
     significant.clone().count().le(&8).then_some(())?;

@@ -1,6 +1,6 @@
-//! Change events as their connectors write them, and the rows that they become.
+//! Snapshots of the rows of real change events from each connector.
 
-#![allow(clippy::unwrap_used, reason = "a test stops at what does not hold")]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::{fmt::Write as _, fs, path::Path};
 
@@ -13,7 +13,7 @@ use shiftwork_change_data::{
     transport::{Offset, Partition},
 };
 
-/// Records with the keys that Kafka would have beside them.
+/// The record key of an event, for MongoDB events that need one.
 fn key_of(line: &str) -> Option<&'static [u8]> {
     let is_keyed = line.contains(r#""ord":2"#) || line.contains(r#""ord":5"#);
     is_keyed.then_some(br#"{"schema":{},"payload":{"id":"{\"$oid\":\"596e275826f08b2730779e1f\"}"}}"#)

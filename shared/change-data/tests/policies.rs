@@ -1,6 +1,6 @@
-//! What Redshift cannot hold, and what no column takes: by policy, and never in silence.
+//! Values that Redshift cannot hold and fields without a column are handled by policy, with a note or a refusal.
 
-#![allow(clippy::unwrap_used, reason = "a test stops at what does not hold")]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::BTreeMap;
 
@@ -76,7 +76,7 @@ fn documents_that_are_too_deep_or_too_large_are_nulled_or_refused() {
         }
         assert_eq!(staged("oversized: refuse", &event), Err(RefusalKind::Oversized));
     }
-    // What is in `dw_md_missing_data` is one level deeper there.
+    // In `dw_md_missing_data` a value is one level deeper.
     let row = staged("", &format!(r#"{{"id":1,"doc":{0},"new":{0}}}"#, nested(1000))).unwrap();
     assert_eq!((row["doc"].len(), row.get("dw_md_missing_data")), (2000, None));
 }
@@ -86,7 +86,7 @@ fn nested(levels: usize) -> String {
 }
 
 #[test]
-fn a_frozen_contract_takes_no_stranger() {
+fn a_frozen_contract_refuses_unknown_fields_and_values_that_do_not_fit() {
     assert!(staged("unknown: freeze", r#"{"id":1,"text":"x"}"#).is_ok());
     assert_eq!(staged("unknown: freeze", r#"{"id":1,"colour":null}"#), Err(RefusalKind::Frozen));
     assert_eq!(staged("unknown: freeze", r#"{"id":1,"text":"\\N"}"#), Err(RefusalKind::Frozen));

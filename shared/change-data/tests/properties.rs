@@ -1,11 +1,7 @@
-//! What must hold of every record: nothing panics, nothing is lost, and every row reads back.
+//! Properties of every record: no panic, no value is lost, and every row reads back.
 
-#![allow(clippy::unwrap_used, reason = "a test stops at what does not hold")]
-#![allow(
-    clippy::float_cmp,
-    clippy::cast_precision_loss,
-    reason = "a number that was read back is the number, or it is lost"
-)]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(clippy::float_cmp, clippy::cast_precision_loss, reason = "a number must read back exactly")]
 
 use std::{collections::BTreeMap, fs, path::Path, sync::LazyLock};
 
@@ -40,7 +36,7 @@ fn anything() -> Compiled {
     Compiled::new(read("anything.yaml", CONTRACT).unwrap())
 }
 
-/// The rows of a record, by column; NULL is left out.
+/// The rows of a record, by column, without NULL.
 fn staged(compiled: &Compiled, value: &[u8]) -> (Outcome, Vec<BTreeMap<String, String>>) {
     let mut stager = Stager::new(compiled, Partition::kafka("t", 0), Vec::new());
     let offset = Offset::number(1);
@@ -58,7 +54,7 @@ fn staged(compiled: &Compiled, value: &[u8]) -> (Outcome, Vec<BTreeMap<String, S
     (outcome, rows.collect())
 }
 
-/// Texts without NUL, which no database but MySQL keeps.
+/// Texts without NUL, which among the source databases only MySQL stores.
 fn text() -> impl Strategy<Value = String> {
     prop_oneof![
         "[^\0]{0,16}",
@@ -121,7 +117,7 @@ fn event(row: &Map<String, Value>) -> String {
     .to_string()
 }
 
-/// Whether a column's field says what the source said.
+/// Whether a column's cell is equal to the source's value.
 fn says(column: &str, cell: &str, value: &Value) -> bool {
     let text = match value {
         Value::String(text) => text.clone(),
@@ -142,7 +138,7 @@ fn says(column: &str, cell: &str, value: &Value) -> bool {
     }
 }
 
-/// JSON that says the same; a number may have become its text, where no number of Redshift holds it.
+/// Whether two JSON values are equal. A number that Redshift cannot hold as a number may have become its text.
 fn same(found: &Value, wanted: &Value) -> bool {
     match (found, wanted) {
         (Value::String(found), Value::Number(wanted)) => *found == wanted.to_string(),
@@ -153,7 +149,7 @@ fn same(found: &Value, wanted: &Value) -> bool {
             found.len() == wanted.len()
                 && wanted.iter().all(|(key, wanted)| found.get(key).is_some_and(|found| same(found, wanted)))
         }
-        // The reader of this test is a bit off with some doubles, and so both texts are read by it.
+        // serde_json parses some doubles inexactly, so both texts are parsed with it.
         (found, wanted) => *found == serde_json::from_str::<Value>(&wanted.to_string()).unwrap(),
     }
 }
@@ -171,7 +167,7 @@ static SEEDS: LazyLock<Vec<(Compiled, Vec<String>)>> = LazyLock::new(|| {
     seeds
 });
 
-/// A record that was damaged: bytes replaced, cut out, or doubled.
+/// Damage to a record: bytes are replaced, removed or repeated, or a value is replaced.
 #[derive(Debug, Clone)]
 enum Damage {
     Replace(Index, u8),
@@ -211,7 +207,7 @@ fn damaged(record: &str, damages: &[Damage]) -> Vec<u8> {
                 let part = bytes[at..(at + length).min(bytes.len())].to_vec();
                 bytes.splice(at..at, part);
             }
-            // The value behind some colon is another one.
+            // Replace the value after a colon.
             Damage::Swap(at, word) => {
                 let colons: Vec<_> =
                     bytes.iter().enumerate().filter(|(_, byte)| **byte == b':').map(|(at, _)| at).collect();
@@ -231,7 +227,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(1000) })]
 
     #[test]
-    fn every_value_is_in_its_column_or_waits(row in row()) {
+    fn every_value_is_in_its_column_or_in_missing_data(row in row()) {
         let (outcome, rows) = staged(&anything(), event(&row).as_bytes());
         prop_assert_eq!(outcome, Outcome::Staged(1));
         let missing: Value = rows[0].get("dw_md_missing_data").map_or(Value::Null, |json| serde_json::from_str(json).unwrap());
@@ -247,7 +243,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_a_record(bytes in vec(any::<u8>(), 0..200)) {
+    fn any_bytes_are_staged_or_refused(bytes in vec(any::<u8>(), 0..200)) {
         let _ = staged(&anything(), &bytes);
         let _ = propose([bytes.as_slice()]);
     }
@@ -256,7 +252,7 @@ proptest! {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(800) })]
 
-    /// What is damaged is refused or staged; every row that is staged has all its columns, and JSON where JSON belongs.
+    /// A damaged record is staged or refused. Every staged row has all its columns, and valid JSON in its JSON columns.
     #[test]
     fn damaged_records_make_whole_rows_or_none(seed in any::<Index>(), which in any::<Index>(), damages in vec(damage(), 1..4)) {
         let (compiled, events) = &SEEDS[seed.index(SEEDS.len())];
@@ -276,7 +272,7 @@ proptest! {
         }
         for contract in propose([record.as_slice()]) {
             let problems = read("proposed.yaml", &contract.yaml()).err().unwrap_or_default();
-            // A person has to say which key it is; everything else is sound.
+            // A user has to add the key; the rest of the proposal must be valid.
             prop_assert!(problems.iter().all(|problem| problem.message.contains("`key`")), "{:?}", problems);
         }
     }

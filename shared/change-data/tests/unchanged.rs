@@ -1,6 +1,6 @@
-//! What a source leaves out because it did not change is told from what is NULL, also where no column takes it yet.
+//! A field that a source leaves out because it did not change is distinguished from NULL, even if it has no column.
 
-#![allow(clippy::unwrap_used, reason = "a test stops at what does not hold")]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ use shiftwork_change_data::{
 
 const UNCHANGED: &str = "__debezium_unavailable_value";
 
-/// The row of an event by columns, without those that are NULL; and whether something waits.
+/// The row of an event by column, without NULL, and whether `dw_md_missing_data` has a value.
 fn staged(format: &str, unknown: &str, event: &Value) -> Result<(BTreeMap<&'static str, String>, bool), RefusalKind> {
     let (table, id) = if format == "debezium" { ("public.orders", "id") } else { ("shop.orders", "_id") };
     let contract = format!(
@@ -48,14 +48,14 @@ fn update(before: &Value, after: &Value) -> Value {
     json!({ "op": "u", "before": before, "after": after, "source": source })
 }
 
-/// An update of MongoDB without the whole document.
+/// An update of MongoDB that does not have the whole document.
 fn partial(updated: &Value, removed: &[&str]) -> Value {
     let source = json!({ "connector": "mongodb", "db": "shop", "collection": "orders", "ts_ms": 1, "ord": 1 });
     let description = json!({ "updatedFields": updated.to_string(), "removedFields": removed });
     json!({ "op": "u", "before": null, "after": null, "source": source, "updateDescription": description })
 }
 
-/// What waits, what did not change, and whether there is a value among what waits.
+/// `dw_md_missing_data`, `dw_md_unchanged`, and whether the former has a value.
 fn known(format: &str, event: &Value) -> (Value, String, bool) {
     let (row, waits) = staged(format, "capture", event).unwrap();
     let missing = row.get("dw_md_missing_data").map_or(Value::Null, |text| serde_json::from_str(text).unwrap());
@@ -65,22 +65,22 @@ fn known(format: &str, event: &Value) -> (Value, String, bool) {
 #[test]
 fn a_field_without_a_column_may_be_unchanged_too() {
     let event = |after: Value| known("debezium", &update(&Value::Null, &after));
-    // All that there is was sent: what is not there is NULL.
+    // The event left no field out, so an absent field is NULL.
     assert_eq!(event(json!({ "id": 1, "colour": null, "size": 5 })), (json!({ "size": 5 }), String::new(), true));
-    // Not all: what is NULL is said, and what is not there did not change.
+    // The event left a field out, so NULL is written, and an absent field did not change.
     let (missing, unchanged, waits) = event(json!({ "id": 1, "colour": null, "story": UNCHANGED, "size": 5 }));
     assert_eq!((missing, unchanged.as_str(), waits), (json!({ "colour": null, "size": 5 }), ",00002,", true));
     let (missing, unchanged, waits) = event(json!({ "id": 1, "note": UNCHANGED, "colour": null, "story": UNCHANGED }));
     assert_eq!((missing, unchanged.as_str(), waits), (json!({ "colour": null }), ",00002,2,", false));
     let (missing, unchanged, waits) = event(json!({ "id": 1, "story": UNCHANGED }));
     assert_eq!((missing, unchanged.as_str(), waits), (Value::Null, ",00002,", false));
-    // Of a column alone: nothing is said of other fields.
+    // The event left out only a field with a column, so other absent fields are NULL.
     let (missing, unchanged, waits) = event(json!({ "id": 1, "note": UNCHANGED, "colour": null }));
     assert_eq!((missing, unchanged.as_str(), waits), (Value::Null, ",2,", false));
 }
 
 #[test]
-fn the_image_from_before_may_have_the_value() {
+fn the_value_may_be_in_the_before_image() {
     let before = json!({ "id": 1, "story": "long" });
     let seen = known("debezium", &update(&before, &json!({ "id": 1, "story": UNCHANGED })));
     assert_eq!(seen, (json!({ "story": "long" }), String::new(), true));
@@ -97,7 +97,7 @@ fn a_value_that_policy_makes_null_is_null_and_not_unchanged() {
 }
 
 #[test]
-fn an_update_without_the_whole_document_leaves_the_others_as_they_are() {
+fn an_update_without_the_whole_document_leaves_other_fields_unchanged() {
     let event = |updated: Value, removed: &[&str]| known("debezium-mongodb", &partial(&updated, removed));
     let (missing, unchanged, waits) = event(json!({ "note": "a", "size": 5 }), &[]);
     assert_eq!((missing, unchanged.as_str(), waits), (json!({ "size": 5 }), ",00002,", true));
@@ -108,7 +108,7 @@ fn an_update_without_the_whole_document_leaves_the_others_as_they_are() {
 }
 
 #[test]
-fn a_part_of_a_field_without_a_column_leaves_nothing_of_the_whole() {
+fn an_update_of_a_part_makes_a_field_without_a_column_null() {
     let event = partial(&json!({ "address.street": "Side", "size": 5 }), &["address.zip", "terms.paid"]);
     let (row, _) = staged("debezium-mongodb", "capture", &event).unwrap();
     let missing: Value = serde_json::from_str(&row["dw_md_missing_data"]).unwrap();
@@ -121,7 +121,7 @@ fn a_part_of_a_field_without_a_column_leaves_nothing_of_the_whole() {
 }
 
 #[test]
-fn a_frozen_contract_knows_no_others() {
+fn a_frozen_contract_does_not_record_other_fields() {
     let event = update(&Value::Null, &json!({ "id": 1, "story": UNCHANGED }));
     assert_eq!(staged("debezium", "freeze", &event), Err(RefusalKind::Frozen));
     let (row, _) = staged("debezium-mongodb", "freeze", &partial(&json!({ "note": "a" }), &["colour"])).unwrap();
@@ -129,9 +129,9 @@ fn a_frozen_contract_knows_no_others() {
 }
 
 proptest! {
-    /// Whatever fields an event has: what was said of each can be read from its row.
+    /// For any fields of an event, the row shows which are NULL, which did not change, and the values of the others.
     #[test]
-    fn what_was_said_of_a_field_can_be_read_from_its_row(
+    fn the_row_has_the_state_of_every_field(
         fields in subsequence(vec!["a", "b", "c", "d", "e", "note"], 0..=6),
         said in prop::collection::vec(prop::sample::select(vec![json!(null), json!("x"), json!("long enough"), json!(UNCHANGED)]), 6),
     ) {

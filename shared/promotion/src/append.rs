@@ -1,16 +1,16 @@
-//! Append: every event is a row, and no row is ever changed.
+//! Tables of kind `append`: every event is a row, and no row is ever changed.
 
 use crate::layout::{list, sql};
 use crate::{Promotion, transport_names};
 
 impl Promotion<'_> {
-    /// With a key, an event that the producer sends twice is one row. Without one, nothing tells it from two events that are alike:
-    /// then only what the transport delivers twice is one.
+    /// With a key, an event that the producer sends twice becomes one row. Without a key, such an event cannot be distinguished from
+    /// two equal events, so only records that the transport delivers twice are removed.
     pub(crate) fn promote_append(&self) -> Vec<String> {
         let mut out = if self.contract.key().is_empty() {
-            vec![self.each_record_once()]
+            vec![self.remove_duplicate_records()]
         } else {
-            vec![self.each_once(), self.forget_what_is_there()]
+            vec![self.remove_duplicates(), self.remove_known_events()]
         };
         let (staging, table) = (&self.tables.staging, &self.tables.production);
         let columns = list(self.event_columns().into_iter().chain(transport_names().map(String::from)));
@@ -26,11 +26,11 @@ impl Promotion<'_> {
         out
     }
 
-    fn each_record_once(&self) -> String {
+    fn remove_duplicate_records(&self) -> String {
         let staging = &self.tables.staging;
         sql(&format!(
             "
-            -- Files that overlap: each record once.
+            -- Keep each record once: files can overlap.
             DELETE FROM {staging}
             WHERE dw_md_row IN (
                 SELECT dw_md_row
@@ -45,13 +45,13 @@ impl Promotion<'_> {
         ))
     }
 
-    fn forget_what_is_there(&self) -> String {
+    fn remove_known_events(&self) -> String {
         let (staging, table) = (&self.tables.staging, &self.tables.production);
         let (s, t) = (staging.alias(), table.alias());
         let same_key = self.same_key(&s, &t);
         sql(&format!(
             "
-            -- What the table has already, under another offset.
+            -- Remove events that the table already has under another offset.
             DELETE FROM {staging}
             USING {table}
             WHERE {s}.dw_md_position = {t}.dw_md_position

@@ -1,37 +1,38 @@
-//! Values that wait in `dw_md_missing_data` move into their columns.
+//! Moves values from `dw_md_missing_data` into the columns that were added for their fields.
 
 use shiftwork_sql::quote_literal;
 
 use crate::fits::{TEXT, fits};
-use crate::layout::{block, lines, sql};
-use crate::{Column, OTHERS, Promotion, Table};
+use crate::layout::{block, lines, literal, sql};
+use crate::{Column, OTHERS_UNCHANGED, Promotion, Table};
 
-/// Rows in which values move.
+/// The rows whose values are moved.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Backfill<'a> {
     pub(crate) comment: &'a str,
     pub(crate) table: &'a Table,
-    /// The columns that tell its rows apart.
+    /// The columns that identify a row of the table.
     pub(crate) row: &'a [String],
     pub(crate) absent: AbsentField,
 }
 
-/// What a row without a field says about the column that was later added for the field.
+/// What it means for a column that a row lacks its field, when the column was added after the row was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AbsentField {
     /// The column is NULL.
     Null,
-    /// The column did not change, if the row says that fields without a column did not.
+    /// The column did not change, if `dw_md_unchanged` of the row says that fields without a column did not change.
     Unchanged,
-    /// The same, also where the field is there and null.
+    /// As [`Unchanged`](Self::Unchanged), and a field that is null counts as absent too.
     NullIsUnchanged,
 }
 
 impl Promotion<'_> {
-    /// Rows of files that are older than these columns: what the columns would have taken waits. At most so many statements.
+    /// Statements, at most `most`, that move values into `newer` columns in the staging table. The loaded files were staged before the
+    /// contract had these columns, so the values are in `dw_md_missing_data`.
     pub(crate) fn backfill(&self, newer: &[Column], most: usize) -> Vec<String> {
         let moves = Backfill {
-            comment: "These files are older than the column: what it would have taken waits.",
+            comment: "These files were staged before the contract had the column: move its values out of dw_md_missing_data.",
             table: &self.tables.staging,
             row: &["dw_md_row".to_owned()],
             absent: self.absent_field(),
@@ -49,19 +50,25 @@ impl Promotion<'_> {
     }
 }
 
-/// The path of a field in OBJECT_TRANSFORM. None where its name has a quote: Redshift's documentation names no escape for it.
-fn path(field: &str) -> Option<String> {
-    (!field.contains(['"', '\\'])).then(|| quote_literal(&format!("\"{field}\"")))
+/// Whether a migration copies the values of a field to its column but leaves them in `dw_md_missing_data`: no path of SUPER names a
+/// field with a quote, a backslash or a line break, because Redshift's documentation does not describe an escape for them.
+pub fn is_copied(field: &str) -> bool {
+    field.contains(['"', '\\', '\n'])
 }
 
-/// The column's value of what waits, as a value of a template.
+/// The path of a field in OBJECT_TRANSFORM. `None` if [`is_copied`].
+fn path(field: &str) -> Option<String> {
+    (!is_copied(field)).then(|| quote_literal(&format!("\"{field}\"")))
+}
+
+/// An expression for the column's value of `dw_value`, as a value of a template.
 fn fitting(column: &Column) -> String {
     block(&format!("{} AS {}", fits(column.kind).unwrap_or_else(|| "NULL".to_owned()), column.name))
 }
 
 impl Backfill<'_> {
-    /// Moves what waits under the columns' fields into them. What does not fit goes on waiting. None where there is nothing to do, for
-    /// JSON has no values of the columns' types.
+    /// Moves the values of the columns' fields from `dw_md_missing_data` into the columns. A value that does not fit stays there. `None`
+    /// if no value can be moved, because JSON has no values of the columns' types.
     pub(crate) fn all(&self, columns: &[&Column]) -> Option<String> {
         let movable = |column: &&&Column| fits(column.kind).is_some();
         match columns {
@@ -82,12 +89,12 @@ impl Backfill<'_> {
         self.row.iter().map(|name| format!("{a}.{name} = {b}.{name}")).collect::<Vec<_>>().join(" AND ")
     }
 
-    /// The values of a column's field and what the column takes of them.
+    /// A query for the values of a column's field in `dw_md_missing_data`, each with the value that the column takes of it.
     fn waiting(&self, column: &Column) -> String {
         let Self { table, .. } = self;
         let t = table.alias();
         let (row, of_row, text) = (self.row.join(", "), self.of_row(&t), block(TEXT));
-        let (fitting, field) = (fitting(column), quote_literal(&column.field));
+        let (fitting, field) = (fitting(column), literal(&column.field));
         sql(&format!(
             "
             SELECT {row}, dw_value,
@@ -124,7 +131,7 @@ impl Backfill<'_> {
         ))
     }
 
-    /// Several fields at once.
+    /// One statement for several fields.
     fn many(&self, columns: &[&Column]) -> String {
         let Self { comment, table, absent: absent_field, .. } = self;
         let t = table.alias();
@@ -170,7 +177,7 @@ impl Backfill<'_> {
                 left_out(column, &absent)
             };
             values.push(format!("{} AS dw_gaps", columns.iter().map(mark).collect::<Vec<_>>().join("\n|| ")));
-            only.push(format!("LEFT(events.dw_md_unchanged, 2) = '{OTHERS}'"));
+            only.push(format!("LEFT(events.dw_md_unchanged, 2) = '{OTHERS_UNCHANGED}'"));
         }
         let join = |column: &&Column| {
             let n = column.number;
@@ -197,14 +204,15 @@ impl Backfill<'_> {
         ))
     }
 
-    /// Says of columns that the table is about to have which rows left them out. None where all rows have all that there is.
+    /// Marks in `dw_md_unchanged` which rows left out the fields of columns that are about to be added. `None` if an absent field means
+    /// NULL.
     pub(crate) fn left_out(&self, columns: &[&Column]) -> Option<String> {
         let Self { comment, table, absent: absent_field, .. } = self;
         let t = table.alias();
         let (of_row, of_table, row) = (self.of_row("events"), self.of_row(&t), self.row.join(", "));
         let (same_row, same_fields) = (self.same_row(&t, "rows_before"), self.same_row("fields", "events"));
         let has = |column: &&Column| {
-            let (n, field) = (column.number, quote_literal(&column.field));
+            let (n, field) = (column.number, literal(&column.field));
             format!("MAX(CASE WHEN dw_field = {field} THEN 1 END) AS dw_has_{n}")
         };
         let has = lines(columns.iter().map(has), ",");
@@ -232,7 +240,7 @@ impl Backfill<'_> {
                         ) AS fields
                         GROUP BY {row}
                     ) AS fields ON {same_fields}
-                    WHERE LEFT(events.dw_md_unchanged, 2) = '{OTHERS}'
+                    WHERE LEFT(events.dw_md_unchanged, 2) = '{OTHERS_UNCHANGED}'
                 ) AS rows_before
                 WHERE {same_row} AND rows_before.dw_gaps <> ''
                 "
@@ -241,7 +249,8 @@ impl Backfill<'_> {
     }
 }
 
-/// `6,` where an event left column 6 out: it is of a contract with fewer columns, and fields without one did not change.
+/// An expression that is `6,` if the event was staged by a contract without column 6 and did not send its field because the field did
+/// not change.
 fn left_out(column: &Column, absent: &str) -> String {
     let n = column.number;
     format!(

@@ -1,11 +1,11 @@
-//! Type 1: one row a key, the current one.
+//! Tables of type 1: one row for each key, the current one.
 
 use shiftwork_change_data::contract::Deletes;
 
 use crate::layout::{list, sql};
-use crate::{Promotion, THERE, Table};
+use crate::{IS_NOT_DELETE, Promotion, Table};
 
-/// The offset that marks an older event that a value still comes from.
+/// The value of `dw_md_offset` that marks an older event from which the current row still takes a value.
 const NEEDED: &str = "needed";
 
 impl Promotion<'_> {
@@ -13,28 +13,36 @@ impl Promotion<'_> {
         let Self { tables, .. } = self;
         let soft = self.deletes() == Deletes::Soft;
         let mut out = Vec::new();
-        out.push(self.spread_truncates());
-        out.push(self.recall("The rows of these keys, as the events that they came from.", &tables.production));
+        out.push(self.expand_truncates());
+        out.push(self.add_known_events(
+            "Add the current rows of these keys, as the events that they came from.",
+            &tables.production,
+        ));
         if self.has_older() {
-            out.push(self.recall("Events that these rows still take a value from.", &tables.older));
+            out.push(
+                self.add_known_events("Add older events from which these rows still take a value.", &tables.older),
+            );
         }
-        out.push(self.recall_tombstones());
-        out.push(self.each_once());
-        out.extend(self.keep_tombstones());
+        out.push(self.add_known_tombstones());
+        out.push(self.remove_duplicates());
+        out.extend(self.record_tombstones());
         if !soft {
-            out.extend(self.truncate_tables());
-            out.push(self.forget_what_was_deleted());
+            out.extend(self.apply_truncates());
+            out.push(self.remove_events_before_delete());
         }
         if self.has_gaps() {
-            out.extend(self.deletes_are_empty());
+            out.extend(self.clear_deletes());
             out.extend(self.fill_gaps());
         }
-        out.push(self.forget_rows("The rows of these keys, made anew.", &tables.production));
+        out.push(self.delete_rows("Replace the rows of these keys.", &tables.production));
         out.push(if soft { self.insert_newest_or_deleted() } else { self.insert_newest() });
         if self.has_older() {
-            out.push(self.forget_rows("Older events stay as long as a value comes from them.", &tables.older));
-            out.extend(self.mark_what_is_needed(NEEDED));
-            out.push(self.mark_what_may_be_needed(NEEDED));
+            out.push(self.delete_rows(
+                "Replace the older events of these keys: only those from which a value is still taken are kept.",
+                &tables.older,
+            ));
+            out.extend(self.mark_needed_events(NEEDED));
+            out.push(self.mark_events_of_unmapped_fields(NEEDED));
             out.push(self.insert_needed());
         }
         if !soft {
@@ -43,7 +51,7 @@ impl Promotion<'_> {
         out
     }
 
-    fn forget_rows(&self, comment: &str, table: &Table) -> String {
+    fn delete_rows(&self, comment: &str, table: &Table) -> String {
         let staging = &self.tables.staging;
         let same_key = self.same_key(&table.alias(), &staging.alias());
         sql(&format!(
@@ -68,14 +76,14 @@ impl Promotion<'_> {
             FROM (
                 SELECT {s}.*, ROW_NUMBER() OVER (PARTITION BY {key} ORDER BY dw_md_position DESC) AS dw_nth
                 FROM {staging}
-                WHERE {THERE}
+                WHERE {IS_NOT_DELETE}
             ) AS events
             WHERE dw_nth = 1
             "
         ))
     }
 
-    /// The newest event that is no delete; deleted, where a delete is after it.
+    /// Inserts the newest event of each key that is not a delete, marked as deleted if a delete follows it.
     fn insert_newest_or_deleted(&self) -> String {
         let (staging, table) = (&self.tables.staging, &self.tables.production);
         let (s, key, columns) = (staging.alias(), self.key_list(), list(self.event_columns()));

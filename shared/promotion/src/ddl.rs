@@ -1,4 +1,4 @@
-//! The tables of a contract.
+//! CREATE statements of a contract's tables and view.
 
 use shiftwork_change_data::contract::{OwnColumns, PromoteKind, own_columns};
 use shiftwork_change_data::row::{EVENT_COLUMNS, METADATA_COLUMNS};
@@ -8,16 +8,16 @@ use crate::Promotion;
 use crate::layout::{LONGEST_STATEMENT, lines, list, sql};
 use crate::names::Table;
 
-/// The time at which a version ends that has not ended: a range join needs no NULL of its own.
+/// `dw_end_date` of a version that has not ended. A range join then does not have to handle NULL.
 pub(crate) const OPEN_END: &str = "9999-12-31";
 
 impl Promotion<'_> {
-    /// CREATE statements of everything that a load uses. Each does nothing where its object is there; all can be one transaction, or
-    /// several. Schemas must be there already.
+    /// CREATE statements of all tables and views that a load uses, to be run before the first load, in one transaction or in several.
+    /// A statement has no effect if its object exists. The schemas must exist.
     ///
     /// They are not part of [`load`](Self::load), whose first statement must be its LOCK: CREATE TABLE takes the snapshot that the
-    /// transaction reads from, and one that is older than the lock would show the watermark as it was before the load that held it.
-    /// Run them before the first load. Tables that are there with fewer columns are the business of [`migration`](Self::migration).
+    /// transaction reads from, and a snapshot that is older than the lock would show the watermark as it was before the load that held
+    /// the lock. [`migration`](Self::migration) and [`prepare`](Self::prepare) add columns to tables that exist.
     pub fn ddl(&self) -> Vec<String> {
         let keyed = self.kind() != PromoteKind::Append;
         let mut out = vec![self.create_staging(), self.create_watermarks(), self.create_production()];
@@ -33,7 +33,7 @@ impl Promotion<'_> {
         out
     }
 
-    /// Type 1 keeps events that columns of the current row still come from.
+    /// Whether the contract has a table of older events: type 1 keeps the events from which the current row still takes a column.
     pub(crate) fn has_older(&self) -> bool {
         self.kind() == PromoteKind::Type1 && self.has_gaps()
     }
@@ -42,8 +42,10 @@ impl Promotion<'_> {
         let mut columns = self.contract_columns(false);
         columns.extend(METADATA_COLUMNS.map(definition));
         columns.push(("dw_md_row".to_owned(), "BIGINT IDENTITY(1, 1)".to_owned()));
-        let comment =
-            format!("Events of {} on their way: in the order of the staged files' columns.", self.tables.production);
+        let comment = format!(
+            "Events to be promoted to {}. The columns are in the order of the staged files.",
+            self.tables.production
+        );
         create(&comment, &self.tables.staging, &columns, None, format!("BACKUP NO {}", self.distribution()).trim_end())
     }
 
@@ -54,7 +56,7 @@ impl Promotion<'_> {
             ("dw_md_moved_at", "TIMESTAMP NOT NULL"),
         ];
         let columns = columns.map(|(name, column_type)| (name.to_owned(), column_type.to_owned()));
-        let comment = "How far each partition of the transport has been loaded. Nothing else says so.";
+        let comment = "The last offset that was loaded of each partition of the transport. Do not edit.";
         create(comment, &self.tables.watermarks, &columns, None, "")
     }
 
@@ -65,7 +67,7 @@ impl Promotion<'_> {
         columns.extend(EVENT_COLUMNS.into_iter().filter(|(name, _)| kept.contains(name)).map(definition));
         columns.push(("dw_md_loaded_at".to_owned(), "TIMESTAMP NOT NULL".to_owned()));
         let comment = format!(
-            "Deletes and truncates (without a key) of {}: an older event that comes later brings no row back.",
+            "Deletes and truncates (without a key) of {}: an older event that arrives later does not restore a row.",
             self.tables.production
         );
         create(&comment, &self.tables.tombstones, &columns, None, &self.distribution_by_key())
@@ -75,11 +77,11 @@ impl Promotion<'_> {
         let mut columns = self.contract_columns(true);
         columns.extend(EVENT_COLUMNS.map(definition));
         let comment =
-            format!("Older events that a current row of {} still takes a column from.", self.tables.production);
+            format!("Older events from which a current row of {} still takes a column.", self.tables.production);
         create(&comment, &self.tables.older, &columns, None, &self.distribution())
     }
 
-    /// The columns of the production table, in the order in which it is made.
+    /// Name and definition of the production table's columns, in the order of CREATE TABLE.
     pub(crate) fn production_columns(&self) -> Vec<(String, String)> {
         let keyed = self.kind() != PromoteKind::Append;
         let OwnColumns { before, behind } = own_columns(self.kind(), self.deletes());
@@ -89,12 +91,13 @@ impl Promotion<'_> {
 
     fn create_production(&self) -> String {
         let (comment, key) = match self.kind() {
-            PromoteKind::Type1 => ("One row a key: the current one.", Some(self.key_list())),
-            PromoteKind::Type2 => ("One row a version.", Some("dw_key".to_owned())),
-            PromoteKind::Type7 => {
-                ("One row a version; dw_durable_key is the same in all versions of a key.", Some("dw_key".to_owned()))
-            }
-            PromoteKind::Append => ("One row an event.", None),
+            PromoteKind::Type1 => ("One row for each key: the current one.", Some(self.key_list())),
+            PromoteKind::Type2 => ("One row for each version.", Some("dw_key".to_owned())),
+            PromoteKind::Type7 => (
+                "One row for each version; dw_durable_key is the same in all versions of a key.",
+                Some("dw_key".to_owned()),
+            ),
+            PromoteKind::Append => ("One row for each event.", None),
         };
         let sortkey = match &self.contract.target().sortkey[..] {
             [] => "SORTKEY AUTO".to_owned(),
@@ -111,7 +114,7 @@ impl Promotion<'_> {
         let columns = list(columns.iter().map(|(name, _)| name).filter(|name| !hidden.contains(&name.as_str())));
         sql(&format!(
             "
-            -- The current version of every key.
+            -- The current version of each key.
             CREATE OR REPLACE VIEW {current} AS
             SELECT {columns}
             FROM {table}
@@ -130,7 +133,7 @@ impl Promotion<'_> {
             .collect()
     }
 
-    /// Tables that are joined by key lie as the target lies.
+    /// The DISTKEY clause, the same for all tables that are joined by key. Empty if the contract has no distribution key.
     fn distribution(&self) -> String {
         match &self.contract.target().distkey {
             None => String::new(),
@@ -138,14 +141,14 @@ impl Promotion<'_> {
         }
     }
 
-    /// The same for a table that has the key columns alone.
+    /// The DISTKEY clause of a table that has only the key columns.
     fn distribution_by_key(&self) -> String {
         let of_key = self.contract.target().distkey.as_ref().filter(|name| self.contract.is_key(name));
         if of_key.is_some() { self.distribution() } else { String::new() }
     }
 }
 
-/// A column of shiftwork's as DDL writes it.
+/// A column that shiftwork adds, as DDL writes it.
 fn definition((name, column_type): (&str, &str)) -> (String, String) {
     (name.to_owned(), column_type.to_uppercase())
 }
@@ -166,6 +169,6 @@ fn create(comment: &str, table: &Table, columns: &[(String, String)], key: Optio
         ))
     };
     let aligned = create(columns.iter().map(|(name, _)| name.len()).max().unwrap_or(0));
-    // The blanks alone can make a statement of a wide table longer than the Data API takes.
+    // For a wide table the padding alone can make the statement longer than the Data API accepts.
     if aligned.len() <= LONGEST_STATEMENT { aligned } else { create(0) }
 }

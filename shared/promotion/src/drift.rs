@@ -1,26 +1,27 @@
-//! What waits in `dw_md_missing_data`.
+//! The report on values in `dw_md_missing_data`.
 
 use crate::gaps::number_of_field;
 use crate::layout::{block, lines, sql};
 use crate::names::{Table, Tables};
-use crate::{OTHERS, Promotion};
+use crate::{OTHERS_UNCHANGED, Promotion};
 
 impl Promotion<'_> {
-    /// A query with a row for each field that waits in the table, those that wait longest first, at most `limit`:
+    /// A query with one row for each field that has values in `dw_md_missing_data`, in the order of `first_changed_at`, at most `limit`
+    /// rows:
     ///
     /// | column | |
     /// | --- | --- |
-    /// | `field` | as the source writes it |
-    /// | `waiting` | events whose value waits: BIGINT |
-    /// | `first_changed_at`, `last_changed_at` | source time of the first and the last of them |
-    /// | `booleans`, `numbers`, `texts`, `documents` | how many are of which JSON type: BIGINT |
-    /// | `whole_digits`, `fraction_digits` | most digits of a number before the point and behind it, without zeros that say nothing; NULL without numbers |
-    /// | `past_bigint` | whole numbers that a BIGINT has no room for |
-    /// | `with_exponent` | numbers written with an exponent: their digits are not counted |
-    /// | `longest_text` | bytes of the longest text; NULL without texts |
-    /// | `fields` | fields that wait, also those past `limit` |
+    /// | `field` | name of the field, as the source writes it |
+    /// | `waiting` | number of events that have a value of the field: BIGINT |
+    /// | `first_changed_at`, `last_changed_at` | source time of the first and the last of these events |
+    /// | `booleans`, `numbers`, `texts`, `documents` | number of values of each JSON type: BIGINT |
+    /// | `whole_digits`, `fraction_digits` | largest number of digits before and after the decimal point, without leading and trailing zeros; NULL if there are no numbers |
+    /// | `past_bigint` | number of whole numbers that are out of the range of BIGINT |
+    /// | `with_exponent` | number of numbers written with an exponent, whose digits are not counted |
+    /// | `longest_text` | bytes of the longest text; NULL if there are no texts |
+    /// | `fields` | number of fields, including those past `limit` |
     ///
-    /// Values that are JSON null wait for nothing.
+    /// Values that are JSON null are not counted.
     pub fn drift_report(&self, limit: usize) -> String {
         let table = &self.tables.production;
         let mut waiting = waiting(table, &[]);
@@ -31,7 +32,7 @@ impl Promotion<'_> {
         let waiting = block(&waiting);
         sql(&format!(
             "
-            -- Fields of {table} that no column takes.
+            -- Fields of {table} for which there is no column.
             SELECT field,
                    COUNT(*) AS waiting,
                    MIN(changed_at) AS first_changed_at,
@@ -63,7 +64,8 @@ impl Promotion<'_> {
         ))
     }
 
-    /// An older event may be there for another value of it: a field waits in it, if no later event has sent the field.
+    /// The same query for the table of older events. An older event may be kept for another of its fields, so a field counts only if no
+    /// later event has sent it.
     fn waiting_in_older(&self) -> String {
         let Tables { production, older, .. } = &self.tables;
         let (key, of_key) = (self.key_list(), |table: &Table| self.key_of(&table.alias()));
@@ -98,14 +100,14 @@ impl Promotion<'_> {
             ) AS later
               ON {same_key} AND later.dw_place > fields.dw_place
              AND CASE WHEN dw_column IS NOT NULL THEN STRPOS(dw_gaps, ',' || dw_column || ',') = 0
-                      ELSE later.dw_field = fields.dw_field OR LEFT(dw_gaps, 2) <> '{OTHERS}' END
+                      ELSE later.dw_field = fields.dw_field OR LEFT(dw_gaps, 2) <> '{OTHERS_UNCHANGED}' END
             WHERE later.dw_place IS NULL
             "
         ))
     }
 }
 
-/// What waits in a table, with more of its row.
+/// A query for the values in `dw_md_missing_data` of a table, with `more` expressions of their row.
 fn waiting(table: &Table, more: &[String]) -> String {
     let t = table.alias();
     let of_value = [

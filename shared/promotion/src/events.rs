@@ -1,17 +1,17 @@
-//! Events of the keys of a batch: all that are known, each once, in order.
+//! Collects all known events of the keys of a batch in the staging table, each once, in order.
 //!
-//! In the staging table an event of this batch has a partition; one that was known before has none.
+//! In the staging table `dw_md_partition` is set for an event of this batch, and NULL for an event that was loaded before.
 
 use shiftwork_change_data::contract::Deletes;
 
 use crate::layout::{block, list, sql};
-use crate::{GONE, Promotion, THERE, Table};
+use crate::{IS_DELETE, IS_NOT_DELETE, Promotion, Table};
 
 impl Promotion<'_> {
-    /// A truncate is a row without a key. It becomes a row for every key that it concerns: those of the batch; where deleted rows stay,
-    /// those of the table; and where they go, those of rows that came after a truncate that is late, and have what they did not
-    /// send from before it.
-    pub(crate) fn spread_truncates(&self) -> String {
+    /// A truncate is a row without a key. This statement adds a row for every key that the truncate concerns: the keys of the batch; if
+    /// deleted rows are kept, the keys of the table; if they are not, the keys of rows that are newer than a truncate that arrives late
+    /// and that took unchanged columns from events before it.
+    pub(crate) fn expand_truncates(&self) -> String {
         let (staging, table) = (&self.tables.staging, &self.tables.production);
         let (s, t) = (staging.alias(), table.alias());
         let (key, first) = (self.key_list(), self.first_key());
@@ -34,7 +34,7 @@ impl Promotion<'_> {
         };
         sql(&format!(
             "
-            -- A truncate deletes every key.
+            -- Add a delete of each key for a truncate.
             INSERT INTO {staging} (
                 {key},
                 dw_md_operation, dw_md_changed_at, dw_md_position, dw_md_partition, dw_md_offset
@@ -57,8 +57,8 @@ impl Promotion<'_> {
         ))
     }
 
-    /// The events of these keys in another table.
-    pub(crate) fn recall(&self, comment: &str, table: &Table) -> String {
+    /// Adds the events that another table has of the batch's keys.
+    pub(crate) fn add_known_events(&self, comment: &str, table: &Table) -> String {
         let staging = &self.tables.staging;
         let columns = self.event_columns();
         let of_known = list(columns.iter().map(|name| format!("known.{name}")));
@@ -77,14 +77,14 @@ impl Promotion<'_> {
         ))
     }
 
-    /// The tombstones of the keys that are in the staging table, after the first event that is there.
-    pub(crate) fn recall_tombstones(&self) -> String {
+    /// Adds the tombstones of the keys in the staging table that are later than the first event of the key there.
+    pub(crate) fn add_known_tombstones(&self) -> String {
         let (staging, tombstones) = (&self.tables.staging, &self.tables.tombstones);
         let (t, key, first) = (tombstones.alias(), self.key_list(), self.first_key());
         let (of_concerned, same_key) = (self.key_of("concerned"), self.same_key(&t, "concerned"));
         sql(&format!(
             "
-            -- Their deletes that are known, and the truncates.
+            -- Add the known deletes of these keys, and the known truncates.
             INSERT INTO {staging} (
                 {key}, dw_md_operation, dw_md_changed_at, dw_md_position
             )
@@ -111,12 +111,12 @@ impl Promotion<'_> {
         ))
     }
 
-    /// The same event twice: in overlapping files, under a new offset, or known before.
-    pub(crate) fn each_once(&self) -> String {
+    /// Removes duplicates of an event: from overlapping files, under a new offset, or loaded before.
+    pub(crate) fn remove_duplicates(&self) -> String {
         let (staging, key) = (&self.tables.staging, self.key_list());
         sql(&format!(
             "
-            -- Each event once: the copy that came last.
+            -- Keep each event once: the copy that arrived last.
             DELETE FROM {staging}
             WHERE dw_md_row IN (
                 SELECT dw_md_row
@@ -125,7 +125,7 @@ impl Promotion<'_> {
                         PARTITION BY {key}, dw_md_position
                         ORDER BY CASE WHEN dw_md_partition IS NULL THEN 1 ELSE 0 END,
                                  dw_md_partition DESC, dw_md_offset DESC,
-                                 CASE WHEN {GONE} THEN 1 ELSE 0 END, dw_md_row
+                                 CASE WHEN {IS_DELETE} THEN 1 ELSE 0 END, dw_md_row
                     ) AS dw_nth
                     FROM {staging}
                 ) AS events
@@ -135,15 +135,15 @@ impl Promotion<'_> {
         ))
     }
 
-    /// The deletes of the batch are kept for events that are late.
-    pub(crate) fn keep_tombstones(&self) -> [String; 2] {
+    /// Writes the deletes of the batch to the tombstones, for events that arrive late.
+    pub(crate) fn record_tombstones(&self) -> [String; 2] {
         let (staging, tombstones) = (&self.tables.staging, &self.tables.tombstones);
         let (s, t, key, first) = (staging.alias(), tombstones.alias(), self.key_list(), self.first_key());
         let same_key = self.same_key(&t, &s);
         [
             sql(&format!(
                 "
-                -- The deletes of this batch are kept, for an event that comes late.
+                -- Record the deletes of this batch, for events that arrive late.
                 DELETE FROM {tombstones}
                 USING {staging}
                 WHERE {same_key}
@@ -163,20 +163,21 @@ impl Promotion<'_> {
         ]
     }
 
-    /// Tombstones past their time. Where rows stay after a delete, the tombstones are part of what is known of them and stay too.
+    /// Deletes tombstones that are older than `tombstones_kept`. Only for hard deletes: with others the rows are kept, and their
+    /// tombstones with them.
     pub(crate) fn prune_tombstones(&self) -> String {
         let (tombstones, days) = (&self.tables.tombstones, self.contract.promote().tombstones_kept);
         sql(&format!(
             "
-            -- An event later than this brings a deleted row back.
+            -- Delete old tombstones. An event that arrives later than this restores a deleted row.
             DELETE FROM {tombstones}
             WHERE dw_md_loaded_at < DATEADD(day, -{days}, SYSDATE)
             "
         ))
     }
 
-    /// Hard deletes: the rows that a truncate of this batch takes, of keys that the batch says nothing of.
-    pub(crate) fn truncate_tables(&self) -> Vec<String> {
+    /// Hard deletes: deletes the rows that a truncate of this batch concerns and whose keys are not in the batch.
+    pub(crate) fn apply_truncates(&self) -> Vec<String> {
         let staging = &self.tables.staging;
         let (s, first) = (staging.alias(), self.first_key());
         let older = self.has_older().then_some(&self.tables.older);
@@ -185,7 +186,7 @@ impl Promotion<'_> {
             let t = table.alias();
             sql(&format!(
                 "
-                -- A truncate takes the rows that were there before it.
+                -- A truncate deletes all rows that are older than it.
                 DELETE FROM {table}
                 USING {staging}
                 WHERE {s}.dw_md_operation = 'truncate' AND {s}.{first} IS NULL
@@ -196,18 +197,18 @@ impl Promotion<'_> {
         tables.map(of).collect()
     }
 
-    /// Hard deletes: nothing stays of a key from before its last delete.
-    pub(crate) fn forget_what_was_deleted(&self) -> String {
+    /// Hard deletes: removes the events of a key that are older than its last delete.
+    pub(crate) fn remove_events_before_delete(&self) -> String {
         let (staging, key) = (&self.tables.staging, self.key_list());
         sql(&format!(
             "
-            -- Before its last delete a key has no past.
+            -- Remove the events of a key that are older than its last delete.
             DELETE FROM {staging}
             WHERE dw_md_row IN (
                 SELECT dw_md_row
                 FROM (
                     SELECT dw_md_row, dw_md_position,
-                           MAX(CASE WHEN {GONE} THEN dw_md_position END)
+                           MAX(CASE WHEN {IS_DELETE} THEN dw_md_position END)
                                OVER (PARTITION BY {key}) AS dw_gone
                     FROM {staging}
                 ) AS events
@@ -217,9 +218,11 @@ impl Promotion<'_> {
         ))
     }
 
-    /// The newest event of each key that is no delete, as a column `dw_newest`.
+    /// An expression for the position of the newest event of each key that is not a delete, as a column `dw_newest`.
     pub(crate) fn newest(&self) -> String {
         let key = self.key_list();
-        block(&format!("MAX(CASE WHEN {THERE} THEN dw_md_position END)\n    OVER (PARTITION BY {key}) AS dw_newest"))
+        block(&format!(
+            "MAX(CASE WHEN {IS_NOT_DELETE} THEN dw_md_position END)\n    OVER (PARTITION BY {key}) AS dw_newest"
+        ))
     }
 }

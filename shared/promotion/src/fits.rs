@@ -1,4 +1,4 @@
-//! Whether a value that waits in `dw_md_missing_data` is one of a column's type, and the column's value then.
+//! SQL that converts a value in `dw_md_missing_data` to a column's type, if it fits.
 
 use shiftwork_change_data::column_type::ColumnType;
 
@@ -6,17 +6,17 @@ const DAY: &str = "[0-9]{4}-[0-9]{2}-[0-9]{2}";
 const CLOCK: &str = "([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{1,6})?";
 const ZONE: &str = "(Z|[+-][0-9]{2}(:?[0-9]{2})?)";
 
-/// Text of a SUPER `dw_value` that waits, as `dw_text`: a string's content, anything else as JSON. NULL of a JSON null, and where it
-/// is longer than any VARCHAR.
+/// An expression for the text of the SUPER `dw_value`, as a column `dw_text`: the content of a string, the JSON text of any other value.
+/// NULL for a JSON null, and for a value that is longer than any VARCHAR.
 pub(crate) const TEXT: &str = "\
 CASE WHEN JSON_TYPEOF(dw_value) = 'string' THEN dw_value::VARCHAR(65535)
      WHEN JSON_TYPEOF(dw_value) <> 'null' AND JSON_SIZE(dw_value) <= 65535 THEN JSON_SERIALIZE(dw_value) END AS dw_text";
 
-/// The column's value of `dw_value` and its `dw_text`; NULL where it does not fit, so that it goes on waiting. None for types that
-/// JSON has no values of.
+/// An expression for the column's value of `dw_value` and its `dw_text`. It is NULL for a value that does not fit, which then stays in
+/// `dw_md_missing_data`. `None` for types that JSON has no values of.
 ///
-/// A cast of SUPER that fails is NULL in Redshift (`cast_super_null_on_error`); a cast of text that fails would end the load, so a
-/// pattern comes first.
+/// In Redshift a failed cast of a SUPER value is NULL (`cast_super_null_on_error`), but a failed cast of text fails the load. A text is
+/// therefore matched against a pattern before it is cast.
 pub(crate) fn fits(column_type: ColumnType) -> Option<String> {
     let sql_type = column_type.to_string().to_uppercase();
     let whole = |least: &str, most: &str, digits: u8| {
@@ -44,7 +44,7 @@ pub(crate) fn fits(column_type: ColumnType) -> Option<String> {
         ColumnType::Boolean => {
             "CASE WHEN dw_text IN ('true', '1') THEN TRUE WHEN dw_text IN ('false', '0') THEN FALSE END".to_owned()
         }
-        // CHAR holds ASCII alone.
+        // CHAR holds only ASCII.
         ColumnType::Char(length) => format!(
             "CASE WHEN OCTET_LENGTH(dw_text) <= {length} AND OCTET_LENGTH(dw_text) = LEN(dw_text) THEN dw_text::{sql_type} END"
         ),

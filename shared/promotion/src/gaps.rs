@@ -1,40 +1,42 @@
-//! Columns that an event did not send: their values are those of the events before it.
+//! Fills columns that an event did not send with their values from earlier events.
 
+use crate::layout::{block, lines, list, literal, split_to_fit, sql, wrapped};
+use crate::{Column, IS_DELETE, IS_NOT_DELETE, OTHERS_UNCHANGED, Promotion};
 use shiftwork_change_data::column_type::ColumnType;
-use shiftwork_sql::quote_literal;
 
-use crate::layout::{block, fitting, lines, list, sql, wrapped};
-use crate::{Column, GONE, OTHERS, Promotion, THERE};
-
-/// The offset that marks an event from before the batch whose columns are all filled: nothing before it is in the staging table.
+/// The value of `dw_md_offset` that marks an event from before the batch, all of whose columns have their values. The staging table has
+/// no earlier event of its key.
 pub(crate) const COMPLETE: &str = "complete";
 
-/// How MAX over a window gives the one value in it.
+/// How MAX over a window returns the only value in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ByMax {
-    Itself,
-    /// Redshift's MAX takes no BOOLEAN.
+    /// MAX accepts the type.
+    Direct,
+    /// BOOLEAN, which Redshift's MAX does not accept: the value is cast to INT.
     AsNumber,
-    Not,
+    /// MAX does not accept the type: the value is joined.
+    Unsupported,
 }
 
 impl Promotion<'_> {
-    /// Type 1, latest non-null: what is NULL counts as not sent, of fields without a column too. A value that waits was sent.
-    pub(crate) fn nulls_are_gaps(&self) -> Vec<String> {
+    /// Type 1 with `take: latest-non-null`: a NULL counts as not sent, also in a field without a column. A value in `dw_md_missing_data`
+    /// counts as sent.
+    pub(crate) fn mark_nulls_as_gaps(&self) -> Vec<String> {
         let staging = &self.tables.staging;
         let (s, values) = (staging.alias(), self.values());
         let others = format!("',{:05},'", self.columns.len());
         let Some(first) = values.first().map(|column| column.number) else {
             return vec![sql(&format!(
                 "
-                -- The latest value that is not NULL: a NULL counts as not sent.
+                -- Take the latest value that is not NULL: a NULL counts as not sent.
                 UPDATE {staging}
                 SET dw_md_unchanged = {others}
-                WHERE {THERE}
+                WHERE {IS_NOT_DELETE}
                 "
             ))];
         };
-        fitting(&values, &|columns| {
+        split_to_fit(&values, &|columns| {
             let marks = columns.iter().map(|column| {
                 let (name, n) = (&column.name, column.number);
                 let missing = match column.kind {
@@ -44,13 +46,13 @@ impl Promotion<'_> {
                 format!("|| CASE WHEN {missing} AND STRPOS(waiting.dw_waits, ',{n},') = 0 THEN '{n},' ELSE '' END")
             });
             let marks = lines(marks, "");
-            // What the file marks is NULL, and so is marked again.
+            // Columns that the file marks as unchanged are NULL, so this statement marks them too.
             let is_first = columns.first().is_some_and(|column| column.number == first);
             let before = if is_first { others.clone() } else { format!("{s}.dw_md_unchanged") };
             let number = block(&number_of_field(columns.iter().copied()));
             sql(&format!(
                 "
-                -- The latest value that is not NULL: a NULL counts as not sent, unless there is a value that waits.
+                -- Take the latest value that is not NULL: a NULL counts as not sent, unless dw_md_missing_data has a value.
                 UPDATE {staging}
                 SET dw_md_unchanged = {before}
                         {marks}
@@ -65,44 +67,45 @@ impl Promotion<'_> {
                     ) AS fields ON fields.dw_md_row = events.dw_md_row
                     GROUP BY events.dw_md_row
                 ) AS waiting
-                WHERE {s}.dw_md_row = waiting.dw_md_row AND {s}.{THERE}
+                WHERE {s}.dw_md_row = waiting.dw_md_row AND {s}.{IS_NOT_DELETE}
                 "
             ))
         })
     }
 
-    /// A delete sends no values, whatever its event had of the row that went.
-    pub(crate) fn deletes_are_empty(&self) -> Vec<String> {
+    /// Clears the columns of deletes, even if the event has the values of the deleted row.
+    pub(crate) fn clear_deletes(&self) -> Vec<String> {
         let staging = &self.tables.staging;
         let mut names: Vec<&str> = self.values().iter().map(|column| column.name.as_str()).collect();
         names.push("dw_md_unchanged");
-        fitting(&names, &|names| {
+        split_to_fit(&names, &|names| {
             let nulls = lines(names.iter().map(|name| format!("{name} = NULL")), ",");
             sql(&format!(
                 "
-                -- After a delete a column has no value until an event sends one.
+                -- After a delete a column is NULL until an event sends a value.
                 UPDATE {staging}
                 SET {nulls}
-                WHERE {GONE}
+                WHERE {IS_DELETE}
                 "
             ))
         })
     }
 
-    /// Fills what an event did not send with what the events before it sent.
+    /// Fills the columns that an event did not send with the values that earlier events sent.
     ///
-    /// Seen from each event, `dw_sent_3` is where column 3 was last sent; the events that share a `dw_sent_3` are one that sent it and
-    /// those after that did not, so that MAX over them is its value. Types that MAX does not take are joined instead.
+    /// `dw_sent_3` of an event is the position of the last event, up to this one, that sent column 3. The events with the same
+    /// `dw_sent_3` are one event that sent the column and the events after it that did not, so MAX over them is the column's value.
+    /// Values of types that MAX does not accept are joined instead.
     pub(crate) fn fill_gaps(&self) -> Vec<String> {
-        fitting(&self.values(), &|columns| self.fill(columns))
+        split_to_fit(&self.values(), &|columns| self.fill(columns))
     }
 
     fn fill(&self, columns: &[&Column]) -> String {
         let staging = &self.tables.staging;
         let (s, key) = (staging.alias(), self.key_list());
         let (by_max, by_join): (Vec<&Column>, Vec<&Column>) =
-            columns.iter().partition(|column| by_max(column.kind) != ByMax::Not);
-        // A history begins with an event that has all its columns, whatever it was sent with.
+            columns.iter().partition(|column| by_max(column.kind) != ByMax::Unsupported);
+        // The first event of a key in a history has the values of all columns, even those that its source did not send.
         let (gaps, has_gaps) = if self.is_history() {
             (
                 format!("CASE WHEN dw_md_offset = '{COMPLETE}' THEN '' ELSE NVL(dw_md_unchanged, '') END"),
@@ -111,7 +114,7 @@ impl Promotion<'_> {
         } else {
             ("NVL(dw_md_unchanged, '')".to_owned(), format!("{s}.dw_md_unchanged IS NOT NULL"))
         };
-        // Joined events have columns of the same names.
+        // The joined tables have columns with the same names, so these must be qualified.
         let e = if by_join.is_empty() { "" } else { "events." };
         let of_key = self.key().map(|name| format!("{e}{name}")).collect::<Vec<_>>().join(", ");
         let value = |column: &&Column| {
@@ -122,9 +125,9 @@ impl Promotion<'_> {
                 )
             };
             match self::by_max(column.kind) {
-                ByMax::Itself => format!("{} AS {name}", by_max(name)),
+                ByMax::Direct => format!("{} AS {name}", by_max(name)),
                 ByMax::AsNumber => format!("{} = 1 AS {name}", by_max(&format!("{name}::INT"))),
-                ByMax::Not => format!("event_{n}.{name}"),
+                ByMax::Unsupported => format!("event_{n}.{name}"),
             }
         };
         let join = |column: &&Column| {
@@ -140,7 +143,7 @@ impl Promotion<'_> {
         let filled = lines(columns.iter().map(|column| format!("{0} = filled.{0}", column.name)), ",");
         sql(&format!(
             "
-            -- What an event did not send is as the event before it had it.
+            -- Fill the columns that an event did not send with the values of the event before it.
             UPDATE {staging}
             SET {filled}
             FROM (
@@ -165,10 +168,10 @@ impl Promotion<'_> {
         ))
     }
 
-    /// Type 1: marks the events, older than the newest one that is there, which a column was last sent by.
-    pub(crate) fn mark_what_is_needed(&self, mark: &str) -> Vec<String> {
+    /// Type 1: marks the events, older than the newest event of the key that is not a delete, that were the last to send a column.
+    pub(crate) fn mark_needed_events(&self, mark: &str) -> Vec<String> {
         let (staging, key, newest) = (&self.tables.staging, self.key_list(), self.newest());
-        fitting(&self.values(), &|columns| {
+        split_to_fit(&self.values(), &|columns| {
             let sent = sent(columns, &format!("PARTITION BY {key}"));
             let places = list(columns.iter().map(|column| format!("dw_sent_{}", column.number)));
             sql(&format!(
@@ -188,7 +191,7 @@ impl Promotion<'_> {
                         ) AS events
                         WHERE dw_place <= dw_newest
                     ) AS events
-                    WHERE dw_place < dw_newest AND {THERE}
+                    WHERE dw_place < dw_newest AND {IS_NOT_DELETE}
                       AND dw_place IN ({places})
                 )
                 "
@@ -196,17 +199,17 @@ impl Promotion<'_> {
         })
     }
 
-    /// Type 1: of each field that no column takes the event that last sent it, and before those the last event that left none out: where
-    /// it has no such field, there is none.
-    pub(crate) fn mark_what_may_be_needed(&self, mark: &str) -> String {
+    /// Type 1: marks for each field without a column the last event that sent it, and the last event before these that left no field
+    /// out. A field that the latter lacks is NULL.
+    pub(crate) fn mark_events_of_unmapped_fields(&self, mark: &str) -> String {
         let (staging, key, newest) = (&self.tables.staging, self.key_list(), self.newest());
         let (s, of_key) = (staging.alias(), self.key_of("events"));
-        let fields = list(self.columns.iter().map(|column| quote_literal(&column.field)));
+        let fields = list(self.columns.iter().map(|column| literal(&column.field)));
         let sent = if self.takes_latest_non_null() { "\nAND JSON_TYPEOF(dw_value) <> 'null'" } else { "" };
         let sent = block(&format!("WHERE dw_field NOT IN (\n    {fields}\n){sent}"));
         sql(&format!(
             "
-            -- Fields without a column: the event that last sent each, and before them the last that had all there were.
+            -- Mark the last event that sent each field without a column, and the last one that left no field out.
             UPDATE {staging}
             SET dw_md_offset = '{mark}'
             WHERE dw_md_row IN (
@@ -215,7 +218,7 @@ impl Promotion<'_> {
                     SELECT events.*, dw_field, MAX(dw_place) OVER (PARTITION BY {of_key}, dw_field) AS dw_sent
                     FROM (
                         SELECT events.*,
-                               MAX(CASE WHEN LEFT(dw_gaps, 2) <> '{OTHERS}' THEN dw_place END)
+                               MAX(CASE WHEN LEFT(dw_gaps, 2) <> '{OTHERS_UNCHANGED}' THEN dw_place END)
                                    OVER (PARTITION BY {key}) AS dw_sent_all
                         FROM (
                             SELECT dw_md_row, dw_md_position AS dw_place, dw_md_operation, {key},
@@ -231,7 +234,7 @@ impl Promotion<'_> {
                         {sent}
                     ) AS fields ON fields.dw_row = events.dw_md_row
                 ) AS events
-                WHERE dw_place < dw_newest AND {THERE}
+                WHERE dw_place < dw_newest AND {IS_NOT_DELETE}
                   AND (dw_place = dw_sent_all
                        OR (dw_field IS NOT NULL AND dw_place = dw_sent AND dw_place > NVL(dw_sent_all, '')))
             )
@@ -240,13 +243,13 @@ impl Promotion<'_> {
     }
 }
 
-/// The number of the column that takes `dw_field`; NULL where none of these does.
+/// An expression for the number of the column that takes the field `dw_field`; NULL if none of `columns` takes it.
 pub(crate) fn number_of_field<'c>(columns: impl Iterator<Item = &'c Column>) -> String {
-    let one = |column: &Column| format!("WHEN {} THEN '{}'", quote_literal(&column.field), column.number);
+    let one = |column: &Column| format!("WHEN {} THEN '{}'", literal(&column.field), column.number);
     sql(&format!("CASE dw_field {} END", wrapped(columns.map(one), "")))
 }
 
-/// For each column the place of the event that last sent it, seen from each event.
+/// Expressions `dw_sent_<number>`: for each column the position of the last event in the window that sent it.
 fn sent(columns: &[&Column], window: &str) -> String {
     let column = |column: &&Column| {
         let n = column.number;
@@ -258,7 +261,7 @@ fn sent(columns: &[&Column], window: &str) -> String {
 fn by_max(column_type: ColumnType) -> ByMax {
     match column_type {
         ColumnType::Boolean => ByMax::AsNumber,
-        ColumnType::Super | ColumnType::Varbyte(_) | ColumnType::Geometry | ColumnType::Geography => ByMax::Not,
+        ColumnType::Super | ColumnType::Varbyte(_) | ColumnType::Geometry | ColumnType::Geography => ByMax::Unsupported,
         ColumnType::SmallInt
         | ColumnType::Integer
         | ColumnType::BigInt
@@ -271,6 +274,6 @@ fn by_max(column_type: ColumnType) -> ByMax {
         | ColumnType::Time
         | ColumnType::TimeTz
         | ColumnType::Timestamp
-        | ColumnType::TimestampTz => ByMax::Itself,
+        | ColumnType::TimestampTz => ByMax::Direct,
     }
 }

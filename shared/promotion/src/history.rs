@@ -1,12 +1,12 @@
-//! Type 2 and 7: one row a version.
+//! Tables of type 2 and 7: one row for each version of a key.
 
 use shiftwork_change_data::column_type::ColumnType;
 use shiftwork_change_data::contract::{Deletes, PromoteKind};
 
 use crate::ddl::OPEN_END;
 use crate::gaps::COMPLETE;
-use crate::layout::{fitting, lines, list, sql};
-use crate::{GONE, Promotion, THERE, event_names};
+use crate::layout::{lines, list, split_to_fit, sql};
+use crate::{IS_DELETE, IS_NOT_DELETE, Promotion, event_names};
 
 impl Promotion<'_> {
     pub(crate) fn is_history(&self) -> bool {
@@ -15,20 +15,25 @@ impl Promotion<'_> {
 
     pub(crate) fn promote_history(&self) -> Vec<String> {
         let deletes = self.deletes();
-        let mut out = vec![self.spread_truncates(), self.recall_versions(), self.recall_tombstones(), self.each_once()];
-        out.extend(self.keep_tombstones());
-        out.push(self.forget_versions());
+        let mut out = vec![
+            self.expand_truncates(),
+            self.add_known_versions(),
+            self.add_known_tombstones(),
+            self.remove_duplicates(),
+        ];
+        out.extend(self.record_tombstones());
+        out.push(self.delete_versions());
         match deletes {
             Deletes::Hard => {
-                out.extend(self.truncate_tables());
+                out.extend(self.apply_truncates());
                 out.push(self.delete_history());
-                out.push(self.forget_what_was_deleted());
+                out.push(self.remove_events_before_delete());
             }
-            Deletes::Soft => out.push(self.forget_deletes_of_nothing()),
+            Deletes::Soft => out.push(self.remove_deletes_without_row()),
             Deletes::Close => {}
         }
         if self.has_gaps() {
-            out.extend(self.deletes_are_empty());
+            out.extend(self.clear_deletes());
             out.extend(self.fill_gaps());
         }
         if deletes == Deletes::Soft {
@@ -41,11 +46,12 @@ impl Promotion<'_> {
         out
     }
 
-    /// The versions that the batch can change: of its keys, those after its first event, and the one before, which may end earlier.
-    fn recall_versions(&self) -> String {
+    /// Adds the versions that the batch can change: of each of its keys, the versions after the batch's first event, and the version
+    /// before, which may now end earlier.
+    fn add_known_versions(&self) -> String {
         let (staging, table) = (&self.tables.staging, &self.tables.production);
         let (columns, key, of_known) = (list(self.event_columns()), self.key_list(), self.key_of("known"));
-        let same_key = self.same_key("known", "concerned");
+        let (same_key, not_deleted) = (self.same_key("known", "concerned"), format!("known.{IS_NOT_DELETE}"));
         let (offset, mark) = if self.has_gaps() {
             (", dw_md_offset", format!(", CASE WHEN dw_md_position < dw_first THEN '{COMPLETE}' END AS dw_md_offset"))
         } else {
@@ -53,7 +59,7 @@ impl Promotion<'_> {
         };
         sql(&format!(
             "
-            -- The versions of these keys from before the batch's first event on, as the events that they came from.
+            -- Add the versions that this batch can change, as the events that they came from.
             INSERT INTO {staging} (
                 {columns}{offset}
             )
@@ -68,20 +74,20 @@ impl Promotion<'_> {
                     WHERE dw_md_partition IS NOT NULL
                     GROUP BY {key}
                 ) AS concerned ON {same_key}
-                WHERE known.{THERE}
+                WHERE {not_deleted}
             ) AS versions
             WHERE dw_next IS NULL OR dw_next >= dw_first
             "
         ))
     }
 
-    fn forget_versions(&self) -> String {
+    fn delete_versions(&self) -> String {
         let (staging, table) = (&self.tables.staging, &self.tables.production);
         let (s, t) = (staging.alias(), table.alias());
         let same_key = self.same_key(&t, &s);
         sql(&format!(
             "
-            -- These versions, made anew.
+            -- Replace these versions.
             DELETE FROM {table}
             USING {staging}
             WHERE {same_key}
@@ -90,29 +96,29 @@ impl Promotion<'_> {
         ))
     }
 
-    /// Hard deletes: all versions from before a delete.
+    /// Hard deletes: deletes all versions that are older than a delete.
     fn delete_history(&self) -> String {
         let (staging, table) = (&self.tables.staging, &self.tables.production);
         let (s, t) = (staging.alias(), table.alias());
         let same_key = self.same_key(&t, &s);
         sql(&format!(
             "
-            -- A delete takes all versions that were there before it.
+            -- A delete removes all versions that are older than it.
             DELETE FROM {table}
             USING {staging}
             WHERE {same_key}
-              AND {s}.{GONE}
+              AND {s}.{IS_DELETE}
               AND {t}.dw_md_position < {s}.dw_md_position
             "
         ))
     }
 
-    /// Soft deletes: a delete is a version of its own if there was something to delete.
-    fn forget_deletes_of_nothing(&self) -> String {
+    /// Soft deletes: a delete becomes a version only if the key had a row, so removes the other deletes.
+    fn remove_deletes_without_row(&self) -> String {
         let (staging, key) = (&self.tables.staging, self.key_list());
         sql(&format!(
             "
-            -- What is not there cannot be deleted.
+            -- Remove deletes of keys that have no row.
             DELETE FROM {staging}
             WHERE dw_md_row IN (
                 SELECT dw_md_row
@@ -121,25 +127,25 @@ impl Promotion<'_> {
                            LAG(dw_md_operation) OVER (PARTITION BY {key} ORDER BY dw_md_position) AS dw_previous
                     FROM {staging}
                 ) AS events
-                WHERE {GONE} AND NVL(dw_previous, 'delete') IN ('delete', 'truncate')
+                WHERE {IS_DELETE} AND NVL(dw_previous, 'delete') IN ('delete', 'truncate')
             )
             "
         ))
     }
 
-    /// Soft deletes: a deleted version has the values that the row had.
+    /// Soft deletes: copies the values of the row to the version that marks its deletion.
     fn deleted_versions_keep_values(&self) -> Vec<String> {
         let staging = &self.tables.staging;
         let (s, key, same_key) = (staging.alias(), self.key_list(), self.same_key("version", "deleted"));
         let values = self.values();
         let mut names: Vec<&str> = values.iter().map(|column| column.name.as_str()).collect();
         names.extend(["dw_md_missing_data", "dw_md_changes"]);
-        fitting(&names, &|names| {
+        split_to_fit(&names, &|names| {
             let assignments = lines(names.iter().map(|name| format!("{name} = row_before.{name}")), ",");
             let of_version = list(names.iter().map(|name| format!("version.{name}")));
             sql(&format!(
                 "
-                -- A deleted version has the values that the row had.
+                -- Copy the values of the row to the version that marks its deletion.
                 UPDATE {staging}
                 SET {assignments}
                 FROM (
@@ -151,7 +157,7 @@ impl Promotion<'_> {
                         FROM {staging}
                     ) AS deleted
                     JOIN {staging} AS version ON {same_key} AND version.dw_md_position = deleted.dw_previous
-                    WHERE deleted.{GONE}
+                    WHERE deleted.{IS_DELETE}
                 ) AS row_before
                 WHERE {s}.dw_md_row = row_before.dw_md_row
                 "
@@ -173,9 +179,9 @@ impl Promotion<'_> {
         names.extend(["dw_start_date", "dw_end_date", "dw_current"]);
         let (deleted, condition) = if self.deletes() == Deletes::Soft {
             names.push("dw_deleted");
-            (format!("{GONE} AS dw_deleted,"), String::new())
+            (format!("{IS_DELETE} AS dw_deleted,"), String::new())
         } else {
-            (String::new(), format!("WHERE {THERE}"))
+            (String::new(), format!("WHERE {IS_NOT_DELETE}"))
         };
         names.extend(event_names());
         let (names, surrogates, contract, event) =
@@ -203,7 +209,7 @@ impl Promotion<'_> {
         ))
     }
 
-    /// The natural key as one text that no other key has: texts come with their length.
+    /// An expression for the natural key as one text. Texts are preceded by their length, so that no two keys have the same text.
     fn key_text(&self) -> String {
         let parts = self.columns.iter().filter(|column| column.is_key).map(|column| {
             let name = &column.name;

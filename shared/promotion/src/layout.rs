@@ -1,20 +1,23 @@
-//! How statements are laid out on lines, and kept below the Data API's limits.
+//! Lays out statements on lines, and keeps them below the limits of the Data API.
 
-/// Lists wrap after so many characters.
+use shiftwork_sql::quote_literal;
+
+/// Bytes after which a list is wrapped.
 const WIDTH: usize = 96;
-/// Bytes of the longest statement that the Data API takes: 100 KB. A little less, for its own counting is not documented.
+/// Bytes of the longest statement. The Data API accepts 100 KB; the limit is a little lower because its way of counting is not
+/// documented.
 pub(crate) const LONGEST_STATEMENT: usize = 99_000;
-/// Statements of one batch (Data API, `BatchExecuteStatement`).
+/// Most statements of one batch (Data API, `BatchExecuteStatement`).
 pub(crate) const MOST_STATEMENTS: usize = 40;
 
-/// Around a value of several lines, and between its lines, until [`sql`] knows where on its line the value begins. Unicode reserves
-/// these code points for a program's own use, and table contracts have no name with one of them.
+/// Placeholders around a value of several lines, and between its lines, which [`sql`] replaces by line breaks and indentation.
+/// Unicode reserves these code points for internal use, and a table contract cannot have a name with one of them.
 const BEGIN: char = '\u{fdd0}';
 const BREAK: char = '\u{fdd1}';
 const END: char = '\u{fdd2}';
 
-/// The text of a statement: a template without the indentation of its first line, and every line of a value of several lines as
-/// far in as its first.
+/// The text of a statement: removes the indentation of the template's first line from all its lines, and indents every line of a value
+/// of several lines to the column where the value begins. A string literal must not contain a line break: use [`literal`].
 pub(crate) fn sql(template: &str) -> String {
     let template = template.trim_matches('\n').trim_end();
     let indent = template.len() - template.trim_start_matches(' ').len();
@@ -22,7 +25,7 @@ pub(crate) fn sql(template: &str) -> String {
     for line in template.split('\n') {
         let line =
             line.get(indent..).filter(|_| line.starts_with(&template[..indent])).unwrap_or_else(|| line.trim_start());
-        // A line that holds nothing but a value that is empty.
+        // A line that consists of an empty value is left out.
         if line.trim_matches([' ', BEGIN, END]).is_empty() {
             continue;
         }
@@ -51,18 +54,27 @@ pub(crate) fn sql(template: &str) -> String {
     out
 }
 
-/// A text of several lines as a value of a template.
+/// A string literal as a value of a template. A line break in it is written as `CHR(10)`, because [`sql`] would indent the next line.
+pub(crate) fn literal(text: &str) -> String {
+    if !text.contains('\n') {
+        return quote_literal(text);
+    }
+    let lines: Vec<String> = text.split('\n').map(quote_literal).collect();
+    format!("({})", lines.join(" || CHR(10) || "))
+}
+
+/// `text` of several lines as a value of a template.
 pub(crate) fn block(text: &str) -> String {
     let text = text.replace('\n', &BREAK.to_string());
     format!("{BEGIN}{text}{END}")
 }
 
-/// `a, b, c` as a value of a template, wrapped.
+/// `a, b, c` as a value of a template, wrapped after 96 bytes.
 pub(crate) fn list<T: AsRef<str>>(items: impl IntoIterator<Item = T>) -> String {
     wrapped(items, ",")
 }
 
-/// `a b c` as a value of a template, wrapped; with something behind each but the last.
+/// `a b c` as a value of a template, wrapped after 96 bytes, with `between` after each item except the last.
 pub(crate) fn wrapped<T: AsRef<str>>(items: impl IntoIterator<Item = T>, between: &str) -> String {
     let mut out = String::new();
     let mut column = 0;
@@ -80,14 +92,15 @@ pub(crate) fn wrapped<T: AsRef<str>>(items: impl IntoIterator<Item = T>, between
     block(&out)
 }
 
-/// One item a line as a value of a template.
+/// Items on a line each, as a value of a template, with `between` after each item except the last.
 pub(crate) fn lines<T: AsRef<str>>(items: impl IntoIterator<Item = T>, between: &str) -> String {
     let items: Vec<String> = items.into_iter().map(|item| item.as_ref().to_owned()).collect();
     block(&items.join(&format!("{between}\n")))
 }
 
-/// The statement that `render` makes of all items, or as few as it takes to keep each below the limit.
-pub(crate) fn fitting<T>(items: &[T], render: &impl Fn(&[T]) -> String) -> Vec<String> {
+/// The statement that `render` makes of all items. If it is longer than [`LONGEST_STATEMENT`], the items are divided among the fewest
+/// statements that are not.
+pub(crate) fn split_to_fit<T>(items: &[T], render: &impl Fn(&[T]) -> String) -> Vec<String> {
     let mut parts = 1;
     loop {
         let chunk = items.len().div_ceil(parts).max(1);
@@ -102,22 +115,33 @@ pub(crate) fn fitting<T>(items: &[T], render: &impl Fn(&[T]) -> String) -> Vec<S
 
 #[cfg(test)]
 mod tests {
-    use super::{LONGEST_STATEMENT, block, fitting, lines, list, sql};
+    use super::{LONGEST_STATEMENT, block, lines, list, literal, split_to_fit, sql};
 
     #[test]
-    fn values_of_several_lines_stand_where_they_begin() {
+    fn lines_of_a_value_are_indented_to_its_first_line() {
         let (inner, nothing) = (block("(\n    SELECT 1\n)"), block(""));
         let columns = lines(["a", "b"], ",");
         let statement = sql(&format!(
             r"
-            -- Why.
+            -- A comment.
             SELECT {columns}
             FROM {inner} AS x
             {nothing}
             WHERE c
             "
         ));
-        assert_eq!(statement, "-- Why.\nSELECT a,\n       b\nFROM (\n         SELECT 1\n     ) AS x\nWHERE c");
+        assert_eq!(statement, "-- A comment.\nSELECT a,\n       b\nFROM (\n         SELECT 1\n     ) AS x\nWHERE c");
+    }
+
+    #[test]
+    fn a_literal_with_line_breaks_is_not_indented() {
+        let name = block(&format!("CASE x\nWHEN {} THEN 1 END", literal("a\n  b'\n\n\\c")));
+        let statement = sql(&format!("        SELECT {name}"));
+        assert_eq!(
+            statement,
+            "SELECT CASE x\n       WHEN ('a' || CHR(10) || '  b''' || CHR(10) || '' || CHR(10) || $$\\c$$) THEN 1 END"
+        );
+        assert_eq!(literal("it's"), "'it''s'");
     }
 
     #[test]
@@ -129,11 +153,11 @@ mod tests {
     }
 
     #[test]
-    fn a_long_statement_becomes_several_that_hold_every_item_once() {
+    fn a_long_statement_is_divided_and_every_item_is_in_one_statement() {
         let items: Vec<String> = (0..900).map(|n| format!("{n:0>200}")).collect();
-        let statements = fitting(&items, &|items| items.join(","));
+        let statements = split_to_fit(&items, &|items| items.join(","));
         assert!(statements.len() > 1 && statements.iter().all(|sql| sql.len() <= LONGEST_STATEMENT));
         assert_eq!(statements.join(","), items.join(","));
-        assert_eq!(fitting(&[] as &[String], &|items| items.join(",")), Vec::<String>::new());
+        assert_eq!(split_to_fit(&[] as &[String], &|items| items.join(",")), Vec::<String>::new());
     }
 }

@@ -1,38 +1,43 @@
-//! A table contract in, Redshift SQL out: the tables, the transaction that loads and promotes staged files, what waits in
-//! `dw_md_missing_data`, and the migration that takes it in. Pure; `docs/decisions/0006-change-data.md` is the design.
+//! Generates the Redshift SQL of a table contract: its tables, the transaction that loads and promotes staged files, the report on
+//! fields without a column (`dw_md_missing_data`), and the migration that adds columns for them. The crate performs no I/O. The design
+//! is in `docs/decisions/0006-change-data.md`.
 //!
 //! ```text
 //! contract ── Promotion::of ──┬─ ddl           tables and views, to be run before the first load
+//!                             ├─ prepare       columns that existing tables lack
 //!                             ├─ load          LOCK · COPY · watermark · events of these keys, each once, in order · the table
-//!                             ├─ drift_report  which fields wait, since when, in which shapes
-//!                             └─ migration     ADD COLUMN, wider VARCHAR, and what waited moves in
+//!                             ├─ drift_report  fields without a column: since when, and the types of their values
+//!                             └─ migration     ADD COLUMN, wider VARCHAR, and values moved from dw_md_missing_data
 //! ```
 //!
-//! **How events become a table.** The staging table holds the new events of a batch. What is known of their keys is added to it as the
-//! events that it came from: rows of the production table, their tombstones, and (type 1) older events that a column still comes
-//! from. Then each event is there once, ordered by its position in the source, and the rows of these keys are made anew: so a late
-//! event finds its place, an event that comes twice is one, and a load that is run again changes nothing.
+//! **From events to a table.** The staging table holds the new events of a batch. The known events of their keys are added to it: the
+//! rows of the production table, as the events that they came from; the tombstones; and for type 1 the older events from which a column
+//! is still taken. Duplicates are removed, the events are ordered by their position in the source, and the rows of these keys are
+//! replaced. So an event that arrives late takes its place in the order, an event that arrives twice has an effect once, and a load
+//! that is run again changes nothing.
 //!
-//! **A version an event.** In types 2 and 7 every event that is no delete is a version, also one that changes nothing (a snapshot that is
-//! read again): were it left out, an event that comes late between the two would be left without the version that ends it.
+//! **One version for each event.** In types 2 and 7 every event that is not a delete is a version, even if it changes no value (for
+//! example a row of a repeated snapshot). If such an event were left out, an event that arrives late and is older than it would not
+//! have a version that ends it.
 //!
-//! **Deletes.** `hard`: the rows of the key go, all versions of them too. `soft`: type 1 keeps the row as it was, `dw_deleted` and
-//! `dw_deleted_at` say so; in types 2 and 7 the delete is a version with the values that the row had. `close`: the version ends. A
-//! delete of what is not there shows nowhere; its tombstone waits for events that are late. After a delete nothing of what was
-//! before it is carried on.
+//! **Deletes.** `hard`: all rows and versions of the key are deleted. `soft`: type 1 keeps the row and sets `dw_deleted` and
+//! `dw_deleted_at`; in types 2 and 7 the delete is a version with the values of the row. `close`: the current version ends. The delete
+//! of a key without rows changes no row; its tombstone is kept for events that arrive late. A row after a delete takes no value from
+//! before the delete.
 //!
-//! **Two events of one key at one position** are taken for the same event; the copy that came last is kept.
+//! **Two events of one key at one position** count as the same event; the copy that arrived last is kept.
 //!
-//! **Surrogate keys** are MD5 of natural key and position (`dw_key`) or of the natural key alone (`dw_durable_key`): the same after a
-//! restart, a history that is made anew, a replay from files, and in another environment. IDENTITY would be none of it.
+//! **Surrogate keys** are the MD5 of the natural key and the position (`dw_key`) or of the natural key (`dw_durable_key`). They are the
+//! same after a restart, when a history is rebuilt, when files are replayed, and in another environment. An IDENTITY column would
+//! differ in each of these cases.
 //!
-//! **`ALTER TABLE APPEND` is not used**, not even for tables of kind `append`: it commits at once, so that a crash between it and the
-//! watermark would leave rows in the table that the next load brings again, or, the other way round, a watermark past rows that no
-//! reader can see; and of a batch of half a minute it would save next to nothing.
+//! **`ALTER TABLE APPEND` is not used**, not even for tables of kind `append`: it commits at once. A crash between it and the update
+//! of the watermark would leave rows that the next load adds again, or, in the other order, a watermark past rows that are not in the
+//! table. It would save little time in a batch of half a minute.
 //!
-//! What SQL is used: statements that Redshift takes as they stand (no MERGE from a query, no alias in DELETE, no correlated subquery,
-//! no IGNORE NULLS, frames where windows of aggregates are ordered, nothing that commits), none longer than the Data API's 100 KB, at
-//! most 40 a batch.
+//! **SQL.** Redshift accepts the statements unchanged: no MERGE from a query, no alias in DELETE, no correlated subquery, no IGNORE
+//! NULLS, a frame in every ordered window of an aggregate, no statement that commits. Each is at most 100 KB long, and a batch has at
+//! most 40, the limits of the Data API.
 
 mod append;
 mod backfill;
@@ -54,12 +59,13 @@ use shiftwork_change_data::contract::{Deletes, Format, MergeStrategy, PromoteKin
 use shiftwork_change_data::row::{EVENT_COLUMNS, TRANSPORT_COLUMNS};
 use shiftwork_sql::identifier;
 
+pub use backfill::is_copied;
 pub use load::Load;
 pub use migration::{Migration, is_done_already};
 pub use names::{Table, Tables};
 pub use prepare::ExistingColumn;
 
-/// A load, a migration or a change of tables that cannot be made: the reason, and how to fix it. The contract itself is valid.
+/// A valid contract from which a load, a migration or a change of tables cannot be generated.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("contract {contract}: {reason}")]
 pub struct PromotionError {
@@ -69,7 +75,7 @@ pub struct PromotionError {
     pub reason: String,
 }
 
-/// A contract's SQL.
+/// The SQL of a contract.
 #[derive(Debug, Clone)]
 pub struct Promotion<'a> {
     contract: &'a TableContract,
@@ -80,42 +86,42 @@ pub struct Promotion<'a> {
 /// A column of the contract.
 #[derive(Debug, Clone)]
 struct Column {
-    /// From 1, as `dw_md_unchanged` counts.
+    /// Number of the column, from 1, as in `dw_md_unchanged`.
     number: usize,
-    /// As SQL writes it.
+    /// Name, quoted if necessary.
     name: String,
-    /// The field of the event, as it is.
+    /// Name of the event's field, not quoted.
     field: String,
     kind: ColumnType,
     is_key: bool,
 }
 
 impl Column {
-    /// Its type as DDL writes it.
+    /// The column's type, as DDL writes it.
     fn sql_type(&self) -> String {
         self.kind.to_string().to_uppercase()
     }
 }
 
-/// Names of the columns of what shiftwork knows of an event.
+/// Names of the metadata columns that every table of events has.
 fn event_names<'n>() -> impl Iterator<Item = &'n str> + Clone {
     EVENT_COLUMNS.iter().map(|(name, _)| *name)
 }
 
-/// Names of the columns of its place in the transport.
+/// Names of the columns that hold the event's partition and offset in the transport.
 fn transport_names<'n>() -> impl Iterator<Item = &'n str> + Clone {
     TRANSPORT_COLUMNS.iter().map(|(name, _)| *name)
 }
 
-/// The operations after which a row is not there.
-const GONE: &str = "dw_md_operation IN ('delete', 'truncate')";
-/// The others.
-const THERE: &str = "dw_md_operation NOT IN ('delete', 'truncate')";
-/// How `dw_md_unchanged` begins where fields that no column takes did not change: `,00005,3,`, by an event of a contract with 5 columns.
-const OTHERS: &str = ",0";
+/// Condition: the event is a delete or a truncate.
+const IS_DELETE: &str = "dw_md_operation IN ('delete', 'truncate')";
+/// Condition: the event is not a delete or a truncate.
+const IS_NOT_DELETE: &str = "dw_md_operation NOT IN ('delete', 'truncate')";
+/// Prefix of `dw_md_unchanged` if absent fields without a column did not change: `,00005,3,` for a contract with 5 columns.
+const OTHERS_UNCHANGED: &str = ",0";
 
 impl<'a> Promotion<'a> {
-    /// The SQL of a contract.
+    /// Prepares a contract for the generation of SQL.
     pub fn of(contract: &'a TableContract) -> Self {
         let columns = contract.columns().iter().zip(1..).map(|(column, number)| Column {
             number,
@@ -127,7 +133,7 @@ impl<'a> Promotion<'a> {
         Self { contract, columns: columns.collect(), tables: Tables::of(contract) }
     }
 
-    /// The tables that its SQL uses.
+    /// Names of the tables that the SQL uses.
     pub fn tables(&self) -> &Tables {
         &self.tables
     }
@@ -148,10 +154,10 @@ impl<'a> Promotion<'a> {
         self.kind() == PromoteKind::Type1 && self.contract.promote().take == MergeStrategy::LatestNonNull
     }
 
-    /// Whether an event may leave columns out: their values are then those of an event before it.
+    /// Whether an event may leave columns out. They then have their values from an earlier event.
     fn has_gaps(&self) -> bool {
         match self.contract.source().format {
-            // Values kept out of line (PostgreSQL, Oracle); updates without the whole document (MongoDB).
+            // PostgreSQL and Oracle omit unchanged values that are stored out of line; MongoDB's updates can omit the document.
             Format::Debezium | Format::DebeziumMongodb => true,
             Format::Dynamodb => self.takes_latest_non_null(),
         }
@@ -161,32 +167,32 @@ impl<'a> Promotion<'a> {
         self.columns.iter().filter(|column| column.is_key).map(|column| column.name.as_str())
     }
 
-    /// The first column of the key, which no row of an event lacks but a truncate.
+    /// The first column of the key. It is NULL only in the row of a truncate.
     fn first_key(&self) -> &str {
         self.key().next().unwrap_or_default()
     }
 
-    /// `id, line`
+    /// The key columns, such as `id, line`.
     fn key_list(&self) -> String {
         self.key().collect::<Vec<_>>().join(", ")
     }
 
-    /// `orders.id, orders.line`
+    /// The key columns of a table, such as `orders.id, orders.line`.
     fn key_of(&self, table: &str) -> String {
         self.key().map(|name| format!("{table}.{name}")).collect::<Vec<_>>().join(", ")
     }
 
-    /// `a.id = b.id AND a.line = b.line`
+    /// The condition that two rows have the same key, such as `a.id = b.id AND a.line = b.line`.
     fn same_key(&self, a: &str, b: &str) -> String {
         self.key().map(|name| format!("{a}.{name} = {b}.{name}")).collect::<Vec<_>>().join(" AND ")
     }
 
-    /// Columns that are not of the key.
+    /// Columns that are not part of the key.
     fn values(&self) -> Vec<&Column> {
         self.columns.iter().filter(|column| !column.is_key).collect()
     }
 
-    /// Contract columns, then what is known of the event: the columns of an event.
+    /// Names of the contract's columns, followed by the metadata columns of an event.
     fn event_columns(&self) -> Vec<String> {
         self.columns.iter().map(|column| column.name.clone()).chain(event_names().map(String::from)).collect()
     }

@@ -7,28 +7,28 @@ use shiftwork_sql::quote_literal;
 use crate::layout::{LONGEST_STATEMENT, MOST_STATEMENTS, list, sql};
 use crate::{Promotion, PromotionError, event_names, transport_names};
 
-/// Days that the watermarks of partitions that never grow are kept, at least.
+/// Least number of days for which the watermarks of partitions that never grow are kept.
 const WATERMARKS_KEPT: u32 = 30;
 
-/// What a load takes.
+/// The parameters of a load.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Load {
-    /// Count of contract columns that files were staged with, and the URL (`s3://bucket/key`) of the manifest that lists them. One
-    /// manifest a layout; the files of a partition that are in none of them come after those that are.
+    /// For each layout, the number of contract columns in its files and the URL (`s3://bucket/key`) of the manifest that lists them.
+    /// A file that is in no manifest must have later offsets than the files of its partition that are.
     pub groups: Vec<(usize, String)>,
-    /// Whom COPY reads the files as.
+    /// The role that COPY reads the files with.
     pub iam_role: IamRole,
-    /// Region of the bucket, where it is not the cluster's.
+    /// Region of the bucket, if it differs from the cluster's.
     pub region: Option<String>,
 }
 
 impl Promotion<'_> {
-    /// The statements of one transaction, in order (`BatchExecuteStatement` without `ExecutionMode`): none where there is nothing to
-    /// load. The tables of [`ddl`](Self::ddl) must be there.
+    /// The statements of one transaction, in order (`BatchExecuteStatement` without `ExecutionMode`). Empty if there is nothing to
+    /// load. The tables of [`ddl`](Self::ddl) must exist.
     ///
     /// # Errors
-    /// Files that were staged by a newer contract; more layouts than a batch has statements for; a table too wide for a statement, which
-    /// lists its columns twice in 100 KB.
+    /// Files were staged by a newer contract; there are more layouts than a batch has statements for; or a statement, which lists all
+    /// columns twice, is longer than 100 KB.
     pub fn load(&self, load: &Load) -> Result<Vec<String>, PromotionError> {
         if load.groups.is_empty() {
             return Ok(Vec::new());
@@ -37,31 +37,31 @@ impl Promotion<'_> {
         groups.sort();
         if let Some((columns, url)) = groups.iter().find(|(columns, _)| *columns > self.columns.len()) {
             return Err(self.error(format!(
-                "{url} lists files with {columns} columns, and the contract has {}: load them with the newer contract",
+                "{url} lists files with {columns} columns, but the contract has {}: load them with the newer contract",
                 self.columns.len()
             )));
         }
         let mut promotion = Vec::new();
         if self.takes_latest_non_null() {
-            promotion.extend(self.nulls_are_gaps());
+            promotion.extend(self.mark_nulls_as_gaps());
         }
         promotion.extend(self.promote());
-        // What the frame takes beside the lifts of old layouts.
+        // Statements other than the backfills of old layouts.
         let frame = 6 + groups.len() + promotion.len() + usize::from(self.prunes_watermarks());
         let old = groups.iter().filter(|(columns, _)| *columns < self.columns.len()).count();
-        let mut lifts = MOST_STATEMENTS.saturating_sub(frame);
-        let mut out = vec![self.lock(), self.beyond_the_fence(), self.empty()];
+        let mut backfills = MOST_STATEMENTS.saturating_sub(frame);
+        let mut out = vec![self.lock(), self.check_column_count(), self.clear_staging()];
         for (at, (columns, manifest)) in groups.iter().enumerate() {
             out.push(self.copy(*columns, manifest, load));
             let newer = &self.columns[*columns..];
             if !newer.is_empty() {
-                let most = lifts / old.saturating_sub(at).max(1);
+                let most = backfills / old.saturating_sub(at).max(1);
                 let statements = self.backfill(newer, most);
-                lifts = lifts.saturating_sub(statements.len());
+                backfills = backfills.saturating_sub(statements.len());
                 out.extend(statements);
             }
         }
-        out.extend(self.past_the_watermark());
+        out.extend(self.skip_loaded_rows());
         out.extend(promotion);
         out.extend(self.prune_watermarks());
         self.within_limits(out)
@@ -70,14 +70,14 @@ impl Promotion<'_> {
     pub(crate) fn within_limits(&self, statements: Vec<String>) -> Result<Vec<String>, PromotionError> {
         if statements.len() > MOST_STATEMENTS {
             return Err(self.error(format!(
-                "the load takes {} statements and the Data API {MOST_STATEMENTS} a batch: load fewer layouts at once",
+                "the load needs {} statements, but the Data API accepts {MOST_STATEMENTS} in a batch: load fewer layouts at once",
                 statements.len()
             )));
         }
         match statements.iter().find(|statement| statement.len() > LONGEST_STATEMENT) {
             None => Ok(statements),
             Some(statement) => Err(self.error(format!(
-                "a statement has {} bytes and the Data API takes 100 KB: the table has too many columns ({}). It begins: {}",
+                "a statement has {} bytes, but the Data API accepts 100 KB: use fewer than {} columns, or shorter names. The statement begins: {}",
                 statement.len(),
                 self.columns.len(),
                 statement.lines().next().unwrap_or_default()
@@ -85,7 +85,7 @@ impl Promotion<'_> {
         }
     }
 
-    /// Makes anew the rows of the keys of the events that are in the staging table with a partition.
+    /// Replaces the rows of the keys in the staging table whose events have a partition.
     pub(crate) fn promote(&self) -> Vec<String> {
         match self.kind() {
             PromoteKind::Type1 => self.promote_current(),
@@ -98,17 +98,17 @@ impl Promotion<'_> {
         let (staging, table) = (&self.tables.staging, &self.tables.production);
         sql(&format!(
             "
-            -- One load of {table} at a time, and nothing is read before it is this one's turn. Readers are not held up.
+            -- Run one load of {table} at a time: wait for the lock before reading. The lock does not block readers.
             LOCK {staging}
             "
         ))
     }
 
-    pub(crate) fn empty(&self) -> String {
+    pub(crate) fn clear_staging(&self) -> String {
         let staging = &self.tables.staging;
         sql(&format!(
             "
-            -- TRUNCATE would commit.
+            -- DELETE, because TRUNCATE would commit.
             DELETE FROM {staging}
             "
         ))
@@ -124,7 +124,7 @@ impl Promotion<'_> {
         let (names, manifest) = (list(names), quote_literal(manifest));
         let comment = match self.columns.len() {
             all if all == columns => String::new(),
-            all => format!("-- Files from before the contract had {all} columns."),
+            all => format!("-- These files were staged before the contract had {all} columns."),
         };
         let role = load.iam_role.clause();
         let region =
@@ -143,14 +143,14 @@ impl Promotion<'_> {
         ))
     }
 
-    /// Drops what an earlier load has taken, and moves the watermark over the rest.
-    fn past_the_watermark(&self) -> [String; 3] {
+    /// Removes rows that an earlier load has taken, and moves the watermark to the last of the remaining rows.
+    fn skip_loaded_rows(&self) -> [String; 3] {
         let (staging, watermarks) = (&self.tables.staging, &self.tables.watermarks);
         let (s, w) = (staging.alias(), watermarks.alias());
         [
             sql(&format!(
                 "
-                -- What an earlier load has taken comes a second time.
+                -- Remove rows that an earlier load has taken.
                 DELETE FROM {staging}
                 USING {watermarks}
                 WHERE {s}.dw_md_partition = {w}.dw_md_partition
@@ -159,7 +159,7 @@ impl Promotion<'_> {
             )),
             sql(&format!(
                 "
-                -- The watermark of each partition moves to the last row of this load.
+                -- Move the watermark of each partition to the last row of this load.
                 DELETE FROM {watermarks}
                 USING {staging}
                 WHERE {w}.dw_md_partition = {s}.dw_md_partition
@@ -178,8 +178,8 @@ impl Promotion<'_> {
         ]
     }
 
-    /// Files and replayed records are partitions of their own, so their watermarks would grow for ever. Without a key, nothing but
-    /// the watermark tells a row that comes twice.
+    /// Whether watermarks are deleted after some time. Each file and each replayed record is a partition, so the number of watermarks
+    /// would grow without limit. Without a key they must be kept, because only they reveal a row that is loaded twice.
     fn prunes_watermarks(&self) -> bool {
         !self.contract.key().is_empty()
     }
@@ -190,7 +190,7 @@ impl Promotion<'_> {
         self.prunes_watermarks().then(|| {
             sql(&format!(
                 "
-                -- Files, replayed records and batches of a DynamoDB stream are partitions that never grow.
+                -- Delete old watermarks of partitions that never grow: files, replayed records, batches of a DynamoDB stream.
                 DELETE FROM {watermarks}
                 WHERE (dw_md_partition LIKE 's3/%' OR dw_md_partition LIKE 'replay/%' OR dw_md_partition LIKE 'dynamodb/%')
                   AND dw_md_moved_at < DATEADD(day, -{days}, SYSDATE)

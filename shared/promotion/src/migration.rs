@@ -1,51 +1,52 @@
-//! New columns and wider ones, and what waits for them moves in.
+//! Adds and widens columns, and moves values from `dw_md_missing_data` into them.
 
 use shiftwork_change_data::column_type::ColumnType;
 use shiftwork_change_data::contract::{self, PromoteKind, TableContract};
 use shiftwork_sql::{identifier, quote_literal};
 
 use crate::backfill::{AbsentField, Backfill};
-use crate::layout::{MOST_STATEMENTS, block, lines, list, sql};
+use crate::layout::{MOST_STATEMENTS, block, lines, list, literal, sql};
 use crate::names::{Table, Tables};
-use crate::{Column, OTHERS, Promotion, PromotionError, THERE};
+use crate::{Column, IS_NOT_DELETE, OTHERS_UNCHANGED, Promotion, PromotionError};
 
-/// Statements that take fields in, and the contract as it is then.
+/// Statements that add columns for fields, and the contract that has these columns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Migration {
-    /// Statements that are each a transaction of their own, to be run in order, first. One that fails because what it does was done
-    /// before ([`is_done_already`]) counts as done.
+    /// Statements to be run first, in order, each in its own transaction. A statement that fails because it was run before
+    /// ([`is_done_already`]) counts as done.
     pub before: Vec<String>,
-    /// Statements of one transaction. Run again, they find nothing left to do.
+    /// Statements of one transaction. Running them again has no effect.
     pub transaction: Vec<String>,
-    /// The contract with the new columns behind the others, and with the wider types. It holds once the transaction has committed;
-    /// a load of a contract with fewer columns is refused from then on, for the rows that it writes would lose them.
+    /// The contract with the wider types, and with the new columns after the others. Use it once the transaction has committed: a load
+    /// of a contract with fewer columns is refused from then on, because the rows that it writes would lose the new columns.
     pub contract: TableContract,
 }
 
-/// Whether a statement of [`Migration::before`] failed because it ran before: Redshift knows no `ADD COLUMN IF NOT EXISTS`, and
-/// refuses to widen a column to the size that it has.
+/// Whether a statement of [`Migration::before`] failed because it was run before: Redshift does not have `ADD COLUMN IF NOT EXISTS`,
+/// and refuses to widen a column to the size that it has.
 pub fn is_done_already(error: &str) -> bool {
     (error.contains("column") && error.contains("already exists"))
         || error.contains("target column size should be different")
 }
 
 impl Promotion<'_> {
-    /// Takes fields in: a column that the contract lacks is added, one that it has may become a wider VARCHAR, and what waits under
-    /// its field in `dw_md_missing_data` moves into it where it fits. What does not fit goes on waiting.
+    /// Adds the columns that the contract lacks, widens VARCHAR columns that it has, and moves the values of their fields from
+    /// `dw_md_missing_data` into them. A value that does not fit stays in `dw_md_missing_data`.
     ///
-    /// **A crash at any point:** run it all again. Statements of `before` say when they ran before ([`is_done_already`]), the transaction
-    /// happened or did not, and moving what has moved finds nothing. ADD COLUMN is in `before` since it would lock readers out until
-    /// the transaction's end; until that, a column that is there and empty disturbs nobody.
+    /// **After a crash at any point:** run all statements again. [`is_done_already`] recognizes statements of `before` that have been run;
+    /// the transaction is committed or not; and values that were moved are not moved again. ADD COLUMN is in `before` because in the
+    /// transaction it would lock readers out until the commit. A column that exists and is still empty does no harm.
     ///
-    /// **A load at the same time:** the transaction takes the loads' lock. Rows that a load of the older contract wrote before have
-    /// their values where the transaction finds them; a load of the older contract after it is refused by a mark in the watermarks.
+    /// **With a load at the same time:** the transaction takes the lock of the loads. The values of rows that a load of the older
+    /// contract wrote before are in `dw_md_missing_data`, where the transaction finds them. A later load of the older contract is
+    /// refused, because the watermarks table has the new number of columns.
     ///
-    /// A view of type 7 is dropped and made again, since Redshift replaces a view by one with the same columns only: at the end of the
-    /// transaction, but where a VARCHAR that it has becomes wider, before it. Grants on it have to be given again, or to be default
-    /// privileges.
+    /// The view of type 7 is dropped and created again, because Redshift replaces a view only by one with the same columns. It is dropped
+    /// at the end of the transaction, or before it if one of the view's VARCHAR columns is widened. Grants on the view must be given
+    /// again, or be default privileges.
     ///
     /// # Errors
-    /// A type that a column cannot become, a name that is taken, more columns than a batch has room for.
+    /// A column cannot be changed to the type, a name is taken, or there are more columns than one batch can add.
     pub fn migration(&self, columns: &[contract::Column]) -> Result<Migration, PromotionError> {
         let contract = self.migrated(columns)?;
         let new = Promotion::of(&contract);
@@ -59,7 +60,7 @@ impl Promotion<'_> {
         let is_wider =
             |column: &Column| self.columns.iter().any(|other| other.name == column.name && other.kind != column.kind);
         if taken.iter().any(|column| is_wider(column)) {
-            // Redshift widens no column that a view has.
+            // Redshift does not widen a column that a view uses.
             before.extend(drop_view.clone());
         }
         let tables = self.tables_of_events();
@@ -69,46 +70,53 @@ impl Promotion<'_> {
                 before.push(if is_wider(column) {
                     format!("ALTER TABLE {table} ALTER COLUMN {} TYPE {column_type}", column.name)
                 } else {
-                    // Also of a column that the contract has: it may have been written there by hand.
+                    // A column that the contract has may be missing in the table: a user may have added it to the contract by hand.
                     format!("ALTER TABLE {table} ADD COLUMN {} {column_type}", column.name)
                 });
             }
         }
-        let homes = self.homes();
+        let tables_with_missing_data = self.tables_with_missing_data();
         let mut transaction = vec![self.lock()];
-        transaction.extend(new.fence());
-        let mut after: Vec<String> =
-            homes.iter().map(|(table, row)| nothing_waits(table, row, new.absent_field())).collect();
-        // In an event of kind `append` a column that it left out stays NULL.
+        transaction.extend(new.record_column_count());
+        let mut after: Vec<String> = tables_with_missing_data
+            .iter()
+            .map(|(table, row)| clear_missing_data(table, row, new.absent_field()))
+            .collect();
+        // In a table of kind `append` a column that the event left out stays NULL.
         if new.has_gaps() && self.kind() != PromoteKind::Append && !taken.is_empty() {
-            transaction.push(new.empty());
-            transaction.push(new.keys_of_what_waits(&taken));
-            after.extend(new.again(&taken));
+            transaction.push(new.clear_staging());
+            transaction.push(new.stage_waiting_keys(&taken));
+            after.extend(new.stage_rows_again(&taken));
             after.extend(new.promote());
         }
         if let Some(drop_view) = drop_view {
             after.extend([drop_view, new.create_current()]);
         }
         let most = MOST_STATEMENTS.saturating_sub(transaction.len() + after.len());
-        let chunk = (taken.len() * homes.len()).div_ceil(most.max(1)).max(1);
-        for (table, row) in &homes {
-            let moves = Backfill { comment: "What waited moves in.", table, row, absent: new.absent_field() };
+        let chunk = (taken.len() * tables_with_missing_data.len()).div_ceil(most.max(1)).max(1);
+        for (table, row) in &tables_with_missing_data {
+            let moves = Backfill {
+                comment: "Move values from dw_md_missing_data into their columns.",
+                table,
+                row,
+                absent: new.absent_field(),
+            };
             transaction.extend(taken.chunks(chunk).filter_map(|columns| moves.all(columns)));
         }
         transaction.extend(after);
         Ok(Migration { before, transaction: new.within_limits(transaction)?, contract })
     }
 
-    /// The keys of rows in which a value waits that later rows of the key may take.
-    fn keys_of_what_waits(&self, columns: &[&Column]) -> String {
+    /// Adds the keys of rows whose values in `dw_md_missing_data` may be taken by later rows of the key.
+    fn stage_waiting_keys(&self, columns: &[&Column]) -> String {
         let Tables { staging, production, older, .. } = &self.tables;
         let table = if self.has_older() { older } else { production };
         let (t, key) = (table.alias(), self.key_list());
         let of_table = self.key_of(&t);
-        let fields = list(columns.iter().map(|column| quote_literal(&column.field)));
+        let fields = list(columns.iter().map(|column| literal(&column.field)));
         sql(&format!(
             "
-            -- The keys of what waits in an event from before the current one.
+            -- Add the keys of events whose values in dw_md_missing_data later rows may take.
             INSERT INTO {staging} (
                 {key}, dw_md_partition
             )
@@ -120,19 +128,19 @@ impl Promotion<'_> {
         ))
     }
 
-    /// The rows of these keys, if one of them has left one of the columns out, come once more, as those of a batch do.
-    fn again(&self, columns: &[&Column]) -> [String; 2] {
+    /// Adds the rows of these keys to the staging table as the events of a batch, if one row of the key left out one of the columns.
+    fn stage_rows_again(&self, columns: &[&Column]) -> [String; 2] {
         let Tables { staging, production, .. } = &self.tables;
         let all = self.event_columns();
         let of_known = list(all.iter().map(|name| format!("known.{name}")));
         let (all, of_events) = (list(all), self.key_of("events"));
         let (same_key, same_event) = (self.same_key("known", "concerned"), self.same_key("events", &staging.alias()));
         let gaps = columns.iter().map(|column| format!("STRPOS(events.dw_md_unchanged, ',{},') > 0", column.number));
-        let gaps = lines(gaps, " OR");
+        let (gaps, not_deleted) = (lines(gaps, " OR"), format!("known.{IS_NOT_DELETE}"));
         [
             sql(&format!(
                 "
-                -- Where a row left the column out, the rows of its key come once more, and are made anew as by a load.
+                -- If a row left the column out, add the rows of its key again, so that they are replaced as in a load.
                 INSERT INTO {staging} (
                     {all}, dw_md_partition
                 )
@@ -144,12 +152,12 @@ impl Promotion<'_> {
                     JOIN {staging} ON {same_event}
                     WHERE {gaps}
                 ) AS concerned ON {same_key}
-                WHERE known.{THERE}
+                WHERE {not_deleted}
                 "
             )),
             sql(&format!(
                 "
-                -- A key alone is no event.
+                -- Remove the keys that were added without an event.
                 DELETE FROM {staging}
                 WHERE dw_md_operation IS NULL
                 "
@@ -157,7 +165,7 @@ impl Promotion<'_> {
         ]
     }
 
-    /// The contract with these columns.
+    /// The contract with the new columns and the wider types.
     fn migrated(&self, new: &[contract::Column]) -> Result<TableContract, PromotionError> {
         let mut columns = self.contract.columns().to_vec();
         for new in new {
@@ -170,7 +178,7 @@ impl Promotion<'_> {
                     && new.column_type.widens(old.column_type);
             if new.column_type != old.column_type && !is_wider {
                 return Err(self.error(format!(
-                    "column `{}` is {} and cannot become {}: Redshift widens only VARCHAR. Take the field into a new column",
+                    "column `{}` is {} and cannot become {}: Redshift widens only VARCHAR. Add a new column for the field",
                     old.name, old.column_type, new.column_type
                 )));
             }
@@ -189,77 +197,81 @@ impl Promotion<'_> {
         tables
     }
 
-    /// Where values wait, with the columns that tell the rows apart.
-    pub(crate) fn homes(&self) -> Vec<(&Table, Vec<String>)> {
+    /// The tables that have values in `dw_md_missing_data`, each with the columns that identify a row.
+    pub(crate) fn tables_with_missing_data(&self) -> Vec<(&Table, Vec<String>)> {
         let own = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
         let key: Vec<String> = self.key().map(str::to_owned).collect();
         let row = match self.kind() {
             PromoteKind::Type1 => key.clone(),
             PromoteKind::Type2 | PromoteKind::Type7 => own(&["dw_key"]),
-            // One record may be two rows: a changed key is a delete and a create.
+            // One record can be two rows: the change of a key is a delete and a create.
             PromoteKind::Append => own(&["dw_md_partition", "dw_md_offset", "dw_md_operation"]),
         };
-        let mut homes = vec![(&self.tables.production, row)];
+        let mut tables_with_missing_data = vec![(&self.tables.production, row)];
         if self.has_older() {
             let mut row = key;
             row.push("dw_md_position".to_owned());
-            homes.push((&self.tables.older, row));
+            tables_with_missing_data.push((&self.tables.older, row));
         }
-        homes
+        tables_with_missing_data
     }
 
-    /// Marks the watermarks with the count of columns that the tables have been migrated to.
-    fn fence(&self) -> [String; 2] {
+    /// Writes the number of columns that the tables have been migrated to into the watermarks table.
+    fn record_column_count(&self) -> [String; 2] {
         let (watermarks, columns) = (&self.tables.watermarks, self.columns.len());
         [
             sql(&format!(
                 "
-                -- From here on a load must know all {columns} columns.
+                -- From now on, refuse loads of a contract with fewer than {columns} columns.
                 DELETE FROM {watermarks}
-                WHERE dw_md_partition = '{FENCE}'
+                WHERE dw_md_partition = '{COLUMN_COUNT}'
                 "
             )),
             sql(&format!(
                 "
                 INSERT INTO {watermarks} (dw_md_partition, dw_md_offset, dw_md_moved_at)
-                SELECT '{FENCE}', '{columns:04}', SYSDATE
+                SELECT '{COLUMN_COUNT}', '{columns:04}', SYSDATE
                 "
             )),
         ]
     }
 
-    /// Fails if the tables were migrated to more columns than this contract has: the rows that it makes anew would lose them.
-    pub(crate) fn beyond_the_fence(&self) -> String {
+    /// A statement that fails if the tables were migrated to more columns than this contract has, because the rows that a load replaces
+    /// would lose these columns.
+    pub(crate) fn check_column_count(&self) -> String {
         let (watermarks, columns) = (&self.tables.watermarks, self.columns.len());
-        let words = quote_literal(&format!("contract {} has {columns} columns, and its table ", self.contract.name()));
+        let words =
+            quote_literal(&format!("contract {} has {columns} columns, but its table has ", self.contract.name()));
         sql(&format!(
             "
-            -- Fails where the table has been migrated to more columns than this contract has.
-            SELECT CAST({words} || dw_md_offset || ' now: take the newer contract' AS INT)
+            -- Fail if the table has been migrated to more columns than this contract has.
+            SELECT CAST({words} || dw_md_offset || ': use the newer contract' AS INT)
             FROM {watermarks}
-            WHERE dw_md_partition = '{FENCE}' AND dw_md_offset > '{columns:04}'
+            WHERE dw_md_partition = '{COLUMN_COUNT}' AND dw_md_offset > '{columns:04}'
             "
         ))
     }
 }
 
-/// The partition of rows that come once more.
+/// `dw_md_partition` of rows that a migration adds to the staging table.
 const MIGRATION: &str = "migration";
-/// The partition under which the watermarks have the count of columns. The transport's partitions all have a `/`.
-const FENCE: &str = "columns";
+/// `dw_md_partition` of the row of the watermarks that has the number of columns. Partitions of a transport contain a `/`.
+const COLUMN_COUNT: &str = "columns";
 
-/// What has nothing left but nulls waits for nothing; unless nulls are told from what did not change.
-fn nothing_waits(table: &Table, row: &[String], absent: AbsentField) -> String {
+/// Clears `dw_md_missing_data` of rows in which it has only nulls, except where a null differs from an absent field that did not change.
+fn clear_missing_data(table: &Table, row: &[String], absent: AbsentField) -> String {
     let t = table.alias();
     let of_row = row.iter().map(|name| format!("{t}.{name}")).collect::<Vec<_>>().join(", ");
     let same_row = row.iter().map(|name| format!("{t}.{name} = left_over.{name}")).collect::<Vec<_>>().join(" AND ");
     let only = match absent {
-        AbsentField::Unchanged => block(&format!("WHERE NVL(LEFT({t}.dw_md_unchanged, 2), '') <> '{OTHERS}'")),
+        AbsentField::Unchanged => {
+            block(&format!("WHERE NVL(LEFT({t}.dw_md_unchanged, 2), '') <> '{OTHERS_UNCHANGED}'"))
+        }
         AbsentField::Null | AbsentField::NullIsUnchanged => String::new(),
     };
     sql(&format!(
         "
-        -- Where nothing is left that waits.
+        -- Clear dw_md_missing_data of rows in which no value is left.
         UPDATE {table}
         SET dw_md_missing_data = NULL
         FROM (

@@ -1,16 +1,16 @@
-//! The names of a contract's tables.
+//! Names of a contract's tables.
 
 use std::fmt;
 
 use shiftwork_change_data::contract::{OwnTable, TableContract};
 use shiftwork_sql::identifier;
 
-/// A table: its name where it is opened, and its name where a column of it is meant.
+/// A table, by its schema and name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Table {
-    /// Schema, as the catalog has it.
+    /// Schema, as in the catalog (not quoted).
     pub schema: String,
-    /// Name, as the catalog has it.
+    /// Name, as in the catalog (not quoted).
     pub name: String,
 }
 
@@ -19,40 +19,40 @@ impl Table {
         Self { schema: schema.to_owned(), name: name.to_owned() }
     }
 
-    /// `schema.table`, quoted where it must be.
+    /// `schema.table`, each quoted if necessary.
     pub fn qualified(&self) -> String {
         self.to_string()
     }
 
-    /// `table`, as a statement names it that has opened it.
+    /// `table`, quoted if necessary: how a statement that uses the table qualifies its columns.
     pub(crate) fn alias(&self) -> String {
         identifier(&self.name)
     }
 }
 
-/// `schema.table`, quoted where it must be.
+/// Writes `schema.table`, each quoted if necessary.
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", identifier(&self.schema), identifier(&self.name))
     }
 }
 
-/// The tables of a contract. All but `production` are named after the contract, so that two tables of one name in two schemas
-/// can share a staging schema.
+/// The tables of a contract. The names of those in the staging schema are made from the contract's name, so that two tables of one name
+/// in two schemas can share a staging schema.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tables {
-    /// What users read.
+    /// The table that users read.
     pub production: Table,
-    /// Where files are loaded into; empty between two loads but for what the last one left.
+    /// The table that COPY loads files into. Between two loads it has the rows that the last load left.
     pub staging: Table,
-    /// Deletes and truncates: what an event that comes late must not bring back.
+    /// Deletes and truncates, so that an event that arrives late does not restore a deleted row.
     pub tombstones: Table,
-    /// Events that a current row still takes a column from (type 1).
+    /// Older events from which a current row still takes a column (type 1).
     pub older: Table,
-    /// How far each partition of the transport has been loaded. One a contract: loads of two contracts never touch one table, and so
-    /// cannot abort each other (1023) where the database isolates by table.
+    /// The last offset that was loaded of each partition of the transport. Each contract has its own table, so that loads of two
+    /// contracts cannot abort each other (Redshift error 1023, serializable isolation violation on a table).
     pub watermarks: Table,
-    /// The current rows (type 7).
+    /// The view of the current rows (type 7).
     pub current: Table,
 }
 

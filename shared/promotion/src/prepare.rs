@@ -1,4 +1,5 @@
-//! What must be there before a load: schemas, and in the tables every column of the contract, as wide as the contract says.
+//! Creates what must exist before a load: the schemas, and in existing tables every column of the contract, as wide as the contract
+//! says.
 
 use shiftwork_change_data::column_type::ColumnType;
 use shiftwork_change_data::contract::PromoteKind;
@@ -9,18 +10,18 @@ use crate::layout::{lines, list, sql};
 use crate::names::Table;
 use crate::{Column, Promotion, PromotionError};
 
-/// A column of a table that is there.
+/// A column of an existing table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExistingColumn {
     schema: String,
     table: String,
     column: String,
-    /// None of a type that no contract has.
+    /// `None` for a type that a contract cannot have.
     kind: Option<ColumnType>,
 }
 
 impl ExistingColumn {
-    /// Of a row of [`columns_query`](Promotion::columns_query); none of a row of something else.
+    /// Reads a row of [`columns_query`](Promotion::columns_query). `None` if the row does not have its columns.
     pub fn read(row: &[Option<String>]) -> Option<Self> {
         let [Some(schema), Some(table), Some(column), Some(data_type), length, precision, scale] = row else {
             return None;
@@ -40,7 +41,7 @@ impl ExistingColumn {
 }
 
 impl Promotion<'_> {
-    /// A query for those of the contract's schemas that are there: its name.
+    /// A query for the contract's schemas that exist. Its only column is the name.
     pub fn schemas_query(&self) -> String {
         let names = list(self.schemas().into_iter().map(quote_literal));
         sql(&format!(
@@ -52,8 +53,8 @@ impl Promotion<'_> {
         ))
     }
 
-    /// CREATE statements of the schemas that are not among those found, each with its schema. It takes the right CREATE on the database,
-    /// which Redshift asks for even where IF NOT EXISTS would find the schema: so nothing is created that is there.
+    /// Name and CREATE statement of each schema that is not in `found`. The statement needs the privilege CREATE on the database even if
+    /// IF NOT EXISTS would find the schema, so there is no statement for a schema that exists.
     pub fn create_schemas(&self, found: &[String]) -> Vec<(String, String)> {
         let is_missing = |name: &&str| !found.iter().any(|found| found == name);
         let create = |name: &str| (name.to_owned(), format!("CREATE SCHEMA IF NOT EXISTS {}", identifier(name)));
@@ -82,15 +83,15 @@ impl Promotion<'_> {
         ))
     }
 
-    /// Statements that make of the tables that are there what the contract says that they are, where somebody wrote a further column into
-    /// it, or a longer VARCHAR. Each is a transaction of its own, and may say that it [`is_done_already`](crate::is_done_already).
-    /// [`ddl`](Self::ddl) comes after them: it makes a view of type 7 again.
+    /// Statements that change existing tables to match a contract to which a user added a column or a longer VARCHAR by hand. Run each in
+    /// its own transaction; one that was run before fails with an error that [`is_done_already`](crate::is_done_already) recognizes.
+    /// Run [`ddl`](Self::ddl) after them: it creates the view of type 7 again.
     ///
-    /// Values that wait for the columns go on waiting until a [`migration`](Self::migration) takes them in; rows that left a new column's
-    /// field out because it did not change say so from then on.
+    /// Values of the new columns stay in `dw_md_missing_data` until a [`migration`](Self::migration) moves them. Rows that left out the
+    /// field of a new column because it did not change are marked in `dw_md_unchanged`.
     ///
     /// # Errors
-    /// A column that is of another type in the contract than in a table, and cannot become of it.
+    /// A column has another type in the contract than in a table, and cannot be changed to it.
     pub fn prepare(&self, found: &[ExistingColumn]) -> Result<Vec<String>, PromotionError> {
         let mut statements = Vec::new();
         for table in self.tables_with_columns() {
@@ -109,7 +110,7 @@ impl Promotion<'_> {
                     Some(_) => {}
                 }
             }
-            // Before the column is there, so that who finds it can rely on it.
+            // The rows are marked before the column exists, so that every row is marked once the column is found.
             if !missing.is_empty() {
                 statements.extend(self.left_out(table, &missing));
             }
@@ -121,25 +122,25 @@ impl Promotion<'_> {
             statements.extend(missing.iter().map(add).chain(narrow.iter().map(widen)));
         }
         if !statements.is_empty() && self.kind() == PromoteKind::Type7 {
-            // Redshift replaces a view only by one with the same columns, and widens no column that a view has.
+            // Redshift replaces a view only by one with the same columns, and does not widen a column that a view uses.
             statements.insert(0, format!("DROP VIEW IF EXISTS {}", self.tables.current));
         }
         Ok(statements)
     }
 
     fn left_out(&self, table: &Table, missing: &[&Column]) -> Option<String> {
-        let homes = self.homes();
-        let (table, row) = homes.iter().find(|(home, _)| *home == table)?;
-        let comment = "Rows that left a field out before it had a column: it did not change.";
+        let tables_with_missing_data = self.tables_with_missing_data();
+        let (table, row) = tables_with_missing_data.iter().find(|(found, _)| *found == table)?;
+        let comment = "Mark the column as unchanged in rows that left its field out.";
         Backfill { comment, table, row, absent: self.absent_field() }.left_out(missing)
     }
 
-    /// Whether a column has to become wider. One that is wider than the contract says takes all that the contract does.
+    /// Whether a column must be widened. A column that is wider than the contract says is left unchanged.
     fn is_narrower(&self, table: &Table, column: &Column, found: &ExistingColumn) -> Result<bool, PromotionError> {
         let Some(there) = found.kind else { return Ok(false) };
         let differs = |why: &str| {
             let (name, wanted) = (&column.name, column.kind);
-            Err(self.error(format!("column `{name}` of {table} is {there}, and the contract says {wanted}: {why}")))
+            Err(self.error(format!("column `{name}` of {table} is {there}, but the contract says {wanted}: {why}")))
         };
         match (there, column.kind) {
             (ColumnType::Varchar(there), ColumnType::Varchar(wanted)) if there >= wanted => Ok(false),
@@ -147,17 +148,17 @@ impl Promotion<'_> {
                 let is_primary = column.is_key && self.kind() == PromoteKind::Type1 && *table == self.tables.production;
                 if is_primary {
                     return differs(
-                        "it is of the primary key, which Redshift does not widen. Write the type that it has, or drop the contract's tables \
-                         and load them anew",
+                        "it is part of the primary key, which Redshift does not widen. Set the type in the contract to that of the table, or \
+                         drop the contract's tables and load them again",
                     );
                 }
                 Ok(true)
             }
-            // The catalog does not say how long these are.
+            // The catalog does not have the length of a VARBYTE.
             (ColumnType::Varbyte(_), ColumnType::Varbyte(_)) => Ok(false),
             (there, wanted) if there == wanted => Ok(false),
             _ => differs(
-                "Redshift widens nothing but VARCHAR. Write the type that it has, and take the field into a new column",
+                "Redshift widens only VARCHAR. Set the type in the contract to that of the table, and add a new column for the field",
             ),
         }
     }

@@ -1,6 +1,6 @@
-//! The SQL as people see it, and what holds for every statement: Redshift takes it, and the Data API does.
+//! Snapshots of the generated SQL.
 
-#![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use serde_json::{Value, json};
 use shiftwork_change_data::column_type::ColumnType;
@@ -74,12 +74,12 @@ fn type_1_of_the_latest_values() {
     let contract = contract(&json!({ "kind": "type1", "take": "latest-non-null" }));
     let promotion = Promotion::of(&contract);
     let load = promotion.load(&load(5)).unwrap();
-    let at = load.iter().position(|sql| sql.contains("-- The latest value")).unwrap();
+    let at = load.iter().position(|sql| sql.contains("-- Take the latest value")).unwrap();
     insta::assert_snapshot!("type_1_nulls_are_gaps", shown(&load[at..=at]));
     insta::assert_snapshot!("type_1_drift_report", promotion.drift_report(100));
 }
 
-/// Somebody wrote a column into the contract, and a longer VARCHAR.
+/// A user added a column and a longer VARCHAR to the contract by hand.
 #[test]
 fn a_contract_that_was_changed_by_hand() {
     let contract = contract(&json!({ "kind": "type1" }));

@@ -6,7 +6,7 @@ use shiftwork_change_data::{
     layout::Staged,
 };
 
-// What people and listings write: contracts, records that a contract is proposed for, names of staged objects.
+// Inputs from users and from listings: contracts, records from which a contract is proposed, keys of staged objects.
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     for proposed in propose(bytes.split(|byte| *byte == b'\n')) {
         if let Ok(contract) = proposed.check() {

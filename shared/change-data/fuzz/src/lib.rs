@@ -1,4 +1,4 @@
-//! What must hold of any bytes: nothing panics, the fast path and the full decoder agree, and every row reads back.
+//! Properties that must hold for any bytes: no panic, equal results of the fast path and the full decoder, and rows that read back.
 
 use std::sync::LazyLock;
 
@@ -32,7 +32,7 @@ static CONTRACTS: LazyLock<Vec<Compiled>> = LazyLock::new(|| {
     EVENTS.map(compile).into()
 });
 
-/// Stages bytes, a record a line, by every contract of a format.
+/// Stages each line of the bytes as a record, by every contract of a format.
 pub fn records(format: Format, bytes: &[u8]) {
     let records: Vec<_> = bytes.split(|byte| *byte == b'\n').collect();
     for compiled in CONTRACTS.iter().filter(|compiled| compiled.contract().source().format == format) {
@@ -40,7 +40,7 @@ pub fn records(format: Format, bytes: &[u8]) {
     }
 }
 
-/// What the schema of an event may say of a value.
+/// Types that the schema of an event can have.
 const TYPES: [&str; 8] = [
     r#""type":"string""#,
     r#""type":"bytes""#,
@@ -52,8 +52,8 @@ const TYPES: [&str; 8] = [
     r#""type":"map","values":{"type":"bytes"}"#,
 ];
 
-/// Stages bytes but for the last two as the value of a column, which the last one picks, in an event that is common but for it; and again in
-/// the envelope of a schema, whose type of the column the last but one picks.
+/// Stages all bytes except the last two as the value of one column of a common event, without an envelope and in an envelope with a
+/// schema. The last byte selects the column, and the byte before it selects the column's type in the schema.
 pub fn values(bytes: &[u8]) {
     let Some((pick, bytes)) = bytes.split_last() else { return };
     let (pick_type, value) = bytes.split_last().unwrap_or((&0, &[]));
@@ -77,7 +77,7 @@ pub fn values(bytes: &[u8]) {
     let fields = format!(r#"{{{of},"field":"{}"}},{{{of},"field":"new"}}"#, picked.field());
     let schema = format!(r#"{{"fields":[{{"type":"struct","fields":[{fields}],"field":"after"}}]}}"#);
     let enveloped = format!(r#"{{"schema":{schema},"payload":{event}}}"#);
-    // The first of each teaches the fast path its form.
+    // The fast path learns the form from the first event of each kind.
     stage(compiled, &[&event, &event, &enveloped, &enveloped].map(|record| record.as_bytes()));
 }
 
@@ -107,7 +107,7 @@ fn staged(compiled: &Compiled, records: &[&[u8]], full: bool) -> (Vec<Outcome>, 
     let stager = Stager::new(compiled, Partition::kafka("topic", 0), Vec::new());
     let mut stager = if full { stager.without_fast_path() } else { stager };
     let stage = |(value, offset): (&&[u8], u64)| {
-        // The first half of a record is its key as well: a key is read by the same code.
+        // The first half of a record is also used as its key, so that the code for keys is covered.
         let key = value.get(..value.len() / 2);
         stager.record(Record { value, key, offset: &Offset::number(offset) }).expect("memory takes any bytes")
     };

@@ -1,4 +1,4 @@
-//! Makes a checked contract of a draft, or says everything that is wrong with it: each problem with its line and how to fix it.
+//! Checks a draft and makes a contract from it, or returns every problem with its line and how to fix it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,13 +15,13 @@ use super::{
 };
 use crate::column_type::ColumnType;
 
-/// Bytes that are kept free in the production table's name for the names of views that are made of it.
+/// Bytes that the production table's name must leave free, because the names of views are made by a suffix.
 const LONGEST_SUFFIX: usize = "_tombstones".len();
-/// Days that tombstones can be kept: a century, so that dates stay within Redshift's range.
+/// Most days for which tombstones can be kept: 100 years, so that dates stay within Redshift's range.
 const MOST_DAYS: u32 = 36_500;
-/// Columns of a compound sort key (Redshift docs, "CREATE TABLE").
+/// Most columns of a compound sort key (Redshift docs, "CREATE TABLE").
 const MOST_SORT_KEYS: usize = 400;
-/// What a name of a contract or of a workflow is.
+/// The rule for names of contracts and workflows, for messages.
 const ID_RULE: &str = "1 to 64 of `a`-`z`, `0`-`9`, `_` and `-`";
 
 /// The JSON Schema of contracts.
@@ -29,7 +29,7 @@ pub fn schema() -> Value {
     schema_for!(ContractDraft).to_value()
 }
 
-/// Reads a contract. `file` is the name that problems give the file.
+/// Reads a contract. `file` is the name of the file in problems.
 ///
 /// # Errors
 /// Every problem, in the order of the lines.
@@ -38,7 +38,7 @@ pub fn read(file: &str, text: &str) -> Result<TableContract, Vec<Problem>> {
 }
 
 impl ContractDraft {
-    /// Makes a checked contract of it.
+    /// Checks the draft.
     ///
     /// # Errors
     /// Every problem, with the path of its field.
@@ -50,7 +50,7 @@ impl ContractDraft {
 fn check(doc: &Located) -> Result<TableContract, Vec<Problem>> {
     let mismatches = shape::check(doc, &schema());
     let mut problems = mismatches.problems.clone();
-    // Problems further in are said at once too, as long as the rest can be read.
+    // If the rest can be read, its problems are returned too.
     match serde_json::from_value::<ContractDraft>(mismatches.without(doc.value())) {
         Ok(draft) => {
             let contract = Check { doc, draft: &draft, problems: &mut problems }.contract();
@@ -73,7 +73,7 @@ struct Check<'c> {
 }
 
 impl Check<'_> {
-    /// The contract; `None` where a part of it could not be read, which is among the problems then.
+    /// The contract; `None` if a part of it cannot be read, in which case there is a problem for the part.
     fn contract(&mut self) -> Option<TableContract> {
         let root = JsonPath::root();
         let draft = self.draft;
@@ -121,8 +121,8 @@ impl Check<'_> {
             );
         }
         if source.unavailable_value.is_empty() {
-            let hint = "leave it out for Debezium's own, or write the connector's `unavailable.value.placeholder`";
-            self.say(&path.key("unavailable_value"), "an empty text would stand for every empty text", hint);
+            let hint = "leave it out for Debezium's default, or write the connector's `unavailable.value.placeholder`";
+            self.say(&path.key("unavailable_value"), "an empty placeholder would match every empty text", hint);
         }
     }
 
@@ -146,7 +146,7 @@ impl Check<'_> {
         let path = path.key("sortkey");
         if target.sortkey.len() > MOST_SORT_KEYS {
             let message = format!("the sort key has {} columns", target.sortkey.len());
-            self.say(&path, message, format!("Redshift takes at most {MOST_SORT_KEYS}"));
+            self.say(&path, message, format!("Redshift allows at most {MOST_SORT_KEYS}"));
         }
         let promote = &self.draft.promote;
         let own = own_columns(promote.kind, promote.deletes);
@@ -159,12 +159,12 @@ impl Check<'_> {
                 Some(_) => {}
             }
             if !seen.insert(name) {
-                self.say(&path, format!("`{name}` is in the sort key already"), "name it once");
+                self.say(&path, format!("`{name}` is in the sort key already"), "remove the repetition");
             }
         }
     }
 
-    /// A name that Redshift takes in quotes, and folds to itself.
+    /// Checks a name that Redshift must accept in quotes and fold to itself.
     fn identifier(&mut self, path: &JsonPath, name: &str, longest: usize) {
         if name.is_empty() {
             self.say(path, "the name is empty", "write a name");
@@ -176,14 +176,14 @@ impl Check<'_> {
         } else if let Some(character) = name.chars().find(|character| character.is_control() || is_reserved(*character))
         {
             let message = format!("`{}` has the character {}", name.escape_debug(), character.escape_unicode());
-            self.say(path, message, "leave out control characters, and code points that are not characters");
+            self.say(path, message, "leave out control characters and noncharacters");
         } else if name.to_lowercase() != name {
-            let message = format!("`{name}` has capital letters, and Redshift folds names to small letters");
+            let message = format!("`{name}` has upper-case letters, and Redshift folds names to lower case");
             self.say(path, message, format!("write `{}`", name.to_lowercase()));
         }
     }
 
-    /// A column of the contract that rows can be compared by.
+    /// Checks that `name` is a column of the contract whose type Redshift compares.
     fn named_column(&mut self, path: &JsonPath, name: &str, columns: &[Option<Column>]) {
         match self.draft.columns.iter().position(|column| column.name == name) {
             None => {
@@ -201,10 +201,10 @@ impl Check<'_> {
 
     fn not_comparable(&mut self, path: &JsonPath, name: &str, column_type: &str) {
         let message = format!("column `{name}` is {column_type}, which Redshift cannot compare");
-        self.say(path, message, "name a column of another type");
+        self.say(path, message, "use a column of another type");
     }
 
-    /// The columns, `None` in the place of one that cannot be read.
+    /// The columns; `None` for a column that cannot be read.
     fn columns(&mut self) -> Vec<Option<Column>> {
         let path = JsonPath::root().key("columns");
         let columns = &self.draft.columns;
@@ -213,14 +213,16 @@ impl Check<'_> {
         }
         if columns.len() > MOST_COLUMNS {
             let message = format!("there are {} columns", columns.len());
-            let hint = format!("at most {MOST_COLUMNS}: Redshift's tables have 1600, and shiftwork adds some");
+            let hint = format!(
+                "at most {MOST_COLUMNS} are possible: a table of Redshift has at most 1600, and shiftwork adds some"
+            );
             self.say(&path, message, hint);
         }
         let bytes = column_list_bytes(columns.iter().map(|column| column.name.as_str()));
         if bytes > LONGEST_COLUMN_LIST {
             let message = format!("the names of all columns have {bytes} bytes in one list");
             let hint = format!(
-                "at most {LONGEST_COLUMN_LIST}: a load names every column twice in a statement, and the Data API takes \
+                "at most {LONGEST_COLUMN_LIST} are possible: a load names every column twice in a statement, and the Data API accepts \
                  100 KB; shorten the names, or leave columns out"
             );
             self.say(&path, message, hint);
@@ -231,7 +233,7 @@ impl Check<'_> {
             let path = path.index(index);
             self.column_name(&path, column);
             if let Some(earlier) = names.insert(column.name.as_str(), index) {
-                let message = format!("column `{}` is there already: it is column {}", column.name, earlier + 1);
+                let message = format!("column `{}` exists already: it is column {}", column.name, earlier + 1);
                 self.say(&path.key("name"), message, "give one of them another name");
             }
             if let Some(earlier) = fields.insert(column.field(), index)
@@ -240,8 +242,8 @@ impl Check<'_> {
                 let (field, other) = (column.field().escape_debug(), columns[earlier].name.escape_debug());
                 self.say(
                     &field_path(&path, column),
-                    format!("field `{field}` goes to column `{other}` already"),
-                    "a field has one column",
+                    format!("field `{field}` already has column `{other}`"),
+                    "a field can have only one column",
                 );
             }
             read.push(self.column(&path, column));
@@ -259,15 +261,15 @@ impl Check<'_> {
                     column.name
                 )
             } else {
-                format!("column `{}`: every table of Redshift has a column of this name", column.name)
+                format!("column `{}`: every table of Redshift has a system column of this name", column.name)
             };
             self.say(&at, message, format!("give it another name, and `from: {}`", column.field()));
         }
         if column.field().is_empty() {
-            self.say(&path.key("from"), "the field has no name", "leave `from` out where it is the column's name");
+            self.say(&path.key("from"), "the field has no name", "leave `from` out if the field has the column's name");
         } else if !is_valid_field(column.field()) {
-            let message = format!("Redshift cannot hold the field's name `{}`", column.field().escape_debug());
-            let hint = "rename the field in the source, or map the document that it is in as one super column";
+            let message = format!("SQL cannot name the field `{}`", column.field().escape_debug());
+            let hint = "rename the field in the source, or map the document that contains it as one super column";
             self.say(&field_path(path, column), message, hint);
         }
     }
@@ -292,7 +294,7 @@ impl Check<'_> {
         for (index, name) in self.draft.key.iter().enumerate() {
             self.named_column(&path.index(index), name, columns);
             if !seen.insert(name) {
-                self.say(&path.index(index), format!("`{name}` is in the key already"), "name it once");
+                self.say(&path.index(index), format!("`{name}` is in the key already"), "remove the repetition");
             }
         }
         if self.draft.key.is_empty() && self.draft.promote.kind != PromoteKind::Append {
@@ -301,7 +303,7 @@ impl Check<'_> {
             let hint = format!(
                 "name the columns of the source's primary key (such as {names}), or set `promote: {{kind: append}}`"
             );
-            self.say(&path, "there is no `key`: it says which events are of the same row", hint);
+            self.say(&path, "there is no `key`, which identifies the events of a row", hint);
         }
     }
 
@@ -311,13 +313,17 @@ impl Check<'_> {
         if promote.deletes == Deletes::Close && !promote.kind.has_versions() {
             self.say(
                 &path.key("deletes"),
-                "`close` ends a version, and this kind of table has none",
-                "`hard`, `soft`, or `kind: type2`",
+                "`close` ends a version, and this kind of table has no versions",
+                "write `hard` or `soft`, or `kind: type2`",
             );
         }
         if promote.take == MergeStrategy::LatestNonNull && promote.kind != PromoteKind::Type1 {
             let hint = "leave `take` out, or set `kind: type1`";
-            self.say(&path.key("take"), "only a table of one row a key (type1) takes each column's latest value", hint);
+            self.say(
+                &path.key("take"),
+                "only a table with one row for each key (type1) can take each column's latest value",
+                hint,
+            );
         }
         let tombstones_kept = match &promote.tombstones_kept {
             None => Some(DEFAULT_TOMBSTONES_KEPT),
@@ -341,13 +347,13 @@ impl Check<'_> {
         let every = text.parse::<Duration>().map(|every| every.length()).ok().filter(|every| takes.contains(every));
         if every.is_none() {
             let message = format!("`{text}` is not a valid time between two loads");
-            self.say(&JsonPath::root().key("load_every"), message, "`10s` to `15m`, such as `30s`");
+            self.say(&JsonPath::root().key("load_every"), message, "write `10s` to `15m`, such as `30s`");
         }
         every
     }
 }
 
-/// Where a column names its field.
+/// The path of the value that names a column's field: `from`, or `name` if there is no `from`.
 fn field_path(column_path: &JsonPath, column: &DraftColumn) -> JsonPath {
     column_path.key(if column.from.is_some() { "from" } else { "name" })
 }

@@ -1,4 +1,4 @@
-//! A contract as it is written: names, types and durations are text that nobody has checked.
+//! A contract as it is written. Names, types and durations are texts that have not been checked.
 
 use std::{collections::BTreeSet, fmt::Write as _};
 
@@ -12,35 +12,35 @@ use super::{
 };
 use crate::column_type::ColumnType;
 
-/// How a table's change data lands.
+/// A table contract: how the change data of a source table becomes a table in Redshift.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "TableContract")]
 pub struct ContractDraft {
-    /// Its name: 1 to 64 of `a-z 0-9 _ -`; also the name of its file.
+    /// Name of the contract, which is also the name of its file: 1 to 64 of `a-z 0-9 _ -`.
     pub contract: String,
-    /// Which change events belong to it.
+    /// The change events that belong to the contract.
     pub source: Source,
-    /// Where its rows go.
+    /// The table in Redshift.
     pub target: Target,
     /// Key columns, by their names in Redshift. At least one, unless `promote.kind` is `append`.
     #[serde(default)]
     pub key: Vec<String>,
-    /// Columns in the order of the staged files. New columns come after the old ones.
+    /// Columns in the order of the staged files. Add new columns after the existing ones.
     pub columns: Vec<DraftColumn>,
-    /// What is done about fields that no column takes.
+    /// How fields without a column are handled.
     #[serde(default)]
     pub unknown: Unknown,
-    /// How staged rows become the table.
+    /// How staged rows are promoted to the table.
     #[serde(default)]
     pub promote: DraftPromote,
-    /// What is done about values that Redshift cannot hold.
+    /// How values that Redshift cannot hold are handled.
     #[serde(default)]
     pub oversized: Oversized,
-    /// The workflow whose job of kind `cdc` loads it.
+    /// The workflow whose job of kind `cdc` loads the table.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workflow: Option<String>,
-    /// How long staged files collect before a load is requested: `10s` to `15m`.
+    /// How long files are staged before a load is requested: `10s` to `15m`.
     #[serde(default = "load_every")]
     pub load_every: String,
 }
@@ -49,32 +49,32 @@ pub(super) fn load_every() -> String {
     DEFAULT_LOAD_EVERY.into()
 }
 
-/// A column.
+/// A column of the contract.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Column")]
 pub struct DraftColumn {
-    /// Its name in Redshift: lower case, at most 127 bytes.
+    /// Name of the column in Redshift: lower case, at most 127 bytes.
     pub name: String,
-    /// Redshift's type, as DDL writes it: `bigint`, `decimal(12,2)`, `varchar(256)`, `super` …
+    /// Type of the column in Redshift, as DDL writes it: `bigint`, `decimal(12,2)`, `varchar(256)`, `super` …
     #[serde(rename = "type")]
     pub column_type: String,
-    /// The field of the event, where it is not the name.
+    /// Name of the event's field, if it differs from the column's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
-    /// The source's logical type (`io.debezium.time.MicroTimestamp` …), for events that bring no schema.
+    /// Logical type of the source (`io.debezium.time.MicroTimestamp` …), for events without a schema.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source_type: Option<String>,
 }
 
 impl DraftColumn {
-    /// The field of the event that it takes.
+    /// Name of the event's field that is written to the column.
     pub fn field(&self) -> &str {
         self.from.as_deref().unwrap_or(&self.name)
     }
 }
 
-/// How staged rows become the table.
+/// How staged rows are promoted to the table.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Promote")]
@@ -82,19 +82,19 @@ pub struct DraftPromote {
     /// The kind of table.
     #[serde(default)]
     pub kind: PromoteKind,
-    /// Of several rows of a key, what the current row takes (type 1).
+    /// Which values the current row takes from several events of its key (type 1).
     #[serde(default)]
     pub take: MergeStrategy,
-    /// What a delete does.
+    /// The effect of a delete.
     #[serde(default)]
     pub deletes: Deletes,
-    /// How long tombstones are kept, in whole days: `30d` where it is left out.
+    /// How long tombstones are kept, in whole days. Default: `30d`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tombstones_kept: Option<String>,
 }
 
 impl TableContract {
-    /// The contract as it is written, to be written again or changed.
+    /// A draft of the contract, which can be changed or written to a file.
     pub fn draft(&self) -> ContractDraft {
         let Promote { kind, take, deletes, tombstones_kept } = self.promote;
         let kept = (tombstones_kept != DEFAULT_TOMBSTONES_KEPT).then(|| format!("{tombstones_kept}d"));
@@ -141,7 +141,7 @@ impl TryFrom<DraftColumn> for Column {
 }
 
 impl ContractDraft {
-    /// The contract as a YAML file, for a person to continue with. Fields that have their default value are left out.
+    /// The contract as a YAML file for a user to edit. Fields with their default value are left out.
     pub fn yaml(&self) -> String {
         let mut out = format!("contract: {}\n", text(&self.contract));
         let written = serde_json::to_value(self).unwrap_or_default();
@@ -151,7 +151,9 @@ impl ContractDraft {
             let _ = writeln!(out, "{part}: {{ {} }}", flow(members));
         }
         if self.key.is_empty() {
-            out.push_str("# The columns of the source's primary key: the events do not say which they are.\nkey: []\n");
+            out.push_str(
+                "# Write the columns of the source's primary key here: the events do not contain them.\nkey: []\n",
+            );
         } else {
             let _ = writeln!(out, "key: [{}]", self.key.iter().map(|name| text(name)).collect::<Vec<_>>().join(", "));
         }
@@ -183,7 +185,7 @@ impl ContractDraft {
     }
 }
 
-/// Members of a YAML object between braces, in alphabetical order.
+/// The members of an object in YAML flow style, in alphabetical order.
 fn flow<'m>(members: impl IntoIterator<Item = (&'m String, &'m Value)>) -> String {
     let members: BTreeSet<_> = members.into_iter().map(|(name, value)| format!("{name}: {}", scalar(value))).collect();
     members.into_iter().collect::<Vec<_>>().join(", ")
@@ -193,7 +195,7 @@ fn scalar(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), text)
 }
 
-/// A YAML text inside braces: without quotes where that is safe, otherwise as a JSON string, which YAML reads too.
+/// A text in YAML flow style: without quotes if that is safe, otherwise as a JSON string, which is valid YAML.
 fn text(text: &str) -> String {
     let is_word = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b' ' | b'(' | b')');
     let is_safe = text.bytes().all(is_word)

@@ -1,11 +1,11 @@
-//! How a contract may change while files of it are staged.
+//! Decides whether a contract can be replaced by a new version while staged files of it wait for a load.
 
 use super::TableContract;
 
-/// The reasons why the new contract cannot replace the old one; empty where it can.
+/// The reasons why the new contract cannot replace the old one. Empty if it can.
 ///
-/// Staged files say how many columns they have, and not which: columns are only appended, and a column that files may bring values
-/// for is only widened. The key, the source and the target stay: a table with others needs a new contract.
+/// The key of a staged file has the number of its columns, not their names. So columns can only be appended, and a type can only be
+/// widened. The key, the source and the target cannot be changed: they need a new contract.
 pub fn evolves(old: &TableContract, new: &TableContract) -> Vec<String> {
     let mut reasons = Vec::new();
     for (what, same) in [
@@ -23,29 +23,29 @@ pub fn evolves(old: &TableContract, new: &TableContract) -> Vec<String> {
         }
     }
     if new.source.generation < old.source.generation {
-        reasons.push("`source.generation` may only rise: the latest events must stay the latest".into());
+        reasons.push("`source.generation` can only be increased: the latest events must stay the latest".into());
     }
     if new.columns.len() < old.columns.len() {
         let gone: Vec<_> = old.columns[new.columns.len()..].iter().map(|column| format!("`{}`", column.name)).collect();
         reasons.push(format!(
-            "{} would be gone: columns are only appended, and stay when the source drops them",
+            "{} would be removed: columns can only be appended, and must stay even if the source drops them",
             gone.join(", ")
         ));
     }
     for (index, (old, new)) in old.columns.iter().zip(&new.columns).enumerate() {
         if old.name != new.name || old.field() != new.field() {
             reasons.push(format!(
-                "column {} was `{}`, and is `{}`: new columns come behind the old ones",
+                "column {} was `{}`, and is `{}`: add new columns after the existing ones",
                 index + 1,
                 old.name,
                 new.name
             ));
-            // Every column behind it would be another one too.
+            // Every later column would differ too.
             break;
         }
         if !new.column_type.widens(old.column_type) {
             reasons.push(format!(
-                "column `{}` was {}, and is {}: in place, Redshift only makes VARCHAR longer; add a column with another name",
+                "column `{}` was {}, and is {}: Redshift can only widen VARCHAR; add a column with another name",
                 old.name, old.column_type, new.column_type
             ));
         }

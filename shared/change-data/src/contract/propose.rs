@@ -1,7 +1,7 @@
-//! A contract from a first batch of events: a draft that a person reads before it counts.
+//! Proposes contracts from the first events of tables, as drafts that a user reviews.
 //!
-//! Where events bring their schema, it says the types; else the values do. What nobody has seen a value of is left out: it is in
-//! `dw_md_missing_data` when it comes.
+//! The column types come from the schema of the events, or from the values if the events have no schema. A field of which no value was seen
+//! is left out: its later values are in `dw_md_missing_data`.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -20,41 +20,41 @@ use crate::{
     value::{Form, Temporal, TemporalKind, Value},
 };
 
-/// Columns of a proposed contract. A table that has more has keys for data, and SUPER takes them.
+/// Most columns of a proposed contract. A table with more fields probably uses data as field names.
 const MOST_COLUMNS: usize = 1000;
-/// Lengths of a proposed VARCHAR: room for twice what was seen.
+/// Lengths of a proposed VARCHAR. The next length after twice the longest text is taken.
 const LENGTHS: [usize; 5] = [64, 256, 1024, 4096, 16_384];
 
-/// Contracts in the making, one for each table that events came from.
+/// Collects the fields of events and proposes a contract for each of their tables.
 #[derive(Debug, Default)]
 pub struct Proposal {
     tables: BTreeMap<Identity, TableSample>,
 }
 
-/// What was seen of a table.
+/// The fields of a table.
 #[derive(Debug, Default)]
 struct TableSample {
-    /// In the order in which they were seen, which is the table's.
+    /// The fields in the order in which they were first seen, which is the order of the table's columns.
     fields: Vec<(String, FieldSample)>,
     index: HashMap<String, usize>,
     keys: BTreeSet<String>,
 }
 
-/// What was seen of a field.
+/// The values of a field.
 #[derive(Debug, Default)]
 struct FieldSample {
-    /// What the events' schema says; the last word is the newest.
+    /// The type in the schema of the latest event.
     field: Option<Field>,
     families: BTreeSet<TypeFamily>,
-    /// Of the numbers.
+    /// The largest numbers of digits.
     digits: Digits,
-    /// Bytes of the longest text, and of the longest bytes.
+    /// Bytes of the longest text, or of the longest binary value.
     longest: usize,
-    /// A text was no instant with its zone.
+    /// Whether a text was not an instant with a time zone.
     no_instant: bool,
 }
 
-/// Sorts of values that one column takes.
+/// The kinds of values for which there are different column types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum TypeFamily {
     Boolean,
@@ -65,7 +65,7 @@ enum TypeFamily {
     Document,
 }
 
-/// The widest of some numbers.
+/// The largest numbers of digits of some numbers.
 #[derive(Debug, Default, Clone, Copy)]
 struct Digits {
     whole: usize,
@@ -84,14 +84,14 @@ pub fn propose<'a>(records: impl IntoIterator<Item = &'a [u8]>) -> Vec<ContractD
 }
 
 impl Proposal {
-    /// Takes in a record. `key` is its key, where the transport has one: its fields are the table's key.
+    /// Adds a record. `key` is the record's key, if the transport has one; its fields are the table's key.
     pub fn record(&mut self, value: &[u8], key: Option<&[u8]>) {
         let Ok(Event::Change(change)) = Event::read(value, key) else { return };
         let seen = self.tables.entry(change.identity.clone()).or_default();
         seen.change(&change);
     }
 
-    /// The contracts, in the order of their tables. A table of which no value was seen has none.
+    /// The contracts, in the order of their tables' names. A table without any value has no contract.
     pub fn contracts(self) -> Vec<ContractDraft> {
         let contracts = self.tables.into_iter().map(|(identity, seen)| contract(&identity, &seen));
         contracts.filter(|contract| !contract.columns.is_empty()).collect()
@@ -137,7 +137,7 @@ impl FieldSample {
     fn see(&mut self, raw: RawJson<'_>, form: Form<'_>) {
         let family = match Value::read(raw, form) {
             Value::Null => return,
-            // It stands for a value that did not change, of whatever type.
+            // The placeholder stands for an unchanged value of any type.
             Value::Text(text) if text.text == unavailable() => return,
             Value::Bool(_) => TypeFamily::Boolean,
             Value::Number(number) => {
@@ -167,7 +167,7 @@ impl FieldSample {
         self.families.insert(family);
     }
 
-    /// The type of a column for it, and what has to be said of its source; none where nothing is known of it.
+    /// The column type for the field, and its `source_type` if one is needed. `None` if no value was seen.
     fn column_type(&self) -> Option<(ColumnType, Option<String>)> {
         match &self.field {
             Some(field) => Some(self.of_schema(field)),
@@ -225,7 +225,7 @@ impl FieldSample {
             "boolean" => ColumnType::Boolean,
             "string" => {
                 let declared = field.length.filter(|length| (1..=16_384).contains(length));
-                // A source counts characters, of up to four bytes.
+                // The length of a source's type is in characters, of up to four bytes.
                 ColumnType::Varchar(declared.map_or_else(|| room(self.longest), |length| (4 * length).min(65_535)))
             }
             _ => ColumnType::Super,
@@ -241,7 +241,7 @@ impl FieldSample {
             (TypeFamily::Text, None) => ColumnType::Varchar(room(self.longest)),
             (TypeFamily::Bytes, None) => ColumnType::Varbyte(room(self.longest).max(1024)),
             (TypeFamily::Timestamp, None) => ColumnType::Timestamp,
-            // SUPER keeps each value as it is.
+            // SUPER keeps values of several types unchanged.
             (TypeFamily::Document, None) | (_, Some(_)) => ColumnType::Super,
         })
     }
@@ -266,7 +266,7 @@ impl Digits {
 
     fn column_type(self) -> ColumnType {
         match self {
-            // More digits than people write come out of a computation.
+            // A number with this many digits is probably the result of a computation.
             Self { not_plain: true, .. } | Self { fraction: 7.., .. } => ColumnType::Double,
             Self { fraction: 0, beyond_bigint: false, .. } => ColumnType::BigInt,
             Self { fraction: 0, .. } => ColumnType::Decimal(38, 0),
@@ -285,13 +285,13 @@ fn contract(identity: &Identity, seen: &TableSample) -> ContractDraft {
     let mut names = BTreeSet::new();
     let mut key = Vec::new();
     let mut columns = Vec::new();
-    // MongoDB's documents have theirs; else it is `id` by convention, where the transport does not say.
+    // Without a record key, the key is assumed to be `_id` for MongoDB, and `id` otherwise.
     let guessed = if identity.format == Format::DebeziumMongodb { "_id" } else { "id" };
     let is_key = |field: &str| if seen.keys.is_empty() { field == guessed } else { seen.keys.contains(field) };
     for (field, values) in &seen.fields {
         let Some((column_type, source_type)) = values.column_type() else { continue };
         let name = unique(&column_name(field), &mut names);
-        // What has no room stays in `dw_md_missing_data`.
+        // Fields past the limit stay in `dw_md_missing_data`.
         if !fit_one_table(names.iter().map(String::as_str)) {
             names.remove(&name);
             continue;
@@ -299,7 +299,7 @@ fn contract(identity: &Identity, seen: &TableSample) -> ContractDraft {
         if is_key(field) {
             key.push(name.clone());
         }
-        // A key is compared, and a text is what every value can be.
+        // Redshift must compare a key column, and every value can be written as text.
         let is_fit = column_type.is_comparable() || !is_key(field);
         columns.push(DraftColumn {
             from: (name != *field).then(|| field.clone()),
@@ -335,12 +335,12 @@ fn contract(identity: &Identity, seen: &TableSample) -> ContractDraft {
     }
 }
 
-/// A name that needs no quotes: small letters, digits and `_`.
+/// A column name that does not need quotes: lower-case letters, digits and `_`.
 fn column_name(field: &str) -> String {
     let mut name = String::new();
     let mut was_small = false;
     for character in field.chars() {
-        // `orderId` is `order_id`.
+        // `orderId` becomes `order_id`.
         if character.is_ascii_uppercase() && was_small {
             name.push('_');
         }
@@ -377,7 +377,7 @@ mod tests {
     use crate::contract::read;
 
     #[test]
-    fn names_need_no_quotes() {
+    fn proposed_names_do_not_need_quotes() {
         assert_eq!(column_name("orderId"), "order_id");
         assert_eq!(column_name("größe \"mm\""), "gr__e__mm_");
         assert_eq!(column_name("1st"), "c_1st");
@@ -387,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proposal_of_values_is_a_contract() {
+    fn a_proposal_from_values_is_a_valid_contract() {
         let event = r#"{"op":"c","after":{"id":1,"Id":2,"price":9.95,"ok":true,"tags":["a"],"at":"2026-03-01T00:00:00Z",
             "note":"x","gone":null,"null":1e300},"source":{"connector":"postgresql","schema":"public","table":"orders","ts_ms":1,"lsn":1}}"#;
         let mut proposal = Proposal::default();
@@ -398,9 +398,9 @@ mod tests {
         assert_eq!(read("orders.yaml", &yaml).unwrap().draft(), contract);
     }
 
-    /// Fields that a contract cannot take stay in `dw_md_missing_data`.
+    /// Fields that a contract cannot name stay in `dw_md_missing_data`.
     #[test]
-    fn a_proposal_takes_no_field_that_a_contract_refuses() {
+    fn a_proposal_leaves_out_fields_that_a_contract_cannot_name() {
         let fields: Vec<String> = (0..999).map(|number| format!("\"{number:x>95}\":1")).collect();
         let event = format!(
             r#"{{"op":"c","after":{{"id":1,"n\u0000ul":1,"oid":1,{}}},"source":{{"connector":"postgresql","schema":"public","table":"orders","ts_ms":1,"lsn":1}}}}"#,
@@ -413,7 +413,7 @@ mod tests {
     }
 
     #[test]
-    fn a_contract_is_written_as_it_is() {
+    fn a_contract_is_written_and_read_back() {
         let text = "
 contract: orders
 source: { format: dynamodb, table: 'my table', server: shop, unavailable_value: '-', generation: 2 }
@@ -432,7 +432,7 @@ load_every: 5m
     }
 
     #[test]
-    fn records_that_are_none_propose_nothing() {
+    fn invalid_records_do_not_lead_to_a_proposal() {
         assert!(propose([&b"{"[..], b"", b"{\"op\":\"x\"}", b"[1]"]).is_empty());
     }
 }

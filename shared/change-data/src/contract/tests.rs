@@ -20,7 +20,7 @@ fn wrong(text: &str) -> Vec<String> {
     read("orders.yaml", text).unwrap_err().iter().map(ToString::to_string).collect()
 }
 
-/// What is wrong with the sound contract after a change.
+/// The problems of the text of a contract.
 fn changed(change: impl Fn(&mut ContractDraft)) -> Result<TableContract, String> {
     let mut draft = sound().draft();
     change(&mut draft);
@@ -39,7 +39,7 @@ fn a_contract_without_problems_reads() {
 }
 
 #[test]
-fn every_problem_comes_at_once_with_its_line_and_how_to_fix_it() {
+fn all_problems_are_returned_with_their_lines_and_fixes() {
     let text = SOUND
         .replace("contract: orders", "contract: Orders!")
         .replace("type: bigint", "type: bigit")
@@ -50,7 +50,7 @@ fn every_problem_comes_at_once_with_its_line_and_how_to_fix_it() {
 }
 
 #[test]
-fn hostile_columns_are_named() {
+fn invalid_columns_are_problems() {
     let text = format!(
         "{SOUND}  - {{ name: dw_md_offset, type: bigint }}\n  - {{ name: ID, type: bigint }}\n  - {{ name: \"{}\", type: bigint }}\n  \
          - {{ name: id, type: varchar(9) }}\n  - {{ name: other, from: changedAt, type: super }}\n  - {{ name: \"a\\0b\", type: date }}\n  \
@@ -71,12 +71,12 @@ fn rows_without_a_key_can_only_be_appended() {
 }
 
 #[test]
-fn a_quoted_name_is_a_name() {
+fn a_name_that_must_be_quoted_is_valid() {
     assert!(read("o.yaml", &format!("{SOUND}  - {{ name: 'größe \"in\" mm', type: integer }}\n")).is_ok());
 }
 
 #[test]
-fn tombstones_are_kept_for_whole_days_whatever_the_unit() {
+fn tombstones_are_kept_for_whole_days_in_any_unit() {
     for (text, days) in [
         ("1d", Some(1)),
         ("24h", Some(1)),
@@ -112,17 +112,17 @@ fn a_load_is_requested_every_10_seconds_to_15_minutes() {
     }
 }
 
-/// Each case: a change of a sound contract, and the beginning of its problem; empty where there is none.
+/// Each case: a change of a valid contract, and the beginning of its problem; empty if there is none.
 #[test]
-fn what_sql_cannot_be_made_of_is_refused() {
+fn a_contract_from_which_sql_cannot_be_made_is_refused() {
     type Change = &'static dyn Fn(&mut ContractDraft);
     let cases: [(Change, &str); 22] = [
         (&|draft| draft.key = vec!["dw_key".into()], "$.key[0]: there is no column `dw_key`"),
         (&|draft| draft.key = vec!["id".into(), "id".into()], "$.key[1]: `id` is in the key already"),
         (&|draft| draft.columns[0].column_type = "varchar(9); drop table t".into(), "$.columns[0].type: "),
-        (&|draft| draft.columns[1].name = "id".into(), "$.columns[1].name: column `id` is there already"),
+        (&|draft| draft.columns[1].name = "id".into(), "$.columns[1].name: column `id` exists already"),
         (&|draft| draft.columns.clear(), "$.columns: there are no columns"),
-        // The staging table has none of shiftwork's columns of the production table.
+        // The staging table does not have the columns that shiftwork adds to the production table.
         (&|draft| draft.target.distkey = Some("dw_key".into()), "$.target.distkey: there is no column `dw_key`"),
         (&|draft| draft.target.sortkey = vec!["dw_md_changed_at".into()], ""),
         (&|draft| draft.target.sortkey = vec!["dw_nope".into()], "$.target.sortkey[0]: there is no column `dw_nope`"),
@@ -146,7 +146,7 @@ fn what_sql_cannot_be_made_of_is_refused() {
         (&|draft| draft.target.table = "a\u{fdd1}b".into(), "$.target.table: "),
         (&|draft| draft.target.table = "x".repeat(117), "$.target.table: the name has 117 bytes"),
         (&|draft| draft.target.table = "x".repeat(116), ""),
-        // The load would empty the production table, which it takes for its staging table.
+        // The load would delete the rows of the production table, which has the name of the staging table.
         (
             &|draft| draft.target.table = "orders_staging".into(),
             "$.target.table: `orders_staging` is the name of a table",
@@ -167,7 +167,7 @@ fn what_sql_cannot_be_made_of_is_refused() {
             "$.promote.deletes: `close` ends a version",
         ),
         (&|draft| draft.source.table = "public..orders".into(), "$.source.table: `public..orders` is not a valid name"),
-        (&|draft| draft.source.unavailable_value = String::new(), "$.source.unavailable_value: an empty text"),
+        (&|draft| draft.source.unavailable_value = String::new(), "$.source.unavailable_value: an empty placeholder"),
     ];
     for (number, (change, problem)) in cases.into_iter().enumerate() {
         match changed(change) {
@@ -178,7 +178,7 @@ fn what_sql_cannot_be_made_of_is_refused() {
 }
 
 #[test]
-fn a_table_is_no_wider_than_redshift_and_the_data_api_take() {
+fn the_number_and_length_of_columns_are_limited() {
     let widened =
         |count: usize, width: usize| {
             changed(|draft| {

@@ -1,7 +1,7 @@
-//! What stands around an event: nothing, or the envelope of Kafka Connect's `JsonConverter`, which brings the schema along.
+//! The envelope of Kafka Connect's `JsonConverter`, which contains the schema of the event.
 //!
-//! The schema is some kilobytes of text, the same in every record until the table changes. So it is not read, but compared with the one
-//! before: between the same bytes, a payload means what the full decoder has found that it means there.
+//! The schema is a text of several kilobytes that is the same in every record until the table changes. So it is not parsed, but compared
+//! with the one of the event before. If the bytes are the same, the payload has the schema that the full decoder has read.
 
 /// The bytes around a payload.
 #[derive(Debug, PartialEq, Eq)]
@@ -11,10 +11,10 @@ pub(super) struct Envelope {
 }
 
 impl Envelope {
-    /// The envelope of a record whose schema has this text; none where the record is none of two members without white space
-    /// between them. `JsonConverter` writes `schema` first; what went through a store of JSON documents has it last.
+    /// The envelope of a record whose schema has this text. `None` if the record has other members, or white space between its members.
+    /// `JsonConverter` writes `schema` first; a record that was stored as a JSON document may have it last.
     ///
-    /// A payload that is one whole value makes a record of it in which nothing else is `schema` or `payload`.
+    /// If the payload is one complete value, the record has no other member `schema` or `payload`.
     pub(super) fn of(record: &[u8], schema: Option<&str>) -> Option<Self> {
         let schema = schema.unwrap_or("null");
         let forms = [
@@ -27,7 +27,7 @@ impl Envelope {
             .find(|envelope| envelope.payload(record).is_some())
     }
 
-    /// The payload of a record in this very envelope.
+    /// The payload of a record, if its envelope has the same bytes.
     #[inline]
     pub(super) fn payload<'r>(&self, record: &'r [u8]) -> Option<&'r [u8]> {
         record.strip_prefix(&*self.before)?.strip_suffix(&*self.behind)
@@ -39,7 +39,7 @@ mod tests {
     use super::Envelope;
 
     #[test]
-    fn an_envelope_is_known_again_by_its_bytes() {
+    fn an_envelope_is_recognized_by_its_bytes() {
         let payload = |learned: &str, schema, record: &'static str| {
             let envelope = Envelope::of(learned.as_bytes(), schema)?;
             Some(envelope.payload(record.as_bytes()).map(|payload| String::from_utf8_lossy(payload).into_owned()))

@@ -1,4 +1,4 @@
-//! How a column's values get into the row: straight for the pairs of types that are common, through [`crate::fit`] for all others.
+//! How the values of a column are written: directly for common pairs of types, by [`crate::fit`] for all others.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
@@ -17,51 +17,51 @@ use crate::{
     value::Value,
 };
 
-/// How values of a column are written without the full decoder.
+/// How the values of a column are written directly.
 #[derive(Debug, Clone)]
 enum DirectWrite {
-    /// They are not: the full decoder writes them.
+    /// Not at all: the full decoder writes them.
     Fit,
-    /// Strings of at most so many bytes, and numbers.
+    /// Strings of at most this number of bytes, and numbers.
     Text(usize),
-    /// The same of ASCII alone.
+    /// ASCII strings of at most this number of bytes, and numbers.
     Ascii(usize),
-    /// Integers of at most so many digits.
+    /// Integers of at most this number of digits.
     Integer(usize),
-    /// Numbers of at most so many digits before and behind the point, also as strings.
+    /// Numbers, also as strings, with at most these numbers of digits before and after the decimal point.
     Decimal {
         whole: usize,
         scale: usize,
     },
-    /// Base64 of the digits; so many of them are behind the point.
+    /// Base64 of an unscaled value, with this number of digits after the decimal point.
     Unscaled {
         whole: usize,
         scale: usize,
         point: usize,
     },
-    /// Numbers of at most so many bytes: none of them is too large or too small.
+    /// Numbers of at most this number of bytes, none of which is out of range.
     Float(usize),
     Boolean,
     /// Days since the epoch.
     Date,
-    /// Counts since the epoch, and what is written behind the time.
+    /// Counts since the epoch, and the suffix after the time.
     Instant(Unit, &'static [u8]),
-    /// Texts of ISO 8601.
+    /// Texts in ISO 8601.
     Zoned(&'static [u8]),
 }
 
-/// A column that is ready for spans.
+/// The method by which a column's values are written, and its parameters.
 #[derive(Debug, Clone)]
 pub(super) struct Plan {
     direct_write: DirectWrite,
-    /// What a value means.
+    /// Logical type of the values.
     logical: Logical,
     calendar: Calendar,
     pub(super) is_key: bool,
 }
 
 impl Plan {
-    /// `of_event` is what the event's own schema says; none where it brings no schema.
+    /// `of_event` is the logical type in the event's schema; `None` if the event has no schema.
     pub(super) fn new(column: &CompiledColumn, of_event: Option<&Logical>) -> Self {
         let logical = column.logical(of_event);
         Self {
@@ -72,7 +72,7 @@ impl Plan {
         }
     }
 
-    /// Writes a value that is not null, if it can be written directly. Where the result is `None`, the row is not complete.
+    /// Writes a value that is not null, directly if possible. If the result is `None`, the row must be discarded.
     #[inline]
     pub(super) fn write(&mut self, record: &str, span: Span, row: &mut Row) -> Option<()> {
         let bytes = record.as_bytes();
@@ -125,7 +125,7 @@ impl Plan {
         is_taken.then_some(())
     }
 
-    /// Writes a value as the full decoder does, with its code. None where there is more to say of it than its field.
+    /// Writes a value by the full decoder's code. `None` if the value needs more than its field, such as a note.
     pub(super) fn fitted(
         &self,
         compiled: &Compiled,
@@ -153,14 +153,14 @@ impl Plan {
 fn direct_write(column_type: ColumnType, logical: &Logical) -> DirectWrite {
     let is_plain = matches!(logical, Logical::Plain | Logical::ZonedTime);
     match (column_type, logical) {
-        // What a number counts is of no matter to a column of numbers.
+        // A column of numbers takes a count without regard to its unit.
         (ColumnType::SmallInt, _) => DirectWrite::Integer(4),
         (ColumnType::Integer, _) => DirectWrite::Integer(9),
         (ColumnType::BigInt, _) => DirectWrite::Integer(18),
         (ColumnType::Real, _) => DirectWrite::Float(30),
         (ColumnType::Double, _) => DirectWrite::Float(64),
         (ColumnType::Boolean, _) => DirectWrite::Boolean,
-        // 19 digits are kept in 64 bits, which hold some of them.
+        // Redshift keeps 19 digits in 64 bits, which cannot hold all values of 19 digits.
         (ColumnType::Decimal(precision, scale), logical) if precision != 19 => {
             let (whole, scale) = (usize::from(precision - scale), usize::from(scale));
             match logical {
@@ -182,7 +182,7 @@ fn direct_write(column_type: ColumnType, logical: &Logical) -> DirectWrite {
     }
 }
 
-/// An integer of at most 18 digits.
+/// Reads an integer of at most 18 digits.
 #[inline]
 pub(super) fn integer(text: &[u8]) -> Option<i64> {
     let (is_negative, mut rest) = match text.split_first() {
@@ -201,7 +201,7 @@ pub(super) fn integer(text: &[u8]) -> Option<i64> {
     Some(if is_negative { -value } else { value })
 }
 
-/// Pairs of digits, then pairs of pairs, all at once.
+/// The value of eight digits: adds digits to pairs, pairs to fours, and fours to eight, in parallel in one register.
 #[inline]
 fn eight_digits(digits: [u8; 8]) -> u64 {
     let ones = u64::from_le_bytes(digits) & 0x0f0f_0f0f_0f0f_0f0f;
@@ -210,7 +210,7 @@ fn eight_digits(digits: [u8; 8]) -> u64 {
     fours.wrapping_mul((10_000 << 32) + 1) >> 32
 }
 
-/// Writes a number without its last zeros behind the point, if a DECIMAL has it exactly.
+/// Writes a number without trailing zeros after the decimal point, if a DECIMAL holds it exactly.
 #[inline]
 fn decimal(text: &[u8], most_whole: usize, most_fraction: usize, row: &mut Row) -> bool {
     let first = usize::from(text.first() == Some(&b'-'));
@@ -233,15 +233,15 @@ fn decimal(text: &[u8], most_whole: usize, most_fraction: usize, row: &mut Row) 
     {
         return false;
     }
-    // Zero has no sign.
+    // Zero is written without a sign.
     let start = usize::from(first == 1 && leads_with_zero && fraction == 0);
     row.bytes(&text[start..if fraction == 0 { point } else { point + 1 + fraction }]);
     true
 }
 
-/// Writes the number whose two's complement is in base64, if a DECIMAL has it exactly.
+/// Writes the number whose two's complement is in base64, if a DECIMAL holds it exactly.
 fn unscaled(text: &[u8], most_whole: usize, most_fraction: usize, point: usize, row: &mut Row) -> bool {
-    // Eleven digits of base64 and their padding are eight bytes.
+    // Eleven characters of base64 and one of padding are eight bytes.
     let mut decoded = [0; 12];
     let Ok(length) = STANDARD.decode_slice(text, &mut decoded) else { return false };
     let bytes = &decoded[..length];
@@ -254,7 +254,7 @@ fn unscaled(text: &[u8], most_whole: usize, most_fraction: usize, point: usize, 
     decimal(text, most_whole, most_fraction, row)
 }
 
-/// `-0.05`: an integer with so many of its digits, at most 18, behind a point.
+/// Writes an integer with its last `point` digits, at most 18, after the decimal point: `-0.05`.
 fn point_in(unscaled: i64, point: usize, text: &mut [u8; 32]) -> &[u8] {
     let mut rest = unscaled.unsigned_abs();
     let mut at = text.len();
@@ -265,7 +265,7 @@ fn point_in(unscaled: i64, point: usize, text: &mut [u8; 32]) -> &[u8] {
             text[at] = b'.';
         }
         at -= 1;
-        // A remainder of 10 is a digit.
+        // A remainder of a division by 10 fits a digit.
         #[allow(clippy::cast_possible_truncation)]
         let digit = (rest % 10) as u8;
         text[at] = b'0' + digit;

@@ -1,13 +1,13 @@
-//! Tokens of JSON, found 32 bytes at a time: one AVX2 register, or two of SSE2 or NEON.
+//! Finds the tokens of JSON, 32 bytes at a time: one AVX2 register, or two of SSE2 or NEON.
 //!
-//! Every function takes bytes of which the caller knows that they are UTF-8, and answers `None` for what is broken *and* for what is
-//! rare: the full decoder tells the one from the other.
+//! The bytes must be valid UTF-8. Every function returns `None` for invalid JSON and for rare forms of JSON; the full decoder decides
+//! which it is.
 
 use std::num::NonZeroUsize;
 
 use wide::{u8x16, u8x32};
 
-/// What a value is, as far as its bytes tell.
+/// The kind of a value, by its bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Kind {
     /// The event does not have the field.
@@ -16,15 +16,15 @@ pub(super) enum Kind {
     Null,
     True,
     False,
-    /// Digits, perhaps after a minus.
+    /// Digits, possibly after a minus sign.
     Integer,
-    /// An integer, a point, digits.
+    /// An integer, a decimal point, and digits.
     Fraction,
-    /// A string that a CSV takes as it is.
+    /// A string without escapes that does not need CSV quotes.
     Plain,
-    /// A string with a comma: it needs quotes in a CSV.
+    /// A string without escapes but with a comma, which needs CSV quotes.
     Comma,
-    /// A string with escapes, none of which is a surrogate or a NUL.
+    /// A string with escapes other than surrogates and NUL.
     Escaped,
     /// An array or an object.
     Nested,
@@ -37,7 +37,7 @@ impl Kind {
     }
 }
 
-/// Where a value is: of strings, what is between the quotes.
+/// The place of a value in the record. For a string, the place of the text between the quotes.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Span {
     pub(super) start: u32,
@@ -46,19 +46,19 @@ pub(super) struct Span {
 }
 
 impl Span {
-    /// Its bytes in the record.
+    /// The bytes of the value.
     #[inline]
     pub(super) fn of(self, record: &[u8]) -> &[u8] {
         record.get(self.start as usize..self.end as usize).unwrap_or_default()
     }
 
-    /// The value as JSON, the quotes of a string included.
+    /// The JSON of the value, including the quotes of a string.
     pub(super) fn json(self, record: &str) -> Option<&str> {
         let quotes = usize::from(self.is_string());
         record.get((self.start as usize).checked_sub(quotes)?..self.end as usize + quotes)
     }
 
-    /// Its length in bytes.
+    /// Length in bytes.
     #[inline]
     pub(super) fn len(self) -> usize {
         (self.end - self.start) as usize
@@ -69,23 +69,23 @@ impl Span {
         self.kind.is_string()
     }
 
-    /// The same, so many bytes behind it.
+    /// The span moved by `by` bytes.
     #[inline]
     pub(super) fn moved(self, bytes: usize) -> Self {
         span(self.start as usize + bytes, self.end as usize + bytes, self.kind)
     }
 
-    /// Neither absent nor null.
+    /// Whether the value is neither absent nor null.
     #[inline]
     pub(super) fn is_some(self) -> bool {
         !matches!(self.kind, Kind::Absent | Kind::Null)
     }
 }
 
-/// Longest record that is read here. In one of this length there is nothing that is too large for Redshift in a way that depends on more
-/// than one value, and spans can point everywhere.
+/// Bytes of the longest record that the fast path reads. A shorter record cannot exceed a limit of Redshift that depends on more than one
+/// value, and its places fit a span.
 pub(super) const LONGEST: usize = 1 << 20;
-/// Levels of arrays and objects in a value.
+/// Most levels of arrays and objects in a value.
 const DEEPEST: usize = 16;
 
 #[inline]
@@ -99,7 +99,7 @@ pub(super) fn chunk<const N: usize>(bytes: &[u8], at: usize) -> Option<&[u8; N]>
     bytes.get(at..)?.first_chunk()
 }
 
-/// What ends the plain part of a string: a quote, a backslash, a control character. And the commas beside them.
+/// Bit masks of the bytes that end the plain part of a string (a quote, a backslash, a control character), and of commas.
 #[inline]
 fn stops(bytes: u8x32) -> (u32, u32) {
     let control = bytes.min(u8x32::splat(0x1f)).simd_eq(bytes);
@@ -107,10 +107,10 @@ fn stops(bytes: u8x32) -> (u32, u32) {
     (stop.to_bitmask(), bytes.simd_eq(u8x32::splat(b',')).to_bitmask())
 }
 
-/// Where a value ends: never at the first byte of a record.
+/// The end of a value, which is never the first byte of a record.
 type End = NonZeroUsize;
 
-/// Finds the value at `at`, and answers where it ends.
+/// Finds the value at `at` and returns its end.
 #[inline]
 pub(super) fn value(record: &[u8], at: usize, span: &mut Span) -> Option<End> {
     match *record.get(at)? {
@@ -138,7 +138,7 @@ fn word(record: &[u8], start: usize, at: usize, word: [u8; 4], kind: Kind, span:
     if *chunk::<4>(record, at)? == word { found(span, start, at + 4, kind, at + 4) } else { None }
 }
 
-/// Where the array or object at `at` ends.
+/// The end of the array or object at `at`.
 fn nested(record: &[u8], at: usize, levels: usize) -> Option<End> {
     let is_object = record.get(at)? == &b'{';
     let close = if is_object { b'}' } else { b']' };
@@ -167,12 +167,12 @@ fn nested(record: &[u8], at: usize, levels: usize) -> Option<End> {
     }
 }
 
-/// Behind the quote at `at`.
+/// The place after the quote at `at`.
 fn opened(record: &[u8], at: usize) -> Option<usize> {
     (record.get(at)? == &b'"').then_some(at + 1)
 }
 
-/// The string whose first byte behind the quote is at `start`.
+/// Finds the string whose first byte after the quote is at `start`.
 #[inline]
 fn string(record: &[u8], start: usize, span: &mut Span) -> Option<End> {
     let mut at = start;
@@ -184,12 +184,12 @@ fn string(record: &[u8], start: usize, span: &mut Span) -> Option<End> {
             at += 32;
             continue;
         }
-        // Only what is below the lowest stop.
+        // Only the commas before the first stop.
         commas |= comma & (stop.wrapping_sub(1) & !stop);
         at += stop.trailing_zeros() as usize;
         return ended(record, start, at, commas != 0, span);
     }
-    // The last bytes of a record.
+    // The last bytes of a record, fewer than 32.
     while let Some(&byte) = record.get(at) {
         if byte == b'"' || byte == b'\\' || byte < 0x20 {
             return ended(record, start, at, commas != 0, span);
@@ -209,7 +209,7 @@ fn ended(record: &[u8], start: usize, at: usize, comma: bool, span: &mut Span) -
     }
 }
 
-/// A string whose first backslash is at `at`.
+/// Finds the rest of a string whose first backslash is at `at`.
 #[inline(never)]
 fn escaped(record: &[u8], start: usize, mut at: usize, span: &mut Span) -> Option<End> {
     loop {
@@ -222,7 +222,7 @@ fn escaped(record: &[u8], start: usize, mut at: usize, span: &mut Span) -> Optio
     }
 }
 
-/// The character of the escape at `at`, and the escape's length. Surrogates and NUL are the full decoder's.
+/// The character of the escape at `at`, and the length of the escape. `None` for surrogates and NUL.
 #[inline]
 pub(super) fn escape(record: &[u8], at: usize) -> Option<(char, usize)> {
     let simple = |character| Some((character, 2));
@@ -244,7 +244,7 @@ pub(super) fn escape(record: &[u8], at: usize) -> Option<(char, usize)> {
     }
 }
 
-/// How many digits there are from `at` on.
+/// The number of digits from `at` on.
 #[inline]
 pub(super) fn digits(record: &[u8], at: usize) -> usize {
     let mut end = at;
@@ -263,7 +263,7 @@ pub(super) fn digits(record: &[u8], at: usize) -> usize {
     end - at
 }
 
-/// The number at `at`. One with an exponent is the full decoder's.
+/// Finds the number at `at`. `None` for a number with an exponent.
 #[inline]
 fn number(record: &[u8], start: usize, span: &mut Span) -> Option<End> {
     let first = start + usize::from(record.get(start) == Some(&b'-'));

@@ -1,18 +1,18 @@
-//! The keys that an object of a source has, in their order: learned from the events, compared byte by byte.
+//! The shape of an object: its keys in their order, learned from earlier events and compared byte by byte.
 //!
-//! A producer writes the same keys in the same order a million times. So a key is not parsed: it is compared with the one that is
-//! expected next. Keys that are left out are passed over; a key that is new is put in its place for the next event, whose object
-//! this time is the full decoder's.
+//! A producer writes the same keys in the same order in every event. So a key is not parsed but compared with the next expected key.
+//! Expected keys that the object lacks are skipped. An object with a new key is left to the full decoder, and the key is learned for the
+//! next event.
 
 use wide::u8x32;
 
 use super::scan::{self, Kind, Span, chunk};
 
-/// Keys that a shape holds. A source that invents keys for ever costs time, not memory.
+/// Most keys of a shape, so that a source with ever new keys does not use more and more memory.
 const MOST: usize = 512;
-/// Bytes of a key that is worth learning.
+/// Bytes of the longest key that is learned.
 const LONGEST_NAME: usize = 256;
-/// Bytes of a member that is worth expecting again.
+/// Bytes of the longest member that is compared as a whole.
 const LONGEST_CONSTANT: usize = 256;
 
 /// The keys of an object, in their order, without duplicates.
@@ -23,19 +23,19 @@ pub(super) struct Shape {
 
 #[derive(Debug, Clone)]
 struct Key {
-    /// `"name":`
+    /// The bytes of the key and its colon: `"name":`.
     text: Literal,
-    /// Where the values of the key go.
+    /// The slot for the values of the key.
     slot: usize,
     name: Box<str>,
-    /// The whole member as it was when the shape was learned, for as long as it does not change.
+    /// The whole member as it was when the shape was learned, until it changes.
     constant: Option<(Literal, Kind)>,
 }
 
-/// Bytes that are expected.
+/// The expected bytes of a key or member.
 #[derive(Debug, Clone)]
 struct Literal {
-    /// The same, of at most 32 bytes, and which of them count.
+    /// The bytes, at most 32, and a mask of those that are compared.
     short: (u8x32, u8x32),
     text: Box<[u8]>,
 }
@@ -68,31 +68,31 @@ impl Literal {
     }
 }
 
-/// Why an object is not read.
+/// The reason why an object is not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Miss {
-    /// A key that the shape does not have there: [`Shape::learn`].
+    /// A key that the shape does not have at this place. [`Shape::learn`] can add it.
     Key,
-    /// Broken, or rare.
+    /// Invalid JSON, or a rare form of it.
     Value,
 }
 
-/// Which members [`Shape::read_constants`] has found, a bit for each of the first slots.
+/// The members that [`Shape::read_constants`] has found: one bit for each of the first slots.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Read {
-    /// All that are there.
+    /// Members that the object has.
     pub(super) there: u32,
-    /// Those that are as they were when the shape was learned.
+    /// Members that are the same as when the shape was learned.
     pub(super) constant: u32,
 }
 
-/// A member that was read.
+/// A member of the object that was read.
 #[derive(Debug, Clone, Copy)]
 struct Step {
-    /// Its key in the shape.
+    /// Index of the key in the shape.
     key: usize,
     slot: usize,
-    /// Where its value ends: the place of the comma or the brace.
+    /// The end of the value, which is the place of the comma or the brace.
     end: usize,
 }
 
@@ -101,8 +101,8 @@ struct Step {
 pub(super) struct Steps(Vec<Step>);
 
 impl Shape {
-    /// Reads the object at `at`: `each` gets a key's slot and where its value begins, and says where that ends. Answers where the object
-    /// ends.
+    /// Reads the object at `at` and returns its end. `each` is called with the slot of a key and the beginning of its value, and returns
+    /// the end of the value.
     #[inline]
     pub(super) fn read(
         &self,
@@ -124,7 +124,7 @@ impl Shape {
         }
     }
 
-    /// Reads an object whose members mostly are what they were in the object before: a member that is the same is not looked into.
+    /// Reads an object most of whose members are the same as in the object before. The value of an equal member is not scanned.
     #[inline]
     pub(super) fn read_constants(
         &mut self,
@@ -168,7 +168,7 @@ impl Shape {
         }
     }
 
-    /// Reads an object and remembers its steps.
+    /// Reads an object and records its members in `steps`.
     #[inline]
     pub(super) fn read_steps(
         &self,
@@ -192,8 +192,8 @@ impl Shape {
         }
     }
 
-    /// Reads an object that is mostly the one at `twin`, whose steps are known: of two images of a row, an update changes a few columns of
-    /// many. What has the same bytes is as valid, and says the same.
+    /// Reads an object that is mostly equal to the object at `twin`, whose steps are known: of the two images of a row, an update changes
+    /// only some columns. Bytes that are equal do not have to be validated again.
     #[inline]
     pub(super) fn read_twin(
         &self,
@@ -209,7 +209,7 @@ impl Shape {
         let mut steps = steps.iter().peekable();
         let mut next = 0;
         loop {
-            // Both are at a brace or at a comma.
+            // Both places are at a brace or a comma.
             let same = twin + same_bytes(record, twin, at);
             while let Some(step) = steps.next_if(|step| step.end < same) {
                 let away = at - twin;
@@ -232,7 +232,7 @@ impl Shape {
         }
     }
 
-    /// The member whose key is at `at`, and is one of those from `next` on.
+    /// The member whose key is at `at`, if it is one of the expected keys from `next` on.
     #[inline]
     fn step(&self, record: &[u8], at: usize, next: usize, spans: &mut [Span]) -> Result<Step, Miss> {
         let keys = self.keys.get(next..).unwrap_or_default();
@@ -243,12 +243,12 @@ impl Shape {
         Ok(Step { key: next + passed, slot: key.slot, end })
     }
 
-    /// Takes in the members of an object, in their order. `slots` then says again where the values of each go.
+    /// Learns the members of an object, in their order. `slots` returns the slot for the values of each key.
     pub(super) fn learn(&mut self, members: &[Member<'_>], mut slots: impl FnMut(&str) -> usize) {
         let names: Vec<_> = members.iter().map(|member| member.name).collect();
         let names = names.as_slice();
         if self.keys.len() + names.len() > MOST || !self.merge(names) {
-            // Another order, or too many: from here on it is as in this object.
+            // The order differs, or there are too many keys: the shape becomes that of this object.
             self.keys.clear();
             if names.len() > MOST || !self.merge(names) {
                 self.keys.clear();
@@ -263,7 +263,7 @@ impl Shape {
         }
     }
 
-    /// False where a key stands behind one that it stood before, or comes twice.
+    /// Inserts the keys of an object. Returns false if their order contradicts the shape, or if a key is repeated.
     fn merge(&mut self, names: &[&str]) -> bool {
         let mut next = 0;
         for &name in names {
@@ -292,13 +292,13 @@ impl Shape {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Member<'r> {
     pub(super) name: &'r str,
-    /// As JSON.
+    /// The member as JSON.
     pub(super) value: &'r str,
     kind: Kind,
 }
 
 impl<'r> Member<'r> {
-    /// The members of the object that a text begins with. `None` where it is none that is common.
+    /// The members of the object at the beginning of a text. `None` if its form is not common.
     pub(super) fn all(text: &'r str) -> Option<Vec<Self>> {
         let bytes = text.as_bytes();
         let mut members = Vec::new();
@@ -323,7 +323,7 @@ impl<'r> Member<'r> {
     }
 }
 
-/// Whether the object ends at `at`, or another member follows.
+/// Whether the object ends at `at`. If not, another member follows.
 #[inline]
 fn is_closed(record: &[u8], at: usize) -> Result<bool, Miss> {
     match record.get(at) {
@@ -333,7 +333,7 @@ fn is_closed(record: &[u8], at: usize) -> Result<bool, Miss> {
     }
 }
 
-/// How many bytes are the same from two places on, at least.
+/// A lower bound of the number of equal bytes from two places on.
 #[inline]
 fn same_bytes(record: &[u8], left: usize, right: usize) -> usize {
     let mut same = 0;

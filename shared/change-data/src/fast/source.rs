@@ -1,4 +1,4 @@
-//! `source` of an event: whose change it is, when it was, and where the log has it.
+//! Reads `source` of an event: the table, the time of the change, and its position in the log.
 
 use super::{
     plan::integer,
@@ -15,7 +15,7 @@ use crate::{
     transport::{Offset, Partition},
 };
 
-/// Members of `source` that are of matter. The first are the identity.
+/// Members of `source` that are used. The first ones are the identity of the table.
 const MEMBERS: [&str; 11] =
     ["connector", "name", "db", "schema", "table", "collection", "ts_us", "ts_ns", "ts_ms", "lsn", "sequence"];
 const IDENTITY: usize = 6;
@@ -32,16 +32,16 @@ const TS_MS: usize = 8;
 const LSN: usize = 9;
 const SEQUENCE: usize = 10;
 
-/// The shape of `source`, and what its last one said.
+/// The shape of `source`, and the values of the last event.
 #[derive(Debug, Default)]
 pub(super) struct Source {
     shape: Shape,
     values: [Span; MEMBERS.len()],
-    /// Identity members of the last event that was the contract's, as JSON; empty for none.
+    /// Identity members of the last event of the contract's table, as JSON. Empty if there was none.
     known: [Box<str>; IDENTITY],
     has_known: bool,
-    /// Slots of the members that are there, of those that are as they were when the shape was learned, and what of these was the identity
-    /// of an event that was the contract's.
+    /// Bits of the members that the event has, of those that are the same as when the shape was learned, and of those that were the
+    /// identity of an event of the contract's table.
     read: Read,
     trusted: Option<u32>,
     is_postgresql: bool,
@@ -63,7 +63,7 @@ impl Source {
         self.shape.learn(members, |name| MEMBERS.iter().position(|member| *member == name).unwrap_or(usize::MAX));
     }
 
-    /// Whether the event is the contract's, surely.
+    /// Whether the event is certainly of the contract's table.
     #[inline]
     pub(super) fn is_of(&mut self, record: &str, source: &contract::Source) -> bool {
         let (there, constant) = (self.read.there & IDENTITY_BITS, self.read.constant & IDENTITY_BITS);
@@ -92,7 +92,7 @@ impl Source {
                 _ => None,
             }
         };
-        // Empty, or no text: the full decoder knows what to make of it.
+        // A value that is empty or not a string is left to the full decoder.
         let is_text = |at: usize| text(at).is_some() || !self.values[at].is_some();
         if !(0..IDENTITY).all(is_text) || text(COLLECTION).is_some() || text(CONNECTOR).as_deref() == Some("mongodb") {
             return false;
@@ -109,7 +109,7 @@ impl Source {
         true
     }
 
-    /// Writes the time of the change: the finest that is there.
+    /// Writes the time of the change, from the most precise field.
     #[inline]
     pub(super) fn write_time(&mut self, record: &[u8], row: &mut Row) -> Option<()> {
         let finest = [TS_US, TS_NS, TS_MS].into_iter().find(|at| self.values[*at].is_some())?;
@@ -125,7 +125,7 @@ impl Source {
         Some(())
     }
 
-    /// Writes where the log has the event.
+    /// Writes the position of the event in the log.
     #[inline]
     pub(super) fn write_position(
         &self,
@@ -148,7 +148,7 @@ impl Source {
         Some(())
     }
 
-    /// End of the transaction that committed before, and the place in the log.
+    /// Writes the end of the transaction that committed before, and the position in the log.
     #[inline]
     fn write_lsn(&self, record: &[u8], row: &mut Row) -> Option<()> {
         let lsn = self.values[LSN].of(record);
@@ -169,7 +169,7 @@ impl Source {
     }
 }
 
-/// Microseconds of a count of nanoseconds of nineteen digits, as it has from 2001 to 2262.
+/// The microseconds of a count of nanoseconds of 19 digits, which it has from 2001 to 2262.
 fn nanoseconds(span: Span, record: &[u8]) -> Option<i64> {
     let digits = span.of(record);
     let is_count = span.kind == Kind::Integer && digits.len() == 19 && !digits.starts_with(b"-");

@@ -37,7 +37,7 @@ fn event(op: &str, before: &str, after: &str) -> String {
     format!(r#"{{"before":{before},"after":{after},"source":{source},"transaction":null,"op":"{op}","ts_ms":1}}"#)
 }
 
-/// What the fast path writes of events, one after the other; none where it leaves one to the full decoder.
+/// The rows that the fast path writes for events in order. `None` for an event that it leaves to the full decoder.
 fn rows(events: &[String]) -> Vec<Option<String>> {
     let (compiled, partition) = (compiled(), Partition::kafka("orders", 0));
     let mut fast = Fast::new(&compiled, &partition).unwrap();
@@ -80,7 +80,7 @@ fn an_unknown_field_and_a_missing_one_are_common_too() {
 }
 
 #[test]
-fn an_envelope_is_passed_over_once_its_schema_is_known() {
+fn an_envelope_is_skipped_once_its_schema_is_known() {
     let types = |total: &str| {
         let fields = format!(
             r#""type":"struct","fields":[{{"type":"int64","field":"id"}},{{{total},"field":"total"}},{{"type":"int64","name":"io.debezium.time.Timestamp","field":"since"}}]"#
@@ -110,12 +110,12 @@ fn an_envelope_is_passed_over_once_its_schema_is_known() {
     );
     assert!(
         rows[1].as_ref().unwrap().contains(r#"{""since"":""2026-11-21 10:00:00""}"#),
-        "what no column takes has its type too"
+        "a field without a column is written by its logical type"
     );
 }
 
 #[test]
-fn what_is_broken_or_rare_is_left_to_the_full_decoder() {
+fn invalid_and_rare_events_are_left_to_the_full_decoder() {
     let image = r#"{"id":1,"note":"a"}"#;
     let usual = event("u", image, image);
     let mut events = vec![usual.clone(), usual.clone()];

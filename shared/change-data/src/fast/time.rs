@@ -1,8 +1,8 @@
-//! Days and instants as text, as [`crate::time`] writes them.
+//! Writes dates and instants as [`crate::time`] does.
 
 use crate::time;
 
-/// Digits `00` to `99`.
+/// The texts `00` to `99`.
 const PAIRS: [[u8; 2]; 100] = {
     let mut pairs = [[b'0'; 2]; 100];
     let mut number: u8 = 0;
@@ -19,14 +19,14 @@ fn pair(number: u64) -> [u8; 2] {
     usize::try_from(number).ok().and_then(|number| PAIRS.get(number)).copied().unwrap_or_default()
 }
 
-/// Writes the days of one column. Events come in the order of their time, so most are of the day of the one before.
+/// Writes the dates of one column. Events are mostly in the order of time, so the text of the last date is kept.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Calendar {
     day: Option<(i64, [u8; 10])>,
 }
 
 impl Calendar {
-    /// `2026-11-21`, of days since the epoch; none outside the years 0001 to 9999.
+    /// The text of days since the epoch, such as `2026-11-21`. `None` outside the years 0001 to 9999.
     #[inline]
     pub(super) fn date(&mut self, day: i64) -> Option<[u8; 10]> {
         match self.day {
@@ -44,7 +44,7 @@ impl Calendar {
         Some(text)
     }
 
-    /// `2026-11-21 10:00:00.123456`, of microseconds since the epoch, and the length of what counts of it.
+    /// The text of microseconds since the epoch, such as `2026-11-21 10:00:00.123456`, and the number of bytes that are used.
     #[inline]
     pub(super) fn timestamp(&mut self, micros: i64) -> Option<([u8; 26], usize)> {
         const DAY: i64 = 86_400_000_000;
@@ -74,8 +74,8 @@ impl Calendar {
     }
 }
 
-/// `2026-11-21T10:00:00.123456Z`, or the same without a zone, as [`crate::time`] writes it, and the length of what counts of it. None of any
-/// other notation.
+/// The text of `2026-11-21T10:00:00.123456Z`, or of the same without a zone, as [`crate::time`] writes it, and the number of bytes that are
+/// used. `None` for any other notation.
 #[inline]
 pub(super) fn zoned(text: &[u8]) -> Option<([u8; 26], usize)> {
     let text = text.strip_suffix(b"Z").unwrap_or(text);
@@ -96,7 +96,7 @@ pub(super) fn zoned(text: &[u8]) -> Option<([u8; 26], usize)> {
         4 | 6 | 9 | 11 => 30,
         _ => 31,
     };
-    // The last days of 9999 are none of the library's.
+    // The date library does not support the last days of 9999.
     let is_time = (1..9999).contains(&year) && (1..=12).contains(&month) && (1..=days).contains(&day);
     if !is_punctuated || !is_time || hour > 23 || minute > 59 || second > 59 {
         return None;

@@ -1,28 +1,28 @@
-//! A row as CSV, as [`crate::csv`] writes it. What is short is copied as whole chunks, of which the next field overwrites what is too much.
+//! Writes a row in the format of [`crate::csv`]. A short value is copied as a whole chunk, and the next field overwrites the excess bytes.
 
 use super::scan::{Kind, Span, chunk, escape};
 use crate::csv;
 
-/// One row. Its bytes are set before they are used, so that a chunk can be written over the end of a field.
+/// One row. Its buffer is initialized, so that a chunk can be written past the end of a field.
 #[derive(Debug, Default)]
 pub(super) struct Row {
     bytes: Vec<u8>,
     used: usize,
 }
 
-/// Bytes behind a field that writing it may touch.
+/// Number of bytes after a field that writing it may overwrite.
 const SLACK: usize = 64;
-/// Capacity that is kept: a record of 1 MB does not make every later one expensive.
+/// Largest capacity in bytes that the buffer keeps, so that one large record does not slow down all later ones.
 const KEPT: usize = 1 << 18;
 
-/// Whether a text begins with a byte order mark: one that does has to stand between quotes, and is rare.
+/// Whether a text begins with a byte order mark. Such a text must be quoted, and is left to the full decoder.
 #[inline]
 fn is_marked(text: &[u8]) -> bool {
     matches!(text, [0xef, 0xbb, 0xbf, ..])
 }
 
 impl Row {
-    /// Begins a row of at most so many bytes.
+    /// Begins a row of at most this number of bytes.
     #[inline]
     pub(super) fn begin(&mut self, most: usize) {
         self.used = 0;
@@ -32,7 +32,7 @@ impl Row {
         }
     }
 
-    /// What was written.
+    /// The bytes that were written.
     #[inline]
     pub(super) fn written(&self) -> &[u8] {
         &self.bytes[..self.used]
@@ -44,7 +44,7 @@ impl Row {
         self.used += 1;
     }
 
-    /// The first bytes of a chunk.
+    /// Writes the first bytes of a chunk.
     #[inline]
     pub(super) fn first<const N: usize>(&mut self, chunk: [u8; N], length: usize) {
         match self.bytes.get_mut(self.used..).and_then(<[u8]>::first_chunk_mut) {
@@ -62,7 +62,7 @@ impl Row {
         self.used += bytes.len();
     }
 
-    /// Digits, at most 20, with zeros before them.
+    /// Writes a number with at most 20 digits, with leading zeros.
     #[inline]
     pub(super) fn padded(&mut self, digits: &[u8]) {
         self.first([b'0'; 20], 20 - digits.len());
@@ -74,7 +74,7 @@ impl Row {
         self.first([b'\\', b'N'], 2);
     }
 
-    /// The bytes of a value, as they are.
+    /// Writes the bytes of a value unchanged.
     #[inline]
     pub(super) fn raw(&mut self, record: &[u8], span: Span) {
         match chunk::<32>(record, span.start as usize) {
@@ -83,7 +83,7 @@ impl Row {
         }
     }
 
-    /// A string of at most so many bytes. False where it is none, or longer, or would be read as NULL.
+    /// Writes a string of at most this number of bytes. Returns false if the value is not a string, is longer, or would be read as NULL.
     #[inline]
     pub(super) fn string(&mut self, record: &[u8], span: Span, most: usize) -> bool {
         match span.kind {
@@ -105,7 +105,7 @@ impl Row {
         let begin = self.used;
         let (mut length, mut quoted) = (0, false);
         let mut at = span.start as usize;
-        // Between quotes, until it is known that it needs none.
+        // The quotes are removed if the string turns out not to need them.
         self.byte(b'"');
         while at < span.end as usize {
             let byte = record[at];
@@ -137,12 +137,12 @@ impl Row {
         length <= most && written != csv::NULL.as_bytes() && !is_marked(written)
     }
 
-    /// Room for a field that is longer than its value in the record.
+    /// Makes room for a field that is longer than its value in the record.
     pub(super) fn make_room(&mut self, length: usize) {
         self.bytes.resize(self.bytes.len() + length, 0);
     }
 
-    /// What was written from a place on.
+    /// The bytes that were written from a place on.
     pub(super) fn since(&self, begin: usize) -> &[u8] {
         &self.bytes[begin..self.used]
     }
@@ -151,7 +151,7 @@ impl Row {
         self.used
     }
 
-    /// Forgets what was written from a place on.
+    /// Removes the bytes that were written from a place on.
     pub(super) fn rewind(&mut self, begin: usize) {
         self.used = begin;
     }

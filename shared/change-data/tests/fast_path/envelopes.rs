@@ -1,17 +1,17 @@
-//! Events with their schema, as Kafka Connect's `JsonConverter` writes them, and as others might.
+//! Events in an envelope with their schema, as Kafka Connect's `JsonConverter` writes it, and in unusual forms.
 
 use proptest::{prelude::*, sample::select};
 
 use crate::records::{FIELDS, UNKNOWN};
 
-/// How a schema and a payload become a record.
+/// The form of a record with a schema and a payload.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Envelope {
     SchemaFirst,
     SchemaLast,
-    /// `schemas.enable` of a source that has no schema.
+    /// `schemas.enable` with a source that does not have a schema.
     SchemaNull,
-    /// None at all.
+    /// No envelope.
     Bare,
     Spaced,
     SchemaTwice,
@@ -23,7 +23,7 @@ pub(crate) enum Envelope {
 }
 
 impl Envelope {
-    /// Mostly such as there are.
+    /// Mostly forms that sources write.
     pub(crate) fn any() -> impl Strategy<Value = Self> {
         prop_oneof![
             12 => Just(Self::SchemaFirst),
@@ -37,7 +37,7 @@ impl Envelope {
     }
 }
 
-/// A record of a payload and a schema.
+/// A record with a payload and a schema.
 pub(crate) fn enveloped(payload: &[u8], schema: &str, envelope: Envelope) -> Vec<u8> {
     let (before, behind) = match envelope {
         Envelope::SchemaFirst => (format!(r#"{{"schema":{schema},"payload":"#), "}".to_owned()),
@@ -55,7 +55,7 @@ pub(crate) fn enveloped(payload: &[u8], schema: &str, envelope: Envelope) -> Vec
     [before.as_bytes(), payload, behind.as_bytes()].concat()
 }
 
-/// Types as a schema writes them: what a value means.
+/// Types, as a schema writes them.
 #[rustfmt::skip]
 const LOGICAL: [&str; 29] = [
     r#""type":"string""#, r#""type":"int64""#, r#""type":"double""#, r#""type":"boolean""#, r#""type":"bytes""#,
@@ -89,7 +89,7 @@ pub(crate) fn logical() -> impl Strategy<Value = &'static str> {
     select(LOGICAL.as_slice())
 }
 
-/// The schema of an event with these fields, as far as it matters.
+/// The part of an event's schema that is read, for these fields.
 pub(crate) fn of_fields(fields: &[(&str, &str)]) -> String {
     let fields: Vec<_> = fields.iter().map(|(name, logical)| format!(r#"{{{logical},"field":"{name}"}}"#)).collect();
     let image = format!(r#""type":"struct","fields":[{}],"optional":true"#, fields.join(","));
@@ -98,7 +98,7 @@ pub(crate) fn of_fields(fields: &[(&str, &str)]) -> String {
     )
 }
 
-/// A schema: of all fields, or of some, and mostly not what the values are; or none that says anything.
+/// A schema of all or some fields, whose types mostly differ from the values; or one without any fields.
 pub(crate) fn schema() -> impl Strategy<Value = String> {
     let of_fields = |logical: Vec<Option<&'static str>>| {
         let fields: Vec<_> =

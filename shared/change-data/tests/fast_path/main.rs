@@ -1,6 +1,6 @@
-//! The fast path and the full decoder are one: for any records, the staged bytes, the outcomes and the counts are the same.
+//! The fast path and the full decoder are equivalent: for any records, the staged bytes, the outcomes and the counts are equal.
 
-#![allow(clippy::unwrap_used, reason = "a test stops at what does not hold")]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod envelopes;
 mod records;
@@ -16,7 +16,7 @@ use shiftwork_change_data::{
 use envelopes::{Envelope, enveloped, logical, schema};
 use records::{FIELDS, UNKNOWN, fitting, record, value};
 
-/// A table with a column of every type, and of every way in which a source writes it.
+/// A contract with a column of every type, for every notation of its values.
 fn contract(unknown: &str) -> Compiled {
     let columns = [
         ("id", "bigint", ""),
@@ -99,7 +99,7 @@ fn same(compiled: &Compiled, records: &[Vec<u8>], key: Option<&[u8]>) -> Result<
     Ok(())
 }
 
-/// An event that is common but for one field.
+/// An event that is common except for one field.
 fn event(field: &str, value: &str, op: &str) -> Vec<u8> {
     let source = r#"{"connector":"postgresql","name":"shop","db":"shop","sequence":"[\"1\",\"2\"]","ts_us":1793491229274810,"schema":"public","table":"orders","lsn":2}"#;
     let row = format!(r#"{{"id":1,"part":"a","{field}":{value}}}"#);
@@ -109,7 +109,7 @@ fn event(field: &str, value: &str, op: &str) -> Vec<u8> {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// In any order, with what was learned from any others.
+    /// Any records, in any order.
     #[test]
     fn any_records_are_staged_as_the_full_decoder_stages_them(
         records in prop::collection::vec(record(), 1..8),
@@ -118,12 +118,12 @@ proptest! {
     ) {
         let compiled = contract(unknown);
         same(&compiled, &records, key.map(str::as_bytes))?;
-        // The second time round, all of their keys are known.
+        // When the records are repeated, all keys have been learned.
         let twice: Vec<_> = records.iter().chain(&records).cloned().collect();
         same(&compiled, &twice, None)?;
     }
 
-    /// Whatever is in the form of the events: keys, their order, what is like the image or the event before.
+    /// Events of any form: any keys in any order, and any similarity to the other image or the event before.
     #[test]
     fn events_whose_values_fit_are_staged_as_the_full_decoder_stages_them(records in prop::collection::vec(fitting(), 2..10)) {
         let compiled = contract("capture");
@@ -131,7 +131,7 @@ proptest! {
         same(&compiled, &twice, None)?;
     }
 
-    /// One column, one value, in an event that is common but for it: nothing else keeps the value from the fast path.
+    /// Any value of any column, in an event that is otherwise common, so that only the value can keep it from the fast path.
     #[test]
     fn any_value_of_any_column_is_staged_as_the_full_decoder_stages_it(
         values in prop::collection::vec((2..=UNKNOWN + 1, value()), 1..12),
@@ -142,13 +142,13 @@ proptest! {
             .iter()
             .flat_map(|(field, value)| {
                 let event = event(FIELDS[*field], value, op);
-                // The first teaches the keys.
+                // The keys are learned from the first event.
                 [event.clone(), event]
             })
             .collect();
         same(&compiled, &records, None)?;
     }
-    /// A table's events in its schema's envelope, whatever that says of them and however it is written; and then the schema changes.
+    /// Events in envelopes with any schema, in any form; then the schema changes.
     #[test]
     fn events_in_an_envelope_are_staged_as_the_full_decoder_stages_them(
         schemas in prop::collection::vec(schema(), 1..3),
@@ -161,7 +161,7 @@ proptest! {
         same(&contract(unknown), &twice, None)?;
     }
 
-    /// One column, one value, whatever the schema says that it means.
+    /// Any value of any column with any type in the schema.
     #[test]
     fn any_value_of_any_type_is_staged_as_the_full_decoder_stages_it(
         values in prop::collection::vec((2..=UNKNOWN, logical(), value()), 1..12),
@@ -173,7 +173,7 @@ proptest! {
                 let event = event(FIELDS[*field], value, "u");
                 let schema = envelopes::of_fields(&[(FIELDS[*field], logical)]);
                 let event = enveloped(&event, &schema, envelope);
-                // The first teaches the keys and the schema.
+                // The keys and the schema are learned from the first event.
                 [event.clone(), event]
             })
             .collect();

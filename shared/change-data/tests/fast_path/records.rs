@@ -1,8 +1,8 @@
-//! Records of all kinds: events as sources write them, at the edges of the types, broken ones.
+//! Records of all kinds: typical events, values at the limits of the types, and damaged events.
 
 use proptest::{prelude::*, sample::select};
 
-/// Fields of the events: those of the contract's columns, and behind them some that no column takes.
+/// Fields of the events: those of the contract's columns, followed by some without a column.
 pub(crate) const FIELDS: [&str; 33] = [
     "id",
     "part",
@@ -39,10 +39,10 @@ pub(crate) const FIELDS: [&str; 33] = [
     "before",
 ];
 
-/// The first of [`FIELDS`] that no column takes.
+/// Index of the first of [`FIELDS`] without a column.
 pub(crate) const UNKNOWN: usize = 29;
 
-/// Numbers and words, at the ends of the types and beyond, and some that are no JSON.
+/// Numbers and literals, at and beyond the limits of the types, and some that are not valid JSON.
 #[rustfmt::skip]
 const SCALARS: [&str; 49] = [
     "null", "true", "false", "0", "-0", "7", "-1", "01", "-", "12345", "99999", "1.5", "1.", ".5", "0.0", "-0.00",
@@ -54,7 +54,7 @@ const SCALARS: [&str; 49] = [
     "-62135596800000001", "20758", "2932896", "2932897", "86399999999", "nul", "True", "NaN",
 ];
 
-/// What stands between the quotes of a string.
+/// Contents of strings, between the quotes.
 #[rustfmt::skip]
 const TEXTS: [&str; 66] = [
     "", "a", "plain words", "12.34", "12.340", "-0.5", "0.00", "123456.78", "1234567.8", "1.5e2", "007", "NaN",
@@ -79,7 +79,7 @@ const NESTED: [&str; 13] = [
     "[\"\\ud800\"]", "{\"a\":}", "[1}",
 ];
 
-/// JSON of a value: mostly such as sources write, some at the edge of a type, some that is no JSON.
+/// The JSON of a value: mostly typical, sometimes at the limit of a type, and sometimes not valid JSON.
 pub(crate) fn value() -> impl Strategy<Value = String> {
     let [scalars, texts, nested] = [SCALARS.as_slice(), &TEXTS, &NESTED].map(select);
     prop_oneof![
@@ -169,7 +169,7 @@ fn event() -> impl Strategy<Value = Vec<u8>> {
     )
 }
 
-/// What a broken producer, a cut transfer or an attacker makes of an event.
+/// An event that was damaged as by a faulty producer, an incomplete transfer or an attacker.
 fn mutated() -> impl Strategy<Value = Vec<u8>> {
     let piece = select(vec![
         "\"", "\\", ",", "}", "{", "[", " ", "\n", "\0", "\u{fffd}", "\\u0000", ":null", "e9", "-", "0", "\\N", "\"\"",
@@ -212,7 +212,7 @@ pub(crate) fn record() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-/// Fields with values that fit: what keeps an event of them from the fast path is its form alone.
+/// Fields with values that fit, so that only the form of an event can keep it from the fast path.
 const FITTING: [(&str, [&str; 4]); 8] = [
     ("id", ["1", "1", "1", "2"]),
     ("part", ["\"a\"", "\"a\"", "\"a\"", "\"b\""]),
@@ -224,7 +224,7 @@ const FITTING: [(&str, [&str; 4]); 8] = [
     ("new", ["1", "\"x\"", "null", "[1]"]),
 ];
 
-/// Two images of which the second is mostly the first, with keys that are missing, come twice, or stand elsewhere.
+/// Two images that are mostly equal, with keys that are missing, repeated or in another order.
 fn images() -> impl Strategy<Value = (String, String)> {
     let image = |values: &[usize], keys: &[usize]| {
         let member = |key: &usize| format!("\"{}\":{}", FITTING[*key].0, FITTING[*key].1[values[*key]]);
@@ -248,7 +248,7 @@ fn images() -> impl Strategy<Value = (String, String)> {
     )
 }
 
-/// Events that are common but for the one thing or the other.
+/// Events that are common except for one or two properties.
 pub(crate) fn fitting() -> impl Strategy<Value = Vec<u8>> {
     let times = select(vec![
         r#""ts_us":1793491229274810"#,

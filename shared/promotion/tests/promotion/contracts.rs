@@ -1,14 +1,15 @@
-//! The contract that the tests vary.
+//! The contract of the tests, and variations of it.
 
 use serde_json::json;
 use shiftwork_change_data::contract::{ContractDraft, Deletes, Format, MergeStrategy, PromoteKind, TableContract};
 
 use crate::model::VALUES;
 
-/// The fields of the columns beside the key.
+/// The fields of the columns that are not part of the key.
 pub(crate) const FIELDS: [&str; VALUES] = ["note", "Amount", "paid", "tags"];
 
-/// `shop.order`, whose name must be quoted: a number and a text as key, and a column of each way in which a value is carried along.
+/// A contract of `shop.order`, a name that must be quoted. The key is a number and a text; there is a column for each way in which an
+/// unchanged value is taken from an earlier event.
 pub(crate) fn contract(kind: PromoteKind, take: MergeStrategy, deletes: Deletes, format: Format) -> TableContract {
     let draft: ContractDraft = serde_json::from_value(json!({
         "contract": "shop-orders",
@@ -29,7 +30,7 @@ pub(crate) fn contract(kind: PromoteKind, take: MergeStrategy, deletes: Deletes,
     draft.check().unwrap()
 }
 
-/// The same contract after a change of what is written.
+/// The contract after `change` was applied to its draft.
 pub(crate) fn changed(contract: &TableContract, change: impl FnOnce(&mut ContractDraft)) -> TableContract {
     let mut draft = contract.draft();
     change(&mut draft);

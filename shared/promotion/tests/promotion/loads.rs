@@ -1,4 +1,4 @@
-//! Loads in any order.
+//! Random streams, loaded in any order, compared with the model.
 
 use std::collections::BTreeMap;
 
@@ -19,10 +19,10 @@ use crate::model::{self, Event, Row};
 use crate::stream::{partitions, source};
 use crate::warehouse::{File, Warehouse};
 
-/// What a table is promoted to.
+/// The kind of a table and its settings.
 type Case = (PromoteKind, MergeStrategy, Deletes, Format);
 
-/// One stream, loaded in batches, checked after each.
+/// Loads one random stream in batches and compares the table with the model after each batch.
 async fn run(warehouse: &mut Warehouse, seed: u64, case: Case, migrates: bool) {
     let (kind, take, deletes, format) = case;
     let rng = &mut Rng::with_seed(seed);
@@ -35,8 +35,8 @@ async fn run(warehouse: &mut Warehouse, seed: u64, case: Case, migrates: bool) {
     let partitions = partitions(rng, &events);
     let mut loaded = vec![0; partitions.len()];
     let mut delivered: Vec<Event> = Vec::new();
-    // What was loaded before somebody wrote the columns into the contract by hand goes on waiting, as does a long note of a file that
-    // was staged before.
+    // Whether values may be in `dw_md_missing_data` although their column exists: columns were added to the contract by hand after these
+    // values, or files with a long note, were staged.
     let mut waits = false;
     let is_left = |loaded: &[usize]| loaded.iter().zip(&partitions).any(|(loaded, all)| *loaded < all.len());
     loop {
@@ -46,7 +46,7 @@ async fn run(warehouse: &mut Warehouse, seed: u64, case: Case, migrates: bool) {
             contract = wide.clone();
             waits = true;
         } else if (waits || contract != wide) && (is_last || rng.u8(0..6) == 0) {
-            // Not all at once, it may be.
+            // A migration may add only some of the columns.
             let columns =
                 if is_last { wide.columns().len() } else { rng.usize(contract.columns().len()..=wide.columns().len()) };
             warehouse.take_in(rng, &mut contract, &wide.columns()[..columns]).await;
@@ -54,13 +54,13 @@ async fn run(warehouse: &mut Warehouse, seed: u64, case: Case, migrates: bool) {
         }
         let mut files = Vec::new();
         for (at, records) in partitions.iter().enumerate().filter(|_| !is_last) {
-            // Files that were loaded before come again, and files overlap.
+            // Files that were loaded before are loaded again, and files overlap.
             let end = rng.usize(loaded[at]..=records.len());
             let mut from = rng.usize(0..=loaded[at]);
             while from < end {
                 let to = rng.usize(from + 1..=end);
                 let records = (from..to).map(|offset| (offset, &records[offset][..])).collect();
-                // Some were staged before the contract had all its columns.
+                // Some files were staged before the contract had all its columns.
                 let by = if rng.bool() { &contract } else { &before };
                 let columns = if rng.bool() { by.columns().len() } else { rng.usize(2..=by.columns().len()) };
                 let note = longest_note(by);
@@ -97,7 +97,7 @@ async fn run(warehouse: &mut Warehouse, seed: u64, case: Case, migrates: bool) {
     }
 }
 
-/// A contract from before some of the columns, and from before notes were long.
+/// An older version of a contract, with fewer columns and shorter notes.
 fn narrow(rng: &mut Rng, wide: &TableContract) -> TableContract {
     changed(wide, |draft| {
         draft.columns.truncate(rng.usize(2..=wide.columns().len()));
@@ -111,7 +111,7 @@ fn longest_note(contract: &TableContract) -> usize {
     contract.columns().get(2).map_or(0, |note| if note.column_type == ColumnType::Varchar(4) { 4 } else { 40 })
 }
 
-/// What the table shows of a row: what fits the columns that it has. Without notes, where some wait that may fit.
+/// The part of a row that fits the columns of the table. Without its note if some notes are in `dw_md_missing_data` although they fit.
 fn seen(mut row: Row, contract: &TableContract, waits: bool) -> Row {
     let longest = longest_note(contract);
     row.values[0] = row.values[0].take().filter(|note| !waits && note.len() <= longest);
@@ -121,7 +121,7 @@ fn seen(mut row: Row, contract: &TableContract, waits: bool) -> Row {
     row
 }
 
-/// The fields that wait, and in how many rows.
+/// The fields in `dw_md_missing_data`, each with its number of rows.
 fn waiting(rows: &[Row], contract: &TableContract) -> BTreeMap<String, usize> {
     let mut fields = BTreeMap::new();
     for row in rows {
@@ -135,13 +135,13 @@ fn waiting(rows: &[Row], contract: &TableContract) -> BTreeMap<String, usize> {
 }
 
 impl Warehouse {
-    /// The fields that wait, and in how many events, as Redshift says.
+    /// The fields in `dw_md_missing_data`, each with its number of events, by the drift report.
     pub(crate) async fn fields_that_wait(&self, contract: &TableContract) -> BTreeMap<String, usize> {
         let report = self.texts(&Promotion::of(contract).drift_report(9)).await;
         report.into_iter().map(|row| (row[0].clone(), row[1].parse().unwrap())).collect()
     }
 
-    /// Migrates to these columns, and dies on the way now and then.
+    /// Migrates to these columns. Some of the migrations are interrupted and run again.
     async fn take_in(&self, rng: &mut Rng, contract: &mut TableContract, columns: &[Column]) {
         let migration = Promotion::of(contract).migration(&columns[2..]).unwrap();
         assert_eq!(migration.contract.columns(), columns);
@@ -169,7 +169,7 @@ async fn streams(cases: &[Case], migrates: bool) {
     let (begun, first) = (std::time::Instant::now(), std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()));
     let mut seed: u64 = first.unwrap_or_else(|| fastrand::u64(..1 << 32));
     let seconds = std::env::var("SECONDS_OF_STREAMS").ok().and_then(|seconds| seconds.parse().ok()).unwrap_or(8);
-    // A bounded time, not a bounded number: a slow machine is no reason to fail.
+    // The time is bounded and not the number of streams, so that the test does not fail on a slow machine.
     while begun.elapsed().as_secs() < seconds {
         for case in cases {
             run(&mut warehouse, seed, *case, migrates).await;
@@ -210,9 +210,9 @@ async fn append_is_every_event() {
     streams(&EVENTS, false).await;
 }
 
-/// Columns that come in the middle of a stream are as if they had been there from its first event on.
+/// A column that is added in the middle of a stream has the same values as if it had existed from the first event.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_column_that_comes_late_has_its_past() {
+async fn a_column_that_is_added_later_has_the_values_of_all_events() {
     let cases: Vec<Case> = [&CURRENT[..], &HISTORY, &EVENTS].concat();
     streams(&cases, true).await;
 }

@@ -1,7 +1,7 @@
-//! Generated SQL on a PostgreSQL 18 behind the stand-in for the Data API (`SHIFTWORK_PG_URL`): whatever the order, the batches and the
-//! crashes, the tables are what a model says that the events delivered so far make of them.
+//! Runs the generated SQL on PostgreSQL 18 through the local Data API (`SHIFTWORK_PG_URL`), and compares the tables with a model of the
+//! events that have been delivered, for any order, any batches and any crashes.
 
-#![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod contracts;
 mod loads;

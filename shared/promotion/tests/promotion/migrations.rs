@@ -1,4 +1,4 @@
-//! What waits is found, and moves in once, whoever dies on the way.
+//! Migrations: values in `dw_md_missing_data` are reported, and moved once, wherever a migration is interrupted.
 
 use serde_json::{Value, json};
 use shiftwork_change_data::column_type::ColumnType;
@@ -24,12 +24,12 @@ pub(crate) fn column(name: &str, column_type: &str, from: Option<&str>) -> Colum
     }
 }
 
-/// A row of two contract columns and what waits.
+/// A line of a staged file: two contract columns and `waiting` as `dw_md_missing_data`.
 fn line(id: u32, position: u32, operation: &str, waiting: &Value) -> String {
     marked(id, position, operation, Some(&format!("n{position}")), waiting, "")
 }
 
-/// The same with what did not change. Each is a partition of its own, so that they can come in any order.
+/// As [`line`], with `unchanged` as `dw_md_unchanged`. Each line has its own partition, so that lines can be loaded in any order.
 pub(crate) fn marked(
     id: u32,
     position: u32,
@@ -55,7 +55,7 @@ pub(crate) fn narrow(kind: PromoteKind, deletes: shiftwork_change_data::contract
 }
 
 impl Warehouse {
-    /// Runs a migration as its caller does.
+    /// Runs the statements of a migration in their transactions.
     pub(crate) async fn migrate(&self, migration: &Migration) {
         for sql in &migration.before {
             if let Err(error) = self.transaction(vec![sql.clone()]).await {
@@ -75,7 +75,7 @@ impl Warehouse {
         self.load(contract, &load).await
     }
 
-    /// Makes the tables what the contract says, as the loader's launcher does.
+    /// Changes the tables to match the contract, as job-launcher does before a load. Returns the statements.
     pub(crate) async fn prepare(&self, promotion: &Promotion<'_>) -> Result<Vec<String>, PromotionError> {
         let found = self.server.rows(&promotion.columns_query()).await;
         let cell = |cell: &Value| match cell.as_object().unwrap().iter().next().unwrap() {
@@ -93,7 +93,7 @@ impl Warehouse {
         Ok(statements)
     }
 
-    /// Rows of text cells.
+    /// The rows of a query, each cell as text.
     pub(crate) async fn texts(&self, sql: &str) -> Vec<Vec<String>> {
         let rows = self.server.rows(sql).await;
         let cell = |cell: &Value| match cell.as_object().unwrap().iter().next().unwrap() {
@@ -106,7 +106,7 @@ impl Warehouse {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_waits_is_reported_and_moves_in() {
+async fn missing_data_is_reported_and_moved_into_columns() {
     let mut warehouse = Warehouse::open().await;
     for (kind, deletes) in [(Type1, Hard), (Type1, Soft), (Type2, Close), (Type7, Soft), (Append, Hard)] {
         let old = narrow(kind, deletes);
@@ -136,7 +136,7 @@ async fn what_waits_is_reported_and_moves_in() {
             column("tags", "super", None),
         ];
         let migration = promotion.migration(&wanted).unwrap();
-        // Anything may die anywhere: each beginning of it, and then all of it, twice.
+        // Run each prefix of the statements of `before`, as after a crash, and then the whole migration twice.
         for steps in 0..migration.before.len() {
             for sql in &migration.before[..=steps] {
                 if let Err(error) = warehouse.transaction(vec![sql.clone()]).await {
@@ -169,10 +169,10 @@ async fn what_waits_is_reported_and_moves_in() {
         let left = warehouse.texts(&Promotion::of(&migration.contract).drift_report(9)).await;
         assert_eq!(left.iter().map(|row| row[0].as_str()).collect::<Vec<_>>(), ["day", "weight"]);
 
-        // Files from before, loaded after: the values find their columns. A load that knows fewer columns is refused.
+        // Files that were staged before the migration are loaded after it. A load of a contract with fewer columns is refused.
         let late = line(4, 4, "create", &json!({ "Colour": "green", "weight": 0.25, "tags": { "A": 1 } }));
         let refused = warehouse.load_text(&old, 3, &late).await.unwrap_err();
-        assert!(refused.contains("contract shop-orders has 3 columns, and its table 0008 now"), "{refused}");
+        assert!(refused.contains("contract shop-orders has 3 columns, but its table has 0008"), "{refused}");
         warehouse.load_text(&migration.contract, 3, &late).await.unwrap();
         let found = warehouse
             .texts("SELECT colour, weight::VARCHAR, JSON_SERIALIZE(tags) FROM shop.\"order\" WHERE id = 4")
@@ -199,7 +199,7 @@ async fn columns_that_were_written_into_the_contract_by_hand_are_added() {
         let statements = warehouse.prepare(&promotion).await.unwrap();
         assert_eq!(statements.len(), wanted, "{statements:#?}");
     }
-    // A restart of a run from before: what is wider than it has to be is left as it is.
+    // A restarted run uses the older contract: columns that are wider than it says are left unchanged.
     assert_eq!(warehouse.prepare(&Promotion::of(&old)).await.unwrap(), [""; 0]);
     let invalid = async |change: &dyn Fn(&mut ContractDraft)| {
         let contract = changed(&new, change);
@@ -217,9 +217,9 @@ async fn columns_that_were_written_into_the_contract_by_hand_are_added() {
     warehouse.server.drop_database().await;
 }
 
-/// Rows of each type that a contract may have are found as they were made.
+/// The catalog reports the columns of each type as they were created.
 #[tokio::test(flavor = "multi_thread")]
-async fn tables_that_were_just_made_need_nothing() {
+async fn new_tables_need_no_preparation() {
     let warehouse = Warehouse::open().await;
     for (kind, deletes) in [(Type1, Hard), (Type7, Soft), (Append, Hard)] {
         let types = [
@@ -252,7 +252,7 @@ async fn tables_that_were_just_made_need_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn schemas_that_are_not_there_are_made() {
+async fn missing_schemas_are_created() {
     let warehouse = Warehouse::open().await;
     let contract = changed(&narrow(Type1, Hard), |draft| draft.target.schema = "it's new".into());
     let promotion = Promotion::of(&contract);
@@ -268,13 +268,13 @@ async fn schemas_that_are_not_there_are_made() {
 }
 
 #[test]
-fn what_cannot_be_migrated_says_why() {
+fn an_impossible_migration_states_the_reason() {
     let contract = narrow(Type1, Hard);
     let promotion = Promotion::of(&contract);
     let why = |column: Column| promotion.migration(&[column]).unwrap_err().to_string();
     assert!(why(column("note", "varchar(2)", None)).contains("cannot become varchar(2)"));
     assert!(why(column("id", "varchar(20)", None)).contains("widens only VARCHAR"));
-    assert!(why(column("notes", "varchar(20)", Some("note"))).contains("field `note` goes to column `note` already"));
+    assert!(why(column("notes", "varchar(20)", Some("note"))).contains("field `note` already has column `note`"));
     let many: Vec<Column> = (0..60).map(|n| column(&format!("c{n}"), "varchar(64)", None)).collect();
     let migration = promotion.migration(&many).unwrap();
     assert!(migration.transaction.len() <= 40 && migration.contract.columns().len() == 63);

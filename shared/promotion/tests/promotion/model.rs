@@ -1,20 +1,20 @@
-//! What events make of a table, by definition: folded one after another, with nothing clever.
+//! The model: the table that events define, computed by applying them one after another.
 
 use std::collections::BTreeMap;
 
 use shiftwork_change_data::contract::{Deletes, MergeStrategy, PromoteKind};
 
-/// Columns beside the key.
+/// Number of columns that are not part of the key.
 pub(crate) const VALUES: usize = 4;
 pub(crate) const OPEN: u64 = u64::MAX;
 
 /// The key of a row.
 pub(crate) type Key = (i64, String);
 
-/// What an event says of a column.
+/// The value of a column in an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Sent {
-    /// It did not change, and was left out.
+    /// The column did not change, and the event left it out.
     Nothing,
     Null,
     Value(String),
@@ -22,10 +22,10 @@ pub(crate) enum Sent {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Event {
-    /// None of a truncate.
+    /// `None` for a truncate.
     pub(crate) key: Option<Key>,
     pub(crate) operation: &'static str,
-    /// Order in the source; also its time, in seconds.
+    /// Position in the source, which is also the source time in seconds.
     pub(crate) position: u64,
     pub(crate) values: [Sent; VALUES],
 }
@@ -38,14 +38,14 @@ impl Event {
 
 pub(crate) type Values = [Option<String>; VALUES];
 
-/// A row of the target, of whatever kind it is.
+/// A row of the target table, of any kind.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Row {
     pub(crate) key: Option<Key>,
     pub(crate) position: u64,
     pub(crate) operation: String,
     pub(crate) values: Values,
-    /// Type 2: until when. Type 1, soft: when it was deleted.
+    /// Type 2: the end of the version. Type 1 with soft deletes: the time of the delete.
     pub(crate) until: Option<u64>,
     pub(crate) current: bool,
     pub(crate) deleted: bool,
@@ -61,9 +61,9 @@ fn fold(state: &mut Values, event: &Event, take: MergeStrategy) {
     }
 }
 
-/// The table that the events make, which came in any order and any number of times.
+/// The table that the events define. The events may be in any order, and may be repeated.
 pub(crate) fn table(events: &[Event], kind: PromoteKind, take: MergeStrategy, deletes: Deletes) -> Vec<Row> {
-    // Each event once, in the order of the source.
+    // Keep each event once, in the order of the source.
     let mut once: BTreeMap<(Option<Key>, u64), &Event> = BTreeMap::new();
     for event in events {
         once.insert((event.key.clone(), event.position), event);
@@ -114,7 +114,7 @@ fn appended(event: &Event) -> Row {
     }
 }
 
-/// The history of a key.
+/// The versions of a key.
 fn versions(key: &Key, events: &[&Event], take: MergeStrategy, deletes: Deletes) -> Vec<Row> {
     let mut out: Vec<Row> = Vec::new();
     let mut state = Values::default();
@@ -163,7 +163,7 @@ fn end(row: &mut Row, event: &Event) {
     row.current = false;
 }
 
-/// Of a history its last row; deleted where a delete came after it.
+/// The last version of a history, marked as deleted if a delete follows it.
 fn current(events: &[&Event], versions: Vec<Row>, deletes: Deletes) -> Vec<Row> {
     let Some(mut row) = versions.into_iter().rev().find(|row| !row.deleted) else { return Vec::new() };
     row.until = match deletes {

@@ -1,4 +1,4 @@
-//! A source database that changes at random, and a transport that reorders, repeats and splits.
+//! A source database with random changes, and a transport that reorders, repeats and splits its events.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use fastrand::Rng;
 
 use crate::model::{Event, Key, Sent, VALUES, Values};
 
-/// What a column may hold, as text: of note, amount, paid, tags.
+/// Values of the columns note, amount, paid and tags, as text.
 const POOL: [&[&str]; VALUES] = [
     &["", "a, \"b\"", "it's\\n", "größe\n2", "  "],
     &["0.10", "12.50", "-3.00"],
@@ -14,7 +14,7 @@ const POOL: [&[&str]; VALUES] = [
     &["[1,2]", "{\"A\":\"b\"}", "\"text\""],
 ];
 
-/// Changes of a table of a few keys, in the order of the source. With `gaps`, an update may leave out what did not change.
+/// Changes of a table with a few keys, in the order of the source. With `gaps`, an update may leave out columns that did not change.
 pub(crate) fn source(rng: &mut Rng, changes: usize, gaps: bool) -> Vec<Event> {
     let mut rows: BTreeMap<Key, Values> = BTreeMap::new();
     let mut out = Vec::new();
@@ -35,7 +35,7 @@ pub(crate) fn source(rng: &mut Rng, changes: usize, gaps: bool) -> Vec<Event> {
                 rows.remove(&key);
                 out.push(deleted(rng, key, position));
             }
-            // A changed key: the old one goes and the new one comes, at one place of the source.
+            // A change of the key: a delete of the old key and a create of the new key, at one position of the source.
             5..=6 if there => {
                 let values = rows.remove(&key).unwrap();
                 let new: Key = (key.0 + rng.i64(1..=2), key.1.clone());
@@ -68,15 +68,15 @@ pub(crate) fn source(rng: &mut Rng, changes: usize, gaps: bool) -> Vec<Event> {
     out
 }
 
-/// Some databases send what the row was.
+/// A delete. Some databases send the values of the deleted row.
 fn deleted(rng: &mut Rng, key: Key, position: u64) -> Event {
     let values =
         std::array::from_fn(|column| if rng.bool() { Sent::Null } else { Sent::Value(POOL[column][0].to_owned()) });
     Event { key: Some(key), operation: "delete", position, values }
 }
 
-/// The events on partitions: within one the order of the source, but for events that the producer sends again later. An event
-/// that is two rows (a changed key) stays one record, so they share their place.
+/// Distributes the events over partitions. A partition has the order of the source, except for events that the producer sends again
+/// later. The two events of a changed key stay one record, so they share their position.
 pub(crate) fn partitions(rng: &mut Rng, events: &[Event]) -> Vec<Vec<Vec<Event>>> {
     let mut partitions: Vec<Vec<Vec<Event>>> = vec![Vec::new(); rng.usize(1..=3)];
     let mut records: Vec<Vec<Event>> = Vec::new();
@@ -91,7 +91,7 @@ pub(crate) fn partitions(rng: &mut Rng, events: &[Event]) -> Vec<Vec<Vec<Event>>
         partitions[at].push(record);
     }
     for partition in &mut partitions {
-        // A producer that starts again sends a stretch of records once more, under new offsets.
+        // A producer that restarts sends some records again, under new offsets.
         if !partition.is_empty() && rng.bool() {
             let from = rng.usize(0..partition.len());
             let to = rng.usize(from..partition.len());

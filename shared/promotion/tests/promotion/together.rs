@@ -1,4 +1,4 @@
-//! What a stream at random does not show: loads at once, names that want to be SQL, tables at their limits.
+//! Cases that random streams do not cover: concurrent loads, names that contain SQL, tables at the limits of the Data API.
 
 use serde_json::json;
 use shiftwork_change_data::contract::{
@@ -15,7 +15,7 @@ use crate::migrations::column;
 use crate::model::{self, Event, Sent};
 use crate::warehouse::{File, Warehouse};
 
-/// An event of key 1 that sends a note.
+/// An event of key 1 with a note.
 pub(crate) fn noted(position: u64, operation: &'static str, note: Sent) -> Event {
     Event {
         key: Some((1, "eu".into())),
@@ -29,13 +29,13 @@ pub(crate) fn value(text: &str) -> Sent {
     Sent::Value(text.into())
 }
 
-/// A file of partition 0 in the layout of all columns.
+/// A file of partition 0 with all columns.
 pub(crate) fn file(events: &[Vec<Event>]) -> File<'_> {
     File { columns: 6, note: 40, partition: 0, records: events.iter().map(Vec::as_slice).enumerate().collect() }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn loads_at_once_are_as_one_after_another() {
+async fn concurrent_loads_equal_sequential_loads() {
     let mut warehouse = Warehouse::open().await;
     for (kind, deletes) in [(Type1, Hard), (Type2, Close), (Append, Hard)] {
         let contract = contract(kind, LatestRow, deletes, Debezium);
@@ -68,11 +68,11 @@ async fn futures_join<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Out
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_key_nothing_but_the_transport_tells_events_apart() {
+async fn without_a_key_only_the_transport_identifies_an_event() {
     let mut warehouse = Warehouse::open().await;
     let contract = changed(&contract(Append, LatestRow, Hard, Debezium), |draft| draft.key.clear());
     warehouse.make(&contract).await;
-    // A snapshot gives all its rows one position.
+    // All rows of a snapshot have the same position.
     let alike = vec![vec![noted(7, "read", value("x"))], vec![noted(7, "read", value("x"))]];
     let load = warehouse.put(&[file(&alike), file(&alike[..1])]);
     for _ in 0..2 {
@@ -83,7 +83,7 @@ async fn without_a_key_nothing_but_the_transport_tells_events_apart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn names_that_want_to_be_sql_are_names() {
+async fn names_that_contain_sql_are_quoted() {
     let mut warehouse = Warehouse::open().await;
     let names =
         ["select", "he said \"no\"", "a'b; drop table x; --", "back\\slash", "größe", "user", "copy", "gaps", "value"];
@@ -99,34 +99,40 @@ async fn names_that_want_to_be_sql_are_names() {
             draft.target.table = "order\"; --".into();
             draft.target.distkey = None;
             draft.key = vec!["select".into()];
-            let column = |name: &str| json!({ "name": name, "from": name.to_uppercase(), "type": "varchar(40)" });
+            // A field with a line break, and with blanks after it.
+            let field = |name: &str| name.to_uppercase().replace("GAPS", "GA\n   PS");
+            let column = |name: &str| json!({ "name": name, "from": field(name), "type": "varchar(40)" });
             draft.columns = serde_json::from_value(json!(names.map(column))).unwrap();
         });
         warehouse.make(&contract).await;
         let row = "k,\"x\"\"y\",\\N,c,d,e,f,g,h,1970-01-01 00:00:01,create,\\N,\\N,\",3,\",1,kafka/a/0,1\n\
                    k,x,\\N,c,d,e,f,g,h,1970-01-01 00:00:02,update,\\N,\\N,\",3,\",2,kafka/a/0,2\n\
                    k,x,\\N,c,d,e,f,g,h,1970-01-01 00:00:03,delete,\\N,\\N,\\N,3,kafka/a/0,3\n";
-        // Files of two layouts: the younger columns wait.
-        let old = "m,\"x\",1970-01-01 00:00:04,create,\"{\"\"A'B; DROP TABLE X; --\"\": \"\"it's\"\", \"\"BACK\\\\SLASH\"\": 5}\",\\N,\\N,4,kafka/a/0,4\n";
+        // Files of two layouts: the values of the columns that the older layout lacks are in `dw_md_missing_data`.
+        let old = "m,\"x\",1970-01-01 00:00:04,create,\"{\"\"A'B; DROP TABLE X; --\"\": \"\"it's\"\", \"\"BACK\\\\SLASH\"\": 5, \"\"GA\\n   PS\"\": 7}\",\\N,\\N,4,kafka/a/0,4\n";
         let load = Load { groups: vec![(9, warehouse.file(row)), (2, warehouse.file(old))], ..Load::default() };
         warehouse.load(&contract, &load).await.unwrap_or_else(|error| panic!("{kind:?} {deletes:?} {take:?}: {error}"));
         let table = Promotion::of(&contract).tables().production.qualified();
         let rows = warehouse
             .server
-            .rows(&format!("SELECT \"a'b; drop table x; --\", \"back\\slash\" FROM {table} WHERE \"select\" = 'm'"))
+            .rows(&format!(
+                "SELECT \"a'b; drop table x; --\", \"back\\slash\", gaps FROM {table} WHERE \"select\" = 'm'"
+            ))
             .await;
         let promotion = Promotion::of(&contract);
         let longer = column("he said \"no\"", "varchar(80)", Some("HE SAID \"NO\""));
         let migration = promotion.migration(&[longer, column("it's new", "super", None)]).unwrap();
         warehouse.migrate(&migration).await;
-        // SUPER has no path to a name with a backslash: its value is copied, and goes on waiting.
-        assert_eq!(warehouse.fields_that_wait(&contract).await, [("BACK\\SLASH".to_owned(), 1)].into(), "{kind:?}");
-        assert_eq!((&rows[0][0]["stringValue"], &rows[0][1]["stringValue"]), (&json!("it's"), &json!("5")), "{kind:?}");
+        // SUPER has no path to a name with a backslash or a line break: the value is copied, and stays in `dw_md_missing_data`.
+        let left = ["BACK\\SLASH", "GA\n   PS"].map(|field| (field.to_owned(), 1));
+        assert_eq!(warehouse.fields_that_wait(&contract).await, left.into(), "{kind:?}");
+        let found = [0, 1, 2].map(|at| rows[0][at]["stringValue"].clone());
+        assert_eq!(found, [json!("it's"), json!("5"), json!("7")], "{kind:?}");
     }
     warehouse.server.drop_database().await;
 }
 
-/// As many columns as Redshift has, with the longest names: PostgreSQL has fewer, so that nothing is run.
+/// Tables with the most columns and the longest names of Redshift. PostgreSQL has lower limits, so the statements are not run.
 #[test]
 fn the_widest_tables_keep_to_the_limits_of_the_data_api() {
     for (kind, take, deletes, format) in [

@@ -1,4 +1,4 @@
-//! What a source leaves out because it did not change keeps its value, whether it has a column already or not.
+//! A field that an event leaves out because it did not change keeps its value, whether or not it has a column.
 
 use serde_json::{Value, json};
 use shiftwork_change_data::{
@@ -22,7 +22,7 @@ use crate::warehouse::Warehouse;
 const NO_VALUE: Value = Value::Null;
 
 impl Warehouse {
-    /// Takes `Colour` in, and longer notes.
+    /// Migrates to a contract with a column for `Colour` and longer notes.
     async fn widen(&self, contract: &TableContract) -> TableContract {
         let columns = [column("note", "varchar(40)", None), column("colour", "varchar(16)", Some("Colour"))];
         let migration = Promotion::of(contract).migration(&columns).unwrap();
@@ -32,7 +32,7 @@ impl Warehouse {
         migration.contract
     }
 
-    /// Note and colour of each row of a key, in order; `table` is one with an order's columns.
+    /// Note and colour of each row, in the order of key and position.
     async fn notes(&self) -> Vec<Vec<String>> {
         self.texts("SELECT note, colour FROM shop.\"order\" ORDER BY id, dw_md_position, dw_md_operation").await
     }
@@ -57,7 +57,7 @@ async fn a_field_without_a_column_that_did_not_change_has_its_value_when_the_col
         let all = [["n1", "red"], ["n2", "red"], ["n3", "red"]];
         let rows = if kind == Type1 { &all[2..] } else { &all };
         assert_eq!(warehouse.notes().await, rows, "{kind:?} {deletes:?}");
-        // From here on it is a column like all others.
+        // From now on the column is treated as any other.
         let line = "1,eu,n4,\\N,1970-01-01 00:00:04,update,\\N,\\N,\",00004,4,\",0004,kafka/a/0,0004\n";
         warehouse.load_text(&wide, 4, line).await.unwrap();
         assert_eq!(warehouse.notes().await.last().unwrap(), &["n4", "red"], "{kind:?} {deletes:?}");
@@ -65,14 +65,14 @@ async fn a_field_without_a_column_that_did_not_change_has_its_value_when_the_col
     warehouse.server.drop_database().await;
 }
 
-/// An event that has all that there is says of each field that is not there that it is NULL; so does JSON null.
+/// A field is NULL if an event that left no field out lacks it, or has a JSON null.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_field_that_became_null_is_null_when_the_column_comes() {
     let mut warehouse = Warehouse::open().await;
     for (kind, deletes) in [(Type1, Hard), (Type1, Soft), (Type2, Close)] {
         let contract = narrow(kind, deletes);
         warehouse.make(&contract).await;
-        // The event that has the value comes last.
+        // The event with the value is loaded last.
         for line in [
             marked(1, 3, "update", Some("n3"), &NO_VALUE, ",00003,"),
             marked(1, 2, "update", Some("n2"), &NO_VALUE, ""),
@@ -92,7 +92,7 @@ async fn a_field_that_became_null_is_null_when_the_column_comes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_long_value_that_did_not_change_has_its_place_when_the_column_is_wide_enough() {
+async fn an_unchanged_long_value_is_kept_when_its_column_is_widened() {
     let mut warehouse = Warehouse::open().await;
     for (kind, deletes) in [(Type1, Hard), (Type1, Soft), (Type2, Close), (Type7, Hard)] {
         let contract = narrow(kind, deletes);
@@ -114,9 +114,9 @@ async fn a_long_value_that_did_not_change_has_its_place_when_the_column_is_wide_
     warehouse.server.drop_database().await;
 }
 
-/// A NULL counts as not sent, and a value that waits as sent.
+/// With `latest-non-null` a NULL counts as not sent, and a value in `dw_md_missing_data` as sent.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_latest_value_that_is_not_null_may_wait() {
+async fn the_latest_non_null_value_may_be_in_missing_data() {
     let mut warehouse = Warehouse::open().await;
     for deletes in [Hard, Soft] {
         for format in [narrow(Type1, deletes).source().format, Dynamodb] {
@@ -144,7 +144,8 @@ async fn the_latest_value_that_is_not_null_may_wait() {
     warehouse.server.drop_database().await;
 }
 
-/// A file from before the column: what it left out did not change, where it says so, and is NULL where it had all that there was.
+/// In a file that was staged before the column existed, an absent field did not change if the event is marked so, and is NULL if the
+/// event left no field out.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_from_before_the_column_says_what_did_not_change() {
     let mut warehouse = Warehouse::open().await;
@@ -168,7 +169,7 @@ async fn a_file_from_before_the_column_says_what_did_not_change() {
     warehouse.server.drop_database().await;
 }
 
-/// MongoDB's updates without the whole document, from the event to the table.
+/// Updates of MongoDB that do not have the whole document, from the event to the table.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_update_of_mongodb_without_the_whole_document_keeps_the_rest() {
     let mut warehouse = Warehouse::open().await;
