@@ -51,7 +51,7 @@ pub(crate) fn read<'a>(event: RawJson<'a>, record: RawJson<'a>, event_name: &str
     if record.new.is_none() && operation != Operation::Delete {
         let view = record.view.unwrap_or_default();
         return Err(incomplete(format!(
-            "`NewImage` is missing: the view type of the stream is `{view}`, but must be NEW_AND_OLD_IMAGES or NEW_IMAGE"
+            "`NewImage` is missing: the stream's view type (`{view}` in the event) must be NEW_AND_OLD_IMAGES or NEW_IMAGE"
         )));
     }
     let text = |raw: RawJson<'a>| Cow::Borrowed(raw.get());

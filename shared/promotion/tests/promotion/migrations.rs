@@ -208,7 +208,7 @@ async fn columns_that_were_written_into_the_contract_by_hand_are_added() {
     let said = invalid(&|draft| draft.columns[3].column_type = "decimal(14,2)".into()).await;
     assert!(
         said.contains(
-            "column `colour` of staging.\"shop-orders_staging\" is varchar(16), and the contract says decimal(14,2)"
+            "column `colour` of staging.\"shop-orders_staging\" is varchar(16), but the contract says decimal(14,2)"
         ),
         "{said}"
     );
