@@ -14,32 +14,33 @@ use crate::{
     next::{failure_step, next_attempt},
 };
 
-/// Dependents are freed this many at a time.
-const FREEING: usize = 16;
-/// No launcher lives longer: its Lambda timeout is 60 s. An attempt that its engine does not know by then was never submitted.
+/// Number of dependents that are freed concurrently.
+const CONCURRENT_WRITES: usize = 16;
+/// Time after which no launcher can still submit: its Lambda timeout is 60 s. An attempt that its engine does not know
+/// after this time was never submitted.
 pub(crate) const LAUNCHER_LIFE: SignedDuration = SignedDuration::from_secs(120);
 
-/// Settles jobs.
+/// Settles jobs: takes the steps that follow when an attempt or a job ends.
 #[derive(Clone)]
 pub struct JobSettlement {
-    /// Where the jobs stand.
+    /// Records of jobs and runs.
     pub ledger: Arc<dyn Ledger>,
-    /// What runs their attempts.
+    /// Engines that run the attempts.
     pub engines: Engines,
-    /// The tasks of the state machine that wait for them.
+    /// Task tokens of the state machine.
     pub tokens: Arc<dyn TaskTokens>,
-    /// Publishes their ends.
+    /// Publisher of events.
     pub notices: Arc<dyn Notices>,
-    /// What each kind of job does around its attempts.
+    /// Steps of each kind of job around its attempts.
     pub kinds: Kinds,
-    /// The time.
+    /// Source of the present time.
     pub clock: Arc<dyn Clock>,
 }
 
 impl JobSettlement {
-    /// **An attempt ended.** The job takes its next step: its end, its next part, or its next attempt.
+    /// Settles a job after one of its attempts ended: the job ends, or continues with its next part or its next attempt.
     ///
-    /// Nothing happens for an attempt that is still active, and nothing twice for one that was settled before.
+    /// Does nothing for an attempt that is active. Idempotent: an attempt that was settled before is not settled again.
     pub async fn attempt_ended(&self, state: &AttemptState) -> Result<()> {
         let AttemptState { id, attempt, progress } = state;
         let step = match progress {
@@ -65,12 +66,12 @@ impl JobSettlement {
             }
             Progress::Aborted => {
                 let job = self.job(&attempt.run, &attempt.job).await?;
-                let ours = job
+                let own_reason = job
                     .cancelling
                     .as_ref()
                     .and_then(|why| Some((FailureKind::from_name(&why.error_name)?, why.error_message.as_str())));
-                let theirs = (FailureKind::StatementAborted, "the statement was cancelled in Redshift");
-                let (kind, message) = ours.unwrap_or(theirs);
+                let other_reason = (FailureKind::StatementAborted, "the attempt was cancelled outside of shiftwork");
+                let (kind, message) = own_reason.unwrap_or(other_reason);
                 failure_step(&job, kind, message, Some(id), self.clock.now())
             }
         };
@@ -78,18 +79,18 @@ impl JobSettlement {
         let kind = self.kinds.of(&job.plan.work);
         let finished = matches!(progress, Progress::Finished { .. }) && attempt.is_last_part();
         if finished && job.execution_status != Status::Succeeded {
-            // The run was stopped, and the engine was faster: what the attempt wrote is there all the same.
+            // The run was stopped, but the engine committed the attempt before it was cancelled. The committed rows stay.
             kind.committed(attempt, &job).await?;
         }
-        let in_vain = matches!(progress, Progress::Failed { .. } | Progress::Aborted);
-        if in_vain && job.execution_status.is_terminal() && *attempt == job.current_attempt() {
-            kind.ended_in_vain(&job).await?;
+        let unsuccessful = matches!(progress, Progress::Failed { .. } | Progress::Aborted);
+        if unsuccessful && job.execution_status.is_terminal() && *attempt == job.current_attempt() {
+            kind.confirmed_not_committed(&job).await?;
         }
         Ok(())
     }
 
-    /// An attempt ended otherwise than well, as an event says; its engine knows more.
-    pub async fn attempt_unwell(&self, attempt: &Attempt, id: &str) -> Result<()> {
+    /// Settles an attempt that failed or was cancelled, as an event reports. Asks the engine for the reason.
+    pub async fn attempt_unsuccessful(&self, attempt: &Attempt, id: &str) -> Result<()> {
         let job = self.job(&attempt.run, &attempt.job).await?;
         let state = self.engine(&job)?.outcome(id, attempt, std::time::Duration::ZERO).await?;
         let unknown = || AttemptState {
@@ -97,21 +98,25 @@ impl JobSettlement {
             attempt: attempt.clone(),
             progress: Progress::Failed {
                 kind: FailureKind::StatementFailed,
-                message: "Redshift said that it failed, and no longer knows why".into(),
+                message: "the engine reported a failure, but no longer has the reason".into(),
             },
         };
         self.attempt_ended(&state.unwrap_or_else(unknown)).await
     }
 
-    /// The engine of a job that is submitted.
+    /// Returns the engine that runs the attempts of a job.
+    ///
+    /// # Errors
+    /// [`FailureKind::Corrupt`]: the job is a barrier.
     pub fn engine<'a>(&'a self, job: &'a JobRecord) -> Result<Box<dyn Engine + 'a>> {
-        self.engines.of(&job.plan.work).ok_or_else(|| {
-            Failure::corrupt(format!("{} is a barrier, and nothing is ever submitted for it", job.plan.job_name))
-        })
+        self.engines
+            .of(&job.plan.work)
+            .ok_or_else(|| Failure::corrupt(format!("job {} is a barrier, which has no attempts", job.plan.job_name)))
     }
 
-    /// Finds out what became of the last attempt of a job that ended, if its kind needs to know: a run that is stopped does not
-    /// wait for its attempts, and events are lost. Returns whether nothing is left to find out.
+    /// Settles the outcome of the last attempt of a job that ended, if its kind needs the outcome. It can be open
+    /// because a run that is stopped does not wait for its attempts, and because events can be lost. Returns true if no
+    /// outcome is open any more.
     pub async fn resolve(&self, job: &JobRecord) -> Result<bool> {
         let kind = self.kinds.of(&job.plan.work);
         if kind.resolved(job).await? {
@@ -123,30 +128,30 @@ impl JobSettlement {
         match self.engine(job)?.find(&job.current_attempt()).await? {
             Some(AttemptState { progress: Progress::Active, .. }) => Ok(false),
             Some(state) => self.attempt_ended(&state).await.map(|()| true),
-            // A launcher may be about to submit it.
+            // A launcher may still submit the attempt.
             None if job.execution_end_ts.is_some_and(|end| self.clock.now().duration_since(end) < LAUNCHER_LIFE) => {
                 Ok(false)
             }
-            None => kind.ended_in_vain(job).await.map(|()| true),
+            None => kind.confirmed_not_committed(job).await.map(|()| true),
         }
     }
 
-    /// The present attempt is about to be cancelled. The reason is written first, so that the function that hears of the end
-    /// knows what it means.
+    /// Records that the current attempt is about to be cancelled, and the reason. The reason is written before the
+    /// cancellation, so that every function that settles the cancelled attempt has it.
     pub async fn cancelling(&self, job: &JobRecord, kind: FailureKind, message: &str) -> Result<()> {
         let why = Cancelling { error_name: kind.name().into(), error_message: message.into() };
         self.ledger.advance(&job.current_attempt(), &Step::Cancel(why), self.clock.now()).await?;
         Ok(())
     }
 
-    /// An attempt failed before its engine had it: a launcher could not submit. Returns the job as it then stands: pending again
-    /// if it has another attempt.
-    pub async fn attempt_failed(&self, job: &JobRecord, kind: FailureKind, message: &str) -> Result<JobRecord> {
+    /// Records a failure before the engine received the attempt. Returns the job after the step: pending if it has
+    /// another attempt.
+    pub async fn submission_failed(&self, job: &JobRecord, kind: FailureKind, message: &str) -> Result<JobRecord> {
         let step = failure_step(job, kind, message, job.statement_id.as_deref(), self.clock.now());
         self.step(&job.current_attempt(), &step).await
     }
 
-    /// A job ends by our own decision: skipped, aborted, given up.
+    /// Ends a job without an attempt's outcome: skipped, aborted or failed.
     pub async fn end(
         &self,
         job: &JobRecord,
@@ -158,13 +163,13 @@ impl JobSettlement {
         self.step(&job.current_attempt(), &Step::End(end)).await
     }
 
-    /// A job found nothing to do, and succeeds without an attempt on its engine.
+    /// Ends a job as SUCCEEDED because there is nothing to do, without an attempt on its engine.
     pub async fn nothing_to_do(&self, job: &JobRecord) -> Result<JobRecord> {
         let end = End { status: Status::Succeeded, error: None, message: None, statement_id: None, rows: Some(0) };
         self.step(&job.current_attempt(), &Step::End(end)).await
     }
 
-    /// Takes the step, if it is still to be taken, and does what follows from where the job then stands.
+    /// Takes the step unless it was taken before, and then does what follows from the job's record.
     async fn step(&self, at: &Attempt, step: &Step) -> Result<JobRecord> {
         let advanced = self.ledger.advance(at, step, self.clock.now()).await?;
         if advanced.fresh {
@@ -174,17 +179,18 @@ impl JobSettlement {
         Ok(advanced.job)
     }
 
-    /// Does what follows from a job's record, whoever wrote it. Doing it again changes nothing but a copy of its event.
+    /// Does what follows from a job's record, whichever function wrote it. Idempotent, except that the event is published
+    /// again.
     pub async fn follow(&self, job: &JobRecord) -> Result<()> {
-        let counted = self.counted(job).await;
+        let counted = self.with_row_count(job).await;
         let job = counted.as_ref().unwrap_or(job);
         self.resume(job).await?;
         if job.execution_status.is_terminal() { self.publish(job).await } else { Ok(()) }
     }
 
-    /// Writes down how many rows a job has loaded where its kind knows better than the event of its attempt, and returns the job
-    /// with them. Nothing depends on the number: a failure is logged.
-    async fn counted(&self, job: &JobRecord) -> Option<JobRecord> {
+    /// Records the number of rows of a job whose kind counts them, and returns the changed record. No other step needs
+    /// the number, so a failure is only logged.
+    async fn with_row_count(&self, job: &JobRecord) -> Option<JobRecord> {
         let counted = async {
             match self.kinds.of(&job.plan.work).rows(job).await? {
                 Some(rows) => self.ledger.count(&job.workflow_execution_id, &job.plan.job_name, rows).await.map(Some),
@@ -192,16 +198,17 @@ impl JobSettlement {
             }
         };
         counted.await.unwrap_or_else(|failure: Failure| {
-            tracing::warn!(%failure, job = job.plan.job_name, "the rows of a job are not counted");
+            tracing::warn!(%failure, job = job.plan.job_name, "the rows of the job cannot be counted");
             None
         })
     }
 
-    /// [`JobSettlement::follow`] without the event: what the state machine must not miss.
+    /// Does what [`JobSettlement::follow`] does, without publishing the event.
     pub(crate) async fn resume(&self, job: &JobRecord) -> Result<()> {
         match job.execution_status {
             Status::Succeeded | Status::Failed | Status::TimedOut | Status::Aborted | Status::Skipped => {
-                // A success without an attempt found nothing to do. Before the dependents: they must not meet the files again.
+                // A job that succeeded without an attempt had nothing to do. This comes before freeing the dependents,
+                // so that they do not find the files of this job.
                 let kind = self.kinds.of(&job.plan.work);
                 if job.execution_status == Status::Succeeded && job.statement_id.is_some() {
                     kind.committed(&job.current_attempt(), job).await?;
@@ -209,15 +216,15 @@ impl JobSettlement {
                     kind.not_committed(job).await?;
                 }
                 self.free_dependents(job).await?;
-                self.tell_task(job).await
+                self.complete_task(job).await
             }
-            Status::Pending | Status::Running if job.submitted_ts.is_none() => self.send_back(job).await,
+            Status::Pending | Status::Running if job.submitted_ts.is_none() => self.return_to_launch(job).await,
             Status::Planning | Status::Queued | Status::Pending | Status::Running => Ok(()),
         }
     }
 
-    /// The job ended: those that wait on it wait no longer. A job that waits on nothing any more may launch; a barrier
-    /// just ends, and frees its own dependents in turn.
+    /// Removes the ended job from the `waiting_on` of its dependents. A dependent that waits for no other job may
+    /// launch; a barrier ends at once and frees its own dependents.
     fn free_dependents<'a>(&'a self, job: &'a JobRecord) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             let succeeded = job.execution_status == Status::Succeeded;
@@ -227,26 +234,27 @@ impl JobSettlement {
                     let freed = self.ledger.free(run, &dependent, upstream, succeeded).await?;
                     self.admit(&freed).await
                 })
-                .buffer_unordered(FREEING)
+                .buffer_unordered(CONCURRENT_WRITES)
                 .try_collect::<()>()
                 .await
         })
     }
 
-    /// A job that waits on nothing any more may launch, if it is waiting for the word.
+    /// Lets a job launch if it waits for no upstream and its Await state has started.
     pub(crate) async fn admit(&self, job: &JobRecord) -> Result<()> {
         if !job.waiting_on.is_empty() {
             return Ok(());
         }
         match &job.await_token {
-            _ if job.plan.work.is_barrier() => self.pass(job).await,
+            _ if job.plan.work.is_barrier() => self.end_barrier(job).await,
             Some(token) => self.tokens.release(token).await,
             None => Ok(()),
         }
     }
 
-    /// A barrier ends as its upstreams did, so that a failure passes through it.
-    async fn pass(&self, barrier: &JobRecord) -> Result<()> {
+    /// Ends a barrier. It is skipped if an upstream did not succeed, which passes the failure on to the barrier's
+    /// dependents.
+    async fn end_barrier(&self, barrier: &JobRecord) -> Result<()> {
         let failed = barrier.failed_upstreams.first();
         let end = Step::End(End {
             status: if failed.is_none() { Status::Succeeded } else { Status::Skipped },
@@ -259,18 +267,18 @@ impl JobSettlement {
         self.free_dependents(&advanced.job).await
     }
 
-    /// Ends the task that waits for the job. It ends well even if the job did not: the failure is in the audit, and an
-    /// error here would stop the siblings.
-    async fn tell_task(&self, job: &JobRecord) -> Result<()> {
+    /// Completes the Launch task of the job. The task succeeds even if the job failed: the audit table has the failure,
+    /// and a failed task would stop the other jobs of the Map.
+    async fn complete_task(&self, job: &JobRecord) -> Result<()> {
         let Some(token) = &job.task_token else { return Ok(()) };
         self.tokens
             .end(token, &JobEnd { job_name: job.plan.job_name.clone(), execution_status: job.execution_status })
             .await
     }
 
-    /// The job has something left to submit: its task goes back to Launch. After a conflict or a limit it does so with a
-    /// pause, through the state machine's `Retry`; otherwise at once.
-    async fn send_back(&self, job: &JobRecord) -> Result<()> {
+    /// Returns the task of a job with another part or attempt to the Launch state: after a conflict or a limit with a
+    /// pause, by the state machine's `Retry`; otherwise at once.
+    async fn return_to_launch(&self, job: &JobRecord) -> Result<()> {
         let (Some(token), true) = (&job.task_token, job.attempt > 1 || job.part > 1) else { return Ok(()) };
         match job
             .failed_attempts
@@ -295,7 +303,10 @@ impl JobSettlement {
         self.notices.publish(&events).await
     }
 
-    /// A job that must exist.
+    /// Reads a job.
+    ///
+    /// # Errors
+    /// [`FailureKind::Corrupt`]: the job does not exist.
     pub async fn job(&self, run: &str, job: &str) -> Result<JobRecord> {
         let found = self.ledger.job(run, job).await?;
         found.ok_or_else(|| Failure::corrupt(format!("run {run} has no job {job} in the job audit table")))

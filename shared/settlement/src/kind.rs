@@ -1,4 +1,4 @@
-//! What a kind of job does around its attempts.
+//! The steps of each kind of job around its attempts.
 
 pub mod cdc;
 pub mod copy;
@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use shiftwork_ports::{Bucket, Result};
 use shiftwork_protocol::{Attempt, Failure, JobRecord, Manifest, Work, event::Event, manifest_key};
 
-/// The kinds that do anything, each with what it needs for that.
+/// The kinds that take steps around their attempts, each with what it uses.
 #[derive(Clone)]
 pub struct Kinds {
     /// Loads of change data.
@@ -18,53 +18,54 @@ pub struct Kinds {
     pub copy: copy::Copy,
 }
 
-/// What a kind does around its attempts. By default nothing.
+/// The steps of a kind of job around its attempts. The default of every method does nothing.
 ///
-/// Every method is called again when a function dies after it, when an event comes twice, and by the sweep. So it must come to the
-/// same when it is called twice, and be right when it is called late. A failure keeps the dependents of the job waiting, and is
-/// tried again.
+/// A method is called again if the function crashed after it, if an event is delivered twice, and by the sweep. So each
+/// method must be idempotent and correct when it is called late. If a method fails, the dependents of the job keep
+/// waiting, and the method is called again.
 #[async_trait]
 pub(crate) trait AroundAttempts: Send + Sync {
-    /// The engine committed this attempt, whatever became of the run meanwhile. Called before the dependents are freed.
+    /// The engine committed this attempt, even if the run was stopped. Called before the dependents are freed.
     async fn committed(&self, _at: &Attempt, _job: &JobRecord) -> Result<()> {
         Ok(())
     }
 
-    /// The job ended, and as far as is known the engine committed no attempt of it. If it did all the same,
-    /// [`AroundAttempts::committed`] is called later and has the last word.
+    /// The job ended, and no commit of its last attempt is known. If the engine did commit it,
+    /// [`AroundAttempts::committed`] is called later and prevails.
     async fn not_committed(&self, _job: &JobRecord) -> Result<()> {
         Ok(())
     }
 
-    /// This attempt failed with a terminal error. Returns the message of an attempt that is worth another one whatever `retries`
-    /// says; `None` leaves the decision to `retries`.
+    /// The attempt failed with a terminal error. Returns a message if another attempt should follow whatever the value of
+    /// `retries`;
+    /// `None` leaves the decision to `retries`.
     async fn failed(&self, _at: &Attempt, _job: &JobRecord, _message: &str) -> Result<Option<String>> {
         Ok(None)
     }
 
-    /// The job ended, and it is certain that its last attempt wrote nothing.
-    async fn ended_in_vain(&self, _job: &JobRecord) -> Result<()> {
+    /// The job ended, and its last attempt certainly did not commit.
+    async fn confirmed_not_committed(&self, _job: &JobRecord) -> Result<()> {
         Ok(())
     }
 
-    /// True when nothing is left that waits to know how the last attempt of the job ended.
+    /// Returns true if no step of this kind still needs the outcome of the job's last attempt.
     async fn resolved(&self, _job: &JobRecord) -> Result<bool> {
         Ok(true)
     }
 
-    /// The rows that a job which succeeded has loaded; `None` where the event of its attempt has the right number.
+    /// Counts the rows that a job which succeeded has loaded; `None` if the number in the attempt's event is correct.
     async fn rows(&self, _job: &JobRecord) -> Result<Option<i64>> {
         Ok(None)
     }
 
-    /// What the world is told of the end of the job besides the end itself.
+    /// Event to publish in addition to [`JobEnded`](shiftwork_protocol::event::JobEnded).
     async fn event(&self, _job: &JobRecord) -> Result<Option<Event>> {
         Ok(None)
     }
 }
 
 impl Kinds {
-    /// What the kind of this work does.
+    /// Returns the steps of the kind of this work.
     pub(crate) fn of<'a>(&'a self, work: &'a Work) -> Box<dyn AroundAttempts + 'a> {
         match work {
             Work::Sql { .. } | Work::Procedure { .. } | Work::Unload { .. } | Work::Barrier {} => {
@@ -78,7 +79,7 @@ impl Kinds {
     }
 }
 
-/// The manifest of an attempt, if it came to one.
+/// Reads the manifest of an attempt; `None` if the attempt has none.
 async fn manifest(staging: &Bucket, at: &Attempt) -> Result<Option<Manifest>> {
     let key = manifest_key(at);
     let Some(text) = staging.get(&key).await? else { return Ok(None) };

@@ -1,14 +1,15 @@
-//! What happens when a job or a run ends, whichever function notices: job-callback on an event or in a sweep, audit-updater on the
-//! failure path, the launcher for a job that is not to run, the trigger for a run that lost its lease.
+//! The steps that follow when a job or a run ends. Several functions take them: job-callback on an event or in a sweep,
+//! audit-updater after an error, the launcher for a job that is not run, the trigger for a run that lost its lease.
 //!
-//! - [`JobSettlement`]: an attempt ended → the job's next step → its dependents freed, its task told, its event published.
-//! - [`kind`]: what a kind of job does around its attempts.
-//! - [`RunSettlement`]: every job ended, or the run was stopped → run status, lease, notification.
-//! - [`RunSettlement::sweep`]: the same, from what the tables and the engines say when an event was lost.
+//! - [`JobSettlement`]: an attempt ended → the job's next step → its dependents are freed, its task completes, its event
+//! is published.
+//! - [`kind`]: the steps of each kind of job around its attempts.
+//! - [`RunSettlement`]: all jobs ended, or the run was stopped → status of the run, lease, notification.
+//! - [`RunSettlement::sweep`]: the same steps after lost events, derived from the tables and the engines.
 //!
-//! Everything here can stop after any write and be done again: the ledger's conditional writes decide which of two callers was
-//! first, and what follows from a write is derived from the record as it then stands ([`JobSettlement::follow`]), never from its
-//! writer.
+//! Every operation is idempotent and can be repeated after a crash at any write. The ledger's conditional writes decide
+//! which of two concurrent callers writes, and the following steps depend only on the record
+//! ([`JobSettlement::follow`]), not on its writer.
 
 mod jobs;
 pub mod kind;

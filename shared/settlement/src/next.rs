@@ -1,23 +1,23 @@
-//! The decisions: pure, over records.
+//! Pure decisions over records.
 
 use jiff::Timestamp;
 use shiftwork_ports::{End, Step};
 use shiftwork_protocol::{Class, FailedAttempt, FailureKind, JobRecord, Status};
 
-/// Conflicts and throttling are tried again this often before they count as the job's failure.
+/// Number of retries after conflicts and throttling before the job fails.
 const CONFLICT_RETRIES: usize = 8;
 
-/// What a failed attempt leads to.
+/// The consequence of a failed attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
-    /// Another attempt.
+    /// Another attempt follows.
     Retry,
-    /// The end of the job.
+    /// The job ends with this status.
     End(Status),
 }
 
-/// What a failed attempt of this job leads to. Conflicts have a budget of their own; `retries` pays for the rest, where
-/// trying again can help at all.
+/// Decides what follows a failed attempt. Conflicts have their own number of retries; `retries` counts the other
+/// failures that can be retried.
 pub fn after_failure(job: &JobRecord, kind: FailureKind) -> Next {
     let conflicts = job.failed_attempts.iter().filter(|attempt| attempt.was_retryable()).count();
     let failures = job.failed_attempts.len() - conflicts;
@@ -50,7 +50,7 @@ pub fn after_failure(job: &JobRecord, kind: FailureKind) -> Next {
     }
 }
 
-/// The ledger step of an attempt that failed and is followed by another.
+/// Makes the ledger step for a failed attempt that another attempt follows.
 pub(crate) fn next_attempt(
     job: &JobRecord,
     kind: FailureKind,
@@ -68,7 +68,7 @@ pub(crate) fn next_attempt(
     })
 }
 
-/// The ledger step of a failed attempt.
+/// Makes the ledger step for a failed attempt.
 pub(crate) fn failure_step(
     job: &JobRecord,
     kind: FailureKind,
@@ -88,8 +88,8 @@ pub(crate) fn failure_step(
     }
 }
 
-/// How a run ended whose jobs all ended: its status, and the first error by time. A skipped job is a consequence, never a
-/// cause.
+/// Status of a run whose jobs all ended, and its first error by time. A skipped job follows from another failure, so it
+/// is never the first error.
 pub fn outcome_of(jobs: &[JobRecord]) -> (Status, Option<String>) {
     let first = jobs
         .iter()
@@ -98,8 +98,8 @@ pub fn outcome_of(jobs: &[JobRecord]) -> (Status, Option<String>) {
     match first {
         None => (Status::Succeeded, None),
         Some(job) => {
-            let words = job.error_message.as_deref().unwrap_or("no message was recorded");
-            (Status::Failed, Some(format!("{} {}: {words}", job.plan.job_name, job.execution_status)))
+            let message = job.error_message.as_deref().unwrap_or("no message was recorded");
+            (Status::Failed, Some(format!("{} {}: {message}", job.plan.job_name, job.execution_status)))
         }
     }
 }
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn retries_pay_for_failures_and_conflicts_have_a_budget_of_their_own() {
+    fn retries_of_conflicts_are_counted_separately() {
         use FailureKind::{SerializationConflict as Conflict, StatementFailed as Failed};
         assert_eq!(after(&[], 0, Failed), Next::End(Status::Failed));
         assert_eq!(after(&[Conflict, Conflict], 1, Failed), Next::Retry);
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_retry_cannot_mend_is_not_retried() {
+    fn failures_that_a_retry_cannot_fix_are_not_retried() {
         for kind in [FailureKind::StatementAborted, FailureKind::AccessDenied, FailureKind::ScriptUnreadable] {
             assert_ne!(after(&[], 10, kind), Next::Retry, "{kind:?}");
         }
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_tells_its_first_error_and_no_consequence_of_it() {
+    fn a_run_reports_its_first_error_and_no_skipped_job() {
         let ended = |name: &str, status, at: i64, words: &str| JobRecord {
             execution_status: status,
             execution_end_ts: Timestamp::from_second(at).ok(),

@@ -10,28 +10,28 @@ use shiftwork_protocol::{
 
 use crate::{JobSettlement, next::outcome_of};
 
-/// A run that holds the lease must have begun within this time; until then nothing proves that it lives.
+/// Time within which the execution of a run must begin after the run received the lease.
 const BEGIN_WITHIN: SignedDuration = SignedDuration::from_mins(10);
 
-/// Until when a run that is about to be started may hold the lease.
+/// Expiry of the lease of a run whose execution is about to be started.
 pub fn lease_until_begun(now: Timestamp) -> Timestamp {
     now + BEGIN_WITHIN
 }
 
-/// Ends runs.
+/// Settles runs: takes the steps that follow when a run ends.
 #[derive(Clone)]
 pub struct RunSettlement {
-    /// Their jobs.
+    /// Settles the jobs of the runs.
     pub jobs: JobSettlement,
-    /// Their executions.
+    /// Executions of the state machine.
     pub executions: Arc<dyn Executions>,
-    /// Their safety net.
+    /// Schedules that sweep the runs.
     pub sweeps: Arc<dyn Sweeps>,
 }
 
 impl RunSettlement {
-    /// The state machine is through: the run ends as its jobs did. A job that is still open, because an earlier state
-    /// failed, ends here, with the reason if there is one.
+    /// Ends a run whose state machine reached its last state. The jobs' statuses determine the run's status. Jobs that
+    /// are still open because an earlier state failed are aborted for the reason `why`.
     pub async fn finish(&self, run: &str, why: Option<&str>) -> Result<RunEnd> {
         let mut jobs = self.jobs.ledger.jobs(run).await?;
         if jobs.iter().any(|job| !job.execution_status.is_terminal()) {
@@ -40,7 +40,7 @@ impl RunSettlement {
         }
         let (status, error) = outcome_of(&jobs);
         let record = self.end(run, status, error.as_deref()).await?;
-        // A launcher that was cut off may still submit; the next sweep cancels what it left, and stops watching.
+        // A launcher whose task timed out may still submit; the next sweep cancels the attempt and then stops the sweeps.
         let by_statement = jobs.iter().all(|job| ended_by_statement(job.execution_status));
         if by_statement && self.resolved(&jobs).await? {
             self.sweeps.unwatch(run).await?;
@@ -52,8 +52,8 @@ impl RunSettlement {
         })
     }
 
-    /// The run was stopped, timed out, or lost its lease: its open jobs end, its attempts are cancelled, and its
-    /// workflow is free again. The sweep stays: it cancels what a launcher in flight may still submit.
+    /// Closes a run that was stopped, timed out or lost its lease: aborts its open jobs, cancels their attempts and
+    /// releases the lease. The sweeps continue, to cancel attempts that a launcher in progress may still submit.
     pub async fn close(&self, run: &RunRecord, status: Status, why: &str) -> Result<RunRecord> {
         let id = &run.workflow_execution_id;
         self.executions.stop(id, why).await?;
@@ -62,7 +62,8 @@ impl RunSettlement {
         self.end(id, status, Some(why)).await
     }
 
-    /// Ends the jobs that are open, first in the ledger (so that no launcher submits any more), then on their engines.
+    /// Aborts the open jobs, first in the ledger, so that no launcher submits an attempt any more, and then on their
+    /// engines.
     async fn abort_jobs(&self, jobs: &[JobRecord], why: &str) -> Result<()> {
         for job in jobs.iter().filter(|job| !job.execution_status.is_terminal()) {
             self.jobs.end(job, Status::Aborted, Some(FailureKind::StatementAborted), why).await?;
@@ -71,7 +72,7 @@ impl RunSettlement {
         Ok(())
     }
 
-    /// Finds out what became of the last attempts of these jobs. Returns whether nothing is left to find out.
+    /// Settles the outcomes of the last attempts of these jobs. Returns true if no outcome is open any more.
     pub(crate) async fn resolved(&self, jobs: &[JobRecord]) -> Result<bool> {
         let mut resolved = true;
         for job in jobs {
@@ -80,7 +81,7 @@ impl RunSettlement {
         Ok(resolved)
     }
 
-    /// Cancels whatever still runs for these jobs of one run. Returns how many attempts there were.
+    /// Cancels the active attempts of jobs of one run. Returns the number of attempts.
     pub(crate) async fn cancel_attempts(&self, jobs: &[JobRecord]) -> Result<usize> {
         let Some(run) = jobs.first().map(|job| &job.workflow_execution_id) else { return Ok(0) };
         let mut cancelled = 0;
@@ -94,20 +95,20 @@ impl RunSettlement {
         Ok(cancelled)
     }
 
-    /// Puts the end on record, tells the world, and hands the lease on.
+    /// Records the end of the run, releases the lease and notifies.
     async fn end(&self, run: &str, status: Status, error: Option<&str>) -> Result<RunRecord> {
         let now = self.jobs.clock.now();
         let (fresh, record) = self.jobs.ledger.finish(run, status, error, now).await?;
         if fresh {
             tracing::info!(run, workflow = record.workflow_id, status = %record.execution_status, error, "run ended");
         }
-        self.hand_on(&record).await?;
-        self.tell(&record).await?;
+        self.release_lease(&record).await?;
+        self.notify(&record).await?;
         Ok(record)
     }
 
-    /// Gives the lease back; a run that waited for it starts.
-    pub async fn hand_on(&self, run: &RunRecord) -> Result<()> {
+    /// Releases the lease of the workflow. If another run waits for the lease, starts it.
+    pub async fn release_lease(&self, run: &RunRecord) -> Result<()> {
         let mut holder = run.workflow_execution_id.clone();
         loop {
             let until = lease_until_begun(self.jobs.clock.now());
@@ -118,13 +119,13 @@ impl RunSettlement {
             if waits {
                 return self.executions.start(&RunInput { workflow_execution_id: next }).await;
             }
-            // Cancelled while it waited: on to the one behind it.
+            // The next run was cancelled while it waited: release the lease again.
             holder = next;
         }
     }
 
-    /// Events for programs; for people, a message when it did not go well.
-    pub async fn tell(&self, run: &RunRecord) -> Result<()> {
+    /// Publishes the events of the run's end. Sends an alert if the run did not succeed.
+    pub async fn notify(&self, run: &RunRecord) -> Result<()> {
         let ended = Event::Run(RunEnded::from(run));
         match run.execution_status {
             Status::Succeeded => {
@@ -145,14 +146,17 @@ impl RunSettlement {
         }
     }
 
-    /// A run that must exist.
+    /// Reads a run.
+    ///
+    /// # Errors
+    /// [`FailureKind::Corrupt`](shiftwork_protocol::FailureKind::Corrupt): the run does not exist.
     pub async fn run(&self, run: &str) -> Result<RunRecord> {
         let found = self.jobs.ledger.run(run).await?;
-        found.ok_or_else(|| Failure::corrupt(format!("there is no run {run} in the workflow audit table")))
+        found.ok_or_else(|| Failure::corrupt(format!("run {run} does not exist in the workflow audit table")))
     }
 }
 
-/// True for the ends that leave no launcher in flight.
+/// Returns true for the statuses after which no launcher of the job can still be running.
 const fn ended_by_statement(status: Status) -> bool {
     match status {
         Status::Succeeded | Status::Failed | Status::Skipped => true,

@@ -1,4 +1,4 @@
-//! What should have happened by now, from what the tables, Step Functions and the engines say.
+//! The sweep: compares the tables, Step Functions and the engines, and takes the steps of events that were lost.
 
 use std::collections::BTreeSet;
 
@@ -8,69 +8,77 @@ use shiftwork_protocol::{Failure, FailureKind, JobRecord, RunRecord, Status, pay
 
 use crate::{RunSettlement, jobs::LAUNCHER_LIFE};
 
-/// What is younger than this is left to its own event.
+/// Time for which the sweep leaves a step to the event that should take it.
 const GRACE: SignedDuration = SignedDuration::from_secs(30);
-/// A job that ended is told again to its task for this long, and whenever nothing else of its run moves.
-const RETELL: SignedDuration = SignedDuration::from_mins(5);
+/// Time after its end for which a job's result is sent to its task again. It is sent again later as well if the run
+/// makes no progress.
+const RESEND: SignedDuration = SignedDuration::from_mins(5);
 
-/// What the sweep has to do about a run.
+/// What the sweep does about a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Care {
-    /// Nothing yet.
+enum RunAction {
+    /// Nothing, until the next sweep.
     Wait,
-    /// Its execution was never started: start it.
+    /// Start the execution, which was never started.
     Start,
-    /// Its execution ended without closing it.
+    /// Close the run, because its execution ended for this reason without closing it.
     Close(String),
-    /// It runs: look after its jobs.
-    Tend,
-    /// It ended: cancel what still runs for it.
-    Reap,
+    /// Check the jobs of the run, which is in progress.
+    CheckJobs,
+    /// Cancel attempts that are still active, because the run ended.
+    CancelAttempts,
 }
 
-/// What a run needs, from its record, whether it holds its lease, and its execution.
-fn care(run: &RunRecord, holds_lease: bool, execution: Option<&Execution>, now: Timestamp) -> Care {
+/// Decides what to do about a run. `holds_lease`: the run holds the lease of its workflow.
+fn run_action(run: &RunRecord, holds_lease: bool, execution: Option<&Execution>, now: Timestamp) -> RunAction {
     match (run.execution_status, execution) {
-        (Status::Succeeded | Status::Failed | Status::TimedOut | Status::Aborted | Status::Skipped, _) => Care::Reap,
-        (Status::Planning | Status::Queued | Status::Pending | Status::Running, Some(Execution::Closed { reason })) => {
-            Care::Close(reason.clone())
+        (Status::Succeeded | Status::Failed | Status::TimedOut | Status::Aborted | Status::Skipped, _) => {
+            RunAction::CancelAttempts
         }
-        (Status::Planning | Status::Queued | Status::Pending | Status::Running, Some(Execution::Running)) => Care::Tend,
-        (Status::Pending | Status::Queued, None) if holds_lease && since(run.created_ts, now) > GRACE => Care::Start,
-        (Status::Planning | Status::Queued | Status::Pending | Status::Running, None) => Care::Wait,
+        (Status::Planning | Status::Queued | Status::Pending | Status::Running, Some(Execution::Closed { reason })) => {
+            RunAction::Close(reason.clone())
+        }
+        (Status::Planning | Status::Queued | Status::Pending | Status::Running, Some(Execution::Running)) => {
+            RunAction::CheckJobs
+        }
+        (Status::Pending | Status::Queued, None) if holds_lease && since(run.created_ts, now) > GRACE => {
+            RunAction::Start
+        }
+        (Status::Planning | Status::Queued | Status::Pending | Status::Running, None) => RunAction::Wait,
     }
 }
 
-/// What the sweep has to do about a job of a run that runs.
+/// What the sweep does about a job of a run in progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum JobCare {
-    /// Nothing.
+enum JobAction {
+    /// Nothing, until the next sweep.
     Leave,
-    /// It ended, or has something left to submit: say so again.
+    /// Repeat what follows from the job's record: the job ended, or has another part or attempt to submit.
     Resume,
-    /// It may launch, if nothing holds it back any more.
+    /// Allow the launch, if the job does not wait for any upstream.
     Admit,
-    /// Its attempt should be looked at.
-    Look,
+    /// Ask the engine about the current attempt.
+    CheckAttempt,
 }
 
-/// `held_up`: a dependent still waits on it, or nothing of the run moves although the run is not over.
-fn job_care(job: &JobRecord, held_up: bool, now: Timestamp) -> JobCare {
+/// Decides what to do about a job. `stuck`: a dependent waits for the job, or no attempt of the run is active although
+/// the run is in progress.
+fn job_action(job: &JobRecord, stuck: bool, now: Timestamp) -> JobAction {
     match job.execution_status {
         Status::Succeeded | Status::Failed | Status::TimedOut | Status::Aborted | Status::Skipped => {
             let age = job.execution_end_ts.map_or(SignedDuration::ZERO, |end| since(end, now));
-            if age >= GRACE && (held_up || age < RETELL) { JobCare::Resume } else { JobCare::Leave }
+            if age >= GRACE && (stuck || age < RESEND) { JobAction::Resume } else { JobAction::Leave }
         }
         Status::Running | Status::Pending => match job.submitted_ts {
-            Some(at) if since(at, now) > GRACE => JobCare::Look,
-            Some(_) => JobCare::Leave,
+            Some(at) if since(at, now) > GRACE => JobAction::CheckAttempt,
+            Some(_) => JobAction::Leave,
             None if job.attempt > 1 || job.part > 1 => {
                 let failed = job.failed_attempts.last().map_or(now - GRACE, |attempt| attempt.ended_ts);
-                if since(failed, now) >= GRACE { JobCare::Resume } else { JobCare::Leave }
+                if since(failed, now) >= GRACE { JobAction::Resume } else { JobAction::Leave }
             }
-            None => JobCare::Admit,
+            None => JobAction::Admit,
         },
-        Status::Planning | Status::Queued => JobCare::Leave,
+        Status::Planning | Status::Queued => JobAction::Leave,
     }
 }
 
@@ -79,7 +87,7 @@ fn since(then: Timestamp, now: Timestamp) -> SignedDuration {
 }
 
 impl RunSettlement {
-    /// Looks after one run. Safe at any time, and twice at once.
+    /// Checks one run. Idempotent, and safe to call concurrently.
     pub async fn sweep(&self, id: &str) -> Result<()> {
         let Some(run) = self.jobs.ledger.run(id).await? else {
             return self.sweeps.unwatch(id).await;
@@ -88,16 +96,18 @@ impl RunSettlement {
         let execution = self.executions.state(id).await?;
         let holds_lease =
             self.jobs.ledger.lease(&run.workflow_id).await?.is_some_and(|lease| lease.holder.as_deref() == Some(id));
-        match care(&run, holds_lease, execution.as_ref(), now) {
-            Care::Wait => Ok(()),
-            Care::Start => self.executions.start(&RunInput { workflow_execution_id: id.into() }).await,
-            Care::Close(reason) => self.close_by_reason(&run, &reason).await.map(drop),
-            Care::Tend => self.tend(id, now).await,
-            Care::Reap => self.reap(&run, now).await,
+        match run_action(&run, holds_lease, execution.as_ref(), now) {
+            RunAction::Wait => Ok(()),
+            RunAction::Start => self.executions.start(&RunInput { workflow_execution_id: id.into() }).await,
+            RunAction::Close(reason) => self.close_by_reason(&run, &reason).await.map(drop),
+            RunAction::CheckJobs => self.check_jobs(id, now).await,
+            RunAction::CancelAttempts => self.cancel_remaining(&run, now).await,
         }
     }
 
-    /// The execution ended, and why is all that we know. If every job ended, the run ends as they did; else it was stopped.
+    /// Closes a run whose execution ended. If all jobs ended, their statuses determine the run's status; otherwise
+    /// `reason`, as
+    /// Step Functions reports it, does.
     pub async fn close_by_reason(&self, run: &RunRecord, reason: &str) -> Result<RunRecord> {
         let id = &run.workflow_execution_id;
         let jobs = self.jobs.ledger.jobs(id).await?;
@@ -115,46 +125,49 @@ impl RunSettlement {
         self.close(run, status, &format!("the run's execution ended: {reason}")).await
     }
 
-    async fn tend(&self, run: &str, now: Timestamp) -> Result<()> {
+    async fn check_jobs(&self, run: &str, now: Timestamp) -> Result<()> {
         let jobs = self.jobs.ledger.jobs(run).await?;
         let waited_on: BTreeSet<_> = jobs.iter().flat_map(|job| &job.waiting_on).collect();
-        let still = !jobs.iter().any(|job| !job.execution_status.is_terminal() && job.submitted_ts.is_some());
+        let idle = !jobs.iter().any(|job| !job.execution_status.is_terminal() && job.submitted_ts.is_some());
         for job in &jobs {
-            match job_care(job, still || waited_on.contains(&job.plan.job_name), now) {
-                JobCare::Leave => {}
-                JobCare::Resume => self.jobs.resume(job).await?,
-                JobCare::Admit => self.jobs.admit(job).await?,
-                JobCare::Look => self.look(job, now).await?,
+            match job_action(job, idle || waited_on.contains(&job.plan.job_name), now) {
+                JobAction::Leave => {}
+                JobAction::Resume => self.jobs.resume(job).await?,
+                JobAction::Admit => self.jobs.admit(job).await?,
+                JobAction::CheckAttempt => self.check_attempt(job, now).await?,
             }
         }
         Ok(())
     }
 
-    /// An attempt that should have ended, or at least begun.
-    async fn look(&self, job: &JobRecord, now: Timestamp) -> Result<()> {
+    /// Settles the current attempt if the engine knows it. Otherwise fails the task once no launcher can still submit
+    /// the attempt, so that the state machine launches the job again.
+    async fn check_attempt(&self, job: &JobRecord, now: Timestamp) -> Result<()> {
         let attempt = job.current_attempt();
         if let Some(state) = self.jobs.engine(job)?.find(&attempt).await? {
             return self.jobs.attempt_ended(&state).await;
         }
         let (Some(submitted), Some(token)) = (job.submitted_ts, &job.task_token) else { return Ok(()) };
         if since(submitted, now) > LAUNCHER_LIFE {
-            let words = format!("{attempt} was about to be submitted at {submitted}, and its engine does not know it");
-            tracing::warn!(%attempt, "the launcher left no attempt: launching again");
-            return self.jobs.tokens.fail(token, &Failure::new(FailureKind::Unavailable, words)).await;
+            let message =
+                format!("the submission of {attempt} began at {submitted}, but its engine does not know the attempt");
+            tracing::warn!(%attempt, "the launcher did not submit the attempt: launching the job again");
+            return self.jobs.tokens.fail(token, &Failure::new(FailureKind::Unavailable, message)).await;
         }
         Ok(())
     }
 
-    /// A run that ended keeps its watch until no launcher of its own can be alive, and nothing runs for it.
-    async fn reap(&self, run: &RunRecord, now: Timestamp) -> Result<()> {
+    /// Cancels the attempts of a run that ended. Stops the sweeps once no launcher of the run can still be running and
+    /// no attempt is active.
+    async fn cancel_remaining(&self, run: &RunRecord, now: Timestamp) -> Result<()> {
         let jobs = self.jobs.ledger.jobs(&run.workflow_execution_id).await?;
         for job in jobs.iter().filter(|job| !job.execution_status.is_terminal()) {
             self.jobs.end(job, Status::Aborted, None, "the run had ended").await?;
         }
         let cancelled = self.cancel_attempts(&jobs).await?;
         let resolved = self.resolved(&jobs).await?;
-        // Lease and notices again: the function that ended the run may have died right after.
-        self.hand_on(run).await?;
+        // Release the lease and notify again: the function that ended the run may have crashed before it did.
+        self.release_lease(run).await?;
         let ended = run.execution_end_ts.unwrap_or(run.created_ts);
         if cancelled == 0 && resolved && since(ended, now) > LAUNCHER_LIFE {
             self.sweeps.unwatch(&run.workflow_execution_id).await?;
@@ -178,27 +191,27 @@ mod tests {
     }
 
     #[test]
-    fn what_a_run_needs() {
+    fn actions_for_runs() {
         use Execution::Running as Runs;
         use Status::{Aborted, Failed, Pending, Planning, Queued, Running, Skipped, Succeeded, TimedOut};
         let closed = || Execution::Closed { reason: "ABORTED: by hand".into() };
-        let close = || Care::Close("ABORTED: by hand".into());
+        let close = || RunAction::Close("ABORTED: by hand".into());
         let old = GRACE_SECONDS + 1;
         let mut cases = vec![
-            // status, age in seconds, holds the lease, execution, care
-            (Planning, old, true, None, Care::Wait),
-            (Planning, old, false, Some(Runs), Care::Tend),
-            (Queued, old, false, None, Care::Wait),
-            (Queued, old, true, None, Care::Start),
-            (Queued, GRACE_SECONDS, true, None, Care::Wait),
-            (Queued, old, true, Some(Runs), Care::Tend),
-            (Pending, old, true, None, Care::Start),
-            (Pending, GRACE_SECONDS, true, None, Care::Wait),
-            (Pending, old, false, None, Care::Wait),
-            (Pending, 0, true, Some(Runs), Care::Tend),
-            (Running, old, true, None, Care::Wait),
-            (Running, old, true, Some(Runs), Care::Tend),
-            (Running, 0, false, Some(Runs), Care::Tend),
+            // status, age in seconds, holds the lease, execution, action
+            (Planning, old, true, None, RunAction::Wait),
+            (Planning, old, false, Some(Runs), RunAction::CheckJobs),
+            (Queued, old, false, None, RunAction::Wait),
+            (Queued, old, true, None, RunAction::Start),
+            (Queued, GRACE_SECONDS, true, None, RunAction::Wait),
+            (Queued, old, true, Some(Runs), RunAction::CheckJobs),
+            (Pending, old, true, None, RunAction::Start),
+            (Pending, GRACE_SECONDS, true, None, RunAction::Wait),
+            (Pending, old, false, None, RunAction::Wait),
+            (Pending, 0, true, Some(Runs), RunAction::CheckJobs),
+            (Running, old, true, None, RunAction::Wait),
+            (Running, old, true, Some(Runs), RunAction::CheckJobs),
+            (Running, 0, false, Some(Runs), RunAction::CheckJobs),
         ];
         for open in [Planning, Queued, Pending, Running] {
             cases.push((open, 0, true, Some(closed()), close()));
@@ -206,33 +219,33 @@ mod tests {
         }
         for ended in [Succeeded, Failed, TimedOut, Aborted, Skipped] {
             for execution in [None, Some(Runs), Some(closed())] {
-                cases.push((ended, old, true, execution, Care::Reap));
+                cases.push((ended, old, true, execution, RunAction::CancelAttempts));
             }
         }
         for (status, age, holds_lease, execution, expected) in cases {
             let run = RunRecord { created_ts: at(NOW - age), ..a_run(status) };
-            let found = care(&run, holds_lease, execution.as_ref(), at(NOW));
+            let found = run_action(&run, holds_lease, execution.as_ref(), at(NOW));
             assert_eq!(found, expected, "{status}, {age} s old, lease: {holds_lease}, {execution:?}");
         }
     }
 
     #[test]
-    fn what_an_open_job_needs() {
+    fn actions_for_open_jobs() {
         use Status::{Pending, Planning, Queued, Running};
         let old = GRACE_SECONDS + 1;
         for (status, submitted, attempt, part, failed, expected) in [
-            // Submitted so many seconds ago; the number of the attempt and of the part; the last attempt failed so many seconds ago.
-            (Pending, None, 1, 1, None, JobCare::Admit),
-            (Running, None, 1, 1, None, JobCare::Admit),
-            (Running, Some(GRACE_SECONDS), 1, 1, None, JobCare::Leave),
-            (Running, Some(old), 1, 1, None, JobCare::Look),
-            (Pending, Some(old), 1, 1, None, JobCare::Look),
-            (Running, Some(old), 2, 1, Some(old), JobCare::Look),
-            (Running, None, 2, 1, Some(GRACE_SECONDS - 1), JobCare::Leave),
-            (Running, None, 2, 1, Some(GRACE_SECONDS), JobCare::Resume),
-            (Running, None, 1, 2, None, JobCare::Resume),
-            (Planning, None, 1, 1, None, JobCare::Leave),
-            (Queued, Some(old), 1, 1, None, JobCare::Leave),
+            // Status, seconds since the submission, attempt, part, seconds since the last attempt failed, action.
+            (Pending, None, 1, 1, None, JobAction::Admit),
+            (Running, None, 1, 1, None, JobAction::Admit),
+            (Running, Some(GRACE_SECONDS), 1, 1, None, JobAction::Leave),
+            (Running, Some(old), 1, 1, None, JobAction::CheckAttempt),
+            (Pending, Some(old), 1, 1, None, JobAction::CheckAttempt),
+            (Running, Some(old), 2, 1, Some(old), JobAction::CheckAttempt),
+            (Running, None, 2, 1, Some(GRACE_SECONDS - 1), JobAction::Leave),
+            (Running, None, 2, 1, Some(GRACE_SECONDS), JobAction::Resume),
+            (Running, None, 1, 2, None, JobAction::Resume),
+            (Planning, None, 1, 1, None, JobAction::Leave),
+            (Queued, Some(old), 1, 1, None, JobAction::Leave),
         ] {
             let failure = |age: i64| FailedAttempt {
                 attempt: 1,
@@ -250,26 +263,26 @@ mod tests {
                 failed_attempts: failed.map(failure).into_iter().collect(),
                 ..a_job("j", &[])
             };
-            for held_up in [false, true] {
-                let found = job_care(&job, held_up, at(NOW));
+            for stuck in [false, true] {
+                let found = job_action(&job, stuck, at(NOW));
                 assert_eq!(found, expected, "{status}, submitted {submitted:?}, {attempt}/{part}, failed {failed:?}");
             }
         }
     }
 
     #[test]
-    fn what_an_ended_job_needs() {
+    fn actions_for_ended_jobs() {
         use Status::{Aborted, Failed, Skipped, Succeeded, TimedOut};
-        let retell = RETELL.as_secs();
-        for (age, held_up, expected) in [
-            // Seconds since its end; `None` where the record does not say.
-            (None, true, JobCare::Leave),
-            (Some(GRACE_SECONDS - 1), false, JobCare::Leave),
-            (Some(GRACE_SECONDS - 1), true, JobCare::Leave),
-            (Some(GRACE_SECONDS), false, JobCare::Resume),
-            (Some(retell - 1), false, JobCare::Resume),
-            (Some(retell), false, JobCare::Leave),
-            (Some(retell), true, JobCare::Resume),
+        let retell = RESEND.as_secs();
+        for (age, stuck, expected) in [
+            // Seconds since the end (`None` if the record has no end), stuck, action.
+            (None, true, JobAction::Leave),
+            (Some(GRACE_SECONDS - 1), false, JobAction::Leave),
+            (Some(GRACE_SECONDS - 1), true, JobAction::Leave),
+            (Some(GRACE_SECONDS), false, JobAction::Resume),
+            (Some(retell - 1), false, JobAction::Resume),
+            (Some(retell), false, JobAction::Leave),
+            (Some(retell), true, JobAction::Resume),
         ] {
             for status in [Succeeded, Failed, TimedOut, Aborted, Skipped] {
                 let job = JobRecord {
@@ -277,7 +290,7 @@ mod tests {
                     execution_end_ts: age.map(|age| at(NOW - age)),
                     ..a_job("j", &[])
                 };
-                assert_eq!(job_care(&job, held_up, at(NOW)), expected, "{status}, {age:?} s ago, held up: {held_up}");
+                assert_eq!(job_action(&job, stuck, at(NOW)), expected, "{status}, {age:?} s ago, stuck: {stuck}");
             }
         }
     }

@@ -1,4 +1,4 @@
-//! `cdc`: the staged files that a load has promoted are deleted, and its rows are counted.
+//! `cdc`: deletes the staged files that a load has promoted, and counts the rows of the load.
 
 use std::sync::Arc;
 
@@ -8,12 +8,12 @@ use shiftwork_protocol::{Attempt, JobRecord, Status};
 
 use super::{AroundAttempts, manifest};
 
-/// What the kind needs.
+/// The ports and buckets that this kind uses.
 #[derive(Clone)]
 pub struct Cdc {
-    /// The bucket of the staged files and of the manifests.
+    /// Staging bucket, which holds the staged files and the manifests.
     pub staging: Bucket,
-    /// Counts the rows of a load.
+    /// Warehouse that counts the rows of a load.
     pub warehouse: Arc<dyn Warehouse>,
 }
 
@@ -23,15 +23,16 @@ pub(super) struct Load<'a> {
 
 #[async_trait]
 impl AroundAttempts for Load<'_> {
-    /// Deletes the staged files. The watermark moved with the load: a file that is not deleted is loaded again to no effect.
+    /// Deletes the staged files. The load also moved the watermark, so loading a remaining file again would have no
+    /// effect.
     async fn committed(&self, at: &Attempt, _: &JobRecord) -> Result<()> {
         let staging = &self.cdc.staging;
         let Some(manifest) = manifest(staging, at).await? else { return Ok(()) };
         staging.delete(&manifest.keys()).await
     }
 
-    /// Redshift's event has the rows of the batch's last statement, which tidies up. So a load costs a call more than a script.
-    /// Nothing depends on the number: where it cannot be had, the event's stays.
+    /// Counts the rows with a query of its own, because the event of a load has the row count of the batch's last
+    /// statement, which is a cleanup. If the query fails, the record keeps the number of the event.
     async fn rows(&self, job: &JobRecord) -> Result<Option<i64>> {
         let (Status::Succeeded, Some(id)) = (job.execution_status, &job.statement_id) else { return Ok(None) };
         self.cdc.warehouse.copied(id, &job.current_attempt()).await

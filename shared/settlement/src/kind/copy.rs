@@ -1,4 +1,4 @@
-//! `copy`: each file goes to exactly one end with the attempt that was to load it.
+//! `copy`: gives each file of a batch its final status when the attempt that loads it ends.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -19,31 +19,31 @@ use super::{
     manifest,
 };
 
-/// A COPY without the files that it stumbled over is tried this often. From the second attempt on every bad file is found
-/// at once, so it takes more only where files go bad meanwhile.
+/// Maximum number of attempts of a COPY that failed on files and is repeated without them. From the second attempt on, COPY
+/// reports all bad files at once, so more than three attempts are needed only if more files become bad in between.
 const ATTEMPTS: u32 = 8;
-/// Redshift shows load errors some seconds after the COPY failed (Redshift docs, "System tables and views"). For this long
-/// after a submission that named none, they are looked for again.
+/// Redshift shows load errors some seconds after the COPY failed (Redshift docs, "System tables and views"). For this
+/// time after the submission, a query without a result is repeated.
 const ERRORS_APPEAR: SignedDuration = SignedDuration::from_mins(5);
-/// Files that an event names; the manifest has them all.
-const NAMED: usize = 100;
+/// Maximum number of files in an event. The manifest lists all files.
+const FILES_IN_EVENT: usize = 100;
 
-/// Errors of this user's loads since then.
+/// Query for the errors of the database user's loads since a time.
 const LOAD_ERRORS: &str = "SELECT TRIM(file_name), line_number, TRIM(column_name), TRIM(error_message) \
     FROM sys_load_error_detail WHERE start_time >= CAST(:since AS TIMESTAMP) ORDER BY file_name, line_number LIMIT 10000";
-/// What the message of a COPY says where Redshift keeps more about its files.
-const MORE_IS_KEPT: [&str; 3] = ["sys_load_error_detail", "stl_load_errors", "Spectrum Scan Error"];
+/// Texts in the message of a COPY that say where Redshift stores further errors.
+const ERROR_TABLES: [&str; 3] = ["sys_load_error_detail", "stl_load_errors", "Spectrum Scan Error"];
 
-/// What the kind needs.
+/// The ports and buckets that this kind uses.
 #[derive(Clone)]
 pub struct Copy {
-    /// The bucket of the manifests.
+    /// Staging bucket, which holds the manifests.
     pub staging: Bucket,
-    /// Where the files of feeds stand.
+    /// File audit table.
     pub files: Batches,
-    /// Says which files a load failed on.
+    /// Warehouse that is queried for load errors.
     pub warehouse: Arc<dyn Warehouse>,
-    /// The time.
+    /// Source of the present time.
     pub clock: Arc<dyn Clock>,
 }
 
@@ -56,7 +56,7 @@ pub(super) struct FileLoad<'a> {
 
 #[async_trait]
 impl AroundAttempts for FileLoad<'_> {
-    /// The files of its manifest are PROCESSED, whatever was said of them before.
+    /// Sets the files of the attempt's manifest to PROCESSED, whatever their status.
     async fn committed(&self, at: &Attempt, job: &JobRecord) -> Result<()> {
         let (feed, files) = (self.feed, &self.copy.files);
         let Some(manifest) = manifest(&self.copy.staging, at).await? else { return Ok(()) };
@@ -71,16 +71,18 @@ impl AroundAttempts for FileLoad<'_> {
         files.loaded_late(feed, &batch, &urls).await
     }
 
-    /// The files that were not begun go back. Those that were begun wait for [`AroundAttempts::committed`] or
-    /// [`AroundAttempts::ended_in_vain`].
+    /// Releases the files whose load was not begun. The other files wait for [`AroundAttempts::committed`] or
+    /// [`AroundAttempts::confirmed_not_committed`].
     async fn not_committed(&self, job: &JobRecord) -> Result<()> {
         let ending = |file: &FileRecord| without_commit(job, file.file_status);
         self.copy.files.end(self.feed, &batch(job), &ending).await.map(drop)
     }
 
-    /// The files that it stumbled over are quarantined with Redshift's reason; the rest is worth another attempt.
+    /// Quarantines the files that the COPY failed on, each with Redshift's reason, and requests another attempt for the
+    /// other files.
     ///
-    /// The decision is made from where the files stand, not from which call moved them, so that it is the same after a crash.
+    /// The decision depends on the status of the files, not on the call that changed it, so a repeated call decides the
+    /// same.
     async fn failed(&self, at: &Attempt, job: &JobRecord, message: &str) -> Result<Option<String>> {
         if job.execution_status.is_terminal() || job.attempt != at.attempt || at.attempt >= ATTEMPTS {
             return Ok(None);
@@ -98,11 +100,11 @@ impl AroundAttempts for FileLoad<'_> {
         }
         let bad = urls.len() - self.held(&batch, &urls).await?;
         Ok((bad > 0).then(|| {
-            format!("{bad} of {} files were quarantined, the rest is loaded without them: {message}", urls.len())
+            format!("{bad} of {} files were quarantined; the next attempt loads the other files: {message}", urls.len())
         }))
     }
 
-    async fn ended_in_vain(&self, job: &JobRecord) -> Result<()> {
+    async fn confirmed_not_committed(&self, job: &JobRecord) -> Result<()> {
         let why = job.error_message.as_deref().unwrap_or("its load failed without a message");
         let ending = Ending::End(FileStatus::Failed, Some(why.to_owned()));
         self.copy.files.end(self.feed, &batch(job), &|_| ending.clone()).await.map(drop)
@@ -112,7 +114,7 @@ impl AroundAttempts for FileLoad<'_> {
         Ok(job.execution_status.is_terminal() && self.copy.files.held(self.feed, &batch(job)).await?.is_empty())
     }
 
-    /// The table that new files went into; none where the job loaded none.
+    /// The event that files were loaded into a table; none if the job loaded no files.
     async fn event(&self, job: &JobRecord) -> Result<Option<Event>> {
         if job.execution_status != Status::Succeeded || job.statement_id.is_none() {
             return Ok(None);
@@ -121,7 +123,7 @@ impl AroundAttempts for FileLoad<'_> {
         let Some(manifest) = manifest(&self.copy.staging, &at).await? else { return Ok(None) };
         let mut files = manifest.urls();
         let file_count = u64::try_from(files.len()).unwrap_or(u64::MAX);
-        files.truncate(NAMED);
+        files.truncate(FILES_IN_EVENT);
         Ok(Some(Event::Table(TableRefreshed {
             idempotency_key: at.to_string(),
             workflow_id: job.workflow_id.clone(),
@@ -137,8 +139,8 @@ impl AroundAttempts for FileLoad<'_> {
     }
 }
 
-/// What becomes of a file of a batch whose attempt has not committed. One that is PROCESSING may still be loaded, unless the job
-/// is over without a submission.
+/// The new status of a file of a batch whose attempt has not committed. A file in status PROCESSING may still be
+/// loaded, unless the job ended without a submission.
 fn without_commit(job: &JobRecord, file: FileStatus) -> Ending {
     let over = job.execution_status == Status::Skipped
         || job.execution_status == Status::Succeeded && job.statement_id.is_none();
@@ -158,13 +160,13 @@ fn batch(job: &JobRecord) -> String {
 }
 
 impl FileLoad<'_> {
-    /// How many of these files its batch holds.
+    /// Number of the given files that the batch holds.
     async fn held(&self, batch: &str, urls: &[String]) -> Result<usize> {
         let held = self.copy.files.held(self.feed, batch).await?;
         Ok(held.iter().filter(|file| urls.contains(&file.url())).count())
     }
 
-    /// What Redshift says about the files of a COPY that failed, by their URLs.
+    /// Asks Redshift for the errors of a failed COPY. Returns the reason for each file, by its URL.
     async fn refused(&self, job: &JobRecord, message: &str, urls: &[String]) -> Result<BTreeMap<String, String>> {
         let now = self.copy.clock.now();
         let submitted = job.submitted_ts.unwrap_or(now);
@@ -182,7 +184,7 @@ impl FileLoad<'_> {
         for row in rows {
             let [Some(file), line, column, Some(reason)] = row.as_slice() else { continue };
             let Some(url) = named(file, urls) else { continue };
-            // A columnar file has no lines.
+            // Redshift reports line 0 for a columnar file, which has no lines.
             let line =
                 line.as_deref().filter(|line| *line != "0").map_or(String::new(), |line| format!("line {line}, "));
             let column = column
@@ -194,10 +196,10 @@ impl FileLoad<'_> {
         if refused.is_empty() {
             refused.extend(mentioned(message, urls).into_iter().map(|url| (url.clone(), message.to_owned())));
         }
-        let more_is_kept = MORE_IS_KEPT.iter().any(|words| message.contains(words));
-        if refused.is_empty() && more_is_kept && now.duration_since(submitted) < ERRORS_APPEAR {
-            let words = format!("{message}\nRedshift does not show the errors of this load yet");
-            return Err(Failure::new(FailureKind::Unavailable, words));
+        let has_errors = ERROR_TABLES.iter().any(|table| message.contains(table));
+        if refused.is_empty() && has_errors && now.duration_since(submitted) < ERRORS_APPEAR {
+            let message = format!("{message}\nRedshift does not show the errors of this load yet: trying again");
+            return Err(Failure::new(FailureKind::Unavailable, message));
         }
         Ok(refused)
     }
@@ -209,7 +211,7 @@ mod tests {
 
     use super::*;
 
-    /// Of the files of a batch without a commit, only those that a submission may still load are kept.
+    /// Without a commit, only the files that a submission may still load are kept.
     #[test]
     fn a_file_without_a_commit_is_kept_or_released() {
         use FileStatus::{Batched, Failed, Processed, Processing, Quarantined, Received};

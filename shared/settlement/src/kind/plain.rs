@@ -1,4 +1,4 @@
-//! Kinds whose attempt is all there is to do.
+//! Kinds that take no steps around their attempts.
 
 use super::AroundAttempts;
 
