@@ -1,15 +1,16 @@
-//! One submission to an engine: whose it is, and which try of it.
+//! One submission to an engine: the job or migration it belongs to, and the number of the attempt.
 
 use std::{fmt, str::FromStr};
 
 use crate::name::{is_job_name, is_run_id, sha256};
 
-/// What the text of every attempt begins with.
+/// First field of the text of every attempt.
 const OURS: &str = "shiftwork";
-/// What stands before the contract in the text of a migration. A run id has no `.`, so no run's attempt begins so.
+/// Prefix of the contract's name in the text of a migration. A run id contains no `.`, so the texts of jobs never have
+/// it.
 const MIGRATION: &str = "drift.";
 
-/// What an attempt belongs to, and so which function takes the next step when the attempt ends.
+/// The owner of an attempt, which decides the function that takes the next step when the attempt ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Owner {
     /// A job of a run: job-callback settles it.
@@ -20,41 +21,44 @@ pub enum Owner {
 
 /// One part of one attempt of a job or of a migration.
 ///
-/// As text, `shiftwork:<run>:<job>:<attempt>`, with `.<part>of<parts>` behind it where an attempt takes several submissions
-/// (`transaction: per_statement`, more than 40 statements); of a migration, `shiftwork:drift.<contract>:<migration>:<attempt>`.
-/// The text is the name of the statement in the Data API: it leads from an event back to the job, and from a job to the
-/// statement that an earlier launcher left.
+/// The text form is `shiftwork:<run>:<job>:<attempt>`. An attempt that takes several submissions
+/// (`transaction: per_statement`, more than 40 statements) appends `.<part>of<parts>`. The text form of a migration is
+/// `shiftwork:drift.<contract>:<migration>:<attempt>`.
 ///
-/// It is also the version of a job's item: a write about an attempt counts only while the item stands at that attempt and part.
+/// The text is the statement name in the Data API. Functions use it to find the job of an event, and to find the
+/// statement that an earlier invocation of the launcher submitted.
+///
+/// An attempt is also the version of a job's item: a write about an attempt succeeds only while the item has that
+/// attempt and that part.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Attempt {
-    /// What it belongs to.
+    /// Whether a job or a migration owns the attempt.
     pub owner: Owner,
-    /// `workflow_execution_id`; of a migration, the name of its contract.
+    /// `workflow_execution_id` of the run; for a migration, the name of the table contract.
     pub run: String,
-    /// `job_name`; of a migration, its id.
+    /// `job_name` of the job; for a migration, [`Migration::id`](crate::drift::Migration::id).
     pub job: String,
-    /// Attempt, from 1.
+    /// Number of the attempt, from 1.
     pub attempt: u32,
-    /// Part, from 1.
+    /// Number of the part, from 1.
     pub part: u32,
-    /// How many parts the attempt has.
+    /// Number of parts of the attempt.
     pub parts: u32,
 }
 
 impl Attempt {
-    /// What the text of every attempt of a run begins with.
+    /// Prefix of the text of every attempt of a run.
     pub fn run_prefix(run: &str) -> String {
         format!("{OURS}:{run}:")
     }
 
-    /// True when nothing of the attempt comes after it.
+    /// Returns true if no part of the attempt follows this one.
     pub const fn is_last_part(&self) -> bool {
         self.part >= self.parts
     }
 
-    /// The idempotency key of the submission, 64 characters, which is what the Data API's `ClientToken` takes: the same attempt
-    /// and part is the same submission.
+    /// The idempotency key of the submission: 64 characters, the length limit of the Data API's `ClientToken`. Two
+    /// submissions of the same attempt and part have the same key.
     pub fn client_token(&self) -> String {
         sha256(self.to_string())
     }
@@ -71,7 +75,7 @@ impl fmt::Display for Attempt {
     }
 }
 
-/// A text that does not name an attempt of shiftwork.
+/// A text that is not the text form of an attempt.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not an attempt of shiftwork: expected `shiftwork:<run>:<job>:<attempt>`")]
 pub struct ForeignAttempt(pub String);
@@ -115,9 +119,9 @@ mod tests {
         Attempt { owner, run: run.into(), job: job.into(), attempt, part, parts }
     }
 
-    /// The texts are stored in Redshift's history and in events under way: they stay as they are.
+    /// Redshift's statement history and events in flight contain these texts, so they must not change.
     #[test]
-    fn an_attempt_has_one_text_and_reads_back_from_it() {
+    fn an_attempt_round_trips_through_its_text() {
         for (text, of) in [
             ("shiftwork:demo_26:load/insert_1.sql:1", attempt(Owner::Job, "demo_26", "load/insert_1.sql", [1, 1, 1])),
             ("shiftwork:demo_26:load.sql:3.1of2", attempt(Owner::Job, "demo_26", "load.sql", [3, 1, 2])),
@@ -137,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_of_others_are_told_apart() {
+    fn a_text_in_another_form_is_not_an_attempt() {
         for text in [
             "",
             "shiftwork",

@@ -1,7 +1,7 @@
-//! The items of the audit tables and of the lease table: what a run is, and what happened to it.
+//! The items of the audit tables and of the lease table.
 //!
-//! One item serves both as the audit that people read and as the state that the functions coordinate over, so that one
-//! conditional write moves both (docs/decisions/0002-one-item-a-job.md).
+//! An item of an audit table is both the record that people read and the state that the functions coordinate through,
+//! so one conditional write changes both (docs/decisions/0002-one-item-a-job.md).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,30 +20,30 @@ use crate::{
 /// One job of a frozen plan.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PlannedJob {
-    /// Unique in the run.
+    /// Name of the job, unique in the run.
     pub job_name: String,
-    /// Position in the plan, from 0, in topological order: no job stands before one that it waits on.
+    /// Position in the plan, from 0, in topological order: a job comes after all of its upstreams.
     pub position: u32,
-    /// Stage, from 1, as the workflow counts them (stages left out count too).
+    /// Number of the stage in the workflow, from 1. Stages with `execution_flag: n` are counted.
     pub stage: u32,
-    /// What the stage does.
+    /// Description of the stage, from the workflow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stage_description: Option<String>,
-    /// Jobs that must end first.
+    /// Names of the jobs that must end before this job starts.
     #[serde(default)]
     pub upstreams: BTreeSet<String>,
-    /// Jobs that wait on this one.
+    /// Names of the jobs that wait for this job.
     #[serde(default)]
     pub dependents: BTreeSet<String>,
-    /// What failed upstreams mean for it.
+    /// Condition on the upstreams' status under which the job runs.
     #[serde(default)]
     pub run_if: RunIf,
-    /// Seconds that one attempt may take.
+    /// Timeout of one attempt in seconds.
     pub timeout_seconds: u32,
-    /// Further attempts after a terminal failure.
+    /// Number of further attempts after a terminal failure.
     #[serde(default)]
     pub retries: u32,
-    /// What it does, and over which connection.
+    /// Work of the job, and the connection that the work uses.
     #[serde(flatten, with = "crate::work::stored")]
     pub work: Work,
 }
@@ -51,68 +51,72 @@ pub struct PlannedJob {
 /// A job of a run: an item of the job audit table, keyed by `workflow_execution_id` and `job_name`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct JobRecord {
-    /// The run.
+    /// Id of the run.
     pub workflow_execution_id: String,
-    /// The workflow.
+    /// Id of the workflow.
     pub workflow_id: String,
-    /// The frozen plan of the job.
+    /// Frozen plan of the job.
     #[serde(flatten)]
     pub plan: PlannedJob,
-    /// Where it stands.
+    /// Status of the job.
     pub execution_status: Status,
-    /// When its first attempt was handed to Redshift.
+    /// Time at which the first attempt was submitted.
     #[serde(default, with = "crate::millis::option", skip_serializing_if = "Option::is_none")]
     pub execution_start_ts: Option<Timestamp>,
-    /// When it ended for good.
+    /// Time at which the job reached its final status.
     #[serde(default, with = "crate::millis::option", skip_serializing_if = "Option::is_none")]
     pub execution_end_ts: Option<Timestamp>,
-    /// Why it did not succeed.
+    /// Reason why the job did not succeed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error_message: Option<String>,
-    /// The failure's name, such as `Shiftwork.StatementFailed`.
+    /// Name of the failure, such as `Shiftwork.StatementFailed`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error_name: Option<String>,
-    /// The attempt that runs or ran last, from 1.
+    /// Number of the current or last attempt, from 1.
     pub attempt: u32,
-    /// The part of the attempt (`transaction: per_statement` past 40 statements), from 1.
+    /// Number of the current or last part of the attempt, from 1. More than 1 only with `transaction: per_statement`
+    /// and more than 40 statements.
     pub part: u32,
-    /// When the present attempt's present part was meant to be submitted: written before the submission.
+    /// Time at which the launcher recorded that it is about to submit the current part.
     #[serde(default, with = "crate::millis::option", skip_serializing_if = "Option::is_none")]
     pub submitted_ts: Option<Timestamp>,
-    /// Attempts that failed and were tried again.
+    /// Earlier attempts of the job, all of which failed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failed_attempts: Vec<FailedAttempt>,
-    /// Why the statement of the present attempt is being cancelled: what it means when Redshift says ABORTED.
+    /// Reason why shiftwork cancels the current attempt's statement; it becomes the failure when Redshift reports
+    /// ABORTED.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cancelling: Option<Cancelling>,
-    /// The Data API's id of the last statement.
+    /// Id of the last statement in the Data API.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub statement_id: Option<String>,
-    /// Rows that the last statement returned or changed, or that a load of change data has loaded, where Redshift says so.
+    /// Rows that the last statement returned or changed, or that a load of change data has loaded, if Redshift reports
+    /// them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rows: Option<i64>,
-    /// What it still waits on. DynamoDB keeps no empty set: no attribute means that nothing holds it back.
+    /// Upstreams that have not ended. DynamoDB does not store empty sets, so the attribute is absent when the set is
+    /// empty.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub waiting_on: BTreeSet<String>,
-    /// Upstreams that ended otherwise than well.
+    /// Upstreams that ended with a status other than SUCCEEDED.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub failed_upstreams: BTreeSet<String>,
-    /// Task token of the state that waits for the upstreams.
+    /// Task token of the Await state, which waits for the upstreams.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub await_token: Option<String>,
-    /// Task token of the state that waits for the job.
+    /// Task token of the Launch state, which waits for the job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task_token: Option<String>,
-    /// On a restart: the run whose success is taken over instead of running the job again.
+    /// In a restart: the earlier run whose success is reused instead of running the job again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reused_from: Option<String>,
-    /// On a restart: the hash of the script of the earlier run, where the script was changed since.
+    /// In a restart: SHA-256 of the earlier run's script, if the script has changed since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub script_was: Option<String>,
 }
 
 impl JobRecord {
-    /// A job that has not begun.
+    /// Makes the item of a job that has not started.
     pub fn pending(workflow_id: &str, workflow_execution_id: &str, plan: PlannedJob) -> Self {
         Self {
             workflow_execution_id: workflow_execution_id.into(),
@@ -139,7 +143,7 @@ impl JobRecord {
         }
     }
 
-    /// The attempt and part that it stands at: what is submitted next, or was submitted last.
+    /// The current attempt and part: the next to submit, or the last submitted.
     pub fn current_attempt(&self) -> Attempt {
         Attempt {
             owner: Owner::Job,
@@ -152,49 +156,49 @@ impl JobRecord {
     }
 }
 
-/// Why we cancel a statement of our own.
+/// The reason why shiftwork cancels a statement.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cancelling {
-    /// The failure that the attempt then ends with.
+    /// Name of the failure that the attempt ends with.
     pub error_name: String,
-    /// Its words.
+    /// Message of the failure.
     pub error_message: String,
 }
 
-/// An attempt that failed and was followed by another.
+/// An attempt that failed and was followed by another one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailedAttempt {
-    /// Its number, from 1.
+    /// Number of the attempt, from 1.
     pub attempt: u32,
-    /// When it was submitted.
+    /// Time at which the attempt was submitted.
     #[serde(default, with = "crate::millis::option", skip_serializing_if = "Option::is_none")]
     pub submitted_ts: Option<Timestamp>,
-    /// When its end was noticed.
+    /// Time at which shiftwork recorded the end of the attempt.
     #[serde(with = "crate::millis")]
     pub ended_ts: Timestamp,
-    /// The failure.
+    /// Name of the failure.
     pub error_name: String,
-    /// Its words.
+    /// Message of the failure.
     pub error_message: String,
-    /// The Data API's id of its statement.
+    /// Id of the attempt's statement in the Data API.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub statement_id: Option<String>,
 }
 
 impl FailedAttempt {
-    /// True for an attempt that failed through a conflict or a limit, which `retries` does not pay for.
+    /// Returns true if the failure was a conflict or a limit. Such attempts do not count towards `retries`.
     pub fn was_retryable(&self) -> bool {
         FailureKind::from_name(&self.error_name).is_some_and(|kind| kind.class() == crate::Class::Retryable)
     }
 }
 
-/// What asked for a run.
+/// The source of a request for a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Origin {
-    /// A person or a program, by name.
+    /// An invocation by a person or a program.
     Manual,
-    /// The clock.
+    /// A schedule.
     Schedule,
     /// An EventBridge event.
     Event,
@@ -208,64 +212,65 @@ pub enum Origin {
 /// `workflow_id` and `created_ts`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunRecord {
-    /// The run's id: the unit of restart, cancel and audit.
+    /// Id of the run.
     pub workflow_execution_id: String,
-    /// The workflow.
+    /// Id of the workflow.
     pub workflow_id: String,
-    /// What the workflow is for.
+    /// Description of the workflow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workflow_description: Option<String>,
-    /// Where it stands.
+    /// Status of the run.
     pub execution_status: Status,
-    /// When it was asked for.
+    /// Time of the request.
     #[serde(with = "crate::millis")]
     pub created_ts: Timestamp,
-    /// When its execution began.
+    /// Time at which the execution started.
     #[serde(default, with = "crate::millis::option", skip_serializing_if = "Option::is_none")]
     pub execution_start_ts: Option<Timestamp>,
-    /// When it ended.
+    /// Time at which the run ended.
     #[serde(default, with = "crate::millis::option", skip_serializing_if = "Option::is_none")]
     pub execution_end_ts: Option<Timestamp>,
-    /// The first error of a run that did not succeed.
+    /// First error of a run that did not succeed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error_message: Option<String>,
-    /// The instant that the run is about: the scheduled time, or when it was asked for. A restart keeps it.
+    /// Logical date of the run: the scheduled time, or the time of the request. A restart has the logical date of the
+    /// earlier run.
     #[serde(with = "crate::millis")]
     pub logical_date: Timestamp,
-    /// Its parameters, as text that the Data API binds.
+    /// Values of the parameters, as text that the Data API binds.
     #[serde(default)]
     pub parameters: BTreeMap<String, String>,
-    /// What asked for it.
+    /// Source of the request.
     pub requested_by: Origin,
-    /// Digest of the request: the same id with another request is a mistake, not the same run.
+    /// SHA-256 of the request. A request with the same run id and another digest is refused.
     pub request_sha256: String,
-    /// Digest of the configuration that was planned.
+    /// SHA-256 of the configuration that was planned.
     pub workflow_sha256: String,
-    /// The run that this one restarts.
+    /// The earlier run that this run restarts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restart_of: Option<String>,
-    /// How many jobs its plan has, barriers included.
+    /// Number of jobs in the plan, barriers included.
     pub jobs: u32,
-    /// Who plans it, while it is [`Status::Planning`].
+    /// Id of the invocation that writes the plan, while the status is [`Status::Planning`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub planner: Option<String>,
 }
 
-/// Who may run a workflow now: an item of the lease table, keyed by `workflow_id`.
+/// The right of one run to run its workflow: an item of the lease table, keyed by `workflow_id`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lease {
-    /// The workflow.
+    /// Id of the workflow.
     pub workflow_id: String,
-    /// The run that holds it; none while the workflow is at rest.
+    /// Run that holds the lease; none if no run of the workflow is in progress.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub holder: Option<String>,
-    /// Grows by one with every holder, and never goes back. The holder itself is the fence: a run holds a lease once, and
-    /// every write of its owner is conditional on being the holder still.
+    /// Number of holders so far; never decreases. Writes of the holder are conditional on `holder`, which suffices
+    /// because a run holds a lease at most once.
     pub fence: u64,
-    /// When the holder's right ends without a renewal.
+    /// Time at which the lease expires unless the holder renews it.
     #[serde(with = "crate::millis")]
     pub expires_ts: Timestamp,
-    /// Runs that wait for it, oldest first.
+    /// Runs that wait for the lease, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub queue: Vec<String>,
 }

@@ -1,53 +1,53 @@
-//! What the loader of change data and whoever replays its dead letters say to each other.
+//! Messages about records of change data that cannot be staged, and about their replay.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A message of the dead-letter queue of change data: a record that cannot be staged, with everything that is needed to
-/// send it again.
+/// A message of the dead-letter queue of change data: a record that cannot be staged, with everything that a replay
+/// needs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Refused {
-    /// The record.
+    /// The record that was refused.
     pub refused: Replay,
-    /// The table contract whose record it is, where that much could be read.
+    /// The table contract of the record, if cdc-loader could read the name of the record's table.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contract: Option<String>,
-    /// The kind of reason.
+    /// The kind of reason, as a word that programs compare.
     pub kind: String,
-    /// The reason, in words.
+    /// The reason, as a sentence.
     pub reason: String,
 }
 
-/// A message of the change queue: a record that is to be staged once more.
+/// A message of the change queue: a record to stage again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ReplayRequest {
-    /// The record.
+    /// The record to stage again.
     pub replay: Replay,
 }
 
-/// A record, and where its transport had it.
+/// A record, and its position in its transport.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Replay {
-    /// Its partition, such as `kafka/shop.orders/3`.
+    /// Partition of the record, such as `kafka/shop.orders/3`.
     pub partition: String,
-    /// Its place there.
+    /// Offset of the record in the partition.
     pub offset: String,
-    /// The bytes of its key in base64, where the transport has keys (Kafka).
+    /// Key of the record in base64, if the transport has keys (Kafka).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
-    /// Its bytes.
+    /// Content of the record.
     pub record: Bytes,
 }
 
-/// The bytes of a record.
+/// The content of a record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Bytes {
-    /// In base64.
+    /// The bytes in base64.
     Base64(String),
-    /// In an object of the staging bucket, by its key: more than a message holds.
+    /// Key of an object in the staging bucket that holds the bytes, because they are larger than a message may be.
     Object(String),
-    /// Nowhere: longer than a record may be. It is in the file that the partition names.
+    /// The record is larger than the limit for records and was not kept. The file that the partition names still has it.
     Lost {},
 }

@@ -1,4 +1,4 @@
-//! Where and as whom SQL runs.
+//! The warehouse that runs SQL, and the database user.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -8,24 +8,25 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Connection {
-    /// Redshift Serverless workgroup: its name.
+    /// Name of a Redshift Serverless workgroup.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workgroup: Option<String>,
-    /// Provisioned cluster identifier.
+    /// Identifier of a provisioned cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster: Option<String>,
     /// Database name.
     pub database: String,
-    /// Secrets Manager secret with the database user's credentials.
+    /// ARN of the Secrets Manager secret with the database user's credentials.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_arn: Option<String>,
-    /// Database user for temporary credentials; clusters only.
+    /// Database user for temporary credentials; for clusters only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub db_user: Option<String>,
 }
 
 impl Connection {
-    /// Says what is wrong with this combination of fields, in words for the person who wrote it.
+    /// Returns what is wrong with the combination of fields, as the predicate of a sentence whose subject is the
+    /// connection.
     pub fn problem(&self) -> Option<&'static str> {
         match (&self.workgroup, &self.cluster) {
             (Some(_), Some(_)) => Some("has both `workgroup` and `cluster`: keep one"),

@@ -1,73 +1,74 @@
-//! Drift: values that wait in a table because it has no column that takes them. The requests and answers of schema-watcher.
+//! Drift: values that wait for a migration because their table has no column for them. Requests and responses of
+//! schema-watcher.
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What the schema-watcher is asked for.
+/// A request to schema-watcher.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "action", rename_all = "snake_case", deny_unknown_fields)]
 pub enum DriftRequest {
-    /// Look at the contracts that staged something since the last time, and answer what is known of all of them. Redshift is
-    /// asked about the former alone.
+    /// Examines the contracts that staged rows with drift since the last examination, and returns what is known about all
+    /// contracts. Queries Redshift only about the examined contracts.
     Watch {
-        /// The schedule asks: nobody reads the answer, so what went wrong with one contract fails the invocation, once the others
-        /// were looked at.
+        /// True if the schedule sent the request. No caller reads the response then, so a failure of one contract fails
+        /// the invocation after the other contracts were examined.
         #[serde(default)]
         scheduled: bool,
     },
-    /// Look at one contract now.
+    /// Examines one contract now.
     Look {
-        /// The contract.
+        /// Name of the contract.
         contract: String,
-        /// These fields alone; all where there are none.
+        /// Fields to examine; all fields if the list is empty.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         only: Vec<String>,
     },
-    /// Migrate. May be asked again as often as one likes: what was done is found, and the rest is done.
+    /// Applies a migration. The request is idempotent: statements that already ran are not run again.
     Apply {
-        /// The contract.
+        /// Name of the contract.
         contract: String,
-        /// These fields alone; all where there are none.
+        /// Fields to migrate; all fields if the list is empty.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         only: Vec<String>,
-        /// [`Migration::id`] of what was shown to whoever asks. Another one by now is refused.
+        /// [`Migration::id`] that the caller was shown. The request is refused if the migration has another id by now.
         migration: String,
     },
 }
 
-/// The schema-watcher's answer.
+/// The response of schema-watcher.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct DriftAnswer {
-    /// What waits, a contract each, in the order of their names.
+pub struct DriftResponse {
+    /// Drift of each contract, ordered by the contract's name.
     pub contracts: Vec<Drift>,
 }
 
-/// What waits for columns in the rows of one contract.
+/// The drift of one contract.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Drift {
-    /// The contract.
+    /// Name of the contract.
     pub contract: String,
-    /// Its table, with its schema.
+    /// Table of the contract, as `schema.table`.
     pub table: String,
     /// The contract's `unknown`: `capture`, `evolve` or `freeze`.
     pub unknown: String,
-    /// When Redshift was asked.
+    /// Time of the last query to Redshift about this contract.
     #[serde(with = "crate::millis")]
     #[schemars(with = "String")]
     pub looked_ts: Timestamp,
-    /// What waits, the oldest first.
+    /// Fields that wait for a column, oldest first.
     pub findings: Vec<Finding>,
-    /// How many fields wait that are not among the findings.
+    /// Number of fields that wait and are not in `findings`.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub more: u64,
-    /// What would take in what can be taken in.
+    /// Migration that takes in the values that can be taken in automatically; none if there are no such values.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub migration: Option<Migration>,
-    /// How far the migration is.
+    /// Progress of the migration.
     #[serde(default)]
     pub progress: MigrationProgress,
-    /// Why nothing newer is known.
+    /// Reason why the findings could not be brought up to date.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
 }
@@ -121,13 +122,13 @@ pub enum Remedy {
     },
     /// The values cannot be taken automatically.
     None {
-        /// Reason.
+        /// Reason why the values cannot be taken automatically.
         why: String,
     },
 }
 
 impl Remedy {
-    /// The `remedy` of the JSON form.
+    /// Value of `remedy` in the JSON form.
     pub const fn word(&self) -> &'static str {
         match self {
             Self::Add { .. } => "add",
@@ -149,28 +150,29 @@ impl std::fmt::Display for Remedy {
     }
 }
 
-/// A migration as it would run.
+/// A migration of a table and its contract.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Migration {
-    /// The same for the same statements under the same contract, and for no others.
+    /// Digest of the statements and the contract: equal for equal statements under the same contract, and different
+    /// otherwise.
     pub id: String,
-    /// Its statements, in their order.
+    /// SQL statements, in the order in which they run.
     pub statements: Vec<String>,
-    /// How many of them come one by one before the others, which are one transaction.
+    /// Number of statements at the start of `statements` that run one by one; the others run in one transaction.
     pub before: usize,
-    /// What changes in the contract, a line each.
+    /// Lines that describe the changes of the contract.
     pub contract: Vec<String>,
 }
 
-/// How far a migration is.
+/// Progress of a migration.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum MigrationProgress {
-    /// Nobody asked for it.
+    /// No request for the migration was received.
     #[default]
     Waiting,
-    /// Redshift is at it: ask again.
+    /// Redshift runs the statements. Send the request again to continue.
     Running,
-    /// Tables and contract are what the findings say.
+    /// The tables and the contract have the changes that the findings describe.
     Done,
 }

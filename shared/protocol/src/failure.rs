@@ -1,61 +1,61 @@
-//! Every failure has one name, and one class that says what to do about it.
+//! Every failure has one name, and one class that says whether to retry.
 //!
-//! The names are what Step Functions' `Retry` and `Catch` match and what `docs/errors` explains, one page a name.
+//! Step Functions' `Retry` and `Catch` match the names, and `docs/errors` explains each of them on a page.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What to do about a failure.
+/// How a caller treats a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
-    /// Try the same thing again, later.
+    /// Retry the same call later.
     Retryable,
-    /// Trying again changes nothing until a person mends something.
+    /// A retry fails as well until a person fixes the cause.
     Terminal,
-    /// It was done already; take what is there.
+    /// Another invocation already did the work. Continue with its result.
     Duplicate,
 }
 
-/// The failures that shiftwork knows. [`FailureKind::name`] is what a state machine sees.
+/// The failures of shiftwork. A state machine sees [`FailureKind::name`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub enum FailureKind {
-    /// An AWS API asked for fewer calls.
+    /// An AWS API throttled the call.
     Throttled,
-    /// A call did not reach AWS, or its answer did not reach us. The work may have been done.
+    /// A call did not reach AWS, or its response was lost. The call may have taken effect.
     Unavailable,
-    /// Redshift's limit of active statements is reached.
+    /// Redshift's limit of active statements was reached.
     ActiveStatementsExceeded,
-    /// Redshift 1023: another transaction came between. Nothing was committed.
+    /// Redshift error 1023: a conflict with another transaction. Redshift rolled the transaction back.
     SerializationConflict,
-    /// Redshift lost the connection under a running statement, or restarted.
+    /// Redshift lost the connection of a running statement, or restarted.
     ConnectionLost,
-    /// Redshift refused or failed the SQL.
+    /// Redshift rejected the SQL, or the statement failed.
     StatementFailed,
-    /// Somebody cancelled the statement.
+    /// The statement was cancelled outside of shiftwork.
     StatementAborted,
-    /// The launcher kept failing, and the state machine gave up on it.
+    /// The launcher failed on every retry of the state machine.
     LaunchFailed,
     /// The job did not end within its timeout.
     TimedOut,
-    /// AWS refused the request as malformed.
+    /// AWS rejected the request as malformed.
     Refused,
-    /// A permission is missing.
+    /// A function's role or a database user lacks a permission.
     AccessDenied,
-    /// A script is missing, or is not what the plan pinned.
+    /// A script does not exist, or its content differs from the version that the plan pinned.
     ScriptUnreadable,
-    /// No such workflow.
+    /// The workflow does not exist.
     UnknownWorkflow,
-    /// The workflow's configuration, its scripts or the request's parameters do not hold together.
+    /// The workflow's configuration, its scripts or the request's parameters are invalid.
     InvalidWorkflow,
-    /// The request itself cannot be read.
+    /// The request cannot be read.
     InvalidRequest,
-    /// Another run of the workflow is under way, and `on_overlap` is `fail`.
+    /// Another run of the workflow is in progress, and `on_overlap` is `fail`.
     RunOverlaps,
-    /// The lease of the run is somebody else's by now.
+    /// The run no longer holds the lease of its workflow.
     LeaseLost,
-    /// A table holds something that shiftwork did not write, or a record is missing.
+    /// A table has an item that shiftwork did not write, or an expected item does not exist.
     Corrupt,
-    /// A conditional write lost: another invocation was first.
+    /// A conditional write failed because another invocation wrote first.
     AlreadyDone,
 }
 
@@ -83,7 +83,7 @@ impl FailureKind {
         Self::AlreadyDone,
     ];
 
-    /// The stable name.
+    /// The name that state machines match and that `docs/errors` explains. It never changes.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Throttled => "Shiftwork.Throttled",
@@ -108,7 +108,7 @@ impl FailureKind {
         }
     }
 
-    /// What to do about it.
+    /// Whether to retry after this failure.
     pub const fn class(self) -> Class {
         match self {
             Self::Throttled
@@ -133,29 +133,29 @@ impl FailureKind {
         }
     }
 
-    /// Reads a name that Step Functions hands back.
+    /// Finds the failure by the name that Step Functions reports.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 }
 
-/// A failure with the words for a person: what happened, where, and how to mend it.
+/// A failure with a message for a person: what happened, where, and how to fix it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Failure {
-    /// Which one.
+    /// Kind of failure.
     pub kind: FailureKind,
-    /// The words.
+    /// Message for a person.
     pub message: String,
 }
 
 impl Failure {
-    /// A failure of a kind, with its words.
+    /// Makes a failure of a kind with a message.
     pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into() }
     }
 
-    /// A record that should be there is not, or does not read.
+    /// Makes a [`FailureKind::Corrupt`]: an expected item does not exist or cannot be read.
     pub fn corrupt(message: impl Into<String>) -> Self {
         Self::new(FailureKind::Corrupt, message)
     }
@@ -166,7 +166,7 @@ mod tests {
     use super::FailureKind;
 
     #[test]
-    fn names_are_distinct_and_read_back() {
+    fn every_name_reads_back_to_its_failure() {
         for kind in FailureKind::ALL {
             assert_eq!(FailureKind::from_name(kind.name()), Some(kind));
         }

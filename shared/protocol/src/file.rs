@@ -1,4 +1,4 @@
-//! A file that landed in S3, as the file audit table has it, and the steps of its life.
+//! A file that landed in S3, as the file audit table stores it, and the transitions between its statuses.
 
 use std::{cmp::Ordering, collections::BTreeMap, fmt};
 
@@ -7,36 +7,36 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The feed of files that no feed claims: they are on record, and nobody takes them.
+/// Feed of the files that match no feed. The audit table records them, and no batch claims them.
 pub const UNCLAIMED: &str = "unclaimed";
 
-/// Why a file that had ended is received once more.
-const ASKED_AGAIN: &str = "asked for again";
+/// Reason in the history when a person requests a retry of a file. The table stores this text.
+const RETRY_REASON: &str = "asked for again";
 
-/// Where a file stands. The text is what the table, the events and the command line show.
+/// The status of a file. The table, the events and the CLI show the same text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum FileStatus {
-    /// On record; nobody has taken it.
+    /// Recorded; no batch has claimed the file.
     Received,
-    /// Claimed by a batch, until its claim expires.
+    /// A batch has claimed the file until the claim expires.
     Batched,
-    /// Its batch is being loaded, or is with a worker.
+    /// The batch is being loaded, or a worker has it.
     Processing,
-    /// Done, once.
+    /// Loaded, or processed by a worker. Happens once per file.
     Processed,
-    /// Its batch failed, by no fault of the file.
+    /// The batch failed for a reason outside of the file.
     Failed,
-    /// The file itself cannot be taken; the reason says why.
+    /// The file itself cannot be processed; `reason` says why.
     Quarantined,
 }
 
 impl FileStatus {
-    /// Every status, in the order of a life.
+    /// Every status, in the order in which a file goes through them.
     pub const ALL: [Self; 6] =
         [Self::Received, Self::Batched, Self::Processing, Self::Processed, Self::Failed, Self::Quarantined];
 
-    /// The text that is stored and shown.
+    /// The text in tables, events and the CLI.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Received => "RECEIVED",
@@ -48,7 +48,7 @@ impl FileStatus {
         }
     }
 
-    /// True while something is still to be done with the file.
+    /// Returns true if the file still has to be processed.
     pub const fn is_open(self) -> bool {
         match self {
             Self::Received | Self::Batched | Self::Processing => true,
@@ -63,26 +63,26 @@ impl fmt::Display for FileStatus {
     }
 }
 
-/// What a file is.
+/// The format of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Format {
-    /// Rows of fields (RFC 4180).
+    /// Rows of delimited fields (RFC 4180).
     Csv,
-    /// One JSON object a line.
+    /// One JSON object per line.
     JsonLines,
-    /// JSON objects, one after the other.
+    /// A sequence of JSON objects.
     Json,
-    /// Columnar.
+    /// Apache Parquet, a columnar format.
     Parquet,
-    /// XML; for work items, COPY does not know it.
+    /// XML. COPY does not read it; for work items only.
     Xml,
-    /// Anything else; for work items.
+    /// Any other format; for work items only.
     Custom,
 }
 
 impl Format {
-    /// As configuration writes it.
+    /// Value of `format` in a feed's configuration.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Csv => "csv",
@@ -94,7 +94,7 @@ impl Format {
         }
     }
 
-    /// True where COPY reads it.
+    /// Returns true if COPY reads the format.
     pub const fn is_loadable(self) -> bool {
         match self {
             Self::Csv | Self::JsonLines | Self::Json | Self::Parquet => true,
@@ -103,11 +103,11 @@ impl Format {
     }
 }
 
-/// A file is one version of one key. Where a bucket keeps no versions, the ETag stands for one: the same key with new
-/// content is a new file, and with the same content it is the same.
+/// Identifies a file: one version of one key. In a bucket without versioning the ETag is the version, so new content
+/// under the same key is a new file, and the same content is the same file.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FileId {
-    /// Feed.
+    /// Name of the feed.
     pub feed: String,
     /// [`key_hash`] of bucket and key.
     pub key_hash: String,
@@ -115,135 +115,136 @@ pub struct FileId {
     pub version: String,
 }
 
-/// What the versions of a key have in common: 32 hex digits of SHA-256.
+/// Key of an object's versions in the table: the first 32 hexadecimal digits of a SHA-256.
 pub fn key_hash(bucket: &str, key: &str) -> String {
-    // No bucket has a slash in its name.
+    // A bucket name contains no slash, so the text is unambiguous.
     sha256(format!("{bucket}/{key}"))[..32].to_owned()
 }
 
 /// One file version: an item of the file audit table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileRecord {
-    /// Its feed, or [`UNCLAIMED`].
+    /// Name of the feed, or [`UNCLAIMED`].
     pub feed: String,
-    /// The bucket.
+    /// Name of the bucket.
     pub bucket: String,
-    /// The key, as it is: not URL-encoded.
+    /// Key of the object, not URL-encoded.
     pub key: String,
-    /// Its version, where the bucket keeps versions.
+    /// Version id, if the bucket has versioning.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version_id: Option<String>,
-    /// S3's tag of its content, without quotes.
+    /// ETag without quotes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub etag: Option<String>,
-    /// Bytes.
+    /// Size in bytes.
     pub size: u64,
-    /// S3's order of the events of one key.
+    /// Sequencer of the S3 event, which orders the events of one key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sequencer: Option<String>,
-    /// When S3 had it.
+    /// Time of the S3 event.
     #[serde(with = "crate::millis")]
     pub received_ts: Timestamp,
-    /// When it was put on record.
+    /// Time at which file-intake recorded the file.
     #[serde(with = "crate::millis")]
     pub registered_ts: Timestamp,
-    /// What its feed said that it is, when it was put on record.
+    /// Format that the feed declared when the file was recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub format: Option<Format>,
-    /// The named parts of its key.
+    /// Values of the named parts of the feed's key pattern.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub parts: BTreeMap<String, String>,
-    /// S3's checksum of it, `<kind>:<base64>`, once it was asked for.
+    /// S3's checksum as `<kind>:<base64>`, if shiftwork has requested it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checksum: Option<String>,
-    /// Where it stands.
+    /// Status of the file.
     pub file_status: FileStatus,
-    /// Why it was not processed.
+    /// Reason why the file was not processed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// The batch that has it, or had it last: `<run>/<job>`, or the id of a work item.
+    /// The last batch that claimed the file: `<run>/<job>`, or the id of a work item.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch: Option<String>,
-    /// Until when the batch may keep it without a sign of life.
+    /// End of the batch's claim, unless the batch renews it.
     #[serde(default, with = "crate::millis::option", skip_serializing_if = "Option::is_none")]
     pub claimed_until: Option<Timestamp>,
-    /// Everything that happened to it.
+    /// Every change of the status, oldest first.
     #[serde(default)]
     pub history: Vec<Change>,
-    /// Grows by one with every change: what a conditional write is held against.
+    /// Number of changes of the item. A conditional write compares it.
     pub revision: u32,
 }
 
 /// A change of a file's status.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
-    /// The status since then.
+    /// New status.
     pub file_status: FileStatus,
-    /// When.
+    /// Time of the change.
     #[serde(with = "crate::millis")]
     pub at: Timestamp,
-    /// The batch, which names the run and the job.
+    /// Batch that caused the change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch: Option<String>,
-    /// Why.
+    /// Reason of the change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 
-/// A key, or one version of it, was deleted: an item of the file audit table beside the files.
+/// The deletion of a key, or of one version of it: an item of the file audit table beside the files.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deletion {
-    /// The feed of the key, or [`UNCLAIMED`].
+    /// Feed of the key, or [`UNCLAIMED`].
     pub feed: String,
-    /// The bucket.
+    /// Name of the bucket.
     pub bucket: String,
-    /// The key.
+    /// Key of the object, not URL-encoded.
     pub key: String,
-    /// The version that is gone for good; none where the key as a whole was deleted.
+    /// Version that was deleted permanently; none if the whole key was deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version_id: Option<String>,
-    /// S3's order of the events of one key.
+    /// Sequencer of the S3 event, which orders the events of one key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sequencer: Option<String>,
-    /// When S3 did it.
+    /// Time of the S3 event.
     #[serde(with = "crate::millis")]
     pub deleted_ts: Timestamp,
 }
 
 impl Deletion {
-    /// What tells it from other deletions of the key.
+    /// Text that distinguishes the deletion from other deletions of the same key.
     pub fn version(&self) -> String {
         let order = self.sequencer.clone().unwrap_or_else(|| crate::timestamp(self.deleted_ts));
         format!("deleted.{order}")
     }
 }
 
-/// What an event puts on record.
+/// An item that an S3 event adds to the file audit table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Entry {
-    /// A file.
+    /// A file version.
     File(Box<FileRecord>),
     /// A deletion.
     Deletion(Deletion),
 }
 
-/// Everything on record about one key.
+/// All items of one key.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KeyHistory {
-    /// Its versions.
+    /// Versions of the key.
     pub files: Vec<FileRecord>,
-    /// Its deletions.
+    /// Deletions of the key.
     pub deletions: Vec<Deletion>,
 }
 
 impl KeyHistory {
-    /// Why this version is not what lies under its key any more; `None` while it is. COPY and most workers read a key,
-    /// not a version: whoever loads an outdated version loads the content of another.
+    /// Returns the reason why this version is no longer the current content of its key; `None` if it is current. COPY
+    /// and most workers read a key without a version, so a batch with an outdated version would load the content of
+    /// another version.
     pub fn outdated(&self, file: &FileRecord) -> Option<String> {
         let newer = self.files.iter().any(|other| other.id() != file.id() && other.order(file) == Ordering::Greater);
         let gone = self.deletions.iter().any(|deletion| match (&deletion.version_id, &file.version_id) {
             (Some(deleted), Some(version)) if deleted == version => true,
-            // Another version was deleted for good, which leaves this one where it is.
+            // A permanent deletion of another version does not affect this version.
             (Some(_), Some(_)) => false,
             (Some(_) | None, _) => {
                 let deleted = (deletion.sequencer.as_deref(), deletion.deleted_ts);
@@ -252,13 +253,13 @@ impl KeyHistory {
         });
         match (newer, gone) {
             (false, false) => None,
-            // One text for both, so that it does not depend on which event was known when.
+            // Both cases have the same text, so the reason does not depend on the order in which events arrived.
             (true, _) | (_, true) => Some("the key was overwritten or deleted before this version was taken".into()),
         }
     }
 }
 
-/// The order of two events of one key: that of their sequencers, or of their times where one event has no sequencer, as in a
+/// The order of two events of one key: by their sequencers, or by their times if an event has no sequencer, as in a
 /// listing.
 fn order((a, at_a): (Option<&str>, Timestamp), (b, at_b): (Option<&str>, Timestamp)) -> Ordering {
     match (a, b) {
@@ -267,61 +268,61 @@ fn order((a, at_a): (Option<&str>, Timestamp), (b, at_b): (Option<&str>, Timesta
     }
 }
 
-/// A step of a file's life. Each says from where it may be taken: [`FileRecord::after`].
+/// A transition of a file. [`FileRecord::after`] defines the statuses in which each transition is allowed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FileStep {
-    /// A batch claims it: from RECEIVED, or from another batch whose claim expired. Again by the same batch: the claim is
-    /// renewed.
+    /// A batch claims the file. Allowed from RECEIVED, or from another batch whose claim expired. A second claim of the
+    /// same batch renews the claim.
     Claim {
-        /// The batch.
+        /// Id of the batch.
         batch: String,
-        /// Until when.
+        /// End of the claim.
         until: Timestamp,
     },
-    /// Its batch found S3's checksum of it.
+    /// The batch read S3's checksum of the file.
     Checked {
-        /// The batch.
+        /// Id of the batch.
         batch: String,
         /// `<kind>:<base64>`.
         checksum: String,
     },
-    /// Its batch begins to work: from now on it goes to nobody else until the batch has ended.
+    /// The batch starts its work. No other batch can claim the file until this batch ends.
     Begin {
-        /// The batch.
+        /// Id of the batch.
         batch: String,
-        /// When the batch should have ended.
+        /// Time at which the batch should have ended.
         until: Timestamp,
     },
-    /// Its batch is done with it.
+    /// The batch ended.
     End {
-        /// The batch.
+        /// Id of the batch.
         batch: String,
-        /// PROCESSED, FAILED or QUARANTINED.
+        /// New status: PROCESSED, FAILED or QUARANTINED.
         to: FileStatus,
-        /// Why not PROCESSED.
+        /// Reason, unless the status is PROCESSED.
         reason: Option<String>,
     },
-    /// Its batch gives it back untouched.
+    /// The batch releases the file without having processed it.
     Release {
-        /// The batch.
+        /// Id of the batch.
         batch: String,
     },
-    /// Nobody can take it.
+    /// The file cannot be processed, and no batch has it.
     Refuse {
-        /// Why.
+        /// Reason for the quarantine.
         reason: String,
     },
-    /// A person wants it taken again.
+    /// A person requested a retry.
     Retry,
-    /// The same content was put again: its place in the order of the key's events moves.
+    /// The same content was put again, which moves the file to a later position among the events of its key.
     SeenAgain {
-        /// S3's order of the later event.
+        /// Sequencer of the later event.
         sequencer: String,
     },
 }
 
 impl FileRecord {
-    /// What tells it from every other file.
+    /// Id of the file.
     pub fn id(&self) -> FileId {
         let version = match (&self.version_id, &self.etag) {
             (Some(version), _) => format!("v.{version}"),
@@ -331,7 +332,7 @@ impl FileRecord {
         FileId { feed: self.feed.clone(), key_hash: key_hash(&self.bucket, &self.key), version }
     }
 
-    /// `s3://bucket/key`.
+    /// URL of the file, as `s3://bucket/key`.
     pub fn url(&self) -> String {
         format!("s3://{}/{}", self.bucket, self.key)
     }
@@ -340,12 +341,12 @@ impl FileRecord {
         order((self.sequencer.as_deref(), self.received_ts), (other.sequencer.as_deref(), other.received_ts))
     }
 
-    /// True when it is in this batch, whatever became of it there.
+    /// Returns true if the file is, or was last, in this batch.
     pub fn is_of(&self, batch: &str) -> bool {
         self.batch.as_deref() == Some(batch)
     }
 
-    /// True when a new batch may claim it.
+    /// Returns true if a new batch may claim the file.
     pub fn is_claimable(&self, now: Timestamp) -> bool {
         match self.file_status {
             FileStatus::Received => true,
@@ -354,13 +355,13 @@ impl FileRecord {
         }
     }
 
-    /// How often a person wanted it taken again.
+    /// Number of retries that persons requested.
     pub fn retries(&self) -> usize {
-        self.history.iter().filter(|change| change.reason.as_deref() == Some(ASKED_AGAIN)).count()
+        self.history.iter().filter(|change| change.reason.as_deref() == Some(RETRY_REASON)).count()
     }
 
-    /// The record after a step; `None` where the step is not to be taken from here, because somebody else was first or
-    /// because it was taken before and would change nothing.
+    /// Returns the record after a transition; `None` if the transition is not allowed from the current status, or was
+    /// already made and changes nothing.
     pub fn after(&self, step: &FileStep, now: Timestamp) -> Option<Self> {
         use FileStatus::{Batched, Failed, Processed, Processing, Quarantined, Received};
         let mut next = self.clone();
@@ -374,7 +375,7 @@ impl FileRecord {
                 next.batch = Some(batch.clone());
                 next.claimed_until = Some(*until);
                 if !renewal {
-                    next.turn(Batched, now, None);
+                    next.change_status(Batched, now, None);
                 }
             }
             FileStep::Checked { batch, checksum } => {
@@ -388,17 +389,17 @@ impl FileRecord {
                     return None;
                 }
                 next.claimed_until = Some(*until);
-                next.turn(Processing, now, None);
+                next.change_status(Processing, now, None);
             }
             FileStep::End { batch, to, reason } => {
-                // A statement that finished after its run was stopped has loaded the file all the same.
+                // A statement that finishes after its run was stopped has loaded the file.
                 let late_success = self.file_status == Failed && *to == Processed;
                 if !self.is_of(batch) || !matches!(self.file_status, Batched | Processing) && !late_success {
                     return None;
                 }
                 next.claimed_until = None;
                 next.reason.clone_from(reason);
-                next.turn(*to, now, reason.clone());
+                next.change_status(*to, now, reason.clone());
             }
             FileStep::Release { batch } => {
                 if !self.is_of(batch) || !matches!(self.file_status, Batched | Processing) {
@@ -406,7 +407,7 @@ impl FileRecord {
                 }
                 next.batch = None;
                 next.claimed_until = None;
-                next.turn(Received, now, None);
+                next.change_status(Received, now, None);
             }
             FileStep::Refuse { reason } => {
                 if !self.is_claimable(now) {
@@ -415,7 +416,7 @@ impl FileRecord {
                 next.batch = None;
                 next.claimed_until = None;
                 next.reason = Some(reason.clone());
-                next.turn(Quarantined, now, Some(reason.clone()));
+                next.change_status(Quarantined, now, Some(reason.clone()));
             }
             FileStep::Retry => {
                 if !matches!(self.file_status, Failed | Quarantined) {
@@ -423,7 +424,7 @@ impl FileRecord {
                 }
                 next.batch = None;
                 next.reason = None;
-                next.turn(Received, now, Some(ASKED_AGAIN.into()));
+                next.change_status(Received, now, Some(RETRY_REASON.into()));
             }
             FileStep::SeenAgain { sequencer } => {
                 let later = order((Some(sequencer), now), (self.sequencer.as_deref().or(Some("")), now));
@@ -436,7 +437,7 @@ impl FileRecord {
         Some(next)
     }
 
-    fn turn(&mut self, to: FileStatus, at: Timestamp, reason: Option<String>) {
+    fn change_status(&mut self, to: FileStatus, at: Timestamp, reason: Option<String>) {
         self.file_status = to;
         self.history.push(Change { file_status: to, at, batch: self.batch.clone(), reason });
     }
@@ -463,18 +464,18 @@ mod tests {
     }
 
     #[test]
-    fn two_batches_never_share_a_file() {
+    fn two_batches_never_claim_the_same_file() {
         let later = NOW + SignedDuration::from_mins(10);
         let file = file("orders/a.csv", "1");
         let claimed = file.after(&claim("one", later), NOW).unwrap();
         assert_eq!(claimed.after(&claim("two", later), NOW), None);
         let taken_over = claimed.after(&claim("two", later + SignedDuration::from_mins(1)), later).unwrap();
-        assert!(taken_over.is_of("two"), "an expired claim holds nobody up");
+        assert!(taken_over.is_of("two"), "another batch may take over an expired claim");
         assert_eq!(taken_over.after(&FileStep::Begin { batch: "one".into(), until: later }, later), None);
     }
 
     #[test]
-    fn a_file_that_is_being_loaded_goes_to_nobody_else_however_long_it_takes() {
+    fn no_other_batch_claims_a_file_that_is_processing() {
         let file = file("orders/a.csv", "1").after(&claim("one", NOW), NOW).unwrap();
         let begun = file.after(&FileStep::Begin { batch: "one".into(), until: NOW }, NOW).unwrap();
         let much_later = NOW + SignedDuration::from_hours(100);
@@ -482,7 +483,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_is_for_good_but_for_a_late_success_and_a_retry() {
+    fn only_a_late_success_or_a_retry_changes_a_final_status() {
         let file = file("orders/a.csv", "1").after(&claim("one", NOW), NOW).unwrap();
         let end = |to| FileStep::End { batch: "one".into(), to, reason: None };
         let failed = file.after(&end(FileStatus::Failed), NOW).unwrap();
@@ -492,7 +493,11 @@ mod tests {
         }
         assert_eq!(processed.after(&FileStep::Retry, NOW), None);
         let again = failed.after(&FileStep::Retry, NOW).unwrap();
-        assert_eq!(again.after(&end(FileStatus::Processed), NOW), None, "the batch has nothing to say any more");
+        assert_eq!(
+            again.after(&end(FileStatus::Processed), NOW),
+            None,
+            "after a retry the batch no longer has the file"
+        );
     }
 
     #[test]

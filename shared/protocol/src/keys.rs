@@ -1,6 +1,6 @@
-//! Every object that shiftwork keeps in S3: its key, and which function may do what with it.
+//! The keys of all objects that shiftwork stores in S3, and the access of each function to them.
 //!
-//! [`PREFIXES`] is held against the roles of `infra/template.yaml`, and `docs/object-keys.md` is made from it.
+//! A test compares [`PREFIXES`] with the roles of `infra/template.yaml`; `docs/object-keys.md` is generated from it.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
@@ -14,35 +14,35 @@ pub const CONTRACTS: &str = "contracts/";
 pub const FEEDS: &str = "feeds/";
 /// Configuration of metadata-fixer, in the scripts bucket.
 pub const METADATA: &str = "metadata/";
-/// Key of the repositories that metadata-fixer looks after, in the scripts bucket.
+/// Key of the list of repositories that metadata-fixer indexes, in the scripts bucket.
 pub const REPOSITORIES_KEY: &str = "metadata/repositories.json";
 
-/// Change data that waits for its load, in the staging bucket.
+/// Staged change data that is not yet loaded, in the staging bucket.
 pub const STAGED: &str = "staged/";
-/// Records that were refused and are larger than a message, in the staging bucket.
+/// Refused records that are larger than a message may be, in the staging bucket.
 pub const REFUSED: &str = "refused/";
-/// Records of tables that no contract claims, in the staging bucket.
+/// Records of tables without a table contract, in the staging bucket.
 pub const UNCLAIMED: &str = "unclaimed/";
-/// Marks for the schema-watcher: rows were staged with a field that no column takes. In the staging bucket.
+/// Marks for schema-watcher, in the staging bucket: rows were staged that have a field without a column.
 pub const DRIFT_MARKS: &str = "drift/";
-/// Records of the schema-watcher, in the staging bucket.
+/// Findings and migrations of schema-watcher, in the staging bucket.
 pub const DRIFT_RECORDS: &str = "findings/";
 /// Manifests of loads, in the staging bucket.
 pub const MANIFESTS: &str = "manifests/";
-/// Markers of tables that were created, in the staging bucket.
+/// Empty objects that mark tables as created, in the staging bucket.
 pub const TABLES: &str = "tables/";
 
 /// A bucket of a deployment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Bucket {
-    /// `ScriptsBucket`: what people push. It keeps versions.
+    /// `ScriptsBucket`: files that `shiftwork push` uploads. The bucket has versioning.
     Scripts,
-    /// `StagingBucket`: what functions keep between their invocations.
+    /// `StagingBucket`: objects that functions keep between invocations.
     Staging,
 }
 
 impl Bucket {
-    /// Its logical id in the template.
+    /// Logical id of the bucket in the template.
     pub const fn logical_id(self) -> &'static str {
         match self {
             Self::Scripts => "ScriptsBucket",
@@ -51,21 +51,21 @@ impl Bucket {
     }
 }
 
-/// What a role does with the objects of a prefix.
+/// An operation of a role on the objects of a prefix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Access {
-    /// Reads the newest version.
+    /// Read the newest version.
     Get,
-    /// Reads a given version.
+    /// Read a given version.
     GetVersion,
-    /// Writes.
+    /// Write.
     Put,
-    /// Deletes.
+    /// Delete.
     Delete,
 }
 
 impl Access {
-    /// The IAM action.
+    /// Name of the IAM action.
     pub const fn action(self) -> &'static str {
         match self {
             Self::Get => "s3:GetObject",
@@ -76,22 +76,22 @@ impl Access {
     }
 }
 
-/// The objects that one prefix has.
+/// The objects below one prefix.
 #[derive(Debug, Clone, Copy)]
 pub struct Prefix {
-    /// The bucket.
+    /// Bucket of the objects.
     pub bucket: Bucket,
-    /// The prefix.
+    /// Prefix of the keys, with its final slash.
     pub prefix: &'static str,
-    /// The whole key, its parts in `<>`.
+    /// Pattern of the whole key, with the variable parts in `<>`.
     pub key: &'static str,
-    /// What an object is.
+    /// Content of an object.
     pub content: &'static str,
-    /// What each role does with the objects, by the name of its function; `warehouse` is Redshift's own role.
+    /// Operations of each role, by the name of its function; `warehouse` is the role of the Redshift warehouse.
     pub access: &'static [(&'static str, &'static [Access])],
 }
 
-/// Every prefix of the deployment's own buckets. People write the scripts bucket with `shiftwork push`, under their own identity.
+/// Every prefix of the deployment's buckets. `shiftwork push` writes the scripts bucket as the user who runs it.
 pub const PREFIXES: [Prefix; 11] = {
     use Access::{Delete, Get, GetVersion, Put};
     use Bucket::{Scripts, Staging};
@@ -133,7 +133,7 @@ pub const PREFIXES: [Prefix; 11] = {
             bucket: Staging,
             prefix: STAGED,
             key: "staged/<contract>/<partition>/<first>-<last>.c<columns>.csv.zst",
-            content: "rows that wait for their load, as CSV compressed with Zstandard",
+            content: "staged rows, as CSV compressed with Zstandard",
             access: &[
                 ("cdc-loader", &[Put]),
                 ("trigger", &[Delete]),
@@ -147,35 +147,35 @@ pub const PREFIXES: [Prefix; 11] = {
             bucket: Staging,
             prefix: REFUSED,
             key: "refused/<partition>/<offset>",
-            content: "a record that was refused and is larger than a message, as JSON",
+            content: "a refused record that is larger than a message may be, as JSON",
             access: &[("cdc-loader", &[Get, GetVersion, Put])],
         },
         Prefix {
             bucket: Staging,
             prefix: UNCLAIMED,
             key: "unclaimed/<table>/<partition>/<first>-<last>.ndjson.gz, unclaimed/<table>/contract.yaml",
-            content: "records of a table that no contract claims, and the contract proposed for it",
+            content: "records of a table without a table contract, and the contract proposed for it",
             access: &[("cdc-loader", &[Get, GetVersion, Put])],
         },
         Prefix {
             bucket: Staging,
             prefix: DRIFT_MARKS,
             key: "drift/<contract>",
-            content: "the key of the newest staged file with a field that no column takes",
+            content: "the key of the newest staged file with a field that has no column",
             access: &[("cdc-loader", &[Put]), ("schema-watcher", &[Get, Delete])],
         },
         Prefix {
             bucket: Staging,
             prefix: DRIFT_RECORDS,
             key: "findings/<contract>.json",
-            content: "what the schema-watcher found in a contract's tables, and its migration",
+            content: "the findings of schema-watcher about a contract, and the migration",
             access: &[("schema-watcher", &[Get, Put])],
         },
         Prefix {
             bucket: Staging,
             prefix: MANIFESTS,
             key: "manifests/<run>/<job>/<attempt>.json, manifests/<run>/<job>/<attempt>.c<columns>.json",
-            content: "the files that an attempt loads, as a COPY manifest; one more for each layout where there are several",
+            content: "the files that an attempt loads, as a COPY manifest; with several layouts, one more manifest for each",
             access: &[
                 ("job-launcher", &[Get, Put]),
                 ("trigger", &[Get]),
@@ -188,13 +188,13 @@ pub const PREFIXES: [Prefix; 11] = {
             bucket: Staging,
             prefix: TABLES,
             key: "tables/<contract>.<SHA-256 of connection and DDL>",
-            content: "nothing: the tables of the contract were created",
+            content: "an empty object: the tables of the contract were created",
             access: &[("job-launcher", &[Get, Put])],
         },
     ]
 };
 
-/// Characters of a name that stand in a key as they are.
+/// Characters of a name that a key contains without percent-encoding.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.');
 
 /// Key of a script; also its path in a repository that keeps workflows under `workflows/`.
@@ -212,7 +212,7 @@ pub fn feed_key(feed: &str) -> String {
     format!("{FEEDS}{feed}.yaml")
 }
 
-/// Prefix of everything that is staged for a contract. `shiftwork_change_data::layout` has the rest of the key.
+/// Prefix of all staged files of a contract. `shiftwork_change_data::layout` defines the rest of the key.
 pub fn staged_prefix(contract: &str) -> String {
     format!("{STAGED}{contract}/")
 }
@@ -227,46 +227,46 @@ pub fn unclaimed_prefix(table: &str) -> String {
     format!("{UNCLAIMED}{}/", utf8_percent_encode(table, PLAIN))
 }
 
-/// Key of a file of a table's unclaimed records: gzip of one [`Replay`](crate::change::Replay) a line. The same records have
-/// the same key.
+/// Key of a file of a table's unclaimed records, compressed with gzip, one [`Replay`](crate::change::Replay) per line.
+/// The same records have the same key.
 pub fn unclaimed_key(table: &str, partition: &str, first: &str, last: &str) -> String {
     format!("{}{}/{first}-{last}.ndjson.gz", unclaimed_prefix(table), utf8_percent_encode(partition, PLAIN))
 }
 
-/// Key of the contract that is proposed for a table without one, beside its unclaimed records.
+/// Key of the contract that is proposed for a table without one. It is below the prefix of the table's unclaimed records.
 pub fn proposal_key(table: &str) -> String {
     format!("{}contract.yaml", unclaimed_prefix(table))
 }
 
-/// The table of a file of unclaimed records.
+/// Name of the table of a file of unclaimed records; `None` if the key is not that of such a file.
 pub fn table_of_unclaimed(key: &str) -> Option<String> {
     let (table, _) = key.strip_suffix(".ndjson.gz")?.strip_prefix(UNCLAIMED)?.split_once('/')?;
     Some(percent_decode_str(table).decode_utf8_lossy().into_owned())
 }
 
-/// Key of the mark of a contract. It is written after the staged file that it names, so that a mark of another file is another
-/// mark.
+/// Key of the drift mark of a contract. cdc-loader writes the mark after the staged file that it names.
 pub fn drift_mark_key(contract: &str) -> String {
     format!("{DRIFT_MARKS}{contract}")
 }
 
-/// Key of what the schema-watcher knows about a contract.
+/// Key of schema-watcher's findings about a contract.
 pub fn drift_record_key(contract: &str) -> String {
     format!("{DRIFT_RECORDS}{contract}.json")
 }
 
-/// Key of the manifest that an attempt loads: every attempt of a job has its own, and every try of one attempt the same.
+/// Key of the manifest that an attempt loads. Every attempt has its own manifest, which all submissions of the attempt
+/// share.
 pub fn manifest_key(of: &Attempt) -> String {
     let Attempt { run, job, attempt, .. } = of;
     format!("{MANIFESTS}{run}/{job}/{attempt}.json")
 }
 
-/// Key of the manifest of those files of a load that have this many columns.
+/// Key of the manifest of the files of a load that have the given number of columns.
 pub fn layout_manifest_key(manifest: &str, columns: usize) -> String {
     format!("{}.c{columns}.json", manifest.trim_end_matches(".json"))
 }
 
-/// Key of the marker that a contract's tables were created; `sha256` is that of connection and DDL.
+/// Key of the object that marks a contract's tables as created; `sha256` is the digest of the connection and the DDL.
 pub fn tables_key(contract: &str, sha256: &str) -> String {
     format!("{TABLES}{contract}.{sha256}")
 }

@@ -1,7 +1,7 @@
-//! What the functions, the state machine, the tables and the CLI say to each other.
+//! Types of the messages between the functions, the state machine and the CLI, and of the items in the tables.
 //!
-//! These types are the source of truth: the ASL and the SAM template are held against them by a test
-//! (`infra/checks`), and the JSON Schemas under `infra/schemas` are generated from them. Nothing here knows AWS.
+//! These types are the source of truth: a test in `infra/checks` compares the ASL and the SAM template with them, and
+//! the JSON Schemas under `infra/schemas` are generated from them. This crate does not depend on AWS SDKs.
 
 pub mod attempt;
 pub mod audit;
@@ -34,12 +34,12 @@ pub use status::Status;
 pub use work::{Fact, FactValue, Kind, Place, ScriptPin, Text, Transaction, Work};
 pub use workflow::Workflow;
 
-/// An instant as every table and event of shiftwork writes it: ISO 8601, UTC, milliseconds (`2026-03-01T02:00:00.000Z`).
+/// Formats an instant as all tables and events have it: ISO 8601, UTC, with milliseconds (`2026-03-01T02:00:00.000Z`).
 pub fn timestamp(at: jiff::Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
 }
 
-/// `serialize_with` for [`timestamp`]; any ISO 8601 instant is read back.
+/// Serde's `with` module for instants in the format of [`timestamp`]. Reads any ISO 8601 instant.
 pub mod millis {
     use jiff::Timestamp;
     use serde::{Deserialize as _, Deserializer, Serializer};
@@ -54,7 +54,7 @@ pub mod millis {
         Timestamp::deserialize(from)
     }
 
-    /// The same for a field that may be absent.
+    /// Serde's `with` module for instants that may be absent.
     pub mod option {
         use jiff::Timestamp;
         use serde::{Deserialize as _, Deserializer, Serializer};
@@ -78,7 +78,7 @@ pub mod millis {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn timestamps_always_carry_three_digits() {
+    fn timestamps_have_three_fractional_digits() {
         let whole: jiff::Timestamp = "2026-03-01T02:00:00Z".parse().unwrap();
         let fine: jiff::Timestamp = "2026-03-01T02:00:00.123456Z".parse().unwrap();
         assert_eq!(super::timestamp(whole), "2026-03-01T02:00:00.000Z");

@@ -1,24 +1,24 @@
-//! AWS limits that a plan is held against before anything runs, each with where AWS states it.
+//! AWS limits that the planner checks before a run starts, each with its source.
 
-/// Bytes of one SQL statement (Redshift Data API, "Considerations when calling the Data API").
+/// Maximum size of one SQL statement in bytes (Redshift Data API, "Considerations when calling the Data API").
 pub const STATEMENT_BYTES: usize = 100 * 1024;
-/// Statements of one `BatchExecuteStatement` (Redshift Data API reference, `Sqls`).
+/// Maximum number of statements of one `BatchExecuteStatement` (Redshift Data API reference, `Sqls`).
 pub const BATCH_STATEMENTS: u32 = 40;
-/// Longest a statement may run, seconds (Redshift Data API: 24 hours).
+/// Maximum run time of a statement in seconds (Redshift Data API: 24 hours).
 pub const STATEMENT_SECONDS: u32 = 24 * 60 * 60;
-/// How long the Data API remembers a `ClientToken`, seconds (8 hours).
+/// Time in seconds for which the Data API remembers a `ClientToken` (8 hours).
 pub const CLIENT_TOKEN_SECONDS: i64 = 8 * 60 * 60;
-/// Characters of a Step Functions execution name.
+/// Maximum length of a Step Functions execution name in characters.
 pub const EXECUTION_NAME_CHARS: usize = 80;
-/// Iterations of an inline Map that Step Functions runs at once.
+/// Number of iterations of an inline Map that Step Functions runs at once.
 pub const MAP_CONCURRENCY: usize = 40;
-/// Events of one execution's history (Step Functions quota).
+/// Maximum number of events in the history of one execution (Step Functions quota).
 pub const HISTORY_EVENTS: usize = 25_000;
-/// Jobs of one run. A job that retries a few times writes about 30 history events; 600 of them leave room below
-/// [`HISTORY_EVENTS`], and their names stay far below the 256 KB of state.
+/// Maximum number of jobs of one run. A job with a few retries writes about 30 history events, so 600 jobs stay below
+/// [`HISTORY_EVENTS`], and their names stay far below the 256 KB limit of the execution's state.
 pub const JOBS: usize = 600;
-/// Items of one DynamoDB transaction.
+/// Maximum number of items of one DynamoDB transaction.
 pub const TRANSACTION_ITEMS: usize = 100;
-/// An execution of the run state machine is stopped by Step Functions after this many seconds; `infra/run.asl.json`
-/// carries the same number, and the lease of a started run outlives it.
+/// Time in seconds after which Step Functions stops an execution of the run state machine. `infra/run.asl.json` has the
+/// same value, and the lease of a started run lasts longer.
 pub const EXECUTION_SECONDS: u32 = 7 * 24 * 60 * 60;

@@ -1,4 +1,4 @@
-//! When staged change data is loaded: batches that were staged within the same stretch of time ask for the same run.
+//! Requests for runs that load staged change data. All batches that are staged within one interval request the same run.
 
 use std::time::Duration;
 
@@ -6,15 +6,15 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::payload::RunRequest;
 
-/// No run is due sooner than this, so that clocks may differ by it: a batch that is staged before a run is due must be
-/// there when the run looks.
-const AHEAD: SignedDuration = SignedDuration::from_secs(5);
+/// Shortest delay of a run. It allows for clock differences: a batch that is staged before a run is due must be visible
+/// when the run lists the staged files.
+const SHORTEST_DELAY: SignedDuration = SignedDuration::from_secs(5);
 
-/// The run that whatever was staged by `now` waits for, and how long it waits. Whoever asks within the same stretch of
-/// `every` asks for the same run.
+/// The request for the run that loads everything staged by `now`, and the delay until that run is due. All calls within
+/// the same interval of length `every` return the same run.
 pub fn load_request(workflow_id: &str, every: SignedDuration, now: Timestamp) -> (RunRequest, Duration) {
     let every = every.as_secs().max(1);
-    let soonest = (now + AHEAD).as_millisecond();
+    let soonest = (now + SHORTEST_DELAY).as_millisecond();
     let due = soonest.div_euclid(every * 1_000) + 1;
     let due = Timestamp::from_second(due * every).unwrap_or(Timestamp::MAX);
     let request = RunRequest {
@@ -38,7 +38,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_is_due_at_the_next_boundary_that_is_far_enough() {
+    fn a_run_is_due_at_the_first_boundary_after_the_shortest_delay() {
         assert_eq!(asked("2026-11-21T10:00:12Z", 30), ("orders-20261121T100030".into(), 18_000));
         assert_eq!(asked("2026-11-21T10:00:24.999Z", 30), ("orders-20261121T100030".into(), 5_001));
         assert_eq!(asked("2026-11-21T10:00:25Z", 30), ("orders-20261121T100100".into(), 35_000));

@@ -1,4 +1,5 @@
-//! What goes in and out of each function. The state machine's `Payload`s are held against these by the contract test.
+//! Requests and responses of the functions. A test in `infra/checks` compares them with each `Payload` of the state
+//! machine.
 
 use std::collections::BTreeMap;
 
@@ -8,39 +9,39 @@ use serde::{Deserialize, Serialize};
 
 use crate::Status;
 
-/// A person's or a program's request for a run. The smallest is `{"workflow_id": "…"}`.
+/// A request for a run. The smallest is `{"workflow_id": "…"}`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RunRequest {
-    /// The workflow.
+    /// Id of the workflow.
     pub workflow_id: String,
-    /// The run's id; derived from the request where it is left out.
+    /// Id of the run; derived from the request if it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workflow_execution_id: Option<String>,
-    /// Values for the workflow's parameters.
+    /// Values of the workflow's parameters, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub parameters: BTreeMap<String, serde_json::Value>,
-    /// An earlier run of this workflow: what succeeded there is reused, the rest runs.
+    /// An earlier run of this workflow. Jobs that succeeded in it are reused; the other jobs run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restart_of: Option<String>,
-    /// The instant that the run is about; now where it is left out.
+    /// Logical date of the run: the instant that its data is about. The present time if it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub logical_date: Option<Timestamp>,
-    /// Set by the schedules that `shiftwork push` makes: the time they were due.
+    /// Time at which a schedule that `shiftwork push` created was due. Only schedules set it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub scheduled_time: Option<Timestamp>,
 }
 
-/// The trigger's answer.
+/// The response of trigger.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct RunAnswer {
-    /// The run: a new one, or the one that the same request made before.
+pub struct RunResponse {
+    /// Id of the run. Equal requests return the same run.
     pub workflow_execution_id: String,
-    /// Where it stands.
+    /// Status of the run.
     pub execution_status: Status,
-    /// What a person should know, for instance which run it overlapped.
+    /// A note for the caller, for instance which run it overlapped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
 }
@@ -49,25 +50,25 @@ pub struct RunAnswer {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RunInput {
-    /// The run.
+    /// Id of the run.
     pub workflow_execution_id: String,
 }
 
-/// The iterator's answer: every job that has to run, in lanes of at most 40, in topological order. An inline Map runs 40
-/// iterations at once, so a Map of Maps lets every job wait for its own upstreams only.
+/// The response of iterator: the jobs to run, in lanes of at most 40, in topological order. An inline Map runs 40
+/// iterations at once, so a Map of Maps lets every job start as soon as its upstreams ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Lanes {
-    /// The lanes.
+    /// Jobs of each lane.
     pub lanes: Vec<Vec<LaneJob>>,
 }
 
-/// One job as the state machine sees it.
+/// A job in the input of the state machine's Map.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LaneJob {
-    /// The job.
+    /// Name of the job.
     pub job_name: String,
-    /// Seconds that the Launch state waits: what one attempt may take.
+    /// Timeout of one attempt in seconds, which is the timeout of the Launch state.
     pub timeout_seconds: u32,
 }
 
@@ -75,20 +76,20 @@ pub struct LaneJob {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Launch {
-    /// The run.
+    /// Id of the run.
     pub workflow_execution_id: String,
-    /// The job.
+    /// Name of the job.
     pub job_name: String,
-    /// Token of the state that waits for the job's end.
+    /// Task token of the Launch state.
     pub task_token: String,
 }
 
-/// What a settled job's Launch state returns.
+/// The result of the Launch state of a job that ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct JobEnd {
-    /// The job.
+    /// Name of the job.
     pub job_name: String,
-    /// How it ended.
+    /// Status of the job.
     pub execution_status: Status,
 }
 
@@ -96,66 +97,66 @@ pub struct JobEnd {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "action", rename_all = "snake_case", deny_unknown_fields)]
 pub enum AuditRequest {
-    /// The Launch or Await state of a job ended in an error: a timeout, a launcher that failed.
+    /// The Launch or Await state of a job failed, for instance by a timeout or because the launcher failed.
     RecordJob {
-        /// The run.
+        /// Id of the run.
         workflow_execution_id: String,
-        /// The job.
+        /// Name of the job.
         job_name: String,
-        /// What Step Functions caught.
+        /// Error that Step Functions caught.
         failure: CaughtError,
     },
-    /// Every job of the run ended, or none of the others can.
+    /// All jobs of the run ended, or a failure stops the rest of them.
     FinishRun {
-        /// The run.
+        /// Id of the run.
         workflow_execution_id: String,
-        /// Why the rest cannot, where that is so.
+        /// Error that stops the remaining jobs; none if all jobs ended.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         failure: Option<CaughtError>,
     },
 }
 
-/// What `Catch` puts under its `ResultPath`.
+/// The error object that a `Catch` writes to its `ResultPath`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CaughtError {
-    /// Error name.
+    /// Name of the error.
     #[serde(rename = "Error")]
     pub error: String,
-    /// Words; Lambda puts JSON here.
+    /// Cause of the error. For a failed Lambda function it is a JSON object as text.
     #[serde(rename = "Cause", default)]
     pub cause: String,
 }
 
-/// audit-updater's answer to [`AuditRequest::RecordJob`].
+/// The response of audit-updater to [`AuditRequest::RecordJob`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Recorded {
-    /// True when the job has another attempt left: the state machine goes back to Launch.
+    /// True if the job has another attempt: the state machine returns to the Launch state.
     pub relaunch: bool,
 }
 
-/// audit-updater's answer to [`AuditRequest::FinishRun`].
+/// The response of audit-updater to [`AuditRequest::FinishRun`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RunEnd {
-    /// The run.
+    /// Id of the run.
     pub workflow_execution_id: String,
-    /// How it ended.
+    /// Status of the run.
     pub execution_status: Status,
-    /// The first error of a run that failed; empty otherwise, for the state machine reads it on both paths.
+    /// First error of a run that failed; empty otherwise, because the state machine reads the field in both cases.
     pub error_message: String,
 }
 
-/// What a run's own schedule sends to job-callback while the run lives.
+/// The payload that the schedule of a run sends to job-callback while the run is in progress.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Sweep {
-    /// The run to look after.
+    /// Id of the run to check.
     pub sweep: String,
 }
 
-/// What the schedule of file-intake sends: plan the batches of a feed.
+/// The payload that the schedule of file-intake sends: plan the batches of a feed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PlanRequest {
-    /// The feed, or `all`.
+    /// Name of the feed, or `all`.
     pub plan: String,
 }

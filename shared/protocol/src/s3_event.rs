@@ -1,12 +1,12 @@
-//! Events of S3, by each way that they reach a function.
+//! Reads S3 events, however they reach a function.
 //!
-//! | way | shape of the message |
+//! | path | shape of the message |
 //! | --- | --- |
 //! | S3 → SQS | `{"Records": [{"eventSource": "aws:s3", …}]}`, keys URL-encoded |
 //! | S3 → EventBridge → a function or SQS | `{"source": "aws.s3", "detail-type": "Object Created", …}`, keys as they are |
 //! | either → SNS → SQS | the same as text in `Message` of `{"Type": "Notification", …}`; without it with raw delivery |
 //! | either → SNS → a function | `{"Records": [{"EventSource": "aws:sns", "Sns": {"Type": "Notification", …}}]}` |
-//! | turning notifications on | `{"Event": "s3:TestEvent", …}`: no object |
+//! | a new notification configuration | `{"Event": "s3:TestEvent", …}`: no object |
 
 use std::cmp::Ordering;
 
@@ -17,38 +17,38 @@ use serde_json::Value;
 
 use crate::{Failure, FailureKind};
 
-/// Most envelopes of SNS around one event: a topic may be forwarded to another one.
+/// Most SNS envelopes around one event: one topic may forward to another.
 const MOST_ENVELOPES: usize = 3;
 
-/// Something happened to an object.
+/// A change of an object in S3.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObjectEvent {
-    /// The bucket.
+    /// Name of the bucket.
     pub bucket: String,
-    /// The key, not URL-encoded.
+    /// Key of the object, not URL-encoded.
     pub key: String,
-    /// The version that was created or deleted, where the bucket keeps versions; none for a delete marker, which hides every
+    /// Version that was created or deleted, if the bucket has versioning; none for a delete marker, which hides every
     /// version.
     pub version_id: Option<String>,
-    /// Orders the events of one key: [`compare_sequencers`].
+    /// Order of the events of one key; compare with [`compare_sequencers`].
     pub sequencer: Option<String>,
-    /// When.
+    /// Time of the event.
     pub at: Timestamp,
-    /// What.
+    /// Kind of change.
     pub change: ObjectChange,
 }
 
-/// What happened to an object.
+/// The kinds of change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ObjectChange {
-    /// It was put, posted, copied or completed as a multipart upload.
+    /// The object was put, posted, copied or completed as a multipart upload.
     Created {
         /// ETag without quotes.
         etag: Option<String>,
         /// Size in bytes.
         size: u64,
     },
-    /// It was deleted, or a delete marker hides it.
+    /// The object was deleted, or a delete marker hides it.
     Deleted,
 }
 
@@ -59,19 +59,19 @@ pub fn compare_sequencers(a: &str, b: &str) -> Ordering {
     significant(a).cmp(&significant(b))
 }
 
-/// Reads the body of a message and takes it out of its SNS envelopes.
+/// Reads the body of a message and removes its SNS envelopes.
 ///
 /// # Errors
-/// [`FailureKind::InvalidRequest`]: it is not JSON, or has too many envelopes.
+/// [`FailureKind::InvalidRequest`]: the body is not JSON, or has more than [`MOST_ENVELOPES`] envelopes.
 pub fn message(body: &str) -> Result<Value, Failure> {
     unwrapped(json(body, "the message")?)
 }
 
-/// Reads the events of a message; `None` where the message is not from S3. Events that leave the content of an object as it is
-/// (tags, ACLs, restores, replication) are left out.
+/// Reads the events of a message; `None` if the message is not from S3. Skips events that do not change the content of an
+/// object (tags, ACLs, restores, replication).
 ///
 /// # Errors
-/// [`FailureKind::InvalidRequest`]: the message is from S3, and cannot be read.
+/// [`FailureKind::InvalidRequest`]: the message is from S3 and cannot be read.
 pub fn read(message: &Value) -> Result<Option<Vec<ObjectEvent>>, Failure> {
     if message["Event"] == "s3:TestEvent" {
         return Ok(Some(Vec::new()));
@@ -109,7 +109,7 @@ fn unwrapped(mut message: Value) -> Result<Value, Failure> {
     Ok(message)
 }
 
-/// A record of S3's own format (S3 User Guide, "Event message structure").
+/// A record in the format of S3 event notifications (S3 User Guide, "Event message structure").
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct NotificationRecord {
@@ -149,7 +149,7 @@ fn notification(n: usize, record: &Value) -> Result<Option<ObjectEvent>, Failure
     let record = NotificationRecord::deserialize(record)
         .map_err(|error| unreadable(format!("record {n} of the S3 event cannot be read: {error}")))?;
     let object = record.s3.object;
-    // Some senders write the names of events as a notification configuration does: `s3:ObjectCreated:Put`.
+    // Some senders write event names with the prefix of notification configurations: `s3:ObjectCreated:Put`.
     let name = record.event_name.strip_prefix("s3:").unwrap_or(&record.event_name);
     let (family, action) = name.split_once(':').unwrap_or((name, ""));
     let (change, hides) = match (family, action) {
@@ -170,7 +170,7 @@ fn notification(n: usize, record: &Value) -> Result<Option<ObjectEvent>, Failure
     }))
 }
 
-/// An event as EventBridge delivers it (S3 User Guide, "EventBridge event message structure").
+/// An event in the format of EventBridge (S3 User Guide, "EventBridge event message structure").
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
 struct BusEvent {
@@ -222,23 +222,23 @@ fn created(etag: Option<&str>, size: Option<u64>) -> ObjectChange {
     ObjectChange::Created { etag, size: size.unwrap_or_default() }
 }
 
-/// S3 writes `null`, or nothing, for an object of a bucket that keeps no versions.
+/// S3 writes `null` or nothing as the version of an object in a bucket without versioning.
 fn version_id(id: String) -> Option<String> {
     (!matches!(id.as_str(), "" | "null")).then_some(id)
 }
 
-/// S3 encodes keys as HTML forms do: `+` stands for a blank.
+/// S3 notifications encode keys as HTML forms do: `+` stands for a space.
 fn decoded(key: &str) -> Option<String> {
-    let blanks = key.replace('+', " ");
-    percent_decode_str(&blanks).decode_utf8().ok().map(Into::into)
+    let spaced = key.replace('+', " ");
+    percent_decode_str(&spaced).decode_utf8().ok().map(Into::into)
 }
 
 fn json(text: &str, what: &str) -> Result<Value, Failure> {
     serde_json::from_str(text).map_err(|error| unreadable(format!("{what} is not JSON: {error}")))
 }
 
-fn unreadable(words: String) -> Failure {
-    Failure::new(FailureKind::InvalidRequest, words)
+fn unreadable(message: String) -> Failure {
+    Failure::new(FailureKind::InvalidRequest, message)
 }
 
 #[cfg(test)]

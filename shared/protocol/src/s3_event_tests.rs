@@ -28,7 +28,7 @@ fn envelope(message: &Value) -> Value {
 }
 
 #[test]
-fn every_way_of_one_event_reads_the_same() {
+fn an_event_reads_the_same_over_every_path() {
     let direct = the_event("file-intake/s3-sqs-created");
     assert_eq!(
         direct,
@@ -57,7 +57,7 @@ fn every_way_of_one_event_reads_the_same() {
 }
 
 #[test]
-fn envelopes_of_sns_are_taken_off() {
+fn sns_envelopes_are_removed() {
     let event = json!({ "Records": [record("ObjectCreated:Put", "a")] });
     let direct = read(&event).unwrap();
     let once = envelope(&event);
@@ -76,7 +76,7 @@ fn envelopes_of_sns_are_taken_off() {
 }
 
 #[test]
-fn the_name_of_an_event_says_what_happened() {
+fn the_event_name_determines_the_kind_of_change() {
     let deleted = Some(ObjectChange::Deleted);
     let created = Some(ObjectChange::Created { etag: Some("e".into()), size: 10 });
     for (name, change) in [
@@ -119,7 +119,7 @@ fn a_message_that_is_not_from_s3_is_none() {
 }
 
 #[test]
-fn what_cannot_be_read_says_why() {
+fn a_message_that_cannot_be_read_gives_the_reason() {
     for (body, why) in [
         ("{", "the message is not JSON"),
         (r#"{"Type":"Notification","Message":"{"}"#, "`Message` of the SNS notification is not JSON"),
@@ -162,12 +162,12 @@ fn sequencers_are_right_padded_with_zeros() {
 
 proptest! {
     #[test]
-    fn no_message_makes_it_panic(body in "\\PC{0,200}") {
+    fn no_message_causes_a_panic(body in "\\PC{0,200}") {
         let _ = message(&body).and_then(|message| read(&message));
     }
 
     #[test]
-    fn every_key_survives_its_encoding(key in "\\PC{1,40}") {
+    fn every_key_round_trips_through_its_encoding(key in "\\PC{1,40}") {
         let encoded: String = key.bytes().map(|byte| match byte {
             b' ' => "+".to_owned(),
             byte if byte.is_ascii_alphanumeric() => char::from(byte).to_string(),
@@ -176,7 +176,7 @@ proptest! {
         prop_assert_eq!(decoded(&encoded), Some(key));
     }
 
-    /// Numbers of one width are ordered as numbers, and so is every shorter text that stands for them.
+    /// Sequencers of equal length compare as numbers, and so does a sequencer without its trailing zeros.
     #[test]
     fn sequencers_are_ordered_as_padded_numbers(a: u64, b: u64) {
         let text = |n: u64| format!("{n:016X}");

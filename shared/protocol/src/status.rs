@@ -1,34 +1,34 @@
-//! One enum for every status, spelt once.
+//! The status of a run or a job.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Where a run or a job stands. The text is what the audit tables, the events and the CLI show.
+/// The status of a run or a job. The audit tables, the events and the CLI show the same text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Status {
-    /// A run whose plan is still being written. No job of it can start.
+    /// Run: the plan is being written. No job of the run can start.
     Planning,
-    /// A run behind another one of its workflow (`on_overlap: queue`).
+    /// Run: waits for another run of its workflow to end (`on_overlap: queue`).
     Queued,
-    /// Planned, not started; a job that waits for its upstreams or for its next attempt.
+    /// Run: planned, not started. Job: waits for its upstreams or for its next attempt.
     Pending,
-    /// A run whose execution works; a job whose statement was handed to Redshift, or is about to be.
+    /// Run: its execution is running. Job: an attempt was submitted or is about to be submitted.
     Running,
-    /// Ended well.
+    /// Ended without an error.
     Succeeded,
-    /// Ended with an error; `error_message` says which.
+    /// Ended with an error; `error_message` has the reason.
     Failed,
-    /// Did not end within its `timeout`; its statement was cancelled.
+    /// Job: did not end within its `timeout`, and its statement was cancelled.
     TimedOut,
-    /// Stopped from outside: a cancel, a stopped execution, a lease that was taken over.
+    /// Stopped by a cancel request, a stopped execution, or the loss of the lease.
     Aborted,
-    /// Never ran: a job whose `run_if` did not hold; a run that overlapped another (`on_overlap: skip`).
+    /// Never ran. Job: its `run_if` did not hold. Run: it overlapped another run (`on_overlap: skip`).
     Skipped,
 }
 
 impl Status {
-    /// Every status, in the order of a life.
+    /// Every status, in the order in which a run or a job goes through them.
     pub const ALL: [Self; 9] = [
         Self::Planning,
         Self::Queued,
@@ -41,7 +41,7 @@ impl Status {
         Self::Skipped,
     ];
 
-    /// The text that is stored and shown.
+    /// The text in tables, events and the CLI.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Planning => "PLANNING",
@@ -56,7 +56,7 @@ impl Status {
         }
     }
 
-    /// True when nothing will change it any more.
+    /// Returns true if the status never changes again.
     pub const fn is_terminal(self) -> bool {
         match self {
             Self::Planning | Self::Queued | Self::Pending | Self::Running => false,
@@ -64,7 +64,7 @@ impl Status {
         }
     }
 
-    /// True for an end that somebody has to look at. A skip is a consequence of one, or was asked for.
+    /// Returns true for a status that a person has to act on. A skip follows from another failure or was requested.
     pub const fn is_failure(self) -> bool {
         match self {
             Self::Failed | Self::TimedOut | Self::Aborted => true,
@@ -84,7 +84,7 @@ mod tests {
     use super::Status;
 
     #[test]
-    fn the_stored_text_is_the_serialised_text() {
+    fn the_stored_text_equals_the_serialised_text() {
         for status in Status::ALL {
             assert_eq!(serde_json::to_value(status).unwrap(), serde_json::json!(status.as_str()));
         }

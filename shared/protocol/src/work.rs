@@ -1,8 +1,9 @@
-//! What a job does, frozen: everything that is needed to run it, and nothing that can still change.
+//! The work of a job, frozen by the planner: everything that an attempt needs, none of which changes during the run.
 //!
-//! A kind of job is one variant of [`Kind`] and of [`Work`], and one module in each of `planner::kind` (configuration to work),
+//! A kind of job is one variant of [`Kind`] and of [`Work`], and one module in each of `planner::kind` (configuration
+//! to work),
 //! `job-launcher::kind` (work to what an engine is given) and `settlement::kind` (what it does around its attempts).
-//! CONTRIBUTING.md adds one as an example.
+//! CONTRIBUTING.md shows the steps with an example.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -16,15 +17,15 @@ use crate::{connection::Connection, limits};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
-    /// A file of one or many SQL statements.
+    /// A script with one or more SQL statements.
     Sql,
-    /// A stored procedure call.
+    /// A call of a stored procedure.
     Procedure,
-    /// A query whose result goes to S3.
+    /// A query whose result Redshift writes to S3.
     Unload,
-    /// Staged change data, loaded and promoted as its contract says.
+    /// A load of staged change data, promoted according to its table contract.
     Cdc,
-    /// Files of a feed that landed in S3, loaded once.
+    /// A load of the files of a feed that landed in S3.
     Copy,
 }
 
@@ -32,7 +33,7 @@ impl Kind {
     /// Every kind, for messages that list them.
     pub const ALL: [Self; 5] = [Self::Sql, Self::Procedure, Self::Unload, Self::Cdc, Self::Copy];
 
-    /// As configuration writes it.
+    /// Value of `kind` in a workflow's configuration.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Sql => "sql",
@@ -54,129 +55,131 @@ impl std::fmt::Display for Kind {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Transaction {
-    /// All statements in one transaction: all or nothing. At most 40 of them.
+    /// All statements commit in one transaction. At most 40 statements.
     #[default]
     Single,
-    /// Every statement commits by itself; needed by VACUUM, ALTER TABLE APPEND and their like.
+    /// Every statement commits by itself, which VACUUM, ALTER TABLE APPEND and similar statements require.
     PerStatement,
 }
 
-/// A script as the plan saw it. The launcher reads this version and refuses any other content.
+/// A version of a script, a table contract or a feed. The launcher reads this version and refuses content with another
+/// hash.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ScriptPin {
     /// Key in the scripts bucket.
     pub key: String,
-    /// S3 version id.
+    /// S3 version id of the object.
     pub version_id: String,
-    /// Hex SHA-256 of the bytes.
+    /// SHA-256 of the content in hexadecimal.
     pub sha256: String,
-    /// How many statements the planner found; none in a contract.
+    /// Number of statements of a script; 0 for a contract or a feed.
     pub statements: u32,
 }
 
-/// The frozen work of one job. `parameters` are the bound values of the placeholders that the SQL really uses: the Data
-/// API refuses others, and empty ones.
+/// The frozen work of one job. `parameters` holds the values of the placeholders that the SQL uses: the Data API refuses
+/// parameters that the SQL does not use, and empty values.
 ///
-/// `connection` is kept beside the work in the tables ([`stored`]).
+/// The job audit table stores `connection` beside the work ([`stored`]).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Work {
     /// Statements of a script.
     Sql {
-        /// Where they run.
+        /// Warehouse that runs the statements.
         #[serde(skip)]
         connection: Connection,
         /// The pinned script.
         script: ScriptPin,
-        /// How they commit.
+        /// Commit mode of the statements.
         #[serde(default)]
         transaction: Transaction,
-        /// Bound values by placeholder.
+        /// Values by name of the placeholder.
         #[serde(default)]
         parameters: BTreeMap<String, String>,
     },
     /// One `CALL`.
     Procedure {
-        /// Where it runs.
+        /// Warehouse that runs the statement.
         #[serde(skip)]
         connection: Connection,
         /// The statement, with placeholders.
         sql: String,
-        /// Bound values by placeholder.
+        /// Values by name of the placeholder.
         #[serde(default)]
         parameters: BTreeMap<String, String>,
     },
-    /// One `UNLOAD`; its text is whole, for UNLOAD binds nothing.
+    /// One `UNLOAD`. The text contains all values, because UNLOAD does not take parameters.
     Unload {
-        /// Where it runs.
+        /// Warehouse that runs the statement.
         #[serde(skip)]
         connection: Connection,
         /// The statement.
         sql: String,
     },
-    /// Whatever is staged for a table contract when the job begins: one transaction that loads and promotes it.
+    /// A load of all rows that are staged for a table contract when the job starts, in one transaction with their
+    /// promotion.
     Cdc {
-        /// Where the table is.
+        /// Warehouse of the table.
         #[serde(skip)]
         connection: Connection,
         /// The pinned contract.
         contract: ScriptPin,
-        /// Whom COPY reads the staging bucket as.
+        /// Role that COPY reads the staging bucket with.
         iam_role: IamRole,
     },
-    /// The files of a feed that are pending when the job begins: one COPY of their manifest.
+    /// A load of the files of a feed that are pending when the job starts, by one COPY of their manifest.
     Copy {
-        /// Where the table is.
+        /// Warehouse of the table.
         #[serde(skip)]
         connection: Connection,
-        /// The feed's name.
+        /// Name of the feed.
         files: String,
         /// The pinned feed.
         feed: ScriptPin,
-        /// The table, as its feed or its job names it.
+        /// Name of the table, as the feed or the job gives it.
         table: String,
-        /// `COPY "schema"."table" ("column", …)`.
+        /// Text of the COPY before `FROM`: `COPY "schema"."table" ("column", …)`.
         into: String,
-        /// Everything behind the place of the manifest: role, format, compression.
+        /// Text of the COPY after the location of the manifest: role, format, compression.
         options: String,
     },
-    /// No work: where many jobs wait for many others, they meet here, so that n × m edges are n + m.
+    /// No work. A barrier joins n upstreams with m dependents by n + m edges instead of n × m.
     Barrier {},
 }
 
-/// Where the attempts of a job run: an engine, and what it needs to know to find them.
+/// The place where an engine runs the attempts of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Place<'a> {
-    /// A Redshift warehouse, over this connection.
+    /// A Redshift warehouse, reached over this connection.
     Warehouse(&'a Connection),
 }
 
-/// What a person reads to know what a job does.
+/// The text that shows a person what a job does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Text<'a> {
-    /// The pinned script or contract: [`Work::script`].
+    /// The content of the pinned file: [`Work::script`].
     Pinned,
-    /// This text.
+    /// A text of the work itself.
     Own(Cow<'a, str>),
 }
 
-/// A property of a job's work, for a person.
+/// A property of a job's work that the report shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fact {
-    /// What it is.
+    /// Name of the property, as a heading.
     pub label: &'static str,
-    /// Its value; one that is empty is not worth a line.
+    /// Value of the property. The report leaves out properties with an empty value.
     pub value: FactValue,
 }
 
 /// The value of a [`Fact`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FactValue {
-    /// Words.
+    /// A phrase in English.
     Words(&'static str),
-    /// A name, a key, an ARN.
+    /// A name, a key or an ARN, shown in a monospaced font.
     Code(String),
-    /// A number of things.
+    /// A number.
     Count(u32),
 }
 
@@ -194,7 +197,7 @@ impl Fact {
         Self { label: "Bound values", value: FactValue::Code(lines.join("\n")) }
     }
 
-    /// The facts of a pinned file: what it is to the job, and which version of it.
+    /// The facts of a pinned file. `label` says what the file is to the job.
     fn pin(label: &'static str, pin: &ScriptPin) -> Vec<Self> {
         let ScriptPin { key, version_id, sha256, statements } = pin;
         let mut facts = vec![Self::code(label, key), Self::code("Version", version_id), Self::code("SHA-256", sha256)];
@@ -206,7 +209,7 @@ impl Fact {
 }
 
 impl Work {
-    /// The kind as a user knows it. A barrier is not a user's job and has none.
+    /// The kind of job; `None` for a barrier, which the planner adds.
     pub const fn kind(&self) -> Option<Kind> {
         match self {
             Self::Sql { .. } => Some(Kind::Sql),
@@ -218,7 +221,7 @@ impl Work {
         }
     }
 
-    /// Where its attempts run; `None` for work that is never submitted.
+    /// The place where the attempts run; `None` for work that is never submitted.
     pub const fn place(&self) -> Option<Place<'_>> {
         match self {
             Self::Sql { connection, .. }
@@ -230,7 +233,7 @@ impl Work {
         }
     }
 
-    /// The warehouse that it uses, if it uses one.
+    /// The connection of the warehouse; `None` for work that does not use a warehouse.
     pub const fn connection(&self) -> Option<&Connection> {
         match self.place() {
             Some(Place::Warehouse(connection)) => Some(connection),
@@ -249,8 +252,8 @@ impl Work {
         }
     }
 
-    /// How many submissions one attempt takes: more than one only for scripts whose statements commit one by one and are
-    /// more than a batch holds.
+    /// Number of submissions of one attempt. More than 1 only for a script with `transaction: per_statement` and more
+    /// than [`BATCH_STATEMENTS`](limits::BATCH_STATEMENTS) statements.
     pub fn parts(&self) -> u32 {
         match self {
             Self::Sql { script, transaction: Transaction::PerStatement, .. } => {
@@ -265,7 +268,7 @@ impl Work {
         }
     }
 
-    /// How many SQL statements a user counts in it: a load, however many statements it becomes, is one.
+    /// Number of SQL statements that the report counts for the job. A load counts as 1.
     pub const fn statements(&self) -> u32 {
         match self {
             Self::Sql { script, .. } => script.statements,
@@ -274,12 +277,12 @@ impl Work {
         }
     }
 
-    /// True for what the planner made to join edges: nothing is launched for it.
+    /// Returns true for a barrier: the launcher starts no attempt of it.
     pub const fn is_barrier(&self) -> bool {
         self.kind().is_none()
     }
 
-    /// The pinned script, contract or feed, for the kinds that have one.
+    /// The pinned script, contract or feed; `None` for kinds without one.
     pub const fn script(&self) -> Option<&ScriptPin> {
         match self {
             Self::Sql { script: pin, .. } | Self::Cdc { contract: pin, .. } | Self::Copy { feed: pin, .. } => Some(pin),
@@ -287,12 +290,12 @@ impl Work {
         }
     }
 
-    /// Its kind, for a heading.
+    /// The kind as a heading; empty for a barrier.
     pub fn title(&self) -> &'static str {
         self.kind().map_or("", Kind::as_str)
     }
 
-    /// Its properties, in the order in which a person wants to read them.
+    /// The properties, in the order in which the report shows them.
     pub fn facts(&self) -> Vec<Fact> {
         match self {
             Self::Sql { script, transaction, parameters, .. } => {
@@ -319,7 +322,7 @@ impl Work {
         }
     }
 
-    /// Its text; `None` for work that has none.
+    /// The text that shows what the job does; `None` for a barrier.
     pub fn text(&self) -> Option<Text<'_>> {
         match self {
             Self::Sql { .. } | Self::Cdc { .. } => Some(Text::Pinned),
@@ -330,8 +333,8 @@ impl Work {
     }
 }
 
-/// How the job audit table keeps work: `connection` is an attribute of its own beside `work`, and is there only if the work
-/// uses a warehouse.
+/// The form of work in the job audit table: `connection` is an attribute beside `work`, present only if the work uses a
+/// warehouse.
 pub(crate) mod stored {
     use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
@@ -347,7 +350,7 @@ pub(crate) mod stored {
 
     #[derive(Deserialize)]
     struct Read {
-        /// Items that were written before barriers lost theirs have one for them, too.
+        /// Present for barriers too in items that older versions wrote.
         #[serde(default)]
         connection: Option<Connection>,
         work: Work,
@@ -406,7 +409,7 @@ mod tests {
         assert!(error.to_string().contains("missing field `connection`"), "{error}");
     }
 
-    /// The compiler does not see that [`Kind::ALL`] lacks a kind.
+    /// The compiler does not check that [`Kind::ALL`] lists every kind.
     #[test]
     fn every_kind_is_listed() {
         let schema = schemars::schema_for!(Kind).to_value();

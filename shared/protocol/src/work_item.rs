@@ -1,4 +1,4 @@
-//! Work items: batches for workers outside of shiftwork, and what comes back.
+//! Work items: batches of files for workers outside of shiftwork, and the workers' reports.
 
 use std::collections::BTreeMap;
 
@@ -8,34 +8,35 @@ use serde::{Deserialize, Serialize};
 
 use crate::file::{FileRecord, FileStatus};
 
-/// A message of the queue of work items: one batch. It may come twice; `batch` is the same then.
+/// A message of the work item queue: one batch. SQS may deliver a message twice; both copies have the same `batch`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct WorkItem {
-    /// The batch; the completion names it.
+    /// Id of the batch. The worker repeats it in the completion.
     pub batch: String,
-    /// The feed.
+    /// Name of the feed.
     pub feed: String,
-    /// Until when the files are this batch's. What is completed later may have gone to another one.
+    /// End of the batch's claim on the files. After this time, another batch may have claimed files that are not
+    /// complete.
     #[serde(with = "crate::millis")]
     #[schemars(with = "String")]
     pub until: Timestamp,
-    /// The files.
+    /// Files to process.
     pub files: Vec<ItemFile>,
 }
 
 /// A file of a work item.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ItemFile {
-    /// The bucket.
+    /// Name of the bucket.
     pub bucket: String,
-    /// The key.
+    /// Key of the object, not URL-encoded.
     pub key: String,
-    /// The version to read, where the bucket keeps versions.
+    /// Version to read, if the bucket has versioning.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version_id: Option<String>,
-    /// Bytes.
+    /// Size in bytes.
     pub size: u64,
-    /// The named parts of its key.
+    /// Values of the named parts of the feed's key pattern.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub parts: BTreeMap<String, String>,
 }
@@ -52,47 +53,47 @@ impl From<&FileRecord> for ItemFile {
     }
 }
 
-/// What a worker says about a work item: of all its files, or of each. Files that it does not speak of stay with it.
+/// A worker's report about a work item. Files without an outcome stay with the worker.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Completion {
-    /// The batch.
+    /// Id of the batch.
     pub batch: String,
-    /// The feed.
+    /// Name of the feed.
     pub feed: String,
-    /// What became of every file that `files` does not name; they stay open where it is left out.
+    /// Outcome of every file that `files` does not name. If it is left out, these files stay open.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
-    /// Why, where it did not go well.
+    /// Reason, unless `outcome` is `processed`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// What became of single files.
+    /// Outcomes of single files.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<FileOutcome>,
 }
 
-/// What became of one file.
+/// The outcome of one file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FileOutcome {
-    /// Its key.
+    /// Key of the file, not URL-encoded.
     pub key: String,
-    /// What became of it.
+    /// Outcome of the file.
     pub outcome: Outcome,
-    /// Why, where it did not go well.
+    /// Reason, unless `outcome` is `processed`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 
-/// What became of a file.
+/// The outcome of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Outcome {
-    /// Done.
+    /// The worker processed the file.
     Processed,
-    /// Not done, by no fault of the file.
+    /// The batch failed for a reason outside of the file.
     Failed,
-    /// The file cannot be taken.
+    /// The file itself cannot be processed.
     Quarantined,
 }
 
@@ -107,7 +108,7 @@ impl From<Outcome> for FileStatus {
 }
 
 impl Completion {
-    /// What it says of a file: its end, and why.
+    /// Returns the status and the reason that the completion gives to a file; `None` if the file stays open.
     pub fn of(&self, file: &FileRecord) -> Option<(FileStatus, Option<String>)> {
         if let Some(said) = self.files.iter().find(|said| said.key == file.key) {
             return Some((said.outcome.into(), said.reason.clone().or_else(|| self.reason.clone())));

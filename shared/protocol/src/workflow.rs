@@ -1,4 +1,4 @@
-//! A workflow as users write it. Field names of the original RSQL framework stay theirs.
+//! A workflow as users write it. Field names of the original RSQL framework are kept.
 
 use std::collections::BTreeMap;
 
@@ -6,47 +6,47 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use shiftwork_config::Duration;
 
-/// One item of the configuration table, or one file under `workflows/`.
+/// A workflow: an item of the configuration table, or a file under `workflows/`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Workflow {
-    /// Its name: 1 to 64 of `A-Z a-z 0-9 _ -`.
+    /// Id of the workflow: 1 to 64 of `A-Z a-z 0-9 _ -`.
     pub workflow_id: String,
-    /// What it is for.
+    /// Description of the workflow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workflow_description: Option<String>,
-    /// Stages, run one after the other.
+    /// Stages, which run one after the other.
     pub workflow_stages: Vec<Stage>,
-    /// Named connection of all its jobs; without one, the deployment's default.
+    /// Named connection of all jobs; the deployment's default connection if it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connection: Option<String>,
-    /// Parameters that a run takes, by name. SQL uses them as `:name`.
+    /// Parameters of a run, by name. SQL uses a parameter as `:name`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub parameters: BTreeMap<String, Parameter>,
-    /// When it runs by the clock.
+    /// Schedule on which the workflow runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedule: Option<Schedule>,
-    /// Events that start it. Each is an EventBridge event pattern, matched against the whole event.
+    /// Events that start a run. Each is an EventBridge event pattern that is matched against the whole event.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub triggers: Vec<EventTrigger>,
-    /// What a request does while another run of this workflow is under way.
+    /// How to treat a request while another run of this workflow is in progress.
     #[serde(default)]
     pub on_overlap: OnOverlap,
 }
 
-/// Jobs that run one after the other, or side by side.
+/// Jobs that run one after the other or in parallel.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Stage {
-    /// `n` leaves the stage out.
+    /// `n` leaves the stage out of the plan.
     #[serde(default)]
     pub execution_flag: ExecutionFlag,
-    /// How its jobs follow each other.
+    /// Order in which the jobs run.
     pub execution_type: ExecutionType,
-    /// What it does.
+    /// Description of the stage.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stage_description: Option<String>,
-    /// Its jobs: script names, or jobs in full.
+    /// Jobs of the stage: script names or job objects.
     pub scripts: Vec<Job>,
 }
 
@@ -54,88 +54,89 @@ pub struct Stage {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ExecutionFlag {
-    /// Run it.
+    /// The stage runs.
     #[default]
     #[serde(alias = "Y")]
     Y,
-    /// Leave it out.
+    /// The stage is left out.
     #[serde(alias = "N")]
     N,
 }
 
-/// How the jobs of a stage follow each other.
+/// The order in which the jobs of a stage run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ExecutionType {
-    /// In the order they are written.
+    /// One after the other, in the order of the list.
     Sequential,
-    /// All at once.
+    /// All at the same time.
     Parallel,
 }
 
-/// A bare script name, or a job in full.
+/// A script name, or a job object.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Job {
-    /// A script; its name is the job's name and its suffix says its kind.
+    /// Name of a script, which is also the name of the job. The suffix determines the kind.
     Script(String),
-    /// A job in full.
+    /// A job object.
     Full(Box<FullJob>),
 }
 
-/// A job in full. What its kind needs beyond these fields (`script`, `call`, `select`, `to`, …) stands beside them and is
-/// read by the kind's own module (`planner::kind`).
+/// A job object. The fields of its kind (`script`, `call`, `select`, `to`, …) are in the same object; the kind's module
+/// in
+/// `planner::kind` reads them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FullJob {
-    /// Its name, unique in the workflow; a script's name where it is left out.
+    /// Name of the job, unique in the workflow; the script's name if it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job_name: Option<String>,
-    /// The kind of job; a script's suffix says it where it is left out.
+    /// Kind of the job; determined by the script's suffix if it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
-    /// Jobs of this workflow that must end before it starts, on top of what its stage asks for.
+    /// Jobs of this workflow that must end before the job starts, in addition to those that the stage requires.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub depends_on: Vec<String>,
-    /// What failed upstreams mean for it.
+    /// Condition on the status of the upstreams under which the job runs.
     #[serde(default)]
     pub run_if: RunIf,
-    /// How long one attempt may take: `90s`, `30m`, `2h`; at most 24 hours.
+    /// Timeout of one attempt, such as `90s`, `30m` or `2h`; at most 24 hours.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
-    /// Further attempts after a failed one. Conflicts and throttling are retried without it.
+    /// Number of further attempts after a failed one. Retries after conflicts and throttling are not counted.
     #[serde(default)]
     pub retries: u32,
-    /// Named connection of this job alone.
+    /// Named connection of this job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connection: Option<String>,
-    /// What the kind needs.
+    /// Fields that the kind defines.
     #[serde(flatten)]
     pub work: serde_json::Map<String, serde_json::Value>,
 }
 
-/// What a job does about upstreams that did not succeed. It is asked once all of them ended.
+/// Condition on the status of a job's upstreams under which the job runs. Evaluated once all upstreams have ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RunIf {
-    /// Run only if every upstream succeeded; else be skipped.
+    /// Run only if every upstream succeeded; otherwise the job is skipped.
     #[default]
     AllSuccess,
-    /// Run whatever happened.
+    /// Run whatever the status of the upstreams.
     AllDone,
-    /// Run only if at least one upstream did not succeed: the clean-up, the alarm.
+    /// Run only if at least one upstream did not succeed, for instance to clean up or to alert.
     OneFailed,
 }
 
-/// What a request does while another run of the same workflow is under way.
+/// How to treat a request while another run of the same workflow is in progress.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum OnOverlap {
-    /// Record the request as SKIPPED and do nothing.
+    /// Record the request as SKIPPED and do not run it.
     #[default]
     Skip,
-    /// Plan it now, run it when the other one ended, in the order of the requests.
+    /// Plan the run now, and start it when the other run ends, in the order of the requests.
     Queue,
-    /// Record the request as FAILED and notify.
+    /// Record the request as FAILED and send a notification.
     Fail,
 }
 
@@ -143,26 +144,26 @@ pub enum OnOverlap {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Parameter {
-    /// Its type; a value of another type is refused before anything runs.
+    /// Type of the parameter. A request with a value of another type is refused.
     #[serde(rename = "type")]
     pub of_type: ParameterType,
-    /// The value of a run that gives none; without it the parameter must be given.
+    /// Value if the request has none. Without a default, a request must have a value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default: Option<serde_json::Value>,
-    /// What it is for.
+    /// Description of the parameter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
 }
 
-/// Types of parameters. The Data API binds text; the type says which text is right.
+/// Types of parameters. The Data API binds values as text, so the type defines which texts are valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ParameterType {
-    /// Any text but the empty one, which the Data API cannot bind.
+    /// A text with at least one character, because the Data API does not bind empty values.
     String,
-    /// A whole number of 64 bits.
+    /// A 64-bit integer.
     Integer,
-    /// A number, kept digit for digit.
+    /// A decimal number, passed to Redshift with all of its digits.
     Decimal,
     /// `true` or `false`.
     Boolean,
@@ -173,7 +174,7 @@ pub enum ParameterType {
 }
 
 impl ParameterType {
-    /// As configuration writes it.
+    /// Value of `type` in a workflow's configuration.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::String => "string",
@@ -186,31 +187,31 @@ impl ParameterType {
     }
 }
 
-/// When a workflow runs by the clock.
+/// The schedule of a workflow.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Schedule {
-    /// `cron(…)` or `rate(…)`, as EventBridge Scheduler takes them.
+    /// `cron(…)` or `rate(…)`, in the syntax of EventBridge Scheduler.
     pub expression: String,
-    /// IANA time zone of a cron expression; UTC where it is left out.
+    /// IANA time zone of a cron expression; UTC if it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_zone: Option<String>,
-    /// `false` keeps the schedule but switches it off.
-    #[serde(default = "yes")]
+    /// `false` disables the schedule.
+    #[serde(default = "enabled")]
     pub enabled: bool,
 }
 
-const fn yes() -> bool {
+const fn enabled() -> bool {
     true
 }
 
-/// An event that starts the workflow.
+/// An event that starts a run of the workflow.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EventTrigger {
     /// EventBridge event pattern (`source`, `detail-type`, `detail`, …).
     pub pattern: serde_json::Map<String, serde_json::Value>,
-    /// Parameters taken from the event: parameter name to a path such as `$.detail.object.key`.
+    /// Parameters taken from the event: name of the parameter to a path such as `$.detail.object.key`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub parameters: BTreeMap<String, String>,
 }
