@@ -1,4 +1,4 @@
-//! Values that a function believes for a time, between its invocations.
+//! Values that a function keeps between its invocations for a limited time.
 
 use std::{
     borrow::Borrow,
@@ -8,7 +8,7 @@ use std::{
 
 use jiff::Timestamp;
 
-/// Values by key, each until its own time.
+/// Values by key, each with its expiry.
 #[derive(Debug)]
 pub struct Cache<K, V>(Mutex<BTreeMap<K, (V, Timestamp)>>);
 
@@ -19,7 +19,7 @@ impl<K, V> Default for Cache<K, V> {
 }
 
 impl<K: Ord, V: Clone> Cache<K, V> {
-    /// A value that is still believed. Those that are not are dropped, so that the cache does not grow.
+    /// Returns the value of a key if it has not expired. Removes all expired values, so that the cache does not grow.
     pub fn get<Q: Ord + ?Sized>(&self, key: &Q, now: Timestamp) -> Option<V>
     where
         K: Borrow<Q>,
@@ -29,7 +29,7 @@ impl<K: Ord, V: Clone> Cache<K, V> {
         values.get(key).map(|(value, _)| value.clone())
     }
 
-    /// Keeps a value until a time, over any that the key has.
+    /// Stores a value with its expiry, and replaces the current value of the key.
     pub fn put(&self, key: K, value: V, until: Timestamp) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key, (value, until));
     }
@@ -42,7 +42,7 @@ mod tests {
     use super::Cache;
 
     #[test]
-    fn a_value_is_believed_until_its_time() {
+    fn a_value_is_returned_until_it_expires() {
         let second = |n| Timestamp::UNIX_EPOCH + SignedDuration::from_secs(n);
         let cache = Cache::<String, u32>::default();
         assert_eq!(cache.get("a", second(0)), None);

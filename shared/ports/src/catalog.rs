@@ -1,4 +1,4 @@
-//! Configuration files in the scripts bucket, as a warm function knows them.
+//! Configuration files in the scripts bucket, cached between the invocations of a function.
 
 use std::{
     collections::BTreeMap,
@@ -13,24 +13,23 @@ use crate::{
     scripts::{self, ScriptText},
 };
 
-/// Files that are read at the same time.
-const READING: usize = 16;
+/// Number of files that are read concurrently.
+const CONCURRENT_READS: usize = 16;
 
-/// The files under one prefix: a file is read again when its ETag has changed. `T` is what one file says, and `A` what all
-/// of them say together.
+/// The files below a prefix. A file is read again if its ETag has changed. `T` is the content of one file, and `A` the
+/// combination of all contents.
 pub struct Catalog<T, A> {
     scripts: Bucket,
     prefix: &'static str,
-    believed_for: SignedDuration,
+    max_age: SignedDuration,
     parse: fn(&ScriptText) -> Option<T>,
     assemble: fn(Vec<Arc<T>>) -> A,
     read: Mutex<Option<Read<T, A>>>,
     recent: Cache<(), Arc<A>>,
 }
 
-/// What was read last.
 struct Read<T, A> {
-    /// ETag and content by key; no content where the file is not valid.
+    /// ETag and content by key; no content if the file is invalid.
     files: BTreeMap<String, (String, Option<Arc<T>>)>,
     assembled: Arc<A>,
 }
@@ -40,18 +39,19 @@ where
     T: Send + Sync,
     A: Send + Sync,
 {
-    /// The files under a prefix. `parse` reads one of them, and logs and leaves out one that is not valid: the others go on.
+    /// Makes the catalog of a prefix. `parse` reads one file; it logs an invalid file and returns `None`, and the other
+    /// files are used.
     pub fn new(
         scripts: Bucket,
         prefix: &'static str,
-        believed_for: SignedDuration,
+        max_age: SignedDuration,
         parse: fn(&ScriptText) -> Option<T>,
         assemble: fn(Vec<Arc<T>>) -> A,
     ) -> Self {
-        Self { scripts, prefix, believed_for, parse, assemble, read: Mutex::default(), recent: Cache::default() }
+        Self { scripts, prefix, max_age, parse, assemble, read: Mutex::default(), recent: Cache::default() }
     }
 
-    /// What the files said at most `believed_for` ago.
+    /// Returns the files as they were at most `max_age` ago.
     pub async fn recent(&self, now: Timestamp) -> Result<Arc<A>> {
         match self.recent.get(&(), now) {
             Some(recent) => Ok(recent),
@@ -59,14 +59,14 @@ where
         }
     }
 
-    /// What the files say now: one listing, and one request for each file that has changed.
+    /// Returns the current files: one listing, and one request for each file that has changed.
     pub async fn newest(&self, now: Timestamp) -> Result<Arc<A>> {
         let etags = scripts::etags(&self.scripts, self.prefix).await?;
         let newest = match self.unchanged(&etags) {
             Some(assembled) => assembled,
             None => self.read(etags).await?,
         };
-        self.recent.put((), Arc::clone(&newest), now + self.believed_for);
+        self.recent.put((), Arc::clone(&newest), now + self.max_age);
         Ok(newest)
     }
 
@@ -92,7 +92,7 @@ where
                 };
                 Result::Ok((key, (etag, content)))
             })
-            .buffer_unordered(READING)
+            .buffer_unordered(CONCURRENT_READS)
             .try_collect()
             .await?;
         let assembled = Arc::new((self.assemble)(files.values().filter_map(|(_, content)| content.clone()).collect()));
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_file_that_changed_is_read_and_one_that_is_not_valid_left_out() {
+    async fn a_changed_file_is_read_and_an_invalid_one_is_left_out() {
         let scripts = MemoryBucket::versioned();
         let catalog = Catalog::new(scripts.bucket(), "numbers/", SignedDuration::from_secs(10), number, sum);
         let second = |n| Timestamp::UNIX_EPOCH + SignedDuration::from_secs(n);
@@ -124,7 +124,7 @@ mod tests {
         for (key, text) in [("numbers/a", "1"), ("numbers/b", "x"), ("numbers/c", "20"), ("other", "500")] {
             scripts.put(key, text);
         }
-        assert_eq!(*catalog.recent(second(9)).await.unwrap(), 0, "it is believed for 10 seconds");
+        assert_eq!(*catalog.recent(second(9)).await.unwrap(), 0, "the maximum age is 10 seconds");
         let first = catalog.recent(second(10)).await.unwrap();
         assert_eq!(*first, 21);
         assert!(Arc::ptr_eq(&first, &catalog.newest(second(11)).await.unwrap()), "nothing changed");

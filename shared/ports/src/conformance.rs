@@ -1,7 +1,7 @@
-//! One suite for every implementation of a port: the sentences of the traits as tests.
+//! Conformance suites: one for each port, which tests every implementation against the documentation of the trait.
 //!
-//! Every check makes runs and workflows of its own with fresh names, so the suite runs against tables that are in use. A
-//! check panics where the port does not hold.
+//! Every check uses runs and workflows with new names, so a suite can use tables with other data. A check panics if the
+//! port does not conform.
 #![allow(clippy::unwrap_used, reason = "a failure of the port fails the check")]
 
 mod configuration;
@@ -48,12 +48,12 @@ pub use queues::{dead_letters, requests};
 pub use sweeps::sweeps;
 pub use tokens::{TaskEnd, task_tokens};
 
-/// Every check of [`Ledger`].
+/// Checks [`Ledger`].
 pub async fn ledger(ledger: &dyn Ledger) {
     openings::nothing_is_there_before(ledger).await;
     openings::a_run_its_jobs_and_its_lease_are_written_together(ledger).await;
     openings::a_run_is_opened_once(ledger).await;
-    openings::a_run_on_record_leaves_the_lease_alone(ledger).await;
+    openings::a_recorded_run_leaves_the_lease_unchanged(ledger).await;
     openings::one_of_two_racers_opens_a_run(ledger).await;
     for jobs in [97, 98, 99, 250, 600] {
         openings::a_plan_of_any_size_is_whole(ledger, jobs).await;
@@ -63,12 +63,12 @@ pub async fn ledger(ledger: &dyn Ledger) {
 
     leases::a_held_lease_is_not_taken_not_even_expired(ledger).await;
     leases::a_lease_goes_down_its_queue(ledger).await;
-    leases::nobody_queues_for_a_free_lease(ledger).await;
+    leases::a_free_lease_has_no_queue(ledger).await;
     leases::one_of_two_runs_takes_a_free_lease(ledger).await;
     leases::two_runs_queue_at_once(ledger).await;
 
     runs::a_run_begins_once_and_renews_its_lease(ledger).await;
-    runs::a_queued_run_begins_when_the_lease_is_its_own(ledger).await;
+    runs::a_queued_run_begins_once_it_holds_the_lease(ledger).await;
     runs::an_ended_run_does_not_begin(ledger).await;
     runs::a_run_ends_once(ledger).await;
     runs::racing_ends_agree(ledger).await;
@@ -84,12 +84,12 @@ pub async fn ledger(ledger: &dyn Ledger) {
     jobs::racing_claims_keep_the_first_intent(ledger).await;
 }
 
-/// A name that nobody used before.
+/// Returns a name that is not in use.
 fn fresh(prefix: &str) -> String {
     format!("{prefix}-{:016x}", RandomState::new().hash_one(prefix))
 }
 
-/// An instant, by the minutes since some morning.
+/// Returns an instant, in minutes after a fixed one.
 fn minute(minutes: i64) -> Timestamp {
     "2026-03-01T02:00:00.000Z".parse::<Timestamp>().unwrap() + SignedDuration::from_mins(minutes)
 }
@@ -137,8 +137,8 @@ fn a_job(run: &RunRecord, position: usize, name: &str, upstreams: &[&str]) -> Jo
     JobRecord::pending(&run.workflow_id, &run.workflow_execution_id, plan)
 }
 
-/// A plan of so many jobs without edges, and one at the end that waits on the first two. Names sort otherwise than
-/// positions do.
+/// A plan of `jobs` jobs without edges, and one more job that waits for the first two. The order of the names differs
+/// from that of the positions.
 fn an_opening(workflow: &str, jobs: usize, lease: LeaseRequest) -> Opening {
     let status = if lease == LeaseRequest::Queue { Status::Queued } else { Status::Pending };
     let run = a_run(workflow, status, jobs);
@@ -158,7 +158,7 @@ const fn take(until: Timestamp) -> LeaseRequest {
     LeaseRequest::Take { until }
 }
 
-/// A workflow whose one run holds the lease; the run has three jobs, and the last waits on the other two.
+/// Opens a run that holds the lease of a new workflow. The run has three jobs, the last of which waits for the others.
 async fn opened(ledger: &dyn Ledger) -> Opening {
     let opening = an_opening(&fresh("workflow"), 3, take(minute(15)));
     assert_eq!(ledger.open(&opening).await, Ok(Opened::New));
@@ -183,11 +183,11 @@ impl Opening {
     }
 }
 
-fn well() -> End {
+fn success() -> End {
     End { status: Status::Succeeded, error: None, message: None, statement_id: Some("id".into()), rows: Some(4) }
 }
 
-fn badly() -> End {
+fn failure() -> End {
     End {
         status: Status::Failed,
         error: Some(FailureKind::StatementFailed),
@@ -197,12 +197,12 @@ fn badly() -> End {
     }
 }
 
-/// The kind of a failure; a success is none.
+/// Kind of the failure; `None` for a success.
 fn kind<T>(result: Result<T>) -> Option<FailureKind> {
     result.err().map(|failure| failure.kind)
 }
 
-/// Two calls at the same time.
+/// Makes two calls concurrently.
 async fn both<A: Future, B: Future>(a: A, b: B) -> (A::Output, B::Output) {
     let (mut a, mut b) = (pin!(a), pin!(b));
     let (mut first, mut second) = (None, None);
@@ -257,13 +257,13 @@ mod tests {
     #[tokio::test]
     async fn the_warehouse_in_memory_conforms() {
         let warehouse = MemoryWarehouse::default();
-        warehouse.answer("SELECT 1", vec![vec![Some("1".into())]]);
+        warehouse.set_rows("SELECT 1", vec![vec![Some("1".into())]]);
         let active = super::warehouse(&warehouse, &shiftwork_protocol::Connection::default(), "SELECT 1").await;
-        assert_eq!(active, [], "all were cancelled");
+        assert_eq!(active, [], "all attempts were cancelled");
     }
 
     #[tokio::test]
-    async fn the_model_agrees_with_itself() {
+    async fn the_model_agrees_with_a_second_instance() {
         for seed in 0..200 {
             super::agree(&MemoryLedger::default(), &MemoryLedger::default(), seed).await;
         }

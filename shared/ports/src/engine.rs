@@ -1,4 +1,4 @@
-//! Engines: whatever runs the attempts of jobs. Redshift is one.
+//! Engines, which run the attempts of jobs. Redshift is one of them.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -7,50 +7,51 @@ use shiftwork_protocol::{Attempt, FailureKind, Place, Work};
 
 use crate::{Result, Warehouse};
 
-/// An attempt as its engine sees it.
+/// The state of an attempt on its engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttemptState {
-    /// The engine's own id of it; in Redshift, that of the statement.
+    /// Id that the engine gave to the attempt; in Redshift, the statement id.
     pub id: String,
     /// The attempt.
     pub attempt: Attempt,
-    /// How far it is.
+    /// Progress of the attempt.
     pub progress: Progress,
 }
 
-/// How far an attempt is.
+/// Progress of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Progress {
-    /// Submitted, and not ended.
+    /// Submitted and not ended.
     Active,
-    /// Succeeded: what it wrote is there.
+    /// Succeeded and committed.
     Finished {
-        /// Rows returned or changed by its last statement, where the engine counts them.
+        /// Number of rows that the last statement returned or changed, if the engine reports it.
         rows: Option<i64>,
     },
-    /// Failed: nothing of it was written.
+    /// Failed and not committed.
     Failed {
-        /// What the engine's message means.
+        /// Classification of the message.
         kind: FailureKind,
-        /// The engine's message.
+        /// Message of the engine.
         message: String,
     },
-    /// Cancelled.
+    /// Cancelled and not committed.
     Aborted,
 }
 
-/// One engine at one [`Place`]. How an attempt is submitted differs from engine to engine, and is not part of it: an engine
-/// takes the same attempt twice for one, so that a caller whose submission got no answer can submit it again.
+/// One engine at one [`Place`]. Submission is not part of this trait, because it differs from engine to engine. Every
+/// engine treats a repeated submission of an attempt as one, so that a caller can repeat a submission whose response
+/// was lost.
 #[port]
 pub trait Engine: Send + Sync {
-    /// The attempt, if the engine knows it.
+    /// Finds an attempt; `None` if the engine does not know it.
     async fn find(&self, attempt: &Attempt) -> Result<Option<AttemptState>>;
-    /// The attempt of this id as soon as it ends, and at the latest after `patience`, which may be zero; `None` when the engine
-    /// does not know it, or no longer.
+    /// Waits at most `patience`, which may be zero, for the attempt with this id to end, and returns its state; `None`
+    /// if the engine does not know it.
     async fn outcome(&self, id: &str, attempt: &Attempt, patience: Duration) -> Result<Option<AttemptState>>;
-    /// Every attempt of a run that is active at this place.
+    /// Lists the active attempts of a run at this place.
     async fn active(&self, run: &str) -> Result<Vec<AttemptState>>;
-    /// Asks the engine to stop the attempt of this id. One that ended, or that the engine does not know, is not a failure.
+    /// Cancels the attempt with this id. Succeeds if the attempt has ended or the engine does not know it.
     async fn cancel(&self, id: &str) -> Result<()>;
 }
 
@@ -62,12 +63,12 @@ pub struct Engines {
 }
 
 impl Engines {
-    /// The engine that runs the attempts of this work; `None` for work that is never submitted.
+    /// Returns the engine of the work's attempts; `None` for work that is never submitted.
     pub fn of<'a>(&'a self, work: &'a Work) -> Option<Box<dyn Engine + 'a>> {
         work.place().map(|place| self.at(place))
     }
 
-    /// The engines that run the attempts of any of these, each place once.
+    /// Returns the engines of the attempts of all given work, one for each place.
     pub fn of_all<'a>(&'a self, works: impl IntoIterator<Item = &'a Work>) -> Vec<Box<dyn Engine + 'a>> {
         let places: BTreeSet<Place<'a>> = works.into_iter().filter_map(Work::place).collect();
         places.into_iter().map(|place| self.at(place)).collect()

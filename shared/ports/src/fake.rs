@@ -1,4 +1,4 @@
-//! The collaborators in memory: what the functions' tests run against, and the model that the AWS adapters are held to.
+//! The ports in memory, for the tests of the functions. The conformance suites test them together with the AWS adapters.
 
 mod files;
 mod gated;
@@ -16,13 +16,13 @@ pub use objects::{MemoryBucket, MemoryObjects};
 pub use queues::{MemoryDeadLetters, MemoryRequests};
 pub use samples::{a_file, a_job, a_run};
 pub use surroundings::{
-    ManualClock, MemoryConfiguration, MemoryExecutions, MemoryNotices, MemorySweeps, MemoryTokens, Told,
+    Closed, ManualClock, MemoryConfiguration, MemoryExecutions, MemoryNotices, MemorySweeps, MemoryTokens,
 };
 pub use warehouse::{MemoryWarehouse, Outcome, ROWS_OF_A_COPY};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// A lock that a panicking test does not poison for its neighbours.
+/// Locks a mutex, even if a test panicked while it held the lock.
 fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
     of.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! The register of files, and the queue of work items.
+//! The file audit table, and the work item queue.
 
 use jiff::Timestamp;
 use shiftwork_port_macro::port;
@@ -9,38 +9,38 @@ use shiftwork_protocol::{
 
 use crate::Result;
 
-/// A file after a step.
+/// The result of a step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AdvancedFile {
-    /// True when this call took the step; false when the file was further already and was left as it is.
+    /// True if this call took the step; false if the step was not allowed or already taken, and the file was not changed.
     pub fresh: bool,
-    /// The file as it now is.
+    /// Record of the file after the call.
     pub file: FileRecord,
 }
 
-/// The file audit table. Every write is conditional; none overwrites what another invocation did.
+/// The file audit table. Every write is conditional, so no call overwrites the result of another.
 #[port]
 pub trait FileRegister: Send + Sync {
-    /// Puts a file or a deletion on record unless it is there. Returns whether it was new.
+    /// Records a file or a deletion unless it exists. Returns true if it is new.
     async fn put(&self, entry: &Entry) -> Result<bool>;
-    /// The open files of a feed, in no order. Strongly consistent: what was written before is seen.
+    /// Lists the open files of a feed in any order. Strongly consistent.
     async fn open(&self, feed: &str) -> Result<Vec<FileRecord>>;
-    /// Everything on record about one key. Strongly consistent.
+    /// Reads all items of a key. Strongly consistent.
     async fn of_key(&self, feed: &str, bucket: &str, key: &str) -> Result<KeyHistory>;
-    /// Takes a file one step on, if [`FileRecord::after`] lets it from where it stands by now; `seen` is how the caller saw
-    /// it last.
+    /// Takes a step of a file if [`FileRecord::after`] allows it from the stored record. `seen` is the record that the
+    /// caller read last.
     async fn step(&self, seen: &FileRecord, step: &FileStep, now: Timestamp) -> Result<AdvancedFile>;
-    /// The files of a feed that were received since `from`, newest first, at most `most` of them.
+    /// Lists the files of a feed that were received since `from`, newest first, at most `most` files.
     async fn since(&self, feed: &str, from: Timestamp, most: usize) -> Result<Vec<FileRecord>>;
-    /// Whether this was [said](FileRegister::say) about a feed.
+    /// Returns true if [`FileRegister::say`] was called with this text for the feed.
     async fn said(&self, feed: &str, what: &str) -> Result<bool>;
-    /// Records that people were told this about a feed. Again: the same.
+    /// Records that a notification with this text was sent for the feed. Idempotent.
     async fn say(&self, feed: &str, what: &str, now: Timestamp) -> Result<()>;
 }
 
-/// The queue of work items.
+/// The work item queue.
 #[port]
 pub trait WorkQueue: Send + Sync {
-    /// Puts a batch into the queue. Again: the same batch is in it twice.
+    /// Sends a work item. Repeated calls send it again, with the same batch id.
     async fn hand_out(&self, item: &WorkItem) -> Result<()>;
 }

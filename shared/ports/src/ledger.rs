@@ -1,4 +1,4 @@
-//! The ledger: the audit of runs and jobs, which is at once the state that the functions coordinate over, and the leases.
+//! The ledger: records of runs and jobs, through which the functions also coordinate, and the leases of workflows.
 
 use jiff::Timestamp;
 use shiftwork_port_macro::port;
@@ -6,152 +6,153 @@ use shiftwork_protocol::{Attempt, Cancelling, FailedAttempt, FailureKind, JobRec
 
 use crate::Result;
 
-/// A run that is about to exist.
+/// A run to open.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Opening {
-    /// The run, with the status that it is to have once all is written.
+    /// Record of the run, with its status after the opening.
     pub run: RunRecord,
-    /// Its jobs; none for a run that is only put on record.
+    /// Jobs of the run; none for a run that is only recorded.
     pub jobs: Vec<JobRecord>,
-    /// What it wants of the workflow's lease.
+    /// Request for the lease of the workflow.
     pub lease: LeaseRequest,
 }
 
-/// What a run wants of the lease when it is opened.
+/// A request for the lease of a workflow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LeaseRequest {
-    /// Hold it until then.
+    /// Take the lease.
     Take {
-        /// By when the run must have begun.
+        /// Expiry of the lease unless the run begins before.
         until: Timestamp,
     },
-    /// Wait behind its holder.
+    /// Join the queue for the lease, which another run holds.
     Queue,
-    /// Nothing: the run is only put on record.
+    /// Leave the lease as it is: the run is only recorded.
     Leave,
 }
 
-/// What became of an [`Opening`].
+/// The result of opening a run.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Opened {
-    /// Run, jobs and lease are written, all or nothing.
+    /// Run, jobs and lease were written, in one transaction.
     New,
-    /// The run exists already.
+    /// The run already exists.
     Existing(Box<RunRecord>),
-    /// Another invocation is writing this run at this moment.
+    /// Another invocation is writing the plan of this run.
     BeingPlanned,
-    /// Wanted the lease; a run holds it. Nothing was written.
+    /// [`LeaseRequest::Take`]: another run holds the lease. Nothing was written.
     Held {
-        /// That run.
+        /// Run that holds the lease.
         holder: String,
-        /// When its right ends.
+        /// Time at which the lease expires unless it is renewed.
         expires_ts: Timestamp,
     },
-    /// Wanted to queue; nobody holds the lease any more. Nothing was written.
+    /// [`LeaseRequest::Queue`]: no run holds the lease. Nothing was written.
     Free,
 }
 
-/// What became of a run's beginning.
+/// The result of beginning a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Begun {
-    /// It runs, now or since an earlier try, and its lease holds until the time given.
+    /// The run is RUNNING, by this or an earlier call, and its lease was renewed.
     Running,
-    /// It ended already, or is not there.
+    /// The run has ended, or does not exist.
     Ended,
-    /// The lease is not its own any more: it must not run.
+    /// The run does not hold the lease any more and must not start its jobs.
     LeaseLost,
 }
 
-/// How a job ends.
+/// The end of a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct End {
-    /// A terminal status.
+    /// Final status.
     pub status: Status,
-    /// The failure, unless it went well or was skipped.
+    /// Failure; none for a job that succeeded or was skipped.
     pub error: Option<FailureKind>,
-    /// Why it did not succeed.
+    /// Reason why the job did not succeed.
     pub message: Option<String>,
-    /// The statement, if there was one.
+    /// Id of the last statement; none if nothing was submitted.
     pub statement_id: Option<String>,
-    /// Rows, where Redshift counts them.
+    /// Number of rows, if the engine reports it.
     pub rows: Option<i64>,
 }
 
-/// One step of a job's life.
+/// A step of a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
-    /// It ends.
+    /// The job ends.
     End(End),
-    /// This attempt failed, the next one follows: back to PENDING, with its first part.
+    /// The attempt failed, and another one follows: the job becomes PENDING with part 1 of the next attempt.
     NextAttempt(FailedAttempt),
-    /// Its statement is about to be cancelled, and why. The attempt goes on until Redshift says how it ended.
+    /// The attempt is about to be cancelled, for the given reason. It stays the current attempt until its engine reports
+    /// the end.
     Cancel(Cancelling),
-    /// This part of the attempt is done, the next one follows.
+    /// The part finished, and the next part of the attempt follows.
     NextPart {
-        /// The statement of the part that is done.
+        /// Id of the finished part's statement.
         statement_id: Option<String>,
     },
 }
 
-/// A job after a step.
+/// The result of a step.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Advanced {
-    /// True when this call made the step; false when the job had gone on already, and was left as it is.
+    /// True if this call took the step; false if the job was past this attempt and part, and was not changed.
     pub fresh: bool,
-    /// The job as it now is.
+    /// Record of the job after the call.
     pub job: JobRecord,
 }
 
-/// What became of a lease that its holder gave back.
+/// The result of releasing a lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Released {
-    /// The workflow is at rest.
+    /// No run waits, so no run holds the lease.
     Rest,
-    /// The next run of the queue holds it now, and wants to be started.
+    /// The next run of the queue holds the lease. The caller must start it.
     Handed(String),
-    /// It was not the holder (any more).
+    /// The run did not hold the lease.
     NotHeld,
 }
 
-/// Runs, jobs and leases. Every write is conditional; none overwrites what another invocation did.
+/// Records of runs and jobs, and leases. Every write is conditional, so no call overwrites the result of another.
 #[port]
 pub trait Ledger: Send + Sync {
-    /// A run.
+    /// Reads a run.
     async fn run(&self, run: &str) -> Result<Option<RunRecord>>;
-    /// All jobs of a run, by their position.
+    /// Reads all jobs of a run, ordered by position.
     async fn jobs(&self, run: &str) -> Result<Vec<JobRecord>>;
-    /// One job.
+    /// Reads a job.
     async fn job(&self, run: &str, job: &str) -> Result<Option<JobRecord>>;
 
-    /// The lease of a workflow; `None` when it never ran.
+    /// Reads the lease of a workflow; `None` if the workflow has never run.
     async fn lease(&self, workflow: &str) -> Result<Option<Lease>>;
 
-    /// Writes a run, its jobs and its lease, all or nothing. A planner that died halfway through a large plan is taken
-    /// over by the next try of the same request.
+    /// Writes a run, its jobs and its lease, all or nothing. If a planner crashed while it wrote a large plan, the next
+    /// call for the same request takes over.
     async fn open(&self, opening: &Opening) -> Result<Opened>;
 
-    /// The execution of a run begins: PENDING or QUEUED becomes RUNNING and the lease is renewed. Again: the same.
+    /// Begins the execution of a run: PENDING or QUEUED becomes RUNNING, and the lease is renewed. Idempotent.
     async fn begin(&self, workflow: &str, run: &str, now: Timestamp, lease_until: Timestamp) -> Result<Begun>;
 
-    /// A launcher is about to submit: the intent, written before the act. The job becomes RUNNING under this token;
-    /// `submitted_ts` is set to `now` unless an earlier launcher of the same attempt and part set it. A job that ended, or
-    /// that still waits, is returned as it is.
+    /// Records the intent to submit a job before the submission. The job becomes RUNNING with this token.
+    /// `submitted_ts` is set to `now` unless an earlier launcher of the same attempt and part has set it. A job that
+    /// ended, or that waits for upstreams, is returned unchanged.
     async fn claim(&self, run: &str, job: &str, token: &str, now: Timestamp) -> Result<JobRecord>;
 
-    /// Takes a job one step on, if it still stands at exactly this attempt and part and has not ended.
+    /// Takes a step of a job if the job has this attempt and part and has not ended.
     async fn advance(&self, at: &Attempt, step: &Step, now: Timestamp) -> Result<Advanced>;
 
-    /// How many rows a job that ended well has loaded, where its end could not say so. Answers the job as it now is. Again: the same.
+    /// Sets the number of rows of a job that succeeded, and returns the job. Idempotent.
     async fn count(&self, run: &str, job: &str, rows: i64) -> Result<JobRecord>;
 
-    /// `upstream` ended: its dependent no longer waits on it, and remembers whether it went well. Answers the dependent as
-    /// it now is: it may run when `waiting_on` is empty. Again: the same.
+    /// Removes `upstream`, which ended, from the dependent's `waiting_on`, and records whether it succeeded. Returns
+    /// the dependent, which may run if `waiting_on` is empty. Idempotent.
     async fn free(&self, run: &str, dependent: &str, upstream: &str, succeeded: bool) -> Result<JobRecord>;
 
-    /// A run ends, unless it ended before. `fresh` as in [`Advanced`].
+    /// Ends a run unless it has ended before. The first value is true if this call ended it.
     async fn finish(&self, run: &str, status: Status, error: Option<&str>, now: Timestamp)
     -> Result<(bool, RunRecord)>;
 
-    /// The holder gives its lease back; the first run of the queue takes it over until then.
+    /// Releases the lease that `run` holds. The first run of the queue takes it, with expiry `until`.
     async fn release(&self, workflow: &str, run: &str, until: Timestamp) -> Result<Released>;
 }

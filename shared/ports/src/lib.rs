@@ -1,7 +1,8 @@
-//! What shiftwork needs from the world, in its own words: one trait a collaborator.
+//! The ports of shiftwork: one trait for each external service, in shiftwork's own terms.
 //!
-//! `shiftwork-aws` implements them over AWS, [`fake`] in memory, and [`conformance`] holds both to the same behaviour.
-//! Every method may be called again after a crash or a lost answer; each says what happens then.
+//! `shiftwork-aws` implements the ports over AWS and [`fake`] in memory; [`conformance`] tests both against the same
+//! specification. Every method may be repeated after a crash or a lost response, and its documentation says what a
+//! repeated call does.
 
 // `#[port]` names this crate so, in here as in other crates.
 extern crate self as shiftwork_ports;
@@ -43,34 +44,36 @@ pub use queues::{DEAD_LETTER_BYTES, DeadLetters, Requests};
 pub use scripts::ScriptText;
 pub use warehouse::{Row, Submission, Warehouse, failure_kind};
 
-/// Result of every port: our own failures, classified where they arise.
+/// Result of a port. Adapters classify the failures of the services they call.
 pub type Result<T> = std::result::Result<T, Failure>;
 
-/// Step Functions' task tokens. A token that is closed already (answered, timed out, its execution stopped) is a success:
-/// whoever closed it was first.
+/// Task tokens of Step Functions. Each method succeeds without effect if the token is closed: used before, timed out,
+/// or of an execution that was stopped.
 #[port]
 pub trait TaskTokens: Send + Sync {
-    /// An await is over: the state machine goes on to Launch.
+    /// Completes the Await state of a job: the state machine continues with Launch.
     async fn release(&self, token: &str) -> Result<()>;
-    /// A job ended, well or not; the audit has it already.
+    /// Completes the Launch state of a job that ended, whatever its status. The audit table has the status already.
     async fn end(&self, token: &str, end: &JobEnd) -> Result<()>;
-    /// A task failed under a name that the state machine's `Retry` and `Catch` know.
+    /// Fails a task with a name that the state machine's `Retry` and `Catch` match.
     async fn fail(&self, token: &str, failure: &Failure) -> Result<()>;
-    /// The job has more to submit: the state machine goes back to Launch at once.
+    /// Returns a job with another part or attempt to the Launch state at once.
     async fn proceed(&self, token: &str) -> Result<()>;
 }
 
-/// Error name of [`TaskTokens::proceed`]: no failure, but the only word that leads from a waiting task to another state.
+/// Error name of [`TaskTokens::proceed`]. It is not a failure: an error is the only result of a task that leads to
+/// another state.
 pub const PROCEED: &str = "Shiftwork.Proceed";
 
 /// An execution of the run state machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Execution {
-    /// It runs.
+    /// The execution is running.
     Running,
-    /// It ended: the run can do nothing any more.
+    /// The execution has ended.
     Closed {
-        /// `SUCCEEDED`, `FAILED`, `TIMED_OUT` or `ABORTED`, with Step Functions' error and cause where there are any.
+        /// `SUCCEEDED`, `FAILED`, `TIMED_OUT` or `ABORTED`, followed by the error and the cause that Step Functions
+        /// reports, if any.
         reason: String,
     },
 }
@@ -78,55 +81,54 @@ pub enum Execution {
 /// The run state machine. An execution's name is the run's id.
 #[port]
 pub trait Executions: Send + Sync {
-    /// Starts the execution; one that was started before is a success, running or ended.
+    /// Starts the execution of a run. Succeeds if it was started before, running or ended.
     async fn start(&self, input: &RunInput) -> Result<()>;
-    /// How it stands; `None` when it was never started.
+    /// Returns the state of a run's execution; `None` if it was never started.
     async fn state(&self, run: &str) -> Result<Option<Execution>>;
-    /// Stops it; one that ended already is no failure.
+    /// Stops the execution of a run. Succeeds if it has ended.
     async fn stop(&self, run: &str, cause: &str) -> Result<()>;
 }
 
 /// The configuration table.
 #[port]
 pub trait Configuration: Send + Sync {
-    /// A workflow as it was pushed, unvalidated.
+    /// Reads a workflow as it was pushed, without validation.
     async fn workflow(&self, workflow_id: &str) -> Result<Option<Value>>;
-    /// A named connection.
+    /// Reads a named connection.
     async fn connection(&self, name: &str) -> Result<Option<Connection>>;
-    /// Every workflow that events can start.
+    /// Lists the workflows with triggers.
     async fn triggered(&self) -> Result<Vec<Value>>;
 }
 
-/// What goes out: EventBridge events, and a message to people when a run did not succeed.
+/// Events on EventBridge, and notifications to people.
 #[port]
 pub trait Notices: Send + Sync {
-    /// Publishes events. Delivered at least once.
+    /// Publishes events. They are delivered at least once.
     async fn publish(&self, events: &[Event]) -> Result<()>;
-    /// Tells people that a run failed: its first error, and the command that restarts it.
+    /// Notifies people that a run did not succeed, with its first error and the command that restarts it.
     async fn alert(&self, run: &RunRecord) -> Result<()>;
-    /// Tells people that a source sends what no column takes, and the command that takes it in.
+    /// Notifies people of fields without a column, with the command that adds columns.
     async fn drift(&self, found: &DriftFound) -> Result<()>;
-    /// Tells people that files of a feed are late.
+    /// Notifies people that files of a feed are late.
     async fn late(&self, late: &FilesLate) -> Result<()>;
 }
 
-/// The safety net: a schedule of a run's own that wakes job-callback once a minute while the run lives. Nothing is
-/// scheduled between runs.
+/// Schedules of the sweeps: one schedule per run, which invokes job-callback once a minute while the run is in progress.
 #[port]
 pub trait Sweeps: Send + Sync {
-    /// Starts to watch a run; again is no failure.
+    /// Creates the schedule of a run. Succeeds if it exists.
     async fn watch(&self, run: &str, now: Timestamp) -> Result<()>;
-    /// Stops; a run that is not watched is no failure.
+    /// Deletes the schedule of a run. Succeeds if it does not exist.
     async fn unwatch(&self, run: &str) -> Result<()>;
 }
 
-/// The time.
+/// Source of the present time.
 pub trait Clock: Send + Sync {
-    /// Now.
+    /// Returns the present time.
     fn now(&self) -> Timestamp;
 }
 
-/// The time of this machine.
+/// The system clock.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;
 

@@ -1,4 +1,4 @@
-//! Messages of an SQS queue, as an event source mapping hands them to a function with `ReportBatchItemFailures`.
+//! Messages of an SQS queue, from an event source mapping with `ReportBatchItemFailures`.
 
 use futures::{StreamExt as _, stream};
 use serde::{Deserialize, Serialize};
@@ -7,14 +7,14 @@ use shiftwork_protocol::{Failure, FailureKind};
 
 use crate::Result;
 
-/// A message.
+/// A message of a queue.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Message {
-    /// The queue's id of the message.
+    /// Id of the message, assigned by SQS.
     #[serde(rename = "messageId")]
     pub id: String,
-    /// Its body.
+    /// Body of the message.
     #[serde(default)]
     pub body: String,
     /// ARN of the queue.
@@ -28,8 +28,8 @@ struct SqsEvent {
     records: Vec<Message>,
 }
 
-/// What the function returns: SQS delivers the messages in it again, or moves them to the dead-letter queue, and deletes the
-/// others.
+/// The response of the function. SQS delivers the listed messages again, or moves them to the dead-letter queue, and
+/// deletes the other messages.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BatchResponse {
@@ -49,10 +49,10 @@ impl BatchResponse {
     }
 }
 
-/// The messages of an event; `None` where the event is not from SQS.
+/// Reads the messages of an event; `None` if the event is not from SQS.
 ///
 /// # Errors
-/// [`FailureKind::InvalidRequest`]: the event is from SQS, and cannot be read.
+/// [`FailureKind::InvalidRequest`]: the event is from SQS but cannot be read.
 pub fn of_event(event: &Value) -> Result<Option<Vec<Message>>> {
     if event["Records"][0]["eventSource"] != "aws:sqs" {
         return Ok(None);
@@ -62,8 +62,8 @@ pub fn of_event(event: &Value) -> Result<Option<Vec<Message>>> {
     })
 }
 
-/// Handles each message by itself, `at_once` of them at the same time. A failure fails its message alone. Returns what the
-/// other messages came to, in the order in which they ended.
+/// Handles each message by itself, at most `at_once` concurrently. A failure affects only its message. Returns the
+/// results of the other messages, in the order in which they ended.
 pub async fn each<T>(
     messages: &[Message],
     at_once: usize,
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_failure_fails_its_message_alone() {
+    async fn a_failure_affects_only_its_message() {
         let record = |id: &str, body: &str| json!({ "eventSource": "aws:sqs", "eventSourceARN": "arn:queue", "messageId": id, "body": body });
         let event = json!({ "Records": [record("a", "1"), record("b", "x"), record("c", "3"), record("d", "")] });
         let messages = of_event(&event).unwrap().unwrap();

@@ -1,7 +1,7 @@
-//! The objects of S3.
+//! Objects in S3.
 //!
-//! [`Objects`] is S3 itself; [`Bucket`] is one bucket of it, with the functions that several callers need: an object read
-//! whole, an object that only its first writer writes, a whole listing.
+//! [`Objects`] is S3. [`Bucket`] is one bucket with the operations that several callers need: reading a whole object,
+//! writing an object only once, listing a whole prefix.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -14,20 +14,20 @@ use crate::Result;
 /// The largest object, in bytes, that [`Bucket::read`] reads. Contracts, metadata and records have a few kilobytes.
 pub const MAX_SMALL_OBJECT_BYTES: u64 = 1024 * 1024;
 
-/// How often [`Bucket::put_once`] is tried while others write and delete the same object.
+/// Maximum number of tries of [`Bucket::put_once`] while other callers write and delete the same object.
 const PUT_ONCE_TRIES: u32 = 5;
 
-/// Which of the objects that a key has had.
+/// A version of an object.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Version {
-    /// By its version id, where the bucket keeps versions.
+    /// Version id, in a bucket with versioning.
     Id(String),
-    /// By its ETag without quotes, where the bucket keeps no versions: gone once the key is overwritten.
+    /// ETag without quotes, in a bucket without versioning. The content is lost once the key is overwritten.
     ETag(String),
 }
 
 impl Version {
-    /// The id or the ETag.
+    /// The version id or the ETag.
     pub fn as_str(&self) -> &str {
         match self {
             Self::Id(text) | Self::ETag(text) => text,
@@ -35,35 +35,35 @@ impl Version {
     }
 }
 
-/// One version of one object.
+/// One version of an object.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ObjectVersion {
-    /// The bucket.
+    /// Name of the bucket.
     pub bucket: String,
-    /// The key, not URL-encoded.
+    /// Key of the object, not URL-encoded.
     pub key: String,
-    /// The version.
+    /// Version of the object.
     pub version: Version,
 }
 
-/// What S3 says of an object.
+/// The headers of an object.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ObjectHead {
     /// Size in bytes.
     pub size: u64,
-    /// ETag without quotes: tells this content from any other that the key has had or will have.
+    /// ETag without quotes, which differs for each content of the key.
     pub etag: String,
-    /// Version id, where the bucket keeps versions.
+    /// Version id, if the bucket has versioning.
     pub version: Option<String>,
     /// User-defined metadata.
     pub user_metadata: BTreeMap<String, String>,
-    /// The KMS key that the object is encrypted with; none where S3 encrypts with its own key.
+    /// KMS encryption of the object; none if S3 encrypts it with an S3 managed key.
     pub encryption: Option<KmsEncryption>,
-    /// Checksums that S3 keeps, in base64, by algorithm (`sha256`). [`Objects::head`] alone fills them in.
+    /// Checksums in base64, by algorithm (`sha256`). Only [`Objects::head`] returns them.
     pub checksums: BTreeMap<&'static str, String>,
 }
 
-/// Encryption with a key of AWS KMS.
+/// Encryption with an AWS KMS key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KmsEncryption {
     /// `aws:kms` or `aws:kms:dsse`.
@@ -74,11 +74,11 @@ pub struct KmsEncryption {
     pub bucket_key: bool,
 }
 
-/// An object whose content has not been read yet. Dropped unread, the content is not transferred.
+/// An object whose content has not been read. If it is dropped, the content is not transferred.
 pub struct OpenObject {
-    /// What S3 says of it.
+    /// Headers of the object.
     pub head: ObjectHead,
-    /// Its content.
+    /// Content of the object.
     pub content: Box<dyn ObjectStream>,
 }
 
@@ -93,39 +93,39 @@ impl OpenObject {
     }
 }
 
-/// The content of an object, piece by piece.
+/// The content of an object as a stream.
 #[async_trait]
 pub trait ObjectStream: Send {
-    /// The next bytes, of any number; `None` at the end.
+    /// Returns the next bytes; `None` at the end.
     async fn next(&mut self) -> Result<Option<Vec<u8>>>;
 }
 
-/// An object that was read whole.
+/// An object with its whole content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredObject {
-    /// What S3 says of it.
+    /// Headers of the object.
     pub head: ObjectHead,
-    /// Its content.
+    /// Content of the object.
     pub bytes: Vec<u8>,
 }
 
-/// An object to be written.
+/// An object to write.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NewObject {
-    /// Its content.
+    /// Content of the object.
     pub bytes: Vec<u8>,
-    /// Its `Content-Type`; S3's default where there is none.
+    /// `Content-Type`; the default of S3 if it is none.
     pub content_type: Option<&'static str>,
     /// User-defined metadata: ASCII, at most 2 KB together.
     pub user_metadata: BTreeMap<String, String>,
-    /// Encryption; the bucket's default where there is none.
+    /// Encryption; the default of the bucket if it is none.
     pub encryption: Option<KmsEncryption>,
-    /// Whether S3 stores the SHA-256 of the content and refuses any other. Otherwise a CRC guards the transfer.
+    /// True if S3 stores the SHA-256 of the content and checks the transfer with it; otherwise S3 checks a CRC.
     pub sha256: bool,
 }
 
 impl NewObject {
-    /// A JSON document, guarded by its SHA-256.
+    /// Makes a JSON document whose transfer is checked with SHA-256.
     pub fn json(bytes: Vec<u8>) -> Self {
         Self { content_type: Some("application/json"), sha256: true, ..Self::from(bytes) }
     }
@@ -137,68 +137,68 @@ impl From<Vec<u8>> for NewObject {
     }
 }
 
-/// When an object may be written.
+/// The condition of a write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Condition {
-    /// Always, over any object under the key.
+    /// None: replaces the current object.
     Always,
-    /// If there is no object under the key.
+    /// No object has the key.
     IfAbsent,
-    /// If the object under the key still has this ETag.
+    /// The current object has this ETag.
     IfUnchanged(String),
 }
 
-/// What became of a write or a deletion under a condition.
+/// The result of a conditional write or deletion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Changed {
-    /// It was carried out.
+    /// The object was written or deleted.
     Done,
-    /// The condition does not hold, so nothing changed.
+    /// The condition was not met, and nothing changed.
     ConditionFailed,
 }
 
 /// An object in a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListedObject {
-    /// Its key.
+    /// Key of the object.
     pub key: String,
-    /// Its size in bytes.
+    /// Size in bytes.
     pub bytes: u64,
-    /// Its ETag without quotes.
+    /// ETag without quotes.
     pub etag: String,
 }
 
 /// A page of a listing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Page {
-    /// The objects, by the bytes of their keys.
+    /// Objects, ordered by the bytes of their keys.
     pub objects: Vec<ListedObject>,
-    /// Whether more objects follow the last one.
+    /// True if further objects follow.
     pub more: bool,
 }
 
-/// S3. A write is atomic, and every read and listing after it sees it. Each method is one request, except that
-/// [`Objects::delete_all`] is one per 1,000 keys.
+/// S3. A write is atomic and visible to every later read and listing. Each method is one request, except that
+/// [`Objects::delete_all`] sends one request per 1,000 keys.
 #[port]
 pub trait Objects: Send + Sync {
-    /// Opens an object, or the given version of it; `None` when there is no such object or version.
+    /// Opens an object or a version of it; `None` if it does not exist.
     async fn open(&self, bucket: &str, key: &str, version: Option<&Version>) -> Result<Option<OpenObject>>;
-    /// What S3 says of an object, its checksums included; `None` when there is none.
+    /// Reads the headers of an object, with its checksums; `None` if it does not exist.
     async fn head(&self, bucket: &str, key: &str) -> Result<Option<ObjectHead>>;
-    /// The last bytes of an object, at most this many; `None` when there is none.
+    /// Reads at most the last `bytes` bytes of an object; `None` if it does not exist.
     async fn tail(&self, bucket: &str, key: &str, bytes: u64) -> Result<Option<Vec<u8>>>;
-    /// Writes an object. After a lost answer, again under a condition: `ConditionFailed`, and the object that was to be
-    /// written is there.
+    /// Writes an object. If the response to a conditional write is lost, a repeated call returns `ConditionFailed`,
+    /// although the object was written.
     async fn put(&self, bucket: &str, key: &str, object: NewObject, condition: &Condition) -> Result<Changed>;
-    /// Deletes an object that still has this ETag. `ConditionFailed`: it has another one, or is gone.
+    /// Deletes an object that has this ETag. `ConditionFailed`: it has another ETag or does not exist.
     async fn delete(&self, bucket: &str, key: &str, etag: &str) -> Result<Changed>;
-    /// Deletes objects. One that is gone already is a success.
+    /// Deletes objects. Succeeds for objects that do not exist.
     async fn delete_all(&self, bucket: &str, keys: &[String]) -> Result<()>;
-    /// The objects whose keys begin with `prefix` and come after the key `after`.
+    /// Lists the objects whose keys begin with `prefix` and come after the key `after`.
     async fn list(&self, bucket: &str, prefix: &str, after: Option<&str>) -> Result<Page>;
 }
 
-/// One bucket.
+/// A bucket of S3.
 #[derive(Clone)]
 pub struct Bucket {
     objects: Arc<dyn Objects>,
@@ -206,27 +206,27 @@ pub struct Bucket {
 }
 
 impl Bucket {
-    /// The bucket of this name.
+    /// Makes the bucket of this name.
     pub fn new(objects: Arc<dyn Objects>, name: impl Into<String>) -> Self {
         Self { objects, name: name.into() }
     }
 
-    /// Its name.
+    /// Name of the bucket.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// `s3://bucket/key`.
+    /// URL of an object, as `s3://bucket/key`.
     pub fn url(&self, key: &str) -> String {
         format!("s3://{}/{key}", self.name)
     }
 
-    /// [`Objects::open`].
+    /// Calls [`Objects::open`].
     pub async fn open(&self, key: &str, version: Option<&Version>) -> Result<Option<OpenObject>> {
         self.objects.open(&self.name, key, version).await
     }
 
-    /// The content of an object of any size; `None` when there is none.
+    /// Reads the content of an object of any size; `None` if it does not exist.
     pub async fn get(&self, key: &str) -> Result<Option<Vec<u8>>> {
         match self.open(key, None).await? {
             Some(object) => object.bytes().await.map(Some),
@@ -234,27 +234,28 @@ impl Bucket {
         }
     }
 
-    /// An object of at most [`MAX_SMALL_OBJECT_BYTES`]; `None` when there is none. A larger one is refused unread.
+    /// Reads an object of at most [`MAX_SMALL_OBJECT_BYTES`]; `None` if it does not exist. Refuses a larger object
+    /// without reading it.
     pub async fn read(&self, key: &str) -> Result<Option<StoredObject>> {
         let Some(object) = self.open(key, None).await? else { return Ok(None) };
         let size = object.head.size;
         if size > MAX_SMALL_OBJECT_BYTES {
-            let words = format!(
-                "{} has {size} bytes, more than the {MAX_SMALL_OBJECT_BYTES} that are read; it is left as it is",
+            let message = format!(
+                "{} has {size} bytes, which is above the limit of {MAX_SMALL_OBJECT_BYTES} bytes; the object was not read",
                 self.url(key)
             );
-            return Err(Failure::new(FailureKind::InvalidRequest, words));
+            return Err(Failure::new(FailureKind::InvalidRequest, message));
         }
         let head = object.head.clone();
         Ok(Some(StoredObject { head, bytes: object.bytes().await? }))
     }
 
-    /// Writes an object over any that is there.
+    /// Writes an object and replaces the current one.
     pub async fn put(&self, key: &str, bytes: Vec<u8>) -> Result<()> {
         self.write(key, bytes.into(), &Condition::Always).await.map(drop)
     }
 
-    /// Writes an object where there is none, and returns the content that is there then: the first writer's.
+    /// Writes an object unless one exists, and returns the content that the key then has.
     pub async fn put_once(&self, key: &str, bytes: Vec<u8>) -> Result<Vec<u8>> {
         for _ in 0..PUT_ONCE_TRIES {
             match self.write(key, bytes.clone().into(), &Condition::IfAbsent).await? {
@@ -266,26 +267,26 @@ impl Bucket {
                 }
             }
         }
-        let words = format!("{} is written and deleted by others at this moment", self.url(key));
-        Err(Failure::new(FailureKind::Unavailable, words))
+        let message = format!("{} is being written and deleted by other callers: trying again", self.url(key));
+        Err(Failure::new(FailureKind::Unavailable, message))
     }
 
-    /// [`Objects::put`].
+    /// Calls [`Objects::put`].
     pub async fn write(&self, key: &str, object: NewObject, condition: &Condition) -> Result<Changed> {
         self.objects.put(&self.name, key, object, condition).await
     }
 
-    /// [`Objects::delete_all`].
+    /// Calls [`Objects::delete_all`].
     pub async fn delete(&self, keys: &[String]) -> Result<()> {
         self.objects.delete_all(&self.name, keys).await
     }
 
-    /// [`Objects::delete`].
+    /// Calls [`Objects::delete`].
     pub async fn delete_unchanged(&self, key: &str, etag: &str) -> Result<Changed> {
         self.objects.delete(&self.name, key, etag).await
     }
 
-    /// Every object whose key begins with `prefix`, by the bytes of the keys.
+    /// Lists all objects whose keys begin with `prefix`, ordered by the bytes of the keys.
     pub async fn list(&self, prefix: &str) -> Result<Vec<ListedObject>> {
         let mut listed: Vec<ListedObject> = Vec::new();
         loop {
@@ -297,7 +298,7 @@ impl Bucket {
         }
     }
 
-    /// [`Objects::list`].
+    /// Calls [`Objects::list`].
     pub async fn page(&self, prefix: &str, after: Option<&str>) -> Result<Page> {
         self.objects.list(&self.name, prefix, after).await
     }

@@ -1,4 +1,4 @@
-//! Queues that messages are sent to.
+//! Queues that shiftwork sends messages to.
 
 use std::time::Duration;
 
@@ -10,17 +10,17 @@ use crate::Result;
 /// The queue of requests for runs.
 #[port]
 pub trait Requests: Send + Sync {
-    /// Requests a run after a delay of at most 15 minutes. Again with the same run id: the same run.
-    async fn ask(&self, request: &RunRequest, after: Duration) -> Result<()>;
+    /// Requests a run after a delay of at most 15 minutes. Requests with the same run id start one run.
+    async fn request(&self, request: &RunRequest, after: Duration) -> Result<()>;
 }
 
-/// A dead-letter queue: messages that need a person. Delivered at least once.
+/// A dead-letter queue, whose messages a person has to handle. Messages are delivered at least once.
 #[port]
 pub trait DeadLetters: Send + Sync {
-    /// Puts messages, each of at most [`DEAD_LETTER_BYTES`].
+    /// Sends messages, each of at most [`DEAD_LETTER_BYTES`].
     async fn put(&self, messages: &[String]) -> Result<()>;
 }
 
-/// The largest message of a dead-letter queue, in bytes. SQS has taken 1 MiB since August 2025 and took 256 KiB before; tools
-/// that redrive messages may know only the latter.
+/// Maximum size of a message of a dead-letter queue in bytes. SQS allows 1 MiB since August 2025 and allowed 256 KiB
+/// before; tools that redrive messages may support only the earlier limit.
 pub const DEAD_LETTER_BYTES: usize = 256 * 1024;

@@ -1,4 +1,4 @@
-//! Redshift: what only a warehouse can do.
+//! Operations that only a warehouse has.
 
 use std::collections::BTreeMap;
 
@@ -7,54 +7,55 @@ use shiftwork_protocol::{Attempt, Connection, FailureKind, Transaction};
 
 use crate::{Engine, Result};
 
-/// What is handed to Redshift in one call.
+/// SQL to submit to Redshift in one call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Submission {
-    /// The attempt; the idempotency key is made from it.
+    /// The attempt, from which the idempotency key is made.
     pub attempt: Attempt,
-    /// Where and as whom.
+    /// Warehouse and database user.
     pub connection: Connection,
-    /// 1 to 40 statements.
+    /// SQL statements: 1 to 40.
     pub sqls: Vec<String>,
-    /// How they commit.
+    /// Commit mode of the statements.
     pub transaction: Transaction,
-    /// Bound values, each used by at least one statement.
+    /// Values by placeholder. At least one statement uses each of them.
     pub parameters: BTreeMap<String, String>,
 }
 
-/// A row: each value as text, `None` for NULL.
+/// A row of a result: each value as text, `None` for NULL.
 pub type Row = Vec<Option<String>>;
 
-/// Redshift over its Data API. Only the role that submitted a statement may see or cancel it.
+/// Redshift over its Data API. Only the role that submitted a statement may describe or cancel it.
 #[port]
 pub trait Warehouse: Send + Sync {
-    /// The engine of the attempts that are submitted over this connection.
+    /// Returns the engine of the attempts that are submitted over this connection.
     fn engine<'a>(&'a self, connection: &'a Connection) -> Box<dyn Engine + 'a>;
 
-    /// Hands statements to Redshift and returns the id. Again with the same attempt within 8 hours: the same id, and nothing
-    /// runs twice.
+    /// Submits statements and returns their id. A repeated call for the same attempt within 8 hours returns the same id
+    /// and runs nothing again.
     async fn submit(&self, submission: &Submission) -> Result<String>;
 
-    /// Rows that the COPYs of an attempt that succeeded have loaded; `None` where it has none, or the Data API does not know it
-    /// (any more).
+    /// Number of rows that the COPYs of a successful attempt have loaded; `None` if it has no COPY, or if the Data API
+    /// does not know the attempt.
     async fn copied(&self, id: &str, attempt: &Attempt) -> Result<Option<i64>>;
 
-    /// Runs a small statement and returns its rows. It belongs to no attempt, and may run again when its answer was lost.
-    /// `parameters` are bound, each to a placeholder that the statement has; none is empty.
+    /// Runs a short statement and returns its rows. The statement belongs to no attempt, and may run twice if a
+    /// response is lost. Each parameter must have a placeholder in the statement and a non-empty value.
     ///
     /// # Errors
-    /// What [`failure_kind`] makes of Redshift's message; `TimedOut` for a statement that takes longer than the caller may wait.
+    /// The result of [`failure_kind`] for Redshift's message; `TimedOut` if the statement takes longer than the adapter's
+    /// time limit.
     async fn rows(&self, sql: &str, connection: &Connection, parameters: &BTreeMap<String, String>)
     -> Result<Vec<Row>>;
 }
 
-/// What kind of failure a message of Redshift tells of.
+/// Classifies an error message of Redshift.
 ///
-/// - 1023 "Serializable isolation violation": another transaction came between
-///   (Redshift docs, "Serializable isolation"). A deadlock and a lock that timed out are handled in the same way: nothing was
-///   committed, and the same statements may well succeed a moment later.
-/// - A connection that broke: a restart, a resize, a failover.
-/// - Everything else is the SQL's own fault.
+/// - 1023 "Serializable isolation violation": a conflict with another transaction (Redshift docs, "Serializable
+/// isolation").
+///   Deadlocks and lock timeouts are classified in the same way: nothing was committed, and a retry may succeed.
+/// - A lost connection: a restart, a resize or a failover.
+/// - Everything else is an error of the SQL.
 pub fn failure_kind(message: &str) -> FailureKind {
     let text = message.to_ascii_lowercase();
     let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
@@ -84,7 +85,7 @@ mod tests {
     use shiftwork_protocol::FailureKind::{ConnectionLost, SerializationConflict, StatementFailed};
 
     #[test]
-    fn messages_of_redshift_are_told_apart() {
+    fn messages_of_redshift_are_classified() {
         for (message, kind) in [
             (
                 "ERROR: 1023 DETAIL: Serializable isolation violation on table - 142443, transactions forming the cycle",

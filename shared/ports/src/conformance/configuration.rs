@@ -4,7 +4,7 @@ use shiftwork_protocol::Connection;
 use super::fresh;
 use crate::Configuration;
 
-/// Every check of [`Configuration`]. `put_workflow` and `put_connection` write as `shiftwork push` does.
+/// Checks [`Configuration`]. `put_workflow` and `put_connection` write as `shiftwork push` does.
 pub async fn configuration(
     configuration: &dyn Configuration,
     put_workflow: impl AsyncFn(&Value),
@@ -29,7 +29,10 @@ pub async fn configuration(
     assert_eq!(configuration.connection(&name).await, Ok(Some(connection)), "a workflow and a connection share a name");
     assert_eq!(configuration.connection(&quiet).await, Ok(None));
     let triggered = configuration.triggered().await.unwrap();
-    assert!(triggered.contains(&workflow) && !triggered.contains(&without_triggers), "only what events can start");
+    assert!(
+        triggered.contains(&workflow) && !triggered.contains(&without_triggers),
+        "only workflows with triggers are listed"
+    );
 }
 
 #[cfg(test)]

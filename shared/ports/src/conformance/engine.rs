@@ -1,4 +1,4 @@
-//! Attempts on an engine: what can be said of them without knowing when they end.
+//! Checks of attempts on an engine that do not depend on when the attempts end.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -7,20 +7,21 @@ use shiftwork_protocol::{Attempt, Connection, Owner, Transaction};
 use super::fresh;
 use crate::{AttemptState, Engine, Progress, Result, Submission, Warehouse};
 
-/// Checks [`Engine`]. `submit` hands an attempt to it and returns the engine's id. Returns what is active in the end.
+/// Checks [`Engine`]. `submit` submits an attempt and returns the engine's id. Returns the attempts that are active at
+/// the end.
 pub async fn engine(engine: &dyn Engine, submit: impl AsyncFn(&Attempt) -> Result<String>) -> Vec<AttemptState> {
     let run = fresh("run");
     let numbered =
         |attempt| Attempt { owner: Owner::Job, run: run.clone(), job: "job.sql".into(), attempt, part: 1, parts: 1 };
-    assert_eq!(engine.find(&numbered(1)).await, Ok(None), "nothing was submitted");
+    assert_eq!(engine.find(&numbered(1)).await, Ok(None), "no attempt was submitted");
     assert_eq!(engine.active(&run).await, Ok(vec![]));
 
-    // The tenth attempt first: its text begins with that of the first one.
+    // The text of the first attempt is a prefix of the text of the tenth.
     let tenth = submit(&numbered(10)).await.unwrap();
-    assert_eq!(engine.find(&numbered(1)).await, Ok(None), "an attempt is not found by the beginning of its text");
+    assert_eq!(engine.find(&numbered(1)).await, Ok(None), "an attempt is not found by a prefix of its text");
     let first = submit(&numbered(1)).await.unwrap();
     assert_ne!(first, tenth);
-    assert_eq!(submit(&numbered(1)).await, Ok(first.clone()), "again: the same");
+    assert_eq!(submit(&numbered(1)).await, Ok(first.clone()), "a repeated submission returns the same id");
 
     for (id, attempt) in [(&first, numbered(1)), (&tenth, numbered(10))] {
         let found = engine.find(&attempt).await.unwrap().unwrap();
@@ -34,7 +35,7 @@ pub async fn engine(engine: &dyn Engine, submit: impl AsyncFn(&Attempt) -> Resul
     assert_eq!(engine.outcome(unknown, &numbered(1), Duration::ZERO).await, Ok(None));
 
     for id in [&first, &tenth, &first] {
-        assert_eq!(engine.cancel(id).await, Ok(()), "also of one that ended");
+        assert_eq!(engine.cancel(id).await, Ok(()), "cancelling succeeds for an attempt that ended");
     }
     assert_eq!(engine.cancel(unknown).await, Ok(()));
     let active = engine.active(&run).await.unwrap();
@@ -42,8 +43,8 @@ pub async fn engine(engine: &dyn Engine, submit: impl AsyncFn(&Attempt) -> Resul
     active
 }
 
-/// Checks [`Warehouse`] over a connection, with a statement that takes no time and returns at least one row. Returns what is
-/// active in the end.
+/// Checks [`Warehouse`] over a connection, with a short statement that returns at least one row. Returns the attempts
+/// that are active at the end.
 pub async fn warehouse(warehouse: &dyn Warehouse, connection: &Connection, sql: &str) -> Vec<AttemptState> {
     let submit = async |attempt: &Attempt| {
         let sqls = vec![sql.to_owned(); if attempt.attempt == 1 { 1 } else { 2 }];

@@ -3,7 +3,7 @@ use shiftwork_protocol::payload::RunInput;
 use super::fresh;
 use crate::{Execution, Executions};
 
-/// Every check of [`Executions`]. The state machine must run until it is stopped.
+/// Checks [`Executions`]. The state machine must run until it is stopped.
 pub async fn executions(executions: &dyn Executions) {
     let run = fresh("run");
     let input = RunInput { workflow_execution_id: run.clone() };
@@ -13,7 +13,7 @@ pub async fn executions(executions: &dyn Executions) {
         assert_eq!(executions.start(&input).await, Ok(()));
         assert_eq!(executions.state(&run).await, Ok(Some(Execution::Running)));
     }
-    // Longer than Step Functions takes: it is cut.
+    // Step Functions allows 32,768 characters, so the adapter truncates the cause.
     let cause = format!("by hand {}", "x".repeat(40_000));
     assert_eq!(executions.stop(&run, &cause).await, Ok(()));
     let closed = executions.state(&run).await.unwrap();

@@ -1,4 +1,4 @@
-//! The register of files, and the queue of work items. Every check uses a feed of its own.
+//! Checks of the file audit table and of the work item queue. Every check uses a new feed.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -13,15 +13,15 @@ use crate::{FileRegister, WorkQueue, fake};
 /// Checks [`FileRegister`].
 pub async fn file_register(register: &dyn FileRegister) {
     a_file_is_put_once(register).await;
-    the_same_content_again_moves_its_place_in_the_order(register).await;
+    the_same_content_again_moves_to_a_later_position(register).await;
     versions_and_deletions_of_a_key_are_found_together(register).await;
     a_file_is_open_until_it_ends(register).await;
     one_of_two_batches_gets_a_file(register).await;
     a_step_that_was_taken_is_not_taken_twice(register).await;
     a_checksum_is_kept(register).await;
     files_are_listed_newest_first(register).await;
-    what_nobody_claims_is_on_record_and_not_open(register).await;
-    what_was_said_is_remembered(register).await;
+    unclaimed_files_are_recorded_and_not_open(register).await;
+    notifications_are_recorded(register).await;
     a_thousand_files_are_all_found(register).await;
 }
 
@@ -41,7 +41,7 @@ async fn put(register: &dyn FileRegister, file: &FileRecord) -> bool {
     register.put(&Entry::File(Box::new(file.clone()))).await.unwrap()
 }
 
-async fn on_record(register: &dyn FileRegister, file: &FileRecord) -> FileRecord {
+async fn stored(register: &dyn FileRegister, file: &FileRecord) -> FileRecord {
     let history = register.of_key(&file.feed, &file.bucket, &file.key).await.unwrap();
     history.files.into_iter().find(|found| found.id() == file.id()).unwrap()
 }
@@ -57,12 +57,12 @@ async fn a_file_is_put_once(register: &dyn FileRegister) {
     assert_eq!(register.open(&file.feed).await.unwrap(), [file]);
 }
 
-async fn the_same_content_again_moves_its_place_in_the_order(register: &dyn FileRegister) {
+async fn the_same_content_again_moves_to_a_later_position(register: &dyn FileRegister) {
     let file = a_file(&fresh(), "orders/a.csv", "10");
     put(register, &file).await;
     for (sequencer, then) in [("12", "12"), ("11", "12"), ("100", "12"), ("2", "2")] {
         put(register, &FileRecord { sequencer: Some(sequencer.into()), ..file.clone() }).await;
-        assert_eq!(on_record(register, &file).await.sequencer.as_deref(), Some(then), "after {sequencer}");
+        assert_eq!(stored(register, &file).await.sequencer.as_deref(), Some(then), "after {sequencer}");
     }
 }
 
@@ -112,10 +112,10 @@ async fn a_file_is_open_until_it_ends(register: &dyn FileRegister) {
         let stepped = register.step(&seen, &step, minute(5)).await.unwrap();
         assert!(stepped.fresh, "{step:?}");
         assert_eq!(stepped.file.file_status, status, "{step:?}");
-        assert_eq!(on_record(register, &file).await, stepped.file, "{step:?}");
+        assert_eq!(stored(register, &file).await, stepped.file, "{step:?}");
         let open = register.open(&file.feed).await.unwrap();
         assert_eq!(open.len(), usize::from(status.is_open()), "{status}");
-        assert!(open.iter().all(|open| *open == stepped.file), "the open files are seen as they are");
+        assert!(open.iter().all(|open| *open == stepped.file), "the listing has the current records");
         seen = stepped.file;
     }
     assert_eq!(seen.history.len(), 10);
@@ -126,15 +126,21 @@ async fn one_of_two_batches_gets_a_file(register: &dyn FileRegister) {
     let file = a_file(&fresh(), "orders/a.csv", "1");
     put(register, &file).await;
     let (a, b) = (claim("a", minute(10)), claim("b", minute(10)));
-    // Both saw it free.
+    // Both batches saw the file before the other one claimed it.
     let (first, second) = both(register.step(&file, &a, minute(2)), register.step(&file, &b, minute(2))).await;
     let (first, second) = (first.unwrap(), second.unwrap());
     assert_ne!(first.fresh, second.fresh);
-    let now = on_record(register, &file).await;
-    assert!(first.file.batch == now.batch && second.file.batch == now.batch, "the loser sees whose it is");
-    let loser = if first.fresh { "b" } else { "a" };
-    assert!(!register.step(&now, &claim(loser, minute(20)), minute(9)).await.unwrap().fresh);
-    assert!(register.step(&file, &claim(loser, minute(20)), minute(10)).await.unwrap().fresh, "claims expire");
+    let now = stored(register, &file).await;
+    assert!(
+        first.file.batch == now.batch && second.file.batch == now.batch,
+        "both calls return the batch that claimed the file"
+    );
+    let other = if first.fresh { "b" } else { "a" };
+    assert!(!register.step(&now, &claim(other, minute(20)), minute(9)).await.unwrap().fresh);
+    assert!(
+        register.step(&file, &claim(other, minute(20)), minute(10)).await.unwrap().fresh,
+        "another batch may take over an expired claim"
+    );
 }
 
 async fn a_step_that_was_taken_is_not_taken_twice(register: &dyn FileRegister) {
@@ -153,7 +159,7 @@ async fn a_checksum_is_kept(register: &dyn FileRegister) {
     let claimed = register.step(&file, &claim("a", minute(10)), minute(2)).await.unwrap().file;
     let checked = FileStep::Checked { batch: "a".into(), checksum: "sha256:x".into() };
     assert!(register.step(&claimed, &checked, minute(3)).await.unwrap().fresh);
-    assert_eq!(on_record(register, &file).await.checksum.as_deref(), Some("sha256:x"));
+    assert_eq!(stored(register, &file).await.checksum.as_deref(), Some("sha256:x"));
     assert!(!register.step(&file, &checked, minute(4)).await.unwrap().fresh, "again");
 }
 
@@ -170,14 +176,14 @@ async fn files_are_listed_newest_first(register: &dyn FileRegister) {
     assert_eq!(keys(minute(4), 100).await, ["orders/5.csv", "orders/4.csv"]);
 }
 
-async fn what_nobody_claims_is_on_record_and_not_open(register: &dyn FileRegister) {
+async fn unclaimed_files_are_recorded_and_not_open(register: &dyn FileRegister) {
     let file = a_file(UNCLAIMED, &format!("{}/a.csv", fresh()), "1");
     assert!(put(register, &file).await);
-    assert_eq!(on_record(register, &file).await, file);
+    assert_eq!(stored(register, &file).await, file);
     assert_eq!(register.open(UNCLAIMED).await.unwrap(), []);
 }
 
-async fn what_was_said_is_remembered(register: &dyn FileRegister) {
+async fn notifications_are_recorded(register: &dyn FileRegister) {
     let feed = fresh();
     for day in ["late 2026-03-01", "late 2026-03-02"] {
         assert!(!register.said(&feed, day).await.unwrap());
@@ -199,7 +205,7 @@ async fn a_thousand_files_are_all_found(register: &dyn FileRegister) {
     assert_eq!(found, files.iter().map(FileRecord::id).collect());
 }
 
-/// Checks [`WorkQueue`]. `received` takes every message that is in the queue.
+/// Checks [`WorkQueue`]. `received` takes all messages from the queue.
 pub async fn work_queue(queue: &dyn WorkQueue, received: impl AsyncFn() -> Vec<WorkItem>) {
     let feed = fresh();
     let item = |n: usize| WorkItem {
@@ -219,5 +225,5 @@ pub async fn work_queue(queue: &dyn WorkQueue, received: impl AsyncFn() -> Vec<W
         }
     }
     items.sort_by(|a, b| a.batch.cmp(&b.batch));
-    assert_eq!(items, [item(0), item(1), item(1)], "a batch that is handed out again comes again");
+    assert_eq!(items, [item(0), item(1), item(1)], "a batch that is sent again is received again");
 }

@@ -1,11 +1,11 @@
-//! A job's life.
+//! Checks of the steps of a job.
 
 use shiftwork_protocol::{FailedAttempt, FailureKind, JobRecord, Status};
 
-use super::{badly, both, minute, opened, well};
+use super::{both, failure, minute, opened, success};
 use crate::{Advanced, End, Ledger, Opening, Step};
 
-/// The job at a position, as the ledger has it.
+/// Reads the job at a position.
 async fn stored(ledger: &dyn Ledger, opening: &Opening, position: usize) -> JobRecord {
     ledger.job(opening.id(), opening.job(position)).await.unwrap().unwrap()
 }
@@ -30,10 +30,10 @@ pub(super) async fn a_claim_is_the_intent_to_submit(ledger: &dyn Ledger) {
     for (token, now) in [("token-1", minute(1)), ("token-2", minute(2))] {
         expected.task_token = Some(token.into());
         let claimed = ledger.claim(opening.id(), opening.job(0), token, now).await;
-        assert_eq!(claimed, Ok(expected.clone()), "the latest token, the first intent");
+        assert_eq!(claimed, Ok(expected.clone()), "the latest token and the time of the first claim");
         assert_eq!(stored(ledger, &opening, 0).await, expected);
     }
-    assert_eq!(stored(ledger, &opening, 1).await, opening.jobs[1], "its neighbour is as it was");
+    assert_eq!(stored(ledger, &opening, 1).await, opening.jobs[1], "the other job is unchanged");
 }
 
 pub(super) async fn a_job_that_waits_or_ended_is_not_claimed(ledger: &dyn Ledger) {
@@ -42,7 +42,7 @@ pub(super) async fn a_job_that_waits_or_ended_is_not_claimed(ledger: &dyn Ledger
     assert_eq!(waiting, Ok(opening.jobs[2].clone()));
     assert_eq!(stored(ledger, &opening, 2).await, opening.jobs[2]);
 
-    let ended = ledger.advance(&opening.at(0, 1, 1), &Step::End(well()), minute(2)).await.unwrap().job;
+    let ended = ledger.advance(&opening.at(0, 1, 1), &Step::End(success()), minute(2)).await.unwrap().job;
     assert_eq!(ledger.claim(opening.id(), opening.job(0), "late", minute(3)).await, Ok(ended.clone()));
     assert_eq!(stored(ledger, &opening, 0).await, ended);
 }
@@ -61,8 +61,8 @@ pub(super) async fn upstreams_free_their_dependent(ledger: &dyn Ledger) {
         assert_eq!(ledger.free(run, dependent, opening.job(1), false).await, Ok(expected.clone()));
     }
     let claimed = ledger.claim(run, dependent, "token", minute(1)).await.unwrap();
-    assert_eq!(claimed.execution_status, Status::Running, "nothing holds it back any more");
-    // A late copy of the event finds the dependent at work and leaves it there.
+    assert_eq!(claimed.execution_status, Status::Running, "the job waits for no upstream");
+    // A late copy of the event does not change the dependent, which is running.
     assert_eq!(ledger.free(run, dependent, opening.job(0), true).await, Ok(claimed));
 
     let opening = opened(ledger).await;
@@ -72,14 +72,14 @@ pub(super) async fn upstreams_free_their_dependent(ledger: &dyn Ledger) {
             .await;
     assert!(
         a.unwrap().waiting_on.is_empty() || b.unwrap().waiting_on.is_empty(),
-        "whichever came last sees that nothing is left"
+        "the later of the two calls returns a job without upstreams"
     );
     assert!(stored(ledger, &opening, 2).await.waiting_on.is_empty());
 }
 
 pub(super) async fn a_job_ends_once(ledger: &dyn Ledger) {
     let opening = opened(ledger).await;
-    for (position, end) in [(0, well()), (1, badly())] {
+    for (position, end) in [(0, success()), (1, failure())] {
         let at = opening.at(position, 1, 1);
         let mut expected = ledger.claim(opening.id(), opening.job(position), "token", minute(1)).await.unwrap();
         expected.execution_status = end.status;
@@ -95,10 +95,10 @@ pub(super) async fn a_job_ends_once(ledger: &dyn Ledger) {
         expected.rows = if is_counted { Some(40) } else { expected.rows };
         for _ in 0..2 {
             let counted = ledger.count(opening.id(), opening.job(position), 40).await;
-            assert_eq!(counted.as_ref(), Ok(&expected), "only what ended well has rows");
+            assert_eq!(counted.as_ref(), Ok(&expected), "only a job that succeeded has rows");
         }
         for late in
-            [step, Step::End(badly()), Step::NextAttempt(failed_attempt(1)), Step::NextPart { statement_id: None }]
+            [step, Step::End(failure()), Step::NextAttempt(failed_attempt(1)), Step::NextPart { statement_id: None }]
         {
             let again = ledger.advance(&at, &late, minute(3)).await;
             assert_eq!(again, Ok(Advanced { fresh: false, job: expected.clone() }), "{late:?}");
@@ -121,7 +121,7 @@ pub(super) async fn a_job_ends_without_having_run(ledger: &dyn Ledger) {
     assert_eq!(advanced.job.execution_status, Status::Skipped);
     assert_eq!((advanced.job.execution_start_ts, advanced.job.execution_end_ts), (None, Some(minute(2))));
     assert_eq!((advanced.job.error_name, advanced.job.statement_id), (None, None));
-    // It ended while it still waited (a cancel); its upstreams end all the same.
+    // The job was cancelled while it waited. Its upstreams still end.
     let freed = ledger.free(opening.id(), opening.job(2), opening.job(0), true).await.unwrap();
     assert_eq!(freed.execution_status, Status::Skipped);
 }
@@ -143,22 +143,22 @@ pub(super) async fn attempts_follow_each_other(ledger: &dyn Ledger) {
     assert_eq!(next.job.execution_start_ts, Some(minute(1)), "the job began with its first attempt");
     assert_eq!(next.job.failed_attempts, [failed_attempt(1)]);
 
-    // Events of the first attempt, late or twice, change nothing.
-    for stale in [step, Step::End(well()), Step::NextPart { statement_id: None }] {
+    // Late or repeated events of the first attempt have no effect.
+    for stale in [step, Step::End(success()), Step::NextPart { statement_id: None }] {
         for part in [1, 2] {
             let again = ledger.advance(&opening.at(0, 1, part), &stale, minute(3)).await;
             assert_eq!(again, Ok(Advanced { fresh: false, job: next.job.clone() }), "{stale:?}");
         }
     }
-    let early = ledger.advance(&opening.at(0, 3, 1), &Step::End(well()), minute(3)).await.unwrap();
+    let early = ledger.advance(&opening.at(0, 3, 1), &Step::End(success()), minute(3)).await.unwrap();
     assert!(!early.fresh, "an attempt that has not begun");
 
     let claimed = ledger.claim(run, job, "token-2", minute(4)).await.unwrap();
     assert_eq!((claimed.submitted_ts, claimed.execution_start_ts), (Some(minute(4)), Some(minute(1))));
     ledger.advance(&opening.at(0, 2, 1), &Step::NextAttempt(failed_attempt(2)), minute(5)).await.unwrap();
-    let third = ledger.advance(&opening.at(0, 3, 1), &Step::End(well()), minute(6)).await.unwrap();
+    let third = ledger.advance(&opening.at(0, 3, 1), &Step::End(success()), minute(6)).await.unwrap();
     assert!(third.fresh);
-    assert_eq!(third.job.failed_attempts, [failed_attempt(1), failed_attempt(2)], "in their order");
+    assert_eq!(third.job.failed_attempts, [failed_attempt(1), failed_attempt(2)], "in the order of the attempts");
 }
 
 pub(super) async fn parts_follow_each_other(ledger: &dyn Ledger) {
@@ -168,11 +168,11 @@ pub(super) async fn parts_follow_each_other(ledger: &dyn Ledger) {
     let step = Step::NextPart { statement_id: Some("id-1".into()) };
     let next = ledger.advance(&opening.at(0, 1, 1), &step, minute(2)).await.unwrap();
     assert!(next.fresh);
-    assert_eq!(next.job.execution_status, Status::Running, "the attempt goes on");
+    assert_eq!(next.job.execution_status, Status::Running, "the attempt is still running");
     assert_eq!((next.job.attempt, next.job.part), (1, 2));
     assert_eq!((next.job.submitted_ts, next.job.statement_id.as_deref()), (None, Some("id-1")));
     let again = ledger.advance(&opening.at(0, 1, 1), &step, minute(3)).await;
-    assert_eq!(again, Ok(Advanced { fresh: false, job: next.job }), "one part on, not two");
+    assert_eq!(again, Ok(Advanced { fresh: false, job: next.job }), "the repeated step has no effect");
 
     let claimed = ledger.claim(run, job, "token-2", minute(4)).await.unwrap();
     assert_eq!((claimed.part, claimed.submitted_ts), (2, Some(minute(4))));
@@ -181,14 +181,14 @@ pub(super) async fn parts_follow_each_other(ledger: &dyn Ledger) {
 }
 
 pub(super) async fn racing_steps_agree(ledger: &dyn Ledger) {
-    for other in [Step::End(badly()), Step::NextAttempt(failed_attempt(1)), Step::NextPart { statement_id: None }] {
+    for other in [Step::End(failure()), Step::NextAttempt(failed_attempt(1)), Step::NextPart { statement_id: None }] {
         let opening = opened(ledger).await;
         let at = opening.at(0, 1, 1);
-        let end = Step::End(well());
+        let end = Step::End(success());
         let (a, b) = both(ledger.advance(&at, &end, minute(2)), ledger.advance(&at, &other, minute(3))).await;
         let (a, b) = (a.unwrap(), b.unwrap());
-        assert!(a.fresh != b.fresh, "one of them made its step");
-        assert_eq!(a.job, b.job, "and both see the same job");
+        assert!(a.fresh != b.fresh, "exactly one call takes its step");
+        assert_eq!(a.job, b.job, "both calls return the same job");
         assert_eq!(a.job.execution_status == Status::Succeeded, a.fresh);
     }
 }
@@ -199,5 +199,9 @@ pub(super) async fn racing_claims_keep_the_first_intent(ledger: &dyn Ledger) {
     let (a, b) = both(ledger.claim(run, job, "a", minute(1)), ledger.claim(run, job, "b", minute(2))).await;
     let (a, b) = (a.unwrap(), b.unwrap());
     assert_eq!(a.submitted_ts, b.submitted_ts);
-    assert_eq!((a.task_token.as_deref(), b.task_token.as_deref()), (Some("a"), Some("b")), "each sees its own");
+    assert_eq!(
+        (a.task_token.as_deref(), b.task_token.as_deref()),
+        (Some("a"), Some("b")),
+        "each call returns its own token"
+    );
 }

@@ -1,4 +1,4 @@
-//! Who may run a workflow.
+//! Checks of the lease of a workflow.
 
 use super::{an_opening, both, fresh, minute, opened, take};
 use crate::{LeaseRequest, Ledger, Opened, Released};
@@ -6,7 +6,7 @@ use crate::{LeaseRequest, Ledger, Opened, Released};
 pub(super) async fn a_held_lease_is_not_taken_not_even_expired(ledger: &dyn Ledger) {
     let holder = opened(ledger).await;
     let before = ledger.lease(holder.workflow()).await.unwrap();
-    // The holder's right ended long before; its run must be closed first.
+    // The lease expired long ago, but the run that holds it must be closed first.
     let other = an_opening(holder.workflow(), 2, take(minute(100_000)));
     let held = Opened::Held { holder: holder.id().into(), expires_ts: minute(15) };
     assert_eq!(ledger.open(&other).await, Ok(held));
@@ -19,7 +19,7 @@ pub(super) async fn a_held_lease_is_not_taken_not_even_expired(ledger: &dyn Ledg
     let after = ledger.lease(holder.workflow()).await.unwrap().unwrap();
     assert_eq!(after.holder.as_deref(), Some(other.id()));
     assert_eq!(after.expires_ts, minute(100_000));
-    assert!(after.fence > before.unwrap().fence, "every holder has a fence of its own");
+    assert!(after.fence > before.unwrap().fence, "the fence grows with every holder");
 }
 
 pub(super) async fn a_lease_goes_down_its_queue(ledger: &dyn Ledger) {
@@ -32,8 +32,8 @@ pub(super) async fn a_lease_goes_down_its_queue(ledger: &dyn Ledger) {
         assert_eq!(ledger.run(next.id()).await, Ok(Some(next.run.clone())));
     }
     let mut fence = ledger.lease(workflow).await.unwrap().unwrap().fence;
-    // Only the holder gives it back.
-    for other in [second.id(), third.id(), "nobody"] {
+    // Only the holder can release the lease.
+    for other in [second.id(), third.id(), "other"] {
         assert_eq!(ledger.release(workflow, other, minute(20)).await, Ok(Released::NotHeld));
     }
     for (from, to, left) in [(&first, &second, vec![third.id()]), (&second, &third, vec![])] {
@@ -48,10 +48,10 @@ pub(super) async fn a_lease_goes_down_its_queue(ledger: &dyn Ledger) {
     assert_eq!(ledger.release(workflow, third.id(), minute(50)).await, Ok(Released::Rest));
     let lease = ledger.lease(workflow).await.unwrap().unwrap();
     assert_eq!(lease.holder, None);
-    assert!(lease.fence >= fence, "a fence never goes back");
+    assert!(lease.fence >= fence, "the fence never decreases");
 }
 
-pub(super) async fn nobody_queues_for_a_free_lease(ledger: &dyn Ledger) {
+pub(super) async fn a_free_lease_has_no_queue(ledger: &dyn Ledger) {
     let mut early = an_opening(&fresh("workflow"), 2, LeaseRequest::Queue);
     assert_eq!(ledger.open(&early).await, Ok(Opened::Free));
     assert_eq!(ledger.run(early.id()).await, Ok(None), "nothing was written");
@@ -61,7 +61,7 @@ pub(super) async fn nobody_queues_for_a_free_lease(ledger: &dyn Ledger) {
 
     assert_eq!(ledger.release(early.workflow(), early.id(), minute(20)).await, Ok(Released::Rest));
     let late = an_opening(early.workflow(), 2, LeaseRequest::Queue);
-    assert_eq!(ledger.open(&late).await, Ok(Opened::Free), "its holder gave it back");
+    assert_eq!(ledger.open(&late).await, Ok(Opened::Free), "the lease was released");
     assert_eq!(ledger.lease(early.workflow()).await.unwrap().unwrap().queue, [""; 0]);
 }
 
@@ -73,7 +73,7 @@ pub(super) async fn one_of_two_runs_takes_a_free_lease(ledger: &dyn Ledger) {
     let (winner, loser, answer) = match (a.unwrap(), b.unwrap()) {
         (Opened::New, other) => (&one, &two, other),
         (other, Opened::New) => (&two, &one, other),
-        neither => panic!("one of them takes it: {neither:?}"),
+        neither => panic!("exactly one run takes the lease: {neither:?}"),
     };
     assert_eq!(answer, Opened::Held { holder: winner.id().into(), expires_ts: minute(15) });
     assert_eq!(ledger.lease(&workflow).await.unwrap().unwrap().holder.as_deref(), Some(winner.id()));
@@ -90,5 +90,5 @@ pub(super) async fn two_runs_queue_at_once(ledger: &dyn Ledger) {
     queue.sort();
     let mut both = [one.id(), two.id()];
     both.sort_unstable();
-    assert_eq!(queue, both, "each once");
+    assert_eq!(queue, both, "the queue has each run once");
 }

@@ -1,45 +1,46 @@
-//! Random lives: the same calls to a model and to a subject must have the same answers, and leave the same records.
+//! Random sequences of calls: the same calls to a model and to a subject return the same results and leave the same
+//! records.
 
 use shiftwork_protocol::{FailedAttempt, FailureKind, Status};
 
-use super::{a_job, a_run, badly, fresh, kind, minute, take, well};
+use super::{a_job, a_run, failure, fresh, kind, minute, success, take};
 use crate::{LeaseRequest, Ledger, Opening, Step};
 
-/// Calls of one life.
+/// Number of calls of one sequence.
 const CALLS: u32 = 60;
 
-/// A small generator of numbers (SplitMix64): the same seed is the same life.
-struct Dice(u64);
+/// A small random number generator (SplitMix64). The same seed gives the same sequence.
+struct Random(u64);
 
-impl Dice {
-    fn roll(&mut self, sides: usize) -> usize {
+impl Random {
+    fn below(&mut self, limit: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        usize::try_from((z ^ (z >> 31)) % sides as u64).unwrap()
+        usize::try_from((z ^ (z >> 31)) % limit as u64).unwrap()
     }
 
     fn pick<T: Copy>(&mut self, among: &[T]) -> T {
-        among[self.roll(among.len())]
+        among[self.below(among.len())]
     }
 }
 
-/// Puts both through the life of this seed: a workflow, three runs of a diamond of four jobs, random calls in an order
-/// that is mostly not sensible. Panics where they differ.
+/// Makes the calls of a seed on both ledgers: a workflow, three runs of a diamond of four jobs, and calls in random
+/// order. Panics if the results differ.
 pub async fn agree(model: &dyn Ledger, subject: &dyn Ledger, seed: u64) {
-    let mut dice = Dice(seed);
+    let mut random = Random(seed);
     let workflow = fresh("workflow");
     let openings: Vec<Opening> = (0..3).map(|_| diamond(&workflow)).collect();
     for call in 0..CALLS {
         let now = minute(i64::from(call));
         let until = minute(i64::from(call) + 15);
-        let opening = &openings[dice.roll(3)];
-        let position = dice.roll(4);
-        let at = opening.at(position, dice.pick(&[1, 1, 1, 2]), dice.pick(&[1, 1, 2]));
+        let opening = &openings[random.below(3)];
+        let position = random.below(4);
+        let at = opening.at(position, random.pick(&[1, 1, 1, 2]), random.pick(&[1, 1, 2]));
         let (run, job) = (opening.id(), opening.job(position));
         let place = format!("seed {seed}, call {call}");
-        // One arm a method; both are asked the same, and answers are compared with failures by their kind.
+        // One arm for each method. Failures are compared by their kind.
         macro_rules! same {
             ($what:literal, $ledger:ident => $ask:expr) => {{
                 let (expected, found) = (
@@ -58,10 +59,10 @@ pub async fn agree(model: &dyn Ledger, subject: &dyn Ledger, seed: u64) {
                 }
             }};
         }
-        match dice.roll(9) {
+        match random.below(9) {
             0 | 1 => {
                 let mut opening = opening.clone();
-                opening.lease = dice.pick(&[take(until), take(until), LeaseRequest::Queue, LeaseRequest::Leave]);
+                opening.lease = random.pick(&[take(until), take(until), LeaseRequest::Queue, LeaseRequest::Leave]);
                 if opening.lease == LeaseRequest::Queue {
                     opening.run.execution_status = Status::Queued;
                 }
@@ -70,9 +71,9 @@ pub async fn agree(model: &dyn Ledger, subject: &dyn Ledger, seed: u64) {
             2 => same!("begin", ledger => ledger.begin(&workflow, run, now, until)),
             3 => same!("claim", ledger => ledger.claim(run, job, &place, now)),
             4 | 5 => {
-                let step = match dice.roll(4) {
-                    0 => Step::End(well()),
-                    1 => Step::End(badly()),
+                let step = match random.below(4) {
+                    0 => Step::End(success()),
+                    1 => Step::End(failure()),
                     2 => Step::NextPart { statement_id: Some(place.clone()) },
                     _ => Step::NextAttempt(FailedAttempt {
                         attempt: at.attempt,
@@ -86,12 +87,12 @@ pub async fn agree(model: &dyn Ledger, subject: &dyn Ledger, seed: u64) {
                 same!("advance", ledger => ledger.advance(&at, &step, now));
             }
             6 => {
-                let (upstream, well) = (dice.roll(4), dice.roll(2) == 0);
+                let (upstream, well) = (random.below(4), random.below(2) == 0);
                 same!("free", ledger => ledger.free(run, job, opening.job(upstream), well));
             }
             7 => {
-                let status = dice.pick(&[Status::Succeeded, Status::Failed, Status::Aborted]);
-                let error = dice.pick(&[None, Some("error")]);
+                let status = random.pick(&[Status::Succeeded, Status::Failed, Status::Aborted]);
+                let error = random.pick(&[None, Some("error")]);
                 same!("finish", ledger => ledger.finish(run, status, error, now));
             }
             _ => same!("release", ledger => ledger.release(&workflow, run, until)),
@@ -105,7 +106,7 @@ pub async fn agree(model: &dyn Ledger, subject: &dyn Ledger, seed: u64) {
     }
 }
 
-/// One job, two that wait on it, one that waits on both.
+/// One job, two jobs that wait for it, and one that waits for these two.
 fn diamond(workflow: &str) -> Opening {
     let run = a_run(workflow, Status::Pending, 4);
     let edges: [(&str, &[&str]); 4] =

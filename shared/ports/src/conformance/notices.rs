@@ -9,8 +9,8 @@ use shiftwork_protocol::{
 use super::{a_run, fresh, minute};
 use crate::Notices;
 
-/// Every check of [`Notices`]. `events` returns the detail type and the detail of the events that have arrived once these are
-/// so many, `messages` the messages to people.
+/// Checks [`Notices`]. `events` waits for the given number of events and returns the detail type and the detail of each
+/// that has arrived; `messages` does so for the notifications.
 pub async fn notices(
     notices: &dyn Notices,
     events: impl AsyncFn(usize) -> Vec<(String, Value)>,
@@ -25,7 +25,7 @@ pub async fn notices(
         received: 0,
     };
     assert_eq!(notices.publish(&[]).await, Ok(()), "none");
-    // More than one call takes.
+    // More events than one call can have.
     let published: Vec<_> = (0..12).map(|n| Event::Late(late(n))).collect();
     assert_eq!(notices.publish(&published).await, Ok(()));
     let shown = |(kind, detail): (String, Value)| format!("{kind} {detail}");
@@ -36,8 +36,8 @@ pub async fn notices(
             shown((event.detail_type().into(), detail))
         })
         .collect();
-    let heard: BTreeSet<_> = events(published.len()).await.into_iter().map(shown).collect();
-    assert_eq!(heard, expected, "each event arrives, and may arrive twice");
+    let arrived: BTreeSet<_> = events(published.len()).await.into_iter().map(shown).collect();
+    assert_eq!(arrived, expected, "each event arrives, and may arrive twice");
 
     let run = a_run("workflow", Status::Failed, 1);
     let drift = DriftFound {
@@ -52,9 +52,9 @@ pub async fn notices(
     assert_eq!(notices.alert(&run).await, Ok(()));
     assert_eq!(notices.drift(&drift).await, Ok(()));
     assert_eq!(notices.late(&late).await, Ok(()));
-    let said = messages(3).await;
+    let sent = messages(3).await;
     for about in [&run.workflow_execution_id, &drift.contract, &late.feed] {
-        assert!(said.iter().any(|message| message.contains(about)), "no message is about {about}: {said:?}");
+        assert!(sent.iter().any(|message| message.contains(about)), "no message is about {about}: {sent:?}");
     }
 }
 

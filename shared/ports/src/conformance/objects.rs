@@ -1,4 +1,4 @@
-//! The objects of S3.
+//! Checks of objects in S3.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -11,7 +11,7 @@ use crate::{
 
 const OTHER_ETAG: &str = "00000000000000000000000000000000";
 
-/// Checks [`Objects`] and the functions over them, under a prefix of its own. The bucket keeps versions, or it does not.
+/// Checks [`Objects`] and [`Bucket`] below a new prefix. `versioned`: the bucket has versioning.
 pub async fn objects(objects: Arc<dyn Objects>, bucket: &str, versioned: bool) {
     let here =
         Place { bucket: Bucket::new(objects.clone(), bucket), objects, prefix: format!("{}/", fresh("objects")) };
@@ -27,7 +27,7 @@ pub async fn objects(objects: Arc<dyn Objects>, bucket: &str, versioned: bool) {
     a_script_is_read_in_the_version_that_was_pinned(&here, versioned).await;
 }
 
-/// Where a check works.
+/// The bucket and the prefix of the checks.
 struct Place {
     objects: Arc<dyn Objects>,
     bucket: Bucket,
@@ -55,9 +55,9 @@ fn draft(text: &str) -> NewObject {
 }
 
 async fn an_object_is_what_was_put_last(here: &Place) {
-    // A name with everything that must survive URLs and XML.
+    // The name has characters that URLs or XML must escape.
     let key = here.key("last/c d+e&f%2F<\u{e9}>.csv");
-    assert_eq!(here.bucket.get(&key).await, Ok(None), "nothing was put");
+    assert_eq!(here.bucket.get(&key).await, Ok(None), "no object was written");
     assert_eq!(here.bucket.read(&key).await, Ok(None));
     assert_eq!(here.objects.head(here.bucket.name(), &key).await, Ok(None));
     assert_eq!(here.objects.tail(here.bucket.name(), &key, 4).await, Ok(None));
@@ -72,7 +72,7 @@ async fn one_of_two_writers_is_first(here: &Place) {
     let key = here.key("once/a");
     let (one, other) =
         both(here.bucket.put_once(&key, b"one".to_vec()), here.bucket.put_once(&key, b"other".to_vec())).await;
-    assert_eq!(one, other, "both writers return what is there");
+    assert_eq!(one, other, "both calls return the stored content");
     assert_eq!(here.bucket.get(&key).await, Ok(Some(one.clone().unwrap())));
     assert_eq!(here.bucket.put_once(&key, b"third".to_vec()).await, one);
     assert_eq!(here.bucket.write(&key, draft("fourth"), &Condition::IfAbsent).await, Ok(Changed::ConditionFailed));
@@ -88,15 +88,27 @@ async fn an_object_is_changed_only_as_it_was_read(here: &Place) {
     let first = here.bucket.read(&key).await.unwrap().unwrap().head;
     let unchanged = Condition::IfUnchanged(first.etag.clone());
     assert_eq!(here.bucket.write(&key, draft("2"), &unchanged).await, Ok(Changed::Done));
-    assert_eq!(here.bucket.write(&key, draft("3"), &unchanged).await, Ok(Changed::ConditionFailed), "it has changed");
-    assert_eq!(here.bucket.delete_unchanged(&key, &first.etag).await, Ok(Changed::ConditionFailed), "it has changed");
+    assert_eq!(
+        here.bucket.write(&key, draft("3"), &unchanged).await,
+        Ok(Changed::ConditionFailed),
+        "the object has changed"
+    );
+    assert_eq!(
+        here.bucket.delete_unchanged(&key, &first.etag).await,
+        Ok(Changed::ConditionFailed),
+        "the object has changed"
+    );
     let second = here.bucket.read(&key).await.unwrap().unwrap();
     assert_eq!(second.bytes, b"2");
     assert_eq!(here.bucket.delete_unchanged(&key, &second.head.etag).await, Ok(Changed::Done));
     let again = here.bucket.delete_unchanged(&key, &second.head.etag).await;
-    assert_eq!(again, Ok(Changed::ConditionFailed), "it is gone");
+    assert_eq!(again, Ok(Changed::ConditionFailed), "the object was deleted");
     assert_eq!(here.bucket.read(&key).await, Ok(None));
-    assert_eq!(here.bucket.write(&key, draft("4"), &Condition::IfAbsent).await, Ok(Changed::Done), "it may come again");
+    assert_eq!(
+        here.bucket.write(&key, draft("4"), &Condition::IfAbsent).await,
+        Ok(Changed::Done),
+        "a deleted object can be written again"
+    );
 }
 
 async fn user_metadata_is_kept(here: &Place, versioned: bool) {
@@ -172,15 +184,15 @@ async fn an_object_is_opened_in_the_version_that_was_named(here: &Place, version
         heads.push(here.bucket.open(&key, None).await.unwrap().unwrap().head);
     }
     let etag = |n: usize| Version::ETag(heads[n].etag.clone());
-    assert_eq!(here.content(&key, &etag(0)).await, None, "another object is there");
+    assert_eq!(here.content(&key, &etag(0)).await, None, "the key has another object");
     assert_eq!(here.content(&key, &etag(1)).await, Some(b"second".to_vec()));
     here.bucket.delete(std::slice::from_ref(&key)).await.unwrap();
-    assert_eq!(here.content(&key, &etag(1)).await, None, "it is gone");
+    assert_eq!(here.content(&key, &etag(1)).await, None, "the object was deleted");
     assert_eq!(here.content(&key, &Version::Id("no-such-version".into())).await, None);
     if versioned {
         for (head, text) in heads.iter().zip(["first", "second"]) {
             let id = Version::Id(head.version.clone().unwrap());
-            assert_eq!(here.content(&key, &id).await, Some(text.into()), "its versions are there");
+            assert_eq!(here.content(&key, &id).await, Some(text.into()), "earlier versions are still readable");
         }
     }
 }

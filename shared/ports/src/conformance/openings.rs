@@ -1,8 +1,8 @@
-//! What opening a run writes, and when it does not.
+//! Checks of opening a run.
 
 use shiftwork_protocol::{FailureKind, Status};
 
-use super::{a_run, an_opening, both, fresh, kind, minute, opened, take, well};
+use super::{a_run, an_opening, both, fresh, kind, minute, opened, success, take};
 use crate::{Begun, LeaseRequest, Ledger, Opened, Opening, Released, Step};
 
 pub(super) async fn nothing_is_there_before(ledger: &dyn Ledger) {
@@ -16,10 +16,10 @@ pub(super) async fn nothing_is_there_before(ledger: &dyn Ledger) {
     assert_eq!(ledger.release(workflow, run, minute(2)).await, Ok(Released::NotHeld));
     let corrupt = Some(FailureKind::Corrupt);
     assert_eq!(kind(ledger.claim(run, job, "token", minute(1)).await), corrupt);
-    assert_eq!(kind(ledger.advance(&opening.at(0, 1, 1), &Step::End(well()), minute(1)).await), corrupt);
+    assert_eq!(kind(ledger.advance(&opening.at(0, 1, 1), &Step::End(success()), minute(1)).await), corrupt);
     assert_eq!(kind(ledger.free(run, job, "upstream", true).await), corrupt);
     assert_eq!(kind(ledger.finish(run, Status::Aborted, None, minute(1)).await), corrupt);
-    // None of these made what it did not find.
+    // None of these calls created an item.
     nothing_of(ledger, &opening).await;
     assert_eq!(ledger.lease(workflow).await, Ok(None));
 }
@@ -49,14 +49,14 @@ pub(super) async fn a_run_is_opened_once(ledger: &dyn Ledger) {
     assert_eq!(ledger.lease(opening.workflow()).await.unwrap(), lease);
 }
 
-pub(super) async fn a_run_on_record_leaves_the_lease_alone(ledger: &dyn Ledger) {
+pub(super) async fn a_recorded_run_leaves_the_lease_unchanged(ledger: &dyn Ledger) {
     let workflow = fresh("workflow");
     let mut skipped = a_run(&workflow, Status::Skipped, 0);
     skipped.error_message = Some("overlapped".into());
     let skipped = Opening { run: skipped, jobs: vec![], lease: LeaseRequest::Leave };
     assert_eq!(ledger.open(&skipped).await, Ok(Opened::New));
     is_whole(ledger, &skipped).await;
-    assert_eq!(ledger.lease(&workflow).await, Ok(None), "the workflow never ran");
+    assert_eq!(ledger.lease(&workflow).await, Ok(None), "the workflow has never run");
 
     let holder = opened(ledger).await;
     let before = ledger.lease(holder.workflow()).await.unwrap();
@@ -69,14 +69,14 @@ pub(super) async fn a_run_on_record_leaves_the_lease_alone(ledger: &dyn Ledger) 
 pub(super) async fn one_of_two_racers_opens_a_run(ledger: &dyn Ledger) {
     let opening = an_opening(&fresh("workflow"), 6, take(minute(15)));
     let (a, b) = both(ledger.open(&opening), ledger.open(&opening)).await;
-    let answers = [a.unwrap(), b.unwrap()];
+    let results = [a.unwrap(), b.unwrap()];
     let existing = Opened::Existing(Box::new(opening.run.clone()));
     assert!(
-        answers == [Opened::New, existing.clone()] || answers == [existing, Opened::New],
-        "one opens it, the other finds it: {answers:?}"
+        results == [Opened::New, existing.clone()] || results == [existing, Opened::New],
+        "one call opens the run and the other finds it: {results:?}"
     );
     is_whole(ledger, &opening).await;
-    assert_eq!(ledger.lease(opening.workflow()).await.unwrap().unwrap().fence, 1, "taken once");
+    assert_eq!(ledger.lease(opening.workflow()).await.unwrap().unwrap().fence, 1, "the lease was taken once");
 }
 
 pub(super) async fn a_plan_of_any_size_is_whole(ledger: &dyn Ledger, jobs: usize) {
@@ -107,16 +107,16 @@ pub(super) async fn a_large_plan_that_finds_the_lease_held_can_queue(ledger: &dy
 pub(super) async fn one_of_two_racers_opens_a_large_run(ledger: &dyn Ledger) {
     let opening = an_opening(&fresh("workflow"), 220, take(minute(15)));
     let (a, b) = both(ledger.open(&opening), ledger.open(&opening)).await;
-    let answers = [a.unwrap(), b.unwrap()];
-    let news = answers.iter().filter(|answer| **answer == Opened::New).count();
+    let results = [a.unwrap(), b.unwrap()];
+    let news = results.iter().filter(|answer| **answer == Opened::New).count();
     let late = |answer: &Opened| matches!(answer, Opened::Existing(_) | Opened::BeingPlanned);
-    assert!(news == 1 && answers.iter().any(late), "one opens it, the other finds it: {answers:?}");
+    assert!(news == 1 && results.iter().any(late), "one call opens the run and the other finds it: {results:?}");
     is_whole(ledger, &opening).await;
 }
 
 async fn is_whole(ledger: &dyn Ledger, opening: &Opening) {
     assert_eq!(ledger.run(opening.id()).await, Ok(Some(opening.run.clone())));
-    assert_eq!(ledger.jobs(opening.id()).await, Ok(opening.jobs.clone()), "all of them, by position");
+    assert_eq!(ledger.jobs(opening.id()).await, Ok(opening.jobs.clone()), "all jobs, ordered by position");
 }
 
 async fn nothing_of(ledger: &dyn Ledger, opening: &Opening) {

@@ -5,7 +5,7 @@ use shiftwork_protocol::{FailureKind, payload::RunRequest};
 use super::fresh;
 use crate::{DEAD_LETTER_BYTES, DeadLetters, Requests};
 
-/// Every check of [`Requests`]. `receive` waits for the next request of the queue, and returns what has arrived with it.
+/// Checks [`Requests`]. `receive` waits for the next request of the queue, and returns all requests that have arrived.
 pub async fn requests(requests: &dyn Requests, receive: impl AsyncFn() -> Vec<RunRequest>) {
     let request = |run: &str| -> RunRequest {
         serde_json::from_value(serde_json::json!({
@@ -15,27 +15,31 @@ pub async fn requests(requests: &dyn Requests, receive: impl AsyncFn() -> Vec<Ru
         .unwrap()
     };
     let (now, soon) = (request(&fresh("now")), request(&fresh("soon")));
-    assert_eq!(requests.ask(&now, Duration::ZERO).await, Ok(()));
+    assert_eq!(requests.request(&now, Duration::ZERO).await, Ok(()));
     assert_eq!(receive().await, std::slice::from_ref(&now));
-    assert_eq!(requests.ask(&soon, Duration::from_millis(1)).await, Ok(()), "a part of a second");
+    assert_eq!(requests.request(&soon, Duration::from_millis(1)).await, Ok(()), "a fraction of a second");
     assert_eq!(receive().await, [soon]);
-    assert_eq!(requests.ask(&now, Duration::from_hours(1)).await, Ok(()), "longer than a message can be held back");
+    assert_eq!(
+        requests.request(&now, Duration::from_hours(1)).await,
+        Ok(()),
+        "longer than the maximum delay of a message"
+    );
 }
 
-/// Every check of [`DeadLetters`]. `receive` returns what the queue holds once that is so many letters.
+/// Checks [`DeadLetters`]. `receive` waits until the queue has the given number of messages, and returns them.
 pub async fn dead_letters(dead_letters: &dyn DeadLetters, receive: impl AsyncFn(usize) -> Vec<String>) {
     assert_eq!(dead_letters.put(&[]).await, Ok(()), "none");
-    // More than one call takes, by number and by bytes.
-    let mut letters: Vec<String> = (0..12).map(|n| format!("{{\"letter\":{n}}}")).collect();
-    letters.extend(["a", "b"].map(|letter| letter.repeat(DEAD_LETTER_BYTES)));
-    assert_eq!(dead_letters.put(&letters).await, Ok(()));
-    let mut received = receive(letters.len()).await;
+    // More than one call can have, in number and in bytes.
+    let mut messages: Vec<String> = (0..12).map(|n| format!("{{\"letter\":{n}}}")).collect();
+    messages.extend(["a", "b"].map(|message| message.repeat(DEAD_LETTER_BYTES)));
+    assert_eq!(dead_letters.put(&messages).await, Ok(()));
+    let mut received = receive(messages.len()).await;
     received.sort();
     received.dedup();
-    letters.sort();
-    assert_eq!(received, letters);
+    messages.sort();
+    assert_eq!(received, messages);
     let refused = dead_letters.put(&["ok".into(), "x".repeat(DEAD_LETTER_BYTES + 1)]).await;
-    assert_eq!(refused.unwrap_err().kind, FailureKind::Refused, "longer than a message may be");
+    assert_eq!(refused.unwrap_err().kind, FailureKind::Refused, "above the maximum size of a message");
 }
 
 #[cfg(test)]
@@ -50,7 +54,7 @@ mod tests {
         let memory = MemoryRequests::default();
         let seen = Cell::new(0);
         let receive = async || {
-            let asked = memory.asked();
+            let asked = memory.requests();
             asked[seen.replace(asked.len())..].iter().map(|(request, _)| request.clone()).collect()
         };
         requests(&memory, receive).await;
@@ -59,6 +63,6 @@ mod tests {
     #[tokio::test]
     async fn the_dead_letters_in_memory_conform() {
         let memory = MemoryDeadLetters::default();
-        dead_letters(&memory, async |_| memory.letters()).await;
+        dead_letters(&memory, async |_| memory.messages()).await;
     }
 }

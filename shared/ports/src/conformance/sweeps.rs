@@ -3,9 +3,9 @@ use jiff::Timestamp;
 use super::fresh;
 use crate::Sweeps;
 
-/// Every check of [`Sweeps`]. `is_watched` says whether a run has a schedule.
+/// Checks [`Sweeps`]. `is_watched` returns whether a run has a schedule.
 pub async fn sweeps(sweeps: &dyn Sweeps, is_watched: impl AsyncFn(&str) -> bool) {
-    // The second is longer than the name of a schedule may be.
+    // The second id is longer than the name of a schedule may be.
     for run in [fresh("run"), fresh(&"r".repeat(60))] {
         assert_eq!(sweeps.unwatch(&run).await, Ok(()), "a run that is not watched");
         for _ in 0..2 {

@@ -3,16 +3,16 @@ use shiftwork_protocol::{Failure, FailureKind, Status, payload::JobEnd};
 
 use crate::{PROCEED, TaskTokens};
 
-/// How a task that waited for its token ended.
+/// The end of a task that waited for its token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TaskEnd {
-    /// With this output.
+    /// The task succeeded with this output.
     Succeeded(Value),
-    /// With an error of this name.
+    /// The task failed with an error of this name.
     Failed(String),
 }
 
-/// Every check of [`TaskTokens`]. `open` starts a task and returns its token, `end_of` waits for the end of the task of a token.
+/// Checks [`TaskTokens`]. `open` starts a task and returns its token; `end_of` waits until the task of a token ends.
 pub async fn task_tokens(
     tokens: &dyn TaskTokens,
     open: impl AsyncFn() -> String,
@@ -47,16 +47,16 @@ pub async fn task_tokens(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fake::{MemoryTokens, Told};
+    use crate::fake::{Closed, MemoryTokens};
 
     #[tokio::test]
     async fn the_tokens_in_memory_conform() {
         let tokens = MemoryTokens::default();
-        let end_of = async |token: &str| match tokens.told(token).unwrap() {
-            Told::Release => TaskEnd::Succeeded(json!({})),
-            Told::End(end) => TaskEnd::Succeeded(serde_json::to_value(end).unwrap()),
-            Told::Fail(failure) => TaskEnd::Failed(failure.kind.name().into()),
-            Told::Proceed => TaskEnd::Failed(PROCEED.into()),
+        let end_of = async |token: &str| match tokens.closed_by(token).unwrap() {
+            Closed::Release => TaskEnd::Succeeded(json!({})),
+            Closed::End(end) => TaskEnd::Succeeded(serde_json::to_value(end).unwrap()),
+            Closed::Fail(failure) => TaskEnd::Failed(failure.kind.name().into()),
+            Closed::Proceed => TaskEnd::Failed(PROCEED.into()),
         };
         task_tokens(&tokens, async || super::super::fresh("token"), end_of).await;
     }

@@ -14,7 +14,7 @@ use shiftwork_protocol::{
 use super::lock;
 use crate::{AdvancedFile, FileRegister, Result, WorkQueue};
 
-/// A file's key in the table: feed, hash of bucket and key, version.
+/// Key of an item: feed, hash of bucket and key, version.
 type Key = (String, String, String);
 
 /// The file audit table.
@@ -26,12 +26,12 @@ pub struct MemoryRegister {
 }
 
 impl MemoryRegister {
-    /// Every file of every feed, in the order of their keys.
+    /// All files of all feeds, ordered by key.
     pub fn files(&self) -> Vec<FileRecord> {
         lock(&self.files).values().cloned().collect()
     }
 
-    /// Every deletion.
+    /// All deletions.
     pub fn deletions(&self) -> Vec<Deletion> {
         lock(&self.deletions).values().cloned().collect()
     }
@@ -71,7 +71,7 @@ impl FileRegister for MemoryRegister {
     }
 
     async fn open(&self, feed: &str) -> Result<Vec<FileRecord>> {
-        // Nobody takes what no feed claims.
+        // Files without a feed are never claimed.
         let open = |file: &&FileRecord| file.feed == feed && feed != UNCLAIMED && file.file_status.is_open();
         Ok(lock(&self.files).values().filter(open).cloned().collect())
     }
@@ -90,7 +90,7 @@ impl FileRegister for MemoryRegister {
     async fn step(&self, seen: &FileRecord, step: &FileStep, now: Timestamp) -> Result<AdvancedFile> {
         let mut files = lock(&self.files);
         let Some(file) = files.get_mut(&key(seen)) else {
-            return Err(Failure::corrupt(format!("{} is not on record", seen.url())));
+            return Err(Failure::corrupt(format!("{} does not exist in the file audit table", seen.url())));
         };
         Ok(match file.after(step, now) {
             Some(next) => {
@@ -119,12 +119,12 @@ impl FileRegister for MemoryRegister {
     }
 }
 
-/// The queue of work items, kept.
+/// Stores work items.
 #[derive(Debug, Default)]
 pub struct MemoryWorkQueue(Mutex<Vec<WorkItem>>);
 
 impl MemoryWorkQueue {
-    /// Every work item so far.
+    /// All work items.
     pub fn items(&self) -> Vec<WorkItem> {
         lock(&self.0).clone()
     }

@@ -18,17 +18,17 @@ impl Tables {
     fn job(&mut self, run: &str, job: &str) -> Result<&mut JobRecord> {
         self.jobs
             .get_mut(&(run.to_owned(), job.to_owned()))
-            .ok_or_else(|| Failure::corrupt(format!("run {run} has no job {job}")))
+            .ok_or_else(|| Failure::corrupt(format!("job {job} of run {run} does not exist")))
     }
 }
 
-/// The three tables, each method one critical section.
+/// The three tables. Each method is one critical section.
 #[derive(Debug, Default)]
 pub struct MemoryLedger(Mutex<Tables>);
 
 impl MemoryLedger {
-    /// What Step Functions does in the Await state: `SET await_token IF attribute_exists(waiting_on)`. False when the
-    /// condition fails.
+    /// Does what Step Functions does in the Await state: `SET await_token IF attribute_exists(waiting_on)`. Returns
+    /// false if the condition fails.
     pub fn set_await_token(&self, run: &str, job: &str, token: &str) -> bool {
         match lock(&self.0).job(run, job) {
             Ok(job) if !job.waiting_on.is_empty() => {
@@ -189,7 +189,7 @@ impl Ledger for MemoryLedger {
         now: Timestamp,
     ) -> Result<(bool, RunRecord)> {
         let mut tables = lock(&self.0);
-        let record = tables.runs.get_mut(run).ok_or_else(|| Failure::corrupt(format!("there is no run {run}")))?;
+        let record = tables.runs.get_mut(run).ok_or_else(|| Failure::corrupt(format!("run {run} does not exist")))?;
         let fresh = !record.execution_status.is_terminal();
         if fresh {
             record.execution_status = status;

@@ -12,13 +12,13 @@ use crate::{
     StoredObject, Version,
 };
 
-/// Objects of a page: few, so that a small test has several pages.
+/// Maximum number of objects of a page, which is small so that a listing of a few objects has several pages.
 const PAGE: usize = 3;
 
-/// The versions of one key, the newest last; `None` is a delete marker.
+/// The versions of one key, newest last; `None` is a delete marker.
 type Versions = Vec<Option<StoredObject>>;
 
-/// S3 in memory. ETags are digests of the content; version ids count from 1 for each key.
+/// S3 in memory. ETags are digests of the content. Version ids count from 1 for each key.
 #[derive(Debug)]
 pub struct MemoryObjects {
     keys: Mutex<BTreeMap<(String, String), Versions>>,
@@ -34,18 +34,18 @@ impl Default for MemoryObjects {
 }
 
 impl MemoryObjects {
-    /// Buckets that keep versions.
+    /// Makes buckets with versioning.
     pub fn versioned() -> Self {
         Self { versioned: true, ..Self::default() }
     }
 
-    /// Objects whose content comes in pieces of `piece` bytes.
+    /// Makes streams return pieces of `piece` bytes.
     #[must_use]
     pub fn in_pieces_of(self, piece: usize) -> Self {
         Self { piece: piece.max(1), ..self }
     }
 
-    /// Makes every later write fail as unavailable, or work again.
+    /// Makes later writes fail as unavailable, or succeed again.
     pub fn set_unavailable(&self, unavailable: bool) {
         *lock(&self.unavailable) = unavailable;
     }
@@ -83,7 +83,6 @@ fn place(bucket: &str, key: &str) -> (String, String) {
     (bucket.to_owned(), key.to_owned())
 }
 
-/// The content of an object, in small pieces.
 struct Pieces(VecDeque<Vec<u8>>);
 
 #[async_trait]
@@ -188,27 +187,27 @@ impl Default for MemoryBucket {
 }
 
 impl MemoryBucket {
-    /// The bucket of this name.
+    /// Makes the bucket of this name.
     pub fn of(objects: Arc<MemoryObjects>, name: &str) -> Self {
         Self { objects, name: name.into() }
     }
 
-    /// A bucket that keeps versions.
+    /// Makes a bucket with versioning.
     pub fn versioned() -> Self {
         Self::of(Arc::new(MemoryObjects::versioned()), "bucket")
     }
 
-    /// The bucket as callers of the port hold it.
+    /// The bucket as the port's callers use it.
     pub fn bucket(&self) -> Bucket {
         Bucket::new(self.objects.clone(), &self.name)
     }
 
-    /// Puts an object over any that is there.
+    /// Writes an object and replaces the current one.
     pub fn put(&self, key: &str, bytes: impl Into<Vec<u8>>) {
         self.objects.store(&mut lock(&self.objects.keys), &self.name, key, bytes.into().into());
     }
 
-    /// The newest version of every object, by its key.
+    /// The newest version of every object, by key.
     pub fn files(&self) -> BTreeMap<String, StoredObject> {
         let keys = lock(&self.objects.keys);
         let of_bucket = keys.iter().filter(|((bucket, _), _)| *bucket == self.name);

@@ -8,7 +8,7 @@ use shiftwork_protocol::{
     workflow::RunIf,
 };
 
-/// A pending job of run `r` of workflow `w`: a procedure call that waits on these.
+/// A pending job of run `r` of workflow `w`: a procedure call with these upstreams.
 pub fn a_job(name: &str, upstreams: &[&str]) -> JobRecord {
     let plan = PlannedJob {
         job_name: name.into(),
@@ -29,7 +29,7 @@ pub fn a_job(name: &str, upstreams: &[&str]) -> JobRecord {
     JobRecord::pending("w", "r", plan)
 }
 
-/// Run `r` of workflow `w`, asked for by hand at the beginning of 2026.
+/// Run `r` of workflow `w`, requested manually at the beginning of 2026.
 pub fn a_run(status: Status) -> RunRecord {
     let created = Timestamp::from_second(1_767_225_600).unwrap_or(Timestamp::UNIX_EPOCH);
     RunRecord {
@@ -52,7 +52,7 @@ pub fn a_run(status: Status) -> RunRecord {
     }
 }
 
-/// A file of the feed `orders`, just registered.
+/// A file of the feed `orders` in status RECEIVED.
 pub fn a_file(key: &str, sequencer: &str) -> FileRecord {
     FileRecord {
         feed: "orders".into(),

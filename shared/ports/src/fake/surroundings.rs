@@ -15,9 +15,9 @@ use shiftwork_protocol::{
 use super::lock;
 use crate::{Clock, Configuration, Execution, Executions, Notices, Result, Sweeps, TaskTokens};
 
-/// What a waiting task was told.
+/// A call that closes a task token.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Told {
+pub enum Closed {
     /// [`TaskTokens::release`].
     Release,
     /// [`TaskTokens::end`].
@@ -28,50 +28,50 @@ pub enum Told {
     Proceed,
 }
 
-/// Task tokens: the first answer closes a token, later ones change nothing.
+/// Task tokens: the first call closes a token, and later calls change nothing.
 #[derive(Debug, Default)]
-pub struct MemoryTokens(Mutex<BTreeMap<String, Told>>);
+pub struct MemoryTokens(Mutex<BTreeMap<String, Closed>>);
 
 impl MemoryTokens {
-    /// What a token was told first, if anything.
-    pub fn told(&self, token: &str) -> Option<Told> {
+    /// The call that closed a token; `None` if the token is open.
+    pub fn closed_by(&self, token: &str) -> Option<Closed> {
         lock(&self.0).get(token).cloned()
     }
 
-    fn tell(&self, token: &str, told: Told) {
-        lock(&self.0).entry(token.into()).or_insert(told);
+    fn close(&self, token: &str, by: Closed) {
+        lock(&self.0).entry(token.into()).or_insert(by);
     }
 }
 
 #[async_trait]
 impl TaskTokens for MemoryTokens {
     async fn release(&self, token: &str) -> Result<()> {
-        self.tell(token, Told::Release);
+        self.close(token, Closed::Release);
         Ok(())
     }
 
     async fn end(&self, token: &str, end: &JobEnd) -> Result<()> {
-        self.tell(token, Told::End(end.clone()));
+        self.close(token, Closed::End(end.clone()));
         Ok(())
     }
 
     async fn fail(&self, token: &str, failure: &Failure) -> Result<()> {
-        self.tell(token, Told::Fail(failure.clone()));
+        self.close(token, Closed::Fail(failure.clone()));
         Ok(())
     }
 
     async fn proceed(&self, token: &str) -> Result<()> {
-        self.tell(token, Told::Proceed);
+        self.close(token, Closed::Proceed);
         Ok(())
     }
 }
 
-/// Executions: a test closes them.
+/// Executions, which a test closes.
 #[derive(Debug, Default)]
 pub struct MemoryExecutions(Mutex<BTreeMap<String, Execution>>);
 
 impl MemoryExecutions {
-    /// Closes an execution that runs.
+    /// Closes an execution that is running.
     pub fn close(&self, run: &str, reason: &str) {
         if let Some(execution) = lock(&self.0).get_mut(run)
             && *execution == Execution::Running
@@ -80,7 +80,7 @@ impl MemoryExecutions {
         }
     }
 
-    /// Names of the executions that run.
+    /// Names of the running executions.
     pub fn running(&self) -> Vec<String> {
         lock(&self.0).iter().filter(|(_, e)| **e == Execution::Running).map(|(run, _)| run.clone()).collect()
     }
@@ -111,13 +111,13 @@ pub struct MemoryConfiguration {
 }
 
 impl MemoryConfiguration {
-    /// Puts a workflow under its `workflow_id`.
+    /// Stores a workflow under its `workflow_id`.
     pub fn put(&self, workflow: Value) {
         let id = workflow["workflow_id"].as_str().unwrap_or_default().to_owned();
         lock(&self.workflows).insert(id, workflow);
     }
 
-    /// Puts a connection.
+    /// Stores a named connection.
     pub fn connect(&self, name: &str, connection: Connection) {
         lock(&self.connections).insert(name.into(), connection);
     }
@@ -138,7 +138,7 @@ impl Configuration for MemoryConfiguration {
     }
 }
 
-/// Events and alerts, kept.
+/// Stores events and notifications.
 #[derive(Debug, Default)]
 pub struct MemoryNotices {
     events: Mutex<Vec<Event>>,
@@ -148,22 +148,22 @@ pub struct MemoryNotices {
 }
 
 impl MemoryNotices {
-    /// Every event so far.
+    /// All published events.
     pub fn events(&self) -> Vec<Event> {
         lock(&self.events).clone()
     }
 
-    /// Every alert so far.
+    /// All alerts.
     pub fn alerts(&self) -> Vec<RunRecord> {
         lock(&self.alerts).clone()
     }
 
-    /// Every late feed that people were told of so far.
+    /// All notifications about late files.
     pub fn late_files(&self) -> Vec<FilesLate> {
         lock(&self.late).clone()
     }
 
-    /// Every drift that people were told of so far.
+    /// All notifications about drift.
     pub fn drifts(&self) -> Vec<DriftFound> {
         lock(&self.drifts).clone()
     }
@@ -192,12 +192,12 @@ impl Notices for MemoryNotices {
     }
 }
 
-/// The runs that are watched.
+/// The scheduled sweeps.
 #[derive(Debug, Default)]
 pub struct MemorySweeps(Mutex<BTreeSet<String>>);
 
 impl MemorySweeps {
-    /// The runs that are watched.
+    /// Runs with a schedule.
     pub fn watched(&self) -> Vec<String> {
         lock(&self.0).iter().cloned().collect()
     }
@@ -216,7 +216,7 @@ impl Sweeps for MemorySweeps {
     }
 }
 
-/// A clock that a test moves.
+/// A clock that a test sets forward.
 #[derive(Debug)]
 pub struct ManualClock(Mutex<Timestamp>);
 
@@ -227,7 +227,7 @@ impl Default for ManualClock {
 }
 
 impl ManualClock {
-    /// Moves on.
+    /// Moves the clock forward.
     pub fn pass(&self, time: SignedDuration) {
         *lock(&self.0) += time;
     }

@@ -6,16 +6,16 @@ use shiftwork_protocol::{Attempt, Connection, Failure, FailureKind};
 use super::lock;
 use crate::{AttemptState, Engine, Progress, Result, Row, Submission, Warehouse, failure_kind};
 
-/// How a test ends an attempt.
+/// The outcome that a test gives to an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// It succeeds.
+    /// The attempt succeeds.
     Finished,
-    /// It fails with this message of Redshift.
+    /// The attempt fails with this message of Redshift.
     Failed(String),
 }
 
-/// Rows that each COPY loads.
+/// Number of rows that each COPY loads.
 pub const ROWS_OF_A_COPY: i64 = 7;
 
 #[derive(Debug, Clone)]
@@ -24,7 +24,7 @@ struct Held {
     progress: Progress,
 }
 
-/// Redshift in memory: attempts stay active until a test ends them, and small statements return what a test said beforehand.
+/// Redshift in memory. Attempts are active until a test ends them, and short statements return rows that a test has set.
 #[derive(Debug, Default)]
 pub struct MemoryWarehouse {
     held: Mutex<BTreeMap<String, Held>>,
@@ -33,18 +33,18 @@ pub struct MemoryWarehouse {
 }
 
 impl MemoryWarehouse {
-    /// The attempts that are active.
+    /// The active attempts.
     pub fn running(&self) -> Vec<Attempt> {
         let held = lock(&self.held);
         held.values().filter(|s| s.progress == Progress::Active).map(|s| s.submission.attempt.clone()).collect()
     }
 
-    /// Everything that was ever submitted, with how far it is.
+    /// All submissions with their progress.
     pub fn all(&self) -> Vec<(Submission, Progress)> {
         lock(&self.held).values().map(|s| (s.submission.clone(), s.progress.clone())).collect()
     }
 
-    /// Ends an active attempt; one that ended or was cancelled stays as it is.
+    /// Ends an active attempt. Does not change an attempt that has ended.
     pub fn end(&self, attempt: &Attempt, outcome: Outcome) {
         if let Some(held) = lock(&self.held).get_mut(&attempt.client_token())
             && held.progress == Progress::Active
@@ -56,14 +56,14 @@ impl MemoryWarehouse {
         }
     }
 
-    /// From now on, [`Warehouse::rows`] returns these rows for statements that contain this text. Of several texts, the longest
-    /// counts.
-    pub fn answer(&self, part: &str, rows: Vec<Row>) {
+    /// Sets the rows that [`Warehouse::rows`] returns for statements that contain the text `part`. If several texts
+    /// match, the longest one determines the rows.
+    pub fn set_rows(&self, part: &str, rows: Vec<Row>) {
         lock(&self.answers).insert(part.into(), rows);
     }
 
-    /// Every small statement so far.
-    pub fn asked(&self) -> Vec<String> {
+    /// All short statements.
+    pub fn queries(&self) -> Vec<String> {
         lock(&self.asked).clone()
     }
 
@@ -100,17 +100,16 @@ impl Warehouse for MemoryWarehouse {
     async fn rows(&self, sql: &str, _: &Connection, parameters: &BTreeMap<String, String>) -> Result<Vec<Row>> {
         lock(&self.asked).push(sql.into());
         if let Some(name) = parameters.keys().find(|name| !sql.contains(&format!(":{name}"))) {
-            return Err(Failure::new(FailureKind::Refused, format!("no placeholder is called {name}")));
+            return Err(Failure::new(FailureKind::Refused, format!("the statement has no placeholder `{name}`")));
         }
         let answers = lock(&self.answers);
         let known = answers.iter().filter(|(part, _)| sql.contains(*part)).max_by_key(|(part, _)| part.len());
-        known.map(|(_, rows)| rows.clone()).ok_or_else(|| {
-            Failure::new(FailureKind::StatementFailed, format!("ERROR: the test gave no rows for {sql}"))
-        })
+        known
+            .map(|(_, rows)| rows.clone())
+            .ok_or_else(|| Failure::new(FailureKind::StatementFailed, format!("ERROR: the test set no rows for {sql}")))
     }
 }
 
-/// The attempts over one connection.
 struct MemoryEngine<'a> {
     warehouse: &'a MemoryWarehouse,
     connection: &'a Connection,
