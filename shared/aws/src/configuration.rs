@@ -1,4 +1,4 @@
-//! The configuration table: workflows as items of native attributes, and named connections beside them.
+//! The configuration table: workflows with native DynamoDB attributes, and named connections.
 
 use async_trait::async_trait;
 use aws_config::SdkConfig;
@@ -11,10 +11,10 @@ use shiftwork_protocol::{Connection, Failure, FailureKind};
 
 use crate::failures::Call;
 
-/// Key of the table.
+/// Partition key of the table.
 const KEY: &str = "workflow_id";
 
-/// The `workflow_id` under which a named connection lies. No workflow id has a `/`.
+/// Value of `workflow_id` in the item of a named connection. It contains a `/`, which workflow ids do not.
 pub fn connection_key(name: &str) -> String {
     format!("connection/{name}")
 }
@@ -27,17 +27,17 @@ pub struct DynamoConfiguration {
 }
 
 impl DynamoConfiguration {
-    /// Over the table of this name.
+    /// Makes the adapter for the table with this name.
     pub fn new(config: &SdkConfig, table: impl Into<String>) -> Self {
         Self { client: Client::new(config), table: table.into() }
     }
 
-    /// Puts a workflow under its `workflow_id`, over whatever lay there. The caller has validated it.
+    /// Writes a workflow under its `workflow_id`, and replaces an existing item. The caller has validated the workflow.
     pub async fn put_workflow(&self, workflow: &Value) -> Result<()> {
         self.put(workflow, None).await
     }
 
-    /// Puts a named connection, over whatever lay there.
+    /// Writes a named connection, and replaces an existing item.
     pub async fn put_connection(&self, name: &str, connection: &Connection) -> Result<()> {
         self.put(connection, Some(connection_key(name))).await
     }
@@ -62,14 +62,14 @@ impl DynamoConfiguration {
             .key(KEY, AttributeValue::S(key.into()))
             .consistent_read(true)
             .send();
-        let answer = get.await.map_err(|error| Call::new("DynamoDB GetItem", &self.table).failed(error))?;
-        Ok(answer.item.map(Into::into))
+        let response = get.await.map_err(|error| Call::new("DynamoDB GetItem", &self.table).failed(error))?;
+        Ok(response.item.map(Into::into))
     }
 
     fn unreadable(&self, key: &str, error: impl std::fmt::Display) -> Failure {
         Failure::new(
             FailureKind::InvalidWorkflow,
-            format!("item `{key}` of {}: {error}; mend it and `shiftwork push` it again", self.table),
+            format!("item `{key}` of {}: {error}; fix its source and upload it with `shiftwork push`", self.table),
         )
     }
 }

@@ -15,10 +15,10 @@ use shiftwork_protocol::{FailureKind, payload::RunInput};
 
 use crate::failures::Call;
 
-/// Bytes of `cause` that Step Functions takes (`StopExecution`: 32,768 characters).
+/// Maximum size of `cause` in bytes (Step Functions `StopExecution`: 32,768 characters).
 const CAUSE_BYTES: usize = 32_768;
 
-/// [`Executions`] over Step Functions: a standard state machine, an execution named by its run.
+/// [`Executions`] over Step Functions, with a standard state machine. The name of an execution is the id of its run.
 #[derive(Debug, Clone)]
 pub struct StepFunctionsExecutions {
     client: Client,
@@ -26,13 +26,13 @@ pub struct StepFunctionsExecutions {
 }
 
 impl StepFunctionsExecutions {
-    /// Executions of the state machine of this ARN
+    /// Makes the adapter for the state machine with this ARN
     /// (`arn:aws:states:eu-central-1:123456789012:stateMachine:shiftwork-run`).
     pub fn new(config: &SdkConfig, state_machine_arn: impl Into<String>) -> Self {
         Self { client: Client::new(config), state_machine: state_machine_arn.into() }
     }
 
-    /// The ARN of a run's execution, whether there is one or not.
+    /// ARN of a run's execution, which need not exist.
     pub fn arn(&self, run: &str) -> String {
         format!("{}:{run}", self.state_machine.replacen(":stateMachine:", ":execution:", 1))
     }
@@ -63,7 +63,8 @@ impl Executions for StepFunctionsExecutions {
             }
         };
         Ok(Some(match &described.status {
-            // The state machine has no redrive, but one started by hand runs like any other.
+            // The state machine is not configured for redrive, but a redrive that a person requested is treated like any
+            // execution.
             ExecutionStatus::Running | ExecutionStatus::PendingRedrive => Execution::Running,
             ended => {
                 let words = [Some(ended.as_str()), described.error(), described.cause()];
@@ -78,7 +79,8 @@ impl Executions for StepFunctionsExecutions {
             return Ok(());
         };
         match error.as_service_error() {
-            // One that ended stays as it is, and answers as if it had been stopped. One that never was needs no stop.
+            // Stopping an execution that has ended has no effect and succeeds. An execution that does not exist need not
+            // be stopped.
             Some(StopExecutionError::ExecutionDoesNotExist(_)) => Ok(()),
             Some(_) | None => Err(Call::new("Step Functions StopExecution", run).failed(error)),
         }

@@ -2,15 +2,15 @@
 //!
 //! | key | value |
 //! | --- | --- |
-//! | `feed_shard` | `<feed>#<0…3>`, by the hash of the key |
+//! | `feed_shard` | `<feed>#<0…3>`, by a hash of the key |
 //! | `entry` | `<hash of bucket and key>#<version>`, or `#deleted.<sequencer>` |
-//! | local index `by_open` | `open_since`: there while the file is open, and only then |
+//! | local index `by_open` | `open_since`, which only open files have |
 //! | local index `by_received` | `received_ts` |
 //!
-//! One item is the file, its history and its place in the queue, so every step is one conditional write and there is no
-//! second item that could disagree. A *local* index can be read strongly consistently: the open files of a feed are found
-//! without a look at those that ended. Its price is a limit of 10 GB a partition key (DynamoDB developer guide, "Item
-//! collections"); four shards make that some 40 million files a feed.
+//! An item contains the file, its history and its position in the queue, so every step is one conditional write. A
+//! *local* index supports strongly consistent reads, so the open files of a feed are found without reading those that
+//! ended. Local indexes limit each partition key to 10 GB (DynamoDB developer guide, "Item collections"), which with
+//! four shards is about 40 million files per feed.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -32,11 +32,12 @@ use shiftwork_protocol::{
 
 use crate::failures::Call;
 
-/// The attribute that keeps a file in the index of open files.
+/// Attribute that puts a file into the index of open files.
 const OPEN_SINCE: &str = "open_since";
-/// Parts of a feed, each a partition of its own.
+/// Number of shards of a feed, each with its own partition key.
 const SHARDS: u32 = 4;
-/// A file that others change at the same moment is tried again this often; each of them gets on meanwhile.
+/// Maximum number of tries to write a file that other callers change concurrently. One of the callers succeeds on each
+/// try.
 const TRIES: u32 = 10;
 
 type Item = HashMap<String, AttributeValue>;
@@ -49,7 +50,7 @@ pub struct DynamoRegister {
 }
 
 impl DynamoRegister {
-    /// Over the table of this name, which must exist.
+    /// Makes the register over the table with this name, which must exist.
     pub fn new(config: &SdkConfig, table: impl Into<String>) -> Self {
         Self { client: Client::new(config), table: table.into() }
     }
@@ -58,7 +59,7 @@ impl DynamoRegister {
         Call::new(operation, &self.table)
     }
 
-    /// Puts an item if the condition holds; else answers what is there.
+    /// Writes an item if the condition is met; otherwise returns the current item.
     async fn put_if(
         &self,
         item: Item,
@@ -101,20 +102,20 @@ impl DynamoRegister {
     fn read<T: DeserializeOwned>(&self, item: Item) -> Result<T> {
         let entry = item.get("entry").and_then(|entry| entry.as_s().ok()).cloned().unwrap_or_default();
         serde_dynamo::from_item(item).map_err(|error| {
-            let words =
-                format!("{} holds an item ({entry}) that shiftwork did not write as it stands: {error}", self.table);
-            Failure::corrupt(words)
+            let message =
+                format!("{} has an item ({entry}) that is not in the format of shiftwork: {error}", self.table);
+            Failure::corrupt(message)
         })
     }
 
-    /// Items of one shard, all pages of them, at most so many.
+    /// Reads the items of one shard, with all pages, up to the maximum of the query.
     async fn query(&self, query: Query<'_>) -> Result<Vec<Item>> {
         let mut request = self
             .client
             .query()
             .table_name(&self.table)
             .set_index_name(query.index.map(Into::into))
-            // An index that projects the keys alone has DynamoDB fetch the rest; without a word it gives the keys.
+            // DynamoDB returns only the attributes in the index unless all attributes are requested.
             .select(Select::AllAttributes)
             .key_condition_expression(query.condition)
             .expression_attribute_values(":shard", AttributeValue::S(query.shard))
@@ -153,7 +154,7 @@ fn shard(feed: &str, key_hash: &str) -> String {
     format!("{feed}#{}", digit % SHARDS)
 }
 
-/// Where it is kept what people were told about a feed: no shard has this name.
+/// Partition key of the notifications that were sent for a feed. No shard has this key.
 fn said(feed: &str) -> String {
     format!("{feed}#said")
 }
@@ -228,12 +229,12 @@ impl FileRegister for DynamoRegister {
         let mut seen = seen.clone();
         for _ in 0..TRIES {
             let Some(next) = seen.after(step, now) else {
-                // What the caller saw may be long past; whoever loses learns to whom.
+                // The caller's record may be outdated, so read the current one.
                 let id = seen.id();
                 let history = self.of_key(&seen.feed, &seen.bucket, &seen.key).await?;
                 let there = history.files.into_iter().find(|file| file.id() == id);
                 let there = there
-                    .ok_or_else(|| Failure::corrupt(format!("{} is not on record in {}", seen.url(), self.table)))?;
+                    .ok_or_else(|| Failure::corrupt(format!("{} does not exist in {}", seen.url(), self.table)))?;
                 if there.revision == seen.revision {
                     return Ok(AdvancedFile { fresh: false, file: there });
                 }
@@ -243,7 +244,7 @@ impl FileRegister for DynamoRegister {
             match self.put_if(self.file_item(&next)?, "revision = :seen", Some(seen.revision)).await? {
                 Ok(()) => return Ok(AdvancedFile { fresh: true, file: next }),
                 Err(there) if there.is_empty() => {
-                    return Err(Failure::corrupt(format!("{} is not on record in {}", seen.url(), self.table)));
+                    return Err(Failure::corrupt(format!("{} does not exist in {}", seen.url(), self.table)));
                 }
                 Err(there) => {
                     let there: FileRecord = self.read(there)?;
@@ -254,8 +255,8 @@ impl FileRegister for DynamoRegister {
                 }
             }
         }
-        let words = format_args!("{} was changed by others {TRIES} times in a row", seen.url());
-        Err(self.call("DynamoDB PutItem").failure(FailureKind::Throttled, words))
+        let message = format_args!("other callers changed {} {TRIES} times in a row: trying again", seen.url());
+        Err(self.call("DynamoDB PutItem").failure(FailureKind::Throttled, message))
     }
 
     async fn since(&self, feed: &str, from: Timestamp, most: usize) -> Result<Vec<FileRecord>> {
@@ -293,7 +294,7 @@ impl FileRegister for DynamoRegister {
     async fn say(&self, feed: &str, what: &str, now: Timestamp) -> Result<()> {
         let record = BTreeMap::from([("said_ts", shiftwork_protocol::timestamp(now))]);
         let item = self.item(&record, said(feed), what.into())?;
-        // Whoever was first said the same.
+        // If the item exists, another caller recorded the same notification.
         self.put_if(item, "attribute_not_exists(entry)", None).await.map(drop)
     }
 }

@@ -6,15 +6,15 @@
 //! | job audit | `workflow_execution_id`, `job_name` | [`JobRecord`] |
 //! | leases | `workflow_id` | [`Lease`] |
 //!
-//! Every method but [`Ledger::jobs`] and the opening of a large plan is one request (two where a lease is handed on), for
-//! each condition that fails brings the item as it was along with it. Reads are strongly consistent: what one function
-//! wrote before an event, the function that the event wakes must see.
+//! Every method except [`Ledger::jobs`] and the opening of a large plan sends one request (two if a lease passes to the
+//! next run), because DynamoDB returns the item of each condition that failed. Reads are strongly consistent: a
+//! function that an event invokes sees the writes that came before the event.
 
 mod change;
 mod items;
 mod jobs;
 mod opening;
-mod patience;
+mod retries;
 mod runs;
 mod transaction;
 
@@ -30,20 +30,20 @@ use shiftwork_protocol::{Attempt, JobRecord, Lease, RunRecord, Status};
 
 use crate::{client::Aws, environment, failures::Call};
 
-/// An item as DynamoDB holds it.
+/// An item of a table.
 type Item = HashMap<String, AttributeValue>;
 
-/// The index of the workflow audit table that finds the runs of a workflow, by `workflow_id` and `created_ts`.
+/// Index of the workflow audit table that lists the runs of a workflow, by `workflow_id` and `created_ts`.
 pub const BY_WORKFLOW: &str = "by_workflow";
 
-/// Names of the tables.
+/// The names of the tables.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tables {
-    /// Runs.
+    /// Workflow audit table.
     pub workflow_audit: String,
-    /// Jobs.
+    /// Job audit table.
     pub job_audit: String,
-    /// Leases.
+    /// Lease table.
     pub leases: String,
 }
 
@@ -64,7 +64,7 @@ pub struct DynamoLedger {
 }
 
 impl DynamoLedger {
-    /// Over the tables of these names, which must exist.
+    /// Makes the ledger over these tables, which must exist.
     pub fn new(config: &SdkConfig, tables: Tables) -> Self {
         Self { client: Client::new(config), tables }
     }
@@ -78,7 +78,7 @@ impl DynamoLedger {
         )
     }
 
-    /// The newest runs of a workflow, newest first. The index lags a moment behind the table.
+    /// Lists the newest runs of a workflow, newest first. Eventually consistent.
     pub async fn runs_of(&self, workflow: &str, most: u16) -> Result<Vec<RunRecord>> {
         let page = self
             .client

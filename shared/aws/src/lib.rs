@@ -1,8 +1,8 @@
-//! AWS behind our ports: the client configuration that starts fast, the frame of a Lambda function, and an adapter a
-//! port, each under a Cargo feature of its name.
+//! The ports of shiftwork over AWS: the client configuration, the runtime of a Lambda function, and one adapter per
+//! port, each with a Cargo feature of its name.
 //!
-//! Every adapter is made from the [`aws_config::SdkConfig`] of [`client::Aws`]; outside this crate nobody sees another
-//! type of an AWS SDK.
+//! Every adapter is made from the [`aws_config::SdkConfig`] of [`client::Aws`]. No other type of the AWS SDKs is part
+//! of this crate's interface.
 
 pub mod client;
 pub mod environment;

@@ -1,4 +1,4 @@
-//! What goes out: events on an EventBridge bus, messages to people on an SNS topic.
+//! Events on an EventBridge bus and notifications on an SNS topic.
 
 use std::fmt::Write as _;
 
@@ -10,15 +10,15 @@ use shiftwork_protocol::{FailureKind, RunRecord, event};
 
 use crate::{client::Aws, environment, failures::Call};
 
-/// Entries of one `PutEvents` (EventBridge quota).
+/// Maximum number of entries of one `PutEvents` (EventBridge quota).
 const ENTRIES: usize = 10;
-/// Characters of a subject (SNS `Publish`: ASCII, at most 100).
+/// Maximum length of a subject in characters (SNS `Publish`: ASCII, at most 100).
 const SUBJECT_CHARS: usize = 100;
-/// Bytes of an error in a message; SNS takes 256 KB in all, and nobody reads more than this in a mail.
+/// Maximum size of an error in a notification in bytes. SNS allows 256 KB, which is too long for an email.
 const ERROR_BYTES: usize = 8 * 1024;
-/// Bytes of a message about drift.
+/// Maximum size of a notification about drift in bytes.
 const MESSAGE_BYTES: usize = 16 * 1024;
-/// Characters of a field's name in a message.
+/// Maximum length of a field's name in a notification in characters.
 const FIELD_CHARS: usize = 200;
 
 environment! {
@@ -39,7 +39,7 @@ pub struct AwsNotices {
 }
 
 impl AwsNotices {
-    /// Over the bus of this name (or ARN) and the topic of this ARN.
+    /// Makes the adapter for the bus with this name or ARN and the topic with this ARN.
     pub fn new(config: &SdkConfig, bus: impl Into<String>, topic_arn: impl Into<String>) -> Self {
         Self {
             events: aws_sdk_eventbridge::Client::new(config),
@@ -54,27 +54,28 @@ impl AwsNotices {
         Self::new(aws.config(), &environment.event_bus_name, &environment.failure_topic_arn)
     }
 
-    async fn tell(&self, about: &str, message: String) -> Result<()> {
+    async fn notify(&self, about: &str, message: String) -> Result<()> {
         let publish = self.messages.publish().topic_arn(&self.topic).subject(subject(about)).message(message);
         publish.send().await.map(drop).map_err(|error| Call::new("SNS Publish", &self.topic).failed(error))
     }
 
-    /// Sends at most ten entries and answers those that EventBridge did not take, with its words on the first.
+    /// Sends at most ten entries. Returns the entries that EventBridge did not accept, and its message about the first of
+    /// them.
     async fn put(&self, entries: Vec<PutEventsRequestEntry>) -> Result<Option<(Vec<PutEventsRequestEntry>, String)>> {
-        let answer = self
+        let response = self
             .events
             .put_events()
             .set_entries(Some(entries.clone()))
             .send()
             .await
             .map_err(|error| Call::new("EventBridge PutEvents", &self.bus).failed(error))?;
-        if answer.failed_entry_count == 0 {
+        if response.failed_entry_count == 0 {
             return Ok(None);
         }
-        // One result an entry, in order.
+        // The results have the order of the entries.
         let (left, errors): (Vec<_>, Vec<_>) = entries
             .into_iter()
-            .zip(answer.entries())
+            .zip(response.entries())
             .filter_map(|(entry, result)| {
                 let code = result.error_code()?;
                 Some((entry, format!("{code}: {}", result.error_message().unwrap_or("without a message"))))
@@ -105,7 +106,11 @@ impl Notices for AwsNotices {
             if let Some((left, first)) = self.put(left).await? {
                 return Err(call.failure(
                     FailureKind::Unavailable,
-                    format_args!("{} of {} events were not taken, twice; the first: {first}", left.len(), page.len()),
+                    format_args!(
+                        "{} of {} events were not accepted on two tries; the first: {first}",
+                        left.len(),
+                        page.len()
+                    ),
                 ));
             }
         }
@@ -114,21 +119,21 @@ impl Notices for AwsNotices {
 
     async fn alert(&self, run: &RunRecord) -> Result<()> {
         let RunRecord { workflow_id, execution_status, workflow_execution_id, .. } = run;
-        self.tell(&format!("{workflow_id} {execution_status}: {workflow_execution_id}"), body(run)).await
+        self.notify(&format!("{workflow_id} {execution_status}: {workflow_execution_id}"), body(run)).await
     }
 
     async fn drift(&self, found: &event::DriftFound) -> Result<()> {
-        self.tell(&format!("new fields for {}", found.contract), drift_body(found)).await
+        self.notify(&format!("new fields for {}", found.contract), drift_body(found)).await
     }
 
     async fn late(&self, late: &event::FilesLate) -> Result<()> {
-        self.tell(&format!("files of {} are late", late.feed), late_body(late)).await
+        self.notify(&format!("files of {} are late", late.feed), late_body(late)).await
     }
 }
 
 fn subject(about: &str) -> String {
     let whole = format!("shiftwork: {about}");
-    // Ids are ASCII; one that a table holds by mistake must not keep the message back.
+    // Ids are ASCII. Characters of an invalid id are replaced, because SNS would refuse the notification.
     whole.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).take(SUBJECT_CHARS).collect()
 }
 
@@ -146,7 +151,7 @@ fn body(run: &RunRecord) -> String {
          status        {}\n\
          logical date  {}\n\n\
          First error:\n{error}\n\n\
-         What succeeded is kept. Once the cause is mended, run the rest with\n\n    \
+         Jobs that succeeded are not run again. Fix the cause, then run the other jobs with\n\n    \
          shiftwork restart {}\n",
         run.workflow_id,
         run.workflow_execution_id,
@@ -158,7 +163,7 @@ fn body(run: &RunRecord) -> String {
 
 fn late_body(late: &event::FilesLate) -> String {
     format!(
-        "The feed {} expects {} files of {} by {}; {} came.\n\nWhat came:\n\n    shiftwork files {}\n",
+        "The feed {} expects {} files for {} by {}; {} arrived.\n\nTo list them:\n\n    shiftwork files {}\n",
         late.feed,
         late.expected,
         late.day,
@@ -170,10 +175,11 @@ fn late_body(late: &event::FilesLate) -> String {
 
 fn drift_body(found: &event::DriftFound) -> String {
     let event::DriftFound { contract, table, unknown, findings, more, .. } = found;
-    let mut body =
-        format!("The source of {table} sends what no column takes. Nothing is lost: it waits in the rows.\n\n");
+    let mut body = format!(
+        "The source of {table} sends values for which the table has no column. The rows keep these values until a migration adds the columns.\n\n"
+    );
     for finding in findings {
-        // A field's name is the source's to choose.
+        // The source chooses the name of a field, so its length is limited.
         let field: String = finding.field.chars().take(FIELD_CHARS).collect();
         let line = format!("{field}: {}, {} rows; {}\n", finding.seen, finding.rows, finding.remedy);
         if body.len() + line.len() > MESSAGE_BYTES {
@@ -188,11 +194,11 @@ fn drift_body(found: &event::DriftFound) -> String {
     let _ = match unknown.as_str() {
         "evolve" => write!(
             body,
-            "\nThe contract says `unknown: evolve`: it is taken in by itself. To look:\n\n    shiftwork drift {contract}\n"
+            "\nThe contract has `unknown: evolve`, so the migration runs automatically. To see it:\n\n    shiftwork drift {contract}\n"
         ),
         _ => write!(
             body,
-            "\nTo look, and to take it in:\n\n    shiftwork drift {contract}\n    shiftwork drift {contract} --apply\n"
+            "\nTo see the migration, and to apply it:\n\n    shiftwork drift {contract}\n    shiftwork drift {contract} --apply\n"
         ),
     };
     body
@@ -232,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_subject_is_what_sns_takes() {
+    fn a_subject_meets_the_limits_of_sns() {
         for id in ["r".repeat(800), "löschen\nund".into()] {
             let subject = super::subject(&id);
             assert!(subject.len() <= 100 && subject.is_ascii() && !subject.contains('\n'), "{subject}");
@@ -240,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_names_the_error_and_the_command_that_restarts() {
+    fn a_notification_has_the_error_and_the_restart_command() {
         let body = super::body(&run("demo_test_26", "ERROR: relation \"x\" does not exist"));
         for part in ["ERROR: relation \"x\" does not exist", "shiftwork restart demo_test_26", "TIMED_OUT"] {
             assert!(body.contains(part), "{body}");
@@ -248,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_stays_below_what_sns_takes() {
+    fn a_notification_stays_below_the_limit_of_sns() {
         assert!(super::body(&run("r", &"é".repeat(300_000))).len() < 10_000);
         assert!(super::drift_body(&drift(10_000, &"é".repeat(300_000))).len() < 100_000);
     }
@@ -267,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_about_drift_names_the_field_and_the_command() {
+    fn a_notification_about_drift_has_the_field_and_the_command() {
         let body = super::drift_body(&drift(1, "colour"));
         let line = "colour: texts up to 7 bytes, 3 rows; add column colour varchar(64)\n";
         assert!(body.contains(line) && body.contains("shiftwork drift orders --apply"), "{body}");

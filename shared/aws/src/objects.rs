@@ -20,17 +20,17 @@ use shiftwork_protocol::FailureKind;
 
 use crate::failures::Call;
 
-/// Most keys of one `DeleteObjects` (S3 API reference).
+/// Maximum number of keys of one `DeleteObjects` (S3 API reference).
 const DELETE_KEYS: usize = 1_000;
 
-/// [`Objects`] over every bucket that the identity of the configuration may use.
+/// [`Objects`] for all buckets that the configuration's identity can access.
 #[derive(Debug, Clone)]
 pub struct S3Objects {
     client: Client,
 }
 
 impl S3Objects {
-    /// Over S3 as this configuration reaches it.
+    /// Makes the adapter for S3 with this configuration.
     pub fn new(config: &SdkConfig) -> Self {
         Self { client: Client::new(config) }
     }
@@ -70,8 +70,9 @@ impl Objects for S3Objects {
                 Ok(Some(OpenObject { head, content: Box::new(content) }))
             }
             Err(error) => match error.code() {
-                // `NoSuchVersion` is not in the SDK's model. S3 returns `MethodNotAllowed` for the version of a delete
-                // marker, and `PreconditionFailed` for another ETag.
+                // The SDK's model does not contain `NoSuchVersion`. S3 returns `MethodNotAllowed` for the version of a
+                // delete marker, and
+                // `PreconditionFailed` for another ETag.
                 Some("NoSuchKey" | "NoSuchVersion" | "MethodNotAllowed" | "PreconditionFailed") => Ok(None),
                 Some(_) | None => Err(Call::new("S3 GetObject", &url_of_version(bucket, key, version)).failed(error)),
             },
@@ -113,7 +114,7 @@ impl Objects for S3Objects {
             }
             Err(error) => match error.code() {
                 Some("NoSuchKey") => Ok(None),
-                // An empty object has no range.
+                // A range of an empty object is never valid.
                 Some("InvalidRange") => Ok(Some(Vec::new())),
                 Some(_) | None => Err(call.failed(error)),
             },
@@ -180,7 +181,7 @@ impl Objects for S3Objects {
     }
 }
 
-/// The content of an object that is being read.
+/// The content of an object, read as a stream.
 struct Content {
     bytes: ByteStream,
     url: String,
@@ -196,8 +197,9 @@ impl ObjectStream for Content {
     }
 }
 
-/// A condition that does not hold is no failure (S3 User Guide, "Conditional requests"): S3 returns 412, or 404 where there
-/// is no object. It returns 409 to one of two writers at the same moment, who then has to read again.
+/// Converts the error of a conditional request. A condition that is not met is not an error of the caller (S3 User
+/// Guide, "Conditional requests"): S3 returns 412, or 404 if the object does not exist. It returns 409 to one of two
+/// concurrent writers, which then has to read again.
 fn condition_failed<E>(call: Call<'_>, error: SdkError<E, HttpResponse>) -> Result<Changed>
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
@@ -229,7 +231,7 @@ fn size(bytes: Option<i64>) -> u64 {
     bytes.unwrap_or_default().try_into().unwrap_or_default()
 }
 
-/// S3 returns `null` for an object of a time when its bucket kept no versions.
+/// S3 returns `null` for an object that was written before the bucket had versioning.
 fn version_id(id: Option<&str>) -> Option<String> {
     id.filter(|id| *id != "null").map(Into::into)
 }
@@ -239,7 +241,7 @@ fn encryption(by: Option<&ServerSideEncryption>, key: Option<&str>, bucket_key: 
     Some(KmsEncryption { algorithm: algorithm.into(), key: key?.into(), bucket_key: bucket_key == Some(true) })
 }
 
-/// S3 quotes ETags; its events do not.
+/// Removes the quotes that S3's API, but not its events, puts around ETags.
 fn unquoted(etag: Option<&str>) -> String {
     etag.unwrap_or_default().trim_matches('"').to_owned()
 }

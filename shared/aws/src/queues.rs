@@ -1,4 +1,4 @@
-//! Messages to SQS queues: requests for runs, dead letters.
+//! SQS queues: requests for runs, dead messages and work items.
 
 use std::time::Duration;
 
@@ -10,9 +10,9 @@ use shiftwork_protocol::{Failure, FailureKind, payload::RunRequest, work_item::W
 
 use crate::failures::Call;
 
-/// Longest `DelaySeconds` (SQS API reference).
+/// Maximum `DelaySeconds` (SQS API reference).
 const LONGEST_DELAY: i32 = 15 * 60;
-/// Messages of one `SendMessageBatch`.
+/// Maximum number of messages of one `SendMessageBatch`.
 const BATCH: usize = 10;
 
 /// [`Requests`] over the request queue.
@@ -23,7 +23,7 @@ pub struct SqsRequests {
 }
 
 impl SqsRequests {
-    /// Over the queue of this URL.
+    /// Makes the adapter for the queue with this URL.
     pub fn new(config: &SdkConfig, url: impl Into<String>) -> Self {
         Self { client: Client::new(config), url: url.into() }
     }
@@ -31,7 +31,7 @@ impl SqsRequests {
 
 #[async_trait]
 impl Requests for SqsRequests {
-    async fn ask(&self, request: &RunRequest, after: Duration) -> Result<()> {
+    async fn request(&self, request: &RunRequest, after: Duration) -> Result<()> {
         let call = Call::new("SQS SendMessage", &self.url);
         let body = serde_json::to_string(request).map_err(|error| call.failure(FailureKind::InvalidRequest, error))?;
         let delay = i32::try_from(after.as_secs() + u64::from(after.subsec_nanos() > 0)).unwrap_or(LONGEST_DELAY);
@@ -49,17 +49,17 @@ pub struct SqsDeadLetters {
 }
 
 impl SqsDeadLetters {
-    /// Over the queue of this URL.
+    /// Makes the adapter for the queue with this URL.
     pub fn new(config: &SdkConfig, url: impl Into<String>) -> Self {
         Self { client: Client::new(config), url: url.into() }
     }
 
-    async fn send(&self, letters: &[String]) -> Result<()> {
+    async fn send(&self, messages: &[String]) -> Result<()> {
         let call = Call::new("SQS SendMessageBatch", &self.url);
         let entry = |(n, letter): (usize, &String)| {
             SendMessageBatchRequestEntry::builder().id(n.to_string()).message_body(letter).build()
         };
-        let entries: std::result::Result<Vec<_>, _> = letters.iter().enumerate().map(entry).collect();
+        let entries: std::result::Result<Vec<_>, _> = messages.iter().enumerate().map(entry).collect();
         let entries = entries.map_err(|error| call.failure(FailureKind::Refused, error))?;
         let sent = self.client.send_message_batch().queue_url(&self.url).set_entries(Some(entries)).send().await;
         match sent.map_err(|error| call.failed(error))?.failed().first() {
@@ -74,19 +74,22 @@ impl SqsDeadLetters {
 
 #[async_trait]
 impl DeadLetters for SqsDeadLetters {
-    async fn put(&self, letters: &[String]) -> Result<()> {
-        if let Some(long) = letters.iter().find(|letter| letter.len() > DEAD_LETTER_BYTES) {
-            let words = format!("a dead letter of {} bytes; a message holds {DEAD_LETTER_BYTES}", long.len());
-            return Err(Failure::new(FailureKind::Refused, words));
+    async fn put(&self, messages: &[String]) -> Result<()> {
+        if let Some(long) = messages.iter().find(|letter| letter.len() > DEAD_LETTER_BYTES) {
+            let message = format!(
+                "a dead letter has {} bytes, which is above the limit of {DEAD_LETTER_BYTES} bytes",
+                long.len()
+            );
+            return Err(Failure::new(FailureKind::Refused, message));
         }
-        for batch in batches(letters) {
+        for batch in batches(messages) {
             self.send(batch).await?;
         }
         Ok(())
     }
 }
 
-/// [`WorkQueue`] over the queue of work items.
+/// [`WorkQueue`] over the work item queue.
 #[derive(Debug, Clone)]
 pub struct SqsWorkItems {
     client: Client,
@@ -94,7 +97,7 @@ pub struct SqsWorkItems {
 }
 
 impl SqsWorkItems {
-    /// Over the queue of this URL.
+    /// Makes the adapter for the queue with this URL.
     pub fn new(config: &SdkConfig, url: impl Into<String>) -> Self {
         Self { client: Client::new(config), url: url.into() }
     }
@@ -110,19 +113,20 @@ impl WorkQueue for SqsWorkItems {
     }
 }
 
-/// Runs of at most ten letters that together are no longer than a message may be: the limit of a batch is the same.
-fn batches(letters: &[String]) -> Vec<&[String]> {
+/// Splits messages into batches of at most ten messages whose total size is at most that of one message, which is also
+/// the limit of a batch.
+fn batches(messages: &[String]) -> Vec<&[String]> {
     let mut batches = Vec::new();
     let (mut from, mut bytes) = (0, 0);
-    for (at, letter) in letters.iter().enumerate() {
+    for (at, letter) in messages.iter().enumerate() {
         if at > from && (at - from == BATCH || bytes + letter.len() > DEAD_LETTER_BYTES) {
-            batches.push(&letters[from..at]);
+            batches.push(&messages[from..at]);
             (from, bytes) = (at, 0);
         }
         bytes += letter.len();
     }
-    if from < letters.len() {
-        batches.push(&letters[from..]);
+    if from < messages.len() {
+        batches.push(&messages[from..]);
     }
     batches
 }
@@ -132,12 +136,12 @@ mod tests {
     use super::{DEAD_LETTER_BYTES, batches};
 
     #[test]
-    fn a_batch_holds_ten_letters_and_no_more_bytes_than_a_message() {
-        let letters: Vec<_> =
+    fn a_batch_has_at_most_ten_messages_and_the_bytes_of_one() {
+        let messages: Vec<_> =
             (0..25).map(|_| "x".to_owned()).chain((0..3).map(|_| "y".repeat(DEAD_LETTER_BYTES / 2))).collect();
-        let batches = batches(&letters);
+        let batches = batches(&messages);
         assert_eq!(batches.iter().map(|batch| batch.len()).collect::<Vec<_>>(), [10, 10, 6, 2]);
-        assert_eq!(batches.concat(), letters);
+        assert_eq!(batches.concat(), messages);
         for batch in batches {
             assert!(batch.iter().map(String::len).sum::<usize>() <= DEAD_LETTER_BYTES);
         }

@@ -1,4 +1,4 @@
-//! A schedule of its own for every run that lives, in EventBridge Scheduler.
+//! The schedules of the sweeps in EventBridge Scheduler: one for each run in progress.
 
 use async_trait::async_trait;
 use aws_config::SdkConfig;
@@ -15,21 +15,23 @@ use shiftwork_protocol::{FailureKind, limits, name::sha256, payload::Sweep};
 
 use crate::failures::Call;
 
-/// Characters of a schedule's name (`CreateSchedule`: 1 to 64 of `0-9 a-z A-Z - _ .`, which a run id keeps to).
+/// Maximum length of a schedule's name (`CreateSchedule`: 1 to 64 of `0-9 a-z A-Z - _ .`; run ids have no other
+/// characters).
 const NAME_CHARS: usize = 64;
-/// Before the first sweep nothing can have been lost for long.
-const FIRST: SignedDuration = SignedDuration::from_mins(1);
-/// Longer than an execution can last, so that the last sweep sees its end.
-const LAST: SignedDuration = SignedDuration::from_secs(limits::EXECUTION_SECONDS as i64 + 3600);
+/// Time from the creation of the schedule to its first invocation.
+const FIRST_SWEEP: SignedDuration = SignedDuration::from_mins(1);
+/// Time after which the schedule ends. It is longer than the timeout of an execution, so that the last sweep sees the
+/// end of the execution.
+const LAST_SWEEP: SignedDuration = SignedDuration::from_secs(limits::EXECUTION_SECONDS as i64 + 3600);
 
-/// Where the schedules lie and whom they wake.
+/// The target of the schedules.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SweepTarget {
-    /// The schedule group, which must exist.
+    /// Name of the schedule group, which must exist.
     pub group: String,
-    /// ARN of job-callback.
+    /// ARN of the function job-callback.
     pub function_arn: String,
-    /// ARN of the role that EventBridge Scheduler invokes it as.
+    /// ARN of the role with which EventBridge Scheduler invokes the function.
     pub role_arn: String,
 }
 
@@ -41,13 +43,13 @@ pub struct SchedulerSweeps {
 }
 
 impl SchedulerSweeps {
-    /// Over the schedule group of the target.
+    /// Makes the adapter for the schedule group of the target.
     pub fn new(config: &SdkConfig, target: SweepTarget) -> Self {
         Self { client: Client::new(config), target }
     }
 }
 
-/// The name of a run's schedule: the run's id, or its hash where that is too long for a name.
+/// Name of a run's schedule: the id of the run, or the id's hash if the id is too long.
 pub fn schedule_name(run: &str) -> String {
     if run.len() <= NAME_CHARS { run.into() } else { sha256(run) }
 }
@@ -76,8 +78,8 @@ impl Sweeps for SchedulerSweeps {
             .name(schedule_name(run))
             .group_name(&self.target.group)
             .schedule_expression("rate(1 minute)")
-            .start_date(seconds(now + FIRST))
-            .end_date(seconds(now + LAST))
+            .start_date(seconds(now + FIRST_SWEEP))
+            .end_date(seconds(now + LAST_SWEEP))
             .action_after_completion(ActionAfterCompletion::Delete)
             .flexible_time_window(on_time)
             .target(target);

@@ -11,9 +11,9 @@ use shiftwork_protocol::{Failure, FailureKind, payload::JobEnd};
 
 use crate::failures::Call;
 
-/// Bytes of `cause` that Step Functions takes (`SendTaskFailure`: 32,768 characters).
+/// Maximum size of `cause` in bytes (Step Functions `SendTaskFailure`: 32,768 characters).
 const CAUSE_BYTES: usize = 32_768;
-/// The tokens are secrets of their executions; a failure names none.
+/// Resource in failures. Task tokens are secrets, so failures do not contain them.
 const TOKEN: &str = "a task token";
 
 /// [`TaskTokens`] over Step Functions.
@@ -23,7 +23,7 @@ pub struct StepFunctionsTokens {
 }
 
 impl StepFunctionsTokens {
-    /// As the identity of this configuration.
+    /// Makes the adapter for the role of this configuration.
     pub fn new(config: &SdkConfig) -> Self {
         Self { client: Client::new(config) }
     }
@@ -42,8 +42,8 @@ impl StepFunctionsTokens {
         }
     }
 
-    async fn break_off(&self, token: &str, name: &str, cause: &str) -> Result<()> {
-        // No name of ours comes near the 256 characters that `error` takes.
+    async fn send_failure(&self, token: &str, name: &str, cause: &str) -> Result<()> {
+        // `error` allows 256 characters, and all names of failures are shorter.
         let cause = &cause[..cause.floor_char_boundary(CAUSE_BYTES)];
         let Err(error) = self.client.send_task_failure().task_token(token).error(name).cause(cause).send().await else {
             return Ok(());
@@ -72,10 +72,10 @@ impl TaskTokens for StepFunctionsTokens {
     }
 
     async fn fail(&self, token: &str, failure: &Failure) -> Result<()> {
-        self.break_off(token, failure.kind.name(), &failure.message).await
+        self.send_failure(token, failure.kind.name(), &failure.message).await
     }
 
     async fn proceed(&self, token: &str) -> Result<()> {
-        self.break_off(token, PROCEED, "more of this job is to be submitted").await
+        self.send_failure(token, PROCEED, "the job has another part or attempt").await
     }
 }

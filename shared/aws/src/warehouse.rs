@@ -1,7 +1,7 @@
 //! [`Warehouse`] over the Redshift Data API.
 //!
-//! The Data API shows a statement only to the role that submitted it, so every function that shares statements makes this
-//! adapter from the configuration of one and the same role ([`crate::client::Aws::assume`]).
+//! The Data API shows a statement only to the role that submitted it, so all functions that share statements assume the
+//! same role for this adapter ([`crate::client::Aws::assume`]).
 
 mod described;
 
@@ -27,10 +27,10 @@ use shiftwork_protocol::{Attempt, Connection, FailureKind, Transaction};
 use self::described::{copied, progress};
 use crate::failures::Call;
 
-/// Longest that one DescribeStatement waits (Redshift Data API reference, `WaitTimeSeconds`: 30 s).
+/// Maximum time for which one DescribeStatement waits (Redshift Data API reference, `WaitTimeSeconds`: 30 s).
 const LONGEST_WAIT: Duration = Duration::from_secs(20);
-/// What a call may take beyond the time that it waits on purpose.
-const LATE: Duration = Duration::from_secs(10);
+/// Timeout of a call in addition to the time for which the call waits.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// [`Warehouse`] over the Redshift Data API.
 #[derive(Debug, Clone)]
@@ -39,15 +39,15 @@ pub struct RedshiftWarehouse {
     patience: Duration,
 }
 
-/// The attempts over one connection.
+/// The attempts that are submitted over one connection.
 struct RedshiftEngine<'a> {
     warehouse: &'a RedshiftWarehouse,
     connection: &'a Connection,
 }
 
-/// SQL that is about to be submitted.
+/// SQL to submit.
 struct Request<'a> {
-    /// The attempt that it is, found by its text, announced by an event; `None` for SQL that only its caller waits for.
+    /// The attempt, whose text names the statement and whose end is an event; `None` for SQL whose caller waits for it.
     attempt: Option<&'a Attempt>,
     connection: &'a Connection,
     sqls: &'a [String],
@@ -55,7 +55,7 @@ struct Request<'a> {
     parameters: &'a BTreeMap<String, String>,
 }
 
-/// Sends an ExecuteStatement or a BatchExecuteStatement, whose builders have these fields and no type in common.
+/// Sends an ExecuteStatement or a BatchExecuteStatement, whose builders have the same methods but no common trait.
 macro_rules! send {
     ($builder:expr, $request:expr, $call:expr) => {
         $builder
@@ -76,7 +76,8 @@ macro_rules! send {
 }
 
 impl RedshiftWarehouse {
-    /// As the identity of this configuration. [`Warehouse::rows`] cancels a statement that is not done in `patience`.
+    /// Makes the adapter for the role of this configuration. [`Warehouse::rows`] cancels a statement that has not ended
+    /// after `patience`.
     pub fn new(config: &SdkConfig, patience: Duration) -> Self {
         Self { client: Client::new(config), patience }
     }
@@ -101,8 +102,8 @@ impl RedshiftWarehouse {
         id.ok_or_else(|| call.failure(FailureKind::Unavailable, "the response has no statement id"))
     }
 
-    /// What the Data API says of a statement as soon as it ended, and at the latest after `patience`; `None` when it does not
-    /// know the statement.
+    /// Waits at most `patience` for the statement to end, and returns its description; `None` if the Data API does not
+    /// know it.
     async fn wait(&self, id: &str, patience: Duration, call: Call<'_>) -> Result<Option<DescribeStatementOutput>> {
         let begun = Instant::now();
         loop {
@@ -124,7 +125,7 @@ impl RedshiftWarehouse {
             describe.send().await
         } else {
             let seconds = wait.as_secs().max(1);
-            let timeout = Duration::from_secs(seconds) + LATE;
+            let timeout = Duration::from_secs(seconds) + RESPONSE_TIMEOUT;
             let timeouts = TimeoutConfig::builder().operation_attempt_timeout(timeout).build();
             let describe = describe.wait_time_seconds(i32::try_from(seconds).unwrap_or(1));
             describe.customize().config_override(Builder::new().timeout_config(timeouts)).send().await
@@ -138,7 +139,7 @@ impl RedshiftWarehouse {
         }
     }
 
-    /// The rows of a statement that succeeded.
+    /// Reads the rows of a statement that succeeded.
     async fn results(&self, id: &str, call: Call<'_>) -> Result<Vec<Row>> {
         let mut pages = self.client.get_statement_result().id(id).into_paginator().send();
         let mut rows = Vec::new();
@@ -183,21 +184,21 @@ impl Warehouse for RedshiftWarehouse {
             Some((Some(Progress::Finished { .. }), Some(false) | None)) => Ok(Vec::new()),
             Some((Some(Progress::Failed { kind, message }), _)) => Err(call.failure(kind, message)),
             Some((Some(Progress::Aborted), _)) => {
-                Err(call.failure(FailureKind::StatementAborted, "the statement was cancelled in Redshift"))
+                Err(call.failure(FailureKind::StatementAborted, "the statement was cancelled outside of shiftwork"))
             }
             Some((Some(Progress::Active) | None, _)) => {
-                // Its caller gives up. Whether the cancel arrives makes no difference to the caller.
+                // The failure is returned whether or not the cancellation succeeds.
                 drop(self.client.cancel_statement().id(&id).send().await);
-                let words = format!("not done within {} s", self.patience.as_secs());
-                Err(call.failure(FailureKind::TimedOut, words))
+                let message = format!("the statement did not end within {} s", self.patience.as_secs());
+                Err(call.failure(FailureKind::TimedOut, message))
             }
-            None => Err(call.failure(FailureKind::Unavailable, "Redshift does not know the statement any more")),
+            None => Err(call.failure(FailureKind::Unavailable, "the Data API no longer knows the statement")),
         }
     }
 }
 
 impl RedshiftEngine<'_> {
-    /// The statements of this role whose name begins with `prefix`.
+    /// Lists the statements of this role whose names begin with `prefix`.
     async fn listed(&self, prefix: &str, status: StatusString) -> Result<Vec<StatementData>> {
         let Connection { workgroup, cluster, database, .. } = self.connection;
         let place = place(self.connection);
@@ -216,8 +217,9 @@ impl RedshiftEngine<'_> {
 #[async_trait]
 impl Engine for RedshiftEngine<'_> {
     async fn find(&self, attempt: &Attempt) -> Result<Option<AttemptState>> {
-        // ListStatements takes a prefix: attempt 1 also finds attempts 10 to 19. Two of the very same name exist only where the
-        // name was submitted again after the Data API forgot its token; the newer one counts.
+        // ListStatements filters by prefix, so a request for attempt 1 also returns attempts 10 to 19. Two statements
+        // with the same name exist only if the attempt was submitted again after the Data API forgot its token; the
+        // newer one is used.
         let wanted = attempt.to_string();
         let newest = self
             .listed(&wanted, StatusString::All)
@@ -243,7 +245,8 @@ impl Engine for RedshiftEngine<'_> {
     }
 
     async fn active(&self, run: &str) -> Result<Vec<AttemptState>> {
-        // In the order of a statement's life, so that one that moves on between two calls is met by the second.
+        // In the order of the statuses, so that a statement that changes its status between two calls is found by the
+        // second call.
         let mut active = Vec::new();
         let mut seen = BTreeSet::new();
         for status in [StatusString::Submitted, StatusString::Picked, StatusString::Started] {
@@ -262,7 +265,8 @@ impl Engine for RedshiftEngine<'_> {
         let Err(error) = client.cancel_statement().id(id).send().await else { return Ok(()) };
         match error.as_service_error() {
             Some(CancelStatementError::ResourceNotFoundException(_)) => return Ok(()),
-            // The Data API refuses to cancel what has ended, with a message that it may change; so look.
+            // The Data API refuses to cancel a statement that has ended, with a message that may change. So check the
+            // status.
             Some(CancelStatementError::ValidationException(_)) => {
                 let found = client.describe_statement().id(id).send().await;
                 if found.is_ok_and(|found| !matches!(progress(&found), None | Some(Progress::Active))) {
@@ -275,7 +279,7 @@ impl Engine for RedshiftEngine<'_> {
     }
 }
 
-/// The call that says how a statement stands.
+/// Name of the call in failures.
 const DESCRIBE: &str = "Redshift Data API DescribeStatement";
 
 fn bound(parameters: &BTreeMap<String, String>, call: Call<'_>) -> Result<Option<Vec<SqlParameter>>> {
@@ -286,13 +290,13 @@ fn bound(parameters: &BTreeMap<String, String>, call: Call<'_>) -> Result<Option
     Ok(Some(bound).filter(|bound| !bound.is_empty()))
 }
 
-/// Where a statement runs, for a person.
+/// Describes the connection for a message.
 fn place(connection: &Connection) -> String {
     let Connection { workgroup, cluster, database, .. } = connection;
     match (workgroup, cluster) {
         (Some(workgroup), _) => format!("database {database} of workgroup {workgroup}"),
         (None, Some(cluster)) => format!("database {database} of cluster {cluster}"),
-        (None, None) => format!("database {database} of neither workgroup nor cluster"),
+        (None, None) => format!("database {database} without a workgroup or cluster"),
     }
 }
 
@@ -303,7 +307,7 @@ fn text(field: Field) -> Option<String> {
         Field::DoubleValue(number) => Some(number.to_string()),
         Field::BooleanValue(flag) => Some(flag.to_string()),
         Field::BlobValue(bytes) => Some(String::from_utf8_lossy(bytes.as_ref()).into_owned()),
-        // NULL. The enum is open for what AWS adds.
+        // NULL, or a kind of field that AWS added.
         _ => None,
     }
 }

@@ -1,9 +1,9 @@
-//! The adapters over real endpoints, held to the same suite as the ports in memory.
+//! The adapters over real endpoints, tested with the same suites as the ports in memory.
 //!
 //! `AWS_ENDPOINT_URL` names the endpoint of DynamoDB (`http://127.0.0.1:4566`, where `make up` put MiniStack) and
 //! `AWS_ENDPOINT_URL_REDSHIFT_DATA` that of the Data API, with a workgroup `local` and a database `dev`. A test fails if its
 //! variable is not set.
-#![allow(clippy::unwrap_used, reason = "a canned answer or a call that fails here fails the test")]
+#![allow(clippy::unwrap_used, reason = "a call that fails here fails the test")]
 
 mod endpoint;
 
@@ -34,7 +34,7 @@ struct Stack {
     ledger: DynamoLedger,
 }
 
-/// Tables of this test's own.
+/// Tables of this test.
 async fn stack() -> Stack {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let config = endpoint::config("AWS_ENDPOINT_URL");
@@ -97,7 +97,7 @@ async fn the_warehouse_over_the_data_api_conforms() {
     conformance::warehouse(&RedshiftWarehouse::new(&config, Duration::from_secs(20)), &connection, "SELECT 1").await;
 }
 
-/// A run of so many jobs, as JSON would give it.
+/// A run with `jobs` jobs.
 fn opening(run: &str, jobs: usize, lease: LeaseRequest) -> Opening {
     let record: RunRecord = serde_json::from_value(json!({
         "workflow_execution_id": run, "workflow_id": run, "execution_status": "PENDING",
@@ -121,8 +121,8 @@ fn take() -> LeaseRequest {
     LeaseRequest::Take { until: "2026-03-01T02:15:00.000Z".parse().unwrap() }
 }
 
-/// What a planner leaves behind that died after it announced itself and wrote one job.
-async fn half_written(stack: &Stack, opening: &Opening, planner: Option<&str>, announced: Timestamp) {
+/// Writes what a planner leaves that crashed after it had announced itself and written one job.
+async fn partly_written(stack: &Stack, opening: &Opening, planner: Option<&str>, announced: Timestamp) {
     let run = &opening.run;
     let mut item = std::collections::HashMap::from([
         ("execution_status".to_owned(), AttributeValue::S(Status::Planning.to_string())),
@@ -149,14 +149,14 @@ async fn half_written(stack: &Stack, opening: &Opening, planner: Option<&str>, a
         .put_item()
         .table_name(&stack.tables.job_audit)
         .item("workflow_execution_id", AttributeValue::S(run.workflow_execution_id.clone()))
-        .item("job_name", AttributeValue::S("a job that the plan has no more".into()))
+        .item("job_name", AttributeValue::S("a job that the plan does not have".into()))
         .send()
         .await
         .unwrap();
 }
 
 #[tokio::test]
-async fn a_dead_planner_is_taken_over_and_its_jobs_are_gone() {
+async fn a_crashed_planner_is_taken_over_and_its_jobs_are_deleted() {
     let stack = stack().await;
     let long_ago = Timestamp::now() - SignedDuration::from_secs(121);
     let now = Timestamp::now();
@@ -167,7 +167,7 @@ async fn a_dead_planner_is_taken_over_and_its_jobs_are_gone() {
         ("gave-up-large", 250, None, now),
     ] {
         let opening = opening(name, jobs, take());
-        half_written(&stack, &opening, planner, announced).await;
+        partly_written(&stack, &opening, planner, announced).await;
         assert_eq!(stack.ledger.open(&opening).await, Ok(Opened::New), "{name}");
         assert_eq!(stack.ledger.run(name).await, Ok(Some(opening.run.clone())), "{name}");
         assert_eq!(stack.ledger.jobs(name).await, Ok(opening.jobs.clone()), "{name}");
@@ -176,22 +176,22 @@ async fn a_dead_planner_is_taken_over_and_its_jobs_are_gone() {
 }
 
 #[tokio::test]
-async fn a_planner_at_work_is_left_alone() {
+async fn a_running_planner_is_not_taken_over() {
     let stack = stack().await;
     for jobs in [3, 250] {
         let name = format!("at-work-{jobs}");
         let opening = opening(&name, jobs, take());
-        half_written(&stack, &opening, Some("at work"), Timestamp::now()).await;
+        partly_written(&stack, &opening, Some("at work"), Timestamp::now()).await;
         assert_eq!(stack.ledger.open(&opening).await, Ok(Opened::BeingPlanned));
         assert_eq!(stack.ledger.lease(&name).await, Ok(None));
     }
 }
 
 #[tokio::test]
-async fn another_request_does_not_take_a_dead_planner_over() {
+async fn another_request_does_not_take_over_a_crashed_planner() {
     let stack = stack().await;
     let mut opening = opening("another-request", 3, take());
-    half_written(&stack, &opening, Some("dead"), Timestamp::UNIX_EPOCH).await;
+    partly_written(&stack, &opening, Some("dead"), Timestamp::UNIX_EPOCH).await;
     opening.run.request_sha256 = "another request".into();
     let answer = stack.ledger.open(&opening).await.unwrap();
     assert!(matches!(answer, Opened::Existing(run) if run.execution_status == Status::Planning));
@@ -201,7 +201,7 @@ async fn another_request_does_not_take_a_dead_planner_over() {
 async fn a_run_that_is_stopped_while_it_is_planned_stays_stopped() {
     let stack = stack().await;
     let opening = opening("stopped", 250, take());
-    half_written(&stack, &opening, Some("at work"), Timestamp::now()).await;
+    partly_written(&stack, &opening, Some("at work"), Timestamp::now()).await;
     let now = Timestamp::now();
     assert!(stack.ledger.finish("stopped", Status::Aborted, Some("cancelled"), now).await.unwrap().0);
     let answer = stack.ledger.open(&opening).await.unwrap();

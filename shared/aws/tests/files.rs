@@ -1,4 +1,4 @@
-//! The register of files and the queue of work items over a real endpoint, held to the same suites as those in memory.
+//! The file audit table and the work item queue over a real endpoint, tested with the same suites as those in memory.
 //!
 //! `AWS_ENDPOINT_URL` names the endpoint of DynamoDB. The test fails if it is not set.
 #![allow(clippy::unwrap_used, reason = "a call that fails here fails the test")]
@@ -20,7 +20,7 @@ fn keys(range: &str) -> Vec<KeySchemaElement> {
     vec![key("feed_shard", KeyType::Hash), key(range, KeyType::Range)]
 }
 
-/// As `infra/template.yaml` makes it.
+/// Creates the table as `infra/template.yaml` does.
 async fn create(client: &Client, table: &str) {
     let index = |name: &str, range: &str, of| {
         let projection = Projection::builder().projection_type(of).build();

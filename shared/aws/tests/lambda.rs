@@ -1,9 +1,9 @@
-//! What a function tells Lambda, over a real socket.
+//! The responses of a function to Lambda's runtime API, over a real socket.
 //!
-//! The function under test is this test binary itself, started anew with `--ignored`: a process reads its environment
-//! once, and a test must not change its own.
+//! The function under test is this test binary, started as another process with `--ignored`, because a process reads
+//! its environment once and a test must not change its own.
 
-#![allow(clippy::unwrap_used, reason = "a test says what went wrong by stopping there")]
+#![allow(clippy::unwrap_used, reason = "a call that fails here fails the test")]
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -45,7 +45,7 @@ fn a_failure_reaches_step_functions_under_its_name() {
 }
 
 #[test]
-fn an_event_that_does_not_read_is_an_invalid_request_and_says_where() {
+fn an_unreadable_event_is_an_invalid_request_with_its_place() {
     let (path, body) = invoke(&json!({ "run": { "attempt": "first" } }));
     assert!(path.ends_with("/error"), "{path}");
     assert_eq!(body["errorType"], "Shiftwork.InvalidRequest");
@@ -54,13 +54,13 @@ fn an_event_that_does_not_read_is_an_invalid_request_and_says_where() {
 }
 
 #[test]
-fn an_answer_is_sent_as_it_is() {
+fn a_response_is_sent_unchanged() {
     let (path, body) = invoke(&json!({ "run": { "attempt": 2 } }));
     assert!(path.ends_with("/invocation/request-1/response"), "{path}");
     assert_eq!(body, json!({ "attempt": 2 }));
 }
 
-/// Hands one event to the function and returns the path and body of what it posts.
+/// Sends an event to the function, and returns the path and body of the function's request.
 fn invoke(event: &Value) -> (String, Value) {
     let runtime_api = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut function = Killed(
@@ -97,7 +97,7 @@ fn invoke(event: &Value) -> (String, Value) {
     }
 }
 
-/// One HTTP/1.1 request with a body of known length; none when the connection is closed.
+/// Reads one HTTP/1.1 request with a body of known length; `None` if the connection is closed.
 fn request(stream: &mut BufReader<TcpStream>) -> Option<(String, Vec<u8>)> {
     let mut line = String::new();
     stream.read_line(&mut line).ok().filter(|read| *read > 0)?;
@@ -118,7 +118,7 @@ fn request(stream: &mut BufReader<TcpStream>) -> Option<(String, Vec<u8>)> {
     Some((path, body))
 }
 
-/// A process that does not outlive its test.
+/// A process that is killed at the end of its test.
 struct Killed(Child);
 
 impl Drop for Killed {

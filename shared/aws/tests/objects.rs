@@ -1,4 +1,4 @@
-//! The objects of a real endpoint, held to the same suite as those in memory.
+//! The objects of a real endpoint, tested with the same suite as those in memory.
 //!
 //! `AWS_ENDPOINT_URL` names the endpoint (`. target/local/env`, after `make up`). Without it the test
 //! fails.
@@ -33,7 +33,7 @@ async fn objects_over_s3_conform() {
 }
 
 #[tokio::test]
-async fn an_object_says_which_kms_key_it_is_encrypted_with() {
+async fn the_headers_of_an_object_have_its_kms_key() {
     let config = endpoint::config("AWS_ENDPOINT_URL");
     let client = aws_sdk_s3::Client::new(&config);
     let name = format!("conformance-kms-{}", std::process::id());

@@ -1,5 +1,5 @@
-//! The adapters over canned answers of AWS: what each answer means, and what was asked.
-#![allow(clippy::unwrap_used, reason = "a canned answer or a call that fails here fails the test")]
+//! The adapters over canned responses of AWS: how each response is interpreted, and what was requested.
+#![allow(clippy::unwrap_used, reason = "a canned response or a call that fails here fails the test")]
 
 use std::time::Duration;
 
@@ -33,15 +33,15 @@ use shiftwork_protocol::{
     payload::{JobEnd, RunInput, RunRequest},
 };
 
-/// AWS, answering with these in turn.
+/// AWS with canned responses, in order.
 struct Canned {
     config: SdkConfig,
     http: StaticReplayClient,
 }
 
 impl Canned {
-    fn new(answers: impl IntoIterator<Item = (u16, String)>) -> Self {
-        let events = answers.into_iter().map(|(status, body)| {
+    fn new(responses: impl IntoIterator<Item = (u16, String)>) -> Self {
+        let events = responses.into_iter().map(|(status, body)| {
             let status = StatusCode::try_from(status).unwrap();
             ReplayEvent::new(HttpRequest::new(SdkBody::empty()), HttpResponse::new(status, SdkBody::from(body)))
         });
@@ -56,8 +56,8 @@ impl Canned {
         Self { config, http }
     }
 
-    fn json(answers: impl IntoIterator<Item = (u16, Value)>) -> Self {
-        Self::new(answers.into_iter().map(|(status, body)| (status, body.to_string())))
+    fn json(responses: impl IntoIterator<Item = (u16, Value)>) -> Self {
+        Self::new(responses.into_iter().map(|(status, body)| (status, body.to_string())))
     }
 
     /// The bodies of the requests so far.
@@ -65,7 +65,7 @@ impl Canned {
         Bucket::new(std::sync::Arc::new(S3Objects::new(&self.config)), name)
     }
 
-    fn asked(&self) -> Vec<Value> {
+    fn requested(&self) -> Vec<Value> {
         self.http
             .actual_requests()
             .map(|request| serde_json::from_slice(request.body().bytes().unwrap()).unwrap())
@@ -105,7 +105,7 @@ async fn refused(status: u16, body: Value) -> Failure {
 }
 
 #[tokio::test]
-async fn every_answer_of_aws_has_its_kind() {
+async fn every_error_of_aws_has_a_kind() {
     for (status, code, kind) in [
         (400, "ThrottlingException", FailureKind::Throttled),
         (429, "SomethingNew", FailureKind::Throttled),
@@ -131,11 +131,11 @@ async fn every_answer_of_aws_has_its_kind() {
 }
 
 #[tokio::test]
-async fn an_answer_that_does_not_read_or_come_may_stand_for_work_done() {
+async fn after_a_lost_or_unreadable_response_the_call_may_have_taken_effect() {
     let aws = Canned::new([(200, "<html>".into())]);
     let warehouse = warehouse(&aws);
     for _ in 0..2 {
-        // The second call finds nobody who answers.
+        // The second call cannot connect.
         let failure = warehouse.submit(&submission(&["SELECT 1"], Transaction::Single)).await.unwrap_err();
         assert_eq!(failure.kind, FailureKind::Unavailable, "{failure}");
     }
@@ -158,7 +158,7 @@ async fn one_statement_is_executed_and_several_are_a_batch() {
         all
     };
     assert_eq!(
-        aws.asked(),
+        aws.requested(),
         [
             with(json!({"Sql": "A"})),
             with(json!({"Sqls": ["A", "B"], "ExecutionMode": "TRANSACTION"})),
@@ -168,7 +168,7 @@ async fn one_statement_is_executed_and_several_are_a_batch() {
 }
 
 #[tokio::test]
-async fn a_described_statement_says_how_far_it_is() {
+async fn a_description_gives_the_progress_of_a_statement() {
     let batch = |status: &str, third: Value| {
         json!({"Id": "id", "Status": status, "ResultRows": 9, "Error": "Query #3 failed", "SubStatements": [
             {"Id": "id:1", "Status": "FINISHED", "ResultRows": 1},
@@ -210,7 +210,7 @@ async fn a_described_statement_says_how_far_it_is() {
 }
 
 #[tokio::test]
-async fn a_statement_is_found_by_its_very_name_on_any_page() {
+async fn a_statement_is_found_by_its_exact_name_on_any_page() {
     let aws = Canned::json([
         (200, json!({"Statements": [{"Id": "ten", "StatementName": "shiftwork:run:job.sql:10"}], "NextToken": "n"})),
         (200, json!({"Statements": [{"Id": "one", "StatementName": "shiftwork:run:job.sql:1"}]})),
@@ -218,13 +218,13 @@ async fn a_statement_is_found_by_its_very_name_on_any_page() {
     ]);
     let found = warehouse(&aws).engine(&connection()).find(&attempt()).await.unwrap().unwrap();
     assert_eq!((found.id.as_str(), found.progress), ("one", Progress::Active));
-    let asked = aws.asked();
-    assert_eq!(asked[0]["StatementName"], "shiftwork:run:job.sql:1");
-    assert_eq!((&asked[0]["Status"], &asked[0]["RoleLevel"]), (&json!("ALL"), &json!(true)));
+    let requested = aws.requested();
+    assert_eq!(requested[0]["StatementName"], "shiftwork:run:job.sql:1");
+    assert_eq!((&requested[0]["Status"], &requested[0]["RoleLevel"]), (&json!("ALL"), &json!(true)));
 }
 
 #[tokio::test]
-async fn active_statements_are_asked_for_in_the_order_of_a_life() {
+async fn active_statements_are_listed_in_the_order_of_their_statuses() {
     let statement = |id: &str| json!({"Id": id, "StatementName": "shiftwork:run:job.sql:1"});
     let aws = Canned::json([
         (200, json!({"Statements": [statement("a"), {"Id": "b", "StatementName": "shiftwork:run:?"}]})),
@@ -233,11 +233,14 @@ async fn active_statements_are_asked_for_in_the_order_of_a_life() {
     ]);
     let active = warehouse(&aws).engine(&connection()).active("run").await.unwrap();
     assert_eq!(active.iter().map(|s| s.id.as_str()).collect::<Vec<_>>(), ["a", "c"]);
-    assert_eq!(aws.asked().iter().map(|a| a["Status"].clone()).collect::<Vec<_>>(), ["SUBMITTED", "PICKED", "STARTED"]);
+    assert_eq!(
+        aws.requested().iter().map(|a| a["Status"].clone()).collect::<Vec<_>>(),
+        ["SUBMITTED", "PICKED", "STARTED"]
+    );
 }
 
 #[tokio::test]
-async fn a_statement_that_ended_needs_no_cancel() {
+async fn cancelling_a_statement_that_ended_succeeds() {
     let refusal = (400, error("ValidationException", "Could not cancel a query that is already in FINISHED state"));
     let aws = Canned::json([refusal.clone(), (200, json!({"Id": "id", "Status": "FINISHED"}))]);
     assert_eq!(warehouse(&aws).engine(&connection()).cancel("id").await, Ok(()));
@@ -247,16 +250,16 @@ async fn a_statement_that_ended_needs_no_cancel() {
 }
 
 #[tokio::test]
-async fn a_small_statement_gives_its_rows_or_what_redshift_said() {
-    let answer = |described: Value| [(200, json!({"Id": "id"})), (200, described)];
+async fn a_short_statement_returns_its_rows_or_the_failure() {
+    let response = |described: Value| [(200, json!({"Id": "id"})), (200, described)];
     let record = json!([{"stringValue": "a"}, {"longValue": 7}, {"isNull": true}]);
     let finished = json!({"Id": "id", "Status": "FINISHED", "HasResultSet": true});
     let rows = [(200, json!({"Records": [record], "NextToken": "n"})), (200, json!({"Records": [record]}))];
-    let aws = Canned::json(answer(finished).into_iter().chain(rows));
+    let aws = Canned::json(response(finished).into_iter().chain(rows));
     let ask = async |aws: &Canned| warehouse(aws).rows("SELECT 1", &connection(), &[].into()).await;
     let row = vec![Some("a".to_owned()), Some("7".to_owned()), None];
     assert_eq!(ask(&aws).await, Ok(vec![row.clone(), row]));
-    let submitted = &aws.asked()[0];
+    let submitted = &aws.requested()[0];
     assert_eq!((&submitted["Sql"], &submitted["Database"]), (&json!("SELECT 1"), &json!("dev")));
     for of_attempts in ["StatementName", "WithEvent", "Parameters"] {
         assert_eq!(submitted.get(of_attempts), None, "{submitted}");
@@ -268,18 +271,18 @@ async fn a_small_statement_gives_its_rows_or_what_redshift_said() {
     ] {
         let mut described = described;
         described["Id"] = "id".into();
-        let failure = ask(&Canned::json(answer(described))).await.unwrap_err();
+        let failure = ask(&Canned::json(response(described))).await.unwrap_err();
         assert_eq!(failure.kind, kind, "{failure}");
         assert!(failure.message.contains(words), "{failure}");
     }
-    // Canned answers come at once, so the Data API's own waiting takes no time: it is asked until the second is over.
+    // Canned responses arrive at once, so the adapter describes the statement repeatedly until one second has passed.
     let active = std::iter::repeat_n((200, json!({"Id": "id", "Status": "STARTED"})), 100_000);
     let aws = Canned::json(std::iter::once((200, json!({"Id": "id"}))).chain(active));
     let patience = Duration::from_millis(20);
     let impatient = RedshiftWarehouse::new(&aws.config, patience);
     let failure = impatient.rows("SELECT 1", &connection(), &[].into()).await.unwrap_err();
     assert_eq!(failure.kind, FailureKind::TimedOut, "{failure}");
-    assert_eq!(*aws.asked().last().unwrap(), json!({"Id": "id"}), "it is cancelled");
+    assert_eq!(*aws.requested().last().unwrap(), json!({"Id": "id"}), "the statement is cancelled");
 }
 
 #[tokio::test]
@@ -292,12 +295,12 @@ async fn a_closed_token_is_a_success() {
         assert_eq!(tokens.end("t", &end).await, Ok(()));
         assert_eq!(tokens.fail("t", &Failure::new(FailureKind::StatementFailed, "é".repeat(40_000))).await, Ok(()));
         assert_eq!(tokens.proceed("t").await, Ok(()));
-        let asked = aws.asked();
-        assert_eq!(asked[0]["output"], "{}");
-        assert_eq!(asked[1]["output"], json!({"job_name": "job", "execution_status": "SUCCEEDED"}).to_string());
-        assert_eq!(asked[2]["error"], "Shiftwork.StatementFailed");
-        assert_eq!(asked[2]["cause"].as_str().unwrap().len(), 32_768);
-        assert_eq!(asked[3]["error"], "Shiftwork.Proceed");
+        let requested = aws.requested();
+        assert_eq!(requested[0]["output"], "{}");
+        assert_eq!(requested[1]["output"], json!({"job_name": "job", "execution_status": "SUCCEEDED"}).to_string());
+        assert_eq!(requested[2]["error"], "Shiftwork.StatementFailed");
+        assert_eq!(requested[2]["cause"].as_str().unwrap().len(), 32_768);
+        assert_eq!(requested[3]["error"], "Shiftwork.Proceed");
     }
     let aws = Canned::json([(400, error("InvalidOutput", "too long"))]);
     let failure = StepFunctionsTokens::new(&aws.config).release("secret").await.unwrap_err();
@@ -324,9 +327,12 @@ async fn an_execution_is_named_by_its_run() {
     assert_eq!(executions.state("run").await, Ok(Some(Execution::Running)));
     let reason = "FAILED: States.Runtime: why".into();
     assert_eq!(executions.state("run").await, Ok(Some(Execution::Closed { reason })));
-    let asked = aws.asked();
-    assert_eq!((&asked[0]["name"], &asked[0]["input"]), (&json!("run"), &json!(r#"{"workflow_execution_id":"run"}"#)));
-    assert_eq!(asked[1]["executionArn"], "arn:aws:states:eu-central-1:1:execution:shiftwork-run:run");
+    let requested = aws.requested();
+    assert_eq!(
+        (&requested[0]["name"], &requested[0]["input"]),
+        (&json!("run"), &json!(r#"{"workflow_execution_id":"run"}"#))
+    );
+    assert_eq!(requested[1]["executionArn"], "arn:aws:states:eu-central-1:1:execution:shiftwork-run:run");
 }
 
 #[tokio::test]
@@ -338,20 +344,20 @@ async fn a_watched_run_is_watched_once() {
     let target = SweepTarget { group: "shiftwork".into(), function_arn: "arn:f".into(), role_arn: "arn:r".into() };
     let sweeps = SchedulerSweeps::new(&aws.config, target);
     assert_eq!(sweeps.watch("run", "2026-03-01T02:00:00Z".parse().unwrap()).await, Ok(()));
-    let asked = &aws.asked()[0];
-    assert_eq!(asked["Target"], json!({"Arn": "arn:f", "RoleArn": "arn:r", "Input": r#"{"sweep":"run"}"#}));
+    let requested = &aws.requested()[0];
+    assert_eq!(requested["Target"], json!({"Arn": "arn:f", "RoleArn": "arn:r", "Input": r#"{"sweep":"run"}"#}));
     assert_eq!(
-        (&asked["ScheduleExpression"], &asked["ActionAfterCompletion"]),
+        (&requested["ScheduleExpression"], &requested["ActionAfterCompletion"]),
         (&json!("rate(1 minute)"), &json!("DELETE"))
     );
-    assert_eq!(asked["GroupName"], "shiftwork");
-    assert!(asked["EndDate"].as_f64() > asked["StartDate"].as_f64());
-    // The body of a DELETE is empty, so this one is not read.
+    assert_eq!(requested["GroupName"], "shiftwork");
+    assert!(requested["EndDate"].as_f64() > requested["StartDate"].as_f64());
+    // The body of a DELETE is empty, so it is not compared.
     assert_eq!(sweeps.unwatch("run").await, Ok(()));
 }
 
 #[tokio::test]
-async fn events_that_were_not_taken_are_sent_once_more() {
+async fn events_that_were_not_accepted_are_sent_once_more() {
     let event = |job: &str| {
         Event::Job(JobEnded {
             idempotency_key: format!("run/{job}"),
@@ -372,7 +378,7 @@ async fn events_that_were_not_taken_are_sent_once_more() {
     let aws = Canned::json([(200, half.clone()), (200, whole)]);
     let notices = AwsNotices::new(&aws.config, "bus", "arn:topic");
     assert_eq!(notices.publish(&[event("a"), event("b")]).await, Ok(()));
-    let again = &aws.asked()[1]["Entries"];
+    let again = &aws.requested()[1]["Entries"];
     assert_eq!(again.as_array().unwrap().len(), 1);
     assert_eq!((&again[0]["Source"], &again[0]["EventBusName"]), (&json!("shiftwork"), &json!("bus")));
     assert!(again[0]["Detail"].as_str().unwrap().contains("run/b"));
@@ -395,7 +401,7 @@ async fn a_script_is_the_pinned_bytes_or_unreadable() {
         (404, xml("NoSuchVersion")),
         (405, xml("MethodNotAllowed")),
         (404, xml("NoSuchKey")),
-        (200, "no version in this answer".to_owned()),
+        (200, "no version in this response".to_owned()),
         (403, xml("AccessDenied")),
         (503, xml("SlowDown")),
     ]);
@@ -413,7 +419,7 @@ async fn a_script_is_the_pinned_bytes_or_unreadable() {
 }
 
 #[tokio::test]
-async fn a_transaction_conflict_passes_within_the_call() {
+async fn a_transaction_conflict_is_retried_within_the_call() {
     let tables = Tables { workflow_audit: "runs".into(), job_audit: "jobs".into(), leases: "leases".into() };
     let conflict = json!({
         "__type": "com.amazonaws.dynamodb.v20120810#TransactionCanceledException", "Message": "cancelled",
@@ -423,7 +429,7 @@ async fn a_transaction_conflict_passes_within_the_call() {
     let aws = Canned::json([(400, conflict.clone()), (400, conflict.clone()), (200, json!({}))]);
     let begun = DynamoLedger::new(&aws.config, tables.clone()).begin("w", "run", now, now).await;
     assert_eq!(begun, Ok(shiftwork_ports::Begun::Running));
-    assert_eq!(aws.asked().len(), 3);
+    assert_eq!(aws.requested().len(), 3);
 
     let aws = Canned::json(vec![(400, conflict); 5]);
     let failure = DynamoLedger::new(&aws.config, tables).begin("w", "run", now, now).await.unwrap_err();
@@ -432,12 +438,12 @@ async fn a_transaction_conflict_passes_within_the_call() {
 }
 
 #[tokio::test]
-async fn what_is_put_once_is_the_first_writers() {
+async fn put_once_returns_the_content_of_the_first_writer() {
     let xml = |code: &str| format!("<Error><Code>{code}</Code><Message>m</Message></Error>");
     let aws = Canned::new([
         (412, xml("PreconditionFailed")),
         (200, "theirs".to_owned()),
-        // They are at it, and then they had not been.
+        // Another writer is active, but does not write the object.
         (409, xml("ConditionalRequestConflict")),
         (404, xml("NoSuchKey")),
         (200, String::new()),
@@ -455,30 +461,30 @@ async fn what_is_put_once_is_the_first_writers() {
 
 #[tokio::test]
 async fn an_object_that_could_not_be_deleted_is_a_failure() {
-    let answer =
+    let response =
         "<DeleteResult><Error><Key>b</Key><Code>InternalError</Code><Message>m</Message></Error></DeleteResult>";
-    let aws = Canned::new([(200, answer.to_owned())]);
+    let aws = Canned::new([(200, response.to_owned())]);
     let failure = aws.bucket("staging").delete(&["a".into(), "b".into()]).await.unwrap_err();
     assert_eq!(failure.kind, FailureKind::Unavailable);
     assert!(failure.message.contains("b: InternalError"), "{failure}");
 }
 
 #[tokio::test]
-async fn a_request_waits_for_as_long_as_the_queue_can_hold_it() {
+async fn a_request_is_delayed_up_to_the_maximum_of_the_queue() {
     let aws = Canned::json([(200, json!({"MessageId": "1"})), (200, json!({"MessageId": "2"}))]);
     let requests = SqsRequests::new(&aws.config, "https://sqs.eu-central-1.amazonaws.com/1/requests");
     let request = RunRequest { workflow_id: "w".into(), ..RunRequest::default() };
     for after in [1_500, 2_000_000] {
-        requests.ask(&request, std::time::Duration::from_millis(after)).await.unwrap();
+        requests.request(&request, std::time::Duration::from_millis(after)).await.unwrap();
     }
-    let asked = aws.asked();
-    // A whole second more rather than one too few: what the run is about is there when it begins.
-    assert_eq!([&asked[0]["DelaySeconds"], &asked[1]["DelaySeconds"]], [&json!(2), &json!(900)]);
-    assert_eq!(asked[0]["MessageBody"], r#"{"workflow_id":"w"}"#);
+    let requested = aws.requested();
+    // The delay is rounded up to a whole second, so that the staged files are visible when the run begins.
+    assert_eq!([&requested[0]["DelaySeconds"], &requested[1]["DelaySeconds"]], [&json!(2), &json!(900)]);
+    assert_eq!(requested[0]["MessageBody"], r#"{"workflow_id":"w"}"#);
 }
 
 #[tokio::test]
-async fn a_letter_that_was_not_taken_is_a_failure() {
+async fn a_message_that_was_not_accepted_is_a_failure() {
     let failed = json!({"Successful": [], "Failed": [{"Id": "0", "Code": "InternalError", "Message": "m", "SenderFault": false}]});
     let aws = Canned::json([(200, failed)]);
     let letters = SqsDeadLetters::new(&aws.config, "https://sqs.eu-central-1.amazonaws.com/1/letters");

@@ -1,5 +1,5 @@
-//! The adapters of Step Functions, EventBridge, SNS, SQS and DynamoDB over the local stack, held to the same suites as the ports in
-//! memory.
+//! The adapters of Step Functions, EventBridge, SNS, SQS and DynamoDB over the local stack, tested with the same suites
+//! as the ports in memory.
 //!
 //! `AWS_ENDPOINT_URL` names the endpoint of these services. A test fails if it is not set.
 #![allow(clippy::unwrap_used, reason = "a call that fails here fails the test")]
@@ -35,7 +35,7 @@ fn own(name: &str) -> String {
     format!("conformance-{}-{name}", std::process::id())
 }
 
-/// Asks again and again until there is an answer. Panics after [`PATIENCE`].
+/// Calls `ask` repeatedly until it returns a value. Panics after [`PATIENCE`].
 async fn wait_for<T>(what: &str, ask: impl AsyncFn() -> Option<T>) -> T {
     let asking = async {
         loop {
@@ -48,7 +48,7 @@ async fn wait_for<T>(what: &str, ask: impl AsyncFn() -> Option<T>) -> T {
     tokio::time::timeout(PATIENCE, asking).await.unwrap_or_else(|_| panic!("{what}: none within {PATIENCE:?}"))
 }
 
-/// A table with one key, a text.
+/// Creates a table whose key is one text attribute.
 async fn a_table(config: &SdkConfig, name: &str, key: &str) -> String {
     let table = own(name);
     let text = AttributeDefinition::builder().attribute_name(key).attribute_type(ScalarAttributeType::S);
@@ -64,7 +64,7 @@ async fn a_table(config: &SdkConfig, name: &str, key: &str) -> String {
     table
 }
 
-/// A state machine of one state, and its role.
+/// Creates a state machine with one state, and its role.
 async fn a_state_machine(config: &SdkConfig, name: &str, state: Value) -> String {
     let (stacks, name) = (aws_sdk_cloudformation::Client::new(config), own(name));
     let trust = json!({ "Version": "2012-10-17", "Statement": [{ "Effect": "Allow", "Action": "sts:AssumeRole",
@@ -93,7 +93,7 @@ async fn a_state_machine(config: &SdkConfig, name: &str, state: Value) -> String
     .await
 }
 
-/// A queue that keeps what it has received, in the order of arrival.
+/// A queue that keeps the messages that it has received, in the order of arrival.
 struct Queue {
     client: aws_sdk_sqs::Client,
     url: String,
@@ -116,7 +116,7 @@ impl Queue {
         format!("arn:aws:sqs:eu-central-1:000000000000:{}", self.url.rsplit('/').next().unwrap())
     }
 
-    /// What has arrived, once that is so many messages.
+    /// Waits until the queue has received the given number of messages, and returns them.
     async fn holding(&self, messages: usize) -> Vec<String> {
         wait_for(&format!("{messages} messages in {}", self.url), async || {
             let receive = self.client.receive_message().queue_url(&self.url).max_number_of_messages(10);

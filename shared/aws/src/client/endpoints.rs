@@ -1,8 +1,8 @@
 use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 
-/// The variables that a service client reads for itself, from the environment alone.
+/// The environment variables that service clients read.
 ///
-/// `AWS_ENDPOINT_URL_REDSHIFT_DATA` (the service's id in capitals) wins over `AWS_ENDPOINT_URL`, and
+/// `AWS_ENDPOINT_URL_REDSHIFT_DATA` (with the service id in capitals) takes precedence over `AWS_ENDPOINT_URL`, and
 /// `AWS_IGNORE_CONFIGURED_ENDPOINT_URLS=true` over both, as in every AWS SDK.
 #[derive(Debug)]
 pub(super) struct Endpoints;
@@ -38,14 +38,14 @@ mod tests {
     }
 
     #[test]
-    fn the_service_s_own_endpoint_wins() {
+    fn the_endpoint_of_the_service_takes_precedence() {
         let set = [("AWS_ENDPOINT_URL", "http://all"), ("AWS_ENDPOINT_URL_REDSHIFT_DATA", "http://redshift")];
         assert_eq!(endpoint("Redshift Data", &set).as_deref(), Some("http://redshift"));
         assert_eq!(endpoint("SFN", &set).as_deref(), Some("http://all"));
     }
 
     #[test]
-    fn configured_endpoints_can_be_switched_off() {
+    fn configured_endpoints_can_be_disabled() {
         let set = [("AWS_ENDPOINT_URL", "http://all"), ("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "TRUE")];
         assert_eq!(endpoint("SFN", &set), None);
     }

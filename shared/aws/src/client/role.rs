@@ -7,15 +7,15 @@ use aws_credential_types::provider::{ProvideCredentials, Result, error::Credenti
 use aws_sdk_sts::{Client, types};
 use tokio::sync::OnceCell;
 
-/// Credentials of a role, asked of STS when they are first needed.
+/// The credentials of a role, requested from STS when they are first needed.
 ///
-/// `aws_config::sts` has a provider for it, which links the SDK's whole chain of credentials: a twentieth of a function's package
-/// for profiles, containers and instances that a function has none of.
+/// `aws_config::sts` has a provider for this purpose, but it links the SDK's whole credential chain, which makes a
+/// function's package about 5% larger.
 pub(super) struct AssumedRole {
     base: SdkConfig,
     role_arn: String,
     session_name: String,
-    // Building the STS client takes 0.2 ms that an invocation which never assumes the role should not pay.
+    // Building the STS client takes 0.2 ms, which invocations that never assume the role should not spend.
     client: OnceCell<Client>,
 }
 
@@ -28,9 +28,8 @@ impl AssumedRole {
         let client = self.client.get_or_init(async || Client::new(&self.base)).await;
         let assume = client.assume_role().role_arn(&self.role_arn).role_session_name(&self.session_name);
         let answer = assume.send().await.map_err(CredentialsError::provider_error)?;
-        let types::Credentials { access_key_id, secret_access_key, session_token, expiration, .. } = answer
-            .credentials
-            .ok_or_else(|| CredentialsError::unhandled("STS AssumeRole answered without credentials"))?;
+        let types::Credentials { access_key_id, secret_access_key, session_token, expiration, .. } =
+            answer.credentials.ok_or_else(|| CredentialsError::unhandled("STS AssumeRole returned no credentials"))?;
         let expires = SystemTime::try_from(expiration).map_err(CredentialsError::unhandled)?;
         Ok(Credentials::new(access_key_id, secret_access_key, Some(session_token), Some(expires), "assumed role"))
     }

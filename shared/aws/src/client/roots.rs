@@ -6,22 +6,22 @@ use rustls_pki_types::pem::PemObject as _;
 
 use super::ClientError;
 
-/// The five roots that Amazon Trust Services asks a trust store of one's own to hold
+/// The five root certificates that Amazon Trust Services recommends for a custom trust store
 /// (<https://www.amazontrust.com/repository/>). The last of them expires in 2037.
 const AMAZON_TRUST_SERVICES: &[u8] = include_bytes!("amazon-trust-services.pem");
 
-/// The roots that the public endpoints of the `aws` partition chain to.
+/// The root certificates of the public endpoints in the `aws` partition.
 pub(super) fn amazon() -> TrustStore {
     TrustStore::empty().with_pem_certificate(AMAZON_TRUST_SERVICES)
 }
 
-/// The roots of a PEM file, and no others, as the AWS CLI reads `AWS_CA_BUNDLE`.
+/// Reads the root certificates of a PEM file, and no others, as the AWS CLI does for `AWS_CA_BUNDLE`.
 pub(super) fn bundle(path: String) -> Result<TrustStore, ClientError> {
     let pem = match fs::read(&path) {
         Ok(pem) => pem,
         Err(source) => return Err(ClientError::BundleUnreadable { path, source }),
     };
-    // The HTTP client would panic over a bad certificate at its first call.
+    // The HTTP client panics at its first call if a certificate is invalid.
     match anchors(&pem) {
         Ok(()) => Ok(TrustStore::empty().with_pem_certificate(pem)),
         Err(reason) => Err(ClientError::BundleInvalid { path, reason }),
@@ -36,7 +36,7 @@ fn anchors(pem: &[u8]) -> Result<(), String> {
         webpki::anchor_from_trusted_cert(&certificate).map_err(|error| format!("certificate {number}: {error}"))?;
         found = true;
     }
-    if found { Ok(()) } else { Err("it holds no certificate".to_owned()) }
+    if found { Ok(()) } else { Err("it contains no certificate".to_owned()) }
 }
 
 #[cfg(test)]
@@ -51,7 +51,7 @@ mod tests {
 
     #[test]
     fn a_bundle_without_certificates_is_refused() {
-        assert_eq!(anchors(b"nothing here"), Err("it holds no certificate".to_owned()));
+        assert_eq!(anchors(b"no certificate"), Err("it contains no certificate".to_owned()));
     }
 
     #[test]

@@ -1,11 +1,12 @@
-//! What an `UpdateItem` sets and removes. Every attribute goes by a placeholder, for some names (`part`, `rows`) are
-//! reserved words of DynamoDB's expressions.
+//! The attributes that an `UpdateItem` sets and removes. Every name has a placeholder, because some names (`part`,
+//! `rows`) are reserved
+//! words of DynamoDB's expressions.
 
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::{operation::update_item::builders::UpdateItemFluentBuilder, types::AttributeValue};
 
-/// A list of changes to one item.
+/// The changes to one item.
 #[derive(Debug, Default)]
 pub(super) struct Change {
     sets: Vec<String>,
@@ -15,14 +16,14 @@ pub(super) struct Change {
 }
 
 impl Change {
-    /// Gives an attribute a value.
+    /// Sets an attribute.
     pub(super) fn set(&mut self, name: &str, value: AttributeValue) {
         self.sets.push(format!("#{name} = :{name}"));
         self.name(name);
         self.values.insert(format!(":{name}"), value);
     }
 
-    /// Puts a member at the end of a list, which may not be there yet.
+    /// Appends a member to a list attribute, which need not exist.
     pub(super) fn append(&mut self, name: &str, member: AttributeValue) {
         self.sets.push(format!("#{name} = list_append(if_not_exists(#{name}, :none), :{name})"));
         self.name(name);
@@ -30,14 +31,14 @@ impl Change {
         self.values.insert(format!(":{name}"), AttributeValue::L(vec![member]));
     }
 
-    /// Takes an attribute away.
+    /// Removes an attribute.
     pub(super) fn remove(&mut self, name: &str) {
         self.removes.push(format!("#{name}"));
         self.name(name);
     }
 
-    /// The same changes as part of a request. Values of the request's own condition must not be named after an attribute
-    /// that is set here.
+    /// Adds the changes to a request. The values of the request's condition must not have the name of an attribute that
+    /// is set here.
     pub(super) fn on(self, mut update: UpdateItemFluentBuilder) -> UpdateItemFluentBuilder {
         let clauses = [("SET", self.sets), ("REMOVE", self.removes)];
         let expression: Vec<_> = clauses

@@ -1,4 +1,4 @@
-//! Records as items and back.
+//! Conversion between records and items.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde::{Serialize, de::DeserializeOwned};
@@ -7,17 +7,17 @@ use shiftwork_protocol::{Failure, FailureKind, JobRecord};
 
 use super::Item;
 
-/// Attributes of a job that are string sets, so that `ADD` and `DELETE` change one member and no neighbour.
+/// Attributes of a job that are string sets, so that `ADD` and `DELETE` change a single member.
 const SETS: [&str; 2] = ["waiting_on", "failed_upstreams"];
 
-/// A record as an item of `table`.
+/// Converts a record to an item of `table`.
 pub(super) fn write(record: &impl Serialize, table: &str) -> Result<Item> {
     serde_dynamo::to_item(record).map_err(|error| {
-        Failure::new(FailureKind::Refused, format!("a record of {table} is no DynamoDB item: {error}"))
+        Failure::new(FailureKind::Refused, format!("a record of {table} cannot be converted to an item: {error}"))
     })
 }
 
-/// A job as an item, its sets as string sets. DynamoDB keeps no empty set, and `JobRecord` writes none.
+/// Converts a job to an item with string sets. DynamoDB does not store empty sets, and `JobRecord` serializes none.
 pub(super) fn write_job(job: &JobRecord, table: &str) -> Result<Item> {
     let mut item: Item = write(job, table)?;
     for name in SETS {
@@ -31,15 +31,15 @@ pub(super) fn write_job(job: &JobRecord, table: &str) -> Result<Item> {
     Ok(item)
 }
 
-/// An item of `table` as a record.
+/// Converts an item of `table` to a record.
 pub(super) fn read<T: DeserializeOwned>(item: Item, table: &str) -> Result<T> {
     let key = key(&item);
     serde_dynamo::from_item(item).map_err(|error| {
-        Failure::corrupt(format!("{table} holds an item ({key}) that shiftwork did not write as it stands: {error}"))
+        Failure::corrupt(format!("{table} has an item ({key}) that is not in the format of shiftwork: {error}"))
     })
 }
 
-/// The key attributes that an item has, for a person who looks for it.
+/// Formats the key attributes of an item for a message.
 fn key(item: &Item) -> String {
     ["workflow_execution_id", "job_name", "workflow_id"]
         .iter()
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn a_job_reads_back_with_its_sets_and_its_work() {
+    fn a_job_round_trips_with_its_sets_and_its_work() {
         let mut full = job();
         full.execution_status = Status::Failed;
         full.execution_start_ts = Some("2026-03-01T02:00:00.123Z".parse().unwrap());
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_job_that_waits_on_nothing_has_no_set() {
+    fn a_job_without_upstreams_has_no_set() {
         let mut free = job();
         free.waiting_on.clear();
         let item = super::write_job(&free, "jobs").unwrap();
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_foreign_item_is_named_by_its_key() {
+    fn the_failure_of_an_unreadable_item_has_its_key() {
         let mut item = super::write_job(&job(), "jobs").unwrap();
         item.remove("attempt");
         let failure = super::read::<JobRecord>(item, "jobs").unwrap_err();

@@ -1,4 +1,4 @@
-//! A job's life: claimed, taken on step by step, freed by its upstreams. One conditional `UpdateItem` each.
+//! The updates of a job: claim, step, row count and the end of an upstream. Each is one conditional `UpdateItem`.
 
 use aws_sdk_dynamodb::{
     operation::update_item::{UpdateItemError, builders::UpdateItemFluentBuilder},
@@ -9,19 +9,19 @@ use serde::de::DeserializeOwned;
 use shiftwork_ports::{Advanced, End, Result, Step};
 use shiftwork_protocol::{Attempt, Failure, FailureKind, JobRecord, Status};
 
-use super::{DynamoLedger, change::Change, instant, items, job_key, number, patience::patiently, text};
+use super::{DynamoLedger, change::Change, instant, items, job_key, number, retries::with_retries, text};
 use crate::failures::Call;
 
-/// What a conditional update found.
+/// The result of a conditional update.
 pub(super) enum Updated<T> {
-    /// The condition held; the record as it now is.
+    /// The condition was met. The record after the update.
     Done(T),
-    /// The condition failed; the record as it is, if there is one.
+    /// The condition was not met. The current record; `None` if there is no item.
     Refused(Option<T>),
 }
 
 impl DynamoLedger {
-    /// Sends a conditional update that asks for the item in either case.
+    /// Sends a conditional update that returns the item in both cases.
     pub(super) async fn update<T: DeserializeOwned>(
         &self,
         table: &str,
@@ -31,7 +31,7 @@ impl DynamoLedger {
             .table_name(table)
             .return_values(ReturnValue::AllNew)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        patiently(|| async {
+        with_retries(|| async {
             match update.clone().send().await {
                 Ok(answer) => Ok(Updated::Done(items::read(answer.attributes.unwrap_or_default(), table)?)),
                 Err(error) => match error.as_service_error() {
@@ -47,11 +47,13 @@ impl DynamoLedger {
     }
 
     fn no_job(&self, run: &str, job: &str) -> Failure {
-        Call::new("DynamoDB UpdateItem", &self.tables.job_audit)
-            .failure(FailureKind::Corrupt, format_args!("run {run} has no job {job}; was it deleted by hand?"))
+        Call::new("DynamoDB UpdateItem", &self.tables.job_audit).failure(
+            FailureKind::Corrupt,
+            format_args!("job {job} of run {run} does not exist; it may have been deleted manually"),
+        )
     }
 
-    /// See [`shiftwork_ports::Ledger::jobs`].
+    /// Implements [`shiftwork_ports::Ledger::jobs`].
     pub(super) async fn all_jobs(&self, run: &str) -> Result<Vec<JobRecord>> {
         let table = &self.tables.job_audit;
         let mut pages = self
@@ -73,7 +75,7 @@ impl DynamoLedger {
         Ok(jobs)
     }
 
-    /// See [`shiftwork_ports::Ledger::claim`].
+    /// Implements [`shiftwork_ports::Ledger::claim`].
     pub(super) async fn claim_job(&self, run: &str, job: &str, token: &str, now: Timestamp) -> Result<JobRecord> {
         let update = self
             .client
@@ -95,7 +97,7 @@ impl DynamoLedger {
         }
     }
 
-    /// See [`shiftwork_ports::Ledger::advance`].
+    /// Implements [`shiftwork_ports::Ledger::advance`].
     pub(super) async fn advance_job(&self, at: &Attempt, step: &Step, now: Timestamp) -> Result<Advanced> {
         let update = self
             .client
@@ -117,7 +119,8 @@ impl DynamoLedger {
         }
     }
 
-    /// A step as an update. Tokens stay: whoever settles the job after a crash needs them still.
+    /// Makes the update of a step. The task tokens are kept, because a function that settles the job after a crash needs
+    /// them.
     fn change(&self, at: &Attempt, step: &Step, now: Timestamp) -> Result<Change> {
         let mut change = Change::default();
         match step {
@@ -125,7 +128,7 @@ impl DynamoLedger {
                 change.set("execution_status", status(*end));
                 change.set("execution_end_ts", instant(now));
                 if *end == Status::Skipped {
-                    // The launcher's claim said that it began; it never did.
+                    // The claim set the start, but the attempt was never submitted.
                     change.remove("execution_start_ts");
                 }
                 if let Some(kind) = error {
@@ -171,7 +174,7 @@ impl DynamoLedger {
         Ok(change)
     }
 
-    /// See [`shiftwork_ports::Ledger::count`].
+    /// Implements [`shiftwork_ports::Ledger::count`].
     pub(super) async fn count_rows(&self, run: &str, job: &str, rows: i64) -> Result<JobRecord> {
         let mut change = Change::default();
         change.set("rows", number(rows));
@@ -187,7 +190,7 @@ impl DynamoLedger {
         }
     }
 
-    /// See [`shiftwork_ports::Ledger::free`].
+    /// Implements [`shiftwork_ports::Ledger::free`].
     pub(super) async fn free_job(
         &self,
         run: &str,
@@ -195,8 +198,8 @@ impl DynamoLedger {
         upstream: &str,
         succeeded: bool,
     ) -> Result<JobRecord> {
-        // Both act on one member of a set, so that two upstreams that end at once do not undo each other, and again
-        // changes nothing. DynamoDB takes the attribute away with the set's last member.
+        // Both clauses change one member of a set, so concurrent updates for other upstreams are kept, and a repeated
+        // update has no effect. DynamoDB removes the attribute with the last member of its set.
         let expression = if succeeded {
             "DELETE waiting_on :upstream"
         } else {

@@ -1,19 +1,20 @@
 //! Opening a run.
 //!
-//! A plan of at most 98 jobs is one transaction with its run and its lease. A larger one takes several, and must still
-//! be all or nothing for every reader:
+//! A plan of at most 98 jobs is written in one transaction with its run and its lease. A larger plan takes several
+//! transactions, but for every reader it is still all or nothing:
 //!
-//! 1. *Announce.* The run is put as PLANNING with a `planner`, a nonce of this very call, if the lease allows it now.
-//! 2. *Fill.* Jobs follow, each transaction on condition that the run is still PLANNING under this planner.
-//! 3. *Seal.* The last transaction writes the last jobs, gives the run its status, removes `planner` and takes (or
-//!    queues for) the lease. Nothing starts a run before it.
+//! 1. *Announce.* The run is written as PLANNING with a `planner`, a nonce of this call, if the lease can be taken.
+//! 2. *Fill.* The jobs are written. Each transaction requires that the run is PLANNING with this planner.
+//! 3. *Seal.* The last transaction writes the remaining jobs, sets the status of the run, removes `planner` and takes the
+//! lease or
+//!    joins its queue. No function starts the run before this step.
 //!
-//! A planner that finds the lease gone at step 3, or that fails on the way, *gives up*: it removes its nonce and leaves
-//! the run PLANNING. One that dies leaves the nonce behind. The next `open` of the same request takes a run without a
-//! planner over at once, and one whose planner announced itself more than [`PLANNER_SECONDS`] ago; it goes through the
-//! same three steps with a nonce of its own, and deletes jobs of the first planner that its own plan does not have. So the
-//! follow-up of a caller that was answered `Held` (open again, with `Queue` or without a lease) needs no way of its own.
-//! A planner that was taken over while it only slept fails on its next condition.
+//! A planner that cannot take the lease in step 3, or that fails, *gives up*: it removes its nonce and leaves the run
+//! PLANNING. A planner that crashes leaves its nonce. The next `open` for the same request takes over a run without a
+//! planner at once, and a run with a planner after [`PLANNER_SECONDS`]. It takes the same three steps with its own
+//! nonce, and deletes the jobs of the first planner that its plan does not have. A caller that got `Held` calls `open`
+//! again, with `Queue` or without a lease, and so takes over the run that it left. A planner that was slow and was
+//! taken over fails on its next condition.
 
 use std::collections::HashSet;
 
@@ -34,75 +35,78 @@ use super::{
 };
 use crate::failures::Call;
 
-/// A planner is given up for dead after this many seconds. The trigger's timeout is shorter.
+/// Seconds after which a planner is assumed to have crashed. They are longer than the timeout of the trigger.
 const PLANNER_SECONDS: i64 = 75;
-/// Attribute of a PLANNING run: when its planner announced itself. Nobody reads it but this module.
+/// Attribute of a PLANNING run: time at which its planner announced it. Only this module reads it.
 const PLANNING_TS: &str = "planning_ts";
-/// Jobs of one transaction: the run (or the check that it is still ours) and the lease go with them.
+/// Maximum number of jobs of one transaction, which also has an action for the run and one for the lease.
 const JOBS_AT_ONCE: usize = limits::TRANSACTION_ITEMS - 2;
-/// Bytes of one transaction's jobs. DynamoDB takes 4 MB ("Amazon DynamoDB Transactions: How it works"); the run and the
-/// lease need some of it.
+/// Maximum size of one transaction's jobs in bytes. DynamoDB allows 4 MB ("Amazon DynamoDB Transactions: How it
+/// works"), which the run and the lease share.
 const BYTES_AT_ONCE: usize = 3 * 1024 * 1024;
-/// Position of the run's action in every transaction of this module.
+/// Index of the run's action in every transaction of this module.
 const RUN: usize = 0;
-/// Position of the lease's action where there is one.
+/// Index of the lease's action, if there is one.
 const LEASE: usize = 1;
 
-/// See [`shiftwork_ports::Ledger::open`].
+/// Implements [`shiftwork_ports::Ledger::open`].
 pub(super) async fn open(ledger: &DynamoLedger, opening: &Opening) -> Result<Opened> {
     let plan = Plan::new(ledger, opening)?;
     let jobs = plan.jobs()?;
-    let first =
-        if fits(&jobs) { plan.write_at_once(jobs).await? } else { plan.write_in_steps(Before::Nothing, jobs).await? };
-    let item = match first {
-        Tried::Answer(opened) => return Ok(opened),
-        Tried::Occupied(item) => item,
+    let first = if fits(&jobs) {
+        plan.write_in_one_transaction(jobs).await?
+    } else {
+        plan.write_in_steps(Before::Nothing, jobs).await?
     };
-    let planner = match plan.judge(item)? {
-        Standing::Answer(opened) => return Ok(opened),
-        Standing::Abandoned { planner } => planner,
+    let item = match first {
+        Written::Done(opened) => return Ok(opened),
+        Written::Occupied(item) => item,
+    };
+    let planner = match plan.classify(item)? {
+        ExistingRun::Done(opened) => return Ok(opened),
+        ExistingRun::Abandoned { planner } => planner,
     };
     match plan.write_in_steps(Before::Abandoned { planner }, plan.jobs()?).await? {
-        Tried::Answer(opened) => Ok(opened),
-        Tried::Occupied(item) => match plan.judge(item)? {
-            Standing::Answer(opened) => Ok(opened),
-            // Another one took it over, and gave up, in the meantime. The caller comes again.
-            Standing::Abandoned { .. } => Ok(Opened::BeingPlanned),
+        Written::Done(opened) => Ok(opened),
+        Written::Occupied(item) => match plan.classify(item)? {
+            ExistingRun::Done(opened) => Ok(opened),
+            // Another planner took the run over and gave up in the meantime. The caller repeats its request.
+            ExistingRun::Abandoned { .. } => Ok(Opened::BeingPlanned),
         },
     }
 }
 
-/// What became of one way to write the run.
-enum Tried {
-    Answer(Opened),
-    /// The run is there already, as this item.
+/// The result of writing a run.
+enum Written {
+    Done(Opened),
+    /// The run exists, as this item.
     Occupied(Item),
 }
 
-/// What a run that is there already means for this opening.
-enum Standing {
-    Answer(Opened),
-    /// Its planner gave up (and left no nonce), or is dead.
+/// The consequence of a run that exists.
+enum ExistingRun {
+    Done(Opened),
+    /// The planner gave up and removed its nonce, or crashed.
     Abandoned {
         planner: Option<String>,
     },
 }
 
-/// What a planner that announces itself expects to find.
+/// The item that a planner expects when it announces a run.
 enum Before {
     Nothing,
     Abandoned { planner: Option<String> },
 }
 
-/// A write and about how many bytes it is.
+/// A write with its approximate size in bytes.
 type Sized = (TransactWriteItem, usize);
 
 struct Plan<'a> {
     ledger: &'a DynamoLedger,
     opening: &'a Opening,
-    /// This call, for the runs that it announces.
+    /// Nonce of this call.
     nonce: String,
-    /// For failures.
+    /// Name of the run in failures.
     what: String,
 }
 
@@ -112,7 +116,7 @@ impl<'a> Plan<'a> {
         if opening.jobs.len() > limits::JOBS {
             return Err(Failure::new(
                 FailureKind::Refused,
-                format!("{what} has {} jobs; a run has at most {}", opening.jobs.len(), limits::JOBS),
+                format!("{what} has {} jobs, which is above the limit of {} jobs", opening.jobs.len(), limits::JOBS),
             ));
         }
         Ok(Self { ledger, opening, nonce: Uuid::new_v4().to_string(), what })
@@ -122,35 +126,35 @@ impl<'a> Plan<'a> {
         &self.opening.run.workflow_execution_id
     }
 
-    async fn write_at_once(&self, jobs: Vec<Sized>) -> Result<Tried> {
+    async fn write_in_one_transaction(&self, jobs: Vec<Sized>) -> Result<Written> {
         let run = self.put_run(self.record()?).condition_expression("attribute_not_exists(workflow_execution_id)");
         let mut actions = vec![put(run)?];
         actions.extend(self.take_lease()?);
         actions.extend(jobs.into_iter().map(|(put, _)| put));
         let mut refusal = match self.ledger.transact(&self.what, actions).await? {
-            Transacted::Done => return Ok(Tried::Answer(Opened::New)),
+            Transacted::Done => return Ok(Written::Done(Opened::New)),
             Transacted::Refused(refusal) => refusal,
         };
         match refusal.of(RUN) {
             Some(run) => Ok(self.occupied(run)),
-            None => Ok(Tried::Answer(self.no_lease(refusal.of(LEASE).flatten())?)),
+            None => Ok(Written::Done(self.lease_refused(refusal.of(LEASE).flatten())?)),
         }
     }
 
-    async fn write_in_steps(&self, before: Before, jobs: Vec<Sized>) -> Result<Tried> {
+    async fn write_in_steps(&self, before: Before, jobs: Vec<Sized>) -> Result<Written> {
         let taken_over = matches!(before, Before::Abandoned { .. });
         if let Some(tried) = self.announce(before).await? {
             return Ok(tried);
         }
         let outcome = self.fill_and_seal(jobs, taken_over).await;
-        if matches!(&outcome, Err(_) | Ok(Tried::Answer(Opened::Held { .. } | Opened::Free))) {
+        if matches!(&outcome, Err(_) | Ok(Written::Done(Opened::Held { .. } | Opened::Free))) {
             self.give_up().await;
         }
         outcome
     }
 
-    /// Step 1; `None` when the run is this planner's.
-    async fn announce(&self, before: Before) -> Result<Option<Tried>> {
+    /// Takes step 1; returns `None` if this planner may write the run.
+    async fn announce(&self, before: Before) -> Result<Option<Written>> {
         let mut run = self.opening.run.clone();
         run.execution_status = Status::Planning;
         run.planner = Some(self.nonce.clone());
@@ -176,15 +180,15 @@ impl<'a> Plan<'a> {
         };
         Ok(Some(match refusal.of(RUN) {
             Some(run) => self.occupied(run),
-            None => Tried::Answer(self.no_lease(refusal.of(LEASE).flatten())?),
+            None => Written::Done(self.lease_refused(refusal.of(LEASE).flatten())?),
         }))
     }
 
-    /// Steps 2 and 3.
-    async fn fill_and_seal(&self, mut writes: Vec<Sized>, taken_over: bool) -> Result<Tried> {
+    /// Takes steps 2 and 3.
+    async fn fill_and_seal(&self, mut writes: Vec<Sized>, taken_over: bool) -> Result<Written> {
         if taken_over {
-            // Only now: from here on the first planner, should it still live, writes nothing more.
-            writes.extend(self.strays().await?);
+            // Read them now, because after step 1 the first planner can write no more jobs.
+            writes.extend(self.jobs_to_delete().await?);
         }
         let mut batches = batches(writes);
         let last = batches.pop().unwrap_or_default();
@@ -204,16 +208,17 @@ impl<'a> Plan<'a> {
         actions.extend(self.take_lease()?);
         actions.extend(last);
         let mut refusal = match self.ledger.transact(&self.what, actions).await? {
-            Transacted::Done => return Ok(Tried::Answer(Opened::New)),
+            Transacted::Done => return Ok(Written::Done(Opened::New)),
             Transacted::Refused(refusal) => refusal,
         };
         match refusal.of(RUN) {
             Some(run) => Ok(self.occupied(run)),
-            None => Ok(Tried::Answer(self.no_lease(refusal.of(LEASE).flatten())?)),
+            None => Ok(Written::Done(self.lease_refused(refusal.of(LEASE).flatten())?)),
         }
     }
 
-    /// Leaves the run to whoever opens it next. Where this fails, they wait for [`PLANNER_SECONDS`].
+    /// Removes the nonce, so that the next `open` takes the run over at once. If this fails, it has to wait for
+    /// [`PLANNER_SECONDS`].
     async fn give_up(&self) {
         let table = &self.ledger.tables.workflow_audit;
         let update = self
@@ -226,42 +231,44 @@ impl<'a> Plan<'a> {
             .expression_attribute_values(":planner", text(&self.nonce));
         match self.ledger.update::<RunRecord>(table, update).await {
             Ok(Updated::Done(_) | Updated::Refused(_)) => {}
-            Err(failure) => tracing::warn!(run = self.run(), %failure, "a half-written run stays with a dead planner"),
+            Err(failure) => {
+                tracing::warn!(run = self.run(), %failure, "a partly written run keeps the nonce of a planner that failed")
+            }
         }
     }
 
-    /// The run is not (or no longer) ours to write. Without an item somebody deleted it under a planner: the next try
-    /// begins anew.
-    fn occupied(&self, run: Option<Item>) -> Tried {
+    /// Handles a run that this planner may not write. If there is no item, the run was deleted while it was planned,
+    /// and the caller repeats its request.
+    fn occupied(&self, run: Option<Item>) -> Written {
         run.map_or_else(
             || {
-                tracing::warn!(run = self.run(), "deleted while it was being planned");
-                Tried::Answer(Opened::BeingPlanned)
+                tracing::warn!(run = self.run(), "the run was deleted while it was being planned");
+                Written::Done(Opened::BeingPlanned)
             },
-            Tried::Occupied,
+            Written::Occupied,
         )
     }
 
-    fn judge(&self, item: Item) -> Result<Standing> {
+    fn classify(&self, item: Item) -> Result<ExistingRun> {
         let announced = item
             .get(PLANNING_TS)
             .and_then(|at| at.as_s().ok())
             .and_then(|at| at.parse::<Timestamp>().ok())
-            // A PLANNING run without the time was not announced by this module; it must not block for ever.
+            // A PLANNING run without this attribute was not announced by this module and may be taken over.
             .unwrap_or(Timestamp::UNIX_EPOCH);
         let existing: RunRecord = items::read(item, &self.ledger.tables.workflow_audit)?;
         if existing.execution_status != Status::Planning || existing.request_sha256 != self.opening.run.request_sha256 {
-            return Ok(Standing::Answer(Opened::Existing(Box::new(existing))));
+            return Ok(ExistingRun::Done(Opened::Existing(Box::new(existing))));
         }
-        let dead = Timestamp::now().duration_since(announced) > SignedDuration::from_secs(PLANNER_SECONDS);
+        let crashed = Timestamp::now().duration_since(announced) > SignedDuration::from_secs(PLANNER_SECONDS);
         Ok(match existing.planner {
-            Some(_) if !dead => Standing::Answer(Opened::BeingPlanned),
-            planner => Standing::Abandoned { planner },
+            Some(_) if !crashed => ExistingRun::Done(Opened::BeingPlanned),
+            planner => ExistingRun::Abandoned { planner },
         })
     }
 
-    /// The wish for the lease was not granted; `lease` is the item that stood against it.
-    fn no_lease(&self, lease: Option<Item>) -> Result<Opened> {
+    /// Converts the failed condition of the lease; `lease` is the item that did not meet it.
+    fn lease_refused(&self, lease: Option<Item>) -> Result<Opened> {
         let table = &self.ledger.tables.leases;
         let lease: Option<Lease> = lease.map(|item| items::read(item, table)).transpose()?;
         match (self.opening.lease, lease) {
@@ -272,7 +279,7 @@ impl<'a> Plan<'a> {
             (LeaseRequest::Take { .. } | LeaseRequest::Leave, _) => {
                 Err(Call::new("DynamoDB TransactWriteItems", &self.what).failure(
                     FailureKind::Corrupt,
-                    format_args!("a condition failed without the item that made it fail; look at it in {table}"),
+                    format_args!("a condition failed, and DynamoDB did not return the item of {table} that failed it"),
                 ))
             }
         }
@@ -300,7 +307,7 @@ impl<'a> Plan<'a> {
         )
     }
 
-    /// The wish for the lease, as a condition alone.
+    /// Makes the condition of the lease without a change.
     fn check_lease(&self) -> Result<Option<TransactWriteItem>> {
         let lease = ConditionCheck::builder()
             .table_name(&self.ledger.tables.leases)
@@ -315,7 +322,7 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// The wish for the lease, granted on its condition.
+    /// Makes the change of the lease with its condition.
     fn take_lease(&self) -> Result<Option<TransactWriteItem>> {
         let lease = Update::builder()
             .table_name(&self.ledger.tables.leases)
@@ -335,9 +342,9 @@ impl<'a> Plan<'a> {
             .map(Some),
             LeaseRequest::Queue => update(
                 lease
-                    .update_expression("SET queue = list_append(if_not_exists(queue, :nobody), :me)")
+                    .update_expression("SET queue = list_append(if_not_exists(queue, :empty), :me)")
                     .condition_expression(MAY_QUEUE)
-                    .expression_attribute_values(":nobody", list([]))
+                    .expression_attribute_values(":empty", list([]))
                     .expression_attribute_values(":me", list([text(self.run())])),
             )
             .map(Some),
@@ -351,15 +358,15 @@ impl<'a> Plan<'a> {
             .jobs
             .iter()
             .map(|job| {
-                // As JSON a job is a little longer than DynamoDB counts it.
+                // JSON is slightly longer than the size that DynamoDB computes.
                 let bytes = serde_json::to_vec(job).map_or(BYTES_AT_ONCE, |text| text.len());
                 Ok((put(Put::builder().table_name(table).set_item(Some(items::write_job(job, table)?)))?, bytes))
             })
             .collect()
     }
 
-    /// Deletions of the jobs that an earlier planner left behind and this plan does not have.
-    async fn strays(&self) -> Result<Vec<Sized>> {
+    /// Makes deletions of the jobs of an earlier planner that this plan does not have.
+    async fn jobs_to_delete(&self) -> Result<Vec<Sized>> {
         let table = &self.ledger.tables.job_audit;
         let planned: HashSet<_> = self.opening.jobs.iter().map(|job| job.plan.job_name.as_str()).collect();
         let mut pages = self
@@ -374,7 +381,7 @@ impl<'a> Plan<'a> {
             .into_paginator()
             .items()
             .send();
-        let mut strays = Vec::new();
+        let mut jobs_to_delete = Vec::new();
         while let Some(item) = pages.next().await {
             let item = item.map_err(|error| Call::new("DynamoDB Query", table).failed(error))?;
             if let Some(name) = item.get("job_name").and_then(|name| name.as_s().ok())
@@ -385,23 +392,23 @@ impl<'a> Plan<'a> {
                     .set_key(Some(job_key(self.run(), name)))
                     .build()
                     .map_err(incomplete)?;
-                strays.push((TransactWriteItem::builder().delete(delete).build(), name.len()));
+                jobs_to_delete.push((TransactWriteItem::builder().delete(delete).build(), name.len()));
             }
         }
-        Ok(strays)
+        Ok(jobs_to_delete)
     }
 }
 
-/// An expired lease is not free: the caller closes the run that holds it, and that run's lease is released.
+/// An expired lease cannot be taken: the caller first closes the run that holds it, which releases the lease.
 const MAY_TAKE: &str = "attribute_not_exists(holder) OR holder = :run";
 const MAY_QUEUE: &str = "attribute_exists(holder)";
 
-/// Whether one transaction takes these jobs, with their run and lease.
+/// Returns true if one transaction can have these jobs with their run and lease.
 fn fits(jobs: &[Sized]) -> bool {
     jobs.len() <= JOBS_AT_ONCE && jobs.iter().map(|(_, bytes)| bytes).sum::<usize>() <= BYTES_AT_ONCE
 }
 
-/// Writes in as few transactions as take them; at least one, which may be empty.
+/// Splits writes into as few transactions as possible, and at least one, which may be empty.
 fn batches(writes: Vec<Sized>) -> Vec<Vec<TransactWriteItem>> {
     let mut batches = Vec::new();
     let (mut batch, mut filled) = (Vec::new(), 0);

@@ -1,4 +1,4 @@
-//! A run's beginning and end, and the lease that it gives back.
+//! The updates at the beginning and the end of a run, and the release of its lease.
 
 use aws_sdk_dynamodb::types::{ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update};
 use jiff::Timestamp;
@@ -15,12 +15,12 @@ use super::{
 };
 use crate::failures::Call;
 
-/// Tries to hand a lease on while its queue changes under us. Only a release takes from the queue, and only the holder
-/// releases, so more than one is already odd.
-const HANDOVERS: u32 = 5;
+/// Maximum number of tries to pass a lease on while its queue changes. Only the holder removes runs from the queue, so
+/// a second try is unusual.
+const TRIES: u32 = 5;
 
 impl DynamoLedger {
-    /// See [`shiftwork_ports::Ledger::begin`].
+    /// Implements [`shiftwork_ports::Ledger::begin`].
     pub(super) async fn begin_run(
         &self,
         workflow: &str,
@@ -60,14 +60,14 @@ impl DynamoLedger {
             Transacted::Refused(refusal) => refusal,
         };
         match refusal.of(0) {
-            // A run that is still being planned never held the lease.
+            // A run in status PLANNING never held the lease.
             Some(Some(item)) if item.get("execution_status") == Some(&status(Status::Planning)) => Ok(Begun::LeaseLost),
             Some(_) => Ok(Begun::Ended),
             None => Ok(Begun::LeaseLost),
         }
     }
 
-    /// See [`shiftwork_ports::Ledger::finish`].
+    /// Implements [`shiftwork_ports::Ledger::finish`].
     pub(super) async fn finish_run(
         &self,
         run: &str,
@@ -82,7 +82,7 @@ impl DynamoLedger {
         if let Some(error) = error {
             change.set("error_message", text(error));
         }
-        // Ends the planner's right, if there still is one: its next transaction fails on this condition.
+        // Without its nonce, a planner fails on the condition of its next transaction.
         change.remove("planner");
         let mut update = self
             .client
@@ -95,28 +95,30 @@ impl DynamoLedger {
         match self.update(table, change.on(update)).await? {
             Updated::Done(record) => Ok((true, record)),
             Updated::Refused(Some(record)) => Ok((false, record)),
-            Updated::Refused(None) => Err(Call::new("DynamoDB UpdateItem", table)
-                .failure(FailureKind::Corrupt, format_args!("there is no run {run}; was it deleted by hand?"))),
+            Updated::Refused(None) => Err(Call::new("DynamoDB UpdateItem", table).failure(
+                FailureKind::Corrupt,
+                format_args!("run {run} does not exist; it may have been deleted manually"),
+            )),
         }
     }
 
-    /// See [`shiftwork_ports::Ledger::release`].
+    /// Implements [`shiftwork_ports::Ledger::release`].
     pub(super) async fn release_lease(&self, workflow: &str, run: &str, until: Timestamp) -> Result<Released> {
         let table = &self.tables.leases;
         let lease = || self.client.update_item().set_key(Some(lease_key(workflow)));
         let rest = lease()
             .update_expression("REMOVE holder")
-            .condition_expression("holder = :run AND (attribute_not_exists(queue) OR size(queue) = :nobody)")
+            .condition_expression("holder = :run AND (attribute_not_exists(queue) OR size(queue) = :zero)")
             .expression_attribute_values(":run", text(run))
-            .expression_attribute_values(":nobody", number(0));
+            .expression_attribute_values(":zero", number(0));
         let mut found: Updated<Lease> = self.update(table, rest).await?;
-        for _ in 0..HANDOVERS {
+        for _ in 0..TRIES {
             let next = match found {
                 Updated::Done(_) => return Ok(Released::Rest),
                 Updated::Refused(Some(lease)) if lease.holder.as_deref() == Some(run) => lease.queue.into_iter().next(),
                 Updated::Refused(_) => return Ok(Released::NotHeld),
             };
-            // An empty queue here means that it emptied since the condition was weighed, which nothing but a hand does.
+            // The condition failed because the queue was not empty, but it is empty now: it was changed manually.
             let Some(next) = next else { break };
             let hand = lease()
                 .update_expression("SET holder = :next, fence = fence + :one, expires_ts = :until REMOVE queue[0]")
@@ -132,7 +134,7 @@ impl DynamoLedger {
         }
         Err(Call::new("DynamoDB UpdateItem", table).failure(
             FailureKind::Unavailable,
-            format_args!("the queue of workflow {workflow} changed at every try to hand its lease on; try again"),
+            format_args!("the queue of workflow {workflow} changed on every try to pass its lease on: trying again"),
         ))
     }
 }

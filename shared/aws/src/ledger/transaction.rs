@@ -1,4 +1,4 @@
-//! `TransactWriteItems`: all or nothing, and for each condition that failed the item that made it fail.
+//! `TransactWriteItems`: all or nothing. DynamoDB returns the item of each condition that failed.
 
 use aws_sdk_dynamodb::{
     error::BuildError,
@@ -8,25 +8,25 @@ use aws_sdk_dynamodb::{
 use shiftwork_ports::Result;
 use shiftwork_protocol::{Failure, FailureKind};
 
-use super::{DynamoLedger, Item, patience::patiently};
+use super::{DynamoLedger, Item, retries::with_retries};
 use crate::failures::Call;
 
-/// What became of a transaction.
+/// The result of a transaction.
 #[derive(Debug)]
 pub(super) enum Transacted {
-    /// All of it is written.
+    /// All actions were written.
     Done,
-    /// At least one condition failed, and nothing is written.
+    /// At least one condition failed, and nothing was written.
     Refused(Refusal),
 }
 
-/// Why nothing was written, by the position of each action.
+/// The reasons why a transaction was cancelled, one for each action.
 #[derive(Debug)]
 pub(super) struct Refusal(Vec<CancellationReason>);
 
 impl Refusal {
-    /// The item that failed the condition of the action at this position, if that one failed; an inner `None` when there
-    /// was no item.
+    /// The item that did not meet the condition of the action at this index; the inner `None` if the item does not
+    /// exist, the outer `None` if the condition was met.
     #[allow(clippy::option_option, reason = "whether it failed, and on what")]
     pub(super) fn of(&mut self, position: usize) -> Option<Option<Item>> {
         let reason = self.0.get_mut(position)?;
@@ -34,22 +34,22 @@ impl Refusal {
     }
 }
 
-/// Codes of `CancellationReason`, as the reference of `TransactWriteItems` lists them.
+/// Codes of `CancellationReason` (reference of `TransactWriteItems`).
 const NONE: &str = "None";
 const CONDITION: &str = "ConditionalCheckFailed";
 const CONFLICT: [&str; 3] = ["TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"];
 
 impl DynamoLedger {
-    /// Writes 1 to 100 actions. `what` names them in a failure.
+    /// Writes 1 to 100 actions. `what` describes them in failures.
     pub(super) async fn transact(&self, what: &str, actions: Vec<TransactWriteItem>) -> Result<Transacted> {
         let call = Call::new("DynamoDB TransactWriteItems", what);
         let write = self.client.transact_write_items().set_transact_items(Some(actions));
-        patiently(|| async {
+        with_retries(|| async {
             match write.clone().send().await {
                 Ok(_) => Ok(Transacted::Done),
                 Err(error) => match error.as_service_error() {
                     Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => {
-                        judge(call, cancelled.cancellation_reasons().to_vec())
+                        classify(call, cancelled.cancellation_reasons().to_vec())
                     }
                     Some(_) | None => Err(call.failed(error)),
                 },
@@ -59,19 +59,20 @@ impl DynamoLedger {
     }
 }
 
-/// A conflict outweighs a failed condition: beside it we do not know whether the other conditions would have held.
-fn judge(call: Call<'_>, reasons: Vec<CancellationReason>) -> Result<Transacted> {
+/// Converts the reasons of a cancellation. A conflict takes precedence over a failed condition, because with a conflict
+/// DynamoDB does not evaluate all conditions.
+fn classify(call: Call<'_>, reasons: Vec<CancellationReason>) -> Result<Transacted> {
     let has = |codes: &[&str]| reasons.iter().any(|reason| reason.code().is_some_and(|code| codes.contains(&code)));
     if has(&CONFLICT) {
-        return Err(call.failure(FailureKind::Throttled, words(&reasons)));
+        return Err(call.failure(FailureKind::Throttled, message(&reasons)));
     }
     if has(&[CONDITION]) {
         return Ok(Transacted::Refused(Refusal(reasons)));
     }
-    Err(call.failure(FailureKind::Refused, words(&reasons)))
+    Err(call.failure(FailureKind::Refused, message(&reasons)))
 }
 
-fn words(reasons: &[CancellationReason]) -> String {
+fn message(reasons: &[CancellationReason]) -> String {
     let reasons: Vec<_> = reasons
         .iter()
         .enumerate()
@@ -83,7 +84,7 @@ fn words(reasons: &[CancellationReason]) -> String {
     format!("TransactionCanceledException: {}", reasons.join("; "))
 }
 
-/// An action that lacks what the SDK demands of it: a mistake in this crate.
+/// Converts an action that lacks a field which the SDK requires, which is a bug in this crate.
 #[allow(clippy::needless_pass_by_value, reason = "stands in `map_err`")]
 pub(super) fn incomplete(error: BuildError) -> Failure {
     Failure::new(FailureKind::Refused, format!("DynamoDB TransactWriteItems: an action is incomplete: {error}"))

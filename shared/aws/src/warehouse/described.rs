@@ -1,4 +1,4 @@
-//! What a description of the Data API says of a statement. Pure.
+//! Reads the description of a statement by the Data API.
 
 use aws_sdk_redshiftdata::{
     operation::describe_statement::DescribeStatementOutput,
@@ -6,7 +6,7 @@ use aws_sdk_redshiftdata::{
 };
 use shiftwork_ports::{Progress, failure_kind};
 
-/// How far it is; `None` for a status that the Data API did not have when this was written.
+/// Progress of the statement; `None` for a status that the Data API did not have when this code was written.
 pub(super) fn progress(described: &DescribeStatementOutput) -> Option<Progress> {
     Some(match described.status()? {
         StatusString::Submitted | StatusString::Picked | StatusString::Started => Progress::Active,
@@ -16,31 +16,31 @@ pub(super) fn progress(described: &DescribeStatementOutput) -> Option<Progress> 
             Progress::Failed { kind: failure_kind(&message), message }
         }
         StatusString::Aborted => Progress::Aborted,
-        // `ALL` only filters lists; the enum is open for what AWS adds.
+        // `ALL` is only a filter of lists. AWS may add further statuses to the enum.
         _ => return None,
     })
 }
 
-/// The rows of a statement, or of the last one of a batch; the Data API says −1 where Redshift did not count.
+/// Number of rows of a statement, or of the last statement of a batch. The Data API returns −1 if Redshift did not count.
 fn rows(described: &DescribeStatementOutput) -> Option<i64> {
     let rows = described.sub_statements().last().map_or(described.result_rows, |last| last.result_rows);
     (rows >= 0).then_some(rows)
 }
 
-/// The rows of all statements of a batch that are a COPY (Redshift Data API Reference, `SubStatementData`: `ResultRows` counts what a COPY
-/// has loaded).
+/// Number of rows that all COPYs of a batch have loaded. For a COPY, `ResultRows` is the number of loaded rows
+/// (Redshift Data API Reference, `SubStatementData`).
 pub(super) fn copied(described: &DescribeStatementOutput) -> Option<i64> {
     let copies = described.sub_statements().iter().filter(|sub| sub.query_string().is_some_and(is_copy));
     copies.map(|copy| copy.result_rows).filter(|rows| *rows >= 0).reduce(i64::saturating_add)
 }
 
-/// Comments may stand before it.
+/// Returns true for a COPY, which comments may precede.
 fn is_copy(sql: &str) -> bool {
     let first = sql.lines().map(str::trim_start).find(|line| !line.is_empty() && !line.starts_with("--"));
     first.and_then(|line| line.split_whitespace().next()).is_some_and(|word| word.eq_ignore_ascii_case("copy"))
 }
 
-/// Redshift's message; of a batch that of the statement that failed, with its number.
+/// Redshift's message; for a batch, the message of the statement that failed, with the number of the statement.
 fn message(described: &DescribeStatementOutput) -> String {
     let failed = described
         .sub_statements()
@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_batch_has_copied_is_the_sum_of_its_copies() {
+    fn the_copied_rows_are_the_sum_over_all_copies() {
         let sub =
             |sql: &str, rows| SubStatementData::builder().id("1").query_string(sql).result_rows(rows).build().unwrap();
         let batch = |subs: Vec<SubStatementData>| {
