@@ -1,4 +1,4 @@
-//! A run ends, or a task failed outside of its engine: the audit, the lease, the notification.
+//! audit-updater: records the end of a run, and the end of a job whose task failed outside of its engine.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ struct ExecutionChange {
     status: String,
 }
 
-/// Does what was asked: by the state machine, or by the event that says that it stopped.
+/// Handles a request of the state machine, or the event that an execution stopped.
 pub async fn handle(runs: &RunSettlement, event: &Value) -> Result<Value> {
     let unreadable =
         |error| Failure::new(FailureKind::InvalidRequest, format!("cannot read the request: {error}; got {event}"));
@@ -33,19 +33,19 @@ pub async fn handle(runs: &RunSettlement, event: &Value) -> Result<Value> {
             Ok(json!(Recorded { relaunch }))
         }
         AuditRequest::FinishRun { workflow_execution_id, failure } => {
-            let why = failure.map(|caught| format!("the run could not go on: {}: {}", caught.error, words(&caught)));
+            let why = failure.map(|caught| format!("the run cannot continue: {}: {}", caught.error, message(&caught)));
             Ok(json!(runs.finish(&workflow_execution_id, why.as_deref()).await?))
         }
     }
 }
 
-/// The execution was stopped, timed out or failed: nothing of the run may go on.
+/// Closes the run of an execution that was stopped, timed out or failed.
 async fn execution_closed(runs: &RunSettlement, change: &ExecutionChange) -> Result<()> {
     let run = runs.run(&change.name).await?;
     if run.execution_status.is_terminal() {
-        return runs.hand_on(&run).await;
+        return runs.release_lease(&run).await;
     }
-    // The event of a stopped execution leaves out why it was stopped; the execution itself knows.
+    // The event of a stopped execution does not have the reason; the description of the execution does.
     let reason = match runs.executions.state(&change.name).await? {
         Some(Execution::Closed { reason }) => reason,
         Some(Execution::Running) | None => change.status.clone(),
@@ -53,68 +53,68 @@ async fn execution_closed(runs: &RunSettlement, change: &ExecutionChange) -> Res
     runs.close_by_reason(&run, &reason).await.map(drop)
 }
 
-/// What a caught error means for a job.
+/// The effect of a caught error on a job.
 #[derive(Debug, PartialEq, Eq)]
-enum Meaning<'a> {
-    /// It ended, or goes on, by its own record: the caught error is out of date.
+enum Effect<'a> {
+    /// None: by its record, the job has ended or continues.
     Settled,
-    /// Its attempt ended while the task failed: that counts.
+    /// The attempt ended, which takes precedence over the error of its task.
     Ended(&'a AttemptState),
-    /// Its attempt is still active, and no task waits for it any more.
+    /// The attempt is still active, and no task waits for it any more.
     Unfinished { state: &'a AttemptState, kind: FailureKind, message: String },
-    /// The attempt failed before its engine had it, and another may follow.
+    /// The attempt failed before the engine received it. Another attempt may follow.
     Failed { kind: FailureKind, message: String },
 }
 
-fn decide<'a>(job: &JobRecord, state: Option<&'a AttemptState>, caught: &CaughtError) -> Meaning<'a> {
+fn decide<'a>(job: &JobRecord, state: Option<&'a AttemptState>, caught: &CaughtError) -> Effect<'a> {
     if job.execution_status.is_terminal() || has_more(job) {
-        return Meaning::Settled;
+        return Effect::Settled;
     }
     let (kind, message) = read_error(caught, job.plan.timeout_seconds);
     match state.map(|state| (state, &state.progress)) {
-        Some((state, Progress::Finished { .. } | Progress::Failed { .. } | Progress::Aborted)) => Meaning::Ended(state),
-        Some((state, Progress::Active)) => Meaning::Unfinished { state, kind, message },
-        None => Meaning::Failed { kind, message },
+        Some((state, Progress::Finished { .. } | Progress::Failed { .. } | Progress::Aborted)) => Effect::Ended(state),
+        Some((state, Progress::Active)) => Effect::Unfinished { state, kind, message },
+        None => Effect::Failed { kind, message },
     }
 }
 
-/// True for a job that has another attempt, or another part, to be launched.
+/// Returns true if the job has another attempt or another part to launch.
 fn has_more(job: &JobRecord) -> bool {
     !job.execution_status.is_terminal() && job.submitted_ts.is_none() && (job.attempt > 1 || job.part > 1)
 }
 
-/// An error name of Step Functions, Lambda or our own, in our words.
+/// Converts an error of Step Functions, Lambda or shiftwork to a failure of the job.
 fn read_error(caught: &CaughtError, timeout_seconds: u32) -> (FailureKind, String) {
     if caught.error == "States.Timeout" {
         return (FailureKind::TimedOut, format!("did not end within its timeout of {timeout_seconds} s"));
     }
-    let words = words(caught);
+    let message = message(caught);
     match FailureKind::from_name(&caught.error) {
         Some(kind) => match kind.class() {
-            Class::Terminal | Class::Duplicate => (kind, words),
-            // The state machine has retried it as often as it does.
+            Class::Terminal | Class::Duplicate => (kind, message),
+            // The state machine has used up its retries of this error.
             Class::Retryable => {
-                (FailureKind::LaunchFailed, format!("gave up after retries: {}: {words}", caught.error))
+                (FailureKind::LaunchFailed, format!("failed after all retries: {}: {message}", caught.error))
             }
         },
-        None => (FailureKind::LaunchFailed, format!("{}: {words}", caught.error)),
+        None => (FailureKind::LaunchFailed, format!("{}: {message}", caught.error)),
     }
 }
 
-/// The words of a caught error. Lambda wraps a function's: `{"errorType": …, "errorMessage": …}`.
-fn words(caught: &CaughtError) -> String {
+/// Message of a caught error. For a Lambda function, the cause is `{"errorType": …, "errorMessage": …}`.
+fn message(caught: &CaughtError) -> String {
     let cause: Option<Value> = serde_json::from_str(&caught.cause).ok();
     match cause.as_ref().and_then(|cause| cause["errorMessage"].as_str()) {
-        Some(words) => words.to_owned(),
-        None if caught.cause.is_empty() => "no cause was given".to_owned(),
+        Some(message) => message.to_owned(),
+        None if caught.cause.is_empty() => "the error has no cause".to_owned(),
         None => caught.cause.clone(),
     }
 }
 
-/// How long a cancelled attempt is waited for in one call.
+/// Maximum time for which one invocation waits for the end of a cancelled attempt.
 const CANCELLED_WITHIN: Duration = Duration::from_secs(8);
 
-/// Settles a job whose task failed. True when it has another attempt, and is to be launched again.
+/// Settles a job whose task failed. Returns true if the job has another attempt or part to launch.
 async fn record_job(runs: &RunSettlement, run: &str, job_name: &str, caught: &CaughtError) -> Result<bool> {
     let job = runs.jobs.job(run, job_name).await?;
     let state = match job.submitted_ts {
@@ -122,20 +122,20 @@ async fn record_job(runs: &RunSettlement, run: &str, job_name: &str, caught: &Ca
         Some(_) | None => None,
     };
     match decide(&job, state.as_ref(), caught) {
-        Meaning::Settled => runs.jobs.follow(&job).await?,
-        Meaning::Ended(state) => runs.jobs.attempt_ended(state).await?,
-        Meaning::Unfinished { state, kind, message } => cancel(runs, &job, state, kind, &message).await?,
-        Meaning::Failed { kind, message } => {
-            runs.jobs.attempt_failed(&job, kind, &message).await?;
+        Effect::Settled => runs.jobs.follow(&job).await?,
+        Effect::Ended(state) => runs.jobs.attempt_ended(state).await?,
+        Effect::Unfinished { state, kind, message } => cancel(runs, &job, state, kind, &message).await?,
+        Effect::Failed { kind, message } => {
+            runs.jobs.submission_failed(&job, kind, &message).await?;
         }
     }
     let job = runs.jobs.job(run, job_name).await?;
-    cancel_what_is_over(runs, &job).await?;
+    cancel_superseded(runs, &job).await?;
     Ok(has_more(&job))
 }
 
-/// Cancels the attempt of a task that failed, and settles the job by what its engine made of it: an attempt that finished
-/// while it was being cancelled has committed, and must not run again.
+/// Cancels the attempt of a task that failed, and settles the job by the outcome of the attempt: an attempt that
+/// finished before it was cancelled has committed and must not run again.
 async fn cancel(
     runs: &RunSettlement,
     job: &JobRecord,
@@ -150,22 +150,22 @@ async fn cancel(
     engine.cancel(id).await?;
     match engine.outcome(id, attempt, CANCELLED_WITHIN).await? {
         Some(AttemptState { progress: Progress::Active, .. }) => {
-            let words = format!("{attempt} was cancelled, and still runs: asking again");
-            Err(Failure::new(FailureKind::Unavailable, words))
+            let message = format!("{attempt} was cancelled but is still active: trying again");
+            Err(Failure::new(FailureKind::Unavailable, message))
         }
         Some(ended) => runs.jobs.attempt_ended(&ended).await,
         None => runs.jobs.attempt_ended(&AttemptState { progress: Progress::Aborted, ..active.clone() }).await,
     }
 }
 
-/// Cancels what still runs of a job's attempts that are over. After the ledger says so: the event of the cancelled attempt then
-/// finds nothing to settle, and a function that died in between is called again.
-async fn cancel_what_is_over(runs: &RunSettlement, job: &JobRecord) -> Result<()> {
-    let over = |attempt: u32| job.execution_status.is_terminal() || attempt < job.attempt;
+/// Cancels active attempts of a job that ended, or that continued with a later attempt. The ledger is written before,
+/// so the events of the cancelled attempts have no effect, and a crash in between is repaired by a retry.
+async fn cancel_superseded(runs: &RunSettlement, job: &JobRecord) -> Result<()> {
+    let ended = |attempt: u32| job.execution_status.is_terminal() || attempt < job.attempt;
     let engine = runs.jobs.engine(job)?;
     for state in engine.active(&job.workflow_execution_id).await? {
-        if state.attempt.job == job.plan.job_name && over(state.attempt.attempt) {
-            tracing::warn!(attempt = %state.attempt, "cancelling an attempt that is over");
+        if state.attempt.job == job.plan.job_name && ended(state.attempt.attempt) {
+            tracing::warn!(attempt = %state.attempt, "cancelling an attempt that the ledger records as ended");
             engine.cancel(&state.id).await?;
         }
     }
@@ -193,44 +193,44 @@ mod tests {
     }
 
     #[test]
-    fn an_attempt_that_ended_counts_more_than_the_error_of_its_task() {
+    fn an_ended_attempt_takes_precedence_over_the_error_of_its_task() {
         let error = caught("States.Timeout", "");
         let failed = Progress::Failed { kind: FailureKind::StatementFailed, message: "ERROR".into() };
         for progress in [Progress::Finished { rows: None }, failed, Progress::Aborted] {
             let state = state(progress);
-            assert_eq!(decide(&running(), Some(&state), &error), Meaning::Ended(&state));
+            assert_eq!(decide(&running(), Some(&state), &error), Effect::Ended(&state));
         }
         let active = state(Progress::Active);
         assert!(matches!(
             decide(&running(), Some(&active), &error),
-            Meaning::Unfinished { kind: FailureKind::TimedOut, .. }
+            Effect::Unfinished { kind: FailureKind::TimedOut, .. }
         ));
     }
 
     #[test]
-    fn a_job_that_goes_on_by_its_record_is_left_to_it() {
+    fn a_job_that_continues_by_its_record_is_not_changed() {
         let next_attempt = JobRecord { attempt: 2, submitted_ts: None, execution_status: Status::Pending, ..running() };
         let next_part = JobRecord { part: 2, submitted_ts: None, ..running() };
         let ended = JobRecord { execution_status: Status::Failed, ..running() };
         for job in [&next_attempt, &next_part, &ended] {
-            assert_eq!(decide(job, None, &caught("Shiftwork.Throttled", "")), Meaning::Settled);
+            assert_eq!(decide(job, None, &caught("Shiftwork.Throttled", "")), Effect::Settled);
         }
         assert!(has_more(&next_attempt) && has_more(&next_part) && !has_more(&ended) && !has_more(&running()));
     }
 
     #[test]
-    fn errors_keep_the_words_that_were_said() {
+    fn failures_keep_the_message_of_the_error() {
         let lambda = caught(
             "Shiftwork.AccessDenied",
             r#"{"errorType":"Shiftwork.AccessDenied","errorMessage":"no s3:GetObject"}"#,
         );
         assert_eq!(read_error(&lambda, 60), (FailureKind::AccessDenied, "no s3:GetObject".into()));
-        let (kind, words) = read_error(&caught("States.Timeout", ""), 60);
-        assert_eq!((kind, words.as_str()), (FailureKind::TimedOut, "did not end within its timeout of 60 s"));
-        let (kind, words) = read_error(&caught("Shiftwork.Throttled", "slow down"), 60);
+        let (kind, message) = read_error(&caught("States.Timeout", ""), 60);
+        assert_eq!((kind, message.as_str()), (FailureKind::TimedOut, "did not end within its timeout of 60 s"));
+        let (kind, message) = read_error(&caught("Shiftwork.Throttled", "slow down"), 60);
         assert_eq!(
-            (kind, words.as_str()),
-            (FailureKind::LaunchFailed, "gave up after retries: Shiftwork.Throttled: slow down")
+            (kind, message.as_str()),
+            (FailureKind::LaunchFailed, "failed after all retries: Shiftwork.Throttled: slow down")
         );
         assert_eq!(read_error(&caught("Lambda.Unknown", ""), 60).0, FailureKind::LaunchFailed);
     }

@@ -1,4 +1,4 @@
-//! The audit updater as a Lambda function.
+//! Entry point of the Lambda function audit-updater.
 
 use std::{process::ExitCode, sync::Arc};
 

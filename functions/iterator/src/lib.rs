@@ -1,4 +1,4 @@
-//! A run starts: its jobs, in topological order, for the state machine to wait on.
+//! iterator: begins a run and returns its jobs, in topological order, for the state machine's Map.
 
 use std::sync::Arc;
 
@@ -9,19 +9,19 @@ use shiftwork_protocol::{
     payload::{LaneJob, Lanes, RunInput},
 };
 
-/// A lease outlives the execution that holds it by this much: Step Functions stops the execution first.
+/// Time between the timeout of the execution and the expiry of the lease that the run holds.
 const LEASE_MARGIN: SignedDuration = SignedDuration::from_mins(15);
 
-/// The function.
+/// The function iterator.
 pub struct RunIterator {
-    /// Runs and jobs.
+    /// Records of runs and jobs.
     pub ledger: Arc<dyn Ledger>,
-    /// The time.
+    /// Source of the present time.
     pub clock: Arc<dyn Clock>,
 }
 
 impl RunIterator {
-    /// Begins the run and answers what the state machine has to launch. Again: the same, less what ended since.
+    /// Begins the run and returns the jobs to launch. A repeated call returns the jobs that have not ended since.
     pub async fn handle(&self, input: RunInput) -> Result<Lanes> {
         let run = &input.workflow_execution_id;
         let jobs = self.ledger.jobs(run).await?;
@@ -34,10 +34,7 @@ impl RunIterator {
             Begun::Ended => Ok(Lanes { lanes: Vec::new() }),
             Begun::LeaseLost => Err(Failure::new(
                 FailureKind::LeaseLost,
-                format!(
-                    "the lease of {} is not held by run {run} any more: nothing of it was started",
-                    first.workflow_id
-                ),
+                format!("run {run} no longer holds the lease of {}: none of its jobs was started", first.workflow_id),
             )),
         }
     }
@@ -47,8 +44,8 @@ fn lease_until(now: Timestamp) -> Timestamp {
     now + SignedDuration::from_secs(limits::EXECUTION_SECONDS.into()) + LEASE_MARGIN
 }
 
-/// The jobs that have to run: what was reused has ended already, and a barrier is no task. In lanes that an inline Map
-/// runs all at once, so that no job waits for a place behind one that it does not depend on.
+/// Selects the jobs to launch and puts them into lanes. Reused jobs have ended already, and barriers have no task. An
+/// inline Map runs all jobs of a lane at once, so no job waits for a job that is not its upstream.
 fn decide(jobs: &[JobRecord]) -> Lanes {
     let open: Vec<_> = jobs
         .iter()
@@ -68,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lanes_hold_what_has_to_run_in_order_and_at_most_40_jobs_each() {
+    fn lanes_have_the_open_jobs_in_order_and_at_most_40_each() {
         let mut jobs: Vec<_> = (0..90).map(|n| a_job(&format!("job_{n}"), &[])).collect();
         jobs[3].execution_status = Status::Succeeded;
         jobs[4].plan.work = Work::Barrier {};

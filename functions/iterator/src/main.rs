@@ -1,4 +1,4 @@
-//! The iterator as a Lambda function.
+//! Entry point of the Lambda function iterator.
 
 use std::{process::ExitCode, sync::Arc};
 

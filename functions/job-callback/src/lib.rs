@@ -1,4 +1,4 @@
-//! An attempt of a job ends, or the event of its end is lost: the job is settled.
+//! job-callback: settles a job when an attempt ends, and sweeps runs in case the event was lost.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -6,13 +6,13 @@ use shiftwork_ports::{AttemptState, Progress, Result};
 use shiftwork_protocol::{Attempt, Failure, FailureKind, Owner, payload::Sweep};
 use shiftwork_settlement::RunSettlement;
 
-/// `detail-type` of a statement's end (Redshift docs, "Monitoring events for the Amazon Redshift Data API").
+/// `detail-type` of the event at a statement's end (Redshift docs, "Monitoring events for the Amazon Redshift Data API").
 const STATEMENT_ENDED: &str = "Redshift Data Statement Status Change";
 
-/// `detail-type` of every event that ends an attempt, one for each engine that announces it.
+/// `detail-type` of the events that end an attempt, one for each engine that publishes events.
 pub const ENDS: &[&str] = &[STATEMENT_ENDED];
 
-/// `detail` of a statement's end.
+/// `detail` of the event at a statement's end.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct StatementEnd {
@@ -31,17 +31,17 @@ enum State {
     Aborted,
 }
 
-/// An event of this function.
+/// A payload of the function.
 #[derive(Debug, PartialEq, Eq)]
 enum Incoming {
-    /// An attempt of a job succeeded; the event has everything that is needed.
+    /// An attempt of a job succeeded.
     Finished { attempt: Attempt, id: String, rows: Option<i64> },
-    /// An attempt of a job failed or was cancelled; the event does not say why.
-    Unwell { attempt: Attempt, id: String },
-    /// The schedule of a run asks to look after the run.
+    /// An attempt of a job failed or was cancelled. The event does not have the reason.
+    Unsuccessful { attempt: Attempt, id: String },
+    /// The schedule of a run requests a sweep of the run.
     Sweep(String),
-    /// Not the end of a job's attempt, and why.
-    Foreign(String),
+    /// Not the end of a job's attempt, for this reason.
+    Ignored(String),
 }
 
 fn read(event: &Value) -> Result<Incoming> {
@@ -62,28 +62,28 @@ fn read_statement(detail: &Value) -> std::result::Result<Incoming, serde_json::E
     let end = StatementEnd::deserialize(detail)?;
     let attempt = match end.statement_name.parse::<Attempt>() {
         Ok(attempt) => attempt,
-        Err(foreign) => return Ok(Incoming::Foreign(foreign.to_string())),
+        Err(foreign) => return Ok(Incoming::Ignored(foreign.to_string())),
     };
     Ok(match (attempt.owner, end.state) {
         (Owner::Migration, State::Finished | State::Failed | State::Aborted) => {
-            Incoming::Foreign(format!("{attempt} is a migration: schema-watcher continues it"))
+            Incoming::Ignored(format!("{attempt} is a migration: schema-watcher continues it"))
         }
         (Owner::Job, State::Finished) => {
             Incoming::Finished { attempt, id: end.statement_id, rows: end.rows.filter(|rows| *rows >= 0) }
         }
-        (Owner::Job, State::Failed | State::Aborted) => Incoming::Unwell { attempt, id: end.statement_id },
+        (Owner::Job, State::Failed | State::Aborted) => Incoming::Unsuccessful { attempt, id: end.statement_id },
     })
 }
 
-/// Settles the job that an event is about. The same event again changes nothing.
+/// Settles the job of an event. Idempotent.
 pub async fn handle(runs: &RunSettlement, event: &Value) -> Result<()> {
     match read(event)? {
         Incoming::Finished { attempt, id, rows } => {
             runs.jobs.attempt_ended(&AttemptState { id, attempt, progress: Progress::Finished { rows } }).await
         }
-        Incoming::Unwell { attempt, id } => runs.jobs.attempt_unwell(&attempt, &id).await,
+        Incoming::Unsuccessful { attempt, id } => runs.jobs.attempt_unsuccessful(&attempt, &id).await,
         Incoming::Sweep(run) => runs.sweep(&run).await,
-        Incoming::Foreign(why) => {
+        Incoming::Ignored(why) => {
             tracing::info!(why, "ignored");
             Ok(())
         }
@@ -104,26 +104,26 @@ mod tests {
     #[test]
     fn the_events_of_the_data_api_are_read() {
         assert!(matches!(read(&sample("statement-finished")), Ok(Incoming::Finished { .. })));
-        assert!(matches!(read(&sample("statement-failed")), Ok(Incoming::Unwell { .. })));
-        assert!(matches!(read(&sample("statement-aborted")), Ok(Incoming::Unwell { .. })));
+        assert!(matches!(read(&sample("statement-failed")), Ok(Incoming::Unsuccessful { .. })));
+        assert!(matches!(read(&sample("statement-aborted")), Ok(Incoming::Unsuccessful { .. })));
         assert!(matches!(read(&sample("sweep")), Ok(Incoming::Sweep(_))));
     }
 
     #[test]
-    fn what_is_not_the_attempt_of_a_job_is_left_alone() {
+    fn events_about_other_statements_are_ignored() {
         let mut event = sample("statement-finished");
         for (name, why) in [
             ("shiftwork:not-ours", "not an attempt of shiftwork"),
             ("shiftwork:drift.orders:0123456789abcdef:1", "schema-watcher"),
         ] {
             event["detail"]["statementName"] = json!(name);
-            let Ok(Incoming::Foreign(said)) = read(&event) else { panic!("{name} is not left alone") };
-            assert!(said.contains(why), "{said}");
+            let Ok(Incoming::Ignored(reason)) = read(&event) else { panic!("{name} is not ignored") };
+            assert!(reason.contains(why), "{reason}");
         }
     }
 
     #[test]
-    fn what_cannot_be_read_is_said() {
+    fn an_unreadable_event_gives_the_reason() {
         let no_name = json!({ "detail-type": STATEMENT_ENDED, "detail": { "state": "FINISHED" } });
         for event in [json!({}), json!({ "sweep": 1 }), json!({ "detail": { "state": "FINISHED" } }), no_name] {
             let failure = read(&event).unwrap_err();

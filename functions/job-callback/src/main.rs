@@ -1,4 +1,4 @@
-//! The job callback as a Lambda function.
+//! Entry point of the Lambda function job-callback.
 
 use std::{process::ExitCode, sync::Arc};
 

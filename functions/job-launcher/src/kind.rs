@@ -1,4 +1,4 @@
-//! What each kind of work is when it is submitted.
+//! Preparation of each kind of work for its submission.
 
 pub mod cdc;
 pub mod copy;
@@ -10,18 +10,18 @@ use std::collections::BTreeMap;
 use shiftwork_ports::{Result, Submission};
 use shiftwork_protocol::{Failure, JobRecord, Work};
 
-/// What is to be done about a job that may run now.
+/// The result of preparing a job.
 #[derive(Debug)]
 pub(crate) enum Prepared {
-    /// Hand this to Redshift.
+    /// A submission to the warehouse.
     Submit(Box<Submission>),
-    /// There is nothing to do: the job succeeds.
+    /// The job has nothing to do and succeeds.
     NothingToDo,
-    /// This attempt cannot be submitted any more, and why.
+    /// The attempt cannot be submitted any more, for this reason.
     Lost(String),
 }
 
-/// The kinds that read something before they are submitted, each with what it needs for that.
+/// The kinds that read other data before their submission, each with what it uses.
 pub struct Kinds {
     /// Scripts.
     pub sql: sql::Sql,
@@ -32,7 +32,7 @@ pub struct Kinds {
 }
 
 impl Kinds {
-    /// What is to be done about a job. Called again for the same attempt, after a crash, it comes to the same submission.
+    /// Prepares the current attempt of a job. Idempotent: after a crash, a repeated call returns the same submission.
     pub(crate) async fn prepare(&self, job: &JobRecord) -> Result<Prepared> {
         let submit = |submission| Ok(Prepared::Submit(Box::new(submission)));
         match &job.plan.work {
@@ -49,7 +49,7 @@ impl Kinds {
             }
             Work::Barrier {} => {
                 let name = &job.plan.job_name;
-                Err(Failure::corrupt(format!("{name} is a barrier, and nothing is ever launched for it")))
+                Err(Failure::corrupt(format!("job {name} is a barrier, which has no attempts")))
             }
         }
     }

@@ -1,7 +1,8 @@
-//! A job is released: it is submitted, exactly once, and the task waits for its end.
+//! job-launcher: submits a job exactly once, so that the task waits for its end.
 //!
-//! The intent is written before the act ([`Ledger::claim`](shiftwork_ports::Ledger::claim)). A launcher that finds an
-//! earlier launcher's intent first looks for the attempt that it may have submitted, and adopts it.
+//! The intent is recorded before the submission ([`Ledger::claim`](shiftwork_ports::Ledger::claim)). A launcher that
+//! finds the intent of an earlier invocation first asks the engine for the attempt. If the engine knows it, the
+//! launcher adopts it.
 
 pub mod kind;
 mod wiring;
@@ -20,7 +21,7 @@ use shiftwork_wiring::JobsEnvironment;
 use kind::{Kinds, Prepared};
 
 environment! {
-    /// The environment variables of the function.
+    /// Environment variables of the function.
     pub struct Environment {
         pub jobs: JobsEnvironment,
         pub request_queue_url: String,
@@ -28,41 +29,41 @@ environment! {
     }
 }
 
-/// The function.
+/// The function job-launcher.
 pub struct Launcher {
-    /// Settles the jobs that are not to run, and adopts attempts that were submitted before.
+    /// Settles jobs that are not run, and attempts that were submitted before.
     pub jobs: JobSettlement,
-    /// What each kind of job is when it is submitted.
+    /// Preparation of each kind of job.
     pub kinds: Kinds,
 }
 
-/// What a launcher does about a job that it claimed.
+/// What the launcher does about a job that it claimed.
 #[derive(Debug, PartialEq, Eq)]
 enum Action {
-    /// It ended before: only its task has to be told.
-    Answer,
-    /// It still waits on others: the state machine came here too early.
+    /// Complete the task, because the job has ended.
+    CompleteTask,
+    /// Fail, because the job still waits for upstreams.
     Refuse,
-    /// Its upstreams did not end as its `run_if` asks.
+    /// Skip the job, because its `run_if` does not hold for this reason.
     Skip(String),
-    /// An earlier launcher meant to submit it: look for the attempt first.
+    /// Ask the engine for the attempt, because an earlier invocation recorded the intent to submit it.
     Adopt,
-    /// Submit it.
+    /// Submit the attempt.
     Submit,
 }
 
 fn decide(job: &JobRecord, now: Timestamp) -> Action {
     if job.execution_status.is_terminal() {
-        return Action::Answer;
+        return Action::CompleteTask;
     }
     if !job.waiting_on.is_empty() {
         return Action::Refuse;
     }
     let failed = job.failed_upstreams.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
     match job.plan.run_if {
-        RunIf::AllSuccess if !failed.is_empty() => return Action::Skip(format!("did not succeed before it: {failed}")),
+        RunIf::AllSuccess if !failed.is_empty() => return Action::Skip(format!("upstreams did not succeed: {failed}")),
         RunIf::OneFailed if failed.is_empty() => {
-            return Action::Skip("everything before it succeeded, and it runs only after a failure".into());
+            return Action::Skip("all upstreams succeeded, and the job runs only after a failure".into());
         }
         RunIf::AllSuccess | RunIf::AllDone | RunIf::OneFailed => {}
     }
@@ -70,17 +71,17 @@ fn decide(job: &JobRecord, now: Timestamp) -> Action {
 }
 
 impl Launcher {
-    /// Submits the job, adopts what an earlier try left, or answers for a job that is not to run.
+    /// Submits the job, adopts the attempt of an earlier invocation, or settles a job that is not run.
     pub async fn handle(&self, launch: Launch) -> Result<()> {
         let (run, name, token) = (&launch.workflow_execution_id, &launch.job_name, &launch.task_token);
-        // Milliseconds are what the ledger keeps: the comparison in `decide` must see the same instant.
+        // The ledger stores milliseconds, and `decide` compares the stored instant with this one.
         let now = to_millis(self.jobs.clock.now());
         let job = self.jobs.ledger.claim(run, name, token, now).await?;
         match decide(&job, now) {
-            Action::Answer => self.answer(&job, token).await,
+            Action::CompleteTask => self.complete_task(&job, token).await,
             Action::Refuse => {
                 let upstreams = job.waiting_on.iter().cloned().collect::<Vec<_>>().join(", ");
-                Err(Failure::corrupt(format!("{name} of run {run} was launched while it waits on {upstreams}")))
+                Err(Failure::corrupt(format!("job {name} of run {run} was launched while it waits for {upstreams}")))
             }
             Action::Skip(why) => self.jobs.end(&job, Status::Skipped, None, &why).await.map(drop),
             Action::Adopt => self.adopt(&job).await,
@@ -88,8 +89,9 @@ impl Launcher {
         }
     }
 
-    /// The function that settled the job did not know this token, and may have died before the dependents were freed.
-    async fn answer(&self, job: &JobRecord, token: &str) -> Result<()> {
+    /// Completes the task of a job that has ended. The function that settled the job did not have this token, and may
+    /// have crashed before it freed the dependents.
+    async fn complete_task(&self, job: &JobRecord, token: &str) -> Result<()> {
         self.jobs.follow(job).await?;
         let end = JobEnd { job_name: job.plan.job_name.clone(), execution_status: job.execution_status };
         self.jobs.tokens.end(token, &end).await
@@ -114,7 +116,7 @@ impl Launcher {
                 Ok(())
             }
             Prepared::NothingToDo => self.jobs.nothing_to_do(job).await.map(drop),
-            Prepared::Lost(why) => self.jobs.attempt_failed(job, FailureKind::Unavailable, &why).await.map(drop),
+            Prepared::Lost(why) => self.jobs.submission_failed(job, FailureKind::Unavailable, &why).await.map(drop),
         }
     }
 }
@@ -136,22 +138,22 @@ mod tests {
     }
 
     #[test]
-    fn a_fresh_intent_is_submitted_and_an_old_one_adopted() {
+    fn a_new_intent_is_submitted_and_an_earlier_one_adopted() {
         assert_eq!(decide(&released(), NOW), Action::Submit);
         let later = NOW + jiff::SignedDuration::from_millis(1);
         assert_eq!(decide(&released(), later), Action::Adopt);
     }
 
     #[test]
-    fn a_job_that_ended_is_answered_and_one_that_waits_is_refused() {
+    fn an_ended_job_completes_its_task_and_a_waiting_job_is_refused() {
         for status in Status::ALL.into_iter().filter(|status| status.is_terminal()) {
-            assert_eq!(decide(&JobRecord { execution_status: status, ..released() }, NOW), Action::Answer);
+            assert_eq!(decide(&JobRecord { execution_status: status, ..released() }, NOW), Action::CompleteTask);
         }
         assert_eq!(decide(&a_job("load", &["stage"]), NOW), Action::Refuse);
     }
 
     #[test]
-    fn run_if_is_asked_about_what_failed_before() {
+    fn run_if_depends_on_the_failed_upstreams() {
         for (run_if, failed, runs) in [
             (RunIf::AllSuccess, false, true),
             (RunIf::AllSuccess, true, false),

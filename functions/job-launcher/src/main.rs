@@ -1,4 +1,4 @@
-//! The job launcher as a Lambda function.
+//! Entry point of the Lambda function job-launcher.
 
 use std::process::ExitCode;
 

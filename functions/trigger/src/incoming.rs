@@ -1,27 +1,27 @@
-//! What can come in, told apart by its shape.
+//! The kinds of payload that invoke the function, distinguished by their shape.
 
 use serde::Deserialize;
 use serde_json::Value;
 use shiftwork_ports::messages::{self, Message};
 use shiftwork_protocol::{Failure, FailureKind, payload::RunRequest};
 
-/// What came in.
+/// A payload of the function.
 #[derive(Debug)]
 pub(crate) enum Incoming {
-    /// A request for one run: a person's, a program's, a schedule's.
+    /// A request for one run, by a person, a program or a schedule.
     Request(Box<RunRequest>),
-    /// Something happened; workflows say in their configuration whether it concerns them.
-    Happened {
-        /// Tells copies of this event from other events.
+    /// An event, which starts the workflows whose triggers match it.
+    Event {
+        /// Id of the event: copies of an event have the same id.
         id: String,
-        /// The whole event.
+        /// The whole event, which the patterns of triggers are matched against.
         event: Value,
     },
-    /// Messages of the request queue, each one of the above.
+    /// Messages of the request queue. Each holds a request or an event.
     Messages(Vec<Message>),
 }
 
-/// Reads an event as Lambda hands it over.
+/// Reads the payload of an invocation.
 pub(crate) fn read(event: Value) -> Result<Incoming, Failure> {
     if event.get("workflow_id").is_some() {
         return request(event).map(|request| Incoming::Request(Box::new(request)));
@@ -30,7 +30,7 @@ pub(crate) fn read(event: Value) -> Result<Incoming, Failure> {
         return Ok(Incoming::Messages(messages));
     }
     match event["id"].as_str() {
-        Some(id) if event.get("detail-type").is_some() => Ok(Incoming::Happened { id: id.to_owned(), event }),
+        Some(id) if event.get("detail-type").is_some() => Ok(Incoming::Event { id: id.to_owned(), event }),
         Some(_) | None => Err(unreadable(
             "neither a request with a `workflow_id`, nor an EventBridge event, nor messages of a queue: \
              send {\"workflow_id\": \"…\"}"
@@ -39,7 +39,7 @@ pub(crate) fn read(event: Value) -> Result<Incoming, Failure> {
     }
 }
 
-/// Reads the body of one message of the request queue: a request, or an event of any shape that patterns match.
+/// Reads the body of a message of the request queue: a request, or an event of any shape that patterns can match.
 pub(crate) fn read_message(Message { id: message_id, body, .. }: &Message) -> Result<Incoming, Failure> {
     let value: Value = serde_json::from_str(body)
         .map_err(|error| unreadable(format!("the body of message {message_id} is not JSON: {error}")))?;
@@ -47,7 +47,7 @@ pub(crate) fn read_message(Message { id: message_id, body, .. }: &Message) -> Re
         return request(value).map(|request| Incoming::Request(Box::new(request)));
     }
     let id = value["id"].as_str().unwrap_or(message_id.as_str()).to_owned();
-    Ok(Incoming::Happened { id, event: value })
+    Ok(Incoming::Event { id, event: value })
 }
 
 fn request(event: Value) -> Result<RunRequest, Failure> {
@@ -79,25 +79,25 @@ mod tests {
     }
 
     #[test]
-    fn every_sample_event_is_told_apart() {
+    fn every_sample_is_recognised() {
         for name in ["manual", "manual-parameters", "restart", "schedule"] {
             assert!(matches!(read(sample(name)), Ok(Incoming::Request(_))), "{name}");
         }
         for name in ["custom", "refreshed", "s3-object-created"] {
-            assert!(matches!(read(sample(name)), Ok(Incoming::Happened { .. })), "{name}");
+            assert!(matches!(read(sample(name)), Ok(Incoming::Event { .. })), "{name}");
         }
         assert!(matches!(read(sample("sqs-batch")), Ok(Incoming::Messages(_))));
     }
 
     #[test]
-    fn the_smallest_request_works_as_it_stands() {
+    fn the_smallest_request_is_read() {
         let event = json!({ "workflow_id": "blog_test_workflow", "workflow_execution_id": "demo_test_26" });
         let Ok(Incoming::Request(request)) = read(event) else { panic!("not a request") };
         assert_eq!(request.workflow_execution_id.as_deref(), Some("demo_test_26"));
     }
 
     #[test]
-    fn what_cannot_be_read_says_what_was_expected() {
+    fn an_unreadable_payload_gives_the_expected_shape() {
         let failure = read(json!({ "workflow": "x" })).unwrap_err();
         assert!(failure.message.contains(r#"send {"workflow_id": "…"}"#), "{failure}");
         let failure = read(json!({ "workflow_id": "x", "parametres": {} })).unwrap_err();
@@ -106,8 +106,8 @@ mod tests {
     }
 
     #[test]
-    fn a_message_without_an_id_of_its_own_goes_by_the_queues() {
-        let Ok(Incoming::Happened { id, .. }) = read_message(&message(r#"{"Records": []}"#)) else {
+    fn an_event_without_an_id_gets_the_id_of_its_message() {
+        let Ok(Incoming::Event { id, .. }) = read_message(&message(r#"{"Records": []}"#)) else {
             panic!("not an event")
         };
         assert_eq!(id, "m-1");

@@ -1,7 +1,7 @@
-//! Something asks for a run: it is planned, takes its workflow's lease, and is started.
+//! trigger: plans the requested run, opens it under the lease of its workflow, and starts it.
 //!
-//! In this order, so that a crash between any two steps leaves what the next try of the same request, or the run's own
-//! sweep, carries on: run, jobs and lease in one write; the watch; the execution.
+//! The steps are: write run, jobs and lease in one transaction; schedule the sweeps; start the execution. After a crash
+//! between two steps, a retry of the same request or the run's sweep continues.
 
 mod incoming;
 mod plan;
@@ -18,7 +18,7 @@ use shiftwork_ports::{
     messages::{self, Message},
 };
 use shiftwork_protocol::{
-    Connection, Failure, FailureKind, audit::Origin, name, payload::RunAnswer, payload::RunRequest,
+    Connection, Failure, FailureKind, audit::Origin, name, payload::RunRequest, payload::RunResponse,
 };
 use shiftwork_settlement::RunSettlement;
 use shiftwork_wiring::RunsEnvironment;
@@ -26,7 +26,7 @@ use shiftwork_wiring::RunsEnvironment;
 use incoming::Incoming;
 
 environment! {
-    /// The environment variables of the function.
+    /// Environment variables of the function.
     pub struct Environment {
         pub runs: RunsEnvironment,
         pub config_table: String,
@@ -35,41 +35,42 @@ environment! {
     }
 }
 
-/// The function.
+/// The function trigger.
 pub struct Trigger {
-    /// Runs, and what ends them: a request may find the remains of a run that died.
+    /// Runs, and their settlement: a request may have to close an earlier run that cannot end by itself.
     pub runs: RunSettlement,
-    /// Workflows and connections.
+    /// Workflows and named connections.
     pub configuration: Arc<dyn Configuration>,
-    /// Scripts, to be pinned.
+    /// Scripts bucket; the plan pins the versions of the scripts.
     pub scripts: Bucket,
-    /// The connection of jobs that name none.
+    /// Connection of jobs without a named connection.
     pub default_connection: Connection,
 }
 
-/// A request that is one run for certain: its id is known.
+/// A request with the id of its run.
 #[derive(Debug, Clone)]
-struct Asked {
+struct IdentifiedRequest {
     run: String,
     request: RunRequest,
     origin: Origin,
 }
 
 impl Trigger {
-    /// Starts what the event asks for. `invocation` is Lambda's request id: the same when Lambda tries an event again.
+    /// Starts the runs that the payload requests. `invocation` is Lambda's request id, which retries of the payload
+    /// share.
     pub async fn handle(&self, event: Value, invocation: &str) -> Result<Value> {
         match incoming::read(event)? {
             Incoming::Request(request) => Ok(json!(self.request(*request, invocation, None).await?)),
-            Incoming::Happened { id, event } => Ok(json!(self.happened(&id, &event).await?)),
+            Incoming::Event { id, event } => Ok(json!(self.start_triggered(&id, &event).await?)),
             Incoming::Messages(messages) => {
-                // One after the other: requests for one workflow meet at its lease.
+                // One after the other, because requests for one workflow compete for its lease.
                 let (_, response) = messages::each(&messages, 1, async |message| self.message(message).await).await;
                 Ok(json!(response))
             }
         }
     }
 
-    async fn request(&self, request: RunRequest, invocation: &str, origin: Option<Origin>) -> Result<RunAnswer> {
+    async fn request(&self, request: RunRequest, invocation: &str, origin: Option<Origin>) -> Result<RunResponse> {
         let run = match (&request.workflow_execution_id, request.scheduled_time) {
             (Some(run), _) => run.clone(),
             (None, Some(due)) => name::derived_run_id(&request.workflow_id, &format!("schedule {due}")),
@@ -80,42 +81,49 @@ impl Trigger {
             (None, Some(_)) => Origin::Schedule,
             (None, None) => Origin::Manual,
         });
-        self.start(Asked { run, request, origin }).await
+        self.start(IdentifiedRequest { run, request, origin }).await
     }
 
-    /// Starts every workflow that has a trigger for this event.
-    async fn happened(&self, id: &str, event: &Value) -> Result<Vec<RunAnswer>> {
-        let mut answers = Vec::new();
+    /// Starts a run of every workflow with a trigger that matches the event.
+    async fn start_triggered(&self, id: &str, event: &Value) -> Result<Vec<RunResponse>> {
+        let mut responses = Vec::new();
         for workflow in self.configuration.triggered().await? {
-            if let Some(request) = wanted_by(&workflow, event) {
+            if let Some(request) = triggered_request(&workflow, event) {
                 let run = name::derived_run_id(&request.workflow_id, &format!("event {id}"));
-                answers.push(self.start(Asked { run, request, origin: Origin::Event }).await?);
+                responses.push(self.start(IdentifiedRequest { run, request, origin: Origin::Event }).await?);
             }
         }
-        if answers.is_empty() {
+        if responses.is_empty() {
             tracing::info!(id, "no workflow has a trigger for this event");
         }
-        Ok(answers)
+        Ok(responses)
     }
 
     async fn message(&self, message: &Message) -> Result<()> {
         match incoming::read_message(message)? {
             Incoming::Request(request) => self.request(*request, &message.id, Some(Origin::Queue)).await.map(drop),
-            Incoming::Happened { id, event } => self.happened(&id, &event).await.map(drop),
-            Incoming::Messages(_) => Err(Failure::new(FailureKind::InvalidRequest, "a message within a message")),
+            Incoming::Event { id, event } => self.start_triggered(&id, &event).await.map(drop),
+            Incoming::Messages(_) => Err(Failure::new(
+                FailureKind::InvalidRequest,
+                "the message contains another batch of messages: put one request or event into each message",
+            )),
         }
     }
 }
 
-/// The run that a workflow wants for an event, with the parameters that its trigger takes from it.
-fn wanted_by(workflow: &Value, event: &Value) -> Option<RunRequest> {
+/// Returns the request for a run of the workflow if one of its triggers matches the event, with the trigger's parameters.
+fn triggered_request(workflow: &Value, event: &Value) -> Option<RunRequest> {
     let doc = read_item(workflow.clone());
     let workflow_id = workflow["workflow_id"].as_str()?.to_owned();
     let workflow = match shiftwork_planner::workflow(&doc) {
         Ok(workflow) => workflow,
         Err(problems) => {
-            // Its own request says so too; here it must not keep the other workflows from their event.
-            tracing::error!(workflow_id, problems = plan::words(&problems), "a workflow with triggers is not valid");
+            // A request for this workflow reports the problems as well; an event must not fail for the other workflows.
+            tracing::error!(
+                workflow_id,
+                problems = plan::lines(&problems),
+                "a workflow with triggers has an invalid configuration"
+            );
             return None;
         }
     };

@@ -1,4 +1,4 @@
-//! The trigger as a Lambda function.
+//! Entry point of the Lambda function trigger.
 
 use std::{process::ExitCode, sync::Arc};
 

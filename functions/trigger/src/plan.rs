@@ -1,4 +1,4 @@
-//! From a request to the records of a run, with everything that could keep it from ending well found out first.
+//! Plans a run: makes its records from the request, after all checks that can be made before the run starts.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,12 +13,12 @@ use shiftwork_protocol::{
     workflow::{Job, OnOverlap},
 };
 
-use crate::{Asked, Trigger, restart};
+use crate::{IdentifiedRequest, Trigger, restart};
 
-/// Scripts are read this many at a time.
-const READING: usize = 16;
+/// Number of scripts that are read concurrently.
+const CONCURRENT_READS: usize = 16;
 
-/// A run that could be opened.
+/// A run that is ready to be opened.
 pub(crate) struct Planned {
     pub(crate) run: RunRecord,
     pub(crate) jobs: Vec<JobRecord>,
@@ -26,14 +26,14 @@ pub(crate) struct Planned {
 }
 
 impl Trigger {
-    pub(crate) async fn plan(&self, asked: &Asked, now: Timestamp) -> Result<Planned> {
-        let request = &asked.request;
+    pub(crate) async fn plan(&self, requested: &IdentifiedRequest, now: Timestamp) -> Result<Planned> {
+        let request = &requested.request;
         let Some(item) = self.configuration.workflow(&request.workflow_id).await? else {
-            let words = format!(
-                "there is no workflow `{}` in the configuration table: `shiftwork push` puts it there",
+            let message = format!(
+                "workflow `{}` does not exist in the configuration table: upload it with `shiftwork push`",
                 request.workflow_id
             );
-            return Err(Failure::new(FailureKind::UnknownWorkflow, words));
+            return Err(Failure::new(FailureKind::UnknownWorkflow, message));
         };
         let doc = read_item(item);
         let workflow = planner::workflow(&doc).map_err(|problems| invalid(&problems))?;
@@ -56,13 +56,13 @@ impl Trigger {
             connections: self.read_connections(&workflow).await?,
             default_connection: self.default_connection.clone(),
         };
-        let wanted = planner::RequestedRun { workflow_execution_id: asked.run.clone(), logical_date, parameters };
+        let wanted = planner::RequestedRun { workflow_execution_id: requested.run.clone(), logical_date, parameters };
         let plan = planner::plan(&doc, &inputs, &wanted).map_err(|problems| invalid(&problems))?;
         for note in &plan.notes {
-            tracing::warn!(run = asked.run, note);
+            tracing::warn!(run = requested.run, note);
         }
         let mut jobs: Vec<_> =
-            plan.jobs.into_iter().map(|job| JobRecord::pending(&workflow.workflow_id, &asked.run, job)).collect();
+            plan.jobs.into_iter().map(|job| JobRecord::pending(&workflow.workflow_id, &requested.run, job)).collect();
         if let Some((_, earlier)) = &earlier {
             restart::reuse(earlier, &mut jobs);
         }
@@ -72,32 +72,32 @@ impl Trigger {
             parameters: plan.parameters,
             workflow_sha256: plan.workflow_sha256,
             jobs: u32::try_from(jobs.len()).unwrap_or(u32::MAX),
-            ..on_record(asked, Status::Pending, now)
+            ..record_of(requested, Status::Pending, now)
         };
         Ok(Planned { run, jobs, on_overlap: workflow.on_overlap })
     }
 
-    /// The run that is to be restarted, and its jobs.
+    /// Reads the run to restart and its jobs; `None` if the request is not a restart.
     async fn earlier(&self, request: &RunRequest) -> Result<Option<(RunRecord, Vec<JobRecord>)>> {
         let Some(id) = &request.restart_of else { return Ok(None) };
-        let refuse = |words: String| Err(Failure::new(FailureKind::InvalidRequest, words));
+        let refuse = |message: String| Err(Failure::new(FailureKind::InvalidRequest, message));
         let Some(run) = self.runs.jobs.ledger.run(id).await? else {
-            return refuse(format!("there is no run {id} to restart"));
+            return refuse(format!("run {id} does not exist and cannot be restarted"));
         };
         if run.workflow_id != request.workflow_id {
-            return refuse(format!("run {id} is of workflow {}, not of {}", run.workflow_id, request.workflow_id));
+            return refuse(format!("run {id} belongs to workflow {}, not to {}", run.workflow_id, request.workflow_id));
         }
         if !request.parameters.is_empty() || request.logical_date.is_some() {
             return refuse(
-                "a restart keeps the parameters and the date of the run that it restarts: leave them out".into(),
+                "a restart uses the parameters and the logical date of the earlier run: remove `parameters` and `logical_date`".into(),
             );
         }
         match run.execution_status {
             Status::Failed | Status::TimedOut | Status::Aborted => {}
             Status::Succeeded => return refuse(format!("run {id} succeeded: there is nothing to restart")),
-            Status::Skipped => return refuse(format!("run {id} was skipped and has no jobs: ask for a new run")),
+            Status::Skipped => return refuse(format!("run {id} was skipped and has no jobs: request a new run")),
             Status::Planning | Status::Queued | Status::Pending | Status::Running => {
-                return refuse(format!("run {id} is {}: wait for its end, or cancel it", run.execution_status));
+                return refuse(format!("run {id} is {}: wait until it ends, or cancel it", run.execution_status));
             }
         }
         let jobs = self.runs.jobs.ledger.jobs(id).await?;
@@ -111,10 +111,10 @@ impl Trigger {
     ) -> Result<BTreeMap<String, Script>> {
         let found: Vec<_> = stream::iter(names.into_iter().map(|name| (key(&name), name)))
             .map(|(key, name)| async move { Result::Ok((name, scripts::newest(&self.scripts, &key).await?)) })
-            .buffer_unordered(READING)
+            .buffer_unordered(CONCURRENT_READS)
             .try_collect()
             .await?;
-        // A script that is not there is the planner's to complain about: it knows who wants it.
+        // The planner reports missing scripts, because it knows the jobs that use them.
         Ok(found
             .into_iter()
             .filter_map(|(name, text)| {
@@ -140,11 +140,11 @@ impl Trigger {
     }
 }
 
-/// A run as far as the request alone tells.
-pub(crate) fn on_record(asked: &Asked, status: Status, now: Timestamp) -> RunRecord {
-    let request = &asked.request;
+/// Makes the record of a run from the request alone.
+pub(crate) fn record_of(requested: &IdentifiedRequest, status: Status, now: Timestamp) -> RunRecord {
+    let request = &requested.request;
     RunRecord {
-        workflow_execution_id: asked.run.clone(),
+        workflow_execution_id: requested.run.clone(),
         workflow_id: request.workflow_id.clone(),
         workflow_description: None,
         execution_status: status,
@@ -154,7 +154,7 @@ pub(crate) fn on_record(asked: &Asked, status: Status, now: Timestamp) -> RunRec
         error_message: None,
         logical_date: request.logical_date.or(request.scheduled_time).unwrap_or(now),
         parameters: BTreeMap::new(),
-        requested_by: asked.origin,
+        requested_by: requested.origin,
         request_sha256: digest(request),
         workflow_sha256: String::new(),
         restart_of: request.restart_of.clone(),
@@ -163,19 +163,19 @@ pub(crate) fn on_record(asked: &Asked, status: Status, now: Timestamp) -> RunRec
     }
 }
 
-/// What makes two requests under one id the same request.
+/// Digest of a request. Two requests with the same run id must have the same digest.
 pub(crate) fn digest(request: &RunRequest) -> String {
     let same = RunRequest { workflow_execution_id: None, ..request.clone() };
     name::sha256(serde_json::to_vec(&same).unwrap_or_default())
 }
 
-/// Problems, a line each.
-pub(crate) fn words(problems: &[Problem]) -> String {
+/// Formats problems, one per line.
+pub(crate) fn lines(problems: &[Problem]) -> String {
     problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 fn invalid(problems: &[Problem]) -> Failure {
-    Failure::new(FailureKind::InvalidWorkflow, words(problems))
+    Failure::new(FailureKind::InvalidWorkflow, lines(problems))
 }
 
 fn as_values(parameters: &BTreeMap<String, String>) -> BTreeMap<String, Value> {

@@ -1,18 +1,18 @@
-//! A restart takes over what succeeded and runs the rest.
+//! Restart: reuses the jobs that succeeded in an earlier run and runs the other jobs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use shiftwork_protocol::{JobRecord, Status};
 
-/// Marks the jobs of a new plan whose success in the earlier run stands.
+/// Marks the jobs of a new plan that reuse their success in the earlier run.
 ///
-/// A job is reused when it succeeded and everything before it is reused too; what failed, was skipped, is new, or comes
-/// after one of these runs. A job that runs again with another script remembers the old one's hash, so that the audit
-/// says that it was changed.
+/// A job is reused if it succeeded and all of its upstreams are reused. All other jobs run: those that failed, were
+/// skipped or are new, and their dependents. A job that runs again with a changed script gets the hash of the earlier
+/// script, so that the audit shows the change.
 pub(crate) fn reuse(earlier: &[JobRecord], jobs: &mut [JobRecord]) {
     let earlier: BTreeMap<_, _> = earlier.iter().map(|job| (job.plan.job_name.as_str(), job)).collect();
     let mut reused = BTreeSet::new();
-    // Topological order: every upstream is decided before its dependents.
+    // In topological order, so every upstream is decided before its dependents.
     for job in jobs.iter_mut() {
         let before = earlier.get(job.plan.job_name.as_str());
         job.waiting_on.retain(|upstream| !reused.contains(upstream));
@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn what_succeeded_with_everything_before_it_is_reused_and_the_rest_runs() {
+    fn a_job_is_reused_if_it_and_all_its_upstreams_succeeded() {
         let earlier = [
             ended(Status::Succeeded, scripted("a", &[], "1")),
             ended(Status::Failed, scripted("b", &["a"], "1")),
@@ -73,14 +73,14 @@ mod tests {
         let reused: Vec<_> =
             jobs.iter().filter(|job| job.reused_from.is_some()).map(|job| job.plan.job_name.as_str()).collect();
         assert_eq!(reused, ["a", "c"]);
-        assert_eq!(jobs[1].script_was.as_deref(), Some("1"), "the changed script of b is remembered");
+        assert_eq!(jobs[1].script_was.as_deref(), Some("1"), "the hash of b's earlier script is kept");
         assert_eq!(jobs[3].script_was, None);
-        assert!(jobs[1].waiting_on.is_empty() && jobs[4].waiting_on.is_empty(), "nobody waits on what is reused");
+        assert!(jobs[1].waiting_on.is_empty() && jobs[4].waiting_on.is_empty(), "no job waits for a reused job");
         assert!(jobs[3].waiting_on.contains("b"));
     }
 
     #[test]
-    fn a_second_restart_names_the_run_that_did_the_work() {
+    fn a_second_restart_names_the_run_that_ran_the_job() {
         let earlier =
             [JobRecord { reused_from: Some("first".into()), ..ended(Status::Succeeded, scripted("a", &[], "1")) }];
         let mut jobs = vec![scripted("a", &[], "1")];

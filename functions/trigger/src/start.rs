@@ -1,150 +1,162 @@
-//! Opens a planned run, or finds out why it cannot be opened now.
+//! Opens a planned run, or decides what to do if another run of the workflow holds the lease.
 
 use jiff::{SignedDuration, Timestamp};
 use shiftwork_ports::{Execution, LeaseRequest, Opened, Opening, Result};
 use shiftwork_protocol::{
     Class, Failure, FailureKind, RunRecord, Status,
     audit::Origin,
-    payload::{RunAnswer, RunInput},
+    payload::{RunInput, RunResponse},
     workflow::OnOverlap,
 };
 use shiftwork_settlement::lease_until_begun;
 
 use crate::{
-    Asked, Trigger,
+    IdentifiedRequest, Trigger,
     plan::{self, Planned},
 };
 
-/// A run that was opened and never started is left this long to its own sweep before another request clears it away.
+/// Time for which a run that was opened but not started is left to its sweep. After it, another request closes the run.
 const START_WITHIN: SignedDuration = SignedDuration::from_mins(5);
-/// A lease may change hands while we look; after this many looks the request is tried again as a whole.
-const LOOKS: usize = 4;
+/// Maximum number of tries to open the run while other runs take and release the lease. After them, the request fails
+/// and is retried as a whole.
+const TRIES: usize = 4;
 
-/// What stands in the way of a run.
+/// The state of the run that holds the lease.
 #[derive(Debug, PartialEq, Eq)]
 enum Holder {
-    /// It is under way.
-    Alive,
-    /// It ended and did not give its lease back.
+    /// The run is in progress.
+    InProgress,
+    /// The run ended but did not release the lease.
     Ended,
-    /// It will never end by itself, and why.
-    Dead(String),
+    /// The run cannot end by itself, for this reason.
+    Stalled(String),
 }
 
-/// Whether the run that holds the lease is still under way.
+/// Decides the state of the run that holds the lease.
 fn decide(holder: &RunRecord, execution: Option<&Execution>, expires: Timestamp, now: Timestamp) -> Holder {
     if holder.execution_status.is_terminal() {
         return Holder::Ended;
     }
     match execution {
-        Some(Execution::Closed { reason }) => Holder::Dead(reason.clone()),
-        Some(Execution::Running) if now > expires => Holder::Dead(format!("ABORTED: its lease ended at {expires}")),
-        None if now > expires || now.duration_since(holder.created_ts) > START_WITHIN => {
-            Holder::Dead("ABORTED: its execution was never started".into())
+        Some(Execution::Closed { reason }) => Holder::Stalled(reason.clone()),
+        Some(Execution::Running) if now > expires => {
+            Holder::Stalled(format!("ABORTED: its lease expired at {expires}"))
         }
-        Some(Execution::Running) | None => Holder::Alive,
+        None if now > expires || now.duration_since(holder.created_ts) > START_WITHIN => {
+            Holder::Stalled("ABORTED: its execution was never started".into())
+        }
+        Some(Execution::Running) | None => Holder::InProgress,
     }
 }
 
 impl Trigger {
-    pub(crate) async fn start(&self, asked: Asked) -> Result<RunAnswer> {
+    pub(crate) async fn start(&self, requested: IdentifiedRequest) -> Result<RunResponse> {
         let now = self.runs.jobs.clock.now();
-        let planned = match self.plan(&asked, now).await {
+        let planned = match self.plan(&requested, now).await {
             Ok(planned) => planned,
-            Err(failure) => return self.refuse(&asked, failure, now).await,
+            Err(failure) => return self.refuse(&requested, failure, now).await,
         };
-        for _ in 0..LOOKS {
+        for _ in 0..TRIES {
             let take = LeaseRequest::Take { until: lease_until_begun(now) };
             let opening = Opening { run: planned.run.clone(), jobs: planned.jobs.clone(), lease: take };
             match self.runs.jobs.ledger.open(&opening).await? {
                 Opened::New => {
                     tracing::info!(
-                        run = asked.run,
+                        run = requested.run,
                         workflow = planned.run.workflow_id,
                         jobs = planned.run.jobs,
                         "run opened"
                     );
-                    return self.set_off(&planned.run).await;
+                    return self.watch_and_start(&planned.run).await;
                 }
-                Opened::Existing(run) => return self.again(&asked, &run).await,
-                Opened::BeingPlanned => return Err(being_planned(&asked)),
+                Opened::Existing(run) => return self.existing(&requested, &run).await,
+                Opened::BeingPlanned => return Err(planned_elsewhere(&requested)),
                 Opened::Held { holder, expires_ts } => {
-                    if let Some(answer) = self.meet(&asked, &planned, &holder, expires_ts, now).await? {
-                        return Ok(answer);
+                    if let Some(response) = self.held(&requested, &planned, &holder, expires_ts, now).await? {
+                        return Ok(response);
                     }
                 }
                 Opened::Free => {}
             }
         }
-        let words =
-            format!("the lease of {} changed hands {LOOKS} times while it was asked for", planned.run.workflow_id);
-        Err(Failure::new(FailureKind::Unavailable, words))
+        let message = format!(
+            "the lease of {} went to another run {TRIES} times while this run was being opened",
+            planned.run.workflow_id
+        );
+        Err(Failure::new(FailureKind::Unavailable, message))
     }
 
-    /// Watched first, then started: if we die between the two, the watch starts it.
-    async fn set_off(&self, run: &RunRecord) -> Result<RunAnswer> {
+    /// Creates the schedule of the sweeps and then starts the execution. If the function crashes in between, the sweep
+    /// starts it.
+    async fn watch_and_start(&self, run: &RunRecord) -> Result<RunResponse> {
         let id = &run.workflow_execution_id;
         self.runs.sweeps.watch(id, self.runs.jobs.clock.now()).await?;
         self.runs.executions.start(&RunInput { workflow_execution_id: id.clone() }).await?;
-        Ok(answer(run, None))
+        Ok(response(run, None))
     }
 
-    /// The same request again: the same run. An earlier try may have died before it set the run off.
-    async fn again(&self, asked: &Asked, run: &RunRecord) -> Result<RunAnswer> {
-        if run.request_sha256 != plan::digest(&asked.request) {
-            let words = format!(
-                "run {} exists already, of workflow {} and from another request: give this one another id",
-                asked.run, run.workflow_id
+    /// Handles a request whose run already exists. An earlier invocation may have crashed before it started the run.
+    async fn existing(&self, requested: &IdentifiedRequest, run: &RunRecord) -> Result<RunResponse> {
+        if run.request_sha256 != plan::digest(&requested.request) {
+            let message = format!(
+                "run {} of workflow {} already exists and was requested with other values: use another `workflow_execution_id`",
+                requested.run, run.workflow_id
             );
-            return Err(Failure::new(FailureKind::InvalidRequest, words));
+            return Err(Failure::new(FailureKind::InvalidRequest, message));
         }
         match run.execution_status {
-            Status::Pending => self.set_off(run).await,
+            Status::Pending => self.watch_and_start(run).await,
             Status::Queued => {
-                self.runs.sweeps.watch(&asked.run, self.runs.jobs.clock.now()).await?;
-                Ok(answer(run, None))
+                self.runs.sweeps.watch(&requested.run, self.runs.jobs.clock.now()).await?;
+                Ok(response(run, None))
             }
-            Status::Planning => Err(being_planned(asked)),
+            Status::Planning => Err(planned_elsewhere(requested)),
             Status::Running
             | Status::Succeeded
             | Status::Failed
             | Status::TimedOut
             | Status::Aborted
-            | Status::Skipped => Ok(answer(run, run.error_message.clone())),
+            | Status::Skipped => Ok(response(run, run.error_message.clone())),
         }
     }
 
-    /// Another run holds the lease. `None` when it was cleared away, and the lease may be asked for again.
-    async fn meet(
+    /// Handles a lease that another run holds. Returns `None` if the lease was released, so that the caller can try
+    /// again.
+    async fn held(
         &self,
-        asked: &Asked,
+        requested: &IdentifiedRequest,
         planned: &Planned,
         holder: &str,
         expires: Timestamp,
         now: Timestamp,
-    ) -> Result<Option<RunAnswer>> {
+    ) -> Result<Option<RunResponse>> {
         let held_by = self.runs.run(holder).await?;
         let execution = self.runs.executions.state(holder).await?;
         match decide(&held_by, execution.as_ref(), expires, now) {
             Holder::Ended => {
-                self.runs.hand_on(&held_by).await?;
+                self.runs.release_lease(&held_by).await?;
                 Ok(None)
             }
-            Holder::Dead(reason) => {
-                tracing::warn!(run = holder, reason, "closing a run that died with its lease");
+            Holder::Stalled(reason) => {
+                tracing::warn!(run = holder, reason, "closing a run that holds the lease and cannot end by itself");
                 self.runs.close_by_reason(&held_by, &reason).await?;
                 Ok(None)
             }
-            Holder::Alive => self.overlap(asked, planned, holder).await,
+            Holder::InProgress => self.overlap(requested, planned, holder).await,
         }
     }
 
-    /// `on_overlap`. `None` when the holder ended meanwhile.
-    async fn overlap(&self, asked: &Asked, planned: &Planned, holder: &str) -> Result<Option<RunAnswer>> {
-        let ended = |status, words: String| RunRecord {
+    /// Applies `on_overlap`. Returns `None` if the other run ended in the meantime.
+    async fn overlap(
+        &self,
+        requested: &IdentifiedRequest,
+        planned: &Planned,
+        holder: &str,
+    ) -> Result<Option<RunResponse>> {
+        let ended = |status, message: String| RunRecord {
             execution_status: status,
             execution_end_ts: Some(planned.run.created_ts),
-            error_message: Some(words),
+            error_message: Some(message),
             jobs: 0,
             ..planned.run.clone()
         };
@@ -164,67 +176,69 @@ impl Trigger {
         };
         match self.runs.jobs.ledger.open(&opening).await? {
             Opened::New => {}
-            Opened::Existing(run) => return self.again(asked, &run).await.map(Some),
-            Opened::BeingPlanned => return Err(being_planned(asked)),
+            Opened::Existing(run) => return self.existing(requested, &run).await.map(Some),
+            Opened::BeingPlanned => return Err(planned_elsewhere(requested)),
             Opened::Held { .. } | Opened::Free => return Ok(None),
         }
         let run = &opening.run;
         match planned.on_overlap {
             OnOverlap::Queue => {
-                self.runs.sweeps.watch(&asked.run, self.runs.jobs.clock.now()).await?;
-                Ok(Some(answer(run, Some(format!("waits for run {holder}")))))
+                self.runs.sweeps.watch(&requested.run, self.runs.jobs.clock.now()).await?;
+                Ok(Some(response(run, Some(format!("waits for run {holder}")))))
             }
             OnOverlap::Skip => {
-                self.runs.tell(run).await?;
-                Ok(Some(answer(run, run.error_message.clone())))
+                self.runs.notify(run).await?;
+                Ok(Some(response(run, run.error_message.clone())))
             }
             OnOverlap::Fail => {
-                self.runs.tell(run).await?;
-                match asked.origin {
-                    // Somebody waits for the answer: it is an error. For the others it is on record, and was told.
+                self.runs.notify(run).await?;
+                match requested.origin {
+                    // A person or a program waits for the response, so this is an error. For the other origins, the run
+                    // is recorded and the notification was sent.
                     Origin::Manual | Origin::Restart => {
                         Err(Failure::new(FailureKind::RunOverlaps, run.error_message.clone().unwrap_or_default()))
                     }
                     Origin::Schedule | Origin::Event | Origin::Queue => {
-                        Ok(Some(answer(run, run.error_message.clone())))
+                        Ok(Some(response(run, run.error_message.clone())))
                     }
                 }
             }
         }
     }
 
-    /// A request that cannot become a run. Who waits for the answer gets it; a schedule or an event has nobody who reads
-    /// it, so it goes on record and to the people who are told of failures.
-    async fn refuse(&self, asked: &Asked, failure: Failure, now: Timestamp) -> Result<RunAnswer> {
+    /// Handles a request that cannot become a run. A caller who waits for the response gets the failure. No caller
+    /// reads the response to a schedule or an event, so for these the failure is recorded as a run, and a notification
+    /// is sent.
+    async fn refuse(&self, requested: &IdentifiedRequest, failure: Failure, now: Timestamp) -> Result<RunResponse> {
         if failure.kind.class() == Class::Retryable {
             return Err(failure);
         }
-        if let Some(run) = self.runs.jobs.ledger.run(&asked.run).await? {
-            return self.again(asked, &run).await;
+        if let Some(run) = self.runs.jobs.ledger.run(&requested.run).await? {
+            return self.existing(requested, &run).await;
         }
-        match asked.origin {
+        match requested.origin {
             Origin::Manual | Origin::Restart | Origin::Queue => Err(failure),
             Origin::Schedule | Origin::Event => {
                 let run = RunRecord {
                     error_message: Some(failure.message.clone()),
-                    ..plan::on_record(asked, Status::Failed, now)
+                    ..plan::record_of(requested, Status::Failed, now)
                 };
                 let opening = Opening { run: run.clone(), jobs: Vec::new(), lease: LeaseRequest::Leave };
                 self.runs.jobs.ledger.open(&opening).await?;
-                self.runs.tell(&run).await?;
-                Ok(answer(&run, Some(failure.message)))
+                self.runs.notify(&run).await?;
+                Ok(response(&run, Some(failure.message)))
             }
         }
     }
 }
 
-fn being_planned(asked: &Asked) -> Failure {
-    let words = format!("run {} is being planned by another invocation at this moment: ask again", asked.run);
-    Failure::new(FailureKind::Unavailable, words)
+fn planned_elsewhere(requested: &IdentifiedRequest) -> Failure {
+    let message = format!("another invocation is planning run {}: send the request again", requested.run);
+    Failure::new(FailureKind::Unavailable, message)
 }
 
-fn answer(run: &RunRecord, message: Option<String>) -> RunAnswer {
-    RunAnswer {
+fn response(run: &RunRecord, message: Option<String>) -> RunResponse {
+    RunResponse {
         workflow_execution_id: run.workflow_execution_id.clone(),
         execution_status: run.execution_status,
         message,
@@ -238,7 +252,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_holder_is_cleared_away_only_when_it_cannot_go_on() {
+    fn a_holder_is_closed_only_if_it_cannot_end_by_itself() {
         let created = a_run(Status::Pending).created_ts;
         let soon = created + SignedDuration::from_secs(10);
         let late = created + SignedDuration::from_hours(1);
@@ -247,11 +261,11 @@ mod tests {
         let running = Execution::Running;
         let of = |status, execution, now| decide(&a_run(status), execution, expires, now);
 
-        assert_eq!(of(Status::Running, Some(&running), soon), Holder::Alive);
-        assert_eq!(of(Status::Pending, None, soon), Holder::Alive, "its execution is about to be started");
+        assert_eq!(of(Status::Running, Some(&running), soon), Holder::InProgress);
+        assert_eq!(of(Status::Pending, None, soon), Holder::InProgress, "its execution is about to be started");
         assert_eq!(of(Status::Succeeded, Some(&closed), soon), Holder::Ended);
-        assert_eq!(of(Status::Running, Some(&closed), soon), Holder::Dead("FAILED".into()));
-        assert!(matches!(of(Status::Pending, None, late), Holder::Dead(_)));
-        assert!(matches!(of(Status::Running, Some(&running), late), Holder::Dead(_)), "its lease is over");
+        assert_eq!(of(Status::Running, Some(&closed), soon), Holder::Stalled("FAILED".into()));
+        assert!(matches!(of(Status::Pending, None, late), Holder::Stalled(_)));
+        assert!(matches!(of(Status::Running, Some(&running), late), Holder::Stalled(_)), "its lease expired");
     }
 }

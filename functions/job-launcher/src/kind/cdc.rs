@@ -1,4 +1,4 @@
-//! Staged change data: which files a load takes, and the transaction that loads them.
+//! `cdc`: selects the staged files of a load and makes the transaction that loads them.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,33 +19,34 @@ use shiftwork_protocol::{
 
 use super::Prepared;
 
-/// What the kind needs.
+/// The ports and buckets that this kind uses.
 pub struct Cdc {
-    /// The scripts bucket, for contracts.
+    /// Scripts bucket, which holds the table contracts.
     pub scripts: Bucket,
-    /// The staging bucket.
+    /// Staging bucket.
     pub staging: Bucket,
-    /// Makes the tables of a contract.
+    /// Warehouse in which the tables of a contract are created.
     pub warehouse: Arc<dyn Warehouse>,
-    /// Asks for the next load where one leaves files.
+    /// Queue of requests for runs, for the next load if this load leaves files.
     pub requests: Arc<dyn Requests>,
-    /// The time.
+    /// Source of the present time.
     pub clock: Arc<dyn Clock>,
 }
 
-/// What one load takes at most: so that no transaction holds its locks for long, nor needs more statements than a batch
-/// holds. The rest waits for the next load.
+/// Maximum size of one load. It keeps transactions, and their locks, short, and the number of statements within a
+/// batch. The next load takes the remaining files.
 #[derive(Debug, Clone, Copy)]
 struct LoadLimits {
     files: usize,
     bytes: u64,
-    /// Counts of columns that its files were staged with: each takes a COPY and what lifts its newer columns.
+    /// Number of distinct column counts of the files. Each needs a COPY, and statements for the columns that its files
+    /// lack.
     layouts: usize,
 }
 
 const LOAD_LIMITS: LoadLimits = LoadLimits { files: 2_000, bytes: 2 * 1024 * 1024 * 1024, layouts: 3 };
 
-/// A staged file, and what its name says.
+/// A staged file with the parts of its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Pending {
     key: String,
@@ -53,19 +54,21 @@ struct Pending {
     staged: Staged,
 }
 
-/// What a load takes.
+/// The files of a load.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Chosen {
     keys: Vec<String>,
-    /// Whether it leaves files to the next load.
+    /// True if files are left for the next load.
     more: bool,
 }
 
-/// Chooses files: of each partition a prefix in the order of its offsets, whose files do not overlap and have no more
-/// columns than the contract. So the watermark never passes a file that was not loaded, and no row is twice in one load.
+/// Chooses the files of a load. Of each partition it takes a prefix in the order of offsets, with files that do not
+/// overlap and that have at most as many columns as the contract. So the watermark never passes a file that is not
+/// loaded, and no row is loaded twice.
 ///
-/// The partitions take turns, beginning with one that `turn` says, so that none waits for ever behind busier ones.
-fn choose(pending: &[Pending], columns: usize, most: LoadLimits, turn: usize) -> Chosen {
+/// The choice alternates between the partitions and begins at `start`, so that partitions with many files do not delay
+/// others.
+fn choose(pending: &[Pending], columns: usize, limits: LoadLimits, start: usize) -> Chosen {
     let mut partitions: BTreeMap<&str, Vec<&Pending>> = BTreeMap::new();
     for file in pending {
         partitions.entry(file.staged.partition.as_str()).or_default().push(file);
@@ -73,8 +76,8 @@ fn choose(pending: &[Pending], columns: usize, most: LoadLimits, turn: usize) ->
     let mut lines: Vec<_> = partitions.into_values().map(|files| prefix(files, columns)).collect();
     let loadable: usize = lines.iter().map(|line| line.loadable).sum();
     if !lines.is_empty() {
-        let turn = turn % lines.len();
-        lines.rotate_left(turn);
+        let start = start % lines.len();
+        lines.rotate_left(start);
     }
     let (mut chosen, mut bytes) = (Chosen::default(), 0);
     let longest = lines.iter().map(|line| line.files.len()).max().unwrap_or_default();
@@ -82,11 +85,11 @@ fn choose(pending: &[Pending], columns: usize, most: LoadLimits, turn: usize) ->
     'full: for nth in 0..longest {
         for line in &mut lines {
             let Some(file) = line.files.get(nth) else { continue };
-            if !chosen.keys.is_empty() && (chosen.keys.len() >= most.files || bytes + file.bytes > most.bytes) {
+            if !chosen.keys.is_empty() && (chosen.keys.len() >= limits.files || bytes + file.bytes > limits.bytes) {
                 break 'full;
             }
-            if layouts.len() == most.layouts && !layouts.contains(&file.staged.columns) {
-                // The partition ends here for this load.
+            if layouts.len() == limits.layouts && !layouts.contains(&file.staged.columns) {
+                // The next file has another layout, so this load takes no further file of the partition.
                 line.files.truncate(nth);
                 continue;
             }
@@ -99,15 +102,15 @@ fn choose(pending: &[Pending], columns: usize, most: LoadLimits, turn: usize) ->
     chosen
 }
 
-/// The files of a partition that one load may take, and how many there are that any load of this contract could.
-struct Line<'a> {
+/// The files of a partition that one load may take, and the number of files that any load of this contract could take.
+struct PartitionFiles<'a> {
     files: Vec<&'a Pending>,
     loadable: usize,
 }
 
-fn prefix(mut files: Vec<&Pending>, columns: usize) -> Line<'_> {
+fn prefix(mut files: Vec<&Pending>, columns: usize) -> PartitionFiles<'_> {
     files.sort_by_key(|file| (&file.staged.first, &file.staged.last));
-    // A file of a newer contract waits for a run that was planned with it; those behind it wait with it.
+    // A file of a newer contract waits for a run that was planned with that contract, and so do the files after it.
     let loadable = files.iter().take_while(|file| file.staged.columns <= columns).count();
     let mut taken: Vec<&Pending> = Vec::new();
     for file in &files[..loadable] {
@@ -116,14 +119,14 @@ fn prefix(mut files: Vec<&Pending>, columns: usize) -> Line<'_> {
         }
         taken.push(file);
     }
-    Line { files: taken, loadable }
+    PartitionFiles { files: taken, loadable }
 }
 
 fn pending(listed: Vec<ListedObject>) -> Vec<Pending> {
     let named = |ListedObject { key, bytes, .. }| match Staged::parse(&key) {
         Some(staged) => Some(Pending { key, bytes, staged }),
         None => {
-            tracing::warn!(key, "is no staged file: left alone");
+            tracing::warn!(key, "ignoring an object whose key is not that of a staged file");
             None
         }
     };
@@ -131,10 +134,10 @@ fn pending(listed: Vec<ListedObject>) -> Vec<Pending> {
 }
 
 impl Cdc {
-    /// The transaction that loads what is staged for a contract.
+    /// Makes the transaction that loads the staged files of a contract.
     ///
-    /// Which files it takes is written down before it is submitted, once an attempt: a launcher that finds the manifest of
-    /// an earlier one submits the very same statements.
+    /// The files are written to a manifest before the submission, once per attempt. A launcher that finds the manifest
+    /// of an earlier invocation submits the same statements.
     pub(super) async fn prepare(
         &self,
         job: &JobRecord,
@@ -150,18 +153,18 @@ impl Cdc {
             Some(text) => read(&key, &text)?,
             None => {
                 let listed = self.staging.list(&keys::staged_prefix(contract.name())).await?;
-                let chosen = choose(&pending(listed), contract.columns().len(), LOAD_LIMITS, turn(job));
+                let chosen = choose(&pending(listed), contract.columns().len(), LOAD_LIMITS, start(job));
                 if chosen.keys.is_empty() {
                     return Ok(Prepared::NothingToDo);
                 }
                 if chosen.more {
-                    self.ask_again(job, &contract).await?;
+                    self.request_next_load(job, &contract).await?;
                 }
                 let manifest = Manifest::of(self.staging.name(), &chosen.keys);
                 read(&key, &self.staging.put_once(&key, written(&manifest)?).await?)?
             }
         };
-        self.make_tables(job, connection, &contract, &promotion).await?;
+        self.create_tables(job, connection, &contract, &promotion).await?;
         tracing::info!(contract = contract.name(), files = manifest.entries.len(), manifest = key, "loading");
         let load = Load { groups: self.groups(&key, &manifest).await?, iam_role: iam_role.clone(), region: None };
         Ok(Prepared::Submit(Box::new(Submission {
@@ -173,19 +176,19 @@ impl Cdc {
         })))
     }
 
-    /// What this load leaves, the next one takes: it queues behind this run.
-    async fn ask_again(&self, job: &JobRecord, contract: &TableContract) -> Result<()> {
+    /// Requests a run for the files that this load leaves. It is queued behind this run.
+    async fn request_next_load(&self, job: &JobRecord, contract: &TableContract) -> Result<()> {
         let (request, after) = load_request(&job.workflow_id, contract.load_every(), self.clock.now());
-        self.requests.ask(&request, after).await
+        self.requests.request(&request, after).await
     }
 
-    /// COPY names the columns, so the files of each layout have a manifest of their own; they are made again from the one
-    /// that counts.
+    /// Returns the manifest of each layout with its number of columns. COPY names the columns, so each layout needs a
+    /// manifest of its own. These manifests are derived from the attempt's manifest.
     async fn groups(&self, key: &str, manifest: &Manifest) -> Result<Vec<(usize, String)>> {
         let mut layouts: BTreeMap<usize, Vec<String>> = BTreeMap::new();
         for key in manifest.keys() {
             let Some(staged) = Staged::parse(&key) else {
-                return Err(Failure::corrupt(format!("a manifest lists {key}, which is no staged file")));
+                return Err(Failure::corrupt(format!("a manifest lists {key}, which is not the key of a staged file")));
             };
             layouts.entry(staged.columns).or_default().push(key);
         }
@@ -202,9 +205,10 @@ impl Cdc {
         Ok(groups)
     }
 
-    /// The first load of a contract, and of each contract with further columns, makes its tables what they have to be; so
-    /// does one that is tried again, for they may have been dropped. Each statement does nothing where it was done.
-    async fn make_tables(
+    /// Creates the tables of a contract, or adds the columns that they lack. Done by the first load of a contract and
+    /// of each contract with further columns, and by every retry, because the tables may have been dropped. Each
+    /// statement is idempotent.
+    async fn create_tables(
         &self,
         job: &JobRecord,
         connection: &Connection,
@@ -216,8 +220,8 @@ impl Cdc {
         if job.attempt == 1 && self.staging.get(&made).await?.is_some() {
             return Ok(());
         }
-        self.make_schemas(promotion, connection).await?;
-        // Columns that somebody wrote into the contract by hand, or made longer there.
+        self.create_schemas(promotion, connection).await?;
+        // Columns that were added or lengthened in the contract by hand.
         let found = self.run(&promotion.columns_query(), connection).await?;
         let found: Vec<ExistingColumn> = found.iter().filter_map(|row| ExistingColumn::read(row)).collect();
         let changes = promotion.prepare(&found).map_err(|problem| invalid(&problem))?;
@@ -230,7 +234,7 @@ impl Cdc {
         }
         for sql in &ddl {
             match self.run(sql, connection).await {
-                // Two that make the same table at once see each other as an error, and the second time as done.
+                // Of two concurrent creations of the same table one fails; a repeated statement then finds the table.
                 Err(Failure { kind: FailureKind::StatementFailed | FailureKind::SerializationConflict, .. }) => {
                     self.run(sql, connection).await?
                 }
@@ -241,18 +245,18 @@ impl Cdc {
         self.staging.put(&made, Vec::new()).await
     }
 
-    async fn make_schemas(&self, promotion: &Promotion<'_>, connection: &Connection) -> Result<()> {
+    async fn create_schemas(&self, promotion: &Promotion<'_>, connection: &Connection) -> Result<()> {
         let found = self.run(&promotion.schemas_query(), connection).await?;
         let found: Vec<String> = found.into_iter().flatten().flatten().collect();
         for (schema, sql) in promotion.create_schemas(&found) {
             self.run(&sql, connection).await.map_err(|failure| {
-                let words = format!(
-                    "schema `{schema}` is not in database {database}, and could not be made: {message}. Create it, with USAGE and CREATE on it \
-                     for the user of the connection, or let that user make it: GRANT CREATE ON DATABASE {database} TO …",
+                let message = format!(
+                    "schema `{schema}` does not exist in database {database} and cannot be created: {reason}. Create it, and grant USAGE and CREATE on it \
+                     to the user of the connection, or allow that user to create it: GRANT CREATE ON DATABASE {database} TO …",
                     database = connection.database,
-                    message = failure.message.trim_end_matches('.'),
+                    reason = failure.message.trim_end_matches('.'),
                 );
-                Failure::new(failure.kind, words)
+                Failure::new(failure.kind, message)
             })?;
         }
         Ok(())
@@ -260,18 +264,18 @@ impl Cdc {
 
     async fn run(&self, sql: &str, connection: &Connection) -> Result<Vec<Row>> {
         match self.warehouse.rows(sql, connection, &BTreeMap::new()).await {
-            // A warehouse that has to wake up first is there at the next try.
+            // A paused warehouse resumes and is available when the launcher is retried.
             Err(failure) if failure.kind == FailureKind::TimedOut => {
                 Err(Failure::new(FailureKind::Unavailable, failure.message))
             }
-            answer => answer,
+            result => result,
         }
     }
 }
 
-/// Another one for each run.
-fn turn(job: &JobRecord) -> usize {
-    job.workflow_execution_id.bytes().fold(0, |turn: usize, byte| turn.wrapping_mul(31).wrapping_add(byte.into()))
+/// Partition to begin with, which differs from run to run.
+fn start(job: &JobRecord) -> usize {
+    job.workflow_execution_id.bytes().fold(0, |sum: usize, byte| sum.wrapping_mul(31).wrapping_add(byte.into()))
 }
 
 fn read(key: &str, text: &[u8]) -> Result<Manifest> {
@@ -316,7 +320,7 @@ mod tests {
     const PLENTY: LoadLimits = LoadLimits { files: 100, bytes: 1_000_000, layouts: 3 };
 
     #[test]
-    fn a_load_takes_what_is_there() {
+    fn a_load_takes_all_staged_files() {
         let files = [file(0, 0, 9, 3, 10), file(0, 10, 19, 3, 10), file(1, 0, 4, 2, 10)];
         let chosen = choose(&files, 3, PLENTY, 0);
         let mut taken = chosen.keys.clone();
@@ -326,20 +330,20 @@ mod tests {
     }
 
     #[test]
-    fn a_redelivery_that_overlaps_waits_for_the_next_load() {
+    fn an_overlapping_redelivery_waits_for_the_next_load() {
         let files = [file(0, 0, 9, 3, 10), file(0, 5, 19, 3, 10), file(0, 20, 29, 3, 10)];
         assert_eq!(choose(&files, 3, PLENTY, 0), Chosen { keys: keys(&files[..1]), more: true });
     }
 
     #[test]
-    fn files_of_a_newer_contract_wait_for_a_run_that_knows_it() {
+    fn files_of_a_newer_contract_wait_for_a_run_planned_with_it() {
         let files = [file(0, 0, 9, 3, 10), file(0, 10, 19, 4, 10), file(0, 20, 29, 3, 10)];
         assert_eq!(choose(&files, 3, PLENTY, 0), Chosen { keys: keys(&files[..1]), more: false });
         assert_eq!(choose(&files, 4, PLENTY, 0), Chosen { keys: keys(&files), more: false });
     }
 
     #[test]
-    fn a_file_larger_than_a_load_is_a_load() {
+    fn a_file_above_the_size_limit_is_loaded_alone() {
         let files = [file(0, 0, 9, 3, 5_000_000), file(1, 0, 9, 3, 1)];
         assert_eq!(choose(&files, 3, PLENTY, 0), Chosen { keys: keys(&files[..1]), more: true });
     }
@@ -362,21 +366,21 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(500))]
 
-        /// Load after load, each taking what the last one left: nothing is skipped, nothing overlaps, all is loaded.
+        /// Repeated loads, each of the files that the last one left, load all files, skip none and do not overlap.
         #[test]
-        fn every_file_is_loaded_and_no_load_passes_one_by(
+        fn every_file_is_loaded_and_no_load_skips_one(
             mut left in files(), most_files in 1..9_usize, most_bytes in 1..200_u64, layouts in 1..4_usize,
-            mut turn in 0..9_usize,
+            mut start in 0..9_usize,
         ) {
             let most = LoadLimits { files: most_files, bytes: most_bytes, layouts };
             let (columns, all) = (6, left.len());
             for loads in 0..=all {
-                let chosen = choose(&left, columns, most, turn);
+                let chosen = choose(&left, columns, most, start);
                 if left.is_empty() {
                     prop_assert_eq!(&chosen, &Chosen::default());
                     break;
                 }
-                prop_assert!(loads < all, "a load took nothing");
+                prop_assert!(loads < all, "a load took no file");
                 prop_assert!(!chosen.keys.is_empty() && chosen.keys.len() <= most_files);
                 let (taken, rest): (Vec<_>, Vec<_>) = left.iter().cloned().partition(|f| chosen.keys.contains(&f.key));
                 prop_assert_eq!(chosen.more, !rest.is_empty());
@@ -387,21 +391,21 @@ mod tests {
                     let of_partition = |other: &&Pending| other.staged.partition == file.staged.partition;
                     let at = |file: &Pending| (file.staged.first.clone(), file.staged.last.clone());
                     let passed = rest.iter().filter(of_partition).find(|other| at(other) < at(file));
-                    prop_assert_eq!(passed, None, "passed by");
+                    prop_assert_eq!(passed, None, "a load skipped a file");
                     let before = taken.iter().filter(of_partition).filter(|other| at(other) < at(file));
                     prop_assert!(before.into_iter().all(|other| other.staged.last < file.staged.first), "overlap");
                 }
                 left = rest;
-                turn += 1;
+                start += 1;
             }
         }
 
-        /// With room for a file of each, each partition gives one.
+        /// If a load has room for one file of each partition, it takes one of each.
         #[test]
-        fn no_partition_waits_behind_busier_ones(left in files(), turn in 0..9_usize) {
+        fn each_partition_gets_a_share_of_a_load(left in files(), start in 0..9_usize) {
             let partitions: std::collections::BTreeSet<_> = left.iter().map(|file| file.staged.partition.clone()).collect();
             let most = LoadLimits { files: partitions.len().max(1), bytes: u64::MAX, layouts: 9 };
-            let chosen = choose(&left, 6, most, turn);
+            let chosen = choose(&left, 6, most, start);
             let given: std::collections::BTreeSet<_> =
                 left.iter().filter(|file| chosen.keys.contains(&file.key)).map(|file| file.staged.partition.clone()).collect();
             prop_assert_eq!(given, partitions);

@@ -1,11 +1,12 @@
-//! Files of a feed: which of them a load takes, and the COPY that loads them.
+//! `copy`: selects the files of a load and makes the COPY that loads them.
 //!
 //! ```text
-//! take (claimed: theirs for ten minutes) ── manifest (once an attempt) ── begin (theirs until the job ends) ── COPY
+//! take (claims the files for ten minutes) ── manifest (once per attempt) ── begin (holds the files until the job ends)
+//! ── COPY
 //! ```
 //!
-//! The manifest says what the statement loads, so every launcher that submits this attempt submits the same. A file that was begun
-//! goes to no other batch; one that another batch got before, while a launcher slept, ends the attempt.
+//! The manifest lists the files that the statement loads, so every launcher that submits this attempt submits the same
+//! statement. No other batch can claim a file after `begin`. If another batch claimed a file before, the attempt ends.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -20,25 +21,25 @@ use shiftwork_settlement::JobSettlement;
 
 use super::Prepared;
 
-/// Beyond the job's own timeout, until it may be asked what became of its files.
+/// Time after the job's timeout until the files of the batch are checked.
 const GRACE: SignedDuration = SignedDuration::from_mins(15);
 
-/// What the kind needs.
+/// The ports and buckets that this kind uses.
 pub struct Copy {
-    /// Finds out what became of the files of an earlier run, for a restart.
+    /// Settles the outcome of an earlier run's attempt, for a restart.
     pub jobs: JobSettlement,
-    /// The scripts bucket, for feeds.
+    /// Scripts bucket, which holds the feeds.
     pub scripts: Bucket,
-    /// Where the files of feeds stand.
+    /// File audit table.
     pub files: Batches,
-    /// The buckets that the files land in.
+    /// Buckets that the files land in.
     pub landing: Arc<dyn Objects>,
-    /// The staging bucket, for manifests.
+    /// Staging bucket, which holds the manifests.
     pub staging: Bucket,
 }
 
 impl Copy {
-    /// The load of the files that wait for it.
+    /// Makes the load of the feed's pending files.
     pub(super) async fn prepare(
         &self,
         job: &JobRecord,
@@ -71,14 +72,15 @@ impl Copy {
         if begun.len() < urls.len() {
             let lost = urls.len() - begun.len();
             return Ok(Prepared::Lost(format!(
-                "{lost} of the {} files of manifest {key} went to another batch",
+                "another batch claimed {lost} of the {} files of manifest {key}",
                 urls.len()
             )));
         }
         tracing::info!(feed = feed.feed, files = urls.len(), manifest = key, "loading");
         let copy = format!("{into} FROM '{}' {options}", self.staging.url(&key));
-        // The first attempt hopes for the best. The second knows that files are bad, and that those seldom come alone: it
-        // has them all found, so that the third is the last. COPY of Parquet has no NOLOAD: `take` has looked into the files.
+        // The first attempt has no preceding check. Later attempts follow a failure on bad files, so they first find
+        // all bad files with NOLOAD, and the attempt after that loads the others. COPY of Parquet does not support
+        // NOLOAD: `take` checks these files.
         let sqls = if job.attempt > 1 && feed.format != Format::Parquet {
             vec![format!("{copy} NOLOAD MAXERROR {MOST_ERRORS}"), copy]
         } else {
@@ -96,19 +98,19 @@ impl Copy {
     async fn feed(&self, pin: &ScriptPin) -> Result<Feed> {
         let text = scripts::pinned(&self.scripts, pin).await?;
         read_file(&pin.key, &text).and_then(|doc| Feed::read(&doc)).map_err(|problems| {
-            let words: Vec<_> = problems.iter().map(ToString::to_string).collect();
-            Failure::corrupt(format!("the pinned feed cannot be read any more: {}", words.join("\n")))
+            let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
+            Failure::corrupt(format!("the pinned feed cannot be read: {}", problems.join("\n")))
         })
     }
 
-    /// A restarted run takes the files again that the same job of the earlier run left FAILED.
+    /// In a restart, reopens the files that the same job of the earlier run left FAILED.
     async fn reopen(&self, at: &Attempt, feed: &Feed) -> Result<()> {
         let Some(run) = self.jobs.ledger.run(&at.run).await? else { return Ok(()) };
         let Some(earlier) = run.restart_of else { return Ok(()) };
         let Some(job) = self.jobs.ledger.job(&earlier, &at.job).await? else { return Ok(()) };
         if !self.jobs.resolve(&job).await? {
-            let words = format!("{} of run {earlier} may still be loading its files", at.job);
-            return Err(Failure::new(FailureKind::Unavailable, words));
+            let message = format!("job {} of run {earlier} may still be loading its files: trying again", at.job);
+            return Err(Failure::new(FailureKind::Unavailable, message));
         }
         let key = manifest_key(&job.current_attempt());
         let Some(text) = self.staging.get(&key).await? else { return Ok(()) };
@@ -117,7 +119,7 @@ impl Copy {
     }
 }
 
-/// LoadLimits that MAXERROR takes (Redshift docs, "Data load operations").
+/// Largest value of MAXERROR (Redshift docs, "Data load operations").
 const MOST_ERRORS: u32 = 100_000;
 
 fn read(key: &str, text: &[u8]) -> Result<Manifest> {

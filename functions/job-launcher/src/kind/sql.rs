@@ -1,4 +1,4 @@
-//! A script: the statements of the job's present part.
+//! `sql`: the statements of the current part of a script.
 
 use std::collections::BTreeMap;
 
@@ -6,9 +6,9 @@ use shiftwork_ports::{Bucket, Result, Submission, scripts};
 use shiftwork_protocol::{Connection, Failure, FailureKind, JobRecord, ScriptPin, Transaction, limits};
 use shiftwork_sql::split;
 
-/// What the kind needs.
+/// The ports and buckets that this kind uses.
 pub struct Sql {
-    /// The scripts bucket.
+    /// Scripts bucket.
     pub scripts: Bucket,
 }
 
@@ -33,12 +33,15 @@ fn part(
     transaction: Transaction,
     parameters: &BTreeMap<String, String>,
 ) -> Result<Submission> {
-    let unreadable = |words: String| Failure::new(FailureKind::ScriptUnreadable, words);
+    let unreadable = |message: String| Failure::new(FailureKind::ScriptUnreadable, message);
     let statements = split(script).map_err(|problem| unreadable(problem.to_string()))?;
     let batch = limits::BATCH_STATEMENTS as usize;
     let part: Vec<_> = statements.into_iter().skip((job.part as usize - 1) * batch).take(batch).collect();
     if part.is_empty() {
-        return Err(unreadable(format!("{} has no part {}", job.plan.job_name, job.part)));
+        return Err(unreadable(format!(
+            "the script of job {} has no statements for part {}",
+            job.plan.job_name, job.part
+        )));
     }
     // The Data API refuses a parameter that no statement of the batch uses.
     let used = |name: &str| part.iter().any(|statement| statement.placeholders.contains_key(name));

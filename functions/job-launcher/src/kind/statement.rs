@@ -1,4 +1,4 @@
-//! Work that is one statement already: a procedure call, an unload.
+//! `procedure` and `unload`: work that is a single statement.
 
 use std::collections::BTreeMap;
 
