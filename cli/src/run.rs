@@ -6,7 +6,7 @@ use serde_json::Value;
 use shiftwork_protocol::{
     Status, limits,
     name::is_run_id,
-    payload::{RunAnswer, RunRequest},
+    payload::{RunRequest, RunResponse},
 };
 
 use crate::{Deployment, Outcome, args, wait, words};
@@ -50,7 +50,7 @@ pub(crate) async fn start(deployment: &Deployment, request: &RunRequest, wait: b
     })
 }
 
-fn line(response: &RunAnswer) -> String {
+fn line(response: &RunResponse) -> String {
     let status = response.execution_status;
     let text = format!("{} {}", words::coloured(status, status.as_str()), response.workflow_execution_id);
     match &response.message {

@@ -9,7 +9,7 @@ use shiftwork_e2e::{Inbox, InvokeError, Stack};
 use shiftwork_promotion::Promotion;
 use shiftwork_protocol::keys::contract_key;
 use shiftwork_protocol::{
-    drift::{Drift, DriftAnswer, DriftRequest, MigrationProgress},
+    drift::{Drift, DriftRequest, DriftResponse, MigrationProgress},
     event,
     keys::drift_mark_key,
 };
@@ -92,7 +92,7 @@ impl Orders {
         head.send().await.is_ok()
     }
 
-    async fn invoke(&self, request: &DriftRequest) -> Result<DriftAnswer, InvokeError> {
+    async fn invoke(&self, request: &DriftRequest) -> Result<DriftResponse, InvokeError> {
         let response = self.stack.invoke("SchemaWatcherFunction", &serde_json::to_value(request).unwrap()).await?;
         Ok(serde_json::from_value(response).unwrap())
     }
@@ -353,7 +353,7 @@ async fn a_column_that_a_user_adds_gets_the_stored_values() {
     let ask = async |request: &DriftRequest| {
         let response = stack.invoke("SchemaWatcherFunction", &serde_json::to_value(request).unwrap()).await;
         let response = response.unwrap_or_else(|error| panic!("{error:?}"));
-        serde_json::from_value::<DriftAnswer>(response).unwrap().contracts.remove(0)
+        serde_json::from_value::<DriftResponse>(response).unwrap().contracts.remove(0)
     };
     let contract = changes.flow.id.clone();
     let look = ask(&DriftRequest::Look { contract: contract.clone(), only: Vec::new() }).await;

@@ -49,5 +49,5 @@ async fn a_restart_runs_the_remaining_jobs_with_the_original_date_and_parameters
     let refusal = flow.request(json!({ "restart_of": second.id })).await.unwrap_err();
     assert!(refusal.message.contains("nothing to restart"), "{refusal:?}");
     let refusal = flow.request(json!({ "restart_of": first.id, "parameters": { "n": 1 } })).await.unwrap_err();
-    assert!(refusal.message.contains("keeps the parameters"), "{refusal:?}");
+    assert!(refusal.message.contains("uses the parameters"), "{refusal:?}");
 }

@@ -80,7 +80,7 @@ async fn a_cancelled_statement_aborts_its_job() {
     let ended = run.end().await;
     assert_eq!(ended.run.execution_status, Status::Failed);
     assert_eq!(ended.status("endless.sql"), Status::Aborted);
-    assert!(ended.job("endless.sql").error_message.as_deref().unwrap().contains("cancelled in Redshift"));
+    assert!(ended.job("endless.sql").error_message.as_deref().unwrap().contains("cancelled outside of shiftwork"));
     assert_eq!(ended.status("after.sql"), Status::Skipped);
 }
 

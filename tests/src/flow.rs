@@ -3,7 +3,7 @@ use std::{sync::Arc, time::Duration};
 use aws_sdk_scheduler::operation::get_schedule::GetScheduleError;
 use serde_json::{Value, json};
 use shiftwork_ports::Ledger as _;
-use shiftwork_protocol::{JobRecord, RunRecord, payload::RunAnswer};
+use shiftwork_protocol::{JobRecord, RunRecord, payload::RunResponse};
 use tokio::time::{Instant, sleep};
 
 use crate::{Ended, Stack, ended};
@@ -91,7 +91,7 @@ impl Flow {
     }
 
     /// Requests a run from the trigger. `request` contains the fields in addition to the workflow id.
-    pub async fn request(&self, mut request: Value) -> Result<RunAnswer, InvokeError> {
+    pub async fn request(&self, mut request: Value) -> Result<RunResponse, InvokeError> {
         request["workflow_id"] = json!(self.id);
         let response = self.stack.invoke("TriggerFunction", &request).await?;
         Ok(serde_json::from_value(response).expect("the response of the trigger is valid"))

@@ -236,7 +236,7 @@ async fn plan_over_dynamodb(feed: &str, table: &str) -> Result<()> {
     let intake = intake(register, feed, Destination::Workflow, requests.clone(), Arc::new(MemoryWorkQueue::default()));
     let begun = Instant::now();
     intake.handle(json!({ "plan": "all" })).await?;
-    Planned::print(begun.elapsed(), requests.asked().len(), None)
+    Planned::print(begun.elapsed(), requests.requests().len(), None)
 }
 
 async fn plan_in_memory() -> Result<()> {

@@ -8,7 +8,7 @@ use aws_types::SdkConfig;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use shiftwork_protocol::{
     Failure, FailureKind,
-    payload::{RunAnswer, RunRequest},
+    payload::{RunRequest, RunResponse},
 };
 
 /// Timeout of an invocation. The trigger's own timeout is 60 s (`infra/template.yaml`), which a large plan may need.
@@ -36,7 +36,7 @@ impl Trigger {
     }
 
     /// Requests a run. A request with an id can be repeated: it returns the same run.
-    pub async fn request(&self, request: &RunRequest) -> anyhow::Result<RunAnswer> {
+    pub async fn request(&self, request: &RunRequest) -> anyhow::Result<RunResponse> {
         invoke(&self.client, &self.function, request, TIMEOUT).await
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use aws_sdk_lambda::Client;
 use aws_types::SdkConfig;
-use shiftwork_protocol::drift::{DriftAnswer, DriftRequest};
+use shiftwork_protocol::drift::{DriftRequest, DriftResponse};
 
 use super::trigger::invoke;
 
@@ -25,7 +25,7 @@ impl Watcher {
     }
 
     /// Sends a request. A request can be repeated: completed work is detected.
-    pub async fn ask(&self, request: &DriftRequest) -> anyhow::Result<DriftAnswer> {
+    pub async fn ask(&self, request: &DriftRequest) -> anyhow::Result<DriftResponse> {
         invoke(&self.client, &self.function, request, TIMEOUT).await
     }
 }

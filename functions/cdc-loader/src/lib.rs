@@ -198,7 +198,7 @@ impl Loader {
             let contract = claims.contract(*index).contract();
             if let Some(workflow) = contract.workflow() {
                 let (request, after) = load_request(workflow, contract.load_every(), self.clock.now());
-                self.requests.ask(&request, after).await?;
+                self.requests.request(&request, after).await?;
             }
         }
         let batch::Counts { records, rows, set_aside, refused, unclaimed } = out.counts;

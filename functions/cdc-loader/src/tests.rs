@@ -74,7 +74,7 @@ impl Fixture {
     }
 
     fn refused(&self) -> Vec<Refused> {
-        self.dead_letters.letters().iter().map(|record| serde_json::from_str(record).unwrap()).collect()
+        self.dead_letters.messages().iter().map(|record| serde_json::from_str(record).unwrap()).collect()
     }
 
     async fn message(&self, body: &Value) -> Vec<String> {
@@ -212,7 +212,7 @@ columns: [{ name: id, type: varchar(16) }, { name: items, type: integer }, { nam
     let (keys, rows) = (fixture.keys().await, fixture.rows().await);
     assert!(keys[0].starts_with("staged/carts/dynamodb%2Fcarts%2F4421584500000000017450439091/"), "{keys:?}");
     assert_eq!(rows.len(), 3);
-    assert!(fixture.requests.asked().is_empty(), "the contract names no workflow");
+    assert!(fixture.requests.requests().is_empty(), "the contract names no workflow");
 }
 
 #[tokio::test]
@@ -224,7 +224,7 @@ async fn a_redelivered_batch_writes_the_same_objects_and_requests_the_same_run()
     fixture.loader.handle(sample("kafka")).await.unwrap();
     assert_eq!(fixture.keys().await, once);
     assert_eq!(fixture.staging.get(&once[0]).await, first);
-    let asked = fixture.requests.asked();
+    let asked = fixture.requests.requests();
     assert_eq!(asked.len(), 2);
     assert_eq!(asked[0], asked[1]);
     assert_eq!(asked[0].0.workflow_id, "shop");
@@ -331,10 +331,10 @@ async fn no_run_is_requested_if_a_write_fails() {
     fixture.objects.set_unavailable(true);
     let failure = fixture.loader.handle(sample("kafka")).await.unwrap_err();
     assert_eq!(failure.kind, FailureKind::Unavailable);
-    assert!(fixture.requests.asked().is_empty() && fixture.refused().is_empty());
+    assert!(fixture.requests.requests().is_empty() && fixture.refused().is_empty());
     fixture.objects.set_unavailable(false);
     fixture.loader.handle(sample("kafka")).await.unwrap();
-    assert_eq!(fixture.requests.asked().len(), 1);
+    assert_eq!(fixture.requests.requests().len(), 1);
 }
 
 #[tokio::test]

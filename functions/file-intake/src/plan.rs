@@ -89,7 +89,7 @@ impl Intake {
                         workflow_execution_id: Some(run.clone()),
                         ..RunRequest::default()
                     };
-                    self.requests.ask(&request, Duration::ZERO).await?;
+                    self.requests.request(&request, Duration::ZERO).await?;
                     self.recent.put(run.clone(), (), now + RUN_PAUSE);
                     planned.runs.push(run);
                 }

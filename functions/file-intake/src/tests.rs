@@ -97,7 +97,7 @@ async fn an_invalid_message_goes_to_the_dead_letter_queue_and_the_others_are_han
     let response = fixture.intake.handle(sample("poison")).await.unwrap();
     assert_eq!(response["batchItemFailures"], json!([]));
     assert_eq!(fixture.register.files().len(), 1);
-    let dead_letters = fixture.dead_letters.letters();
+    let dead_letters = fixture.dead_letters.messages();
     let dead_letter: UnreadableMessage = serde_json::from_str(&dead_letters[0]).unwrap();
     assert_eq!(dead_letters.len(), 1);
     assert!(
@@ -114,8 +114,8 @@ async fn a_dead_letter_fits_into_a_message_for_every_body() {
 
         fixture.intake.handle(event).await.unwrap();
     }
-    assert!(fixture.dead_letters.letters().iter().all(|text| text.len() <= DEAD_LETTER_BYTES));
-    assert_eq!(fixture.dead_letters.letters().len(), 3);
+    assert!(fixture.dead_letters.messages().iter().all(|text| text.len() <= DEAD_LETTER_BYTES));
+    assert_eq!(fixture.dead_letters.messages().len(), 3);
 }
 
 #[tokio::test]
@@ -126,12 +126,12 @@ async fn the_run_of_a_complete_batch_is_requested_once() {
         fixture.intake.handle(batch(files)).await.unwrap();
     }
     fixture.intake.handle(sample("plan")).await.unwrap();
-    let requests: Vec<_> = fixture.requests.asked().into_iter().map(|(request, _)| request).collect();
+    let requests: Vec<_> = fixture.requests.requests().into_iter().map(|(request, _)| request).collect();
     assert_eq!(requests.len(), 2, "7 files are two batches of 3, and one file that waits: {requests:?}");
     fixture.clock.pass(SignedDuration::from_mins(6));
     fixture.intake.handle(sample("plan")).await.unwrap();
     let runs: BTreeSet<_> =
-        fixture.requests.asked().into_iter().map(|(request, _)| request.workflow_execution_id).collect();
+        fixture.requests.requests().into_iter().map(|(request, _)| request.workflow_execution_id).collect();
     assert_eq!(runs.len(), 3, "the last file has waited for five minutes");
 }
 

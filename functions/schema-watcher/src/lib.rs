@@ -36,7 +36,7 @@ use shiftwork_aws::{environment, notices::NoticesEnvironment};
 use shiftwork_ports::{Bucket, Changed, Clock, Configuration, Notices, Result, Warehouse};
 use shiftwork_protocol::{
     Connection, Failure, FailureKind,
-    drift::{Drift, DriftAnswer, DriftRequest, MigrationProgress},
+    drift::{Drift, DriftRequest, DriftResponse, MigrationProgress},
     keys::{DRIFT_MARKS, drift_mark_key, staged_prefix},
 };
 
@@ -100,10 +100,10 @@ impl Watcher {
             DriftRequest::Look { contract, only } => vec![self.look(contract, only).await?],
             DriftRequest::Apply { contract, only, migration } => vec![self.apply(contract, only, migration).await?],
         };
-        Ok(DriftAnswer { contracts })
+        Ok(DriftResponse { contracts })
     }
 
-    async fn watch(&self, scheduled: bool) -> Result<DriftAnswer> {
+    async fn watch(&self, scheduled: bool) -> Result<DriftResponse> {
         let marks = state::keys(&self.staging, DRIFT_MARKS, MOST_CONTRACTS).await?;
         let marked: BTreeSet<String> = marks.iter().map(|mark| mark[DRIFT_MARKS.len()..].to_owned()).collect();
         let known = state::known(&self.staging).await?;
@@ -129,7 +129,7 @@ impl Watcher {
                 failure.kind,
                 format!("{} contracts could not be examined; {contract}: {failure}", failures.len()),
             )),
-            Some(_) | None => Ok(DriftAnswer { contracts }),
+            Some(_) | None => Ok(DriftResponse { contracts }),
         }
     }
 

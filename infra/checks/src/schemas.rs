@@ -6,9 +6,9 @@ use schemars::{JsonSchema, schema_for};
 use serde_json::Value;
 use shiftwork_planner::{connections_schema, workflow_schema};
 use shiftwork_protocol::{
-    drift::{DriftAnswer, DriftRequest},
+    drift::{DriftRequest, DriftResponse},
     event::{DriftFound, FilesLate, JobEnded, Refreshed, RunEnded, TableRefreshed},
-    payload::{AuditRequest, JobEnd, Lanes, Launch, Recorded, RunAnswer, RunEnd, RunInput, RunRequest, Sweep},
+    payload::{AuditRequest, JobEnd, Lanes, Launch, Recorded, RunEnd, RunInput, RunRequest, RunResponse, Sweep},
     work_item::{Completion, WorkItem},
 };
 
@@ -17,7 +17,7 @@ pub fn all() -> Vec<(&'static str, Value)> {
     vec![
         ("audit-request.json", of::<AuditRequest>()),
         ("connections.json", connections_schema()),
-        ("drift-answer.json", of::<DriftAnswer>()),
+        ("drift-answer.json", of::<DriftResponse>()),
         ("drift-request.json", of::<DriftRequest>()),
         ("event-drift-found.json", of::<DriftFound>()),
         ("event-job-ended.json", of::<JobEnded>()),
@@ -31,7 +31,7 @@ pub fn all() -> Vec<(&'static str, Value)> {
         ("launch.json", of::<Launch>()),
         ("metadata.json", shiftwork_search_metadata::schema()),
         ("recorded.json", of::<Recorded>()),
-        ("run-answer.json", of::<RunAnswer>()),
+        ("run-answer.json", of::<RunResponse>()),
         ("run-end.json", of::<RunEnd>()),
         ("run-input.json", of::<RunInput>()),
         ("run-request.json", of::<RunRequest>()),

@@ -11,7 +11,7 @@ use shiftwork_iterator::RunIterator;
 use shiftwork_job_launcher::{Launcher, kind as launcher};
 use shiftwork_ports::{
     Bucket, Engines, Execution, Executions as _, Ledger as _, Progress,
-    fake::{ManualClock, Outcome, Told},
+    fake::{Closed, ManualClock, Outcome},
 };
 use shiftwork_protocol::{
     Attempt, Class, Connection, Failure, FailureKind, Manifest, RunRecord, manifest_key,
@@ -74,7 +74,7 @@ impl Machine {
         let (ledger, warehouse, objects) = (luck.over(&calm.ledger), luck.over(&calm), luck.over(&calm.objects));
         // The tables of a contract.
         for statement in ["CREATE", "svv_columns", "pg_namespace"] {
-            calm.warehouse.answer(statement, Vec::new());
+            calm.warehouse.set_rows(statement, Vec::new());
         }
         let staging = Bucket::new(objects.clone(), "staging");
         let scripts = Bucket::new(objects.clone(), "scripts");
@@ -349,7 +349,7 @@ impl Machine {
                     At::Launch { retries: 0 }
                 }
             }
-            At::Awaiting(token) => match self.calm.tokens.told(&token) {
+            At::Awaiting(token) => match self.calm.tokens.closed_by(&token) {
                 Some(_) => At::Launch { retries: 0 },
                 None => At::Awaiting(token),
             },
@@ -363,10 +363,10 @@ impl Machine {
                     None => crashed(retries),
                 }
             }
-            At::Waiting { token, retries } => match self.calm.tokens.told(&token) {
-                Some(Told::End(_) | Told::Release) => At::Done,
-                Some(Told::Proceed) => At::Launch { retries: 0 },
-                Some(Told::Fail(failure)) => caught(&failure, retries),
+            At::Waiting { token, retries } => match self.calm.tokens.closed_by(&token) {
+                Some(Closed::End(_) | Closed::Release) => At::Done,
+                Some(Closed::Proceed) => At::Launch { retries: 0 },
+                Some(Closed::Fail(failure)) => caught(&failure, retries),
                 None if self.timeouts && self.luck.strikes(20) => {
                     At::Record { caught: json!({ "Error": "States.Timeout", "Cause": "" }), tries: 0 }
                 }

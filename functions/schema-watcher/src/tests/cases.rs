@@ -9,7 +9,7 @@ use shiftwork_change_data::contract::Column;
 use shiftwork_ports::Result;
 use shiftwork_protocol::{
     FailureKind,
-    drift::{DriftAnswer, DriftRequest, MigrationProgress},
+    drift::{DriftRequest, DriftResponse, MigrationProgress},
     keys::drift_mark_key,
 };
 
