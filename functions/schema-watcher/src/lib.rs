@@ -84,17 +84,17 @@ impl Watcher {
     ///
     /// # Errors
     /// The event is not valid, or a call of AWS or a statement in Redshift failed.
-    pub async fn handle(&self, event: &Value) -> Result<DriftAnswer> {
+    pub async fn handle(&self, event: &Value) -> Result<DriftResponse> {
         match incoming::read(event)? {
             Incoming::Request(request) => self.respond(&request).await,
             Incoming::StatementEnded(contract) => {
-                self.statement_ended(&contract).await.map(|()| DriftAnswer::default())
+                self.statement_ended(&contract).await.map(|()| DriftResponse::default())
             }
         }
     }
 
     /// Handles a request. It is idempotent: steps that an earlier invocation has completed are not repeated.
-    pub async fn respond(&self, request: &DriftRequest) -> Result<DriftAnswer> {
+    pub async fn respond(&self, request: &DriftRequest) -> Result<DriftResponse> {
         let contracts = match request {
             DriftRequest::Watch { scheduled } => return self.watch(*scheduled).await,
             DriftRequest::Look { contract, only } => vec![self.look(contract, only).await?],

@@ -25,7 +25,7 @@ fn deliver(world: &World, watcher: &Watcher) {
 }
 
 /// Sends a request once. `None` if the invocation stopped.
-fn request(watcher: &Watcher, request: &DriftRequest) -> Option<Result<DriftAnswer>> {
+fn request(watcher: &Watcher, request: &DriftRequest) -> Option<Result<DriftResponse>> {
     watcher.respond(request).now_or_never()
 }
 
@@ -51,7 +51,7 @@ fn apply_all(watcher: &Watcher) {
     panic!("there is still a migration after 1,000 requests");
 }
 
-fn watch(watcher: &Watcher) -> Option<Result<DriftAnswer>> {
+fn watch(watcher: &Watcher) -> Option<Result<DriftResponse>> {
     request(watcher, &DriftRequest::Watch { scheduled: true })
 }
 
