@@ -53,9 +53,9 @@ async fn a_check_counts_and_a_fix_leaves_files_that_only_a_person_can_fix() {
         ("40", "not metadata"),
     ];
     assert_eq!(rows, wanted.map(|(files, words)| vec![files, words]));
-    let fixed = tally(&fixer, None, Mode::Fix).await;
-    assert_eq!(fixed.outcome(Mode::Fix), Outcome::Failed);
-    assert_eq!((fixed.of("written"), fixed.of("quarantined"), fixed.of("failed")), (40, 1, 1));
+    let after_fix = tally(&fixer, None, Mode::Fix).await;
+    assert_eq!(after_fix.outcome(Mode::Fix), Outcome::Failed);
+    assert_eq!((after_fix.of("written"), after_fix.of("quarantined"), after_fix.of("failed")), (40, 1, 1));
     let sources: Vec<_> = bucket.files().into_keys().filter(|key| key.ends_with(".meta.json")).collect();
     assert_eq!(sources, ["handbook/large.pdf.meta.json"]);
     let again = tally(&fixer, None, Mode::Check).await;
