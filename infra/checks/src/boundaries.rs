@@ -15,7 +15,6 @@ const SDK: [&str; 5] = ["aws_sdk_", "aws_config::", "aws_credential_types::", "a
 const MAIN_LINES: usize = 25;
 
 /// Finds dependencies that the architecture does not allow, and mains that are too long.
-
 pub fn findings(pages: &Pages) -> Findings {
     let mut findings = Findings::new();
     for path in pages.files().filter(|path| PRODUCT.iter().any(|folder| path.starts_with(folder))) {

@@ -260,6 +260,37 @@ impl Feed {
                 "remove `table`, and send the files to workers with `work_items`",
             );
         }
+        self.check_format(&mut report);
+        if !(1..=BATCH_FILES).contains(&self.batch.files) {
+            report("batch.files", format!("a batch can have 1 to {BATCH_FILES} files"), "");
+        }
+        let spans = [
+            ("expect.max_age", self.expect.max_age),
+            ("batch.wait", self.batch.wait),
+            ("work_items.within", self.work_items.as_ref().map(|items| items.within)),
+        ];
+        for (field, span) in spans {
+            if let Some(span) = span.filter(|span| span.length() > LONGEST_SPAN) {
+                report(field, format!("`{span}` is longer than 400 days"), "");
+            }
+        }
+        if self.workflow.is_some() && self.work_items.is_some() {
+            report("work_items", "`work_items` and `workflow` exclude each other".into(), "keep one of them");
+        }
+        if let Some(expected) = &self.expected {
+            if expected.by.parse::<Time>().is_err() {
+                report("expected.by", format!("`{}` is not a valid time of day", expected.by), "write `06:00`");
+            }
+            if TimeZone::get(&expected.time_zone).is_err() {
+                let message = format!("`{}` is not a valid time zone", expected.time_zone);
+                report("expected.time_zone", message, "write a name of the IANA database, such as `Europe/Berlin`");
+            }
+        }
+        problems
+    }
+
+    /// Checks the fields that only some formats support. `report` takes a field, what is wrong with it, and how to fix it.
+    fn check_format(&self, report: &mut dyn FnMut(&str, String, &str)) {
         if self.format == Format::Parquet && self.compression != Compression::None {
             report("compression", "Parquet files are compressed internally".into(), "remove `compression`");
         }
@@ -322,32 +353,6 @@ impl Feed {
         if self.expect.needs_s3() && self.compression == Compression::Bzip2 {
             report("expect", "bzip2 files are not inspected".into(), "remove all fields but `non_empty` and `max_age`");
         }
-        if !(1..=BATCH_FILES).contains(&self.batch.files) {
-            report("batch.files", format!("a batch can have 1 to {BATCH_FILES} files"), "");
-        }
-        let spans = [
-            ("expect.max_age", self.expect.max_age),
-            ("batch.wait", self.batch.wait),
-            ("work_items.within", self.work_items.as_ref().map(|items| items.within)),
-        ];
-        for (field, span) in spans {
-            if let Some(span) = span.filter(|span| span.length() > LONGEST_SPAN) {
-                report(field, format!("`{span}` is longer than 400 days"), "");
-            }
-        }
-        if self.workflow.is_some() && self.work_items.is_some() {
-            report("work_items", "`work_items` and `workflow` exclude each other".into(), "keep one of them");
-        }
-        if let Some(expected) = &self.expected {
-            if expected.by.parse::<Time>().is_err() {
-                report("expected.by", format!("`{}` is not a valid time of day", expected.by), "write `06:00`");
-            }
-            if TimeZone::get(&expected.time_zone).is_err() {
-                let message = format!("`{}` is not a valid time zone", expected.time_zone);
-                report("expected.time_zone", message, "write a name of the IANA database, such as `Europe/Berlin`");
-            }
-        }
-        problems
     }
 
     /// Returns true for the key of a control file, which is not a file of the feed.
@@ -415,7 +420,6 @@ impl Feeds {
 }
 
 /// Parses `files` of a job of kind `copy`: returns the name of the feed in `pending(<feed>)`.
-
 pub fn pending(files: &str) -> Option<&str> {
     let feed = files.trim().strip_prefix("pending(")?.strip_suffix(')')?.trim();
     name::is_workflow_id(feed).then_some(feed)

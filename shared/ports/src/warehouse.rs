@@ -52,8 +52,7 @@ pub trait Warehouse: Send + Sync {
 /// Classifies an error message of Redshift.
 ///
 /// - 1023 "Serializable isolation violation": a conflict with another transaction (Redshift docs, "Serializable
-/// isolation").
-///   Deadlocks and lock timeouts are classified in the same way: nothing was committed, and a retry may succeed.
+///   isolation"). Deadlocks and lock timeouts are classified in the same way: nothing was committed, and a retry may succeed.
 /// - A lost connection: a restart, a resize or a failover.
 /// - Everything else is an error of the SQL.
 pub fn failure_kind(message: &str) -> FailureKind {

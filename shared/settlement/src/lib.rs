@@ -2,7 +2,7 @@
 //! audit-updater after an error, the launcher for a job that is not run, the trigger for a run that lost its lease.
 //!
 //! - [`JobSettlement`]: an attempt ended → the job's next step → its dependents are freed, its task completes, its event
-//! is published.
+//!   is published.
 //! - [`kind`]: the steps of each kind of job around its attempts.
 //! - [`RunSettlement`]: all jobs ended, or the run was stopped → status of the run, lease, notification.
 //! - [`RunSettlement::sweep`]: the same steps after lost events, derived from the tables and the engines.

@@ -5,9 +5,8 @@
 //!
 //! 1. *Announce.* The run is written as PLANNING with a `planner`, a nonce of this call, if the lease can be taken.
 //! 2. *Fill.* The jobs are written. Each transaction requires that the run is PLANNING with this planner.
-//! 3. *Seal.* The last transaction writes the remaining jobs, sets the status of the run, removes `planner` and takes the
-//! lease or
-//!    joins its queue. No function starts the run before this step.
+//! 3. *Seal.* The last transaction writes the remaining jobs, sets the status of the run, removes `planner` and takes
+//!    the lease or joins its queue. No function starts the run before this step.
 //!
 //! A planner that cannot take the lease in step 3, or that fails, *gives up*: it removes its nonce and leaves the run
 //! PLANNING. A planner that crashes leaves its nonce. The next `open` for the same request takes over a run without a
@@ -232,7 +231,7 @@ impl<'a> Plan<'a> {
         match self.ledger.update::<RunRecord>(table, update).await {
             Ok(Updated::Done(_) | Updated::Refused(_)) => {}
             Err(failure) => {
-                tracing::warn!(run = self.run(), %failure, "a partly written run keeps the nonce of a planner that failed")
+                tracing::warn!(run = self.run(), %failure, "a partly written run keeps the nonce of a planner that failed");
             }
         }
     }

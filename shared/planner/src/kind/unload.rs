@@ -327,7 +327,6 @@ const IN_TARGETS: [(&str, &str); 2] =
     [("{run_date}", builtin::RUN_DATE), ("{workflow_execution_id}", builtin::WORKFLOW_EXECUTION_ID)];
 
 /// Replaces the values in braces in a target. The error is the part in braces that is not a known value.
-
 fn fill(to: &str, bindings: &BTreeMap<String, String>) -> Result<String, String> {
     let mut filled = String::with_capacity(to.len());
     let mut rest = to;
