@@ -6,7 +6,7 @@
 //! Batches: take ── begin ── (a COPY, a worker) ── end                            each file ends exactly once
 //! ```
 //!
-//! The modules [`plan`], [`event`] and [`feed`] are pure. [`Batches`] and [`inspect`] use the ports [`shiftwork_ports::FileRegister`] and
+//! The modules [`plan`], [`event`] and [`feed`] are pure. [`Batches`] and [`inspect()`] use the ports [`shiftwork_ports::FileRegister`] and
 //! [`shiftwork_ports::Objects`].
 
 mod batches;

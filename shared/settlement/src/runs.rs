@@ -149,7 +149,7 @@ impl RunSettlement {
     /// Reads a run.
     ///
     /// # Errors
-    /// [`FailureKind::Corrupt`](shiftwork_protocol::FailureKind::Corrupt): the run does not exist.
+    /// [`FailureKind::Corrupt`]: the run does not exist.
     pub async fn run(&self, run: &str) -> Result<RunRecord> {
         let found = self.jobs.ledger.run(run).await?;
         found.ok_or_else(|| Failure::corrupt(format!("run {run} does not exist in the workflow audit table")))

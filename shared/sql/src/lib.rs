@@ -3,7 +3,7 @@
 //!
 //! | task | function |
 //! | --- | --- |
-//! | split a script into statements | [`split`] |
+//! | split a script into statements | [`split()`] |
 //! | list the parameters of a statement | [`placeholders`], [`Statement::placeholders`] |
 //! | quote an identifier | [`identifier`], [`quote_identifier`] |
 //! | quote a string | [`quote_literal`] |
@@ -13,7 +13,7 @@
 //! Redshift reads `\` in `'…'` as an escape: `QUOTE_LITERAL` doubles backslashes, the developer guide writes `\\` in patterns, and the
 //! parser derives from PostgreSQL 8.0, which supports neither `standard_conforming_strings = on` nor `E'…'`. Standard SQL, and PostgreSQL
 //! since 9.1, read `\` as a plain character. AWS does not document the rule, so this crate does not depend on it: [`quote_literal`]
-//! writes a string that contains a backslash between dollar quotes, which both read the same way, and [`split`] refuses a literal whose
+//! writes a string that contains a backslash between dollar quotes, which both read the same way, and [`split()`] refuses a literal whose
 //! end depends on the rule.
 //!
 //! `local/redshift-dialect` has a separate lexer, because it rewrites statements: it needs operators, numbers, positional arguments and

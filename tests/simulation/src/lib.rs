@@ -1,10 +1,10 @@
-//! Runs of random workflows through the real handlers, over the in-memory collaborators, under random bad luck.
+//! Runs random workflows through the real handlers over the in-memory ports, with random faults.
 //!
-//! - [`chaos`]: every call to a collaborator may kill the caller before or after it, or lose its answer;
-//! - [`machine`]: Step Functions, EventBridge and Redshift as far as a run meets them;
-//! - [`tests`]: what must hold, whatever happened.
+//! - `chaos`: every call of a port can stop its caller before or after the call, or lose its result.
+//! - `machine`: Step Functions, EventBridge and Redshift, as far as a run uses them.
+//! - `tests`: the properties that hold for every run.
 //!
-//! Nothing here waits: the fakes answer at once, so a handler that is still pending after one poll was killed.
+//! The fakes complete at once. A handler that is still pending after one poll was stopped by a fault.
 #![cfg(test)]
 
 mod chaos;
