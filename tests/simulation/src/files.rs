@@ -1,4 +1,4 @@
-//! Files are loaded exactly once, and each is put on record with what became of it.
+//! Every file is loaded at most once, and the register holds the result of each file.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,34 +17,34 @@ use crate::machine::Machine;
 const FEED: &str =
     "feed: orders\nbucket: landing\nkeys: orders/**.csv\nformat: csv\ntable: sales.orders\nbatch: { files: 7 }\n";
 
-fn machine(seed: u64, troubles: u32) -> Machine {
-    let machine = Machine::new(seed, troubles);
-    machine.calm.configuration.put(json!({ "workflow_id": "load", "on_overlap": "queue", "workflow_stages": [
+fn machine(seed: u64, max_faults: u32) -> Machine {
+    let machine = Machine::new(seed, max_faults);
+    machine.fakes.configuration.put(json!({ "workflow_id": "load", "on_overlap": "queue", "workflow_stages": [
         { "execution_type": "sequential", "scripts": [
             { "job_name": "files", "kind": "copy", "files": "pending(orders)", "retries": 1 }, "after.sql" ] } ] }));
-    machine.calm.scripts.put("workflows/load/after.sql", "select 1");
-    machine.calm.scripts.put("feeds/orders.yaml", FEED);
+    machine.fakes.scripts.put("workflows/load/after.sql", "select 1");
+    machine.fakes.scripts.put("feeds/orders.yaml", FEED);
     machine
 }
 
-/// A file lands; its event may come twice.
+/// Registers file number `n`, once or twice: S3 can deliver an event more than once.
 fn land(machine: &Machine, n: usize) {
     let file = FileRecord {
         received_ts: machine.clock.now(),
         registered_ts: machine.clock.now(),
         ..a_file(&format!("orders/{n:03}.csv"), "1")
     };
-    for _ in 0..=machine.luck.below(2) {
-        machine.calm.files.put(&Entry::File(Box::new(file.clone()))).now_or_never().unwrap().unwrap();
+    for _ in 0..=machine.faults.random_below(2) {
+        machine.fakes.files.put(&Entry::File(Box::new(file.clone()))).now_or_never().unwrap().unwrap();
     }
 }
 
-/// How often each file was loaded, by what Redshift committed.
+/// Number of committed loads by URL of a file.
 fn loads(machine: &Machine) -> BTreeMap<String, u32> {
     let mut loads = BTreeMap::new();
-    for (submission, progress) in machine.calm.warehouse.all() {
+    for (submission, progress) in machine.fakes.warehouse.all() {
         if submission.attempt.job == "files" && matches!(progress, Progress::Finished { .. }) {
-            for url in machine.files_of(&submission.attempt) {
+            for url in machine.manifest_urls(&submission.attempt) {
                 *loads.entry(url).or_default() += 1;
             }
         }
@@ -52,44 +52,45 @@ fn loads(machine: &Machine) -> BTreeMap<String, u32> {
     loads
 }
 
-/// What the register says is what happened.
+/// Checks that the register agrees with the loads that Redshift committed.
 fn check(machine: &Machine) {
     let loads = loads(machine);
-    for file in machine.calm.files.files() {
+    for file in machine.fakes.files.files() {
         let (url, loaded) = (file.url(), loads.get(&file.url()).copied().unwrap_or_default());
         assert_eq!(
             loaded,
             u32::from(file.file_status == FileStatus::Processed),
-            "{url} is {}: {:#?}",
+            "number of loads of {url}, which is {}: {:#?}",
             file.file_status,
             file.history
         );
         assert_eq!(
             file.file_status == FileStatus::Quarantined,
             machine.bad_files.contains(&url) && file.file_status != FileStatus::Failed,
-            "{url} is {}: {:?}",
+            "{url} is {} with the reason {:?}; unless FAILED, exactly the files that COPY cannot load are QUARANTINED",
             file.file_status,
             file.reason
         );
         assert_eq!(
             file.reason.is_some(),
             matches!(file.file_status, FileStatus::Failed | FileStatus::Quarantined),
-            "{url}"
+            "exactly a FAILED or QUARANTINED file must have a reason: {url}"
         );
         let batches: Vec<_> = file
             .history
             .windows(2)
             .filter(|two| two[0].file_status == FileStatus::Processing && two[1].file_status == FileStatus::Batched)
             .collect();
-        assert!(batches.is_empty(), "{url} was taken away from a batch that had begun: {:#?}", file.history);
+        assert!(batches.is_empty(), "{url} was moved to another batch during its load: {:#?}", file.history);
     }
 }
 
-/// Runs until nothing waits any more; whatever the last trouble locked is free again after a while.
+/// Requests runs until no file is open. The clock advances by 11 minutes between runs, so that locks of stopped functions
+/// expire.
 fn drain(machine: &mut Machine) -> Result<(), TestCaseError> {
     for round in 0..40 {
-        machine.settle();
-        let open: Vec<_> = machine.calm.files.files().into_iter().filter(|file| file.file_status.is_open()).collect();
+        machine.run_until_idle();
+        let open: Vec<_> = machine.fakes.files.files().into_iter().filter(|file| file.file_status.is_open()).collect();
         if open.is_empty() {
             return Ok(());
         }
@@ -97,21 +98,23 @@ fn drain(machine: &mut Machine) -> Result<(), TestCaseError> {
         let request = json!({ "workflow_id": "load", "workflow_execution_id": format!("drain-{round}") });
         let _ = machine.request(&request);
     }
-    let open: Vec<_> = machine.calm.files.files().into_iter().filter(|file| file.file_status.is_open()).collect();
-    Err(TestCaseError::fail(format!("these files are locked for ever: {open:#?}")))
+    let open: Vec<_> = machine.fakes.files.files().into_iter().filter(|file| file.file_status.is_open()).collect();
+    Err(TestCaseError::fail(format!("these files are still open after 40 runs: {open:#?}")))
 }
 
 #[derive(Debug, Clone)]
 struct Case {
-    /// How many files land before each run is asked for.
+    /// Number of files that arrive before each run is requested.
     landings: Vec<usize>,
+    /// Numbers of the files that COPY cannot load.
     bad: BTreeSet<usize>,
+    /// Whether each run is stopped while it runs.
     stopped: Vec<bool>,
     seed: u64,
-    troubles: u32,
+    max_faults: u32,
 }
 
-fn a_case() -> impl Strategy<Value = Case> {
+fn any_case() -> impl Strategy<Value = Case> {
     (
         prop::collection::vec(0..12_usize, 1..5),
         prop::collection::btree_set(0..40_usize, 0..6),
@@ -119,11 +122,12 @@ fn a_case() -> impl Strategy<Value = Case> {
         any::<u64>(),
         0..14_u32,
     )
-        .prop_map(|(landings, bad, stopped, seed, troubles)| Case { landings, bad, stopped, seed, troubles })
+        .prop_map(|(landings, bad, stopped, seed, max_faults)| Case { landings, bad, stopped, seed, max_faults })
 }
 
-fn play(case: &Case, stops: bool) -> Machine {
-    let mut machine = machine(case.seed, case.troubles);
+/// Registers the files of the case and requests its runs. Stops runs only with `stops`.
+fn run_case(case: &Case, stops: bool) -> Machine {
+    let mut machine = machine(case.seed, case.max_faults);
     machine.bad_files = case.bad.iter().map(|n| format!("s3://landing/orders/{n:03}.csv")).collect();
     let mut landed = 0;
     for (n, files) in case.landings.iter().enumerate() {
@@ -133,7 +137,7 @@ fn play(case: &Case, stops: bool) -> Machine {
         }
         let run = format!("run-{n}");
         let _ = machine.request(&json!({ "workflow_id": "load", "workflow_execution_id": run }));
-        machine.some_steps();
+        machine.run_some_steps();
         if stops && case.stopped[n] && machine.run(&run).is_some_and(|run| run.execution_status == Status::Running) {
             machine.stop(&run);
         }
@@ -145,44 +149,44 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(120))]
 
     #[test]
-    fn every_file_comes_to_one_end_and_is_loaded_once_whoever_dies(case in a_case()) {
-        let mut machine = play(&case, false);
+    fn every_file_comes_to_one_end_and_is_loaded_once_whoever_dies(case in any_case()) {
+        let mut machine = run_case(&case, false);
         drain(&mut machine)?;
         check(&machine);
     }
 
     #[test]
-    fn a_run_that_is_stopped_leaves_no_file_in_doubt(case in a_case()) {
-        let mut machine = play(&case, true);
+    fn a_run_that_is_stopped_leaves_no_file_in_doubt(case in any_case()) {
+        let mut machine = run_case(&case, true);
         drain(&mut machine)?;
         check(&machine);
     }
 
     #[test]
-    fn a_restart_loads_what_the_stopped_run_left_and_a_retry_the_rest(case in a_case()) {
-        let mut machine = play(&case, true);
-        machine.settle();
+    fn a_restart_loads_what_the_stopped_run_left_and_a_retry_the_rest(case in any_case()) {
+        let mut machine = run_case(&case, true);
+        machine.run_until_idle();
         for n in 0..case.landings.len() {
             let earlier = format!("run-{n}");
             let ended = machine.run(&earlier).map(|run| run.execution_status);
             if matches!(ended, Some(Status::Failed | Status::TimedOut | Status::Aborted)) {
                 let request = json!({ "workflow_id": "load", "restart_of": earlier, "workflow_execution_id": format!("again-{n}") });
                 let _ = machine.request(&request);
-                machine.some_steps();
+                machine.run_some_steps();
             }
         }
         drain(&mut machine)?;
         check(&machine);
         for _ in 0..10 {
-            for file in machine.calm.files.files() {
+            for file in machine.fakes.files.files() {
                 if file.file_status == FileStatus::Failed {
-                    machine.calm.files.step(&file, &FileStep::Retry, Timestamp::UNIX_EPOCH).now_or_never().unwrap().unwrap();
+                    machine.fakes.files.step(&file, &FileStep::Retry, Timestamp::UNIX_EPOCH).now_or_never().unwrap().unwrap();
                 }
             }
             drain(&mut machine)?;
         }
         check(&machine);
-        for file in machine.calm.files.files() {
+        for file in machine.fakes.files.files() {
             let bad = machine.bad_files.contains(&file.url());
             prop_assert_eq!(file.file_status, if bad { FileStatus::Quarantined } else { FileStatus::Processed });
         }

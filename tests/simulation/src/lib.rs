@@ -1,13 +1,15 @@
 //! Runs random workflows through the real handlers over the in-memory ports, with random faults.
 //!
-//! - `chaos`: every call of a port can stop its caller before or after the call, or lose its result.
+//! - `faults`: every call of a port can stop its caller before or after the call, fail, or lose its result.
+//! - `files`: the properties of file loads.
+//! - `loads`: the properties of loads of change data.
 //! - `machine`: Step Functions, EventBridge and Redshift, as far as a run uses them.
 //! - `tests`: the properties that hold for every run.
 //!
 //! The fakes complete at once. A handler that is still pending after one poll was stopped by a fault.
 #![cfg(test)]
 
-mod chaos;
+mod faults;
 mod files;
 mod loads;
 mod machine;

@@ -20,16 +20,16 @@ use shiftwork_protocol::{
 use shiftwork_settlement::{JobSettlement, RunSettlement, kind as settlement};
 use shiftwork_trigger::Trigger;
 
-use crate::chaos::{Calm, Luck};
+use crate::faults::{Fakes, Faults};
 
-/// `MaxAttempts` of the state machine's retries.
+/// `MaxAttempts` of every `Retry` of the state machine.
 const RETRIES: u32 = 8;
-/// How often Lambda tries an asynchronous event.
+/// Number of times that Lambda invokes a function for one asynchronous event, retries included.
 const DELIVERIES: u32 = 3;
 
-/// Where one iteration of the state machine's Map stands.
+/// The current state of one iteration (one job) of the state machine's `Map`.
 #[derive(Debug, Clone)]
-enum At {
+enum JobState {
     Await,
     Awaiting(String),
     Launch { retries: u32 },
@@ -38,52 +38,56 @@ enum At {
     Done,
 }
 
-/// Where an execution stands.
+/// The current state of an execution of the state machine.
 #[derive(Debug)]
-enum Stage {
+enum ExecutionState {
     Iterate { tries: u32 },
-    Map(BTreeMap<String, At>),
+    Map(BTreeMap<String, JobState>),
     Finish { tries: u32 },
-    Over,
+    Closed,
 }
 
-/// Everything around the functions.
+/// Step Functions, EventBridge, Redshift and the schedule of the sweeps, with the functions under test.
 pub(crate) struct Machine {
-    pub(crate) calm: Arc<Calm>,
-    pub(crate) luck: Arc<Luck>,
+    pub(crate) fakes: Arc<Fakes>,
+    pub(crate) faults: Arc<Faults>,
     pub(crate) clock: Arc<ManualClock>,
     trigger: Trigger,
     iterator: RunIterator,
     launcher: Launcher,
-    executions: BTreeMap<String, Stage>,
+    executions: BTreeMap<String, ExecutionState>,
+    /// Undelivered events, each with its remaining deliveries.
     events: Vec<(Value, u32)>,
-    announced: BTreeSet<Attempt>,
+    /// Attempts whose end was published, or whose event was lost.
+    published: BTreeSet<Attempt>,
+    /// Number of task tokens created.
     tokens: u64,
-    /// Jobs whose statements fail for good.
+    /// Names of the jobs whose statements fail at every attempt.
     pub(crate) broken: Vec<String>,
-    /// URLs of files that COPY cannot read.
+    /// URLs of the files that COPY cannot load.
     pub(crate) bad_files: BTreeSet<String>,
-    /// Whether tasks may time out.
+    /// Whether tasks can time out.
     pub(crate) timeouts: bool,
 }
 
 impl Machine {
-    pub(crate) fn new(seed: u64, troubles: u32) -> Self {
-        let (calm, luck) = (Arc::new(Calm::default()), Arc::new(Luck::new(seed, troubles)));
+    pub(crate) fn new(seed: u64, max_faults: u32) -> Self {
+        let (fakes, faults) = (Arc::new(Fakes::default()), Arc::new(Faults::new(seed, max_faults)));
         let clock = Arc::new(ManualClock::default());
-        let (ledger, warehouse, objects) = (luck.over(&calm.ledger), luck.over(&calm), luck.over(&calm.objects));
-        // The tables of a contract.
+        let (ledger, warehouse, objects) =
+            (faults.wrap(&fakes.ledger), faults.wrap(&fakes), faults.wrap(&fakes.objects));
+        // The statements that look up and create the tables of a contract return no rows.
         for statement in ["CREATE", "svv_columns", "pg_namespace"] {
-            calm.warehouse.set_rows(statement, Vec::new());
+            fakes.warehouse.set_rows(statement, Vec::new());
         }
         let staging = Bucket::new(objects.clone(), "staging");
         let scripts = Bucket::new(objects.clone(), "scripts");
-        let files = Batches { register: luck.over(&calm.files), clock: clock.clone() };
+        let files = Batches { register: faults.wrap(&fakes.files), clock: clock.clone() };
         let jobs = JobSettlement {
             ledger: ledger.clone(),
             engines: Engines { warehouse: warehouse.clone() },
-            tokens: luck.over(&calm.tokens),
-            notices: luck.over(&calm.notices),
+            tokens: faults.wrap(&fakes.tokens),
+            notices: faults.wrap(&fakes.notices),
             kinds: settlement::Kinds {
                 cdc: settlement::cdc::Cdc { staging: staging.clone(), warehouse: warehouse.clone() },
                 copy: settlement::copy::Copy {
@@ -97,8 +101,8 @@ impl Machine {
         };
         let runs = RunSettlement {
             jobs: jobs.clone(),
-            executions: luck.over(&calm.executions),
-            sweeps: luck.over(&calm.sweeps),
+            executions: faults.wrap(&fakes.executions),
+            sweeps: faults.wrap(&fakes.sweeps),
         };
         let kinds = launcher::Kinds {
             sql: launcher::sql::Sql { scripts: scripts.clone() },
@@ -106,7 +110,7 @@ impl Machine {
                 scripts: scripts.clone(),
                 staging: staging.clone(),
                 warehouse: warehouse.clone(),
-                requests: luck.over(&calm.requests),
+                requests: faults.wrap(&fakes.requests),
                 clock: clock.clone(),
             },
             copy: launcher::copy::Copy {
@@ -120,15 +124,15 @@ impl Machine {
         let default_connection =
             Connection { workgroup: Some("shift".into()), database: "dev".into(), ..Connection::default() };
         Self {
-            trigger: Trigger { runs, configuration: luck.over(&calm.configuration), scripts, default_connection },
+            trigger: Trigger { runs, configuration: faults.wrap(&fakes.configuration), scripts, default_connection },
             iterator: RunIterator { ledger: ledger.clone(), clock: clock.clone() },
             launcher: Launcher { jobs, kinds },
-            calm,
-            luck,
+            fakes,
+            faults,
             clock,
             executions: BTreeMap::new(),
             events: Vec::new(),
-            announced: BTreeSet::new(),
+            published: BTreeSet::new(),
             tokens: 0,
             broken: Vec::new(),
             bad_files: BTreeSet::new(),
@@ -136,108 +140,110 @@ impl Machine {
         }
     }
 
-    /// Asks until there is an answer, as a scheduler or a queue does.
+    /// Invokes the trigger until it succeeds or returns an error that is not retryable, as a schedule or a queue does.
     pub(crate) fn request(&mut self, event: &Value) -> Result<Value, Failure> {
         for _ in 0..10_000 {
             match self.trigger.handle(event.clone(), "invocation").now_or_never() {
                 Some(Err(failure)) if failure.kind.class() == Class::Retryable => {}
-                Some(answer) => return answer,
+                Some(result) => return result,
                 None => {}
             }
             self.clock.pass(SignedDuration::from_secs(1));
         }
-        panic!("the trigger never answered {event}");
+        panic!("the trigger did not complete in 10,000 invocations: {event}");
     }
 
     pub(crate) fn run(&self, run: &str) -> Option<RunRecord> {
-        self.calm.ledger.run(run).now_or_never().unwrap().unwrap()
+        self.fakes.ledger.run(run).now_or_never().unwrap().unwrap()
     }
 
-    /// Lets things happen, in any order, until nothing is left to happen. The steps that it took.
-    pub(crate) fn settle(&mut self) -> usize {
-        for step in 0..200_000 {
-            self.clock.pass(SignedDuration::from_millis(10 + i64::try_from(self.luck.below(2_000)).unwrap()));
-            for run in self.calm.executions.running() {
-                self.executions.entry(run).or_insert(Stage::Iterate { tries: 0 });
+    /// Advances executions, statements, events and sweeps in random order until all have ended.
+    pub(crate) fn run_until_idle(&mut self) {
+        for _ in 0..200_000 {
+            self.clock.pass(SignedDuration::from_millis(10 + i64::try_from(self.faults.random_below(2_000)).unwrap()));
+            for run in self.fakes.executions.running() {
+                self.executions.entry(run).or_insert(ExecutionState::Iterate { tries: 0 });
             }
-            if self.is_quiet() {
-                return step;
+            if self.is_idle() {
+                return;
             }
-            match self.luck.below(10) {
-                0..4 => self.advance_an_execution(),
-                4..6 => self.end_a_statement(),
-                6..8 => self.deliver_an_event(),
+            match self.faults.random_below(10) {
+                0..4 => self.advance_execution(),
+                4..6 => self.end_statement(),
+                6..8 => self.deliver_event(),
                 8 => self.sweep(),
                 _ => self.clock.pass(SignedDuration::from_secs(20)),
             }
         }
-        panic!("it never came to rest: {:?}", self.executions);
+        panic!("the executions did not end in 200,000 steps: {:?}", self.executions);
     }
 
-    /// Lets a few things happen.
-    pub(crate) fn some_steps(&mut self) {
-        for run in self.calm.executions.running() {
-            self.executions.entry(run).or_insert(Stage::Iterate { tries: 0 });
+    /// Takes 0 to 39 random steps.
+    pub(crate) fn run_some_steps(&mut self) {
+        for run in self.fakes.executions.running() {
+            self.executions.entry(run).or_insert(ExecutionState::Iterate { tries: 0 });
         }
-        for _ in 0..self.luck.below(40) {
-            self.advance_an_execution();
-            if self.luck.below(3) == 0 {
-                self.end_a_statement();
-                self.deliver_an_event();
+        for _ in 0..self.faults.random_below(40) {
+            self.advance_execution();
+            if self.faults.random_below(3) == 0 {
+                self.end_statement();
+                self.deliver_event();
             }
         }
     }
 
-    fn is_quiet(&self) -> bool {
-        self.executions.values().all(|stage| matches!(stage, Stage::Over))
-            && self.calm.sweeps.watched().is_empty()
-            && self.calm.warehouse.running().is_empty()
+    /// Whether all executions have ended, no run is watched by the sweep, no statement runs and no event is undelivered.
+    fn is_idle(&self) -> bool {
+        self.executions.values().all(|state| matches!(state, ExecutionState::Closed))
+            && self.fakes.sweeps.watched().is_empty()
+            && self.fakes.warehouse.running().is_empty()
             && self.events.is_empty()
     }
 
-    /// A statement ends; its event comes once, twice or never.
-    fn end_a_statement(&mut self) {
-        let running = self.calm.warehouse.running();
+    /// Ends a random running statement and publishes its event.
+    fn end_statement(&mut self) {
+        let running = self.fakes.warehouse.running();
         if running.is_empty() {
             return;
         }
-        let name = &running[self.luck.below(running.len())];
-        let outcome = if self.luck.strikes(8) {
+        let name = &running[self.faults.random_below(running.len())];
+        let outcome = if self.faults.occurs(8) {
             Outcome::Failed("ERROR: 1023 DETAIL: Serializable isolation violation on table - 100".into())
         } else if self.broken.contains(&name.job) {
             Outcome::Failed("ERROR: relation \"nowhere\" does not exist".into())
-        } else if let Some(message) = self.stumbles(name) {
+        } else if let Some(message) = self.copy_error(name) {
             Outcome::Failed(message)
         } else {
             Outcome::Finished
         };
-        self.calm.warehouse.end(name, outcome);
-        self.announce();
+        self.fakes.warehouse.end(name, outcome);
+        self.publish_events();
     }
 
-    /// The files that a COPY loads, or tries to.
-    pub(crate) fn files_of(&self, name: &Attempt) -> Vec<String> {
-        let manifest = self.calm.staging.get(&manifest_key(name)).now_or_never().unwrap().unwrap();
+    /// URLs in the manifest of an attempt; empty without a manifest.
+    pub(crate) fn manifest_urls(&self, name: &Attempt) -> Vec<String> {
+        let manifest = self.fakes.staging.get(&manifest_key(name)).now_or_never().unwrap().unwrap();
         manifest.map_or(Vec::new(), |text| serde_json::from_slice::<Manifest>(&text).unwrap().urls())
     }
 
-    /// What Redshift says about the bad files of a COPY: of the first one, or of all where it was told to go on.
-    fn stumbles(&self, name: &Attempt) -> Option<String> {
-        let bad: Vec<_> = self.files_of(name).into_iter().filter(|url| self.bad_files.contains(url)).collect();
+    /// Redshift's error for a COPY of files that cannot be loaded. At the first attempt it names the first such file. Later
+    /// attempts run with MAXERROR and name all of them.
+    fn copy_error(&self, name: &Attempt) -> Option<String> {
+        let bad: Vec<_> = self.manifest_urls(name).into_iter().filter(|url| self.bad_files.contains(url)).collect();
         let shown = if name.attempt > 1 { &bad[..] } else { &bad[..bad.len().min(1)] };
         (!bad.is_empty()).then(|| format!("ERROR: Load into table 'orders' failed: {}, record 1: bad", shown.join(" ")))
     }
 
-    /// Events of the statements that ended since.
-    fn announce(&mut self) {
-        for (submission, progress) in self.calm.warehouse.all() {
+    /// Publishes the events of the statements that have ended since the last call. A fault loses or duplicates an event.
+    fn publish_events(&mut self) {
+        for (submission, progress) in self.fakes.warehouse.all() {
             let state = match progress {
                 Progress::Active => continue,
                 Progress::Finished { .. } => "FINISHED",
                 Progress::Failed { .. } => "FAILED",
                 Progress::Aborted => "ABORTED",
             };
-            if !self.announced.insert(submission.attempt.clone()) {
+            if !self.published.insert(submission.attempt.clone()) {
                 continue;
             }
             let event = json!({
@@ -245,144 +251,154 @@ impl Machine {
                 "detail": { "statementName": submission.attempt.to_string(), "statementId": submission.attempt.client_token(),
                             "state": state, "rows": 1 }
             });
-            let copies = if self.luck.strikes(8) { 2 * self.luck.below(2) } else { 1 };
+            let copies = if self.faults.occurs(8) { 2 * self.faults.random_below(2) } else { 1 };
             self.events.extend(std::iter::repeat_n((event, DELIVERIES), copies));
         }
     }
 
-    fn deliver_an_event(&mut self) {
-        self.announce();
+    fn deliver_event(&mut self) {
+        self.publish_events();
         if self.events.is_empty() {
             return;
         }
-        let (event, tries) = self.events.swap_remove(self.luck.below(self.events.len()));
+        let (event, tries) = self.events.swap_remove(self.faults.random_below(self.events.len()));
         let handled = shiftwork_job_callback::handle(&self.trigger.runs, &event).now_or_never();
         if !matches!(handled, Some(Ok(()))) && tries > 1 {
             self.events.push((event, tries - 1));
         }
     }
 
+    /// Advances the clock by 60 seconds and sweeps each watched run.
     fn sweep(&mut self) {
         self.clock.pass(SignedDuration::from_secs(60));
-        for run in self.calm.sweeps.watched() {
+        for run in self.fakes.sweeps.watched() {
             let _ = shiftwork_job_callback::handle(&self.trigger.runs, &json!({ "sweep": run })).now_or_never();
         }
     }
 
-    /// Somebody stops the execution; the event of it may be lost.
+    /// Stops the execution as a user does. Its event is delivered with a probability of 1/2.
     pub(crate) fn stop(&mut self, run: &str) {
-        self.calm.executions.close(run, "ABORTED: a person");
-        self.executions.insert(run.into(), Stage::Over);
-        if self.luck.below(2) == 0 {
+        self.fakes.executions.close(run, "ABORTED: stopped by a user");
+        self.executions.insert(run.into(), ExecutionState::Closed);
+        if self.faults.random_below(2) == 0 {
             let event = json!({ "source": "aws.states", "detail-type": "Step Functions Execution Status Change",
                                 "detail": { "name": run, "status": "ABORTED" } });
             let _ = shiftwork_audit_updater::handle(&self.trigger.runs, &event).now_or_never();
         }
     }
 
-    fn advance_an_execution(&mut self) {
-        let open: Vec<_> =
-            self.executions.iter().filter(|(_, s)| !matches!(s, Stage::Over)).map(|(run, _)| run.clone()).collect();
+    fn advance_execution(&mut self) {
+        let open: Vec<_> = self
+            .executions
+            .iter()
+            .filter(|(_, state)| !matches!(state, ExecutionState::Closed))
+            .map(|(run, _)| run.clone())
+            .collect();
         if open.is_empty() {
             return;
         }
-        let run = &open[self.luck.below(open.len())];
-        let closed = self.calm.executions.state(run).now_or_never().unwrap().unwrap();
+        let run = &open[self.faults.random_below(open.len())];
+        let closed = self.fakes.executions.state(run).now_or_never().unwrap().unwrap();
         if matches!(closed, Some(Execution::Closed { .. })) {
-            self.executions.insert(run.clone(), Stage::Over);
+            self.executions.insert(run.clone(), ExecutionState::Closed);
             return;
         }
-        let stage = self.executions.remove(run).unwrap();
-        let next = self.advance(run, stage);
+        let state = self.executions.remove(run).unwrap();
+        let next = self.advance(run, state);
         self.executions.insert(run.clone(), next);
     }
 
-    fn advance(&mut self, run: &str, stage: Stage) -> Stage {
-        match stage {
-            Stage::Iterate { tries } => {
+    fn advance(&mut self, run: &str, state: ExecutionState) -> ExecutionState {
+        match state {
+            ExecutionState::Iterate { tries } => {
                 let input = RunInput { workflow_execution_id: run.into() };
                 match self.iterator.handle(input).now_or_never() {
-                    Some(Ok(lanes)) => {
-                        Stage::Map(lanes.lanes.into_iter().flatten().map(|job| (job.job_name, At::Await)).collect())
+                    Some(Ok(lanes)) => ExecutionState::Map(
+                        lanes.lanes.into_iter().flatten().map(|job| (job.job_name, JobState::Await)).collect(),
+                    ),
+                    Some(Err(failure)) if failure.kind.class() != Class::Retryable => {
+                        ExecutionState::Finish { tries: 0 }
                     }
-                    Some(Err(failure)) if failure.kind.class() != Class::Retryable => Stage::Finish { tries: 0 },
-                    Some(Err(_)) | None if tries >= RETRIES => Stage::Finish { tries: 0 },
-                    Some(Err(_)) | None => Stage::Iterate { tries: tries + 1 },
+                    Some(Err(_)) | None if tries >= RETRIES => ExecutionState::Finish { tries: 0 },
+                    Some(Err(_)) | None => ExecutionState::Iterate { tries: tries + 1 },
                 }
             }
-            Stage::Map(mut jobs) => {
-                let open: Vec<_> =
-                    jobs.iter().filter(|(_, at)| !matches!(at, At::Done)).map(|(job, _)| job.clone()).collect();
+            ExecutionState::Map(mut jobs) => {
+                let open: Vec<_> = jobs
+                    .iter()
+                    .filter(|(_, state)| !matches!(state, JobState::Done))
+                    .map(|(job, _)| job.clone())
+                    .collect();
                 if open.is_empty() {
-                    return Stage::Finish { tries: 0 };
+                    return ExecutionState::Finish { tries: 0 };
                 }
-                let job = &open[self.luck.below(open.len())];
-                let at = jobs.remove(job).unwrap();
-                let next = self.advance_job(run, job, at);
+                let job = &open[self.faults.random_below(open.len())];
+                let job_state = jobs.remove(job).unwrap();
+                let next = self.advance_job(run, job, job_state);
                 jobs.insert(job.clone(), next);
-                Stage::Map(jobs)
+                ExecutionState::Map(jobs)
             }
-            Stage::Finish { tries } => {
+            ExecutionState::Finish { tries } => {
                 let request = json!({ "action": "finish_run", "workflow_execution_id": run });
                 match shiftwork_audit_updater::handle(&self.trigger.runs, &request).now_or_never() {
                     Some(Ok(_)) => self.close(run, "SUCCEEDED"),
                     Some(Err(_)) | None if tries >= RETRIES => self.close(run, "FAILED"),
-                    Some(Err(_)) | None => Stage::Finish { tries: tries + 1 },
+                    Some(Err(_)) | None => ExecutionState::Finish { tries: tries + 1 },
                 }
             }
-            Stage::Over => Stage::Over,
+            ExecutionState::Closed => ExecutionState::Closed,
         }
     }
 
-    fn close(&mut self, run: &str, reason: &str) -> Stage {
-        self.calm.executions.close(run, reason);
-        Stage::Over
+    fn close(&mut self, run: &str, reason: &str) -> ExecutionState {
+        self.fakes.executions.close(run, reason);
+        ExecutionState::Closed
     }
 
-    fn advance_job(&mut self, run: &str, job: &str, at: At) -> At {
-        match at {
-            At::Await => {
+    fn advance_job(&mut self, run: &str, job: &str, state: JobState) -> JobState {
+        match state {
+            JobState::Await => {
                 let token = self.token();
-                if self.calm.ledger.set_await_token(run, job, &token) {
-                    At::Awaiting(token)
+                if self.fakes.ledger.set_await_token(run, job, &token) {
+                    JobState::Awaiting(token)
                 } else {
-                    At::Launch { retries: 0 }
+                    JobState::Launch { retries: 0 }
                 }
             }
-            At::Awaiting(token) => match self.calm.tokens.closed_by(&token) {
-                Some(_) => At::Launch { retries: 0 },
-                None => At::Awaiting(token),
+            JobState::Awaiting(token) => match self.fakes.tokens.closed_by(&token) {
+                Some(_) => JobState::Launch { retries: 0 },
+                None => JobState::Awaiting(token),
             },
-            At::Launch { retries } => {
+            JobState::Launch { retries } => {
                 let token = self.token();
                 let launch =
                     Launch { workflow_execution_id: run.into(), job_name: job.into(), task_token: token.clone() };
                 match self.launcher.handle(launch).now_or_never() {
-                    Some(Ok(())) => At::Waiting { token, retries },
-                    Some(Err(failure)) => caught(&failure, retries),
-                    None => crashed(retries),
+                    Some(Ok(())) => JobState::Waiting { token, retries },
+                    Some(Err(failure)) => after_failure(&failure, retries),
+                    None => after_crash(retries),
                 }
             }
-            At::Waiting { token, retries } => match self.calm.tokens.closed_by(&token) {
-                Some(Closed::End(_) | Closed::Release) => At::Done,
-                Some(Closed::Proceed) => At::Launch { retries: 0 },
-                Some(Closed::Fail(failure)) => caught(&failure, retries),
-                None if self.timeouts && self.luck.strikes(20) => {
-                    At::Record { caught: json!({ "Error": "States.Timeout", "Cause": "" }), tries: 0 }
+            JobState::Waiting { token, retries } => match self.fakes.tokens.closed_by(&token) {
+                Some(Closed::End(_) | Closed::Release) => JobState::Done,
+                Some(Closed::Proceed) => JobState::Launch { retries: 0 },
+                Some(Closed::Fail(failure)) => after_failure(&failure, retries),
+                None if self.timeouts && self.faults.occurs(20) => {
+                    JobState::Record { caught: json!({ "Error": "States.Timeout", "Cause": "" }), tries: 0 }
                 }
-                None => At::Waiting { token, retries },
+                None => JobState::Waiting { token, retries },
             },
-            At::Record { caught, tries } => {
+            JobState::Record { caught, tries } => {
                 let request =
                     json!({ "action": "record_job", "workflow_execution_id": run, "job_name": job, "failure": caught });
                 match shiftwork_audit_updater::handle(&self.trigger.runs, &request).now_or_never() {
-                    Some(Ok(answer)) if answer["relaunch"] == true => At::Launch { retries: 0 },
-                    Some(Ok(_)) => At::Done,
-                    Some(Err(_)) | None if tries >= RETRIES => At::Done,
-                    Some(Err(_)) | None => At::Record { caught, tries: tries + 1 },
+                    Some(Ok(response)) if response["relaunch"] == true => JobState::Launch { retries: 0 },
+                    Some(Ok(_)) => JobState::Done,
+                    Some(Err(_)) | None if tries >= RETRIES => JobState::Done,
+                    Some(Err(_)) | None => JobState::Record { caught, tries: tries + 1 },
                 }
             }
-            At::Done => At::Done,
+            JobState::Done => JobState::Done,
         }
     }
 
@@ -392,26 +408,26 @@ impl Machine {
     }
 }
 
-/// `Retry`, then `Catch`.
-fn caught(failure: &Failure, retries: u32) -> At {
+/// Applies the `Retry` and then the `Catch` of the state machine to a failure.
+fn after_failure(failure: &Failure, retries: u32) -> JobState {
     match failure.kind.class() {
-        Class::Retryable if retries < RETRIES => At::Launch { retries: retries + 1 },
+        Class::Retryable if retries < RETRIES => JobState::Launch { retries: retries + 1 },
         Class::Retryable | Class::Terminal | Class::Duplicate => {
-            At::Record { caught: json!({ "Error": failure.kind.name(), "Cause": failure.message }), tries: 0 }
+            JobState::Record { caught: json!({ "Error": failure.kind.name(), "Cause": failure.message }), tries: 0 }
         }
     }
 }
 
-/// A launcher that died is a `Lambda.Unknown`, and is tried again too.
-fn crashed(retries: u32) -> At {
+/// Applies the `Retry` and then the `Catch` to a launcher that stopped: for Step Functions, a `Lambda.Unknown`.
+fn after_crash(retries: u32) -> JobState {
     if retries < RETRIES {
-        At::Launch { retries: retries + 1 }
+        JobState::Launch { retries: retries + 1 }
     } else {
-        At::Record { caught: json!({ "Error": "Lambda.Unknown", "Cause": "exit status 1" }), tries: 0 }
+        JobState::Record { caught: json!({ "Error": "Lambda.Unknown", "Cause": "exit status 1" }), tries: 0 }
     }
 }
 
-/// The names of failures are what the machine above is asked to match; a name that did not read back would be a typo.
+/// The state machine matches failures by name, so a name must parse to its failure kind.
 #[test]
 fn retryable_names_are_known() {
     assert_eq!(FailureKind::from_name("Shiftwork.Throttled").map(FailureKind::class), Some(Class::Retryable));

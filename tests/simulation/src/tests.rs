@@ -8,21 +8,23 @@ use shiftwork_protocol::{JobRecord, Status, workflow::RunIf};
 
 use crate::machine::Machine;
 
-/// A workflow to run: stages of jobs, edges of the user's own, and which jobs cannot succeed.
+/// A workflow with random stages and `depends_on`.
 #[derive(Debug, Clone)]
 struct Case {
     workflow: Value,
+    /// Text of each script by file name.
     scripts: BTreeMap<String, String>,
+    /// Names of the jobs whose statements fail at every attempt.
     broken: Vec<String>,
 }
 
-fn a_case() -> impl Strategy<Value = Case> {
+fn any_case() -> impl Strategy<Value = Case> {
     let job = (0..100_u8, 0..10_u8, 0..3_u8, any::<prop::sample::Index>(), 0..10_u8);
     let stage = (any::<bool>(), prop::collection::vec(job, 1..6), 0..10_u8);
     prop::collection::vec(stage, 1..5).prop_map(|stages| {
         let (mut names, mut scripts, mut broken, mut out) =
             (Vec::<String>::new(), BTreeMap::new(), Vec::new(), Vec::new());
-        for (sequential, jobs, left_out) in stages {
+        for (sequential, jobs, keep) in stages {
             let mut listed = Vec::new();
             let before = names.len();
             for (kind, run_if, retries, upstream, breaks) in jobs {
@@ -42,8 +44,8 @@ fn a_case() -> impl Strategy<Value = Case> {
                 }
                 listed.push((name, job));
             }
-            // The last stage stays in, so that there is always something to run.
-            if left_out > 0 || out.is_empty() {
+            // The first stage is never left out, so that every workflow has a job.
+            if keep > 0 || out.is_empty() {
                 names.extend(listed.iter().map(|(name, _)| name.clone()));
                 out.push(json!({ "execution_type": if sequential { "sequential" } else { "parallel" },
                     "scripts": listed.into_iter().map(|(_, job)| job).collect::<Vec<_>>() }));
@@ -53,62 +55,72 @@ fn a_case() -> impl Strategy<Value = Case> {
     })
 }
 
-fn machine(case: &Case, seed: u64, troubles: u32) -> Machine {
-    let mut machine = Machine::new(seed, troubles);
+fn machine(case: &Case, seed: u64, max_faults: u32) -> Machine {
+    let mut machine = Machine::new(seed, max_faults);
     machine.broken.clone_from(&case.broken);
-    machine.calm.configuration.put(case.workflow.clone());
+    machine.fakes.configuration.put(case.workflow.clone());
     for (name, text) in &case.scripts {
-        machine.calm.scripts.put(&format!("workflows/w/{name}"), text.as_str());
+        machine.fakes.scripts.put(&format!("workflows/w/{name}"), text.as_str());
     }
     machine
 }
 
 fn jobs(machine: &Machine, run: &str) -> Vec<JobRecord> {
-    machine.calm.ledger.jobs(run).now_or_never().unwrap().unwrap()
+    machine.fakes.ledger.jobs(run).now_or_never().unwrap().unwrap()
 }
 
-/// What must hold of every run that came to rest, whatever happened to it.
+/// Checks the properties that hold for every run that has ended, with any faults.
 fn check_audit(machine: &Machine, run: &str) {
     let record = machine.run(run).unwrap();
-    assert!(record.execution_status.is_terminal(), "{run} is {}", record.execution_status);
-    let offences = machine.calm.offences.lock().unwrap().clone();
-    assert!(offences.is_empty(), "{offences:#?}");
+    assert!(record.execution_status.is_terminal(), "{run} is {}, which is not a final status", record.execution_status);
+    let violations = machine.fakes.violations.lock().unwrap().clone();
+    assert!(violations.is_empty(), "submissions violated invariants: {violations:#?}");
 
     let all = jobs(machine, run);
     let by_name: BTreeMap<_, _> = all.iter().map(|job| (job.plan.job_name.as_str(), job)).collect();
     for job in &all {
         let name = &job.plan.job_name;
-        assert!(job.execution_status.is_terminal(), "{name} is {}", job.execution_status);
-        let ran: Vec<_> = machine
-            .calm
+        assert!(job.execution_status.is_terminal(), "{name} is {}, which is not a final status", job.execution_status);
+        let submissions: Vec<_> = machine
+            .fakes
             .warehouse
             .all()
             .into_iter()
             .filter(|(submission, _)| submission.attempt.run == run && submission.attempt.job == *name)
             .collect();
-        assert!(ran.iter().all(|(_, progress)| *progress != Progress::Active), "{name} still runs in Redshift");
-        let finished: BTreeSet<_> = ran
+        assert!(
+            submissions.iter().all(|(_, progress)| *progress != Progress::Active),
+            "a statement of {name} still runs in Redshift"
+        );
+        let finished: BTreeSet<_> = submissions
             .iter()
             .filter(|(_, progress)| matches!(progress, Progress::Finished { .. }))
             .map(|(submission, _)| submission.attempt.part)
             .collect();
         match job.execution_status {
-            _ if job.plan.work.is_barrier() => assert!(ran.is_empty()),
+            _ if job.plan.work.is_barrier() => {
+                assert!(submissions.is_empty(), "{name} is a barrier, but a statement was submitted");
+            }
             Status::Succeeded if job.reused_from.is_none() => {
-                // Each part went through, and each exactly once: an attempt that failed later starts over.
-                let of_last: Vec<_> = ran
+                // The last attempt finished each part exactly once. An earlier attempt can have finished some parts before
+                // it failed.
+                let parts_of_last_attempt: Vec<_> = submissions
                     .iter()
                     .filter(|(s, p)| s.attempt.attempt == job.attempt && matches!(p, Progress::Finished { .. }))
                     .map(|(s, _)| s.attempt.part)
                     .collect();
-                assert_eq!(of_last.len(), job.plan.work.parts() as usize, "{name}: {of_last:?}");
+                assert_eq!(
+                    parts_of_last_attempt.len(),
+                    job.plan.work.parts() as usize,
+                    "the last attempt of {name} finished the parts {parts_of_last_attempt:?}"
+                );
                 if job.plan.work.parts() == 1 {
                     assert_eq!(finished.len(), 1, "{name} ran more than once");
-                    let times = ran.iter().filter(|(_, p)| matches!(p, Progress::Finished { .. })).count();
+                    let times = submissions.iter().filter(|(_, p)| matches!(p, Progress::Finished { .. })).count();
                     assert_eq!(times, 1, "{name} succeeded {times} times");
                 }
             }
-            Status::Skipped => assert!(ran.is_empty(), "{name} was skipped and ran"),
+            Status::Skipped => assert!(submissions.is_empty(), "{name} is skipped, but a statement was submitted"),
             Status::Planning
             | Status::Queued
             | Status::Pending
@@ -118,9 +130,10 @@ fn check_audit(machine: &Machine, run: &str) {
             | Status::TimedOut
             | Status::Aborted => {}
         }
-        // What its `run_if` promised.
-        let failed = job.plan.upstreams.iter().any(|up| by_name[up.as_str()].execution_status != Status::Succeeded);
-        if !ran.is_empty() {
+        // A job is submitted only if the statuses of its upstreams satisfy its `run_if`.
+        let failed =
+            job.plan.upstreams.iter().any(|upstream| by_name[upstream.as_str()].execution_status != Status::Succeeded);
+        if !submissions.is_empty() {
             match job.plan.run_if {
                 RunIf::AllSuccess => assert!(!failed, "{name} ran after a failure"),
                 RunIf::OneFailed => assert!(failed, "{name} ran without a failure"),
@@ -128,15 +141,20 @@ fn check_audit(machine: &Machine, run: &str) {
             }
         }
     }
-    let unwell =
+    let has_failed_job =
         all.iter().any(|job| matches!(job.execution_status, Status::Failed | Status::TimedOut | Status::Aborted));
-    assert_eq!(record.execution_status == Status::Succeeded, !unwell, "{run} is {}", record.execution_status);
-    let lease = machine.calm.ledger.lease("w").now_or_never().unwrap().unwrap().unwrap();
-    assert_eq!(lease.holder, None, "the lease was not given back");
+    assert_eq!(
+        record.execution_status == Status::Succeeded,
+        !has_failed_job,
+        "{run} is {}, which does not agree with its jobs",
+        record.execution_status
+    );
+    let lease = machine.fakes.ledger.lease("w").now_or_never().unwrap().unwrap().unwrap();
+    assert_eq!(lease.holder, None, "the lease of the workflow was not released");
 }
 
 proptest! {
-    // A restart needs a run that did not succeed, and six of ten succeed.
+    // `a_restart_reuses_what_succeeded` rejects the cases whose first run succeeds.
     #![proptest_config(ProptestConfig {
         cases: 192,
         max_shrink_iters: 200,
@@ -144,58 +162,59 @@ proptest! {
         ..ProptestConfig::default()
     })]
 
-    /// Kills, lost answers, throttling, conflicts, events twice or never: every run ends right.
+    /// Every run ends with a status that agrees with its jobs, although functions stop, responses and events are lost,
+    /// events are duplicated, calls are throttled and statements conflict.
     #[test]
-    fn every_run_ends_right(case in a_case(), seed: u64, troubles in 0..40_u32) {
-        let mut machine = machine(&case, seed, troubles);
+    fn every_run_ends_right(case in any_case(), seed: u64, max_faults in 0..40_u32) {
+        let mut machine = machine(&case, seed, max_faults);
         let request = json!({ "workflow_id": "w", "workflow_execution_id": "r" });
         machine.request(&request).unwrap();
-        // The same request again is the same run.
+        // A repeated request does not start a second run.
         machine.request(&request).unwrap();
-        machine.settle();
+        machine.run_until_idle();
         check_audit(&machine, "r");
-        if case.broken.is_empty() && troubles == 0 {
+        if case.broken.is_empty() && max_faults == 0 {
             let record = machine.run("r").unwrap();
             prop_assert_eq!(record.execution_status, Status::Succeeded);
         }
     }
 
-    /// Without bad luck, nothing is handed to Redshift twice, and nothing is left to its deduplication.
+    /// Without faults, each attempt is submitted once, so that the Data API does not have to deduplicate.
     #[test]
-    fn a_calm_run_submits_once(case in a_case(), seed: u64) {
+    fn a_calm_run_submits_once(case in any_case(), seed: u64) {
         let mut machine = machine(&case, seed, 0);
         machine.request(&json!({ "workflow_id": "w", "workflow_execution_id": "r" })).unwrap();
-        machine.settle();
+        machine.run_until_idle();
         check_audit(&machine, "r");
-        let handed_over = machine.calm.handed_over.lock().unwrap().clone();
-        prop_assert!(handed_over.values().all(|times| *times == 1), "{:?}", handed_over);
+        let submit_calls = machine.fakes.submit_calls.lock().unwrap().clone();
+        prop_assert!(submit_calls.values().all(|times| *times == 1), "{:?}", submit_calls);
     }
 
-    /// A task may time out, a person may stop the execution: the run ends, nothing runs on, and the workflow is free.
+    /// A run whose tasks time out or whose execution is stopped ends, leaves no statement running and releases its lease.
     #[test]
-    fn stopped_runs_leave_nothing_behind(case in a_case(), seed: u64, troubles in 0..30_u32, stop in any::<bool>()) {
-        let mut machine = machine(&case, seed, troubles);
+    fn stopped_runs_leave_nothing_behind(case in any_case(), seed: u64, max_faults in 0..30_u32, stop in any::<bool>()) {
+        let mut machine = machine(&case, seed, max_faults);
         machine.timeouts = true;
         machine.request(&json!({ "workflow_id": "w", "workflow_execution_id": "r" })).unwrap();
         if stop {
-            machine.some_steps();
+            machine.run_some_steps();
             machine.stop("r");
         }
-        machine.settle();
+        machine.run_until_idle();
         check_audit(&machine, "r");
     }
 
-    /// A restart runs what did not succeed, and only that.
+    /// A restart runs the jobs that did not succeed. It reuses a job that succeeded and has no upstreams.
     #[test]
-    fn a_restart_reuses_what_succeeded(case in a_case(), seed: u64, troubles in 0..20_u32) {
-        let mut machine = machine(&case, seed, troubles);
+    fn a_restart_reuses_what_succeeded(case in any_case(), seed: u64, max_faults in 0..20_u32) {
+        let mut machine = machine(&case, seed, max_faults);
         machine.request(&json!({ "workflow_id": "w", "workflow_execution_id": "r1" })).unwrap();
-        machine.settle();
+        machine.run_until_idle();
         let before = jobs(&machine, "r1");
         prop_assume!(machine.run("r1").unwrap().execution_status != Status::Succeeded);
         machine.broken.clear();
         machine.request(&json!({ "workflow_id": "w", "workflow_execution_id": "r2", "restart_of": "r1" })).unwrap();
-        machine.settle();
+        machine.run_until_idle();
         check_audit(&machine, "r2");
         let (first, second) = (machine.run("r1").unwrap(), machine.run("r2").unwrap());
         prop_assert_eq!(first.logical_date, second.logical_date);
@@ -203,23 +222,23 @@ proptest! {
         for (before, after) in before.iter().zip(&after) {
             let rerun = after.reused_from.is_none();
             if before.execution_status != Status::Succeeded {
-                prop_assert!(rerun, "{} had not succeeded", after.plan.job_name);
+                prop_assert!(rerun, "{} did not succeed, but was reused", after.plan.job_name);
             } else if after.plan.upstreams.is_empty() {
-                prop_assert!(!rerun, "{} had succeeded, and nothing is before it", after.plan.job_name);
+                prop_assert!(!rerun, "{} succeeded and has no upstreams, but was not reused", after.plan.job_name);
             }
         }
     }
 
-    /// Overlapping requests queue, and each run of the queue ends right.
+    /// With `on_overlap: queue`, overlapping requests run one after another, and each run passes `check_audit`.
     #[test]
-    fn queued_runs_follow_each_other(case in a_case(), seed: u64, troubles in 0..20_u32) {
+    fn queued_runs_follow_each_other(case in any_case(), seed: u64, max_faults in 0..20_u32) {
         let mut case = case;
         case.workflow["on_overlap"] = json!("queue");
-        let mut machine = machine(&case, seed, troubles);
+        let mut machine = machine(&case, seed, max_faults);
         for run in ["r1", "r2", "r3"] {
             machine.request(&json!({ "workflow_id": "w", "workflow_execution_id": run })).unwrap();
         }
-        machine.settle();
+        machine.run_until_idle();
         for run in ["r1", "r2", "r3"] {
             check_audit(&machine, run);
         }
