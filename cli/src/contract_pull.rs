@@ -96,7 +96,7 @@ columns:
     #[test]
     fn a_file_with_changes_is_not_overwritten() {
         let ahead = FILE.to_owned() + "  - { name: colour, type: varchar(16) }\n";
-        assert!(compare("orders.yaml", &ahead, FILE).unwrap_err()[0].contains("`colour` would be gone"));
+        assert!(compare("orders.yaml", &ahead, FILE).unwrap_err()[0].contains("`colour` would be removed"));
         let stricter = FILE.to_owned() + "unknown: freeze\n";
         assert!(compare("orders.yaml", &stricter, FILE).unwrap_err()[0].contains("more than columns"));
     }

@@ -81,7 +81,7 @@ async fn files_in_s3_are_staged_by_their_notification() {
         let version = put.version_id().unwrap();
         // In the format of EventBridge, and in the format of S3 notifications.
         let notice = if name == "1" {
-            json!({ "source": "aws.s3", "detail": { "bucket": { "name": BUCKET }, "object": { "key": key(name), "version-id": version } } })
+            json!({ "source": "aws.s3", "detail-type": "Object Created", "time": "2026-11-21T10:00:00Z", "detail": { "bucket": { "name": BUCKET }, "object": { "key": key(name), "version-id": version } } })
         } else {
             let encoded = key(name).replace('+', "%2B").replace(' ', "+").replace('ü', "%C3%BC");
             json!({ "Records": [{ "eventSource": "aws:s3", "awsRegion": "us-east-1", "eventTime": "2026-11-21T10:00:00.000Z",
@@ -113,7 +113,7 @@ async fn unclaimed_events_are_stored_with_a_proposed_contract() {
     orders.contract("").await;
     let head = stack.s3.head_object().bucket(stack.output("StagingBucket")).key(&waiting[1]).send().await.unwrap();
     let object = json!({ "key": waiting[1], "version-id": head.version_id() });
-    orders.send(&json!({ "source": "aws.s3", "detail": { "bucket": { "name": stack.output("StagingBucket") }, "object": object } })).await;
+    orders.send(&json!({ "source": "aws.s3", "detail-type": "Object Created", "time": "2026-11-21T10:00:00Z", "detail": { "bucket": { "name": stack.output("StagingBucket") }, "object": object } })).await;
     stack.s3.delete_object().bucket(stack.output("StagingBucket")).key(&waiting[1]).send().await.unwrap();
     orders.until_staged(1).await;
     orders.load().await.succeeded();

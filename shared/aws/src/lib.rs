@@ -42,5 +42,4 @@ pub mod warehouse;
     feature = "warehouse",
 ))]
 mod failures;
-#[cfg(feature = "cli")]
 pub use failures::error_chain;
