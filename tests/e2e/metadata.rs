@@ -142,7 +142,7 @@ async fn every_kind_of_event_is_processed() {
         let document = format!("{way}.pdf");
         let key = format!("{}{document}.meta.json", folder.prefix);
         let encoded = key.replace('/', "%2F");
-        let notification = json!({ "Records": [{ "eventSource": "aws:s3", "eventName": "ObjectCreated:Put",
+        let notification = json!({ "Records": [{ "eventSource": "aws:s3", "eventName": "ObjectCreated:Put", "eventTime": "2026-11-21T10:00:00.000Z",
             "s3": { "bucket": { "name": bucket }, "object": { "key": encoded } } }] });
         let body = match way {
             "sns" => json!({ "Type": "Notification", "Message": notification.to_string() }),

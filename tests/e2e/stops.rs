@@ -55,7 +55,7 @@ async fn a_stopped_execution_cancels_its_statement_and_releases_the_lease() {
     let ended = run.end().await;
     assert_eq!(ended.run.execution_status, Status::Aborted);
     assert!(
-        ended.run.error_message.as_deref().unwrap().contains("stopped by a person"),
+        ended.run.error_message.as_deref().unwrap().contains("stopped in the console"),
         "{:?}",
         ended.run.error_message
     );

@@ -199,10 +199,11 @@ fn named(grants: &BTreeMap<&str, Vec<&Value>>, findings: &mut Findings) {
 /// What one function may do stands in one policy, beside it.
 fn one_policy(template: &Value, function: &Function, findings: &mut Findings) {
     let (role, policy) = (function.resource("Role"), function.resource("Policy"));
-    let attached: Vec<&str> = resources(template, "AWS::IAM::Policy")
+    let mut attached: Vec<&str> = resources(template, "AWS::IAM::Policy")
         .filter(|(_, policy)| roles_of(policy).any(|of| of == role))
         .map(|(id, _)| id)
         .collect();
+    attached.sort_unstable();
     let own = &template["Resources"][&policy];
     if attached != [policy.as_str()] || roles_of(own).count() != 1 {
         findings.insert(format!(
