@@ -51,7 +51,9 @@ async fn main() -> Result<()> {
         [] => {}
         [phase, feed, table] if phase == "plan" => return plan_over_dynamodb(feed, table).await,
         [phase] if phase == "plan" => return plan_in_memory().await,
-        [phase, feed, table, queue] if phase == "hand-out" => return hand_out(feed, table, queue).await,
+        [phase, feed, table, queue] if phase == "plan-for-workers" => {
+            return plan_for_workers(feed, table, queue).await;
+        }
         _ => bail!("bench-files takes no arguments"),
     }
     let in_memory = register(Arc::new(MemoryRegister::default()), "bench", FILES).await?;
@@ -72,7 +74,7 @@ async fn main() -> Result<()> {
     let queue = sqs.create_queue().queue_name(&feed).send().await?.queue_url.context("a queue has a URL")?;
     stack.control.request(Method::POST, "counts/reset", None).await?;
     register(over_stack(), &feed, HANDED_OUT).await?;
-    let handed_out = Planned::by(&["hand-out", &feed, &table, &queue])?;
+    let handed_out = Planned::by(&["plan-for-workers", &feed, &table, &queue])?;
     let handed_out = Planned { writes: Some(self::writes(&stack).await?), ..handed_out };
     sqs.delete_queue().queue_url(&queue).send().await?;
 
@@ -251,7 +253,7 @@ async fn plan_in_memory() -> Result<()> {
     Planned::print(took, items.items().len(), Some(writes))
 }
 
-async fn hand_out(feed: &str, table: &str, queue: &str) -> Result<()> {
+async fn plan_for_workers(feed: &str, table: &str, queue: &str) -> Result<()> {
     let aws = Aws::from_env()?;
     let register = Arc::new(DynamoRegister::new(aws.config(), table));
     let items = Arc::new(SqsWorkItems::new(aws.config(), queue));

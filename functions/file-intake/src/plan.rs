@@ -96,7 +96,7 @@ impl Intake {
             }
             Plan::HandOut(batches) => {
                 for batch in batches {
-                    if self.hand_out(feed, &batch).await? {
+                    if self.send_batch(feed, &batch).await? {
                         planned.work_items.push(batch.id);
                     }
                 }
@@ -107,7 +107,7 @@ impl Intake {
 
     /// Claims and begins a batch, then sends its work item. If the function stops before it sends the work item, the files are released when
     /// the worker's time has passed. Returns false if no file of the batch could be claimed.
-    async fn hand_out(&self, feed: &Feed, batch: &Batch<'_>) -> Result<bool> {
+    async fn send_batch(&self, feed: &Feed, batch: &Batch<'_>) -> Result<bool> {
         let claimed = self.batches.claim(&*self.objects, feed, &batch.id, batch.files.iter().copied()).await?;
         let until = self.clock.now() + plan::worker_time(feed);
         let files = self.batches.begin(&batch.id, claimed, until).await?;
@@ -120,7 +120,7 @@ impl Intake {
             until,
             files: files.iter().map(Into::into).collect(),
         };
-        self.items.hand_out(&item).await?;
+        self.items.send(&item).await?;
         tracing::info!(feed = feed.feed, batch = batch.id, files = files.len(), "work item sent");
         Ok(true)
     }
@@ -167,7 +167,7 @@ impl Intake {
         let received: Vec<_> = files.iter().map(|file| file.received_ts).collect();
         let Some((day, due)) = plan::late(expected, &received, now) else { return Ok(()) };
         let notice = format!("late {day}");
-        if self.batches.register.said(&feed.feed, &notice).await? {
+        if self.batches.register.was_notified(&feed.feed, &notice).await? {
             return Ok(());
         }
         let late = FilesLate {
@@ -188,6 +188,6 @@ impl Intake {
         self.notices.publish(&[Event::Late(late.clone())]).await?;
         self.notices.late(&late).await?;
         planned.late.push(feed.feed.clone());
-        self.batches.register.say(&feed.feed, &notice, now).await
+        self.batches.register.record_notice(&feed.feed, &notice, now).await
     }
 }

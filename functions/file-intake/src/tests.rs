@@ -94,7 +94,7 @@ async fn an_event_registers_its_file_once_by_every_delivery_path() {
 #[tokio::test]
 async fn an_invalid_message_goes_to_the_dead_letter_queue_and_the_others_are_handled() {
     let fixture = fixture();
-    let response = fixture.intake.handle(sample("poison")).await.unwrap();
+    let response = fixture.intake.handle(sample("invalid-messages")).await.unwrap();
     assert_eq!(response["batchItemFailures"], json!([]));
     assert_eq!(fixture.register.files().len(), 1);
     let dead_letters = fixture.dead_letters.messages();

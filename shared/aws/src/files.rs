@@ -155,7 +155,7 @@ fn shard(feed: &str, key_hash: &str) -> String {
 }
 
 /// Partition key of the notifications that were sent for a feed. No shard has this key.
-fn said(feed: &str) -> String {
+fn notices_shard(feed: &str) -> String {
     format!("{feed}#said")
 }
 
@@ -277,12 +277,12 @@ impl FileRegister for DynamoRegister {
         Ok(files)
     }
 
-    async fn said(&self, feed: &str, what: &str) -> Result<bool> {
+    async fn was_notified(&self, feed: &str, what: &str) -> Result<bool> {
         let items = self
             .query(Query {
                 index: None,
                 condition: "feed_shard = :shard AND entry = :value",
-                shard: said(feed),
+                shard: notices_shard(feed),
                 value: Some(what.into()),
                 newest_first: false,
                 most: Some(1),
@@ -291,9 +291,9 @@ impl FileRegister for DynamoRegister {
         Ok(!items.is_empty())
     }
 
-    async fn say(&self, feed: &str, what: &str, now: Timestamp) -> Result<()> {
+    async fn record_notice(&self, feed: &str, what: &str, now: Timestamp) -> Result<()> {
         let record = BTreeMap::from([("said_ts", shiftwork_protocol::timestamp(now))]);
-        let item = self.item(&record, said(feed), what.into())?;
+        let item = self.item(&record, notices_shard(feed), what.into())?;
         // If the item exists, another caller recorded the same notification.
         self.put_if(item, "attribute_not_exists(entry)", None).await.map(drop)
     }

@@ -105,7 +105,7 @@ impl SqsWorkItems {
 
 #[async_trait]
 impl WorkQueue for SqsWorkItems {
-    async fn hand_out(&self, item: &WorkItem) -> Result<()> {
+    async fn send(&self, item: &WorkItem) -> Result<()> {
         let call = Call::new("SQS SendMessage", &self.url);
         let body = serde_json::to_string(item).map_err(|error| call.failure(FailureKind::Refused, error))?;
         let sent = self.client.send_message().queue_url(&self.url).message_body(body).send().await;

@@ -32,15 +32,15 @@ pub trait FileRegister: Send + Sync {
     async fn step(&self, seen: &FileRecord, step: &FileStep, now: Timestamp) -> Result<AdvancedFile>;
     /// Lists the files of a feed that were received since `from`, newest first, at most `most` files.
     async fn since(&self, feed: &str, from: Timestamp, most: usize) -> Result<Vec<FileRecord>>;
-    /// Returns true if [`FileRegister::say`] was called with this text for the feed.
-    async fn said(&self, feed: &str, what: &str) -> Result<bool>;
+    /// Returns true if [`FileRegister::record_notice`] was called with this text for the feed.
+    async fn was_notified(&self, feed: &str, what: &str) -> Result<bool>;
     /// Records that a notification with this text was sent for the feed. Idempotent.
-    async fn say(&self, feed: &str, what: &str, now: Timestamp) -> Result<()>;
+    async fn record_notice(&self, feed: &str, what: &str, now: Timestamp) -> Result<()>;
 }
 
 /// The work item queue.
 #[port]
 pub trait WorkQueue: Send + Sync {
     /// Sends a work item. Repeated calls send it again, with the same batch id.
-    async fn hand_out(&self, item: &WorkItem) -> Result<()>;
+    async fn send(&self, item: &WorkItem) -> Result<()>;
 }

@@ -149,7 +149,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(120))]
 
     #[test]
-    fn every_file_comes_to_one_end_and_is_loaded_once_whoever_dies(case in any_case()) {
+    fn every_file_reaches_one_end_and_is_loaded_once_after_any_crash(case in any_case()) {
         let mut machine = run_case(&case, false);
         drain(&mut machine)?;
         check(&machine);

@@ -181,7 +181,7 @@ proptest! {
 
     /// Without faults, each attempt is submitted once, so that the Data API does not have to deduplicate.
     #[test]
-    fn a_calm_run_submits_once(case in any_case(), seed: u64) {
+    fn a_run_without_faults_submits_once(case in any_case(), seed: u64) {
         let mut machine = machine(&case, seed, 0);
         machine.request(&json!({ "workflow_id": "w", "workflow_execution_id": "r" })).unwrap();
         machine.run_until_idle();

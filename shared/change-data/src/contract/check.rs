@@ -79,11 +79,11 @@ impl Check<'_> {
         let draft = self.draft;
         if !is_id(&draft.contract) {
             let message = format!("`{}` is not a valid name of a contract", draft.contract);
-            self.say(&root.key("contract"), message, ID_RULE);
+            self.report(&root.key("contract"), message, ID_RULE);
         }
         if let Some(workflow) = draft.workflow.as_deref().filter(|workflow| !is_id(workflow)) {
             let message = format!("`{workflow}` is not a valid name of a workflow");
-            self.say(&root.key("workflow"), message, ID_RULE);
+            self.report(&root.key("workflow"), message, ID_RULE);
         }
         self.source();
         let columns = self.columns();
@@ -105,7 +105,7 @@ impl Check<'_> {
         })
     }
 
-    fn say(&mut self, path: &JsonPath, message: impl Into<String>, hint: impl Into<String>) {
+    fn report(&mut self, path: &JsonPath, message: impl Into<String>, hint: impl Into<String>) {
         self.problems.push(self.doc.problem(path, message).hint(hint));
     }
 
@@ -114,7 +114,7 @@ impl Check<'_> {
         let source = &self.draft.source;
         if source.table.is_empty() || source.table.split('.').any(str::is_empty) {
             let message = format!("`{}` is not a valid name of a table", source.table);
-            self.say(
+            self.report(
                 &path.key("table"),
                 message,
                 "as the events name it: `schema.table`, `database.table`, or DynamoDB's name",
@@ -122,7 +122,7 @@ impl Check<'_> {
         }
         if source.unavailable_value.is_empty() {
             let hint = "leave it out for Debezium's default, or write the connector's `unavailable.value.placeholder`";
-            self.say(&path.key("unavailable_value"), "an empty placeholder would match every empty text", hint);
+            self.report(&path.key("unavailable_value"), "an empty placeholder would match every empty text", hint);
         }
     }
 
@@ -138,7 +138,7 @@ impl Check<'_> {
         let is_own = |own: OwnTable| own.name(contract) == target.table;
         if target.staging_schema() == target.schema && OwnTable::ALL.into_iter().any(is_own) {
             let message = format!("`{}` is the name of a table that shiftwork keeps for this contract", target.table);
-            self.say(&path.key("table"), message, "give the contract another name, or set `staging_schema`");
+            self.report(&path.key("table"), message, "give the contract another name, or set `staging_schema`");
         }
         if let Some(distkey) = &target.distkey {
             self.named_column(&path.key("distkey"), distkey, columns);
@@ -146,7 +146,7 @@ impl Check<'_> {
         let path = path.key("sortkey");
         if target.sortkey.len() > MOST_SORT_KEYS {
             let message = format!("the sort key has {} columns", target.sortkey.len());
-            self.say(&path, message, format!("Redshift allows at most {MOST_SORT_KEYS}"));
+            self.report(&path, message, format!("Redshift allows at most {MOST_SORT_KEYS}"));
         }
         let promote = &self.draft.promote;
         let own = own_columns(promote.kind, promote.deletes);
@@ -159,7 +159,7 @@ impl Check<'_> {
                 Some(_) => {}
             }
             if !seen.insert(name) {
-                self.say(&path, format!("`{name}` is in the sort key already"), "remove the repetition");
+                self.report(&path, format!("`{name}` is in the sort key already"), "remove the repetition");
             }
         }
     }
@@ -167,19 +167,19 @@ impl Check<'_> {
     /// Checks a name that Redshift must accept in quotes and fold to itself.
     fn identifier(&mut self, path: &JsonPath, name: &str, longest: usize) {
         if name.is_empty() {
-            self.say(path, "the name is empty", "write a name");
+            self.report(path, "the name is empty", "write a name");
         } else if name.len() > longest {
             let message = format!("the name has {} bytes", name.len());
             let why = if longest < IDENTIFIER_BYTES { ", and the names of views begin with this one" } else { "" };
             let hint = format!("at most {longest} bytes: Redshift's names have at most {IDENTIFIER_BYTES}{why}");
-            self.say(path, message, hint);
+            self.report(path, message, hint);
         } else if let Some(character) = name.chars().find(|character| character.is_control() || is_reserved(*character))
         {
             let message = format!("`{}` has the character {}", name.escape_debug(), character.escape_unicode());
-            self.say(path, message, "leave out control characters and noncharacters");
+            self.report(path, message, "leave out control characters and noncharacters");
         } else if name.to_lowercase() != name {
             let message = format!("`{name}` has upper-case letters, and Redshift folds names to lower case");
-            self.say(path, message, format!("write `{}`", name.to_lowercase()));
+            self.report(path, message, format!("write `{}`", name.to_lowercase()));
         }
     }
 
@@ -201,7 +201,7 @@ impl Check<'_> {
 
     fn not_comparable(&mut self, path: &JsonPath, name: &str, column_type: &str) {
         let message = format!("column `{name}` is {column_type}, which Redshift cannot compare");
-        self.say(path, message, "use a column of another type");
+        self.report(path, message, "use a column of another type");
     }
 
     /// The columns; `None` for a column that cannot be read.
@@ -209,14 +209,14 @@ impl Check<'_> {
         let path = JsonPath::root().key("columns");
         let columns = &self.draft.columns;
         if columns.is_empty() {
-            self.say(&path, "there are no columns", "`shiftwork contract propose FILE` writes them from events");
+            self.report(&path, "there are no columns", "`shiftwork contract propose FILE` writes them from events");
         }
         if columns.len() > MOST_COLUMNS {
             let message = format!("there are {} columns", columns.len());
             let hint = format!(
                 "at most {MOST_COLUMNS} are possible: a table of Redshift has at most 1600, and shiftwork adds some"
             );
-            self.say(&path, message, hint);
+            self.report(&path, message, hint);
         }
         let bytes = column_list_bytes(columns.iter().map(|column| column.name.as_str()));
         if bytes > LONGEST_COLUMN_LIST {
@@ -225,7 +225,7 @@ impl Check<'_> {
                 "at most {LONGEST_COLUMN_LIST} are possible: a load names every column twice in a statement, and the Data API accepts \
                  100 KB; shorten the names, or leave columns out"
             );
-            self.say(&path, message, hint);
+            self.report(&path, message, hint);
         }
         let (mut names, mut fields) = (BTreeMap::new(), BTreeMap::new());
         let mut read = Vec::with_capacity(columns.len());
@@ -234,13 +234,13 @@ impl Check<'_> {
             self.column_name(&path, column);
             if let Some(earlier) = names.insert(column.name.as_str(), index) {
                 let message = format!("column `{}` exists already: it is column {}", column.name, earlier + 1);
-                self.say(&path.key("name"), message, "give one of them another name");
+                self.report(&path.key("name"), message, "give one of them another name");
             }
             if let Some(earlier) = fields.insert(column.field(), index)
                 && columns[earlier].name != column.name
             {
                 let (field, other) = (column.field().escape_debug(), columns[earlier].name.escape_debug());
-                self.say(
+                self.report(
                     &field_path(&path, column),
                     format!("field `{field}` already has column `{other}`"),
                     "a field can have only one column",
@@ -263,14 +263,18 @@ impl Check<'_> {
             } else {
                 format!("column `{}`: every table of Redshift has a system column of this name", column.name)
             };
-            self.say(&at, message, format!("give it another name, and `from: {}`", column.field()));
+            self.report(&at, message, format!("give it another name, and `from: {}`", column.field()));
         }
         if column.field().is_empty() {
-            self.say(&path.key("from"), "the field has no name", "leave `from` out if the field has the column's name");
+            self.report(
+                &path.key("from"),
+                "the field has no name",
+                "leave `from` out if the field has the column's name",
+            );
         } else if !is_valid_field(column.field()) {
             let message = format!("SQL cannot name the field `{}`", column.field().escape_debug());
             let hint = "rename the field in the source, or map the document that contains it as one super column";
-            self.say(&field_path(path, column), message, hint);
+            self.report(&field_path(path, column), message, hint);
         }
     }
 
@@ -294,7 +298,7 @@ impl Check<'_> {
         for (index, name) in self.draft.key.iter().enumerate() {
             self.named_column(&path.index(index), name, columns);
             if !seen.insert(name) {
-                self.say(&path.index(index), format!("`{name}` is in the key already"), "remove the repetition");
+                self.report(&path.index(index), format!("`{name}` is in the key already"), "remove the repetition");
             }
         }
         if self.draft.key.is_empty() && self.draft.promote.kind != PromoteKind::Append {
@@ -303,7 +307,7 @@ impl Check<'_> {
             let hint = format!(
                 "name the columns of the source's primary key (such as {names}), or set `promote: {{kind: append}}`"
             );
-            self.say(&path, "there is no `key`, which identifies the events of a row", hint);
+            self.report(&path, "there is no `key`, which identifies the events of a row", hint);
         }
     }
 
@@ -311,7 +315,7 @@ impl Check<'_> {
         let path = JsonPath::root().key("promote");
         let promote = &self.draft.promote;
         if promote.deletes == Deletes::Close && !promote.kind.has_versions() {
-            self.say(
+            self.report(
                 &path.key("deletes"),
                 "`close` ends a version, and this kind of table has no versions",
                 "write `hard` or `soft`, or `kind: type2`",
@@ -319,7 +323,7 @@ impl Check<'_> {
         }
         if promote.take == MergeStrategy::LatestNonNull && promote.kind != PromoteKind::Type1 {
             let hint = "leave `take` out, or set `kind: type1`";
-            self.say(
+            self.report(
                 &path.key("take"),
                 "only a table with one row for each key (type1) can take each column's latest value",
                 hint,
@@ -332,7 +336,7 @@ impl Check<'_> {
                 let days = days.filter(|days| *days <= MOST_DAYS);
                 if days.is_none() {
                     let message = format!("`{text}` is not a number of whole days from 1 to {MOST_DAYS}");
-                    self.say(&path.key("tombstones_kept"), message, "write whole days, such as `30d` or `8w`");
+                    self.report(&path.key("tombstones_kept"), message, "write whole days, such as `30d` or `8w`");
                 }
                 days
             }
@@ -347,7 +351,7 @@ impl Check<'_> {
         let every = text.parse::<Duration>().map(|every| every.length()).ok().filter(|every| takes.contains(every));
         if every.is_none() {
             let message = format!("`{text}` is not a valid time between two loads");
-            self.say(&JsonPath::root().key("load_every"), message, "write `10s` to `15m`, such as `30s`");
+            self.report(&JsonPath::root().key("load_every"), message, "write `10s` to `15m`, such as `30s`");
         }
         every
     }

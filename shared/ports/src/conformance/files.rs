@@ -186,10 +186,10 @@ async fn unclaimed_files_are_recorded_and_not_open(register: &dyn FileRegister) 
 async fn notifications_are_recorded(register: &dyn FileRegister) {
     let feed = fresh();
     for day in ["late 2026-03-01", "late 2026-03-02"] {
-        assert!(!register.said(&feed, day).await.unwrap());
-        register.say(&feed, day, minute(0)).await.unwrap();
-        register.say(&feed, day, minute(1)).await.unwrap();
-        assert!(register.said(&feed, day).await.unwrap());
+        assert!(!register.was_notified(&feed, day).await.unwrap());
+        register.record_notice(&feed, day, minute(0)).await.unwrap();
+        register.record_notice(&feed, day, minute(1)).await.unwrap();
+        assert!(register.was_notified(&feed, day).await.unwrap());
     }
     assert_eq!(register.open(&feed).await.unwrap(), []);
 }
@@ -215,7 +215,7 @@ pub async fn work_queue(queue: &dyn WorkQueue, received: impl AsyncFn() -> Vec<W
         files: vec![(&a_file(&feed, "orders/a b+ü.csv", "1")).into()],
     };
     for n in [0, 1, 1] {
-        queue.hand_out(&item(n)).await.unwrap();
+        queue.send(&item(n)).await.unwrap();
     }
     let mut items = Vec::new();
     for _ in 0..10 {

@@ -22,7 +22,7 @@ type Key = (String, String, String);
 pub struct MemoryRegister {
     files: Mutex<BTreeMap<Key, FileRecord>>,
     deletions: Mutex<BTreeMap<Key, Deletion>>,
-    said: Mutex<BTreeSet<(String, String)>>,
+    notices: Mutex<BTreeSet<(String, String)>>,
 }
 
 impl MemoryRegister {
@@ -109,12 +109,12 @@ impl FileRegister for MemoryRegister {
         Ok(files)
     }
 
-    async fn said(&self, feed: &str, what: &str) -> Result<bool> {
-        Ok(lock(&self.said).contains(&(feed.into(), what.into())))
+    async fn was_notified(&self, feed: &str, what: &str) -> Result<bool> {
+        Ok(lock(&self.notices).contains(&(feed.into(), what.into())))
     }
 
-    async fn say(&self, feed: &str, what: &str, _: Timestamp) -> Result<()> {
-        lock(&self.said).insert((feed.into(), what.into()));
+    async fn record_notice(&self, feed: &str, what: &str, _: Timestamp) -> Result<()> {
+        lock(&self.notices).insert((feed.into(), what.into()));
         Ok(())
     }
 }
@@ -132,7 +132,7 @@ impl MemoryWorkQueue {
 
 #[async_trait]
 impl WorkQueue for MemoryWorkQueue {
-    async fn hand_out(&self, item: &WorkItem) -> Result<()> {
+    async fn send(&self, item: &WorkItem) -> Result<()> {
         lock(&self.0).push(item.clone());
         Ok(())
     }
