@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
-use jiff::{Timestamp, civil::Date, tz::TimeZone};
+use shiftwork_planner::RequestedDate;
 use shiftwork_protocol::file::FileStatus;
 
 /// Validate, push, run, inspect and restart Redshift ELT workflows.
@@ -102,9 +102,10 @@ pub struct Run {
     /// A parameter of the workflow
     #[arg(long = "param", value_name = "NAME=VALUE", value_parser = parameter)]
     pub parameters: Vec<(String, String)>,
-    /// The logical date of the run: a date such as 2026-03-01 (midnight UTC) or an instant such as 2026-03-01T02:00:00Z
-    #[arg(long, value_name = "DATE", value_parser = instant)]
-    pub date: Option<Timestamp>,
+    /// The logical date of the run: a day such as 2026-03-01, in the time zone of the workflow, or an instant such as
+    /// 2026-03-01T02:00:00Z
+    #[arg(long, value_name = "DATE", value_parser = date)]
+    pub date: Option<String>,
     /// Wait until the run has ended, and show the progress of its jobs
     #[arg(long)]
     pub wait: bool,
@@ -129,6 +130,12 @@ pub struct Restart {
     /// Id of the new run
     #[arg(long)]
     pub id: Option<String>,
+    /// A parameter that completes or corrects the request of a run in which no job succeeded
+    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = parameter)]
+    pub parameters: Vec<(String, String)>,
+    /// The logical date that corrects the request of a run in which no job succeeded
+    #[arg(long, value_name = "DATE", value_parser = date)]
+    pub date: Option<String>,
     /// Wait until the run has ended, and show the progress of its jobs
     #[arg(long)]
     pub wait: bool,
@@ -389,18 +396,16 @@ fn parameter(text: &str) -> Result<(String, String), String> {
     }
 }
 
-fn instant(text: &str) -> Result<Timestamp, String> {
-    // A civil date also parses the beginning of an instant and drops its time, so the instant is tried first.
-    text.parse::<Timestamp>()
-        .or_else(|_| text.parse::<Date>()?.to_zoned(TimeZone::UTC).map(|at| at.timestamp()))
-        .map_err(|_| "expected a date such as 2026-03-01 or an instant such as 2026-03-01T02:00:00Z".into())
+/// Checks a logical date. The trigger reads it, because only the trigger has the time zone of the workflow.
+fn date(text: &str) -> Result<String, String> {
+    RequestedDate::read(text).map(|_| text.to_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
 
-    use super::{Args, instant, parameter};
+    use super::{Args, date, parameter};
 
     #[test]
     fn the_argument_definitions_are_consistent() {
@@ -408,11 +413,11 @@ mod tests {
     }
 
     #[test]
-    fn a_date_is_midnight_utc_and_an_instant_is_kept() {
-        assert_eq!(instant("2026-03-01").unwrap().to_string(), "2026-03-01T00:00:00Z");
-        assert_eq!(instant("2026-03-01T02:30:00Z").unwrap().to_string(), "2026-03-01T02:30:00Z");
-        assert_eq!(instant("2026-03-01T02:30:00+02:00").unwrap().to_string(), "2026-03-01T00:30:00Z");
-        assert!(instant("yesterday").is_err());
+    fn a_logical_date_is_sent_as_it_is_written() {
+        for text in ["2026-03-01", "2026-03-01T02:30:00Z", "2026-03-01T02:30:00+02:00"] {
+            assert_eq!(date(text).as_deref(), Ok(text));
+        }
+        assert!(date("yesterday").unwrap_err().contains("2026-03-01T02:00:00Z"));
     }
 
     #[test]

@@ -197,7 +197,7 @@ pub(crate) fn summary(now: &Snapshot, at: Timestamp) -> String {
     if let Some(time) = words::run_duration(run, at) {
         parts.push(words::duration(time));
     }
-    format!("{} {}  {}", run.execution_status, run.workflow_execution_id, parts.join(", "))
+    format!("{} {}  date {}  {}", run.execution_status, run.workflow_execution_id, run.date_text(), parts.join(", "))
 }
 
 /// The error of a run that did not succeed, and the command that restarts the run.
@@ -206,6 +206,9 @@ pub(crate) fn epilogue(now: &Snapshot) -> Option<String> {
     let error = run.error_message.as_deref().unwrap_or("no message was recorded");
     let restart = format!("shiftwork restart {} --wait", run.workflow_execution_id);
     match run.execution_status {
+        Status::Failed | Status::TimedOut | Status::Aborted if run.request.is_some() => Some(format!(
+            "error: {error}\nto complete or correct the request: {restart} [--param NAME=VALUE] [--date DATE]"
+        )),
         Status::Failed | Status::TimedOut | Status::Aborted if now.jobs.is_empty() => Some(format!("error: {error}")),
         Status::Failed | Status::TimedOut | Status::Aborted => Some(format!("error: {error}\nto restart: {restart}")),
         Status::Skipped => Some(format!("skipped: {error}")),

@@ -1,12 +1,13 @@
 //! Runs for tests: planned from real configurations, then simulated with the rules of dependencies.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
-use shiftwork_planner::{PlanInputs, RequestedRun, Script};
+use shiftwork_planner::{LogicalDate, PlanInputs, RequestedRun, Script};
 use shiftwork_protocol::{
-    Connection, FailedAttempt, FailureKind, JobRecord, RunRecord, Status, audit::Origin, name::sha256, workflow::RunIf,
+    Connection, FailedAttempt, FailureKind, JobRecord, RunRecord, SkipReason, Status, audit::Origin, name::sha256,
 };
+use shiftwork_settlement::{failures_for_dependents, skip_of};
 
 use crate::board::{Snapshot, is_real};
 
@@ -37,7 +38,7 @@ pub(crate) fn planned(
         ..PlanInputs::default()
     };
     let run = format!("{id}-20260301T120000-k7mq");
-    let asked = RequestedRun { workflow_execution_id: run.clone(), logical_date: noon(), parameters: BTreeMap::new() };
+    let asked = RequestedRun { workflow_execution_id: run.clone(), logical_date: LogicalDate::in_utc(noon()), parameters: BTreeMap::new() };
     let plan = shiftwork_planner::plan(&doc, &inputs, &asked).unwrap();
     let texts = plan.jobs.iter().filter_map(|job| {
         let key = &job.work.script()?.key;
@@ -55,11 +56,14 @@ pub(crate) fn planned(
         execution_end_ts: None,
         error_message: None,
         logical_date: noon(),
+        time_zone: Some("UTC".into()),
+        run_date: Some("2026-03-01".into()),
         parameters: plan.parameters,
         requested_by: Origin::Manual,
         request_sha256: sha256("request"),
         workflow_sha256: plan.workflow_sha256,
         restart_of: None,
+        request: None,
         jobs: u32::try_from(plan.jobs.len()).unwrap(),
         planner: None,
     };
@@ -83,33 +87,33 @@ pub(crate) enum JobEnd {
 /// Simulates the run to its end.
 pub(crate) fn simulated(mut run: Snapshot, job_end: impl Fn(&str) -> JobEnd) -> Snapshot {
     let began = noon() + SignedDuration::from_millis(180);
-    let mut ended: BTreeMap<String, (Timestamp, Status)> = BTreeMap::new();
+    let mut ended: BTreeMap<String, (Timestamp, BTreeSet<String>)> = BTreeMap::new();
     let mut failure = None;
     for job in &mut run.jobs {
-        let before: Vec<_> = job.plan.upstreams.iter().map(|name| ended[name]).collect();
+        let before: Vec<_> = job.plan.upstreams.iter().map(|name| &ended[name]).collect();
         let ready = before.iter().map(|(at, _)| *at).max().unwrap_or(began);
-        let all_well = before.iter().all(|(_, status)| *status == Status::Succeeded);
         job.waiting_on.clear();
-        let runs = match job.plan.run_if {
-            RunIf::AllSuccess => all_well,
-            RunIf::AllDone => true,
-            RunIf::OneFailed => !all_well,
-        };
-        let (status, end) = if !runs {
-            job.error_message = Some("not every job before it succeeded".into());
-            (Status::Skipped, ready)
-        } else if is_real(job) {
-            simulate(job, ready, job_end(&job.plan.job_name))
-        } else {
-            // The jobs after a barrier depend on whether all jobs before the barrier succeeded.
-            (if all_well { Status::Succeeded } else { Status::Skipped }, ready)
+        job.failed_upstreams = before.into_iter().flat_map(|(_, failures)| failures.clone()).collect();
+        let blocked = !is_real(job) && !job.failed_upstreams.is_empty();
+        let skip = skip_of(job).or_else(|| blocked.then_some(SkipReason::UpstreamFailed));
+        let (status, end) = match skip {
+            Some(reason) => {
+                job.skip_reason = Some(reason);
+                job.error_message = Some(match reason {
+                    SkipReason::ConditionNotMet => "no job before it failed".into(),
+                    SkipReason::UpstreamFailed => "a job before it did not succeed".into(),
+                });
+                (Status::Skipped, ready)
+            }
+            None if is_real(job) => simulate(job, ready, job_end(&job.plan.job_name)),
+            None => (Status::Succeeded, ready),
         };
         job.execution_status = status;
         job.execution_end_ts = Some(end);
         if status == Status::Failed && failure.is_none() {
             failure = Some(format!("{} FAILED: {}", job.plan.job_name, job.error_message.clone().unwrap_or_default()));
         }
-        ended.insert(job.plan.job_name.clone(), (end, status));
+        ended.insert(job.plan.job_name.clone(), (end, failures_for_dependents(job)));
     }
     run.run.execution_start_ts = Some(began);
     run.run.execution_end_ts = ended.values().map(|(at, _)| *at + SignedDuration::from_millis(90)).max();

@@ -84,7 +84,7 @@ pub async fn compare(deployment: &Deployment, checked: &Checked, prune: bool) ->
         desired.scripts.extend(valid.scripts.clone());
         desired.workflows.insert(id.clone(), valid.item.clone());
         if let Some(schedule) = &valid.workflow.schedule {
-            desired.schedules.insert(id.clone(), deployment.schedule(id, schedule));
+            desired.schedules.insert(id.clone(), deployment.schedule(&valid.workflow, schedule));
         }
     }
     for (name, valid) in &checked.contracts {

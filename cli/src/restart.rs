@@ -7,11 +7,16 @@ use crate::{Deployment, Outcome, args, run};
 
 /// Restarts a run.
 pub async fn restart(deployment: &Deployment, asked: &args::Restart) -> anyhow::Result<Outcome> {
-    let request = request(deployment, &asked.run, asked.id.clone()).await?;
+    let request = RunRequest {
+        parameters: run::as_values(&asked.parameters),
+        logical_date: asked.date.clone(),
+        ..request(deployment, &asked.run, asked.id.clone()).await?
+    };
     run::start(deployment, &request, asked.wait).await
 }
 
-/// The request that restarts a run. The trigger takes the logical date and the parameters from the earlier run.
+/// The request that restarts a run. The trigger takes the logical date and the parameters that the request leaves out
+/// from the earlier run.
 pub async fn request(deployment: &Deployment, run: &str, id: Option<String>) -> anyhow::Result<RunRequest> {
     let earlier = deployment.ledger.run(run).await?.with_context(|| format!("run {run} does not exist"))?;
     if !earlier.execution_status.is_terminal() {

@@ -1,5 +1,7 @@
 //! `shiftwork run`: requests a run and optionally waits for it.
 
+use std::collections::BTreeMap;
+
 use anyhow::ensure;
 use jiff::Timestamp;
 use serde_json::Value;
@@ -17,11 +19,16 @@ pub async fn run(deployment: &Deployment, asked: &args::Run) -> anyhow::Result<O
     let request = RunRequest {
         workflow_id: asked.workflow_id.clone(),
         workflow_execution_id: Some(id),
-        parameters: asked.parameters.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect(),
-        logical_date: asked.date,
+        parameters: as_values(&asked.parameters),
+        logical_date: asked.date.clone(),
         ..RunRequest::default()
     };
     start(deployment, &request, asked.wait).await
+}
+
+/// The parameters of a request. The trigger converts them to their types.
+pub(crate) fn as_values(parameters: &[(String, String)]) -> BTreeMap<String, Value> {
+    parameters.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect()
 }
 
 /// Sends a request, prints the result, and waits for the run if `wait` is set.

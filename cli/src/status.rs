@@ -88,11 +88,12 @@ fn right(text: impl Into<String>) -> Cell {
 }
 
 fn runs_table(runs: &[RunRecord], now: Timestamp) -> Table {
-    let mut table = table(["run", "workflow", "status", "start (UTC)", "duration", "error"]);
+    let mut table = table(["run", "workflow", "date", "status", "start (UTC)", "duration", "error"]);
     for run in runs {
         table.add_row([
             Cell::new(&run.workflow_execution_id),
             Cell::new(&run.workflow_id),
+            Cell::new(run.run_date.clone().unwrap_or_default()),
             Cell::new(run.execution_status.as_str()),
             Cell::new(words::instant(run.execution_start_ts.unwrap_or(run.created_ts))),
             right(words::run_duration(run, now).map(words::duration).unwrap_or_default()),

@@ -152,10 +152,10 @@ impl Deployment {
     /// The desired schedule of a workflow in this deployment.
     pub fn schedule(
         &self,
-        workflow_id: &str,
+        workflow: &shiftwork_protocol::Workflow,
         schedule: &shiftwork_protocol::workflow::Schedule,
     ) -> crate::push::Timetable {
-        self.schedules.timetable(workflow_id, schedule)
+        self.schedules.timetable(workflow, schedule)
     }
 }
 

@@ -12,7 +12,7 @@ use aws_sdk_scheduler::{
 use aws_types::SdkConfig;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::json;
-use shiftwork_protocol::workflow::Schedule;
+use shiftwork_protocol::{Workflow, workflow::Schedule};
 
 use super::Outputs;
 use crate::push::Timetable;
@@ -46,16 +46,17 @@ impl Group {
         }
     }
 
-    pub(super) fn timetable(&self, workflow_id: &str, schedule: &Schedule) -> Timetable {
+    pub(super) fn timetable(&self, workflow: &Workflow, schedule: &Schedule) -> Timetable {
         Timetable {
             expression: schedule.expression.clone(),
-            time_zone: schedule.time_zone.clone().unwrap_or_else(|| "UTC".into()),
+            time_zone: workflow.schedule_time_zone().unwrap_or("UTC").into(),
             enabled: schedule.enabled,
             function_arn: self.function_arn.clone(),
             role_arn: self.role_arn.clone(),
             dead_letter_arn: self.dead_letter_arn.clone(),
-            // Scheduler replaces the text in angle brackets with the scheduled time.
-            input: json!({ "workflow_id": workflow_id, "scheduled_time": "<aws.scheduler.scheduled-time>" })
+            // Scheduler replaces the text in angle brackets with the scheduled time in UTC. The trigger takes the time
+            // zone from the workflow.
+            input: json!({ "workflow_id": workflow.workflow_id, "scheduled_time": "<aws.scheduler.scheduled-time>" })
                 .to_string(),
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use shiftwork_protocol::JobRecord;
+use shiftwork_protocol::{JobRecord, SkipReason};
 
 use crate::board::{Snapshot, is_real};
 
@@ -71,7 +71,8 @@ fn critical(run: &Snapshot, spans: &BTreeMap<String, Span>, ended: &BTreeMap<&st
     let mut chain = Vec::new();
     let mut at = spans.iter().max_by_key(|(_, span)| span.end).map(|(name, _)| name.as_str());
     while let Some(job) = at.and_then(|name| jobs.get(name)) {
-        let passed = !is_real(job) && ended.contains_key(job.plan.job_name.as_str());
+        let takes_no_time = !is_real(job) || job.skip_reason == Some(SkipReason::ConditionNotMet);
+        let passed = takes_no_time && ended.contains_key(job.plan.job_name.as_str());
         // A reused job took no time in this run, and neither did the jobs before it.
         if !passed && !spans.contains_key(&job.plan.job_name) {
             break;

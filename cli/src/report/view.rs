@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use minijinja::Value as Html;
 use serde::Serialize;
-use shiftwork_protocol::{Connection, Fact, FactValue, JobRecord, Status, Text, audit::Origin, workflow::RunIf};
+use shiftwork_protocol::{Connection, Fact, FactValue, JobRecord, SkipReason, Status, Text, audit::Origin, payload::RunRequest, workflow::RunIf};
 
 use super::{
     flow::{Flow, flow},
@@ -227,12 +227,14 @@ fn facts(run: &Snapshot) -> Vec<Line> {
     let mut facts = Facts::default();
     facts.code("Run", &record.workflow_execution_id);
     facts.code("Restart of", record.restart_of.as_deref().unwrap_or_default());
+    facts.text("Date", record.date_text());
     facts.text("Logical date", shiftwork_protocol::timestamp(record.logical_date));
     facts.text("Requested by", origin(record.requested_by));
     facts.text("Requested", shiftwork_protocol::timestamp(record.created_ts));
     facts.text("Started", record.execution_start_ts.map(shiftwork_protocol::timestamp).unwrap_or_default());
     facts.text("Ended", record.execution_end_ts.map(shiftwork_protocol::timestamp).unwrap_or_default());
     facts.code("Parameters", pairs(&record.parameters));
+    facts.code("Parameters as received", record.request.as_ref().map(received).unwrap_or_default());
     facts.code("Configuration", short(&record.workflow_sha256));
     facts.0
 }
@@ -271,6 +273,9 @@ fn view_of(job: &JobRecord, run: &Snapshot, flow: &Flow, scripts: &Scripts) -> J
     if !job.failed_attempts.is_empty() {
         notes.push(format!("attempt {}", job.attempt));
     }
+    if job.skip_reason == Some(SkipReason::ConditionNotMet) {
+        notes.extend(job.error_message.clone());
+    }
     let (sql, sql_missing) = match statement(job, scripts) {
         Some(Ok(text)) => (Some(shown(&text)), None),
         Some(Err(why)) => (None, Some(why)),
@@ -290,7 +295,7 @@ fn view_of(job: &JobRecord, run: &Snapshot, flow: &Flow, scripts: &Scripts) -> J
         notes,
         open: status.is_failure(),
         error_name: job.error_name.clone(),
-        error: job.error_message.clone(),
+        error: job.error_message.clone().filter(|_| job.skip_reason != Some(SkipReason::ConditionNotMet)),
         facts: job_facts(job, flow),
         changed: job.script_was.as_ref().map(|was| {
             let is = plan.work.script().map(|script| short(&script.sha256)).unwrap_or_default();
@@ -351,9 +356,9 @@ fn job_facts(job: &JobRecord, flow: &Flow) -> Vec<Line> {
     facts.text(
         "Runs if",
         match plan.run_if {
-            RunIf::AllSuccess => "all jobs before it succeeded",
+            RunIf::AllSuccess => "no job before it failed",
             RunIf::AllDone => "all jobs before it ended",
-            RunIf::OneFailed => "a job before it did not succeed",
+            RunIf::OneFailed => "a job before it failed",
         },
     );
     facts.text("Timeout", words::duration(SignedDuration::from_secs(plan.timeout_seconds.into())));
@@ -401,6 +406,11 @@ fn connection(connection: &Connection) -> String {
 
 fn pairs(values: &BTreeMap<String, String>) -> String {
     values.iter().map(|(name, value)| format!("{name} = {value}")).collect::<Vec<_>>().join("\n")
+}
+
+/// The parameters of a request that could not be planned, as JSON.
+fn received(request: &RunRequest) -> String {
+    request.parameters.iter().map(|(name, value)| format!("{name} = {value}")).collect::<Vec<_>>().join("\n")
 }
 
 fn short(hash: &str) -> String {

@@ -11,11 +11,10 @@ use jiff::Timestamp;
 use shiftwork_aws::environment;
 use shiftwork_ports::Result;
 use shiftwork_protocol::{
-    Failure, FailureKind, JobRecord, Status,
+    Failure, FailureKind, JobRecord, SkipReason,
     payload::{JobEnd, Launch},
-    workflow::RunIf,
 };
-use shiftwork_settlement::JobSettlement;
+use shiftwork_settlement::{JobSettlement, skip_of};
 use shiftwork_wiring::JobsEnvironment;
 
 use kind::{Kinds, Prepared};
@@ -44,8 +43,8 @@ enum Action {
     CompleteTask,
     /// Fail, because the job still waits for upstreams.
     Refuse,
-    /// Skip the job, because its `run_if` does not hold for this reason.
-    Skip(String),
+    /// Skip the job, because its `run_if` is not met.
+    Skip(SkipReason),
     /// Ask the engine for the attempt, because an earlier invocation recorded the intent to submit it.
     Adopt,
     /// Submit the attempt.
@@ -59,13 +58,8 @@ fn decide(job: &JobRecord, now: Timestamp) -> Action {
     if !job.waiting_on.is_empty() {
         return Action::Refuse;
     }
-    let failed = job.failed_upstreams.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
-    match job.plan.run_if {
-        RunIf::AllSuccess if !failed.is_empty() => return Action::Skip(format!("upstreams did not succeed: {failed}")),
-        RunIf::OneFailed if failed.is_empty() => {
-            return Action::Skip("all upstreams succeeded, and the job runs only after a failure".into());
-        }
-        RunIf::AllSuccess | RunIf::AllDone | RunIf::OneFailed => {}
+    if let Some(reason) = skip_of(job) {
+        return Action::Skip(reason);
     }
     if job.submitted_ts == Some(now) { Action::Submit } else { Action::Adopt }
 }
@@ -83,7 +77,7 @@ impl Launcher {
                 let upstreams = job.waiting_on.iter().cloned().collect::<Vec<_>>().join(", ");
                 Err(Failure::corrupt(format!("job {name} of run {run} was launched while it waits for {upstreams}")))
             }
-            Action::Skip(why) => self.jobs.end(&job, Status::Skipped, None, &why).await.map(drop),
+            Action::Skip(reason) => self.jobs.skip(&job, reason).await.map(drop),
             Action::Adopt => self.adopt(&job).await,
             Action::Submit => self.submit(&job).await,
         }
@@ -128,6 +122,7 @@ fn to_millis(at: Timestamp) -> Timestamp {
 #[cfg(test)]
 mod tests {
     use shiftwork_ports::fake::a_job;
+    use shiftwork_protocol::{Status, workflow::RunIf};
 
     use super::*;
 
@@ -153,21 +148,19 @@ mod tests {
     }
 
     #[test]
-    fn run_if_depends_on_the_failed_upstreams() {
-        for (run_if, failed, runs) in [
-            (RunIf::AllSuccess, false, true),
-            (RunIf::AllSuccess, true, false),
-            (RunIf::AllDone, false, true),
-            (RunIf::AllDone, true, true),
-            (RunIf::OneFailed, false, false),
-            (RunIf::OneFailed, true, true),
+    fn a_job_whose_condition_is_not_met_is_skipped() {
+        for (run_if, failed, expected) in [
+            (RunIf::AllSuccess, false, Action::Submit),
+            (RunIf::AllSuccess, true, Action::Skip(SkipReason::UpstreamFailed)),
+            (RunIf::AllDone, false, Action::Submit),
+            (RunIf::AllDone, true, Action::Submit),
+            (RunIf::OneFailed, false, Action::Skip(SkipReason::ConditionNotMet)),
+            (RunIf::OneFailed, true, Action::Submit),
         ] {
             let mut job = released();
             job.plan.run_if = run_if;
             job.failed_upstreams.extend(failed.then(|| "stage".to_owned()));
-            let action = decide(&job, NOW);
-            assert_eq!(action == Action::Submit, runs, "{run_if:?}, failed: {failed}: {action:?}");
-            assert_eq!(matches!(action, Action::Skip(_)), !runs);
+            assert_eq!(decide(&job, NOW), expected, "{run_if:?}, failed: {failed}");
         }
     }
 }

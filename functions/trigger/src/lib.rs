@@ -4,6 +4,7 @@
 //! between two steps, a retry of the same request or the run's sweep continues.
 
 mod incoming;
+mod logical_date;
 mod plan;
 mod restart;
 mod start;
@@ -53,6 +54,8 @@ struct IdentifiedRequest {
     run: String,
     request: RunRequest,
     origin: Origin,
+    /// The place that `logical_date` of the request comes from, if it is not the request itself.
+    date_place: Option<String>,
 }
 
 impl Trigger {
@@ -81,16 +84,17 @@ impl Trigger {
             (None, Some(_)) => Origin::Schedule,
             (None, None) => Origin::Manual,
         });
-        self.start(IdentifiedRequest { run, request, origin }).await
+        self.start(IdentifiedRequest { run, request, origin, date_place: None }).await
     }
 
     /// Starts a run of every workflow with a trigger that matches the event.
     async fn start_triggered(&self, id: &str, event: &Value) -> Result<Vec<RunResponse>> {
         let mut responses = Vec::new();
         for workflow in self.configuration.triggered().await? {
-            if let Some(request) = triggered_request(&workflow, event) {
+            if let Some((request, date_place)) = triggered_request(&workflow, event) {
                 let run = name::derived_run_id(&request.workflow_id, &format!("event {id}"));
-                responses.push(self.start(IdentifiedRequest { run, request, origin: Origin::Event }).await?);
+                let requested = IdentifiedRequest { run, request, origin: Origin::Event, date_place };
+                responses.push(self.start(requested).await?);
             }
         }
         if responses.is_empty() {
@@ -111,8 +115,9 @@ impl Trigger {
     }
 }
 
-/// Returns the request for a run of the workflow if one of its triggers matches the event, with the trigger's parameters.
-fn triggered_request(workflow: &Value, event: &Value) -> Option<RunRequest> {
+/// Returns the request for a run of the workflow if one of its triggers matches the event, with the trigger's parameters
+/// and the logical date of the event, and the place that this date comes from.
+fn triggered_request(workflow: &Value, event: &Value) -> Option<(RunRequest, Option<String>)> {
     let doc = read_item(workflow.clone());
     let workflow_id = workflow["workflow_id"].as_str()?.to_owned();
     let workflow = match shiftwork_planner::workflow(&doc) {
@@ -127,14 +132,17 @@ fn triggered_request(workflow: &Value, event: &Value) -> Option<RunRequest> {
             return None;
         }
     };
-    let trigger = workflow
+    let (position, trigger) = workflow
         .triggers
         .iter()
-        .find(|trigger| pattern::matches(&trigger.pattern, event).is_ok_and(|matches| matches))?;
+        .enumerate()
+        .find(|(_, trigger)| pattern::matches(&trigger.pattern, event).is_ok_and(|matches| matches))?;
     let parameters = trigger
         .parameters
         .iter()
         .filter_map(|(name, path)| Some((name.clone(), pattern::pick(event, path)?.clone())))
         .collect();
-    Some(RunRequest { workflow_id, parameters, ..RunRequest::default() })
+    let (logical_date, date_place) =
+        logical_date::of_event(trigger, position, event).map(|date| (date.text, date.place)).unzip();
+    Some((RunRequest { workflow_id, parameters, logical_date, ..RunRequest::default() }, date_place))
 }

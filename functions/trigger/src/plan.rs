@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
-use serde_json::Value;
 use shiftwork_planner::{self as planner, PlanInputs, Problem, Script, read_item};
 use shiftwork_ports::{Result, scripts};
 use shiftwork_protocol::{
@@ -13,7 +12,7 @@ use shiftwork_protocol::{
     workflow::{Job, OnOverlap},
 };
 
-use crate::{IdentifiedRequest, Trigger, restart};
+use crate::{IdentifiedRequest, Trigger, logical_date, restart};
 
 /// Number of scripts that are read concurrently.
 const CONCURRENT_READS: usize = 16;
@@ -38,13 +37,12 @@ impl Trigger {
         let doc = read_item(item);
         let workflow = planner::workflow(&doc).map_err(|problems| invalid(&problems))?;
         let earlier = self.earlier(request).await?;
-        let (logical_date, parameters) = match &earlier {
-            Some((run, _)) => (run.logical_date, as_values(&run.parameters)),
-            None => {
-                let date = request.logical_date.or(request.scheduled_time).unwrap_or(now);
-                (date, request.parameters.clone())
-            }
-        };
+        let earlier_run = earlier.as_ref().map(|(run, _)| run);
+        let request = earlier_run.map_or_else(|| request.clone(), |run| restart::completed(run, request));
+        let logical_date = logical_date::of_run(&workflow, &request, earlier_run, now).map_err(|message| {
+            let place = requested.date_place.as_deref().unwrap_or("`logical_date` of the request");
+            Failure::new(FailureKind::InvalidRequest, format!("{place}: {message}"))
+        })?;
         let inputs = PlanInputs {
             scripts: self
                 .read_scripts(planner::script_names(&workflow), |script| {
@@ -56,19 +54,29 @@ impl Trigger {
             connections: self.read_connections(&workflow).await?,
             default_connection: self.default_connection.clone(),
         };
-        let wanted = planner::RequestedRun { workflow_execution_id: requested.run.clone(), logical_date, parameters };
+        let wanted = planner::RequestedRun {
+            workflow_execution_id: requested.run.clone(),
+            logical_date: logical_date.clone(),
+            parameters: request.parameters,
+        };
         let plan = planner::plan(&doc, &inputs, &wanted).map_err(|problems| invalid(&problems))?;
         for note in &plan.notes {
             tracing::warn!(run = requested.run, note);
         }
-        let mut jobs: Vec<_> =
-            plan.jobs.into_iter().map(|job| JobRecord::pending(&workflow.workflow_id, &requested.run, job)).collect();
+        let job_of = |job| JobRecord {
+            logical_date: Some(logical_date.at()),
+            time_zone: Some(logical_date.time_zone().into()),
+            ..JobRecord::pending(&workflow.workflow_id, &requested.run, job)
+        };
+        let mut jobs: Vec<_> = plan.jobs.into_iter().map(job_of).collect();
         if let Some((_, earlier)) = &earlier {
             restart::reuse(earlier, &mut jobs);
         }
         let run = RunRecord {
             workflow_description: workflow.workflow_description.clone(),
-            logical_date,
+            logical_date: logical_date.at(),
+            time_zone: Some(logical_date.time_zone().into()),
+            run_date: Some(logical_date.day()),
             parameters: plan.parameters,
             workflow_sha256: plan.workflow_sha256,
             jobs: u32::try_from(jobs.len()).unwrap_or(u32::MAX),
@@ -87,11 +95,6 @@ impl Trigger {
         if run.workflow_id != request.workflow_id {
             return refuse(format!("run {id} belongs to workflow {}, not to {}", run.workflow_id, request.workflow_id));
         }
-        if !request.parameters.is_empty() || request.logical_date.is_some() {
-            return refuse(
-                "a restart uses the parameters and the logical date of the earlier run: remove `parameters` and `logical_date`".into(),
-            );
-        }
         match run.execution_status {
             Status::Failed | Status::TimedOut | Status::Aborted => {}
             Status::Succeeded => return refuse(format!("run {id} succeeded: there is nothing to restart")),
@@ -101,7 +104,10 @@ impl Trigger {
             }
         }
         let jobs = self.runs.jobs.ledger.jobs(id).await?;
-        Ok(Some((run, jobs)))
+        match restart::conflict(&jobs, request) {
+            Some(message) => refuse(format!("run {id}: {message}")),
+            None => Ok(Some((run, jobs))),
+        }
     }
 
     async fn read_scripts(
@@ -152,12 +158,15 @@ pub(crate) fn record_of(requested: &IdentifiedRequest, status: Status, now: Time
         execution_start_ts: None,
         execution_end_ts: status.is_terminal().then_some(now),
         error_message: None,
-        logical_date: request.logical_date.or(request.scheduled_time).unwrap_or(now),
+        logical_date: logical_date::of_refused(request, now),
+        time_zone: None,
+        run_date: None,
         parameters: BTreeMap::new(),
         requested_by: requested.origin,
         request_sha256: digest(request),
         workflow_sha256: String::new(),
         restart_of: request.restart_of.clone(),
+        request: None,
         jobs: 0,
         planner: None,
     }
@@ -176,8 +185,4 @@ pub(crate) fn lines(problems: &[Problem]) -> String {
 
 fn invalid(problems: &[Problem]) -> Failure {
     Failure::new(FailureKind::InvalidWorkflow, lines(problems))
-}
-
-fn as_values(parameters: &BTreeMap<String, String>) -> BTreeMap<String, Value> {
-    parameters.iter().map(|(name, text)| (name.clone(), Value::String(text.clone()))).collect()
 }

@@ -2,13 +2,50 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use shiftwork_protocol::{JobRecord, Status};
+use serde_json::Value;
+use shiftwork_protocol::{JobRecord, RunRecord, SkipReason, Status, payload::RunRequest, workflow::RunIf};
 
-/// Marks the jobs of a new plan that reuse their success in the earlier run.
+/// Returns the request of a restart with the values of the earlier run that it does not give itself. A run that could not
+/// be planned has its request as it was received; any other run has the values of its plan.
+pub(crate) fn completed(earlier: &RunRecord, request: &RunRequest) -> RunRequest {
+    let mut parameters = match &earlier.request {
+        Some(received) => received.parameters.clone(),
+        None => {
+            let bound = earlier.parameters.iter();
+            bound.map(|(name, text)| (name.clone(), Value::String(text.clone()))).collect()
+        }
+    };
+    parameters.extend(request.parameters.clone());
+    let received = earlier.request.as_ref();
+    RunRequest {
+        parameters,
+        logical_date: request.logical_date.clone().or_else(|| received?.logical_date.clone()),
+        scheduled_time: received.and_then(|received| received.scheduled_time),
+        ..request.clone()
+    }
+}
+
+/// Returns the reason why a restart cannot have values of its own: jobs that it would reuse ran with the earlier values.
+pub(crate) fn conflict(earlier: &[JobRecord], request: &RunRequest) -> Option<String> {
+    let changes = !request.parameters.is_empty() || request.logical_date.is_some();
+    let succeeded = earlier
+        .iter()
+        .filter(|job| job.execution_status == Status::Succeeded && !job.plan.work.is_barrier())
+        .map(|job| job.plan.job_name.as_str());
+    let first = succeeded.clone().next().filter(|_| changes)?;
+    Some(format!(
+        "{} of its jobs succeeded ({first} …), so a restart uses the parameters and the logical date of this run: remove \
+         `parameters` and `logical_date`, or request a new run",
+        succeeded.count()
+    ))
+}
+
+/// Marks the jobs of a new plan that reuse their end in the earlier run.
 ///
-/// A job is reused if it succeeded and all of its upstreams are reused. All other jobs run: those that failed, were
-/// skipped or are new, and their dependents. A job that runs again with a changed script gets the hash of the earlier
-/// script, so that the audit shows the change.
+/// A job is reused if all of its upstreams are reused and it succeeded, or was skipped because its condition was not met
+/// and the condition is still not met. All other jobs run: those that failed, were skipped because of a failure or are
+/// new, and their dependents. A job that runs again with a changed script gets the hash of the earlier script, so that
+/// the audit shows the change.
 pub(crate) fn reuse(earlier: &[JobRecord], jobs: &mut [JobRecord]) {
     let earlier: BTreeMap<_, _> = earlier.iter().map(|job| (job.plan.job_name.as_str(), job)).collect();
     let mut reused = BTreeSet::new();
@@ -16,9 +53,18 @@ pub(crate) fn reuse(earlier: &[JobRecord], jobs: &mut [JobRecord]) {
     for job in jobs.iter_mut() {
         let before = earlier.get(job.plan.job_name.as_str());
         job.waiting_on.retain(|upstream| !reused.contains(upstream));
+        let upstreams_are_reused = job.waiting_on.is_empty();
+        if upstreams_are_reused && job.plan.work.is_barrier() {
+            // No job would free the barrier.
+            job.execution_status = Status::Succeeded;
+            reused.insert(job.plan.job_name.clone());
+            continue;
+        }
         match before {
-            Some(before) if before.execution_status == Status::Succeeded && job.waiting_on.is_empty() => {
-                job.execution_status = Status::Succeeded;
+            Some(before) if upstreams_are_reused && is_reusable(before, job.plan.run_if) => {
+                job.execution_status = before.execution_status;
+                job.skip_reason = before.skip_reason;
+                job.error_message.clone_from(&before.error_message);
                 job.reused_from = before.reused_from.clone().or_else(|| Some(before.workflow_execution_id.clone()));
                 job.statement_id.clone_from(&before.statement_id);
                 job.rows = before.rows;
@@ -30,6 +76,25 @@ pub(crate) fn reuse(earlier: &[JobRecord], jobs: &mut [JobRecord]) {
     }
 }
 
+/// Returns true if the end of a job, whose upstreams are all reused, is the same in the new run.
+fn is_reusable(before: &JobRecord, run_if: RunIf) -> bool {
+    match before.execution_status {
+        Status::Succeeded => true,
+        Status::Skipped => match (before.skip_reason, run_if) {
+            (Some(SkipReason::ConditionNotMet), RunIf::OneFailed) => true,
+            (Some(SkipReason::ConditionNotMet), RunIf::AllSuccess | RunIf::AllDone) => false,
+            (Some(SkipReason::UpstreamFailed) | None, RunIf::AllSuccess | RunIf::AllDone | RunIf::OneFailed) => false,
+        },
+        Status::Failed
+        | Status::TimedOut
+        | Status::Aborted
+        | Status::Planning
+        | Status::Queued
+        | Status::Pending
+        | Status::Running => false,
+    }
+}
+
 fn changed_script(before: &JobRecord, now: &JobRecord) -> Option<String> {
     let (before, now) = (before.plan.work.script()?, now.plan.work.script()?);
     (before.sha256 != now.sha256).then(|| before.sha256.clone())
@@ -37,7 +102,7 @@ fn changed_script(before: &JobRecord, now: &JobRecord) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use shiftwork_ports::fake::a_job;
+    use shiftwork_ports::fake::{a_job, a_run};
     use shiftwork_protocol::{Connection, ScriptPin, Transaction, Work};
 
     use super::*;
@@ -52,6 +117,47 @@ mod tests {
 
     fn ended(status: Status, job: JobRecord) -> JobRecord {
         JobRecord { execution_status: status, ..job }
+    }
+
+    #[test]
+    fn a_restart_completes_and_corrects_the_request() {
+        use serde_json::json;
+        let values = |value: Value| -> BTreeMap<String, Value> { serde_json::from_value(value).unwrap() };
+        let received = RunRequest {
+            parameters: values(json!({ "n": "many", "key": "orders/1.csv", "size": 12 })),
+            logical_date: Some("2026-07-01".into()),
+            ..RunRequest::default()
+        };
+        let refused = RunRecord { request: Some(received), ..a_run(Status::Failed) };
+        let given = RunRequest { parameters: values(json!({ "n": "3", "region": "eu" })), ..RunRequest::default() };
+        let request = completed(&refused, &given);
+        assert_eq!(request.parameters, values(json!({ "n": "3", "key": "orders/1.csv", "size": 12, "region": "eu" })));
+        assert_eq!(request.logical_date.as_deref(), Some("2026-07-01"));
+        let dated = RunRequest { logical_date: Some("2026-07-02".into()), ..RunRequest::default() };
+        assert_eq!(completed(&refused, &dated).logical_date.as_deref(), Some("2026-07-02"));
+
+        let scheduled_time = Some("2026-06-30T23:30:00Z".parse().unwrap());
+        let received = RunRequest { scheduled_time, ..RunRequest::default() };
+        let refused = RunRecord { request: Some(received), ..a_run(Status::Failed) };
+        assert_eq!(completed(&refused, &RunRequest::default()).scheduled_time, scheduled_time);
+
+        let planned = RunRecord { parameters: BTreeMap::from([("n".into(), "30".into())]), ..a_run(Status::Failed) };
+        let request = completed(&planned, &RunRequest::default());
+        assert_eq!((request.parameters, request.logical_date), (values(json!({ "n": "30" })), None));
+    }
+
+    #[test]
+    fn values_are_not_changed_under_jobs_that_succeeded() {
+        let succeeded = [ended(Status::Succeeded, scripted("a", &[], "1")), ended(Status::Failed, scripted("b", &[], "1"))];
+        let failed = &succeeded[1..];
+        let corrected = RunRequest { parameters: BTreeMap::from([("n".into(), 1.into())]), ..RunRequest::default() };
+        let dated = RunRequest { logical_date: Some("2026-07-01".into()), ..RunRequest::default() };
+        assert_eq!(conflict(&succeeded, &RunRequest::default()), None);
+        for request in [corrected, dated] {
+            assert!(conflict(&succeeded, &request).unwrap().contains("1 of its jobs succeeded (a …)"));
+            assert_eq!(conflict(failed, &request), None);
+            assert_eq!(conflict(&[], &request), None);
+        }
     }
 
     #[test]
@@ -77,6 +183,64 @@ mod tests {
         assert_eq!(jobs[3].script_was, None);
         assert!(jobs[1].waiting_on.is_empty() && jobs[4].waiting_on.is_empty(), "no job waits for a reused job");
         assert!(jobs[3].waiting_on.contains("b"));
+    }
+
+    fn after(name: &str, upstreams: &[&str], run_if: RunIf) -> JobRecord {
+        let mut job = scripted(name, upstreams, "1");
+        job.plan.run_if = run_if;
+        job
+    }
+
+    #[test]
+    fn a_job_that_was_not_needed_stays_skipped_and_one_that_was_blocked_runs() {
+        let skipped = |reason, job| JobRecord { skip_reason: Some(reason), ..ended(Status::Skipped, job) };
+        let earlier = [
+            ended(Status::Succeeded, scripted("load", &[], "1")),
+            skipped(SkipReason::ConditionNotMet, after("alarm", &["load"], RunIf::OneFailed)),
+            ended(Status::Succeeded, scripted("totals", &["alarm"], "1")),
+            ended(Status::Failed, scripted("publish", &["totals"], "1")),
+            skipped(SkipReason::UpstreamFailed, scripted("report", &["publish"], "1")),
+            ended(Status::Succeeded, after("page", &["publish"], RunIf::OneFailed)),
+        ];
+        let new = |alarm: RunIf| {
+            vec![
+                scripted("load", &[], "1"),
+                after("alarm", &["load"], alarm),
+                scripted("totals", &["alarm"], "1"),
+                scripted("publish", &["totals"], "1"),
+                scripted("report", &["publish"], "1"),
+                after("page", &["publish"], RunIf::OneFailed),
+            ]
+        };
+        let reused = |jobs: &[JobRecord]| -> Vec<String> {
+            jobs.iter().filter(|job| job.reused_from.is_some()).map(|job| job.plan.job_name.clone()).collect()
+        };
+        let mut jobs = new(RunIf::OneFailed);
+        reuse(&earlier, &mut jobs);
+        assert_eq!(reused(&jobs), ["load", "alarm", "totals"]);
+        assert_eq!((jobs[1].execution_status, jobs[1].skip_reason), (Status::Skipped, Some(SkipReason::ConditionNotMet)));
+        assert!(jobs[3..].iter().all(|job| job.execution_status == Status::Pending && job.skip_reason.is_none()));
+
+        // The condition was changed since, and is met now.
+        let mut jobs = new(RunIf::AllDone);
+        reuse(&earlier, &mut jobs);
+        assert_eq!(reused(&jobs), ["load"]);
+    }
+
+    #[test]
+    fn a_barrier_after_reused_jobs_does_not_wait() {
+        let barrier = || {
+            let mut barrier = a_job("@stage-2", &["load"]);
+            barrier.plan.work = Work::Barrier {};
+            barrier
+        };
+        let load = || scripted("load", &[], "1");
+        for (status, open) in [(Status::Succeeded, false), (Status::Failed, true)] {
+            let mut jobs = vec![load(), barrier(), scripted("next", &["@stage-2"], "1")];
+            reuse(&[ended(status, load()), ended(Status::Aborted, barrier())], &mut jobs);
+            assert_eq!(jobs[1].execution_status == Status::Pending, open);
+            assert_eq!(jobs[2].waiting_on.is_empty(), !open);
+        }
     }
 
     #[test]

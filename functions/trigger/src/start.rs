@@ -207,8 +207,8 @@ impl Trigger {
     }
 
     /// Handles a request that cannot become a run. A caller who waits for the response gets the failure. No caller
-    /// reads the response to a schedule or an event, so for these the failure is recorded as a run, and a notification
-    /// is sent.
+    /// reads the response to a schedule or an event, so for these the failure is recorded as a run with the
+    /// request, which a restart can complete, and a notification is sent.
     async fn refuse(&self, requested: &IdentifiedRequest, failure: Failure, now: Timestamp) -> Result<RunResponse> {
         if failure.kind.class() == Class::Retryable {
             return Err(failure);
@@ -221,6 +221,7 @@ impl Trigger {
             Origin::Schedule | Origin::Event => {
                 let run = RunRecord {
                     error_message: Some(failure.message.clone()),
+                    request: Some(requested.request.clone()),
                     ..plan::record_of(requested, Status::Failed, now)
                 };
                 let opening = Opening { run: run.clone(), jobs: Vec::new(), lease: LeaseRequest::Leave };

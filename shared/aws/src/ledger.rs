@@ -18,7 +18,7 @@ mod retries;
 mod runs;
 mod transaction;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use async_trait::async_trait;
 use aws_config::SdkConfig;
@@ -171,8 +171,14 @@ impl Ledger for DynamoLedger {
         self.count_rows(run, job, rows).await
     }
 
-    async fn free(&self, run: &str, dependent: &str, upstream: &str, succeeded: bool) -> Result<JobRecord> {
-        self.free_job(run, dependent, upstream, succeeded).await
+    async fn free(
+        &self,
+        run: &str,
+        dependent: &str,
+        upstream: &str,
+        failed: &BTreeSet<String>,
+    ) -> Result<JobRecord> {
+        self.free_job(run, dependent, upstream, failed).await
     }
 
     async fn finish(

@@ -144,18 +144,27 @@ fn body(run: &RunRecord) -> String {
         error.truncate(error.floor_char_boundary(ERROR_BYTES));
         error.push_str(" …");
     }
+    let advice = match &run.request {
+        None => "Jobs that succeeded are not run again. Fix the cause, then run the other jobs with",
+        Some(_) => {
+            "No job was started, and the request is kept. Fix the cause, or complete the request with --param NAME=VALUE \
+             or --date DATE, and start the run with"
+        }
+    };
     format!(
         "The run did not succeed.\n\n\
          workflow      {}\n\
          run           {}\n\
          status        {}\n\
+         date          {}\n\
          logical date  {}\n\n\
          First error:\n{error}\n\n\
-         Jobs that succeeded are not run again. Fix the cause, then run the other jobs with\n\n    \
+         {advice}\n\n    \
          shiftwork restart {}\n",
         run.workflow_id,
         run.workflow_execution_id,
         run.execution_status,
+        run.date_text(),
         shiftwork_protocol::timestamp(run.logical_date),
         run.workflow_execution_id,
     )
@@ -214,6 +223,7 @@ mod tests {
         audit::Origin,
         drift::{Finding, Remedy},
         event::DriftFound,
+        payload::RunRequest,
     };
 
     fn run(id: &str, error: &str) -> RunRecord {
@@ -227,11 +237,14 @@ mod tests {
             execution_end_ts: None,
             error_message: Some(error.into()),
             logical_date: Timestamp::UNIX_EPOCH,
+            time_zone: None,
+            run_date: None,
             parameters: BTreeMap::new(),
             requested_by: Origin::Manual,
             request_sha256: String::new(),
             workflow_sha256: String::new(),
             restart_of: None,
+            request: None,
             jobs: 0,
             planner: None,
         }
@@ -251,6 +264,16 @@ mod tests {
         for part in ["ERROR: relation \"x\" does not exist", "shiftwork restart demo_test_26", "TIMED_OUT"] {
             assert!(body.contains(part), "{body}");
         }
+    }
+
+    #[test]
+    fn a_notification_about_a_request_that_cannot_be_planned_says_how_to_correct_it() {
+        let run = RunRecord { request: Some(RunRequest::default()), ..run("r", "parameter `n` (integer) is missing") };
+        let body = super::body(&run);
+        for part in ["parameter `n` (integer) is missing", "--param NAME=VALUE", "shiftwork restart r"] {
+            assert!(body.contains(part), "{body}");
+        }
+        assert!(!body.contains("Jobs that succeeded"), "{body}");
     }
 
     #[test]

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use jiff::{Timestamp, tz::TimeZone};
+use crate::date::LogicalDate;
 
-/// Date of the logical date in UTC, `YYYY-MM-DD`.
+/// Day of the logical date in the time zone of the run, `YYYY-MM-DD`.
 pub(crate) const RUN_DATE: &str = "run_date";
-/// The logical date, ISO 8601 with milliseconds.
+/// The logical date, ISO 8601 in UTC with milliseconds.
 pub(crate) const LOGICAL_DATE: &str = "logical_date";
 /// Id of the workflow.
 pub(crate) const WORKFLOW_ID: &str = "workflow_id";
@@ -19,12 +19,11 @@ pub(crate) const ALL: [&str; 4] = [RUN_DATE, LOGICAL_DATE, WORKFLOW_ID, WORKFLOW
 pub(crate) fn values(
     workflow_id: &str,
     workflow_execution_id: &str,
-    logical_date: Timestamp,
+    logical_date: &LogicalDate,
 ) -> BTreeMap<String, String> {
-    let run_date = logical_date.to_zoned(TimeZone::UTC).strftime("%Y-%m-%d").to_string();
     BTreeMap::from([
-        (RUN_DATE.into(), run_date),
-        (LOGICAL_DATE.into(), shiftwork_protocol::timestamp(logical_date)),
+        (RUN_DATE.into(), logical_date.day()),
+        (LOGICAL_DATE.into(), shiftwork_protocol::timestamp(logical_date.at())),
         (WORKFLOW_ID.into(), workflow_id.into()),
         (WORKFLOW_EXECUTION_ID.into(), workflow_execution_id.into()),
     ])

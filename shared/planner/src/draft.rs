@@ -101,6 +101,9 @@ fn check_workflow(doc: &Located, workflow: &Workflow, problems: &mut Vec<Problem
     parameters::check(doc, &workflow.parameters, problems);
     let needed: Vec<&str> =
         workflow.parameters.iter().filter(|(_, p)| p.default.is_none()).map(|(name, _)| name.as_str()).collect();
+    if let Some(zone) = &workflow.time_zone {
+        schedule::check_zone(doc, zone, &root.key("time_zone"), problems);
+    }
     if let Some(schedule) = &workflow.schedule {
         let path = root.key("schedule");
         schedule::check(doc, schedule, &path, problems);
@@ -128,6 +131,13 @@ fn check_workflow(doc: &Located, workflow: &Workflow, problems: &mut Vec<Problem
                 let problem = doc.problem(&path, format!("`{event_path}` is not a valid path into an event"));
                 problems.push(problem.hint("write a path such as `$.detail.object.key`"));
             }
+        }
+        if let Some(event_path) = &trigger.logical_date
+            && !pattern::is_path(event_path)
+        {
+            let problem =
+                doc.problem(&path.key("logical_date"), format!("`{event_path}` is not a valid path into an event"));
+            problems.push(problem.hint("write a path such as `$.detail.day`"));
         }
         let missing: Vec<&str> =
             needed.iter().copied().filter(|name| !trigger.parameters.contains_key(*name)).collect();
@@ -284,7 +294,7 @@ fn graph(
                 }
             }
         }
-        graph_jobs.push(GraphJob { name: job.name.clone(), stage: job.stage, after });
+        graph_jobs.push(GraphJob { name: job.name.clone(), stage: job.stage, after, run_if: job.job.run_if });
     }
     let types: Vec<_> = workflow.workflow_stages.iter().map(|stage| stage.execution_type).collect();
     match graph::order(&graph_jobs, &types) {

@@ -1,12 +1,13 @@
 //! Builds one graph from the stages and from `depends_on`.
 //!
 //! The jobs of a sequential stage form a chain; the jobs of a parallel stage do not depend on each other. The first jobs of a stage wait
-//! for the last jobs of the stage before it. A barrier between n last jobs and m first jobs reduces n × m edges to n + m; it is added if
+//! for the last jobs of the stage before it. A job that runs only after a failure says nothing about the jobs before it: what follows it in
+//! the order of the stages waits for it and for what it waited for. A barrier between n last jobs and m first jobs reduces n × m edges to n + m; it is added if
 //! that is fewer.
 
 use std::collections::{BTreeSet, VecDeque};
 
-use shiftwork_protocol::workflow::ExecutionType;
+use shiftwork_protocol::workflow::{ExecutionType, RunIf};
 
 /// A job of a workflow with its stage and its `depends_on`.
 #[derive(Debug, Clone)]
@@ -16,6 +17,7 @@ pub(crate) struct GraphJob {
     pub(crate) stage: usize,
     /// Indexes of the jobs in `depends_on`.
     pub(crate) after: Vec<usize>,
+    pub(crate) run_if: RunIf,
 }
 
 /// The jobs and barriers of a run in order.
@@ -80,7 +82,7 @@ fn connect(graph_jobs: &[GraphJob], types: &[ExecutionType]) -> Vec<UnsortedNode
     let mut unsorted: Vec<UnsortedNode> = Vec::new();
     let mut node_of = vec![0; graph_jobs.len()];
     // The nodes that the next stage waits for.
-    let mut last: Vec<usize> = Vec::new();
+    let mut last: BTreeSet<usize> = BTreeSet::new();
     for (stage, execution) in types.iter().enumerate() {
         let jobs: Vec<usize> = (0..graph_jobs.len()).filter(|job| graph_jobs[*job].stage == stage).collect();
         if jobs.is_empty() {
@@ -91,23 +93,32 @@ fn connect(graph_jobs: &[GraphJob], types: &[ExecutionType]) -> Vec<UnsortedNode
             ExecutionType::Parallel => jobs.len(),
         };
         if last.len() * first > last.len() + first {
-            unsorted.push(UnsortedNode { job: None, stage, upstreams: last.iter().copied().collect() });
-            last = vec![unsorted.len() - 1];
+            unsorted.push(UnsortedNode { job: None, stage, upstreams: last });
+            last = BTreeSet::from([unsorted.len() - 1]);
         }
-        let mut nodes = Vec::with_capacity(jobs.len());
-        for job in jobs {
-            let upstreams = match (execution, nodes.last()) {
-                (ExecutionType::Sequential, Some(before)) => BTreeSet::from([*before]),
-                (ExecutionType::Sequential, None) | (ExecutionType::Parallel, _) => last.iter().copied().collect(),
-            };
-            node_of[job] = unsorted.len();
-            nodes.push(unsorted.len());
-            unsorted.push(UnsortedNode { job: Some(job), stage, upstreams });
+        match execution {
+            ExecutionType::Sequential => {
+                for job in jobs {
+                    let node = unsorted.len();
+                    node_of[job] = node;
+                    unsorted.push(UnsortedNode { job: Some(job), stage, upstreams: last.clone() });
+                    if graph_jobs[job].run_if != RunIf::OneFailed {
+                        last.clear();
+                    }
+                    last.insert(node);
+                }
+            }
+            ExecutionType::Parallel => {
+                let only_after_failures = jobs.iter().all(|job| graph_jobs[*job].run_if == RunIf::OneFailed);
+                let mut nodes = if only_after_failures { last.clone() } else { BTreeSet::new() };
+                for job in jobs {
+                    node_of[job] = unsorted.len();
+                    nodes.insert(unsorted.len());
+                    unsorted.push(UnsortedNode { job: Some(job), stage, upstreams: last.clone() });
+                }
+                last = nodes;
+            }
         }
-        last = match execution {
-            ExecutionType::Sequential => nodes.split_off(nodes.len() - 1),
-            ExecutionType::Parallel => nodes,
-        };
     }
     for (i, job) in graph_jobs.iter().enumerate() {
         unsorted[node_of[i]].upstreams.extend(job.after.iter().map(|upstream| node_of[*upstream]));

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
-use shiftwork_protocol::workflow::ExecutionType;
+use shiftwork_protocol::workflow::{ExecutionType, RunIf};
 
 use super::{Graph, GraphJob, order};
 
@@ -17,7 +17,7 @@ fn workflows() -> impl Strategy<Value = (Vec<GraphJob>, Vec<ExecutionType>)> {
             let sizes = stages.iter().enumerate().flat_map(|(stage, (_, jobs))| std::iter::repeat_n(stage, *jobs));
             let mut graph_jobs: Vec<GraphJob> = sizes
                 .enumerate()
-                .map(|(i, stage)| GraphJob { name: format!("j{i}"), stage, after: Vec::new() })
+                .map(|(i, stage)| GraphJob { name: format!("j{i}"), stage, after: Vec::new(), run_if: RunIf::AllSuccess })
                 .collect();
             if !graph_jobs.is_empty() {
                 for (a, b) in extra {
@@ -147,7 +147,7 @@ proptest! {
 
 #[test]
 fn a_barrier_connects_six_jobs_to_six_jobs() {
-    let job = |i: usize| GraphJob { name: format!("j{i}"), stage: i / 6, after: Vec::new() };
+    let job = |i: usize| GraphJob { name: format!("j{i}"), stage: i / 6, after: Vec::new(), run_if: RunIf::AllSuccess };
     let graph_jobs: Vec<GraphJob> = (0..12).map(job).collect();
     let graph = order(&graph_jobs, &[ExecutionType::Parallel; 2]).unwrap();
     assert_eq!(graph.nodes.len(), 13);
@@ -158,7 +158,49 @@ fn a_barrier_connects_six_jobs_to_six_jobs() {
 
 #[test]
 fn two_jobs_before_two_jobs_have_no_barrier() {
-    let job = |i: usize| GraphJob { name: format!("j{i}"), stage: i / 2, after: Vec::new() };
+    let job = |i: usize| GraphJob { name: format!("j{i}"), stage: i / 2, after: Vec::new(), run_if: RunIf::AllSuccess };
     let graph_jobs: Vec<GraphJob> = (0..4).map(job).collect();
     assert_eq!(order(&graph_jobs, &[ExecutionType::Parallel; 2]).unwrap().nodes.len(), 4);
+}
+
+/// The upstreams of each job of a workflow whose stages are given as names of jobs; a name with `!` runs only after a failure, a name with
+/// `*` in every case.
+fn upstreams_of(stages: &[(ExecutionType, &[&str])]) -> Vec<String> {
+    let mut graph_jobs = Vec::new();
+    for (stage, (_, names)) in stages.iter().enumerate() {
+        graph_jobs.extend(names.iter().map(|name| {
+            let run_if = match name.chars().last() {
+                Some('!') => RunIf::OneFailed,
+                Some('*') => RunIf::AllDone,
+                _ => RunIf::AllSuccess,
+            };
+            GraphJob { name: (*name).to_owned(), stage, after: Vec::new(), run_if }
+        }));
+    }
+    let types: Vec<_> = stages.iter().map(|(execution, _)| *execution).collect();
+    let nodes = order(&graph_jobs, &types).unwrap().nodes;
+    nodes.iter().map(|node| format!("{}: {}", node.name, node.upstreams.iter().cloned().collect::<Vec<_>>().join(" "))).collect()
+}
+
+#[test]
+fn what_follows_a_job_that_runs_after_failures_also_waits_for_what_it_waited_for() {
+    use ExecutionType::{Parallel, Sequential};
+    for (stages, expected) in [
+        (&[(Sequential, &["load", "alarm!", "totals"][..])][..], &["load: ", "alarm!: load", "totals: alarm! load"][..]),
+        (&[(Sequential, &["load", "alarm!"]), (Sequential, &["totals"])], &["load: ", "alarm!: load", "totals: alarm! load"]),
+        (&[(Sequential, &["load"]), (Parallel, &["alarm!"]), (Sequential, &["totals"])], &["load: ", "alarm!: load", "totals: alarm! load"]),
+        (&[(Sequential, &["load"]), (Sequential, &["a!", "b!"]), (Sequential, &["totals"])], &["load: ", "a!: load", "b!: a! load", "totals: a! b! load"]),
+        // `totals` passes a failure of `load` on, and `clean*` is meant to go on after one.
+        (&[(Sequential, &["load"]), (Parallel, &["alarm!", "totals"]), (Sequential, &["publish"])], &["load: ", "alarm!: load", "totals: load", "publish: alarm! totals"]),
+        (&[(Sequential, &["load", "clean*", "totals"])], &["load: ", "clean*: load", "totals: clean*"]),
+    ] {
+        assert_eq!(upstreams_of(stages), expected, "{stages:?}");
+    }
+    // Twenty loads, an alarm, twenty jobs: a barrier, not 420 edges.
+    let names: Vec<String> = (0..20).map(|n| format!("load_{n:02}")).collect();
+    let next: Vec<String> = (0..20).map(|n| format!("next_{n:02}")).collect();
+    let (names, next): (Vec<_>, Vec<_>) = (names.iter().map(String::as_str).collect(), next.iter().map(String::as_str).collect());
+    let upstreams = upstreams_of(&[(Parallel, &names), (Sequential, &["alarm!"]), (Parallel, &next)]);
+    assert_eq!(upstreams[21].split(' ').count(), 22, "{}", upstreams[21]);
+    assert!(upstreams[22..].iter().all(|node| node.ends_with(": @stage-3")), "{upstreams:?}");
 }

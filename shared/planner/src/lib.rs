@@ -10,6 +10,7 @@
 //! functions, so their messages are the same.
 
 mod builtin;
+mod date;
 mod draft;
 mod graph;
 mod kind;
@@ -24,6 +25,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use shiftwork_config::{JsonPath, in_order, shape};
 use shiftwork_protocol::{Connection, Workflow, name, workflow::Job};
 
+pub use date::{LogicalDate, RequestedDate};
 pub use plan::{Plan, PlanInputs, RequestedRun, Script, check, plan};
 pub use schema::{connections_schema, workflow_schema};
 pub use shiftwork_config::{Located, Place, Problem, read_file, read_item};

@@ -9,6 +9,7 @@ use shiftwork_protocol::{Connection, Work, audit::PlannedJob, keys::script_key, 
 
 use crate::{
     builtin,
+    date::LogicalDate,
     draft::{Draft, DraftJob, draft},
     kind::Context,
     parameters::{self, GivenParameters},
@@ -49,7 +50,7 @@ pub struct RequestedRun {
     /// Id of the run.
     pub workflow_execution_id: String,
     /// Logical date of the run, such as the scheduled time.
-    pub logical_date: Timestamp,
+    pub logical_date: LogicalDate,
     /// Values of the workflow's parameters by name.
     pub parameters: BTreeMap<String, Value>,
 }
@@ -85,7 +86,7 @@ pub fn plan(doc: &Located, inputs: &PlanInputs, run: &RequestedRun) -> Result<Pl
 pub fn check(doc: &Located, inputs: &PlanInputs) -> Vec<Problem> {
     let any_run = RequestedRun {
         workflow_execution_id: "check".into(),
-        logical_date: Timestamp::UNIX_EPOCH,
+        logical_date: LogicalDate::in_utc(Timestamp::UNIX_EPOCH),
         parameters: BTreeMap::new(),
     };
     make(doc, inputs, &any_run, &GivenParameters::Anything, Vec::new()).err().unwrap_or_default()
@@ -123,7 +124,7 @@ fn plan_jobs(
     problems: &mut Vec<Problem>,
 ) -> Option<Vec<PlannedJob>> {
     let workflow = &draft.workflow;
-    let mut bindings = builtin::values(&workflow.workflow_id, &run.workflow_execution_id, run.logical_date);
+    let mut bindings = builtin::values(&workflow.workflow_id, &run.workflow_execution_id, &run.logical_date);
     bindings.extend(parameters.iter().map(|(name, text)| (name.clone(), text.clone())));
 
     let mut works = Vec::with_capacity(draft.jobs.len());

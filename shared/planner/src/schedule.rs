@@ -6,18 +6,23 @@ use jiff::tz::TimeZoneDatabase;
 use shiftwork_config::{JsonPath, Located, Problem};
 use shiftwork_protocol::workflow::Schedule;
 
+/// Reports a time zone that is not known.
+pub(crate) fn check_zone(doc: &Located, zone: &str, path: &JsonPath, problems: &mut Vec<Problem>) {
+    let zones = TimeZoneDatabase::bundled();
+    let known: Vec<String> = zones.available().map(|name| name.as_str().to_owned()).collect();
+    if !known.iter().any(|name| name == zone) {
+        let problem = doc.problem(path, format!("`{zone}` is not an IANA time zone"));
+        problems.push(problem.did_you_mean(zone, known.iter().map(String::as_str)));
+    }
+}
+
 /// Reports problems with the expression and the time zone of a schedule.
 pub(crate) fn check(doc: &Located, schedule: &Schedule, path: &JsonPath, problems: &mut Vec<Problem>) {
     if let Err((message, hint)) = expression(&schedule.expression) {
         problems.push(doc.problem(&path.key("expression"), message).hint(hint));
     }
     if let Some(zone) = &schedule.time_zone {
-        let zones = TimeZoneDatabase::bundled();
-        let known: Vec<String> = zones.available().map(|name| name.as_str().to_owned()).collect();
-        if !known.contains(zone) {
-            let problem = doc.problem(&path.key("time_zone"), format!("`{zone}` is not an IANA time zone"));
-            problems.push(problem.did_you_mean(zone, known.iter().map(String::as_str)));
-        }
+        check_zone(doc, zone, &path.key("time_zone"), problems);
     }
 }
 

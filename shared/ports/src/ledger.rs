@@ -1,8 +1,12 @@
 //! The ledger: records of runs and jobs, through which the functions also coordinate, and the leases of workflows.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use shiftwork_port_macro::port;
-use shiftwork_protocol::{Attempt, Cancelling, FailedAttempt, FailureKind, JobRecord, Lease, RunRecord, Status};
+use shiftwork_protocol::{
+    Attempt, Cancelling, FailedAttempt, FailureKind, JobRecord, Lease, RunRecord, SkipReason, Status,
+};
 
 use crate::Result;
 
@@ -62,12 +66,12 @@ pub enum Begun {
     LeaseLost,
 }
 
-/// The end of a job.
+/// The end of a job that ran, or that was stopped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct End {
     /// Final status.
     pub status: Status,
-    /// Failure; none for a job that succeeded or was skipped.
+    /// Failure; none for a job that succeeded.
     pub error: Option<FailureKind>,
     /// Reason why the job did not succeed.
     pub message: Option<String>,
@@ -82,6 +86,13 @@ pub struct End {
 pub enum Step {
     /// The job ends.
     End(End),
+    /// The job ends as SKIPPED, without an attempt.
+    Skip {
+        /// Reason for the skip.
+        reason: SkipReason,
+        /// Reason in words.
+        message: String,
+    },
     /// The attempt failed, and another one follows: the job becomes PENDING with part 1 of the next attempt.
     NextAttempt(FailedAttempt),
     /// The attempt is about to be cancelled, for the given reason. It stays the current attempt until its engine reports
@@ -145,9 +156,15 @@ pub trait Ledger: Send + Sync {
     /// Sets the number of rows of a job that succeeded, and returns the job. Idempotent.
     async fn count(&self, run: &str, job: &str, rows: i64) -> Result<JobRecord>;
 
-    /// Removes `upstream`, which ended, from the dependent's `waiting_on`, and records whether it succeeded. Returns
-    /// the dependent, which may run if `waiting_on` is empty. Idempotent.
-    async fn free(&self, run: &str, dependent: &str, upstream: &str, succeeded: bool) -> Result<JobRecord>;
+    /// Removes `upstream`, which ended, from the dependent's `waiting_on`, and adds `failed` to its
+    /// `failed_upstreams`. Returns the dependent, which may run if `waiting_on` is empty. Idempotent.
+    async fn free(
+        &self,
+        run: &str,
+        dependent: &str,
+        upstream: &str,
+        failed: &BTreeSet<String>,
+    ) -> Result<JobRecord>;
 
     /// Ends a run unless it has ended before. The first value is true if this call ended it.
     async fn finish(&self, run: &str, status: Status, error: Option<&str>, now: Timestamp)

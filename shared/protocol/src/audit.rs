@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     attempt::{Attempt, Owner},
     failure::FailureKind,
-    status::Status,
+    payload::RunRequest,
+    status::{SkipReason, Status},
     work::Work,
     workflow::RunIf,
 };
@@ -55,6 +56,12 @@ pub struct JobRecord {
     pub workflow_execution_id: String,
     /// Id of the workflow.
     pub workflow_id: String,
+    /// Logical date of the run.
+    #[serde(default, with = "crate::millis::option", skip_serializing_if = "Option::is_none")]
+    pub logical_date: Option<Timestamp>,
+    /// Time zone of the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_zone: Option<String>,
     /// Frozen plan of the job.
     #[serde(flatten)]
     pub plan: PlannedJob,
@@ -66,6 +73,9 @@ pub struct JobRecord {
     /// Time at which the job reached its final status.
     #[serde(default, with = "crate::millis::option", skip_serializing_if = "Option::is_none")]
     pub execution_end_ts: Option<Timestamp>,
+    /// Reason why a job with status SKIPPED was skipped; absent for every other status.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skip_reason: Option<SkipReason>,
     /// Reason why the job did not succeed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error_message: Option<String>,
@@ -98,7 +108,7 @@ pub struct JobRecord {
     /// empty.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub waiting_on: BTreeSet<String>,
-    /// Upstreams that ended with a status other than SUCCEEDED.
+    /// Jobs before this job that failed: upstreams, and the jobs because of which upstreams were skipped.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub failed_upstreams: BTreeSet<String>,
     /// Task token of the Await state, which waits for the upstreams.
@@ -121,11 +131,14 @@ impl JobRecord {
         Self {
             workflow_execution_id: workflow_execution_id.into(),
             workflow_id: workflow_id.into(),
+            logical_date: None,
+            time_zone: None,
             waiting_on: plan.upstreams.clone(),
             plan,
             execution_status: Status::Pending,
             execution_start_ts: None,
             execution_end_ts: None,
+            skip_reason: None,
             error_message: None,
             error_name: None,
             attempt: 1,
@@ -237,6 +250,13 @@ pub struct RunRecord {
     /// earlier run.
     #[serde(with = "crate::millis")]
     pub logical_date: Timestamp,
+    /// IANA time zone of the run, in which `run_date` is read; absent if the run could not be planned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_zone: Option<String>,
+    /// Day of the logical date in the time zone of the run, `YYYY-MM-DD`, which SQL uses as `:run_date`; absent if the
+    /// run could not be planned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_date: Option<String>,
     /// Values of the parameters, as text that the Data API binds.
     #[serde(default)]
     pub parameters: BTreeMap<String, String>,
@@ -249,11 +269,25 @@ pub struct RunRecord {
     /// The earlier run that this run restarts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restart_of: Option<String>,
+    /// The request as it was received, if the run could not be planned. A restart completes or corrects it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<RunRequest>,
     /// Number of jobs in the plan, barriers included.
     pub jobs: u32,
     /// Id of the invocation that writes the plan, while the status is [`Status::Planning`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub planner: Option<String>,
+}
+
+impl RunRecord {
+    /// The day of the logical date with its time zone, for people: `2026-07-01 (Europe/Berlin)`. The instant, for a run
+    /// that could not be planned.
+    pub fn date_text(&self) -> String {
+        match (&self.run_date, &self.time_zone) {
+            (Some(day), Some(zone)) => format!("{day} ({zone})"),
+            (Some(_) | None, _) => crate::timestamp(self.logical_date),
+        }
+    }
 }
 
 /// The right of one run to run its workflow: an item of the lease table, keyed by `workflow_id`.

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Status, audit::JobRecord, audit::RunRecord, drift::Finding};
+use crate::{SkipReason, Status, audit::JobRecord, audit::RunRecord, drift::Finding};
 
 /// `source` of every event.
 pub const SOURCE: &str = "shiftwork";
@@ -76,10 +76,20 @@ pub struct JobEnded {
     pub workflow_id: String,
     /// `workflow_execution_id` of the run.
     pub workflow_execution_id: String,
+    /// Logical date of the run.
+    #[serde(with = "crate::millis::option", skip_serializing_if = "Option::is_none", default)]
+    #[schemars(with = "Option<String>")]
+    pub logical_date: Option<Timestamp>,
+    /// IANA time zone of the run, in which the day of its logical date is read.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub time_zone: Option<String>,
     /// Name of the job.
     pub job_name: String,
     /// Status of the job: `SUCCEEDED`, `FAILED`, `TIMED_OUT`, `ABORTED` or `SKIPPED`.
     pub execution_status: Status,
+    /// Reason why the job was skipped; absent for every other status.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub skip_reason: Option<SkipReason>,
     /// Time at which the first attempt was submitted; absent if none was.
     #[serde(with = "crate::millis::option", skip_serializing_if = "Option::is_none", default)]
     #[schemars(with = "Option<String>")]
@@ -102,8 +112,11 @@ impl From<&JobRecord> for JobEnded {
             idempotency_key: format!("{}/{}", job.workflow_execution_id, job.plan.job_name),
             workflow_id: job.workflow_id.clone(),
             workflow_execution_id: job.workflow_execution_id.clone(),
+            logical_date: job.logical_date,
+            time_zone: job.time_zone.clone(),
             job_name: job.plan.job_name.clone(),
             execution_status: job.execution_status,
+            skip_reason: job.skip_reason,
             execution_start_ts: job.execution_start_ts,
             execution_end_ts: job.execution_end_ts,
             error_message: job.error_message.clone(),
@@ -127,6 +140,9 @@ pub struct RunEnded {
     #[serde(with = "crate::millis")]
     #[schemars(with = "String")]
     pub logical_date: Timestamp,
+    /// IANA time zone of the run, in which the day of its logical date is read.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub time_zone: Option<String>,
     /// First error of the run; absent if it succeeded.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub error_message: Option<String>,
@@ -140,6 +156,7 @@ impl From<&RunRecord> for RunEnded {
             workflow_execution_id: run.workflow_execution_id.clone(),
             execution_status: run.execution_status,
             logical_date: run.logical_date,
+            time_zone: run.time_zone.clone(),
             error_message: run.error_message.clone(),
         }
     }
@@ -158,6 +175,9 @@ pub struct Refreshed {
     #[serde(with = "crate::millis")]
     #[schemars(with = "String")]
     pub logical_date: Timestamp,
+    /// IANA time zone of the run, in which the day of its logical date is read.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub time_zone: Option<String>,
 }
 
 /// A source sends fields that its table has no column for, or texts that are longer than their VARCHAR.
@@ -187,6 +207,13 @@ pub struct TableRefreshed {
     pub workflow_id: String,
     /// `workflow_execution_id` of the run.
     pub workflow_execution_id: String,
+    /// Logical date of the run.
+    #[serde(with = "crate::millis::option", skip_serializing_if = "Option::is_none", default)]
+    #[schemars(with = "Option<String>")]
+    pub logical_date: Option<Timestamp>,
+    /// IANA time zone of the run, in which the day of its logical date is read.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub time_zone: Option<String>,
     /// Name of the job.
     pub job_name: String,
     /// Name of the feed.

@@ -30,7 +30,7 @@ pub use failure::{Class, Failure, FailureKind};
 pub use keys::manifest_key;
 pub use load::load_request;
 pub use manifest::{Manifest, ManifestEntry, ManifestMeta};
-pub use status::Status;
+pub use status::{SkipReason, Status};
 pub use work::{Fact, FactValue, Kind, Place, ScriptPin, Text, Transaction, Work};
 pub use workflow::Workflow;
 

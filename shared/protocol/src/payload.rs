@@ -24,10 +24,11 @@ pub struct RunRequest {
     /// An earlier run of this workflow. Jobs that succeeded in it are reused; the other jobs run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restart_of: Option<String>,
-    /// Logical date of the run: the instant that its data is about. The present time if it is left out.
+    /// Logical date of the run, which its data is about: a day (`2026-03-01`, from its first instant in the workflow's
+    /// time zone) or an instant (`2026-03-01T02:00:00Z`). The present time if it is left out. A time zone after an
+    /// instant (`[Europe/Berlin]`) applies to a workflow that has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<String>")]
-    pub logical_date: Option<Timestamp>,
+    pub logical_date: Option<String>,
     /// Time at which a schedule that `shiftwork push` created was due. Only schedules set it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]

@@ -23,7 +23,8 @@ pub enum Status {
     TimedOut,
     /// Stopped by a cancel request, a stopped execution, or the loss of the lease.
     Aborted,
-    /// Never ran. Job: its `run_if` did not hold. Run: it overlapped another run (`on_overlap: skip`).
+    /// Never ran. Job: its `run_if` was not met; [`SkipReason`] says why. Run: it overlapped another run
+    /// (`on_overlap: skip`).
     Skipped,
 }
 
@@ -64,7 +65,8 @@ impl Status {
         }
     }
 
-    /// Returns true for a status that a person has to act on. A skip follows from another failure or was requested.
+    /// Returns true for a status that a person has to act on. A skipped job follows from a job that failed, or was not
+    /// needed; a skipped run was requested.
     pub const fn is_failure(self) -> bool {
         match self {
             Self::Failed | Self::TimedOut | Self::Aborted => true,
@@ -79,14 +81,38 @@ impl std::fmt::Display for Status {
     }
 }
 
+/// The reason why a job was skipped. It decides what the jobs after it do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SkipReason {
+    /// `run_if: one_failed`, and no job before it failed. The job was not needed; jobs after it run.
+    ConditionNotMet,
+    /// `run_if: all_success`, and a job before it failed or was itself skipped for this reason. Jobs after it treat it
+    /// as a job that failed.
+    UpstreamFailed,
+}
+
+impl SkipReason {
+    /// The text in tables and events.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ConditionNotMet => "condition_not_met",
+            Self::UpstreamFailed => "upstream_failed",
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::Status;
+    use super::{SkipReason, Status};
 
     #[test]
     fn the_stored_text_equals_the_serialised_text() {
         for status in Status::ALL {
             assert_eq!(serde_json::to_value(status).unwrap(), serde_json::json!(status.as_str()));
+        }
+        for reason in [SkipReason::ConditionNotMet, SkipReason::UpstreamFailed] {
+            assert_eq!(serde_json::to_value(reason).unwrap(), serde_json::json!(reason.as_str()));
         }
     }
 }

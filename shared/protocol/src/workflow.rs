@@ -23,6 +23,10 @@ pub struct Workflow {
     /// Parameters of a run, by name. SQL uses a parameter as `:name`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub parameters: BTreeMap<String, Parameter>,
+    /// IANA time zone in which the day of the logical date (`:run_date`) is read, such as `Europe/Berlin`. The time zone
+    /// of the schedule if it is left out; UTC if there is neither.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_zone: Option<String>,
     /// Schedule on which the workflow runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedule: Option<Schedule>,
@@ -32,6 +36,18 @@ pub struct Workflow {
     /// How to treat a request while another run of this workflow is in progress.
     #[serde(default)]
     pub on_overlap: OnOverlap,
+}
+
+impl Workflow {
+    /// Time zone of the runs that the schedule starts; `None` for UTC.
+    pub fn schedule_time_zone(&self) -> Option<&str> {
+        self.schedule.as_ref().and_then(|schedule| schedule.time_zone.as_deref()).or(self.time_zone.as_deref())
+    }
+
+    /// Time zone of the runs that requests and events start; `None` if the workflow has none.
+    pub fn request_time_zone(&self) -> Option<&str> {
+        self.time_zone.as_deref().or_else(|| self.schedule_time_zone())
+    }
 }
 
 /// Jobs that run one after the other or in parallel.
@@ -114,16 +130,20 @@ pub struct FullJob {
     pub work: serde_json::Map<String, serde_json::Value>,
 }
 
-/// Condition on the status of a job's upstreams under which the job runs. Evaluated once all upstreams have ended.
+/// Condition on the jobs before a job under which the job runs. Evaluated once all upstreams have ended.
+///
+/// An upstream counts as failed if its status is FAILED, TIMED_OUT or ABORTED, or if it was skipped because of such a
+/// job. An upstream that was skipped because its own condition was not met does not count as failed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RunIf {
-    /// Run only if every upstream succeeded; otherwise the job is skipped.
+    /// Run only if no upstream failed; otherwise the job is skipped.
     #[default]
     AllSuccess,
-    /// Run whatever the status of the upstreams.
+    /// Run in every case.
     AllDone,
-    /// Run only if at least one upstream did not succeed, for instance to clean up or to alert.
+    /// Run only if at least one upstream failed, for instance to clean up or to alert. Otherwise the job is skipped, and
+    /// the jobs after it run.
     OneFailed,
 }
 
@@ -193,7 +213,8 @@ impl ParameterType {
 pub struct Schedule {
     /// `cron(…)` or `rate(…)`, in the syntax of EventBridge Scheduler.
     pub expression: String,
-    /// IANA time zone of a cron expression; UTC if it is left out.
+    /// IANA time zone of a cron expression, and of the logical dates of scheduled runs. The time zone of the workflow if
+    /// it is left out; UTC if there is neither.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_zone: Option<String>,
     /// `false` disables the schedule.
@@ -214,4 +235,9 @@ pub struct EventTrigger {
     /// Parameters taken from the event: name of the parameter to a path such as `$.detail.object.key`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub parameters: BTreeMap<String, String>,
+    /// Path to the logical date of the run in the event, such as `$.detail.day`: a day (`2026-03-01`) or an instant
+    /// (`2026-03-01T02:00:00Z`). Without it, the run has the logical date of the run that the event is about, or the
+    /// time of the request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub logical_date: Option<String>,
 }

@@ -4,14 +4,14 @@ use futures::{StreamExt as _, TryStreamExt as _, future::BoxFuture, stream};
 use jiff::SignedDuration;
 use shiftwork_ports::{AttemptState, Clock, End, Engine, Engines, Ledger, Notices, Progress, Result, Step, TaskTokens};
 use shiftwork_protocol::{
-    Attempt, Cancelling, Class, Failure, FailureKind, JobRecord, Status,
+    Attempt, Cancelling, Class, Failure, FailureKind, JobRecord, SkipReason, Status,
     event::{Event, JobEnded},
     payload::JobEnd,
 };
 
 use crate::{
     kind::Kinds,
-    next::{failure_step, next_attempt},
+    next::{failure_step, failures_for_dependents, next_attempt, skip_step},
 };
 
 /// Number of dependents that are freed concurrently.
@@ -151,7 +151,12 @@ impl JobSettlement {
         self.step(&job.current_attempt(), &step).await
     }
 
-    /// Ends a job without an attempt's outcome: skipped, aborted or failed.
+    /// Skips a job that has not been submitted.
+    pub async fn skip(&self, job: &JobRecord, reason: SkipReason) -> Result<JobRecord> {
+        self.step(&job.current_attempt(), &skip_step(job, reason)).await
+    }
+
+    /// Ends a job without an attempt's outcome: aborted or failed.
     pub async fn end(
         &self,
         job: &JobRecord,
@@ -227,11 +232,11 @@ impl JobSettlement {
     /// launch; a barrier ends at once and frees its own dependents.
     fn free_dependents<'a>(&'a self, job: &'a JobRecord) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
-            let succeeded = job.execution_status == Status::Succeeded;
+            let failed = &failures_for_dependents(job);
             stream::iter(job.plan.dependents.clone())
                 .map(|dependent| async move {
                     let (run, upstream) = (&job.workflow_execution_id, &job.plan.job_name);
-                    let freed = self.ledger.free(run, &dependent, upstream, succeeded).await?;
+                    let freed = self.ledger.free(run, &dependent, upstream, failed).await?;
                     self.admit(&freed).await
                 })
                 .buffer_unordered(CONCURRENT_WRITES)
@@ -252,17 +257,19 @@ impl JobSettlement {
         }
     }
 
-    /// Ends a barrier. It is skipped if an upstream did not succeed, which passes the failure on to the barrier's
-    /// dependents.
+    /// Ends a barrier. It is skipped if a job before it failed, which passes the failure on to the barrier's dependents.
     async fn end_barrier(&self, barrier: &JobRecord) -> Result<()> {
-        let failed = barrier.failed_upstreams.first();
-        let end = Step::End(End {
-            status: if failed.is_none() { Status::Succeeded } else { Status::Skipped },
-            error: None,
-            message: failed.map(|upstream| format!("{upstream} did not succeed")),
-            statement_id: None,
-            rows: None,
-        });
+        let end = if barrier.failed_upstreams.is_empty() {
+            Step::End(End {
+                status: Status::Succeeded,
+                error: None,
+                message: None,
+                statement_id: None,
+                rows: None,
+            })
+        } else {
+            skip_step(barrier, SkipReason::UpstreamFailed)
+        };
         let advanced = self.ledger.advance(&barrier.current_attempt(), &end, self.clock.now()).await?;
         self.free_dependents(&advanced.job).await
     }

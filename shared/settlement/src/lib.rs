@@ -19,5 +19,5 @@ mod sweep;
 
 pub use jobs::JobSettlement;
 pub use kind::Kinds;
-pub use next::{Next, after_failure, outcome_of};
+pub use next::{Next, after_failure, failures_for_dependents, outcome_of, skip_of};
 pub use runs::{RunSettlement, lease_until_begun};

@@ -1,11 +1,15 @@
 //! Pure decisions over records.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use shiftwork_ports::{End, Step};
-use shiftwork_protocol::{Class, FailedAttempt, FailureKind, JobRecord, Status};
+use shiftwork_protocol::{Class, FailedAttempt, FailureKind, JobRecord, SkipReason, Status, name, workflow::RunIf};
 
 /// Number of retries after conflicts and throttling before the job fails.
 const CONFLICT_RETRIES: usize = 8;
+/// Number of failed jobs that a skipped job names, in its message and to its dependents.
+const NAMED: usize = 10;
 
 /// The consequence of a failed attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,14 +92,63 @@ pub(crate) fn failure_step(
     }
 }
 
-/// Status of a run whose jobs all ended, and its first error by time. A skipped job follows from another failure, so it
-/// is never the first error.
+/// Decides whether a job whose upstreams have all ended must be skipped; `None` if it runs
+/// (docs/decisions/0008-skipped-jobs.md).
+pub fn skip_of(job: &JobRecord) -> Option<SkipReason> {
+    match (job.plan.run_if, job.failed_upstreams.is_empty()) {
+        (RunIf::AllSuccess, false) => Some(SkipReason::UpstreamFailed),
+        (RunIf::OneFailed, true) => Some(SkipReason::ConditionNotMet),
+        (RunIf::AllSuccess, true) | (RunIf::OneFailed, false) | (RunIf::AllDone, true | false) => None,
+    }
+}
+
+/// Names of the failed jobs that a job which ended reports to its dependents; empty if it does not count as failed. A
+/// skipped job and a barrier report the jobs that failed before them.
+pub fn failures_for_dependents(job: &JobRecord) -> BTreeSet<String> {
+    let itself = || BTreeSet::from([job.plan.job_name.clone()]);
+    match job.execution_status {
+        Status::Succeeded => BTreeSet::new(),
+        Status::Failed | Status::TimedOut | Status::Aborted => itself(),
+        Status::Skipped => match job.skip_reason {
+            Some(SkipReason::ConditionNotMet) => BTreeSet::new(),
+            Some(SkipReason::UpstreamFailed) => job.failed_upstreams.iter().take(NAMED).cloned().collect(),
+            // Items that were written before the reason was recorded.
+            None => itself(),
+        },
+        Status::Planning | Status::Queued | Status::Pending | Status::Running => {
+            debug_assert!(false, "{} has not ended", job.plan.job_name);
+            itself()
+        }
+    }
+}
+
+/// Makes the ledger step for a job that is skipped.
+pub(crate) fn skip_step(job: &JobRecord, reason: SkipReason) -> Step {
+    let message = match reason {
+        SkipReason::ConditionNotMet => "not needed: it runs only after a failure, and no job before it failed".into(),
+        // An aborted barrier passes its own name on, which is not the name of a job.
+        SkipReason::UpstreamFailed => {
+            let failed: Vec<_> = job.failed_upstreams.iter().filter(|failed| name::is_job_name(failed)).collect();
+            let named = failed.iter().take(NAMED).map(|failed| failed.as_str()).collect::<Vec<_>>().join(", ");
+            match failed.len() {
+                0 => "skipped because a job before it did not succeed".into(),
+                count if count > NAMED => {
+                    format!("skipped because {named} and {} more jobs before it did not succeed", count - NAMED)
+                }
+                _ => format!("skipped because {named} did not succeed"),
+            }
+        }
+    };
+    Step::Skip { reason, message }
+}
+
+/// Status of a run whose jobs all ended, and its first error by time. A job that was skipped because of a failure
+/// follows from a job that failed, so it is the first error only if no job of the run failed.
 pub fn outcome_of(jobs: &[JobRecord]) -> (Status, Option<String>) {
-    let first = jobs
-        .iter()
-        .filter(|job| job.execution_status.is_failure())
-        .min_by_key(|job| (job.execution_end_ts, job.plan.position));
-    match first {
+    let by_time = |job: &&JobRecord| (job.execution_end_ts, job.plan.position);
+    let failed = jobs.iter().filter(|job| job.execution_status.is_failure()).min_by_key(by_time);
+    let blocked = || jobs.iter().filter(|job| !failures_for_dependents(job).is_empty()).min_by_key(by_time);
+    match failed.or_else(blocked) {
         None => (Status::Succeeded, None),
         Some(job) => {
             let message = job.error_message.as_deref().unwrap_or("no message was recorded");
@@ -160,6 +213,72 @@ mod tests {
             ended("skipped", Status::Skipped, 1, "a consequence"),
         ];
         assert_eq!(outcome_of(&jobs), (Status::Failed, Some("early TIMED_OUT: first".into())));
-        assert_eq!(outcome_of(&jobs[2..]), (Status::Succeeded, None));
+    }
+
+    /// Every way in which an upstream can end, with the failed jobs that it reports.
+    fn ends() -> Vec<(JobRecord, &'static [&'static str])> {
+        let ended = |status, skip_reason, failed: &[&str]| JobRecord {
+            execution_status: status,
+            skip_reason,
+            failed_upstreams: failed.iter().map(|&failed| failed.to_owned()).collect(),
+            ..a_job("upstream", &[])
+        };
+        vec![
+            (ended(Status::Succeeded, None, &[]), &[]),
+            // It ran in spite of a failure, and succeeded.
+            (ended(Status::Succeeded, None, &["root"]), &[]),
+            (ended(Status::Failed, None, &[]), &["upstream"]),
+            (ended(Status::Failed, None, &["root"]), &["upstream"]),
+            (ended(Status::TimedOut, None, &[]), &["upstream"]),
+            (ended(Status::Aborted, None, &[]), &["upstream"]),
+            (ended(Status::Skipped, Some(SkipReason::ConditionNotMet), &[]), &[]),
+            (ended(Status::Skipped, Some(SkipReason::UpstreamFailed), &["root"]), &["root"]),
+            (ended(Status::Skipped, Some(SkipReason::UpstreamFailed), &["r1", "r2"]), &["r1", "r2"]),
+            (ended(Status::Skipped, None, &[]), &["upstream"]),
+        ]
+    }
+
+    #[test]
+    fn run_if_over_every_end_of_an_upstream() {
+        for (upstream, failures) in ends() {
+            let reported = failures_for_dependents(&upstream);
+            assert_eq!(reported.iter().collect::<Vec<_>>(), failures, "{upstream:?}");
+            for (run_if, skip) in [
+                (RunIf::AllDone, None),
+                (RunIf::AllSuccess, (!failures.is_empty()).then_some(SkipReason::UpstreamFailed)),
+                (RunIf::OneFailed, failures.is_empty().then_some(SkipReason::ConditionNotMet)),
+            ] {
+                let mut job = a_job("job", &["upstream"]);
+                job.plan.run_if = run_if;
+                job.failed_upstreams.clone_from(&reported);
+                assert_eq!(skip_of(&job), skip, "{run_if:?} after {upstream:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_run_succeeds_only_if_no_job_failed_or_was_skipped_because_of_a_failure() {
+        for (job, failures) in ends() {
+            let expected = if failures.is_empty() { Status::Succeeded } else { Status::Failed };
+            assert_eq!(outcome_of(std::slice::from_ref(&job)).0, expected, "{job:?}");
+        }
+    }
+
+    #[test]
+    fn a_skipped_job_names_the_jobs_that_failed_and_no_barrier() {
+        let message = |failed: &[&str], reason| {
+            let mut job = a_job("job", &["@stage-2"]);
+            job.failed_upstreams = failed.iter().map(|&failed| failed.to_owned()).collect();
+            match skip_step(&job, reason) {
+                Step::Skip { message, .. } => message,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(message(&["a.sql", "b.sql"], SkipReason::UpstreamFailed), "skipped because a.sql, b.sql did not succeed");
+        assert_eq!(message(&["@stage-2"], SkipReason::UpstreamFailed), "skipped because a job before it did not succeed");
+        let many: Vec<String> = (0..600).map(|n| format!("job_{n:03}")).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        assert!(message(&many, SkipReason::UpstreamFailed).ends_with("job_009 and 590 more jobs before it did not succeed"));
+        assert!(message(&[], SkipReason::ConditionNotMet).contains("no job before it failed"));
     }
 }

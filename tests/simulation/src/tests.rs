@@ -4,7 +4,7 @@ use futures::FutureExt as _;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use shiftwork_ports::{Ledger as _, Progress};
-use shiftwork_protocol::{JobRecord, Status, workflow::RunIf};
+use shiftwork_protocol::{JobRecord, SkipReason, Status, event::Event, name::is_job_name, workflow::RunIf};
 
 use crate::machine::Machine;
 
@@ -69,6 +69,51 @@ fn jobs(machine: &Machine, run: &str) -> Vec<JobRecord> {
     machine.fakes.ledger.jobs(run).now_or_never().unwrap().unwrap()
 }
 
+/// Whether a job that has ended is a failure for the jobs after it. A job that was skipped because its own condition was
+/// not met is none.
+fn counts_as_failed(job: &JobRecord) -> bool {
+    match job.execution_status {
+        Status::Failed | Status::TimedOut | Status::Aborted => true,
+        Status::Skipped => job.skip_reason == Some(SkipReason::UpstreamFailed),
+        Status::Planning | Status::Queued | Status::Pending | Status::Running | Status::Succeeded => false,
+    }
+}
+
+/// Checks that a job ran, or was skipped for the right reason, by its `run_if` and the ends of its upstreams. A barrier
+/// is skipped exactly if it passes a failure on.
+fn check_condition(job: &JobRecord, after_failure: bool, ran: bool, by_name: &BTreeMap<&str, &JobRecord>) {
+    let name = &job.plan.job_name;
+    assert_eq!(job.execution_status == Status::Skipped, job.skip_reason.is_some(), "{name} has a reason iff skipped");
+    let is_met = match job.plan.run_if {
+        RunIf::AllSuccess => !after_failure,
+        RunIf::OneFailed => after_failure,
+        RunIf::AllDone => !job.plan.work.is_barrier() || !after_failure,
+    };
+    assert!(is_met || !ran, "{name} ran, but its condition was not met");
+    match job.execution_status {
+        Status::Succeeded => assert!(is_met, "{name} succeeded, but its condition was not met"),
+        Status::Skipped => {
+            let expected = if after_failure { SkipReason::UpstreamFailed } else { SkipReason::ConditionNotMet };
+            assert!(!is_met, "{name} was skipped, but its condition was met");
+            assert_eq!(job.skip_reason, Some(expected), "{name}");
+            assert_eq!(after_failure, !job.failed_upstreams.is_empty(), "{name} names the failed jobs before it");
+            for failed in job.failed_upstreams.iter().filter(|failed| is_job_name(failed)) {
+                let status = by_name[failed.as_str()].execution_status;
+                assert!(status.is_failure(), "{name} was skipped because of {failed}, which is {status}");
+            }
+            let message = job.error_message.as_deref().unwrap_or_default();
+            assert!(!message.is_empty() && !message.contains('@'), "{name}: {message:?}");
+        }
+        Status::Failed
+        | Status::TimedOut
+        | Status::Aborted
+        | Status::Planning
+        | Status::Queued
+        | Status::Pending
+        | Status::Running => {}
+    }
+}
+
 /// Checks the properties that hold for every run that has ended, with any faults.
 fn check_audit(machine: &Machine, run: &str) {
     let record = machine.run(run).unwrap();
@@ -130,23 +175,25 @@ fn check_audit(machine: &Machine, run: &str) {
             | Status::TimedOut
             | Status::Aborted => {}
         }
-        // A job is submitted only if the statuses of its upstreams satisfy its `run_if`.
-        let failed =
-            job.plan.upstreams.iter().any(|upstream| by_name[upstream.as_str()].execution_status != Status::Succeeded);
-        if !submissions.is_empty() {
-            match job.plan.run_if {
-                RunIf::AllSuccess => assert!(!failed, "{name} ran after a failure"),
-                RunIf::OneFailed => assert!(failed, "{name} ran without a failure"),
-                RunIf::AllDone => {}
-            }
-        }
+        let after_failure =
+            job.plan.upstreams.iter().any(|upstream| counts_as_failed(by_name[upstream.as_str()]));
+        check_condition(job, after_failure, !submissions.is_empty(), &by_name);
     }
-    let has_failed_job =
-        all.iter().any(|job| matches!(job.execution_status, Status::Failed | Status::TimedOut | Status::Aborted));
     assert_eq!(
         record.execution_status == Status::Succeeded,
-        !has_failed_job,
+        !all.iter().any(counts_as_failed),
         "{run} is {}, which does not agree with its jobs",
+        record.execution_status
+    );
+    let refreshed = machine
+        .fakes
+        .notices
+        .events()
+        .into_iter()
+        .any(|event| matches!(event, Event::Refreshed(refreshed) if refreshed.workflow_execution_id == run));
+    assert!(
+        !refreshed || record.execution_status == Status::Succeeded,
+        "{run} is {}, but its refreshed event was published",
         record.execution_status
     );
     let lease = machine.fakes.ledger.lease("w").now_or_never().unwrap().unwrap().unwrap();
@@ -221,7 +268,8 @@ proptest! {
         let after = jobs(&machine, "r2");
         for (before, after) in before.iter().zip(&after) {
             let rerun = after.reused_from.is_none();
-            if before.execution_status != Status::Succeeded {
+            let not_needed = before.skip_reason == Some(SkipReason::ConditionNotMet);
+            if before.execution_status != Status::Succeeded && !not_needed {
                 prop_assert!(rerun, "{} did not succeed, but was reused", after.plan.job_name);
             } else if after.plan.upstreams.is_empty() {
                 prop_assert!(!rerun, "{} succeeded and has no upstreams, but was not reused", after.plan.job_name);

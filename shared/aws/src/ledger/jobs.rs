@@ -1,5 +1,7 @@
 //! The updates of a job: claim, step, row count and the end of an upstream. Each is one conditional `UpdateItem`.
 
+use std::collections::BTreeSet;
+
 use aws_sdk_dynamodb::{
     operation::update_item::{UpdateItemError, builders::UpdateItemFluentBuilder},
     types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure},
@@ -127,10 +129,6 @@ impl DynamoLedger {
             Step::End(End { status: end, error, message, statement_id, rows }) => {
                 change.set("execution_status", status(*end));
                 change.set("execution_end_ts", instant(now));
-                if *end == Status::Skipped {
-                    // The claim set the start, but the attempt was never submitted.
-                    change.remove("execution_start_ts");
-                }
                 if let Some(kind) = error {
                     change.set("error_name", text(kind.name()));
                 }
@@ -143,6 +141,14 @@ impl DynamoLedger {
                 if let Some(rows) = rows {
                     change.set("rows", number(*rows));
                 }
+            }
+            Step::Skip { reason, message } => {
+                change.set("execution_status", status(Status::Skipped));
+                change.set("execution_end_ts", instant(now));
+                change.set("skip_reason", text(reason.as_str()));
+                change.set("error_message", text(message));
+                // The claim set the start, but the attempt was never submitted.
+                change.remove("execution_start_ts");
             }
             Step::NextAttempt(attempt) => {
                 let failed = serde_dynamo::to_attribute_value(attempt).map_err(|error| {
@@ -196,22 +202,26 @@ impl DynamoLedger {
         run: &str,
         dependent: &str,
         upstream: &str,
-        succeeded: bool,
+        failed: &BTreeSet<String>,
     ) -> Result<JobRecord> {
-        // Both clauses change one member of a set, so concurrent updates for other upstreams are kept, and a repeated
-        // update has no effect. DynamoDB removes the attribute with the last member of its set.
-        let expression = if succeeded {
+        // Both clauses change members of a set, so concurrent updates for other upstreams are kept, and a repeated
+        // update has no effect. DynamoDB removes the attribute with the last member of its set, and accepts no empty set.
+        let expression = if failed.is_empty() {
             "DELETE waiting_on :upstream"
         } else {
-            "DELETE waiting_on :upstream ADD failed_upstreams :upstream"
+            "DELETE waiting_on :upstream ADD failed_upstreams :failed"
         };
-        let update = self
+        let mut update = self
             .client
             .update_item()
             .set_key(Some(job_key(run, dependent)))
             .update_expression(expression)
             .condition_expression("attribute_exists(job_name)")
             .expression_attribute_values(":upstream", AttributeValue::Ss(vec![upstream.to_owned()]));
+        if !failed.is_empty() {
+            update = update
+                .expression_attribute_values(":failed", AttributeValue::Ss(failed.iter().cloned().collect()));
+        }
         match self.update(&self.tables.job_audit, update).await? {
             Updated::Done(record) | Updated::Refused(Some(record)) => Ok(record),
             Updated::Refused(None) => Err(self.no_job(run, dependent)),

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use serde_json::Value;
 use shiftwork_planner::{
-    Located, Plan, PlanInputs, Problem, RequestedRun, Script, plan, read_file, script_names, workflow,
+    Located, LogicalDate, Plan, PlanInputs, Problem, RequestedRun, Script, plan, read_file, script_names, workflow,
 };
 use shiftwork_protocol::{Connection, audit::PlannedJob, keys::script_key};
 
@@ -30,7 +30,7 @@ pub(crate) fn inputs(workflow_id: &str, scripts: &[(&str, &str)]) -> PlanInputs 
 pub(crate) fn run_with(parameters: &Value) -> RequestedRun {
     RequestedRun {
         workflow_execution_id: "demo_test_26".into(),
-        logical_date: "2026-03-01T02:00:00Z".parse().unwrap(),
+        logical_date: LogicalDate::in_utc("2026-03-01T02:00:00Z".parse().unwrap()),
         parameters: parameters.as_object().unwrap().clone().into_iter().collect(),
     }
 }

@@ -1,9 +1,11 @@
 //! Checks of the steps of a job.
 
-use shiftwork_protocol::{FailedAttempt, FailureKind, JobRecord, Status};
+use std::collections::BTreeSet;
+
+use shiftwork_protocol::{FailedAttempt, FailureKind, JobRecord, SkipReason, Status};
 
 use super::{both, failure, minute, opened, success};
-use crate::{Advanced, End, Ledger, Opening, Step};
+use crate::{Advanced, Ledger, Opening, Step};
 
 /// Reads the job at a position.
 async fn stored(ledger: &dyn Ledger, opening: &Opening, position: usize) -> JobRecord {
@@ -52,23 +54,27 @@ pub(super) async fn upstreams_free_their_dependent(ledger: &dyn Ledger) {
     let (run, dependent) = (opening.id(), opening.job(2));
     let mut expected = opening.jobs[2].clone();
     expected.waiting_on.remove(opening.job(0));
+    let none = BTreeSet::new();
     for _ in 0..2 {
-        assert_eq!(ledger.free(run, dependent, opening.job(0), true).await, Ok(expected.clone()));
+        assert_eq!(ledger.free(run, dependent, opening.job(0), &none).await, Ok(expected.clone()));
     }
     expected.waiting_on.clear();
-    expected.failed_upstreams.insert(opening.job(1).into());
-    for _ in 0..2 {
-        assert_eq!(ledger.free(run, dependent, opening.job(1), false).await, Ok(expected.clone()));
+    for failed in ["root", opening.job(1)] {
+        expected.failed_upstreams.insert(failed.into());
+        for _ in 0..2 {
+            let failed = BTreeSet::from([failed.to_owned()]);
+            assert_eq!(ledger.free(run, dependent, opening.job(1), &failed).await, Ok(expected.clone()));
+        }
     }
     let claimed = ledger.claim(run, dependent, "token", minute(1)).await.unwrap();
     assert_eq!(claimed.execution_status, Status::Running, "the job waits for no upstream");
     // A late copy of the event does not change the dependent, which is running.
-    assert_eq!(ledger.free(run, dependent, opening.job(0), true).await, Ok(claimed));
+    assert_eq!(ledger.free(run, dependent, opening.job(0), &none).await, Ok(claimed));
 
     let opening = opened(ledger).await;
     let (run, dependent) = (opening.id(), opening.job(2));
     let (a, b) =
-        both(ledger.free(run, dependent, opening.job(0), true), ledger.free(run, dependent, opening.job(1), true))
+        both(ledger.free(run, dependent, opening.job(0), &none), ledger.free(run, dependent, opening.job(1), &none))
             .await;
     assert!(
         a.unwrap().waiting_on.is_empty() || b.unwrap().waiting_on.is_empty(),
@@ -109,20 +115,21 @@ pub(super) async fn a_job_ends_once(ledger: &dyn Ledger) {
 
 pub(super) async fn a_job_ends_without_having_run(ledger: &dyn Ledger) {
     let opening = opened(ledger).await;
-    let skipped = End {
-        status: Status::Skipped,
-        error: None,
-        message: Some("an upstream failed".into()),
-        statement_id: None,
-        rows: None,
-    };
-    let advanced = ledger.advance(&opening.at(2, 1, 1), &Step::End(skipped), minute(2)).await.unwrap();
-    assert!(advanced.fresh);
-    assert_eq!(advanced.job.execution_status, Status::Skipped);
-    assert_eq!((advanced.job.execution_start_ts, advanced.job.execution_end_ts), (None, Some(minute(2))));
-    assert_eq!((advanced.job.error_name, advanced.job.statement_id), (None, None));
-    // The job was cancelled while it waited. Its upstreams still end.
-    let freed = ledger.free(opening.id(), opening.job(2), opening.job(0), true).await.unwrap();
+    for (position, reason) in [(0, SkipReason::ConditionNotMet), (2, SkipReason::UpstreamFailed)] {
+        // The launcher claims a job before it finds that the job must be skipped.
+        ledger.claim(opening.id(), opening.job(position), "token", minute(1)).await.unwrap();
+        let skip = Step::Skip { reason, message: "not run".into() };
+        let advanced = ledger.advance(&opening.at(position, 1, 1), &skip, minute(2)).await.unwrap();
+        assert!(advanced.fresh);
+        assert_eq!(advanced.job.execution_status, Status::Skipped);
+        assert_eq!((advanced.job.skip_reason, advanced.job.error_message.as_deref()), (Some(reason), Some("not run")));
+        assert_eq!((advanced.job.execution_start_ts, advanced.job.execution_end_ts), (None, Some(minute(2))));
+        assert_eq!((&advanced.job.error_name, &advanced.job.statement_id), (&None, &None));
+        let again = ledger.advance(&opening.at(position, 1, 1), &Step::End(success()), minute(3)).await;
+        assert_eq!(again, Ok(Advanced { fresh: false, job: advanced.job }));
+    }
+    // The job ended while it waited. Its upstreams still end.
+    let freed = ledger.free(opening.id(), opening.job(2), opening.job(0), &BTreeSet::new()).await.unwrap();
     assert_eq!(freed.execution_status, Status::Skipped);
 }
 

@@ -1,7 +1,9 @@
 //! Random sequences of calls: the same calls to a model and to a subject return the same results and leave the same
 //! records.
 
-use shiftwork_protocol::{FailedAttempt, FailureKind, Status};
+use std::collections::BTreeSet;
+
+use shiftwork_protocol::{FailedAttempt, FailureKind, SkipReason, Status};
 
 use super::{a_job, a_run, failure, fresh, kind, minute, success, take};
 use crate::{LeaseRequest, Ledger, Opening, Step};
@@ -21,8 +23,8 @@ impl Random {
         usize::try_from((z ^ (z >> 31)) % limit as u64).unwrap()
     }
 
-    fn pick<T: Copy>(&mut self, among: &[T]) -> T {
-        among[self.below(among.len())]
+    fn pick<T: Clone>(&mut self, among: &[T]) -> T {
+        among[self.below(among.len())].clone()
     }
 }
 
@@ -71,10 +73,11 @@ pub async fn agree(model: &dyn Ledger, subject: &dyn Ledger, seed: u64) {
             2 => same!("begin", ledger => ledger.begin(&workflow, run, now, until)),
             3 => same!("claim", ledger => ledger.claim(run, job, &place, now)),
             4 | 5 => {
-                let step = match random.below(4) {
+                let step = match random.below(5) {
                     0 => Step::End(success()),
                     1 => Step::End(failure()),
-                    2 => Step::NextPart { statement_id: Some(place.clone()) },
+                    2 => Step::Skip { reason: SkipReason::UpstreamFailed, message: place.clone() },
+                    3 => Step::NextPart { statement_id: Some(place.clone()) },
                     _ => Step::NextAttempt(FailedAttempt {
                         attempt: at.attempt,
                         submitted_ts: None,
@@ -87,8 +90,9 @@ pub async fn agree(model: &dyn Ledger, subject: &dyn Ledger, seed: u64) {
                 same!("advance", ledger => ledger.advance(&at, &step, now));
             }
             6 => {
-                let (upstream, well) = (random.below(4), random.below(2) == 0);
-                same!("free", ledger => ledger.free(run, job, opening.job(upstream), well));
+                let upstream = opening.job(random.below(4));
+                let failed = random.pick(&[BTreeSet::new(), BTreeSet::from([upstream.to_owned(), "root".into()])]);
+                same!("free", ledger => ledger.free(run, job, upstream, &failed));
             }
             7 => {
                 let status = random.pick(&[Status::Succeeded, Status::Failed, Status::Aborted]);

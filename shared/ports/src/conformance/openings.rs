@@ -1,5 +1,7 @@
 //! Checks of opening a run.
 
+use std::collections::BTreeSet;
+
 use shiftwork_protocol::{FailureKind, Status};
 
 use super::{a_run, an_opening, both, fresh, kind, minute, opened, success, take};
@@ -17,7 +19,7 @@ pub(super) async fn nothing_is_there_before(ledger: &dyn Ledger) {
     let corrupt = Some(FailureKind::Corrupt);
     assert_eq!(kind(ledger.claim(run, job, "token", minute(1)).await), corrupt);
     assert_eq!(kind(ledger.advance(&opening.at(0, 1, 1), &Step::End(success()), minute(1)).await), corrupt);
-    assert_eq!(kind(ledger.free(run, job, "upstream", true).await), corrupt);
+    assert_eq!(kind(ledger.free(run, job, "upstream", &BTreeSet::new()).await), corrupt);
     assert_eq!(kind(ledger.finish(run, Status::Aborted, None, minute(1)).await), corrupt);
     // None of these calls created an item.
     nothing_of(ledger, &opening).await;

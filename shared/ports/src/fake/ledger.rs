@@ -1,4 +1,7 @@
-use std::{collections::BTreeMap, sync::Mutex};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Mutex,
+};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -134,14 +137,18 @@ impl Ledger for MemoryLedger {
         match step {
             Step::End(End { status, error, message, statement_id, rows }) => {
                 job.execution_status = *status;
-                if *status == Status::Skipped {
-                    job.execution_start_ts = None;
-                }
                 job.execution_end_ts = Some(now);
                 job.error_name = error.map(|kind| kind.name().into());
                 job.error_message.clone_from(message);
                 job.statement_id = statement_id.clone().or(job.statement_id.take());
                 job.rows = *rows;
+            }
+            Step::Skip { reason, message } => {
+                job.execution_status = Status::Skipped;
+                job.execution_start_ts = None;
+                job.execution_end_ts = Some(now);
+                job.skip_reason = Some(*reason);
+                job.error_message = Some(message.clone());
             }
             Step::NextAttempt(attempt) => {
                 job.execution_status = Status::Pending;
@@ -171,13 +178,17 @@ impl Ledger for MemoryLedger {
         Ok(job.clone())
     }
 
-    async fn free(&self, run: &str, dependent: &str, upstream: &str, succeeded: bool) -> Result<JobRecord> {
+    async fn free(
+        &self,
+        run: &str,
+        dependent: &str,
+        upstream: &str,
+        failed: &BTreeSet<String>,
+    ) -> Result<JobRecord> {
         let mut tables = lock(&self.0);
         let job = tables.job(run, dependent)?;
         job.waiting_on.remove(upstream);
-        if !succeeded {
-            job.failed_upstreams.insert(upstream.into());
-        }
+        job.failed_upstreams.extend(failed.iter().cloned());
         Ok(job.clone())
     }
 

@@ -128,6 +128,8 @@ impl AroundAttempts for FileLoad<'_> {
             idempotency_key: at.to_string(),
             workflow_id: job.workflow_id.clone(),
             workflow_execution_id: job.workflow_execution_id.clone(),
+            logical_date: job.logical_date,
+            time_zone: job.time_zone.clone(),
             job_name: job.plan.job_name.clone(),
             feed: self.feed.to_owned(),
             table: self.table.to_owned(),
