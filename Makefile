@@ -1,4 +1,4 @@
-# make demo   run three workflows on the local stack              make up / down   start or stop the local stack
+# make demo   run four workflows on the local stack              make up / down   start or stop the local stack
 # make test   run all tests, including the end-to-end tests       make check       run the checks of CI; changes no file
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -22,7 +22,7 @@ help: ## list the targets
 # --- local stack --------------------------------------------------------------------------------------------------------
 
 .PHONY: demo
-demo: up ## run three workflows on the local stack and show their results
+demo: up ## run four workflows on the local stack and show their results
 	@. target/local/env && target/release/shiftwork-demo
 
 .PHONY: demo-cdc

@@ -1,4 +1,4 @@
-//! The demo: pushes `workflows/`, runs three of them, checks the results in the database, and writes reports.
+//! The demo: pushes `workflows/`, runs four of them, checks the results in the database, and writes reports.
 //!
 //! It uses the functions of the command line.
 
@@ -48,6 +48,7 @@ pub async fn demo() -> anyhow::Result<()> {
     let mut demo = Demo { deployment, database, runs: Vec::new() };
     demo.blog().await?;
     demo.yearly_sales().await?;
+    demo.nightly().await?;
     demo.fix_and_restart().await?;
 
     println!("\n{}", table(&demo));

@@ -1,4 +1,4 @@
-//! The demos, on the local stack that `make up` starts. `make demo` runs three workflows, `make demo-cdc`
+//! The demos, on the local stack that `make up` starts. `make demo` runs four workflows, `make demo-cdc`
 //! (`shiftwork-demo change-data`) loads the change stream of a shop, `make demo-files` (`shiftwork-demo files`) loads a
 //! thousand files.
 

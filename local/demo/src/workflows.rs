@@ -1,4 +1,4 @@
-//! The three parts of the demo, each with the conditions that must hold at its end.
+//! The four parts of the demo, each with the conditions that must hold at its end.
 
 use std::{
     path::{Path, PathBuf},
@@ -13,7 +13,7 @@ use shiftwork_cli::{
     wait::{Pace, Snapshot, until_end},
     words,
 };
-use shiftwork_protocol::{Status, payload::RunRequest};
+use shiftwork_protocol::{SkipReason, Status, payload::RunRequest};
 
 use crate::{database::Database, heading, push_workflows, read, write_report};
 
@@ -24,6 +24,15 @@ const MAX_WAIT: Duration = Duration::from_mins(5);
 
 /// Minimum number of line items that yearly_sales must load.
 const LINE_ITEMS: i64 = 100_000;
+
+/// The orders of the first night of nightly, in new tables.
+const DELIVERY: &str = "
+    DROP SCHEMA IF EXISTS nightly CASCADE;
+    CREATE SCHEMA nightly;
+    CREATE TABLE nightly.delivered_order (
+        order_id INTEGER NOT NULL, customer VARCHAR(30) NOT NULL, pieces INTEGER NOT NULL, amount VARCHAR(20) NOT NULL);
+    INSERT INTO nightly.delivered_order VALUES (1, 'Ada', 2, '19.90'), (2, 'Ada', -1, '-9.95');
+";
 
 /// The state of the demo: its deployment and database, and the runs so far.
 pub struct Demo {
@@ -66,6 +75,65 @@ impl Demo {
             words::count(facts)
         ));
         self.keep(run, "yearly_sales").await
+    }
+
+    /// Runs nightly on a night on which all loads succeed, and on one on which a load fails. Then corrects the delivery and
+    /// restarts the second run.
+    pub(crate) async fn nightly(&mut self) -> anyhow::Result<()> {
+        heading("nightly", "a good night: the alarm is not needed, and the stage after it runs");
+        self.database.run(DELIVERY).await?;
+        let good = self.night("2026-06-30T23:30:00Z").await?;
+        expect(&good, Status::Succeeded)?;
+        ensure!(skip_reason(&good, "alarm") == Some(SkipReason::ConditionNotMet), "the alarm must not be needed");
+        let published = self.database.texts("SELECT day::text FROM nightly.published ORDER BY day").await?;
+        ensure!(published == ["2026-07-01"], "nightly.published has {published:?}, expected the day in Berlin");
+        done("01:30 on the first of July in Berlin was published as 2026-07-01");
+        self.keep(good, "nightly-good").await?;
+
+        heading("nightly", "a bad night: an amount is not a number, and the alarm runs");
+        self.database.run("INSERT INTO nightly.delivered_order VALUES (3, 'Ida', 1, 'n/a')").await?;
+        let bad = self.night("2026-07-01T23:30:00Z").await?;
+        expect(&bad, Status::Failed)?;
+        expect_jobs(
+            &bad,
+            &[
+                ("load_customers.sql", Status::Succeeded),
+                ("load_orders.sql", Status::Failed),
+                ("load_returns.sql", Status::Skipped),
+                ("totals", Status::Skipped),
+                ("alarm", Status::Succeeded),
+                ("publish.sql", Status::Skipped),
+            ],
+        )?;
+        for job in ["load_returns.sql", "totals", "publish.sql"] {
+            let reason = skip_reason(&bad, job);
+            ensure!(reason == Some(SkipReason::UpstreamFailed), "{job} has the skip reason {reason:?}");
+        }
+        let alarms = self.database.texts("SELECT day::text FROM nightly.alarm").await?;
+        ensure!(alarms == ["2026-07-02"], "nightly.alarm has {alarms:?}, expected one alarm");
+        done("nothing was published, and nightly.alarm has one row");
+        let earlier = bad.run.workflow_execution_id.clone();
+        self.keep(bad, "nightly-bad").await?;
+
+        heading("nightly", "the delivery is corrected, and the run is restarted");
+        self.database.run("UPDATE nightly.delivered_order SET amount = '5.00' WHERE order_id = 3").await?;
+        let run = self.follow(&restart::request(&self.deployment, &earlier, None).await?).await?;
+        expect(&run, Status::Succeeded)?;
+        let published = self.database.texts("SELECT day::text FROM nightly.published ORDER BY day").await?;
+        ensure!(published == ["2026-07-01", "2026-07-02"], "nightly.published has {published:?}, expected both days");
+        done("the second night was published for its own date, and the alarm was not needed");
+        self.keep(run, "nightly-restarted").await
+    }
+
+    /// Runs nightly for a logical date.
+    async fn night(&self, logical_date: &str) -> anyhow::Result<Snapshot> {
+        let request = RunRequest {
+            workflow_id: "nightly".into(),
+            workflow_execution_id: Some(new_id("nightly", self.deployment.clock.now())),
+            logical_date: Some(logical_date.into()),
+            ..RunRequest::default()
+        };
+        self.follow(&request).await
     }
 
     /// Runs a workflow with an invalid script, fixes the script, and restarts the run.
@@ -142,6 +210,10 @@ impl Demo {
 fn fixed_path(path: &Path) -> PathBuf {
     let broken = Path::new("fix_me").join("load_orders.sql");
     if path.ends_with(broken) { path.with_file_name("fixed").join("load_orders.sql") } else { path.to_owned() }
+}
+
+fn skip_reason(run: &Snapshot, name: &str) -> Option<SkipReason> {
+    run.real_jobs().find(|job| job.plan.job_name == name)?.skip_reason
 }
 
 fn done(words: &str) {
