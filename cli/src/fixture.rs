@@ -38,7 +38,11 @@ pub(crate) fn planned(
         ..PlanInputs::default()
     };
     let run = format!("{id}-20260301T120000-k7mq");
-    let asked = RequestedRun { workflow_execution_id: run.clone(), logical_date: LogicalDate::in_utc(noon()), parameters: BTreeMap::new() };
+    let asked = RequestedRun {
+        workflow_execution_id: run.clone(),
+        logical_date: LogicalDate::in_utc(noon()),
+        parameters: BTreeMap::new(),
+    };
     let plan = shiftwork_planner::plan(&doc, &inputs, &asked).unwrap();
     let texts = plan.jobs.iter().filter_map(|job| {
         let key = &job.work.script()?.key;

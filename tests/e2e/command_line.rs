@@ -115,6 +115,32 @@ async fn a_workflow_can_be_pushed_run_fixed_and_restarted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_date_is_a_day_in_the_time_zone_and_a_restart_can_correct_parameters() {
+    let stack = Stack::shared().await;
+    let cli = CommandLine::new("dated");
+    cli.write(
+        "{id}.yaml",
+        "workflow_id: {id}\ntime_zone: America/New_York\nparameters: { table: { type: string } }\nworkflow_stages:\n  \
+         - { execution_type: sequential, scripts: [check.sql, load.sql] }\n",
+    );
+    cli.write("{id}/check.sql", "select 1 / (case when :table = 't' then 1 else 0 end);");
+    cli.write("{id}/load.sql", "insert into {id}.t values (:run_date, :logical_date);");
+    stack.sql(&format!("create schema {}", cli.id)).await;
+    stack.sql(&format!("create table {}.t (day varchar(10), instant varchar(30))", cli.id)).await;
+    cli.run(&["push"], 0);
+    let (first, second) = (format!("{}-1", cli.id), format!("{}-2", cli.id));
+    let asked = ["run", &cli.id, "--id", &first, "--date", "2026-03-01", "--param", "table=x", "--wait"];
+    let printed = cli.run(&asked, 1);
+    assert!(printed.contains("date 2026-03-01 (America/New_York)"), "{printed}");
+    // No job succeeded, so a parameter can be corrected.
+    cli.run(&["restart", &first, "--id", &second, "--param", "table=t", "--wait"], 0);
+    let rows = stack.sql(&format!("select day, instant from {}.t", cli.id)).await;
+    assert_eq!(rows, [["2026-03-01", "2026-03-01T05:00:00.000Z"]]);
+    let printed = cli.run(&["run", &cli.id, "--date", "2026-03-01T02:00:00"], 2);
+    assert!(printed.contains("instant with an offset"), "{printed}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_cancelled_run_cancels_its_statement() {
     let stack = Stack::shared().await;
     let cli = CommandLine::new("cancel");

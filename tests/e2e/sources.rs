@@ -39,6 +39,38 @@ async fn runs(flow: &Flow) -> Vec<Run> {
     }
 }
 
+/// A downstream workflow without a time zone runs for the day of the run in Berlin that it follows.
+#[tokio::test]
+async fn a_workflow_that_follows_another_has_its_logical_date() {
+    let stack = Stack::shared().await;
+    let insert = ("a.sql", "insert into {s}.d select cast(:run_date as date)");
+    let stages = json!([{ "execution_type": "sequential", "scripts": ["a.sql"] }]);
+    let push = async |label: &str, mut workflow: Value| {
+        workflow["workflow_stages"] = stages.clone();
+        let flow = stack.push(label, workflow, &[insert]).await;
+        flow.sql("create schema {s}").await;
+        flow.sql("create table {s}.d (day date)").await;
+        flow
+    };
+    let first = push("dated", json!({ "time_zone": "Europe/Berlin" })).await;
+    let pattern =
+        |kind: &str| json!({ "source": ["shiftwork"], "detail-type": [kind], "detail": { "workflow_id": [first.id] } });
+    let trigger = json!([{ "pattern": pattern("Shiftwork Workflow Refreshed") }]);
+    let second = push("follows", json!({ "triggers": trigger })).await;
+    let run = first.start_with(json!({ "logical_date": "2026-06-30T23:30:00Z" })).await;
+    run.end().await.succeeded();
+    let ended = runs(&second).await[0].end().await;
+    ended.succeeded();
+    for flow in [&first, &second] {
+        assert_eq!(flow.sql("select day::varchar from {s}.d").await, [["2026-07-01"]], "{}", flow.id);
+    }
+    assert_eq!(
+        (ended.run.run_date.as_deref(), ended.run.time_zone.as_deref()),
+        (Some("2026-07-01"), Some("Europe/Berlin"))
+    );
+    assert_eq!(ended.run.logical_date.to_string(), "2026-06-30T23:30:00Z");
+}
+
 async fn put_event(stack: &Stack, source: &str, kind: &str, detail: Value) {
     let entry = PutEventsRequestEntry::builder().source(source).detail_type(kind).detail(detail.to_string()).build();
     let put = stack.events.put_events().entries(entry).send().await.unwrap();
@@ -116,8 +148,31 @@ async fn an_event_with_invalid_parameters_is_recorded_as_a_failed_run() {
     let run = &runs(&flow).await[0];
     let record = run.record().await.unwrap();
     assert_eq!(record.execution_status, Status::Failed);
-    assert!(record.error_message.as_deref().unwrap().contains('n'), "{record:?}");
+    assert!(record.error_message.as_deref().unwrap().contains("parameter `n`"), "{record:?}");
     assert_eq!(run.execution_status().await, None);
+}
+
+#[tokio::test]
+async fn a_restart_completes_the_request_of_an_event_that_could_not_be_planned() {
+    let stack = Stack::shared().await;
+    let topic = Stack::unique("topic");
+    let pattern = json!({ "source": ["custom.shiftwork"], "detail": { "topic": [topic] } });
+    let trigger = json!([{ "pattern": pattern, "logical_date": "$.detail.day",
+                           "parameters": { "n": "$.detail.n", "key": "$.detail.key" } }]);
+    let flow = triggered(&stack, "completed", trigger).await;
+    let detail = json!({ "topic": topic, "n": "many", "key": "orders/1.csv", "day": "2026-07-01" });
+    put_event(&stack, "custom.shiftwork", "Batch Ready", detail).await;
+    let refused = &runs(&flow).await[0];
+    let kept = refused.record().await.unwrap().request.expect("the request is kept");
+    assert_eq!((&kept.parameters["n"], &kept.parameters["key"]), (&json!("many"), &json!("orders/1.csv")));
+
+    let failure = flow.request(json!({ "restart_of": refused.id })).await.unwrap_err();
+    assert!(failure.message.contains("parameter `n`"), "{failure:?}");
+    let run = flow.start_with(json!({ "restart_of": refused.id, "parameters": { "n": "12" } })).await;
+    let ended = run.end().await;
+    ended.succeeded();
+    assert_eq!(ended.run.run_date.as_deref(), Some("2026-07-01"));
+    assert_eq!(flow.sql("select n, key from {s}.k").await, [["12", "orders/1.csv"]]);
 }
 
 #[tokio::test]

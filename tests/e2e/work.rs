@@ -93,14 +93,14 @@ async fn a_procedure_is_called_with_bound_arguments() {
 async fn an_unload_writes_a_file() {
     let stack = Stack::shared().await;
     let bucket = stack.output("ScriptsBucket").to_owned();
-    let workflow = json!({ "workflow_stages": [{ "execution_type": "sequential", "scripts": [
+    let workflow = json!({ "time_zone": "Europe/Berlin", "workflow_stages": [{ "execution_type": "sequential", "scripts": [
         { "job_name": "export", "kind": "unload", "select": "select n, 'a,b' as words from {s}.t order by n",
           "to": format!("s3://{bucket}/exports/{{s}}/{{run_date}}/{{workflow_execution_id}}/"),
           "format": "csv", "header": true, "parallel": false } ] }] });
     let flow = stack.push("unload", workflow, &[]).await;
     flow.make_table().await;
     flow.sql("insert into {s}.t values (1), (2)").await;
-    let run = flow.start_with(json!({ "logical_date": "2026-03-01T00:00:00Z" })).await;
+    let run = flow.start_with(json!({ "logical_date": "2026-02-28T23:30:00Z" })).await;
     let ended = run.end().await;
     ended.succeeded();
     assert_eq!(ended.job("export").rows, Some(2));

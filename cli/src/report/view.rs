@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use minijinja::Value as Html;
 use serde::Serialize;
-use shiftwork_protocol::{Connection, Fact, FactValue, JobRecord, SkipReason, Status, Text, audit::Origin, payload::RunRequest, workflow::RunIf};
+use shiftwork_protocol::{
+    Connection, Fact, FactValue, JobRecord, SkipReason, Status, Text, audit::Origin, payload::RunRequest,
+    workflow::RunIf,
+};
 
 use super::{
     flow::{Flow, flow},

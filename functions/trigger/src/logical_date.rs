@@ -141,11 +141,7 @@ mod tests {
 
     #[test]
     fn a_restart_keeps_the_instant_and_the_time_zone() {
-        let planned = RunRecord {
-            logical_date: at(NIGHT),
-            time_zone: BERLIN.map(Into::into),
-            ..a_run(Status::Failed)
-        };
+        let planned = RunRecord { logical_date: at(NIGHT), time_zone: BERLIN.map(Into::into), ..a_run(Status::Failed) };
         let later = at("2026-07-09T12:00:00Z");
         let date = of_run(&workflow(NEW_YORK, None), &RunRequest::default(), Some(&planned), later).unwrap();
         assert_eq!((date.at(), date.day().as_str(), date.time_zone()), (at(NIGHT), "2026-07-01", "Europe/Berlin"));

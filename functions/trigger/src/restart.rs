@@ -148,7 +148,8 @@ mod tests {
 
     #[test]
     fn values_are_not_changed_under_jobs_that_succeeded() {
-        let succeeded = [ended(Status::Succeeded, scripted("a", &[], "1")), ended(Status::Failed, scripted("b", &[], "1"))];
+        let succeeded =
+            [ended(Status::Succeeded, scripted("a", &[], "1")), ended(Status::Failed, scripted("b", &[], "1"))];
         let failed = &succeeded[1..];
         let corrected = RunRequest { parameters: BTreeMap::from([("n".into(), 1.into())]), ..RunRequest::default() };
         let dated = RunRequest { logical_date: Some("2026-07-01".into()), ..RunRequest::default() };
@@ -218,7 +219,10 @@ mod tests {
         let mut jobs = new(RunIf::OneFailed);
         reuse(&earlier, &mut jobs);
         assert_eq!(reused(&jobs), ["load", "alarm", "totals"]);
-        assert_eq!((jobs[1].execution_status, jobs[1].skip_reason), (Status::Skipped, Some(SkipReason::ConditionNotMet)));
+        assert_eq!(
+            (jobs[1].execution_status, jobs[1].skip_reason),
+            (Status::Skipped, Some(SkipReason::ConditionNotMet))
+        );
         assert!(jobs[3..].iter().all(|job| job.execution_status == Status::Pending && job.skip_reason.is_none()));
 
         // The condition was changed since, and is met now.

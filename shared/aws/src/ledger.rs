@@ -171,13 +171,7 @@ impl Ledger for DynamoLedger {
         self.count_rows(run, job, rows).await
     }
 
-    async fn free(
-        &self,
-        run: &str,
-        dependent: &str,
-        upstream: &str,
-        failed: &BTreeSet<String>,
-    ) -> Result<JobRecord> {
+    async fn free(&self, run: &str, dependent: &str, upstream: &str, failed: &BTreeSet<String>) -> Result<JobRecord> {
         self.free_job(run, dependent, upstream, failed).await
     }
 

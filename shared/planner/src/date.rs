@@ -32,7 +32,8 @@ impl RequestedDate {
     /// Returns a message that describes the expected forms.
     pub fn read(text: &str) -> Result<Self, String> {
         let wrong = || {
-            let found = if text.is_empty() { "there is no value".into() } else { format!("`{text}` is not a logical date") };
+            let found =
+                if text.is_empty() { "there is no value".into() } else { format!("`{text}` is not a logical date") };
             format!(
                 "{found}: expected a day such as `2026-03-01`, or an instant with an offset such as `2026-03-01T02:00:00Z`"
             )

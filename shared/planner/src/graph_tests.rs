@@ -17,7 +17,12 @@ fn workflows() -> impl Strategy<Value = (Vec<GraphJob>, Vec<ExecutionType>)> {
             let sizes = stages.iter().enumerate().flat_map(|(stage, (_, jobs))| std::iter::repeat_n(stage, *jobs));
             let mut graph_jobs: Vec<GraphJob> = sizes
                 .enumerate()
-                .map(|(i, stage)| GraphJob { name: format!("j{i}"), stage, after: Vec::new(), run_if: RunIf::AllSuccess })
+                .map(|(i, stage)| GraphJob {
+                    name: format!("j{i}"),
+                    stage,
+                    after: Vec::new(),
+                    run_if: RunIf::AllSuccess,
+                })
                 .collect();
             if !graph_jobs.is_empty() {
                 for (a, b) in extra {
@@ -179,19 +184,37 @@ fn upstreams_of(stages: &[(ExecutionType, &[&str])]) -> Vec<String> {
     }
     let types: Vec<_> = stages.iter().map(|(execution, _)| *execution).collect();
     let nodes = order(&graph_jobs, &types).unwrap().nodes;
-    nodes.iter().map(|node| format!("{}: {}", node.name, node.upstreams.iter().cloned().collect::<Vec<_>>().join(" "))).collect()
+    nodes
+        .iter()
+        .map(|node| format!("{}: {}", node.name, node.upstreams.iter().cloned().collect::<Vec<_>>().join(" ")))
+        .collect()
 }
 
 #[test]
 fn what_follows_a_job_that_runs_after_failures_also_waits_for_what_it_waited_for() {
     use ExecutionType::{Parallel, Sequential};
     for (stages, expected) in [
-        (&[(Sequential, &["load", "alarm!", "totals"][..])][..], &["load: ", "alarm!: load", "totals: alarm! load"][..]),
-        (&[(Sequential, &["load", "alarm!"]), (Sequential, &["totals"])], &["load: ", "alarm!: load", "totals: alarm! load"]),
-        (&[(Sequential, &["load"]), (Parallel, &["alarm!"]), (Sequential, &["totals"])], &["load: ", "alarm!: load", "totals: alarm! load"]),
-        (&[(Sequential, &["load"]), (Sequential, &["a!", "b!"]), (Sequential, &["totals"])], &["load: ", "a!: load", "b!: a! load", "totals: a! b! load"]),
+        (
+            &[(Sequential, &["load", "alarm!", "totals"][..])][..],
+            &["load: ", "alarm!: load", "totals: alarm! load"][..],
+        ),
+        (
+            &[(Sequential, &["load", "alarm!"]), (Sequential, &["totals"])],
+            &["load: ", "alarm!: load", "totals: alarm! load"],
+        ),
+        (
+            &[(Sequential, &["load"]), (Parallel, &["alarm!"]), (Sequential, &["totals"])],
+            &["load: ", "alarm!: load", "totals: alarm! load"],
+        ),
+        (
+            &[(Sequential, &["load"]), (Sequential, &["a!", "b!"]), (Sequential, &["totals"])],
+            &["load: ", "a!: load", "b!: a! load", "totals: a! b! load"],
+        ),
         // `totals` passes a failure of `load` on, and `clean*` is meant to go on after one.
-        (&[(Sequential, &["load"]), (Parallel, &["alarm!", "totals"]), (Sequential, &["publish"])], &["load: ", "alarm!: load", "totals: load", "publish: alarm! totals"]),
+        (
+            &[(Sequential, &["load"]), (Parallel, &["alarm!", "totals"]), (Sequential, &["publish"])],
+            &["load: ", "alarm!: load", "totals: load", "publish: alarm! totals"],
+        ),
         (&[(Sequential, &["load", "clean*", "totals"])], &["load: ", "clean*: load", "totals: clean*"]),
     ] {
         assert_eq!(upstreams_of(stages), expected, "{stages:?}");
@@ -199,7 +222,8 @@ fn what_follows_a_job_that_runs_after_failures_also_waits_for_what_it_waited_for
     // Twenty loads, an alarm, twenty jobs: a barrier, not 420 edges.
     let names: Vec<String> = (0..20).map(|n| format!("load_{n:02}")).collect();
     let next: Vec<String> = (0..20).map(|n| format!("next_{n:02}")).collect();
-    let (names, next): (Vec<_>, Vec<_>) = (names.iter().map(String::as_str).collect(), next.iter().map(String::as_str).collect());
+    let (names, next): (Vec<_>, Vec<_>) =
+        (names.iter().map(String::as_str).collect(), next.iter().map(String::as_str).collect());
     let upstreams = upstreams_of(&[(Parallel, &names), (Sequential, &["alarm!"]), (Parallel, &next)]);
     assert_eq!(upstreams[21].split(' ').count(), 22, "{}", upstreams[21]);
     assert!(upstreams[22..].iter().all(|node| node.ends_with(": @stage-3")), "{upstreams:?}");

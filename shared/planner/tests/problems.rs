@@ -148,6 +148,18 @@ fn valid_schedules() {
 }
 
 #[test]
+fn time_zones_and_paths_to_logical_dates() {
+    let one = stage("      - a.sql\n");
+    insta::assert_snapshot!(reported(&[
+        format!("{one}time_zone: Europe/Berln\nschedule: {{ expression: rate(1 hour), time_zone: CET+1 }}\n"),
+        format!("{one}time_zone: Europe/Berlin\nschedule: {{ expression: rate(1 hour) }}\n"),
+        format!("{one}triggers:\n  - pattern: {{ source: [shop] }}\n    logical_date: detail.day\n"),
+        format!("{one}triggers:\n  - pattern: {{ source: [shop] }}\n    logical_date: $.detail.day\n"),
+        format!("{one}triggers:\n  - pattern: {{ source: [shop] }}\n    logical_date: 2026-03-01\n"),
+    ]));
+}
+
+#[test]
 fn invalid_declarations_of_parameters() {
     let one = stage("      - a.sql\n");
     insta::assert_snapshot!(reported(&[format!(

@@ -158,13 +158,7 @@ pub trait Ledger: Send + Sync {
 
     /// Removes `upstream`, which ended, from the dependent's `waiting_on`, and adds `failed` to its
     /// `failed_upstreams`. Returns the dependent, which may run if `waiting_on` is empty. Idempotent.
-    async fn free(
-        &self,
-        run: &str,
-        dependent: &str,
-        upstream: &str,
-        failed: &BTreeSet<String>,
-    ) -> Result<JobRecord>;
+    async fn free(&self, run: &str, dependent: &str, upstream: &str, failed: &BTreeSet<String>) -> Result<JobRecord>;
 
     /// Ends a run unless it has ended before. The first value is true if this call ended it.
     async fn finish(&self, run: &str, status: Status, error: Option<&str>, now: Timestamp)

@@ -260,13 +260,7 @@ impl JobSettlement {
     /// Ends a barrier. It is skipped if a job before it failed, which passes the failure on to the barrier's dependents.
     async fn end_barrier(&self, barrier: &JobRecord) -> Result<()> {
         let end = if barrier.failed_upstreams.is_empty() {
-            Step::End(End {
-                status: Status::Succeeded,
-                error: None,
-                message: None,
-                statement_id: None,
-                rows: None,
-            })
+            Step::End(End { status: Status::Succeeded, error: None, message: None, statement_id: None, rows: None })
         } else {
             skip_step(barrier, SkipReason::UpstreamFailed)
         };

@@ -274,11 +274,19 @@ mod tests {
                 other => panic!("{other:?}"),
             }
         };
-        assert_eq!(message(&["a.sql", "b.sql"], SkipReason::UpstreamFailed), "skipped because a.sql, b.sql did not succeed");
-        assert_eq!(message(&["@stage-2"], SkipReason::UpstreamFailed), "skipped because a job before it did not succeed");
+        assert_eq!(
+            message(&["a.sql", "b.sql"], SkipReason::UpstreamFailed),
+            "skipped because a.sql, b.sql did not succeed"
+        );
+        assert_eq!(
+            message(&["@stage-2"], SkipReason::UpstreamFailed),
+            "skipped because a job before it did not succeed"
+        );
         let many: Vec<String> = (0..600).map(|n| format!("job_{n:03}")).collect();
         let many: Vec<&str> = many.iter().map(String::as_str).collect();
-        assert!(message(&many, SkipReason::UpstreamFailed).ends_with("job_009 and 590 more jobs before it did not succeed"));
+        assert!(
+            message(&many, SkipReason::UpstreamFailed).ends_with("job_009 and 590 more jobs before it did not succeed")
+        );
         assert!(message(&[], SkipReason::ConditionNotMet).contains("no job before it failed"));
     }
 }

@@ -175,8 +175,7 @@ fn check_audit(machine: &Machine, run: &str) {
             | Status::TimedOut
             | Status::Aborted => {}
         }
-        let after_failure =
-            job.plan.upstreams.iter().any(|upstream| counts_as_failed(by_name[upstream.as_str()]));
+        let after_failure = job.plan.upstreams.iter().any(|upstream| counts_as_failed(by_name[upstream.as_str()]));
         check_condition(job, after_failure, !submissions.is_empty(), &by_name);
     }
     assert_eq!(
@@ -198,6 +197,68 @@ fn check_audit(machine: &Machine, run: &str) {
     );
     let lease = machine.fakes.ledger.lease("w").now_or_never().unwrap().unwrap().unwrap();
     assert_eq!(lease.holder, None, "the lease of the workflow was not released");
+}
+
+/// Every `run_if` of a job after every end of the job before it, with a barrier between them and without one, and a last
+/// job that runs unless a failure reaches it.
+#[test]
+fn run_if_after_every_end_of_the_job_before_it() {
+    use Status::{Failed, Skipped, Succeeded};
+    let (not_needed, blocked) = (Some(SkipReason::ConditionNotMet), Some(SkipReason::UpstreamFailed));
+    for (before, run_if, expected, last) in [
+        ("good", "all_success", (Succeeded, None), (Succeeded, None)),
+        ("good", "all_done", (Succeeded, None), (Succeeded, None)),
+        ("good", "one_failed", (Skipped, not_needed), (Succeeded, None)),
+        ("bad", "all_success", (Skipped, blocked), (Skipped, blocked)),
+        ("bad", "all_done", (Succeeded, None), (Succeeded, None)),
+        // The job ran after a failure and repaired nothing: what follows in the order of the stages does not run.
+        ("bad", "one_failed", (Succeeded, None), (Skipped, blocked)),
+        ("not_needed", "all_success", (Succeeded, None), (Succeeded, None)),
+        ("not_needed", "all_done", (Succeeded, None), (Succeeded, None)),
+        ("not_needed", "one_failed", (Skipped, not_needed), (Succeeded, None)),
+        ("blocked", "all_success", (Skipped, blocked), (Skipped, blocked)),
+        ("blocked", "all_done", (Succeeded, None), (Succeeded, None)),
+        ("blocked", "one_failed", (Succeeded, None), (Skipped, blocked)),
+    ] {
+        for width in [1, 4] {
+            // With three siblings, the planner puts barriers between the stages.
+            let stage = |name: &str, job: &Value| {
+                let sibling = |n| json!({ "script": format!("{name}_{n}.sql"), "run_if": job["run_if"] });
+                let scripts: Vec<Value> = std::iter::once(job.clone()).chain((1..width).map(sibling)).collect();
+                json!({ "execution_type": "parallel", "scripts": scripts })
+            };
+            let mut stages = vec![stage("first", &json!({ "script": "first.sql", "run_if": "all_success" }))];
+            match before {
+                "blocked" => stages.push(stage("mid", &json!({ "script": "mid.sql", "run_if": "all_success" }))),
+                "not_needed" => stages.push(stage("mid", &json!({ "script": "mid.sql", "run_if": "one_failed" }))),
+                _ => {}
+            }
+            stages.push(stage("job", &json!({ "script": "job.sql", "run_if": run_if })));
+            stages.push(stage("last", &json!({ "script": "last.sql", "run_if": "all_success" })));
+            let names = ["first", "mid", "job", "last"];
+            let scripts = names.iter().flat_map(|name| {
+                std::iter::once(format!("{name}.sql")).chain((1..width).map(move |n| format!("{name}_{n}.sql")))
+            });
+            let broken = matches!(before, "bad" | "blocked").then(|| "first.sql".to_owned());
+            let case = Case {
+                workflow: json!({ "workflow_id": "w", "workflow_stages": stages }),
+                scripts: scripts.map(|name| (name, "select 1".to_owned())).collect(),
+                broken: broken.into_iter().collect(),
+            };
+            let mut machine = machine(&case, 7, 0);
+            machine.request(&json!({ "workflow_id": "w", "workflow_execution_id": "r" })).unwrap();
+            machine.run_until_idle();
+            check_audit(&machine, "r");
+            let all = jobs(&machine, "r");
+            let end = |name: &str| {
+                let job = all.iter().find(|job| job.plan.job_name == name).unwrap();
+                (job.execution_status, job.skip_reason)
+            };
+            assert_eq!((end("job.sql"), end("last.sql")), (expected, last), "{run_if} after {before}, {width} wide");
+            let run = machine.run("r").unwrap().execution_status;
+            assert_eq!(run, if case.broken.is_empty() { Succeeded } else { Failed }, "{run_if} after {before}");
+        }
+    }
 }
 
 proptest! {

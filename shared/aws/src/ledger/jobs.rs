@@ -219,8 +219,8 @@ impl DynamoLedger {
             .condition_expression("attribute_exists(job_name)")
             .expression_attribute_values(":upstream", AttributeValue::Ss(vec![upstream.to_owned()]));
         if !failed.is_empty() {
-            update = update
-                .expression_attribute_values(":failed", AttributeValue::Ss(failed.iter().cloned().collect()));
+            update =
+                update.expression_attribute_values(":failed", AttributeValue::Ss(failed.iter().cloned().collect()));
         }
         match self.update(&self.tables.job_audit, update).await? {
             Updated::Done(record) | Updated::Refused(Some(record)) => Ok(record),

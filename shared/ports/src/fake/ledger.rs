@@ -178,13 +178,7 @@ impl Ledger for MemoryLedger {
         Ok(job.clone())
     }
 
-    async fn free(
-        &self,
-        run: &str,
-        dependent: &str,
-        upstream: &str,
-        failed: &BTreeSet<String>,
-    ) -> Result<JobRecord> {
+    async fn free(&self, run: &str, dependent: &str, upstream: &str, failed: &BTreeSet<String>) -> Result<JobRecord> {
         let mut tables = lock(&self.0);
         let job = tables.job(run, dependent)?;
         job.waiting_on.remove(upstream);
