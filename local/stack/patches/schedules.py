@@ -45,10 +45,15 @@ def next_occurrence(schedule: dict[str, Any], after: datetime) -> datetime | Non
     fields = eventbridge._parse_cron_fields(expression)
     if fields is None:
         return None
-    # # Cron fields are in local time: compute the next time as if it were UTC, then set the time zone.
-    wall = after.astimezone(zone).replace(tzinfo=timezone.utc)
-    found = eventbridge._cron_next_fire(fields, wall)
-    return None if found is None else found.replace(tzinfo=zone).astimezone(timezone.utc)
+    # Cron fields are in local time: compute the next time as if it were UTC, then set the time zone.
+    found = eventbridge._cron_next_fire(fields, after.astimezone(zone).replace(tzinfo=timezone.utc))
+    while found is not None:
+        moment = found.replace(tzinfo=zone).astimezone(timezone.utc)
+        if moment.astimezone(zone).replace(tzinfo=timezone.utc) == found:
+            return moment
+        # EventBridge Scheduler skips a local time that does not exist.
+        found = eventbridge._cron_next_fire(fields, found)
+    return None
 
 
 def _due(key: tuple[str, str, str], schedule: dict[str, Any], now: datetime) -> datetime | None:

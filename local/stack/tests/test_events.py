@@ -112,6 +112,10 @@ def test_a_schedule_fires_when_due_with_its_context(stack: Stack) -> None:
         ("cron(0 6 * * ? *)", "UTC", "2026-01-01T06:00:00", "2026-01-02T06:00:00"),
         ("cron(0 6 * * ? *)", "America/New_York", "2026-07-01T00:00:00", "2026-07-01T10:00:00"),
         ("cron(30 2 ? * MON *)", "Asia/Tokyo", "2026-01-01T00:00:00", "2026-01-04T17:30:00"),
+        # 02:30 does not exist on 29 March, and comes twice on 25 October.
+        ("cron(30 2 * * ? *)", "Europe/Berlin", "2026-03-28T12:00:00", "2026-03-30T00:30:00"),
+        ("cron(30 2 * * ? *)", "Europe/Berlin", "2026-10-24T12:00:00", "2026-10-25T00:30:00"),
+        ("cron(30 2 * * ? *)", "Europe/Berlin", "2026-10-25T00:30:00", "2026-10-26T01:30:00"),
     ],
 )
 def test_next_occurrence_of_a_schedule(expression: str, zone: str, after: str, due: str | None) -> None:
