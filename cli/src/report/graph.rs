@@ -7,7 +7,7 @@ use std::{
 };
 
 use serde::Serialize;
-use shiftwork_protocol::{JobRecord, Status};
+use shiftwork_protocol::{JobRecord, SkipReason, Status};
 
 use super::view::css;
 use crate::{board::is_real, words};
@@ -325,7 +325,7 @@ impl Placed {
                 let way = sketch.ways.get(&(*from, to)).cloned().unwrap_or_default();
                 let line = lines.entry(ends).or_insert((false, true, way));
                 line.0 |= steps.contains(&(name(*from), name(to)));
-                line.1 &= is_broken(jobs[*from].execution_status);
+                line.1 &= is_broken(&jobs[*from]);
             }
         }
         let mut edges: Vec<Edge> = lines
@@ -381,9 +381,11 @@ impl Placed {
     }
 }
 
-const fn is_broken(status: Status) -> bool {
-    match status {
-        Status::Failed | Status::TimedOut | Status::Aborted | Status::Skipped => true,
+/// Returns true for a job that blocks the jobs after it. A job that was not needed blocks none.
+fn is_broken(job: &JobRecord) -> bool {
+    match job.execution_status {
+        Status::Failed | Status::TimedOut | Status::Aborted => true,
+        Status::Skipped => job.skip_reason != Some(SkipReason::ConditionNotMet),
         Status::Planning | Status::Queued | Status::Pending | Status::Running | Status::Succeeded => false,
     }
 }
