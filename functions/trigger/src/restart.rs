@@ -80,11 +80,7 @@ pub(crate) fn reuse(earlier: &[JobRecord], jobs: &mut [JobRecord]) {
 fn is_reusable(before: &JobRecord, run_if: RunIf) -> bool {
     match before.execution_status {
         Status::Succeeded => true,
-        Status::Skipped => match (before.skip_reason, run_if) {
-            (Some(SkipReason::ConditionNotMet), RunIf::OneFailed) => true,
-            (Some(SkipReason::ConditionNotMet), RunIf::AllSuccess | RunIf::AllDone) => false,
-            (Some(SkipReason::UpstreamFailed) | None, RunIf::AllSuccess | RunIf::AllDone | RunIf::OneFailed) => false,
-        },
+        Status::Skipped => before.skip_reason == Some(SkipReason::ConditionNotMet) && run_if == RunIf::OneFailed,
         Status::Failed
         | Status::TimedOut
         | Status::Aborted

@@ -108,15 +108,20 @@ pub fn failures_for_dependents(job: &JobRecord) -> BTreeSet<String> {
     let itself = || BTreeSet::from([job.plan.job_name.clone()]);
     match job.execution_status {
         Status::Succeeded => BTreeSet::new(),
-        Status::Failed | Status::TimedOut | Status::Aborted => itself(),
         Status::Skipped => match job.skip_reason {
             Some(SkipReason::ConditionNotMet) => BTreeSet::new(),
             Some(SkipReason::UpstreamFailed) => job.failed_upstreams.iter().take(NAMED).cloned().collect(),
             // Items that were written before the reason was recorded.
             None => itself(),
         },
+        Status::Failed
+        | Status::TimedOut
+        | Status::Aborted
         // A job that has not ended has not succeeded.
-        Status::Planning | Status::Queued | Status::Pending | Status::Running => itself(),
+        | Status::Planning
+        | Status::Queued
+        | Status::Pending
+        | Status::Running => itself(),
     }
 }
 
