@@ -15,9 +15,8 @@ fn links_paths_and_named_tests_exist() {
 /// The workflow that the README shows is the one that the demo runs.
 #[test]
 fn the_workflow_of_the_readme_is_the_file() {
-    let lines = |text: &str| -> Vec<String> {
-        text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect()
-    };
+    let lines =
+        |text: &str| -> Vec<String> { text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect() };
     let readme = fs::read_to_string(checkout("README.md")).unwrap();
     let shown = readme.split("```yaml\n").nth(1).unwrap().split("```").next().unwrap();
     assert_eq!(lines(shown), lines(&fs::read_to_string(checkout("workflows/nightly.yaml")).unwrap()));
