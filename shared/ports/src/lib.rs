@@ -33,7 +33,7 @@ use shiftwork_protocol::{
 
 pub use cache::Cache;
 pub use catalog::Catalog;
-pub use engine::{AttemptState, Engine, Engines, Progress};
+pub use engine::{AttemptState, Engine, Engines, Listed, Progress};
 pub use files::{AdvancedFile, FileRegister, WorkQueue};
 pub use ledger::{Advanced, Begun, End, LeaseRequest, Ledger, Opened, Opening, Released, Step};
 pub use objects::{

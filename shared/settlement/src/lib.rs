@@ -11,6 +11,7 @@
 //! which of two concurrent callers writes, and the following steps depend only on the record
 //! ([`JobSettlement::follow`]), not on its writer.
 
+mod each;
 mod jobs;
 pub mod kind;
 mod next;

@@ -1,12 +1,17 @@
 //! The sweep: compares the tables, Step Functions and the engines, and takes the steps of events that were lost.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use jiff::{SignedDuration, Timestamp};
-use shiftwork_ports::{Execution, Result};
-use shiftwork_protocol::{Failure, FailureKind, JobRecord, RunRecord, Status, payload::RunInput};
+use shiftwork_ports::{Execution, Listed, Result};
+use shiftwork_protocol::{
+    Attempt, Failure, FailureKind, JobRecord, Place, RunRecord, Status, payload::RunInput,
+};
 
-use crate::{RunSettlement, jobs::LAUNCHER_LIFE};
+use crate::{RunSettlement, each::for_each_job, jobs::LAUNCHER_LIFE};
 
 /// Time for which the sweep leaves a step to the event that should take it.
 const GRACE: SignedDuration = SignedDuration::from_secs(30);
@@ -106,8 +111,7 @@ impl RunSettlement {
     }
 
     /// Closes a run whose execution ended. If all jobs ended, their statuses determine the run's status; otherwise
-    /// `reason`, as
-    /// Step Functions reports it, does.
+    /// `reason`, as Step Functions reports it, does.
     pub async fn close_by_reason(&self, run: &RunRecord, reason: &str) -> Result<RunRecord> {
         let id = &run.workflow_execution_id;
         let jobs = self.jobs.ledger.jobs(id).await?;
@@ -129,23 +133,58 @@ impl RunSettlement {
         let jobs = self.jobs.ledger.jobs(run).await?;
         let waited_on: BTreeSet<_> = jobs.iter().flat_map(|job| &job.waiting_on).collect();
         let idle = !jobs.iter().any(|job| !job.execution_status.is_terminal() && job.submitted_ts.is_some());
-        for job in &jobs {
-            match job_action(job, idle || waited_on.contains(&job.plan.job_name), now) {
-                JobAction::Leave => {}
-                JobAction::Resume => self.jobs.resume(job).await?,
-                JobAction::Admit => self.jobs.admit(job).await?,
-                JobAction::CheckAttempt => self.check_attempt(job, now).await?,
-            }
-        }
-        Ok(())
+        let action = |job: &JobRecord| job_action(job, idle || waited_on.contains(&job.plan.job_name), now);
+        let unlisted = jobs.iter().filter(|job| action(job) == JobAction::CheckAttempt);
+        // A place whose list fails does not prevent the steps of jobs that are not there.
+        let (listed, unavailable) = self.list_attempts(run, unlisted).await;
+        let step = async |job: &JobRecord| match action(job) {
+            JobAction::Leave => Ok(()),
+            JobAction::Resume => self.jobs.resume(job).await,
+            JobAction::Admit => self.jobs.admit(job).await,
+            JobAction::CheckAttempt => match job.plan.work.place().and_then(|place| unavailable.get(&place)) {
+                Some(failure) => Err(failure.clone()),
+                None => self.check_attempt(job, listed.get(&job.current_attempt()), now).await,
+            },
+        };
+        for_each_job(&jobs, step).await.map(drop)
     }
 
-    /// Settles the current attempt if the engine knows it. Otherwise fails the task once no launcher can still submit
-    /// the attempt, so that the state machine launches the job again.
-    async fn check_attempt(&self, job: &JobRecord, now: Timestamp) -> Result<()> {
+    /// Lists the current attempts of these jobs of a run, with one list for each place. Also returns the places whose list
+    /// failed.
+    async fn list_attempts<'a>(
+        &self,
+        run: &str,
+        jobs: impl Iterator<Item = &'a JobRecord>,
+    ) -> (BTreeMap<Attempt, Listed>, BTreeMap<Place<'a>, Failure>) {
+        let mut wanted: BTreeMap<Place<'a>, BTreeSet<Attempt>> = BTreeMap::new();
+        for job in jobs {
+            if let Some(place) = job.plan.work.place() {
+                wanted.entry(place).or_default().insert(job.current_attempt());
+            }
+        }
+        let (mut listed, mut unavailable) = (BTreeMap::new(), BTreeMap::new());
+        for (place, attempts) in wanted {
+            match self.jobs.engines.at(place).listed(run, &attempts).await {
+                Ok(known) => listed.extend(known),
+                Err(failure) => drop(unavailable.insert(place, failure)),
+            }
+        }
+        (listed, unavailable)
+    }
+
+    /// Settles the current attempt if it has ended. If the engine does not know the attempt, fails the task once no
+    /// launcher can still submit the attempt, so that the state machine launches the job again.
+    async fn check_attempt(&self, job: &JobRecord, listed: Option<&Listed>, now: Timestamp) -> Result<()> {
         let attempt = job.current_attempt();
-        if let Some(state) = self.jobs.engine(job)?.find(&attempt).await? {
-            return self.jobs.attempt_ended(&state).await;
+        match listed {
+            Some(Listed::Active) => return Ok(()),
+            Some(Listed::Ended { id }) => {
+                return match self.jobs.engine(job)?.outcome(id, &attempt, Duration::ZERO).await? {
+                    Some(state) => self.jobs.attempt_ended(&state).await,
+                    None => Ok(()),
+                };
+            }
+            None => {}
         }
         let (Some(submitted), Some(token)) = (job.submitted_ts, &job.task_token) else { return Ok(()) };
         if since(submitted, now) > LAUNCHER_LIFE {
@@ -161,10 +200,9 @@ impl RunSettlement {
     /// no attempt is active.
     async fn cancel_remaining(&self, run: &RunRecord, now: Timestamp) -> Result<()> {
         let jobs = self.jobs.ledger.jobs(&run.workflow_execution_id).await?;
-        for job in jobs.iter().filter(|job| !job.execution_status.is_terminal()) {
-            self.jobs.end(job, Status::Aborted, None, "the run had ended").await?;
-        }
+        let closed = self.end_open(&jobs, None, "the run had ended").await;
         let cancelled = self.cancel_attempts(&jobs).await?;
+        closed?;
         let resolved = self.resolved(&jobs).await?;
         // Release the lease and notify again: the function that ended the run may have crashed before it did.
         self.release_lease(run).await?;
