@@ -1,13 +1,14 @@
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     future::{Future, pending},
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use async_trait::async_trait;
 use futures::FutureExt as _;
 use shiftwork_ports::{
-    Bucket, Engine, Ledger as _, Result, Row, Submission, Warehouse,
+    AttemptState, Bucket, Engine, Ledger as _, Listed, Result, Row, Submission, Warehouse,
     fake::{
         Gate, Gated, MemoryBucket, MemoryConfiguration, MemoryExecutions, MemoryLedger, MemoryNotices, MemoryObjects,
         MemoryRegister, MemoryRequests, MemorySweeps, MemoryTokens, MemoryWarehouse,
@@ -109,6 +110,10 @@ pub(crate) struct Fakes {
     pub(crate) violations: Mutex<Vec<String>>,
     /// Number of calls of `Warehouse::submit` by attempt, before the Data API deduplicates them by client token.
     pub(crate) submit_calls: Mutex<BTreeMap<String, u32>>,
+    /// Number of calls of [`Engine`] by method.
+    pub(crate) engine_calls: Mutex<BTreeMap<&'static str, u32>>,
+    /// Names of the jobs whose outcomes the engine cannot return.
+    pub(crate) unreadable: Mutex<BTreeSet<String>>,
 }
 
 impl Default for Fakes {
@@ -129,6 +134,8 @@ impl Default for Fakes {
             requests: Arc::default(),
             violations: Mutex::default(),
             submit_calls: Mutex::default(),
+            engine_calls: Mutex::default(),
+            unreadable: Mutex::default(),
         }
     }
 }
@@ -183,7 +190,7 @@ impl Fakes {
 #[async_trait]
 impl Warehouse for Fakes {
     fn engine<'a>(&'a self, connection: &'a Connection) -> Box<dyn Engine + 'a> {
-        self.warehouse.engine(connection)
+        Box::new(FakeEngine { fakes: self, engine: self.warehouse.engine(connection) })
     }
     async fn submit(&self, submission: &Submission) -> Result<String> {
         self.check_submission(&submission.attempt);
@@ -199,5 +206,44 @@ impl Warehouse for Fakes {
         parameters: &BTreeMap<String, String>,
     ) -> Result<Vec<Row>> {
         self.warehouse.rows(sql, connection, parameters).await
+    }
+}
+
+/// The engine of the fake warehouse. Counts the calls, and cannot return the outcomes of the jobs in `unreadable`.
+struct FakeEngine<'a> {
+    fakes: &'a Fakes,
+    engine: Box<dyn Engine + 'a>,
+}
+
+impl FakeEngine<'_> {
+    fn count(&self, method: &'static str) {
+        *self.fakes.engine_calls.lock().unwrap().entry(method).or_default() += 1;
+    }
+}
+
+#[async_trait]
+impl Engine for FakeEngine<'_> {
+    async fn find(&self, attempt: &Attempt) -> Result<Option<AttemptState>> {
+        self.count("find");
+        self.engine.find(attempt).await
+    }
+    async fn outcome(&self, id: &str, attempt: &Attempt, patience: Duration) -> Result<Option<AttemptState>> {
+        self.count("outcome");
+        if self.fakes.unreadable.lock().unwrap().contains(&attempt.job) {
+            return Err(Failure::new(FailureKind::Unavailable, "the simulation cannot read the outcome"));
+        }
+        self.engine.outcome(id, attempt, patience).await
+    }
+    async fn active(&self, run: &str) -> Result<Vec<AttemptState>> {
+        self.count("active");
+        self.engine.active(run).await
+    }
+    async fn listed(&self, run: &str, attempts: &BTreeSet<Attempt>) -> Result<BTreeMap<Attempt, Listed>> {
+        self.count("listed");
+        self.engine.listed(run, attempts).await
+    }
+    async fn cancel(&self, id: &str) -> Result<()> {
+        self.count("cancel");
+        self.engine.cancel(id).await
     }
 }

@@ -272,8 +272,25 @@ impl Machine {
     fn sweep(&mut self) {
         self.clock.pass(SignedDuration::from_secs(60));
         for run in self.fakes.sweeps.watched() {
-            let _ = shiftwork_job_callback::handle(&self.trigger.runs, &json!({ "sweep": run })).now_or_never();
+            let _ = self.sweep_run(&run);
         }
+    }
+
+    /// Sweeps a run; `None` if the sweep was stopped.
+    pub(crate) fn sweep_run(&self, run: &str) -> Option<Result<(), Failure>> {
+        shiftwork_job_callback::handle(&self.trigger.runs, &json!({ "sweep": run })).now_or_never()
+    }
+
+    /// Advances the execution of a run, whose statements do not end, until each of its `jobs` jobs was submitted.
+    pub(crate) fn launch_all(&mut self, run: &str, jobs: usize) {
+        self.executions.entry(run.into()).or_insert(ExecutionState::Iterate { tries: 0 });
+        for _ in 0..100_000 {
+            if self.fakes.warehouse.running().len() == jobs {
+                return;
+            }
+            self.advance_execution();
+        }
+        panic!("the {jobs} jobs were not submitted in 100,000 steps");
     }
 
     /// Stops the execution as a user does. Its event is delivered with a probability of 1/2.
