@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
-use shiftwork_ports::PROCEED;
+use shiftwork_ports::{PROCEED, WAIT};
 use shiftwork_protocol::{Class, FailureKind, limits};
 
 use crate::{Findings, asl, shape::names};
@@ -97,7 +97,7 @@ fn retry_problem(error: &str) -> Option<String> {
         Some(Class::Retryable) => None,
         Some(class @ (Class::Terminal | Class::Duplicate)) => Some(format!("retries `{error}`, which is {class:?}")),
         None if LAMBDA.contains(&error) || DYNAMODB.contains(&error) => None,
-        None if error == PROCEED || error == CONDITION_FAILED || error == ALL => {
+        None if [PROCEED, WAIT, CONDITION_FAILED, ALL].contains(&error) => {
             Some(format!("retries `{error}`, which is to be caught"))
         }
         None => Some(unknown(error)),
@@ -105,8 +105,7 @@ fn retry_problem(error: &str) -> Option<String> {
 }
 
 fn catch_problem(error: &str) -> Option<String> {
-    let known =
-        error == PROCEED || error == CONDITION_FAILED || error == ALL || FailureKind::from_name(error).is_some();
+    let known = [PROCEED, WAIT, CONDITION_FAILED, ALL].contains(&error) || FailureKind::from_name(error).is_some();
     (!known).then(|| unknown(error))
 }
 

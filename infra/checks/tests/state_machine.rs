@@ -21,6 +21,7 @@ fn job_fields() -> BTreeSet<String> {
         run_if: RunIf::AllSuccess,
         timeout_seconds: 60,
         retries: 0,
+        slots: Vec::new(),
         work: Work::Procedure {
             connection: Connection::default(),
             sql: "CALL load()".into(),
@@ -119,7 +120,7 @@ fn each_drift_of_launch_is_one_finding_that_names_the_place() {
         ),
         (
             LAUNCH,
-            "/Catch/1/ErrorEquals/0",
+            "/Catch/2/ErrorEquals/0",
             json!("States.TaskFailed"),
             "Launch: waits for a token without a Catch of States.ALL",
         ),

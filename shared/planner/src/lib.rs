@@ -17,6 +17,7 @@ mod parameters;
 pub mod pattern;
 mod plan;
 mod schedule;
+mod slots;
 mod schema;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -16,6 +16,7 @@ mod jobs;
 pub mod kind;
 mod next;
 mod runs;
+mod slots;
 mod sweep;
 
 pub use jobs::JobSettlement;

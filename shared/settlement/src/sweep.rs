@@ -60,7 +60,7 @@ enum JobAction {
     Leave,
     /// Repeat what follows from the job's record: the job ended, or has another part or attempt to submit.
     Resume,
-    /// Allow the launch, if the job does not wait for any upstream.
+    /// Allow the launch, if the job does not wait for any upstream. Request its slots, if it waits for them.
     Admit,
     /// Ask the engine about the current attempt.
     CheckAttempt,
@@ -77,6 +77,7 @@ fn job_action(job: &JobRecord, stuck: bool, now: Timestamp) -> JobAction {
         Status::Running | Status::Pending => match job.submitted_ts {
             Some(at) if since(at, now) > GRACE => JobAction::CheckAttempt,
             Some(_) => JobAction::Leave,
+            None if job.waits_for_slot() => JobAction::Admit,
             None if job.attempt > 1 || job.part > 1 => {
                 let failed = job.failed_attempts.last().map_or(now - GRACE, |attempt| attempt.ended_ts);
                 if since(failed, now) >= GRACE { JobAction::Resume } else { JobAction::Leave }
@@ -146,7 +147,13 @@ impl RunSettlement {
                 None => self.check_attempt(job, listed.get(&job.current_attempt()), now).await,
             },
         };
-        for_each_job(&jobs, step).await.map(drop)
+        let checked = for_each_job(&jobs, step).await.map(drop);
+        let waiting = jobs.iter().filter(|job| job.waits_for_slot() && !job.execution_status.is_terminal());
+        let pools: BTreeSet<_> = waiting.flat_map(|job| &job.plan.slots).collect();
+        for pool in pools {
+            self.jobs.reclaim_slots(pool).await?;
+        }
+        checked
     }
 
     /// Lists the current attempts of these jobs of a run, with one list for each place. Also returns the places whose list
@@ -217,7 +224,7 @@ impl RunSettlement {
 #[cfg(test)]
 mod tests {
     use shiftwork_ports::fake::{a_job, a_run};
-    use shiftwork_protocol::audit::FailedAttempt;
+    use shiftwork_protocol::{SLOT, audit::FailedAttempt};
 
     use super::*;
 
@@ -271,6 +278,8 @@ mod tests {
     fn actions_for_open_jobs() {
         use Status::{Pending, Planning, Queued, Running};
         let old = GRACE_SECONDS + 1;
+        let held = JobRecord { attempt: 2, waiting_on: [SLOT.to_owned()].into(), ..a_job("j", &[]) };
+        assert_eq!(job_action(&held, false, at(NOW)), JobAction::Admit, "a job that waits for a slot requests it again");
         for (status, submitted, attempt, part, failed, expected) in [
             // Status, seconds since the submission, attempt, part, seconds since the last attempt failed, action.
             (Pending, None, 1, 1, None, JobAction::Admit),

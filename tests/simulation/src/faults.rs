@@ -110,6 +110,8 @@ pub(crate) struct Fakes {
     pub(crate) violations: Mutex<Vec<String>>,
     /// Number of calls of `Warehouse::submit` by attempt, before the Data API deduplicates them by client token.
     pub(crate) submit_calls: Mutex<BTreeMap<String, u32>>,
+    /// Maximum number of active statements; `None` for any number.
+    pub(crate) active_statements: Mutex<Option<usize>>,
     /// Number of calls of [`Engine`] by method.
     pub(crate) engine_calls: Mutex<BTreeMap<&'static str, u32>>,
     /// Names of the jobs whose outcomes the engine cannot return.
@@ -134,6 +136,7 @@ impl Default for Fakes {
             requests: Arc::default(),
             violations: Mutex::default(),
             submit_calls: Mutex::default(),
+            active_statements: Mutex::default(),
             engine_calls: Mutex::default(),
             unreadable: Mutex::default(),
         }
@@ -158,6 +161,16 @@ impl Fakes {
         for other in self.warehouse.running() {
             if other.run == name.run && other.job == name.job && other != *name {
                 violations.push(format!("{name} was submitted while {other} runs"));
+            }
+        }
+        for pool in &job.plan.slots {
+            let in_pool = |other: &Attempt| {
+                let job = self.ledger.job(&other.run, &other.job).now_or_never().unwrap().unwrap().unwrap();
+                job.plan.slots.contains(pool)
+            };
+            let others = self.warehouse.running().iter().filter(|other| *other != name && in_pool(other)).count();
+            if others >= pool.limit as usize {
+                violations.push(format!("{name} was submitted while {others} attempts of {} run", pool.name));
             }
         }
         // Only staged change data must be loaded in a fixed order.
@@ -193,6 +206,9 @@ impl Warehouse for Fakes {
         Box::new(FakeEngine { fakes: self, engine: self.warehouse.engine(connection) })
     }
     async fn submit(&self, submission: &Submission) -> Result<String> {
+        if self.active_statements.lock().unwrap().is_some_and(|most| self.warehouse.running().len() >= most) {
+            return Err(Failure::new(FailureKind::ActiveStatementsExceeded, "the simulated warehouse is full"));
+        }
         self.check_submission(&submission.attempt);
         self.warehouse.submit(submission).await
     }

@@ -399,6 +399,7 @@ impl Machine {
             JobState::Waiting { token, retries } => match self.fakes.tokens.closed_by(&token) {
                 Some(Closed::End(_) | Closed::Release) => JobState::Done,
                 Some(Closed::Proceed) => JobState::Launch { retries: 0 },
+                Some(Closed::Wait) => JobState::Await,
                 Some(Closed::Fail(failure)) => after_failure(&failure, retries),
                 None if self.timeouts && self.faults.occurs(20) => {
                     JobState::Record { caught: json!({ "Error": "States.Timeout", "Cause": "" }), tries: 0 }
@@ -428,6 +429,8 @@ impl Machine {
 /// Applies the `Retry` and then the `Catch` of the state machine to a failure.
 fn after_failure(failure: &Failure, retries: u32) -> JobState {
     match failure.kind.class() {
+        // The state machine waits for a full warehouse until the run times out.
+        Class::Retryable if failure.kind == FailureKind::ActiveStatementsExceeded => JobState::Launch { retries },
         Class::Retryable if retries < RETRIES => JobState::Launch { retries: retries + 1 },
         Class::Retryable | Class::Terminal | Class::Duplicate => {
             JobState::Record { caught: json!({ "Error": failure.kind.name(), "Cause": failure.message }), tries: 0 }

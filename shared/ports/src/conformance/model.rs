@@ -1,7 +1,7 @@
 //! Random sequences of calls: the same calls to a model and to a subject return the same results and leave the same
 //! records.
 
-use shiftwork_protocol::{FailedAttempt, FailureKind, Status};
+use shiftwork_protocol::{FailedAttempt, FailureKind, SLOT, SlotHolder, SlotPool, Status};
 
 use super::{a_job, a_run, failure, fresh, kind, minute, success, take};
 use crate::{LeaseRequest, Ledger, Opening, Step};
@@ -31,6 +31,7 @@ impl Random {
 pub async fn agree(model: &dyn Ledger, subject: &dyn Ledger, seed: u64) {
     let mut random = Random(seed);
     let workflow = fresh("workflow");
+    let pool = SlotPool { name: format!("@{}", fresh("pool")), limit: 2 };
     let openings: Vec<Opening> = (0..3).map(|_| diamond(&workflow)).collect();
     for call in 0..CALLS {
         let now = minute(i64::from(call));
@@ -59,7 +60,15 @@ pub async fn agree(model: &dyn Ledger, subject: &dyn Ledger, seed: u64) {
                 }
             }};
         }
-        match random.below(9) {
+        match random.below(11) {
+            9 => {
+                let holder = SlotHolder { run: run.into(), job: job.into() };
+                same!("request_slot", ledger => ledger.request_slot(&pool, &holder, now));
+            }
+            10 => {
+                let holder = SlotHolder { run: run.into(), job: job.into() };
+                same!("return_slot", ledger => ledger.return_slot(&pool, &holder));
+            }
             0 | 1 => {
                 let mut opening = opening.clone();
                 opening.lease = random.pick(&[take(until), take(until), LeaseRequest::Queue, LeaseRequest::Leave]);
@@ -71,10 +80,11 @@ pub async fn agree(model: &dyn Ledger, subject: &dyn Ledger, seed: u64) {
             2 => same!("begin", ledger => ledger.begin(&workflow, run, now, until)),
             3 => same!("claim", ledger => ledger.claim(run, job, &place, now)),
             4 | 5 => {
-                let step = match random.below(4) {
+                let step = match random.below(5) {
                     0 => Step::End(success()),
                     1 => Step::End(failure()),
                     2 => Step::NextPart { statement_id: Some(place.clone()) },
+                    3 => Step::Hold,
                     _ => Step::NextAttempt(FailedAttempt {
                         attempt: at.attempt,
                         submitted_ts: None,
@@ -87,8 +97,9 @@ pub async fn agree(model: &dyn Ledger, subject: &dyn Ledger, seed: u64) {
                 same!("advance", ledger => ledger.advance(&at, &step, now));
             }
             6 => {
-                let (upstream, well) = (random.below(4), random.below(2) == 0);
-                same!("free", ledger => ledger.free(run, job, opening.job(upstream), well));
+                let (upstream, well) = (random.below(5), random.below(2) == 0);
+                let (upstream, well) = if upstream == 4 { (SLOT, true) } else { (opening.job(upstream), well) };
+                same!("free", ledger => ledger.free(run, job, upstream, well));
             }
             7 => {
                 let status = random.pick(&[Status::Succeeded, Status::Failed, Status::Aborted]);
@@ -100,6 +111,7 @@ pub async fn agree(model: &dyn Ledger, subject: &dyn Ledger, seed: u64) {
         same!("run", ledger => ledger.run(run));
         same!("job", ledger => ledger.job(run, job));
         same!("lease", ledger => ledger.lease(&workflow));
+        same!("slots", ledger => ledger.slots(&pool.name));
     }
     for opening in &openings {
         assert_eq!(subject.jobs(opening.id()).await, model.jobs(opening.id()).await, "seed {seed}");
