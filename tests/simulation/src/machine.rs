@@ -293,6 +293,13 @@ impl Machine {
         panic!("the {jobs} jobs were not submitted in 100,000 steps");
     }
 
+    /// Advances the executions by a number of steps, in which no statement ends.
+    pub(crate) fn run_steps(&mut self, steps: u32) {
+        for _ in 0..steps {
+            self.advance_execution();
+        }
+    }
+
     /// Stops the execution as a user does. Its event is delivered with a probability of 1/2.
     pub(crate) fn stop(&mut self, run: &str) {
         self.fakes.executions.close(run, "ABORTED: stopped by a user");
