@@ -166,7 +166,12 @@ async fn max_parallel_limits_the_jobs_that_run_at_once() {
         let active = ended.statements.iter().filter(|other| {
             other.created <= statement.created && other.ended.is_none_or(|end| end > statement.created)
         });
-        assert!(active.count() <= 2, "more than 2 statements are active at {}: {:?}", statement.created, ended.statements);
+        assert!(
+            active.count() <= 2,
+            "more than 2 statements are active at {}: {:?}",
+            statement.created,
+            ended.statements
+        );
     }
     let slots = stack.ledger.slots(&format!("@stage/{}/1", flow.id)).await.unwrap();
     assert!(slots.holders.is_empty() && slots.queue.is_empty(), "{slots:?}");

@@ -15,8 +15,8 @@ use futures::FutureExt as _;
 use serde_json::{Value, json};
 use shiftwork_change_data::contract::{Column, TableContract, evolves, read};
 use shiftwork_ports::{
-    AttemptState, Bucket, Changed, Condition, Engine, Listed, NewObject, Notices, ObjectHead, Objects, OpenObject, Page,
-    Progress, Result, Row, Submission, Version, Warehouse,
+    AttemptState, Bucket, Changed, Condition, Engine, Listed, NewObject, Notices, ObjectHead, Objects, OpenObject,
+    Page, Progress, Result, Row, Submission, Version, Warehouse,
     fake::{ManualClock, MemoryBucket, MemoryConfiguration, MemoryNotices, MemoryObjects, MemoryWarehouse, Outcome},
 };
 use shiftwork_protocol::{

@@ -135,7 +135,8 @@ fn capacity_problem(retrier: &Value) -> Option<String> {
     let number = |field: &str| retrier[field].as_f64().unwrap_or_default();
     let attempts = retrier["MaxAttempts"].as_u64().unwrap_or_default();
     let longest = std::iter::successors(Some(number("IntervalSeconds")), |delay| Some(delay * number("BackoffRate")));
-    let waited: f64 = longest.map(|delay| delay.min(number("MaxDelaySeconds")) / 2.0).zip(0..attempts).map(|(s, _)| s).sum();
+    let waited: f64 =
+        longest.map(|delay| delay.min(number("MaxDelaySeconds")) / 2.0).zip(0..attempts).map(|(s, _)| s).sum();
     let lasts = f64::from(limits::EXECUTION_SECONDS);
     (waited < lasts).then(|| format!("waits for {waited} s after `{error}`, but a run may last {lasts} s"))
 }

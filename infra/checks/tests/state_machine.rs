@@ -140,7 +140,12 @@ fn each_drift_of_launch_is_one_finding_that_names_the_place() {
             "Launch: `Lambda.Throttled` is not an error name",
         ),
         (LAUNCH, "/Retry/1/JitterStrategy", json!("NONE"), "Launch: retries [\"Shiftwork.Throttled\""),
-        (LAUNCH, "/Retry/0/MaxAttempts", json!(8), "Launch: waits for 255 s after `Shiftwork.ActiveStatementsExceeded`"),
+        (
+            LAUNCH,
+            "/Retry/0/MaxAttempts",
+            json!(8),
+            "Launch: waits for 255 s after `Shiftwork.ActiveStatementsExceeded`",
+        ),
     ]);
 }
 
@@ -156,13 +161,13 @@ fn each_drift_of_another_state_is_one_finding_that_names_the_place() {
         ),
         (AWAIT, "/Parameters/Key/workflow_id", json!({ "S.$": "$.job_name" }), "Await: its Key is"),
         (AWAIT, "/Parameters/TableName", json!("${WorkflowAuditTable}"), "Await: writes to"),
-        (AWAIT, "/Retry/0/ErrorEquals/3", json!("DynamoDb.SdkClientException"), "Await: does not retry `DynamoDb.TransactionConflict"),
         (
-            RECORD,
-            "/Retry/0/MaxDelaySeconds",
-            json!(300),
-            "Record: waits for",
+            AWAIT,
+            "/Retry/0/ErrorEquals/3",
+            json!("DynamoDb.SdkClientException"),
+            "Await: does not retry `DynamoDb.TransactionConflict",
         ),
+        (RECORD, "/Retry/0/MaxDelaySeconds", json!(300), "Record: waits for"),
         (AWAIT, "/Catch/1/ResultPath", json!("$.error"), "Record: `$.failure`: no `failure` among"),
         (
             RECORD,

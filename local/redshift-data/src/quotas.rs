@@ -91,7 +91,8 @@ mod tests {
         let begun = Instant::now();
         assert!(limiter.take("ListStatements", begun), "there are no quotas at the start");
         limiter.set(serde_json::from_str(r#"{"calls_per_second": {"ListStatements": 2}}"#).unwrap());
-        for (milliseconds, passes) in [(0, true), (0, true), (0, false), (400, false), (500, true), (500, false), (9_000, true)]
+        for (milliseconds, passes) in
+            [(0, true), (0, true), (0, false), (400, false), (500, true), (500, false), (9_000, true)]
         {
             let at = begun + Duration::from_millis(milliseconds);
             assert_eq!(limiter.take("ListStatements", at), passes, "after {milliseconds} ms");

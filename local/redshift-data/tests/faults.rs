@@ -150,7 +150,8 @@ async fn latency_and_quotas_are_set_on_demand() {
     let begun = std::time::Instant::now();
     let (mut listed, mut next) = (0, String::new());
     loop {
-        let mut page = server.on_database(json!({ "StatementName": "shiftwork:run:", "Status": "ALL", "MaxResults": 100 }));
+        let mut page =
+            server.on_database(json!({ "StatementName": "shiftwork:run:", "Status": "ALL", "MaxResults": 100 }));
         if !next.is_empty() {
             page["NextToken"] = json!(next);
         }

@@ -26,8 +26,8 @@ use shiftwork_aws::{
     warehouse::RedshiftWarehouse,
 };
 use shiftwork_ports::{
-    Bucket, DeadLetters, Execution, Executions, Ledger, Listed, Notices, Progress, Requests, Submission, Sweeps, TaskTokens,
-    Warehouse, scripts,
+    Bucket, DeadLetters, Execution, Executions, Ledger, Listed, Notices, Progress, Requests, Submission, Sweeps,
+    TaskTokens, Warehouse, scripts,
 };
 use shiftwork_protocol::{
     Attempt, Connection, Failure, FailureKind, Owner, ScriptPin, Status, Transaction,
@@ -254,16 +254,16 @@ async fn a_run_of_600_active_attempts_is_listed_with_ten_requests() {
     assert!(listed.len() == 600 && listed.values().all(|state| *state == Listed::Active));
     let requested = aws.requested();
     assert!(requested.len() <= 10, "{} requests", requested.len());
-    assert!(requested.iter().all(|request| request["StatementName"] == "shiftwork:run:" && request["MaxResults"] == 100));
+    assert!(
+        requested.iter().all(|request| request["StatementName"] == "shiftwork:run:" && request["MaxResults"] == 100)
+    );
 }
 
 #[tokio::test]
 async fn attempts_that_ended_are_listed_with_their_newest_statement() {
     let [active, ended, started_since, unknown] = [1, 2, 3, 4].map(|number| Attempt { attempt: number, ..attempt() });
     let wanted = BTreeSet::from([active.clone(), ended.clone(), started_since.clone(), unknown]);
-    let statement = |attempt: &Attempt, id: &str, status: &str, second: i64| {
-        json!({"Id": id, "StatementName": attempt.to_string(), "Status": status, "CreatedAt": second})
-    };
+    let statement = |attempt: &Attempt, id: &str, status: &str, second: i64| json!({"Id": id, "StatementName": attempt.to_string(), "Status": status, "CreatedAt": second});
     let none = || (200, json!({"Statements": []}));
     let all = json!([
         statement(&ended, "old", "FAILED", 1),
@@ -275,11 +275,8 @@ async fn attempts_that_ended_are_listed_with_their_newest_statement() {
     let started = (200, json!({"Statements": [statement(&active, "a", "STARTED", 3)]}));
     let aws = Canned::json([none(), none(), started, (200, json!({"Statements": all}))]);
     let listed = warehouse(&aws).engine(&connection()).listed("run", &wanted).await.unwrap();
-    let expected = [
-        (active, Listed::Active),
-        (ended, Listed::Ended { id: "new".into() }),
-        (started_since, Listed::Active),
-    ];
+    let expected =
+        [(active, Listed::Active), (ended, Listed::Ended { id: "new".into() }), (started_since, Listed::Active)];
     assert_eq!(listed, BTreeMap::from(expected));
 }
 

@@ -17,8 +17,8 @@ mod parameters;
 pub mod pattern;
 mod plan;
 mod schedule;
-mod slots;
 mod schema;
+mod slots;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -210,7 +210,8 @@ fn pools(head: &str, execution: &str, stage: &str, jobs: usize) -> Vec<(String, 
         "workflow_id: w\n{head}\nworkflow_stages:\n  - {{ execution_type: {execution}, {stage}scripts: [{}] }}\n",
         names.join(", ")
     );
-    let plan = plan(&read(&text), &inputs, &run_with(&json!({}))).unwrap_or_else(|problems| panic!("{}", lines(&problems)));
+    let plan =
+        plan(&read(&text), &inputs, &run_with(&json!({}))).unwrap_or_else(|problems| panic!("{}", lines(&problems)));
     plan.jobs[0].slots.iter().map(|pool| (pool.name.clone(), pool.limit)).collect()
 }
 

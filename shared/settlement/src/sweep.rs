@@ -7,11 +7,9 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 use shiftwork_ports::{Execution, Listed, Result};
-use shiftwork_protocol::{
-    Attempt, Failure, FailureKind, JobRecord, Place, RunRecord, Status, payload::RunInput,
-};
+use shiftwork_protocol::{Attempt, Failure, FailureKind, JobRecord, Place, RunRecord, Status, payload::RunInput};
 
-use crate::{RunSettlement, each::for_each_job, jobs::LAUNCHER_LIFE};
+use crate::{RunSettlement, each::for_each_job, jobs::LAUNCHER_LIFE, slots::must_request};
 
 /// Time for which the sweep leaves a step to the event that should take it.
 const GRACE: SignedDuration = SignedDuration::from_secs(30);
@@ -133,13 +131,19 @@ impl RunSettlement {
     async fn check_jobs(&self, run: &str, now: Timestamp) -> Result<()> {
         let jobs = self.jobs.ledger.jobs(run).await?;
         let waited_on: BTreeSet<_> = jobs.iter().flat_map(|job| &job.waiting_on).collect();
-        let idle = !jobs.iter().any(|job| !job.execution_status.is_terminal() && job.submitted_ts.is_some());
+        let mut open = jobs.iter().filter(|job| !job.execution_status.is_terminal());
+        let idle = !open.any(|job| job.submitted_ts.is_some() || job.waits_for_slot());
         let action = |job: &JobRecord| job_action(job, idle || waited_on.contains(&job.plan.job_name), now);
         let unlisted = jobs.iter().filter(|job| action(job) == JobAction::CheckAttempt);
         // A place whose list fails does not prevent the steps of jobs that are not there.
         let (listed, unavailable) = self.list_attempts(run, unlisted).await;
+        let (pools, unread) = match self.jobs.pools_of_waiting(&jobs).await {
+            Ok(pools) => (pools, None),
+            Err(failure) => (BTreeMap::new(), Some(failure)),
+        };
         let step = async |job: &JobRecord| match action(job) {
             JobAction::Leave => Ok(()),
+            JobAction::Admit if job.waits_for_slot() && !must_request(job, &pools) => Ok(()),
             JobAction::Resume => self.jobs.resume(job).await,
             JobAction::Admit => self.jobs.admit(job).await,
             JobAction::CheckAttempt => match job.plan.work.place().and_then(|place| unavailable.get(&place)) {
@@ -147,13 +151,8 @@ impl RunSettlement {
                 None => self.check_attempt(job, listed.get(&job.current_attempt()), now).await,
             },
         };
-        let checked = for_each_job(&jobs, step).await.map(drop);
-        let waiting = jobs.iter().filter(|job| job.waits_for_slot() && !job.execution_status.is_terminal());
-        let pools: BTreeSet<_> = waiting.flat_map(|job| &job.plan.slots).collect();
-        for pool in pools {
-            self.jobs.reclaim_slots(pool).await?;
-        }
-        checked
+        for_each_job(&jobs, step).await?;
+        unread.map_or(Ok(()), Err)
     }
 
     /// Lists the current attempts of these jobs of a run, with one list for each place. Also returns the places whose list
@@ -279,7 +278,11 @@ mod tests {
         use Status::{Pending, Planning, Queued, Running};
         let old = GRACE_SECONDS + 1;
         let held = JobRecord { attempt: 2, waiting_on: [SLOT.to_owned()].into(), ..a_job("j", &[]) };
-        assert_eq!(job_action(&held, false, at(NOW)), JobAction::Admit, "a job that waits for a slot requests it again");
+        assert_eq!(
+            job_action(&held, false, at(NOW)),
+            JobAction::Admit,
+            "a job that waits for a slot requests it again"
+        );
         for (status, submitted, attempt, part, failed, expected) in [
             // Status, seconds since the submission, attempt, part, seconds since the last attempt failed, action.
             (Pending, None, 1, 1, None, JobAction::Admit),

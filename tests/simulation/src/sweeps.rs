@@ -17,10 +17,16 @@ fn running(jobs: usize, connection: Option<&str>, active: usize) -> Machine {
     for name in &names {
         machine.fakes.scripts.put(&format!("workflows/w/{name}"), "select 1;");
     }
-    let mut workflow = json!({ "workflow_id": "w", "workflow_stages": [{ "execution_type": "parallel", "scripts": names }] });
+    let mut workflow =
+        json!({ "workflow_id": "w", "workflow_stages": [{ "execution_type": "parallel", "scripts": names }] });
     if let Some(name) = connection {
         let max_parallel = Some(u32::try_from(jobs).unwrap());
-        let wide = Connection { workgroup: Some("shift".into()), database: "dev".into(), max_parallel, ..Connection::default() };
+        let wide = Connection {
+            workgroup: Some("shift".into()),
+            database: "dev".into(),
+            max_parallel,
+            ..Connection::default()
+        };
         machine.fakes.configuration.connect(name, wide);
         workflow["connection"] = json!(name);
     }

@@ -76,7 +76,12 @@ fn machine(case: &Case, seed: u64, max_faults: u32) -> Machine {
     let mut machine = Machine::new(seed, max_faults);
     machine.broken.clone_from(&case.broken);
     machine.fakes.configuration.put(case.workflow.clone());
-    let limited = Connection { workgroup: Some("shift".into()), database: "dev".into(), max_parallel: Some(2), ..Connection::default() };
+    let limited = Connection {
+        workgroup: Some("shift".into()),
+        database: "dev".into(),
+        max_parallel: Some(2),
+        ..Connection::default()
+    };
     machine.fakes.configuration.connect("limited", limited);
     for (name, text) in &case.scripts {
         machine.fakes.scripts.put(&format!("workflows/w/{name}"), text.as_str());

@@ -74,7 +74,7 @@ mod tests {
             timeout_seconds: 600,
             retries: 1,
             slots: Vec::new(),
-        work: Work::Sql {
+            work: Work::Sql {
                 connection: connection(),
                 script: ScriptPin { key: "k".into(), version_id: "v".into(), sha256: "0".repeat(64), statements: 2 },
                 transaction: Transaction::PerStatement,

@@ -64,7 +64,11 @@ pub(super) async fn a_larger_limit_gives_more_slots(ledger: &dyn Ledger) {
     assert_eq!(ledger.request_slot(&small, &a, minute(0)).await, Ok(true));
     assert_eq!(ledger.request_slot(&small, &b, minute(1)).await, Ok(false));
     assert_eq!(ledger.request_slot(&small, &c, minute(2)).await, Ok(false));
-    assert_eq!(ledger.request_slot(&large, &c, minute(2)).await, Ok(true), "it is in the queue, and a slot is free for it");
+    assert_eq!(
+        ledger.request_slot(&large, &c, minute(2)).await,
+        Ok(true),
+        "it is in the queue, and a slot is free for it"
+    );
     assert_eq!(ledger.slots(&small.name).await.unwrap().queue.len(), 1, "it left the queue");
     assert_eq!(ledger.return_slot(&large, &a).await, Ok(vec![b]));
 }
