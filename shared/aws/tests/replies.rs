@@ -247,7 +247,8 @@ async fn a_run_of_600_active_attempts_is_listed_with_ten_requests() {
     let attempts: BTreeSet<_> = (0..600).map(|n| Attempt { job: format!("job_{n}"), ..attempt() }).collect();
     let statement = |attempt: &Attempt| json!({"Id": attempt.job, "StatementName": attempt.to_string()});
     let all: Vec<_> = attempts.iter().map(statement).collect();
-    let pages = all.chunks(100).map(|page| (200, json!({"Statements": page, "NextToken": "n"})));
+    let pages = all.chunks(100).enumerate();
+    let pages = pages.map(|(n, page)| (200, json!({"Statements": page, "NextToken": format!("page {n}")})));
     let none = || (200, json!({"Statements": []}));
     let aws = Canned::json([none(), none()].into_iter().chain(pages).chain([none()]));
     let listed = warehouse(&aws).engine(&connection()).listed("run", &attempts).await.unwrap();
