@@ -118,10 +118,12 @@ mod tests {
         text.parse().unwrap()
     }
 
+    /// Jobs with a slot; the queue, with the second in which each job joined it; the next job.
+    type Case<'a> = (&'a [&'a str], &'a [(i64, &'a str)], Option<&'a str>);
+
     #[test]
     fn the_run_with_the_fewest_slots_is_next() {
-        let cases: [(&[&str], &[(i64, &str)], Option<&str>); 6] = [
-            // jobs with a slot, queue with the second of each job, next
+        let cases: [Case<'_>; 6] = [
             (&["a:1"], &[], None),
             (&[], &[(2, "a:1"), (1, "b:1")], Some("b:1")),
             (&["a:1"], &[(1, "a:2"), (9, "b:1")], Some("b:1")),
