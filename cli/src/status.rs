@@ -128,7 +128,10 @@ fn notes(job: &JobRecord) -> String {
     if job.script_was.is_some() {
         notes.push("script changed since".into());
     }
-    if !job.waiting_on.is_empty() && !job.execution_status.is_terminal() {
+    if job.waits_for_slot() && !job.execution_status.is_terminal() {
+        let pools = job.plan.slots.iter().map(|pool| format!("{} ({})", pool.name, pool.limit));
+        notes.push(format!("waits for a slot of {}", pools.collect::<Vec<_>>().join(" or ")));
+    } else if !job.waiting_on.is_empty() && !job.execution_status.is_terminal() {
         notes.push(format!("waits on {}", job.waiting_on.iter().map(String::as_str).collect::<Vec<_>>().join(", ")));
     }
     if let Some(error) = &job.error_message {

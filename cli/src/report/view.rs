@@ -397,14 +397,15 @@ const fn origin(origin: Origin) -> &'static str {
 }
 
 fn connection(connection: &Connection) -> String {
-    let Connection { workgroup, cluster, database, secret_arn, db_user } = connection;
-    let place = workgroup.as_ref().or(cluster.as_ref()).cloned().unwrap_or_default();
+    let Connection { workgroup: _, cluster: _, database, secret_arn, db_user, max_parallel } = connection;
+    let place = connection.warehouse();
     let user = match (secret_arn, db_user) {
         (Some(secret), _) => format!(", secret {secret}"),
         (None, Some(user)) => format!(", user {user}"),
         (None, None) => String::new(),
     };
-    format!("{place}/{database}{user}")
+    let limit = max_parallel.map_or_else(String::new, |limit| format!(", at most {limit} jobs at once"));
+    format!("{place}/{database}{user}{limit}")
 }
 
 fn pairs(values: &BTreeMap<String, String>) -> String {

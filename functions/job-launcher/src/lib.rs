@@ -43,6 +43,8 @@ enum Action {
     CompleteTask,
     /// Fail, because the job still waits for upstreams.
     Refuse,
+    /// Request the slots again, because an earlier invocation found that one was not free.
+    RequestSlots,
     /// Skip the job, because its `run_if` is not met.
     Skip(SkipReason),
     /// Ask the engine for the attempt, because an earlier invocation recorded the intent to submit it.
@@ -54,6 +56,9 @@ enum Action {
 fn decide(job: &JobRecord, now: Timestamp) -> Action {
     if job.execution_status.is_terminal() {
         return Action::CompleteTask;
+    }
+    if job.waits_for_slot() {
+        return Action::RequestSlots;
     }
     if !job.waiting_on.is_empty() {
         return Action::Refuse;
@@ -77,9 +82,13 @@ impl Launcher {
                 let upstreams = job.waiting_on.iter().cloned().collect::<Vec<_>>().join(", ");
                 Err(Failure::corrupt(format!("job {name} of run {run} was launched while it waits for {upstreams}")))
             }
+            Action::RequestSlots => {
+                self.jobs.admit(&job).await?;
+                self.jobs.tokens.wait(token).await
+            }
             Action::Skip(reason) => self.jobs.skip(&job, reason).await.map(drop),
-            Action::Adopt => self.adopt(&job).await,
-            Action::Submit => self.submit(&job).await,
+            Action::Adopt => self.adopt(&job, token).await,
+            Action::Submit => self.submit(&job, token).await,
         }
     }
 
@@ -91,17 +100,20 @@ impl Launcher {
         self.jobs.tokens.end(token, &end).await
     }
 
-    async fn adopt(&self, job: &JobRecord) -> Result<()> {
+    async fn adopt(&self, job: &JobRecord, token: &str) -> Result<()> {
         match self.jobs.engine(job)?.find(&job.current_attempt()).await? {
             Some(state) => {
                 tracing::info!(attempt = %state.attempt, id = state.id, "adopted the attempt of an earlier launcher");
                 self.jobs.attempt_ended(&state).await
             }
-            None => self.submit(job).await,
+            None => self.submit(job, token).await,
         }
     }
 
-    async fn submit(&self, job: &JobRecord) -> Result<()> {
+    async fn submit(&self, job: &JobRecord, token: &str) -> Result<()> {
+        if !self.jobs.take_slots(job).await? {
+            return self.jobs.tokens.wait(token).await;
+        }
         match self.kinds.prepare(job).await? {
             Prepared::Submit(submission) => {
                 let id = self.jobs.engines.warehouse.submit(&submission).await?;
@@ -122,7 +134,7 @@ fn to_millis(at: Timestamp) -> Timestamp {
 #[cfg(test)]
 mod tests {
     use shiftwork_ports::fake::a_job;
-    use shiftwork_protocol::{Status, workflow::RunIf};
+    use shiftwork_protocol::{SLOT, Status, workflow::RunIf};
 
     use super::*;
 
@@ -145,6 +157,7 @@ mod tests {
             assert_eq!(decide(&JobRecord { execution_status: status, ..released() }, NOW), Action::CompleteTask);
         }
         assert_eq!(decide(&a_job("load", &["stage"]), NOW), Action::Refuse);
+        assert_eq!(decide(&a_job("load", &[SLOT]), NOW), Action::RequestSlots);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 mod cases;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     future::{Future, pending},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -15,8 +15,8 @@ use futures::FutureExt as _;
 use serde_json::{Value, json};
 use shiftwork_change_data::contract::{Column, TableContract, evolves, read};
 use shiftwork_ports::{
-    AttemptState, Bucket, Changed, Condition, Engine, NewObject, Notices, ObjectHead, Objects, OpenObject, Page,
-    Progress, Result, Row, Submission, Version, Warehouse,
+    AttemptState, Bucket, Changed, Condition, Engine, Listed, NewObject, Notices, ObjectHead, Objects, OpenObject,
+    Page, Progress, Result, Row, Submission, Version, Warehouse,
     fake::{ManualClock, MemoryBucket, MemoryConfiguration, MemoryNotices, MemoryObjects, MemoryWarehouse, Outcome},
 };
 use shiftwork_protocol::{
@@ -180,6 +180,9 @@ impl Engine for FaultyEngine<'_> {
     }
     async fn active(&self, run: &str) -> Result<Vec<AttemptState>> {
         self.inner.active(run).await
+    }
+    async fn listed(&self, run: &str, attempts: &BTreeSet<Attempt>) -> Result<BTreeMap<Attempt, Listed>> {
+        self.inner.listed(run, attempts).await
     }
     async fn cancel(&self, id: &str) -> Result<()> {
         self.inner.cancel(id).await

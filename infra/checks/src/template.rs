@@ -193,6 +193,9 @@ fn queues(template: &Value, findings: &mut Findings) {
             if event["Properties"]["FunctionResponseTypes"][0] != "ReportBatchItemFailures" {
                 findings.insert(format!("{function}.{id}: one bad message fails the whole batch: set FunctionResponseTypes to ReportBatchItemFailures"));
             }
+            if event["Properties"]["ScalingConfig"]["MaximumConcurrency"].is_null() {
+                findings.insert(format!("{function}.{id}: can take all concurrent executions of the account: set ScalingConfig.MaximumConcurrency"));
+            }
             let redrive = &template["Resources"][queue]["Properties"]["RedrivePolicy"]["deadLetterTargetArn"];
             if !is_queue(template, redrive) {
                 findings.insert(format!("{queue}: returns a bad message without end: set a RedrivePolicy"));

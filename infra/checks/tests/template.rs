@@ -57,6 +57,11 @@ fn each_drift_is_a_finding_that_names_the_place() {
             "TriggerFunction.Requests: one bad message",
         ),
         (
+            "/Resources/MetadataFixerFunction/Properties/Events/Files/Properties/ScalingConfig",
+            Value::Null,
+            "MetadataFixerFunction.Files: can take all concurrent executions",
+        ),
+        (
             "/Resources/RequestQueue/Properties/RedrivePolicy",
             Value::Null,
             "RequestQueue: returns a bad message without end",

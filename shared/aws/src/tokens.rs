@@ -6,7 +6,7 @@ use aws_sdk_sfn::{
     Client,
     operation::{send_task_failure::SendTaskFailureError, send_task_success::SendTaskSuccessError},
 };
-use shiftwork_ports::{PROCEED, Result, TaskTokens};
+use shiftwork_ports::{PROCEED, Result, TaskTokens, WAIT};
 use shiftwork_protocol::{Failure, FailureKind, payload::JobEnd};
 
 use crate::failures::Call;
@@ -77,5 +77,9 @@ impl TaskTokens for StepFunctionsTokens {
 
     async fn proceed(&self, token: &str) -> Result<()> {
         self.send_failure(token, PROCEED, "the job has another part or attempt").await
+    }
+
+    async fn wait(&self, token: &str) -> Result<()> {
+        self.send_failure(token, WAIT, "the job waits for a free slot").await
     }
 }

@@ -43,6 +43,13 @@ pub(crate) struct DraftJob {
     pub(crate) timeout_seconds: u32,
 }
 
+impl Draft {
+    /// Name of the connection of a job: its own, or the workflow's; `None` for the default connection of the deployment.
+    pub(crate) fn connection_of<'a>(&'a self, job: &'a DraftJob) -> Option<&'a str> {
+        job.job.connection.as_deref().or(self.workflow.connection.as_deref())
+    }
+}
+
 /// Validates and deserializes a document. A draft is returned even if there are problems, whenever the document can be deserialized without
 /// the members that do not match, so that later checks can add their problems.
 pub(crate) fn draft(doc: &Located) -> (Option<Draft>, Vec<Problem>) {
@@ -90,7 +97,9 @@ fn check_workflow(doc: &Located, workflow: &Workflow, problems: &mut Vec<Problem
             doc.problem(&stages, "every stage is disabled").hint("set `execution_flag: y` for at least one stage"),
         );
     }
+    check_max_parallel(doc, workflow.max_parallel, &root, problems);
     for (i, stage) in workflow.workflow_stages.iter().enumerate() {
+        check_max_parallel(doc, stage.max_parallel, &stages.index(i), problems);
         if stage.scripts.is_empty() {
             let path = stages.index(i).key("scripts");
             problems.push(
@@ -146,6 +155,13 @@ fn check_workflow(doc: &Located, workflow: &Workflow, problems: &mut Vec<Problem
             problems
                 .push(doc.problem(&path, message).hint("set it from the event in `parameters`, or add a `default`"));
         }
+    }
+}
+
+fn check_max_parallel(doc: &Located, limit: Option<u32>, at: &JsonPath, problems: &mut Vec<Problem>) {
+    if limit == Some(0) {
+        let problem = doc.problem(&at.key("max_parallel"), "no job can run with `max_parallel: 0`");
+        problems.push(problem.hint("write a number from 1, or remove `max_parallel`"));
     }
 }
 

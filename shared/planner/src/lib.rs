@@ -19,6 +19,7 @@ pub mod pattern;
 mod plan;
 mod schedule;
 mod schema;
+mod slots;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -33,7 +33,7 @@ use shiftwork_protocol::{
 
 pub use cache::Cache;
 pub use catalog::Catalog;
-pub use engine::{AttemptState, Engine, Engines, Progress};
+pub use engine::{AttemptState, Engine, Engines, Listed, Progress};
 pub use files::{AdvancedFile, FileRegister, WorkQueue};
 pub use ledger::{Advanced, Begun, End, LeaseRequest, Ledger, Opened, Opening, Released, Step};
 pub use objects::{
@@ -59,11 +59,15 @@ pub trait TaskTokens: Send + Sync {
     async fn fail(&self, token: &str, failure: &Failure) -> Result<()>;
     /// Returns a job with another part or attempt to the Launch state at once.
     async fn proceed(&self, token: &str) -> Result<()>;
+    /// Returns a job that waits for a slot to the Await state.
+    async fn wait(&self, token: &str) -> Result<()>;
 }
 
 /// Error name of [`TaskTokens::proceed`]. It is not a failure: an error is the only result of a task that leads to
 /// another state.
 pub const PROCEED: &str = "Shiftwork.Proceed";
+/// Error name of [`TaskTokens::wait`]. It is not a failure either.
+pub const WAIT: &str = "Shiftwork.Wait";
 
 /// An execution of the run state machine.
 #[derive(Debug, Clone, PartialEq, Eq)]

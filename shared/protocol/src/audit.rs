@@ -13,6 +13,7 @@ use crate::{
     attempt::{Attempt, Owner},
     failure::FailureKind,
     payload::RunRequest,
+    slots::{SLOT, SlotHolder, SlotPool},
     status::{SkipReason, Status},
     work::Work,
     workflow::RunIf,
@@ -44,6 +45,10 @@ pub struct PlannedJob {
     /// Number of further attempts after a terminal failure.
     #[serde(default)]
     pub retries: u32,
+    /// Pools of which the job needs a slot while it has an attempt, in the order in which it takes them. Empty if no pool can
+    /// be full.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub slots: Vec<SlotPool>,
     /// Work of the job, and the connection that the work uses.
     #[serde(flatten, with = "crate::work::stored")]
     pub work: Work,
@@ -104,7 +109,7 @@ pub struct JobRecord {
     /// them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rows: Option<i64>,
-    /// Upstreams that have not ended. DynamoDB does not store empty sets, so the attribute is absent when the set is
+    /// Upstreams that have not ended; only [`SLOT`] for a job that waits for a slot. DynamoDB does not store empty sets, so the attribute is absent when the set is
     /// empty.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub waiting_on: BTreeSet<String>,
@@ -154,6 +159,16 @@ impl JobRecord {
             reused_from: None,
             script_was: None,
         }
+    }
+
+    /// Returns true if all upstreams of the job have ended, and it waits for a slot.
+    pub fn waits_for_slot(&self) -> bool {
+        self.waiting_on.iter().eq([SLOT])
+    }
+
+    /// The job as a holder of slots.
+    pub fn slot_holder(&self) -> SlotHolder {
+        SlotHolder { run: self.workflow_execution_id.clone(), job: self.plan.job_name.clone() }
     }
 
     /// The current attempt and part: the next to submit, or the last submitted.

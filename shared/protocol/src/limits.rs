@@ -22,3 +22,14 @@ pub const TRANSACTION_ITEMS: usize = 100;
 /// Time in seconds after which Step Functions stops an execution of the run state machine. `infra/run.asl.json` has the
 /// same value, and the lease of a started run lasts longer.
 pub const EXECUTION_SECONDS: u32 = 7 * 24 * 60 * 60;
+/// Number of active statements (SUBMITTED, PICKED, STARTED) that the Data API allows by default (Redshift Management Guide,
+/// "Considerations when calling the Amazon Redshift Data API", as of 2023; the quota of an account is in Service Quotas).
+pub const ACTIVE_STATEMENTS: u32 = 200;
+/// Number of jobs that have an active statement on one warehouse, for runs with more jobs than that on connections without
+/// `max_parallel`. It leaves a quarter of [`ACTIVE_STATEMENTS`] to other runs and clients.
+pub const MAX_PARALLEL: u32 = 150;
+/// Maximum number of jobs in the queue of a pool of slots. With the longest names it takes 330 KB of the 400 KB of a
+/// DynamoDB item. A job that finds the queue full asks again in the next sweep of its run.
+pub const SLOT_QUEUE: usize = 1_500;
+
+const _: () = assert!(MAX_PARALLEL < ACTIVE_STATEMENTS);

@@ -11,10 +11,12 @@
 //! which of two concurrent callers writes, and the following steps depend only on the record
 //! ([`JobSettlement::follow`]), not on its writer.
 
+mod each;
 mod jobs;
 pub mod kind;
 mod next;
 mod runs;
+mod slots;
 mod sweep;
 
 pub use jobs::JobSettlement;

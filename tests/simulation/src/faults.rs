@@ -1,13 +1,14 @@
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     future::{Future, pending},
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use async_trait::async_trait;
 use futures::FutureExt as _;
 use shiftwork_ports::{
-    Bucket, Engine, Ledger as _, Result, Row, Submission, Warehouse,
+    AttemptState, Bucket, Engine, Ledger as _, Listed, Result, Row, Submission, Warehouse,
     fake::{
         Gate, Gated, MemoryBucket, MemoryConfiguration, MemoryExecutions, MemoryLedger, MemoryNotices, MemoryObjects,
         MemoryRegister, MemoryRequests, MemorySweeps, MemoryTokens, MemoryWarehouse,
@@ -109,6 +110,12 @@ pub(crate) struct Fakes {
     pub(crate) violations: Mutex<Vec<String>>,
     /// Number of calls of `Warehouse::submit` by attempt, before the Data API deduplicates them by client token.
     pub(crate) submit_calls: Mutex<BTreeMap<String, u32>>,
+    /// Maximum number of active statements; `None` for any number.
+    pub(crate) active_statements: Mutex<Option<usize>>,
+    /// Number of calls of [`Engine`] by method.
+    pub(crate) engine_calls: Mutex<BTreeMap<&'static str, u32>>,
+    /// Names of the jobs whose outcomes the engine cannot return.
+    pub(crate) unreadable: Mutex<BTreeSet<String>>,
 }
 
 impl Default for Fakes {
@@ -129,6 +136,9 @@ impl Default for Fakes {
             requests: Arc::default(),
             violations: Mutex::default(),
             submit_calls: Mutex::default(),
+            active_statements: Mutex::default(),
+            engine_calls: Mutex::default(),
+            unreadable: Mutex::default(),
         }
     }
 }
@@ -151,6 +161,16 @@ impl Fakes {
         for other in self.warehouse.running() {
             if other.run == name.run && other.job == name.job && other != *name {
                 violations.push(format!("{name} was submitted while {other} runs"));
+            }
+        }
+        for pool in &job.plan.slots {
+            let in_pool = |other: &Attempt| {
+                let job = self.ledger.job(&other.run, &other.job).now_or_never().unwrap().unwrap().unwrap();
+                job.plan.slots.contains(pool)
+            };
+            let others = self.warehouse.running().iter().filter(|other| *other != name && in_pool(other)).count();
+            if others >= pool.limit as usize {
+                violations.push(format!("{name} was submitted while {others} attempts of {} run", pool.name));
             }
         }
         // Only staged change data must be loaded in a fixed order.
@@ -183,9 +203,12 @@ impl Fakes {
 #[async_trait]
 impl Warehouse for Fakes {
     fn engine<'a>(&'a self, connection: &'a Connection) -> Box<dyn Engine + 'a> {
-        self.warehouse.engine(connection)
+        Box::new(FakeEngine { fakes: self, engine: self.warehouse.engine(connection) })
     }
     async fn submit(&self, submission: &Submission) -> Result<String> {
+        if self.active_statements.lock().unwrap().is_some_and(|most| self.warehouse.running().len() >= most) {
+            return Err(Failure::new(FailureKind::ActiveStatementsExceeded, "the simulated warehouse is full"));
+        }
         self.check_submission(&submission.attempt);
         self.warehouse.submit(submission).await
     }
@@ -199,5 +222,44 @@ impl Warehouse for Fakes {
         parameters: &BTreeMap<String, String>,
     ) -> Result<Vec<Row>> {
         self.warehouse.rows(sql, connection, parameters).await
+    }
+}
+
+/// The engine of the fake warehouse. Counts the calls, and cannot return the outcomes of the jobs in `unreadable`.
+struct FakeEngine<'a> {
+    fakes: &'a Fakes,
+    engine: Box<dyn Engine + 'a>,
+}
+
+impl FakeEngine<'_> {
+    fn count(&self, method: &'static str) {
+        *self.fakes.engine_calls.lock().unwrap().entry(method).or_default() += 1;
+    }
+}
+
+#[async_trait]
+impl Engine for FakeEngine<'_> {
+    async fn find(&self, attempt: &Attempt) -> Result<Option<AttemptState>> {
+        self.count("find");
+        self.engine.find(attempt).await
+    }
+    async fn outcome(&self, id: &str, attempt: &Attempt, patience: Duration) -> Result<Option<AttemptState>> {
+        self.count("outcome");
+        if self.fakes.unreadable.lock().unwrap().contains(&attempt.job) {
+            return Err(Failure::new(FailureKind::Unavailable, "the simulation cannot read the outcome"));
+        }
+        self.engine.outcome(id, attempt, patience).await
+    }
+    async fn active(&self, run: &str) -> Result<Vec<AttemptState>> {
+        self.count("active");
+        self.engine.active(run).await
+    }
+    async fn listed(&self, run: &str, attempts: &BTreeSet<Attempt>) -> Result<BTreeMap<Attempt, Listed>> {
+        self.count("listed");
+        self.engine.listed(run, attempts).await
+    }
+    async fn cancel(&self, id: &str) -> Result<()> {
+        self.count("cancel");
+        self.engine.cancel(id).await
     }
 }

@@ -5,6 +5,7 @@
 //! - `loads`: the properties of loads of change data.
 //! - `machine`: Step Functions, EventBridge and Redshift, as far as a run uses them.
 //! - `requests`: requests that are refused and restarted, and logical dates.
+//! - `sweeps`: the properties of sweeps of large runs.
 //! - `tests`: the properties that hold for every run.
 //!
 //! The fakes complete at once. A handler that is still pending after one poll was stopped by a fault.
@@ -15,4 +16,5 @@ mod files;
 mod loads;
 mod machine;
 mod requests;
+mod sweeps;
 mod tests;

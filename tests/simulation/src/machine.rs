@@ -272,7 +272,31 @@ impl Machine {
     fn sweep(&mut self) {
         self.clock.pass(SignedDuration::from_secs(60));
         for run in self.fakes.sweeps.watched() {
-            let _ = shiftwork_job_callback::handle(&self.trigger.runs, &json!({ "sweep": run })).now_or_never();
+            let _ = self.sweep_run(&run);
+        }
+    }
+
+    /// Sweeps a run; `None` if the sweep was stopped.
+    pub(crate) fn sweep_run(&self, run: &str) -> Option<Result<(), Failure>> {
+        shiftwork_job_callback::handle(&self.trigger.runs, &json!({ "sweep": run })).now_or_never()
+    }
+
+    /// Advances the execution of a run, whose statements do not end, until each of its `jobs` jobs was submitted.
+    pub(crate) fn launch_all(&mut self, run: &str, jobs: usize) {
+        self.executions.entry(run.into()).or_insert(ExecutionState::Iterate { tries: 0 });
+        for _ in 0..100_000 {
+            if self.fakes.warehouse.running().len() == jobs {
+                return;
+            }
+            self.advance_execution();
+        }
+        panic!("the {jobs} jobs were not submitted in 100,000 steps");
+    }
+
+    /// Advances the executions by a number of steps, in which no statement ends.
+    pub(crate) fn run_steps(&mut self, steps: u32) {
+        for _ in 0..steps {
+            self.advance_execution();
         }
     }
 
@@ -382,6 +406,7 @@ impl Machine {
             JobState::Waiting { token, retries } => match self.fakes.tokens.closed_by(&token) {
                 Some(Closed::End(_) | Closed::Release) => JobState::Done,
                 Some(Closed::Proceed) => JobState::Launch { retries: 0 },
+                Some(Closed::Wait) => JobState::Await,
                 Some(Closed::Fail(failure)) => after_failure(&failure, retries),
                 None if self.timeouts && self.faults.occurs(20) => {
                     JobState::Record { caught: json!({ "Error": "States.Timeout", "Cause": "" }), tries: 0 }
@@ -411,6 +436,8 @@ impl Machine {
 /// Applies the `Retry` and then the `Catch` of the state machine to a failure.
 fn after_failure(failure: &Failure, retries: u32) -> JobState {
     match failure.kind.class() {
+        // The state machine waits for a full warehouse until the run times out.
+        Class::Retryable if failure.kind == FailureKind::ActiveStatementsExceeded => JobState::Launch { retries },
         Class::Retryable if retries < RETRIES => JobState::Launch { retries: retries + 1 },
         Class::Retryable | Class::Terminal | Class::Duplicate => {
             JobState::Record { caught: json!({ "Error": failure.kind.name(), "Cause": failure.message }), tries: 0 }

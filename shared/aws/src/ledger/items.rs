@@ -73,6 +73,7 @@ mod tests {
             run_if: RunIf::AllDone,
             timeout_seconds: 600,
             retries: 1,
+            slots: Vec::new(),
             work: Work::Sql {
                 connection: connection(),
                 script: ScriptPin { key: "k".into(), version_id: "v".into(), sha256: "0".repeat(64), statements: 2 },

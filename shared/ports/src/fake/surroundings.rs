@@ -26,6 +26,8 @@ pub enum Closed {
     Fail(Failure),
     /// [`TaskTokens::proceed`].
     Proceed,
+    /// [`TaskTokens::wait`].
+    Wait,
 }
 
 /// Task tokens: the first call closes a token, and later calls change nothing.
@@ -62,6 +64,11 @@ impl TaskTokens for MemoryTokens {
 
     async fn proceed(&self, token: &str) -> Result<()> {
         self.close(token, Closed::Proceed);
+        Ok(())
+    }
+
+    async fn wait(&self, token: &str) -> Result<()> {
+        self.close(token, Closed::Wait);
         Ok(())
     }
 }

@@ -1,10 +1,14 @@
-use std::{collections::BTreeMap, sync::Mutex, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Mutex,
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use shiftwork_protocol::{Attempt, Connection, Failure, FailureKind};
 
 use super::lock;
-use crate::{AttemptState, Engine, Progress, Result, Row, Submission, Warehouse, failure_kind};
+use crate::{AttemptState, Engine, Listed, Progress, Result, Row, Submission, Warehouse, failure_kind};
 
 /// The outcome that a test gives to an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -137,6 +141,16 @@ impl Engine for MemoryEngine<'_> {
             progress: Progress::Active,
         };
         Ok(of_run.map(state).collect())
+    }
+
+    async fn listed(&self, run: &str, attempts: &BTreeSet<Attempt>) -> Result<BTreeMap<Attempt, Listed>> {
+        let of_run = attempts.iter().filter(|attempt| attempt.run == run);
+        let known = of_run.filter_map(|attempt| self.warehouse.get(&attempt.client_token()));
+        let listed = known.map(|AttemptState { id, attempt, progress }| match progress {
+            Progress::Active => (attempt, Listed::Active),
+            Progress::Finished { .. } | Progress::Failed { .. } | Progress::Aborted => (attempt, Listed::Ended { id }),
+        });
+        Ok(listed.collect())
     }
 
     async fn cancel(&self, id: &str) -> Result<()> {
