@@ -1,4 +1,4 @@
-//! Whether a checkout has seen what its push would replace. `docs/decisions/0008-push-and-checkouts.md` has the reasons.
+//! Whether a checkout has seen what its push would replace. `docs/decisions/0012-push-and-checkouts.md` has the reasons.
 //!
 //! A deployed content was seen if this checkout pushed or pulled it (`.shiftwork/pushed.json`), or if the file had this
 //! content in the git history of the checkout.

@@ -8,11 +8,13 @@
 //! | endpoint | `--endpoint-url`; `AWS_ENDPOINT_URL_<SERVICE>`; `AWS_ENDPOINT_URL`; `services` and `endpoint_url` of the profile |
 
 use std::env;
+use std::error::Error as _;
 
 use aws_config::profile::{self, ProfileFileCredentialsProvider};
 use aws_config::provider_config::ProviderConfig;
 use aws_config::{BehaviorVersion, Region};
-use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_credential_types::provider::error::CredentialsError;
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider, future};
 use aws_types::os_shim_internal::{Env, Fs};
 
 use super::{Aws, ClientError, Flags, https_client, retry_config, timeout_config, trusted_roots, variable};
@@ -52,8 +54,33 @@ impl Aws {
         let Some(profile) = flags.profile else { return Ok(Self { config }) };
         let provider = ProviderConfig::default().with_http_client(client).with_region(config.region().cloned());
         let provider = ProfileFileCredentialsProvider::builder().configure(&provider).profile_name(profile).build();
+        let provider = Named { profile: profile.into(), provider };
         let config = config.to_builder().credentials_provider(SharedCredentialsProvider::new(provider)).build();
         Ok(Self { config })
+    }
+}
+
+/// The credentials of a profile that `--profile` names. Its errors name the profile.
+#[derive(Debug)]
+struct Named {
+    profile: String,
+    provider: ProfileFileCredentialsProvider,
+}
+
+impl ProvideCredentials for Named {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        future::ProvideCredentials::new(async {
+            self.provider.provide_credentials().await.map_err(|error| {
+                let reason = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+                CredentialsError::invalid_configuration(format!(
+                    "--profile {}: {reason}; with --profile, other credentials are not used",
+                    self.profile
+                ))
+            })
+        })
     }
 }
 
