@@ -158,6 +158,15 @@ fn stage<W: Write>(
 
 /// The number of records per result, and the throughput: MB are 10^6 bytes.
 pub fn summary(counts: &Counts, time: Duration) -> String {
+    let table = table(counts);
+    #[allow(clippy::cast_precision_loss, reason = "rounded for display")]
+    let (read, written) = (counts.bytes as f64 / 1e6, counts.row_bytes as f64 / 1e6);
+    let seconds = time.as_secs_f64().max(1e-9);
+    format!("{table}\n{read:.1} MB of events, {written:.1} MB of rows, {seconds:.2} s, {:.0} MB/s", read / seconds)
+}
+
+/// The number of records per result.
+fn table(counts: &Counts) -> Table {
     let count = |number: u64| words::count(i64::try_from(number).unwrap_or(i64::MAX));
     let mut table = Table::new([Column::number("records"), Column::text("result", usize::MAX)]);
     let mut row = |number: u64, what: String| {
@@ -185,10 +194,7 @@ pub fn summary(counts: &Counts, time: Duration) -> String {
     for (kind, number) in &counts.refused {
         row(*number, format!("refused: {kind}"));
     }
-    #[allow(clippy::cast_precision_loss, reason = "rounded for display")]
-    let (read, written) = (counts.bytes as f64 / 1e6, counts.row_bytes as f64 / 1e6);
-    let seconds = time.as_secs_f64().max(1e-9);
-    format!("{table}\n{read:.1} MB of events, {written:.1} MB of rows, {seconds:.2} s, {:.0} MB/s", read / seconds)
+    table
 }
 
 fn bar(path: &Path) -> ProgressBar {

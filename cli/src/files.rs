@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
+use shiftwork_protocol::keys::script_key;
 use walkdir::{DirEntry, WalkDir};
 
 /// A file of workflows, connections, contracts or feeds.
@@ -39,7 +40,7 @@ pub struct Files {
     pub contracts: Vec<File>,
     /// Feeds: the files below `feeds/`, next to the directory of workflows.
     pub feeds: Vec<File>,
-    /// False if single files were selected; there may be other workflow files that were not read.
+    /// False if single files or sub-directories were selected; there may be other workflow files that were not read.
     pub whole: bool,
 }
 
@@ -53,21 +54,22 @@ pub fn read(paths: &[PathBuf]) -> anyhow::Result<Files> {
     let paths = paths.as_slice();
     for path in paths {
         if path.is_dir() {
+            files.whole &= workflows_directory(path) == *path;
             found.extend(below(path)?);
         } else if path.is_file() {
             files.whole = false;
             found.push(path.clone());
-            // The connections of a directory apply to the workflow files below it.
-            let of_workflows = workflows_directory(path);
-            let above = path.ancestors().skip(1).take_while(|directory| directory.starts_with(&of_workflows));
-            let names = ["connections.yaml", "connections.yml"];
-            found.extend(above.flat_map(|directory| names.map(|name| directory.join(name))).filter(|p| p.is_file()));
         } else {
             bail!(
                 "{} is neither a file nor a directory: give workflow files, or a directory that contains workflow files",
                 path.display()
             );
         }
+        // The connections of a directory apply to the workflow files below it.
+        let workflows = workflows_directory(path);
+        let above = path.ancestors().skip(1).take_while(|directory| directory.starts_with(&workflows));
+        let names = ["connections.yaml", "connections.yml"];
+        found.extend(above.flat_map(|directory| names.map(|name| directory.join(name))).filter(|p| p.is_file()));
     }
     files.root = paths.first().map(|path| root(path)).unwrap_or_default();
     for (folder, of) in [("contracts", &mut files.contracts), ("feeds", &mut files.feeds)] {
@@ -100,7 +102,7 @@ fn in_order(mut paths: Vec<PathBuf>) -> Vec<PathBuf> {
 }
 
 /// The directory of workflows that a path belongs to: the nearest one named `workflows`, else the directory itself.
-fn workflows_directory(path: &Path) -> PathBuf {
+pub fn workflows_directory(path: &Path) -> PathBuf {
     let directory = if path.is_dir() { path } else { path.parent().unwrap_or_else(|| Path::new("")) };
     let named = directory.ancestors().find(|above| above.file_name().is_some_and(|name| name == "workflows"));
     named.unwrap_or(directory).to_owned()
@@ -156,6 +158,18 @@ pub fn below(directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
 /// Path of a script of a workflow, next to the workflow's file.
 pub fn script_path(workflow_file: &Path, workflow_id: &str, script: &str) -> PathBuf {
     workflow_file.with_file_name(workflow_id).join(script)
+}
+
+/// The keys of the files in the folder of a workflow's scripts and its sub-folders, next to the workflow's file.
+pub fn scripts(workflow_file: &Path, workflow_id: &str) -> Vec<String> {
+    let folder = script_path(workflow_file, workflow_id, "");
+    let files = WalkDir::new(&folder).into_iter().filter_map(Result::ok).filter(|entry| entry.path().is_file());
+    let keys = files.filter_map(|entry| {
+        let parts: Vec<&str> =
+            entry.path().strip_prefix(&folder).ok()?.iter().map(OsStr::to_str).collect::<Option<_>>()?;
+        Some(script_key(workflow_id, &parts.join("/")))
+    });
+    keys.collect()
 }
 
 /// Reads a script; returns `None` if the file does not exist.
@@ -237,6 +251,23 @@ mod tests {
         );
         assert_eq!((files.contracts.len(), files.feeds.len()), (2, 1));
         assert_eq!((files.root, files.whole), (tree.path().to_owned(), false));
+        let sub_directory = read(&[tree.path().join("workflows/sales")]).unwrap();
+        assert_eq!(names(&sub_directory.workflows, &tree), ["workflows/sales/b.yml", "workflows/sales/emea/c.JSON"]);
+        assert_eq!(
+            names(&sub_directory.connections, &tree),
+            ["workflows/connections.yaml", "workflows/sales/emea/connections.yaml"]
+        );
+        assert!(!sub_directory.whole, "other directories have further files");
+    }
+
+    #[test]
+    fn the_scripts_of_a_workflow_are_the_files_in_its_folder() {
+        let tree = directory(&["workflows/sub/a.yaml", "workflows/sub/a/one.sql", "workflows/sub/a/dir/two.sql"]);
+        let file = tree.path().join("workflows/sub/a.yaml");
+        let mut keys = scripts(&file, "a");
+        keys.sort();
+        assert_eq!(keys, ["workflows/a/dir/two.sql", "workflows/a/one.sql"]);
+        assert_eq!(scripts(&file, "b"), Vec::<String>::new());
     }
 
     #[test]

@@ -20,7 +20,7 @@ use shiftwork_change_data::contract::{self, TableContract, evolves};
 use shiftwork_planner::{Place, Problem};
 use similar::TextDiff;
 
-pub use change::{ChangeKind, Changes, Claim, Desired, Present, Pusher, Timetable, Verb, changes, claim};
+pub use change::{ChangeKind, Changes, Claim, Desired, Gone, Present, Pusher, Timetable, Verb, changes, claim};
 pub use seen::{Refusal, refusals};
 pub use thing::{Kind, PROJECT_HINT, Record, Thing, is_project};
 pub use unfiled::{Unfiled, deployed, scripts_of, unfiled, users};
@@ -41,7 +41,9 @@ const DIFFERENCE_LINES: usize = 40;
 pub async fn push(target: &Target, asked: &args::Push) -> anyhow::Result<Outcome> {
     let files = files::read(&asked.paths)?;
     if asked.prune && !files.whole {
-        bail!("--prune needs directories: with single files, shiftwork cannot tell which files are missing on purpose");
+        bail!(
+            "--prune needs the whole directory of workflows: with a part of it, shiftwork cannot tell which files are missing on purpose"
+        );
     }
     let checked = check(&files, &files::script);
     if !checked.problems.is_empty() {
@@ -59,7 +61,13 @@ pub async fn push(target: &Target, asked: &args::Push) -> anyhow::Result<Outcome
     let deployment = Deployment::find(target).await?;
     eprintln!("{}", deployment.location);
     // The comparison records the ETags of the contracts. A contract that changes after it fails the conditional put.
-    let comparison = compare(&deployment, &checked, project, asked.prune).await?;
+    let mut comparison = compare(&deployment, &checked, project, asked.prune).await?;
+    if !files.whole {
+        // The other files of the directory were not read.
+        let directories: BTreeSet<_> = asked.paths.iter().map(|path| files::workflows_directory(path)).collect();
+        let all = named(&files::read(&directories.into_iter().collect::<Vec<_>>())?);
+        comparison.unfiled.retain(|unfiled| !all.contains_key(&unfiled.thing));
+    }
     let problems = incompatible(&deployment, &checked).await?;
     if !problems.is_empty() {
         let checked = Checked { problems, ..checked };
@@ -72,9 +80,9 @@ pub async fn push(target: &Target, asked: &args::Push) -> anyhow::Result<Outcome
         return Ok(Outcome::Failed);
     }
     print!("{}", render(&comparison.changes));
-    let gone = &comparison.changes.things_gone;
-    if !asked.dry_run && !gone.is_empty() && !asked.yes {
-        let question = format!("Delete {}?", words::plural(gone.len(), "thing"));
+    let gone = comparison.changes.things_gone.len() + comparison.changes.scripts_gone.len();
+    if !asked.dry_run && gone > 0 && !asked.yes {
+        let question = format!("Delete {} without a file?", words::plural(gone, "resource"));
         if !confirmed(&question, "delete what has no file")? {
             println!("nothing was pushed");
             return Ok(Outcome::Failed);
@@ -84,7 +92,7 @@ pub async fn push(target: &Target, asked: &args::Push) -> anyhow::Result<Outcome
         apply(&deployment, &checked, &comparison).await?;
     }
     println!("{}", summary(&comparison.changes, asked.dry_run));
-    print!("{}", comparison.without_files(files.whole));
+    print!("{}", comparison.without_files());
     Ok(Outcome::Done)
 }
 
@@ -130,23 +138,18 @@ pub struct Comparison {
     pub changes: Changes,
     /// What is deployed and has no file, and stays.
     pub unfiled: Vec<Unfiled>,
+    /// Keys of deployed scripts of these workflows that have no file, and stay.
+    pub scripts: BTreeSet<String>,
     project: Option<String>,
     desired: Desired,
     present: Present,
 }
 
 impl Comparison {
-    /// A line for everything that is deployed and has no file. `whole` is false if single files were selected, so that other
-    /// files may exist; then only a count is shown.
-    pub fn without_files(&self, whole: bool) -> String {
-        match (self.unfiled.len(), whole) {
-            (0, _) => String::new(),
-            (_, true) => unfiled::render(&self.unfiled, self.project.as_deref()),
-            (count, false) => format!(
-                "{} deployed and not among these files: `shiftwork validate --deployed` lists what has no file\n",
-                words::plural(count, "thing")
-            ),
-        }
+    /// A line for everything that is deployed and has no file, and stays.
+    pub fn without_files(&self) -> String {
+        let scripts = self.scripts.iter().map(|key| unfiled::script_line(key));
+        unfiled::render(&self.unfiled, self.project.as_deref()) + &scripts.collect::<String>()
     }
 }
 
@@ -160,10 +163,13 @@ pub async fn compare(
     let desired = desired(deployment, checked);
     let present = deployment.present(desired.scripts.keys().cloned()).await?;
     let mut unfiled = unfiled(&desired, &present);
+    let mut scripts = unfiled::scripts(&desired, &present);
+    let mut gone_scripts = BTreeSet::new();
     let mut gone = BTreeSet::new();
     if let Some(project) = project.as_deref().filter(|_| prune) {
         gone = unfiled::of_project(&unfiled, project).map(|unfiled| unfiled.thing.clone()).collect();
         unfiled.retain(|unfiled| !gone.contains(&unfiled.thing));
+        gone_scripts = std::mem::take(&mut scripts);
         for thing in &gone {
             let users = users(thing, &present, &gone);
             if !users.is_empty() {
@@ -173,8 +179,9 @@ pub async fn compare(
     }
     let caller = deployment.caller().await?;
     let pusher = Pusher { project: project.clone(), caller, now: deployment.clock.now() };
+    let gone = Gone { things: gone, scripts: gone_scripts };
     let changes = changes(desired.clone(), &present, gone, &pusher);
-    Ok(Comparison { changes, unfiled, project, desired, present })
+    Ok(Comparison { changes, unfiled, scripts, project, desired, present })
 }
 
 fn desired(deployment: &Deployment, checked: &Checked) -> Desired {
@@ -199,6 +206,7 @@ fn desired(deployment: &Deployment, checked: &Checked) -> Desired {
     }
     for valid in &checked.workflows {
         let id = &valid.workflow.workflow_id;
+        desired.script_files.extend(files::scripts(Path::new(&valid.file), id));
         desired.scripts.extend(valid.scripts.clone());
         desired.workflows.insert(id.clone(), valid.item.clone());
         if let Some(schedule) = &valid.workflow.schedule {

@@ -19,7 +19,10 @@ pub async fn validate(target: &args::Target, asked: &args::Validate) -> anyhow::
     }
     let files = files::read(&asked.paths)?;
     if asked.deployed {
-        ensure!(files.whole, "--deployed needs directories: with single files, shiftwork cannot tell what has no file");
+        ensure!(
+            files.whole,
+            "--deployed needs the whole directory of workflows: with a part of it, shiftwork cannot tell what has no file"
+        );
     }
     let checked = check(&files, &files::script);
     eprint!("{}", problems(&checked, console::colors_enabled_stderr()));

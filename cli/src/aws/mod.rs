@@ -166,6 +166,8 @@ impl Deployment {
         for workflow_id in &changes.schedules_gone {
             self.schedules.delete(workflow_id).await?;
         }
+        let scripts: Vec<String> = changes.scripts_gone.iter().cloned().collect();
+        self.scripts.delete(&scripts).await?;
         // Workflows are deleted before the feeds, contracts and connections that they use, so that no run starts without them.
         for thing in &changes.things_gone {
             if let Some(claim) = changes.claims.get(thing) {

@@ -39,6 +39,8 @@ pub struct Desired {
     pub connections: BTreeMap<String, Connection>,
     /// Schedules by `workflow_id`.
     pub schedules: BTreeMap<String, Timetable>,
+    /// Keys of all files in the folders of scripts, also of those that no job uses.
+    pub script_files: BTreeSet<String>,
     /// The path of each thing's file, relative to the directory that contains the directory of workflows.
     pub files: BTreeMap<Thing, String>,
 }
@@ -58,6 +60,15 @@ pub struct Present {
     pub schedules: BTreeMap<String, Timetable>,
     /// The record of the last push of each thing that was pushed.
     pub records: BTreeMap<Thing, Record>,
+}
+
+/// What a push deletes, because no local file defines it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Gone {
+    /// Things, with everything that belongs to them.
+    pub things: BTreeSet<Thing>,
+    /// Keys of scripts of workflows that stay.
+    pub scripts: BTreeSet<String>,
 }
 
 /// Who pushes.
@@ -95,6 +106,8 @@ pub struct Changes {
     pub schedules: BTreeMap<String, Timetable>,
     /// Schedules to delete, of workflows that stay.
     pub schedules_gone: BTreeSet<String>,
+    /// Keys of scripts to delete, of workflows that stay.
+    pub scripts_gone: BTreeSet<String>,
     /// Things to delete with everything that belongs to them.
     pub things_gone: BTreeSet<Thing>,
     /// The deployed pieces that are overwritten or deleted, with the digest of their deployed content. A piece is the item
@@ -168,8 +181,8 @@ pub(super) fn digest(value: &impl Serialize) -> String {
 }
 
 /// The changes that make the deployment match the files. A schedule is deleted when its workflow no longer has a
-/// `schedule`. The things in `gone` are deleted; no local file defines them.
-pub fn changes(desired: Desired, present: &Present, gone: BTreeSet<Thing>, pusher: &Pusher) -> Changes {
+/// `schedule`. What `gone` contains is deleted.
+pub fn changes(desired: Desired, present: &Present, gone: Gone, pusher: &Pusher) -> Changes {
     let mut changes = Changes::default();
     let mut changed: BTreeSet<Thing> = BTreeSet::new();
     for (name, connection) in desired.connections {
@@ -233,7 +246,12 @@ pub fn changes(desired: Desired, present: &Present, gone: BTreeSet<Thing>, pushe
             changed.insert(thing);
         }
     }
-    for thing in gone {
+    for key in gone.scripts {
+        changes.delete(ChangeKind::Script, &key);
+        changed.extend(Thing::of_key(&key));
+        changes.scripts_gone.insert(key);
+    }
+    for thing in gone.things {
         for (piece, digest) in pieces(&thing, present) {
             changes.replace(piece, Some(digest));
         }

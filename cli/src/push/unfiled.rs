@@ -84,6 +84,20 @@ pub fn scripts_of<'p>(workflow_id: &str, present: &'p Present) -> Vec<&'p str> {
     present.stored.iter().filter(|key| key.starts_with(&prefix)).map(String::as_str).collect()
 }
 
+/// Keys of deployed scripts that have no file, of workflows that have one.
+pub(super) fn scripts(desired: &Desired, present: &Present) -> BTreeSet<String> {
+    let has_file = |key: &String| desired.scripts.contains_key(key) || desired.script_files.contains(key);
+    let of_workflow = |key: &String| {
+        Thing::of_key(key).is_some_and(|thing| thing.kind == Kind::Workflow && desired.files.contains_key(&thing))
+    };
+    present.stored.iter().filter(|key| of_workflow(key) && !has_file(key)).cloned().collect()
+}
+
+/// The line of a script that has no file.
+pub(super) fn script_line(key: &str) -> String {
+    format!("{} script {key} is deployed and has no file\n", style("?").yellow())
+}
+
 /// The deployed workflows, other than those in `gone`, that use a contract, a feed or a connection.
 pub fn users(thing: &Thing, present: &Present, gone: &BTreeSet<Thing>) -> Vec<String> {
     let stays = |id: &str| !gone.contains(&Thing::new(Kind::Workflow, id));
@@ -250,6 +264,16 @@ mod tests {
         assert_eq!(of("sales"), ["scheduled", "quiet"]);
         assert_eq!(of("marketing"), ["marketing"]);
         assert_eq!(of("finance"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_script_without_a_file_is_found_if_its_workflow_has_one() {
+        let mut present = present();
+        present.stored.extend(["workflows/filed/unused.sql", "workflows/filed/old.sql"].map(Into::into));
+        let mut desired = desired();
+        desired.scripts.insert("workflows/filed/a.sql".into(), "select 1".into());
+        desired.script_files.insert("workflows/filed/unused.sql".into());
+        assert_eq!(scripts(&desired, &present), ["workflows/filed/old.sql".to_owned()].into());
     }
 
     #[test]

@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::json;
 use shiftwork_protocol::{Connection, name::sha256};
 
-use super::{Changes, Claim, Desired, Kind, Present, Pusher, Record, Thing, Timetable, changes, digest};
+use super::{Changes, Claim, Desired, Gone, Kind, Present, Pusher, Record, Thing, Timetable, changes, digest};
 
 fn timetable(expression: &str) -> Timetable {
     Timetable { expression: expression.into(), time_zone: "UTC".into(), enabled: true, ..Timetable::default() }
@@ -29,6 +29,7 @@ fn desired() -> Desired {
         ]),
         connections: BTreeMap::from([("reporting".into(), connection("dev"))]),
         schedules: BTreeMap::from([("a".into(), timetable("rate(1 hour)"))]),
+        script_files: BTreeSet::new(),
         files: BTreeMap::from([
             (workflow("a"), "workflows/a.yaml".into()),
             (workflow("b"), "workflows/b.yaml".into()),
@@ -63,7 +64,7 @@ fn pushed(desired: &Desired) -> Present {
 }
 
 fn compared(desired: Desired, present: &Present) -> Changes {
-    changes(desired, present, BTreeSet::new(), &pusher(Some("sales")))
+    changes(desired, present, Gone::default(), &pusher(Some("sales")))
 }
 
 fn lines(changes: &Changes) -> Vec<String> {
@@ -136,7 +137,7 @@ fn a_thing_without_a_record_or_a_project_is_recorded() {
     let found = compared(desired(), &present);
     assert_eq!(lines(&found), ["Update workflow a", "Update workflow b"]);
     assert_eq!(found.claims[&workflow("b")].record, record(Some("sales"), 2, "workflows/b.yaml"));
-    let without_project = changes(desired(), &present, BTreeSet::new(), &pusher(None));
+    let without_project = changes(desired(), &present, Gone::default(), &pusher(None));
     assert_eq!(lines(&without_project), ["Update workflow a"]);
 }
 
@@ -158,7 +159,7 @@ fn a_schedule_is_deleted_with_its_definition_and_unknown_resources_only_if_they_
     present.connections.insert("old".into(), connection("dev"));
     assert_eq!(lines(&compared(desired(), &present)), ["Delete schedule b"]);
     let gone = BTreeSet::from([workflow("unknown"), Thing::new(Kind::Connection, "old")]);
-    let found = changes(desired(), &present, gone.clone(), &pusher(Some("sales")));
+    let found = changes(desired(), &present, Gone { things: gone.clone(), ..Gone::default() }, &pusher(Some("sales")));
     assert_eq!(lines(&found), ["Delete schedule b", "Delete workflow unknown", "Delete connection old"]);
     assert_eq!(found.things_gone, gone);
     assert_eq!(found.replaced.keys().collect::<Vec<_>>(), ["connections/old", "workflows/unknown"]);
@@ -174,7 +175,7 @@ fn contracts_and_feeds_are_deleted_if_they_are_pruned() {
     }
     assert!(compared(desired(), &present).lines.is_empty());
     let gone = BTreeSet::from([Thing::new(Kind::Contract, "orders"), Thing::new(Kind::Feed, "files")]);
-    let found = changes(desired(), &present, gone, &pusher(Some("sales")));
+    let found = changes(desired(), &present, Gone { things: gone, ..Gone::default() }, &pusher(Some("sales")));
     assert_eq!(lines(&found), ["Delete feed files", "Delete contract orders"]);
     assert_eq!(found.replaced["contracts/orders.yaml"], sha256("contracts/orders.yaml"));
 }
@@ -186,4 +187,12 @@ fn a_schedule_with_another_target_is_updated() {
     let found = compared(desired(), &present);
     assert_eq!(found.lines.len(), 1);
     assert_eq!(found.lines[0].detail.as_deref(), Some("role"));
+}
+
+#[test]
+fn a_script_that_is_pruned_changes_its_workflow() {
+    let gone = Gone { scripts: BTreeSet::from(["workflows/a/old.sql".into()]), ..Gone::default() };
+    let found = changes(desired(), &pushed(&desired()), gone, &pusher(Some("sales")));
+    assert_eq!(lines(&found), ["Delete script workflows/a/old.sql"]);
+    assert_eq!(found.claims.keys().collect::<Vec<_>>(), [&workflow("a")]);
 }

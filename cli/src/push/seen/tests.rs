@@ -1,9 +1,9 @@
-use std::{collections::BTreeSet, process::Command};
+use std::process::Command;
 
 use serde_json::json;
 
 use super::*;
-use crate::push::{Pusher, changes};
+use crate::push::{Gone, Pusher, changes};
 
 fn pusher(project: Option<&str>) -> Pusher {
     Pusher {
@@ -66,7 +66,7 @@ fn a_push_is_refused_if_it_replaces_what_was_not_seen_or_belongs_to_another_proj
     ];
     for (case, owner, project, has_seen, script, expected) in cases {
         let present = present("deployed", owner);
-        let changes = changes(desired(script), &present, BTreeSet::new(), &pusher(project));
+        let changes = changes(desired(script), &present, Gone::default(), &pusher(project));
         let found = refusals(&changes, &present, project, |_, piece, digest| {
             assert_eq!((piece, digest), ("workflows/nightly/a.sql", &*sha256("deployed")), "{case}");
             has_seen
@@ -78,7 +78,12 @@ fn a_push_is_refused_if_it_replaces_what_was_not_seen_or_belongs_to_another_proj
 #[test]
 fn a_deletion_of_what_was_not_seen_is_refused() {
     let present = present("deployed", Some("sales"));
-    let changes = changes(Desired::default(), &present, BTreeSet::from([nightly()]), &pusher(Some("sales")));
+    let changes = changes(
+        Desired::default(),
+        &present,
+        Gone { things: [nightly()].into(), ..Gone::default() },
+        &pusher(Some("sales")),
+    );
     assert_eq!(kinds(&refusals(&changes, &present, Some("sales"), |_, _, _| false)), ["unseen"]);
     assert_eq!(kinds(&refusals(&changes, &present, Some("sales"), |_, _, _| true)), Vec::<&str>::new());
 }
@@ -86,7 +91,7 @@ fn a_deletion_of_what_was_not_seen_is_refused() {
 #[test]
 fn a_refusal_names_who_pushed_and_shows_the_difference() {
     let present = present("deployed", Some("sales"));
-    let changes = changes(desired("new"), &present, BTreeSet::new(), &pusher(Some("marketing")));
+    let changes = changes(desired("new"), &present, Gone::default(), &pusher(Some("marketing")));
     let found = refusals(&changes, &present, Some("marketing"), |_, _, _| false);
     let shown = render(&found, |piece| format!("  difference of {piece}\n"));
     assert_eq!(
