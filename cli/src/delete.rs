@@ -146,8 +146,8 @@ mod tests {
         assert_eq!(found("orders", Some(Kind::Contract)), Ok(Thing::new(Kind::Contract, "orders")));
         let ambiguous = found("orders", None).unwrap_err();
         assert!(ambiguous.contains("--kind contract or --kind connection"), "{ambiguous}");
-        let unknown = found("nigthly", Some(Kind::Workflow)).unwrap_err();
-        assert!(unknown.contains("`nigthly`") && unknown.contains("`nightly`, `nightly2`"), "{unknown}");
+        let unknown = found("weekly", Some(Kind::Workflow)).unwrap_err();
+        assert!(unknown.contains("`weekly`") && unknown.contains("`nightly`, `nightly2`"), "{unknown}");
         assert!(find(&Present::default(), "a", None).is_err());
     }
 

@@ -134,7 +134,7 @@ fn named(files: &Files) -> BTreeMap<Thing, String> {
 
 /// The differences between the local files and the deployment.
 pub struct Comparison {
-    /// What a push would change.
+    /// Writes and deletes that a push would make.
     pub changes: Changes,
     /// What is deployed and has no file, and stays.
     pub unfiled: Vec<Unfiled>,

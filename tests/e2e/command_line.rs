@@ -245,7 +245,7 @@ async fn what_has_no_file_is_listed_and_prune_deletes_only_what_the_project_push
     }
     let refused = cli.run(&["push", "--prune"], 1);
     assert!(refused.contains("not a terminal") && refused.contains("--yes"), "{refused}");
-    assert!(scheduled(&stack, &old).await.is_some(), "nothing was deleted without an answer");
+    assert!(scheduled(&stack, &old).await.is_some(), "nothing was deleted without a reply");
     let printed = cli.run(&["push", "--prune", "--yes"], 0);
     assert!(printed.contains(&old) && !printed.contains(&format!("- workflow   {}", other.id)), "{printed}");
     assert!(scheduled(&stack, &old).await.is_none());

@@ -71,7 +71,7 @@ pub struct Gone {
     pub scripts: BTreeSet<String>,
 }
 
-/// Who pushes.
+/// The caller of a push.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pusher {
     /// Project that the files belong to.

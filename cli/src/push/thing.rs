@@ -12,7 +12,7 @@ use shiftwork_protocol::{
 
 use crate::words;
 
-/// How to name a project.
+/// The rule for names of projects, as a hint.
 pub const PROJECT_HINT: &str = "use 1 to 64 of A-Z, a-z, 0-9, `_` and `-`";
 
 /// True for a valid name of a project. The rule is the same as for the id of a workflow.
