@@ -103,6 +103,9 @@ pub struct Validate {
     /// Also list what is deployed and has no file
     #[arg(long, conflicts_with = "schema")]
     pub deployed: bool,
+    /// Name of the project, whose things are listed one by one [default: `project` in shiftwork.yaml]
+    #[arg(long, env = "SHIFTWORK_PROJECT", value_name = "NAME", value_parser = project)]
+    pub project: Option<String>,
 }
 
 /// Arguments of `push`.

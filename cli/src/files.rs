@@ -161,7 +161,7 @@ pub fn script_path(workflow_file: &Path, workflow_id: &str, script: &str) -> Pat
 }
 
 /// The keys of the files in the folder of a workflow's scripts and its sub-folders, next to the workflow's file.
-pub fn scripts(workflow_file: &Path, workflow_id: &str) -> Vec<String> {
+pub fn script_keys(workflow_file: &Path, workflow_id: &str) -> Vec<String> {
     let folder = script_path(workflow_file, workflow_id, "");
     let files = WalkDir::new(&folder).into_iter().filter_map(Result::ok).filter(|entry| entry.path().is_file());
     let keys = files.filter_map(|entry| {
@@ -264,10 +264,10 @@ mod tests {
     fn the_scripts_of_a_workflow_are_the_files_in_its_folder() {
         let tree = directory(&["workflows/sub/a.yaml", "workflows/sub/a/one.sql", "workflows/sub/a/dir/two.sql"]);
         let file = tree.path().join("workflows/sub/a.yaml");
-        let mut keys = scripts(&file, "a");
+        let mut keys = script_keys(&file, "a");
         keys.sort();
         assert_eq!(keys, ["workflows/a/dir/two.sql", "workflows/a/one.sql"]);
-        assert_eq!(scripts(&file, "b"), Vec::<String>::new());
+        assert_eq!(script_keys(&file, "b"), Vec::<String>::new());
     }
 
     #[test]

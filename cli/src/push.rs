@@ -97,16 +97,20 @@ pub async fn push(target: &Target, asked: &args::Push) -> anyhow::Result<Outcome
 }
 
 /// A line for everything that is deployed and has no file.
-pub async fn without_files(deployment: &Deployment, files: &Files) -> anyhow::Result<String> {
-    // The files count even if they have problems, so the names are taken from the documents.
-    let project = project::project(None, &files.root)?;
+pub async fn without_files(deployment: &Deployment, files: &Files, project: Option<&str>) -> anyhow::Result<String> {
+    let project = project::project(project, &files.root)?;
     let present = deployment.present([]).await?;
-    let desired = Desired { files: named(files), ..Desired::default() };
+    // The files count even if they have problems, so the names are taken from the documents.
+    let mut desired = Desired { files: named(files), ..Desired::default() };
+    for (thing, file) in desired.files.iter().filter(|(thing, _)| thing.kind == Kind::Workflow) {
+        desired.script_files.extend(files::script_keys(Path::new(file), &thing.name));
+    }
     let found = unfiled(&desired, &present);
-    if found.is_empty() {
+    let scripts = unfiled::scripts(&desired, &present);
+    if found.is_empty() && scripts.is_empty() {
         return Ok("everything that is deployed has a file\n".into());
     }
-    Ok(unfiled::render(&found, project.as_deref()))
+    Ok(unfiled::render(&found, &scripts, project.as_deref()))
 }
 
 /// The things that files define, whether they are valid or not.
@@ -148,8 +152,7 @@ pub struct Comparison {
 impl Comparison {
     /// A line for everything that is deployed and has no file, and stays.
     pub fn without_files(&self) -> String {
-        let scripts = self.scripts.iter().map(|key| unfiled::script_line(key));
-        unfiled::render(&self.unfiled, self.project.as_deref()) + &scripts.collect::<String>()
+        unfiled::render(&self.unfiled, &self.scripts, self.project.as_deref())
     }
 }
 
@@ -170,10 +173,13 @@ pub async fn compare(
         gone = unfiled::of_project(&unfiled, project).map(|unfiled| unfiled.thing.clone()).collect();
         unfiled.retain(|unfiled| !gone.contains(&unfiled.thing));
         gone_scripts = std::mem::take(&mut scripts);
+        // Workflows as they are after the push.
+        let mut after = present.clone();
+        after.workflows.extend(desired.workflows.clone());
         for thing in &gone {
-            let users = users(thing, &present, &gone);
+            let users = users(thing, &after, &gone);
             if !users.is_empty() {
-                bail!("{thing} has no file, and is not deleted: deployed workflows use it: {}", users.join(", "));
+                bail!("{thing} has no file and cannot be deleted, because workflows use it: {}", users.join(", "));
             }
         }
     }
@@ -206,7 +212,7 @@ fn desired(deployment: &Deployment, checked: &Checked) -> Desired {
     }
     for valid in &checked.workflows {
         let id = &valid.workflow.workflow_id;
-        desired.script_files.extend(files::scripts(Path::new(&valid.file), id));
+        desired.script_files.extend(files::script_keys(Path::new(&valid.file), id));
         desired.scripts.extend(valid.scripts.clone());
         desired.workflows.insert(id.clone(), valid.item.clone());
         if let Some(schedule) = &valid.workflow.schedule {

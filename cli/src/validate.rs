@@ -28,7 +28,7 @@ pub async fn validate(target: &args::Target, asked: &args::Validate) -> anyhow::
     eprint!("{}", problems(&checked, console::colors_enabled_stderr()));
     println!("{}", summary(&checked));
     if asked.deployed {
-        print!("{}", push::without_files(&Deployment::find(target).await?, &files).await?);
+        print!("{}", push::without_files(&Deployment::find(target).await?, &files, asked.project.as_deref()).await?);
     }
     Ok(if checked.problems.is_empty() { Outcome::Done } else { Outcome::Failed })
 }

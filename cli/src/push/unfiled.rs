@@ -93,11 +93,6 @@ pub(super) fn scripts(desired: &Desired, present: &Present) -> BTreeSet<String> 
     present.stored.iter().filter(|key| of_workflow(key) && !has_file(key)).cloned().collect()
 }
 
-/// The line of a script that has no file.
-pub(super) fn script_line(key: &str) -> String {
-    format!("{} script {key} is deployed and has no file\n", style("?").yellow())
-}
-
 /// The deployed workflows, other than those in `gone`, that use a contract, a feed or a connection.
 pub fn users(thing: &Thing, present: &Present, gone: &BTreeSet<Thing>) -> Vec<String> {
     let stays = |id: &str| !gone.contains(&Thing::new(Kind::Workflow, id));
@@ -131,8 +126,8 @@ fn owner(unfiled: &Unfiled) -> Option<&str> {
     unfiled.record.as_ref()?.project.as_deref()
 }
 
-/// A line for each thing of this project or of no project, and a line for each other project.
-pub(super) fn render(found: &[Unfiled], project: Option<&str>) -> String {
+/// A line for each thing of this project or of no project, a line for each script, and a line for each other project.
+pub(super) fn render(found: &[Unfiled], scripts: &BTreeSet<String>, project: Option<&str>) -> String {
     let mut out = String::new();
     let mut others: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for unfiled in found {
@@ -140,6 +135,9 @@ pub(super) fn render(found: &[Unfiled], project: Option<&str>) -> String {
             Some(other) if Some(other) != project => others.entry(other).or_default().push(unfiled.thing.to_string()),
             Some(_) | None => out.push_str(&line(unfiled)),
         }
+    }
+    for key in scripts {
+        let _ = writeln!(out, "{} script {key} is deployed and has no file", style("?").yellow());
     }
     for (other, things) in others {
         let things = things.join(", ");
@@ -243,7 +241,9 @@ mod tests {
                 "connection old",
             ]
         );
-        let shown = console::strip_ansi_codes(&render(&found, Some("sales"))).into_owned();
+        let shown =
+            console::strip_ansi_codes(&render(&found, &["workflows/filed/old.sql".to_owned()].into(), Some("sales")))
+                .into_owned();
         for line in [
             "! workflow scheduled has no file and still runs: schedule rate(1 day) UTC  version 3, pushed by Developer/anna for project sales at 2026-03-01 12:00:00 UTC",
             "! workflow triggered has no file and still runs: 1 trigger  version 3, pushed by Developer/anna at 2026-03-01 12:00:00 UTC",
@@ -251,6 +251,7 @@ mod tests {
             "? no file for the scripts of workflow left, which does not exist any more",
             "? workflow off is deployed and has no file",
             "? contract orders is deployed and has no file",
+            "? script workflows/filed/old.sql is deployed and has no file",
             "· deployed by project marketing: workflow marketing",
         ] {
             assert!(shown.lines().any(|shown| shown == line), "{line}\n{shown}");
