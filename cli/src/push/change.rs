@@ -7,7 +7,10 @@ use serde::Serialize;
 use serde_json::Value;
 use shiftwork_protocol::{Connection, name::sha256};
 
-use super::thing::{Kind, Record, Thing};
+use super::{
+    thing::{Kind, Record, Thing},
+    unfiled::starts,
+};
 
 /// A schedule in EventBridge Scheduler, desired or deployed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -255,7 +258,9 @@ pub fn changes(desired: Desired, present: &Present, gone: Gone, pusher: &Pusher)
         for (piece, digest) in pieces(&thing, present) {
             changes.replace(piece, Some(digest));
         }
-        changes.delete(thing.kind.into(), &thing.name);
+        let starts = starts(&thing, present);
+        let detail = (!starts.is_empty()).then(|| starts.join(", "));
+        changes.lines.push(Line { verb: Verb::Delete, kind: thing.kind.into(), name: thing.name.clone(), detail });
         changed.insert(thing.clone());
         changes.things_gone.insert(thing);
     }

@@ -53,7 +53,7 @@ pub fn deployed(present: &Present) -> BTreeSet<Thing> {
 }
 
 /// What starts a workflow: its schedule, unless it is switched off, and its triggers.
-fn starts(thing: &Thing, present: &Present) -> Vec<String> {
+pub(super) fn starts(thing: &Thing, present: &Present) -> Vec<String> {
     if thing.kind != Kind::Workflow {
         return Vec::new();
     }
