@@ -320,13 +320,13 @@ fn difference(deployed: &str, local: &str) -> String {
     let lines: Vec<&str> = text.lines().collect();
     let mut out = String::new();
     for line in lines.iter().take(DIFFERENCE_LINES) {
-        let line = style(format!("  {line}"));
-        let line = match line.to_string().trim_start().chars().next() {
-            Some('-') => line.red(),
-            Some('+') => line.green(),
-            Some(_) | None => line.dim(),
+        let shown = style(format!("  {line}"));
+        let shown = match line.chars().next() {
+            Some('-') => shown.red(),
+            Some('+') => shown.green(),
+            Some(_) | None => shown.dim(),
         };
-        let _ = writeln!(out, "{line}");
+        let _ = writeln!(out, "{shown}");
     }
     if lines.len() > DIFFERENCE_LINES {
         let _ = writeln!(out, "  … and {} more", words::plural(lines.len() - DIFFERENCE_LINES, "line"));
@@ -391,5 +391,25 @@ pub fn summary(changes: &Changes, dry_run: bool) -> String {
         (true, _) => "the deployment matches the files".into(),
         (false, true) => format!("{total} to make; run without --dry-run to make them"),
         (false, false) => format!("{total} made"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::difference;
+
+    #[test]
+    fn a_difference_shows_the_deployed_and_the_local_lines() {
+        let shown = difference("select 1\nfrom a;\n", "select 1\nfrom b;\n");
+        let shown = console::strip_ansi_codes(&shown).into_owned();
+        assert_eq!(shown, "  --- deployed\n  +++ local\n  @@ -1,2 +1,2 @@\n   select 1\n  -from a;\n  +from b;\n");
+    }
+
+    #[test]
+    fn a_long_difference_is_cut_and_counted() {
+        let lines = |word: &str| (0..100).map(|line| format!("{word} {line}\n")).collect::<String>();
+        let shown = difference(&lines("deployed"), &lines("local"));
+        assert_eq!(shown.lines().count(), 41);
+        assert!(shown.ends_with("  … and 163 more lines\n"), "{shown}");
     }
 }
