@@ -110,6 +110,7 @@ pub struct Validate {
 
 /// Arguments of `push`.
 #[derive(Debug, ClapArgs)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct Push {
     /// Workflow files, or directories that contain workflow files
     #[arg(default_value = "workflows")]
@@ -441,10 +442,7 @@ fn file_status(text: &str) -> Result<FileStatus, String> {
 }
 
 fn project(text: &str) -> Result<String, String> {
-    match is_project(text) {
-        true => Ok(text.into()),
-        false => Err(PROJECT_HINT.into()),
-    }
+    if is_project(text) { Ok(text.into()) } else { Err(PROJECT_HINT.into()) }
 }
 
 fn parameter(text: &str) -> Result<(String, String), String> {

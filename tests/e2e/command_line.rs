@@ -24,8 +24,8 @@ impl CommandLine {
     }
 
     /// Another checkout of the same files, without the state of this one.
-    fn checkout(&self) -> Self {
-        let directory = self.directory.with_extension("other");
+    fn checkout(&self, name: &str) -> Self {
+        let directory = self.directory.with_extension(name);
         for file in files_below(&self.directory) {
             let path = directory.join(file.strip_prefix(&self.directory).expect("the file is in the directory"));
             std::fs::create_dir_all(path.parent().expect("a file has a parent directory")).expect("a directory");
@@ -193,7 +193,7 @@ async fn a_push_on_top_of_an_unseen_version_is_refused_with_the_difference() {
     anna.write("{id}/one.sql", "select 1;\n");
     let printed = anna.run(&["push"], 0);
     assert!(printed.contains("account ") && printed.contains("Region ") && printed.contains("stack "), "{printed}");
-    let ben = anna.checkout();
+    let ben = anna.checkout("ben");
     assert!(ben.run(&["push"], 0).contains("matches the files"));
 
     anna.write("{id}/one.sql", "select 2;\n");
@@ -207,6 +207,33 @@ async fn a_push_on_top_of_an_unseen_version_is_refused_with_the_difference() {
     ben.run(&["push", "--force"], 0);
     let refused = anna.run(&["push"], 1);
     assert!(refused.contains("-select 3;") && refused.contains("+select 2;"), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_several_pushes_at_the_same_time_one_changes_the_workflow() {
+    let stack = Stack::shared().await;
+    let first = CommandLine::new("race");
+    first.write("{id}.yaml", ONE_SCRIPT);
+    first.write("{id}/one.sql", "select 0;");
+    first.run(&["push"], 0);
+    let checkouts: Vec<_> = ["a", "b", "c", "d"].map(|name| (name, first.checkout(name))).into_iter().collect();
+    for (name, checkout) in &checkouts {
+        checkout.run(&["push"], 0);
+        checkout.write("{id}/one.sql", &format!("select '{name}';"));
+    }
+    let pushed: Vec<&str> = std::thread::scope(|scope| {
+        let pushes: Vec<_> = checkouts
+            .iter()
+            .map(|(name, checkout)| scope.spawn(move || (*name, checkout.shiftwork(&["push"]))))
+            .collect();
+        let pushes = pushes.into_iter().map(|push| push.join().expect("the thread ends"));
+        pushes.filter(|(_, output)| output.status.success()).map(|(name, _)| name).collect()
+    });
+    assert_eq!(pushed.len(), 1, "{pushed:?}");
+    let key = format!("workflows/{}/one.sql", first.id);
+    let script = stack.s3.get_object().bucket(stack.output("ScriptsBucket")).key(key).send().await.expect("the script");
+    let script = script.body.collect().await.expect("the content").to_vec();
+    assert_eq!(script, format!("select '{}';", pushed[0]).into_bytes());
 }
 
 #[tokio::test(flavor = "multi_thread")]

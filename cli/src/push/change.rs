@@ -187,12 +187,12 @@ pub(super) fn digest(value: &impl Serialize) -> String {
 /// `schedule`. What `gone` contains is deleted.
 pub fn changes(desired: Desired, present: &Present, gone: Gone, pusher: &Pusher) -> Changes {
     let mut changes = Changes::default();
-    let mut changed: BTreeSet<Thing> = BTreeSet::new();
+    let mut touched: BTreeSet<Thing> = BTreeSet::new();
     for (name, connection) in desired.connections {
         let (thing, was) = (Thing::new(Kind::Connection, &name), present.connections.get(&name));
         if changes.put(ChangeKind::Connection, &name, was, |was| *was == connection, None) {
             changes.replace(thing.piece(), was.map(digest));
-            changed.insert(thing);
+            touched.insert(thing);
             changes.connections.insert(name, connection);
         }
     }
@@ -207,7 +207,7 @@ pub fn changes(desired: Desired, present: &Present, gone: Gone, pusher: &Pusher)
         };
         if changes.put(of, &key, was, |was| *was == hash, Some(short)) {
             changes.replace(key.clone(), was.cloned());
-            changed.extend(thing);
+            touched.extend(thing);
             changes.scripts.insert(key, text);
         }
     }
@@ -216,7 +216,7 @@ pub fn changes(desired: Desired, present: &Present, gone: Gone, pusher: &Pusher)
         let detail = was.map(|was| differing_fields(was, &item));
         if changes.put(ChangeKind::Workflow, &id, was, |was| same(was, &item), detail) {
             changes.replace(thing.piece(), was.map(digest));
-            changed.insert(thing);
+            touched.insert(thing);
             changes.workflows.insert(id, item);
         }
     }
@@ -224,18 +224,18 @@ pub fn changes(desired: Desired, present: &Present, gone: Gone, pusher: &Pusher)
         let was = present.schedules.get(&id);
         let detail = was.map_or_else(|| in_words(&timetable), |was| difference(was, &timetable));
         if changes.put(ChangeKind::Schedule, &id, was, |was| *was == timetable, Some(detail)) {
-            changed.insert(Thing::new(Kind::Workflow, &id));
+            touched.insert(Thing::new(Kind::Workflow, &id));
             changes.schedules.insert(id, timetable);
         }
     }
     for id in present.schedules.keys().filter(|id| !desired.schedules.contains_key(*id)) {
         if desired.workflows.contains_key(id) {
             changes.delete(ChangeKind::Schedule, id);
-            changed.insert(Thing::new(Kind::Workflow, id));
+            touched.insert(Thing::new(Kind::Workflow, id));
             changes.schedules_gone.insert(id.clone());
         }
     }
-    for thing in desired.files.keys().filter(|thing| !changed.contains(thing)).cloned().collect::<Vec<_>>() {
+    for thing in desired.files.keys().filter(|thing| !touched.contains(thing)).cloned().collect::<Vec<_>>() {
         let record = present.records.get(&thing);
         let is_adopted = pusher.project.is_some() && record.is_some_and(|record| record.project.is_none());
         if record.is_none() || is_adopted {
@@ -246,12 +246,12 @@ pub fn changes(desired: Desired, present: &Present, gone: Gone, pusher: &Pusher)
             let line =
                 Line { verb: Verb::Update, kind: thing.kind.into(), name: thing.name.clone(), detail: Some(detail) };
             changes.lines.push(line);
-            changed.insert(thing);
+            touched.insert(thing);
         }
     }
     for key in gone.scripts {
         changes.delete(ChangeKind::Script, &key);
-        changed.extend(Thing::of_key(&key));
+        touched.extend(Thing::of_key(&key));
         changes.scripts_gone.insert(key);
     }
     for thing in gone.things {
@@ -261,10 +261,10 @@ pub fn changes(desired: Desired, present: &Present, gone: Gone, pusher: &Pusher)
         let starts = starts(&thing, present);
         let detail = (!starts.is_empty()).then(|| starts.join(", "));
         changes.lines.push(Line { verb: Verb::Delete, kind: thing.kind.into(), name: thing.name.clone(), detail });
-        changed.insert(thing.clone());
+        touched.insert(thing.clone());
         changes.things_gone.insert(thing);
     }
-    for thing in changed {
+    for thing in touched {
         let was = present.records.get(&thing);
         let claim = claim(was, desired.files.get(&thing), pusher);
         changes.claims.insert(thing, claim);

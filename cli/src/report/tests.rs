@@ -1,4 +1,4 @@
-use std::{collections::BTreeMap, env, fs};
+use std::{collections::BTreeMap, env, fmt::Write as _, fs};
 
 use jiff::SignedDuration;
 use shiftwork_protocol::{Status, Work};
@@ -155,7 +155,7 @@ fn a_wide_workflow_with_single_dependencies_is_drawn() {
             28..39 => format!(", depends_on: [job_{:02}.sql, job_{:02}.sql]", job - 15, (job * 3) % 12),
             _ => ", depends_on: [job_29.sql, job_01.sql, job_20.sql]".into(),
         };
-        stages += &format!("      - {{ script: job_{job:02}.sql{after} }}\n");
+        let _ = writeln!(stages, "      - {{ script: job_{job:02}.sql{after} }}");
     }
     let (run, scripts) = planned(&stages, |name| format!("-- {name}\n{SQL}"));
     let run = simulated(run, |job| JobEnd::Runs(500 + i64::from(job.as_bytes()[5]) * 37 % 900));

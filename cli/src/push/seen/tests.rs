@@ -54,7 +54,10 @@ fn kinds(refusals: &[Refusal]) -> Vec<&'static str> {
 
 #[test]
 fn a_push_is_refused_if_it_replaces_what_was_not_seen_or_belongs_to_another_project() {
-    let cases: [(&str, Option<&str>, Option<&str>, bool, &str, &[&str]); 8] = [
+    // The case, the project of the record, the project of the push, whether the content was seen, the local script, the
+    // refusals.
+    type Case = (&'static str, Option<&'static str>, Option<&'static str>, bool, &'static str, &'static [&'static str]);
+    let cases: [Case; 8] = [
         ("seen", Some("sales"), Some("sales"), true, "new", &[]),
         ("not seen", Some("sales"), Some("sales"), false, "new", &["unseen"]),
         ("not seen, but equal", Some("sales"), Some("sales"), false, "deployed", &[]),

@@ -233,7 +233,7 @@ fn slots(ranks: &Ranks, lines: impl Iterator<Item = Line>, lane_of: &BTreeMap<Li
     for (job, rank) in ranks.of_job.iter().enumerate() {
         slots[*rank].push(Slot::Job(job));
     }
-    let mut lanes: BTreeSet<(usize, Lane)> = BTreeSet::new();
+    let mut crossings: BTreeSet<(usize, Lane)> = BTreeSet::new();
     // Neighbours in the adjacent ranks, to the left and to the right.
     let mut before: BTreeMap<(usize, Slot), Vec<(usize, Slot)>> = BTreeMap::new();
     let mut after = before.clone();
@@ -245,14 +245,14 @@ fn slots(ranks: &Ranks, lines: impl Iterator<Item = Line>, lane_of: &BTreeMap<Li
         };
         let crossed = ranks.crossed(&line).map(|rank| (rank, lane_of[&line]));
         let crossed: Vec<_> =
-            crossed.inspect(|lane| _ = lanes.insert(*lane)).map(|(rank, lane)| (rank, Slot::Lane(lane))).collect();
+            crossed.inspect(|lane| _ = crossings.insert(*lane)).map(|(rank, lane)| (rank, Slot::Lane(lane))).collect();
         let way: Vec<_> = job(line.from).into_iter().chain(crossed).chain(job(line.to)).collect();
         for pair in way.windows(2) {
             after.entry(pair[0]).or_default().push(pair[1]);
             before.entry(pair[1]).or_default().push(pair[0]);
         }
     }
-    for (rank, lane) in lanes {
+    for (rank, lane) in crossings {
         slots[rank].push(Slot::Lane(lane));
     }
     for pass in 0..PASSES {
@@ -319,7 +319,7 @@ impl Pen {
 
     /// A curve whose x never leaves the gap between the two points.
     fn curve(&mut self, x: f64, y: f64) {
-        let bend = (self.x + x) / 2.0;
+        let bend = f64::midpoint(self.x, x);
         let _ = write!(self.path, " C{bend:.1} {:.1} {bend:.1} {y:.1} {x:.1} {y:.1}", self.y);
         (self.x, self.y) = (x, y);
     }

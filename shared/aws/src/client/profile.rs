@@ -92,6 +92,7 @@ async fn must_exist(flag: Option<&str>) -> Result<(), ClientError> {
         (None, Some(_) | None) => return Ok(()),
     };
     let files = FILES.map(|(name, path)| env::var(name).unwrap_or_else(|_| path.into())).join(" and ");
+    #[allow(clippy::default_trait_access, reason = "the type is in a crate that is not a dependency")]
     let loaded = profile::load(&Fs::real(), &Env::real(), &Default::default(), None).await;
     let profiles = match loaded {
         Ok(profiles) => profiles,
