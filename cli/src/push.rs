@@ -329,7 +329,7 @@ fn difference(deployed: &str, local: &str) -> String {
         let _ = writeln!(out, "{shown}");
     }
     if lines.len() > DIFFERENCE_LINES {
-        let _ = writeln!(out, "  … and {} more", words::plural(lines.len() - DIFFERENCE_LINES, "line"));
+        let _ = writeln!(out, "  … and {}", words::plural(lines.len() - DIFFERENCE_LINES, "more line"));
     }
     out
 }
