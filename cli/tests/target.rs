@@ -97,13 +97,13 @@ impl Drop for Machine {
 
 const KEYS: [(&str, &str); 2] = [("AWS_ACCESS_KEY_ID", "AKIDENV"), ("AWS_SECRET_ACCESS_KEY", "secret")];
 
+/// The case, the environment, the flags, and the access key and the Region of the request.
+type Case = (&'static str, Vec<(&'static str, &'static str)>, &'static [&'static str], (&'static str, &'static str));
+
 #[test]
 fn credentials_and_region_follow_the_precedence_of_the_aws_cli() {
     let machine = Machine::new("precedence");
     let keys = |more: &[(&'static str, &'static str)]| [&KEYS[..], more].concat();
-    // The case, the environment, the flags, and the access key and the Region of the request.
-    type Case =
-        (&'static str, Vec<(&'static str, &'static str)>, &'static [&'static str], (&'static str, &'static str));
     let cases: [Case; 9] = [
         ("no settings: the default profile", vec![], &[], ("AKIDDEFAULT", "eu-north-1")),
         ("keys of the environment", keys(&[]), &[], ("AKIDENV", "eu-north-1")),
