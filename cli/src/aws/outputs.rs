@@ -77,8 +77,8 @@ impl Outputs {
     }
 }
 
-/// Reads the outputs of a stack.
-pub(super) async fn read(config: &SdkConfig, stack: &str) -> anyhow::Result<Outputs> {
+/// Reads the outputs of a stack, and the id of its account.
+pub(super) async fn read(config: &SdkConfig, stack: &str) -> anyhow::Result<(Outputs, String)> {
     let described = Client::new(config).describe_stacks().stack_name(stack).send().await.map_err(|error| {
         let missing = error.as_service_error().is_some_and(|error| error.code() == Some("ValidationError"));
         if missing {
@@ -88,7 +88,12 @@ pub(super) async fn read(config: &SdkConfig, stack: &str) -> anyhow::Result<Outp
             super::failed("CloudFormation DescribeStacks", stack, &error)
         }
     })?;
-    let outputs = described.stacks().first().map(aws_sdk_cloudformation::types::Stack::outputs).unwrap_or_default();
+    let found = described.stacks().first();
+    let outputs = found.map(aws_sdk_cloudformation::types::Stack::outputs).unwrap_or_default();
+    // `arn:aws:cloudformation:<Region>:<account>:stack/<name>/<id>`
+    let account = found.and_then(|stack| stack.stack_id()?.split(':').nth(4));
+    let account =
+        account.with_context(|| format!("CloudFormation DescribeStacks returned no id of stack `{stack}`"))?;
     let pairs = outputs.iter().filter_map(|output| Some((output.output_key()?.into(), output.output_value()?.into())));
-    Outputs::from(stack, &pairs.collect())
+    Ok((Outputs::from(stack, &pairs.collect())?, account.to_owned()))
 }

@@ -1,4 +1,4 @@
-use std::{collections::BTreeMap, env, fs};
+use std::{collections::BTreeMap, env, fmt::Write as _, fs};
 
 use jiff::SignedDuration;
 use shiftwork_protocol::{Status, Work};
@@ -142,4 +142,23 @@ fn a_workflow_with_many_layers_has_a_critical_path() {
     });
     let html = write("yearly_sales", &run, &scripts);
     assert!(html.contains("critical"));
+}
+
+#[test]
+fn a_wide_workflow_with_single_dependencies_is_drawn() {
+    let mut stages =
+        String::from("workflow_id: tangled\nworkflow_stages:\n  - execution_type: parallel\n    scripts:\n");
+    for job in 0..40 {
+        let after = match job {
+            0..12 => String::new(),
+            12..28 => format!(", depends_on: [job_{:02}.sql, job_{:02}.sql]", job - 12, (job * 5) % 12),
+            28..39 => format!(", depends_on: [job_{:02}.sql, job_{:02}.sql]", job - 15, (job * 3) % 12),
+            _ => ", depends_on: [job_29.sql, job_01.sql, job_20.sql]".into(),
+        };
+        let _ = writeln!(stages, "      - {{ script: job_{job:02}.sql{after} }}");
+    }
+    let (run, scripts) = planned(&stages, |name| format!("-- {name}\n{SQL}"));
+    let run = simulated(run, |job| JobEnd::Runs(500 + i64::from(job.as_bytes()[5]) * 37 % 900));
+    let html = write("tangled", &run, &scripts);
+    assert_eq!(html.matches("class=\"edge critical\"").count(), 3, "the critical path has four jobs");
 }
