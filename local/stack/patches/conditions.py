@@ -1,4 +1,4 @@
-"""Conditions of a template can join the items of a list parameter, which is how a template finds that a list is empty."""
+"""Conditions of a template can join the items of a list parameter, by which a template finds an empty list."""
 
 from __future__ import annotations
 

@@ -36,8 +36,8 @@
 //! table. It would save little time in a batch of half a minute.
 //!
 //! **SQL.** Redshift accepts the statements unchanged: no MERGE from a query, no alias in DELETE, no correlated subquery, no IGNORE
-//! NULLS, a frame in every ordered window of an aggregate, no statement that commits. Each is at most 100 KB long, and a batch has at
-//! most 40, the limits of the Data API.
+//! NULLS, a frame in every ordered window of an aggregate, no DELETE … USING or JOIN without an equality between the two tables (a
+//! nested loop), no statement that commits. Each is at most 100 KB long, and a batch has at most 40, the limits of the Data API.
 
 mod append;
 mod backfill;

@@ -119,3 +119,41 @@ fn drift_and_its_migration() {
     insta::assert_snapshot!("migration", shown(&migration.transaction));
     assert_eq!(migration.contract.columns().len(), 6);
 }
+
+/// Redshift runs a join without an equality between the two tables as a nested loop, and may refuse it in a DELETE.
+#[test]
+fn every_join_has_an_equality_between_its_tables() {
+    let deletes = [("type1", "hard"), ("type1", "soft"), ("type2", "hard"), ("type2", "close"), ("type7", "soft")];
+    let mut promotes: Vec<Value> =
+        deletes.iter().map(|(kind, deletes)| json!({ "kind": kind, "deletes": deletes })).collect();
+    promotes.extend([json!({ "kind": "type1", "take": "latest-non-null" }), json!({ "kind": "append" })]);
+    for promote in promotes {
+        for format in [Format::Debezium, Format::Dynamodb] {
+            let mut draft = contract(&promote).draft();
+            draft.source.format = format;
+            let contract = draft.check().unwrap();
+            let promotion = Promotion::of(&contract);
+            let coupon =
+                Column { name: "coupon".into(), column_type: ColumnType::Varchar(64), from: None, source_type: None };
+            let migration = promotion.migration(&[coupon]).unwrap();
+            for sql in promotion.load(&load(3)).unwrap().iter().chain(&migration.transaction) {
+                for (keyword, condition) in [("USING ", "WHERE "), ("JOIN ", "ON ")] {
+                    let joins = sql.match_indices(keyword).map(|(at, _)| sql.split_at(at));
+                    for (_, join) in joins.filter(|(before, _)| !before.ends_with("CROSS ")) {
+                        let line = join.split_once(condition).and_then(|(_, after)| after.lines().next());
+                        assert!(line.is_some_and(has_equality), "{promote} {format:?}: {line:?} in\n{sql}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Whether one of the conditions of a line is that a column of one table equals a column of another.
+fn has_equality(conditions: &str) -> bool {
+    let table = |side: &str| side.trim().split_once('.').map(|(table, _)| table.to_owned());
+    conditions
+        .split(" AND ")
+        .filter_map(|condition| condition.split_once(" = "))
+        .any(|(left, right)| matches!((table(left), table(right)), (Some(left), Some(right)) if left != right))
+}
