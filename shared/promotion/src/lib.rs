@@ -53,6 +53,7 @@ mod load;
 mod migration;
 mod names;
 mod prepare;
+mod table_keys;
 
 use shiftwork_change_data::column_type::ColumnType;
 use shiftwork_change_data::contract::{Deletes, Format, MergeStrategy, PromoteKind, TableContract};
@@ -64,6 +65,7 @@ pub use load::Load;
 pub use migration::{Migration, is_done_already};
 pub use names::{Table, Tables};
 pub use prepare::ExistingColumn;
+pub use table_keys::{KeyRelease, is_refused_for_key};
 
 /// A valid contract from which a load, a migration or a change of tables cannot be generated.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

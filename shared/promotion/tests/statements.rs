@@ -5,7 +5,7 @@
 use serde_json::{Value, json};
 use shiftwork_change_data::column_type::ColumnType;
 use shiftwork_change_data::contract::{Column, ContractDraft, Format, TableContract};
-use shiftwork_promotion::{ExistingColumn, Load, Promotion};
+use shiftwork_promotion::{ExistingColumn, Load, Promotion, is_done_already, is_refused_for_key};
 
 fn contract(promote: &Value) -> TableContract {
     let draft: ContractDraft = serde_json::from_value(json!({
@@ -118,6 +118,38 @@ fn drift_and_its_migration() {
     insta::assert_snapshot!("migration_before", shown(&migration.before));
     insta::assert_snapshot!("migration", shown(&migration.transaction));
     assert_eq!(migration.contract.columns().len(), 6);
+}
+
+/// Redshift refuses to widen a column that is a key of its table.
+#[test]
+fn the_keys_of_a_table_are_released_and_set_again() {
+    let with_keys = contract(&json!({ "kind": "type1" }));
+    let mut draft = with_keys.draft();
+    (draft.target.distkey, draft.target.sortkey) = (None, Vec::new());
+    let without_keys = draft.check().unwrap();
+    let mut text = String::new();
+    for (contract, tables) in [
+        (&with_keys, ["shop.orders", "staging.orders_staging", "staging.orders_tombstones"]),
+        (&without_keys, ["shop.orders", "staging.orders_staging", "staging.orders_tombstones"]),
+    ] {
+        for table in tables {
+            let widen = format!("ALTER TABLE {table} ALTER COLUMN status TYPE VARCHAR(64)");
+            let around = Promotion::of(contract).key_release(&widen).unwrap();
+            text.push_str(&shown(&around.release));
+            text.push_str(&shown(&[widen]));
+            text.push_str(&shown(&around.restore));
+            text.push('\n');
+        }
+    }
+    insta::assert_snapshot!("key_release", text);
+    for other in
+        ["ALTER TABLE shop.orders ADD COLUMN a INT", "ALTER TABLE shop.other ALTER COLUMN a TYPE VARCHAR(9)", "LOCK a"]
+    {
+        assert_eq!(Promotion::of(&with_keys).key_release(other), None, "{other}");
+    }
+    assert!(is_refused_for_key("ERROR: found unexpected dependency for column"));
+    assert!(!is_refused_for_key("ERROR: relation \"shop.orders\" does not exist"));
+    assert!(is_done_already("ERROR: This table is already SORTKEY AUTO"));
 }
 
 /// Redshift runs a join without an equality between the two tables as a nested loop, and may refuse it in a DELETE.
