@@ -10,52 +10,70 @@ use crate::{
     template::{is_queue, resources},
 };
 
-/// The condition under which a service may take a role or send to a queue: the type of the resource, the service, the operator and
-/// the key, and where AWS documents that the service sends the key. A key that a service does not send denies every request.
-const CONDITIONS: [(&str, &str, Option<(&str, &str)>, &str); 8] = [
-    ("AWS::IAM::Role", "lambda.amazonaws.com", None, "Lambda Developer Guide, execution role"),
-    (
-        "AWS::IAM::Role",
-        "scheduler.amazonaws.com",
-        Some(("StringEquals", "aws:SourceAccount")),
-        "EventBridge Scheduler User Guide, confused deputy prevention",
-    ),
-    (
-        "AWS::IAM::Role",
-        "states.amazonaws.com",
-        Some(("StringEquals", "aws:SourceAccount")),
-        "Step Functions Developer Guide, cross-service confused deputy prevention",
-    ),
-    (
-        "AWS::IAM::Role",
-        "redshift.amazonaws.com",
-        Some(("StringLike", "sts:ExternalId")),
-        "Redshift Management Guide, restricting access to IAM roles",
-    ),
-    (
-        "AWS::IAM::Role",
-        "redshift-serverless.amazonaws.com",
-        Some(("StringLike", "sts:ExternalId")),
-        "Redshift Management Guide, restricting access to IAM roles",
-    ),
-    (
-        "AWS::SQS::QueuePolicy",
-        "events.amazonaws.com",
-        Some(("ArnLike", "aws:SourceArn")),
-        "EventBridge User Guide, resource-based policies, Amazon SQS permissions",
-    ),
-    (
-        "AWS::SQS::QueuePolicy",
-        "sns.amazonaws.com",
-        Some(("ArnLike", "aws:SourceArn")),
-        "SNS Developer Guide, subscribing an Amazon SQS queue to a topic",
-    ),
-    (
-        "AWS::SQS::QueuePolicy",
-        "s3.amazonaws.com",
-        Some(("StringEquals", "aws:SourceAccount")),
-        "S3 User Guide, granting permissions to publish event notification messages",
-    ),
+/// The condition under which a service may take a role or send to a queue. A key that the service does not send denies every request.
+struct Documented {
+    /// Type of the resource with the policy.
+    of_type: &'static str,
+    service: &'static str,
+    /// Operator and key; `None` if the statement has no condition.
+    condition: Option<(&'static str, &'static str)>,
+    /// Where AWS documents that the service sends the key.
+    source: &'static str,
+}
+
+const SOURCE_ACCOUNT: Option<(&str, &str)> = Some(("StringEquals", "aws:SourceAccount"));
+const SOURCE_ARN: Option<(&str, &str)> = Some(("ArnLike", "aws:SourceArn"));
+const DATABASE_USER: Option<(&str, &str)> = Some(("StringLike", "sts:ExternalId"));
+
+const CONDITIONS: [Documented; 8] = [
+    Documented {
+        of_type: "AWS::IAM::Role",
+        service: "lambda.amazonaws.com",
+        condition: None,
+        source: "Lambda Developer Guide, execution role",
+    },
+    Documented {
+        of_type: "AWS::IAM::Role",
+        service: "scheduler.amazonaws.com",
+        condition: SOURCE_ACCOUNT,
+        source: "EventBridge Scheduler User Guide, confused deputy prevention",
+    },
+    Documented {
+        of_type: "AWS::IAM::Role",
+        service: "states.amazonaws.com",
+        condition: SOURCE_ACCOUNT,
+        source: "Step Functions Developer Guide, cross-service confused deputy prevention",
+    },
+    Documented {
+        of_type: "AWS::IAM::Role",
+        service: "redshift.amazonaws.com",
+        condition: DATABASE_USER,
+        source: "Redshift Management Guide, restricting access to IAM roles",
+    },
+    Documented {
+        of_type: "AWS::IAM::Role",
+        service: "redshift-serverless.amazonaws.com",
+        condition: DATABASE_USER,
+        source: "Redshift Management Guide, restricting access to IAM roles",
+    },
+    Documented {
+        of_type: "AWS::SQS::QueuePolicy",
+        service: "events.amazonaws.com",
+        condition: SOURCE_ARN,
+        source: "EventBridge User Guide, resource-based policies, Amazon SQS permissions",
+    },
+    Documented {
+        of_type: "AWS::SQS::QueuePolicy",
+        service: "sns.amazonaws.com",
+        condition: SOURCE_ARN,
+        source: "SNS Developer Guide, subscribing an Amazon SQS queue to a topic",
+    },
+    Documented {
+        of_type: "AWS::SQS::QueuePolicy",
+        service: "s3.amazonaws.com",
+        condition: SOURCE_ACCOUNT,
+        source: "S3 User Guide, granting permissions to publish event notification messages",
+    },
 ];
 
 /// Longest timeout in seconds of a function that reads from Kafka (Lambda Developer Guide, configuring MSK event sources).
@@ -122,7 +140,7 @@ const NAMES: [(&str, &str); 9] = [
     ("AWS::Serverless::StateMachine", "Name"),
 ];
 
-/// What does not hold.
+/// Everything of the template that a service would refuse or lose.
 pub fn findings(template: &Value) -> Findings {
     let mut findings = Findings::new();
     conditions(template, &mut findings);
@@ -148,8 +166,9 @@ fn conditions(template: &Value, findings: &mut Findings) {
                     findings.insert(format!("{id}: lets several services in at once: write one statement a service"));
                 }
                 let Some(service) = service.as_str() else { continue };
-                let documented = CONDITIONS.iter().find(|(of, name, ..)| *of == of_type && *name == service);
-                let Some((_, _, condition, source)) = documented else {
+                let documented =
+                    CONDITIONS.iter().find(|documented| documented.of_type == of_type && documented.service == service);
+                let Some(Documented { condition, source, .. }) = documented else {
                     findings.insert(format!(
                         "{id}: CONDITIONS does not say under which condition {service} comes: add it, with its source"
                     ));
@@ -367,14 +386,14 @@ fn partitions(value: &Value, place: &str, findings: &mut Findings) {
     }
 }
 
-/// The number of alarms of a deployment in which these conditions hold, by the conditions of the alarms.
-pub fn alarms_where(template: &Value, holds: impl Fn(&str) -> bool) -> usize {
-    resources(template, "AWS::CloudWatch::Alarm")
-        .filter(|(_, alarm)| holds(alarm["Condition"].as_str().unwrap_or_default()))
-        .count()
+/// The number of alarms of a stack with the default parameters.
+pub fn default_alarms(template: &Value) -> usize {
+    let by_default =
+        |(_, alarm): &(&str, &Value)| matches!(alarm["Condition"].as_str(), Some("HasAlarms" | "HasEventSourceAlarms"));
+    resources(template, "AWS::CloudWatch::Alarm").filter(by_default).count()
 }
 
-/// The event source mappings of queues, each of which Lambda polls all the time: those that a deployment has under every condition.
+/// The number of queues that Lambda polls in a stack with the default parameters.
 pub fn polled_queues(template: &Value) -> usize {
     let functions =
         resources(template, "AWS::Serverless::Function").filter(|(_, function)| function["Condition"].is_null());

@@ -223,6 +223,12 @@ fn what_a_service_refuses_or_loses_is_a_finding() {
             json!("glue.amazonaws.com"),
             "SweepRole: CONDITIONS does not say under which condition glue.amazonaws.com comes",
         ),
+    ]);
+}
+
+#[test]
+fn what_is_created_too_early_or_under_a_fixed_name_is_a_finding() {
+    assert_found(&[
         (
             "/Resources/FileEventRule/DependsOn",
             Value::Null,

@@ -42,8 +42,9 @@ const SYSTEM_COLUMNS: [&str; 7] = ["oid", "tableoid", "xmin", "cmin", "xmax", "c
 /// Most bytes of all column names as one list in SQL: a load names all columns twice in one statement, and the Data API accepts
 /// statements of at most 100 KB.
 const LONGEST_COLUMN_LIST: usize = 44_000;
-/// Default of `load_every`: how long files are staged before a load is requested.
-const DEFAULT_LOAD_EVERY: &str = "30s";
+/// Default of `load_every`: how long files are staged before a load is requested. A load every 30 seconds would keep a workgroup of
+/// Redshift Serverless awake all day (docs/costs.md), and a contract does not say on which warehouse its load runs.
+const DEFAULT_LOAD_EVERY: &str = "15m";
 /// Default of `tombstones_kept`, in days.
 const DEFAULT_TOMBSTONES_KEPT: u32 = 30;
 

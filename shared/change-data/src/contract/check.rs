@@ -351,7 +351,11 @@ impl Check<'_> {
         let every = text.parse::<Duration>().map(|every| every.length()).ok().filter(|every| takes.contains(every));
         if every.is_none() {
             let message = format!("`{text}` is not a valid time between two loads");
-            self.report(&JsonPath::root().key("load_every"), message, "write `10s` to `15m`, such as `30s`");
+            self.report(
+                &JsonPath::root().key("load_every"),
+                message,
+                "write `10s` to `15m`, such as `30s` for a provisioned cluster",
+            );
         }
         every
     }

@@ -40,7 +40,7 @@ pub struct ContractDraft {
     /// The workflow whose job of kind `cdc` loads the table.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workflow: Option<String>,
-    /// How long files are staged before a load is requested: `10s` to `15m`.
+    /// How long files are staged before a load is requested: `10s` to `15m`. A short time keeps a workgroup of Redshift Serverless awake.
     #[serde(default = "load_every")]
     pub load_every: String,
 }
