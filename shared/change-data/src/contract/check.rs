@@ -100,6 +100,7 @@ impl Check<'_> {
             unknown: draft.unknown,
             promote: promote?,
             oversized: draft.oversized,
+            large_strings: draft.large_strings,
             workflow: draft.workflow.clone(),
             load_every: load_every?,
         })
