@@ -69,7 +69,7 @@ class World:
 
     def run(self, run: str = "r") -> dict[str, Any]:
         """Runs the machine to its end: status, error, cause, and the number of history events."""
-        text = self.definition.replace("${JobAuditTable}", TABLE)
+        text = self.definition.replace("${JobAuditTable}", TABLE).replace("${Partition}", "aws")
         for variable, name in NAMES.items():
             text = text.replace(f"${{{variable}}}", name)
         machines = boto3.client("stepfunctions", REGION)

@@ -97,6 +97,8 @@ struct World {
     slow: Mutex<bool>,
     /// Whether no statement ends while an invocation waits for it.
     stuck: Mutex<bool>,
+    /// Whether the columns of the tables are sort or distribution keys, which Redshift does not widen.
+    keyed: Mutex<bool>,
 }
 
 fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -150,8 +152,13 @@ impl Warehouse for FaultyPorts {
     async fn copied(&self, id: &str, attempt: &Attempt) -> Result<Option<i64>> {
         self.0.warehouse.copied(id, attempt).await
     }
-    async fn rows(&self, _: &str, _: &Connection, _: &BTreeMap<String, String>) -> Result<Vec<Row>> {
+    async fn rows(&self, sql: &str, _: &Connection, _: &BTreeMap<String, String>) -> Result<Vec<Row>> {
         let rows = async {
+            if sql.starts_with("ALTER TABLE ") {
+                *lock(&self.0.keyed) = !sql.ends_with(" SORTKEY NONE") && *lock(&self.0.keyed);
+                lock(&self.0.succeeded).push(sql.to_owned());
+                return Ok(Vec::new());
+            }
             *lock(&self.0.queries) += 1;
             Ok(sql::tests::rows(&self.0.evidence()))
         };
@@ -224,6 +231,7 @@ impl World {
             events: Mutex::default(),
             slow: Mutex::new(true),
             stuck: Mutex::default(),
+            keyed: Mutex::default(),
         };
         let text = format!("{CONTRACT}unknown: {unknown}\n");
         world.contracts.put(KEY, text.clone());
@@ -331,6 +339,9 @@ impl World {
             let outcome = match submission.sqls.as_slice() {
                 [sql] if sql.contains(" ADD COLUMN ") && done.contains(sql) => {
                     Outcome::Failed("ERROR: column \"x\" of relation \"orders\" already exists".into())
+                }
+                [sql] if sql.contains(" ALTER COLUMN ") && *lock(&self.keyed) => {
+                    Outcome::Failed("ERROR: found unexpected dependency for column".into())
                 }
                 _ if self.faults.below(6) == 0 => {
                     Outcome::Failed("ERROR: 1023 Serializable isolation violation on table".into())

@@ -62,11 +62,11 @@ const WITHOUT_RESOURCE: [(&str, &[&str]); 6] = [
 const SERVICES: [(&str, &[&str]); 3] = [
     ("scheduler.amazonaws.com", &["lambda:InvokeFunction", "sqs:SendMessage"]),
     ("states.amazonaws.com", &["dynamodb:UpdateItem", "lambda:InvokeFunction", "logs:"]),
-    ("redshift.amazonaws.com", &["s3:GetObject", "s3:ListBucket"]),
+    ("redshift.amazonaws.com", &["kms:Decrypt", "s3:GetObject", "s3:ListBucket"]),
 ];
 
 /// What [`STATEMENT_ROLE`] may do beside the operations that the adapters call: log in.
-const LOG_IN: [&str; 3] = ["redshift:", "redshift-serverless:", "secretsmanager:"];
+const LOG_IN: [&str; 4] = ["kms:Decrypt", "redshift:", "redshift-serverless:", "secretsmanager:"];
 
 /// The role that functions take for the Data API, which lets only the submitter of a statement describe or cancel it.
 const STATEMENT_ROLE: &str = "StatementRole";
