@@ -8,7 +8,10 @@ use shiftwork_feeds::Feed;
 use shiftwork_planner::{Located, Place, PlanInputs, Problem, Script};
 use shiftwork_protocol::{Connection, Workflow, keys::script_key};
 
-use crate::files::{File, Files, script_path};
+use crate::{
+    circles::{self, Deployed},
+    files::{File, Files, script_path},
+};
 
 /// Reads a script by its path; returns `None` if the file does not exist.
 pub type ReadScript<'a> = dyn Fn(&Path) -> io::Result<Option<String>> + 'a;
@@ -16,6 +19,8 @@ pub type ReadScript<'a> = dyn Fn(&Path) -> io::Result<Option<String>> + 'a;
 /// A workflow without problems.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ValidWorkflow {
+    /// Path of the file.
+    pub file: String,
     /// The workflow as JSON, as it is stored in the configuration table.
     pub item: Value,
     /// The parsed workflow.
@@ -111,6 +116,7 @@ pub fn check(files: &Files, read_script: &ReadScript) -> Checked {
         }
     }
     check_consumers(&mut checked);
+    checked.problems.extend(circles::problems(&checked, &Deployed::default()));
     // Two files of the same workflow share their scripts, so the problems of these scripts are reported only once.
     let mut once: Vec<Problem> = Vec::new();
     for problem in std::mem::take(&mut checked.problems) {
@@ -205,7 +211,7 @@ fn check_workflow(file: &File, doc: &Located, read_script: &ReadScript, found: &
     problems.extend(unreadable);
     match workflow {
         Some(workflow) if problems.is_empty() => {
-            checked.workflows.push(ValidWorkflow { item: doc.value().clone(), workflow, scripts });
+            checked.workflows.push(ValidWorkflow { file: file.name(), item: doc.value().clone(), workflow, scripts });
         }
         Some(_) | None => checked.problems.extend(problems),
     }

@@ -12,6 +12,7 @@ pub mod aws;
 mod board;
 pub mod cancel;
 pub mod check;
+pub mod circles;
 pub mod contract;
 pub mod contract_pull;
 pub mod contract_sql;

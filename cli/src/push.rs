@@ -1,8 +1,9 @@
 //! `shiftwork push`: updates the deployment from local files.
 
 mod change;
+mod rules;
 
-use std::fmt::Write as _;
+use std::{collections::BTreeSet, fmt::Write as _};
 
 use anyhow::bail;
 use console::style;
@@ -10,12 +11,13 @@ use shiftwork_change_data::contract::{self, TableContract, evolves};
 use shiftwork_planner::{Place, Problem};
 
 pub use change::{ChangeKind, Changes, Desired, Present, Timetable, Verb, changes};
+pub use rules::{RuleChanges, not_delivered, rule_changes};
 
 use crate::{
     Deployment, Outcome, args,
     args::Target,
     check::{Checked, check},
-    files, validate, words,
+    circles, files, validate, words,
 };
 
 /// Checks files and pushes them.
@@ -33,12 +35,20 @@ pub async fn push(target: &Target, asked: &args::Push) -> anyhow::Result<Outcome
     let deployment = Deployment::find(target).await?;
     // The comparison records the ETags of the contracts. A contract that changes after it fails the conditional put.
     let changes = compare(&deployment, &checked, asked.prune).await?;
-    let problems = incompatible(&deployment, &checked).await?;
+    let mut problems = incompatible(&deployment, &checked).await?;
+    problems.extend(circles::problems(&checked, &deployment.deployed().await?));
     if !problems.is_empty() {
         let checked = Checked { problems, ..checked };
         eprint!("{}", validate::problems(&checked, console::colors_enabled_stderr()));
         eprintln!("nothing was pushed");
         return Ok(Outcome::Failed);
+    }
+    for valid in &checked.workflows {
+        for (trigger, number) in valid.workflow.triggers.iter().zip(1..) {
+            if let Some(why) = not_delivered(&trigger.pattern, &deployment.buses()) {
+                eprintln!("{}: trigger {number} of {}: {why}", style("warning").yellow(), valid.workflow.workflow_id);
+            }
+        }
     }
     if !asked.dry_run {
         deployment.apply(&changes).await?;
@@ -94,7 +104,16 @@ pub async fn compare(deployment: &Deployment, checked: &Checked, prune: bool) ->
         desired.scripts.insert(shiftwork_protocol::keys::feed_key(name), valid.text.clone());
     }
     let present = deployment.present(desired.scripts.keys().cloned()).await?;
-    Ok(changes(desired, &present, prune))
+    let mut changes = changes(desired, &present, prune);
+    let triggers = checked.workflows.iter().map(|valid| (&valid.workflow.workflow_id, &valid.workflow.triggers));
+    let rules = triggers.flat_map(|(id, triggers)| deployment.rules.desired(id, triggers)).collect();
+    let of_files: BTreeSet<&str> = checked.workflows.iter().map(|valid| valid.workflow.workflow_id.as_str()).collect();
+    let remaining = present.workflows.keys().filter(|id| !changes.workflows_gone.contains(*id)).map(String::as_str);
+    let remaining = remaining.chain(of_files.iter().copied()).collect();
+    changes.rules = rule_changes(rules, &deployment.rules.list().await?, &of_files, &remaining);
+    changes.lines.append(&mut changes.rules.lines);
+    changes.unchanged += changes.rules.unchanged;
+    Ok(changes)
 }
 
 /// One line per change, and a last line with the total.

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use aws_sdk_dynamodb::{Client, types::AttributeValue};
 use aws_types::SdkConfig;
 use serde_json::Value;
-use shiftwork_aws::configuration::{DynamoConfiguration, connection_key};
+use shiftwork_aws::configuration::{DynamoConfiguration, connection_key, is_workflow_key};
 use shiftwork_protocol::Connection;
 
 use super::Items;
@@ -47,9 +47,11 @@ impl Table {
                         items.connections.insert(name.into(), connection);
                     }
                 }
-                None => {
+                None if is_workflow_key(&key) => {
                     items.workflows.insert(key, value);
                 }
+                // The list of workflows with triggers.
+                None => {}
             }
         }
         Ok(items)
@@ -64,15 +66,12 @@ impl Table {
     }
 
     pub(super) async fn delete_workflow(&self, workflow_id: &str) -> anyhow::Result<()> {
-        self.delete(workflow_id.into()).await
+        Ok(self.items.delete_workflow(workflow_id).await?)
     }
 
     pub(super) async fn delete_connection(&self, name: &str) -> anyhow::Result<()> {
-        self.delete(connection_key(name)).await
-    }
-
-    async fn delete(&self, key: String) -> anyhow::Result<()> {
-        let delete = self.client.delete_item().table_name(&self.name).key(KEY, AttributeValue::S(key));
+        let key = AttributeValue::S(connection_key(name));
+        let delete = self.client.delete_item().table_name(&self.name).key(KEY, key);
         delete.send().await.map_err(|error| super::failed("DynamoDB DeleteItem", &self.name, &error))?;
         Ok(())
     }

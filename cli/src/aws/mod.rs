@@ -24,8 +24,14 @@ use shiftwork_aws::{
     files::DynamoRegister,
     ledger::{DynamoLedger, Tables},
     objects::S3Objects,
+    rules::TriggerRules,
 };
-use shiftwork_ports::{Bucket, Clock, Executions, FileRegister, Ledger, SystemClock, scripts::etags};
+use shiftwork_feeds::Feed;
+use shiftwork_planner::{read_file, read_item};
+use shiftwork_ports::{
+    Bucket, Clock, Executions, FileRegister, Ledger, SystemClock,
+    scripts::{etags, newest},
+};
 use shiftwork_protocol::{Connection, RunRecord};
 
 pub use changes::{Changes, DeadLetter, UnclaimedFile};
@@ -37,6 +43,7 @@ pub use watcher::Watcher;
 
 use crate::{
     args::Target,
+    circles::Deployed,
     push::{self, Present},
 };
 
@@ -62,6 +69,8 @@ pub struct Deployment {
     pub changes: Changes,
     /// The register of the files of feeds.
     pub register: Arc<dyn FileRegister>,
+    /// The rules of the triggers of workflows.
+    pub rules: TriggerRules,
     /// The buckets in which files land.
     pub landing: Landing,
     runs: DynamoLedger,
@@ -91,6 +100,13 @@ impl Deployment {
             watcher: Watcher::new(&config, &outputs.schema_watcher_function),
             changes: Changes::new(&config, &outputs),
             register: Arc::new(DynamoRegister::new(&config, &outputs.file_audit_table)),
+            rules: TriggerRules::new(
+                &config,
+                &target.stack,
+                &outputs.event_bus,
+                &outputs.trigger_function_arn,
+                &outputs.event_dead_letter_queue_arn,
+            ),
             landing: Landing::new(&config),
             runs: ledger,
             script_store: scripts::Store::new(&config, &outputs.scripts_bucket),
@@ -110,6 +126,26 @@ impl Deployment {
         Ok(self.configuration.read().await?.workflows.into_keys().collect())
     }
 
+    /// The workflows and feeds of the deployment that can be read.
+    pub async fn deployed(&self) -> anyhow::Result<Deployed> {
+        let workflows = self.configuration.read().await?.workflows.into_values();
+        let workflows = workflows.filter_map(|item| shiftwork_planner::workflow(&read_item(item)).ok()).collect();
+        let mut feeds = Vec::new();
+        for key in etags(&self.scripts, shiftwork_protocol::keys::FEEDS).await?.into_keys() {
+            let Some(feed) = newest(&self.scripts, &key).await? else { continue };
+            feeds.extend(read_file(&key, &feed.text).and_then(|doc| Feed::read(&doc)).ok());
+        }
+        Ok(Deployed { workflows, feeds })
+    }
+
+    /// The event buses of the rules of triggers, for messages.
+    pub fn buses(&self) -> String {
+        match self.outputs.event_bus.as_str() {
+            "default" => "the default bus".into(),
+            own => format!("the default bus and the bus {own}"),
+        }
+    }
+
     /// The deployed resources that a push compares. `scripts` contains the S3 keys to look up.
     pub async fn present(&self, scripts: impl IntoIterator<Item = String>) -> anyhow::Result<Present> {
         let (items, schedules, scripts) =
@@ -120,6 +156,9 @@ impl Deployment {
 
     /// Makes the changes that [`crate::push::changes`] found, in order.
     pub async fn apply(&self, changes: &push::Changes) -> anyhow::Result<()> {
+        for key in &changes.rules.gone {
+            self.rules.delete(key).await?;
+        }
         for (name, connection) in &changes.connections {
             self.configuration.put_connection(name, connection).await?;
         }
@@ -127,13 +166,16 @@ impl Deployment {
         for workflow in changes.workflows.values() {
             self.configuration.put_workflow(workflow).await?;
         }
+        for (key, rule) in &changes.rules.put {
+            self.rules.put(key, rule).await?;
+        }
         for (workflow_id, schedule) in &changes.schedules {
             self.schedules
                 .put(workflow_id, schedule)
                 .await
                 .with_context(|| format!("the schedule of {workflow_id}"))?;
         }
-        // A schedule is deleted before its workflow, and a workflow before its connections, so that no run starts without them.
+        // Rules and schedules are deleted before their workflow, and a workflow before its connections, so that no run starts without them.
         for workflow_id in &changes.schedules_gone {
             self.schedules.delete(workflow_id).await?;
         }

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 use shiftwork_protocol::{Connection, name::sha256};
 
+use super::rules::RuleChanges;
+
 /// A schedule in EventBridge Scheduler, desired or deployed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Timetable {
@@ -71,6 +73,8 @@ pub struct Changes {
     pub connections_gone: BTreeSet<String>,
     /// S3 keys of feeds to delete; files that match only these feeds are unclaimed afterwards.
     pub feeds_gone: BTreeSet<String>,
+    /// The rules of the triggers of workflows.
+    pub rules: RuleChanges,
     /// One line per change, in the order in which the changes are made.
     pub lines: Vec<Line>,
     /// Number of resources that already match the files.
@@ -116,6 +120,8 @@ pub enum ChangeKind {
     Workflow,
     /// A workflow's schedule.
     Schedule,
+    /// The rule of a workflow's trigger.
+    Rule,
 }
 
 impl ChangeKind {
@@ -128,6 +134,7 @@ impl ChangeKind {
             Self::Feed => "feed",
             Self::Workflow => "workflow",
             Self::Schedule => "schedule",
+            Self::Rule => "rule",
         }
     }
 }
