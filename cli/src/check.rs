@@ -12,7 +12,10 @@ use shiftwork_feeds::Feed;
 use shiftwork_planner::{Located, Place, PlanInputs, Problem, Script};
 use shiftwork_protocol::{Connection, Workflow, keys::script_key};
 
-use crate::files::{File, Files, script_path};
+use crate::{
+    circles::{self, Deployed},
+    files::{File, Files, script_path},
+};
 
 /// Reads a script by its path; returns `None` if the file does not exist.
 pub type ReadScript<'a> = dyn Fn(&Path) -> io::Result<Option<String>> + 'a;
@@ -127,6 +130,7 @@ pub fn check(files: &Files, read_script: &ReadScript) -> Checked {
         }
     }
     check_consumers(&mut checked);
+    checked.problems.extend(circles::problems(&checked, &Deployed::default()));
     // Two files of the same workflow share their scripts, so the problems of these scripts are reported only once.
     let mut once: Vec<Problem> = Vec::new();
     for problem in std::mem::take(&mut checked.problems) {

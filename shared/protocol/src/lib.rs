@@ -5,6 +5,7 @@
 
 pub mod attempt;
 pub mod audit;
+pub mod cause;
 pub mod change;
 pub mod connection;
 pub mod drift;
@@ -26,6 +27,7 @@ pub mod workflow;
 
 pub use attempt::{Attempt, Owner};
 pub use audit::{Cancelling, FailedAttempt, JobRecord, Lease, RunRecord};
+pub use cause::Cause;
 pub use connection::Connection;
 pub use failure::{Class, Failure, FailureKind};
 pub use keys::manifest_key;

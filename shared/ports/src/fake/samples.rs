@@ -50,6 +50,7 @@ pub fn a_run(status: Status) -> RunRecord {
         request_sha256: String::new(),
         workflow_sha256: String::new(),
         restart_of: None,
+        caused_by: Vec::new(),
         request: None,
         jobs: 1,
         planner: None,
