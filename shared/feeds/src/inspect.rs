@@ -65,7 +65,8 @@ pub async fn inspect(objects: &dyn Objects, feed: &Feed, file: &FileRecord, now:
     };
     let needs_content = !expect.header.is_empty() || expect.columns.is_some() || wanted_rows.is_some();
     // COPY reads the bytes of a compressed file as text if its feed is not compressed, and can load them as rows.
-    let is_plain_text = feed.format.is_loadable() && feed.compression == Compression::None && file.size > 0;
+    let is_loaded = feed.format.is_loadable() && feed.work_items.is_none();
+    let is_plain_text = is_loaded && feed.compression == Compression::None && file.size > 0;
     let problem = match (columnar, needs_content, is_plain_text) {
         (true, _, _) => footer(objects, expect, file, wanted_rows).await?,
         (false, true, _) => content(objects, feed, file, wanted_rows).await?,
