@@ -12,6 +12,7 @@ pub mod drift;
 pub mod event;
 pub mod failure;
 pub mod file;
+mod file_history;
 pub mod keys;
 pub mod limits;
 pub mod load;

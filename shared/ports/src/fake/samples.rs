@@ -68,6 +68,8 @@ pub fn a_file(key: &str, sequencer: &str) -> FileRecord {
         size: 100,
         sequencer: Some(sequencer.into()),
         received_ts: Timestamp::UNIX_EPOCH,
+        earlier_puts: Vec::new(),
+        claimed_put: None,
         registered_ts: Timestamp::UNIX_EPOCH,
         format: Some(Format::Csv),
         parts: BTreeMap::new(),
