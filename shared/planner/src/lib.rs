@@ -11,6 +11,7 @@
 
 mod builtin;
 mod draft;
+mod effects;
 mod graph;
 mod kind;
 mod parameters;
@@ -24,6 +25,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use shiftwork_config::{JsonPath, in_order, shape};
 use shiftwork_protocol::{Connection, Workflow, name, workflow::Job};
 
+pub use effects::inner_commits;
 pub use plan::{Plan, PlanInputs, RequestedRun, Script, check, plan};
 pub use schema::{connections_schema, workflow_schema};
 pub use shiftwork_config::{Located, Place, Problem, read_file, read_item};
