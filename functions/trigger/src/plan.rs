@@ -10,7 +10,7 @@ use shiftwork_ports::{Result, scripts};
 use shiftwork_protocol::{
     Connection, Failure, FailureKind, JobRecord, RunRecord, Status, Workflow, keys, name,
     payload::RunRequest,
-    workflow::{Job, OnOverlap},
+    workflow::OnOverlap,
 };
 
 use crate::{IdentifiedRequest, Trigger, restart};
@@ -58,8 +58,8 @@ impl Trigger {
         };
         let wanted = planner::RequestedRun { workflow_execution_id: requested.run.clone(), logical_date, parameters };
         let plan = planner::plan(&doc, &inputs, &wanted).map_err(|problems| invalid(&problems))?;
-        for note in &plan.notes {
-            tracing::warn!(run = requested.run, note);
+        for warning in &plan.warnings {
+            tracing::warn!(run = requested.run, workflow = workflow.workflow_id, "{warning}");
         }
         let mut jobs: Vec<_> =
             plan.jobs.into_iter().map(|job| JobRecord::pending(&workflow.workflow_id, &requested.run, job)).collect();
@@ -125,13 +125,8 @@ impl Trigger {
     }
 
     async fn read_connections(&self, workflow: &Workflow) -> Result<BTreeMap<String, Connection>> {
-        let of_jobs = workflow.workflow_stages.iter().flat_map(|stage| &stage.scripts).filter_map(|job| match job {
-            Job::Full(job) => job.connection.clone(),
-            Job::Script(_) => None,
-        });
-        let names: BTreeSet<_> = workflow.connection.clone().into_iter().chain(of_jobs).collect();
         let mut connections = BTreeMap::new();
-        for name in names {
+        for name in planner::connection_names(workflow) {
             if let Some(connection) = self.configuration.connection(&name).await? {
                 connections.insert(name, connection);
             }

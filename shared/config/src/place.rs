@@ -79,9 +79,7 @@ impl Problem {
             (Some(near), _) => self.hint(format!("did you mean `{near}`?")),
             (None, _) if known.is_empty() => self,
             (None, None | Some(0)) => self.hint(format!("known: {}", list(known))),
-            (None, Some(more)) => {
-                self.hint(format!("known: {} and {more} more", list(known.into_iter().take(LISTED))))
-            }
+            (None, Some(more)) => self.hint(format!("known: {} and {more} more", list(known.into_iter().take(LISTED)))),
         }
     }
 }
@@ -117,7 +115,7 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
     let rank = |candidate: &str| {
         let candidate = candidate.to_lowercase();
         let distance = strsim::damerau_levenshtein(&name, &candidate);
-        if distance <= (candidate.chars().count() / 3).max(1) {
+        if is_near(distance, &candidate) {
             return Some((0, distance));
         }
         let shorter = name.chars().count().min(candidate.chars().count());
@@ -125,6 +123,16 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
         is_part.then_some((1, distance))
     };
     known.into_iter().filter_map(|candidate| Some((rank(candidate)?, candidate))).min().map(|(_, candidate)| candidate)
+}
+
+/// Returns true if `name` is a misspelling of `candidate` and not a name of its own: at most 2 characters differ.
+pub(crate) fn is_misspelling(name: &str, candidate: &str) -> bool {
+    let distance = strsim::damerau_levenshtein(&name.to_lowercase(), &candidate.to_lowercase());
+    distance <= 2 && is_near(distance, candidate)
+}
+
+fn is_near(distance: usize, candidate: &str) -> bool {
+    distance <= (candidate.chars().count() / 3).max(1)
 }
 
 /// Minimum length in characters of a name that [`nearest`] searches for inside another one.

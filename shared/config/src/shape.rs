@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use crate::{
-    place::{JsonPath, Problem, list},
+    place::{JsonPath, Problem, is_misspelling, list, nearest},
     quantity::{ByteSize, Duration},
     reader::Located,
     role::IamRole,
@@ -17,13 +17,22 @@ use crate::{
 pub struct SchemaMismatches {
     /// One problem for each mismatch.
     pub problems: Vec<Problem>,
-    /// The paths of the fields that the schema does not have.
-    pub unknown: Vec<JsonPath>,
+    /// The fields that the schema does not have.
+    pub unknown: Vec<UnknownField>,
     droppable: Vec<JsonPath>,
     /// For each value that does not match, the value that replaces it; `None` for a field that can be left out.
     repairs: BTreeMap<JsonPath, Option<Value>>,
     /// For each object, its required fields that are missing, with a value.
     missing: BTreeMap<JsonPath, Vec<(String, Value)>>,
+}
+
+/// A field that the schema does not have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownField {
+    /// Path of the field.
+    pub path: JsonPath,
+    /// True if the name is probably a misspelt name of a field that the object does not have.
+    pub is_misspelt: bool,
 }
 
 impl SchemaMismatches {
@@ -55,7 +64,8 @@ impl SchemaMismatches {
         let is_at_or_below = |of: &str| {
             path.strip_prefix(of).is_some_and(|rest| rest.is_empty() || rest.starts_with('.') || rest.starts_with('['))
         };
-        let mut missing = self.missing.iter().flat_map(|(path, fields)| fields.iter().map(|(field, _)| path.key(field)));
+        let mut missing =
+            self.missing.iter().flat_map(|(path, fields)| fields.iter().map(|(field, _)| path.key(field)));
         self.repairs.keys().any(|path| is_at_or_below(&path.to_string()))
             || missing.any(|path| is_at_or_below(&path.to_string()))
     }
@@ -66,9 +76,9 @@ impl SchemaMismatches {
         }
         Some(match value {
             Value::Object(members) => {
-                let kept = members.iter().filter_map(|(key, member)| {
-                    Some((key.clone(), self.repaired_at(member, &path.key(key))?))
-                });
+                let kept = members
+                    .iter()
+                    .filter_map(|(key, member)| Some((key.clone(), self.repaired_at(member, &path.key(key))?)));
                 let missing = self.missing.get(path).into_iter().flatten().cloned();
                 kept.chain(missing).collect::<Map<_, _>>().into()
             }
@@ -309,14 +319,25 @@ impl<'a> Check<'a> {
                 self.value(property, member, &path);
             } else if schema["additionalProperties"] == false {
                 let names = known.into_iter().flatten().map(|(name, _)| name.as_str());
-                let problem = self.doc.problem(&path, format!("unknown field `{key}`")).one_of(key, names);
+                // A field that the object has already is not the one that was meant.
+                let absent = names.clone().filter(|name| !members.contains_key(*name));
+                let is_misspelt = absent.clone().any(|name| is_misspelling(key, name));
+                let problem = self.doc.problem(&path, format!("unknown field `{key}`"));
+                let problem = if nearest(key, absent.clone()).is_some() {
+                    problem.did_you_mean(key, absent)
+                } else {
+                    problem.one_of(key, names)
+                };
                 self.mismatch(&Value::Null, &path, problem);
-                self.mismatches.unknown.push(path);
+                self.mismatches.unknown.push(UnknownField { path, is_misspelt });
             } else {
                 self.value(&schema["additionalProperties"], member, &path);
             }
         }
-        for key in members.keys().filter(|key| !is_required(key)) {
+        // An optional field is left out. A member of a map is replaced, because its name can be used elsewhere.
+        let is_map_member =
+            |key: &str| !known.is_some_and(|known| known.contains_key(key)) && schema["additionalProperties"] != false;
+        for key in members.keys().filter(|key| !is_required(key) && !is_map_member(key)) {
             if let Some(repair) = self.mismatches.repairs.get_mut(&path.key(key)) {
                 *repair = None;
             }
@@ -418,7 +439,10 @@ mod tests {
         );
         let again = crate::read_item(repaired);
         assert_eq!(super::check(&again, &schema).problems, []);
-        assert_eq!(mismatches.unknown.iter().map(ToString::to_string).collect::<Vec<_>>(), ["$.more"]);
+        assert_eq!(
+            mismatches.unknown,
+            [super::UnknownField { path: crate::JsonPath::root().key("more"), is_misspelt: false }]
+        );
         for (path, covered) in [
             ("$.name", true),
             ("$.works[0].mode", true),

@@ -121,7 +121,10 @@ impl<'a> Lexer<'a> {
         let before = self.text.as_bytes()[..self.at].iter().rev();
         let is_inside_a_word = before.clone().next().is_some_and(|b| is_word(*b) || matches!(b, b'$' | b'"'));
         let divides_a_slice = self.brackets > 0
-            && before.copied().find(|b| !is_space(*b)).is_some_and(|b| is_word(b) || matches!(b, b')' | b']' | b'\'' | b'"'));
+            && before
+                .copied()
+                .find(|b| !is_space(*b))
+                .is_some_and(|b| is_word(b) || matches!(b, b')' | b']' | b'\'' | b'"'));
         let is_bound_of_a_slice = self.brackets > 0 && b.is_ascii_digit();
         is_parameter(b) && !is_inside_a_word && !divides_a_slice && !is_bound_of_a_slice
     }
@@ -165,7 +168,9 @@ impl<'a> Lexer<'a> {
         }
         let problem = self.problem("this string has no closing `'`");
         Err(if escapes_a_quote {
-            problem.hint("Redshift reads `\\'` as a quote inside the string: write a backslash at the end of a string as `\\\\`")
+            problem.hint(
+                "Redshift reads `\\'` as a quote inside the string: write a backslash at the end of a string as `\\\\`",
+            )
         } else {
             problem.hint("write a quote inside a string as `''`")
         })

@@ -173,9 +173,9 @@ impl<'a> Search<'a> {
     /// Reports parameters in the form of other clients, and a `:name` inside a word. The token at `at` is neither a word nor a number.
     fn other_form(&mut self, at: usize) {
         let token = self.tokens[at];
-        let follows_operator = at.checked_sub(1).is_some_and(|before| {
-            self.tokens[before].kind == TokenKind::Other && self.touches_next(before)
-        });
+        let follows_operator = at
+            .checked_sub(1)
+            .is_some_and(|before| self.tokens[before].kind == TokenKind::Other && self.touches_next(before));
         let (next, touches) = (self.text(at + 1), self.touches_next(at));
         let next_is_word = self.word(at + 1).is_some();
         match self.text(at) {
@@ -213,8 +213,8 @@ const fn is_name(c: char) -> bool {
 /// parameters in `SELECT`, `INSERT`, `UPDATE`, `DELETE`, `MERGE`, `CALL` and `CREATE TABLE … AS`.
 fn command_without_parameters(parts: Parts) -> Option<String> {
     const COMMANDS: [&str; 23] = [
-        "ALTER", "ANALYSE", "ANALYZE", "ATTACH", "COMMENT", "COPY", "CREATE", "DESC", "DESCRIBE", "DETACH", "DROP", "GRANT",
-        "LOCK", "REFRESH", "RESET", "REVOKE", "SET", "SHOW", "TRUNCATE", "UNLOAD", "USE", "VACUUM", "CANCEL",
+        "ALTER", "ANALYSE", "ANALYZE", "ATTACH", "COMMENT", "COPY", "CREATE", "DESC", "DESCRIBE", "DETACH", "DROP",
+        "GRANT", "LOCK", "REFRESH", "RESET", "REVOKE", "SET", "SHOW", "TRUNCATE", "UNLOAD", "USE", "VACUUM", "CANCEL",
     ];
     let first = parts.first()?;
     let mut rest = parts;
@@ -223,6 +223,7 @@ fn command_without_parameters(parts: Parts) -> Option<String> {
         rest.eat_one_of(&["TEMP", "TEMPORARY"]);
         rest.eat(&["TABLE"]) && (rest.contains(&["AS"]))
     };
-    let has_one_word = ["COPY", "UNLOAD", "SET", "RESET", "SHOW", "USE", "GRANT", "REVOKE", "VACUUM", "LOCK"].contains(&first);
+    let has_one_word =
+        ["COPY", "UNLOAD", "SET", "RESET", "SHOW", "USE", "GRANT", "REVOKE", "VACUUM", "LOCK"].contains(&first);
     (COMMANDS.contains(&first) && !is_table_of_a_query).then(|| parts.words(if has_one_word { 1 } else { 2 }))
 }

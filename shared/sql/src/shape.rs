@@ -79,7 +79,8 @@ impl<'a> Parts<'a> {
     pub(crate) fn eat_name(&mut self) -> Option<Vec<String>> {
         let mut name = Vec::new();
         loop {
-            let part = self.first().filter(|part| part.starts_with(|c: char| c == '"' || c == '_' || c.is_alphabetic()))?;
+            let part =
+                self.first().filter(|part| part.starts_with(|c: char| c == '"' || c == '_' || c.is_alphabetic()))?;
             name.push(part.trim_matches('"').to_ascii_uppercase());
             self.0 = &self.0[1..];
             if !self.eat(&["."]) {

@@ -1,6 +1,8 @@
 //! Statements that begin or end a transaction, and statements that Redshift does not run inside one.
 
-use crate::{Statement, shape::Parts};
+use std::collections::BTreeSet;
+
+use crate::{Lexer, Statement, TokenKind, shape::Parts};
 
 /// A statement that begins or ends a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,6 +120,28 @@ impl Statement {
         Some((construct, schemas))
     }
 
+    /// Returns the name of the procedure that the statement creates, in upper case and without its schema, and how it ends the transaction
+    /// in which it is called; `None` if the statement creates no procedure, or one that does not end its transaction.
+    pub fn committing_procedure(&self) -> Option<(String, &'static str)> {
+        let mut parts = self.shape.parts();
+        if !(parts.eat(&["CREATE", "PROCEDURE"]) || parts.eat(&["CREATE", "OR", "REPLACE", "PROCEDURE"])) {
+            return None;
+        }
+        let name = parts.eat_name()?.pop()?;
+        if parts.contains(&["NONATOMIC"]) {
+            return Some((name, "NONATOMIC"));
+        }
+        let literals = words_of_literals(&self.text);
+        let ends = ["COMMIT", "ROLLBACK", "TRUNCATE"].into_iter().find(|word| literals.contains(*word))?;
+        Some((name, ends))
+    }
+
+    /// Returns the name of the procedure that the statement calls, in upper case and without its schema.
+    pub fn called_procedure(&self) -> Option<String> {
+        let mut parts = self.shape.parts();
+        parts.eat(&["CALL"]).then(|| parts.eat_name()?.pop())?
+    }
+
     /// Returns the schema, in upper case, that a `CREATE EXTERNAL SCHEMA` or `CREATE EXTERNAL TABLE` shows to be external.
     pub fn external_schema(&self) -> Option<String> {
         let mut parts = self.shape.parts();
@@ -133,6 +157,17 @@ impl Statement {
         }
         None
     }
+}
+
+/// The words, in upper case, inside the literals of a statement: for a procedure, the words of its body.
+fn words_of_literals(text: &str) -> BTreeSet<String> {
+    let literals = Lexer::as_redshift(text).map_while(Result::ok).filter(|token| token.kind == TokenKind::Literal);
+    let bodies = literals.map(|token| text[token.start..token.end].trim_matches(|c| c == '$' || c == '\''));
+    let words = bodies.flat_map(|body| {
+        let tokens = Lexer::as_redshift(body).map_while(Result::ok).filter(|token| token.kind == TokenKind::Word);
+        tokens.map(|token| body[token.start..token.end].to_ascii_uppercase())
+    });
+    words.collect()
 }
 
 /// Reads the options after `BEGIN`.

@@ -45,7 +45,10 @@ fn only_a_pair_around_the_whole_script_is_removed() {
         ("begin; select 1; abort", &["begin", "select 1", "abort"]),
         ("begin read only; select 1; commit", &["begin read only", "select 1", "commit"]),
         ("begin; select 1; commit; select 2", &["begin", "select 1", "commit", "select 2"]),
-        ("begin; select 1; commit; begin; select 2; commit", &["begin", "select 1", "commit", "begin", "select 2", "commit"]),
+        (
+            "begin; select 1; commit; begin; select 2; commit",
+            &["begin", "select 1", "commit", "begin", "select 2", "commit"],
+        ),
         ("begin; begin; select 1; commit", &["begin", "begin", "select 1", "commit"]),
         ("commit; select 1; begin", &["commit", "select 1", "begin"]),
         ("begin", &["begin"]),
@@ -53,7 +56,8 @@ fn only_a_pair_around_the_whole_script_is_removed() {
     ];
     for (sql, expected) in cases {
         let texts: Vec<_> = without_outer_transaction(split(sql).unwrap()).into_iter().map(|one| one.text).collect();
-        let texts: Vec<_> = texts.iter().map(|text| text.trim_start_matches("/* a */ ").trim_end_matches(" -- b")).collect();
+        let texts: Vec<_> =
+            texts.iter().map(|text| text.trim_start_matches("/* a */ ").trim_end_matches(" -- b")).collect();
         assert_eq!(texts, *expected, "{sql}");
     }
 }
@@ -72,7 +76,10 @@ fn statements_that_redshift_refuses_in_a_transaction_are_recognized() {
         ("alter table a.b.c alter column d type varchar(20)", Some("ALTER TABLE … ALTER COLUMN … TYPE")),
         ("alter table c alter column type type varchar(20)", Some("ALTER TABLE … ALTER COLUMN … TYPE")),
         ("alter table c alter \"d e\" type varchar(20)", Some("ALTER TABLE … ALTER COLUMN … TYPE")),
-        ("alter table s.t add if not exists partition (d = '2026-03-01') location 's3://b/'", Some("ALTER TABLE … ADD PARTITION")),
+        (
+            "alter table s.t add if not exists partition (d = '2026-03-01') location 's3://b/'",
+            Some("ALTER TABLE … ADD PARTITION"),
+        ),
         ("alter table s.t drop partition (d = '2026-03-01')", Some("ALTER TABLE … DROP PARTITION")),
         ("alter table s.t partition (d = 1) set location 's3://b/'", Some("ALTER TABLE … PARTITION … SET LOCATION")),
         ("alter table s.t set location 's3://b/'", Some("ALTER TABLE … SET LOCATION")),
@@ -110,14 +117,19 @@ fn statements_that_depend_on_external_tables_name_their_schemas() {
         ("alter table s.t add column a int", Some(("ALTER TABLE", &["S"]))),
         ("alter table t add column a int", Some(("ALTER TABLE", &[]))),
         ("drop table if exists s.t, r.t", Some(("DROP TABLE", &["S", "R"]))),
-        ("drop schema s, r drop external database cascade", Some(("DROP SCHEMA … DROP EXTERNAL DATABASE", &["S", "R"]))),
+        (
+            "drop schema s, r drop external database cascade",
+            Some(("DROP SCHEMA … DROP EXTERNAL DATABASE", &["S", "R"])),
+        ),
         ("drop schema s cascade", None),
         ("drop view s.t", None),
         ("select 1", None),
     ];
     for (sql, expected) in cases {
         let found = one(sql).refused_for_external_tables();
-        let found = found.as_ref().map(|(construct, schemas)| (*construct, schemas.iter().map(String::as_str).collect::<Vec<_>>()));
+        let found = found
+            .as_ref()
+            .map(|(construct, schemas)| (*construct, schemas.iter().map(String::as_str).collect::<Vec<_>>()));
         assert_eq!(found, expected.map(|(construct, schemas)| (construct, schemas.to_vec())), "{sql}");
     }
     assert_eq!(one("create external schema if not exists s from data catalog").external_schema().as_deref(), Some("S"));
