@@ -36,7 +36,7 @@ pub struct Target {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Check workflow files and their SQL, offline
+    /// Check workflow files and their SQL, offline; exit code 0 without errors, 1 with errors
     Validate(Validate),
     /// Update the deployment from local files: scripts, workflows, connections, schedules, contracts, feeds
     Push(Push),
@@ -73,6 +73,12 @@ pub struct Validate {
     /// Print the JSON Schema of workflow files and exit
     #[arg(long)]
     pub schema: bool,
+    /// Fail (exit code 1) if there are warnings, as if they were errors
+    #[arg(long)]
+    pub strict: bool,
+    /// Print the problems as one JSON object on standard output
+    #[arg(long, conflicts_with = "schema")]
+    pub json: bool,
 }
 
 /// Arguments of `push`.

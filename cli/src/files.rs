@@ -2,6 +2,7 @@
 //! each workflow in the directory named after its `workflow_id`.
 
 use std::{
+    collections::BTreeSet,
     fs, io,
     path::{Path, PathBuf},
 };
@@ -35,6 +36,8 @@ pub struct Files {
     pub contracts: Vec<File>,
     /// Feeds: the files in `feeds/`, next to the directory of workflows.
     pub feeds: Vec<File>,
+    /// Files in the directories next to the workflow files: scripts, of which one can be suggested for a misspelt name.
+    pub scripts: Vec<PathBuf>,
     /// False if single files were selected; there may be other workflow files that were not read.
     pub whole: bool,
 }
@@ -73,6 +76,9 @@ pub fn read(paths: &[PathBuf]) -> anyhow::Result<Files> {
     for path in beside(paths, "feeds")? {
         files.feeds.push(file(path)?);
     }
+    let beside_workflows: BTreeSet<PathBuf> =
+        found.iter().map(|path| path.parent().unwrap_or_else(|| Path::new("")).to_owned()).collect();
+    files.scripts = beside_workflows.iter().flat_map(|directory| scripts(directory)).collect();
     for path in found {
         let file = file(path)?;
         let is_connections = file.path.file_stem().is_some_and(|stem| stem == "connections");
@@ -120,6 +126,23 @@ fn directory(path: &Path) -> io::Result<Vec<PathBuf>> {
         }
     }
     Ok(files)
+}
+
+/// The files in the sub-directories of a directory. A directory that cannot be read has none, because they are only suggestions.
+fn scripts(directory: &Path) -> Vec<PathBuf> {
+    const DEPTH: usize = 4;
+    let mut found = Vec::new();
+    let mut level = vec![directory.to_owned()];
+    for depth in 0..=DEPTH {
+        let entries = level.iter().filter_map(|directory| fs::read_dir(directory).ok()).flatten().flatten();
+        let (directories, files): (Vec<_>, Vec<_>) = entries.map(|entry| entry.path()).partition(|path| path.is_dir());
+        if depth > 0 {
+            found.extend(files);
+        }
+        level = directories;
+    }
+    found.sort();
+    found
 }
 
 /// Path of a script of a workflow, next to the workflow's file.

@@ -30,12 +30,14 @@ pub async fn push(target: &Target, asked: &args::Push) -> anyhow::Result<Outcome
         eprintln!("{}; nothing was pushed", validate::summary(&checked));
         return Ok(Outcome::Failed);
     }
+    // Warnings do not stop a push.
+    eprint!("{}", validate::problems(&checked, console::colors_enabled_stderr()));
     let deployment = Deployment::find(target).await?;
     // The comparison records the ETags of the contracts. A contract that changes after it fails the conditional put.
     let changes = compare(&deployment, &checked, asked.prune).await?;
     let problems = incompatible(&deployment, &checked).await?;
     if !problems.is_empty() {
-        let checked = Checked { problems, ..checked };
+        let checked = Checked { problems, warnings: Vec::new(), ..checked };
         eprint!("{}", validate::problems(&checked, console::colors_enabled_stderr()));
         eprintln!("nothing was pushed");
         return Ok(Outcome::Failed);

@@ -20,8 +20,7 @@ struct ExecutionChange {
 
 /// Handles a request of the state machine, or the event that an execution stopped.
 pub async fn handle(runs: &RunSettlement, event: &Value) -> Result<Value> {
-    let unreadable =
-        |error| Failure::new(FailureKind::InvalidRequest, format!("cannot read the request: {error}; got {event}"));
+    let unreadable = |error| Failure::new(FailureKind::InvalidRequest, format!("cannot read the request: {error}"));
     if event.get("detail-type").is_some() {
         let change = ExecutionChange::deserialize(&event["detail"]).map_err(unreadable)?;
         execution_closed(runs, &change).await?;
@@ -70,7 +69,7 @@ fn decide<'a>(job: &JobRecord, state: Option<&'a AttemptState>, caught: &CaughtE
     if job.execution_status.is_terminal() || has_more(job) {
         return Effect::Settled;
     }
-    let (kind, message) = read_error(caught, job.plan.timeout_seconds);
+    let (kind, message) = read_error(caught, job);
     match state.map(|state| (state, &state.progress)) {
         Some((state, Progress::Finished { .. } | Progress::Failed { .. } | Progress::Aborted)) => Effect::Ended(state),
         Some((state, Progress::Active)) => Effect::Unfinished { state, kind, message },
@@ -84,11 +83,14 @@ fn has_more(job: &JobRecord) -> bool {
 }
 
 /// Converts an error of Step Functions, Lambda or shiftwork to a failure of the job.
-fn read_error(caught: &CaughtError, timeout_seconds: u32) -> (FailureKind, String) {
+///
+/// The cause of a failed attempt is not in the execution; the job has it.
+fn read_error(caught: &CaughtError, job: &JobRecord) -> (FailureKind, String) {
     if caught.error == "States.Timeout" {
-        return (FailureKind::TimedOut, format!("did not end within its timeout of {timeout_seconds} s"));
+        return (FailureKind::TimedOut, format!("did not end within its timeout of {} s", job.plan.timeout_seconds));
     }
-    let message = message(caught);
+    let of_attempt = job.failed_attempts.last().filter(|attempt| attempt.error_name == caught.error);
+    let message = of_attempt.map_or_else(|| message(caught), |attempt| attempt.error_message.clone());
     match FailureKind::from_name(&caught.error) {
         Some(kind) => match kind.class() {
             Class::Terminal | Class::Duplicate => (kind, message),

@@ -6,10 +6,11 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
 use serde_json::Value;
 use shiftwork_planner::{self as planner, PlanInputs, Problem, Script, read_item};
-use shiftwork_ports::{Result, scripts};
+use shiftwork_ports::{Bucket, Result, scripts};
 use shiftwork_protocol::{
     Connection, Failure, FailureKind, JobRecord, RunRecord, Status, Workflow, keys, name,
     payload::RunRequest,
+    secret::{self, Secrets},
     workflow::OnOverlap,
 };
 
@@ -39,7 +40,7 @@ impl Trigger {
         let workflow = planner::workflow(&doc).map_err(|problems| invalid(&problems))?;
         let earlier = self.earlier(request).await?;
         let (logical_date, parameters) = match &earlier {
-            Some((run, _)) => (run.logical_date, as_values(&run.parameters)),
+            Some((run, _)) => (run.logical_date, self.parameters_of(run).await?),
             None => {
                 let date = request.logical_date.or(request.scheduled_time).unwrap_or(now);
                 (date, request.parameters.clone())
@@ -51,6 +52,7 @@ impl Trigger {
                     keys::script_key(&workflow.workflow_id, script)
                 })
                 .await?,
+            other_scripts: BTreeSet::new(),
             contracts: self.read_scripts(planner::contract_names(&workflow), keys::contract_key).await?,
             feeds: self.read_scripts(planner::feed_names(&workflow), keys::feed_key).await?,
             connections: self.read_connections(&workflow).await?,
@@ -58,6 +60,7 @@ impl Trigger {
         };
         let wanted = planner::RequestedRun { workflow_execution_id: requested.run.clone(), logical_date, parameters };
         let plan = planner::plan(&doc, &inputs, &wanted).map_err(|problems| invalid(&problems))?;
+        self.store_secrets(&requested.run, &plan.secrets).await?;
         for warning in &plan.warnings {
             tracing::warn!(run = requested.run, workflow = workflow.workflow_id, "{warning}");
         }
@@ -69,12 +72,40 @@ impl Trigger {
         let run = RunRecord {
             workflow_description: workflow.workflow_description.clone(),
             logical_date,
+            request_sha256: digest(request, secret::names(&plan.parameters)),
             parameters: plan.parameters,
             workflow_sha256: plan.workflow_sha256,
             jobs: u32::try_from(jobs.len()).unwrap_or(u32::MAX),
             ..record_of(requested, Status::Pending, now)
         };
         Ok(Planned { run, jobs, on_overlap: workflow.on_overlap })
+    }
+
+    /// The values of the parameters of an earlier run, secret ones included.
+    async fn parameters_of(&self, run: &RunRecord) -> Result<BTreeMap<String, Value>> {
+        let mut parameters = run.parameters.clone();
+        if secret::names(&run.parameters).next().is_some() {
+            let key = keys::secrets_key(&run.workflow_execution_id);
+            let stored = self.staging().get(&key).await?;
+            let secrets: Secrets = stored.and_then(|stored| serde_json::from_slice(&stored).ok()).unwrap_or_default();
+            // A secret that is not stored any more is a missing parameter, which the planner reports.
+            parameters.retain(|name, value| value != secret::MASK || secrets.contains_key(name));
+            parameters.extend(secrets);
+        }
+        Ok(as_values(&parameters))
+    }
+
+    /// Stores the values of secret parameters before the run exists. The object of an earlier invocation of the same request stays.
+    async fn store_secrets(&self, run: &str, secrets: &Secrets) -> Result<()> {
+        if !secrets.is_empty() {
+            let content = serde_json::to_vec(secrets).unwrap_or_default();
+            self.staging().put_once(&keys::secrets_key(run), content).await?;
+        }
+        Ok(())
+    }
+
+    const fn staging(&self) -> &Bucket {
+        &self.runs.jobs.kinds.cdc.staging
     }
 
     /// Reads the run to restart and its jobs; `None` if the request is not a restart.
@@ -150,7 +181,7 @@ pub(crate) fn record_of(requested: &IdentifiedRequest, status: Status, now: Time
         logical_date: request.logical_date.or(request.scheduled_time).unwrap_or(now),
         parameters: BTreeMap::new(),
         requested_by: requested.origin,
-        request_sha256: digest(request),
+        request_sha256: digest(request, []),
         workflow_sha256: String::new(),
         restart_of: request.restart_of.clone(),
         jobs: 0,
@@ -158,9 +189,12 @@ pub(crate) fn record_of(requested: &IdentifiedRequest, status: Status, now: Time
     }
 }
 
-/// Digest of a request. Two requests with the same run id must have the same digest.
-pub(crate) fn digest(request: &RunRequest) -> String {
-    let same = RunRequest { workflow_execution_id: None, ..request.clone() };
+/// Digest of a request without the values of these parameters, which are secret. Two requests with the same run id must have the same digest.
+pub(crate) fn digest<'a>(request: &RunRequest, secrets: impl IntoIterator<Item = &'a str>) -> String {
+    let mut same = RunRequest { workflow_execution_id: None, ..request.clone() };
+    for name in secrets {
+        same.parameters.remove(name);
+    }
     name::sha256(serde_json::to_vec(&same).unwrap_or_default())
 }
 

@@ -6,6 +6,7 @@ use shiftwork_protocol::{
     Class, Failure, FailureKind, RunRecord, Status,
     audit::Origin,
     payload::{RunInput, RunResponse},
+    secret,
     workflow::OnOverlap,
 };
 use shiftwork_settlement::lease_until_begun;
@@ -97,7 +98,7 @@ impl Trigger {
 
     /// Handles a request whose run already exists. An earlier invocation may have crashed before it started the run.
     async fn existing(&self, requested: &IdentifiedRequest, run: &RunRecord) -> Result<RunResponse> {
-        if run.request_sha256 != plan::digest(&requested.request) {
+        if run.request_sha256 != plan::digest(&requested.request, secret::names(&run.parameters)) {
             let message = format!(
                 "run {} of workflow {} already exists and was requested with other values: use another `workflow_execution_id`",
                 requested.run, run.workflow_id

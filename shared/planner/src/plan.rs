@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde_json::Value;
 use shiftwork_config::{JsonPath, Located, Place, Problem, in_order};
-use shiftwork_protocol::{Connection, Work, audit::PlannedJob, keys::script_key, name, workflow::RunIf};
+use shiftwork_protocol::{
+    Connection, Work, audit::PlannedJob, keys::script_key, name, secret::Secrets, workflow::RunIf,
+};
 
 use crate::{
     builtin,
@@ -61,8 +63,10 @@ pub struct RequestedRun {
 pub struct Plan {
     /// Jobs and barriers in topological order, with their positions.
     pub jobs: Vec<PlannedJob>,
-    /// The declared parameters as the strings that the Data API binds.
+    /// The declared parameters as the strings that the Data API binds; [`shiftwork_protocol::secret::MASK`] for a secret one.
     pub parameters: BTreeMap<String, String>,
+    /// The values of the secret parameters.
+    pub secrets: Secrets,
     /// SHA-256 of the workflow; equal for a YAML file and for its item in the configuration table.
     pub workflow_sha256: String,
     /// What is probably wrong although the run can start.
@@ -118,12 +122,13 @@ fn make(
     };
     let mut found = Findings { problems: Vec::new(), warnings: std::mem::take(&mut draft.warnings) };
     let parameters = parameters::bind(doc, &draft.workflow, given, &mut found.problems);
-    let jobs = plan_jobs(doc, inputs, run, &draft, &parameters, &mut found);
+    let jobs = plan_jobs(doc, inputs, run, &draft, &parameters.shown, &mut found);
     problems.extend(draft.without_consequences(found.problems));
     let findings = Findings { problems: in_order(problems), warnings: in_order(found.warnings) };
     let plan = jobs.filter(|_| findings.problems.is_empty()).map(|jobs| Plan {
         jobs,
-        parameters,
+        parameters: parameters.shown,
+        secrets: parameters.secrets,
         workflow_sha256: digest(&draft.workflow),
         warnings: findings.warnings.clone(),
     });

@@ -19,6 +19,7 @@ pub mod manifest;
 pub mod name;
 pub mod payload;
 pub mod s3_event;
+pub mod secret;
 pub mod status;
 pub mod work;
 pub mod work_item;

@@ -293,6 +293,14 @@ impl Work {
         }
     }
 
+    /// Values of the placeholders, by name; `None` for kinds without placeholders.
+    pub const fn parameters(&self) -> Option<&BTreeMap<String, String>> {
+        match self {
+            Self::Sql { parameters, .. } | Self::Procedure { parameters, .. } => Some(parameters),
+            Self::Unload { .. } | Self::Cdc { .. } | Self::Copy { .. } | Self::Barrier {} => None,
+        }
+    }
+
     /// Returns true for a barrier: the launcher starts no attempt of it.
     pub const fn is_barrier(&self) -> bool {
         self.kind().is_none()

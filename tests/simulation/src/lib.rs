@@ -4,6 +4,7 @@
 //! - `files`: the properties of file loads.
 //! - `loads`: the properties of loads of change data.
 //! - `machine`: Step Functions, EventBridge and Redshift, as far as a run uses them.
+//! - `secrets`: where the values of secret parameters are.
 //! - `tests`: the properties that hold for every run.
 //!
 //! The fakes complete at once. A handler that is still pending after one poll was stopped by a fault.
@@ -13,4 +14,5 @@ mod faults;
 mod files;
 mod loads;
 mod machine;
+mod secrets;
 mod tests;
