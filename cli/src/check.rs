@@ -226,7 +226,13 @@ fn check_workflow(file: &File, doc: &Located, read_script: &ReadScript, known: &
     let scripts = read_scripts(file, doc, &workflow, read_script, known, checked);
     inputs.other_scripts = scripts.others;
     inputs.scripts = scripts.found;
-    let found = shiftwork_planner::check(doc, &inputs);
+    let mut found = shiftwork_planner::check(doc, &inputs);
+    let syntax = dialect::check_jobs(doc);
+    found.warnings.extend(syntax.warnings);
+    // The planner reports the same text in more detail.
+    if found.problems.is_empty() {
+        found.problems.extend(syntax.problems);
+    }
     let is_valid = found.problems.is_empty() && scripts.problems.is_empty();
     checked.problems.extend(found.problems);
     checked.problems.extend(scripts.problems);

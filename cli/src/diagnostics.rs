@@ -10,7 +10,7 @@ use shiftwork_planner::Problem;
 /// screen.
 const WIDTH: usize = 160;
 
-/// How serious a problem is.
+/// Severity of a problem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Severity {

@@ -70,7 +70,7 @@ struct ReportedProblem<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     path: Option<&'a str>,
     message: &'a str,
-    /// How to fix it.
+    /// Instruction to fix the problem.
     #[serde(skip_serializing_if = "Option::is_none")]
     hint: Option<&'a str>,
 }

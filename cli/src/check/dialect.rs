@@ -4,7 +4,8 @@
 //! statement that begins with an unknown word, and unbalanced parentheses.
 
 use redshift_dialect::{Refusal, RefusalKind, translate};
-use shiftwork_planner::{Findings, Place, Problem};
+use shiftwork_config::JsonPath;
+use shiftwork_planner::{Findings, Located, Place, Problem};
 use shiftwork_sql::{Position, Statement, split};
 
 /// First words of the statements of Redshift that a misspelt one is compared with.
@@ -21,6 +22,27 @@ pub(super) fn check(file: &str, script: &str) -> Findings {
         if let Some((is_certain, problem)) = check_statement(file, &statement) {
             let list = if is_certain { &mut findings.problems } else { &mut findings.warnings };
             list.push(problem);
+        }
+    }
+    findings
+}
+
+/// Checks the SQL that is in the workflow file itself: the queries of jobs of kind `unload`, and the calls of procedures.
+pub(super) fn check_jobs(doc: &Located) -> Findings {
+    let mut findings = Findings::default();
+    let stages = JsonPath::root().key("workflow_stages");
+    for (s, stage) in doc.value()["workflow_stages"].as_array().into_iter().flatten().enumerate() {
+        for (j, job) in stage["scripts"].as_array().into_iter().flatten().enumerate() {
+            let path = stages.index(s).key("scripts").index(j);
+            for (field, before) in [("select", ""), ("call", "CALL ")] {
+                let Some(sql) = job[field].as_str() else { continue };
+                let statements = split(&format!("{before}{sql}")).unwrap_or_default();
+                for (is_certain, problem) in statements.iter().filter_map(|statement| check_statement("", statement)) {
+                    let place = doc.place(&path.key(field));
+                    let list = if is_certain { &mut findings.problems } else { &mut findings.warnings };
+                    list.push(Problem { place, ..problem });
+                }
+            }
         }
     }
     findings

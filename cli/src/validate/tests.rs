@@ -166,6 +166,16 @@ fn the_syntax_of_scripts_is_checked() {
 }
 
 #[test]
+fn the_sql_of_a_workflow_file_is_checked() {
+    let workflow = PAIR.replace(
+        "b.sql]",
+        "b.sql, { job_name: u, kind: unload, select: 'SELECT a FROM FROM t', to: 's3://bucket/x/' }, { job_name: p, kind: procedure, call: 's.p((1)' }]",
+    );
+    let shown = shown(&workflow, &[("workflows/pair/a.sql", "SELECT 1"), ("workflows/pair/b.sql", "SELECT 1")]);
+    assert!(shown.contains("warning: ") && shown.contains(".select") && shown.contains(".call"), "{shown}");
+}
+
+#[test]
 fn colours_do_not_change_the_text() {
     let checked = checked(&[("workflows/good.yaml", GOOD)], "", &[]);
     let coloured = problems(&checked, true);

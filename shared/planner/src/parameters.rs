@@ -133,7 +133,7 @@ pub(crate) fn check(doc: &Located, declared: &BTreeMap<String, Parameter>, probl
         if parameter.secret && parameter.default.is_some() {
             let problem = doc.problem(&path.key("default"), format!("the secret parameter `{name}` has a default"));
             problems.push(
-                problem.hint("remove it: a workflow file is no place for a secret; give the value with each request"),
+                problem.hint("remove it: everyone who reads the file would see the secret; give the value with each request"),
             );
         }
         if let Some(default) = &parameter.default

@@ -290,7 +290,7 @@ impl JobSettlement {
             .map(|last| (FailureKind::from_name(&last.error_name), last))
         {
             Some((Some(kind), last)) if kind.class() == Class::Retryable => {
-                // The history of the execution is no place for the message of Redshift, which can quote data.
+                // The message of Redshift can quote data, so it does not go to the history of the execution.
                 let cause = format!("attempt {} failed: its message is in the audit record of the job", last.attempt);
                 self.tokens.fail(token, &Failure::new(kind, cause)).await
             }

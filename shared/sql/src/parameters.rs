@@ -11,7 +11,7 @@ pub struct Unbound {
     pub written: String,
     /// The name without its marks.
     pub name: String,
-    /// Why it is not bound.
+    /// The reason why it is not bound.
     pub cause: Unboundable,
 }
 
