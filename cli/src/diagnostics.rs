@@ -85,7 +85,11 @@ fn underline(line: &str, column: Option<u32>) -> (String, String) {
     let start = column.map_or(indent, |column| (column as usize).saturating_sub(1)).min(chars.len());
     let rest = chars[start..].iter();
     let length = match column {
-        Some(_) => rest.take_while(|c| c.is_alphanumeric() || "_-./$:@".contains(**c)).count(),
+        Some(_) => {
+            let word: String = rest.take_while(|c| c.is_alphanumeric() || "_-./$:@".contains(**c)).collect();
+            // The `:` after a key of YAML is not a part of the key.
+            word.trim_end_matches(':').chars().count()
+        }
         None => line.trim_end().chars().count().saturating_sub(start),
     };
     (" ".repeat(start), "^".repeat(length.max(1)))

@@ -61,7 +61,10 @@ async fn a_secret_value_reaches_sql_and_no_record() {
     let workflow = json!({
         "parameters": { "code": { "type": "integer", "secret": true } },
         "workflow_stages": [{ "execution_type": "sequential", "scripts": ["a.sql", "bad.sql"] }] });
-    let scripts = [("a.sql", "insert into {s}.t values (:code::int)"), ("bad.sql", "select :code::int, 'x'::int from {s}.nowhere")];
+    let scripts = [
+        ("a.sql", "insert into {s}.t values (:code::int)"),
+        ("bad.sql", "select :code::int, 'x'::int from {s}.nowhere"),
+    ];
     let flow = stack.push("secret", workflow, &scripts).await;
     flow.make_table().await;
     let run = flow.start_with(json!({ "parameters": { "code": 411_177 } })).await;

@@ -36,7 +36,10 @@ async fn a_script_in_begin_and_commit_is_one_transaction() {
         json!({ "workflow_stages": [{ "execution_type": "parallel", "scripts": ["whole.sql", "broken.sql"] }] });
     let scripts = [
         ("whole.sql", "begin;\ninsert into {s}.t values (1);\ninsert into {s}.t values (2);\ncommit;"),
-        ("broken.sql", "start transaction;\ninsert into {s}.t values (11);\ninsert into {s}.nowhere values (12);\nend;"),
+        (
+            "broken.sql",
+            "start transaction;\ninsert into {s}.t values (11);\ninsert into {s}.nowhere values (12);\nend;",
+        ),
     ];
     let flow = stack.push("enclosed", workflow, &scripts).await;
     flow.make_table().await;

@@ -93,7 +93,8 @@ fn another_mistake_does_not_cause_missing_scripts() {
         ("execution_type: sequential", "execution_typ: sequential", 2),
         ("a.sql, b.sql]", "a.sql, b.sql, { kind: sqll, script: b.sql }]", 1),
         ("a.sql, b.sql]", "a.sql, b.sql, 3, { script: 3 }]", 2),
-        ("a.sql, b.sql]", "a.sql, b.sql], more: 1", 1),
+        ("workflow_id: pair", "workflow_id: pair\non_overlapp: queue", 1),
+        ("workflow_id: pair", "workflow_id: pair\non_overlap: queue\nmore: 1", 1),
     ] {
         let shown = shown(&PAIR.replace(from, to), &scripts);
         assert!(!shown.contains("script") || !shown.contains("does not exist"), "{to}: {shown}");

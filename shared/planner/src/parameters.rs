@@ -133,7 +133,9 @@ pub(crate) fn check(doc: &Located, declared: &BTreeMap<String, Parameter>, probl
         if parameter.secret && parameter.default.is_some() {
             let problem = doc.problem(&path.key("default"), format!("the secret parameter `{name}` has a default"));
             problems.push(
-                problem.hint("remove it: everyone who reads the file would see the secret; give the value with each request"),
+                problem.hint(
+                    "remove it: everyone who reads the file would see the secret; give the value with each request",
+                ),
             );
         }
         if let Some(default) = &parameter.default
@@ -182,9 +184,15 @@ pub(crate) fn bind(doc: &Located, workflow: &Workflow, given: &GivenParameters, 
                     bound.insert(name.clone(), text);
                 }
                 Err(_) => {
-                    let message = format!("the value of parameter `{name}` is not {}", expected(parameter.of_type));
+                    let kind = found_kind(value);
+                    let message = if *value == "" || value.is_null() {
+                        format!("the value of parameter `{name}` is {kind}, which the Data API cannot bind")
+                    } else {
+                        format!("the value of parameter `{name}` is not {}", expected(parameter.of_type))
+                    };
                     let problem = doc.problem(&path.key(name), message);
-                    problems.push(problem.hint(format!("the request has {}", found_kind(value))));
+                    problems
+                        .push(problem.hint(format!("the request has {kind}; give {}", expected(parameter.of_type))));
                     // The name is known, so a placeholder that uses it is not reported again.
                     bound.insert(name.clone(), String::new());
                 }
