@@ -100,24 +100,26 @@ fn value(nodes: &[Node]) -> Result<String, Refusal> {
     if out.is_empty() { Err(Refusal::syntax(0, "end of input", "expected a value")) } else { Ok(out.join(", ")) }
 }
 
+/// Words after SHOW that are not settings.
+const OBJECTS: [&str; 13] = [
+    "all",
+    "column",
+    "columns",
+    "constraints",
+    "databases",
+    "datashares",
+    "external",
+    "grants",
+    "model",
+    "parameters",
+    "schemas",
+    "table",
+    "tables",
+];
+
 pub(crate) fn show(mut c: Cursor<'_>) -> Result<Translated, Refusal> {
     c.bump();
     let at = c.at();
-    const OBJECTS: [&str; 13] = [
-        "all",
-        "column",
-        "columns",
-        "constraints",
-        "databases",
-        "datashares",
-        "external",
-        "grants",
-        "model",
-        "parameters",
-        "schemas",
-        "table",
-        "tables",
-    ];
     if let Some(node) = c.peek().filter(|n| n.is_any_word(&OBJECTS)) {
         return Err(Refusal::not_translated(
             at,

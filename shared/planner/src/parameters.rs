@@ -184,15 +184,14 @@ pub(crate) fn bind(doc: &Located, workflow: &Workflow, given: &GivenParameters, 
                     bound.insert(name.clone(), text);
                 }
                 Err(_) => {
-                    let kind = found_kind(value);
-                    let message = if *value == "" || value.is_null() {
-                        format!("the value of parameter `{name}` is {kind}, which the Data API cannot bind")
+                    let (kind, wanted) = (found_kind(value), expected(parameter.of_type));
+                    let (message, hint) = if *value == "" || value.is_null() {
+                        (format!("is {kind}, which the Data API cannot bind"), format!("give {wanted}"))
                     } else {
-                        format!("the value of parameter `{name}` is not {}", expected(parameter.of_type))
+                        (format!("is not {wanted}"), format!("the request has {kind}"))
                     };
-                    let problem = doc.problem(&path.key(name), message);
-                    problems
-                        .push(problem.hint(format!("the request has {kind}; give {}", expected(parameter.of_type))));
+                    let message = format!("the value of parameter `{name}` {message}");
+                    problems.push(doc.problem(&path.key(name), message).hint(hint));
                     // The name is known, so a placeholder that uses it is not reported again.
                     bound.insert(name.clone(), String::new());
                 }
@@ -207,8 +206,11 @@ pub(crate) fn bind(doc: &Located, workflow: &Workflow, given: &GivenParameters, 
                 }
                 (None, GivenParameters::Values(_)) => {
                     let message = format!("parameter `{name}` ({}) is missing", parameter.of_type.as_str());
-                    problems
-                        .push(doc.problem(&path.key(name), message).hint("set it in the request, or add a `default`"));
+                    problems.push(doc.problem(&path.key(name), message).hint(if parameter.secret {
+                        "set it in the request: a secret parameter has no `default`"
+                    } else {
+                        "set it in the request, or add a `default`"
+                    }));
                     bound.insert(name.clone(), String::new());
                 }
             },
@@ -229,7 +231,7 @@ fn found_kind(value: &Value) -> &'static str {
         Value::Bool(_) => "`true` or `false`",
         Value::Number(_) => "a number",
         Value::String(text) if text.is_empty() => "an empty string",
-        Value::String(_) => "another string",
+        Value::String(_) => "a string in another form",
         Value::Array(_) => "a list",
         Value::Object(_) => "an object",
     }
