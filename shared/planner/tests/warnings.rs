@@ -28,7 +28,7 @@ create procedure s.plain() as $$ begin delete from t; end $$ language plpgsql;";
         other.into()
     };
     let mut inputs = inputs("w", &[("a.sql", script), ("other.sql", &other)]);
-    inputs.scripts.get_mut("other.sql").unwrap().key = "other".into();
+    inputs.scripts.get_mut("other.sql").expect("a script of the inputs").key = "other".into();
     let found = check(&read(&WORKFLOW.replace("JOB", &job)), &inputs);
     let of_a = |problems: Vec<_>| {
         let of_a = |problem: &shiftwork_planner::Problem| problem.place.file.as_deref() == Some("workflows/w/a.sql");
