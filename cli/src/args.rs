@@ -41,7 +41,7 @@ pub struct Target {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Check workflow files and their SQL, offline
+    /// Check workflow files and their SQL, offline; exit code 0 without errors, 1 with errors
     Validate(Validate),
     /// Update the deployment from local files: scripts, workflows, connections, schedules, contracts, feeds
     Push(Push),
@@ -106,6 +106,12 @@ pub struct Validate {
     /// Name of the project, whose things are listed one by one [default: `project` in shiftwork.yaml]
     #[arg(long, env = "SHIFTWORK_PROJECT", value_name = "NAME", value_parser = project)]
     pub project: Option<String>,
+    /// Fail (exit code 1) if there are warnings, as if they were errors
+    #[arg(long)]
+    pub strict: bool,
+    /// Print the problems as one JSON object on standard output
+    #[arg(long, conflicts_with_all = ["schema", "deployed"])]
+    pub json: bool,
 }
 
 /// Arguments of `push`.

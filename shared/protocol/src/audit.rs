@@ -284,7 +284,8 @@ pub struct RunRecord {
     /// The earlier run that this run restarts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restart_of: Option<String>,
-    /// The request as it was received, if the run could not be planned. A restart completes or corrects it.
+    /// The request as it was received, if the run could not be planned. A restart completes or corrects it. Only values of
+    /// parameters that the workflow declares as not secret are shown; the others are [`crate::secret::MASK`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<RunRequest>,
     /// Number of jobs in the plan, barriers included.

@@ -6,6 +6,7 @@
 pub mod attempt;
 pub mod audit;
 pub mod change;
+pub mod commit;
 pub mod connection;
 pub mod drift;
 pub mod event;
@@ -18,6 +19,7 @@ pub mod manifest;
 pub mod name;
 pub mod payload;
 pub mod s3_event;
+pub mod secret;
 pub mod slots;
 pub mod status;
 pub mod work;
@@ -26,6 +28,7 @@ pub mod workflow;
 
 pub use attempt::{Attempt, Owner};
 pub use audit::{Cancelling, FailedAttempt, JobRecord, Lease, RunRecord};
+pub use commit::{CommitCause, InnerCommit, SharedSession};
 pub use connection::Connection;
 pub use failure::{Class, Failure, FailureKind};
 pub use keys::manifest_key;

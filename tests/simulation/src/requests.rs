@@ -65,13 +65,13 @@ fn a_restart_completes_the_request_of_an_event_that_could_not_be_planned() {
     let refused = started(&mut machine, "e1", "shop", "Closed", &json!({ "day": "2026-07-01", "n": "many" }));
     assert_eq!((refused.execution_status, refused.requested_by), (Status::Failed, Origin::Event));
     let message = refused.error_message.clone().unwrap();
-    assert!(message.contains("parameter `n`: expected an integer"), "{message}");
+    assert!(message.contains("the value of parameter `n` is not an integer"), "{message}");
     let kept = refused.request.clone().unwrap();
     assert_eq!((&kept.parameters["n"], kept.logical_date.as_deref()), (&json!("many"), Some("2026-07-01")));
 
     // The values are checked as at the start, and nothing is lost.
     let again = restarted(&mut machine, &refused.workflow_execution_id, &json!({})).unwrap_err();
-    assert!(again.message.contains("parameter `n`: expected an integer"), "{again}");
+    assert!(again.message.contains("the value of parameter `n` is not an integer"), "{again}");
     let again =
         restarted(&mut machine, &refused.workflow_execution_id, &json!({ "parameters": { "m": 1 } })).unwrap_err();
     assert!(again.message.contains("the workflow has no parameter `m`"), "{again}");
