@@ -340,6 +340,8 @@ pub struct Files {
 pub enum FilesCommand {
     /// Load files again that failed or were quarantined
     Retry(FilesRetry),
+    /// Load files again that were processed
+    Reload(FilesReload),
     /// Register files that landed before event notifications of the bucket were enabled
     Backfill(FilesBackfill),
 }
@@ -358,6 +360,19 @@ pub struct FilesRetry {
     /// List the files without retrying them
     #[arg(long)]
     pub dry_run: bool,
+}
+
+/// Arguments of `files reload`.
+#[derive(Debug, ClapArgs)]
+pub struct FilesReload {
+    /// Name of the feed
+    pub feed: String,
+    /// Load all processed files whose key starts with this prefix
+    #[arg(long)]
+    pub prefix: String,
+    /// Confirm that the rows of these files may be loaded a second time; without it the files are only listed
+    #[arg(long)]
+    pub yes: bool,
 }
 
 /// Arguments of `files backfill`.

@@ -13,7 +13,10 @@ use shiftwork_feeds::Feed;
 use shiftwork_planner::{Located, Place, PlanInputs, Problem, Script};
 use shiftwork_protocol::{Connection, Workflow, keys::script_key, name};
 
-use crate::files::{File, Files, script_path};
+use crate::{
+    circles::{self, Deployed},
+    files::{File, Files, script_path},
+};
 
 mod dialect;
 
@@ -136,6 +139,7 @@ pub fn check(files: &Files, read_script: &ReadScript) -> Checked {
         }
     }
     check_consumers(&mut checked);
+    checked.problems.extend(circles::problems(&checked, &Deployed::default()));
     // Two files of the same workflow share their scripts, so the problems of these scripts are reported only once.
     checked.problems = once(checked.problems);
     checked.warnings = once(checked.warnings);

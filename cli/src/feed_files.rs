@@ -41,6 +41,7 @@ const REASONS: usize = 10;
 pub async fn files(deployment: &Deployment, asked: &args::Files) -> anyhow::Result<Outcome> {
     match (&asked.command, &asked.feed) {
         (Some(FilesCommand::Retry(asked)), _) => retry(deployment, asked).await,
+        (Some(FilesCommand::Reload(asked)), _) => reload(deployment, asked).await,
         (Some(FilesCommand::Backfill(asked)), _) => backfill(deployment, asked).await,
         (None, Some(feed)) => list(deployment, feed, asked).await,
         (None, None) => summary(deployment).await,
@@ -184,12 +185,39 @@ async fn retry(deployment: &Deployment, asked: &args::FilesRetry) -> anyhow::Res
         println!("{} to retry; run without --dry-run to retry them", words::plural(found.len(), "file"));
         return Ok(Outcome::Done);
     }
+    open_again(deployment, &asked.feed, &found, &FileStep::Retry).await
+}
+
+/// Opens processed files again. The rows that they loaded before stay in the table.
+async fn reload(deployment: &Deployment, asked: &args::FilesReload) -> anyhow::Result<Outcome> {
+    known(deployment, &asked.feed).await?;
+    let processed = |file: &FileRecord| file.file_status == FileStatus::Processed;
+    let found = matching(deployment, &asked.feed, &asked.prefix, processed).await?;
+    if asked.yes {
+        return open_again(deployment, &asked.feed, &found, &FileStep::Reload).await;
+    }
+    if !found.is_empty() {
+        println!("{}", table(&found));
+    }
+    println!(
+        "{} to load again. The rows that they loaded before stay in the table: delete them, then run with --yes",
+        words::plural(found.len(), "file")
+    );
+    Ok(Outcome::Done)
+}
+
+async fn open_again(
+    deployment: &Deployment,
+    feed: &str,
+    files: &[FileRecord],
+    step: &FileStep,
+) -> anyhow::Result<Outcome> {
     let now = deployment.clock.now();
-    let stepped = stream::iter(&found)
-        .map(|file| async move { Ok::<_, Failure>(deployment.register.step(file, &FileStep::Retry, now).await?.fresh) })
+    let stepped = stream::iter(files)
+        .map(|file| async move { Ok::<_, Failure>(deployment.register.step(file, step, now).await?.fresh) })
         .buffer_unordered(AT_ONCE);
-    let again = stepped.try_fold(0, async |sum, fresh| Ok(sum + usize::from(fresh))).await?;
-    println!("{} set to received; the next batch of {} loads them", words::plural(again, "file"), asked.feed);
+    let opened = stepped.try_fold(0, async |sum, fresh| Ok(sum + usize::from(fresh))).await?;
+    println!("{} set to received; the next batch of {feed} loads them", words::plural(opened, "file"));
     Ok(Outcome::Done)
 }
 
@@ -241,9 +269,16 @@ async fn backfill(deployment: &Deployment, asked: &args::FilesBackfill) -> anyho
             break;
         }
     }
-    let Backfilled { seen, new, unclaimed } = done;
+    let Backfilled { seen, new, unclaimed, folders } = done;
     bar.finish_and_clear();
-    println!("{} listed, {new} registered, {} registered before", words::plural(seen, "file"), seen - new - unclaimed);
+    println!(
+        "{} listed, {new} registered, {} registered before",
+        words::plural(seen, "file"),
+        seen - new - unclaimed - folders
+    );
+    if folders > 0 {
+        println!("{} for folders not registered", words::plural(folders, "empty object"));
+    }
     if unclaimed > 0 {
         println!(
             "{} without a feed not registered (use --unclaimed to register them)",
@@ -259,6 +294,7 @@ struct Backfilled {
     seen: usize,
     new: usize,
     unclaimed: usize,
+    folders: usize,
 }
 
 /// Registers one page of a listing, and returns the key after which the next page starts.
@@ -272,10 +308,13 @@ async fn backfill_page(
 ) -> anyhow::Result<Option<String>> {
     let page = deployment.landing.page(bucket, prefix, after).await?;
     let now = deployment.clock.now();
-    done.seen += page.objects.len();
-    let mut entries: Vec<_> =
-        page.objects.into_iter().map(|object| event::entry(created(bucket, object), feeds, now)).collect();
+    let listed = page.objects.len();
+    done.seen += listed;
+    let events =
+        page.objects.into_iter().map(|object| created(bucket, object)).filter(|event| !event::is_folder(event));
+    let mut entries: Vec<_> = events.map(|event| event::entry(event, feeds, now)).collect();
     let all = entries.len();
+    done.folders += listed - all;
     if !with_unclaimed {
         entries.retain(|entry| !matches!(entry, Entry::File(file) if file.feed == UNCLAIMED));
     }

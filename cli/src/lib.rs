@@ -12,6 +12,7 @@ pub mod aws;
 mod board;
 pub mod cancel;
 pub mod check;
+pub mod circles;
 mod confirm;
 pub mod contract;
 pub mod contract_pull;

@@ -3,6 +3,7 @@
 mod change;
 mod history;
 mod project;
+mod rules;
 pub(crate) mod seen;
 mod thing;
 mod unfiled;
@@ -21,6 +22,7 @@ use shiftwork_planner::{Place, Problem};
 use similar::TextDiff;
 
 pub use change::{ChangeKind, Changes, Claim, Desired, Gone, Present, Pusher, Timetable, Verb, changes, claim};
+pub use rules::{RuleChanges, not_delivered, rule_changes};
 pub use seen::{Refusal, refusals};
 pub use thing::{Kind, PROJECT_HINT, Record, Thing, is_project};
 pub use unfiled::{Unfiled, deployed, scripts_of, unfiled, users};
@@ -29,6 +31,7 @@ use crate::{
     Deployment, Outcome, args,
     args::Target,
     check::{Checked, check},
+    circles,
     confirm::confirmed,
     files::{self, File, Files},
     validate, words,
@@ -70,12 +73,20 @@ pub async fn push(target: &Target, asked: &args::Push) -> anyhow::Result<Outcome
         let all = named(&files::read(&directories.into_iter().collect::<Vec<_>>())?);
         comparison.unfiled.retain(|unfiled| !all.contains_key(&unfiled.thing));
     }
-    let problems = incompatible(&deployment, &checked).await?;
+    let mut problems = incompatible(&deployment, &checked).await?;
+    problems.extend(circles::problems(&checked, &deployment.deployed().await?));
     if !problems.is_empty() {
         let checked = Checked { problems, warnings: Vec::new(), ..checked };
         eprint!("{}", validate::problems(&checked, console::colors_enabled_stderr()));
         eprintln!("nothing was pushed");
         return Ok(Outcome::Failed);
+    }
+    for valid in &checked.workflows {
+        for (trigger, number) in valid.workflow.triggers.iter().zip(1..) {
+            if let Some(why) = not_delivered(&trigger.pattern, &deployment.buses()) {
+                eprintln!("{}: trigger {number} of {}: {why}", style("warning").yellow(), valid.workflow.workflow_id);
+            }
+        }
     }
     if let Some(refused) = refused(&deployment, &checked, &comparison, asked.force).await? {
         eprint!("{refused}");
@@ -188,7 +199,16 @@ pub async fn compare(
     let caller = deployment.caller().await?;
     let pusher = Pusher { project: project.clone(), caller, now: deployment.clock.now() };
     let gone = Gone { things: gone, scripts: gone_scripts };
-    let changes = changes(desired.clone(), &present, gone, &pusher);
+    let mut changes = changes(desired.clone(), &present, gone, &pusher);
+    let triggers = checked.workflows.iter().map(|valid| (&valid.workflow.workflow_id, &valid.workflow.triggers));
+    let rules = triggers.flat_map(|(id, triggers)| deployment.rules.desired(id, triggers)).collect();
+    let of_files: BTreeSet<&str> = checked.workflows.iter().map(|valid| valid.workflow.workflow_id.as_str()).collect();
+    let deployed = present.workflows.keys().map(String::as_str);
+    let is_gone = |id: &str| changes.things_gone.iter().any(|thing| thing.kind == Kind::Workflow && thing.name == id);
+    let remaining = deployed.filter(|id| !is_gone(id)).chain(of_files.iter().copied()).collect();
+    changes.rules = rule_changes(rules, &deployment.rules.list().await?, &of_files, &remaining);
+    changes.lines.append(&mut changes.rules.lines);
+    changes.unchanged += changes.rules.unchanged;
     Ok(Comparison { changes, unfiled, scripts, project, desired, present })
 }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use aws_sdk_scheduler::operation::get_schedule::GetScheduleError;
-use shiftwork_e2e::Stack;
+use shiftwork_e2e::{Flow, Stack};
 
 /// A directory of workflows that is deleted at the end of the test, and the binary.
 pub(crate) struct CommandLine {
@@ -336,4 +336,80 @@ async fn a_workflow_can_be_deleted_with_everything_that_belongs_to_it() {
     assert!(!cli.run(&["validate", "--deployed"], 0).contains(&cli.id), "its scripts and its record are gone too");
     assert!(cli.run(&["delete", &cli.id, "--yes"], 1).contains("is deployed"));
     cli.run(&["cancel", &run], 0);
+}
+
+const FOLLOWER: &str = "workflow_id: {id}
+triggers:
+  - pattern: { source: [custom.e2e], detail: { topic: [{id}] } }
+  - pattern: { source: [shiftwork], detail-type: [Shiftwork Run Ended], detail: { workflow_id: [none], execution_status: [FAILED] } }
+workflow_stages:
+  - execution_type: sequential
+    scripts: [make.sql]
+";
+
+/// The rules of a workflow's triggers by name, with their patterns.
+async fn rules(stack: &Stack, workflow: &str) -> Vec<(String, serde_json::Value)> {
+    let rules = stack.rules.list().await.expect("the rules can be listed").into_iter();
+    let own = rules.filter(|(_, rule)| rule.workflow_id.as_deref() == Some(workflow));
+    own.map(|(key, rule)| (key.name, rule.pattern)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn push_creates_updates_and_deletes_the_rules_of_triggers() {
+    let stack = Stack::shared().await;
+    let cli = CommandLine::new("rules");
+    cli.write("{id}.yaml", FOLLOWER);
+    cli.write("{id}/make.sql", "create schema {id}");
+    let file = format!("workflows/{}.yaml", cli.id);
+    let printed = cli.run(&["push", "--dry-run", &file], 0);
+    assert!(printed.contains(&format!(".{}.1", cli.id)) && printed.contains("custom.e2e"), "{printed}");
+    assert_eq!(rules(&stack, &cli.id).await, []);
+    cli.run(&["push", &file], 0);
+    let pushed = rules(&stack, &cli.id).await;
+    assert_eq!(pushed.len(), 2, "{pushed:?}");
+    assert_eq!(pushed[0].1["source"], serde_json::json!(["custom.e2e"]));
+    assert!(cli.run(&["push", &file], 0).contains("the deployment matches the files"));
+
+    let entry = aws_sdk_eventbridge::types::PutEventsRequestEntry::builder().source("custom.e2e").detail_type("Ready");
+    let entry = entry.detail(serde_json::json!({ "topic": cli.id }).to_string()).build();
+    stack.events.put_events().entries(entry).send().await.expect("the event can be published");
+    let begun = std::time::Instant::now();
+    let flow = Flow { stack: stack.clone(), id: cli.id.clone() };
+    while flow.runs().await.is_empty() {
+        assert!(begun.elapsed().as_secs() < 60, "the event did not start {}", cli.id);
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    }
+    flow.runs().await[0].end().await.succeeded();
+
+    cli.write("{id}.yaml", &FOLLOWER.replace("custom.e2e", "custom.other"));
+    assert!(cli.run(&["push", &file], 0).contains("pattern"));
+    assert_eq!(rules(&stack, &cli.id).await[0].1["source"], serde_json::json!(["custom.other"]));
+    let (before, after) = FOLLOWER.split_once("triggers:\n").expect("the workflow has triggers");
+    let stages = after.find("workflow_stages").expect("the workflow has stages");
+    cli.write("{id}.yaml", &format!("{before}{}", &after[stages..]));
+    cli.run(&["push", &file], 0);
+    assert_eq!(rules(&stack, &cli.id).await, []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_circle_through_the_deployment_is_not_pushed() {
+    let stack = Stack::shared().await;
+    let cli = CommandLine::new("ring");
+    let after = |id: &str| {
+        format!(
+            "triggers:\n  - pattern: {{ source: [shiftwork], detail-type: [Shiftwork Workflow Refreshed], detail: {{ workflow_id: [{id}] }} }}\n"
+        )
+    };
+    let stages = "workflow_stages:\n  - { execution_type: sequential, scripts: [a.sql] }\n";
+    cli.write("{id}/a.sql", "select 1");
+    cli.write("{id}_b/a.sql", "select 1");
+    cli.write("{id}.yaml", &format!("workflow_id: {{id}}\n{}{stages}", after("{id}_b")));
+    cli.write("{id}_b.yaml", &format!("workflow_id: {{id}}_b\n{}{stages}", after("{id}")));
+    let (first, second) = (format!("workflows/{}.yaml", cli.id), format!("workflows/{}_b.yaml", cli.id));
+    let both = cli.run(&["validate", &first, &second], 1);
+    assert!(both.contains("start each other without end"), "{both}");
+    cli.run(&["push", &first], 0);
+    let printed = cli.run(&["push", &second], 1);
+    assert!(printed.contains("start each other without end") && printed.contains("nothing was pushed"), "{printed}");
+    assert_eq!(rules(&stack, &format!("{}_b", cli.id)).await, []);
 }

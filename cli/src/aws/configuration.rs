@@ -10,7 +10,7 @@ use aws_sdk_dynamodb::{
 };
 use aws_types::SdkConfig;
 use serde_json::Value;
-use shiftwork_aws::configuration::{DynamoConfiguration, connection_key};
+use shiftwork_aws::configuration::{DynamoConfiguration, connection_key, is_workflow_key};
 use shiftwork_protocol::Connection;
 
 use super::Items;
@@ -63,9 +63,11 @@ impl Table {
                         items.connections.insert(name.into(), connection);
                     }
                 }
-                None => {
+                None if is_workflow_key(&key) => {
                     items.workflows.insert(key, value);
                 }
+                // The list of workflows with triggers.
+                None => {}
             }
         }
         Ok(items)
@@ -110,7 +112,7 @@ impl Table {
     }
 
     pub(super) async fn delete_workflow(&self, workflow_id: &str) -> anyhow::Result<()> {
-        self.delete(workflow_id.into()).await
+        Ok(self.items.delete_workflow(workflow_id).await?)
     }
 
     pub(super) async fn delete_connection(&self, name: &str) -> anyhow::Result<()> {

@@ -26,8 +26,14 @@ use shiftwork_aws::{
     files::DynamoRegister,
     ledger::{DynamoLedger, Tables},
     objects::S3Objects,
+    rules::TriggerRules,
 };
-use shiftwork_ports::{Bucket, Clock, Executions, FileRegister, Ledger, SystemClock, scripts::etags};
+use shiftwork_feeds::Feed;
+use shiftwork_planner::{read_file, read_item};
+use shiftwork_ports::{
+    Bucket, Clock, Executions, FileRegister, Ledger, SystemClock,
+    scripts::{etags, newest},
+};
 use shiftwork_protocol::{
     Connection, RunRecord,
     keys::{CONTRACTS, FEEDS, SCRIPTS},
@@ -43,6 +49,7 @@ pub use watcher::Watcher;
 
 use crate::{
     args::Target,
+    circles::Deployed,
     push::{self, Present, Record, Thing},
 };
 
@@ -68,6 +75,8 @@ pub struct Deployment {
     pub changes: Changes,
     /// The register of the files of feeds.
     pub register: Arc<dyn FileRegister>,
+    /// The rules of the triggers of workflows.
+    pub rules: TriggerRules,
     /// The buckets in which files land.
     pub landing: Landing,
     runs: DynamoLedger,
@@ -98,6 +107,13 @@ impl Deployment {
             watcher: Watcher::new(&config, &outputs.schema_watcher_function),
             changes: Changes::new(&config, &outputs),
             register: Arc::new(DynamoRegister::new(&config, &outputs.file_audit_table)),
+            rules: TriggerRules::new(
+                &config,
+                &target.stack,
+                &outputs.event_bus,
+                &outputs.trigger_function_arn,
+                &outputs.event_dead_letter_queue_arn,
+            ),
             landing: Landing::new(&config),
             runs: ledger,
             script_store: scripts::Store::new(&config, &outputs.scripts_bucket),
@@ -116,6 +132,26 @@ impl Deployment {
     /// Ids of all pushed workflows.
     pub async fn workflow_ids(&self) -> anyhow::Result<Vec<String>> {
         Ok(self.configuration.read().await?.workflows.into_keys().collect())
+    }
+
+    /// The workflows and feeds of the deployment that can be read.
+    pub async fn deployed(&self) -> anyhow::Result<Deployed> {
+        let workflows = self.configuration.read().await?.workflows.into_values();
+        let workflows = workflows.filter_map(|item| shiftwork_planner::workflow(&read_item(item)).ok()).collect();
+        let mut feeds = Vec::new();
+        for key in etags(&self.scripts, FEEDS).await?.into_keys() {
+            let Some(feed) = newest(&self.scripts, &key).await? else { continue };
+            feeds.extend(read_file(&key, &feed.text).and_then(|doc| Feed::read(&doc)).ok());
+        }
+        Ok(Deployed { workflows, feeds })
+    }
+
+    /// The event buses of the rules of triggers, for messages.
+    pub fn buses(&self) -> String {
+        match self.outputs.event_bus.as_str() {
+            "default" => "the default bus".into(),
+            own => format!("the default bus and the bus {own}"),
+        }
     }
 
     /// ARN of the caller.
@@ -150,12 +186,18 @@ impl Deployment {
         for (thing, claim) in changes.claims.iter().filter(|(thing, _)| !changes.things_gone.contains(*thing)) {
             self.configuration.claim(thing, claim).await?;
         }
+        for key in &changes.rules.gone {
+            self.rules.delete(key).await?;
+        }
         for (name, connection) in &changes.connections {
             self.configuration.put_connection(name, connection).await?;
         }
         self.script_store.put(&changes.scripts).await?;
         for workflow in changes.workflows.values() {
             self.configuration.put_workflow(workflow).await?;
+        }
+        for (key, rule) in &changes.rules.put {
+            self.rules.put(key, rule).await?;
         }
         for (workflow_id, schedule) in &changes.schedules {
             self.schedules

@@ -43,6 +43,8 @@ pub struct Outputs {
     pub workflow_schedule_group: String,
     /// ARN of the role of the schedules of workflows.
     pub workflow_schedule_role: String,
+    /// Name of the event bus on which the deployment publishes events.
+    pub event_bus: String,
     /// ARN of the dead-letter queue of events.
     pub event_dead_letter_queue_arn: String,
 }
@@ -72,6 +74,7 @@ impl Outputs {
             run_state_machine: output("RunStateMachine")?,
             workflow_schedule_group: output("WorkflowScheduleGroup")?,
             workflow_schedule_role: output("WorkflowScheduleRole")?,
+            event_bus: output("EventBus")?,
             event_dead_letter_queue_arn: output("EventDeadLetterQueueArn")?,
         })
     }

@@ -22,6 +22,10 @@ impl Deployment {
     /// reports of its runs until the lifecycle rule of the bucket deletes them.
     async fn remove_workflow(&self, id: &str) -> anyhow::Result<()> {
         self.schedules.delete(id).await?;
+        let rules = self.rules.list().await?;
+        for (key, _) in rules.iter().filter(|(_, rule)| rule.workflow_id.as_deref() == Some(id)) {
+            self.rules.delete(key).await?;
+        }
         self.configuration.delete_workflow(id).await?;
         let scripts = self.scripts.list(&script_key(id, "")).await?;
         let keys: Vec<String> = scripts.into_iter().map(|object| object.key).collect();

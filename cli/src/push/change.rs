@@ -8,6 +8,7 @@ use serde_json::Value;
 use shiftwork_protocol::{Connection, name::sha256};
 
 use super::{
+    rules::RuleChanges,
     thing::{Kind, Record, Thing},
     unfiled::starts,
 };
@@ -116,6 +117,8 @@ pub struct Changes {
     /// The deployed pieces that are overwritten or deleted, with the digest of their deployed content. A piece is the item
     /// of a workflow (`workflows/<id>`), a connection (`connections/<name>`) or an object of the scripts bucket (its key).
     pub replaced: BTreeMap<String, String>,
+    /// The rules of the triggers of workflows.
+    pub rules: RuleChanges,
     /// One line per change, in the order in which the changes are made.
     pub lines: Vec<Line>,
     /// Number of resources that already match the files.
@@ -161,6 +164,8 @@ pub enum ChangeKind {
     Workflow,
     /// A workflow's schedule.
     Schedule,
+    /// The rule of a workflow's trigger.
+    Rule,
 }
 
 impl ChangeKind {
@@ -173,6 +178,7 @@ impl ChangeKind {
             Self::Feed => "feed",
             Self::Workflow => "workflow",
             Self::Schedule => "schedule",
+            Self::Rule => "rule",
         }
     }
 }

@@ -1,7 +1,7 @@
 use std::{collections::BTreeMap, env, fmt::Write as _, fs};
 
 use jiff::SignedDuration;
-use shiftwork_protocol::{Status, Work};
+use shiftwork_protocol::{Cause, Status, Work};
 
 use super::{Scripts, render, view};
 use crate::{
@@ -57,12 +57,16 @@ fn a_restart_shows_reused_jobs_and_changed_scripts() {
         _ => JobEnd::Reused("blog-20260301T110000-abcd"),
     });
     run.run.restart_of = Some("blog-20260301T110000-abcd".into());
+    let cause =
+        |workflow: &str| Cause { workflow_id: workflow.into(), workflow_execution_id: format!("{workflow}-1a2b") };
+    run.run.caused_by = vec![cause("landing"), cause("staging")];
     for job in run.jobs.iter_mut().filter(|job| job.plan.job_name == "insert_2.sql") {
         job.script_was = Some("0123456789abcdef".repeat(4));
     }
     let html = write("restarted", &run, &scripts);
     assert_eq!(html.matches("<em>reused from blog-20260301T110000-abcd</em>").count(), 3);
     assert!(html.contains("<code>0123456789ab…</code>"));
+    assert!(html.contains("landing (landing-1a2b) → staging (staging-1a2b)"));
 }
 
 #[test]

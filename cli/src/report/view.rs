@@ -233,6 +233,8 @@ fn facts(run: &Snapshot) -> Vec<Line> {
     facts.text("Date", record.date_text());
     facts.text("Logical date", shiftwork_protocol::timestamp(record.logical_date));
     facts.text("Requested by", origin(record.requested_by));
+    let causes: Vec<_> = record.caused_by.iter().map(ToString::to_string).collect();
+    facts.code("Caused by", causes.join(" → "));
     facts.text("Requested", shiftwork_protocol::timestamp(record.created_ts));
     facts.text("Started", record.execution_start_ts.map(shiftwork_protocol::timestamp).unwrap_or_default());
     facts.text("Ended", record.execution_end_ts.map(shiftwork_protocol::timestamp).unwrap_or_default());

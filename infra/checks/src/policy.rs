@@ -88,7 +88,7 @@ const ALLOWED_BY: [(&str, &[&str]); 7] = [
 /// Operations that an adapter calls and these functions never ask it for, so that their policies do not allow them; and why.
 const NEVER_CALLED: [(&str, &[&str], &str); 4] = [
     ("dynamodb:PutItem", &["schema-watcher"], "it reads connections; `shiftwork push` writes them"),
-    ("dynamodb:Scan", &["schema-watcher"], "it reads connections, and no list of workflows"),
+    ("dynamodb:TransactWriteItems", &["schema-watcher"], "it reads connections; `shiftwork push` writes workflows"),
     (
         "scheduler:CreateSchedule",
         &["audit-updater", "job-callback"],

@@ -44,6 +44,7 @@ pub fn findings(template: &Value) -> Findings {
     outputs(template, &mut findings);
     logs(template, &mut findings);
     targets(template, &mut findings);
+    rules_of_triggers(template, &mut findings);
     asynchronous(template, &mut findings);
     queues(template, &mut findings);
     storage(template, &mut findings);
@@ -127,6 +128,34 @@ fn targets(template: &Value, findings: &mut Findings) {
                 ));
             }
         }
+    }
+}
+
+/// The rules that `shiftwork push` creates are not in the template. On each bus they may call trigger, and they may send what they
+/// cannot deliver to the queue.
+fn rules_of_triggers(template: &Value, findings: &mut Findings) {
+    const RULES: &str = "arn:${AWS::Partition}:events:${AWS::Region}:${AWS::AccountId}:rule/";
+    for of_bus in ["${AWS::StackName}.*", "${EventBusName}/${AWS::StackName}.*"] {
+        let arn = json!({ "Fn::Sub": format!("{RULES}{of_bus}") });
+        let may_call = resources(template, "AWS::Lambda::Permission").any(|(_, permission)| {
+            permission["Properties"]["FunctionName"]["Ref"] == "TriggerFunction"
+                && permission["Properties"]["SourceArn"] == arn
+        });
+        if !may_call {
+            findings.insert(format!(
+                "shiftwork push: its rules may not call TriggerFunction: add an AWS::Lambda::Permission with SourceArn {arn}"
+            ));
+        }
+    }
+    let policy = &template["Resources"]["EventDeadLetterQueuePolicy"]["Properties"]["PolicyDocument"]["Statement"];
+    let every_rule = json!({ "Fn::Sub": format!("{RULES}*") });
+    let may_send = policy.as_array().into_iter().flatten().any(|statement| {
+        statement["Action"] == "sqs:SendMessage" && statement["Condition"]["ArnLike"]["aws:SourceArn"] == every_rule
+    });
+    if !may_send {
+        findings.insert(format!(
+            "shiftwork push: its rules may not send to EventDeadLetterQueue: allow aws:SourceArn {every_rule} in EventDeadLetterQueuePolicy"
+        ));
     }
 }
 

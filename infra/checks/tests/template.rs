@@ -48,7 +48,18 @@ fn each_drift_is_a_finding_that_names_the_place() {
             "StatementEndedRule: a target has no DeadLetterConfig",
         ),
         ("/Resources/MetadataQueuePolicy", Value::Null, "MetadataRule: may not send to"),
-        ("/Resources/RefreshedPermission", Value::Null, "RefreshedRule: may not call"),
+        ("/Resources/StatementEndedPermission", Value::Null, "StatementEndedRule: may not call"),
+        ("/Resources/TriggerRulesPermission", Value::Null, "shiftwork push: its rules may not call TriggerFunction"),
+        (
+            "/Resources/EventDeadLetterQueuePolicy/Properties/PolicyDocument/Statement/0/Condition",
+            Value::Null,
+            "shiftwork push: its rules may not send to EventDeadLetterQueue",
+        ),
+        (
+            "/Resources/TriggerBusRulesPermission/Properties/SourceArn",
+            json!("arn:aws:events:eu-central-1:123456789012:rule/*"),
+            "shiftwork push: its rules may not call TriggerFunction",
+        ),
         (
             "/Resources/AuditUpdaterFunction/Properties/EventInvokeConfig",
             Value::Null,

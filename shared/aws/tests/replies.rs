@@ -414,6 +414,7 @@ async fn events_that_were_not_accepted_are_sent_once_more() {
             execution_end_ts: None,
             error_message: None,
             rows: None,
+            caused_by: Vec::new(),
         })
     };
     let half = json!({"FailedEntryCount": 1, "Entries": [{"EventId": "1"}, {"ErrorCode": "InternalFailure", "ErrorMessage": "m"}]});

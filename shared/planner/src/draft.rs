@@ -11,7 +11,7 @@ use shiftwork_protocol::{
 use crate::{
     graph::{self, Graph, GraphJob},
     kind::{self, Entry},
-    original, parameters, pattern, schedule,
+    original, parameters, pattern, published, schedule,
 };
 
 /// Hint of messages about an invalid id.
@@ -141,11 +141,7 @@ fn check_workflow(doc: &Located, workflow: &Workflow, problems: &mut Vec<Problem
     }
     for (i, trigger) in workflow.triggers.iter().enumerate() {
         let path = root.key("triggers").index(i);
-        problems.extend(pattern::problems(&trigger.pattern).into_iter().map(|wrong| {
-            let mut problem = doc.problem(&wrong.under(&path.key("pattern")), wrong.message);
-            problem.hint = wrong.hint;
-            problem
-        }));
+        published::check(doc, trigger, &path, problems);
         let at_parameters = path.key("parameters");
         for (name, event_path) in &trigger.parameters {
             let path = at_parameters.key(name);
@@ -205,6 +201,11 @@ pub(crate) fn in_full(job: &Job) -> FullJob {
             work: serde_json::Map::from_iter([("script".to_owned(), script.as_str().into())]),
         },
     }
+}
+
+/// Names of the jobs of the stages that run.
+pub(crate) fn job_names(workflow: &Workflow) -> BTreeSet<String> {
+    running_jobs(workflow).filter_map(|(_, _, job)| name_of(&in_full(job))).collect()
 }
 
 /// The script that a job runs; `None` for an unknown kind or a kind without scripts.

@@ -119,6 +119,7 @@ fn a_run(workflow: &str, status: Status, jobs: usize) -> RunRecord {
         request_sha256: sha256(&id),
         workflow_sha256: sha256(workflow),
         restart_of: None,
+        caused_by: Vec::new(),
         request: None,
         jobs: u32::try_from(jobs).unwrap(),
         planner: None,

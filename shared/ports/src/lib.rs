@@ -100,7 +100,7 @@ pub trait Configuration: Send + Sync {
     async fn workflow(&self, workflow_id: &str) -> Result<Option<Value>>;
     /// Reads a named connection.
     async fn connection(&self, name: &str) -> Result<Option<Connection>>;
-    /// Lists the workflows with triggers.
+    /// Returns the workflows with triggers.
     async fn triggered(&self) -> Result<Vec<Value>>;
 }
 

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     attempt::{Attempt, Owner},
+    cause::Cause,
     failure::FailureKind,
     payload::RunRequest,
     slots::{SLOT, SlotHolder, SlotPool},
@@ -128,6 +129,9 @@ pub struct JobRecord {
     /// In a restart: SHA-256 of the earlier run's script, if the script has changed since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub script_was: Option<String>,
+    /// `caused_by` of the run, so that the event of the job has it without a read of the run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub caused_by: Vec<Cause>,
 }
 
 impl JobRecord {
@@ -158,6 +162,7 @@ impl JobRecord {
             task_token: None,
             reused_from: None,
             script_was: None,
+            caused_by: Vec::new(),
         }
     }
 
@@ -284,6 +289,9 @@ pub struct RunRecord {
     /// The earlier run that this run restarts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restart_of: Option<String>,
+    /// Runs whose events led to this run, the first one first; empty unless an event of a run started it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub caused_by: Vec<Cause>,
     /// The request as it was received, if the run could not be planned. A restart completes or corrects it. Only values of
     /// parameters that the workflow declares as not secret are shown; the others are [`crate::secret::MASK`].
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{SkipReason, Status, audit::JobRecord, audit::RunRecord, drift::Finding};
+use crate::{SkipReason, Status, audit::JobRecord, audit::RunRecord, cause::Cause, drift::Finding};
 
 /// `source` of every event.
 pub const SOURCE: &str = "shiftwork";
@@ -104,6 +104,9 @@ pub struct JobEnded {
     /// Rows that the last statement returned or changed, or that a load has loaded; absent if Redshift does not report them.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub rows: Option<i64>,
+    /// Runs whose events led to this run, the first one first; empty unless an event of a run started it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub caused_by: Vec<Cause>,
 }
 
 impl From<&JobRecord> for JobEnded {
@@ -121,6 +124,7 @@ impl From<&JobRecord> for JobEnded {
             execution_end_ts: job.execution_end_ts,
             error_message: job.error_message.clone(),
             rows: job.rows,
+            caused_by: job.caused_by.clone(),
         }
     }
 }
@@ -146,6 +150,9 @@ pub struct RunEnded {
     /// First error of the run; absent if it succeeded.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub error_message: Option<String>,
+    /// Runs whose events led to this run, the first one first; empty unless an event of a run started it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub caused_by: Vec<Cause>,
 }
 
 impl From<&RunRecord> for RunEnded {
@@ -158,6 +165,7 @@ impl From<&RunRecord> for RunEnded {
             logical_date: run.logical_date,
             time_zone: run.time_zone.clone(),
             error_message: run.error_message.clone(),
+            caused_by: run.caused_by.clone(),
         }
     }
 }
@@ -175,6 +183,9 @@ pub struct Refreshed {
     #[serde(with = "crate::millis")]
     #[schemars(with = "String")]
     pub logical_date: Timestamp,
+    /// Runs whose events led to this run, the first one first; empty unless an event of a run started it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub caused_by: Vec<Cause>,
     /// IANA time zone of the run, in which the day of its logical date is read.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub time_zone: Option<String>,
@@ -229,6 +240,9 @@ pub struct TableRefreshed {
     /// Rows that were loaded; absent if Redshift does not report them.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub rows: Option<i64>,
+    /// Runs whose events led to this run, the first one first; empty unless an event of a run started it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub caused_by: Vec<Cause>,
 }
 
 /// Fewer files than expected came by the time that the feed names.

@@ -51,6 +51,8 @@ pub enum FailureKind {
     InvalidRequest,
     /// Another run of the workflow is in progress, and `on_overlap` is `fail`.
     RunOverlaps,
+    /// More runs started each other by their events than the deployment allows.
+    ChainTooLong,
     /// The run no longer holds the lease of its workflow.
     LeaseLost,
     /// A table has an item that shiftwork did not write, or an expected item does not exist.
@@ -61,7 +63,7 @@ pub enum FailureKind {
 
 impl FailureKind {
     /// Every failure.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Throttled,
         Self::Unavailable,
         Self::ActiveStatementsExceeded,
@@ -78,6 +80,7 @@ impl FailureKind {
         Self::InvalidWorkflow,
         Self::InvalidRequest,
         Self::RunOverlaps,
+        Self::ChainTooLong,
         Self::LeaseLost,
         Self::Corrupt,
         Self::AlreadyDone,
@@ -102,6 +105,7 @@ impl FailureKind {
             Self::InvalidWorkflow => "Shiftwork.InvalidWorkflow",
             Self::InvalidRequest => "Shiftwork.InvalidRequest",
             Self::RunOverlaps => "Shiftwork.RunOverlaps",
+            Self::ChainTooLong => "Shiftwork.ChainTooLong",
             Self::LeaseLost => "Shiftwork.LeaseLost",
             Self::Corrupt => "Shiftwork.Corrupt",
             Self::AlreadyDone => "Shiftwork.AlreadyDone",
@@ -127,6 +131,7 @@ impl FailureKind {
             | Self::InvalidWorkflow
             | Self::InvalidRequest
             | Self::RunOverlaps
+            | Self::ChainTooLong
             | Self::LeaseLost
             | Self::Corrupt => Class::Terminal,
             Self::AlreadyDone => Class::Duplicate,

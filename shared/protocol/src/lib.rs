@@ -5,6 +5,7 @@
 
 pub mod attempt;
 pub mod audit;
+pub mod cause;
 pub mod change;
 pub mod commit;
 pub mod connection;
@@ -12,6 +13,7 @@ pub mod drift;
 pub mod event;
 pub mod failure;
 pub mod file;
+mod file_history;
 pub mod keys;
 pub mod limits;
 pub mod load;
@@ -28,6 +30,7 @@ pub mod workflow;
 
 pub use attempt::{Attempt, Owner};
 pub use audit::{Cancelling, FailedAttempt, JobRecord, Lease, RunRecord};
+pub use cause::Cause;
 pub use commit::{CommitCause, InnerCommit, SharedSession};
 pub use connection::Connection;
 pub use failure::{Class, Failure, FailureKind};

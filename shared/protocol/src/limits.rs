@@ -17,6 +17,11 @@ pub const HISTORY_EVENTS: usize = 25_000;
 /// Maximum number of jobs of one run. A job with a few retries writes about 30 history events, so 600 jobs stay below
 /// [`HISTORY_EVENTS`], and their names stay far below the 256 KB limit of the execution's state.
 pub const JOBS: usize = 600;
+/// Maximum length of the pattern of a rule in characters (EventBridge API reference, `PutRule`, `EventPattern`). The quota of an
+/// account can be lower: 2,048 by default ("Amazon EventBridge quotas").
+pub const EVENT_PATTERN_CHARS: usize = 4_096;
+/// Maximum length of the name of a rule in characters (EventBridge API reference, `PutRule`, `Name`).
+pub const RULE_NAME_CHARS: usize = 64;
 /// Maximum number of items of one DynamoDB transaction.
 pub const TRANSACTION_ITEMS: usize = 100;
 /// Time in seconds after which Step Functions stops an execution of the run state machine. `infra/run.asl.json` has the

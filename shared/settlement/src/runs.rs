@@ -143,6 +143,7 @@ impl RunSettlement {
                     workflow_id: run.workflow_id.clone(),
                     workflow_execution_id: run.workflow_execution_id.clone(),
                     logical_date: run.logical_date,
+                    caused_by: run.caused_by.clone(),
                     time_zone: run.time_zone.clone(),
                 });
                 self.jobs.notices.publish(&[ended, refreshed]).await

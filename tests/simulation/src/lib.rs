@@ -1,5 +1,6 @@
 //! Runs random workflows through the real handlers over the in-memory ports, with random faults.
 //!
+//! - `chains`: the properties of runs that events start.
 //! - `faults`: every call of a port can stop its caller before or after the call, fail, or lose its result.
 //! - `files`: the properties of file loads.
 //! - `loads`: the properties of loads of change data.
@@ -12,6 +13,7 @@
 //! The fakes complete at once. A handler that is still pending after one poll was stopped by a fault.
 #![cfg(test)]
 
+mod chains;
 mod faults;
 mod files;
 mod loads;

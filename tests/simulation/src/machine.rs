@@ -52,12 +52,16 @@ pub(crate) struct Machine {
     pub(crate) fakes: Arc<Fakes>,
     pub(crate) faults: Arc<Faults>,
     pub(crate) clock: Arc<ManualClock>,
-    trigger: Trigger,
+    pub(crate) trigger: Trigger,
     iterator: RunIterator,
     launcher: Launcher,
     executions: BTreeMap<String, ExecutionState>,
     /// Undelivered events, each with its remaining deliveries.
     events: Vec<(Value, u32)>,
+    /// Number of events of shiftwork that were given to the rules of triggers.
+    pub(crate) routed: usize,
+    /// Events for a workflow that were not delivered to the trigger yet.
+    pub(crate) deliveries: Vec<Value>,
     /// Attempts whose end was published, or whose event was lost.
     published: BTreeSet<Attempt>,
     /// Number of task tokens created.
@@ -124,7 +128,13 @@ impl Machine {
         let default_connection =
             Connection { workgroup: Some("shift".into()), database: "dev".into(), ..Connection::default() };
         Self {
-            trigger: Trigger { runs, configuration: faults.wrap(&fakes.configuration), scripts, default_connection },
+            trigger: Trigger {
+                runs,
+                configuration: faults.wrap(&fakes.configuration),
+                scripts,
+                default_connection,
+                max_causes: 10,
+            },
             iterator: RunIterator { ledger: ledger.clone(), clock: clock.clone() },
             launcher: Launcher { jobs, kinds },
             fakes,
@@ -132,6 +142,8 @@ impl Machine {
             clock,
             executions: BTreeMap::new(),
             events: Vec::new(),
+            routed: 0,
+            deliveries: Vec::new(),
             published: BTreeSet::new(),
             tokens: 0,
             broken: Vec::new(),
@@ -164,13 +176,17 @@ impl Machine {
             for run in self.fakes.executions.running() {
                 self.executions.entry(run).or_insert(ExecutionState::Iterate { tries: 0 });
             }
+            self.route_events();
             if self.is_idle() {
                 return;
             }
             match self.faults.random_below(10) {
                 0..4 => self.advance_execution(),
                 4..6 => self.end_statement(),
-                6..8 => self.deliver_event(),
+                6..8 => {
+                    self.deliver_event();
+                    self.deliver_to_trigger();
+                }
                 8 => self.sweep(),
                 _ => self.clock.pass(SignedDuration::from_secs(20)),
             }
@@ -198,6 +214,7 @@ impl Machine {
             && self.fakes.sweeps.watched().is_empty()
             && self.fakes.warehouse.running().is_empty()
             && self.events.is_empty()
+            && self.deliveries.is_empty()
     }
 
     /// Ends a random running statement and publishes its event.

@@ -33,6 +33,11 @@ impl Tables {
 pub struct MemoryLedger(Mutex<Tables>);
 
 impl MemoryLedger {
+    /// All runs, by id.
+    pub fn runs(&self) -> Vec<RunRecord> {
+        lock(&self.0).runs.values().cloned().collect()
+    }
+
     /// Does what Step Functions does in the Await state: `SET await_token IF attribute_exists(waiting_on)`. Returns
     /// false if the condition fails.
     pub fn set_await_token(&self, run: &str, job: &str, token: &str) -> bool {

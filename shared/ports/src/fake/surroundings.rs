@@ -124,6 +124,11 @@ impl MemoryConfiguration {
         lock(&self.workflows).insert(id, workflow);
     }
 
+    /// Deletes a workflow.
+    pub fn remove(&self, workflow_id: &str) {
+        lock(&self.workflows).remove(workflow_id);
+    }
+
     /// Stores a named connection.
     pub fn connect(&self, name: &str, connection: Connection) {
         lock(&self.connections).insert(name.into(), connection);
@@ -141,7 +146,9 @@ impl Configuration for MemoryConfiguration {
     }
 
     async fn triggered(&self) -> Result<Vec<Value>> {
-        Ok(lock(&self.workflows).values().filter(|w| w.get("triggers").is_some()).cloned().collect())
+        let has_triggers =
+            |workflow: &&Value| workflow["triggers"].as_array().is_some_and(|triggers| !triggers.is_empty());
+        Ok(lock(&self.workflows).values().filter(has_triggers).cloned().collect())
     }
 }
 
