@@ -93,6 +93,7 @@ impl Command {
 
 /// Arguments of `validate`.
 #[derive(Debug, ClapArgs)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct Validate {
     /// Workflow files, or directories that contain workflow files
     #[arg(default_value = "workflows")]
