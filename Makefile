@@ -50,7 +50,7 @@ $(VENV)/.ready: local/requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "Python 3.10 or newer is required. Set its path: make PYTHON=python3.12 …"; exit 1; }
 	@echo "installing the local stack into $(VENV)"
 	@$(PYTHON) -m venv $(VENV)
-	@$(VENV)/bin/pip install --quiet --disable-pip-version-check -r $<
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
 # --- tests and checks ---------------------------------------------------------------------------------------------------
@@ -87,20 +87,20 @@ check: $(VENV)/.checks ## check formatting, lints, docs, dependencies, words, SQ
 	@echo "check: no findings"
 
 $(VENV)/.checks: local/requirements-check.txt $(VENV)/.ready
-	@$(VENV)/bin/pip install --quiet --disable-pip-version-check -r $<
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
 # One file of pins for all Python versions and platforms, with the hash of each archive. pip refuses other archives.
 UV := target/tools/uv
 .PHONY: requirements
 requirements: $(UV)/.ready ## pin local/requirements*.in and benches/requirements-cdc.in with hashes
-	@for name in local/requirements local/requirements-check local/requirements-deploy; do $(UV)/bin/$(PIN) 3.10 $$name.in -o $$name.txt; done
+	@for name in local/requirements local/requirements-check local/requirements-deploy local/requirements-uv; do $(UV)/bin/$(PIN) 3.10 $$name.in -o $$name.txt; done
 	@$(UV)/bin/$(PIN) 3.11 benches/requirements-cdc.in -o benches/requirements-cdc.txt
 PIN = uv pip compile --quiet --universal --generate-hashes --custom-compile-command "make requirements" --python-version
 
-$(UV)/.ready:
+$(UV)/.ready: local/requirements-uv.txt
 	@$(PYTHON) -m venv $(UV)
-	@$(UV)/bin/pip install --quiet --disable-pip-version-check uv==0.13.8
+	@$(UV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
 .PHONY: lint
@@ -124,7 +124,7 @@ bench-cdc: .venv-bench/.ready ## measure how fast change events become staged fi
 .venv-bench/.ready: benches/requirements-cdc.txt
 	@echo "installing the other tools of bench-cdc into .venv-bench"
 	@$(PYTHON) -m venv .venv-bench
-	@.venv-bench/bin/pip install --quiet --disable-pip-version-check -r $<
+	@.venv-bench/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
 # Fuzzing runs on stable Rust, without the address sanitizer, because the crate has no unsafe code.
@@ -147,7 +147,7 @@ $(FUZZ):
 # --- AWS ----------------------------------------------------------------------------------------------------------------
 
 $(VENV)/.deploys: local/requirements-deploy.txt $(VENV)/.ready
-	@$(VENV)/bin/pip install --quiet --disable-pip-version-check -r $<
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
 .PHONY: build

@@ -41,7 +41,7 @@ pub struct Target {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Check workflow files and their SQL, offline
+    /// Check workflow files and their SQL, offline; exit code 0 without errors, 1 with errors
     Validate(Validate),
     /// Update the deployment from local files: scripts, workflows, connections, schedules, contracts, feeds
     Push(Push),
@@ -93,6 +93,7 @@ impl Command {
 
 /// Arguments of `validate`.
 #[derive(Debug, ClapArgs)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct Validate {
     /// Workflow files, or directories that contain workflow files
     #[arg(default_value = "workflows")]
@@ -106,6 +107,12 @@ pub struct Validate {
     /// Name of the project, whose things are listed one by one [default: `project` in shiftwork.yaml]
     #[arg(long, env = "SHIFTWORK_PROJECT", value_name = "NAME", value_parser = project)]
     pub project: Option<String>,
+    /// Fail (exit code 1) if there are warnings, as if they were errors
+    #[arg(long)]
+    pub strict: bool,
+    /// Print the problems as one JSON object on standard output
+    #[arg(long, conflicts_with_all = ["schema", "deployed"])]
+    pub json: bool,
 }
 
 /// Arguments of `push`.

@@ -1,21 +1,24 @@
 //! Checks workflow files against everything that is known offline. Pure, except for `read_script`.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io,
     path::{Path, PathBuf},
 };
 
 use serde_json::Value;
 use shiftwork_change_data::contract::{self, TableContract};
+use shiftwork_config::JsonPath;
 use shiftwork_feeds::Feed;
 use shiftwork_planner::{Located, Place, PlanInputs, Problem, Script};
-use shiftwork_protocol::{Connection, Workflow, keys::script_key};
+use shiftwork_protocol::{Connection, Workflow, keys::script_key, name};
 
 use crate::{
     circles::{self, Deployed},
     files::{File, Files, script_path},
 };
+
+mod dialect;
 
 /// Reads a script by its path; returns `None` if the file does not exist.
 pub type ReadScript<'a> = dyn Fn(&Path) -> io::Result<Option<String>> + 'a;
@@ -72,6 +75,8 @@ pub struct Checked {
     pub feeds: BTreeMap<String, ValidFeed>,
     /// All problems, in the order of the files.
     pub problems: Vec<Problem>,
+    /// What is probably wrong although it can be pushed, in the order of the files.
+    pub warnings: Vec<Problem>,
     /// Texts of the files that problems refer to, by file name.
     pub texts: BTreeMap<String, String>,
 }
@@ -99,7 +104,10 @@ pub fn check(files: &Files, read_script: &ReadScript) -> Checked {
     for file in &files.feeds {
         checked.problems.extend(defined.twice("feed", &stem(file), file, "$".into()));
     }
-    let mut found = PlanInputs { feeds: check_feeds(&files.feeds, &mut checked), ..PlanInputs::default() };
+    // A connection that has problems is not an unknown connection.
+    let connections = known_connections(&files.connections, &checked.connections);
+    let feeds = check_feeds(&files.feeds, &mut checked);
+    let mut found = PlanInputs { feeds, default_connection: stand_in(), ..PlanInputs::default() };
     for file in &files.contracts {
         checked.texts.insert(file.name(), file.text.clone());
         let name = stem(file);
@@ -121,7 +129,8 @@ pub fn check(files: &Files, read_script: &ReadScript) -> Checked {
         checked.texts.insert(file.name(), file.text.clone());
         match shiftwork_planner::read_file(&file.name(), &file.text) {
             Ok(doc) => {
-                check_workflow(file, &doc, read_script, &found, &mut checked);
+                let known = Known { inputs: &found, connections: connections.as_ref(), scripts: &files.scripts };
+                check_workflow(file, &doc, read_script, &known, &mut checked);
                 if let Some(id) = doc.value()["workflow_id"].as_str() {
                     checked.problems.extend(defined.twice("workflow", id, file, "$.workflow_id".into()));
                 }
@@ -132,14 +141,42 @@ pub fn check(files: &Files, read_script: &ReadScript) -> Checked {
     check_consumers(&mut checked);
     checked.problems.extend(circles::problems(&checked, &Deployed::default()));
     // Two files of the same workflow share their scripts, so the problems of these scripts are reported only once.
+    checked.problems = once(checked.problems);
+    checked.warnings = once(checked.warnings);
+    checked
+}
+
+/// Removes repeated problems and keeps the order.
+fn once(problems: Vec<Problem>) -> Vec<Problem> {
     let mut once: Vec<Problem> = Vec::new();
-    for problem in std::mem::take(&mut checked.problems) {
+    for problem in problems {
         if !once.contains(&problem) {
             once.push(problem);
         }
     }
-    checked.problems = once;
-    checked
+    once
+}
+
+/// What a workflow can refer to.
+struct Known<'a> {
+    /// Contracts and feeds, including those with problems.
+    inputs: &'a PlanInputs,
+    /// Connections by name; `None` if a file of connections cannot be read.
+    connections: Option<&'a BTreeMap<String, Connection>>,
+    /// Files in the directories of scripts.
+    scripts: &'a [PathBuf],
+}
+
+/// Returns the valid connections, and a stand-in for each one with problems; `None` if the names are not known either.
+fn known_connections(files: &[File], valid: &BTreeMap<String, Connection>) -> Option<BTreeMap<String, Connection>> {
+    let mut known = valid.clone();
+    for file in files {
+        let doc = shiftwork_planner::read_file(&file.name(), &file.text).ok()?;
+        for name in doc.value().as_object().into_iter().flat_map(|names| names.keys()) {
+            known.entry(name.clone()).or_insert_with(stand_in);
+        }
+    }
+    Some(known)
 }
 
 /// The files that define names. A deployment has one workflow, connection, contract or feed with a name, so two files in
@@ -213,42 +250,104 @@ fn check_contract(file: &File, name: &str) -> Result<TableContract, Vec<Problem>
     Ok(contract)
 }
 
-fn check_workflow(file: &File, doc: &Located, read_script: &ReadScript, found: &PlanInputs, checked: &mut Checked) {
-    let mut inputs =
-        PlanInputs { connections: checked.connections.clone(), default_connection: stand_in(), ..found.clone() };
-    // The problems of a workflow that cannot be read are reported by `check` below.
-    let workflow = shiftwork_planner::workflow(doc).ok();
-    let mut unreadable = Vec::new();
-    let mut scripts = BTreeMap::new();
-    if let Some(workflow) = &workflow {
-        for name in shiftwork_planner::script_names(workflow) {
-            let path = script_path(&file.path, &workflow.workflow_id, &name);
-            let shown = path.display().to_string();
-            match read_script(&path) {
-                Ok(Some(text)) => {
-                    scripts.insert(script_key(&workflow.workflow_id, &name), text.clone());
-                    checked.texts.insert(shown.clone(), text.clone());
-                    inputs.scripts.insert(name, Script { key: shown, version_id: String::from("offline"), text });
-                }
-                Ok(None) => {}
-                Err(error) => {
-                    let place = Place { file: Some(shown), ..Place::default() };
-                    unreadable.push(Problem::new(place, format!("the script cannot be read: {error}")));
-                    // The unreadable script is already a problem; this text adds no other one.
-                    let text = String::from("SELECT 1");
-                    inputs.scripts.insert(name, Script { key: String::new(), version_id: String::new(), text });
-                }
+fn check_workflow(file: &File, doc: &Located, read_script: &ReadScript, known: &Known, checked: &mut Checked) {
+    let Some(workflow) = shiftwork_planner::readable(doc) else {
+        checked.problems.extend(shiftwork_planner::check(doc, known.inputs).problems);
+        return;
+    };
+    let connections = known.connections.cloned().unwrap_or_else(|| {
+        shiftwork_planner::connection_names(&workflow).into_iter().map(|name| (name, stand_in())).collect()
+    });
+    let mut inputs = PlanInputs { connections, ..known.inputs.clone() };
+    let scripts = read_scripts(file, doc, &workflow, read_script, known, checked);
+    inputs.other_scripts = scripts.others;
+    inputs.scripts = scripts.found;
+    let mut found = shiftwork_planner::check(doc, &inputs);
+    let syntax = dialect::check_jobs(doc);
+    found.warnings.extend(syntax.warnings);
+    // The planner reports the same text in more detail.
+    if found.problems.is_empty() {
+        found.problems.extend(syntax.problems);
+    }
+    let is_valid = found.problems.is_empty() && scripts.problems.is_empty();
+    checked.problems.extend(found.problems);
+    checked.problems.extend(scripts.problems);
+    checked.warnings.extend(found.warnings);
+    checked.warnings.extend(scripts.warnings);
+    if is_valid {
+        let item = doc.value().clone();
+        checked.workflows.push(ValidWorkflow { file: file.name(), item, workflow, scripts: scripts.texts });
+    }
+}
+
+/// The scripts of a workflow.
+#[derive(Default)]
+struct Scripts {
+    /// The scripts that exist, and a stand-in for each one that is not known to be missing, by name in the workflow.
+    found: BTreeMap<String, Script>,
+    /// Names of other files in the folder of the workflow.
+    others: BTreeSet<String>,
+    /// Texts by S3 key.
+    texts: BTreeMap<String, String>,
+    problems: Vec<Problem>,
+    warnings: Vec<Problem>,
+}
+
+fn read_scripts(
+    file: &File,
+    doc: &Located,
+    workflow: &Workflow,
+    read_script: &ReadScript,
+    known: &Known,
+    checked: &mut Checked,
+) -> Scripts {
+    let id = &workflow.workflow_id;
+    let names = shiftwork_planner::script_names(workflow);
+    let mut scripts = Scripts::default();
+    // A stand-in has no other problem than the one that is reported already.
+    let stand_in = || Script { key: String::new(), version_id: String::new(), text: String::from("SELECT 1") };
+    if !name::is_workflow_id(id) {
+        // The folder of the scripts has the name of the workflow.
+        scripts.found = names.into_iter().map(|name| (name, stand_in())).collect();
+        return scripts;
+    }
+    let folder = script_path(&file.path, id, "");
+    let in_folder = known.scripts.iter().filter_map(|path| path.strip_prefix(&folder).ok());
+    scripts.others = in_folder.map(|path| path.display().to_string()).collect();
+    let mut missing = 0;
+    for name in &names {
+        let path = script_path(&file.path, id, name);
+        let shown = path.display().to_string();
+        match read_script(&path) {
+            Ok(Some(text)) => {
+                scripts.texts.insert(script_key(id, name), text.clone());
+                checked.texts.insert(shown.clone(), text.clone());
+                let syntax = dialect::check(&shown, &text);
+                scripts.problems.extend(syntax.problems);
+                scripts.warnings.extend(syntax.warnings);
+                scripts.found.insert(name.clone(), Script { key: shown, version_id: String::from("offline"), text });
+            }
+            Ok(None) => missing += 1,
+            Err(error) => {
+                let place = Place { file: Some(shown), ..Place::default() };
+                scripts.problems.push(Problem::new(place, format!("the script cannot be read: {error}")));
+                scripts.found.insert(name.clone(), stand_in());
             }
         }
     }
-    let mut problems = shiftwork_planner::check(doc, &inputs);
-    problems.extend(unreadable);
-    match workflow {
-        Some(workflow) if problems.is_empty() => {
-            checked.workflows.push(ValidWorkflow { file: file.name(), item: doc.value().clone(), workflow, scripts });
-        }
-        Some(_) | None => checked.problems.extend(problems),
+    if missing > 1 && missing == names.len() && scripts.others.is_empty() {
+        // Probably the folder or the id has another name: one problem instead of one for each script.
+        let folders = known.scripts.iter().filter_map(|path| {
+            let mut parts = path.strip_prefix(file.path.parent()?).ok()?.components();
+            let first = parts.next()?.as_os_str().to_str()?;
+            parts.next().map(|_| first)
+        });
+        let path = JsonPath::root().key("workflow_id");
+        let message = format!("there is no folder `{}` with the {missing} scripts of the workflow", folder.display());
+        scripts.problems.push(doc.problem(&path, message).did_you_mean(id, folders));
+        scripts.found = names.into_iter().map(|name| (name, stand_in())).collect();
     }
+    scripts
 }
 
 /// A connection in place of the deployment's default connection, which is not known offline. Its values are not

@@ -2,6 +2,7 @@
 //! them, and the scripts of each workflow in the directory next to its file that is named after its `workflow_id`.
 
 use std::{
+    collections::BTreeSet,
     ffi::OsStr,
     fs, io,
     path::{Path, PathBuf},
@@ -40,6 +41,8 @@ pub struct Files {
     pub contracts: Vec<File>,
     /// Feeds: the files below `feeds/`, next to the directory of workflows.
     pub feeds: Vec<File>,
+    /// Files in the folders next to the workflow files: scripts, of which one can be suggested for a misspelt name.
+    pub scripts: Vec<PathBuf>,
     /// False if single files or sub-directories were selected; there may be other workflow files that were not read.
     pub whole: bool,
 }
@@ -77,7 +80,9 @@ pub fn read(paths: &[PathBuf]) -> anyhow::Result<Files> {
             of.push(file(path)?);
         }
     }
-    for path in in_order(found) {
+    let found = in_order(found);
+    files.scripts = scripts(&found);
+    for path in found {
         let file = file(path)?;
         let is_connections = file.path.file_stem().is_some_and(|stem| stem == "connections");
         let of = if is_connections { &mut files.connections } else { &mut files.workflows };
@@ -143,7 +148,6 @@ fn beside(paths: &[PathBuf], folder: &str) -> anyhow::Result<Vec<PathBuf>> {
 /// left out.
 pub fn below(directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
-    let is_shown = |entry: &DirEntry| entry.depth() == 0 || !entry.file_name().as_encoded_bytes().starts_with(b".");
     for entry in WalkDir::new(directory).follow_links(true).into_iter().filter_entry(is_shown) {
         let path = entry.with_context(|| format!("cannot list {}", directory.display()))?.into_path();
         let suffix = path.extension().map(OsStr::to_ascii_lowercase);
@@ -153,6 +157,27 @@ pub fn below(directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
         }
     }
     Ok(in_order(files))
+}
+
+/// False for files and directories whose name starts with `.`, except for the one that is listed.
+fn is_shown(entry: &DirEntry) -> bool {
+    entry.depth() == 0 || !entry.file_name().as_encoded_bytes().starts_with(b".")
+}
+
+/// The files in the sub-directories of the directories that contain these workflow files, except for the workflow files. A
+/// directory that cannot be read has none, because they are only suggestions.
+fn scripts(workflows: &[PathBuf]) -> Vec<PathBuf> {
+    let directories: BTreeSet<_> =
+        workflows.iter().map(|path| path.parent().unwrap_or_else(|| Path::new(""))).collect();
+    let found = directories.into_iter().flat_map(|directory| {
+        // The current directory has an empty path, which cannot be listed.
+        let listed = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+        let entries = WalkDir::new(listed).into_iter().filter_entry(is_shown).filter_map(Result::ok);
+        let below = entries.filter(|entry| entry.depth() > 1);
+        let files = below.map(DirEntry::into_path).filter(|path| path.is_file());
+        files.map(move |path| path.strip_prefix(listed).map(|below| directory.join(below)).unwrap_or(path.clone()))
+    });
+    in_order(found.filter(|path| !workflows.contains(path)).collect())
 }
 
 /// Path of a script of a workflow, next to the workflow's file.
@@ -232,6 +257,23 @@ mod tests {
         assert_eq!(names(&files.contracts, &tree), ["contracts/orders.yaml", "contracts/shop/customers.yaml"]);
         assert_eq!(names(&files.feeds, &tree), ["feeds/eu/files.yaml"]);
         assert_eq!((files.root, files.whole), (tree.path().to_owned(), true));
+    }
+
+    #[test]
+    fn scripts_are_found_in_sub_directories() {
+        let tree = directory(&[
+            "workflows/a.yaml",
+            "workflows/a/one.sql",
+            "workflows/sales/b.yml",
+            "workflows/sales/b/dir/two.sql",
+            "workflows/.git/three.sql",
+            "feeds/four.sql",
+        ]);
+        let files = read(&[tree.path().join("workflows")]).unwrap();
+        let expected = ["workflows/a/one.sql", "workflows/sales/b/dir/two.sql"].map(|path| tree.path().join(path));
+        assert_eq!(files.scripts, expected);
+        let part = read(&[tree.path().join("workflows/sales/b.yml")]).unwrap();
+        assert_eq!(part.scripts, expected[1..]);
     }
 
     #[test]

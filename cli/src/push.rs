@@ -54,6 +54,8 @@ pub async fn push(target: &Target, asked: &args::Push) -> anyhow::Result<Outcome
         eprintln!("{}; nothing was pushed", validate::summary(&checked));
         return Ok(Outcome::Failed);
     }
+    // Warnings do not stop a push.
+    eprint!("{}", validate::problems(&checked, console::colors_enabled_stderr()));
     let project = project::project(asked.project.as_deref(), &checked.root)?;
     if asked.prune && project.is_none() {
         bail!(
@@ -74,7 +76,7 @@ pub async fn push(target: &Target, asked: &args::Push) -> anyhow::Result<Outcome
     let mut problems = incompatible(&deployment, &checked).await?;
     problems.extend(circles::problems(&checked, &deployment.deployed().await?));
     if !problems.is_empty() {
-        let checked = Checked { problems, ..checked };
+        let checked = Checked { problems, warnings: Vec::new(), ..checked };
         eprint!("{}", validate::problems(&checked, console::colors_enabled_stderr()));
         eprintln!("nothing was pushed");
         return Ok(Outcome::Failed);

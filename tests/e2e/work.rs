@@ -30,6 +30,25 @@ async fn a_single_transaction_is_rolled_back_and_separate_statements_are_kept() 
 }
 
 #[tokio::test]
+async fn a_script_in_begin_and_commit_is_one_transaction() {
+    let stack = Stack::shared().await;
+    let workflow =
+        json!({ "workflow_stages": [{ "execution_type": "parallel", "scripts": ["whole.sql", "broken.sql"] }] });
+    let scripts = [
+        ("whole.sql", "begin;\ninsert into {s}.t values (1);\ninsert into {s}.t values (2);\ncommit;"),
+        (
+            "broken.sql",
+            "start transaction;\ninsert into {s}.t values (11);\ninsert into {s}.nowhere values (12);\nend;",
+        ),
+    ];
+    let flow = stack.push("enclosed", workflow, &scripts).await;
+    flow.make_table().await;
+    let ended = flow.start().await.end().await;
+    assert_eq!((ended.status("whole.sql"), ended.status("broken.sql")), (Status::Succeeded, Status::Failed));
+    assert_eq!(flow.traces().await, [1, 2]);
+}
+
+#[tokio::test]
 async fn ninety_five_separate_statements_run_once_in_three_parts() {
     let stack = Stack::shared().await;
     let workflow = json!({ "workflow_stages": [{ "execution_type": "sequential", "scripts": [

@@ -1,7 +1,8 @@
 use std::{collections::BTreeMap, io, path::Path};
 
-use super::{problems, summary};
+use super::{outcome, problems, report, summary};
 use crate::{
+    Outcome,
     check::{Checked, check},
     files::{File, Files},
 };
@@ -66,6 +67,113 @@ workflow_stages:
         &[("workflows/good/a.sql", "SELECT 'open"), ("workflows/good/dir/b.sql", "unreadable")],
     );
     insta::assert_snapshot!(format!("{}{}\n", problems(&checked, false), summary(&checked)));
+}
+
+const PAIR: &str = "\
+workflow_id: pair
+workflow_stages:
+  - { execution_type: sequential, scripts: [a.sql, b.sql] }
+";
+
+/// The problems of one workflow with the given scripts, and the summary.
+fn shown(workflow: &str, scripts: &[(&str, &str)]) -> String {
+    let checked =
+        checked(&[("workflows/pair.yaml", workflow)], "reporting: { workgroup: wg, database: dev }\n", scripts);
+    format!("{}{}\n", problems(&checked, false), summary(&checked))
+}
+
+#[test]
+fn another_mistake_does_not_cause_missing_scripts() {
+    let scripts = [("workflows/pair/a.sql", "SELECT 1"), ("workflows/pair/b.sql", "SELECT 1")];
+    for (from, to, expected) in [
+        ("workflow_id: pair", "workflow_di: pair", 2),
+        ("workflow_id: pair", "workflow_id: 7", 1),
+        ("workflow_id: pair", "workflow_id: two words", 1),
+        ("execution_type: sequential", "execution_type: sequentiel", 1),
+        ("execution_type: sequential", "execution_typ: sequential", 2),
+        ("a.sql, b.sql]", "a.sql, b.sql, { kind: sqll, script: b.sql }]", 1),
+        ("a.sql, b.sql]", "a.sql, b.sql, 3, { script: 3 }]", 2),
+        ("workflow_id: pair", "workflow_id: pair\non_overlapp: queue", 1),
+        ("workflow_id: pair", "workflow_id: pair\non_overlap: queue\nmore: 1", 1),
+    ] {
+        let shown = shown(&PAIR.replace(from, to), &scripts);
+        assert!(!shown.contains("script") || !shown.contains("does not exist"), "{to}: {shown}");
+        assert_eq!(shown.matches("error: ").count(), expected, "{to}: {shown}");
+    }
+}
+
+#[test]
+fn connections_with_problems_are_not_unknown() {
+    let workflow = PAIR.replace("workflow_id: pair", "workflow_id: pair\nconnection: reporting");
+    let scripts = [("workflows/pair/a.sql", "SELECT 1"), ("workflows/pair/b.sql", "SELECT 1")];
+    for connections in ["reporting: { database: dev }\n", "reporting: [\n"] {
+        let checked = checked(&[("workflows/pair.yaml", &workflow)], connections, &scripts);
+        assert_eq!(checked.problems.len(), 1, "{}", problems(&checked, false));
+    }
+}
+
+#[test]
+fn a_folder_with_another_name_is_one_problem() {
+    let many = PAIR.replace("b.sql", &(0..998).map(|n| format!("s{n}.sql")).collect::<Vec<_>>().join(", "));
+    let files = |id: &str| Files {
+        workflows: vec![File { path: "workflows/pair.yaml".into(), text: many.replace("workflow_id: pair", id) }],
+        scripts: vec!["workflows/pair/a.sql".into(), "workflows/readme.md".into(), "workflows/pairs/x/a.sql".into()],
+        whole: true,
+        ..Files::default()
+    };
+    let checked = check(&files("workflow_id: piar"), &|_: &Path| Ok(None));
+    let shown = problems(&checked, false);
+    assert!(
+        shown.contains("there is no folder `workflows/piar/` with the 600 scripts") || shown.contains("at most 600"),
+        "{shown}"
+    );
+    assert!(shown.contains("did you mean `pair`?") && checked.problems.len() <= 2, "{shown}");
+}
+
+#[test]
+fn a_misspelt_script_is_suggested_from_its_folder() {
+    let workflows = vec![File { path: "workflows/pair.yaml".into(), text: PAIR.replace("b.sql", "load_ordrs.sql") }];
+    let scripts = vec!["workflows/pair/a.sql".into(), "workflows/pair/load_orders.sql".into()];
+    let read = |path: &Path| Ok(path.ends_with("a.sql").then(|| "SELECT 1".to_owned()));
+    let checked = check(&Files { workflows, scripts, whole: true, ..Files::default() }, &read);
+    assert!(problems(&checked, false).contains("did you mean `load_orders.sql`?"), "{}", problems(&checked, false));
+}
+
+#[test]
+fn warnings_fail_only_a_strict_check() {
+    let scripts = [("workflows/pair/a.sql", "SELECT 1;\nTRUNCATE t"), ("workflows/pair/b.sql", "SELECT ':run_date'")];
+    let checked = checked(&[("workflows/pair.yaml", PAIR)], "", &scripts);
+    assert_eq!((outcome(&checked, false), outcome(&checked, true)), (Outcome::Done, Outcome::Failed));
+    assert_eq!(checked.workflows.len(), 1, "a workflow with warnings is pushed");
+    insta::assert_snapshot!(format!("{}{}\n", problems(&checked, false), summary(&checked)));
+    insta::assert_snapshot!("as_json", serde_json::to_string_pretty(&report(&checked)).unwrap());
+    let valid = shown(PAIR, &[("workflows/pair/a.sql", "SELECT 1"), ("workflows/pair/b.sql", "SELECT 1")]);
+    assert_eq!(valid, "1 workflow, 2 scripts, 1 connection: no problems\n");
+}
+
+#[test]
+fn the_syntax_of_scripts_is_checked() {
+    insta::assert_snapshot!(shown(
+        PAIR,
+        &[
+            ("workflows/pair/a.sql", "SELECT 1;\n  SELEC 2;\nSELECT (1"),
+            (
+                "workflows/pair/b.sql",
+                "INSERT INTO t VALUES (1) ON CONFLICT DO NOTHING;\nSELECT a FROM t\n  WHERE a IS DISTINCT FROM 1;\nSELECT a\nFROM FROM t;\n\
+             GRANT ROLE sys:dba TO ROLE aad:x;\nVACUUM RECLUSTER t",
+            ),
+        ]
+    ));
+}
+
+#[test]
+fn the_sql_of_a_workflow_file_is_checked() {
+    let workflow = PAIR.replace(
+        "b.sql]",
+        "b.sql, { job_name: u, kind: unload, select: 'SELECT a FROM FROM t', to: 's3://bucket/x/' }, { job_name: p, kind: procedure, call: 's.p((1)' }]",
+    );
+    let shown = shown(&workflow, &[("workflows/pair/a.sql", "SELECT 1"), ("workflows/pair/b.sql", "SELECT 1")]);
+    assert!(shown.contains("warning: ") && shown.contains(".select") && shown.contains(".call"), "{shown}");
 }
 
 #[test]

@@ -20,8 +20,7 @@ struct ExecutionChange {
 
 /// Handles a request of the state machine, or the event that an execution stopped.
 pub async fn handle(runs: &RunSettlement, event: &Value) -> Result<Value> {
-    let unreadable =
-        |error| Failure::new(FailureKind::InvalidRequest, format!("cannot read the request: {error}; got {event}"));
+    let unreadable = |error| Failure::new(FailureKind::InvalidRequest, format!("cannot read the request: {error}"));
     if event.get("detail-type").is_some() {
         let change = ExecutionChange::deserialize(&event["detail"]).map_err(unreadable)?;
         execution_closed(runs, &change).await?;
@@ -70,7 +69,7 @@ fn decide<'a>(job: &JobRecord, state: Option<&'a AttemptState>, caught: &CaughtE
     if job.execution_status.is_terminal() || has_more(job) {
         return Effect::Settled;
     }
-    let (kind, message) = read_error(caught, job.plan.timeout_seconds);
+    let (kind, message) = read_error(caught, job);
     match state.map(|state| (state, &state.progress)) {
         Some((state, Progress::Finished { .. } | Progress::Failed { .. } | Progress::Aborted)) => Effect::Ended(state),
         Some((state, Progress::Active)) => Effect::Unfinished { state, kind, message },
@@ -84,11 +83,14 @@ fn has_more(job: &JobRecord) -> bool {
 }
 
 /// Converts an error of Step Functions, Lambda or shiftwork to a failure of the job.
-fn read_error(caught: &CaughtError, timeout_seconds: u32) -> (FailureKind, String) {
+///
+/// The cause of a failed attempt is not in the execution; the job has it.
+fn read_error(caught: &CaughtError, job: &JobRecord) -> (FailureKind, String) {
     if caught.error == "States.Timeout" {
-        return (FailureKind::TimedOut, format!("did not end within its timeout of {timeout_seconds} s"));
+        return (FailureKind::TimedOut, format!("did not end within its timeout of {} s", job.plan.timeout_seconds));
     }
-    let message = message(caught);
+    let of_attempt = job.failed_attempts.last().filter(|attempt| attempt.error_name == caught.error);
+    let message = of_attempt.map_or_else(|| message(caught), |attempt| attempt.error_message.clone());
     match FailureKind::from_name(&caught.error) {
         Some(kind) => match kind.class() {
             Class::Terminal | Class::Duplicate => (kind, message),
@@ -175,7 +177,7 @@ async fn cancel_superseded(runs: &RunSettlement, job: &JobRecord) -> Result<()> 
 #[cfg(test)]
 mod tests {
     use shiftwork_ports::fake::a_job;
-    use shiftwork_protocol::Status;
+    use shiftwork_protocol::{FailedAttempt, Status};
 
     use super::*;
 
@@ -220,18 +222,40 @@ mod tests {
 
     #[test]
     fn failures_keep_the_message_of_the_error() {
+        let mut job = running();
+        job.plan.timeout_seconds = 60;
         let lambda = caught(
             "Shiftwork.AccessDenied",
             r#"{"errorType":"Shiftwork.AccessDenied","errorMessage":"no s3:GetObject"}"#,
         );
-        assert_eq!(read_error(&lambda, 60), (FailureKind::AccessDenied, "no s3:GetObject".into()));
-        let (kind, message) = read_error(&caught("States.Timeout", ""), 60);
+        assert_eq!(read_error(&lambda, &job), (FailureKind::AccessDenied, "no s3:GetObject".into()));
+        let (kind, message) = read_error(&caught("States.Timeout", ""), &job);
         assert_eq!((kind, message.as_str()), (FailureKind::TimedOut, "did not end within its timeout of 60 s"));
-        let (kind, message) = read_error(&caught("Shiftwork.Throttled", "slow down"), 60);
+        let (kind, message) = read_error(&caught("Shiftwork.Throttled", "slow down"), &job);
         assert_eq!(
             (kind, message.as_str()),
             (FailureKind::LaunchFailed, "failed after all retries: Shiftwork.Throttled: slow down")
         );
-        assert_eq!(read_error(&caught("Lambda.Unknown", ""), 60).0, FailureKind::LaunchFailed);
+        assert_eq!(read_error(&caught("Lambda.Unknown", ""), &job).0, FailureKind::LaunchFailed);
+    }
+
+    #[test]
+    fn the_message_of_a_failed_attempt_is_that_of_the_job() {
+        let attempt = FailedAttempt {
+            attempt: 2,
+            submitted_ts: None,
+            ended_ts: jiff::Timestamp::UNIX_EPOCH,
+            error_name: "Shiftwork.Throttled".into(),
+            error_message: "ERROR: 1023".into(),
+            statement_id: None,
+        };
+        let job = JobRecord { failed_attempts: vec![attempt], ..running() };
+        for (error, expected) in [
+            ("Shiftwork.Throttled", "failed after all retries: Shiftwork.Throttled: ERROR: 1023"),
+            ("Shiftwork.Unavailable", "failed after all retries: Shiftwork.Unavailable: attempt 2 failed"),
+        ] {
+            let (kind, message) = read_error(&caught(error, "attempt 2 failed"), &job);
+            assert_eq!((kind, message.as_str()), (FailureKind::LaunchFailed, expected));
+        }
     }
 }

@@ -259,7 +259,7 @@ impl<'c> Batch<'c> {
 
 impl Output {
     fn refuse(&mut self, refused: Replay, contract: Option<String>, kind: &str, reason: &str) {
-        tracing::warn!(partition = refused.partition, offset = refused.offset, contract, kind, reason, "refused");
+        tracing::warn!(partition = refused.partition, offset = refused.offset, contract, kind, "refused");
         let reason = reason.chars().take(REASON_CHARS).collect();
         self.refused.push(Refused { refused, contract, kind: kind.into(), reason });
     }

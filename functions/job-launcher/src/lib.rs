@@ -9,10 +9,11 @@ mod wiring;
 
 use jiff::Timestamp;
 use shiftwork_aws::environment;
-use shiftwork_ports::Result;
+use shiftwork_ports::{Result, Submission};
 use shiftwork_protocol::{
-    Failure, FailureKind, JobRecord, SkipReason,
+    Failure, FailureKind, JobRecord, SkipReason, keys,
     payload::{JobEnd, Launch},
+    secret::{self, Secrets},
 };
 use shiftwork_settlement::{JobSettlement, skip_of};
 use shiftwork_wiring::JobsEnvironment;
@@ -115,7 +116,8 @@ impl Launcher {
             return self.jobs.tokens.wait(token).await;
         }
         match self.kinds.prepare(job).await? {
-            Prepared::Submit(submission) => {
+            Prepared::Submit(mut submission) => {
+                self.fill_secrets(job, &mut submission).await?;
                 let id = self.jobs.engines.warehouse.submit(&submission).await?;
                 let statements = submission.sqls.len();
                 tracing::info!(attempt = %submission.attempt, id, statements, "submitted");
@@ -124,6 +126,33 @@ impl Launcher {
             Prepared::NothingToDo => self.jobs.nothing_to_do(job).await.map(drop),
             Prepared::Lost(why) => self.jobs.submission_failed(job, FailureKind::Unavailable, &why).await.map(drop),
         }
+    }
+}
+
+impl Launcher {
+    /// Replaces the masks of secret parameters by their values, which only the submission has.
+    async fn fill_secrets(&self, job: &JobRecord, submission: &mut Submission) -> Result<()> {
+        let names: Vec<String> = secret::names(&submission.parameters).map(str::to_owned).collect();
+        if names.is_empty() {
+            return Ok(());
+        }
+        let key = keys::secrets_key(&job.workflow_execution_id);
+        let missing = || {
+            let message = format!(
+                "the secret parameters ({}) of run {} are not stored any more: request a new run with their values",
+                names.join(", "),
+                job.workflow_execution_id
+            );
+            Failure::new(FailureKind::InvalidRequest, message)
+        };
+        let stored = self.jobs.kinds.cdc.staging.get(&key).await?.ok_or_else(missing)?;
+        let secrets: Secrets = serde_json::from_slice(&stored)
+            .map_err(|_| Failure::corrupt(format!("{key} is not a JSON object of strings")))?;
+        for name in &names {
+            let value = secrets.get(name).ok_or_else(missing)?;
+            submission.parameters.insert(name.clone(), value.clone());
+        }
+        Ok(())
     }
 }
 

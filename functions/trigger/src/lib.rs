@@ -8,6 +8,7 @@ mod incoming;
 mod logical_date;
 mod plan;
 mod restart;
+mod secrets;
 mod start;
 
 use std::sync::Arc;

@@ -7,9 +7,8 @@ use jiff::Timestamp;
 use shiftwork_planner::{self as planner, PlanInputs, Problem, Script, read_item};
 use shiftwork_ports::{Result, scripts};
 use shiftwork_protocol::{
-    Connection, Failure, FailureKind, JobRecord, RunRecord, Status, Workflow, keys, name,
-    payload::RunRequest,
-    workflow::{Job, OnOverlap},
+    Connection, Failure, FailureKind, JobRecord, RunRecord, Status, Workflow, keys, name, payload::RunRequest, secret,
+    workflow::OnOverlap,
 };
 
 use crate::{IdentifiedRequest, Trigger, logical_date, restart};
@@ -39,7 +38,10 @@ impl Trigger {
         let workflow = planner::workflow(&doc).map_err(|problems| invalid(&problems))?;
         let earlier = self.earlier(request).await?;
         let earlier_run = earlier.as_ref().map(|(run, _)| run);
-        let request = earlier_run.map_or_else(|| request.clone(), |run| restart::completed(run, request));
+        let request = match earlier_run {
+            Some(run) => self.with_secrets(run, restart::completed(run, request)).await?,
+            None => request.clone(),
+        };
         let logical_date = logical_date::of_run(&workflow, &request, earlier_run, now).map_err(|message| {
             let place = requested.date_place.as_deref().unwrap_or("`logical_date` of the request");
             Failure::new(FailureKind::InvalidRequest, format!("{place}: {message}"))
@@ -50,6 +52,7 @@ impl Trigger {
                     keys::script_key(&workflow.workflow_id, script)
                 })
                 .await?,
+            other_scripts: BTreeSet::new(),
             contracts: self.read_scripts(planner::contract_names(&workflow), keys::contract_key).await?,
             feeds: self.read_scripts(planner::feed_names(&workflow), keys::feed_key).await?,
             connections: self.read_connections(&workflow).await?,
@@ -61,8 +64,9 @@ impl Trigger {
             parameters: request.parameters,
         };
         let plan = planner::plan(&doc, &inputs, &wanted).map_err(|problems| invalid(&problems))?;
-        for note in &plan.notes {
-            tracing::warn!(run = requested.run, note);
+        self.store_secrets(&requested.run, &plan.secrets).await?;
+        for warning in &plan.warnings {
+            tracing::warn!(run = requested.run, workflow = workflow.workflow_id, "{warning}");
         }
         let job_of = |job| JobRecord {
             logical_date: Some(logical_date.at()),
@@ -79,6 +83,7 @@ impl Trigger {
             logical_date: logical_date.at(),
             time_zone: Some(logical_date.time_zone().into()),
             run_date: Some(logical_date.day()),
+            request_sha256: digest(&requested.request, secret::names(&plan.parameters)),
             parameters: plan.parameters,
             workflow_sha256: plan.workflow_sha256,
             jobs: u32::try_from(jobs.len()).unwrap_or(u32::MAX),
@@ -133,13 +138,8 @@ impl Trigger {
     }
 
     async fn read_connections(&self, workflow: &Workflow) -> Result<BTreeMap<String, Connection>> {
-        let of_jobs = workflow.workflow_stages.iter().flat_map(|stage| &stage.scripts).filter_map(|job| match job {
-            Job::Full(job) => job.connection.clone(),
-            Job::Script(_) => None,
-        });
-        let names: BTreeSet<_> = workflow.connection.clone().into_iter().chain(of_jobs).collect();
         let mut connections = BTreeMap::new();
-        for name in names {
+        for name in planner::connection_names(workflow) {
             if let Some(connection) = self.configuration.connection(&name).await? {
                 connections.insert(name, connection);
             }
@@ -165,7 +165,7 @@ pub(crate) fn record_of(requested: &IdentifiedRequest, status: Status, now: Time
         run_date: None,
         parameters: BTreeMap::new(),
         requested_by: requested.origin,
-        request_sha256: digest(request),
+        request_sha256: digest(request, []),
         workflow_sha256: String::new(),
         restart_of: request.restart_of.clone(),
         caused_by: request.caused_by.clone(),
@@ -175,9 +175,12 @@ pub(crate) fn record_of(requested: &IdentifiedRequest, status: Status, now: Time
     }
 }
 
-/// Digest of a request. Two requests with the same run id must have the same digest.
-pub(crate) fn digest(request: &RunRequest) -> String {
-    let same = RunRequest { workflow_execution_id: None, ..request.clone() };
+/// Digest of a request without the values of these parameters, which are secret. Two requests with the same run id must have the same digest.
+pub(crate) fn digest<'a>(request: &RunRequest, secrets: impl IntoIterator<Item = &'a str>) -> String {
+    let mut same = RunRequest { workflow_execution_id: None, ..request.clone() };
+    for name in secrets {
+        same.parameters.remove(name);
+    }
     name::sha256(serde_json::to_vec(&same).unwrap_or_default())
 }
 

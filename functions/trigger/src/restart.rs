@@ -6,7 +6,7 @@ use serde_json::Value;
 use shiftwork_protocol::{JobRecord, RunRecord, SkipReason, Status, payload::RunRequest, workflow::RunIf};
 
 /// Returns the request of a restart with the values of the earlier run that it does not give itself. A run that could not
-/// be planned has its request as it was received; any other run has the values of its plan.
+/// be planned has its request as it was received; any other run has the values of its plan. Secret values are masked in both.
 pub(crate) fn completed(earlier: &RunRecord, request: &RunRequest) -> RunRequest {
     let mut parameters = match &earlier.request {
         Some(received) => received.parameters.clone(),

@@ -6,6 +6,7 @@ use shiftwork_protocol::{
     Class, Failure, FailureKind, RunRecord, Status,
     audit::Origin,
     payload::{RunInput, RunResponse},
+    secret,
     workflow::OnOverlap,
 };
 use shiftwork_settlement::lease_until_begun;
@@ -13,6 +14,7 @@ use shiftwork_settlement::lease_until_begun;
 use crate::{
     IdentifiedRequest, Trigger,
     plan::{self, Planned},
+    secrets,
 };
 
 /// Time for which a run that was opened but not started is left to its sweep. After it, another request closes the run.
@@ -98,7 +100,8 @@ impl Trigger {
 
     /// Handles a request whose run already exists. An earlier invocation may have crashed before it started the run.
     async fn existing(&self, requested: &IdentifiedRequest, run: &RunRecord) -> Result<RunResponse> {
-        if run.request_sha256 != plan::digest(&requested.request) {
+        let secret = secret::names(&run.parameters).chain(run.request.iter().flat_map(secrets::masks));
+        if run.request_sha256 != plan::digest(&requested.request, secret) {
             let message = format!(
                 "run {} of workflow {} already exists and was requested with other values: use another `workflow_execution_id`",
                 requested.run, run.workflow_id
@@ -242,9 +245,11 @@ impl Trigger {
         failure: &Failure,
         now: Timestamp,
     ) -> Result<RunResponse> {
+        let kept = self.kept(requested).await?;
         let run = RunRecord {
             error_message: Some(failure.message.clone()),
-            request: Some(requested.request.clone()),
+            request_sha256: plan::digest(&requested.request, secrets::masks(&kept)),
+            request: Some(kept),
             ..plan::record_of(requested, Status::Failed, now)
         };
         let opening = Opening { run: run.clone(), jobs: Vec::new(), lease: LeaseRequest::Leave };

@@ -146,6 +146,10 @@ const PRIVILEGES: [&str; 12] = [
     "truncate",
 ];
 
+/// The first words of privileges that are granted to roles without an object.
+const SYSTEM_PRIVILEGES: [&str; 11] =
+    ["access", "alter", "analyze", "attach", "cancel", "create", "detach", "drop", "ignore", "truncate", "vacuum"];
+
 /// `GRANT | REVOKE` on tables, schemas, databases, procedures and functions, and of roles.
 pub(crate) fn grant(mut c: Cursor<'_>) -> Result<Translated, Refusal> {
     let revoke = c.sees(&["revoke"]);
@@ -155,9 +159,22 @@ pub(crate) fn grant(mut c: Cursor<'_>) -> Result<Translated, Refusal> {
     if c.eat(&["role"]) {
         let roles = grantees(&mut c)?;
         c.expect(&[preposition])?;
-        let sql = format!("{verb} {roles} {} {}", preposition.to_uppercase(), grantees(&mut c)?);
+        let mut sql = format!("{verb} {roles} {} {}", preposition.to_uppercase(), grantees(&mut c)?);
+        if !revoke && c.eat(&["with", "admin", "option"]) {
+            sql.push_str(" WITH ADMIN OPTION");
+        }
         c.expect_done()?;
         return Ok(Translated::sql(command, sql));
+    }
+    // `GRANT CREATE USER TO ROLE …`, `GRANT SELECT FOR TABLES IN …`
+    let begins_privilege = c.peek().is_some_and(|n| n.is_any_word(&SYSTEM_PRIVILEGES));
+    let has_object = c.peek_at(1).is_some_and(|n| n.word().is_some() && !n.is_any_word(&["on", "privileges"]));
+    if (begins_privilege && has_object) || c.peek_at(1).is_some_and(|n| n.is_word("for")) {
+        return Err(Refusal::not_translated(
+            c.at(),
+            format!("{verb} of this privilege"),
+            "PostgreSQL has no such privilege",
+        ));
     }
     let mut privileges = Vec::new();
     loop {

@@ -243,6 +243,9 @@ struct FormatOptions {
 pub(crate) fn copy(mut c: Cursor<'_>) -> Result<Translated, Refusal> {
     c.expect(&["copy"])?;
     let start = c.at();
+    if c.sees(&["job"]) && !c.sees(&["job", "from"]) && c.peek_at(1).is_some_and(Node::is_name) {
+        return Err(Refusal::not_translated(start, "COPY JOB", "it has no local counterpart"));
+    }
     let table = c.qualified("a table name")?;
     let mut columns = Vec::new();
     if let Some(group) = c.peek().and_then(Node::parens) {

@@ -110,7 +110,7 @@ impl Lexer<'_> {
             } else if let Some(c) = rest.chars().next() {
                 self.pos += c.len_utf8();
             } else {
-                return Err(Refusal::syntax(at, "/*", "unterminated comment; comments can be nested"));
+                return Err(Refusal::malformed(at, "/*", "unterminated comment; comments can be nested"));
             }
         }
     }
@@ -138,6 +138,12 @@ impl Lexer<'_> {
             }
             c if starts_word(c) => {
                 self.take_while(in_word);
+                // The name of a role can have a prefix: `sys:dba`, `aad:group`.
+                let mut after = self.rest().chars();
+                if after.next() == Some(':') && after.next().is_some_and(starts_word) {
+                    self.pos += 1;
+                    self.take_while(in_word);
+                }
                 Kind::Word
             }
             c if OPERATOR.contains(c) => self.operator(),
@@ -176,7 +182,7 @@ impl Lexer<'_> {
                 _ => {}
             }
         }
-        Err(Refusal::syntax(at, "'", "unterminated quoted string (a backslash escapes the following quote)"))
+        Err(Refusal::malformed(at, "'", "unterminated quoted string (a backslash escapes the following quote)"))
     }
 
     fn quoted_identifier(&mut self) -> Result<Kind, Refusal> {
@@ -193,7 +199,7 @@ impl Lexer<'_> {
                 };
             }
         }
-        Err(Refusal::syntax(at, "\"", "unterminated quoted identifier"))
+        Err(Refusal::malformed(at, "\"", "unterminated quoted identifier"))
     }
 
     fn dollar(&mut self) -> Result<Kind, Refusal> {
@@ -215,7 +221,7 @@ impl Lexer<'_> {
                 self.pos += end + tag.len();
                 Ok(Kind::Dollar)
             }
-            None => Err(Refusal::syntax(at, tag, "unterminated dollar-quoted string")),
+            None => Err(Refusal::malformed(at, tag, "unterminated dollar-quoted string")),
         }
     }
 

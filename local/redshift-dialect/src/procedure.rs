@@ -144,7 +144,9 @@ pub(crate) fn create_function(mut c: Cursor<'_>, or_replace: bool) -> Result<Tra
     let at = c.at();
     let group = c.expect_parens("the types of the arguments")?;
     let list = signature(group)?;
-    if list.contains('"') {
+    let is_sql = (0..).map_while(|n| c.peek_at(n)).zip((1..).map_while(|n| c.peek_at(n)));
+    let is_sql = !is_sql.into_iter().any(|(node, next)| node.is_word("language") && next.is_word("plpythonu"));
+    if list.contains('"') && is_sql {
         return Err(Refusal::not_redshift(
             at,
             "named arguments of a SQL function",

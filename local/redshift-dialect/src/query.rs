@@ -53,7 +53,12 @@ pub(crate) fn level(nodes: &[Node], t: &mut Translator<'_>, outer: &Scope<'_>) -
     if rest.first().is_some_and(|n| n.is_word("with")) {
         let end = with_clause(rest, t, outer, &mut out)?;
         rest = &rest[end..];
-        if let Some(node) = rest.first().filter(|n| n.is_any_word(&["insert", "update", "delete", "merge"])) {
+        if let Some(node) = rest.first().filter(|n| n.is_any_word(&["update", "delete"])) {
+            let construct = format!("WITH … {}", node.shown().to_uppercase());
+            return Err(Refusal::not_translated(node.at(), construct, "it is not supported")
+                .instead("the query in the statement itself"));
+        }
+        if let Some(node) = rest.first().filter(|n| n.is_any_word(&["insert", "merge"])) {
             return Err(Refusal::not_redshift(
                 node.at(),
                 format!("WITH … {}", node.shown().to_uppercase()),

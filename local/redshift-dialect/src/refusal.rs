@@ -5,7 +5,11 @@ use std::fmt;
 /// The reason of a refusal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RefusalKind {
-    /// The statement is not valid: an unterminated quote, an unbalanced parenthesis, a missing word.
+    /// The text is not a statement of any SQL dialect: an unterminated quote, an unbalanced parenthesis, an unknown first
+    /// word.
+    Malformed,
+    /// A word is missing, or one is there that the translation does not expect. The translation does not know every form
+    /// of every statement, so Amazon Redshift may accept it.
     Syntax,
     /// Amazon Redshift does not support the construct, although PostgreSQL does.
     NotRedshift,
@@ -33,6 +37,10 @@ pub struct Refusal {
 }
 
 impl Refusal {
+    pub(crate) fn malformed(at: usize, construct: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::new(RefusalKind::Malformed, at, construct, reason)
+    }
+
     pub(crate) fn syntax(at: usize, construct: impl Into<String>, reason: impl Into<String>) -> Self {
         Self::new(RefusalKind::Syntax, at, construct, reason)
     }
@@ -66,7 +74,7 @@ impl Refusal {
     /// The matching SQLSTATE: 42601 (syntax error) or 0A000 (feature not supported).
     pub fn sqlstate(&self) -> &'static str {
         match self.kind {
-            RefusalKind::Syntax => "42601",
+            RefusalKind::Malformed | RefusalKind::Syntax => "42601",
             RefusalKind::NotRedshift | RefusalKind::NotTranslated => "0A000",
         }
     }
@@ -75,7 +83,7 @@ impl Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let who = match self.kind {
-            RefusalKind::Syntax => "syntax error at or near",
+            RefusalKind::Malformed | RefusalKind::Syntax => "syntax error at or near",
             RefusalKind::NotRedshift => "Amazon Redshift does not support",
             RefusalKind::NotTranslated => "not translated for the local PostgreSQL:",
         };

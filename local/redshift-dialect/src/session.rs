@@ -41,6 +41,10 @@ pub(crate) fn set(mut c: Cursor<'_>) -> Result<Translated, Refusal> {
         let value = value(c.rest())?;
         return Ok(Translated::sql("SET", format!("SET TIME ZONE {value}")));
     }
+    if reset && c.eat(&["all"]) {
+        c.expect_done()?;
+        return Ok(Translated::sql("RESET", "RESET ALL"));
+    }
     let name = c.name("a setting")?;
     let keyword = if local { "SET LOCAL" } else { "SET" };
     if reset {
@@ -96,9 +100,33 @@ fn value(nodes: &[Node]) -> Result<String, Refusal> {
     if out.is_empty() { Err(Refusal::syntax(0, "end of input", "expected a value")) } else { Ok(out.join(", ")) }
 }
 
+/// Words after SHOW that are not settings.
+const OBJECTS: [&str; 13] = [
+    "all",
+    "column",
+    "columns",
+    "constraints",
+    "databases",
+    "datashares",
+    "external",
+    "grants",
+    "model",
+    "parameters",
+    "schemas",
+    "table",
+    "tables",
+];
+
 pub(crate) fn show(mut c: Cursor<'_>) -> Result<Translated, Refusal> {
     c.bump();
     let at = c.at();
+    if let Some(node) = c.peek().filter(|n| n.is_any_word(&OBJECTS)) {
+        return Err(Refusal::not_translated(
+            at,
+            format!("SHOW {}", node.shown().to_uppercase()),
+            "it is not supported",
+        ));
+    }
     let name = c.name("a setting")?;
     if c.done() && SAME.contains(&name.as_str()) {
         return Ok(Translated::sql("SHOW", format!("SHOW {name}")).rows());

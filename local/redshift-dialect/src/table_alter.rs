@@ -144,6 +144,11 @@ fn add(mut c: Cursor<'_>, name: &str, t: &mut Translator<'_>) -> Result<Translat
         // Keys are not enforced. A primary key that is added later requires columns that are already NOT NULL.
         return Ok(Translated::nothing("ALTER TABLE"));
     }
+    if c.sees(&["if", "not", "exists", "partition"])
+        || (c.sees(&["partition"]) && c.peek_at(1).is_some_and(|n| n.parens().is_some()))
+    {
+        return Err(Refusal::not_translated(c.at(), "ADD PARTITION", "external tables have no local counterpart"));
+    }
     c.eat(&["column"]);
     if c.sees(&["if"]) {
         return Err(Refusal::not_redshift(c.at(), "ADD COLUMN IF NOT EXISTS", "syntax error at or near \"if\""));
@@ -196,6 +201,11 @@ fn drop(mut c: Cursor<'_>, name: &str) -> Result<Translated, Refusal> {
     if c.eat(&["constraint"]) {
         return Ok(Translated::nothing("ALTER TABLE"));
     }
+    if c.sees(&["if", "not", "exists", "partition"])
+        || (c.sees(&["partition"]) && c.peek_at(1).is_some_and(|n| n.parens().is_some()))
+    {
+        return Err(Refusal::not_translated(c.at(), "ADD PARTITION", "external tables have no local counterpart"));
+    }
     c.eat(&["column"]);
     if c.sees(&["if"]) {
         return Err(Refusal::not_redshift(c.at(), "DROP COLUMN IF EXISTS", "syntax error at or near \"if\""));
@@ -222,6 +232,13 @@ fn alter_column(mut c: Cursor<'_>, name: &str) -> Result<Translated, Refusal> {
     let column = c.name("a column name")?;
     if c.eat(&["encode"]) {
         crate::table::encoding(&mut c)?;
+        while c.eat_op(",") {
+            c.expect(&["alter"])?;
+            c.eat(&["column"]);
+            c.name("a column name")?;
+            c.expect(&["encode"])?;
+            crate::table::encoding(&mut c)?;
+        }
         c.expect_done()?;
         return Ok(Translated::nothing("ALTER TABLE").outside_transactions());
     }

@@ -107,7 +107,7 @@ pub(crate) fn run(nodes: &[Node], t: &mut Translator<'_>) -> Result<Translated, 
         "" => Err(c.unexpected("a statement")),
         _ => {
             c.bump();
-            Err(Refusal::syntax(nodes[0].at(), format!("\"{}\"", nodes[0].shown()), "unknown statement"))
+            Err(Refusal::malformed(nodes[0].at(), format!("\"{}\"", nodes[0].shown()), "unknown statement"))
         }
     }
 }

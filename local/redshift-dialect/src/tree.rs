@@ -137,14 +137,14 @@ pub(crate) fn nest(tokens: Vec<Token>) -> Result<Vec<Node>, Refusal> {
             }
             Kind::Close => {
                 let Some((open, outer)) = stack.pop() else {
-                    return Err(Refusal::syntax(
+                    return Err(Refusal::malformed(
                         token.at,
                         format!("\"{}\"", token.text),
                         "there is no matching opening parenthesis",
                     ));
                 };
                 if (open.text == "(") != (token.text == ")") {
-                    return Err(Refusal::syntax(
+                    return Err(Refusal::malformed(
                         token.at,
                         format!("\"{}\"", token.text),
                         format!("it does not match \"{}\"", open.text),
@@ -166,7 +166,7 @@ pub(crate) fn nest(tokens: Vec<Token>) -> Result<Vec<Node>, Refusal> {
         }
     }
     match stack.pop() {
-        Some((open, _)) => Err(Refusal::syntax(open.at, format!("\"{}\"", open.text), "it is not closed")),
+        Some((open, _)) => Err(Refusal::malformed(open.at, format!("\"{}\"", open.text), "it is not closed")),
         None => Ok(level),
     }
 }

@@ -150,6 +150,9 @@ pub(crate) fn drop(mut c: Cursor<'_>) -> Result<Translated, Refusal> {
     while c.eat_op(",") {
         names.push(name_sql(&c.qualified("a name")?));
     }
+    if c.sees(&["drop", "external", "database"]) {
+        return Err(Refusal::not_translated(c.at(), "DROP EXTERNAL DATABASE", "it has no local counterpart"));
+    }
     let cascade = if c.eat(&["cascade"]) { " CASCADE" } else { "" };
     c.eat(&["restrict"]);
     c.expect_done()?;

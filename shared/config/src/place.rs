@@ -70,15 +70,16 @@ impl Problem {
         }
     }
 
-    /// Suggests the known name that is most similar to `name`, or lists all known names.
+    /// Suggests the known name that is most similar to `name`, or lists the known names, at most [`LISTED`] of them.
     #[must_use]
     pub fn one_of<'a>(self, name: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
         // Sorted, so that the message does not depend on the order of `known`.
         let known: std::collections::BTreeSet<&str> = known.into_iter().collect();
-        match nearest(name, known.iter().copied()) {
-            Some(near) => self.hint(format!("did you mean `{near}`?")),
-            None if known.is_empty() => self,
-            None => self.hint(format!("known: {}", list(known))),
+        match (nearest(name, known.iter().copied()), known.len().checked_sub(LISTED)) {
+            (Some(near), _) => self.hint(format!("did you mean `{near}`?")),
+            (None, _) if known.is_empty() => self,
+            (None, None | Some(0)) => self.hint(format!("known: {}", list(known))),
+            (None, Some(more)) => self.hint(format!("known: {} and {more} more", list(known.into_iter().take(LISTED)))),
         }
     }
 }
@@ -95,26 +96,47 @@ impl fmt::Display for Problem {
 
 impl std::error::Error for Problem {}
 
+/// Maximum number of known names in a hint.
+const LISTED: usize = 12;
+
 /// Formats names for a message: `` `a`, `b`, `c` ``.
 pub fn list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     names.into_iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
-/// Returns the known name that is most similar to `name`. At most a third of its characters may differ, and at least one may. Case does not
-/// count.
+/// Returns the known name that is most similar to `name`: at most a third of its characters may differ, and at least one may; or one of the
+/// two contains the other. Case does not count.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // The distance takes quadratic time, and no misspelt name is this long.
     if name.len() > 200 {
         return None;
     }
-    let distance = |to: &str| strsim::damerau_levenshtein(&name.to_lowercase(), &to.to_lowercase());
-    known
-        .into_iter()
-        .map(|candidate| (distance(candidate), candidate))
-        .filter(|(distance, candidate)| *distance <= (candidate.chars().count() / 3).max(1))
-        .min()
-        .map(|(_, candidate)| candidate)
+    let name = name.to_lowercase();
+    let rank = |candidate: &str| {
+        let candidate = candidate.to_lowercase();
+        let distance = strsim::damerau_levenshtein(&name, &candidate);
+        if is_near(distance, &candidate) {
+            return Some((0, distance));
+        }
+        let shorter = name.chars().count().min(candidate.chars().count());
+        let is_part = shorter >= CONTAINED && (candidate.contains(&name) || name.contains(&candidate));
+        is_part.then_some((1, distance))
+    };
+    known.into_iter().filter_map(|candidate| Some((rank(candidate)?, candidate))).min().map(|(_, candidate)| candidate)
 }
+
+/// Returns true if `name` is a misspelling of `candidate` and not a name of its own: at most 2 characters differ.
+pub(crate) fn is_misspelling(name: &str, candidate: &str) -> bool {
+    let distance = strsim::damerau_levenshtein(&name.to_lowercase(), &candidate.to_lowercase());
+    distance <= 2 && is_near(distance, candidate)
+}
+
+fn is_near(distance: usize, candidate: &str) -> bool {
+    distance <= (candidate.chars().count() / 3).max(1)
+}
+
+/// Minimum length in characters of a name that [`nearest`] searches for inside another one.
+const CONTAINED: usize = 3;
 
 /// A JSON path, such as `$.workflow_stages[1]`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -169,4 +191,35 @@ pub fn in_order(mut problems: Vec<Problem>) -> Vec<Problem> {
         }
     }
     once
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Place, Problem, nearest};
+
+    #[test]
+    fn the_nearest_name_is_misspelt_or_a_part() {
+        let known = ["load_orders", "orders_daily", "sql", "procedure"];
+        for (name, expected) in [
+            ("load_ordrs", Some("load_orders")),
+            ("Load-Orders", Some("load_orders")),
+            ("orders", Some("load_orders")),
+            ("daily", Some("orders_daily")),
+            ("proc", Some("procedure")),
+            ("redshift-sql", Some("sql")),
+            ("or", None),
+            ("unload", None),
+            ("", None),
+        ] {
+            assert_eq!(nearest(name, known), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_long_list_of_known_names_is_shortened() {
+        let known: Vec<String> = (10..40).map(|n| format!("job_number_{n}")).collect();
+        let hint = |name| Problem::new(Place::default(), "x").one_of(name, known.iter().map(String::as_str)).hint;
+        assert_eq!(hint("job_nmber_10").as_deref(), Some("did you mean `job_number_10`?"));
+        assert!(hint("x").is_some_and(|hint| hint.ends_with("`job_number_21` and 18 more")), "{:?}", hint("x"));
+    }
 }

@@ -113,7 +113,8 @@ impl Batches {
             },
         };
         let Some(reason) = reason else { return Ok(Some(file)) };
-        tracing::warn!(file = file.url(), reason, "file quarantined");
+        // The reason can quote the content of the file. The register has it.
+        tracing::warn!(file = file.url(), "file quarantined");
         let superseded = reason == SUPERSEDED;
         let end = FileStep::End { batch: batch.into(), to: FileStatus::Quarantined, reason: Some(reason) };
         self.register.step(&file, &end, self.clock.now()).await?;

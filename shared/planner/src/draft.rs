@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use shiftwork_config::{Duration, JsonPath, Located, Problem, list};
+use shiftwork_config::{Duration, JsonPath, Located, Problem, list, shape::SchemaMismatches};
 use shiftwork_protocol::{
     Workflow, limits, name,
     workflow::{ExecutionFlag, FullJob, Job, RunIf},
@@ -11,7 +11,7 @@ use shiftwork_protocol::{
 use crate::{
     graph::{self, Graph, GraphJob},
     kind::{self, Entry},
-    parameters, pattern, published, schedule,
+    original, parameters, pattern, published, schedule,
 };
 
 /// Hint of messages about an invalid id.
@@ -28,8 +28,23 @@ pub(crate) struct Draft {
     pub(crate) jobs: Vec<DraftJob>,
     /// The order of the jobs; `None` if a problem with it was reported.
     pub(crate) graph: Option<Graph>,
-    /// Remarks that are not errors.
-    pub(crate) notes: Vec<String>,
+    /// What is probably wrong although a run can start.
+    pub(crate) warnings: Vec<Problem>,
+    /// The values of the document that do not match the schema and were replaced.
+    pub(crate) mismatches: SchemaMismatches,
+}
+
+impl Draft {
+    /// Removes the problems that are a consequence of a value that does not match the schema, which is reported already.
+    pub(crate) fn without_consequences(&self, mut problems: Vec<Problem>) -> Vec<Problem> {
+        problems.retain(|problem| !self.mismatches.explains(problem));
+        problems
+    }
+
+    /// Returns false if the declarations of the parameters could not be read, so that any name may be one.
+    pub(crate) fn knows_parameters(&self) -> bool {
+        !self.mismatches.covers("$.parameters")
+    }
 }
 
 /// A job of a stage that runs.
@@ -50,25 +65,25 @@ impl Draft {
     }
 }
 
-/// Validates and deserializes a document. A draft is returned even if there are problems, whenever the document can be deserialized without
-/// the members that do not match, so that later checks can add their problems.
+/// Validates and deserializes a document. A draft is returned even if there are problems: values that do not match the schema are replaced,
+/// so that later checks can add the problems of the other values.
 pub(crate) fn draft(doc: &Located) -> (Option<Draft>, Vec<Problem>) {
-    let mismatches = kind::shape(doc);
-    let read = serde_json::from_value::<Workflow>(mismatches.without(doc.value()));
-    let mut problems = mismatches.problems;
-    let workflow = match read {
+    let mut mismatches = kind::shape(doc);
+    let mut warnings = original::accept(doc, &mut mismatches);
+    let mut reported = std::mem::take(&mut mismatches.problems);
+    let workflow = match serde_json::from_value::<Workflow>(mismatches.repaired(doc.value())) {
         Ok(workflow) => workflow,
         Err(error) => {
             // The schema is generated from the type, so serde only fails on rules that a schema cannot express.
-            if problems.is_empty() {
-                problems.push(doc.problem(&JsonPath::root(), error.to_string()));
+            if reported.is_empty() {
+                reported.push(doc.problem(&JsonPath::root(), error.to_string()));
             }
-            return (None, problems);
+            return (None, reported);
         }
     };
+    let mut problems = Vec::new();
     check_workflow(doc, &workflow, &mut problems);
-    let jobs = jobs(doc, &workflow, &mut problems);
-    let mut notes = Vec::new();
+    let jobs = jobs(doc, &workflow, &mismatches, &mut problems);
     let graph = if jobs.len() > limits::JOBS {
         let path = JsonPath::root().key("workflow_stages");
         let message = format!("the workflow has {} jobs; a run can have at most {}", jobs.len(), limits::JOBS);
@@ -78,9 +93,11 @@ pub(crate) fn draft(doc: &Located) -> (Option<Draft>, Vec<Problem>) {
         );
         None
     } else {
-        graph(doc, &workflow, &jobs, &mut problems, &mut notes)
+        graph(doc, &workflow, &jobs, &mut problems, &mut warnings)
     };
-    (Some(Draft { workflow, jobs, graph, notes }), problems)
+    let draft = Draft { workflow, jobs, graph, warnings, mismatches };
+    reported.extend(draft.without_consequences(problems));
+    (Some(draft), reported)
 }
 
 fn check_workflow(doc: &Located, workflow: &Workflow, problems: &mut Vec<Problem>) {
@@ -213,7 +230,12 @@ fn name_of(job: &FullJob) -> Option<String> {
     job.job_name.clone().or_else(|| job.work.get("script")?.as_str().map(str::to_owned))
 }
 
-fn jobs(doc: &Located, workflow: &Workflow, problems: &mut Vec<Problem>) -> Vec<DraftJob> {
+fn jobs(
+    doc: &Located,
+    workflow: &Workflow,
+    mismatches: &SchemaMismatches,
+    problems: &mut Vec<Problem>,
+) -> Vec<DraftJob> {
     let mut jobs: Vec<DraftJob> = Vec::new();
     let mut first: BTreeMap<String, JsonPath> = BTreeMap::new();
     for (s, j, job) in running_jobs(workflow) {
@@ -227,6 +249,9 @@ fn jobs(doc: &Located, workflow: &Workflow, problems: &mut Vec<Problem>) -> Vec<
         let job = in_full(job);
         // A missing kind or name was reported as a mismatch with the schema.
         let (Some(kind), Some(name)) = (entry_of(&job), name_of(&job)) else { continue };
+        if ["job_name", "script"].iter().any(|field| mismatches.covers(&path.key(field).to_string())) {
+            continue;
+        }
         check_names(doc, &path, &job, &name, problems);
         if let Some(earlier) = first.get(&name) {
             let place = doc.place(earlier);
@@ -274,12 +299,20 @@ fn check_names(doc: &Located, path: &JsonPath, job: &FullJob, job_name: &str, pr
     }
 }
 
+/// The names of all jobs as they are written in the document, including jobs that do not match the schema.
+fn written_names(doc: &Located) -> BTreeSet<&str> {
+    let stages = doc.value()["workflow_stages"].as_array().into_iter().flatten();
+    let jobs = stages.flat_map(|stage| stage["scripts"].as_array().into_iter().flatten());
+    jobs.filter_map(|job| job.as_str().or_else(|| job["job_name"].as_str()).or_else(|| job["script"].as_str()))
+        .collect()
+}
+
 fn graph(
     doc: &Located,
     workflow: &Workflow,
     jobs: &[DraftJob],
     problems: &mut Vec<Problem>,
-    notes: &mut Vec<String>,
+    warnings: &mut Vec<Problem>,
 ) -> Option<Graph> {
     let index: BTreeMap<&str, usize> = jobs.iter().enumerate().map(|(i, job)| (job.name.as_str(), i)).collect();
     let left_out: BTreeMap<String, usize> = workflow
@@ -289,6 +322,7 @@ fn graph(
         .filter(|(_, stage)| stage.execution_flag == ExecutionFlag::N)
         .flat_map(|(s, stage)| stage.scripts.iter().filter_map(move |job| Some((name_of(&in_full(job))?, s))))
         .collect();
+    let written = written_names(doc);
     let mut graph_jobs = Vec::with_capacity(jobs.len());
     for (i, job) in jobs.iter().enumerate() {
         let mut after = Vec::new();
@@ -299,15 +333,20 @@ fn graph(
                     problems.push(doc.problem(&path, format!("job `{wanted}` depends on itself")));
                 }
                 (Some(upstream), _) => after.push(*upstream),
-                (None, Some(stage)) => notes.push(format!(
-                    "`{}` does not wait for `{wanted}`: stage {} is disabled by its `execution_flag`",
-                    job.name,
-                    stage + 1
-                )),
+                (None, Some(stage)) => {
+                    let message = format!(
+                        "`{}` does not wait for `{wanted}`: stage {} is disabled by its `execution_flag`",
+                        job.name,
+                        stage + 1
+                    );
+                    warnings.push(doc.problem(&path, message));
+                }
+                // The job has a problem of its own, because of which it is not in the list.
+                (None, None) if written.contains(wanted.as_str()) => {}
                 (None, None) => {
                     let known = index.keys().copied().filter(|name| *name != job.name);
                     let problem = doc.problem(&path, format!("no job is named `{wanted}`"));
-                    problems.push(problem.did_you_mean(wanted, known));
+                    problems.push(problem.one_of(wanted, known));
                 }
             }
         }

@@ -3,6 +3,7 @@
 mod cdc;
 mod copy;
 mod procedure;
+mod script_facts;
 mod sql;
 mod unload;
 
@@ -18,6 +19,8 @@ use shiftwork_config::{
 use shiftwork_protocol::{Connection, Kind, Work, workflow::FullJob};
 
 use crate::{plan::PlanInputs, schema};
+
+pub(crate) use script_facts::ScriptFacts;
 
 /// A kind of job. The implementing type has the fields that are specific to the kind.
 pub(crate) trait JobKind: DeserializeOwned + JsonSchema {
@@ -70,10 +73,7 @@ const fn entry<K: JobKind>() -> Entry {
         work: |fields, context| match serde_json::from_value::<K>(fields) {
             Ok(job) => job.work(context),
             Err(error) => {
-                // Validation against the schema has usually reported a clearer problem.
-                if context.problems.is_empty() {
-                    context.problem(error.to_string());
-                }
+                context.problem(error.to_string());
                 None
             }
         },
@@ -104,11 +104,17 @@ pub(crate) struct Context<'a> {
     pub(crate) inputs: &'a PlanInputs,
     /// Returns the key of a script in the scripts bucket: [`shiftwork_protocol::keys::script_key`].
     pub(crate) script_key: &'a dyn Fn(&str) -> String,
+    /// What the scripts of the workflow show about objects that other scripts use.
+    pub(crate) script_facts: &'a ScriptFacts,
     /// The value of every placeholder that SQL can use in this run.
     pub(crate) bindings: &'a BTreeMap<String, String>,
+    /// False if the declarations of the parameters could not be read, so that a placeholder can have a value that is not in `bindings`.
+    pub(crate) knows_parameters: bool,
     /// The connection of the job: [`Context::connection`].
     pub(crate) connection: &'a dyn Fn(&mut Vec<Problem>) -> Option<Connection>,
     pub(crate) problems: &'a mut Vec<Problem>,
+    /// The list to which a kind adds what is probably wrong although a run can start.
+    pub(crate) warnings: &'a mut Vec<Problem>,
 }
 
 impl Context<'_> {
@@ -142,7 +148,7 @@ impl Context<'_> {
         for name in placeholders {
             if let Some(text) = own.get(name).or_else(|| self.bindings.get(name)) {
                 bound.insert(name.clone(), text.clone());
-            } else {
+            } else if self.knows_parameters {
                 let known: BTreeSet<&str> = own.keys().chain(self.bindings.keys()).map(String::as_str).collect();
                 let problem = Problem::new(place.clone(), format!("the placeholder `:{name}` has no value"));
                 self.problems.push(problem.one_of(name, known));

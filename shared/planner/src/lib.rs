@@ -13,8 +13,10 @@ mod builtin;
 mod circles;
 mod date;
 mod draft;
+mod effects;
 mod graph;
 mod kind;
+mod original;
 mod parameters;
 pub mod pattern;
 mod plan;
@@ -30,7 +32,8 @@ use shiftwork_protocol::{Connection, Workflow, name, workflow::Job};
 
 pub use circles::{Circle, Link, Step, circles};
 pub use date::{LogicalDate, RequestedDate};
-pub use plan::{Plan, PlanInputs, RequestedRun, Script, check, plan};
+pub use effects::inner_commits;
+pub use plan::{Findings, Plan, PlanInputs, RequestedRun, Script, check, plan};
 pub use schema::{connections_schema, workflow_schema};
 pub use shiftwork_config::{Located, Place, Problem, list, read_file, read_item};
 
@@ -43,6 +46,12 @@ pub fn workflow(doc: &Located) -> Result<Workflow, Vec<Problem>> {
         (Some(draft), problems) if problems.is_empty() => Ok(draft.workflow),
         (_, problems) => Err(in_order(problems)),
     }
+}
+
+/// Deserializes the parts of a document that match the schema; other parts are replaced by a value of their type, such as an empty
+/// `workflow_id`. Use it to find what a workflow refers to, and [`check`] for its problems.
+pub fn readable(doc: &Located) -> Option<Workflow> {
+    draft::draft(doc).0.map(|draft| draft.workflow)
 }
 
 /// Deserializes and checks `workflows/connections.yaml`: `{name: {workgroup | cluster, database, …}}`.
@@ -78,7 +87,19 @@ pub fn connections(doc: &Located) -> Result<BTreeMap<String, Connection>, Vec<Pr
 
 /// Names of the scripts that a plan of this workflow needs, as in the workflow. Scripts of disabled stages are not included.
 pub fn script_names(workflow: &Workflow) -> BTreeSet<String> {
-    draft::running_jobs(workflow).filter_map(|(_, _, job)| draft::script_of(&draft::in_full(job))).collect()
+    draft::running_jobs(workflow)
+        .filter_map(|(_, _, job)| draft::script_of(&draft::in_full(job)))
+        .filter(|script| !script.is_empty())
+        .collect()
+}
+
+/// Names of the connections to which the jobs of this workflow refer.
+pub fn connection_names(workflow: &Workflow) -> BTreeSet<String> {
+    let of_jobs = workflow.workflow_stages.iter().flat_map(|stage| &stage.scripts).filter_map(|job| match job {
+        Job::Full(job) => job.connection.clone(),
+        Job::Script(_) => None,
+    });
+    workflow.connection.clone().into_iter().chain(of_jobs).collect()
 }
 
 /// Names of the table contracts that a plan of this workflow needs.

@@ -7,6 +7,7 @@ use serde_json::Value;
 use shiftwork_config::{JsonPath, Located, Problem, is_identifier, shape::found};
 use shiftwork_protocol::{
     Workflow,
+    secret::{self, Secrets},
     workflow::{Parameter, ParameterType},
 };
 
@@ -17,6 +18,9 @@ use crate::builtin;
 /// A value can be of the JSON type or a string in the same form, because command lines and events pass numbers as strings.
 pub(crate) fn text(of_type: ParameterType, value: &Value) -> Result<String, String> {
     let wrong = || format!("expected {}, found {}", expected(of_type), found(value));
+    if value == secret::MASK {
+        return Err(format!("`{}` is the text that is shown for a secret value, and cannot be a value", secret::MASK));
+    }
     if value == "" {
         return Err(format!("expected {}, found an empty string, which the Data API cannot bind", expected(of_type)));
     }
@@ -126,6 +130,14 @@ pub(crate) fn check(doc: &Located, declared: &BTreeMap<String, Parameter>, probl
             let problem = doc.problem(&path, format!("`{name}` is not a valid name of a parameter"));
             problems.push(problem.hint("use letters, digits and `_`, and do not begin with a digit"));
         }
+        if parameter.secret && parameter.default.is_some() {
+            let problem = doc.problem(&path.key("default"), format!("the secret parameter `{name}` has a default"));
+            problems.push(
+                problem.hint(
+                    "remove it: everyone who reads the file would see the secret; give the value with each request",
+                ),
+            );
+        }
         if let Some(default) = &parameter.default
             && let Err(message) = text(parameter.of_type, default)
         {
@@ -142,13 +154,17 @@ pub(crate) enum GivenParameters<'a> {
     Anything,
 }
 
-/// Returns the string to bind for every declared parameter.
-pub(crate) fn bind(
-    doc: &Located,
-    workflow: &Workflow,
-    given: &GivenParameters,
-    problems: &mut Vec<Problem>,
-) -> BTreeMap<String, String> {
+/// The strings to bind.
+#[derive(Debug, Default)]
+pub(crate) struct Bound {
+    /// Every declared parameter; a secret one has the value [`secret::MASK`].
+    pub(crate) shown: BTreeMap<String, String>,
+    /// The values of the secret parameters.
+    pub(crate) secrets: Secrets,
+}
+
+/// Returns the string to bind for every declared parameter. Problems do not quote a value of the run, because they are logged.
+pub(crate) fn bind(doc: &Located, workflow: &Workflow, given: &GivenParameters, problems: &mut Vec<Problem>) -> Bound {
     let path = JsonPath::root().key("parameters");
     let none = BTreeMap::new();
     let values = match given {
@@ -156,14 +172,26 @@ pub(crate) fn bind(
         GivenParameters::Anything => &none,
     };
     let mut bound = BTreeMap::new();
+    let mut secrets = Secrets::new();
     for (name, parameter) in &workflow.parameters {
         match values.get(name) {
             Some(value) => match text(parameter.of_type, value) {
+                Ok(text) if parameter.secret => {
+                    secrets.insert(name.clone(), text);
+                    bound.insert(name.clone(), secret::MASK.to_owned());
+                }
                 Ok(text) => {
                     bound.insert(name.clone(), text);
                 }
-                Err(message) => {
-                    problems.push(doc.problem(&path.key(name), format!("parameter `{name}`: {message}")));
+                Err(_) => {
+                    let (kind, wanted) = (found_kind(value), expected(parameter.of_type));
+                    let (message, hint) = if *value == "" || value.is_null() {
+                        (format!("is {kind}, which the Data API cannot bind"), format!("give {wanted}"))
+                    } else {
+                        (format!("is not {wanted}"), format!("the request has {kind}"))
+                    };
+                    let message = format!("the value of parameter `{name}` {message}");
+                    problems.push(doc.problem(&path.key(name), message).hint(hint));
                     // The name is known, so a placeholder that uses it is not reported again.
                     bound.insert(name.clone(), String::new());
                 }
@@ -178,8 +206,11 @@ pub(crate) fn bind(
                 }
                 (None, GivenParameters::Values(_)) => {
                     let message = format!("parameter `{name}` ({}) is missing", parameter.of_type.as_str());
-                    problems
-                        .push(doc.problem(&path.key(name), message).hint("set it in the request, or add a `default`"));
+                    problems.push(doc.problem(&path.key(name), message).hint(if parameter.secret {
+                        "set it in the request: a secret parameter has no `default`"
+                    } else {
+                        "set it in the request, or add a `default`"
+                    }));
                     bound.insert(name.clone(), String::new());
                 }
             },
@@ -190,5 +221,18 @@ pub(crate) fn bind(
         let problem = doc.problem(&path, format!("the workflow has no parameter `{name}`"));
         problems.push(problem.one_of(name, known));
     }
-    bound
+    Bound { shown: bound, secrets }
+}
+
+/// Describes a value without its content.
+fn found_kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "`true` or `false`",
+        Value::Number(_) => "a number",
+        Value::String(text) if text.is_empty() => "an empty string",
+        Value::String(_) => "a string in another form",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
 }

@@ -1,17 +1,19 @@
 //! Creates the plan of a run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde_json::Value;
 use shiftwork_config::{JsonPath, Located, Place, Problem, in_order};
-use shiftwork_protocol::{Connection, Work, audit::PlannedJob, keys::script_key, name, workflow::RunIf};
+use shiftwork_protocol::{
+    Connection, Work, audit::PlannedJob, keys::script_key, name, secret::Secrets, workflow::RunIf,
+};
 
 use crate::{
     builtin,
     date::LogicalDate,
     draft::{Draft, DraftJob, draft},
-    kind::Context,
+    kind::{Context, ScriptFacts},
     parameters::{self, GivenParameters},
     slots,
 };
@@ -35,6 +37,8 @@ pub struct Script {
 pub struct PlanInputs {
     /// The existing scripts by their name in the workflow ([`crate::script_names`]).
     pub scripts: BTreeMap<String, Script>,
+    /// Names of other scripts in the folder of the workflow, which are suggested for a misspelt name.
+    pub other_scripts: BTreeSet<String>,
     /// The existing table contracts by name ([`crate::contract_names`]).
     pub contracts: BTreeMap<String, Script>,
     /// The existing feeds by name ([`crate::feed_names`]).
@@ -61,12 +65,23 @@ pub struct RequestedRun {
 pub struct Plan {
     /// Jobs and barriers in topological order, with their positions.
     pub jobs: Vec<PlannedJob>,
-    /// The declared parameters as the strings that the Data API binds.
+    /// The declared parameters as the strings that the Data API binds; [`shiftwork_protocol::secret::MASK`] for a secret one.
     pub parameters: BTreeMap<String, String>,
+    /// The values of the secret parameters.
+    pub secrets: Secrets,
     /// SHA-256 of the workflow; equal for a YAML file and for its item in the configuration table.
     pub workflow_sha256: String,
-    /// Remarks that are not errors.
-    pub notes: Vec<String>,
+    /// What is probably wrong although the run can start.
+    pub warnings: Vec<Problem>,
+}
+
+/// What is wrong with a workflow and its scripts, each list sorted by file and line.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Findings {
+    /// What has to be fixed before a run can start.
+    pub problems: Vec<Problem>,
+    /// What is probably wrong although a run can start.
+    pub warnings: Vec<Problem>,
 }
 
 /// Plans a run.
@@ -80,17 +95,19 @@ pub fn plan(doc: &Located, inputs: &PlanInputs, run: &RequestedRun) -> Result<Pl
         let problem = Problem::new(Place::default(), format!("`{id}` is not a valid run id"));
         problems.push(problem.hint("use 1 to 80 letters, digits, `_` and `-`"));
     }
-    make(doc, inputs, run, &GivenParameters::Values(&run.parameters), problems)
+    let (plan, findings) = make(doc, inputs, run, &GivenParameters::Values(&run.parameters), problems);
+    plan.ok_or(findings.problems)
 }
 
-/// Returns the problems that [`plan`] would report for every run of the workflow. Parameters without a default count as given.
-pub fn check(doc: &Located, inputs: &PlanInputs) -> Vec<Problem> {
+/// Returns the problems that [`plan`] would report for every run of the workflow, and its warnings. Parameters without a default count as
+/// given.
+pub fn check(doc: &Located, inputs: &PlanInputs) -> Findings {
     let any_run = RequestedRun {
         workflow_execution_id: "check".into(),
         logical_date: LogicalDate::in_utc(Timestamp::UNIX_EPOCH),
         parameters: BTreeMap::new(),
     };
-    make(doc, inputs, &any_run, &GivenParameters::Anything, Vec::new()).err().unwrap_or_default()
+    make(doc, inputs, &any_run, &GivenParameters::Anything, Vec::new()).1
 }
 
 fn make(
@@ -99,20 +116,25 @@ fn make(
     run: &RequestedRun,
     given: &GivenParameters,
     mut problems: Vec<Problem>,
-) -> Result<Plan, Vec<Problem>> {
+) -> (Option<Plan>, Findings) {
     let (draft, found) = draft(doc);
     problems.extend(found);
-    let Some(draft) = draft else {
-        return Err(in_order(problems));
+    let Some(mut draft) = draft else {
+        return (None, Findings { problems: in_order(problems), warnings: Vec::new() });
     };
-    let parameters = parameters::bind(doc, &draft.workflow, given, &mut problems);
-    let jobs = plan_jobs(doc, inputs, run, &draft, &parameters, &mut problems);
-    match jobs {
-        Some(jobs) if problems.is_empty() => {
-            Ok(Plan { jobs, parameters, workflow_sha256: digest(&draft.workflow), notes: draft.notes })
-        }
-        Some(_) | None => Err(in_order(problems)),
-    }
+    let mut found = Findings { problems: Vec::new(), warnings: std::mem::take(&mut draft.warnings) };
+    let parameters = parameters::bind(doc, &draft.workflow, given, &mut found.problems);
+    let jobs = plan_jobs(doc, inputs, run, &draft, &parameters.shown, &mut found);
+    problems.extend(draft.without_consequences(found.problems));
+    let findings = Findings { problems: in_order(problems), warnings: in_order(found.warnings) };
+    let plan = jobs.filter(|_| findings.problems.is_empty()).map(|jobs| Plan {
+        jobs,
+        parameters: parameters.shown,
+        secrets: parameters.secrets,
+        workflow_sha256: digest(&draft.workflow),
+        warnings: findings.warnings.clone(),
+    });
+    (plan, findings)
 }
 
 /// Returns the planned jobs, or `None` after it reported a problem.
@@ -122,12 +144,13 @@ fn plan_jobs(
     run: &RequestedRun,
     draft: &Draft,
     parameters: &BTreeMap<String, String>,
-    problems: &mut Vec<Problem>,
+    findings: &mut Findings,
 ) -> Option<Vec<PlannedJob>> {
     let workflow = &draft.workflow;
     let mut bindings = builtin::values(&workflow.workflow_id, &run.workflow_execution_id, &run.logical_date);
     bindings.extend(parameters.iter().map(|(name, text)| (name.clone(), text.clone())));
 
+    let script_facts = ScriptFacts::of(inputs.scripts.values().map(|script| script.text.as_str()));
     let mut works = Vec::with_capacity(draft.jobs.len());
     for job in &draft.jobs {
         let script_key = |script: &str| script_key(&workflow.workflow_id, script);
@@ -136,9 +159,12 @@ fn plan_jobs(
             path: &job.path,
             inputs,
             script_key: &script_key,
+            script_facts: &script_facts,
             bindings: &bindings,
+            knows_parameters: draft.knows_parameters(),
             connection: &|problems: &mut Vec<Problem>| connection(doc, inputs, draft, job, problems),
-            problems: &mut *problems,
+            problems: &mut findings.problems,
+            warnings: &mut findings.warnings,
         };
         works.push(job.kind.work(&job.job, &mut context));
     }

@@ -62,7 +62,8 @@ fn the_feeds_that_a_workflow_needs_are_listed() {
 
 #[test]
 fn problems_of_a_copy_job_have_a_place_and_a_hint() {
-    let problems = |feed: &str, fields: &str| lines(&check(&read(&of_job(fields)), &with(&[("orders", feed)])));
+    let problems =
+        |feed: &str, fields: &str| lines(&check(&read(&of_job(fields)), &with(&[("orders", feed)])).problems);
     for (feed, fields, expected) in [
         (FEED, "files: pending(orders)", "feed `orders` has no table"),
         (FEED, "files: pending(oders), table: a.b", "the feed `feeds/oders.yaml` does not exist"),
@@ -112,7 +113,8 @@ fn all_problems_of_a_feed_are_reported_together() {
     let feed = "feed: orders\nbucket: b\nkeys: \"{day:%Y}\"\nformat: parquet\ncompression: gzip\nheader_lines: 1\ndelimiter: \";\"\n\
         batch: { files: 5000, wait: soon, bytes: much }\nwork_items: { within: 500d }\nworkflow: w\n\
         expect: { header: [a], rows_from: all.count, max_age: \"3\" }\nexpected: { by: \"25:00\", time_zone: Mars/Base }\n";
-    let found = lines(&check(&read(&of_job("files: pending(orders), table: a.b")), &with(&[("orders", feed)])));
+    let found =
+        lines(&check(&read(&of_job("files: pending(orders), table: a.b")), &with(&[("orders", feed)])).problems);
     for expected in [
         "feeds/orders.yaml:3:1 ($.keys): `%Y` is not a complete date",
         "($.compression): Parquet files are compressed internally",

@@ -5,7 +5,7 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
-use shiftwork_planner::{check, plan, read_file, read_item, script_names, workflow};
+use shiftwork_planner::{Findings, check, plan, read_file, read_item, script_names, workflow};
 use shiftwork_protocol::{Connection, Transaction, Work, workflow::RunIf};
 use support::{connection, example, inputs, job, lines, planned, read, run_with};
 
@@ -21,7 +21,7 @@ fn a_workflow_of_the_original_framework_is_planned_unchanged() {
         .map(|name| (name, "select 1"));
     let inputs = inputs("blog_test_workflow", &scripts);
     let doc = read(DESIGN);
-    assert_eq!(check(&doc, &inputs), []);
+    assert_eq!(check(&doc, &inputs), Findings::default());
     let plan = plan(&doc, &inputs, &run_with(&json!({}))).unwrap();
     let order: Vec<&str> = plan.jobs.iter().map(|job| job.job_name.as_str()).collect();
     assert_eq!(
@@ -53,11 +53,11 @@ fn a_file_and_its_item_have_the_same_plan() {
 }
 
 #[test]
-fn the_example_workflows_are_planned_without_notes() {
+fn the_example_workflows_have_no_problems_and_no_warnings() {
     for name in ["blog_test_workflow", "yearly_sales", "fix_me", "yearly_sales_export"] {
         let (doc, inputs) = example(name);
-        assert_eq!(lines(&check(&doc, &inputs)), "", "{name}");
-        assert_eq!(planned(&(doc, inputs)).notes, [""; 0], "{name}");
+        assert_eq!(check(&doc, &inputs), Findings::default(), "{name}");
+        assert_eq!(planned(&(doc, inputs)).warnings, [], "{name}");
     }
 }
 
@@ -126,7 +126,10 @@ workflow_stages:
         plan(&doc, &inputs("w", &[("a.sql", "select 1"), ("c.sql", "select 1")]), &run_with(&json!({}))).unwrap();
     assert_eq!(job(&plan, "c.sql").upstreams, names(&["a.sql"]));
     assert_eq!(job(&plan, "c.sql").stage, 3);
-    assert_eq!(plan.notes, ["`c.sql` does not wait for `b.sql`: stage 2 is disabled by its `execution_flag`"]);
+    assert_eq!(
+        lines(&plan.warnings),
+        "workflows/x.yaml:6:75 ($.workflow_stages[2].scripts[0].depends_on[0]): `c.sql` does not wait for `b.sql`: stage 2 is disabled by its `execution_flag`"
+    );
 }
 
 #[test]
@@ -167,7 +170,7 @@ workflow_stages:
     assert_eq!(plan.parameters["limit"], "10");
     assert_eq!(plan.parameters["rate"], "0.10");
     assert_eq!(plan.jobs[0].work.connection(), Some(&inputs.connections["reporting"]));
-    assert_eq!(check(&doc, &inputs), [], "a parameter without a default counts as given");
+    assert_eq!(check(&doc, &inputs).problems, [], "a parameter without a default counts as given");
 }
 
 #[test]

@@ -18,7 +18,7 @@ fn reported(texts: &[String]) -> String {
     let select = "select 1";
     let inputs = inputs("w", &[("a.sql", select), ("b.sql", select), ("c.sql", select)]);
     let reported = texts.iter().map(|text| match read_file("workflows/x.yaml", text) {
-        Ok(doc) => lines(&check(&doc, &inputs)),
+        Ok(doc) => lines(&check(&doc, &inputs).problems),
         Err(problems) => lines(&problems),
     });
     let reported = reported
@@ -66,6 +66,16 @@ fn mismatches_with_the_schema() {
             "{}on_overlap: wait\nschedule: daily\nparameters: {{ day: {{ type: day }} }}\n",
             stage("      - a.sql\n")
         ),
+        // A job that cannot be read is not an unknown job, and a parameter that cannot be read is not an unknown parameter.
+        format!(
+            "{}parameters: {{ day: {{ type: dat }}, n: 3 }}\n",
+            stage(
+                "      - { job_name: a, kind: procedre }\n      - { script: a.sql, depends_on: [a, z] }\n      - { job_name: p, kind: procedure, call: 'p(:day, :n, :x)' }\n"
+            )
+        ),
+        format!("{}parameters: 3\n", stage("      - { job_name: p, kind: procedure, call: 'p(:day)' }\n")),
+        // A missing field of a stage does not hide the problems of its jobs.
+        stage("      - { script: nowhere.sql, timeout: 2d }\n").replace("execution_type", "execution_typ"),
         // Unknown fields do not hide other problems.
         stage("      - { script: a.sql, timout: 30m, timeout: 2d }\n      - { script: nowhere.sql }\n"),
     ]));
@@ -229,6 +239,12 @@ fn scripts_that_cannot_run() {
         (long.as_str(), "{ script: a.sql }"),
         ("begin;\nselect 1;\nend;", "{ script: a.sql }"),
         ("start transaction;\ncommit", "{ script: a.sql, transaction: per_statement }"),
+        ("begin;\nselect 1", "{ script: a.sql }"),
+        ("select 1;\nend", "{ script: a.sql }"),
+        ("begin;\nselect 1;\nabort", "{ script: a.sql }"),
+        ("begin read only;\nselect 1;\ncommit", "{ script: a.sql }"),
+        ("begin;\nselect 1;\ncommit;\nselect 2", "{ script: a.sql }"),
+        ("begin;\ncommit", "{ script: a.sql }"),
         ("select 1;\nvacuum t;\nalter table a.t append from a.s", "{ script: a.sql }"),
         ("vacuum t", "{ script: a.sql }"),
         ("select 1;\nvacuum t", "{ script: a.sql, transaction: per_statement }"),
@@ -238,7 +254,7 @@ fn scripts_that_cannot_run() {
     ];
     let reported = scripts.map(|(text, job)| {
         let doc = read_file("workflows/x.yaml", &stage(&format!("      - {job}\n"))).unwrap();
-        let problems = lines(&check(&doc, &inputs("w", &[("a.sql", text)])));
+        let problems = lines(&check(&doc, &inputs("w", &[("a.sql", text)])).problems);
         if problems.is_empty() { "(nothing)".to_owned() } else { problems }
     });
     insta::assert_snapshot!(reported.join("\n\n"));

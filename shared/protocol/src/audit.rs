@@ -292,7 +292,8 @@ pub struct RunRecord {
     /// Runs whose events led to this run, the first one first; empty unless an event of a run started it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub caused_by: Vec<Cause>,
-    /// The request as it was received, if the run could not be planned. A restart completes or corrects it.
+    /// The request as it was received, if the run could not be planned. A restart completes or corrects it. Only values of
+    /// parameters that the workflow declares as not secret are shown; the others are [`crate::secret::MASK`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<RunRequest>,
     /// Number of jobs in the plan, barriers included.

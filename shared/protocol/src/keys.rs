@@ -31,6 +31,8 @@ pub const DRIFT_RECORDS: &str = "findings/";
 pub const MANIFESTS: &str = "manifests/";
 /// Empty objects that mark tables as created, in the staging bucket.
 pub const TABLES: &str = "tables/";
+/// Values of secret parameters, in the staging bucket.
+pub const SECRETS: &str = "secrets/";
 
 /// A bucket of a deployment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -92,7 +94,7 @@ pub struct Prefix {
 }
 
 /// Every prefix of the deployment's buckets. `shiftwork push` writes the scripts bucket as the user who runs it.
-pub const PREFIXES: [Prefix; 11] = {
+pub const PREFIXES: [Prefix; 12] = {
     use Access::{Delete, Get, GetVersion, Put};
     use Bucket::{Scripts, Staging};
     [
@@ -191,6 +193,13 @@ pub const PREFIXES: [Prefix; 11] = {
             content: "an empty object: the tables of the contract were created",
             access: &[("job-launcher", &[Get, Put])],
         },
+        Prefix {
+            bucket: Staging,
+            prefix: SECRETS,
+            key: "secrets/<run>.json, secrets/<run>.request.json",
+            content: "the values of the secret parameters of a run, as JSON; the second is of a request that could not be planned",
+            access: &[("trigger", &[Get, Put]), ("job-launcher", &[Get])],
+        },
     ]
 };
 
@@ -271,6 +280,16 @@ pub fn tables_key(contract: &str, sha256: &str) -> String {
     format!("{TABLES}{contract}.{sha256}")
 }
 
+/// Key of the values of the secret parameters of a run.
+pub fn secrets_key(run: &str) -> String {
+    format!("{SECRETS}{run}.json")
+}
+
+/// Key of the values that are masked in the request of a run that could not be planned.
+pub fn request_secrets_key(run: &str) -> String {
+    format!("{SECRETS}{run}.request.json")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -304,6 +323,8 @@ mod tests {
             layout_manifest_key(&manifest, 3),
             manifest,
             tables_key("orders", "0123"),
+            secrets_key("r"),
+            request_secrets_key("r"),
         ];
         for key in &keys {
             let of = PREFIXES.iter().filter(|prefix| key.starts_with(prefix.prefix));

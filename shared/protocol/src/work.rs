@@ -10,6 +10,7 @@ use std::{borrow::Cow, collections::BTreeMap};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use shiftwork_config::IamRole;
+use shiftwork_sql::{SqlProblem, Statement, split, without_outer_transaction};
 
 use crate::{connection::Connection, limits};
 
@@ -60,6 +61,21 @@ pub enum Transaction {
     Single,
     /// Every statement commits by itself, which VACUUM, ALTER TABLE APPEND and similar statements require.
     PerStatement,
+}
+
+impl Transaction {
+    /// Splits a script into the statements that are submitted. The `BEGIN` and `COMMIT` around a script that is one transaction are left
+    /// out: the Data API begins and commits the transaction.
+    ///
+    /// # Errors
+    /// Returns the first problem in the text.
+    pub fn statements(self, script: &str) -> Result<Vec<Statement>, SqlProblem> {
+        let statements = split(script)?;
+        Ok(match self {
+            Self::Single => without_outer_transaction(statements),
+            Self::PerStatement => statements,
+        })
+    }
 }
 
 /// A version of a script, a table contract or a feed. The launcher reads this version and refuses content with another
@@ -274,6 +290,14 @@ impl Work {
             Self::Sql { script, .. } => script.statements,
             Self::Procedure { .. } | Self::Unload { .. } | Self::Cdc { .. } | Self::Copy { .. } => 1,
             Self::Barrier {} => 0,
+        }
+    }
+
+    /// Values of the placeholders, by name; `None` for kinds without placeholders.
+    pub const fn parameters(&self) -> Option<&BTreeMap<String, String>> {
+        match self {
+            Self::Sql { parameters, .. } | Self::Procedure { parameters, .. } => Some(parameters),
+            Self::Unload { .. } | Self::Cdc { .. } | Self::Copy { .. } | Self::Barrier {} => None,
         }
     }
 

@@ -179,6 +179,10 @@ pub struct Parameter {
     /// Description of the parameter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
+    /// `true` keeps the value out of the audit tables, reports, events, messages and logs, which show `(secret)`. A secret parameter has no
+    /// default.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub secret: bool,
 }
 
 /// Types of parameters. The Data API binds values as text, so the type defines which texts are valid.

@@ -7,6 +7,7 @@ use shiftwork_protocol::{
     Attempt, Cancelling, Class, Failure, FailureKind, JobRecord, SkipReason, Status,
     event::{Event, JobEnded},
     payload::JobEnd,
+    secret,
 };
 
 use crate::{
@@ -55,6 +56,8 @@ impl JobSettlement {
             Progress::Finished { .. } => Step::NextPart { statement_id: Some(id.clone()) },
             Progress::Failed { kind, message } => {
                 let job = self.job(&attempt.run, &attempt.job).await?;
+                let hidden = secret::hidden_error(&job.plan.work, id);
+                let message = hidden.as_deref().unwrap_or(message);
                 let another = match kind.class() {
                     Class::Terminal => self.kinds.of(&job.plan.work).failed(attempt, &job, message).await?,
                     Class::Retryable | Class::Duplicate => None,
@@ -178,7 +181,7 @@ impl JobSettlement {
     async fn step(&self, at: &Attempt, step: &Step) -> Result<JobRecord> {
         let advanced = self.ledger.advance(at, step, self.clock.now()).await?;
         if advanced.fresh {
-            tracing::info!(run = at.run, job = at.job, attempt = at.attempt, status = %advanced.job.execution_status, error = advanced.job.error_message, "job advanced");
+            tracing::info!(run = at.run, job = at.job, attempt = at.attempt, status = %advanced.job.execution_status, failure = advanced.job.error_name, "job advanced");
         }
         self.follow(&advanced.job).await?;
         Ok(advanced.job)
@@ -293,7 +296,9 @@ impl JobSettlement {
             .map(|last| (FailureKind::from_name(&last.error_name), last))
         {
             Some((Some(kind), last)) if kind.class() == Class::Retryable => {
-                self.tokens.fail(token, &Failure::new(kind, &last.error_message)).await
+                // The message of Redshift can quote data, so it does not go to the history of the execution.
+                let cause = format!("attempt {} failed: its message is in the audit record of the job", last.attempt);
+                self.tokens.fail(token, &Failure::new(kind, cause)).await
             }
             Some((Some(_) | None, _)) | None => self.tokens.proceed(token).await,
         }

@@ -48,7 +48,7 @@ impl RunSettlement {
         Ok(RunEnd {
             workflow_execution_id: record.workflow_execution_id,
             execution_status: record.execution_status,
-            error_message: record.error_message.unwrap_or_default(),
+            error_message: cause_of(&jobs, run),
         })
     }
 
@@ -109,7 +109,7 @@ impl RunSettlement {
         let now = self.jobs.clock.now();
         let (fresh, record) = self.jobs.ledger.finish(run, status, error, now).await?;
         if fresh {
-            tracing::info!(run, workflow = record.workflow_id, status = %record.execution_status, error, "run ended");
+            tracing::info!(run, workflow = record.workflow_id, status = %record.execution_status, "run ended");
         }
         self.release_lease(&record).await?;
         self.notify(&record).await?;
@@ -167,6 +167,26 @@ impl RunSettlement {
     }
 }
 
+/// Cause of the failure of a run's execution: the jobs that failed, without the messages of Redshift, which can quote data. Empty if no job
+/// failed.
+fn cause_of(jobs: &[JobRecord], run: &str) -> String {
+    const LISTED: usize = 20;
+    let failed: Vec<_> = jobs.iter().filter(|job| job.execution_status.is_failure()).collect();
+    if failed.is_empty() {
+        return String::new();
+    }
+    let named = failed.iter().take(LISTED).map(|job| {
+        let name = job.error_name.as_deref().unwrap_or(job.execution_status.as_str());
+        format!("{} ({name})", job.plan.job_name)
+    });
+    let named = named.collect::<Vec<_>>().join(", ");
+    let more = match failed.len().checked_sub(LISTED) {
+        None | Some(0) => String::new(),
+        Some(more) => format!(" and {more} more"),
+    };
+    format!("these jobs failed: {named}{more}; `shiftwork status {run}` shows their messages")
+}
+
 /// Returns true for the statuses after which no launcher of the job can still be running.
 const fn ended_by_statement(status: Status) -> bool {
     match status {
@@ -174,5 +194,31 @@ const fn ended_by_statement(status: Status) -> bool {
         Status::TimedOut | Status::Aborted | Status::Planning | Status::Queued | Status::Pending | Status::Running => {
             false
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use shiftwork_ports::fake::a_job;
+
+    use super::*;
+
+    #[test]
+    fn the_cause_of_an_execution_names_jobs_and_failures_but_quotes_no_message() {
+        let failed = |name: &str| JobRecord {
+            execution_status: Status::Failed,
+            error_name: Some("Shiftwork.StatementFailed".into()),
+            error_message: Some("ERROR: invalid input syntax for integer: \"4111 1111\"".into()),
+            ..a_job(name, &[])
+        };
+        let succeeded = JobRecord { execution_status: Status::Succeeded, ..a_job("other", &[]) };
+        assert_eq!(
+            cause_of(&[succeeded.clone(), failed("load")], "r1"),
+            "these jobs failed: load (Shiftwork.StatementFailed); `shiftwork status r1` shows their messages"
+        );
+        assert_eq!(cause_of(&[succeeded], "r1"), "");
+        let many: Vec<_> = (0..600).map(|n| failed(&format!("job_{n}"))).collect();
+        let cause = cause_of(&many, "r1");
+        assert!(cause.contains("job_19 (Shiftwork.StatementFailed) and 580 more;"), "{cause}");
     }
 }

@@ -1,6 +1,6 @@
 //! Lexer of Redshift SQL. It distinguishes the tokens that decide where a statement ends and which placeholders it uses.
 
-use super::SqlProblem;
+use crate::{Position, SqlProblem, position::column};
 
 /// The kind of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,15 +44,6 @@ pub struct Token {
     pub line: u32,
 }
 
-/// How the lexer treats a `\` that Redshift and standard SQL read differently.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Backslash {
-    /// `\'` in a literal and `\` outside of literals are problems.
-    Refuse,
-    /// `\'` in a literal is an escaped quote, as in Redshift.
-    Escape,
-}
-
 /// An iterator over the tokens of a text. The tokens are adjacent and cover the text; iteration ends after the first problem.
 ///
 /// The lexer examines bytes, because every delimiter is an ASCII character and no byte of a multi-byte UTF-8 character is ASCII.
@@ -61,18 +52,21 @@ pub struct Lexer<'a> {
     text: &'a str,
     at: usize,
     line: u32,
-    backslash: Backslash,
+    /// Number of `[` without a `]` before the current position.
+    brackets: u32,
+    /// Whether `\` outside of literals, which begins a command of RSQL, is a problem.
+    refuses_commands: bool,
 }
 
 impl<'a> Lexer<'a> {
-    /// Creates a lexer for SQL that will be run: a literal that Redshift and standard SQL end at different places is a problem.
+    /// Creates a lexer for SQL that will be run: a command of RSQL, such as `\if`, is a problem.
     pub const fn new(text: &'a str) -> Self {
-        Self { text, at: 0, line: 1, backslash: Backslash::Refuse }
+        Self { text, at: 0, line: 1, brackets: 0, refuses_commands: true }
     }
 
-    /// Creates a lexer for SQL that is only inspected: `\` in a literal is an escape, as in Redshift.
+    /// Creates a lexer for SQL that is only inspected: `\` outside of literals is a token of the kind [`TokenKind::Other`].
     pub const fn as_redshift(text: &'a str) -> Self {
-        Self { text, at: 0, line: 1, backslash: Backslash::Escape }
+        Self { text, at: 0, line: 1, brackets: 0, refuses_commands: false }
     }
 
     fn byte(&self, at: usize) -> Option<u8> {
@@ -85,7 +79,7 @@ impl<'a> Lexer<'a> {
     }
 
     fn problem(&self, message: &str) -> SqlProblem {
-        SqlProblem::new(self.line, message)
+        SqlProblem::new(Position { line: self.line, column: column(self.text, self.at) }, message)
     }
 
     fn token(&self) -> Option<Result<(TokenKind, usize), SqlProblem>> {
@@ -101,8 +95,8 @@ impl<'a> Lexer<'a> {
             }
             b'-' if next == Some(b'-') => Ok((TokenKind::Comment, self.run(at, |b| b != b'\n'))),
             b'/' if next == Some(b'*') => self.block_comment(),
-            b'\'' => self.literal(at, false),
-            b'e' | b'E' if next == Some(b'\'') => self.literal(at + 1, true),
+            b'\'' => self.literal(at),
+            b'e' | b'E' if next == Some(b'\'') => self.literal(at + 1),
             b'"' => self.quoted_identifier(),
             b'$' => self.dollar(),
             b':' if next == Some(b':') => Ok((TokenKind::Other, at + 2)),
@@ -114,18 +108,25 @@ impl<'a> Lexer<'a> {
             b')' => one(TokenKind::Close),
             b'.' => one(TokenKind::Dot),
             // `\` outside of literals is not SQL.
-            b'\\' if self.backslash == Backslash::Refuse => Err(self.meta_command()),
+            b'\\' if self.refuses_commands => Err(self.meta_command()),
             b if b.is_ascii_digit() => Ok((TokenKind::Number, self.number())),
             b if is_word(b) => Ok((TokenKind::Word, self.run(at, |b| is_word(b) || b == b'$'))),
             _ => one(TokenKind::Other),
         })
     }
 
-    /// Returns true if the byte `b` after a `:` begins the name of a parameter. A digit does not if the `:` belongs to a slice, as in
-    /// `a[1:2]`.
+    /// Returns true if the byte `b` after a `:` begins the name of a parameter. It does not if the `:` is inside a word, as in the
+    /// roles `sys:dba` and `"idp":x`, or divides the bounds of a slice, as in `a[1:2]`.
     fn begins_parameter(&self, b: u8) -> bool {
-        let before = self.at.checked_sub(1).and_then(|before| self.byte(before));
-        is_parameter(b) && !(b.is_ascii_digit() && before.is_some_and(|b| is_word(b) || b == b']'))
+        let before = self.text.as_bytes()[..self.at].iter().rev();
+        let is_inside_a_word = before.clone().next().is_some_and(|b| is_word(*b) || matches!(b, b'$' | b'"'));
+        let divides_a_slice = self.brackets > 0
+            && before
+                .copied()
+                .find(|b| !is_space(*b))
+                .is_some_and(|b| is_word(b) || matches!(b, b')' | b']' | b'\'' | b'"'));
+        let is_bound_of_a_slice = self.brackets > 0 && b.is_ascii_digit();
+        is_parameter(b) && !is_inside_a_word && !divides_a_slice && !is_bound_of_a_slice
     }
 
     /// The end of the number that begins at the current position. `1.5` is one number; `1.` is the number `1` and a dot.
@@ -150,24 +151,29 @@ impl<'a> Lexer<'a> {
         Err(self.problem("this comment has no closing `*/`").hint("comments nest: close every `/*` with a `*/`"))
     }
 
-    /// Reads a literal whose opening quote is at offset `quote`. In a literal without `E`, Redshift reads `\` as an escape and standard
-    /// SQL does not; they disagree about the end of the literal only if an odd number of `\` stands before a quote.
-    fn literal(&self, quote: usize, escapes: bool) -> Result<(TokenKind, usize), SqlProblem> {
+    /// Reads a literal whose opening quote is at offset `quote`. A `\` escapes the next character, with and without `E`.
+    fn literal(&self, quote: usize) -> Result<(TokenKind, usize), SqlProblem> {
         let mut at = quote + 1;
+        let mut escapes_a_quote = false;
         while let Some(b) = self.byte(at) {
             match (b, self.byte(at + 1)) {
                 (b'\'', Some(b'\'')) => at += 2,
                 (b'\'', _) => return Ok((TokenKind::Literal, at + 1)),
-                (b'\\', Some(b'\'')) if !escapes && self.backslash == Backslash::Refuse => {
-                    return Err(self
-                        .problem("this string has `\\'`, which Redshift reads as a quote and standard SQL as the end of the string")
-                        .hint("write a quote as `''`, and a backslash at the end of the string as `\\\\`"));
+                (b'\\', Some(next)) => {
+                    escapes_a_quote |= next == b'\'';
+                    at += 2;
                 }
-                (b'\\', Some(_)) => at += 2,
                 _ => at += 1,
             }
         }
-        Err(self.problem("this string has no closing `'`").hint("write a quote inside a string as `''`"))
+        let problem = self.problem("this string has no closing `'`");
+        Err(if escapes_a_quote {
+            problem.hint(
+                "Redshift reads `\\'` as a quote inside the string: write a backslash at the end of a string as `\\\\`",
+            )
+        } else {
+            problem.hint("write a quote inside a string as `''`")
+        })
     }
 
     fn quoted_identifier(&self) -> Result<(TokenKind, usize), SqlProblem> {
@@ -213,6 +219,12 @@ impl Iterator for Lexer<'_> {
                 let (start, line) = (self.at, self.line);
                 let text = &self.text[start..end];
                 let breaks = text.bytes().filter(|b| *b == b'\n').count();
+                self.brackets = match text {
+                    "[" => self.brackets.saturating_add(1),
+                    "]" => self.brackets.saturating_sub(1),
+                    ";" => 0,
+                    _ => self.brackets,
+                };
                 self.line = self.line.saturating_add(u32::try_from(breaks).unwrap_or(u32::MAX));
                 self.at = end;
                 Some(Ok(Token { kind, start, end, line }))

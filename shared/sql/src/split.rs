@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    Lexer, SqlProblem, TokenKind,
+    Lexer, Position, SqlProblem, TokenKind,
     lexer::{BYTE_ORDER_MARK, is_space},
+    position::column,
+    shape::Shape,
 };
 
 /// One statement of a script.
@@ -14,14 +16,14 @@ pub struct Statement {
     pub text: String,
     /// Line of the first token that is not a comment, from 1.
     pub line: u32,
-    /// The `:placeholders` of the statement, each with the line of its first occurrence.
-    pub placeholders: BTreeMap<String, u32>,
-    /// The first [`WORDS`] words in upper case.
-    words: Vec<String>,
+    /// Column of the first token that is not a comment, from 1.
+    pub column: u32,
+    /// The `:placeholders` of the statement, each with the position of its first occurrence.
+    pub placeholders: BTreeMap<String, Position>,
+    /// Position of the first character of `text`.
+    start: Position,
+    pub(crate) shape: Shape,
 }
-
-/// Number of words that are kept to classify a statement: `ALTER TABLE schema.table APPEND` has five.
-const WORDS: usize = 8;
 
 /// Splits a script at each `;` outside of comments, string literals, quoted identifiers and dollar quotes. Statements that consist of
 /// whitespace and comments are dropped. The result depends on the text only.
@@ -33,18 +35,19 @@ const WORDS: usize = 8;
 /// ```
 ///
 /// # Errors
-/// Returns the first comment, literal or quoted identifier that is not closed, or the first literal that Redshift and standard SQL end at
-/// different places.
+/// Returns the first comment, literal or quoted identifier that is not closed, or the first command of RSQL.
 pub fn split(text: &str) -> Result<Vec<Statement>, SqlProblem> {
     let mut statements = Vec::new();
-    let mut start = 0;
+    // The end of the previous statement: its offset and its position.
+    let (mut start, mut from) = (0, Position { line: 1, column: 1 });
     let mut open: Option<Statement> = None;
     for token in Lexer::new(text) {
         let token = token?;
         match token.kind {
             TokenKind::Space | TokenKind::Comment => {}
             TokenKind::Semicolon => {
-                statements.extend(finish(open.take(), &text[start..token.start]));
+                statements.extend(open.take().map(|statement| finish(statement, from, &text[start..token.start])));
+                from = from.advanced(&text[start..], token.end - start);
                 start = token.end;
             }
             TokenKind::Word
@@ -56,22 +59,24 @@ pub fn split(text: &str) -> Result<Vec<Statement>, SqlProblem> {
             | TokenKind::Close
             | TokenKind::Dot
             | TokenKind::Other => {
+                let position = Position { line: token.line, column: column(text, token.start) };
                 let statement = open.get_or_insert_with(|| Statement {
                     text: String::new(),
-                    line: token.line,
+                    line: position.line,
+                    column: position.column,
                     placeholders: BTreeMap::new(),
-                    words: Vec::new(),
+                    start: position,
+                    shape: Shape::default(),
                 });
                 let written = &text[token.start..token.end];
                 if token.kind == TokenKind::Placeholder {
-                    statement.placeholders.entry(written[1..].to_owned()).or_insert(token.line);
-                } else if token.kind == TokenKind::Word && statement.words.len() < WORDS {
-                    statement.words.push(written.to_ascii_uppercase());
+                    statement.placeholders.entry(written[1..].to_owned()).or_insert(position);
                 }
+                statement.shape.push(token.kind, written);
             }
         }
     }
-    statements.extend(finish(open, &text[start..]));
+    statements.extend(open.map(|statement| finish(statement, from, &text[start..])));
     Ok(statements)
 }
 
@@ -85,38 +90,24 @@ pub fn placeholders(text: &str) -> Vec<&str> {
         .collect()
 }
 
-fn finish(open: Option<Statement>, text: &str) -> Option<Statement> {
+/// Completes a statement with its text, which is the part of the script that begins at `from`.
+fn finish(statement: Statement, from: Position, part: &str) -> Statement {
     // Trim only what the lexer reads as whitespace: Redshift reads other Unicode spaces as letters.
     let is_blank = |c: char| c == BYTE_ORDER_MARK || u8::try_from(c).is_ok_and(is_space);
-    open.map(|statement| Statement { text: text.trim_matches(is_blank).to_owned(), ..statement })
+    let text = part.trim_start_matches(is_blank);
+    let start = from.advanced(part, part.len() - text.len());
+    Statement { text: text.trim_end_matches(is_blank).to_owned(), start, ..statement }
 }
 
 impl Statement {
-    /// Returns true if the statement begins or ends a transaction. The Data API begins and ends transactions itself.
-    pub fn is_transaction_control(&self) -> bool {
-        let first = self.words.first().map(String::as_str);
-        let second = self.words.get(1).map(String::as_str);
-        matches!(first, Some("BEGIN" | "COMMIT" | "END" | "ROLLBACK" | "ABORT"))
-            || (first == Some("START") && second == Some("TRANSACTION"))
-    }
-
-    /// Returns true if Redshift refuses the statement inside a transaction of several statements.
-    pub fn needs_its_own_transaction(&self) -> bool {
-        let words: Vec<&str> = self.words.iter().map(String::as_str).collect();
-        match words.as_slice() {
-            ["VACUUM", ..] | ["CREATE" | "DROP", "DATABASE", ..] | ["CREATE" | "DROP", "EXTERNAL", "TABLE", ..] => true,
-            ["ALTER", "TABLE", rest @ ..] => rest.contains(&"APPEND"),
-            _ => false,
-        }
+    /// The position in the script of the character at a byte offset of [`Statement::text`].
+    pub fn position(&self, at: usize) -> Position {
+        self.start.advanced(&self.text, at)
     }
 
     /// The first two words of the statement for messages, such as `ALTER TABLE`; one word for `VACUUM`.
     pub fn opening(&self) -> String {
-        self.words
-            .iter()
-            .take(if self.words.first().is_some_and(|w| w == "VACUUM") { 1 } else { 2 })
-            .cloned()
-            .collect::<Vec<_>>()
-            .join(" ")
+        let parts = self.shape.parts();
+        parts.words(if parts.begins(&["VACUUM"]) { 1 } else { 2 })
     }
 }

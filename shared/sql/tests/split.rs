@@ -1,7 +1,7 @@
 //! Tests of the splitter and of placeholders, with a table of SQL texts and with random texts.
 
 use proptest::prelude::*;
-use shiftwork_sql::{Lexer, TokenKind, placeholders, quote_literal, quoted, split};
+use shiftwork_sql::{Lexer, Position, TokenKind, placeholders, quote_literal, quoted, split};
 
 fn texts(sql: &str) -> Vec<String> {
     split(sql)
@@ -27,6 +27,9 @@ fn statements_end_where_redshift_ends_them() {
         (r"select 'C:\\'; select 2", &[r"select 'C:\\'", "select 2"]),
         (r"select 'a\d;'; select 2", &[r"select 'a\d;'", "select 2"]),
         (r"select E'it\'s; fine'; select 2", &[r"select E'it\'s; fine'", "select 2"]),
+        (r"select '\'' || a; select 2", &[r"select '\'' || a", "select 2"]),
+        (r"select 'it\'s; fine'; select 2", &[r"select 'it\'s; fine'", "select 2"]),
+        (r"select '\'; select 2'", &[r"select '\'; select 2'"]),
         (r#"select "a;""b" from t; select 2"#, &[r#"select "a;""b" from t"#, "select 2"]),
         ("select 1 -- a; b\n; select 2", &["select 1 -- a; b", "select 2"]),
         ("/* a /* b; */ c; */ select 1; select 2", &["/* a /* b; */ c; */ select 1", "select 2"]),
@@ -54,6 +57,11 @@ fn placeholders_are_names_after_a_colon_outside_of_literals() {
         ("select ':day', \":day\", $$:day$$ -- :day\n/* :day */", &[]),
         ("select 1 where a >:day", &["day"]),
         ("select a[1:2], b := 3", &[]),
+        ("select a[b:c], a[f(1):2], a['x' :y], a[:n]", &["n"]),
+        ("grant role sys:dba to role aad:x", &[]),
+        ("grant role \"sys\":dba to role \"aad:x\"", &[]),
+        ("select a:b.c, and:d, t$:e", &[]),
+        ("select case when:a then(:b)else-:c end", &["b", "c"]),
         ("select :1, :2nd", &["1", "2nd"]),
     ];
     for (sql, expected) in cases {
@@ -116,7 +124,7 @@ fn problems_name_their_line() {
             "select 1;\n\nselect \"abc",
             "select 1; /* a /* b */",
             "select 1;\nselect $x$ abc $y$",
-            "select 1;\nselect 'it\\'s'",
+            "select 1;\nselect 'C:\\'",
             "select 1;\n  \\if :ACTIVITYCOUNT > 0\nselect 2;",
         ]
         .map(wrong)
@@ -125,24 +133,17 @@ fn problems_name_their_line() {
 }
 
 #[test]
-fn statements_that_are_not_allowed_in_a_transaction_are_recognized() {
-    let one = |sql: &str| split(sql).unwrap().remove(0);
-    for (sql, control, alone, opening) in [
-        ("begin", true, false, "BEGIN"),
-        ("start transaction", true, false, "START TRANSACTION"),
-        ("vacuum t to 75 percent", false, true, "VACUUM"),
-        ("alter table \"a b\".c append from d", false, true, "ALTER TABLE"),
-        ("alter table c add column append int", false, true, "ALTER TABLE"),
-        ("create database d", false, true, "CREATE DATABASE"),
-        ("create table t (a int)", false, false, "CREATE TABLE"),
-    ] {
-        let statement = one(sql);
-        assert_eq!(
-            (statement.is_transaction_control(), statement.needs_its_own_transaction(), statement.opening().as_str()),
-            (control, alone, opening),
-            "{sql}"
-        );
+fn characters_of_a_statement_have_the_position_that_they_have_in_the_script() {
+    let script = "-- ä\n  select 1; /* é */ select\n  'ü', :day;\n\tselect :day";
+    let statements = split(script).unwrap();
+    for (n, searched, line, column) in
+        [(0, "select", 2, 3), (0, "1", 2, 10), (1, "select", 2, 21), (1, ":day", 3, 8), (2, ":day", 4, 9)]
+    {
+        let at = statements[n].text.find(searched).unwrap();
+        assert_eq!(statements[n].position(at), Position { line, column }, "{searched}");
     }
+    assert_eq!((statements[1].line, statements[1].column), (2, 21));
+    assert_eq!(statements[1].placeholders["day"], Position { line: 3, column: 8 });
 }
 
 /// Random scripts made of SQL tokens, many of them almost valid.

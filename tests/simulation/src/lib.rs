@@ -7,6 +7,7 @@
 //! - `machine`: Step Functions, EventBridge and Redshift, as far as a run uses them.
 //! - `requests`: requests that are refused and restarted, and logical dates.
 //! - `sweeps`: the properties of sweeps of large runs.
+//! - `secrets`: where the values of secret parameters are.
 //! - `tests`: the properties that hold for every run.
 //!
 //! The fakes complete at once. A handler that is still pending after one poll was stopped by a fault.
@@ -18,5 +19,6 @@ mod files;
 mod loads;
 mod machine;
 mod requests;
+mod secrets;
 mod sweeps;
 mod tests;

@@ -18,7 +18,7 @@ fn machine(time_zone: Option<&str>, trigger: &Value) -> Machine {
 
 fn put(machine: &mut Machine, id: &str, time_zone: Option<&str>, trigger: &Value) {
     let mut workflow = json!({ "workflow_id": id, "triggers": [trigger],
-        "parameters": { "n": { "type": "integer" } },
+        "parameters": { "n": { "type": "integer", "default": 4 } },
         "workflow_stages": [{ "execution_type": "sequential", "scripts": [
             { "job_name": "totals", "kind": "procedure", "call": "dwh.totals(:run_date, :n)" },
             { "job_name": "after", "kind": "procedure", "call": "dwh.after(:run_date)" } ] }] });
@@ -65,13 +65,13 @@ fn a_restart_completes_the_request_of_an_event_that_could_not_be_planned() {
     let refused = started(&mut machine, "e1", "shop", "Closed", &json!({ "day": "2026-07-01", "n": "many" }));
     assert_eq!((refused.execution_status, refused.requested_by), (Status::Failed, Origin::Event));
     let message = refused.error_message.clone().unwrap();
-    assert!(message.contains("parameter `n`: expected an integer"), "{message}");
+    assert!(message.contains("the value of parameter `n` is not an integer"), "{message}");
     let kept = refused.request.clone().unwrap();
     assert_eq!((&kept.parameters["n"], kept.logical_date.as_deref()), (&json!("many"), Some("2026-07-01")));
 
     // The values are checked as at the start, and nothing is lost.
     let again = restarted(&mut machine, &refused.workflow_execution_id, &json!({})).unwrap_err();
-    assert!(again.message.contains("parameter `n`: expected an integer"), "{again}");
+    assert!(again.message.contains("the value of parameter `n` is not an integer"), "{again}");
     let again =
         restarted(&mut machine, &refused.workflow_execution_id, &json!({ "parameters": { "m": 1 } })).unwrap_err();
     assert!(again.message.contains("the workflow has no parameter `m`"), "{again}");
@@ -134,13 +134,15 @@ fn a_backfill_flows_to_the_workflows_that_its_events_start() {
     let first = json!({ "pattern": { "source": ["shop"] }, "parameters": { "n": "$.detail.n" } });
     let mut machine = machine(Some("Europe/Berlin"), &first);
     // The second workflow has no time zone and follows the run; the third follows one job.
-    let follows = |kind: &str| {
-        json!({ "pattern": { "source": ["shiftwork"], "detail-type": [kind], "detail": { "workflow_id": ["w"] } },
+    let follows = |kind: &str, detail: &Value| {
+        json!({ "pattern": { "source": ["shiftwork"], "detail-type": [kind], "detail": detail },
                 "parameters": { "n": "$.detail.n" } })
     };
-    put(&mut machine, "second", None, &follows("Shiftwork Workflow Refreshed"));
-    put(&mut machine, "third", None, &follows("Shiftwork Job Ended"));
-    put(&mut machine, "fourth", None, &follows("Shiftwork Run Ended"));
+    let of_run = json!({ "workflow_id": ["w"] });
+    put(&mut machine, "second", None, &follows("Shiftwork Workflow Refreshed", &of_run));
+    let of_job = json!({ "workflow_id": ["w"], "job_name": ["totals"] });
+    put(&mut machine, "third", None, &follows("Shiftwork Job Ended", &of_job));
+    put(&mut machine, "fourth", None, &follows("Shiftwork Run Ended", &of_run));
     machine
         .request(&json!({ "workflow_id": "w", "workflow_execution_id": "backfill", "parameters": { "n": 3 },
                           "logical_date": "2026-06-30T23:30:00Z" }))
@@ -150,17 +152,15 @@ fn a_backfill_flows_to_the_workflows_that_its_events_start() {
 
     let mut followed = BTreeSet::new();
     for event in machine.fakes.notices.events() {
-        let mut detail: Value = serde_json::from_str(&event.detail().unwrap()).unwrap();
+        let detail: Value = serde_json::from_str(&event.detail().unwrap()).unwrap();
         let is_followed = match &event {
             Event::Job(job) => job.workflow_execution_id == "backfill" && job.job_name == "totals",
             Event::Run(_) | Event::Refreshed(_) => detail["workflow_execution_id"] == "backfill",
             Event::Drift(_) | Event::Table(_) | Event::Late(_) => false,
         };
         if is_followed {
-            // Copies of an event have the same id.
+            // The run has started already, and a copy of its event returns it.
             let id = format!("{} {}", event.detail_type(), detail["idempotency_key"]);
-            // The events have no parameter `n`, so it is added as a custom event would have it.
-            detail["n"] = 4.into();
             let run = started(&mut machine, &id, "shiftwork", event.detail_type(), &detail);
             let zone = run.time_zone.as_deref();
             assert_eq!(

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use shiftwork_ports::{Bucket, Result, Submission, scripts};
 use shiftwork_protocol::{Connection, Failure, FailureKind, JobRecord, ScriptPin, Transaction, limits};
-use shiftwork_sql::split;
 
 /// The ports and buckets that this kind uses.
 pub struct Sql {
@@ -34,7 +33,7 @@ fn part(
     parameters: &BTreeMap<String, String>,
 ) -> Result<Submission> {
     let unreadable = |message: String| Failure::new(FailureKind::ScriptUnreadable, message);
-    let statements = split(script).map_err(|problem| unreadable(problem.to_string()))?;
+    let statements = transaction.statements(script).map_err(|problem| unreadable(problem.to_string()))?;
     let batch = limits::BATCH_STATEMENTS as usize;
     let part: Vec<_> = statements.into_iter().skip((job.part as usize - 1) * batch).take(batch).collect();
     if part.is_empty() {

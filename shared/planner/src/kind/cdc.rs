@@ -31,7 +31,7 @@ impl JobKind for Cdc {
         let Some(contract) = context.inputs.contracts.get(&self.contract) else {
             let found = context.inputs.contracts.keys().map(String::as_str);
             let message = format!("the table contract `{}` does not exist", contract_key(&self.contract));
-            let problem = context.field("contract", message).did_you_mean(&self.contract, found);
+            let problem = context.field("contract", message).one_of(&self.contract, found);
             context.problems.push(problem);
             return None;
         };

@@ -76,7 +76,7 @@ impl Copy {
         let Some(script) = context.inputs.feeds.get(name) else {
             let known = context.inputs.feeds.keys().map(String::as_str);
             let message = format!("the feed `{}` does not exist", feed_key(name));
-            let problem = context.field("files", message).did_you_mean(name, known);
+            let problem = context.field("files", message).one_of(name, known);
             context.problems.push(problem);
             return None;
         };

@@ -218,7 +218,7 @@ impl Unload {
             Ok(to) => Some(to),
             Err(unknown) => {
                 let problem = context.field("to", format!("`{unknown}` is not a known value"));
-                context.problems.push(problem.hint(format!("known: {}", list(IN_TARGETS.map(|(braced, _)| braced)))));
+                context.problems.push(problem.one_of(&unknown, IN_TARGETS.map(|(braced, _)| braced)));
                 None
             }
         }
