@@ -5,7 +5,7 @@ use std::io;
 use jiff::{SignedDuration, Timestamp};
 use shiftwork_ports::{ObjectStream, Objects, Result};
 use shiftwork_protocol::{
-    Failure,
+    Failure, FailureKind,
     file::{FileRecord, Format},
 };
 
@@ -180,9 +180,17 @@ async fn content(objects: &dyn Objects, feed: &Feed, file: &FileRecord, rows: Op
     Ok(found.and_then(|found| row_mismatch(rows, found.saturating_sub(header))))
 }
 
-/// Reads the beginning of a text file. Returns the reason to reject it if it is compressed.
+/// Reads the beginning of a text file. Returns the reason to reject it if it is compressed. A bucket that is not one of
+/// `LandingBucketNames` may be readable only for COPY: its files are not inspected.
 async fn compressed(objects: &dyn Objects, file: &FileRecord) -> Result<Option<String>> {
-    let Some(mut object) = objects.open(&file.bucket, &file.key, None).await? else { return Ok(Some(DELETED.into())) };
+    let object = match objects.open(&file.bucket, &file.key, None).await {
+        Err(failure) if failure.kind == FailureKind::AccessDenied => {
+            tracing::warn!(file = file.url(), "the beginning of the file is not inspected: {failure}");
+            return Ok(None);
+        }
+        object => object?,
+    };
+    let Some(mut object) = object else { return Ok(Some(DELETED.into())) };
     let mut beginning = Vec::new();
     while beginning.len() < Compression::SIGNATURE_BYTES
         && let Some(bytes) = object.content.next().await?
