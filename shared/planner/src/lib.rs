@@ -12,6 +12,7 @@
 mod builtin;
 mod date;
 mod draft;
+mod effects;
 mod graph;
 mod kind;
 mod parameters;
@@ -26,6 +27,8 @@ use shiftwork_config::{JsonPath, in_order, shape};
 use shiftwork_protocol::{Connection, Workflow, name, workflow::Job};
 
 pub use date::{LogicalDate, RequestedDate};
+||||||| parent of 1a9b324 (Planner finds commits and session state in scripts)
+pub use effects::inner_commits;
 pub use plan::{Plan, PlanInputs, RequestedRun, Script, check, plan};
 pub use schema::{connections_schema, workflow_schema};
 pub use shiftwork_config::{Located, Place, Problem, read_file, read_item};

@@ -6,6 +6,7 @@
 pub mod attempt;
 pub mod audit;
 pub mod change;
+pub mod commit;
 pub mod connection;
 pub mod drift;
 pub mod event;
@@ -25,6 +26,7 @@ pub mod workflow;
 
 pub use attempt::{Attempt, Owner};
 pub use audit::{Cancelling, FailedAttempt, JobRecord, Lease, RunRecord};
+pub use commit::{CommitCause, InnerCommit, SharedSession};
 pub use connection::Connection;
 pub use failure::{Class, Failure, FailureKind};
 pub use keys::manifest_key;
