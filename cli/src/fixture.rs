@@ -141,6 +141,8 @@ fn simulate(job: &mut JobRecord, ready: Timestamp, job_end: JobEnd) -> (Status, 
         JobEnd::Retries(millis) => {
             job.failed_attempts.push(FailedAttempt {
                 attempt: 1,
+                part: 1,
+                retry_ts: None,
                 submitted_ts: Some(start),
                 ended_ts: after(start, millis),
                 error_name: FailureKind::SerializationConflict.name().into(),

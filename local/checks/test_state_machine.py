@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,7 @@ class World:
         return {**end, "events": sum(len(page["events"]) for page in pages)}
 
 
-def settle(token: str, *, error: str | None = None) -> None:
+def settle(token: str, *, error: str | None = None, cause: str = "told to fail") -> None:
     """Ends a task that waits for its token, a moment after its function has returned.
 
     AWS makes a new token for each try of a task. This interpreter keeps the first, so a retry may have ended already.
@@ -96,7 +97,7 @@ def settle(token: str, *, error: str | None = None) -> None:
         machines = boto3.client("stepfunctions", REGION)
         with suppress(machines.exceptions.InvalidToken, machines.exceptions.TaskDoesNotExist):
             if error:
-                machines.send_task_failure(taskToken=token, error=error, cause="told to fail")
+                machines.send_task_failure(taskToken=token, error=error, cause=cause)
             else:
                 machines.send_task_success(taskToken=token, output="{}")
 
@@ -113,9 +114,9 @@ def launch(payload: Payload) -> None:
     settle(payload["task_token"])
 
 
-def launch_and_fail(error: str) -> Callable[[Payload], Any]:
+def launch_and_fail(error: str, cause: str = "told to fail") -> Callable[[Payload], Any]:
     """A launcher whose task fails with an error after the function has returned."""
-    return lambda payload: settle(payload["task_token"], error=error)
+    return lambda payload: settle(payload["task_token"], error=error, cause=cause)
 
 
 def update(status: str = "SUCCEEDED", error: str | None = None, relaunch: bool = False) -> Callable[[Payload], Any]:
@@ -124,7 +125,7 @@ def update(status: str = "SUCCEEDED", error: str | None = None, relaunch: bool =
     def function(payload: Payload) -> Any:
         if payload["action"] == "record_job":
             assert payload["failure"]["Error"], payload
-            return {"relaunch": relaunch}
+            return {"relaunch": relaunch, "not_before": "2026-01-01T00:00:00.000Z"}
         return {"execution_status": status, "error_message": error}
 
     return function
@@ -238,6 +239,22 @@ def test_a_job_of_two_parts_is_launched_twice(world: World) -> None:
     world.functions["job-launcher"] = in_turn(launch_and_fail("Shiftwork.Proceed"), launch)
     assert world.run()["status"] == "SUCCEEDED"
     assert (world.called("job-launcher"), world.called("audit-updater")) == (2, 1)
+
+
+def test_an_attempt_after_a_pause_is_launched_when_the_pause_has_ended(world: World) -> None:
+    audit("a")
+    until = datetime.now(timezone.utc) + timedelta(seconds=2)
+    pause = launch_and_fail("Shiftwork.Pause", until.isoformat(timespec="milliseconds").replace("+00:00", "Z"))
+    launched: list[datetime] = []
+
+    def launch_again(payload: Payload) -> None:
+        launched.append(datetime.now(timezone.utc))
+        launch(payload)
+
+    world.functions["job-launcher"] = in_turn(pause, launch_again)
+    assert world.run()["status"] == "SUCCEEDED"
+    assert (world.called("job-launcher"), world.called("audit-updater")) == (2, 1)
+    assert launched[0] >= until
 
 
 def test_a_launcher_that_fails_for_good_is_recorded_and_the_run_goes_on(world: World) -> None:

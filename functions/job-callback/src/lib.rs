@@ -78,9 +78,11 @@ fn read_statement(detail: &Value) -> std::result::Result<Incoming, serde_json::E
 /// Settles the job of an event. Idempotent.
 pub async fn handle(runs: &RunSettlement, event: &Value) -> Result<()> {
     match read(event)? {
-        Incoming::Finished { attempt, id, rows } => {
-            runs.jobs.attempt_ended(&AttemptState { id, attempt, progress: Progress::Finished { rows } }).await
+        Incoming::Finished { attempt, id, rows } if attempt.is_last_part() => {
+            let progress = Progress::Finished { rows };
+            runs.jobs.attempt_ended(&AttemptState { id, attempt, progress, session: None }).await
         }
+        Incoming::Finished { attempt, id, rows: _ } => runs.jobs.part_finished(&attempt, &id).await,
         Incoming::Unsuccessful { attempt, id } => runs.jobs.attempt_unsuccessful(&attempt, &id).await,
         Incoming::Sweep(run) => runs.sweep(&run).await,
         Incoming::Ignored(why) => {

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use shiftwork_ports::{Changed, Condition, Engine, NewObject, Progress, Result, Submission};
+use shiftwork_ports::{Changed, Condition, Engine, NewObject, Progress, Result, Session, Submission};
 use shiftwork_promotion::is_done_already;
 use shiftwork_protocol::keys::contract_key;
 use shiftwork_protocol::{
@@ -151,7 +151,7 @@ impl Watcher {
                 attempt: named(attempt),
                 connection: connection.clone(),
                 sqls: part.sqls.to_vec(),
-                transaction: part.transaction,
+                session: Session::Own,
                 parameters: BTreeMap::new(),
             };
             match self.run_part(contract, intent, &part, &submission, fresh).await? {
@@ -202,8 +202,8 @@ impl Watcher {
                 Progress::Active => return Ok(StatementState::Running),
                 Progress::Finished { .. } => return Ok(StatementState::Done),
                 Progress::Failed { message, .. } if is_done(&message) => return Ok(StatementState::Done),
-                Progress::Failed { kind, message } => (kind, message),
-                Progress::Aborted => {
+                Progress::Failed { kind, message, .. } => (kind, message),
+                Progress::Aborted { .. } => {
                     (FailureKind::StatementAborted, "the statement was cancelled in Redshift".to_owned())
                 }
             };

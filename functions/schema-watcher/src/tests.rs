@@ -327,10 +327,10 @@ impl World {
             let mut done = lock(&self.succeeded);
             let outcome = match submission.sqls.as_slice() {
                 [sql] if sql.contains(" ADD COLUMN ") && done.contains(sql) => {
-                    Outcome::Failed("ERROR: column \"x\" of relation \"orders\" already exists".into())
+                    Outcome::failed("ERROR: column \"x\" of relation \"orders\" already exists")
                 }
                 _ if self.faults.below(6) == 0 => {
-                    Outcome::Failed("ERROR: 1023 Serializable isolation violation on table".into())
+                    Outcome::failed("ERROR: 1023 Serializable isolation violation on table")
                 }
                 sqls => {
                     done.extend_from_slice(sqls);

@@ -7,6 +7,7 @@ mod incoming;
 mod logical_date;
 mod plan;
 mod restart;
+mod resume;
 mod start;
 
 use std::sync::Arc;

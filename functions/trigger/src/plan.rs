@@ -12,7 +12,7 @@ use shiftwork_protocol::{
     workflow::{Job, OnOverlap},
 };
 
-use crate::{IdentifiedRequest, Trigger, logical_date, restart};
+use crate::{IdentifiedRequest, Trigger, logical_date, restart, resume};
 
 /// Number of scripts that are read concurrently.
 const CONCURRENT_READS: usize = 16;
@@ -70,7 +70,9 @@ impl Trigger {
         };
         let mut jobs: Vec<_> = plan.jobs.into_iter().map(job_of).collect();
         if let Some((_, earlier)) = &earlier {
-            restart::reuse(earlier, &mut jobs);
+            let engines = &self.runs.jobs.engines;
+            let done = resume::resume(earlier, &mut jobs, &request.from_statement, engines, &self.scripts).await?;
+            restart::reuse(earlier, &mut jobs, &done);
         }
         let run = RunRecord {
             workflow_description: workflow.workflow_description.clone(),
@@ -87,8 +89,14 @@ impl Trigger {
 
     /// Reads the run to restart and its jobs; `None` if the request is not a restart.
     async fn earlier(&self, request: &RunRequest) -> Result<Option<(RunRecord, Vec<JobRecord>)>> {
-        let Some(id) = &request.restart_of else { return Ok(None) };
         let refuse = |message: String| Err(Failure::new(FailureKind::InvalidRequest, message));
+        let Some(id) = &request.restart_of else {
+            return if request.from_statement.is_empty() {
+                Ok(None)
+            } else {
+                refuse("`from_statement` is for a restart: add `restart_of`, or remove it".into())
+            };
+        };
         let Some(run) = self.runs.jobs.ledger.run(id).await? else {
             return refuse(format!("run {id} does not exist and cannot be restarted"));
         };

@@ -45,8 +45,9 @@ pub(crate) fn conflict(earlier: &[JobRecord], request: &RunRequest) -> Option<St
 /// A job is reused if all of its upstreams are reused and it succeeded, or was skipped because its condition was not met
 /// and the condition is still not met. All other jobs run: those that failed, were skipped because of a failure or are
 /// new, and their dependents. A job that runs again with a changed script gets the hash of the earlier script, so that
-/// the audit shows the change.
-pub(crate) fn reuse(earlier: &[JobRecord], jobs: &mut [JobRecord]) {
+/// the audit shows the change. A job of `done`, whose work the earlier run committed although the job did not succeed, is
+/// reused whatever its upstreams do.
+pub(crate) fn reuse(earlier: &[JobRecord], jobs: &mut [JobRecord], done: &BTreeSet<String>) {
     let earlier: BTreeMap<_, _> = earlier.iter().map(|job| (job.plan.job_name.as_str(), job)).collect();
     let mut reused = BTreeSet::new();
     // In topological order, so every upstream is decided before its dependents.
@@ -60,7 +61,15 @@ pub(crate) fn reuse(earlier: &[JobRecord], jobs: &mut [JobRecord]) {
             reused.insert(job.plan.job_name.clone());
             continue;
         }
+        let is_done = done.contains(&job.plan.job_name);
         match before {
+            Some(before) if is_done => {
+                job.waiting_on.clear();
+                job.execution_status = Status::Succeeded;
+                job.reused_from = Some(before.workflow_execution_id.clone());
+                job.statement_id.clone_from(&before.statement_id);
+                reused.insert(job.plan.job_name.clone());
+            }
             Some(before) if upstreams_are_reused && is_reusable(before, job.plan.run_if) => {
                 job.execution_status = before.execution_status;
                 job.skip_reason = before.skip_reason;
@@ -107,7 +116,15 @@ mod tests {
         let mut job = a_job(name, upstreams);
         let script = ScriptPin { key: name.into(), version_id: "1".into(), sha256: sha256.into(), statements: 1 };
         let connection = Connection::default();
-        job.plan.work = Work::Sql { connection, script, transaction: Transaction::Single, parameters: BTreeMap::new() };
+        job.plan.work = Work::Sql {
+            connection,
+            script,
+            transaction: Transaction::Single,
+            parameters: BTreeMap::new(),
+            inner_commits: Vec::new(),
+            session: None,
+            repeatable: false,
+        };
         job
     }
 
@@ -172,7 +189,7 @@ mod tests {
             scripted("after_b", &["b"], "1"),
             scripted("new", &["c"], "1"),
         ];
-        reuse(&earlier, &mut jobs);
+        reuse(&earlier, &mut jobs, &BTreeSet::new());
         let reused: Vec<_> =
             jobs.iter().filter(|job| job.reused_from.is_some()).map(|job| job.plan.job_name.as_str()).collect();
         assert_eq!(reused, ["a", "c"]);
@@ -244,11 +261,25 @@ mod tests {
     }
 
     #[test]
+    fn a_job_whose_work_was_committed_is_reused() {
+        let earlier = [
+            ended(Status::Failed, scripted("a", &[], "1")),
+            ended(Status::Aborted, scripted("b", &["a"], "1")),
+            ended(Status::Skipped, scripted("c", &["b"], "1")),
+        ];
+        let mut jobs = vec![scripted("a", &[], "1"), scripted("b", &["a"], "1"), scripted("c", &["b"], "1")];
+        reuse(&earlier, &mut jobs, &BTreeSet::from(["b".into()]));
+        let reused: Vec<_> = jobs.iter().map(|job| job.execution_status == Status::Succeeded).collect();
+        assert_eq!(reused, [false, true, false]);
+        assert!(jobs[1].waiting_on.is_empty() && jobs[2].waiting_on.is_empty());
+    }
+
+    #[test]
     fn a_second_restart_names_the_run_that_ran_the_job() {
         let earlier =
             [JobRecord { reused_from: Some("first".into()), ..ended(Status::Succeeded, scripted("a", &[], "1")) }];
         let mut jobs = vec![scripted("a", &[], "1")];
-        reuse(&earlier, &mut jobs);
+        reuse(&earlier, &mut jobs, &BTreeSet::new());
         assert_eq!(jobs[0].reused_from.as_deref(), Some("first"));
     }
 }

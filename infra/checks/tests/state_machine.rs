@@ -21,10 +21,12 @@ fn job_fields() -> BTreeSet<String> {
         run_if: RunIf::AllSuccess,
         timeout_seconds: 60,
         retries: 0,
+        retry_delay_seconds: 0,
         work: Work::Procedure {
             connection: Connection::default(),
             sql: "CALL load()".into(),
             parameters: BTreeMap::new(),
+            repeatable: false,
         },
     };
     let mut job = JobRecord::pending("w", "r", plan);
@@ -119,7 +121,7 @@ fn each_drift_of_launch_is_one_finding_that_names_the_place() {
         ),
         (
             LAUNCH,
-            "/Catch/1/ErrorEquals/0",
+            "/Catch/2/ErrorEquals/0",
             json!("States.TaskFailed"),
             "Launch: waits for a token without a Catch of States.ALL",
         ),
@@ -167,12 +169,7 @@ fn each_drift_of_another_state_is_one_finding_that_names_the_place() {
             json!("$.Payload.again"),
             "Record: `$.Payload.again`: no `again` among `relaunch`",
         ),
-        (
-            AGAIN,
-            "/Choices/0/Variable",
-            json!("$.recorded.again"),
-            "Again: `$.recorded.again`: no `again` among `relaunch`",
-        ),
+        (AGAIN, "/Choices/0/Variable", json!("$.pause.again"), "Again: `$.pause.again`: no `again` among `relaunch`"),
         (
             JOBS,
             "/ItemSelector/timeout_seconds.$",

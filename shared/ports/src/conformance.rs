@@ -130,11 +130,15 @@ fn a_job(run: &RunRecord, position: usize, name: &str, upstreams: &[&str]) -> Jo
         run_if: RunIf::AllSuccess,
         timeout_seconds: 600,
         retries: 1,
+        retry_delay_seconds: 0,
         work: Work::Sql {
             connection: Connection { workgroup: Some("wg".into()), database: "dev".into(), ..Connection::default() },
             script: ScriptPin { key: name.into(), version_id: "v1".into(), sha256: sha256(name), statements: 50 },
             transaction: Transaction::PerStatement,
             parameters: BTreeMap::new(),
+            inner_commits: Vec::new(),
+            session: None,
+            repeatable: false,
         },
     };
     JobRecord::pending(&run.workflow_id, &run.workflow_execution_id, plan)

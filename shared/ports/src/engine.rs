@@ -16,6 +16,8 @@ pub struct AttemptState {
     pub attempt: Attempt,
     /// Progress of the attempt.
     pub progress: Progress,
+    /// Session in which the attempt runs, if the engine keeps it for later submissions.
+    pub session: Option<String>,
 }
 
 /// Progress of an attempt.
@@ -28,16 +30,29 @@ pub enum Progress {
         /// Number of rows that the last statement returned or changed, if the engine reports it.
         rows: Option<i64>,
     },
-    /// Failed and not committed.
+    /// Failed. What its last transaction did is rolled back, unless `reached` includes the commit.
     Failed {
         /// Classification of the message.
         kind: FailureKind,
         /// Message of the engine.
         message: String,
+        /// Number of steps that the attempt may have completed.
+        reached: Steps,
     },
-    /// Cancelled and not committed.
-    Aborted,
+    /// Cancelled. What its last transaction did is rolled back.
+    Aborted {
+        /// Number of steps that the attempt may have completed.
+        reached: Steps,
+    },
 }
+
+/// Number of steps that an attempt may have completed: its statements in their order, and the commit as the last step.
+/// An attempt of `n` statements has `n + 1` steps. An attempt that never began, or whose only statement failed with an
+/// error of the engine, has completed none.
+pub type Steps = u32;
+
+/// All steps of any attempt: nothing is known about how far it came.
+pub const UNKNOWN_STEPS: Steps = Steps::MAX;
 
 /// One engine at one [`Place`]. Submission is not part of this trait, because it differs from engine to engine. Every
 /// engine treats a repeated submission of an attempt as one, so that a caller can repeat a submission whose response

@@ -93,7 +93,7 @@ pub enum Step {
         /// Reason in words.
         message: String,
     },
-    /// The attempt failed, and another one follows: the job becomes PENDING with part 1 of the next attempt.
+    /// The attempt failed, and another one follows: the job becomes PENDING with the same part of the next attempt.
     NextAttempt(FailedAttempt),
     /// The attempt is about to be cancelled, for the given reason. It stays the current attempt until its engine reports
     /// the end.
@@ -102,6 +102,11 @@ pub enum Step {
     NextPart {
         /// Id of the finished part's statement.
         statement_id: Option<String>,
+        /// Session of the finished part, if it is kept.
+        session_id: Option<String>,
+        /// Whether the caller is about to submit the next part. The step then records the intent, as [`Ledger::claim`]
+        /// does.
+        submitting: bool,
     },
 }
 

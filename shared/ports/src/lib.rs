@@ -33,7 +33,7 @@ use shiftwork_protocol::{
 
 pub use cache::Cache;
 pub use catalog::Catalog;
-pub use engine::{AttemptState, Engine, Engines, Progress};
+pub use engine::{AttemptState, Engine, Engines, Progress, Steps, UNKNOWN_STEPS};
 pub use files::{AdvancedFile, FileRegister, WorkQueue};
 pub use ledger::{Advanced, Begun, End, LeaseRequest, Ledger, Opened, Opening, Released, Step};
 pub use objects::{
@@ -42,7 +42,7 @@ pub use objects::{
 };
 pub use queues::{DEAD_LETTER_BYTES, DeadLetters, Requests};
 pub use scripts::ScriptText;
-pub use warehouse::{Row, Submission, Warehouse, failure_kind};
+pub use warehouse::{Row, Session, Submission, Warehouse, failure_kind, steps_reached};
 
 /// Result of a port. Adapters classify the failures of the services they call.
 pub type Result<T> = std::result::Result<T, Failure>;
@@ -59,11 +59,16 @@ pub trait TaskTokens: Send + Sync {
     async fn fail(&self, token: &str, failure: &Failure) -> Result<()>;
     /// Returns a job with another part or attempt to the Launch state at once.
     async fn proceed(&self, token: &str) -> Result<()>;
+    /// Returns a job with another attempt to the Launch state at this time.
+    async fn pause(&self, token: &str, until: Timestamp) -> Result<()>;
 }
 
 /// Error name of [`TaskTokens::proceed`]. It is not a failure: an error is the only result of a task that leads to
 /// another state.
 pub const PROCEED: &str = "Shiftwork.Proceed";
+
+/// Error name of [`TaskTokens::pause`]. Its cause is the time as text, which the Wait state reads.
+pub const PAUSE: &str = "Shiftwork.Pause";
 
 /// An execution of the run state machine.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -44,6 +44,10 @@ pub struct PlannedJob {
     /// Number of further attempts after a terminal failure.
     #[serde(default)]
     pub retries: u32,
+    /// Pause in seconds before the first of these attempts. Each further pause is twice as long, up to
+    /// [`RETRY_DELAY_SECONDS`](crate::limits::RETRY_DELAY_SECONDS).
+    #[serde(default)]
+    pub retry_delay_seconds: u32,
     /// Work of the job, and the connection that the work uses.
     #[serde(flatten, with = "crate::work::stored")]
     pub work: Work,
@@ -84,8 +88,8 @@ pub struct JobRecord {
     pub error_name: Option<String>,
     /// Number of the current or last attempt, from 1.
     pub attempt: u32,
-    /// Number of the current or last part of the attempt, from 1. More than 1 only with `transaction: per_statement`
-    /// and more than 40 statements.
+    /// Number of the current or last part, from 1: with `transaction: per_statement` the position of the statement. An
+    /// attempt that follows a failure has the part that failed.
     pub part: u32,
     /// Time at which the launcher recorded that it is about to submit the current part.
     #[serde(default, with = "crate::millis::option", skip_serializing_if = "Option::is_none")]
@@ -100,6 +104,9 @@ pub struct JobRecord {
     /// Id of the last statement in the Data API.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub statement_id: Option<String>,
+    /// Id of the session in which the last part ran, if the statements of the job share a session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_id: Option<String>,
     /// Rows that the last statement returned or changed, or that a load of change data has loaded, if Redshift reports
     /// them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -120,6 +127,9 @@ pub struct JobRecord {
     /// In a restart: the earlier run whose success is reused instead of running the job again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reused_from: Option<String>,
+    /// In a restart: the earlier run whose committed statements this job does not run again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resumed: Option<Resumed>,
     /// In a restart: SHA-256 of the earlier run's script, if the script has changed since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub script_was: Option<String>,
@@ -147,13 +157,23 @@ impl JobRecord {
             failed_attempts: Vec::new(),
             cancelling: None,
             statement_id: None,
+            session_id: None,
             rows: None,
             failed_upstreams: BTreeSet::new(),
             await_token: None,
             task_token: None,
             reused_from: None,
+            resumed: None,
             script_was: None,
         }
+    }
+
+    /// Returns true if the job was launched before and has another attempt or another part to launch.
+    pub fn has_more(&self) -> bool {
+        let first_part = self.resumed.as_ref().map_or(1, |resumed| resumed.part);
+        !self.execution_status.is_terminal()
+            && self.submitted_ts.is_none()
+            && (self.attempt > 1 || self.part > first_part)
     }
 
     /// The current attempt and part: the next to submit, or the last submitted.
@@ -167,6 +187,15 @@ impl JobRecord {
             parts: self.plan.work.parts(),
         }
     }
+}
+
+/// The place at which a job of a restart continues the work of an earlier run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resumed {
+    /// Id of the run that committed the parts before `part`.
+    pub from: String,
+    /// The first part that this run submits.
+    pub part: u32,
 }
 
 /// The reason why shiftwork cancels a statement.
@@ -183,6 +212,9 @@ pub struct Cancelling {
 pub struct FailedAttempt {
     /// Number of the attempt, from 1.
     pub attempt: u32,
+    /// Number of the part that failed, from 1.
+    #[serde(default = "first_part")]
+    pub part: u32,
     /// Time at which the attempt was submitted.
     #[serde(default, with = "crate::millis::option", skip_serializing_if = "Option::is_none")]
     pub submitted_ts: Option<Timestamp>,
@@ -196,6 +228,15 @@ pub struct FailedAttempt {
     /// Id of the attempt's statement in the Data API.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub statement_id: Option<String>,
+    /// Time before which the next attempt is not launched; none if it is launched at once or after a pause of the state
+    /// machine.
+    #[serde(default, with = "crate::millis::option", skip_serializing_if = "Option::is_none")]
+    pub retry_ts: Option<Timestamp>,
+}
+
+/// The part of failed attempts in items without the attribute.
+const fn first_part() -> u32 {
+    1
 }
 
 impl FailedAttempt {

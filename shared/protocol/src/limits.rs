@@ -22,3 +22,5 @@ pub const TRANSACTION_ITEMS: usize = 100;
 /// Time in seconds after which Step Functions stops an execution of the run state machine. `infra/run.asl.json` has the
 /// same value, and the lease of a started run lasts longer.
 pub const EXECUTION_SECONDS: u32 = 7 * 24 * 60 * 60;
+/// Maximum pause in seconds before another attempt of a job.
+pub const RETRY_DELAY_SECONDS: u32 = 60 * 60;

@@ -2,16 +2,18 @@ use std::sync::Arc;
 
 use futures::{StreamExt as _, TryStreamExt as _, future::BoxFuture, stream};
 use jiff::SignedDuration;
-use shiftwork_ports::{AttemptState, Clock, End, Engine, Engines, Ledger, Notices, Progress, Result, Step, TaskTokens};
+use shiftwork_ports::{
+    AttemptState, Clock, End, Engine, Engines, Ledger, Notices, Progress, Result, Step, TaskTokens, UNKNOWN_STEPS,
+};
 use shiftwork_protocol::{
-    Attempt, Cancelling, Class, Failure, FailureKind, JobRecord, SkipReason, Status,
+    Attempt, Cancelling, Class, FailedAttempt, Failure, FailureKind, JobRecord, SkipReason, Status,
     event::{Event, JobEnded},
     payload::JobEnd,
 };
 
 use crate::{
     kind::Kinds,
-    next::{failure_step, failures_for_dependents, next_attempt, skip_step},
+    next::{Failed, failure_step, failures_for_dependents, next_attempt, skip_step},
 };
 
 /// Number of dependents that are freed concurrently.
@@ -19,6 +21,12 @@ const CONCURRENT_WRITES: usize = 16;
 /// Time after which no launcher can still submit: its Lambda timeout is 60 s. An attempt that its engine does not know
 /// after this time was never submitted.
 pub(crate) const LAUNCHER_LIFE: SignedDuration = SignedDuration::from_secs(120);
+
+/// Time for which a launcher waits for the end of a part that another part follows, before it leaves the part to the
+/// event of its end.
+pub const LAUNCHER_WAITS: SignedDuration = SignedDuration::from_secs(15);
+/// The part of [`LAUNCHER_WAITS`] in which the event is ignored. The rest allows for clocks that differ.
+const LEFT_TO_LAUNCHER: SignedDuration = SignedDuration::from_secs(10);
 
 /// Settles jobs: takes the steps that follow when an attempt or a job ends.
 #[derive(Clone)]
@@ -42,7 +50,7 @@ impl JobSettlement {
     ///
     /// Does nothing for an attempt that is active. Idempotent: an attempt that was settled before is not settled again.
     pub async fn attempt_ended(&self, state: &AttemptState) -> Result<()> {
-        let AttemptState { id, attempt, progress } = state;
+        let AttemptState { id, attempt, progress, session } = state;
         let step = match progress {
             Progress::Active => return Ok(()),
             Progress::Finished { rows } if attempt.is_last_part() => Step::End(End {
@@ -52,19 +60,22 @@ impl JobSettlement {
                 statement_id: Some(id.clone()),
                 rows: *rows,
             }),
-            Progress::Finished { .. } => Step::NextPart { statement_id: Some(id.clone()) },
-            Progress::Failed { kind, message } => {
+            Progress::Finished { .. } => {
+                Step::NextPart { statement_id: Some(id.clone()), session_id: session.clone(), submitting: false }
+            }
+            Progress::Failed { kind, message, reached } => {
                 let job = self.job(&attempt.run, &attempt.job).await?;
                 let another = match kind.class() {
                     Class::Terminal => self.kinds.of(&job.plan.work).failed(attempt, &job, message).await?,
                     Class::Retryable | Class::Duplicate => None,
                 };
+                let failed = Failed { kind: *kind, message, reached: *reached, id: Some(id) };
                 match another {
-                    Some(words) => next_attempt(&job, *kind, &words, Some(id), self.clock.now()),
-                    None => failure_step(&job, *kind, message, Some(id), self.clock.now()),
+                    Some(words) => next_attempt(&job, &Failed { message: &words, ..failed }, None, self.clock.now()),
+                    None => failure_step(&job, &failed, self.clock.now()),
                 }
             }
-            Progress::Aborted => {
+            Progress::Aborted { reached } => {
                 let job = self.job(&attempt.run, &attempt.job).await?;
                 let own_reason = job
                     .cancelling
@@ -72,7 +83,8 @@ impl JobSettlement {
                     .and_then(|why| Some((FailureKind::from_name(&why.error_name)?, why.error_message.as_str())));
                 let other_reason = (FailureKind::StatementAborted, "the attempt was cancelled outside of shiftwork");
                 let (kind, message) = own_reason.unwrap_or(other_reason);
-                failure_step(&job, kind, message, Some(id), self.clock.now())
+                let failed = Failed { kind, message, reached: *reached, id: Some(id) };
+                failure_step(&job, &failed, self.clock.now())
             }
         };
         let job = self.step(attempt, &step).await?;
@@ -82,11 +94,34 @@ impl JobSettlement {
             // The run was stopped, but the engine committed the attempt before it was cancelled. The committed rows stay.
             kind.committed(attempt, &job).await?;
         }
-        let unsuccessful = matches!(progress, Progress::Failed { .. } | Progress::Aborted);
+        let unsuccessful = matches!(progress, Progress::Failed { .. } | Progress::Aborted { .. });
         if unsuccessful && job.execution_status.is_terminal() && *attempt == job.current_attempt() {
             kind.confirmed_not_committed(&job).await?;
         }
         Ok(())
+    }
+
+    /// Takes the step to the next part of a job whose current part finished, and records the intent to submit that part.
+    /// Returns the job if this call took the step: the caller must submit the part. `None`: another function took it.
+    pub async fn go_on(&self, finished: &AttemptState) -> Result<Option<JobRecord>> {
+        let AttemptState { id, attempt, session, progress: _ } = finished;
+        let step = Step::NextPart { statement_id: Some(id.clone()), session_id: session.clone(), submitting: true };
+        let advanced = self.ledger.advance(attempt, &step, self.clock.now()).await?;
+        Ok(advanced.fresh.then_some(advanced.job))
+    }
+
+    /// Settles a part that finished and that another part follows, as an event reports. Leaves it to the launcher that
+    /// submitted it, if that launcher still waits for it.
+    pub async fn part_finished(&self, attempt: &Attempt, id: &str) -> Result<()> {
+        let job = self.job(&attempt.run, &attempt.job).await?;
+        let waits = |since: jiff::Timestamp| self.clock.now().duration_since(since) < LEFT_TO_LAUNCHER;
+        if job.current_attempt() == *attempt && job.submitted_ts.is_some_and(waits) {
+            return Ok(());
+        }
+        match self.engine(&job)?.outcome(id, attempt, std::time::Duration::ZERO).await? {
+            Some(state) => self.attempt_ended(&state).await,
+            None => self.follow(&job).await,
+        }
     }
 
     /// Settles an attempt that failed or was cancelled, as an event reports. Asks the engine for the reason.
@@ -99,7 +134,9 @@ impl JobSettlement {
             progress: Progress::Failed {
                 kind: FailureKind::StatementFailed,
                 message: "the engine reported a failure, but no longer has the reason".into(),
+                reached: UNKNOWN_STEPS,
             },
+            session: None,
         };
         self.attempt_ended(&state.unwrap_or_else(unknown)).await
     }
@@ -147,7 +184,8 @@ impl JobSettlement {
     /// Records a failure before the engine received the attempt. Returns the job after the step: pending if it has
     /// another attempt.
     pub async fn submission_failed(&self, job: &JobRecord, kind: FailureKind, message: &str) -> Result<JobRecord> {
-        let step = failure_step(job, kind, message, job.statement_id.as_deref(), self.clock.now());
+        let failed = Failed { kind, message, reached: 0, id: job.statement_id.as_deref() };
+        let step = failure_step(job, &failed, self.clock.now());
         self.step(&job.current_attempt(), &step).await
     }
 
@@ -278,19 +316,20 @@ impl JobSettlement {
     }
 
     /// Returns the task of a job with another part or attempt to the Launch state: after a conflict or a limit with a
-    /// pause, by the state machine's `Retry`; otherwise at once.
+    /// pause by the state machine's `Retry`, after another failure with the pause that the step recorded, and otherwise
+    /// at once.
     async fn return_to_launch(&self, job: &JobRecord) -> Result<()> {
-        let (Some(token), true) = (&job.task_token, job.attempt > 1 || job.part > 1) else { return Ok(()) };
-        match job
-            .failed_attempts
-            .last()
-            .filter(|_| job.part == 1)
-            .map(|last| (FailureKind::from_name(&last.error_name), last))
-        {
-            Some((Some(kind), last)) if kind.class() == Class::Retryable => {
+        let (Some(token), true) = (&job.task_token, job.has_more()) else { return Ok(()) };
+        let just_failed = |last: &&FailedAttempt| last.attempt + 1 == job.attempt && last.part == job.part;
+        let Some(last) = job.failed_attempts.last().filter(just_failed) else {
+            return self.tokens.proceed(token).await;
+        };
+        match (FailureKind::from_name(&last.error_name), last.retry_ts) {
+            (Some(kind), _) if kind.class() == Class::Retryable => {
                 self.tokens.fail(token, &Failure::new(kind, &last.error_message)).await
             }
-            Some((Some(_) | None, _)) | None => self.tokens.proceed(token).await,
+            (_, Some(until)) if until > self.clock.now() => self.tokens.pause(token, until).await,
+            (Some(_) | None, Some(_) | None) => self.tokens.proceed(token).await,
         }
     }
 

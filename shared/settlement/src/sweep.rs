@@ -72,7 +72,7 @@ fn job_action(job: &JobRecord, stuck: bool, now: Timestamp) -> JobAction {
         Status::Running | Status::Pending => match job.submitted_ts {
             Some(at) if since(at, now) > GRACE => JobAction::CheckAttempt,
             Some(_) => JobAction::Leave,
-            None if job.attempt > 1 || job.part > 1 => {
+            None if job.has_more() => {
                 let failed = job.failed_attempts.last().map_or(now - GRACE, |attempt| attempt.ended_ts);
                 if since(failed, now) >= GRACE { JobAction::Resume } else { JobAction::Leave }
             }
@@ -249,11 +249,13 @@ mod tests {
         ] {
             let failure = |age: i64| FailedAttempt {
                 attempt: 1,
+                part: 1,
                 submitted_ts: None,
                 ended_ts: at(NOW - age),
                 error_name: String::new(),
                 error_message: String::new(),
                 statement_id: None,
+                retry_ts: None,
             };
             let job = JobRecord {
                 execution_status: status,

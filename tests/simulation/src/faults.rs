@@ -2,15 +2,16 @@ use std::{
     collections::BTreeMap,
     future::{Future, pending},
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use async_trait::async_trait;
 use futures::FutureExt as _;
 use shiftwork_ports::{
-    Bucket, Engine, Ledger as _, Result, Row, Submission, Warehouse,
+    AttemptState, Bucket, Engine, Ledger as _, Progress, Result, Row, Submission, Warehouse,
     fake::{
-        Gate, Gated, MemoryBucket, MemoryConfiguration, MemoryExecutions, MemoryLedger, MemoryNotices, MemoryObjects,
-        MemoryRegister, MemoryRequests, MemorySweeps, MemoryTokens, MemoryWarehouse,
+        Gate, Gated, ManualClock, MemoryBucket, MemoryConfiguration, MemoryExecutions, MemoryLedger, MemoryNotices,
+        MemoryObjects, MemoryRegister, MemoryRequests, MemorySweeps, MemoryTokens, MemoryWarehouse, Outcome,
     },
 };
 use shiftwork_protocol::{Attempt, Connection, Failure, FailureKind, Manifest, Work, manifest_key};
@@ -109,10 +110,16 @@ pub(crate) struct Fakes {
     pub(crate) violations: Mutex<Vec<String>>,
     /// Number of calls of `Warehouse::submit` by attempt, before the Data API deduplicates them by client token.
     pub(crate) submit_calls: Mutex<BTreeMap<String, u32>>,
+    /// Names of the jobs whose statements fail at every attempt.
+    pub(crate) broken: Mutex<Vec<String>>,
+    /// How often Redshift committed each statement, by job and position in the script.
+    pub(crate) commits: Mutex<BTreeMap<(String, usize), u32>>,
+    faults: Arc<Faults>,
+    clock: Arc<ManualClock>,
 }
 
-impl Default for Fakes {
-    fn default() -> Self {
+impl Fakes {
+    pub(crate) fn new(faults: &Arc<Faults>, clock: &Arc<ManualClock>) -> Self {
         let objects = Arc::new(MemoryObjects::versioned());
         Self {
             ledger: Arc::default(),
@@ -129,11 +136,60 @@ impl Default for Fakes {
             requests: Arc::default(),
             violations: Mutex::default(),
             submit_calls: Mutex::default(),
+            broken: Mutex::default(),
+            commits: Mutex::default(),
+            faults: faults.clone(),
+            clock: clock.clone(),
         }
     }
-}
 
-impl Fakes {
+    /// Ends a running statement, and counts what Redshift committed of it.
+    pub(crate) fn end_statement(&self, name: &Attempt, outcome: Option<Outcome>) {
+        let all = self.warehouse.all();
+        let Some((submission, Progress::Active)) = all.into_iter().find(|(one, _)| one.attempt == *name) else {
+            return;
+        };
+        let statements = submission.sqls.len();
+        let (outcome, committed) = match outcome {
+            Some(outcome) => (outcome, 0),
+            None => self.random_outcome(&submission),
+        };
+        let committed = if outcome == Outcome::Finished { statements } else { committed };
+        let mut commits = self.commits.lock().unwrap();
+        for position in 0..committed {
+            // A part of several parts is one statement of the script.
+            *commits.entry((name.job.clone(), name.part as usize + position)).or_default() += 1;
+        }
+        self.warehouse.end(name, outcome);
+    }
+
+    /// How a statement ends, and the number of its statements that Redshift committed although it did not finish.
+    fn random_outcome(&self, submission: &Submission) -> (Outcome, usize) {
+        let (sqls, faults) = (&submission.sqls, &self.faults);
+        let failed = |finished: usize, message: &str| {
+            let finished = u32::try_from(finished).unwrap();
+            Outcome::Failed { finished, message: message.into() }
+        };
+        let truncated = |finished: usize| sqls[..finished].iter().rposition(|sql| sql.starts_with("truncate"));
+        // A procedure may have committed before it failed.
+        let called = usize::from(sqls[0].starts_with("call") && faults.random_below(2) == 0);
+        if faults.occurs(8) {
+            let finished = faults.random_below(sqls.len() + 1);
+            let finished = if sqls.len() == 1 { 0 } else { finished };
+            let message = "ERROR: 1023 DETAIL: Serializable isolation violation on table - 100";
+            (failed(finished, message), called.max(truncated(finished).map_or(0, |position| position + 1)))
+        } else if faults.occurs(24) {
+            // The connection is lost in the last statement or in its commit, which Redshift may have carried out.
+            let committed = if faults.random_below(2) == 0 { sqls.len() } else { called };
+            let before = truncated(sqls.len() - 1).map_or(0, |position| position + 1);
+            (failed(sqls.len() - 1, "Connection reset by peer"), committed.max(before))
+        } else if self.broken.lock().unwrap().contains(&submission.attempt.job) {
+            (Outcome::failed("ERROR: relation \"nowhere\" does not exist"), called)
+        } else {
+            (Outcome::Finished, sqls.len())
+        }
+    }
+
     /// Records a violation unless all upstreams of the job have ended and no other attempt of the job runs.
     fn check_submission(&self, name: &Attempt) {
         *self.submit_calls.lock().unwrap().entry(name.to_string()).or_default() += 1;
@@ -183,9 +239,12 @@ impl Fakes {
 #[async_trait]
 impl Warehouse for Fakes {
     fn engine<'a>(&'a self, connection: &'a Connection) -> Box<dyn Engine + 'a> {
-        self.warehouse.engine(connection)
+        Box::new(WaitingEngine { engine: self.warehouse.engine(connection), fakes: self })
     }
     async fn submit(&self, submission: &Submission) -> Result<String> {
+        if self.faults.occurs(60) {
+            self.warehouse.end_sessions();
+        }
         self.check_submission(&submission.attempt);
         self.warehouse.submit(submission).await
     }
@@ -199,5 +258,35 @@ impl Warehouse for Fakes {
         parameters: &BTreeMap<String, String>,
     ) -> Result<Vec<Row>> {
         self.warehouse.rows(sql, connection, parameters).await
+    }
+}
+
+/// An engine whose statements can end while a function waits for them.
+struct WaitingEngine<'a> {
+    engine: Box<dyn Engine + 'a>,
+    fakes: &'a Fakes,
+}
+
+#[async_trait]
+impl Engine for WaitingEngine<'_> {
+    async fn find(&self, attempt: &Attempt) -> Result<Option<AttemptState>> {
+        self.engine.find(attempt).await
+    }
+    async fn outcome(&self, id: &str, attempt: &Attempt, patience: Duration) -> Result<Option<AttemptState>> {
+        // Only parts that other parts follow are short: the state machine ends the others.
+        if !patience.is_zero() && !attempt.is_last_part() {
+            if self.fakes.faults.random_below(4) > 0 {
+                self.fakes.end_statement(attempt, None);
+            } else {
+                self.fakes.clock.pass(jiff::SignedDuration::try_from(patience).unwrap());
+            }
+        }
+        self.engine.outcome(id, attempt, patience).await
+    }
+    async fn active(&self, run: &str) -> Result<Vec<AttemptState>> {
+        self.engine.active(run).await
+    }
+    async fn cancel(&self, id: &str) -> Result<()> {
+        self.engine.cancel(id).await
     }
 }

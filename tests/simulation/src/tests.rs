@@ -1,10 +1,12 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use futures::FutureExt as _;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use shiftwork_ports::{Ledger as _, Progress};
-use shiftwork_protocol::{JobRecord, SkipReason, Status, event::Event, name::is_job_name, workflow::RunIf};
+use shiftwork_protocol::{
+    FailureKind, JobRecord, SkipReason, Status, Transaction, Work, event::Event, name::is_job_name, workflow::RunIf,
+};
 
 use crate::machine::Machine;
 
@@ -19,7 +21,8 @@ struct Case {
 }
 
 fn any_case() -> impl Strategy<Value = Case> {
-    let job = (0..100_u8, 0..10_u8, 0..3_u8, any::<prop::sample::Index>(), 0..10_u8);
+    let statements = prop::collection::vec(0..12_u8, 1..8);
+    let job = (0..100_u8, 0..10_u8, 0..3_u8, any::<prop::sample::Index>(), 0..10_u8, statements);
     let stage = (any::<bool>(), prop::collection::vec(job, 1..6), 0..10_u8);
     prop::collection::vec(stage, 1..5).prop_map(|stages| {
         let (mut names, mut scripts, mut broken, mut out) =
@@ -27,18 +30,17 @@ fn any_case() -> impl Strategy<Value = Case> {
         for (sequential, jobs, keep) in stages {
             let mut listed = Vec::new();
             let before = names.len();
-            for (kind, run_if, retries, upstream, breaks) in jobs {
+            for (kind, run_if, retries, upstream, breaks, statements) in jobs {
                 let name = format!("job_{}.sql", names.len() + listed.len());
                 let mut job = json!({ "script": name, "retries": retries,
                     "run_if": match run_if { 0 => "all_done", 1 => "one_failed", _ => "all_success" } });
                 if before > 0 && kind % 3 == 0 {
                     job["depends_on"] = json!([names[upstream.index(before)]]);
                 }
-                let statements = if kind == 1 { 95 } else { 1 };
-                if statements > 1 {
+                if kind % 4 == 1 {
                     job["transaction"] = json!("per_statement");
                 }
-                scripts.insert(name.clone(), "select 1;\n".repeat(statements));
+                scripts.insert(name.clone(), statements.into_iter().map(statement).collect::<Vec<_>>().join(";\n"));
                 if breaks == 0 {
                     broken.push(name.clone());
                 }
@@ -55,9 +57,19 @@ fn any_case() -> impl Strategy<Value = Case> {
     })
 }
 
+/// One statement of a script: most insert rows, and some commit inside or leave something in their session.
+fn statement(n: u8) -> &'static str {
+    match n {
+        0 => "call p()",
+        1 => "set search_path to s",
+        2 => "truncate t",
+        _ => "insert into t select 1",
+    }
+}
+
 fn machine(case: &Case, seed: u64, max_faults: u32) -> Machine {
-    let mut machine = Machine::new(seed, max_faults);
-    machine.broken.clone_from(&case.broken);
+    let machine = Machine::new(seed, max_faults);
+    machine.fakes.broken.lock().unwrap().clone_from(&case.broken);
     machine.fakes.configuration.put(case.workflow.clone());
     for (name, text) in &case.scripts {
         machine.fakes.scripts.put(&format!("workflows/w/{name}"), text.as_str());
@@ -137,33 +149,21 @@ fn check_audit(machine: &Machine, run: &str) {
             submissions.iter().all(|(_, progress)| *progress != Progress::Active),
             "a statement of {name} still runs in Redshift"
         );
-        let finished: BTreeSet<_> = submissions
+        let finished: Vec<_> = submissions
             .iter()
             .filter(|(_, progress)| matches!(progress, Progress::Finished { .. }))
             .map(|(submission, _)| submission.attempt.part)
-            .collect();
+            .collect::<Vec<_>>();
         match job.execution_status {
             _ if job.plan.work.is_barrier() => {
                 assert!(submissions.is_empty(), "{name} is a barrier, but a statement was submitted");
             }
             Status::Succeeded if job.reused_from.is_none() => {
-                // The last attempt finished each part exactly once. An earlier attempt can have finished some parts before
-                // it failed.
-                let parts_of_last_attempt: Vec<_> = submissions
-                    .iter()
-                    .filter(|(s, p)| s.attempt.attempt == job.attempt && matches!(p, Progress::Finished { .. }))
-                    .map(|(s, _)| s.attempt.part)
-                    .collect();
-                assert_eq!(
-                    parts_of_last_attempt.len(),
-                    job.plan.work.parts() as usize,
-                    "the last attempt of {name} finished the parts {parts_of_last_attempt:?}"
-                );
-                if job.plan.work.parts() == 1 {
-                    assert_eq!(finished.len(), 1, "{name} ran more than once");
-                    let times = submissions.iter().filter(|(_, p)| matches!(p, Progress::Finished { .. })).count();
-                    assert_eq!(times, 1, "{name} succeeded {times} times");
-                }
+                // Every part that this run had to run finished exactly once, in whichever attempt.
+                let first = job.resumed.as_ref().map_or(1, |resumed| resumed.part);
+                let (mut parts, expected) = (finished, (first..=job.plan.work.parts()).collect::<Vec<_>>());
+                parts.sort_unstable();
+                assert_eq!(parts, expected, "the parts of {name} that finished");
             }
             Status::Skipped => assert!(submissions.is_empty(), "{name} is skipped, but a statement was submitted"),
             Status::Planning
@@ -177,6 +177,10 @@ fn check_audit(machine: &Machine, run: &str) {
         }
         let after_failure = job.plan.upstreams.iter().any(|upstream| counts_as_failed(by_name[upstream.as_str()]));
         check_condition(job, after_failure, !submissions.is_empty(), &by_name);
+    }
+    let commits = machine.fakes.commits.lock().unwrap().clone();
+    for ((job, statement), times) in commits.iter().filter(|_| run == "r") {
+        assert_eq!(*times, 1, "statement {statement} of {job} was committed {times} times");
     }
     assert_eq!(
         record.execution_status == Status::Succeeded,
@@ -257,6 +261,38 @@ fn run_if_after_every_end_of_the_job_before_it() {
             assert_eq!((end("job.sql"), end("last.sql")), (expected, last), "{run_if} after {before}, {width} wide");
             let run = machine.run("r").unwrap().execution_status;
             assert_eq!(run, if case.broken.is_empty() { Succeeded } else { Failed }, "{run_if} after {before}");
+/// What a person does before a restart: looks at what was committed of each script with `per_statement`, and says where a
+/// script continues that cannot continue by itself, because the outcome is unknown or the session has ended.
+fn decide_where_to_continue(machine: &Machine, before: &[JobRecord]) -> BTreeMap<String, u32> {
+    let commits = machine.fakes.commits.lock().unwrap();
+    let mut decided = BTreeMap::new();
+    for job in before.iter().filter(|job| job.execution_status != Status::Succeeded) {
+        let name = &job.plan.job_name;
+        let Work::Sql { transaction: Transaction::PerStatement, session, .. } = &job.plan.work else { continue };
+        let committed = commits.range((name.clone(), 0)..(name.clone(), usize::MAX)).count();
+        let next = u32::try_from(committed).unwrap() + 1;
+        let unknown = job.error_name.as_deref() == Some(FailureKind::MayHaveCommitted.name());
+        if session.is_some_and(|session| session.is_needed_by(next)) {
+            decided.insert(name.clone(), 1);
+        } else if unknown {
+            decided.insert(name.clone(), next);
+        }
+    }
+    decided
+}
+
+/// A statement of a script with `per_statement` is committed once over both runs, unless a person decided that the script
+/// runs from its start.
+fn check_commits_of_restart(machine: &Machine, before: &[JobRecord], decided: &BTreeMap<String, u32>) {
+    let commits = machine.fakes.commits.lock().unwrap().clone();
+    for job in before.iter().filter(|job| job.execution_status != Status::Succeeded) {
+        let name = &job.plan.job_name;
+        let per_statement = matches!(&job.plan.work, Work::Sql { transaction: Transaction::PerStatement, .. });
+        if !per_statement || decided.get(name) == Some(&1) {
+            continue;
+        }
+        for ((_, statement), times) in commits.range((name.clone(), 0)..(name.clone(), usize::MAX)) {
+            assert_eq!(*times, 1, "statement {statement} of {name} was committed {times} times by both runs");
         }
     }
 }
@@ -320,10 +356,16 @@ proptest! {
         machine.run_until_idle();
         let before = jobs(&machine, "r1");
         prop_assume!(machine.run("r1").unwrap().execution_status != Status::Succeeded);
-        machine.broken.clear();
-        machine.request(&json!({ "workflow_id": "w", "workflow_execution_id": "r2", "restart_of": "r1" })).unwrap();
+        machine.fakes.broken.lock().unwrap().clear();
+        let mut request = json!({ "workflow_id": "w", "workflow_execution_id": "r2", "restart_of": "r1" });
+        let decided = decide_where_to_continue(&machine, &before);
+        if !decided.is_empty() {
+            request["from_statement"] = json!(decided);
+        }
+        machine.request(&request).unwrap();
         machine.run_until_idle();
         check_audit(&machine, "r2");
+        check_commits_of_restart(&machine, &before, &decided);
         let (first, second) = (machine.run("r1").unwrap(), machine.run("r2").unwrap());
         prop_assert_eq!(first.logical_date, second.logical_date);
         let after = jobs(&machine, "r2");

@@ -156,7 +156,6 @@ impl DynamoLedger {
                 })?;
                 change.set("execution_status", status(Status::Pending));
                 change.set("attempt", number(at.attempt + 1));
-                change.set("part", number(1));
                 change.append("failed_attempts", failed);
                 change.remove("submitted_ts");
                 change.remove("statement_id");
@@ -168,9 +167,16 @@ impl DynamoLedger {
                 })?;
                 change.set("cancelling", why);
             }
-            Step::NextPart { statement_id } => {
+            Step::NextPart { statement_id, session_id, submitting } => {
                 change.set("part", number(at.part + 1));
-                change.remove("submitted_ts");
+                if *submitting {
+                    change.set("submitted_ts", instant(now));
+                } else {
+                    change.remove("submitted_ts");
+                }
+                if let Some(id) = session_id {
+                    change.set("session_id", text(id));
+                }
                 match statement_id {
                     Some(id) => change.set("statement_id", text(id)),
                     None => change.remove("statement_id"),

@@ -4,7 +4,7 @@ use aws_sdk_redshiftdata::{
     operation::describe_statement::DescribeStatementOutput,
     types::{StatementStatusString, StatusString, SubStatementData},
 };
-use shiftwork_ports::{Progress, failure_kind};
+use shiftwork_ports::{Progress, failure_kind, steps_reached};
 
 /// Progress of the statement; `None` for a status that the Data API did not have when this code was written.
 pub(super) fn progress(described: &DescribeStatementOutput) -> Option<Progress> {
@@ -13,12 +13,25 @@ pub(super) fn progress(described: &DescribeStatementOutput) -> Option<Progress> 
         StatusString::Finished => Progress::Finished { rows: rows(described) },
         StatusString::Failed => {
             let message = message(described);
-            Progress::Failed { kind: failure_kind(&message), message }
+            let reached = steps_reached(finished(described), statements(described), &message);
+            Progress::Failed { kind: failure_kind(&message), message, reached }
         }
-        StatusString::Aborted => Progress::Aborted,
+        StatusString::Aborted => Progress::Aborted { reached: finished(described) },
         // `ALL` is only a filter of lists. AWS may add further statuses to the enum.
         _ => return None,
     })
+}
+
+/// Number of statements of a batch that finished before one failed or was cancelled; 0 for a single statement.
+fn finished(described: &DescribeStatementOutput) -> u32 {
+    let subs = described.sub_statements().iter();
+    let finished = subs.take_while(|sub| sub.status == Some(StatementStatusString::Finished)).count();
+    u32::try_from(finished).unwrap_or(u32::MAX)
+}
+
+/// Number of statements of a batch; 1 for a single statement.
+fn statements(described: &DescribeStatementOutput) -> u32 {
+    u32::try_from(described.sub_statements().len()).unwrap_or(u32::MAX).max(1)
 }
 
 /// Number of rows of a statement, or of the last statement of a batch. The Data API returns −1 if Redshift did not count.

@@ -2,10 +2,10 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use shiftwork_protocol::{Attempt, Connection, Owner, Transaction};
+use shiftwork_protocol::{Attempt, Connection, Owner};
 
 use super::fresh;
-use crate::{AttemptState, Engine, Progress, Result, Submission, Warehouse};
+use crate::{AttemptState, Engine, Progress, Result, Session, Submission, Warehouse};
 
 /// Checks [`Engine`]. `submit` submits an attempt and returns the engine's id. Returns the attempts that are active at
 /// the end.
@@ -49,8 +49,7 @@ pub async fn warehouse(warehouse: &dyn Warehouse, connection: &Connection, sql: 
     let submit = async |attempt: &Attempt| {
         let sqls = vec![sql.to_owned(); if attempt.attempt == 1 { 1 } else { 2 }];
         let (connection, parameters) = (connection.clone(), BTreeMap::new());
-        let transaction = Transaction::Single;
-        let submission = Submission { attempt: attempt.clone(), connection, sqls, transaction, parameters };
+        let submission = Submission { attempt: attempt.clone(), connection, sqls, session: Session::Own, parameters };
         warehouse.submit(&submission).await
     };
     assert_ne!(warehouse.rows(sql, connection, &BTreeMap::new()).await.unwrap(), Vec::<crate::Row>::new());

@@ -12,14 +12,20 @@ async fn stored(ledger: &dyn Ledger, opening: &Opening, position: usize) -> JobR
     ledger.job(opening.id(), opening.job(position)).await.unwrap().unwrap()
 }
 
+fn next_part(statement_id: Option<&str>) -> Step {
+    Step::NextPart { statement_id: statement_id.map(Into::into), session_id: None, submitting: false }
+}
+
 fn failed_attempt(number: u32) -> FailedAttempt {
     FailedAttempt {
         attempt: number,
+        part: 2,
         submitted_ts: Some(minute(1)),
         ended_ts: minute(2),
         error_name: FailureKind::SerializationConflict.name().into(),
         error_message: "1023".into(),
         statement_id: Some(format!("id-{number}")),
+        retry_ts: Some(minute(3)),
     }
 }
 
@@ -103,9 +109,7 @@ pub(super) async fn a_job_ends_once(ledger: &dyn Ledger) {
             let counted = ledger.count(opening.id(), opening.job(position), 40).await;
             assert_eq!(counted.as_ref(), Ok(&expected), "only a job that succeeded has rows");
         }
-        for late in
-            [step, Step::End(failure()), Step::NextAttempt(failed_attempt(1)), Step::NextPart { statement_id: None }]
-        {
+        for late in [step, Step::End(failure()), Step::NextAttempt(failed_attempt(1)), next_part(None)] {
             let again = ledger.advance(&at, &late, minute(3)).await;
             assert_eq!(again, Ok(Advanced { fresh: false, job: expected.clone() }), "{late:?}");
         }
@@ -137,33 +141,30 @@ pub(super) async fn attempts_follow_each_other(ledger: &dyn Ledger) {
     let opening = opened(ledger).await;
     let (run, job) = (opening.id(), opening.job(0));
     ledger.claim(run, job, "token-1", minute(1)).await.unwrap();
-    ledger
-        .advance(&opening.at(0, 1, 1), &Step::NextPart { statement_id: Some("id-1".into()) }, minute(1))
-        .await
-        .unwrap();
+    ledger.advance(&opening.at(0, 1, 1), &next_part(Some("id-1")), minute(1)).await.unwrap();
     let step = Step::NextAttempt(failed_attempt(1));
     let next = ledger.advance(&opening.at(0, 1, 2), &step, minute(2)).await.unwrap();
     assert!(next.fresh);
     assert_eq!(next.job.execution_status, Status::Pending);
-    assert_eq!((next.job.attempt, next.job.part), (2, 1), "with its first part");
+    assert_eq!((next.job.attempt, next.job.part), (2, 2), "with the part that failed: the first part is committed");
     assert_eq!((next.job.submitted_ts, next.job.statement_id.as_deref()), (None, None));
     assert_eq!(next.job.execution_start_ts, Some(minute(1)), "the job began with its first attempt");
     assert_eq!(next.job.failed_attempts, [failed_attempt(1)]);
 
     // Late or repeated events of the first attempt have no effect.
-    for stale in [step, Step::End(success()), Step::NextPart { statement_id: None }] {
+    for stale in [step, Step::End(success()), next_part(None)] {
         for part in [1, 2] {
             let again = ledger.advance(&opening.at(0, 1, part), &stale, minute(3)).await;
             assert_eq!(again, Ok(Advanced { fresh: false, job: next.job.clone() }), "{stale:?}");
         }
     }
-    let early = ledger.advance(&opening.at(0, 3, 1), &Step::End(success()), minute(3)).await.unwrap();
+    let early = ledger.advance(&opening.at(0, 3, 2), &Step::End(success()), minute(3)).await.unwrap();
     assert!(!early.fresh, "an attempt that has not begun");
 
     let claimed = ledger.claim(run, job, "token-2", minute(4)).await.unwrap();
     assert_eq!((claimed.submitted_ts, claimed.execution_start_ts), (Some(minute(4)), Some(minute(1))));
-    ledger.advance(&opening.at(0, 2, 1), &Step::NextAttempt(failed_attempt(2)), minute(5)).await.unwrap();
-    let third = ledger.advance(&opening.at(0, 3, 1), &Step::End(success()), minute(6)).await.unwrap();
+    ledger.advance(&opening.at(0, 2, 2), &Step::NextAttempt(failed_attempt(2)), minute(5)).await.unwrap();
+    let third = ledger.advance(&opening.at(0, 3, 2), &Step::End(success()), minute(6)).await.unwrap();
     assert!(third.fresh);
     assert_eq!(third.job.failed_attempts, [failed_attempt(1), failed_attempt(2)], "in the order of the attempts");
 }
@@ -172,7 +173,7 @@ pub(super) async fn parts_follow_each_other(ledger: &dyn Ledger) {
     let opening = opened(ledger).await;
     let (run, job) = (opening.id(), opening.job(0));
     ledger.claim(run, job, "token-1", minute(1)).await.unwrap();
-    let step = Step::NextPart { statement_id: Some("id-1".into()) };
+    let step = next_part(Some("id-1"));
     let next = ledger.advance(&opening.at(0, 1, 1), &step, minute(2)).await.unwrap();
     assert!(next.fresh);
     assert_eq!(next.job.execution_status, Status::Running, "the attempt is still running");
@@ -183,12 +184,25 @@ pub(super) async fn parts_follow_each_other(ledger: &dyn Ledger) {
 
     let claimed = ledger.claim(run, job, "token-2", minute(4)).await.unwrap();
     assert_eq!((claimed.part, claimed.submitted_ts), (2, Some(minute(4))));
-    let none = ledger.advance(&opening.at(0, 1, 2), &Step::NextPart { statement_id: None }, minute(5)).await.unwrap();
+    let none = ledger.advance(&opening.at(0, 1, 2), &next_part(None), minute(5)).await.unwrap();
     assert_eq!((none.job.part, none.job.statement_id), (3, None));
+
+    // A launcher that goes on by itself records the finished part and its next intent in one step.
+    let kept = |session: Option<&str>| Step::NextPart {
+        statement_id: Some("id-3".into()),
+        session_id: session.map(Into::into),
+        submitting: true,
+    };
+    let on = ledger.advance(&opening.at(0, 1, 3), &kept(Some("s")), minute(6)).await.unwrap();
+    assert_eq!((on.job.part, on.job.submitted_ts, on.job.session_id.as_deref()), (4, Some(minute(6)), Some("s")));
+    let late = ledger.claim(run, job, "token-3", minute(7)).await.unwrap();
+    assert_eq!(late.submitted_ts, Some(minute(6)), "the intent of the step stays");
+    let same = ledger.advance(&opening.at(0, 1, 4), &kept(None), minute(8)).await.unwrap();
+    assert_eq!(same.job.session_id.as_deref(), Some("s"), "the session is kept");
 }
 
 pub(super) async fn racing_steps_agree(ledger: &dyn Ledger) {
-    for other in [Step::End(failure()), Step::NextAttempt(failed_attempt(1)), Step::NextPart { statement_id: None }] {
+    for other in [Step::End(failure()), Step::NextAttempt(failed_attempt(1)), next_part(None)] {
         let opening = opened(ledger).await;
         let at = opening.at(0, 1, 1);
         let end = Step::End(success());

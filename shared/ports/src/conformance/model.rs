@@ -77,14 +77,20 @@ pub async fn agree(model: &dyn Ledger, subject: &dyn Ledger, seed: u64) {
                     0 => Step::End(success()),
                     1 => Step::End(failure()),
                     2 => Step::Skip { reason: SkipReason::UpstreamFailed, message: place.clone() },
-                    3 => Step::NextPart { statement_id: Some(place.clone()) },
+                    3 => Step::NextPart {
+                        statement_id: Some(place.clone()),
+                        session_id: (random.below(2) == 0).then(|| place.clone()),
+                        submitting: random.below(2) == 0,
+                    },
                     _ => Step::NextAttempt(FailedAttempt {
                         attempt: at.attempt,
+                        part: at.part,
                         submitted_ts: None,
                         ended_ts: now,
                         error_name: FailureKind::ConnectionLost.name().into(),
                         error_message: place.clone(),
                         statement_id: None,
+                        retry_ts: Some(until),
                     }),
                 };
                 same!("advance", ledger => ledger.advance(&at, &step, now));

@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 use shiftwork_protocol::{Failure, FailureKind, Status, payload::JobEnd};
 
-use crate::{PROCEED, TaskTokens};
+use crate::{PAUSE, PROCEED, TaskTokens};
 
 /// The end of a task that waited for its token.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,18 +26,20 @@ pub async fn task_tokens(
         TaskEnd::Succeeded(json!({ "job_name": "load.sql", "execution_status": "FAILED" })),
         failed(FailureKind::SerializationConflict.name()),
         failed(PROCEED),
+        failed(PAUSE),
     ];
     let say = async |call: usize, token: &str| match call {
         0 => tokens.release(token).await,
         1 => tokens.end(token, &end).await,
         2 => tokens.fail(token, &failure).await,
-        _ => tokens.proceed(token).await,
+        3 => tokens.proceed(token).await,
+        _ => tokens.pause(token, super::minute(0)).await,
     };
     for (call, expected) in expected.iter().enumerate() {
         let token = open().await;
         assert_eq!(say(call, &token).await, Ok(()), "call {call}");
         assert_eq!(end_of(&token).await, *expected, "call {call}");
-        for later in 0..4 {
+        for later in 0..5 {
             assert_eq!(say(later, &token).await, Ok(()), "call {later} on a token that call {call} has closed");
         }
         assert_eq!(end_of(&token).await, *expected, "a closed token stays as it is");
@@ -57,6 +59,7 @@ mod tests {
             Closed::End(end) => TaskEnd::Succeeded(serde_json::to_value(end).unwrap()),
             Closed::Fail(failure) => TaskEnd::Failed(failure.kind.name().into()),
             Closed::Proceed => TaskEnd::Failed(PROCEED.into()),
+            Closed::Pause(_) => TaskEnd::Failed(PAUSE.into()),
         };
         task_tokens(&tokens, async || super::super::fresh("token"), end_of).await;
     }

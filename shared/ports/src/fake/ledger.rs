@@ -154,16 +154,16 @@ impl Ledger for MemoryLedger {
                 job.execution_status = Status::Pending;
                 job.failed_attempts.push(attempt.clone());
                 job.attempt += 1;
-                job.part = 1;
                 job.submitted_ts = None;
                 job.statement_id = None;
                 job.cancelling = None;
             }
             Step::Cancel(why) => job.cancelling = Some(why.clone()),
-            Step::NextPart { statement_id } => {
+            Step::NextPart { statement_id, session_id, submitting } => {
                 job.part += 1;
-                job.submitted_ts = None;
+                job.submitted_ts = submitting.then_some(now);
                 job.statement_id.clone_from(statement_id);
+                job.session_id = session_id.clone().or(job.session_id.take());
             }
         }
         Ok(Advanced { fresh: true, job: job.clone() })

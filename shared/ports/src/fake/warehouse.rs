@@ -1,18 +1,34 @@
-use std::{collections::BTreeMap, sync::Mutex, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Mutex,
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use shiftwork_protocol::{Attempt, Connection, Failure, FailureKind};
 
 use super::lock;
-use crate::{AttemptState, Engine, Progress, Result, Row, Submission, Warehouse, failure_kind};
+use crate::{AttemptState, Engine, Progress, Result, Row, Session, Submission, Warehouse, failure_kind, steps_reached};
 
 /// The outcome that a test gives to an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// The attempt succeeds.
     Finished,
-    /// The attempt fails with this message of Redshift.
-    Failed(String),
+    /// The attempt fails with this message of Redshift, after this number of its statements finished.
+    Failed {
+        /// Number of statements that finished.
+        finished: u32,
+        /// Message of Redshift.
+        message: String,
+    },
+}
+
+impl Outcome {
+    /// The attempt fails with this message of Redshift before any of its statements finished.
+    pub fn failed(message: impl Into<String>) -> Self {
+        Self::Failed { finished: 0, message: message.into() }
+    }
 }
 
 /// Number of rows that each COPY loads.
@@ -22,6 +38,7 @@ pub const ROWS_OF_A_COPY: i64 = 7;
 struct Held {
     submission: Submission,
     progress: Progress,
+    session: Option<String>,
 }
 
 /// Redshift in memory. Attempts are active until a test ends them, and short statements return rows that a test has set.
@@ -30,9 +47,16 @@ pub struct MemoryWarehouse {
     held: Mutex<BTreeMap<String, Held>>,
     answers: Mutex<BTreeMap<String, Vec<Row>>>,
     asked: Mutex<Vec<String>>,
+    ended_sessions: Mutex<BTreeSet<String>>,
 }
 
 impl MemoryWarehouse {
+    /// Ends the sessions that submissions have kept.
+    pub fn end_sessions(&self) {
+        let held = lock(&self.held);
+        lock(&self.ended_sessions).extend(held.values().filter_map(|held| held.session.clone()));
+    }
+
     /// The active attempts.
     pub fn running(&self) -> Vec<Attempt> {
         let held = lock(&self.held);
@@ -51,7 +75,11 @@ impl MemoryWarehouse {
         {
             held.progress = match outcome {
                 Outcome::Finished => Progress::Finished { rows: Some(1) },
-                Outcome::Failed(message) => Progress::Failed { kind: failure_kind(&message), message },
+                Outcome::Failed { finished, message } => {
+                    let statements = u32::try_from(held.submission.sqls.len()).unwrap_or(u32::MAX);
+                    let reached = steps_reached(finished, statements, &message);
+                    Progress::Failed { kind: failure_kind(&message), message, reached }
+                }
             };
         }
     }
@@ -69,7 +97,8 @@ impl MemoryWarehouse {
 
     fn get(&self, id: &str) -> Option<AttemptState> {
         let held = lock(&self.held).get(id)?.clone();
-        Some(AttemptState { id: id.into(), attempt: held.submission.attempt, progress: held.progress })
+        let Held { submission, progress, session } = held;
+        Some(AttemptState { id: id.into(), attempt: submission.attempt, progress, session })
     }
 }
 
@@ -81,9 +110,19 @@ impl Warehouse for MemoryWarehouse {
 
     async fn submit(&self, submission: &Submission) -> Result<String> {
         let id = submission.attempt.client_token();
-        lock(&self.held)
-            .entry(id.clone())
-            .or_insert_with(|| Held { submission: submission.clone(), progress: Progress::Active });
+        let mut held = lock(&self.held);
+        if held.contains_key(&id) {
+            return Ok(id);
+        }
+        let session = match &submission.session {
+            Session::Own => None,
+            Session::Kept => Some(format!("session-{id}")),
+            Session::Continued(session) if lock(&self.ended_sessions).contains(session) => {
+                return Err(Failure::new(FailureKind::SessionLost, "Session is not available"));
+            }
+            Session::Continued(session) => Some(session.clone()),
+        };
+        held.insert(id.clone(), Held { submission: submission.clone(), progress: Progress::Active, session });
         Ok(id)
     }
 
@@ -135,6 +174,7 @@ impl Engine for MemoryEngine<'_> {
             id: id.clone(),
             attempt: held.submission.attempt.clone(),
             progress: Progress::Active,
+            session: held.session.clone(),
         };
         Ok(of_run.map(state).collect())
     }
@@ -143,7 +183,7 @@ impl Engine for MemoryEngine<'_> {
         if let Some(held) = lock(&self.warehouse.held).get_mut(id)
             && held.progress == Progress::Active
         {
-            held.progress = Progress::Aborted;
+            held.progress = Progress::Aborted { reached: 0 };
         }
         Ok(())
     }
