@@ -3,9 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::{SignedDuration, Timestamp};
 use shiftwork_ports::{AttemptState, Bucket, Engines, Progress, Result, scripts};
 use shiftwork_protocol::{
-    Failure, FailureKind, JobRecord, ScriptPin, SharedSession, Status, Transaction, Work, audit::Resumed,
+    Failure, FailureKind, JobRecord, ScriptPin, SharedSession, Status, Transaction, Work, audit::Resumed, limits,
 };
 use shiftwork_sql::split;
 
@@ -27,6 +28,15 @@ struct Earlier<'a> {
     job: &'a JobRecord,
     /// State of the last attempt on its engine; `None` if the engine does not know it.
     last: Option<AttemptState>,
+    /// Present time.
+    now: Timestamp,
+}
+
+impl Earlier<'_> {
+    /// Returns true if the engine would still know an attempt that the launcher was about to submit at this time.
+    fn is_remembered(&self, submitted: Timestamp) -> bool {
+        self.now.duration_since(submitted) < SignedDuration::from_secs(limits::STATEMENT_MEMORY_SECONDS)
+    }
 }
 
 /// Number of parts that the earlier run committed, or the reason why it is not known.
@@ -39,7 +49,8 @@ fn committed(earlier: &Earlier<'_>) -> std::result::Result<u32, String> {
         Some(Progress::Active) => {
             Err(format!("its statement {part} is still active in Redshift: restart the run when it has ended"))
         }
-        None if submitted_ts.is_none() => Ok(before),
+        // The launcher did not submit the statement.
+        None if submitted_ts.is_none_or(|submitted| earlier.is_remembered(submitted)) => Ok(before),
         None => match execution_status {
             // Redshift reported the failure of the statement.
             Status::Failed => Ok(before),
@@ -100,6 +111,7 @@ pub(crate) async fn resume(
     from_statement: &BTreeMap<String, u32>,
     engines: &Engines,
     scripts: &Bucket,
+    now: Timestamp,
 ) -> Result<BTreeSet<String>> {
     let before: BTreeMap<_, _> = earlier.iter().map(|job| (job.plan.job_name.as_str(), job)).collect();
     let mut refusals = not_statements(from_statement, jobs);
@@ -110,7 +122,7 @@ pub(crate) async fn resume(
             Some(1) => Resume::FromStart,
             Some(part) if *part > job.plan.work.parts() => Resume::Done,
             Some(part) => Resume::At(*part),
-            None if may_be_committed(before) => read(before, job, engines, scripts).await?,
+            None if may_be_committed(before) => read(before, job, engines, scripts, now).await?,
             None => Resume::FromStart,
         };
         match resume {
@@ -162,7 +174,13 @@ fn may_be_committed(before: &JobRecord) -> bool {
     }
 }
 
-async fn read(before: &JobRecord, job: &JobRecord, engines: &Engines, bucket: &Bucket) -> Result<Resume> {
+async fn read(
+    before: &JobRecord,
+    job: &JobRecord,
+    engines: &Engines,
+    bucket: &Bucket,
+    now: Timestamp,
+) -> Result<Resume> {
     let last = match engines.of(&before.plan.work) {
         Some(engine) if before.submitted_ts.is_some() => engine.find(&before.current_attempt()).await?,
         Some(_) | None => None,
@@ -176,7 +194,7 @@ async fn read(before: &JobRecord, job: &JobRecord, engines: &Engines, bucket: &B
         (Work::Sql { script: was, .. }, Work::Sql { script: now, .. }) => (u32::from(was.sha256 == now.sha256), None),
         (was, now) => (u32::from(was == now), None),
     };
-    Ok(decide(&Earlier { job: before, last }, same, job.plan.work.parts(), session))
+    Ok(decide(&Earlier { job: before, last, now }, same, job.plan.work.parts(), session))
 }
 
 /// Number of statements at the beginning of two versions of a script that are the same.
@@ -193,10 +211,11 @@ async fn same_statements(bucket: &Bucket, was: &ScriptPin, now: &ScriptPin) -> R
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
     use shiftwork_ports::fake::a_job;
 
     use super::*;
+
+    const DAYS_LATER: Timestamp = Timestamp::constant(2 * 24 * 60 * 60, 0);
 
     fn earlier(part: u32, status: Status, submitted: bool) -> JobRecord {
         let submitted_ts = submitted.then_some(Timestamp::UNIX_EPOCH);
@@ -225,7 +244,7 @@ mod tests {
             (earlier(3, Aborted, false), None, Resume::At(3)),
         ] {
             let last = last.map(|progress| state(&job, progress));
-            assert_eq!(decide(&Earlier { job: &job, last }, 5, 5, None), expected, "{job:?}");
+            assert_eq!(decide(&Earlier { job: &job, last, now: DAYS_LATER }, 5, 5, None), expected, "{job:?}");
         }
     }
 
@@ -241,19 +260,29 @@ mod tests {
             (&active, Some(state(&active, Progress::Active)), 5, None, "still active"),
             (&forgotten, None, 5, None, "no longer knows"),
         ] {
-            let found = decide(&Earlier { job, last }, same, 5, session);
+            let found = decide(&Earlier { job, last, now: DAYS_LATER }, same, 5, session);
             assert!(matches!(&found, Resume::Refused(reason) if reason.contains(words)), "{words}: {found:?}");
         }
         assert_eq!(
-            decide(&Earlier { job: &at(2), last: None }, 5, 5, session),
+            decide(&Earlier { job: &at(2), last: None, now: DAYS_LATER }, 5, 5, session),
             Resume::At(2),
             "state_from is the next one"
         );
         assert_eq!(
-            decide(&Earlier { job: &at(3), last: None }, 2, 5, None),
+            decide(&Earlier { job: &at(3), last: None, now: DAYS_LATER }, 2, 5, None),
             Resume::At(3),
             "a later statement changed"
         );
+    }
+
+    #[test]
+    fn a_statement_that_redshift_would_know_was_not_submitted() {
+        let job = earlier(3, Status::Aborted, true);
+        for (hours, expected) in [(0, Ok(2)), (23, Ok(2)), (24, Err(()))] {
+            let now = Timestamp::UNIX_EPOCH + SignedDuration::from_hours(hours);
+            let found = committed(&Earlier { job: &job, last: None, now }).map_err(drop);
+            assert_eq!(found, expected, "{hours} hours later");
+        }
     }
 
     #[test]

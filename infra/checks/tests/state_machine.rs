@@ -167,9 +167,14 @@ fn each_drift_of_another_state_is_one_finding_that_names_the_place() {
             RECORD,
             "/ResultSelector/relaunch.$",
             json!("$.Payload.again"),
-            "Record: `$.Payload.again`: no `again` among `relaunch`",
+            "Record: `$.Payload.again`: no `again` among `not_before`, `relaunch`",
         ),
-        (AGAIN, "/Choices/0/Variable", json!("$.pause.again"), "Again: `$.pause.again`: no `again` among `relaunch`"),
+        (
+            AGAIN,
+            "/Choices/0/Variable",
+            json!("$.pause.again"),
+            "Again: `$.pause.again`: no `again` among `Cause`, `relaunch`",
+        ),
         (
             JOBS,
             "/ItemSelector/timeout_seconds.$",

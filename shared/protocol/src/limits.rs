@@ -8,6 +8,8 @@ pub const BATCH_STATEMENTS: u32 = 40;
 pub const STATEMENT_SECONDS: u32 = 24 * 60 * 60;
 /// Time in seconds for which the Data API remembers a `ClientToken` (8 hours).
 pub const CLIENT_TOKEN_SECONDS: i64 = 8 * 60 * 60;
+/// Time in seconds for which the Data API knows a statement (24 hours).
+pub const STATEMENT_MEMORY_SECONDS: i64 = 24 * 60 * 60;
 /// Maximum length of a Step Functions execution name in characters.
 pub const EXECUTION_NAME_CHARS: usize = 80;
 /// Number of iterations of an inline Map that Step Functions runs at once.

@@ -171,8 +171,9 @@ impl Fakes {
             Outcome::Failed { finished, message: message.into() }
         };
         let truncated = |finished: usize| sqls[..finished].iter().rposition(|sql| sql.starts_with("truncate"));
-        // A procedure may have committed before it failed.
-        let called = usize::from(sqls[0].starts_with("call") && faults.random_below(2) == 0);
+        // A procedure may have committed before it failed, but not in a transaction of several statements.
+        let alone = sqls.len() == 1 && sqls[0].starts_with("call");
+        let called = usize::from(alone && faults.random_below(2) == 0);
         if faults.occurs(8) {
             let finished = faults.random_below(sqls.len() + 1);
             let finished = if sqls.len() == 1 { 0 } else { finished };
