@@ -292,7 +292,7 @@ mod tests {
         assert_eq!(not_statements(&named("load", 1), &jobs), Vec::<String>::new());
         assert_eq!(not_statements(&named("load", 2), &jobs), Vec::<String>::new(), "nothing is left to run");
         assert!(not_statements(&named("load", 3), &jobs)[0].contains("use 1 to 2"));
-        assert!(not_statements(&named("lod", 1), &jobs)[0].contains("no job `lod`"));
+        assert!(not_statements(&named("orders", 1), &jobs)[0].contains("no job `orders`"));
     }
 
     #[test]
