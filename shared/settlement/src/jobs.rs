@@ -114,8 +114,12 @@ impl JobSettlement {
     /// submitted it, if that launcher still waits for it.
     pub async fn part_finished(&self, attempt: &Attempt, id: &str) -> Result<()> {
         let job = self.job(&attempt.run, &attempt.job).await?;
+        if job.current_attempt() != *attempt {
+            // Another function took the step. It may have stopped before it returned the job to the Launch state.
+            return if job.execution_status.is_terminal() { Ok(()) } else { self.resume(&job).await };
+        }
         let waits = |since: jiff::Timestamp| self.clock.now().duration_since(since) < LEFT_TO_LAUNCHER;
-        if job.current_attempt() == *attempt && job.submitted_ts.is_some_and(waits) {
+        if job.submitted_ts.is_some_and(waits) {
             return Ok(());
         }
         match self.engine(&job)?.outcome(id, attempt, std::time::Duration::ZERO).await? {
