@@ -27,7 +27,6 @@ use shiftwork_config::{JsonPath, in_order, shape};
 use shiftwork_protocol::{Connection, Workflow, name, workflow::Job};
 
 pub use date::{LogicalDate, RequestedDate};
-||||||| parent of 1a9b324 (Planner finds commits and session state in scripts)
 pub use effects::inner_commits;
 pub use plan::{Plan, PlanInputs, RequestedRun, Script, check, plan};
 pub use schema::{connections_schema, workflow_schema};
