@@ -261,6 +261,10 @@ fn run_if_after_every_end_of_the_job_before_it() {
             assert_eq!((end("job.sql"), end("last.sql")), (expected, last), "{run_if} after {before}, {width} wide");
             let run = machine.run("r").unwrap().execution_status;
             assert_eq!(run, if case.broken.is_empty() { Succeeded } else { Failed }, "{run_if} after {before}");
+        }
+    }
+}
+
 /// What a person does before a restart: looks at what was committed of each script with `per_statement`, and says where a
 /// script continues that cannot continue by itself, because the outcome is unknown or the session has ended.
 fn decide_where_to_continue(machine: &Machine, before: &[JobRecord]) -> BTreeMap<String, u32> {
