@@ -230,7 +230,7 @@ mod tests {
             jobs.iter().filter(|job| job.reused_from.is_some()).map(|job| job.plan.job_name.clone()).collect()
         };
         let mut jobs = new(RunIf::OneFailed);
-        reuse(&earlier, &mut jobs);
+        reuse(&earlier, &mut jobs, &BTreeSet::new());
         assert_eq!(reused(&jobs), ["load", "alarm", "totals"]);
         assert_eq!(
             (jobs[1].execution_status, jobs[1].skip_reason),
@@ -240,7 +240,7 @@ mod tests {
 
         // The condition was changed since, and is met now.
         let mut jobs = new(RunIf::AllDone);
-        reuse(&earlier, &mut jobs);
+        reuse(&earlier, &mut jobs, &BTreeSet::new());
         assert_eq!(reused(&jobs), ["load"]);
     }
 
@@ -254,7 +254,7 @@ mod tests {
         let load = || scripted("load", &[], "1");
         for (status, open) in [(Status::Succeeded, false), (Status::Failed, true)] {
             let mut jobs = vec![load(), barrier(), scripted("next", &["@stage-2"], "1")];
-            reuse(&[ended(status, load()), ended(Status::Aborted, barrier())], &mut jobs);
+            reuse(&[ended(status, load()), ended(Status::Aborted, barrier())], &mut jobs, &BTreeSet::new());
             assert_eq!(jobs[1].execution_status == Status::Pending, open);
             assert_eq!(jobs[2].waiting_on.is_empty(), !open);
         }
