@@ -9,7 +9,7 @@ mod wiring;
 
 use jiff::Timestamp;
 use shiftwork_aws::environment;
-use shiftwork_ports::Result;
+use shiftwork_ports::{Result, log::Subject};
 use shiftwork_protocol::{
     Failure, FailureKind, JobRecord, SkipReason,
     payload::{JobEnd, Launch},
@@ -67,20 +67,28 @@ fn decide(job: &JobRecord, now: Timestamp) -> Action {
 impl Launcher {
     /// Submits the job, adopts the attempt of an earlier invocation, or settles a job that is not run.
     pub async fn handle(&self, launch: Launch) -> Result<()> {
-        let (run, name, token) = (&launch.workflow_execution_id, &launch.job_name, &launch.task_token);
+        let Launch { workflow_execution_id: run, job_name: name, task_token: token } = &launch;
+        Subject::of_job(run, name).scope(self.launch(run, name, token)).await
+    }
+
+    async fn launch(&self, run: &str, name: &str, token: &str) -> Result<()> {
         // The ledger stores milliseconds, and `decide` compares the stored instant with this one.
         let now = to_millis(self.jobs.clock.now());
         let job = self.jobs.ledger.claim(run, name, token, now).await?;
-        match decide(&job, now) {
-            Action::CompleteTask => self.complete_task(&job, token).await,
-            Action::Refuse => {
-                let upstreams = job.waiting_on.iter().cloned().collect::<Vec<_>>().join(", ");
-                Err(Failure::corrupt(format!("job {name} of run {run} was launched while it waits for {upstreams}")))
+        let action = async {
+            match decide(&job, now) {
+                Action::CompleteTask => self.complete_task(&job, token).await,
+                Action::Refuse => {
+                    let upstreams = job.waiting_on.iter().cloned().collect::<Vec<_>>().join(", ");
+                    let message = format!("job {name} of run {run} was launched while it waits for {upstreams}");
+                    Err(Failure::corrupt(message))
+                }
+                Action::Skip(reason) => self.jobs.skip(&job, reason).await.map(drop),
+                Action::Adopt => self.adopt(&job).await,
+                Action::Submit => self.submit(&job).await,
             }
-            Action::Skip(reason) => self.jobs.skip(&job, reason).await.map(drop),
-            Action::Adopt => self.adopt(&job).await,
-            Action::Submit => self.submit(&job).await,
-        }
+        };
+        Subject::from(&job).scope(action).await
     }
 
     /// Completes the task of a job that has ended. The function that settled the job did not have this token, and may
@@ -94,7 +102,7 @@ impl Launcher {
     async fn adopt(&self, job: &JobRecord) -> Result<()> {
         match self.jobs.engine(job)?.find(&job.current_attempt()).await? {
             Some(state) => {
-                tracing::info!(attempt = %state.attempt, id = state.id, "adopted the attempt of an earlier launcher");
+                tracing::info!(statement = %state.attempt, id = state.id, "adopted the attempt of an earlier launcher");
                 self.jobs.attempt_ended(&state).await
             }
             None => self.submit(job).await,
@@ -106,7 +114,7 @@ impl Launcher {
             Prepared::Submit(submission) => {
                 let id = self.jobs.engines.warehouse.submit(&submission).await?;
                 let statements = submission.sqls.len();
-                tracing::info!(attempt = %submission.attempt, id, statements, "submitted");
+                tracing::info!(statement = %submission.attempt, id, statements, "submitted");
                 Ok(())
             }
             Prepared::NothingToDo => self.jobs.nothing_to_do(job).await.map(drop),

@@ -3,8 +3,11 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use shiftwork_ports::{End, Step};
-use shiftwork_protocol::{Class, FailedAttempt, FailureKind, JobRecord, SkipReason, Status, name, workflow::RunIf};
+use shiftwork_ports::{End, EngineReport, Step, Totals};
+use shiftwork_protocol::{
+    Attempt, Class, FailedAttempt, FailureKind, JobRecord, KEPT_STATEMENTS, SkipReason, Status, Times, changed_rows,
+    name, workflow::RunIf,
+};
 
 /// Number of retries after conflicts and throttling before the job fails.
 const CONFLICT_RETRIES: usize = 8;
@@ -54,12 +57,25 @@ pub fn after_failure(job: &JobRecord, kind: FailureKind) -> Next {
     }
 }
 
-/// Makes the ledger step for a failed attempt that another attempt follows.
+/// What a submission that succeeded adds to its job. The audit keeps the first [`KEPT_STATEMENTS`] statements: each part
+/// before this one had at least one.
+pub(crate) fn totals(at: &Attempt, report: &EngineReport, now: Timestamp) -> Totals {
+    let kept = KEPT_STATEMENTS.saturating_sub(at.part.saturating_sub(1) as usize);
+    Totals {
+        times: report.times(now),
+        statements: report.statements.iter().take(kept).cloned().collect(),
+        rows: changed_rows(&report.statements),
+    }
+}
+
+/// Makes the ledger step for a failed attempt that another attempt follows. `times` are those of the submission that
+/// failed.
 pub(crate) fn next_attempt(
     job: &JobRecord,
     kind: FailureKind,
     message: &str,
     statement_id: Option<&str>,
+    times: Times,
     now: Timestamp,
 ) -> Step {
     Step::NextAttempt(FailedAttempt {
@@ -69,25 +85,28 @@ pub(crate) fn next_attempt(
         error_name: kind.name().into(),
         error_message: message.into(),
         statement_id: statement_id.map(Into::into),
+        times: job.times.then(times),
     })
 }
 
-/// Makes the ledger step for a failed attempt.
+/// Makes the ledger step for a failed attempt. `times` are those of the submission that failed; empty if the engine did
+/// not receive it.
 pub(crate) fn failure_step(
     job: &JobRecord,
     kind: FailureKind,
     message: &str,
     statement_id: Option<&str>,
+    times: Times,
     now: Timestamp,
 ) -> Step {
     match after_failure(job, kind) {
-        Next::Retry => next_attempt(job, kind, message, statement_id, now),
+        Next::Retry => next_attempt(job, kind, message, statement_id, times, now),
         Next::End(status) => Step::End(End {
             status,
             error: Some(kind),
             message: Some(message.into()),
             statement_id: statement_id.map(Into::into),
-            rows: None,
+            totals: Totals { times, ..Totals::default() },
         }),
     }
 }
@@ -178,6 +197,7 @@ mod tests {
                 error_name: kind.name().into(),
                 error_message: String::new(),
                 statement_id: None,
+                times: Times::default(),
             })
             .collect();
         after_failure(&job, kind)

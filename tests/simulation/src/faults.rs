@@ -7,7 +7,7 @@ use std::{
 use async_trait::async_trait;
 use futures::FutureExt as _;
 use shiftwork_ports::{
-    Bucket, Engine, Ledger as _, Result, Row, Submission, Warehouse,
+    Bucket, Engine, EngineReport, Ledger as _, Result, Row, Submission, Warehouse,
     fake::{
         Gate, Gated, MemoryBucket, MemoryConfiguration, MemoryExecutions, MemoryLedger, MemoryNotices, MemoryObjects,
         MemoryRegister, MemoryRequests, MemorySweeps, MemoryTokens, MemoryWarehouse,
@@ -189,8 +189,8 @@ impl Warehouse for Fakes {
         self.check_submission(&submission.attempt);
         self.warehouse.submit(submission).await
     }
-    async fn copied(&self, id: &str, attempt: &Attempt) -> Result<Option<i64>> {
-        self.warehouse.copied(id, attempt).await
+    async fn report(&self, id: &str, attempt: &Attempt) -> Result<EngineReport> {
+        self.warehouse.report(id, attempt).await
     }
     async fn rows(
         &self,

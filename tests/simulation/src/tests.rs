@@ -139,7 +139,7 @@ fn check_audit(machine: &Machine, run: &str) {
         );
         let finished: BTreeSet<_> = submissions
             .iter()
-            .filter(|(_, progress)| matches!(progress, Progress::Finished { .. }))
+            .filter(|(_, progress)| *progress == Progress::Finished)
             .map(|(submission, _)| submission.attempt.part)
             .collect();
         match job.execution_status {
@@ -151,7 +151,7 @@ fn check_audit(machine: &Machine, run: &str) {
                 // it failed.
                 let parts_of_last_attempt: Vec<_> = submissions
                     .iter()
-                    .filter(|(s, p)| s.attempt.attempt == job.attempt && matches!(p, Progress::Finished { .. }))
+                    .filter(|(s, p)| s.attempt.attempt == job.attempt && *p == Progress::Finished)
                     .map(|(s, _)| s.attempt.part)
                     .collect();
                 assert_eq!(
@@ -161,7 +161,7 @@ fn check_audit(machine: &Machine, run: &str) {
                 );
                 if job.plan.work.parts() == 1 {
                     assert_eq!(finished.len(), 1, "{name} ran more than once");
-                    let times = submissions.iter().filter(|(_, p)| matches!(p, Progress::Finished { .. })).count();
+                    let times = submissions.iter().filter(|(_, p)| *p == Progress::Finished).count();
                     assert_eq!(times, 1, "{name} succeeded {times} times");
                 }
             }
@@ -259,6 +259,42 @@ fn run_if_after_every_end_of_the_job_before_it() {
             assert_eq!(run, if case.broken.is_empty() { Succeeded } else { Failed }, "{run_if} after {before}");
         }
     }
+}
+
+/// A workflow whose lease is held by a run without a record.
+fn locked(on_overlap: &str) -> Machine {
+    let stages = json!([{ "execution_type": "sequential", "scripts": ["a.sql"] }]);
+    let workflow = json!({ "workflow_id": "w", "on_overlap": on_overlap, "workflow_stages": stages });
+    let scripts = BTreeMap::from([("a.sql".to_owned(), "select 1".to_owned())]);
+    let mut machine = machine(&Case { workflow, scripts, broken: Vec::new() }, 1, 0);
+    machine.request(&json!({ "workflow_id": "w", "workflow_execution_id": "lost" })).unwrap();
+    machine.fakes.ledger.delete_run("lost");
+    machine
+}
+
+#[test]
+fn the_next_request_takes_the_expired_lease_of_a_run_without_a_record() {
+    let mut machine = locked("skip");
+    let request = |run: &str| json!({ "workflow_id": "w", "workflow_execution_id": run });
+    let skipped = machine.request(&request("early")).unwrap();
+    assert_eq!(skipped["execution_status"], "SKIPPED", "until the lease expires, its holder counts as in progress");
+    machine.expire_leases();
+    machine.request(&request("late")).unwrap();
+    machine.run_until_idle();
+    check_audit(&machine, "late");
+    assert_eq!(machine.run("late").unwrap().execution_status, Status::Succeeded);
+}
+
+#[test]
+fn a_queued_run_takes_the_expired_lease_of_a_run_without_a_record() {
+    let mut machine = locked("queue");
+    let queued = machine.request(&json!({ "workflow_id": "w", "workflow_execution_id": "next" })).unwrap();
+    assert_eq!(queued["execution_status"], "QUEUED");
+    machine.expire_leases();
+    machine.sweep();
+    machine.run_until_idle();
+    check_audit(&machine, "next");
+    assert_eq!(machine.run("next").unwrap().execution_status, Status::Succeeded);
 }
 
 proptest! {

@@ -54,8 +54,8 @@ mod tests {
 
     use aws_sdk_dynamodb::types::AttributeValue;
     use shiftwork_protocol::{
-        Connection, FailedAttempt, FailureKind, JobRecord, ScriptPin, Status, Transaction, Work, audit::PlannedJob,
-        workflow::RunIf,
+        Connection, FailedAttempt, FailureKind, JobRecord, ScriptPin, Status, Times, Transaction, Work,
+        audit::PlannedJob, workflow::RunIf,
     };
 
     fn connection() -> Connection {
@@ -97,6 +97,7 @@ mod tests {
             error_name: FailureKind::ConnectionLost.name().into(),
             error_message: "gone".into(),
             statement_id: Some("id".into()),
+            times: Times { ran_us: Some(u64::MAX), ..Times::default() },
         }];
         for work in
             [full.plan.work.clone(), Work::Unload { connection: connection(), sql: "UNLOAD".into() }, Work::Barrier {}]

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use shiftwork_protocol::{FailedAttempt, FailureKind, JobRecord, SkipReason, Status};
+use shiftwork_protocol::{FailedAttempt, FailureKind, JobRecord, SkipReason, Status, Times};
 
-use super::{both, failure, minute, opened, success};
+use super::{both, failure, minute, opened, success, totals};
 use crate::{Advanced, Ledger, Opening, Step};
 
 /// Reads the job at a position.
@@ -20,7 +20,12 @@ fn failed_attempt(number: u32) -> FailedAttempt {
         error_name: FailureKind::SerializationConflict.name().into(),
         error_message: "1023".into(),
         statement_id: Some(format!("id-{number}")),
+        times: totals(0).times,
     }
+}
+
+fn next_part(statement_id: Option<&str>) -> Step {
+    Step::NextPart { statement_id: statement_id.map(Into::into), totals: totals(3) }
 }
 
 pub(super) async fn a_claim_is_the_intent_to_submit(ledger: &dyn Ledger) {
@@ -93,7 +98,9 @@ pub(super) async fn a_job_ends_once(ledger: &dyn Ledger) {
         expected.error_name = end.error.map(|kind| kind.name().into());
         expected.error_message.clone_from(&end.message);
         expected.statement_id.clone_from(&end.statement_id);
-        expected.rows = end.rows;
+        expected.rows = end.totals.rows;
+        expected.times = end.totals.times;
+        expected.statements.clone_from(&end.totals.statements);
         let step = Step::End(end);
         let ended = ledger.advance(&at, &step, minute(2)).await;
         assert_eq!(ended, Ok(Advanced { fresh: true, job: expected.clone() }));
@@ -103,9 +110,7 @@ pub(super) async fn a_job_ends_once(ledger: &dyn Ledger) {
             let counted = ledger.count(opening.id(), opening.job(position), 40).await;
             assert_eq!(counted.as_ref(), Ok(&expected), "only a job that succeeded has rows");
         }
-        for late in
-            [step, Step::End(failure()), Step::NextAttempt(failed_attempt(1)), Step::NextPart { statement_id: None }]
-        {
+        for late in [step, Step::End(failure()), Step::NextAttempt(failed_attempt(1)), next_part(None)] {
             let again = ledger.advance(&at, &late, minute(3)).await;
             assert_eq!(again, Ok(Advanced { fresh: false, job: expected.clone() }), "{late:?}");
         }
@@ -137,10 +142,7 @@ pub(super) async fn attempts_follow_each_other(ledger: &dyn Ledger) {
     let opening = opened(ledger).await;
     let (run, job) = (opening.id(), opening.job(0));
     ledger.claim(run, job, "token-1", minute(1)).await.unwrap();
-    ledger
-        .advance(&opening.at(0, 1, 1), &Step::NextPart { statement_id: Some("id-1".into()) }, minute(1))
-        .await
-        .unwrap();
+    ledger.advance(&opening.at(0, 1, 1), &next_part(Some("id-1")), minute(1)).await.unwrap();
     let step = Step::NextAttempt(failed_attempt(1));
     let next = ledger.advance(&opening.at(0, 1, 2), &step, minute(2)).await.unwrap();
     assert!(next.fresh);
@@ -149,9 +151,11 @@ pub(super) async fn attempts_follow_each_other(ledger: &dyn Ledger) {
     assert_eq!((next.job.submitted_ts, next.job.statement_id.as_deref()), (None, None));
     assert_eq!(next.job.execution_start_ts, Some(minute(1)), "the job began with its first attempt");
     assert_eq!(next.job.failed_attempts, [failed_attempt(1)]);
+    assert_eq!((next.job.times, next.job.rows), (Times::default(), None), "the next attempt starts from nothing");
+    assert_eq!(next.job.statements, []);
 
     // Late or repeated events of the first attempt have no effect.
-    for stale in [step, Step::End(success()), Step::NextPart { statement_id: None }] {
+    for stale in [step, Step::End(success()), next_part(None)] {
         for part in [1, 2] {
             let again = ledger.advance(&opening.at(0, 1, part), &stale, minute(3)).await;
             assert_eq!(again, Ok(Advanced { fresh: false, job: next.job.clone() }), "{stale:?}");
@@ -172,23 +176,29 @@ pub(super) async fn parts_follow_each_other(ledger: &dyn Ledger) {
     let opening = opened(ledger).await;
     let (run, job) = (opening.id(), opening.job(0));
     ledger.claim(run, job, "token-1", minute(1)).await.unwrap();
-    let step = Step::NextPart { statement_id: Some("id-1".into()) };
+    let step = next_part(Some("id-1"));
     let next = ledger.advance(&opening.at(0, 1, 1), &step, minute(2)).await.unwrap();
     assert!(next.fresh);
     assert_eq!(next.job.execution_status, Status::Running, "the attempt is still running");
     assert_eq!((next.job.attempt, next.job.part), (1, 2));
     assert_eq!((next.job.submitted_ts, next.job.statement_id.as_deref()), (None, Some("id-1")));
+    assert_eq!((next.job.times, next.job.rows), (totals(3).times, Some(3)));
+    assert_eq!(next.job.statements, totals(3).statements);
     let again = ledger.advance(&opening.at(0, 1, 1), &step, minute(3)).await;
     assert_eq!(again, Ok(Advanced { fresh: false, job: next.job }), "the repeated step has no effect");
 
     let claimed = ledger.claim(run, job, "token-2", minute(4)).await.unwrap();
     assert_eq!((claimed.part, claimed.submitted_ts), (2, Some(minute(4))));
-    let none = ledger.advance(&opening.at(0, 1, 2), &Step::NextPart { statement_id: None }, minute(5)).await.unwrap();
+    let none = ledger.advance(&opening.at(0, 1, 2), &next_part(None), minute(5)).await.unwrap();
     assert_eq!((none.job.part, none.job.statement_id), (3, None));
+    let ended = ledger.advance(&opening.at(0, 1, 3), &Step::End(success()), minute(6)).await.unwrap().job;
+    let two = totals(3).times.then(totals(3).times);
+    assert_eq!((ended.times, ended.rows), (two.then(totals(4).times), Some(3 + 3 + 4)), "the sums over the parts");
+    assert_eq!(ended.statements, [totals(3).statements, totals(3).statements, totals(4).statements].concat());
 }
 
 pub(super) async fn racing_steps_agree(ledger: &dyn Ledger) {
-    for other in [Step::End(failure()), Step::NextAttempt(failed_attempt(1)), Step::NextPart { statement_id: None }] {
+    for other in [Step::End(failure()), Step::NextAttempt(failed_attempt(1)), next_part(None)] {
         let opening = opened(ledger).await;
         let at = opening.at(0, 1, 1);
         let end = Step::End(success());

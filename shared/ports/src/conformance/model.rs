@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use shiftwork_protocol::{FailedAttempt, FailureKind, SkipReason, Status};
 
-use super::{a_job, a_run, failure, fresh, kind, minute, success, take};
+use super::{a_job, a_run, failure, fresh, kind, minute, success, take, totals};
 use crate::{LeaseRequest, Ledger, Opening, Step};
 
 /// Number of calls of one sequence.
@@ -77,7 +77,7 @@ pub async fn agree(model: &dyn Ledger, subject: &dyn Ledger, seed: u64) {
                     0 => Step::End(success()),
                     1 => Step::End(failure()),
                     2 => Step::Skip { reason: SkipReason::UpstreamFailed, message: place.clone() },
-                    3 => Step::NextPart { statement_id: Some(place.clone()) },
+                    3 => Step::NextPart { statement_id: Some(place.clone()), totals: totals(i64::from(call)) },
                     _ => Step::NextAttempt(FailedAttempt {
                         attempt: at.attempt,
                         submitted_ts: None,
@@ -85,6 +85,7 @@ pub async fn agree(model: &dyn Ledger, subject: &dyn Ledger, seed: u64) {
                         error_name: FailureKind::ConnectionLost.name().into(),
                         error_message: place.clone(),
                         statement_id: None,
+                        times: totals(0).times,
                     }),
                 };
                 same!("advance", ledger => ledger.advance(&at, &step, now));

@@ -1,10 +1,10 @@
 use std::{collections::BTreeMap, sync::Mutex, time::Duration};
 
 use async_trait::async_trait;
-use shiftwork_protocol::{Attempt, Connection, Failure, FailureKind};
+use shiftwork_protocol::{Attempt, Connection, Failure, FailureKind, StatementReport};
 
 use super::lock;
-use crate::{AttemptState, Engine, Progress, Result, Row, Submission, Warehouse, failure_kind};
+use crate::{AttemptState, Engine, EngineReport, Progress, Result, Row, Submission, Warehouse, failure_kind};
 
 /// The outcome that a test gives to an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,11 +17,39 @@ pub enum Outcome {
 
 /// Number of rows that each COPY loads.
 pub const ROWS_OF_A_COPY: i64 = 7;
+/// Number of rows that each other statement changes.
+pub const ROWS_OF_A_STATEMENT: i64 = 1;
+/// Microseconds for which each statement runs.
+pub const STATEMENT_US: u64 = 1_000;
 
 #[derive(Debug, Clone)]
 struct Held {
     submission: Submission,
     progress: Progress,
+}
+
+impl Held {
+    /// The report of a submission: empty while it is active. The fake has no clock, so it has no instants.
+    fn report(&self) -> EngineReport {
+        if self.progress == Progress::Active {
+            return EngineReport::default();
+        }
+        let statements = self.submission.sqls.iter().map(|sql| {
+            let is_copy = sql.contains("COPY ");
+            StatementReport {
+                command: if is_copy { "COPY" } else { "INSERT" }.into(),
+                rows: Some(if is_copy { ROWS_OF_A_COPY } else { ROWS_OF_A_STATEMENT }),
+                returned: false,
+                ran_us: Some(STATEMENT_US),
+            }
+        });
+        let statements: Vec<_> = statements.collect();
+        EngineReport {
+            ran_us: statements.iter().filter_map(|statement| statement.ran_us).reduce(u64::saturating_add),
+            statements,
+            ..EngineReport::default()
+        }
+    }
 }
 
 /// Redshift in memory. Attempts are active until a test ends them, and short statements return rows that a test has set.
@@ -50,7 +78,7 @@ impl MemoryWarehouse {
             && held.progress == Progress::Active
         {
             held.progress = match outcome {
-                Outcome::Finished => Progress::Finished { rows: Some(1) },
+                Outcome::Finished => Progress::Finished,
                 Outcome::Failed(message) => Progress::Failed { kind: failure_kind(&message), message },
             };
         }
@@ -69,7 +97,8 @@ impl MemoryWarehouse {
 
     fn get(&self, id: &str) -> Option<AttemptState> {
         let held = lock(&self.held).get(id)?.clone();
-        Some(AttemptState { id: id.into(), attempt: held.submission.attempt, progress: held.progress })
+        let report = held.report();
+        Some(AttemptState { id: id.into(), attempt: held.submission.attempt, progress: held.progress, report })
     }
 }
 
@@ -87,14 +116,8 @@ impl Warehouse for MemoryWarehouse {
         Ok(id)
     }
 
-    async fn copied(&self, id: &str, _: &Attempt) -> Result<Option<i64>> {
-        let tables = lock(&self.held);
-        let ended = tables.get(id).filter(|held| matches!(held.progress, Progress::Finished { .. }));
-        let copies = ended.map(|held| held.submission.sqls.iter().filter(|sql| sql.contains("COPY ")).count());
-        Ok(copies
-            .filter(|copies| *copies > 0)
-            .and_then(|copies| i64::try_from(copies).ok())
-            .map(|copies| copies * ROWS_OF_A_COPY))
+    async fn report(&self, id: &str, _: &Attempt) -> Result<EngineReport> {
+        Ok(self.get(id).map(|state| state.report).unwrap_or_default())
     }
 
     async fn rows(&self, sql: &str, _: &Connection, parameters: &BTreeMap<String, String>) -> Result<Vec<Row>> {
@@ -135,6 +158,7 @@ impl Engine for MemoryEngine<'_> {
             id: id.clone(),
             attempt: held.submission.attempt.clone(),
             progress: Progress::Active,
+            report: EngineReport::default(),
         };
         Ok(of_run.map(state).collect())
     }
