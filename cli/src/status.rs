@@ -104,29 +104,38 @@ fn runs_table(runs: &[RunRecord], now: Timestamp) -> Table {
 }
 
 fn jobs_table<'a>(jobs: impl Iterator<Item = &'a JobRecord>, now: Timestamp) -> Table {
-    let mut table = table(["stage", "job", "status", "start (UTC)", "duration", "rows", "attempt", "notes"]);
+    let header = ["stage", "job", "status", "submitted (UTC)", "queued", "ran", "noticed", "rows", "attempt", "notes"];
+    let mut table = table(header);
     for job in jobs {
         table.add_row([
             right(job.plan.stage.to_string()),
             Cell::new(&job.plan.job_name),
             Cell::new(job.execution_status.as_str()),
             Cell::new(job.execution_start_ts.map(words::instant).unwrap_or_default()),
-            right(board::elapsed(job, now).map(words::duration).unwrap_or_default()),
-            right(job.rows.map(words::count).unwrap_or_default()),
+            right(board::queued(job).unwrap_or_default()),
+            right(board::ran(job).unwrap_or_default()),
+            right(board::noticed(job).unwrap_or_default()),
+            right(board::rows(job).unwrap_or_default()),
             right(job.attempt.to_string()),
-            Cell::new(notes(job)),
+            Cell::new(notes(job, now)),
         ]);
     }
     table
 }
 
-fn notes(job: &JobRecord) -> String {
+fn notes(job: &JobRecord, now: Timestamp) -> String {
     let mut notes = Vec::new();
+    if let Some(time) = board::elapsed(job, now) {
+        notes.push(format!("submitted {} ago", words::ticking(time)));
+    }
     if let Some(run) = &job.reused_from {
         notes.push(format!("reused from {run}"));
     }
     if job.script_was.is_some() {
         notes.push("script changed since".into());
+    }
+    if job.script_now.is_some() {
+        notes.push("script changed since, not run".into());
     }
     if !job.waiting_on.is_empty() && !job.execution_status.is_terminal() {
         notes.push(format!("waits on {}", job.waiting_on.iter().map(String::as_str).collect::<Vec<_>>().join(", ")));

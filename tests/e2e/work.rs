@@ -111,3 +111,53 @@ async fn an_unload_writes_a_file() {
     let text = object.body.collect().await.unwrap().into_bytes();
     assert_eq!(String::from_utf8_lossy(&text), "n,words\n1,\"a,b\"\n2,\"a,b\"\n");
 }
+
+#[tokio::test]
+async fn the_times_of_a_job_are_those_of_redshift() {
+    let stack = Stack::shared().await;
+    let workflow = json!({ "workflow_stages": [{ "execution_type": "sequential", "scripts": ["a.sql"] }] });
+    let flow = stack.push("times", workflow, &[("a.sql", "insert into {s}.t values (1)")]).await;
+    flow.make_table().await;
+    let run = flow.run(&Stack::unique("r"));
+    stack
+        .redshift_fault(json!({ "statement_name_prefix": format!("shiftwork:{}:", run.id),
+        "effect": { "delay_statement": { "milliseconds": 3000 } } }))
+        .await;
+    flow.start_as(&run, json!({})).await;
+    let ended = run.end().await;
+    ended.succeeded();
+    let (job, statement) = (ended.job("a.sql"), &ended.statements[0]);
+    let times = job.times;
+    assert!(times.queued_us.unwrap() >= 2_900_000, "the queue of 3 s: {times:?}");
+    assert!(times.ran_us.unwrap() < 2_900_000, "without the queue: {times:?}");
+    assert!(times.noticed_us.is_some() && times.unreported == 0, "{times:?}");
+    let millis = |at: Option<jiff::Timestamp>| at.unwrap().as_millisecond();
+    let created = millis(times.engine_created_ts);
+    assert!((created - statement.created.as_millisecond()).abs() <= 1, "{times:?}, {statement:?}");
+    let ended_at = millis(times.engine_ended_ts);
+    assert!((ended_at - millis(statement.ended)).abs() <= 1, "{times:?}, {statement:?}");
+    assert!(millis(times.engine_started_ts) <= ended_at && ended_at <= millis(job.execution_end_ts), "{times:?}");
+    let total = times.queued_us.unwrap() + times.ran_us.unwrap() + times.noticed_us.unwrap();
+    let span = u64::try_from(millis(job.execution_end_ts) - created).unwrap();
+    assert!((total / 1_000).abs_diff(span) <= 3, "the three add up to {span} ms: {times:?}");
+}
+
+#[tokio::test]
+async fn the_rows_of_a_script_are_those_of_each_statement() {
+    let stack = Stack::shared().await;
+    let workflow = json!({ "workflow_stages": [{ "execution_type": "sequential", "scripts": ["a.sql"] }] });
+    let script = "-- Seven rows.\ninsert into {s}.t values (1), (2), (3), (4), (5), (6), (7);\n\
+        delete from {s}.t where n > 5;\nselect count(*) from {s}.t;\ndelete from {s}.t where n > 100;";
+    let flow = stack.push("rows", workflow, &[("a.sql", script)]).await;
+    flow.make_table().await;
+    let ended = flow.start().await.end().await;
+    ended.succeeded();
+    let job = ended.job("a.sql");
+    let found: Vec<_> = job.statements.iter().map(|one| (one.command.as_str(), one.rows, one.returned)).collect();
+    let expected =
+        [("INSERT", Some(7), false), ("DELETE", Some(2), false), ("SELECT", Some(1), true), ("DELETE", Some(0), false)];
+    assert_eq!(found, expected);
+    assert_eq!(job.rows, Some(9), "the rows that the statements changed");
+    let each = job.statements.iter().filter_map(|one| one.ran_us).sum::<u64>();
+    assert!(job.times.ran_us.unwrap().abs_diff(each) <= 4, "{:?}, {each}", job.times);
+}

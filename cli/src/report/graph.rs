@@ -76,7 +76,7 @@ enum Slot {
     Waypoint(usize),
 }
 
-/// Lays out the graph. `note` returns the secondary text of a job, such as its duration.
+/// Lays out the graph. `note` returns the secondary text of a job, such as the time for which it ran.
 pub(super) fn graph(jobs: &[JobRecord], critical: &[String], note: impl Fn(&JobRecord) -> String) -> Graph {
     let index: BTreeMap<&str, usize> =
         jobs.iter().enumerate().map(|(i, job)| (job.plan.job_name.as_str(), i)).collect();

@@ -181,7 +181,7 @@ impl Intake {
 
     /// Moves a message that is not valid to the dead-letter queue, because a retry cannot succeed.
     async fn refuse(&self, message: &Message, reason: String) -> Result<BTreeSet<String>> {
-        tracing::error!(message = message.id, reason, "the message is not valid");
+        tracing::error!(reason, "the message is not valid");
         let body = message.body.as_str();
         let unreadable = |bytes: usize| UnreadableMessage {
             reason: reason.clone(),

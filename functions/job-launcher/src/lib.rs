@@ -13,7 +13,7 @@ mod wiring;
 
 use jiff::{SignedDuration, Timestamp};
 use shiftwork_aws::environment;
-use shiftwork_ports::{AttemptState, Progress, Result, Session, Submission};
+use shiftwork_ports::{AttemptState, Progress, Result, Session, Submission, log::Subject};
 use shiftwork_protocol::{
     Failure, FailureKind, JobRecord, SharedSession, SkipReason, Work,
     payload::{JobEnd, Launch},
@@ -86,8 +86,8 @@ enum AfterPart {
 fn after_part(job: &JobRecord, state: &AttemptState, spent: SignedDuration) -> AfterPart {
     match &state.progress {
         Progress::Active => AfterPart::Leave,
-        Progress::Finished { .. } if !state.attempt.is_last_part() && spent < submits_for(job) => AfterPart::GoOn,
-        Progress::Finished { .. } | Progress::Failed { .. } | Progress::Aborted { .. } => AfterPart::Settle,
+        Progress::Finished if !state.attempt.is_last_part() && spent < submits_for(job) => AfterPart::GoOn,
+        Progress::Finished | Progress::Failed { .. } | Progress::Aborted { .. } => AfterPart::Settle,
     }
 }
 
@@ -108,26 +108,34 @@ const fn shared_session(work: &Work) -> Option<SharedSession> {
 impl Launcher {
     /// Submits the job, adopts the attempt of an earlier invocation, or settles a job that is not run.
     pub async fn handle(&self, launch: Launch) -> Result<()> {
-        let (run, name, token) = (&launch.workflow_execution_id, &launch.job_name, &launch.task_token);
+        let Launch { workflow_execution_id: run, job_name: name, task_token: token } = &launch;
+        Subject::of_job(run, name).scope(self.launch(run, name, token)).await
+    }
+
+    async fn launch(&self, run: &str, name: &str, token: &str) -> Result<()> {
         // The ledger stores milliseconds, and `decide` compares the stored instant with this one.
         let now = to_millis(self.jobs.clock.now());
         let job = self.jobs.ledger.claim(run, name, token, now).await?;
-        match decide(&job, now) {
-            Action::CompleteTask => self.complete_task(&job, token).await,
-            Action::Refuse => {
-                let upstreams = job.waiting_on.iter().cloned().collect::<Vec<_>>().join(", ");
-                Err(Failure::corrupt(format!("job {name} of run {run} was launched while it waits for {upstreams}")))
-            }
-            Action::Skip(reason) => self.jobs.skip(&job, reason).await.map(drop),
-            Action::Adopt => {
-                let found = self.jobs.engine(&job)?.find(&job.current_attempt()).await?;
-                if let Some(state) = &found {
-                    tracing::info!(attempt = %state.attempt, id = state.id, "adopted the attempt of an earlier launcher");
+        let action = async {
+            match decide(&job, now) {
+                Action::CompleteTask => self.complete_task(&job, token).await,
+                Action::Refuse => {
+                    let upstreams = job.waiting_on.iter().cloned().collect::<Vec<_>>().join(", ");
+                    let message = format!("job {name} of run {run} was launched while it waits for {upstreams}");
+                    Err(Failure::corrupt(message))
                 }
-                self.drive(job, found).await
+                Action::Skip(reason) => self.jobs.skip(&job, reason).await.map(drop),
+                Action::Adopt => {
+                    let found = self.jobs.engine(&job)?.find(&job.current_attempt()).await?;
+                    if let Some(AttemptState { id, attempt, .. }) = &found {
+                        tracing::info!(statement = %attempt, id, "adopted the attempt of an earlier launcher");
+                    }
+                    self.drive(job.clone(), found).await
+                }
+                Action::Submit => self.drive(job.clone(), None).await,
             }
-            Action::Submit => self.drive(job, None).await,
-        }
+        };
+        Subject::from(&job).scope(action).await
     }
 
     /// Completes the task of a job that has ended. The function that settled the job did not have this token, and may
@@ -201,7 +209,7 @@ impl Launcher {
             }
             Ok(_) | Err(_) => sent?,
         };
-        tracing::info!(attempt = %submission.attempt, id, statements = submission.sqls.len(), "submitted");
+        tracing::info!(statement = %submission.attempt, id, statements = submission.sqls.len(), "submitted");
         Ok(Some(id))
     }
 }
@@ -223,7 +231,7 @@ fn to_millis(at: Timestamp) -> Timestamp {
 
 #[cfg(test)]
 mod tests {
-    use shiftwork_ports::fake::a_job;
+    use shiftwork_ports::{EngineReport, fake::a_job};
     use shiftwork_protocol::{Attempt, Status, workflow::RunIf};
 
     use super::*;
@@ -247,9 +255,9 @@ mod tests {
         job.plan.timeout_seconds = 600;
         let state = |part, progress| {
             let attempt = Attempt { part, parts: 3, ..job.current_attempt() };
-            AttemptState { id: "id".into(), attempt, progress, session: None }
+            AttemptState { id: "id".into(), attempt, progress, session: None, report: EngineReport::default() }
         };
-        let finished = || Progress::Finished { rows: None };
+        let finished = || Progress::Finished;
         let failed = || Progress::Failed { kind: FailureKind::StatementFailed, message: "ERROR".into(), reached: 0 };
         for (part, progress, seconds, expected) in [
             (1, finished(), 0, AfterPart::GoOn),

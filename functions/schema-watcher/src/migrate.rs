@@ -193,14 +193,14 @@ impl Watcher {
                     }
                     tries += 1;
                     let id = self.warehouse.submit(&submission).await?;
-                    tracing::info!(attempt = %submission.attempt, id, part = part.number, "submitted");
+                    tracing::info!(statement = %submission.attempt, id, part = part.number, "submitted");
                     self.wait(&*engine, &id, &submission.attempt).await?
                 }
             };
             let is_done = |message: &str| part.transaction == Transaction::PerStatement && is_done_already(message);
             let (kind, reason) = match progress {
                 Progress::Active => return Ok(StatementState::Running),
-                Progress::Finished { .. } => return Ok(StatementState::Done),
+                Progress::Finished => return Ok(StatementState::Done),
                 Progress::Failed { message, .. } if is_done(&message) => return Ok(StatementState::Done),
                 Progress::Failed { kind, message, .. } => (kind, message),
                 Progress::Aborted { .. } => {

@@ -15,8 +15,8 @@ use futures::FutureExt as _;
 use serde_json::{Value, json};
 use shiftwork_change_data::contract::{Column, TableContract, evolves, read};
 use shiftwork_ports::{
-    AttemptState, Bucket, Changed, Condition, Engine, NewObject, Notices, ObjectHead, Objects, OpenObject, Page,
-    Progress, Result, Row, Submission, Version, Warehouse,
+    AttemptState, Bucket, Changed, Condition, Engine, EngineReport, NewObject, Notices, ObjectHead, Objects,
+    OpenObject, Page, Progress, Result, Row, Submission, Version, Warehouse,
     fake::{ManualClock, MemoryBucket, MemoryConfiguration, MemoryNotices, MemoryObjects, MemoryWarehouse, Outcome},
 };
 use shiftwork_protocol::{
@@ -147,8 +147,8 @@ impl Warehouse for FaultyPorts {
     async fn submit(&self, submission: &Submission) -> Result<String> {
         self.0.faults.around(self.0.warehouse.submit(submission)).await
     }
-    async fn copied(&self, id: &str, attempt: &Attempt) -> Result<Option<i64>> {
-        self.0.warehouse.copied(id, attempt).await
+    async fn report(&self, id: &str, attempt: &Attempt) -> Result<EngineReport> {
+        self.0.warehouse.report(id, attempt).await
     }
     async fn rows(&self, _: &str, _: &Connection, _: &BTreeMap<String, String>) -> Result<Vec<Row>> {
         let rows = async {

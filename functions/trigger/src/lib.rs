@@ -99,7 +99,7 @@ impl Trigger {
             }
         }
         if responses.is_empty() {
-            tracing::info!(id, "no workflow has a trigger for this event");
+            tracing::info!(event = id, "no workflow has a trigger for this event");
         }
         Ok(responses)
     }
@@ -126,7 +126,7 @@ fn triggered_request(workflow: &Value, event: &Value) -> Option<(RunRequest, Opt
         Err(problems) => {
             // A request for this workflow reports the problems as well; an event must not fail for the other workflows.
             tracing::error!(
-                workflow_id,
+                workflow = workflow_id,
                 problems = plan::lines(&problems),
                 "a workflow with triggers has an invalid configuration"
             );

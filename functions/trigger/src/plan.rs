@@ -61,7 +61,7 @@ impl Trigger {
         };
         let plan = planner::plan(&doc, &inputs, &wanted).map_err(|problems| invalid(&problems))?;
         for note in &plan.notes {
-            tracing::warn!(run = requested.run, note);
+            tracing::warn!("{note}");
         }
         let job_of = |job| JobRecord {
             logical_date: Some(logical_date.at()),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
-use shiftwork_protocol::{JobRecord, RunRecord, SkipReason, Status, payload::RunRequest, workflow::RunIf};
+use shiftwork_protocol::{JobRecord, RunRecord, SkipReason, Status, Work, payload::RunRequest, workflow::RunIf};
 
 /// Returns the request of a restart with the values of the earlier run that it does not give itself. A run that could not
 /// be planned has its request as it was received; any other run has the values of its plan.
@@ -44,9 +44,12 @@ pub(crate) fn conflict(earlier: &[JobRecord], request: &RunRequest) -> Option<St
 ///
 /// A job is reused if all of its upstreams are reused and it succeeded, or was skipped because its condition was not met
 /// and the condition is still not met. All other jobs run: those that failed, were skipped because of a failure or are
-/// new, and their dependents. A job that runs again with a changed script gets the hash of the earlier script, so that
-/// the audit shows the change. A job of `done`, whose work the earlier run committed although the job did not succeed, is
+/// new, and their dependents. A job of `done`, whose work the earlier run committed although the job did not succeed, is
 /// reused whatever its upstreams do.
+///
+/// The record of a job has the work that ran: a reused job has the work of the earlier run, and a job that runs again has
+/// the work of the new plan. If the script of the other run differs, the record has its hash, so that the audit shows the
+/// change.
 pub(crate) fn reuse(earlier: &[JobRecord], jobs: &mut [JobRecord], done: &BTreeSet<String>) {
     let earlier: BTreeMap<_, _> = earlier.iter().map(|job| (job.plan.job_name.as_str(), job)).collect();
     let mut reused = BTreeSet::new();
@@ -67,7 +70,7 @@ pub(crate) fn reuse(earlier: &[JobRecord], jobs: &mut [JobRecord], done: &BTreeS
                 job.waiting_on.clear();
                 job.execution_status = Status::Succeeded;
                 job.reused_from = Some(before.workflow_execution_id.clone());
-                job.statement_id.clone_from(&before.statement_id);
+                take_over(before, job);
                 reused.insert(job.plan.job_name.clone());
             }
             Some(before) if upstreams_are_reused && is_reusable(before, job.plan.run_if) => {
@@ -75,14 +78,22 @@ pub(crate) fn reuse(earlier: &[JobRecord], jobs: &mut [JobRecord], done: &BTreeS
                 job.skip_reason = before.skip_reason;
                 job.error_message.clone_from(&before.error_message);
                 job.reused_from = before.reused_from.clone().or_else(|| Some(before.workflow_execution_id.clone()));
-                job.statement_id.clone_from(&before.statement_id);
-                job.rows = before.rows;
+                take_over(before, job);
                 reused.insert(job.plan.job_name.clone());
             }
-            Some(before) => job.script_was = changed_script(before, job),
+            Some(before) => job.script_was = other_script(&before.plan.work, &job.plan.work),
             None => {}
         }
     }
+}
+
+/// Gives a reused job the work that ran in the earlier run, and its rows.
+fn take_over(before: &JobRecord, job: &mut JobRecord) {
+    job.script_now = other_script(&job.plan.work, &before.plan.work);
+    job.plan.work.clone_from(&before.plan.work);
+    job.statement_id.clone_from(&before.statement_id);
+    job.rows = before.rows;
+    job.statements.clone_from(&before.statements);
 }
 
 /// Returns true if the end of a job, whose upstreams are all reused, is the same in the new run.
@@ -100,15 +111,16 @@ fn is_reusable(before: &JobRecord, run_if: RunIf) -> bool {
     }
 }
 
-fn changed_script(before: &JobRecord, now: &JobRecord) -> Option<String> {
-    let (before, now) = (before.plan.work.script()?, now.plan.work.script()?);
-    (before.sha256 != now.sha256).then(|| before.sha256.clone())
+/// SHA-256 of the script of `other`; `None` if it is the script of `ran`, or if one of them has no script.
+fn other_script(other: &Work, ran: &Work) -> Option<String> {
+    let (other, ran) = (other.script()?, ran.script()?);
+    (other.sha256 != ran.sha256).then(|| other.sha256.clone())
 }
 
 #[cfg(test)]
 mod tests {
     use shiftwork_ports::fake::{a_job, a_run};
-    use shiftwork_protocol::{Connection, ScriptPin, Transaction, Work};
+    use shiftwork_protocol::{Connection, ScriptPin, StatementReport, Transaction};
 
     use super::*;
 
@@ -272,6 +284,28 @@ mod tests {
         let reused: Vec<_> = jobs.iter().map(|job| job.execution_status == Status::Succeeded).collect();
         assert_eq!(reused, [false, true, false]);
         assert!(jobs[1].waiting_on.is_empty() && jobs[2].waiting_on.is_empty());
+    }
+
+    #[test]
+    fn the_record_of_a_reused_job_has_the_script_that_ran() {
+        let ran = scripted("a", &[], "old");
+        let rows = vec![StatementReport { rows: Some(3), ..StatementReport::default() }];
+        let earlier = [JobRecord { rows: Some(3), statements: rows, ..ended(Status::Succeeded, ran.clone()) }];
+        let mut jobs = vec![scripted("a", &[], "new")];
+        reuse(&earlier, &mut jobs, &BTreeSet::new());
+        assert_eq!(jobs[0].plan.work, ran.plan.work, "the pin of the text that ran");
+        assert_eq!(jobs[0].script_now.as_deref(), Some("new"), "the workflow has another text now");
+        assert_eq!((jobs[0].script_was.as_deref(), jobs[0].rows), (None, Some(3)));
+        assert_eq!(jobs[0].statements, earlier[0].statements);
+
+        let mut again = vec![scripted("a", &[], "newest")];
+        reuse(&jobs, &mut again, &BTreeSet::new());
+        assert_eq!(again[0].plan.work, ran.plan.work, "a restart of the restart");
+        assert_eq!(again[0].script_now.as_deref(), Some("newest"));
+
+        let mut unchanged = vec![scripted("a", &[], "old")];
+        reuse(&earlier, &mut unchanged, &BTreeSet::new());
+        assert_eq!(unchanged[0].script_now, None);
     }
 
     #[test]

@@ -44,7 +44,7 @@ fn committed(earlier: &Earlier<'_>) -> std::result::Result<u32, String> {
     let JobRecord { plan, part, execution_status, submitted_ts, .. } = earlier.job;
     let (name, before) = (&plan.job_name, part - 1);
     match earlier.last.as_ref().map(|state| &state.progress) {
-        Some(Progress::Finished { .. }) => Ok(*part),
+        Some(Progress::Finished) => Ok(*part),
         Some(Progress::Failed { .. } | Progress::Aborted { .. }) => Ok(before),
         Some(Progress::Active) => {
             Err(format!("its statement {part} is still active in Redshift: restart the run when it has ended"))
@@ -211,7 +211,7 @@ async fn same_statements(bucket: &Bucket, was: &ScriptPin, now: &ScriptPin) -> R
 
 #[cfg(test)]
 mod tests {
-    use shiftwork_ports::fake::a_job;
+    use shiftwork_ports::{EngineReport, fake::a_job};
 
     use super::*;
 
@@ -223,14 +223,15 @@ mod tests {
     }
 
     fn state(job: &JobRecord, progress: Progress) -> AttemptState {
-        AttemptState { id: "id".into(), attempt: job.current_attempt(), progress, session: None }
+        let (attempt, report) = (job.current_attempt(), EngineReport::default());
+        AttemptState { id: "id".into(), attempt, progress, session: None, report }
     }
 
     #[test]
     fn a_script_continues_behind_what_was_committed() {
         use Status::{Aborted, Failed, TimedOut};
         let failed = || Progress::Failed { kind: FailureKind::StatementFailed, message: "ERROR".into(), reached: 0 };
-        let finished = || Progress::Finished { rows: None };
+        let finished = || Progress::Finished;
         let aborted = || Progress::Aborted { reached: 0 };
         for (job, last, expected) in [
             (earlier(1, Failed, true), Some(failed()), Resume::FromStart),

@@ -21,10 +21,10 @@ use aws_sdk_redshiftdata::{
     },
     types::{Field, SqlParameter, StatementData, StatusString},
 };
-use shiftwork_ports::{AttemptState, Engine, Progress, Result, Row, Session, Submission, Warehouse};
+use shiftwork_ports::{AttemptState, Engine, EngineReport, Progress, Result, Row, Session, Submission, Warehouse};
 use shiftwork_protocol::{Attempt, Connection, Failure, FailureKind};
 
-use self::described::{copied, progress};
+use self::described::{progress, report};
 use crate::failures::Call;
 
 /// Maximum time for which one DescribeStatement waits (Redshift Data API reference, `WaitTimeSeconds`: 30 s).
@@ -144,7 +144,7 @@ impl RedshiftWarehouse {
             let left = patience.saturating_sub(begun.elapsed());
             let Some(described) = self.describe(id, left.min(LONGEST_WAIT), call).await? else { return Ok(None) };
             let ended = match progress(&described) {
-                Some(Progress::Finished { .. } | Progress::Failed { .. } | Progress::Aborted { .. }) => true,
+                Some(Progress::Finished | Progress::Failed { .. } | Progress::Aborted { .. }) => true,
                 Some(Progress::Active) | None => false,
             };
             if ended || begun.elapsed() >= patience {
@@ -212,10 +212,10 @@ impl Warehouse for RedshiftWarehouse {
         })
     }
 
-    async fn copied(&self, id: &str, attempt: &Attempt) -> Result<Option<i64>> {
+    async fn report(&self, id: &str, attempt: &Attempt) -> Result<EngineReport> {
         let statement = format!("{attempt} ({id})");
         let call = Call::new(DESCRIBE, &statement);
-        Ok(self.describe(id, Duration::ZERO, call).await?.as_ref().and_then(copied))
+        Ok(self.describe(id, Duration::ZERO, call).await?.as_ref().map(report).unwrap_or_default())
     }
 
     async fn rows(
@@ -229,8 +229,8 @@ impl Warehouse for RedshiftWarehouse {
         let id = self.execute(&Request { attempt: None, connection, sqls: &sqls, session, parameters }).await?;
         let described = self.wait(&id, self.patience, call).await?;
         match described.as_ref().map(|described| (progress(described), described.has_result_set())) {
-            Some((Some(Progress::Finished { .. }), Some(true))) => self.results(&id, call).await,
-            Some((Some(Progress::Finished { .. }), Some(false) | None)) => Ok(Vec::new()),
+            Some((Some(Progress::Finished), Some(true))) => self.results(&id, call).await,
+            Some((Some(Progress::Finished), Some(false) | None)) => Ok(Vec::new()),
             Some((Some(Progress::Failed { kind, message, .. }), _)) => Err(call.failure(kind, message)),
             Some((Some(Progress::Aborted { .. }), _)) => {
                 Err(call.failure(FailureKind::StatementAborted, "the statement was cancelled outside of shiftwork"))
@@ -290,8 +290,8 @@ impl Engine for RedshiftEngine<'_> {
             let status = described.status().map_or("no status", StatusString::as_str);
             call.failure(FailureKind::Unavailable, format_args!("`{status}` is not a known status of a statement"))
         })?;
-        let session = described.session_id().map(Into::into);
-        Ok(Some(AttemptState { id: id.into(), attempt: attempt.clone(), progress, session }))
+        let (session, report) = (described.session_id().map(Into::into), report(&described));
+        Ok(Some(AttemptState { id: id.into(), attempt: attempt.clone(), progress, session, report }))
     }
 
     async fn active(&self, run: &str) -> Result<Vec<AttemptState>> {
@@ -303,8 +303,9 @@ impl Engine for RedshiftEngine<'_> {
             for listed in self.listed(&Attempt::run_prefix(run), status).await? {
                 let Some(Ok(attempt)) = listed.statement_name().map(str::parse::<Attempt>) else { continue };
                 if seen.insert(listed.id.clone()) {
-                    let session = listed.session_id;
-                    active.push(AttemptState { id: listed.id, attempt, progress: Progress::Active, session });
+                    let (session, report) = (listed.session_id, EngineReport::default());
+                    let progress = Progress::Active;
+                    active.push(AttemptState { id: listed.id, attempt, progress, session, report });
                 }
             }
         }

@@ -23,11 +23,11 @@ use shiftwork_aws::{
     warehouse::RedshiftWarehouse,
 };
 use shiftwork_ports::{
-    Bucket, DeadLetters, Execution, Executions, Ledger, Notices, Progress, Requests, Session, Submission, Sweeps,
-    TaskTokens, Warehouse, scripts,
+    Bucket, DeadLetters, EngineReport, Execution, Executions, Ledger, Notices, Progress, Requests, Session, Submission,
+    Sweeps, TaskTokens, Warehouse, scripts,
 };
 use shiftwork_protocol::{
-    Attempt, Connection, Failure, FailureKind, Owner, ScriptPin, Status,
+    Attempt, Connection, Failure, FailureKind, Owner, ScriptPin, Status, Times,
     event::{Event, JobEnded},
     name::sha256,
     payload::{JobEnd, RunInput, RunRequest},
@@ -229,12 +229,8 @@ async fn a_description_gives_the_progress_of_a_statement() {
                 reached: 2,
             },
         ),
-        (json!({"Id": "id", "Status": "FINISHED", "ResultRows": 7}), Progress::Finished { rows: Some(7) }),
-        (json!({"Id": "id", "Status": "FINISHED", "ResultRows": -1}), Progress::Finished { rows: None }),
-        (
-            batch("FINISHED", json!({"Id": "id:3", "Status": "FINISHED", "ResultRows": 3})),
-            Progress::Finished { rows: Some(3) },
-        ),
+        (json!({"Id": "id", "Status": "FINISHED", "ResultRows": 7}), Progress::Finished),
+        (batch("FINISHED", json!({"Id": "id:3", "Status": "FINISHED", "ResultRows": 3})), Progress::Finished),
         (
             batch("FAILED", failed),
             Progress::Failed {
@@ -255,6 +251,26 @@ async fn a_description_gives_the_progress_of_a_statement() {
     }
     let aws = Canned::json([(400, error("ResourceNotFoundException", "Query does not exist."))]);
     assert_eq!(warehouse(&aws).engine(&connection()).outcome("id", &attempt(), Duration::ZERO).await, Ok(None));
+}
+
+#[tokio::test]
+async fn the_rows_of_a_batch_are_those_of_each_statement() {
+    let described = json!({"Id": "id", "Status": "FINISHED", "ResultRows": 9, "SubStatements": [
+        {"Id": "id:1", "Status": "FINISHED", "QueryString": "DELETE FROM t", "ResultRows": 1},
+        {"Id": "id:2", "Status": "FINISHED", "QueryString": "INSERT INTO t SELECT 1", "ResultRows": 2},
+        {"Id": "id:3", "Status": "FINISHED", "QueryString": "ANALYZE t", "ResultRows": -1},
+        {"Id": "id:4", "Status": "FINISHED", "QueryString": "SELECT 1", "ResultRows": 5, "HasResultSet": true},
+    ]});
+    let aws = Canned::json([(200, described)]);
+    let report = warehouse(&aws).report("id", &attempt()).await.unwrap();
+    let found: Vec<_> = report.statements.iter().map(|one| (one.command.as_str(), one.rows, one.returned)).collect();
+    let expected =
+        [("DELETE", Some(1), false), ("INSERT", Some(2), false), ("ANALYZE", None, false), ("SELECT", Some(5), true)];
+    assert_eq!(found, expected);
+    assert_eq!(shiftwork_protocol::changed_rows(&report.statements), Some(3));
+
+    let aws = Canned::json([(400, error("ResourceNotFoundException", "Query does not exist."))]);
+    assert_eq!(warehouse(&aws).report("id", &attempt()).await, Ok(EngineReport::default()));
 }
 
 #[tokio::test]
@@ -420,6 +436,7 @@ async fn events_that_were_not_accepted_are_sent_once_more() {
             execution_end_ts: None,
             error_message: None,
             rows: None,
+            times: Times::default(),
         })
     };
     let half = json!({"FailedEntryCount": 1, "Entries": [{"EventId": "1"}, {"ErrorCode": "InternalFailure", "ErrorMessage": "m"}]});

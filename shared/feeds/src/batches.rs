@@ -187,7 +187,7 @@ impl Batches {
             Some(_) => {
                 let reason = "the key was overwritten or deleted while it was being loaded, so it is unknown which content was loaded: \
                     check the rows in the table before you load the file again";
-                tracing::error!(file = file.url(), batch, reason);
+                tracing::error!(file = file.url(), batch, "{reason}");
                 (FileStatus::Failed, Some(reason.to_owned()))
             }
         };

@@ -29,13 +29,14 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 use shiftwork_protocol::{
-    Attempt, Connection, FailureKind, JobRecord, Owner, RunRecord, ScriptPin, Status, Transaction, Work,
+    Attempt, Connection, FailureKind, JobRecord, Owner, RunRecord, ScriptPin, StatementReport, Status, Times,
+    Transaction, Work,
     audit::{Origin, PlannedJob},
     name::sha256,
     workflow::RunIf,
 };
 
-use crate::{End, LeaseRequest, Ledger, Opened, Opening, Result};
+use crate::{End, LeaseRequest, Ledger, Opened, Opening, Result, Totals};
 
 pub use configuration::configuration;
 pub use engine::{engine, warehouse};
@@ -190,8 +191,25 @@ impl Opening {
     }
 }
 
+/// The totals of a submission that changed this number of rows in two minutes.
+fn totals(rows: i64) -> Totals {
+    let times = Times {
+        engine_created_ts: Some(minute(1)),
+        engine_started_ts: Some(minute(2)),
+        engine_ended_ts: Some(minute(4)),
+        queued_us: Some(60_000_000),
+        ran_us: Some(120_000_000),
+        noticed_us: Some(250_000),
+        unreported: 1,
+    };
+    let insert =
+        StatementReport { command: "INSERT".into(), rows: Some(rows), returned: false, ran_us: Some(120_000_000) };
+    let query = StatementReport { command: "SELECT".into(), rows: None, returned: true, ran_us: None };
+    Totals { times, statements: vec![insert, query], rows: Some(rows) }
+}
+
 fn success() -> End {
-    End { status: Status::Succeeded, error: None, message: None, statement_id: Some("id".into()), rows: Some(4) }
+    End { status: Status::Succeeded, error: None, message: None, statement_id: Some("id".into()), totals: totals(4) }
 }
 
 fn failure() -> End {
@@ -200,7 +218,7 @@ fn failure() -> End {
         error: Some(FailureKind::StatementFailed),
         message: Some("ERROR: relation \"x\" does not exist".into()),
         statement_id: Some("id".into()),
-        rows: None,
+        totals: Totals { times: totals(0).times, ..Totals::default() },
     }
 }
 

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use shiftwork_port_macro::port;
 use shiftwork_protocol::{
-    Attempt, Cancelling, FailedAttempt, FailureKind, JobRecord, Lease, RunRecord, SkipReason, Status,
+    Attempt, Cancelling, FailedAttempt, FailureKind, JobRecord, Lease, RunRecord, SkipReason, StatementReport, Status,
+    Times,
 };
 
 use crate::Result;
@@ -66,6 +67,17 @@ pub enum Begun {
     LeaseLost,
 }
 
+/// What a submission that ended adds to the record of its job.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Times of the submission.
+    pub times: Times,
+    /// Reports of the statements that the submission committed.
+    pub statements: Vec<StatementReport>,
+    /// Rows that these statements changed, loaded or unloaded; `None` if the engine reports none.
+    pub rows: Option<i64>,
+}
+
 /// The end of a job that ran, or that was stopped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct End {
@@ -77,8 +89,8 @@ pub struct End {
     pub message: Option<String>,
     /// Id of the last statement; none if nothing was submitted.
     pub statement_id: Option<String>,
-    /// Number of rows, if the engine reports it.
-    pub rows: Option<i64>,
+    /// Totals of the last submission; empty if nothing was submitted.
+    pub totals: Totals,
 }
 
 /// A step of a job.
@@ -107,6 +119,8 @@ pub enum Step {
         /// Whether the caller is about to submit the next part. The step then records the intent, as [`Ledger::claim`]
         /// does.
         submitting: bool,
+        /// Totals of the finished part.
+        totals: Totals,
     },
 }
 

@@ -16,6 +16,7 @@ mod engine;
 pub mod fake;
 mod files;
 mod ledger;
+pub mod log;
 pub mod messages;
 mod objects;
 mod queues;
@@ -33,9 +34,9 @@ use shiftwork_protocol::{
 
 pub use cache::Cache;
 pub use catalog::Catalog;
-pub use engine::{AttemptState, Engine, Engines, Progress, Steps, UNKNOWN_STEPS};
+pub use engine::{AttemptState, Engine, EngineReport, Engines, Progress, Steps, UNKNOWN_STEPS};
 pub use files::{AdvancedFile, FileRegister, WorkQueue};
-pub use ledger::{Advanced, Begun, End, LeaseRequest, Ledger, Opened, Opening, Released, Step};
+pub use ledger::{Advanced, Begun, End, LeaseRequest, Ledger, Opened, Opening, Released, Step, Totals};
 pub use objects::{
     Bucket, Changed, Condition, KmsEncryption, ListedObject, MAX_SMALL_OBJECT_BYTES, NewObject, ObjectHead,
     ObjectStream, ObjectVersion, Objects, OpenObject, Page, StoredObject, Version,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use shiftwork_port_macro::port;
 use shiftwork_protocol::{Attempt, Connection, FailureKind};
 
-use crate::{Engine, Result, Steps};
+use crate::{Engine, EngineReport, Result, Steps};
 
 /// SQL to submit to Redshift in one call.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,9 +50,9 @@ pub trait Warehouse: Send + Sync {
     /// `SessionLost`: the session to continue has ended. Nothing was submitted.
     async fn submit(&self, submission: &Submission) -> Result<String>;
 
-    /// Number of rows that the COPYs of a successful attempt have loaded; `None` if it has no COPY, or if the Data API
-    /// does not know the attempt.
-    async fn copied(&self, id: &str, attempt: &Attempt) -> Result<Option<i64>>;
+    /// Reads what Redshift reports about an attempt that ended; an empty report if the Data API does not know the
+    /// attempt.
+    async fn report(&self, id: &str, attempt: &Attempt) -> Result<EngineReport>;
 
     /// Runs a short statement and returns its rows. The statement belongs to no attempt, and may run twice if a
     /// response is lost. Each parameter must have a placeholder in the statement and a non-empty value.

@@ -14,6 +14,7 @@ use crate::{
     failure::FailureKind,
     payload::RunRequest,
     status::{SkipReason, Status},
+    times::{StatementReport, Times},
     work::Work,
     workflow::RunIf,
 };
@@ -71,10 +72,11 @@ pub struct JobRecord {
     pub plan: PlannedJob,
     /// Status of the job.
     pub execution_status: Status,
-    /// Time at which the first attempt was submitted.
+    /// Time at which the launcher recorded that it is about to submit the first attempt.
     #[serde(default, with = "crate::millis::option", skip_serializing_if = "Option::is_none")]
     pub execution_start_ts: Option<Timestamp>,
-    /// Time at which the job reached its final status.
+    /// Time at which shiftwork recorded the final status of the job. The time at which the engine ended it is
+    /// [`Times::engine_ended_ts`].
     #[serde(default, with = "crate::millis::option", skip_serializing_if = "Option::is_none")]
     pub execution_end_ts: Option<Timestamp>,
     /// Reason why a job with status SKIPPED was skipped; absent for every other status.
@@ -107,8 +109,14 @@ pub struct JobRecord {
     /// Id of the session in which the last part ran, if the statements of the job share a session.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_id: Option<String>,
-    /// Rows that the last statement returned or changed, or that a load of change data has loaded, if Redshift reports
-    /// them.
+    /// Times of the current attempt on its engine, over the submissions that ended so far.
+    #[serde(flatten)]
+    pub times: Times,
+    /// Report of each statement that was committed, in order: the first [`KEPT_STATEMENTS`](crate::KEPT_STATEMENTS).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub statements: Vec<StatementReport>,
+    /// Rows that the statements of the job changed, loaded or unloaded ([`changed_rows`](crate::changed_rows)); for a
+    /// load of change data, the rows that were copied into the staging table. Absent if the engine reports none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rows: Option<i64>,
     /// Upstreams that have not ended. DynamoDB does not store empty sets, so the attribute is absent when the set is
@@ -130,9 +138,13 @@ pub struct JobRecord {
     /// In a restart: the earlier run whose committed statements this job does not run again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resumed: Option<Resumed>,
-    /// In a restart: SHA-256 of the earlier run's script, if the script has changed since.
+    /// In a restart, of a job that runs again: SHA-256 of the earlier run's script, if the script has changed since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub script_was: Option<String>,
+    /// In a restart, of a reused job: SHA-256 of the script as it is now, if it has changed since the earlier run. The
+    /// work of the record is the work that ran, so its script is the earlier one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub script_now: Option<String>,
 }
 
 impl JobRecord {
@@ -158,6 +170,8 @@ impl JobRecord {
             cancelling: None,
             statement_id: None,
             session_id: None,
+            times: Times::default(),
+            statements: Vec::new(),
             rows: None,
             failed_upstreams: BTreeSet::new(),
             await_token: None,
@@ -165,15 +179,26 @@ impl JobRecord {
             reused_from: None,
             resumed: None,
             script_was: None,
+            script_now: None,
         }
+    }
+
+    /// Times of all attempts of the job on their engine.
+    pub fn all_times(&self) -> Times {
+        let failed = self.failed_attempts.iter().map(|attempt| attempt.times);
+        failed.fold(Times::default(), Times::then).then(self.times)
+    }
+
+    /// The first part that the job submits, from 1: in a restart it can be a later one.
+    pub fn first_part(&self) -> u32 {
+        self.resumed.as_ref().map_or(1, |resumed| resumed.part)
     }
 
     /// Returns true if the job was launched before and has another attempt or another part to launch.
     pub fn has_more(&self) -> bool {
-        let first_part = self.resumed.as_ref().map_or(1, |resumed| resumed.part);
         !self.execution_status.is_terminal()
             && self.submitted_ts.is_none()
-            && (self.attempt > 1 || self.part > first_part)
+            && (self.attempt > 1 || self.part > self.first_part())
     }
 
     /// The current attempt and part: the next to submit, or the last submitted.
@@ -232,6 +257,9 @@ pub struct FailedAttempt {
     /// machine.
     #[serde(default, with = "crate::millis::option", skip_serializing_if = "Option::is_none")]
     pub retry_ts: Option<Timestamp>,
+    /// Times of the attempt on its engine.
+    #[serde(flatten)]
+    pub times: Times,
 }
 
 /// The part of failed attempts in items without the attribute.

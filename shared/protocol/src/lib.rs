@@ -20,6 +20,7 @@ pub mod name;
 pub mod payload;
 pub mod s3_event;
 pub mod status;
+pub mod times;
 pub mod work;
 pub mod work_item;
 pub mod workflow;
@@ -33,6 +34,7 @@ pub use keys::manifest_key;
 pub use load::load_request;
 pub use manifest::{Manifest, ManifestEntry, ManifestMeta};
 pub use status::{SkipReason, Status};
+pub use times::{KEPT_STATEMENTS, StatementReport, Times, changed_rows};
 pub use work::{Fact, FactValue, Kind, Place, ScriptPin, Text, Transaction, Work};
 pub use workflow::Workflow;
 

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
-use shiftwork_ports::{End, Step, Steps};
+use shiftwork_ports::{End, EngineReport, Step, Steps, Totals};
 use shiftwork_protocol::{
-    Class, FailedAttempt, FailureKind, JobRecord, SkipReason, Status, limits, name, workflow::RunIf,
+    Attempt, Class, FailedAttempt, FailureKind, JobRecord, KEPT_STATEMENTS, SkipReason, Status, Times, changed_rows,
+    limits, name, workflow::RunIf,
 };
 
 use crate::commits::{how_to_repeat, may_have_committed};
@@ -25,6 +26,8 @@ pub(crate) struct Failed<'a> {
     pub(crate) reached: Steps,
     /// Id of the attempt on its engine; none if the engine did not receive it.
     pub(crate) id: Option<&'a str>,
+    /// Times of the submission that failed; empty if the engine did not receive it.
+    pub(crate) times: Times,
 }
 
 /// The consequence of a failed attempt.
@@ -72,6 +75,17 @@ pub fn after_failure(job: &JobRecord, kind: FailureKind) -> Next {
     }
 }
 
+/// What a submission that succeeded adds to its job. The audit keeps the first [`KEPT_STATEMENTS`] statements of the
+/// script: each part before this one had at least one.
+pub(crate) fn totals(at: &Attempt, report: &EngineReport, now: Timestamp) -> Totals {
+    let kept = KEPT_STATEMENTS.saturating_sub(at.part.saturating_sub(1) as usize);
+    Totals {
+        times: report.times(now),
+        statements: report.statements.iter().take(kept).cloned().collect(),
+        rows: changed_rows(&report.statements),
+    }
+}
+
 /// Number of earlier attempts that count towards `retries`.
 fn paid_failures(job: &JobRecord) -> u32 {
     let paid = job.failed_attempts.iter().filter(|attempt| !attempt.was_retryable()).count();
@@ -107,20 +121,21 @@ pub(crate) fn next_attempt(
         error_message: failed.message.into(),
         statement_id: failed.id.map(Into::into),
         retry_ts: pause.map(|pause| now + pause),
+        times: job.times.then(failed.times),
     })
 }
 
 /// Makes the ledger step for a failed attempt. An attempt that may have committed a part of its work is never followed
 /// by another one.
 pub(crate) fn failure_step(job: &JobRecord, failed: &Failed<'_>, now: Timestamp) -> Step {
-    let Failed { kind, message, reached, id } = *failed;
+    let Failed { kind, message, reached, id, times } = *failed;
     let end = |status, error, message| {
         Step::End(End {
             status,
             error: Some(error),
             message: Some(message),
             statement_id: id.map(Into::into),
-            rows: None,
+            totals: Totals { times, ..Totals::default() },
         })
     };
     match after_failure(job, kind) {
@@ -220,6 +235,7 @@ mod tests {
             error_message: String::new(),
             statement_id: None,
             retry_ts: None,
+            times: Times::default(),
         }
     }
 
@@ -267,8 +283,13 @@ mod tests {
     #[test]
     fn what_may_be_committed_ends_the_job_instead_of_a_retry() {
         let call = a_job("load", &[]);
-        let conflict =
-            Failed { kind: FailureKind::SerializationConflict, message: "ERROR: 1023", reached: 0, id: Some("id") };
+        let conflict = Failed {
+            kind: FailureKind::SerializationConflict,
+            message: "ERROR: 1023",
+            reached: 0,
+            id: Some("id"),
+            times: Times::default(),
+        };
         let Step::End(end) = failure_step(&call, &conflict, Timestamp::UNIX_EPOCH) else {
             panic!("the call is retried")
         };
@@ -282,7 +303,13 @@ mod tests {
         assert_eq!((next.part, next.retry_ts, next.statement_id.as_deref()), (1, None, Some("id")));
 
         // A failure that is not retried keeps its kind and its message.
-        let failed = Failed { kind: FailureKind::StatementFailed, message: "ERROR: x", reached: 0, id: None };
+        let failed = Failed {
+            kind: FailureKind::StatementFailed,
+            message: "ERROR: x",
+            reached: 0,
+            id: None,
+            times: Times::default(),
+        };
         let Step::End(end) = failure_step(&call, &failed, Timestamp::UNIX_EPOCH) else { panic!("the call is retried") };
         assert_eq!((end.error, end.message.as_deref()), (Some(FailureKind::StatementFailed), Some("ERROR: x")));
     }

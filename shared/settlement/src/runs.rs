@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use shiftwork_ports::{Executions, Released, Result, Sweeps};
+use shiftwork_ports::{Executions, Released, Result, Sweeps, log::Subject};
 use shiftwork_protocol::{
     Failure, FailureKind, JobRecord, RunRecord, Status,
     event::{Event, Refreshed, RunEnded},
@@ -66,7 +66,8 @@ impl RunSettlement {
     /// engines.
     async fn abort_jobs(&self, jobs: &[JobRecord], why: &str) -> Result<()> {
         for job in jobs.iter().filter(|job| !job.execution_status.is_terminal()) {
-            self.jobs.end(job, Status::Aborted, Some(FailureKind::StatementAborted), why).await?;
+            let aborted = self.jobs.end(job, Status::Aborted, Some(FailureKind::StatementAborted), why);
+            Subject::from(job).scope(aborted).await?;
         }
         self.cancel_attempts(jobs).await?;
         Ok(())
@@ -83,12 +84,17 @@ impl RunSettlement {
 
     /// Cancels the active attempts of jobs of one run. Returns the number of attempts.
     pub(crate) async fn cancel_attempts(&self, jobs: &[JobRecord]) -> Result<usize> {
-        let Some(run) = jobs.first().map(|job| &job.workflow_execution_id) else { return Ok(0) };
+        let Some(JobRecord { workflow_execution_id: run, workflow_id: workflow, .. }) = jobs.first() else {
+            return Ok(0);
+        };
         let mut cancelled = 0;
         for engine in self.jobs.engines.of_all(jobs.iter().map(|job| &job.plan.work)) {
             for state in engine.active(run).await? {
-                tracing::warn!(run, attempt = %state.attempt, "cancelling an attempt of a run that ended");
-                engine.cancel(&state.id).await?;
+                let cancel = async {
+                    tracing::warn!(statement = %state.attempt, "cancelling an attempt of a run that ended");
+                    engine.cancel(&state.id).await
+                };
+                Subject::of_attempt(&state.attempt).in_workflow(workflow).scope(cancel).await?;
                 cancelled += 1;
             }
         }
@@ -99,20 +105,41 @@ impl RunSettlement {
     async fn end(&self, run: &str, status: Status, error: Option<&str>) -> Result<RunRecord> {
         let now = self.jobs.clock.now();
         let (fresh, record) = self.jobs.ledger.finish(run, status, error, now).await?;
-        if fresh {
-            tracing::info!(run, workflow = record.workflow_id, status = %record.execution_status, error, "run ended");
-        }
-        self.release_lease(&record).await?;
-        self.notify(&record).await?;
+        let follow = async {
+            if fresh {
+                tracing::info!(status = %record.execution_status, error, "run ended");
+            }
+            self.release_lease(&record).await?;
+            self.notify(&record).await
+        };
+        Subject::from(&record).scope(follow).await?;
         Ok(record)
     }
 
     /// Releases the lease of the workflow. If another run waits for the lease, starts it.
     pub async fn release_lease(&self, run: &RunRecord) -> Result<()> {
-        let mut holder = run.workflow_execution_id.clone();
+        self.release(&run.workflow_id, run.workflow_execution_id.clone()).await
+    }
+
+    /// Releases the lease that a run without a record holds. No other function ends such a run: stops what is left of it.
+    ///
+    /// A record and its lease are written in one transaction, so a holder without a record was deleted by hand.
+    pub async fn abandon(&self, workflow: &str, holder: &str) -> Result<()> {
+        let abandoned = async {
+            tracing::warn!("releasing the lease of a run that has no record");
+            let why = "the record of the run was deleted";
+            self.executions.stop(holder, why).await?;
+            let jobs = self.jobs.ledger.jobs(holder).await?;
+            self.abort_jobs(&jobs, why).await?;
+            self.release(workflow, holder.to_owned()).await
+        };
+        Subject::of_run(holder).in_workflow(workflow).scope(abandoned).await
+    }
+
+    async fn release(&self, workflow: &str, mut holder: String) -> Result<()> {
         loop {
             let until = lease_until_begun(self.jobs.clock.now());
-            let Released::Handed(next) = self.jobs.ledger.release(&run.workflow_id, &holder, until).await? else {
+            let Released::Handed(next) = self.jobs.ledger.release(workflow, &holder, until).await? else {
                 return Ok(());
             };
             let waits = self.jobs.ledger.run(&next).await?.is_some_and(|run| !run.execution_status.is_terminal());

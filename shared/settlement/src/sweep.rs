@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
-use shiftwork_ports::{Execution, Result};
-use shiftwork_protocol::{Failure, FailureKind, JobRecord, RunRecord, Status, payload::RunInput};
+use shiftwork_ports::{Execution, Result, log::Subject};
+use shiftwork_protocol::{Failure, FailureKind, JobRecord, Lease, RunRecord, Status, payload::RunInput};
 
 use crate::{RunSettlement, jobs::LAUNCHER_LIFE};
 
@@ -46,6 +46,13 @@ fn run_action(run: &RunRecord, holds_lease: bool, execution: Option<&Execution>,
         }
         (Status::Planning | Status::Queued | Status::Pending | Status::Running, None) => RunAction::Wait,
     }
+}
+
+/// The run whose expired lease a queued run waits for. Its own sweep ends it, unless it has no record.
+fn expired_holder<'a>(run: &RunRecord, lease: &'a Lease, now: Timestamp) -> Option<&'a str> {
+    let holder = lease.holder.as_deref()?;
+    let waits = run.execution_status == Status::Queued && holder != run.workflow_execution_id;
+    (waits && now > lease.expires_ts).then_some(holder)
 }
 
 /// What the sweep does about a job of a run in progress.
@@ -92,16 +99,26 @@ impl RunSettlement {
         let Some(run) = self.jobs.ledger.run(id).await? else {
             return self.sweeps.unwatch(id).await;
         };
+        Subject::from(&run).scope(self.sweep_run(&run)).await
+    }
+
+    async fn sweep_run(&self, run: &RunRecord) -> Result<()> {
+        let id = run.workflow_execution_id.as_str();
         let now = self.jobs.clock.now();
         let execution = self.executions.state(id).await?;
-        let holds_lease =
-            self.jobs.ledger.lease(&run.workflow_id).await?.is_some_and(|lease| lease.holder.as_deref() == Some(id));
-        match run_action(&run, holds_lease, execution.as_ref(), now) {
+        let lease = self.jobs.ledger.lease(&run.workflow_id).await?;
+        let holds_lease = lease.as_ref().is_some_and(|lease| lease.holder.as_deref() == Some(id));
+        if let Some(holder) = lease.as_ref().and_then(|lease| expired_holder(run, lease, now))
+            && self.jobs.ledger.run(holder).await?.is_none()
+        {
+            return self.abandon(&run.workflow_id, holder).await;
+        }
+        match run_action(run, holds_lease, execution.as_ref(), now) {
             RunAction::Wait => Ok(()),
             RunAction::Start => self.executions.start(&RunInput { workflow_execution_id: id.into() }).await,
-            RunAction::Close(reason) => self.close_by_reason(&run, &reason).await.map(drop),
+            RunAction::Close(reason) => self.close_by_reason(run, &reason).await.map(drop),
             RunAction::CheckJobs => self.check_jobs(id, now).await,
-            RunAction::CancelAttempts => self.cancel_remaining(&run, now).await,
+            RunAction::CancelAttempts => self.cancel_remaining(run, now).await,
         }
     }
 
@@ -130,12 +147,15 @@ impl RunSettlement {
         let waited_on: BTreeSet<_> = jobs.iter().flat_map(|job| &job.waiting_on).collect();
         let idle = !jobs.iter().any(|job| !job.execution_status.is_terminal() && job.submitted_ts.is_some());
         for job in &jobs {
-            match job_action(job, idle || waited_on.contains(&job.plan.job_name), now) {
-                JobAction::Leave => {}
-                JobAction::Resume => self.jobs.resume(job).await?,
-                JobAction::Admit => self.jobs.admit(job).await?,
-                JobAction::CheckAttempt => self.check_attempt(job, now).await?,
-            }
+            let checked = async {
+                match job_action(job, idle || waited_on.contains(&job.plan.job_name), now) {
+                    JobAction::Leave => Ok(()),
+                    JobAction::Resume => self.jobs.resume(job).await,
+                    JobAction::Admit => self.jobs.admit(job).await,
+                    JobAction::CheckAttempt => self.check_attempt(job, now).await,
+                }
+            };
+            Subject::from(job).scope(checked).await?;
         }
         Ok(())
     }
@@ -151,7 +171,7 @@ impl RunSettlement {
         if since(submitted, now) > LAUNCHER_LIFE {
             let message =
                 format!("the submission of {attempt} began at {submitted}, but its engine does not know the attempt");
-            tracing::warn!(%attempt, "the launcher did not submit the attempt: launching the job again");
+            tracing::warn!(statement = %attempt, "the launcher did not submit the attempt: launching the job again");
             return self.jobs.tokens.fail(token, &Failure::new(FailureKind::Unavailable, message)).await;
         }
         Ok(())
@@ -162,7 +182,7 @@ impl RunSettlement {
     async fn cancel_remaining(&self, run: &RunRecord, now: Timestamp) -> Result<()> {
         let jobs = self.jobs.ledger.jobs(&run.workflow_execution_id).await?;
         for job in jobs.iter().filter(|job| !job.execution_status.is_terminal()) {
-            self.jobs.end(job, Status::Aborted, None, "the run had ended").await?;
+            Subject::from(job).scope(self.jobs.end(job, Status::Aborted, None, "the run had ended")).await?;
         }
         let cancelled = self.cancel_attempts(&jobs).await?;
         let resolved = self.resolved(&jobs).await?;
@@ -230,6 +250,28 @@ mod tests {
     }
 
     #[test]
+    fn a_queued_run_waits_for_an_expired_lease() {
+        let lease = |holder: Option<&str>, expires: i64| Lease {
+            workflow_id: "w".into(),
+            holder: holder.map(Into::into),
+            fence: 1,
+            expires_ts: at(expires),
+            queue: Vec::new(),
+        };
+        let queued = a_run(Status::Queued);
+        let id = queued.workflow_execution_id.as_str();
+        for (run, lease, expected) in [
+            (&queued, lease(Some("other"), NOW - 1), Some("other")),
+            (&queued, lease(Some("other"), NOW), None),
+            (&queued, lease(Some(id), NOW - 1), None),
+            (&queued, lease(None, NOW - 1), None),
+            (&a_run(Status::Running), lease(Some("other"), NOW - 1), None),
+        ] {
+            assert_eq!(expired_holder(run, &lease, at(NOW)), expected, "{} {lease:?}", run.execution_status);
+        }
+    }
+
+    #[test]
     fn actions_for_open_jobs() {
         use Status::{Pending, Planning, Queued, Running};
         let old = GRACE_SECONDS + 1;
@@ -256,6 +298,7 @@ mod tests {
                 error_message: String::new(),
                 statement_id: None,
                 retry_ts: None,
+                times: shiftwork_protocol::Times::default(),
             };
             let job = JobRecord {
                 execution_status: status,

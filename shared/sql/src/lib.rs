@@ -4,6 +4,7 @@
 //! | task | function |
 //! | --- | --- |
 //! | split a script into statements | [`split()`] |
+//! | name the command of a statement | [`command`] |
 //! | list the parameters of a statement | [`placeholders`], [`Statement::placeholders`] |
 //! | quote an identifier | [`identifier`], [`quote_identifier`] |
 //! | quote a string | [`quote_literal`] |
@@ -27,7 +28,7 @@ use std::fmt;
 
 pub use lexer::{Lexer, Token, TokenKind};
 pub use quote::{IDENTIFIER_BYTES, IdentifierProblem, identifier, quote_identifier, quote_literal, quoted};
-pub use split::{Statement, placeholders, split};
+pub use split::{Statement, command, placeholders, split};
 
 /// A problem in a SQL text.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -85,6 +85,12 @@ pub fn placeholders(text: &str) -> Vec<&str> {
         .collect()
 }
 
+/// The first word of a statement in upper case, such as `INSERT`; empty if there is none.
+pub fn command(text: &str) -> String {
+    let word = Lexer::as_redshift(text).map_while(Result::ok).find(|token| token.kind == TokenKind::Word);
+    word.map(|token| text[token.start..token.end].to_uppercase()).unwrap_or_default()
+}
+
 fn finish(open: Option<Statement>, text: &str) -> Option<Statement> {
     // Trim only what the lexer reads as whitespace: Redshift reads other Unicode spaces as letters.
     let is_blank = |c: char| c == BYTE_ORDER_MARK || u8::try_from(c).is_ok_and(is_space);

@@ -8,7 +8,7 @@ use std::{
 use async_trait::async_trait;
 use futures::FutureExt as _;
 use shiftwork_ports::{
-    AttemptState, Bucket, Engine, Ledger as _, Progress, Result, Row, Submission, Warehouse,
+    AttemptState, Bucket, Engine, EngineReport, Ledger as _, Progress, Result, Row, Submission, Warehouse,
     fake::{
         Gate, Gated, ManualClock, MemoryBucket, MemoryConfiguration, MemoryExecutions, MemoryLedger, MemoryNotices,
         MemoryObjects, MemoryRegister, MemoryRequests, MemorySweeps, MemoryTokens, MemoryWarehouse, Outcome,
@@ -249,8 +249,8 @@ impl Warehouse for Fakes {
         self.check_submission(&submission.attempt);
         self.warehouse.submit(submission).await
     }
-    async fn copied(&self, id: &str, attempt: &Attempt) -> Result<Option<i64>> {
-        self.warehouse.copied(id, attempt).await
+    async fn report(&self, id: &str, attempt: &Attempt) -> Result<EngineReport> {
+        self.warehouse.report(id, attempt).await
     }
     async fn rows(
         &self,

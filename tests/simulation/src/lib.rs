@@ -2,6 +2,7 @@
 //!
 //! - `faults`: every call of a port can stop its caller before or after the call, fail, or lose its result.
 //! - `files`: the properties of file loads.
+//! - `lines`: the log lines of runs.
 //! - `loads`: the properties of loads of change data.
 //! - `machine`: Step Functions, EventBridge and Redshift, as far as a run uses them.
 //! - `requests`: requests that are refused and restarted, and logical dates.
@@ -12,6 +13,7 @@
 
 mod faults;
 mod files;
+mod lines;
 mod loads;
 mod machine;
 mod requests;

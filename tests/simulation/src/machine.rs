@@ -88,7 +88,7 @@ impl Machine {
             tokens: faults.wrap(&fakes.tokens),
             notices: faults.wrap(&fakes.notices),
             kinds: settlement::Kinds {
-                cdc: settlement::cdc::Cdc { staging: staging.clone(), warehouse: warehouse.clone() },
+                cdc: settlement::cdc::Cdc { staging: staging.clone() },
                 copy: settlement::copy::Copy {
                     staging: staging.clone(),
                     files: files.clone(),
@@ -176,6 +176,11 @@ impl Machine {
         panic!("the executions did not end in 200,000 steps: {:?}", self.executions);
     }
 
+    /// Lets every lease of a run that has not begun expire.
+    pub(crate) fn expire_leases(&mut self) {
+        self.clock.pass(SignedDuration::from_hours(1));
+    }
+
     /// Takes 0 to 39 random steps.
     pub(crate) fn run_some_steps(&mut self) {
         for run in self.fakes.executions.running() {
@@ -229,7 +234,7 @@ impl Machine {
         for (submission, progress) in self.fakes.warehouse.all() {
             let state = match progress {
                 Progress::Active => continue,
-                Progress::Finished { .. } => "FINISHED",
+                Progress::Finished => "FINISHED",
                 Progress::Failed { .. } => "FAILED",
                 Progress::Aborted { .. } => "ABORTED",
             };
@@ -259,7 +264,7 @@ impl Machine {
     }
 
     /// Advances the clock by 60 seconds and sweeps each watched run.
-    fn sweep(&mut self) {
+    pub(crate) fn sweep(&mut self) {
         self.clock.pass(SignedDuration::from_secs(60));
         for run in self.fakes.sweeps.watched() {
             let _ = shiftwork_job_callback::handle(&self.trigger.runs, &json!({ "sweep": run })).now_or_never();

@@ -151,7 +151,7 @@ fn check_audit(machine: &Machine, run: &str) {
         );
         let finished: Vec<_> = submissions
             .iter()
-            .filter(|(_, progress)| matches!(progress, Progress::Finished { .. }))
+            .filter(|(_, progress)| *progress == Progress::Finished)
             .map(|(submission, _)| submission.attempt.part)
             .collect::<Vec<_>>();
         match job.execution_status {
@@ -160,8 +160,7 @@ fn check_audit(machine: &Machine, run: &str) {
             }
             Status::Succeeded if job.reused_from.is_none() => {
                 // Every part that this run had to run finished exactly once, in whichever attempt.
-                let first = job.resumed.as_ref().map_or(1, |resumed| resumed.part);
-                let (mut parts, expected) = (finished, (first..=job.plan.work.parts()).collect::<Vec<_>>());
+                let (mut parts, expected) = (finished, (job.first_part()..=job.plan.work.parts()).collect::<Vec<_>>());
                 parts.sort_unstable();
                 assert_eq!(parts, expected, "the parts of {name} that finished");
             }
@@ -299,6 +298,42 @@ fn check_commits_of_restart(machine: &Machine, before: &[JobRecord], decided: &B
             assert_eq!(*times, 1, "statement {statement} of {name} was committed {times} times by both runs");
         }
     }
+}
+
+/// A workflow whose lease is held by a run without a record.
+fn locked(on_overlap: &str) -> Machine {
+    let stages = json!([{ "execution_type": "sequential", "scripts": ["a.sql"] }]);
+    let workflow = json!({ "workflow_id": "w", "on_overlap": on_overlap, "workflow_stages": stages });
+    let scripts = BTreeMap::from([("a.sql".to_owned(), "select 1".to_owned())]);
+    let mut machine = machine(&Case { workflow, scripts, broken: Vec::new() }, 1, 0);
+    machine.request(&json!({ "workflow_id": "w", "workflow_execution_id": "lost" })).unwrap();
+    machine.fakes.ledger.delete_run("lost");
+    machine
+}
+
+#[test]
+fn the_next_request_takes_the_expired_lease_of_a_run_without_a_record() {
+    let mut machine = locked("skip");
+    let request = |run: &str| json!({ "workflow_id": "w", "workflow_execution_id": run });
+    let skipped = machine.request(&request("early")).unwrap();
+    assert_eq!(skipped["execution_status"], "SKIPPED", "until the lease expires, its holder counts as in progress");
+    machine.expire_leases();
+    machine.request(&request("late")).unwrap();
+    machine.run_until_idle();
+    check_audit(&machine, "late");
+    assert_eq!(machine.run("late").unwrap().execution_status, Status::Succeeded);
+}
+
+#[test]
+fn a_queued_run_takes_the_expired_lease_of_a_run_without_a_record() {
+    let mut machine = locked("queue");
+    let queued = machine.request(&json!({ "workflow_id": "w", "workflow_execution_id": "next" })).unwrap();
+    assert_eq!(queued["execution_status"], "QUEUED");
+    machine.expire_leases();
+    machine.sweep();
+    machine.run_until_idle();
+    check_audit(&machine, "next");
+    assert_eq!(machine.run("next").unwrap().execution_status, Status::Succeeded);
 }
 
 proptest! {

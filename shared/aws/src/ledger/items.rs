@@ -55,7 +55,7 @@ mod tests {
     use aws_sdk_dynamodb::types::AttributeValue;
     use shiftwork_protocol::{
         CommitCause, Connection, FailedAttempt, FailureKind, InnerCommit, JobRecord, ScriptPin, SharedSession, Status,
-        Transaction, Work,
+        Times, Transaction, Work,
         audit::{PlannedJob, Resumed},
         workflow::RunIf,
     };
@@ -105,6 +105,7 @@ mod tests {
             error_message: "gone".into(),
             statement_id: Some("id".into()),
             retry_ts: Some("2026-03-01T02:01:00.000Z".parse().unwrap()),
+            times: Times { ran_us: Some(u64::MAX), ..Times::default() },
         }];
         full.session_id = Some("session".into());
         full.resumed = Some(Resumed { from: "before".into(), part: 2 });

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use shiftwork_protocol::{Attempt, Connection, Owner};
 
 use super::fresh;
-use crate::{AttemptState, Engine, Progress, Result, Session, Submission, Warehouse};
+use crate::{AttemptState, Engine, EngineReport, Progress, Result, Session, Submission, Warehouse};
 
 /// Checks [`Engine`]. `submit` submits an attempt and returns the engine's id. Returns the attempts that are active at
 /// the end.
@@ -53,5 +53,9 @@ pub async fn warehouse(warehouse: &dyn Warehouse, connection: &Connection, sql: 
         warehouse.submit(&submission).await
     };
     assert_ne!(warehouse.rows(sql, connection, &BTreeMap::new()).await.unwrap(), Vec::<crate::Row>::new());
+    let unknown =
+        Attempt { owner: Owner::Job, run: fresh("run"), job: "job.sql".into(), attempt: 1, part: 1, parts: 1 };
+    let report = warehouse.report("00000000-0000-4000-8000-000000000000", &unknown).await;
+    assert_eq!(report, Ok(EngineReport::default()), "the attempt was never submitted");
     engine(&*warehouse.engine(connection), submit).await
 }

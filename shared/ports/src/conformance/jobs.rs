@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use shiftwork_protocol::{FailedAttempt, FailureKind, JobRecord, SkipReason, Status};
+use shiftwork_protocol::{FailedAttempt, FailureKind, JobRecord, SkipReason, Status, Times};
 
-use super::{both, failure, minute, opened, success};
+use super::{both, failure, minute, opened, success, totals};
 use crate::{Advanced, Ledger, Opening, Step};
 
 /// Reads the job at a position.
@@ -13,7 +13,8 @@ async fn stored(ledger: &dyn Ledger, opening: &Opening, position: usize) -> JobR
 }
 
 fn next_part(statement_id: Option<&str>) -> Step {
-    Step::NextPart { statement_id: statement_id.map(Into::into), session_id: None, submitting: false }
+    let statement_id = statement_id.map(Into::into);
+    Step::NextPart { statement_id, session_id: None, submitting: false, totals: totals(3) }
 }
 
 fn failed_attempt(number: u32) -> FailedAttempt {
@@ -26,6 +27,7 @@ fn failed_attempt(number: u32) -> FailedAttempt {
         error_message: "1023".into(),
         statement_id: Some(format!("id-{number}")),
         retry_ts: Some(minute(3)),
+        times: totals(0).times,
     }
 }
 
@@ -99,7 +101,9 @@ pub(super) async fn a_job_ends_once(ledger: &dyn Ledger) {
         expected.error_name = end.error.map(|kind| kind.name().into());
         expected.error_message.clone_from(&end.message);
         expected.statement_id.clone_from(&end.statement_id);
-        expected.rows = end.rows;
+        expected.rows = end.totals.rows;
+        expected.times = end.totals.times;
+        expected.statements.clone_from(&end.totals.statements);
         let step = Step::End(end);
         let ended = ledger.advance(&at, &step, minute(2)).await;
         assert_eq!(ended, Ok(Advanced { fresh: true, job: expected.clone() }));
@@ -150,6 +154,8 @@ pub(super) async fn attempts_follow_each_other(ledger: &dyn Ledger) {
     assert_eq!((next.job.submitted_ts, next.job.statement_id.as_deref()), (None, None));
     assert_eq!(next.job.execution_start_ts, Some(minute(1)), "the job began with its first attempt");
     assert_eq!(next.job.failed_attempts, [failed_attempt(1)]);
+    assert_eq!(next.job.times, Times::default(), "the times are those of one attempt");
+    assert_eq!((next.job.rows, &next.job.statements), (Some(3), &totals(3).statements), "the first part is committed");
 
     // Late or repeated events of the first attempt have no effect.
     for stale in [step, Step::End(success()), next_part(None)] {
@@ -179,6 +185,8 @@ pub(super) async fn parts_follow_each_other(ledger: &dyn Ledger) {
     assert_eq!(next.job.execution_status, Status::Running, "the attempt is still running");
     assert_eq!((next.job.attempt, next.job.part), (1, 2));
     assert_eq!((next.job.submitted_ts, next.job.statement_id.as_deref()), (None, Some("id-1")));
+    assert_eq!((next.job.times, next.job.rows), (totals(3).times, Some(3)));
+    assert_eq!(next.job.statements, totals(3).statements);
     let again = ledger.advance(&opening.at(0, 1, 1), &step, minute(3)).await;
     assert_eq!(again, Ok(Advanced { fresh: false, job: next.job }), "the repeated step has no effect");
 
@@ -192,6 +200,7 @@ pub(super) async fn parts_follow_each_other(ledger: &dyn Ledger) {
         statement_id: Some("id-3".into()),
         session_id: session.map(Into::into),
         submitting: true,
+        totals: totals(3),
     };
     let on = ledger.advance(&opening.at(0, 1, 3), &kept(Some("s")), minute(6)).await.unwrap();
     assert_eq!((on.job.part, on.job.submitted_ts, on.job.session_id.as_deref()), (4, Some(minute(6)), Some("s")));
@@ -199,6 +208,11 @@ pub(super) async fn parts_follow_each_other(ledger: &dyn Ledger) {
     assert_eq!(late.submitted_ts, Some(minute(6)), "the intent of the step stays");
     let same = ledger.advance(&opening.at(0, 1, 4), &kept(None), minute(8)).await.unwrap();
     assert_eq!(same.job.session_id.as_deref(), Some("s"), "the session is kept");
+    let ended = ledger.advance(&opening.at(0, 1, 5), &Step::End(success()), minute(9)).await.unwrap().job;
+    let parts = [totals(3), totals(3), totals(3), totals(3), totals(4)];
+    let times = parts.iter().map(|part| part.times).fold(Times::default(), Times::then);
+    assert_eq!((ended.times, ended.rows), (times, Some(4 * 3 + 4)), "the sums over the parts");
+    assert_eq!(ended.statements, parts.map(|part| part.statements).concat());
 }
 
 pub(super) async fn racing_steps_agree(ledger: &dyn Ledger) {

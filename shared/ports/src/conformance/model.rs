@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use shiftwork_protocol::{FailedAttempt, FailureKind, SkipReason, Status};
 
-use super::{a_job, a_run, failure, fresh, kind, minute, success, take};
+use super::{a_job, a_run, failure, fresh, kind, minute, success, take, totals};
 use crate::{LeaseRequest, Ledger, Opening, Step};
 
 /// Number of calls of one sequence.
@@ -81,6 +81,7 @@ pub async fn agree(model: &dyn Ledger, subject: &dyn Ledger, seed: u64) {
                         statement_id: Some(place.clone()),
                         session_id: (random.below(2) == 0).then(|| place.clone()),
                         submitting: random.below(2) == 0,
+                        totals: totals(i64::from(call)),
                     },
                     _ => Step::NextAttempt(FailedAttempt {
                         attempt: at.attempt,
@@ -91,6 +92,7 @@ pub async fn agree(model: &dyn Ledger, subject: &dyn Ledger, seed: u64) {
                         error_message: place.clone(),
                         statement_id: None,
                         retry_ts: Some(until),
+                        times: totals(0).times,
                     }),
                 };
                 same!("advance", ledger => ledger.advance(&at, &step, now));

@@ -5,10 +5,10 @@ use std::{
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use shiftwork_protocol::{Attempt, Failure, JobRecord, Lease, RunRecord, Status};
+use shiftwork_protocol::{Attempt, Failure, JobRecord, Lease, RunRecord, Status, Times};
 
 use super::lock;
-use crate::{Advanced, Begun, End, LeaseRequest, Ledger, Opened, Opening, Released, Result, Step};
+use crate::{Advanced, Begun, End, LeaseRequest, Ledger, Opened, Opening, Released, Result, Step, Totals};
 
 #[derive(Debug, Default)]
 struct Tables {
@@ -25,11 +25,24 @@ impl Tables {
     }
 }
 
+fn add(job: &mut JobRecord, totals: &Totals) {
+    job.times = job.times.then(totals.times);
+    job.statements.extend(totals.statements.iter().cloned());
+    if let Some(rows) = totals.rows {
+        job.rows = Some(job.rows.unwrap_or(0).saturating_add(rows));
+    }
+}
+
 /// The three tables. Each method is one critical section.
 #[derive(Debug, Default)]
 pub struct MemoryLedger(Mutex<Tables>);
 
 impl MemoryLedger {
+    /// Deletes the record of a run, as a person can do by hand.
+    pub fn delete_run(&self, run: &str) {
+        lock(&self.0).runs.remove(run);
+    }
+
     /// Does what Step Functions does in the Await state: `SET await_token IF attribute_exists(waiting_on)`. Returns
     /// false if the condition fails.
     pub fn set_await_token(&self, run: &str, job: &str, token: &str) -> bool {
@@ -135,13 +148,13 @@ impl Ledger for MemoryLedger {
             return Ok(Advanced { fresh: false, job: job.clone() });
         }
         match step {
-            Step::End(End { status, error, message, statement_id, rows }) => {
+            Step::End(End { status, error, message, statement_id, totals }) => {
                 job.execution_status = *status;
                 job.execution_end_ts = Some(now);
                 job.error_name = error.map(|kind| kind.name().into());
                 job.error_message.clone_from(message);
                 job.statement_id = statement_id.clone().or(job.statement_id.take());
-                job.rows = *rows;
+                add(job, totals);
             }
             Step::Skip { reason, message } => {
                 job.execution_status = Status::Skipped;
@@ -157,13 +170,15 @@ impl Ledger for MemoryLedger {
                 job.submitted_ts = None;
                 job.statement_id = None;
                 job.cancelling = None;
+                job.times = Times::default();
             }
             Step::Cancel(why) => job.cancelling = Some(why.clone()),
-            Step::NextPart { statement_id, session_id, submitting } => {
+            Step::NextPart { statement_id, session_id, submitting, totals } => {
                 job.part += 1;
                 job.submitted_ts = submitting.then_some(now);
                 job.statement_id.clone_from(statement_id);
                 job.session_id = session_id.clone().or(job.session_id.take());
+                add(job, totals);
             }
         }
         Ok(Advanced { fresh: true, job: job.clone() })

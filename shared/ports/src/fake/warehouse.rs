@@ -5,10 +5,13 @@ use std::{
 };
 
 use async_trait::async_trait;
-use shiftwork_protocol::{Attempt, Connection, Failure, FailureKind};
+use shiftwork_protocol::{Attempt, Connection, Failure, FailureKind, StatementReport};
 
 use super::lock;
-use crate::{AttemptState, Engine, Progress, Result, Row, Session, Submission, Warehouse, failure_kind, steps_reached};
+use crate::{
+    AttemptState, Engine, EngineReport, Progress, Result, Row, Session, Submission, Warehouse, failure_kind,
+    steps_reached,
+};
 
 /// The outcome that a test gives to an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,12 +36,40 @@ impl Outcome {
 
 /// Number of rows that each COPY loads.
 pub const ROWS_OF_A_COPY: i64 = 7;
+/// Number of rows that each other statement changes.
+pub const ROWS_OF_A_STATEMENT: i64 = 1;
+/// Microseconds for which each statement runs.
+pub const STATEMENT_US: u64 = 1_000;
 
 #[derive(Debug, Clone)]
 struct Held {
     submission: Submission,
     progress: Progress,
     session: Option<String>,
+}
+
+impl Held {
+    /// The report of a submission: empty while it is active. The fake has no clock, so it has no instants.
+    fn report(&self) -> EngineReport {
+        if self.progress == Progress::Active {
+            return EngineReport::default();
+        }
+        let statements = self.submission.sqls.iter().map(|sql| {
+            let is_copy = sql.contains("COPY ");
+            StatementReport {
+                command: if is_copy { "COPY" } else { "INSERT" }.into(),
+                rows: Some(if is_copy { ROWS_OF_A_COPY } else { ROWS_OF_A_STATEMENT }),
+                returned: false,
+                ran_us: Some(STATEMENT_US),
+            }
+        });
+        let statements: Vec<_> = statements.collect();
+        EngineReport {
+            ran_us: statements.iter().filter_map(|statement| statement.ran_us).reduce(u64::saturating_add),
+            statements,
+            ..EngineReport::default()
+        }
+    }
 }
 
 /// Redshift in memory. Attempts are active until a test ends them, and short statements return rows that a test has set.
@@ -74,7 +105,7 @@ impl MemoryWarehouse {
             && held.progress == Progress::Active
         {
             held.progress = match outcome {
-                Outcome::Finished => Progress::Finished { rows: Some(1) },
+                Outcome::Finished => Progress::Finished,
                 Outcome::Failed { finished, message } => {
                     let statements = u32::try_from(held.submission.sqls.len()).unwrap_or(u32::MAX);
                     let reached = steps_reached(finished, statements, &message);
@@ -97,8 +128,9 @@ impl MemoryWarehouse {
 
     fn get(&self, id: &str) -> Option<AttemptState> {
         let held = lock(&self.held).get(id)?.clone();
+        let report = held.report();
         let Held { submission, progress, session } = held;
-        Some(AttemptState { id: id.into(), attempt: submission.attempt, progress, session })
+        Some(AttemptState { id: id.into(), attempt: submission.attempt, progress, session, report })
     }
 }
 
@@ -126,14 +158,8 @@ impl Warehouse for MemoryWarehouse {
         Ok(id)
     }
 
-    async fn copied(&self, id: &str, _: &Attempt) -> Result<Option<i64>> {
-        let tables = lock(&self.held);
-        let ended = tables.get(id).filter(|held| matches!(held.progress, Progress::Finished { .. }));
-        let copies = ended.map(|held| held.submission.sqls.iter().filter(|sql| sql.contains("COPY ")).count());
-        Ok(copies
-            .filter(|copies| *copies > 0)
-            .and_then(|copies| i64::try_from(copies).ok())
-            .map(|copies| copies * ROWS_OF_A_COPY))
+    async fn report(&self, id: &str, _: &Attempt) -> Result<EngineReport> {
+        Ok(self.get(id).map(|state| state.report).unwrap_or_default())
     }
 
     async fn rows(&self, sql: &str, _: &Connection, parameters: &BTreeMap<String, String>) -> Result<Vec<Row>> {
@@ -175,6 +201,7 @@ impl Engine for MemoryEngine<'_> {
             attempt: held.submission.attempt.clone(),
             progress: Progress::Active,
             session: held.session.clone(),
+            report: EngineReport::default(),
         };
         Ok(of_run.map(state).collect())
     }
