@@ -6,6 +6,8 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 use shiftwork_planner::RequestedDate;
 use shiftwork_protocol::file::FileStatus;
 
+use crate::push::{Kind, PROJECT_HINT, is_project};
+
 /// Validate, push, run, inspect and restart Redshift ELT workflows.
 #[derive(Debug, Parser)]
 #[command(name = "shiftwork", version, max_term_width = 100, propagate_version = true)]
@@ -18,19 +20,22 @@ pub struct Args {
     pub command: Command,
 }
 
-/// The deployment that a command works on. Endpoints come from the environment (`AWS_ENDPOINT_URL`), as for every AWS
-/// client.
-#[derive(Debug, Clone, ClapArgs)]
+/// The deployment that a command works on. A flag takes precedence over the environment, and the environment over the
+/// profile, as for the AWS CLI.
+#[derive(Debug, Clone, Default, ClapArgs)]
 pub struct Target {
     /// Name of the deployment's CloudFormation stack
     #[arg(long, global = true, env = "SHIFTWORK_STACK", default_value = "shiftwork")]
     pub stack: String,
-    /// Profile in ~/.aws/config
+    /// Profile in ~/.aws/config; its credentials are used even if access keys are in the environment
     #[arg(long, global = true)]
     pub profile: Option<String>,
-    /// AWS Region
+    /// AWS Region [default: AWS_REGION, else the Region of the profile]
     #[arg(long, global = true)]
     pub region: Option<String>,
+    /// Endpoint of every AWS service [default: AWS_ENDPOINT_URL_<SERVICE>, else AWS_ENDPOINT_URL]
+    #[arg(long, global = true, value_name = "URL")]
+    pub endpoint_url: Option<String>,
 }
 
 /// The commands.
@@ -40,6 +45,8 @@ pub enum Command {
     Validate(Validate),
     /// Update the deployment from local files: scripts, workflows, connections, schedules, contracts, feeds
     Push(Push),
+    /// Delete a workflow, a table contract, a feed or a connection from the deployment
+    Delete(Delete),
     /// Start a run of a workflow
     Run(Run),
     /// Show recent runs, or the jobs of one run
@@ -64,6 +71,26 @@ pub enum Command {
     Replay(Replay),
 }
 
+impl Command {
+    /// True for a command that changes the deployment. Such a command prints account, Region and stack before it changes
+    /// anything. `metadata` prints its place itself, because it may change a bucket without a deployment.
+    pub const fn writes(&self) -> bool {
+        match self {
+            Self::Push(_) | Self::Delete(_) | Self::Run(_) | Self::Restart(_) | Self::Cancel(_) | Self::Replay(_) => {
+                true
+            }
+            Self::Files(asked) => asked.command.is_some(),
+            Self::Drift(asked) => asked.apply,
+            Self::Validate(_)
+            | Self::Status(_)
+            | Self::Report(_)
+            | Self::Decode(_)
+            | Self::Contract(_)
+            | Self::Metadata(_) => false,
+        }
+    }
+}
+
 /// Arguments of `validate`.
 #[derive(Debug, ClapArgs)]
 pub struct Validate {
@@ -73,10 +100,17 @@ pub struct Validate {
     /// Print the JSON Schema of workflow files and exit
     #[arg(long)]
     pub schema: bool,
+    /// Also list what is deployed and has no file
+    #[arg(long, conflicts_with = "schema")]
+    pub deployed: bool,
+    /// Name of the project, whose things are listed one by one [default: `project` in shiftwork.yaml]
+    #[arg(long, env = "SHIFTWORK_PROJECT", value_name = "NAME", value_parser = project)]
+    pub project: Option<String>,
 }
 
 /// Arguments of `push`.
 #[derive(Debug, ClapArgs)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct Push {
     /// Workflow files, or directories that contain workflow files
     #[arg(default_value = "workflows")]
@@ -84,10 +118,35 @@ pub struct Push {
     /// Print the changes without making them
     #[arg(long)]
     pub dry_run: bool,
-    /// Delete workflows, connections, schedules and feeds that no local file defines; scripts are kept, because runs
-    /// pin script versions
+    /// Delete the workflows, connections, table contracts and feeds of this project that no local file defines; asks
+    /// first
     #[arg(long)]
     pub prune: bool,
+    /// Do not ask before deleting
+    #[arg(long, requires = "prune")]
+    pub yes: bool,
+    /// Also overwrite and delete what was changed since this checkout last had it, and what another project pushed
+    #[arg(long)]
+    pub force: bool,
+    /// Name of the project that the files belong to [default: `project` in shiftwork.yaml]
+    #[arg(long, env = "SHIFTWORK_PROJECT", value_name = "NAME", value_parser = project)]
+    pub project: Option<String>,
+}
+
+/// Arguments of `delete`.
+#[derive(Debug, ClapArgs)]
+pub struct Delete {
+    /// Id of the workflow, or name of the table contract, feed or connection
+    pub name: String,
+    /// What the name is the name of, if several things have it
+    #[arg(long, value_enum)]
+    pub kind: Option<Kind>,
+    /// Do not ask before deleting
+    #[arg(long)]
+    pub yes: bool,
+    /// Also delete a workflow that has an active run, and what other workflows use
+    #[arg(long)]
+    pub force: bool,
 }
 
 /// Arguments of `run`.
@@ -279,6 +338,8 @@ pub struct Files {
 pub enum FilesCommand {
     /// Load files again that failed or were quarantined
     Retry(FilesRetry),
+    /// Load files again that were processed
+    Reload(FilesReload),
     /// Register files that landed before event notifications of the bucket were enabled
     Backfill(FilesBackfill),
 }
@@ -297,6 +358,19 @@ pub struct FilesRetry {
     /// List the files without retrying them
     #[arg(long)]
     pub dry_run: bool,
+}
+
+/// Arguments of `files reload`.
+#[derive(Debug, ClapArgs)]
+pub struct FilesReload {
+    /// Name of the feed
+    pub feed: String,
+    /// Load all processed files whose key starts with this prefix
+    #[arg(long)]
+    pub prefix: String,
+    /// Confirm that the rows of these files may be loaded a second time; without it the files are only listed
+    #[arg(long)]
+    pub yes: bool,
 }
 
 /// Arguments of `files backfill`.
@@ -399,6 +473,10 @@ fn statement_of_job(text: &str) -> Result<(String, u32), String> {
     read.ok_or_else(|| format!("`{text}` is not a job and the number of a statement: write JOB=N, such as load.sql=3"))
 }
 
+fn project(text: &str) -> Result<String, String> {
+    if is_project(text) { Ok(text.into()) } else { Err(PROJECT_HINT.into()) }
+}
+
 fn parameter(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.into(), value.into())),
@@ -415,11 +493,47 @@ fn date(text: &str) -> Result<String, String> {
 mod tests {
     use clap::CommandFactory as _;
 
+    use clap::Parser as _;
+
     use super::{Args, date, parameter};
 
     #[test]
     fn the_argument_definitions_are_consistent() {
         Args::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_that_changes_the_deployment_says_where() {
+        let writes = |line: &str| Args::try_parse_from(line.split_whitespace()).unwrap().command.writes();
+        for line in [
+            "shiftwork push",
+            "shiftwork push --dry-run",
+            "shiftwork delete nightly",
+            "shiftwork run nightly",
+            "shiftwork restart r",
+            "shiftwork cancel r",
+            "shiftwork replay",
+            "shiftwork files retry orders",
+            "shiftwork files backfill landing",
+            "shiftwork drift orders --apply",
+        ] {
+            assert!(writes(line), "{line}");
+        }
+        for line in [
+            "shiftwork validate",
+            "shiftwork status",
+            "shiftwork report r",
+            "shiftwork files",
+            "shiftwork drift orders",
+        ] {
+            assert!(!writes(line), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_project_is_an_identifier() {
+        let parse = |project: &str| Args::try_parse_from(["shiftwork", "push", "--project", project]).is_ok();
+        assert!(parse("sales-emea_2") && !parse("") && !parse("two words") && !parse(&"x".repeat(65)));
     }
 
     #[test]

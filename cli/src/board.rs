@@ -183,6 +183,9 @@ fn remark(job: &JobRecord) -> Vec<String> {
 }
 
 fn waits_on(job: &JobRecord) -> String {
+    if job.waits_for_slot() {
+        return "waits for a slot".into();
+    }
     match job.waiting_on.iter().next() {
         Some(only) if job.waiting_on.len() == 1 => format!("waits on {only}"),
         Some(_) | None => format!("waits on {} jobs", job.waiting_on.len()),

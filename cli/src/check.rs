@@ -1,6 +1,10 @@
 //! Checks workflow files against everything that is known offline. Pure, except for `read_script`.
 
-use std::{collections::BTreeMap, io, path::Path};
+use std::{
+    collections::BTreeMap,
+    io,
+    path::{Path, PathBuf},
+};
 
 use serde_json::Value;
 use shiftwork_change_data::contract::{self, TableContract};
@@ -8,7 +12,10 @@ use shiftwork_feeds::Feed;
 use shiftwork_planner::{Located, Place, PlanInputs, Problem, Script};
 use shiftwork_protocol::{Connection, Workflow, keys::script_key};
 
-use crate::files::{File, Files, script_path};
+use crate::{
+    circles::{self, Deployed},
+    files::{File, Files, script_path},
+};
 
 /// Reads a script by its path; returns `None` if the file does not exist.
 pub type ReadScript<'a> = dyn Fn(&Path) -> io::Result<Option<String>> + 'a;
@@ -16,6 +23,8 @@ pub type ReadScript<'a> = dyn Fn(&Path) -> io::Result<Option<String>> + 'a;
 /// A workflow without problems.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ValidWorkflow {
+    /// Path of the file.
+    pub file: String,
     /// The workflow as JSON, as it is stored in the configuration table.
     pub item: Value,
     /// The parsed workflow.
@@ -49,10 +58,14 @@ pub struct ValidFeed {
 /// The result of checking files.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Checked {
+    /// The directory that contains the directory of workflows.
+    pub root: PathBuf,
     /// The valid workflows.
     pub workflows: Vec<ValidWorkflow>,
     /// The named connections.
     pub connections: BTreeMap<String, Connection>,
+    /// Path of the file of each connection.
+    pub connection_files: BTreeMap<String, String>,
     /// The valid table contracts by name.
     pub contracts: BTreeMap<String, ValidContract>,
     /// The valid feeds by name.
@@ -65,20 +78,32 @@ pub struct Checked {
 
 /// Checks every file and collects all problems.
 pub fn check(files: &Files, read_script: &ReadScript) -> Checked {
-    let mut checked = Checked::default();
+    let mut checked = Checked { root: files.root.clone(), ..Checked::default() };
+    let mut defined = Definitions::default();
     for file in &files.connections {
         checked.texts.insert(file.name(), file.text.clone());
         match shiftwork_planner::read_file(&file.name(), &file.text)
             .and_then(|doc| shiftwork_planner::connections(&doc))
         {
-            Ok(connections) => checked.connections.extend(connections),
+            Ok(connections) => {
+                for (name, connection) in connections {
+                    let path = format!("$.{name}");
+                    checked.problems.extend(defined.twice("connection", &name, file, path));
+                    checked.connection_files.insert(name.clone(), file.name());
+                    checked.connections.insert(name, connection);
+                }
+            }
             Err(problems) => checked.problems.extend(problems),
         }
+    }
+    for file in &files.feeds {
+        checked.problems.extend(defined.twice("feed", &stem(file), file, "$".into()));
     }
     let mut found = PlanInputs { feeds: check_feeds(&files.feeds, &mut checked), ..PlanInputs::default() };
     for file in &files.contracts {
         checked.texts.insert(file.name(), file.text.clone());
-        let name = file.path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+        let name = stem(file);
+        checked.problems.extend(defined.twice("contract", &name, file, "$".into()));
         // A workflow may refer to a contract that has problems; those problems are reported once, here.
         found.contracts.insert(
             name.clone(),
@@ -92,25 +117,20 @@ pub fn check(files: &Files, read_script: &ReadScript) -> Checked {
             Err(problems) => checked.problems.extend(problems),
         }
     }
-    let mut written_in: BTreeMap<String, String> = BTreeMap::new();
     for file in &files.workflows {
         checked.texts.insert(file.name(), file.text.clone());
         match shiftwork_planner::read_file(&file.name(), &file.text) {
             Ok(doc) => {
                 check_workflow(file, &doc, read_script, &found, &mut checked);
-                if let Some(id) = doc.value()["workflow_id"].as_str()
-                    && let Some(earlier) = written_in.insert(id.into(), file.name())
-                {
-                    let place =
-                        Place { file: Some(file.name()), path: Some("$.workflow_id".into()), ..Place::default() };
-                    let problem = Problem::new(place, format!("workflow `{id}` is already defined in {earlier}"));
-                    checked.problems.push(problem.hint("use a unique `workflow_id` in each file"));
+                if let Some(id) = doc.value()["workflow_id"].as_str() {
+                    checked.problems.extend(defined.twice("workflow", id, file, "$.workflow_id".into()));
                 }
             }
             Err(problems) => checked.problems.extend(problems),
         }
     }
     check_consumers(&mut checked);
+    checked.problems.extend(circles::problems(&checked, &Deployed::default()));
     // Two files of the same workflow share their scripts, so the problems of these scripts are reported only once.
     let mut once: Vec<Problem> = Vec::new();
     for problem in std::mem::take(&mut checked.problems) {
@@ -122,12 +142,32 @@ pub fn check(files: &Files, read_script: &ReadScript) -> Checked {
     checked
 }
 
+/// The files that define names. A deployment has one workflow, connection, contract or feed with a name, so two files in
+/// different directories cannot define it.
+#[derive(Debug, Default)]
+struct Definitions(BTreeMap<(&'static str, String), String>);
+
+impl Definitions {
+    /// Adds a definition; returns a problem if an earlier file has the same name.
+    fn twice(&mut self, kind: &'static str, name: &str, file: &File, path: String) -> Option<Problem> {
+        let earlier = self.0.insert((kind, name.into()), file.name())?;
+        let place = Place { file: Some(file.name()), path: Some(path), ..Place::default() };
+        let problem = Problem::new(place, format!("{kind} `{name}` is already defined in {earlier}"));
+        Some(problem.hint(format!("rename one of the two {kind}s")))
+    }
+}
+
+/// The name of a file without its suffix.
+fn stem(file: &File) -> String {
+    file.path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
 /// Reads feeds. Returns all of them for the workflows that refer to them, including feeds with problems.
 fn check_feeds(files: &[File], checked: &mut Checked) -> BTreeMap<String, Script> {
     let mut found = BTreeMap::new();
     for file in files {
         checked.texts.insert(file.name(), file.text.clone());
-        let name = file.path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+        let name = stem(file);
         let script = Script { key: file.name(), version_id: String::from("offline"), text: file.text.clone() };
         found.insert(name.clone(), script);
         let read = shiftwork_planner::read_file(&file.name(), &file.text).and_then(|doc| Feed::read(&doc));
@@ -205,7 +245,7 @@ fn check_workflow(file: &File, doc: &Located, read_script: &ReadScript, found: &
     problems.extend(unreadable);
     match workflow {
         Some(workflow) if problems.is_empty() => {
-            checked.workflows.push(ValidWorkflow { item: doc.value().clone(), workflow, scripts });
+            checked.workflows.push(ValidWorkflow { file: file.name(), item: doc.value().clone(), workflow, scripts });
         }
         Some(_) | None => checked.problems.extend(problems),
     }

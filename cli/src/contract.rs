@@ -12,7 +12,7 @@ use indicatif::ProgressBar;
 use shiftwork_change_data::contract::{self, ContractDraft, Proposal, TableContract, evolves};
 use shiftwork_planner::{Place, Problem};
 
-use crate::{Outcome, args, decode, diagnostics, words};
+use crate::{Outcome, args, decode, diagnostics, files, words};
 
 /// Proposes table contracts for the tables in a file of change events.
 pub fn propose(asked: &args::ContractPropose) -> anyhow::Result<Outcome> {
@@ -117,17 +117,12 @@ fn regressions(new: &BTreeMap<String, TableContract>, against: &Path) -> anyhow:
     Ok(problems)
 }
 
-/// The given files, and the `.yaml` and `.yml` files in the given folders, sorted.
+/// The given files, and the files in the given folders and their sub-folders, sorted.
 fn paths(asked: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for path in asked {
         if path.is_dir() {
-            for entry in fs::read_dir(path).with_context(|| format!("cannot list {}", path.display()))? {
-                let path = entry?.path();
-                if path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml") {
-                    found.push(path);
-                }
-            }
+            found.extend(files::below(path)?);
         } else if path.is_file() {
             found.push(path.clone());
         } else {

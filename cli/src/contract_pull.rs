@@ -1,12 +1,14 @@
 //! `shiftwork contract pull`: writes a deployed table contract to its local file.
 
-use std::{fs, io};
+use std::{fs, io, path::Path};
 
 use anyhow::{Context as _, bail};
 use console::style;
 use shiftwork_change_data::contract::{self, evolves};
 
-use crate::{Deployment, Outcome, args};
+use shiftwork_protocol::name::sha256;
+
+use crate::{Deployment, Outcome, args, push::seen::State};
 
 /// Writes the file, and prints the columns that the deployed contract adds or changes.
 pub async fn pull(deployment: &Deployment, asked: &args::ContractPull) -> anyhow::Result<Outcome> {
@@ -22,6 +24,7 @@ pub async fn pull(deployment: &Deployment, asked: &args::ContractPull) -> anyhow
     };
     let changes = match file.as_deref() {
         Some(file) if file == deployed => {
+            seen(deployment, asked, &key, &deployed)?;
             println!("{} already has the deployed contract", path.display());
             return Ok(Outcome::Done);
         }
@@ -38,12 +41,21 @@ pub async fn pull(deployment: &Deployment, asked: &args::ContractPull) -> anyhow
         ),
     };
     fs::create_dir_all(&asked.folder).with_context(|| format!("cannot create {}", asked.folder.display()))?;
-    fs::write(&path, deployed).with_context(|| format!("cannot write {}", path.display()))?;
+    fs::write(&path, &deployed).with_context(|| format!("cannot write {}", path.display()))?;
+    seen(deployment, asked, &key, &deployed)?;
     println!("wrote the deployed contract to {}", path.display());
     for line in changes {
         println!("  {} {line}", style("+").green());
     }
     Ok(Outcome::Done)
+}
+
+/// Records that this checkout has the deployed contract, so that a later push may replace it.
+fn seen(deployment: &Deployment, asked: &args::ContractPull, key: &str, deployed: &str) -> anyhow::Result<()> {
+    let root = asked.folder.parent().unwrap_or_else(|| Path::new(""));
+    let mut state = State::read(root)?;
+    state.see(&deployment.location.key(), [(key.to_owned(), Some(sha256(deployed)))]);
+    state.write(root)
 }
 
 /// The columns that the deployed contract adds to the file or changes, one line each; the error holds the reasons why it

@@ -9,7 +9,6 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use comfy_table::{Cell, CellAlignment};
 use flate2::bufread::MultiGzDecoder;
 use indicatif::{ProgressBar, ProgressStyle};
 use shiftwork_change_data::{
@@ -20,7 +19,11 @@ use shiftwork_change_data::{
     transport::{Offset, Partition},
 };
 
-use crate::{Outcome, args, diagnostics, status, words};
+use crate::{
+    Outcome, args, diagnostics,
+    table::{Column, Table},
+    words,
+};
 
 /// Maximum length of a line, in bytes. A SUPER value has up to 16 MB, and JSON can encode a byte as six.
 const MAX_LINE_BYTES: u64 = 128 * 1024 * 1024;
@@ -155,11 +158,20 @@ fn stage<W: Write>(
 
 /// The number of records per result, and the throughput: MB are 10^6 bytes.
 pub fn summary(counts: &Counts, time: Duration) -> String {
+    let table = table(counts);
+    #[allow(clippy::cast_precision_loss, reason = "rounded for display")]
+    let (read, written) = (counts.bytes as f64 / 1e6, counts.row_bytes as f64 / 1e6);
+    let seconds = time.as_secs_f64().max(1e-9);
+    format!("{table}\n{read:.1} MB of events, {written:.1} MB of rows, {seconds:.2} s, {:.0} MB/s", read / seconds)
+}
+
+/// The number of records per result.
+fn table(counts: &Counts) -> Table {
     let count = |number: u64| words::count(i64::try_from(number).unwrap_or(i64::MAX));
-    let mut table = status::table(["records", "result"]);
+    let mut table = Table::new([Column::number("records"), Column::text("result", usize::MAX)]);
     let mut row = |number: u64, what: String| {
         if number > 0 {
-            table.add_row([Cell::new(count(number)).set_alignment(CellAlignment::Right), Cell::new(what)]);
+            table.row([count(number), what]);
         }
     };
     let of_rows =
@@ -182,10 +194,7 @@ pub fn summary(counts: &Counts, time: Duration) -> String {
     for (kind, number) in &counts.refused {
         row(*number, format!("refused: {kind}"));
     }
-    #[allow(clippy::cast_precision_loss, reason = "rounded for display")]
-    let (read, written) = (counts.bytes as f64 / 1e6, counts.row_bytes as f64 / 1e6);
-    let seconds = time.as_secs_f64().max(1e-9);
-    format!("{table}\n{read:.1} MB of events, {written:.1} MB of rows, {seconds:.2} s, {:.0} MB/s", read / seconds)
+    table
 }
 
 fn bar(path: &Path) -> ProgressBar {

@@ -1,19 +1,23 @@
 //! `shiftwork drift`: lists the fields that sources send and the target table has no column for, and adds columns for them.
 
-use std::{fmt::Write as _, io::IsTerminal as _, time::Duration};
+use std::{fmt::Write as _, time::Duration};
 
 use anyhow::{Context as _, bail};
-use comfy_table::{Cell, CellAlignment};
 use console::style;
 use shiftwork_protocol::{
     Class, Failure,
-    drift::{Drift, DriftRequest, Migration, MigrationProgress},
+    drift::{Drift, DriftRequest, Finding, Migration, MigrationProgress},
 };
 use tokio::time::sleep;
 
-use crate::{Deployment, Outcome, args, status, words};
+use crate::{
+    Deployment, Outcome, args,
+    confirm::confirmed,
+    table::{Column, Table},
+    words,
+};
 
-/// Maximum number of characters of a field's name in the table. The name comes from the source and has no limit there.
+/// Maximum number of characters of a field's name in a table on a terminal.
 const FIELD_CHARS: usize = 60;
 /// Time between two requests for the progress of a migration, and before a failed request is repeated.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -44,7 +48,7 @@ pub async fn drift(deployment: &Deployment, asked: &args::Drift) -> anyhow::Resu
         return Ok(Outcome::Done);
     }
     println!("{}", statements(contract, migration));
-    if !asked.yes && !confirmed()? {
+    if !asked.yes && !confirmed("Run these statements?", "run the statements")? {
         println!("nothing was changed");
         return Ok(Outcome::Done);
     }
@@ -100,16 +104,6 @@ fn is_retryable(error: &anyhow::Error) -> bool {
     error.downcast_ref::<Failure>().is_some_and(|failure| failure.kind.class() == Class::Retryable)
 }
 
-fn confirmed() -> anyhow::Result<bool> {
-    if !std::io::stdin().is_terminal() {
-        bail!("the standard input is not a terminal: use --yes to run the statements without confirmation");
-    }
-    eprint!("Run these statements? [y/N] ");
-    let mut reply = String::new();
-    std::io::stdin().read_line(&mut reply)?;
-    Ok(matches!(reply.trim(), "y" | "Y" | "yes"))
-}
-
 /// The fields of a table contract that have no column, as a table with a title.
 fn describe(drift: &Drift) -> String {
     let Drift { contract, table, unknown, looked_ts, findings, more, progress, problem, .. } = drift;
@@ -129,17 +123,7 @@ fn describe(drift: &Drift) -> String {
     if findings.is_empty() {
         return format!("{title}\nevery field has a column\n");
     }
-    let mut rows = status::table(["field", "since (UTC)", "rows", "values", "change"]);
-    for finding in findings {
-        rows.add_row([
-            Cell::new(printable(&finding.field)),
-            Cell::new(finding.since.map(words::instant).unwrap_or_default()),
-            Cell::new(words::count(i64::try_from(finding.rows).unwrap_or(i64::MAX)))
-                .set_alignment(CellAlignment::Right),
-            Cell::new(&finding.seen),
-            Cell::new(finding.remedy.to_string()),
-        ]);
-    }
+    let rows = findings_table(findings);
     let more = match more {
         0 => String::new(),
         more => format!(
@@ -148,6 +132,28 @@ fn describe(drift: &Drift) -> String {
         ),
     };
     format!("{title}\n{rows}\n{more}")
+}
+
+/// Fields that have no column, with the number of rows and the change that adds one. A terminal shows the first
+/// [`FIELD_CHARS`] characters of a field's name: the name comes from the source and has no limit there.
+fn findings_table(findings: &[Finding]) -> Table {
+    let mut table = Table::new([
+        Column::text("field", FIELD_CHARS),
+        Column::name("since (UTC)"),
+        Column::number("rows"),
+        Column::text("values", usize::MAX),
+        Column::text("change", usize::MAX),
+    ]);
+    for finding in findings {
+        table.row([
+            plain(&finding.field),
+            finding.since.map(words::instant).unwrap_or_default(),
+            words::count(i64::try_from(finding.rows).unwrap_or(i64::MAX)),
+            finding.seen.clone(),
+            finding.remedy.to_string(),
+        ]);
+    }
+    table
 }
 
 fn statements(contract: &str, migration: &Migration) -> String {
@@ -169,11 +175,6 @@ fn statements(contract: &str, migration: &Migration) -> String {
     text
 }
 
-/// The name of a field on one line, truncated to [`FIELD_CHARS`].
-fn printable(field: &str) -> String {
-    words::brief(&plain(&field.replace(['\n', '\r'], " ")), FIELD_CHARS)
-}
-
 /// A text that contains data of a source, without control characters, which could manipulate the terminal.
 fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
@@ -183,7 +184,8 @@ fn plain(text: &str) -> String {
 mod tests {
     use shiftwork_protocol::drift::{Drift, Finding, Migration, MigrationProgress, Remedy};
 
-    use super::{describe, plain, printable, statements};
+    use super::{describe, findings_table, plain, statements};
+    use crate::table::tests::holds;
 
     #[test]
     fn the_table_shows_fields_without_a_column_and_their_changes() {
@@ -233,9 +235,24 @@ mod tests {
     }
 
     #[test]
+    fn a_long_field_is_cut_on_a_terminal_only() {
+        let finding = Finding {
+            field: "x".repeat(65_535),
+            since: None,
+            rows: 1,
+            seen: "texts up to 7 bytes".into(),
+            remedy: Remedy::None {
+                why: "the field has no valid name for a column, and the reason is longer than a line".into(),
+            },
+        };
+        let found = findings_table(&[finding]);
+        holds(&found);
+        assert!(found.render(Some(160)).lines().all(|line| line.chars().count() <= 160));
+        assert!(found.render(None).contains(&"x".repeat(65_535)));
+    }
+
+    #[test]
     fn control_characters_in_a_field_are_not_printed() {
-        assert_eq!(printable("a\u{1b}[2Jb"), "a\u{fffd}[2Jb");
-        assert!(printable(&"x".repeat(65_535)).chars().count() <= 60);
         assert_eq!(plain("SELECT '\u{1b}]0;'\n"), "SELECT '\u{fffd}]0;'\n");
     }
 }

@@ -7,7 +7,6 @@ use std::{
 };
 
 use anyhow::bail;
-use comfy_table::{Cell, CellAlignment};
 use console::style;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -25,14 +24,15 @@ use crate::{
     Deployment, Outcome,
     args::{self, FilesCommand},
     aws::Listed,
-    status, words,
+    table::{Column, Table},
+    words,
 };
 
 /// Number of concurrent requests.
 const AT_ONCE: usize = 32;
 /// Maximum number of files per feed that the summary counts, newest first.
 const SUMMARY_FILES: usize = 10_000;
-/// Maximum length of a reason in the table, in characters.
+/// Maximum length of a reason in a table on a terminal, in characters.
 const REASON_CHARS: usize = 60;
 /// Maximum number of full reasons below the table.
 const REASONS: usize = 10;
@@ -41,6 +41,7 @@ const REASONS: usize = 10;
 pub async fn files(deployment: &Deployment, asked: &args::Files) -> anyhow::Result<Outcome> {
     match (&asked.command, &asked.feed) {
         (Some(FilesCommand::Retry(asked)), _) => retry(deployment, asked).await,
+        (Some(FilesCommand::Reload(asked)), _) => reload(deployment, asked).await,
         (Some(FilesCommand::Backfill(asked)), _) => backfill(deployment, asked).await,
         (None, Some(feed)) => list(deployment, feed, asked).await,
         (None, None) => summary(deployment).await,
@@ -85,25 +86,30 @@ async fn summary(deployment: &Deployment) -> anyhow::Result<Outcome> {
 }
 
 /// Counts of files by status, one row per feed.
-pub fn summary_table(feeds: &[(String, Vec<FileRecord>)]) -> comfy_table::Table {
-    let heads = ["feed", "received", "batched", "processing", "processed", "failed", "quarantined", "newest"];
-    let mut table = status::table(heads);
+pub fn summary_table(feeds: &[(String, Vec<FileRecord>)]) -> Table {
+    let counts = FileStatus::ALL.map(|status| Column::number(title(status)));
+    let mut table = Table::new([Column::name("feed")].into_iter().chain(counts).chain([Column::name("newest (UTC)")]));
     for (name, files) in feeds {
         let mut counts: BTreeMap<FileStatus, i64> = BTreeMap::new();
         for file in files {
             *counts.entry(file.file_status).or_default() += 1;
         }
-        let count = |status| words::count(counts.get(&status).copied().unwrap_or_default());
-        let right = |text: String| Cell::new(text).set_alignment(CellAlignment::Right);
-        let newest = files.iter().map(|file| file.received_ts).max();
-        let cells = FileStatus::ALL.map(|status| right(count(status)));
-        let row = [Cell::new(name)]
-            .into_iter()
-            .chain(cells)
-            .chain([Cell::new(newest.map(words::instant).unwrap_or_default())]);
-        table.add_row(row);
+        let counts = FileStatus::ALL.map(|status| words::count(counts.get(&status).copied().unwrap_or_default()));
+        let newest = files.iter().map(|file| file.received_ts).max().map(words::instant).unwrap_or_default();
+        table.row([name.clone()].into_iter().chain(counts).chain([newest]));
     }
     table
+}
+
+const fn title(status: FileStatus) -> &'static str {
+    match status {
+        FileStatus::Received => "received",
+        FileStatus::Batched => "batched",
+        FileStatus::Processing => "processing",
+        FileStatus::Processed => "processed",
+        FileStatus::Failed => "failed",
+        FileStatus::Quarantined => "quarantined",
+    }
 }
 
 async fn list(deployment: &Deployment, feed: &str, asked: &args::Files) -> anyhow::Result<Outcome> {
@@ -118,7 +124,9 @@ async fn list(deployment: &Deployment, feed: &str, asked: &args::Files) -> anyho
         return Ok(Outcome::Done);
     }
     println!("{}", table(&found));
-    for (file, reason) in long_reasons(&found).into_iter().take(REASONS) {
+    // Without a terminal, the table has the whole reasons.
+    let cut = if std::io::stdout().is_terminal() { long_reasons(&found) } else { Vec::new() };
+    for (file, reason) in cut.into_iter().take(REASONS) {
         println!("{}: {}", style(&file.key).bold(), reason.trim());
     }
     if more > 0 {
@@ -127,17 +135,23 @@ async fn list(deployment: &Deployment, feed: &str, asked: &args::Files) -> anyho
     Ok(Outcome::Done)
 }
 
-fn table(files: &[FileRecord]) -> comfy_table::Table {
-    let mut table = status::table(["key", "status", "size", "received", "batch", "reason"]);
+fn table(files: &[FileRecord]) -> Table {
+    let mut table = Table::new([
+        Column::name("key"),
+        Column::name("status"),
+        Column::number("size"),
+        Column::name("received (UTC)"),
+        Column::name("batch"),
+        Column::text("reason", REASON_CHARS),
+    ]);
     for file in files {
-        let reason = file.reason.as_deref().map(|reason| words::brief(reason, REASON_CHARS));
-        table.add_row([
-            Cell::new(&file.key),
-            Cell::new(coloured(file.file_status)),
-            Cell::new(words::count(i64::try_from(file.size).unwrap_or(i64::MAX))).set_alignment(CellAlignment::Right),
-            Cell::new(words::instant(file.received_ts)),
-            Cell::new(file.batch.as_deref().unwrap_or_default()),
-            Cell::new(reason.unwrap_or_default()),
+        table.row([
+            file.key.clone(),
+            file.file_status.to_string(),
+            words::count(i64::try_from(file.size).unwrap_or(i64::MAX)),
+            words::instant(file.received_ts),
+            file.batch.clone().unwrap_or_default(),
+            file.reason.clone().unwrap_or_default(),
         ]);
     }
     table
@@ -150,18 +164,6 @@ fn long_reasons(files: &[FileRecord]) -> Vec<(&FileRecord, &str)> {
     with_reason
         .filter(|(_, reason)| words::brief(reason, REASON_CHARS) != reason.trim() && shown.insert(*reason))
         .collect()
-}
-
-fn coloured(status: FileStatus) -> String {
-    let text = style(status.as_str());
-    match status {
-        FileStatus::Received | FileStatus::Batched => text,
-        FileStatus::Processing => text.cyan(),
-        FileStatus::Processed => text.green(),
-        FileStatus::Failed => text.red(),
-        FileStatus::Quarantined => text.yellow(),
-    }
-    .to_string()
 }
 
 async fn retry(deployment: &Deployment, asked: &args::FilesRetry) -> anyhow::Result<Outcome> {
@@ -183,12 +185,39 @@ async fn retry(deployment: &Deployment, asked: &args::FilesRetry) -> anyhow::Res
         println!("{} to retry; run without --dry-run to retry them", words::plural(found.len(), "file"));
         return Ok(Outcome::Done);
     }
+    open_again(deployment, &asked.feed, &found, &FileStep::Retry).await
+}
+
+/// Opens processed files again. The rows that they loaded before stay in the table.
+async fn reload(deployment: &Deployment, asked: &args::FilesReload) -> anyhow::Result<Outcome> {
+    known(deployment, &asked.feed).await?;
+    let processed = |file: &FileRecord| file.file_status == FileStatus::Processed;
+    let found = matching(deployment, &asked.feed, &asked.prefix, processed).await?;
+    if asked.yes {
+        return open_again(deployment, &asked.feed, &found, &FileStep::Reload).await;
+    }
+    if !found.is_empty() {
+        println!("{}", table(&found));
+    }
+    println!(
+        "{} to load again. The rows that they loaded before stay in the table: delete them, then run with --yes",
+        words::plural(found.len(), "file")
+    );
+    Ok(Outcome::Done)
+}
+
+async fn open_again(
+    deployment: &Deployment,
+    feed: &str,
+    files: &[FileRecord],
+    step: &FileStep,
+) -> anyhow::Result<Outcome> {
     let now = deployment.clock.now();
-    let stepped = stream::iter(&found)
-        .map(|file| async move { Ok::<_, Failure>(deployment.register.step(file, &FileStep::Retry, now).await?.fresh) })
+    let stepped = stream::iter(files)
+        .map(|file| async move { Ok::<_, Failure>(deployment.register.step(file, step, now).await?.fresh) })
         .buffer_unordered(AT_ONCE);
-    let again = stepped.try_fold(0, async |sum, fresh| Ok(sum + usize::from(fresh))).await?;
-    println!("{} set to received; the next batch of {} loads them", words::plural(again, "file"), asked.feed);
+    let opened = stepped.try_fold(0, async |sum, fresh| Ok(sum + usize::from(fresh))).await?;
+    println!("{} set to received; the next batch of {feed} loads them", words::plural(opened, "file"));
     Ok(Outcome::Done)
 }
 
@@ -240,9 +269,16 @@ async fn backfill(deployment: &Deployment, asked: &args::FilesBackfill) -> anyho
             break;
         }
     }
-    let Backfilled { seen, new, unclaimed } = done;
+    let Backfilled { seen, new, unclaimed, folders } = done;
     bar.finish_and_clear();
-    println!("{} listed, {new} registered, {} registered before", words::plural(seen, "file"), seen - new - unclaimed);
+    println!(
+        "{} listed, {new} registered, {} registered before",
+        words::plural(seen, "file"),
+        seen - new - unclaimed - folders
+    );
+    if folders > 0 {
+        println!("{} for folders not registered", words::plural(folders, "empty object"));
+    }
     if unclaimed > 0 {
         println!(
             "{} without a feed not registered (use --unclaimed to register them)",
@@ -258,6 +294,7 @@ struct Backfilled {
     seen: usize,
     new: usize,
     unclaimed: usize,
+    folders: usize,
 }
 
 /// Registers one page of a listing, and returns the key after which the next page starts.
@@ -271,10 +308,13 @@ async fn backfill_page(
 ) -> anyhow::Result<Option<String>> {
     let page = deployment.landing.page(bucket, prefix, after).await?;
     let now = deployment.clock.now();
-    done.seen += page.objects.len();
-    let mut entries: Vec<_> =
-        page.objects.into_iter().map(|object| event::entry(created(bucket, object), feeds, now)).collect();
+    let listed = page.objects.len();
+    done.seen += listed;
+    let events =
+        page.objects.into_iter().map(|object| created(bucket, object)).filter(|event| !event::is_folder(event));
+    let mut entries: Vec<_> = events.map(|event| event::entry(event, feeds, now)).collect();
     let all = entries.len();
+    done.folders += listed - all;
     if !with_unclaimed {
         entries.retain(|entry| !matches!(entry, Entry::File(file) if file.feed == UNCLAIMED));
     }
@@ -304,4 +344,31 @@ fn bar() -> ProgressBar {
     let bar = ProgressBar::new_spinner().with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
     bar.enable_steady_tick(Duration::from_millis(120));
     bar
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::table::tests::holds;
+
+    #[test]
+    fn tables_of_files_are_whole() {
+        let object = Listed {
+            key: format!("landing/{}/orders-2026-03-01.csv", "deep/".repeat(40)),
+            version_id: Some("v1".into()),
+            etag: None,
+            size: 1_234_567,
+            modified: Timestamp::UNIX_EPOCH,
+        };
+        let Entry::File(file) = event::entry(created("bucket", object), &Feeds::new(Vec::new()), Timestamp::UNIX_EPOCH)
+        else {
+            panic!("an object that exists is a file")
+        };
+        let mut file = *file;
+        file.reason =
+            Some("line 7, column 3: expected a number, found a text that is longer than sixty characters".into());
+        let short = FileRecord { key: "a.csv".into(), ..file.clone() };
+        holds(&table(&[file.clone(), short]));
+        holds(&summary_table(&[("orders".into(), vec![file]), ("f".repeat(64), Vec::new())]));
+    }
 }

@@ -68,6 +68,7 @@ pub(crate) fn planned(
         request_sha256: sha256("request"),
         workflow_sha256: plan.workflow_sha256,
         restart_of: None,
+        caused_by: Vec::new(),
         request: None,
         jobs: u32::try_from(plan.jobs.len()).unwrap(),
         planner: None,

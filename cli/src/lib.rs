@@ -12,10 +12,13 @@ pub mod aws;
 mod board;
 pub mod cancel;
 pub mod check;
+pub mod circles;
+mod confirm;
 pub mod contract;
 pub mod contract_pull;
 pub mod contract_sql;
 pub mod decode;
+pub mod delete;
 mod diagnostics;
 pub mod drift;
 pub mod feed_files;
@@ -30,6 +33,7 @@ pub mod report;
 pub mod restart;
 pub mod run;
 pub mod status;
+pub mod table;
 pub mod validate;
 pub mod wait;
 pub mod words;
@@ -37,6 +41,7 @@ pub mod words;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use shiftwork_aws::client::ClientError;
 use shiftwork_protocol::{Failure, FailureKind};
 
 pub use aws::Deployment;
@@ -80,6 +85,9 @@ pub async fn main() -> ExitCode {
 
 /// A request that is not valid has to be fixed by the caller; every other error is a failure.
 fn outcome_of(error: &anyhow::Error) -> Outcome {
+    if let Some(ClientError::UnknownProfile { .. }) = error.downcast_ref::<ClientError>() {
+        return Outcome::Usage;
+    }
     match error.downcast_ref::<Failure>().map(|failure| failure.kind) {
         Some(FailureKind::UnknownWorkflow | FailureKind::InvalidWorkflow | FailureKind::InvalidRequest) => {
             Outcome::Usage
@@ -91,24 +99,34 @@ fn outcome_of(error: &anyhow::Error) -> Outcome {
 async fn command(args: args::Args) -> anyhow::Result<Outcome> {
     use args::Command;
     let target = args.target;
+    let writes = args.command.writes();
+    let deployment = async || {
+        let deployment = Deployment::find(&target).await?;
+        if writes {
+            eprintln!("{}", deployment.location);
+        }
+        anyhow::Ok(deployment)
+    };
     match args.command {
-        Command::Validate(asked) => validate::validate(&asked),
+        Command::Validate(asked) => validate::validate(&target, &asked).await,
+        // A push checks its files before it looks for the deployment.
         Command::Push(asked) => push::push(&target, &asked).await,
-        Command::Run(asked) => run::run(&Deployment::find(&target).await?, &asked).await,
-        Command::Status(asked) => status::status(&Deployment::find(&target).await?, &asked).await,
-        Command::Restart(asked) => restart::restart(&Deployment::find(&target).await?, &asked).await,
-        Command::Cancel(asked) => cancel::cancel(&Deployment::find(&target).await?, &asked).await,
-        Command::Files(asked) => feed_files::files(&Deployment::find(&target).await?, &asked).await,
-        Command::Replay(asked) => replay::replay(&Deployment::find(&target).await?, &asked).await,
-        Command::Drift(asked) => drift::drift(&Deployment::find(&target).await?, &asked).await,
+        Command::Delete(asked) => delete::delete(&deployment().await?, &asked).await,
+        Command::Run(asked) => run::run(&deployment().await?, &asked).await,
+        Command::Status(asked) => status::status(&deployment().await?, &asked).await,
+        Command::Restart(asked) => restart::restart(&deployment().await?, &asked).await,
+        Command::Cancel(asked) => cancel::cancel(&deployment().await?, &asked).await,
+        Command::Files(asked) => feed_files::files(&deployment().await?, &asked).await,
+        Command::Replay(asked) => replay::replay(&deployment().await?, &asked).await,
+        Command::Drift(asked) => drift::drift(&deployment().await?, &asked).await,
         Command::Metadata(asked) => metadata::metadata(&target, &asked).await,
         Command::Decode(asked) => decode::decode(&asked),
         Command::Contract(asked) => match &asked.command {
             args::ContractCommand::Propose(asked) => contract::propose(asked),
             args::ContractCommand::Check(asked) => contract::check(asked),
             args::ContractCommand::Sql(asked) => contract_sql::sql(asked),
-            args::ContractCommand::Pull(asked) => contract_pull::pull(&Deployment::find(&target).await?, asked).await,
+            args::ContractCommand::Pull(asked) => contract_pull::pull(&deployment().await?, asked).await,
         },
-        Command::Report(asked) => report::report(&Deployment::find(&target).await?, &asked).await,
+        Command::Report(asked) => report::report(&deployment().await?, &asked).await,
     }
 }

@@ -5,7 +5,6 @@
 use std::{collections::BTreeMap, fmt::Write as _, fs, io::IsTerminal as _, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
-use comfy_table::{Cell, CellAlignment};
 use console::style;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -13,7 +12,13 @@ use shiftwork_ports::{Changed, Condition, NewObject};
 use shiftwork_protocol::{Class, Failure, FailureKind, keys::REPOSITORIES_KEY};
 use shiftwork_search_metadata::{Configuration, FixKind, Fixer, Outcome as FixerOutcome, Rules};
 
-use crate::{Outcome, args, args::Target, aws, diagnostics, status, words};
+use crate::{
+    Outcome, args,
+    args::Target,
+    aws, diagnostics,
+    table::{Column, Table},
+    words,
+};
 
 /// Number of keys that are processed concurrently.
 const AT_ONCE: usize = 16;
@@ -42,7 +47,8 @@ pub fn read(path: &Path) -> anyhow::Result<(Configuration, Rules)> {
 
 async fn push(target: &Target, asked: &args::MetadataPush) -> anyhow::Result<Outcome> {
     let (configuration, _) = read(&asked.file)?;
-    let scripts = aws::scripts(target).await?;
+    let (scripts, location) = aws::scripts(target).await?;
+    eprintln!("{location}");
     let before = scripts.read(REPOSITORIES_KEY).await?;
     let known: Option<Configuration> = before.as_ref().and_then(|before| serde_json::from_slice(&before.bytes).ok());
     let changes = changes(known.as_ref(), &configuration);
@@ -101,7 +107,11 @@ async fn go_over(target: &Target, asked: &args::MetadataOf, mode: Mode) -> anyho
         Some(file) => read(file)?.1,
         None => pushed(target).await?,
     };
-    let fixer = Fixer { rules: Arc::new(rules), documents: aws::documents(target, bucket).await? };
+    let (documents, location) = aws::documents(target, bucket).await?;
+    if mode == Mode::Fix {
+        eprintln!("{location}, bucket {bucket}");
+    }
+    let fixer = Fixer { rules: Arc::new(rules), documents };
     let bar = bar(mode);
     let mut tally = Tally::default();
     let mut report = |key: &str, result: &KeyResult| {
@@ -131,7 +141,7 @@ async fn go_over(target: &Target, asked: &args::MetadataOf, mode: Mode) -> anyho
 }
 
 async fn pushed(target: &Target) -> anyhow::Result<Rules> {
-    let found = aws::scripts(target).await?.read(REPOSITORIES_KEY).await?;
+    let found = aws::scripts(target).await?.0.read(REPOSITORIES_KEY).await?;
     let found =
         found.context("no repositories are configured: use `shiftwork metadata push`, or name a file with --config")?;
     Ok(Rules::pushed(&String::from_utf8_lossy(&found.bytes))?)
@@ -255,12 +265,11 @@ impl Tally {
     }
 
     /// The counts as a table, one row per outcome that occurred.
-    pub fn table(&self, mode: Mode) -> comfy_table::Table {
-        let mut table = status::table(["metadata", "files"]);
+    pub fn table(&self, mode: Mode) -> Table {
+        let mut table = Table::new([Column::name("metadata"), Column::number("files")]);
         let mut row = |words: &str, number: usize| {
             if number > 0 {
-                let number = words::count(i64::try_from(number).unwrap_or(i64::MAX));
-                table.add_row([Cell::new(words), Cell::new(number).set_alignment(CellAlignment::Right)]);
+                table.row([words.to_owned(), words::count(i64::try_from(number).unwrap_or(i64::MAX))]);
             }
         };
         let (fixed, moved, deleted, quarantined) = match mode {

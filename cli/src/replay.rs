@@ -1,6 +1,9 @@
 //! `shiftwork replay`: sends change events to cdc-loader again that were refused, or that no table contract claimed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::IsTerminal as _,
+};
 
 use console::style;
 use serde_json::Value;
@@ -112,8 +115,10 @@ fn outline(body: &str) -> String {
     }
 }
 
+/// A text for a line of the output: at most 200 characters on a terminal.
 fn cut(text: &str) -> String {
-    text.chars().take(200).collect()
+    let most = if std::io::stdout().is_terminal() { 200 } else { usize::MAX };
+    text.chars().take(most).collect()
 }
 
 async fn unclaimed(deployment: &Deployment, asked: &args::Replay) -> anyhow::Result<Outcome> {

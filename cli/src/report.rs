@@ -57,7 +57,7 @@ pub fn render(run: &Snapshot, scripts: &Scripts, now: Timestamp) -> anyhow::Resu
     environment.add_template("report", include_str!("report/report.html"))?;
     environment.add_template("style", include_str!("report/report.css"))?;
     environment.add_template("graph", include_str!("report/graph.svg"))?;
-    environment.add_template("timeline", include_str!("report/timeline.svg"))?;
+    environment.add_template("timeline", include_str!("report/timeline.html"))?;
     let page = view::page(run, scripts, now);
     Ok(environment.get_template("report")?.render(Serde(&page))?)
 }

@@ -1,8 +1,6 @@
 //! `shiftwork status`: the recent runs, or the jobs of one run.
 
 use anyhow::bail;
-use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
-use console::Term;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
 use shiftwork_protocol::{JobRecord, RunRecord};
@@ -10,11 +8,13 @@ use shiftwork_protocol::{JobRecord, RunRecord};
 use crate::{
     Deployment, Outcome, args,
     board::{self, Snapshot, is_real},
+    table::{Column, Table},
     wait, words,
 };
 
-/// Maximum length of an error message in a table, in characters.
+/// Maximum length of an error message and of the notes on a job in a table on a terminal, in characters.
 const ERROR_CHARS: usize = 60;
+const NOTES_CHARS: usize = 120;
 /// Number of workflows that are queried concurrently.
 const AT_ONCE: usize = 8;
 
@@ -72,52 +72,55 @@ pub fn run_in_words(run: &Snapshot, now: Timestamp) -> String {
     out
 }
 
-/// An empty table in the common style of all commands, as wide as the terminal.
-pub fn table<'a>(header: impl IntoIterator<Item = &'a str>) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header(header);
-    let term = Term::stdout();
-    if term.is_term() {
-        table.set_content_arrangement(ContentArrangement::Dynamic).set_width(term.size().1);
-    }
-    table
-}
-
-fn right(text: impl Into<String>) -> Cell {
-    Cell::new(text.into()).set_alignment(CellAlignment::Right)
-}
-
 fn runs_table(runs: &[RunRecord], now: Timestamp) -> Table {
-    let mut table = table(["run", "workflow", "date", "status", "start (UTC)", "duration", "error"]);
+    let mut table = Table::new([
+        Column::name("run"),
+        Column::name("workflow"),
+        Column::name("date"),
+        Column::name("status"),
+        Column::name("start (UTC)"),
+        Column::number("duration"),
+        Column::text("error", ERROR_CHARS),
+    ]);
     for run in runs {
-        table.add_row([
-            Cell::new(&run.workflow_execution_id),
-            Cell::new(&run.workflow_id),
-            Cell::new(run.run_date.clone().unwrap_or_default()),
-            Cell::new(run.execution_status.as_str()),
-            Cell::new(words::instant(run.execution_start_ts.unwrap_or(run.created_ts))),
-            right(words::run_duration(run, now).map(words::duration).unwrap_or_default()),
-            Cell::new(words::brief(run.error_message.as_deref().unwrap_or_default(), ERROR_CHARS)),
+        table.row([
+            run.workflow_execution_id.clone(),
+            run.workflow_id.clone(),
+            run.run_date.clone().unwrap_or_default(),
+            run.execution_status.to_string(),
+            words::instant(run.execution_start_ts.unwrap_or(run.created_ts)),
+            words::run_duration(run, now).map(words::duration).unwrap_or_default(),
+            run.error_message.clone().unwrap_or_default(),
         ]);
     }
     table
 }
 
 fn jobs_table<'a>(jobs: impl Iterator<Item = &'a JobRecord>, now: Timestamp) -> Table {
-    let header = ["stage", "job", "status", "submitted (UTC)", "queued", "ran", "noticed", "rows", "attempt", "notes"];
-    let mut table = table(header);
+    let mut table = Table::new([
+        Column::number("stage"),
+        Column::name("job"),
+        Column::name("status"),
+        Column::name("submitted (UTC)"),
+        Column::number("queued"),
+        Column::number("ran"),
+        Column::number("noticed"),
+        Column::number("rows"),
+        Column::number("attempt"),
+        Column::text("notes", NOTES_CHARS),
+    ]);
     for job in jobs {
-        table.add_row([
-            right(job.plan.stage.to_string()),
-            Cell::new(&job.plan.job_name),
-            Cell::new(job.execution_status.as_str()),
-            Cell::new(job.execution_start_ts.map(words::instant).unwrap_or_default()),
-            right(board::queued(job).unwrap_or_default()),
-            right(board::ran(job).unwrap_or_default()),
-            right(board::noticed(job).unwrap_or_default()),
-            right(board::rows(job).unwrap_or_default()),
-            right(job.attempt.to_string()),
-            Cell::new(notes(job, now)),
+        table.row([
+            job.plan.stage.to_string(),
+            job.plan.job_name.clone(),
+            job.execution_status.to_string(),
+            job.execution_start_ts.map(words::instant).unwrap_or_default(),
+            board::queued(job).unwrap_or_default(),
+            board::ran(job).unwrap_or_default(),
+            board::noticed(job).unwrap_or_default(),
+            board::rows(job).unwrap_or_default(),
+            job.attempt.to_string(),
+            notes(job, now),
         ]);
     }
     table
@@ -137,11 +140,37 @@ fn notes(job: &JobRecord, now: Timestamp) -> String {
     if job.script_now.is_some() {
         notes.push("script changed since, not run".into());
     }
-    if !job.waiting_on.is_empty() && !job.execution_status.is_terminal() {
+    if job.waits_for_slot() && !job.execution_status.is_terminal() {
+        let pools = job.plan.slots.iter().map(|pool| format!("{} ({})", pool.name, pool.limit));
+        notes.push(format!("waits for a slot of {}", pools.collect::<Vec<_>>().join(" or ")));
+    } else if !job.waiting_on.is_empty() && !job.execution_status.is_terminal() {
         notes.push(format!("waits on {}", job.waiting_on.iter().map(String::as_str).collect::<Vec<_>>().join(", ")));
     }
     if let Some(error) = &job.error_message {
-        notes.push(words::brief(error, ERROR_CHARS));
+        notes.push(error.clone());
     }
     notes.join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        fixture::{BLOG, JobEnd, noon, planned, simulated},
+        table::tests::holds,
+    };
+
+    #[test]
+    fn tables_of_runs_and_jobs_are_whole() {
+        let error =
+            "ERROR: column \"nme\" of relation \"blog_table\" does not exist in the schema\n  Hint: check the name";
+        let run = simulated(planned(BLOG, |_| "SELECT 1".into()).0, |job| match job {
+            "insert_2.sql" => JobEnd::Fails(320, error),
+            "insert_1.sql" => JobEnd::Retries(800),
+            _ => JobEnd::Runs(650),
+        });
+        holds(&jobs_table(run.real_jobs(), noon()));
+        let long = RunRecord { workflow_id: "w".repeat(64), workflow_execution_id: "r".repeat(80), ..run.run.clone() };
+        holds(&runs_table(&[run.run, long], noon()));
+    }
 }

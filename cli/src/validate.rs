@@ -1,23 +1,35 @@
-//! `shiftwork validate`: checks workflow files offline.
+//! `shiftwork validate`: checks workflow files offline; with `--deployed`, also lists what is deployed and has no file.
 
 use std::io::Write as _;
 
+use anyhow::ensure;
+
 use crate::{
-    Outcome, args,
+    Deployment, Outcome, args,
     check::{Checked, check},
-    diagnostics, files, words,
+    diagnostics, files, push, words,
 };
 
 /// Checks files and prints the problems.
-pub fn validate(asked: &args::Validate) -> anyhow::Result<Outcome> {
+pub async fn validate(target: &args::Target, asked: &args::Validate) -> anyhow::Result<Outcome> {
     if asked.schema {
         let schema = serde_json::to_string_pretty(&shiftwork_planner::workflow_schema())?;
         writeln!(std::io::stdout(), "{schema}")?;
         return Ok(Outcome::Done);
     }
-    let checked = check(&files::read(&asked.paths)?, &files::script);
+    let files = files::read(&asked.paths)?;
+    if asked.deployed {
+        ensure!(
+            files.whole,
+            "--deployed needs the whole directory of workflows: with a part of it, shiftwork cannot tell what has no file"
+        );
+    }
+    let checked = check(&files, &files::script);
     eprint!("{}", problems(&checked, console::colors_enabled_stderr()));
     println!("{}", summary(&checked));
+    if asked.deployed {
+        print!("{}", push::without_files(&Deployment::find(target).await?, &files, asked.project.as_deref()).await?);
+    }
     Ok(if checked.problems.is_empty() { Outcome::Done } else { Outcome::Failed })
 }
 

@@ -38,12 +38,17 @@ ARNS = {
 
 PARAMETERS = {
     "ChangeFileArns": "arn:aws:s3:::changes/*",
+    "ChangeFileKeyArns": "arn:aws:kms:eu-central-1:123456789012:key/11111111-2222-3333-4444-555555555555",
     "ChangeStreamArn": "arn:aws:kinesis:eu-central-1:123456789012:stream/changes",
     "ChangeTableStreamArn": "arn:aws:dynamodb:eu-central-1:123456789012:table/orders/stream/2026-11-21",
     "DocumentsKeyArn": "arn:aws:kms:eu-central-1:123456789012:key/11111111-2222-3333-4444-555555555555",
     "KafkaClusterArn": "arn:aws:kafka:eu-central-1:123456789012:cluster/changes/11111111-2222-3333-4444-555555555555",
     "KafkaSecretArn": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:kafka",
+    "KafkaSecretKeyArn": "arn:aws:kms:eu-central-1:123456789012:key/11111111-2222-3333-4444-555555555555",
+    "KafkaServerCertificateSecretArn": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:kafka-ca",
+    "LandingKeyArns": "arn:aws:kms:eu-central-1:123456789012:key/11111111-2222-3333-4444-555555555555",
     "SecretArn": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:warehouse",
+    "SecretKeyArn": "arn:aws:kms:eu-central-1:123456789012:key/11111111-2222-3333-4444-555555555555",
     "WorkgroupArn": "arn:aws:redshift-serverless:eu-central-1:123456789012:workgroup/main",
 }
 """Values of parameters that are ARNs."""

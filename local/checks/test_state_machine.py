@@ -70,7 +70,7 @@ class World:
 
     def run(self, run: str = "r") -> dict[str, Any]:
         """Runs the machine to its end: status, error, cause, and the number of history events."""
-        text = self.definition.replace("${JobAuditTable}", TABLE)
+        text = self.definition.replace("${JobAuditTable}", TABLE).replace("${Partition}", "aws")
         for variable, name in NAMES.items():
             text = text.replace(f"${{{variable}}}", name)
         machines = boto3.client("stepfunctions", REGION)
@@ -215,7 +215,15 @@ def test_a_job_sleeps_until_its_last_upstream_has_ended(world: World) -> None:
     assert [payload["job_name"] for name, payload in world.calls if name == "job-launcher"] == ["a", "b"]
 
 
-@pytest.mark.parametrize("error", ["Shiftwork.Throttled", "Lambda.Unknown"])
+@pytest.mark.parametrize(
+    "error",
+    [
+        "Shiftwork.Throttled",
+        "Shiftwork.ActiveStatementsExceeded",
+        "Lambda.Unknown",
+        "Lambda.TooManyRequestsException",
+    ],
+)
 def test_a_launcher_that_fails_for_a_moment_is_called_again(world: World, error: str) -> None:
     audit("a")
     world.functions["job-launcher"] = in_turn(fails(error), launch)
@@ -268,6 +276,34 @@ def test_an_attempt_after_a_pause_is_launched_when_the_pause_has_ended(world: Wo
     pause = states["Launch"]["Catch"][1]
     assert (pause["ErrorEquals"], pause["Next"]) == (["Shiftwork.Pause"], "Pause")
     assert states["Pause"]["TimestampPath"] == f"{pause['ResultPath']}.Cause"
+
+
+def test_a_job_without_a_slot_waits_in_await(world: World) -> None:
+    audit("a")
+
+    def hold(payload: Payload) -> None:
+        audit("a", ["@slot"])
+        settle(payload["task_token"], error="Shiftwork.Wait")
+
+        def give_a_slot() -> None:
+            while (token := token_of("a")) is None:
+                time.sleep(0.01)
+            assert world.called("job-launcher") == 1, "the job was launched before it had a slot"
+            audit("a")
+            settle(token)
+
+        threading.Thread(target=give_a_slot, daemon=True).start()
+
+    world.functions["job-launcher"] = in_turn(hold, launch)
+    assert world.run()["status"] == "SUCCEEDED"
+    assert (world.called("job-launcher"), world.called("audit-updater")) == (2, 1)
+
+
+def test_a_job_that_gets_its_slot_at_once_does_not_wait(world: World) -> None:
+    audit("a")
+    world.functions["job-launcher"] = in_turn(launch_and_fail("Shiftwork.Wait"), launch)
+    assert world.run()["status"] == "SUCCEEDED"
+    assert (world.called("job-launcher"), world.called("audit-updater")) == (2, 1)
 
 
 def test_a_launcher_that_fails_for_good_is_recorded_and_the_run_goes_on(world: World) -> None:

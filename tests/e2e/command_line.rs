@@ -7,7 +7,7 @@ use std::{
 };
 
 use aws_sdk_scheduler::operation::get_schedule::GetScheduleError;
-use shiftwork_e2e::Stack;
+use shiftwork_e2e::{Flow, Stack};
 
 /// A directory of workflows that is deleted at the end of the test, and the binary.
 pub(crate) struct CommandLine {
@@ -21,6 +21,23 @@ impl CommandLine {
         let directory = std::env::temp_dir().join(&id);
         std::fs::create_dir_all(directory.join("workflows").join(&id)).expect("the directory can be created");
         Self { directory, id }
+    }
+
+    /// Another checkout of the same files, without the state of this one.
+    fn checkout(&self, name: &str) -> Self {
+        let directory = self.directory.with_extension(name);
+        for file in files_below(&self.directory) {
+            let path = directory.join(file.strip_prefix(&self.directory).expect("the file is in the directory"));
+            std::fs::create_dir_all(path.parent().expect("a file has a parent directory")).expect("a directory");
+            std::fs::copy(&file, path).expect("the file can be copied");
+        }
+        Self { directory, id: self.id.clone() }
+    }
+
+    /// Deletes a file below the directory of workflows.
+    fn remove(&self, path: &str) {
+        let path = self.directory.join("workflows").join(path.replace("{id}", &self.id));
+        std::fs::remove_file(path).expect("the file can be deleted");
     }
 
     pub(crate) fn write(&self, path: &str, text: &str) {
@@ -47,6 +64,14 @@ impl CommandLine {
         assert_eq!(output.status.code(), Some(code), "shiftwork {}\n{printed}", arguments.join(" "));
         printed
     }
+}
+
+/// The files below a directory, except for the state of a checkout.
+fn files_below(directory: &Path) -> Vec<PathBuf> {
+    let entries =
+        std::fs::read_dir(directory).expect("the directory can be listed").map(|entry| entry.expect("an entry").path());
+    let visible = entries.filter(|path| path.file_name().is_some_and(|name| name != ".shiftwork"));
+    visible.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect()
 }
 
 impl Drop for CommandLine {
@@ -181,4 +206,210 @@ async fn errors_have_distinct_exit_codes() {
     assert!(printed.contains("did you mean `parallel`?"), "a push checks before it changes anything: {printed}");
     let printed = cli.run(&["--stack", "elsewhere", "status"], 1);
     assert!(printed.contains("elsewhere"), "{printed}");
+}
+
+const ONE_SCRIPT: &str =
+    "workflow_id: {id}\nworkflow_stages:\n  - execution_type: sequential\n    scripts: [one.sql]\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_on_top_of_an_unseen_version_is_refused_with_the_difference() {
+    let _stack = Stack::shared().await;
+    let anna = CommandLine::new("unseen");
+    anna.write("{id}.yaml", ONE_SCRIPT);
+    anna.write("{id}/one.sql", "select 1;\n");
+    let printed = anna.run(&["push"], 0);
+    assert!(printed.contains("account ") && printed.contains("Region ") && printed.contains("stack "), "{printed}");
+    let ben = anna.checkout("ben");
+    assert!(ben.run(&["push"], 0).contains("matches the files"));
+
+    anna.write("{id}/one.sql", "select 2;\n");
+    anna.run(&["push"], 0);
+    ben.write("{id}/one.sql", "select 3;\n");
+    let refused = ben.run(&["push"], 1);
+    for part in ["never had that content", "version 2", "-select 2;", "+select 3;", "nothing was pushed"] {
+        assert!(refused.contains(part), "{part}: {refused}");
+    }
+    assert!(ben.run(&["push", "--dry-run"], 1).contains("nothing was pushed"));
+    ben.run(&["push", "--force"], 0);
+    let refused = anna.run(&["push"], 1);
+    assert!(refused.contains("-select 3;") && refused.contains("+select 2;"), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_several_pushes_at_the_same_time_one_changes_the_workflow() {
+    let stack = Stack::shared().await;
+    let first = CommandLine::new("race");
+    first.write("{id}.yaml", ONE_SCRIPT);
+    first.write("{id}/one.sql", "select 0;");
+    first.run(&["push"], 0);
+    let checkouts: Vec<_> = ["a", "b", "c", "d"].map(|name| (name, first.checkout(name))).into_iter().collect();
+    for (name, checkout) in &checkouts {
+        checkout.run(&["push"], 0);
+        checkout.write("{id}/one.sql", &format!("select '{name}';"));
+    }
+    let pushed: Vec<&str> = std::thread::scope(|scope| {
+        let pushes: Vec<_> = checkouts
+            .iter()
+            .map(|(name, checkout)| scope.spawn(move || (*name, checkout.shiftwork(&["push"]))))
+            .collect();
+        let pushes = pushes.into_iter().map(|push| push.join().expect("the thread ends"));
+        pushes.filter(|(_, output)| output.status.success()).map(|(name, _)| name).collect()
+    });
+    assert_eq!(pushed.len(), 1, "{pushed:?}");
+    let key = format!("workflows/{}/one.sql", first.id);
+    let script = stack.s3.get_object().bucket(stack.output("ScriptsBucket")).key(key).send().await.expect("the script");
+    let script = script.body.collect().await.expect("the content").to_vec();
+    assert_eq!(script, format!("select '{}';", pushed[0]).into_bytes());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_no_file_is_listed_and_prune_deletes_only_what_the_project_pushed() {
+    let stack = Stack::shared().await;
+    let cli = CommandLine::new("prune");
+    let other = CommandLine::new("keep");
+    other.write("{id}.yaml", ONE_SCRIPT);
+    other.write("{id}/one.sql", "select 1;");
+    other.run(&["push", "--project", &other.id], 0);
+
+    let scheduled_workflow =
+        ONE_SCRIPT.replace("workflow_stages", "schedule: { expression: rate(1 day) }\nworkflow_stages");
+    cli.write("../shiftwork.yaml", "project: {id}\n");
+    cli.write("{id}.yaml", ONE_SCRIPT);
+    cli.write("{id}/one.sql", "select 1;");
+    cli.write("sub/{id}_old.yaml", &scheduled_workflow.replace("{id}", "{id}_old"));
+    cli.write("sub/{id}_old/one.sql", "select 1;");
+    let contract = "contract: {id}\nsource: { format: debezium, table: public.{id} }\ntarget: { schema: s, table: t }\nkey: [id]\n\
+                    columns:\n  - { name: id, type: bigint }\n";
+    cli.write("../contracts/{id}.yaml", contract);
+    let printed = cli.run(&["push"], 0);
+    assert!(printed.contains(&format!("contracts/{}.yaml", cli.id)), "{printed}");
+    let old = format!("{}_old", cli.id);
+    assert_eq!(scheduled(&stack, &old).await.as_deref(), Some("ENABLED"), "sub-directories are read");
+
+    cli.remove("sub/{id}_old.yaml");
+    cli.remove("../contracts/{id}.yaml");
+    for printed in [cli.run(&["push"], 0), cli.run(&["validate", "--deployed"], 0)] {
+        assert!(
+            printed.contains(&format!("workflow {old} has no file and still runs: schedule rate(1 day) UTC")),
+            "{printed}"
+        );
+        assert!(printed.contains(&format!("contract {} is deployed and has no file", cli.id)), "{printed}");
+        assert!(printed.contains(&format!("deployed by project {}: workflow {}", other.id, other.id)), "{printed}");
+    }
+    let refused = cli.run(&["push", "--prune"], 1);
+    assert!(refused.contains("not a terminal") && refused.contains("--yes"), "{refused}");
+    assert!(scheduled(&stack, &old).await.is_some(), "nothing was deleted without a reply");
+    let printed = cli.run(&["push", "--prune", "--yes"], 0);
+    assert!(printed.contains(&old) && !printed.contains(&format!("- workflow   {}", other.id)), "{printed}");
+    assert!(scheduled(&stack, &old).await.is_none());
+    let left = cli.run(&["validate", "--deployed"], 0);
+    assert!(!left.contains(&old) && left.contains(&other.id), "{left}");
+    let without_project = other.run(&["push", "--prune", "--yes"], 1);
+    assert!(without_project.contains("shiftwork.yaml"), "{without_project}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_workflow_can_be_deleted_with_everything_that_belongs_to_it() {
+    let stack = Stack::shared().await;
+    let cli = CommandLine::new("delete");
+    cli.write(
+        "{id}.yaml",
+        &ONE_SCRIPT.replace("workflow_stages", "schedule: { expression: rate(1 day) }\nworkflow_stages"),
+    );
+    cli.write("{id}/one.sql", "select 1;");
+    cli.run(&["push"], 0);
+    let refused = cli.run(&["delete", &cli.id], 1);
+    for part in ["schedule rate(1 day) UTC", "one.sql", "not a terminal"] {
+        assert!(refused.contains(part), "{part}: {refused}");
+    }
+    let run = format!("{}-1", cli.id);
+    let hold = serde_json::json!({
+        "statement_name_prefix": format!("shiftwork:{run}:"),
+        "effect": { "delay_statement": { "milliseconds": 30_000 } },
+    });
+    stack.redshift_fault(hold).await;
+    cli.run(&["run", &cli.id, "--id", &run], 0);
+    let refused = cli.run(&["delete", &cli.id, "--yes"], 1);
+    assert!(refused.contains(&run) && refused.contains("--force"), "{refused}");
+    cli.run(&["delete", &cli.id, "--yes", "--force"], 0);
+    assert!(scheduled(&stack, &cli.id).await.is_none());
+    assert!(!cli.run(&["validate", "--deployed"], 0).contains(&cli.id), "its scripts and its record are gone too");
+    assert!(cli.run(&["delete", &cli.id, "--yes"], 1).contains("is deployed"));
+    cli.run(&["cancel", &run], 0);
+}
+
+const FOLLOWER: &str = "workflow_id: {id}
+triggers:
+  - pattern: { source: [custom.e2e], detail: { topic: [{id}] } }
+  - pattern: { source: [shiftwork], detail-type: [Shiftwork Run Ended], detail: { workflow_id: [none], execution_status: [FAILED] } }
+workflow_stages:
+  - execution_type: sequential
+    scripts: [make.sql]
+";
+
+/// The rules of a workflow's triggers by name, with their patterns.
+async fn rules(stack: &Stack, workflow: &str) -> Vec<(String, serde_json::Value)> {
+    let rules = stack.rules.list().await.expect("the rules can be listed").into_iter();
+    let own = rules.filter(|(_, rule)| rule.workflow_id.as_deref() == Some(workflow));
+    own.map(|(key, rule)| (key.name, rule.pattern)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn push_creates_updates_and_deletes_the_rules_of_triggers() {
+    let stack = Stack::shared().await;
+    let cli = CommandLine::new("rules");
+    cli.write("{id}.yaml", FOLLOWER);
+    cli.write("{id}/make.sql", "create schema {id}");
+    let file = format!("workflows/{}.yaml", cli.id);
+    let printed = cli.run(&["push", "--dry-run", &file], 0);
+    assert!(printed.contains(&format!(".{}.1", cli.id)) && printed.contains("custom.e2e"), "{printed}");
+    assert_eq!(rules(&stack, &cli.id).await, []);
+    cli.run(&["push", &file], 0);
+    let pushed = rules(&stack, &cli.id).await;
+    assert_eq!(pushed.len(), 2, "{pushed:?}");
+    assert_eq!(pushed[0].1["source"], serde_json::json!(["custom.e2e"]));
+    assert!(cli.run(&["push", &file], 0).contains("the deployment matches the files"));
+
+    let entry = aws_sdk_eventbridge::types::PutEventsRequestEntry::builder().source("custom.e2e").detail_type("Ready");
+    let entry = entry.detail(serde_json::json!({ "topic": cli.id }).to_string()).build();
+    stack.events.put_events().entries(entry).send().await.expect("the event can be published");
+    let begun = std::time::Instant::now();
+    let flow = Flow { stack: stack.clone(), id: cli.id.clone() };
+    while flow.runs().await.is_empty() {
+        assert!(begun.elapsed().as_secs() < 60, "the event did not start {}", cli.id);
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    }
+    flow.runs().await[0].end().await.succeeded();
+
+    cli.write("{id}.yaml", &FOLLOWER.replace("custom.e2e", "custom.other"));
+    assert!(cli.run(&["push", &file], 0).contains("pattern"));
+    assert_eq!(rules(&stack, &cli.id).await[0].1["source"], serde_json::json!(["custom.other"]));
+    let (before, after) = FOLLOWER.split_once("triggers:\n").expect("the workflow has triggers");
+    let stages = after.find("workflow_stages").expect("the workflow has stages");
+    cli.write("{id}.yaml", &format!("{before}{}", &after[stages..]));
+    cli.run(&["push", &file], 0);
+    assert_eq!(rules(&stack, &cli.id).await, []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_circle_through_the_deployment_is_not_pushed() {
+    let stack = Stack::shared().await;
+    let cli = CommandLine::new("ring");
+    let after = |id: &str| {
+        format!(
+            "triggers:\n  - pattern: {{ source: [shiftwork], detail-type: [Shiftwork Workflow Refreshed], detail: {{ workflow_id: [{id}] }} }}\n"
+        )
+    };
+    let stages = "workflow_stages:\n  - { execution_type: sequential, scripts: [a.sql] }\n";
+    cli.write("{id}/a.sql", "select 1");
+    cli.write("{id}_b/a.sql", "select 1");
+    cli.write("{id}.yaml", &format!("workflow_id: {{id}}\n{}{stages}", after("{id}_b")));
+    cli.write("{id}_b.yaml", &format!("workflow_id: {{id}}_b\n{}{stages}", after("{id}")));
+    let (first, second) = (format!("workflows/{}.yaml", cli.id), format!("workflows/{}_b.yaml", cli.id));
+    let both = cli.run(&["validate", &first, &second], 1);
+    assert!(both.contains("start each other without end"), "{both}");
+    cli.run(&["push", &first], 0);
+    let printed = cli.run(&["push", &second], 1);
+    assert!(printed.contains("start each other without end") && printed.contains("nothing was pushed"), "{printed}");
+    assert_eq!(rules(&stack, &format!("{}_b", cli.id)).await, []);
 }

@@ -363,6 +363,31 @@ async fn a_column_that_a_user_adds_gets_the_stored_values() {
     assert_eq!(rows().await, [["sent", "red"]]);
 }
 
+/// A user makes a column of the contract longer that Automatic Table Optimization has chosen as a key: the load releases the keys of
+/// the table, widens the column, and sets the keys again.
+#[tokio::test]
+async fn a_column_that_is_a_key_of_its_table_is_widened_by_the_load() {
+    let stack = Stack::shared().await;
+    let changes = stack.changes("keyed", "  - { name: colour, type: varchar(16) }").await;
+    let coloured = |colour: &str, lsn| {
+        let mut order = changes.order(1, Some("new"), lsn);
+        order["after"]["colour"] = json!(colour);
+        order
+    };
+    changes.deliver(&changes.batch(0, 0, &[coloured("red", 10)])).await;
+    changes.load().await.succeeded();
+    stack
+        .redshift_fault(json!({ "sql_regex": format!("(?s){}.* ALTER COLUMN colour ", changes.flow.id), "times": 1,
+            "effect": { "fail_statement": { "error": "ERROR: found unexpected dependency for column" } } }))
+        .await;
+    changes.contract("  - { name: colour, type: varchar(64) }").await;
+    tokio::time::sleep(std::time::Duration::from_secs(11)).await;
+    let long = "a colour with more than sixteen bytes";
+    changes.deliver(&changes.batch(0, 1, &[coloured(long, 20)])).await;
+    changes.load().await.succeeded();
+    assert_eq!(changes.flow.sql("select colour from {s}.orders").await, [[long]]);
+}
+
 /// `shiftwork drift`, interactively and in a script.
 #[tokio::test]
 async fn drift_apply_shows_statements_before_it_runs_them() {

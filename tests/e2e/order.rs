@@ -144,3 +144,35 @@ async fn a_waiting_job_does_not_block_its_upstream_jobs() {
     ended.succeeded();
     assert_eq!(ended.statements.len(), 45);
 }
+
+#[tokio::test]
+async fn max_parallel_limits_the_jobs_that_run_at_once() {
+    let stack = Stack::shared().await;
+    let names: Vec<_> = (1..=6).map(|n| format!("j{n}.sql")).collect();
+    let workflow = json!({ "max_parallel": 3, "workflow_stages": [
+        { "execution_type": "parallel", "max_parallel": 2, "scripts": names } ] });
+    let scripts: Vec<_> = names.iter().map(|name| (name.as_str(), "select 1")).collect();
+    let flow = stack.push("slots", workflow, &scripts).await;
+    let run = flow.run(&Stack::unique("r"));
+    stack
+        .redshift_fault(json!({ "statement_name_prefix": format!("shiftwork:{}:", run.id), "times": 6,
+        "effect": { "delay_statement": { "milliseconds": 2_000 } } }))
+        .await;
+    flow.start_as(&run, json!({})).await;
+    let ended = run.end().await;
+    ended.succeeded();
+    assert_eq!(ended.statements.len(), 6);
+    for statement in &ended.statements {
+        let active = ended.statements.iter().filter(|other| {
+            other.created <= statement.created && other.ended.is_none_or(|end| end > statement.created)
+        });
+        assert!(
+            active.count() <= 2,
+            "more than 2 statements are active at {}: {:?}",
+            statement.created,
+            ended.statements
+        );
+    }
+    let slots = stack.ledger.slots(&format!("@stage/{}/1", flow.id)).await.unwrap();
+    assert!(slots.holders.is_empty() && slots.queue.is_empty(), "{slots:?}");
+}

@@ -7,9 +7,20 @@ use shiftwork_protocol::Status;
 
 /// A workflow whose first run takes a few seconds, because its statement is delayed.
 async fn slow(stack: &std::sync::Arc<Stack>, label: &str, on_overlap: &str) -> (Flow, Run) {
+    slow_scripts(stack, label, on_overlap, &[("a.sql", "insert into {s}.t values (1)")]).await
+}
+
+/// The same with several scripts, one after the other.
+async fn slow_scripts(
+    stack: &std::sync::Arc<Stack>,
+    label: &str,
+    on_overlap: &str,
+    scripts: &[(&str, &str)],
+) -> (Flow, Run) {
+    let names: Vec<&str> = scripts.iter().map(|(name, _)| *name).collect();
     let workflow = json!({ "on_overlap": on_overlap,
-        "workflow_stages": [{ "execution_type": "sequential", "scripts": ["a.sql"] }] });
-    let flow = stack.push(label, workflow, &[("a.sql", "insert into {s}.t values (1)")]).await;
+        "workflow_stages": [{ "execution_type": "sequential", "scripts": names }] });
+    let flow = stack.push(label, workflow, scripts).await;
     flow.make_table().await;
     let first = flow.run(&Stack::unique("r"));
     stack
@@ -83,6 +94,28 @@ async fn a_run_without_an_end_event_does_not_lock_its_workflow() {
     next.end().await.succeeded();
     assert_eq!(dead.end().await.run.execution_status, Status::Aborted);
     assert!(flow.traces().await.starts_with(&[1]));
+}
+
+/// The trigger settles the jobs of the dead run, with the tokens of its tasks: that of the job that runs and that of the job that waits.
+#[tokio::test]
+async fn the_first_request_after_a_run_died_with_task_tokens_starts_a_run() {
+    let stack = Stack::shared().await;
+    let scripts = [("a.sql", "insert into {s}.t values (1)"), ("b.sql", "insert into {s}.t values (2)")];
+    let (flow, dead) = slow_scripts(&stack, "dead_tokens", "skip", &scripts).await;
+    stack
+        .fault(json!({ "kind": "drop", "pattern": { "source": ["aws.states"], "detail": { "name": [dead.id] } } }))
+        .await;
+    let has_tokens =
+        async |run: &Run| run.job("a.sql").await.task_token.is_some() && run.job("b.sql").await.await_token.is_some();
+    dead.until("with the tokens of both jobs", has_tokens).await;
+    dead.stop().await;
+    dead.until("stopped", async |run: &Run| run.execution_status().await.as_deref() == Some("ABORTED")).await;
+    let next = flow.run(&Stack::unique("r"));
+    let response = flow.request(json!({ "workflow_execution_id": next.id })).await.unwrap();
+    assert_ne!(response.execution_status, Status::Skipped, "{:?}", response.message);
+    next.end().await.succeeded();
+    let ended = dead.end().await;
+    assert_eq!((ended.status("a.sql"), ended.status("b.sql")), (Status::Aborted, Status::Aborted));
 }
 
 #[tokio::test]

@@ -1,12 +1,12 @@
 //! Runs are requested by queues, files, events and other workflows.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use aws_sdk_eventbridge::types::PutEventsRequestEntry;
 use aws_sdk_sqs::types::{QueueAttributeName, SendMessageBatchRequestEntry};
 use serde_json::{Value, json};
 use shiftwork_e2e::{Flow, Run, Stack};
-use shiftwork_protocol::{Status, audit::Origin};
+use shiftwork_protocol::{Cause, Status, audit::Origin};
 use tokio::time::{Instant, sleep};
 
 /// A workflow with one job that inserts `:n`, started by events that match a pattern.
@@ -23,14 +23,7 @@ async fn triggered(stack: &std::sync::Arc<Stack>, label: &str, triggers: Value) 
 async fn runs(flow: &Flow) -> Vec<Run> {
     let begun = Instant::now();
     loop {
-        let query = flow.stack.dynamodb.query().table_name(flow.stack.output("WorkflowAuditTable"));
-        let query = query
-            .index_name(shiftwork_aws::ledger::BY_WORKFLOW)
-            .key_condition_expression("workflow_id = :id")
-            .expression_attribute_values(":id", aws_sdk_dynamodb::types::AttributeValue::S(flow.id.clone()));
-        let found = query.send().await.unwrap();
-        let ids = found.items().iter().filter_map(|item| item["workflow_execution_id"].as_s().ok());
-        let runs: Vec<_> = ids.map(|id| flow.run(id)).collect();
+        let runs = flow.runs().await;
         if !runs.is_empty() {
             return runs;
         }
@@ -114,6 +107,65 @@ async fn the_refreshed_event_starts_a_dependent_workflow() {
     assert_eq!(second.sql("select key from {s}.k").await, [[run.id]]);
 }
 
+/// Workflows that follow the failure of another one: by its run, and by its job.
+#[tokio::test]
+async fn a_failed_run_and_a_failed_job_start_the_workflows_that_follow_them() {
+    let stack = Stack::shared().await;
+    let stages = json!([{ "execution_type": "sequential", "scripts": ["a.sql"] }]);
+    let first = stack.push("failing", json!({ "workflow_stages": stages }), &[("a.sql", "select nothing")]).await;
+    let detail = json!({ "workflow_id": [first.id], "execution_status": ["FAILED"] });
+    let after = |kind: &str, key: &str| {
+        let pattern = json!({ "source": ["shiftwork"], "detail-type": [kind], "detail": detail });
+        json!([{ "pattern": pattern, "parameters": { "key": key } }])
+    };
+    let of_run = triggered(&stack, "ofrun", after("Shiftwork Run Ended", "$.detail.workflow_execution_id")).await;
+    let of_job = triggered(&stack, "ofjob", after("Shiftwork Job Ended", "$.detail.job_name")).await;
+    let run = first.start().await;
+    assert_eq!(run.end().await.run.execution_status, Status::Failed);
+    for (flow, key) in [(&of_run, run.id.as_str()), (&of_job, "a.sql")] {
+        let runs = runs(flow).await;
+        let ended = runs[0].end().await;
+        ended.succeeded();
+        let cause = Cause { workflow_id: first.id.clone(), workflow_execution_id: run.id.clone() };
+        assert_eq!(ended.run.caused_by, [cause]);
+        assert_eq!(flow.sql("select key from {s}.k").await, [[key]]);
+        assert_eq!(self::runs(flow).await.len(), 1);
+    }
+}
+
+/// Two workflows that start each other, pushed without validation.
+#[tokio::test]
+async fn a_circle_of_workflows_stops_with_a_failed_run_and_a_message() {
+    let stack = Stack::shared().await;
+    let after = |id: &str| json!([{ "pattern": { "source": ["shiftwork"], "detail-type": ["Shiftwork Workflow Refreshed"], "detail": { "workflow_id": [id] } } }]);
+    let a = triggered(&stack, "circle", json!([])).await;
+    let b = triggered(&stack, "circle", after(&a.id)).await;
+    let workflow = json!({ "triggers": after(&b.id), "parameters": { "n": { "type": "integer", "default": 0 }, "key": { "type": "string", "default": "-" } },
+        "workflow_stages": [{ "execution_type": "sequential", "scripts": ["a.sql"] }] });
+    a.push(workflow).await;
+    let first = a.start().await;
+    let begun = Instant::now();
+    let refused = loop {
+        let mut records = Vec::new();
+        for run in runs(&a).await.into_iter().chain(b.runs().await) {
+            records.extend(run.record().await);
+        }
+        let refused: Vec<_> = records.into_iter().filter(|run| run.caused_by.len() > 10).collect();
+        if let [run] = &refused[..] {
+            break run.clone();
+        }
+        assert!(refused.is_empty(), "{refused:#?}");
+        assert!(begun.elapsed().as_secs() < 120, "the circle did not stop");
+        sleep(Duration::from_millis(500)).await;
+    };
+    assert_eq!((refused.execution_status, refused.jobs), (Status::Failed, 0));
+    assert_eq!(refused.caused_by[0].workflow_execution_id, first.id);
+    let error = refused.error_message.as_deref().unwrap();
+    assert!(error.contains("more than 10 runs led to this run") && error.contains(&first.id), "{error}");
+    sleep(Duration::from_secs(3)).await;
+    assert_eq!(runs(&a).await.len() + b.runs().await.len(), 12, "nothing follows the run that was refused");
+}
+
 #[tokio::test]
 async fn a_custom_event_starts_exactly_the_matching_workflows() {
     let stack = Stack::shared().await;
@@ -176,7 +228,7 @@ async fn a_restart_completes_the_request_of_an_event_that_could_not_be_planned()
 }
 
 #[tokio::test]
-async fn an_unreadable_message_does_not_block_the_others() {
+async fn a_message_that_is_neither_request_nor_event_goes_to_the_dead_letter_queue_alone() {
     let stack = Stack::shared().await;
     let queue = stack.output("RequestQueue");
     let visible_again_after = async |seconds: &str| {
@@ -186,12 +238,17 @@ async fn an_unreadable_message_does_not_block_the_others() {
     // A message goes to the dead-letter queue after five deliveries, 360 s apart, which is too long for a test.
     visible_again_after("1").await;
     let (one, two) = (triggered(&stack, "m1", json!([])).await, triggered(&stack, "m2", json!([])).await);
-    let unreadable = format!("not JSON, {}", Stack::unique("p"));
-    let bodies = [
-        json!({ "workflow_id": one.id, "parameters": { "n": 1 } }).to_string(),
-        unreadable.clone(),
-        json!({ "workflow_id": two.id, "parameters": { "n": 2 } }).to_string(),
+    let mark = Stack::unique("p");
+    let unreadable = [
+        format!("not JSON, {mark}"),
+        json!({ "workfow_id": one.id, "mark": mark }).to_string(),
+        json!([mark]).to_string(),
+        json!(mark).to_string(),
+        json!({ "workflow_id": one.id, "parametres": { "mark": mark } }).to_string(),
     ];
+    let mut bodies = vec![json!({ "workflow_id": one.id, "parameters": { "n": 1 } }).to_string()];
+    bodies.extend(unreadable.iter().cloned());
+    bodies.push(json!({ "workflow_id": two.id, "parameters": { "n": 2 } }).to_string());
     let mut batch = stack.sqs.send_message_batch().queue_url(queue);
     for (n, body) in bodies.into_iter().enumerate() {
         batch = batch
@@ -206,17 +263,34 @@ async fn an_unreadable_message_does_not_block_the_others() {
         assert_eq!(flow.sql("select n from {s}.k").await, [[n]]);
     }
     let begun = Instant::now();
+    let mut left: BTreeSet<String> = unreadable.into();
     loop {
         let dead = stack.sqs.receive_message().queue_url(stack.output("RequestDeadLetterQueue")).visibility_timeout(1);
         let dead = dead.max_number_of_messages(10).send().await.unwrap();
-        if dead.messages().iter().any(|message| message.body() == Some(&unreadable)) {
+        for message in dead.messages() {
+            left.remove(message.body().unwrap_or_default());
+        }
+        if left.is_empty() {
             break;
         }
-        assert!(begun.elapsed().as_secs() < 60, "the unreadable message did not arrive in the dead-letter queue");
+        assert!(begun.elapsed().as_secs() < 60, "these messages did not arrive in the dead-letter queue: {left:#?}");
         sleep(Duration::from_millis(500)).await;
     }
     visible_again_after("360").await;
     for flow in [&one, &two] {
         assert_eq!(runs(flow).await.len(), 1, "a message was processed twice");
     }
+}
+
+#[tokio::test]
+async fn an_event_in_a_message_starts_the_matching_workflow() {
+    let stack = Stack::shared().await;
+    let topic = Stack::unique("topic");
+    let pattern = json!({ "source": ["program"], "detail": { "topic": [topic] } });
+    let flow = triggered(&stack, "queued", json!([{ "pattern": pattern, "parameters": { "n": "$.detail.n" } }])).await;
+    let event = json!({ "source": "program", "detail-type": "Batch Ready", "detail": { "topic": topic, "n": 7 } });
+    let send = stack.sqs.send_message().queue_url(stack.output("RequestQueue")).message_body(event.to_string());
+    send.send().await.unwrap();
+    runs(&flow).await[0].end().await.succeeded();
+    assert_eq!(flow.sql("select n from {s}.k").await, [["7"]]);
 }

@@ -1,9 +1,10 @@
 use std::{sync::Arc, time::Duration};
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_scheduler::operation::get_schedule::GetScheduleError;
 use serde_json::{Value, json};
 use shiftwork_ports::Ledger as _;
-use shiftwork_protocol::{JobRecord, RunRecord, payload::RunResponse};
+use shiftwork_protocol::{JobRecord, RunRecord, payload::RunResponse, workflow::EventTrigger};
 use tokio::time::{Instant, sleep};
 
 use crate::{Ended, Stack, ended};
@@ -49,16 +50,20 @@ impl Stack {
 }
 
 impl Flow {
-    /// Pushes another configuration with the same id.
+    /// Pushes another configuration with the same id, and the rules of its triggers.
     pub async fn push(&self, mut workflow: Value) {
         workflow["workflow_id"] = json!(self.id);
-        let workflow =
+        let workflow: Value =
             serde_json::from_str(&self.named(&workflow.to_string())).expect("the workflow with its id is valid JSON");
         self.stack
             .configuration
             .put_workflow(&workflow)
             .await
             .expect("the workflow can be put into the configuration table");
+        let triggers: Vec<EventTrigger> = serde_json::from_value(workflow["triggers"].clone()).unwrap_or_default();
+        for (key, rule) in self.stack.rules.desired(&self.id, &triggers) {
+            self.stack.rules.put(&key, &rule).await.expect("the rule of a trigger can be created");
+        }
     }
 
     /// Pushes a script or a new version of it.
@@ -115,6 +120,18 @@ impl Flow {
         let response =
             self.request(request).await.unwrap_or_else(|error| panic!("the request of {} failed: {error:?}", self.id));
         assert_eq!(response.workflow_execution_id, run.id);
+    }
+
+    /// The runs of the workflow.
+    pub async fn runs(&self) -> Vec<Run> {
+        let query = self.stack.dynamodb.query().table_name(self.stack.output("WorkflowAuditTable"));
+        let query = query
+            .index_name(shiftwork_aws::ledger::BY_WORKFLOW)
+            .key_condition_expression("workflow_id = :id")
+            .expression_attribute_values(":id", AttributeValue::S(self.id.clone()));
+        let found = query.send().await.expect("the workflow audit table can be queried");
+        let ids = found.items().iter().filter_map(|item| item["workflow_execution_id"].as_s().ok());
+        ids.map(|id| self.run(id)).collect()
     }
 
     /// A run of this workflow by its id; the run does not have to exist.

@@ -7,6 +7,7 @@ use shiftwork_aws::{
     client::Aws,
     configuration::DynamoConfiguration,
     ledger::{DynamoLedger, Tables},
+    rules::TriggerRules,
 };
 use shiftwork_protocol::Connection;
 
@@ -22,6 +23,8 @@ pub struct Stack {
     pub ledger: DynamoLedger,
     /// Workflow configurations.
     pub configuration: DynamoConfiguration,
+    /// The rules of the triggers of workflows.
+    pub rules: TriggerRules,
     /// Lambda.
     pub lambda: aws_sdk_lambda::Client,
     /// Kinesis.
@@ -91,6 +94,13 @@ impl Stack {
             redshift: Endpoint::new(redshift),
             ledger: DynamoLedger::new(config, tables),
             configuration: DynamoConfiguration::new(config, output("ConfigTable")),
+            rules: TriggerRules::new(
+                config,
+                &stack_name(),
+                &output("EventBus"),
+                &output("TriggerFunctionArn"),
+                &output("EventDeadLetterQueueArn"),
+            ),
             lambda: aws_sdk_lambda::Client::new(config),
             kinesis: aws_sdk_kinesis::Client::new(config),
             sfn: aws_sdk_sfn::Client::new(config),
@@ -269,8 +279,12 @@ async fn lock_stack(control: &str, lock: fn(&File) -> std::io::Result<()>) -> Fi
     waiting.await.expect("the lock does not panic").expect("the lock file can be created in the temporary directory")
 }
 
+fn stack_name() -> String {
+    env::var("SHIFTWORK_STACK").unwrap_or_else(|_| "shiftwork".into())
+}
+
 async fn outputs(aws: &Aws) -> BTreeMap<String, String> {
-    let name = env::var("SHIFTWORK_STACK").unwrap_or_else(|_| "shiftwork".into());
+    let name = stack_name();
     let cloudformation = aws_sdk_cloudformation::Client::new(aws.config());
     let described = cloudformation.describe_stacks().stack_name(&name).send().await;
     let described = described.unwrap_or_else(|error| panic!("cannot find stack {name}: {error:?}"));

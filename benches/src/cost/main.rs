@@ -65,8 +65,8 @@ async fn main() -> Result<ExitCode> {
     }
     println!(
         "COST OF A RUN: counted at the emulator, from the call of the trigger to the end of the run. DynamoDB:\n\
-         requests of the functions and of Step Functions. After: a second invocation of the trigger, because the Refreshed\n\
-         event of the run can start other workflows; it follows the end of the run, once per run for any number of jobs.\n\
+         requests of the functions and of Step Functions. After: what the Refreshed event of the run\n\
+         causes; nothing, because no workflow of the benchmark has a trigger.\n\
          Per job: invocations · states · DynamoDB requests of the run, divided by the number of jobs."
     );
     println!("{}\n", totals(&counted));

@@ -43,6 +43,8 @@ pub struct Outputs {
     pub workflow_schedule_group: String,
     /// ARN of the role of the schedules of workflows.
     pub workflow_schedule_role: String,
+    /// Name of the event bus on which the deployment publishes events.
+    pub event_bus: String,
     /// ARN of the dead-letter queue of events.
     pub event_dead_letter_queue_arn: String,
 }
@@ -72,13 +74,14 @@ impl Outputs {
             run_state_machine: output("RunStateMachine")?,
             workflow_schedule_group: output("WorkflowScheduleGroup")?,
             workflow_schedule_role: output("WorkflowScheduleRole")?,
+            event_bus: output("EventBus")?,
             event_dead_letter_queue_arn: output("EventDeadLetterQueueArn")?,
         })
     }
 }
 
-/// Reads the outputs of a stack.
-pub(super) async fn read(config: &SdkConfig, stack: &str) -> anyhow::Result<Outputs> {
+/// Reads the outputs of a stack, and the id of its account.
+pub(super) async fn read(config: &SdkConfig, stack: &str) -> anyhow::Result<(Outputs, String)> {
     let described = Client::new(config).describe_stacks().stack_name(stack).send().await.map_err(|error| {
         let missing = error.as_service_error().is_some_and(|error| error.code() == Some("ValidationError"));
         if missing {
@@ -88,7 +91,12 @@ pub(super) async fn read(config: &SdkConfig, stack: &str) -> anyhow::Result<Outp
             super::failed("CloudFormation DescribeStacks", stack, &error)
         }
     })?;
-    let outputs = described.stacks().first().map(aws_sdk_cloudformation::types::Stack::outputs).unwrap_or_default();
+    let found = described.stacks().first();
+    let outputs = found.map(aws_sdk_cloudformation::types::Stack::outputs).unwrap_or_default();
+    // `arn:aws:cloudformation:<Region>:<account>:stack/<name>/<id>`
+    let account = found.and_then(|stack| stack.stack_id()?.split(':').nth(4));
+    let account =
+        account.with_context(|| format!("CloudFormation DescribeStacks returned no id of stack `{stack}`"))?;
     let pairs = outputs.iter().filter_map(|output| Some((output.output_key()?.into(), output.output_value()?.into())));
-    Outputs::from(stack, &pairs.collect())
+    Ok((Outputs::from(stack, &pairs.collect())?, account.to_owned()))
 }

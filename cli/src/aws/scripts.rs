@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use aws_sdk_s3::{
     Client,
     error::{ProvideErrorMetadata as _, SdkError},
@@ -54,7 +54,7 @@ impl Store {
         seen.get(key).filter(|_| key.starts_with(CONTRACTS)).cloned()
     }
 
-    /// The SHA-256 of each existing script; empty for an object that was not written by a push.
+    /// The SHA-256 of each existing script.
     pub(super) async fn hashes(
         &self,
         keys: impl IntoIterator<Item = String>,
@@ -67,7 +67,12 @@ impl Store {
         match self.client.head_object().bucket(&self.bucket).key(&key).send().await {
             Ok(head) => {
                 self.see(&key, head.e_tag());
-                let hash = head.metadata().and_then(|metadata| metadata.get(SHA256)).cloned().unwrap_or_default();
+                let hash = head.metadata().and_then(|metadata| metadata.get(SHA256)).cloned();
+                let hash = match hash {
+                    Some(hash) => hash,
+                    // An object that was not written by a push, such as a contract that schema-watcher changed.
+                    None => sha256(self.bytes(&key).await?),
+                };
                 Ok(Some((key, hash)))
             }
             Err(SdkError::ServiceError(error)) if error.err().is_not_found() => {
@@ -76,6 +81,13 @@ impl Store {
             }
             Err(error) => Err(super::failed("S3 HeadObject", &format!("s3://{}/{key}", self.bucket), &error)),
         }
+    }
+
+    async fn bytes(&self, key: &str) -> anyhow::Result<Vec<u8>> {
+        let place = format!("s3://{}/{key}", self.bucket);
+        let object = self.client.get_object().bucket(&self.bucket).key(key).send().await;
+        let object = object.map_err(|error| super::failed("S3 GetObject", &place, &error))?;
+        Ok(object.body.collect().await.with_context(|| format!("S3 GetObject on {place}"))?.to_vec())
     }
 
     /// Deletes a key. Its versions are kept, because runs pin script versions.

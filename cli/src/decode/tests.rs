@@ -3,7 +3,7 @@ use std::io::Write as _;
 use flate2::{Compression, write::GzEncoder};
 use shiftwork_change_data::{compiled::Compiled, contract, transport::Partition};
 
-use super::{each_line, open, stage, summary};
+use super::{each_line, open, stage, summary, table};
 
 const CONTRACT: &str = "
 contract: orders
@@ -36,6 +36,7 @@ fn every_line_of_a_file_has_a_row_or_a_count_in_the_summary() {
     );
     assert_eq!(String::from_utf8(rows).unwrap(), wanted);
     assert_eq!(refused, [(5, b"{\"op\":".to_vec())]);
+    crate::table::tests::holds(&table(&counts));
     let summary = summary(&counts, std::time::Duration::from_secs(1));
     for text in ["1 row, 1 with dw_md_missing_data", "for other tables", "skipped: heartbeat", "refused: not-json"] {
         assert!(summary.contains(text), "{text} is not in\n{summary}");

@@ -37,6 +37,7 @@ async fn a_check_counts_and_a_fix_leaves_files_that_only_a_person_can_fix() {
     let found = tally(&fixer, None, Mode::Check).await;
     assert_eq!(bucket.files(), before);
     assert_eq!(found.outcome(Mode::Check), Outcome::Failed);
+    crate::table::tests::holds(&found.table(Mode::Check));
     let table = found.table(Mode::Check).to_string();
     let rows: Vec<Vec<&str>> = table
         .lines()

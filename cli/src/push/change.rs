@@ -2,8 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
+use serde::Serialize;
 use serde_json::Value;
 use shiftwork_protocol::{Connection, name::sha256};
+
+use super::{
+    rules::RuleChanges,
+    thing::{Kind, Record, Thing},
+    unfiled::starts,
+};
 
 /// A schedule in EventBridge Scheduler, desired or deployed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -35,26 +43,63 @@ pub struct Desired {
     pub connections: BTreeMap<String, Connection>,
     /// Schedules by `workflow_id`.
     pub schedules: BTreeMap<String, Timetable>,
+    /// Keys of all files in the folders of scripts, also of those that no job uses.
+    pub script_files: BTreeSet<String>,
+    /// The path of each thing's file, relative to the directory that contains the directory of workflows.
+    pub files: BTreeMap<Thing, String>,
 }
 
 /// The state of the deployment.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Present {
-    /// SHA-256 by S3 key, of the scripts in [`Desired`] that exist.
+    /// SHA-256 by S3 key, of the scripts, contracts and feeds in [`Desired`] that exist.
     pub scripts: BTreeMap<String, String>,
+    /// Keys of all scripts, contracts and feeds.
+    pub stored: BTreeSet<String>,
     /// All workflow items by `workflow_id`.
     pub workflows: BTreeMap<String, Value>,
     /// All connections by name.
     pub connections: BTreeMap<String, Connection>,
     /// All schedules of the group by name.
     pub schedules: BTreeMap<String, Timetable>,
-    /// S3 keys of all feeds.
-    pub feeds: BTreeSet<String>,
+    /// The record of the last push of each thing that was pushed.
+    pub records: BTreeMap<Thing, Record>,
+}
+
+/// What a push deletes, because no local file defines it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Gone {
+    /// Things, with everything that belongs to them.
+    pub things: BTreeSet<Thing>,
+    /// Keys of scripts of workflows that stay.
+    pub scripts: BTreeSet<String>,
+}
+
+/// The caller of a push.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pusher {
+    /// Project that the files belong to.
+    pub project: Option<String>,
+    /// ARN of the caller.
+    pub caller: String,
+    /// Time of the push.
+    pub now: Timestamp,
+}
+
+/// The write of a record that a push makes before it changes the thing. It fails if the thing was pushed in the meantime.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// Version that the deployment must still have; `None` for no record.
+    pub expected: Option<u64>,
+    /// The record to write.
+    pub record: Record,
 }
 
 /// The writes and deletes of a push, and a line for each.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Changes {
+    /// The things that change, with their new records.
+    pub claims: BTreeMap<Thing, Claim>,
     /// Scripts to put.
     pub scripts: BTreeMap<String, String>,
     /// Workflows to put.
@@ -63,14 +108,17 @@ pub struct Changes {
     pub connections: BTreeMap<String, Connection>,
     /// Schedules to create or update.
     pub schedules: BTreeMap<String, Timetable>,
-    /// Schedules to delete.
+    /// Schedules to delete, of workflows that stay.
     pub schedules_gone: BTreeSet<String>,
-    /// Workflows to delete.
-    pub workflows_gone: BTreeSet<String>,
-    /// Connections to delete.
-    pub connections_gone: BTreeSet<String>,
-    /// S3 keys of feeds to delete; files that match only these feeds are unclaimed afterwards.
-    pub feeds_gone: BTreeSet<String>,
+    /// Keys of scripts to delete, of workflows that stay.
+    pub scripts_gone: BTreeSet<String>,
+    /// Things to delete with everything that belongs to them.
+    pub things_gone: BTreeSet<Thing>,
+    /// The deployed pieces that are overwritten or deleted, with the digest of their deployed content. A piece is the item
+    /// of a workflow (`workflows/<id>`), a connection (`connections/<name>`) or an object of the scripts bucket (its key).
+    pub replaced: BTreeMap<String, String>,
+    /// The rules of the triggers of workflows.
+    pub rules: RuleChanges,
     /// One line per change, in the order in which the changes are made.
     pub lines: Vec<Line>,
     /// Number of resources that already match the files.
@@ -116,6 +164,8 @@ pub enum ChangeKind {
     Workflow,
     /// A workflow's schedule.
     Schedule,
+    /// The rule of a workflow's trigger.
+    Rule,
 }
 
 impl ChangeKind {
@@ -128,43 +178,51 @@ impl ChangeKind {
             Self::Feed => "feed",
             Self::Workflow => "workflow",
             Self::Schedule => "schedule",
+            Self::Rule => "rule",
         }
     }
 }
 
+/// The digest of a workflow item or of a connection.
+pub(super) fn digest(value: &impl Serialize) -> String {
+    let value = serde_json::to_value(value).unwrap_or_default();
+    sha256(canonical(&value).to_string())
+}
+
 /// The changes that make the deployment match the files. A schedule is deleted when its workflow no longer has a
-/// `schedule`; resources that no file defines are deleted only with `prune`.
-pub fn changes(desired: Desired, present: &Present, prune: bool) -> Changes {
+/// `schedule`. What `gone` contains is deleted.
+pub fn changes(desired: Desired, present: &Present, gone: Gone, pusher: &Pusher) -> Changes {
     let mut changes = Changes::default();
-    if prune {
-        for key in present.feeds.iter().filter(|key| !desired.scripts.contains_key(*key)) {
-            changes.delete(ChangeKind::Feed, key);
-            changes.feeds_gone.insert(key.clone());
-        }
-    }
-    for (name, connection) in desired.connections.clone() {
-        if changes.put(ChangeKind::Connection, &name, present.connections.get(&name), |was| *was == connection, None) {
+    let mut touched: BTreeSet<Thing> = BTreeSet::new();
+    for (name, connection) in desired.connections {
+        let (thing, was) = (Thing::new(Kind::Connection, &name), present.connections.get(&name));
+        if changes.put(ChangeKind::Connection, &name, was, |was| *was == connection, None) {
+            changes.replace(thing.piece(), was.map(digest));
+            touched.insert(thing);
             changes.connections.insert(name, connection);
         }
     }
     for (key, text) in desired.scripts {
         let hash = sha256(&text);
         let short = format!("sha256 {}", &hash[..12]);
-        let of = if key.starts_with(shiftwork_protocol::keys::CONTRACTS) {
-            ChangeKind::Contract
-        } else if key.starts_with(shiftwork_protocol::keys::FEEDS) {
-            ChangeKind::Feed
-        } else {
-            ChangeKind::Script
+        let (thing, was) = (Thing::of_key(&key), present.scripts.get(&key));
+        let of = match thing.as_ref().map(|thing| thing.kind) {
+            Some(Kind::Contract) => ChangeKind::Contract,
+            Some(Kind::Feed) => ChangeKind::Feed,
+            Some(Kind::Workflow | Kind::Connection) | None => ChangeKind::Script,
         };
-        if changes.put(of, &key, present.scripts.get(&key), |was| *was == hash, Some(short)) {
+        if changes.put(of, &key, was, |was| *was == hash, Some(short)) {
+            changes.replace(key.clone(), was.cloned());
+            touched.extend(thing);
             changes.scripts.insert(key, text);
         }
     }
     for (id, item) in desired.workflows.clone() {
-        let was = present.workflows.get(&id);
+        let (thing, was) = (Thing::new(Kind::Workflow, &id), present.workflows.get(&id));
         let detail = was.map(|was| differing_fields(was, &item));
         if changes.put(ChangeKind::Workflow, &id, was, |was| same(was, &item), detail) {
+            changes.replace(thing.piece(), was.map(digest));
+            touched.insert(thing);
             changes.workflows.insert(id, item);
         }
     }
@@ -172,27 +230,86 @@ pub fn changes(desired: Desired, present: &Present, prune: bool) -> Changes {
         let was = present.schedules.get(&id);
         let detail = was.map_or_else(|| in_words(&timetable), |was| difference(was, &timetable));
         if changes.put(ChangeKind::Schedule, &id, was, |was| *was == timetable, Some(detail)) {
+            touched.insert(Thing::new(Kind::Workflow, &id));
             changes.schedules.insert(id, timetable);
         }
     }
-
     for id in present.schedules.keys().filter(|id| !desired.schedules.contains_key(*id)) {
-        if desired.workflows.contains_key(id) || prune {
+        if desired.workflows.contains_key(id) {
             changes.delete(ChangeKind::Schedule, id);
+            touched.insert(Thing::new(Kind::Workflow, id));
             changes.schedules_gone.insert(id.clone());
         }
     }
-    if prune {
-        for id in present.workflows.keys().filter(|id| !desired.workflows.contains_key(*id)) {
-            changes.delete(ChangeKind::Workflow, id);
-            changes.workflows_gone.insert(id.clone());
-        }
-        for name in present.connections.keys().filter(|name| !desired.connections.contains_key(*name)) {
-            changes.delete(ChangeKind::Connection, name);
-            changes.connections_gone.insert(name.clone());
+    for thing in desired.files.keys().filter(|thing| !touched.contains(thing)).cloned().collect::<Vec<_>>() {
+        let record = present.records.get(&thing);
+        let is_adopted = pusher.project.is_some() && record.is_some_and(|record| record.project.is_none());
+        if record.is_none() || is_adopted {
+            let detail = match &pusher.project {
+                Some(project) => format!("recorded for project {project}"),
+                None => "recorded".into(),
+            };
+            let line =
+                Line { verb: Verb::Update, kind: thing.kind.into(), name: thing.name.clone(), detail: Some(detail) };
+            changes.lines.push(line);
+            touched.insert(thing);
         }
     }
+    for key in gone.scripts {
+        changes.delete(ChangeKind::Script, &key);
+        touched.extend(Thing::of_key(&key));
+        changes.scripts_gone.insert(key);
+    }
+    for thing in gone.things {
+        for (piece, digest) in pieces(&thing, present) {
+            changes.replace(piece, Some(digest));
+        }
+        let starts = starts(&thing, present);
+        let detail = (!starts.is_empty()).then(|| starts.join(", "));
+        changes.lines.push(Line { verb: Verb::Delete, kind: thing.kind.into(), name: thing.name.clone(), detail });
+        touched.insert(thing.clone());
+        changes.things_gone.insert(thing);
+    }
+    for thing in touched {
+        let was = present.records.get(&thing);
+        let claim = claim(was, desired.files.get(&thing), pusher);
+        changes.claims.insert(thing, claim);
+    }
     changes
+}
+
+/// The record that a push writes over `was`. A push without a project keeps the project.
+pub fn claim(was: Option<&Record>, file: Option<&String>, pusher: &Pusher) -> Claim {
+    let record = Record {
+        project: pusher.project.clone().or_else(|| was.and_then(|was| was.project.clone())),
+        pushed_by: pusher.caller.clone(),
+        pushed_ts: pusher.now,
+        version: was.map_or(0, |was| was.version) + 1,
+        file: file.cloned().or_else(|| was.map(|was| was.file.clone())).unwrap_or_default(),
+    };
+    Claim { expected: was.map(|was| was.version), record }
+}
+
+/// The deployed pieces of a thing that no local file defines, with their digests. The scripts of a workflow are left out:
+/// they are of no use without its item.
+fn pieces(thing: &Thing, present: &Present) -> Vec<(String, String)> {
+    let digest = match thing.kind {
+        Kind::Workflow => present.workflows.get(&thing.name).map(digest),
+        Kind::Connection => present.connections.get(&thing.name).map(digest),
+        Kind::Contract | Kind::Feed => present.scripts.get(&thing.piece()).cloned(),
+    };
+    digest.map(|digest| (thing.piece(), digest)).into_iter().collect()
+}
+
+impl From<Kind> for ChangeKind {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Workflow => Self::Workflow,
+            Kind::Feed => Self::Feed,
+            Kind::Contract => Self::Contract,
+            Kind::Connection => Self::Connection,
+        }
+    }
 }
 
 impl Changes {
@@ -217,24 +334,37 @@ impl Changes {
         true
     }
 
+    fn replace(&mut self, piece: String, was: Option<String>) {
+        if let Some(was) = was {
+            self.replaced.insert(piece, was);
+        }
+    }
+
     fn delete(&mut self, kind: ChangeKind, name: &str) {
         self.lines.push(Line { verb: Verb::Delete, kind, name: name.into(), detail: None });
     }
 }
 
-/// True if two JSON values are equal. DynamoDB returns `1.0` as `1`, so numbers are compared by value.
-fn same(a: &Value, b: &Value) -> bool {
-    match (a, b) {
-        (Value::Number(a), Value::Number(b)) => a == b || a.as_f64() == b.as_f64(),
-        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
-        (Value::Object(a), Value::Object(b)) => {
-            a.len() == b.len() && a.iter().all(|(key, a)| b.get(key).is_some_and(|b| same(a, b)))
+/// A JSON value with one form for each number: DynamoDB returns `1.0` as `1`.
+fn canonical(value: &Value) -> Value {
+    match value {
+        Value::Number(number) => match number.as_f64() {
+            #[allow(clippy::cast_possible_truncation, reason = "the value is an integer below 2^53")]
+            Some(float) if float.fract() == 0.0 && float.abs() < 9_007_199_254_740_992.0 => Value::from(float as i64),
+            Some(_) | None => value.clone(),
+        },
+        Value::Array(values) => values.iter().map(canonical).collect(),
+        Value::Object(fields) => {
+            let sorted: BTreeMap<_, _> = fields.iter().map(|(name, value)| (name.clone(), canonical(value))).collect();
+            sorted.into_iter().collect()
         }
-        (
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_),
-            _,
-        ) => a == b,
+        Value::Null | Value::Bool(_) | Value::String(_) => value.clone(),
     }
+}
+
+/// True if two JSON values are equal. Numbers are compared by value.
+fn same(a: &Value, b: &Value) -> bool {
+    canonical(a) == canonical(b)
 }
 
 fn differing_fields(was: &Value, is: &Value) -> String {

@@ -1,7 +1,7 @@
-use std::{collections::BTreeMap, env, fs};
+use std::{collections::BTreeMap, env, fmt::Write as _, fs};
 
 use jiff::SignedDuration;
-use shiftwork_protocol::{StatementReport, Status, Work};
+use shiftwork_protocol::{Cause, StatementReport, Status, Work};
 
 use super::{Scripts, render, view};
 use crate::{
@@ -58,6 +58,9 @@ fn a_restart_shows_reused_jobs_and_changed_scripts() {
         _ => JobEnd::Reused("blog-20260301T110000-abcd"),
     });
     run.run.restart_of = Some("blog-20260301T110000-abcd".into());
+    let cause =
+        |workflow: &str| Cause { workflow_id: workflow.into(), workflow_execution_id: format!("{workflow}-1a2b") };
+    run.run.caused_by = vec![cause("landing"), cause("staging")];
     for job in run.jobs.iter_mut().filter(|job| job.plan.job_name == "insert_2.sql") {
         job.script_was = Some("0123456789abcdef".repeat(4));
     }
@@ -68,6 +71,7 @@ fn a_restart_shows_reused_jobs_and_changed_scripts() {
     assert!(html.contains("<code>fedcba987654…</code>. The job was reused, so the earlier script ran"));
     assert_eq!(html.matches("<em>reused from blog-20260301T110000-abcd</em>").count(), 3);
     assert!(html.contains("<code>0123456789ab…</code>"));
+    assert!(html.contains("landing (landing-1a2b) → staging (staging-1a2b)"));
 }
 
 /// 120 jobs of one `SELECT 1` each: Redshift ran them for 0.6 s, although 3.8 s pass between the submission of a job and
@@ -195,4 +199,23 @@ fn a_workflow_with_many_layers_has_a_critical_path() {
     });
     let html = write("yearly_sales", &run, &scripts);
     assert!(html.contains("critical"));
+}
+
+#[test]
+fn a_wide_workflow_with_single_dependencies_is_drawn() {
+    let mut stages =
+        String::from("workflow_id: tangled\nworkflow_stages:\n  - execution_type: parallel\n    scripts:\n");
+    for job in 0..40 {
+        let after = match job {
+            0..12 => String::new(),
+            12..28 => format!(", depends_on: [job_{:02}.sql, job_{:02}.sql]", job - 12, (job * 5) % 12),
+            28..39 => format!(", depends_on: [job_{:02}.sql, job_{:02}.sql]", job - 15, (job * 3) % 12),
+            _ => ", depends_on: [job_29.sql, job_01.sql, job_20.sql]".into(),
+        };
+        let _ = writeln!(stages, "      - {{ script: job_{job:02}.sql{after} }}");
+    }
+    let (run, scripts) = planned(&stages, |name| format!("-- {name}\n{SQL}"));
+    let run = simulated(run, |job| JobEnd::Runs(500 + i64::from(job.as_bytes()[5]) * 37 % 900));
+    let html = write("tangled", &run, &scripts);
+    assert_eq!(html.matches("class=\"edge critical\"").count(), 3, "the critical path has four jobs");
 }

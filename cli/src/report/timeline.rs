@@ -10,15 +10,8 @@ use crate::{
     words,
 };
 
-/// Width of the image, of the column of job names, and of the space for the figures to the right of the bars.
-const WIDTH: f64 = 1120.0;
-const NAMES: f64 = 230.0;
-const FIGURES: f64 = 70.0;
-const TOP: f64 = 26.0;
 /// A timeline with more rows than this is drawn with small rows.
 const SMALL: usize = 40;
-/// Minimum width of a bar, so that it is visible.
-const NARROWEST: f64 = 2.0;
 /// Target number of ticks.
 const TICKS: f64 = 8.0;
 /// Maximum number of ticks: the longest run takes a week and has a tick per day.
@@ -27,11 +20,7 @@ const MOST_TICKS: u32 = 20;
 /// The laid-out timeline.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct Timeline {
-    width: f64,
-    height: f64,
     small: bool,
-    left: f64,
-    right: f64,
     rows: Vec<Row>,
     ticks: Vec<Tick>,
 }
@@ -39,19 +28,15 @@ pub(super) struct Timeline {
 /// The row of a job.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 struct Row {
-    y: f64,
-    h: f64,
     label: String,
     title: String,
     position: u32,
     critical: bool,
     bars: Vec<Bar>,
-    /// Position of the figure.
-    figure_x: f64,
     figure: String,
 }
 
-/// A period of time.
+/// A period of time. Positions and widths are in percent of the duration of the run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 struct Bar {
     x: f64,
@@ -72,8 +57,7 @@ pub(super) fn timeline(run: &Snapshot, flow: &Flow) -> Option<Timeline> {
         return None;
     }
     let seconds = flow.end.duration_since(flow.start).as_secs_f64().max(0.001);
-    let scale = (WIDTH - NAMES - FIGURES) / seconds;
-    let x = |at: Timestamp| NAMES + at.duration_since(flow.start).as_secs_f64() * scale;
+    let x = |at: Timestamp| at.duration_since(flow.start).as_secs_f64() * 100.0 / seconds;
 
     let mut jobs: Vec<&JobRecord> = run.jobs.iter().filter(|job| is_real(job)).collect();
     // Ordered by start time; jobs that never ran are last.
@@ -81,42 +65,32 @@ pub(super) fn timeline(run: &Snapshot, flow: &Flow) -> Option<Timeline> {
         (flow.spans.get(&job.plan.job_name).map_or(Timestamp::MAX, |span| span.start), job.plan.position)
     });
     let small = jobs.len() > SMALL;
-    let pitch = if small { 15.0 } else { 26.0 };
-    let rows = jobs
-        .iter()
-        .zip(0_u32..)
-        .map(|(job, number)| row(job, TOP + f64::from(number) * pitch, pitch, flow, &x))
-        .collect::<Vec<_>>();
+    let rows = jobs.iter().map(|job| row(job, flow, &x)).collect();
     let step = step(seconds / TICKS);
     let ticks = (0..=MOST_TICKS)
         .map(|number| f64::from(number) * step)
         .take_while(|at| *at <= seconds)
-        .map(|at| Tick { x: NAMES + at * scale, label: tick_label(at, step) })
+        .map(|at| Tick { x: at * 100.0 / seconds, label: tick_label(at, step) })
         .collect();
-    #[allow(clippy::cast_precision_loss, reason = "a count of jobs")]
-    let height = TOP + rows.len() as f64 * pitch + 6.0;
-    Some(Timeline { width: WIDTH, height, small, left: NAMES, right: WIDTH - FIGURES, rows, ticks })
+    Some(Timeline { small, rows, ticks })
 }
 
-fn row(job: &JobRecord, y: f64, pitch: f64, flow: &Flow, x: &impl Fn(Timestamp) -> f64) -> Row {
+fn row(job: &JobRecord, flow: &Flow, x: &impl Fn(Timestamp) -> f64) -> Row {
     let name = &job.plan.job_name;
     let status = job.execution_status;
     let mut row = Row {
-        y,
-        h: pitch,
-        label: words::brief(name, 33),
+        label: name.clone(),
         title: format!("{name}: {status}"),
         position: job.plan.position,
         critical: flow.critical.contains(name),
         bars: Vec::new(),
-        figure_x: NAMES + 6.0,
         figure: match &job.reused_from {
             Some(_) => "reused".into(),
             None => status.as_str().to_lowercase().replace('_', " "),
         },
     };
     let Some(span) = flow.spans.get(name) else { return row };
-    let bar = |from: Timestamp, to: Timestamp, css| Bar { x: x(from), w: (x(to) - x(from)).max(NARROWEST), css };
+    let bar = |from: Timestamp, to: Timestamp, css| Bar { x: x(from), w: x(to) - x(from), css };
     if span.start > span.ready {
         row.bars.push(bar(span.ready, span.start, "wait"));
     }
@@ -155,7 +129,6 @@ fn row(job: &JobRecord, y: f64, pitch: f64, flow: &Flow, x: &impl Fn(Timestamp) 
         board::ran(job).map_or_else(String::new, |time| format!(", ran {time}")),
         board::noticed(job).map_or_else(String::new, |time| format!(", noticed after {time}")),
     );
-    row.figure_x = x(span.end) + 6.0;
     row
 }
 

@@ -246,6 +246,8 @@ fn facts(run: &Snapshot) -> Vec<Line> {
     facts.text("Date", record.date_text());
     facts.text("Logical date", shiftwork_protocol::timestamp(record.logical_date));
     facts.text("Requested by", origin(record.requested_by));
+    let causes: Vec<_> = record.caused_by.iter().map(ToString::to_string).collect();
+    facts.code("Caused by", causes.join(" → "));
     facts.text("Requested", shiftwork_protocol::timestamp(record.created_ts));
     facts.text("Started", record.execution_start_ts.map(shiftwork_protocol::timestamp).unwrap_or_default());
     facts.text("Ended", record.execution_end_ts.map(shiftwork_protocol::timestamp).unwrap_or_default());
@@ -461,14 +463,15 @@ const fn origin(origin: Origin) -> &'static str {
 }
 
 fn connection(connection: &Connection) -> String {
-    let Connection { workgroup, cluster, database, secret_arn, db_user } = connection;
-    let place = workgroup.as_ref().or(cluster.as_ref()).cloned().unwrap_or_default();
+    let Connection { workgroup: _, cluster: _, database, secret_arn, db_user, max_parallel } = connection;
+    let place = connection.warehouse();
     let user = match (secret_arn, db_user) {
         (Some(secret), _) => format!(", secret {secret}"),
         (None, Some(user)) => format!(", user {user}"),
         (None, None) => String::new(),
     };
-    format!("{place}/{database}{user}")
+    let limit = max_parallel.map_or_else(String::new, |limit| format!(", at most {limit} jobs at once"));
+    format!("{place}/{database}{user}{limit}")
 }
 
 fn pairs(values: &BTreeMap<String, String>) -> String {

@@ -40,8 +40,13 @@ pub(crate) struct Record {
 /// The content of a message of the change queue.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum ChangeMessage {
-    /// Load files of change events. Empty if the S3 event does not announce a new object.
-    Files(Vec<ObjectVersion>),
+    /// Load files of change events.
+    Files {
+        /// The new objects. Empty if the S3 event does not announce one.
+        files: Vec<ObjectVersion>,
+        /// The failure of the first record of the S3 event that is not valid, which does not affect the other records.
+        unreadable: Result<(), Failure>,
+    },
     /// Load a record that was refused before.
     Replay(Replay),
 }
@@ -156,15 +161,21 @@ pub(crate) fn read_message(message: &Message) -> Result<ChangeMessage, Failure> 
     }
     let events = s3_event::read(&body).map_err(|failure| unreadable(&failure.message))?;
     let events = events.ok_or_else(|| unreadable(&"the body is neither an S3 event nor a replay"))?;
-    let versions = events.into_iter().filter_map(|event| created(event).transpose());
-    let versions: Result<_, _> = versions.collect();
-    versions.map(ChangeMessage::Files).map_err(|reason| unreadable(&reason))
+    let mut failed = events.all_readable().map_err(|failure| unreadable(&failure.message));
+    let mut files = Vec::new();
+    for event in events.readable {
+        match created(event) {
+            Ok(file) => files.extend(file),
+            Err(reason) => failed = failed.and_then(|()| Err(unreadable(&reason))),
+        }
+    }
+    Ok(ChangeMessage::Files { files, unreadable: failed })
 }
 
 /// The object version that was created. `None` if the event is the deletion of an object.
 fn created(ObjectEvent { bucket, key, version_id, change, .. }: ObjectEvent) -> Result<Option<ObjectVersion>, String> {
     let version = match (change, version_id) {
-        (ObjectChange::Deleted, _) => return Ok(None),
+        (ObjectChange::Deleted { .. }, _) => return Ok(None),
         (ObjectChange::Created { .. }, Some(id)) => Version::Id(id),
         (ObjectChange::Created { etag: Some(etag), .. }, None) => Version::ETag(etag),
         (ObjectChange::Created { etag: None, .. }, None) => {

@@ -129,11 +129,11 @@ impl Loader {
         let request = incoming::read_message(message)?;
         let claims = self.contracts.newest(self.clock.now()).await?;
         match request {
-            ChangeMessage::Files(files) => {
+            ChangeMessage::Files { files, unreadable } => {
                 for file in files {
                     self.file(&claims, &file).await?;
                 }
-                Ok(())
+                unreadable
             }
             ChangeMessage::Replay(replay) => self.replay(&claims, replay).await,
         }

@@ -28,9 +28,9 @@ use shiftwork_ports::{
 };
 use shiftwork_protocol::{
     Failure, FailureKind,
-    file::{Entry, FileRecord, FileStatus, UNCLAIMED},
+    file::{Deletion, Entry, FileRecord, FileStatus, UNCLAIMED},
     payload::PlanRequest,
-    s3_event::ObjectEvent,
+    s3_event::{ObjectEvent, UnreadableRecord},
     work_item::{Completion, Outcome},
 };
 
@@ -140,7 +140,13 @@ impl Intake {
     /// Handles one message, and returns the feeds that have new files.
     async fn message(&self, message: &Message, feeds: &Feeds) -> Result<BTreeSet<String>> {
         match event::read(&message.body) {
-            Ok(event::Message::Objects(events)) => self.register(events, feeds).await,
+            Ok(event::Message::Objects(events)) => {
+                for UnreadableRecord { record, failure } in events.unreadable {
+                    let message = Message { body: json!({ "Records": [record] }).to_string(), ..message.clone() };
+                    self.refuse(&message, failure.message).await?;
+                }
+                self.register(events.readable, feeds).await
+            }
             Ok(event::Message::Completed(completion)) => self.complete(&completion).await,
             Err(failure) => self.refuse(message, failure.message).await,
         }
@@ -149,6 +155,10 @@ impl Intake {
     async fn register(&self, events: Vec<ObjectEvent>, feeds: &Feeds) -> Result<BTreeSet<String>> {
         let mut touched = BTreeSet::new();
         for event in events {
+            if event::is_folder(&event) {
+                tracing::info!(key = event.key, "an empty object that stands for a folder is not a file");
+                continue;
+            }
             let entry = event::entry(event, feeds, self.clock.now());
             let new = self.batches.register.put(&entry).await?;
             let (feed, key, object) = match &entry {
@@ -156,6 +166,12 @@ impl Intake {
                 Entry::Deletion(deletion) => (&deletion.feed, &deletion.key, "deletion"),
             };
             tracing::info!(feed, key, new, "{object} registered");
+            // The deletion of a version or of a delete marker can uncover an older content of the key.
+            if let Entry::Deletion(Deletion { feed, bucket, key, version_id: Some(_), .. }) = &entry
+                && self.batches.open_current(feed, bucket, key).await?
+            {
+                tracing::info!(feed, key, "the key has an earlier content again: file opened");
+            }
             if feed != UNCLAIMED {
                 touched.insert(feed.clone());
             }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use shiftwork_feeds::{
     Feed, Feeds,
@@ -163,13 +163,11 @@ impl Intake {
         let now = self.clock.now();
         let Some(begun) = plan::day_begun(expected, now) else { return Ok(()) };
         // Without any file: if the files are not late then, they are not due yet, and the register need not be read.
-        if plan::late(expected, &[], now).is_none() {
+        if plan::late(expected, 0, now).is_none() {
             return Ok(());
         }
-        let most = usize::try_from(expected.files).unwrap_or(usize::MAX);
-        let files = self.batches.register.since(&feed.feed, begun, most).await?;
-        let received: Vec<_> = files.iter().map(|file| file.received_ts).collect();
-        let Some((day, due)) = plan::late(expected, &received, now) else { return Ok(()) };
+        let received = self.received_keys(feed, begun, expected.files).await?;
+        let Some((day, due)) = plan::late(expected, received, now) else { return Ok(()) };
         let notice = format!("late {day}");
         if self.batches.register.was_notified(&feed.feed, &notice).await? {
             return Ok(());
@@ -180,7 +178,7 @@ impl Intake {
             day,
             due_ts: due,
             expected: expected.files,
-            received: u32::try_from(received.len()).unwrap_or(u32::MAX),
+            received,
         };
         tracing::warn!(
             feed = feed.feed,
@@ -193,5 +191,19 @@ impl Intake {
         self.notices.late(&late).await?;
         planned.late.push(feed.feed.clone());
         self.batches.register.record_notice(&feed.feed, &notice, now).await
+    }
+
+    /// Counts the keys of a feed that were received since `begun`, at least up to `wanted`. A key that was overwritten counts once.
+    async fn received_keys(&self, feed: &Feed, begun: Timestamp, wanted: u32) -> Result<u32> {
+        let mut most = usize::try_from(wanted).unwrap_or(usize::MAX);
+        loop {
+            let files = self.batches.register.since(&feed.feed, begun, most).await?;
+            let keys = files.iter().map(|file| (&file.bucket, &file.key)).collect::<BTreeSet<_>>().len();
+            let keys = u32::try_from(keys).unwrap_or(u32::MAX);
+            if keys >= wanted || files.len() < most {
+                return Ok(keys);
+            }
+            most = most.saturating_mul(2);
+        }
     }
 }

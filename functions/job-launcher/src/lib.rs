@@ -6,7 +6,7 @@
 //!
 //! A script with `transaction: per_statement` is one submission for each statement. The launcher waits for short
 //! statements and goes on itself while its time allows. The event of the end of a longer statement returns the job to
-//! the Launch state (docs/decisions/0010-statement-by-statement.md).
+//! the Launch state (docs/decisions/0013-statement-by-statement.md).
 
 pub mod kind;
 mod wiring;
@@ -50,6 +50,8 @@ enum Action {
     CompleteTask,
     /// Fail, because the job still waits for upstreams.
     Refuse,
+    /// Request the slots again, because an earlier invocation found that one was not free.
+    RequestSlots,
     /// Skip the job, because its `run_if` is not met.
     Skip(SkipReason),
     /// Ask the engine for the attempt, because an earlier invocation recorded the intent to submit it.
@@ -61,6 +63,9 @@ enum Action {
 fn decide(job: &JobRecord, now: Timestamp) -> Action {
     if job.execution_status.is_terminal() {
         return Action::CompleteTask;
+    }
+    if job.waits_for_slot() {
+        return Action::RequestSlots;
     }
     if !job.waiting_on.is_empty() {
         return Action::Refuse;
@@ -124,15 +129,19 @@ impl Launcher {
                     let message = format!("job {name} of run {run} was launched while it waits for {upstreams}");
                     Err(Failure::corrupt(message))
                 }
+                Action::RequestSlots => {
+                    self.jobs.admit(&job).await?;
+                    self.jobs.tokens.wait(token).await
+                }
                 Action::Skip(reason) => self.jobs.skip(&job, reason).await.map(drop),
                 Action::Adopt => {
                     let found = self.jobs.engine(&job)?.find(&job.current_attempt()).await?;
                     if let Some(AttemptState { id, attempt, .. }) = &found {
                         tracing::info!(statement = %attempt, id, "adopted the attempt of an earlier launcher");
                     }
-                    self.drive(job.clone(), found).await
+                    self.drive(job.clone(), found, token).await
                 }
-                Action::Submit => self.drive(job.clone(), None).await,
+                Action::Submit => self.drive(job.clone(), None, token).await,
             }
         };
         Subject::from(&job).scope(action).await
@@ -146,8 +155,12 @@ impl Launcher {
         self.jobs.tokens.end(token, &end).await
     }
 
-    /// Submits the current part, unless it was `found` on its engine, and further parts while there is time.
-    async fn drive(&self, mut job: JobRecord, mut found: Option<AttemptState>) -> Result<()> {
+    /// Submits the current part, unless it was `found` on its engine, and further parts while there is time. Takes the slots
+    /// of the job first: it keeps them over all its parts.
+    async fn drive(&self, mut job: JobRecord, mut found: Option<AttemptState>, token: &str) -> Result<()> {
+        if found.is_none() && !self.jobs.take_slots(&job).await? {
+            return self.jobs.tokens.wait(token).await;
+        }
         let began = self.jobs.clock.now();
         loop {
             let at = job.current_attempt();
@@ -232,7 +245,7 @@ fn to_millis(at: Timestamp) -> Timestamp {
 #[cfg(test)]
 mod tests {
     use shiftwork_ports::{EngineReport, fake::a_job};
-    use shiftwork_protocol::{Attempt, Status, workflow::RunIf};
+    use shiftwork_protocol::{Attempt, SLOT, Status, workflow::RunIf};
 
     use super::*;
 
@@ -285,6 +298,7 @@ mod tests {
             assert_eq!(decide(&JobRecord { execution_status: status, ..released() }, NOW), Action::CompleteTask);
         }
         assert_eq!(decide(&a_job("load", &["stage"]), NOW), Action::Refuse);
+        assert_eq!(decide(&a_job("load", &[SLOT]), NOW), Action::RequestSlots);
     }
 
     #[test]

@@ -66,8 +66,8 @@ impl MetadataFixer {
 
     /// Processes all keys of a message, and returns the first failure. A key in several messages is processed once.
     async fn message(&self, message: &str, results: &Results) -> Result<()> {
-        let mut result = Ok(());
-        for key in incoming::keys(message, self.documents.name())? {
+        let (keys, mut result) = incoming::keys(message, self.documents.name())?;
+        for key in keys {
             let of_key = results.of(&key).get_or_init(|| self.process(&key)).await.clone();
             result = result.and(of_key);
         }

@@ -7,10 +7,10 @@
 use std::collections::BTreeMap;
 
 use shiftwork_ports::{Changed, Condition, Engine, NewObject, Progress, Result, Session, Submission};
-use shiftwork_promotion::is_done_already;
+use shiftwork_promotion::{KeyRelease, Promotion, is_done_already, is_refused_for_key};
 use shiftwork_protocol::keys::contract_key;
 use shiftwork_protocol::{
-    Attempt, Class, Failure, FailureKind, Owner, Transaction,
+    Attempt, Class, Connection, Failure, FailureKind, Owner, Transaction,
     drift::{Drift, MigrationProgress},
     name::sha256,
 };
@@ -154,12 +154,38 @@ impl Watcher {
                 session: Session::Own,
                 parameters: BTreeMap::new(),
             };
-            match self.run_part(contract, intent, &part, &submission, fresh).await? {
-                StatementState::Done => {}
-                other => return Ok(other),
+            let around = sqls.first().and_then(|sql| Promotion::of(&written.contract).key_release(sql));
+            let mut released = false;
+            loop {
+                match self.run_part(contract, intent, &part, &submission, fresh && !released).await? {
+                    StatementState::Done => break,
+                    // Redshift does not widen a column that is a key of its table.
+                    StatementState::GivenUp(failure) if !released && is_refused_for_key(&failure.message) => {
+                        let Some(KeyRelease { release, .. }) = &around else {
+                            return Ok(StatementState::GivenUp(failure));
+                        };
+                        self.run_each(release, &connection).await?;
+                        released = true;
+                    }
+                    other => return Ok(other),
+                }
+            }
+            if let Some(KeyRelease { restore, .. }) = around.filter(|_| released) {
+                self.run_each(&restore, &connection).await?;
             }
         }
         Ok(StatementState::Done)
+    }
+
+    /// Runs statements outside of the migration. They may have been run before.
+    async fn run_each(&self, statements: &[String], connection: &Connection) -> Result<()> {
+        for sql in statements {
+            match self.warehouse.rows(sql, connection, &BTreeMap::new()).await {
+                Err(failure) if !is_done_already(&failure.message) => return Err(failure),
+                Ok(_) | Err(_) => {}
+            }
+        }
+        Ok(())
     }
 
     /// Runs one part, unless an earlier attempt of it has succeeded.

@@ -4,7 +4,7 @@
 mod cases;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     future::{Future, pending},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -15,7 +15,7 @@ use futures::FutureExt as _;
 use serde_json::{Value, json};
 use shiftwork_change_data::contract::{Column, TableContract, evolves, read};
 use shiftwork_ports::{
-    AttemptState, Bucket, Changed, Condition, Engine, EngineReport, NewObject, Notices, ObjectHead, Objects,
+    AttemptState, Bucket, Changed, Condition, Engine, EngineReport, Listed, NewObject, Notices, ObjectHead, Objects,
     OpenObject, Page, Progress, Result, Row, Submission, Version, Warehouse,
     fake::{ManualClock, MemoryBucket, MemoryConfiguration, MemoryNotices, MemoryObjects, MemoryWarehouse, Outcome},
 };
@@ -97,6 +97,8 @@ struct World {
     slow: Mutex<bool>,
     /// Whether no statement ends while an invocation waits for it.
     stuck: Mutex<bool>,
+    /// Whether the columns of the tables are sort or distribution keys, which Redshift does not widen.
+    keyed: Mutex<bool>,
 }
 
 fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -150,8 +152,13 @@ impl Warehouse for FaultyPorts {
     async fn report(&self, id: &str, attempt: &Attempt) -> Result<EngineReport> {
         self.0.warehouse.report(id, attempt).await
     }
-    async fn rows(&self, _: &str, _: &Connection, _: &BTreeMap<String, String>) -> Result<Vec<Row>> {
+    async fn rows(&self, sql: &str, _: &Connection, _: &BTreeMap<String, String>) -> Result<Vec<Row>> {
         let rows = async {
+            if sql.starts_with("ALTER TABLE ") {
+                *lock(&self.0.keyed) = !sql.ends_with(" SORTKEY NONE") && *lock(&self.0.keyed);
+                lock(&self.0.succeeded).push(sql.to_owned());
+                return Ok(Vec::new());
+            }
             *lock(&self.0.queries) += 1;
             Ok(sql::tests::rows(&self.0.evidence()))
         };
@@ -180,6 +187,9 @@ impl Engine for FaultyEngine<'_> {
     }
     async fn active(&self, run: &str) -> Result<Vec<AttemptState>> {
         self.inner.active(run).await
+    }
+    async fn listed(&self, run: &str, attempts: &BTreeSet<Attempt>) -> Result<BTreeMap<Attempt, Listed>> {
+        self.inner.listed(run, attempts).await
     }
     async fn cancel(&self, id: &str) -> Result<()> {
         self.inner.cancel(id).await
@@ -221,6 +231,7 @@ impl World {
             events: Mutex::default(),
             slow: Mutex::new(true),
             stuck: Mutex::default(),
+            keyed: Mutex::default(),
         };
         let text = format!("{CONTRACT}unknown: {unknown}\n");
         world.contracts.put(KEY, text.clone());
@@ -328,6 +339,9 @@ impl World {
             let outcome = match submission.sqls.as_slice() {
                 [sql] if sql.contains(" ADD COLUMN ") && done.contains(sql) => {
                     Outcome::failed("ERROR: column \"x\" of relation \"orders\" already exists")
+                }
+                [sql] if sql.contains(" ALTER COLUMN ") && *lock(&self.keyed) => {
+                    Outcome::failed("ERROR: found unexpected dependency for column")
                 }
                 _ if self.faults.below(6) == 0 => {
                     Outcome::failed("ERROR: 1023 Serializable isolation violation on table")

@@ -3,6 +3,7 @@
 //! The steps are: write run, jobs and lease in one transaction; schedule the sweeps; start the execution. After a crash
 //! between two steps, a retry of the same request or the run's sweep continues.
 
+mod cause;
 mod incoming;
 mod logical_date;
 mod plan;
@@ -14,18 +15,22 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use shiftwork_aws::environment;
-use shiftwork_planner::{pattern, read_item};
+use shiftwork_planner::{Problem, pattern, read_item};
 use shiftwork_ports::{
     Bucket, Configuration, Result,
     messages::{self, Message},
 };
 use shiftwork_protocol::{
-    Connection, Failure, FailureKind, audit::Origin, name, payload::RunRequest, payload::RunResponse,
+    Connection,
+    audit::Origin,
+    name,
+    payload::{RunRequest, RunResponse},
+    workflow::EventTrigger,
 };
 use shiftwork_settlement::RunSettlement;
 use shiftwork_wiring::RunsEnvironment;
 
-use incoming::Incoming;
+use incoming::{Incoming, One};
 
 environment! {
     /// Environment variables of the function.
@@ -34,6 +39,7 @@ environment! {
         pub config_table: String,
         pub scripts_bucket: String,
         pub default_connection: Connection,
+        pub max_causes: usize,
     }
 }
 
@@ -47,6 +53,8 @@ pub struct Trigger {
     pub scripts: Bucket,
     /// Connection of jobs without a named connection.
     pub default_connection: Connection,
+    /// Maximum number of runs whose events led to a run.
+    pub max_causes: usize,
 }
 
 /// A request with the id of its run.
@@ -59,13 +67,18 @@ struct IdentifiedRequest {
     date_place: Option<String>,
 }
 
+/// The request that an event makes, and the place in the configuration or the event that its logical date comes from.
+type Triggered = (RunRequest, Option<String>);
+
 impl Trigger {
     /// Starts the runs that the payload requests. `invocation` is Lambda's request id, which retries of the payload
     /// share.
     pub async fn handle(&self, event: Value, invocation: &str) -> Result<Value> {
         match incoming::read(event)? {
-            Incoming::Request(request) => Ok(json!(self.request(*request, invocation, None).await?)),
-            Incoming::Event { id, event } => Ok(json!(self.start_triggered(&id, &event).await?)),
+            Incoming::One(One::Request(request)) => Ok(json!(self.request(*request, invocation, None).await?)),
+            Incoming::One(One::Event { workflow_id, id, event }) => {
+                Ok(json!(self.start_triggered(workflow_id.as_deref(), &id, &event).await?))
+            }
             Incoming::Messages(messages) => {
                 // One after the other, because requests for one workflow compete for its lease.
                 let (_, response) = messages::each(&messages, 1, async |message| self.message(message).await).await;
@@ -88,62 +101,76 @@ impl Trigger {
         self.start(IdentifiedRequest { run, request, origin, date_place: None }).await
     }
 
-    /// Starts a run of every workflow with a trigger that matches the event.
-    async fn start_triggered(&self, id: &str, event: &Value) -> Result<Vec<RunResponse>> {
-        let mut responses = Vec::new();
-        for workflow in self.configuration.triggered().await? {
-            if let Some((request, date_place)) = triggered_request(&workflow, event) {
-                let run = name::derived_run_id(&request.workflow_id, &format!("event {id}"));
-                let requested = IdentifiedRequest { run, request, origin: Origin::Event, date_place };
-                responses.push(self.start(requested).await?);
-            }
+    /// Starts a run of the workflow that the event is for, or of every workflow with a trigger that matches the event.
+    async fn start_triggered(&self, workflow_id: Option<&str>, id: &str, event: &Value) -> Result<Vec<RunResponse>> {
+        let requests = self.requests(workflow_id, event).await?;
+        if requests.is_empty() {
+            tracing::info!(event = id, workflow = workflow_id, "no trigger of a workflow matches this event");
+            return Ok(Vec::new());
         }
-        if responses.is_empty() {
-            tracing::info!(event = id, "no workflow has a trigger for this event");
+        let (caused_by, identity) = (self.causes(event).await?, cause::identity(id, event));
+        let mut responses = Vec::new();
+        for (request, date_place) in requests {
+            let run = name::derived_run_id(&request.workflow_id, &identity);
+            let request = RunRequest { caused_by: caused_by.clone(), ..request };
+            responses.push(self.start(IdentifiedRequest { run, request, origin: Origin::Event, date_place }).await?);
         }
         Ok(responses)
     }
 
+    /// The requests that an event makes.
+    async fn requests(&self, workflow_id: Option<&str>, event: &Value) -> Result<Vec<Triggered>> {
+        let mut requests = Vec::new();
+        let Some(workflow_id) = workflow_id else {
+            for workflow in self.configuration.triggered().await? {
+                match triggered_request(&workflow, event) {
+                    Ok(request) => requests.extend(request),
+                    // Whether the event is for this workflow is not known, and the others must start.
+                    Err(problems) => tracing::error!(
+                        workflow = workflow["workflow_id"].as_str(),
+                        problems = plan::lines(&problems),
+                        "a workflow with triggers has an invalid configuration"
+                    ),
+                }
+            }
+            return Ok(requests);
+        };
+        // The plan of this request reports that the workflow was deleted or is not valid.
+        let refused = || Some((RunRequest { workflow_id: workflow_id.into(), ..RunRequest::default() }, None));
+        requests.extend(match self.configuration.workflow(workflow_id).await? {
+            Some(workflow) => triggered_request(&workflow, event).unwrap_or_else(|_| refused()),
+            None => refused(),
+        });
+        Ok(requests)
+    }
+
     async fn message(&self, message: &Message) -> Result<()> {
         match incoming::read_message(message)? {
-            Incoming::Request(request) => self.request(*request, &message.id, Some(Origin::Queue)).await.map(drop),
-            Incoming::Event { id, event } => self.start_triggered(&id, &event).await.map(drop),
-            Incoming::Messages(_) => Err(Failure::new(
-                FailureKind::InvalidRequest,
-                "the message contains another batch of messages: put one request or event into each message",
-            )),
+            One::Request(request) => self.request(*request, &message.id, Some(Origin::Queue)).await.map(drop),
+            One::Event { workflow_id, id, event } => {
+                self.start_triggered(workflow_id.as_deref(), &id, &event).await.map(drop)
+            }
         }
     }
 }
 
 /// Returns the request for a run of the workflow if one of its triggers matches the event, with the trigger's parameters
 /// and the logical date of the event, and the place that this date comes from.
-fn triggered_request(workflow: &Value, event: &Value) -> Option<(RunRequest, Option<String>)> {
-    let doc = read_item(workflow.clone());
-    let workflow_id = workflow["workflow_id"].as_str()?.to_owned();
-    let workflow = match shiftwork_planner::workflow(&doc) {
-        Ok(workflow) => workflow,
-        Err(problems) => {
-            // A request for this workflow reports the problems as well; an event must not fail for the other workflows.
-            tracing::error!(
-                workflow = workflow_id,
-                problems = plan::lines(&problems),
-                "a workflow with triggers has an invalid configuration"
-            );
-            return None;
-        }
-    };
-    let (position, trigger) = workflow
-        .triggers
-        .iter()
-        .enumerate()
-        .find(|(_, trigger)| pattern::matches(&trigger.pattern, event).is_ok_and(|matches| matches))?;
-    let parameters = trigger
-        .parameters
-        .iter()
-        .filter_map(|(name, path)| Some((name.clone(), pattern::pick(event, path)?.clone())))
-        .collect();
-    let (logical_date, date_place) =
-        logical_date::of_event(trigger, position, event).map(|date| (date.text, date.place)).unzip();
-    Some((RunRequest { workflow_id, parameters, logical_date, ..RunRequest::default() }, date_place))
+///
+/// # Errors
+/// The problems of the workflow's configuration.
+fn triggered_request(workflow: &Value, event: &Value) -> std::result::Result<Option<Triggered>, Vec<Problem>> {
+    let workflow = shiftwork_planner::workflow(&read_item(workflow.clone()))?;
+    let matching = |trigger: &EventTrigger| pattern::matches(&trigger.pattern, event).is_ok_and(|matches| matches);
+    Ok(workflow.triggers.iter().enumerate().find(|(_, trigger)| matching(trigger)).map(|(position, trigger)| {
+        let parameters = trigger
+            .parameters
+            .iter()
+            .filter_map(|(name, path)| Some((name.clone(), pattern::pick(event, path)?.clone())))
+            .collect();
+        let (logical_date, date_place) =
+            logical_date::of_event(trigger, position, event).map(|date| (date.text, date.place)).unzip();
+        let workflow_id = workflow.workflow_id.clone();
+        (RunRequest { workflow_id, parameters, logical_date, ..RunRequest::default() }, date_place)
+    }))
 }

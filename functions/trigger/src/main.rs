@@ -16,6 +16,7 @@ fn main() -> ExitCode {
             configuration: Arc::new(DynamoConfiguration::new(aws.config(), &environment.config_table)),
             scripts: Bucket::new(objects, &environment.scripts_bucket),
             default_connection: environment.default_connection,
+            max_causes: environment.max_causes,
         };
         Ok(async move |event: lambda::Event<_>| trigger.handle(event.payload, &event.context.request_id).await)
     })

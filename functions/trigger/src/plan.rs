@@ -27,6 +27,7 @@ pub(crate) struct Planned {
 impl Trigger {
     pub(crate) async fn plan(&self, requested: &IdentifiedRequest, now: Timestamp) -> Result<Planned> {
         let request = &requested.request;
+        self.check_causes(request)?;
         let Some(item) = self.configuration.workflow(&request.workflow_id).await? else {
             let message = format!(
                 "workflow `{}` does not exist in the configuration table: upload it with `shiftwork push`",
@@ -66,6 +67,7 @@ impl Trigger {
         let job_of = |job| JobRecord {
             logical_date: Some(logical_date.at()),
             time_zone: Some(logical_date.time_zone().into()),
+            caused_by: request.caused_by.clone(),
             ..JobRecord::pending(&workflow.workflow_id, &requested.run, job)
         };
         let mut jobs: Vec<_> = plan.jobs.into_iter().map(job_of).collect();
@@ -174,6 +176,7 @@ pub(crate) fn record_of(requested: &IdentifiedRequest, status: Status, now: Time
         request_sha256: digest(request),
         workflow_sha256: String::new(),
         restart_of: request.restart_of.clone(),
+        caused_by: request.caused_by.clone(),
         request: None,
         jobs: 0,
         planner: None,

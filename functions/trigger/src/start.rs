@@ -62,7 +62,8 @@ fn decide<'a>(
 
 impl Trigger {
     /// Starts the run of a request, or responds to a request that cannot become a run.
-    pub(crate) async fn start(&self, requested: IdentifiedRequest) -> Result<RunResponse> {
+    pub(crate) async fn start(&self, mut requested: IdentifiedRequest) -> Result<RunResponse> {
+        self.bound(&mut requested.request);
         // The request of a restart need not name the workflow.
         let subject = match requested.request.workflow_id.as_str() {
             "" => Subject::of_run(&requested.run),
@@ -130,6 +131,11 @@ impl Trigger {
                 Ok(response(run, None))
             }
             Status::Planning => Err(planned_elsewhere(requested)),
+            // An earlier invocation may have crashed between the record and its notice.
+            Status::Failed | Status::Skipped if run.jobs == 0 => {
+                self.notify_unstarted(run).await?;
+                Ok(response(run, run.error_message.clone()))
+            }
             Status::Running
             | Status::Succeeded
             | Status::Failed
@@ -207,11 +213,11 @@ impl Trigger {
                 Ok(Some(response(run, Some(format!("waits for run {holder}")))))
             }
             OnOverlap::Skip => {
-                self.runs.notify(run).await?;
+                self.notify_unstarted(run).await?;
                 Ok(Some(response(run, run.error_message.clone())))
             }
             OnOverlap::Fail => {
-                self.runs.notify(run).await?;
+                self.notify_unstarted(run).await?;
                 match requested.origin {
                     // A person or a program waits for the response, so this is an error. For the other origins, the run
                     // is recorded and the notification was sent.
@@ -228,7 +234,8 @@ impl Trigger {
 
     /// Handles a request that cannot become a run. A caller who waits for the response gets the failure. No caller
     /// reads the response to a schedule or an event, so for these the failure is recorded as a run with the
-    /// request, which a restart can complete, and a notification is sent.
+    /// request, which a restart can complete, and a notification is sent. So is a chain of runs that is too long, for every
+    /// origin of the last request.
     async fn refuse(&self, requested: &IdentifiedRequest, failure: Failure, now: Timestamp) -> Result<RunResponse> {
         if failure.kind.class() == Class::Retryable {
             return Err(failure);
@@ -236,20 +243,43 @@ impl Trigger {
         if let Some(run) = self.runs.jobs.ledger.run(&requested.run).await? {
             return self.existing(requested, &run).await;
         }
+        let is_chain = failure.kind == FailureKind::ChainTooLong;
         match requested.origin {
-            Origin::Manual | Origin::Restart | Origin::Queue => Err(failure),
-            Origin::Schedule | Origin::Event => {
-                let run = RunRecord {
-                    error_message: Some(failure.message.clone()),
-                    request: Some(requested.request.clone()),
-                    ..plan::record_of(requested, Status::Failed, now)
-                };
-                let opening = Opening { run: run.clone(), jobs: Vec::new(), lease: LeaseRequest::Leave };
-                self.runs.jobs.ledger.open(&opening).await?;
-                self.runs.notify(&run).await?;
-                Ok(response(&run, Some(failure.message)))
+            Origin::Manual | Origin::Restart => {
+                if is_chain {
+                    self.record_refused(requested, &failure, now).await?;
+                }
+                Err(failure)
             }
+            Origin::Queue if !is_chain => Err(failure),
+            Origin::Schedule | Origin::Event | Origin::Queue => self.record_refused(requested, &failure, now).await,
         }
+    }
+
+    async fn record_refused(
+        &self,
+        requested: &IdentifiedRequest,
+        failure: &Failure,
+        now: Timestamp,
+    ) -> Result<RunResponse> {
+        let run = RunRecord {
+            error_message: Some(failure.message.clone()),
+            request: Some(requested.request.clone()),
+            ..plan::record_of(requested, Status::Failed, now)
+        };
+        let opening = Opening { run: run.clone(), jobs: Vec::new(), lease: LeaseRequest::Leave };
+        self.runs.jobs.ledger.open(&opening).await?;
+        self.notify_unstarted(&run).await?;
+        Ok(response(&run, run.error_message.clone()))
+    }
+
+    /// Publishes the end of a run that did not start, and alerts people if it failed. A run that was refused because of the
+    /// runs that led to it publishes no event, because the event could start the next run.
+    async fn notify_unstarted(&self, run: &RunRecord) -> Result<()> {
+        if self.is_refused_for(&run.caused_by) {
+            return self.runs.jobs.notices.alert(run).await;
+        }
+        self.runs.notify(run).await
     }
 }
 

@@ -181,8 +181,8 @@ impl Walk<'_> {
             self.expect(name, input, path, &Shape::Integer);
         }
         match resource.trim_end_matches(".waitForTaskToken") {
-            "arn:aws:states:::lambda:invoke" => self.call(name, state, &arguments, context),
-            "arn:aws:states:::aws-sdk:dynamodb:updateItem" => {
+            "arn:${Partition}:states:::lambda:invoke" => self.call(name, state, &arguments, context),
+            "arn:${Partition}:states:::aws-sdk:dynamodb:updateItem" => {
                 self.update_item(name, &state["Parameters"]);
                 Shape::Any
             }

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
-use shiftwork_ports::{PAUSE, PROCEED};
-use shiftwork_protocol::{Class, FailureKind};
+use shiftwork_ports::{PAUSE, PROCEED, WAIT};
+use shiftwork_protocol::{Class, FailureKind, limits};
 
 use crate::{Findings, asl, shape::names};
 
@@ -24,15 +24,22 @@ pub const LAMBDA: [&str; 8] = [
     "Runtime.ExitError",
 ];
 
-/// Errors of a write to DynamoDB that a retry can fix: names of the API reference of `UpdateItem`, under the prefix
-/// of SDK integrations, `DynamoDb` (Step Functions Developer Guide, "DynamoDB: exception prefix differences").
-pub const DYNAMODB: [&str; 5] = [
+/// Errors of a write to DynamoDB that a retry can fix: the exceptions of `UpdateItem` in the AWS SDK for Java 2.x, whose names
+/// the SDK integrations report, under their prefix `DynamoDb` (Step Functions Developer Guide, "DynamoDB: exception prefix
+/// differences"). `DynamoDbException` is every error that the SDK has no exception for.
+pub const DYNAMODB: [&str; 8] = [
     "DynamoDb.ProvisionedThroughputExceededException",
     "DynamoDb.RequestLimitExceededException",
     "DynamoDb.ThrottlingException",
+    "DynamoDb.TransactionConflictException",
+    "DynamoDb.ReplicatedWriteConflictException",
     "DynamoDb.InternalServerErrorException",
+    "DynamoDb.DynamoDbException",
     "DynamoDb.SdkClientException",
 ];
+
+/// Errors that mean that there is no capacity at the moment. They are retried for as long as a run may last.
+pub const CAPACITY: [&str; 2] = ["Lambda.TooManyRequestsException", "Shiftwork.ActiveStatementsExceeded"];
 
 /// The condition of an update did not hold: an expected result, not a failure.
 pub const CONDITION_FAILED: &str = "DynamoDb.ConditionalCheckFailedException";
@@ -41,7 +48,7 @@ pub const CONDITION_FAILED: &str = "DynamoDb.ConditionalCheckFailedException";
 pub const ALL: &str = "States.ALL";
 
 /// The errors that lead to another state instead of a retry.
-const TO_BE_CAUGHT: [&str; 4] = [PROCEED, PAUSE, CONDITION_FAILED, ALL];
+const TO_BE_CAUGHT: [&str; 5] = [PROCEED, PAUSE, WAIT, CONDITION_FAILED, ALL];
 
 /// What is wrong with the names of a state machine.
 pub fn findings(machine: &Value) -> Findings {
@@ -55,7 +62,8 @@ pub fn findings(machine: &Value) -> Findings {
             .filter_map(|error| retry_problem(error))
             .chain(caught.iter().filter_map(|error| catch_problem(error)))
             .chain(required.difference(&retried).map(|error| format!("does not retry `{error}`")))
-            .chain(state["Retry"].as_array().into_iter().flatten().filter_map(backoff_problem));
+            .chain(state["Retry"].as_array().into_iter().flatten().filter_map(backoff_problem))
+            .chain(state["Retry"].as_array().into_iter().flatten().filter_map(capacity_problem));
         findings.extend(problems.map(|problem| format!("{name}: {problem}")));
     }
     findings
@@ -118,4 +126,18 @@ fn backoff_problem(retrier: &Value) -> Option<String> {
         && number("MaxAttempts") >= 1.0
         && number("MaxDelaySeconds") > number("IntervalSeconds");
     (!fair).then(|| format!("retries {} without a growing, capped and jittered delay", retrier["ErrorEquals"]))
+}
+
+/// Checks that a retrier of [`CAPACITY`] waits on average until the run times out. With full jitter, a delay is on average half
+/// of its maximum.
+fn capacity_problem(retrier: &Value) -> Option<String> {
+    let errors: Vec<_> = retrier["ErrorEquals"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let error = errors.iter().find(|error| CAPACITY.contains(error))?;
+    let number = |field: &str| retrier[field].as_f64().unwrap_or_default();
+    let attempts = retrier["MaxAttempts"].as_u64().unwrap_or_default();
+    let longest = std::iter::successors(Some(number("IntervalSeconds")), |delay| Some(delay * number("BackoffRate")));
+    let waited: f64 =
+        longest.map(|delay| delay.min(number("MaxDelaySeconds")) / 2.0).zip(0..attempts).map(|(s, _)| s).sum();
+    let lasts = f64::from(limits::EXECUTION_SECONDS);
+    (waited < lasts).then(|| format!("waits for {waited} s after `{error}`, but a run may last {lasts} s"))
 }

@@ -7,7 +7,7 @@ use schemars::{JsonSchema, schema_for};
 use serde::Serialize;
 use serde_json::Value;
 use shiftwork_protocol::{
-    Status, Times,
+    Cause, Status, Times,
     drift::{Finding, Remedy},
     event::{DriftFound, Event, FilesLate, JobEnded, Refreshed, RunEnded, SOURCE, TableRefreshed},
 };
@@ -80,8 +80,9 @@ const DELIVERY: &str = "
 - Times are ISO 8601 in UTC with milliseconds: `2026-03-01T02:00:00.000Z`. A field that is not required is left out if it
   has no value.
 
-A workflow can be started by `Shiftwork Workflow Refreshed` and `Shiftwork Table Refreshed` events: [`triggers`](workflows.md#start-a-run).
-The other events do not invoke the trigger function.
+Every event can start a workflow: [`triggers`](workflows.md#start-a-run). A run that an event of another run started has that run, and the
+runs that led to it, in `caused_by`. A run whose `caused_by` has more than 10 runs (the template parameter `MaxCauses`) fails before it
+starts, and publishes no event, because that event could start the next run.
 ";
 
 const MESSAGES: &str = "
@@ -133,6 +134,7 @@ fn examples() -> [Event; 6] {
                 noticed_us: Some(270_000),
                 unreported: 0,
             },
+            caused_by: Vec::new(),
         }),
         Event::Run(RunEnded {
             idempotency_key: run(),
@@ -142,6 +144,7 @@ fn examples() -> [Event; 6] {
             logical_date: at("2026-03-01T01:00:00Z"),
             time_zone: Some("Europe/Berlin".into()),
             error_message: Some("load_orders.sql FAILED: ERROR: relation \"staging.orders\" does not exist".into()),
+            caused_by: Vec::new(),
         }),
         Event::Refreshed(Refreshed {
             idempotency_key: run(),
@@ -149,6 +152,10 @@ fn examples() -> [Event; 6] {
             workflow_execution_id: run(),
             logical_date: at("2026-03-01T01:00:00Z"),
             time_zone: Some("Europe/Berlin".into()),
+            caused_by: vec![Cause {
+                workflow_id: "staging".into(),
+                workflow_execution_id: "staging-20260301T010000".into(),
+            }],
         }),
         Event::Table(TableRefreshed {
             idempotency_key: "shiftwork:load_orders-1a2b3c4d5e6f:orders:1".into(),
@@ -163,6 +170,7 @@ fn examples() -> [Event; 6] {
             files: ["eu", "us"].map(|shop| format!("s3://landing/orders/{shop}/2026-03-01/1.csv.gz")).into(),
             manifest: "manifests/load_orders-1a2b3c4d5e6f/orders/1.json".into(),
             rows: Some(184),
+            caused_by: Vec::new(),
         }),
         Event::Late(FilesLate {
             idempotency_key: "orders/late 2026-03-01".into(),
@@ -199,8 +207,9 @@ fn show(event: &Event) -> Shown {
         ),
         Event::Run(detail) => (
             "event-run-ended.json",
-            "A run has ended. This includes a request that was skipped or refused because another run was under way, and a run that a \
-             schedule or an event asked for and whose workflow is not valid.",
+            "A run has ended. This includes a request that was skipped or refused because another run was in progress, and a run that a \
+             schedule or an event requested and whose workflow is not valid. A run that was refused because too many runs led to it is not \
+             reported.",
             described(detail),
         ),
         Event::Refreshed(detail) => (
@@ -236,7 +245,7 @@ fn section(page: &mut String, event: &Shown) {
     let Shown { detail_type, schema, when, definition, example } = event;
     let _ = write!(page, "\n## {detail_type}\n\n{when} Schema: [`{schema}`](../infra/schemas/{schema}).\n\n");
     table(page, definition, example);
-    for name in ["Finding", "Remedy"] {
+    for name in ["Cause", "Finding", "Remedy"] {
         let nested = &definition["$defs"][name];
         if nested.is_object() {
             let _ = write!(page, "\n`{name}`: {}\n\n", sentence(nested));

@@ -11,6 +11,7 @@
 //! | [`template`] | variables, outputs, queues, log groups, tables |
 //! | [`keys`] | the roles may do with object keys what the functions do, and nothing else |
 //! | [`policy`] | named actions on named resources, and for each function those that its code needs |
+//! | [`services`] | what AWS services require of the template: conditions, order, event source mappings, names, partitions |
 //! | [`missing`] | every function, alarm and queue is registered wherever it has to be |
 //! | [`dashboard`] | the dashboard is valid JSON and shows every alarm, function and queue |
 //! | [`schemas`] | the JSON Schemas under `infra/schemas` are those of the types |
@@ -32,6 +33,7 @@ pub mod pages;
 pub mod payloads;
 pub mod policy;
 pub mod schemas;
+pub mod services;
 pub mod shape;
 pub mod source;
 pub mod template;

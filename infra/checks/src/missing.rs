@@ -51,8 +51,12 @@ pub fn undocumented(template: &Value, source: &Source, operating: &str, events: 
     let mut findings = Findings::new();
     for (alarm, _) in resources(template, "AWS::CloudWatch::Alarm") {
         let of_every_function = source.functions.iter().find_map(|function| alarm.strip_prefix(function.id.as_str()));
+        let of_every_rule = alarm
+            .strip_suffix("DeliveryAlarm")
+            .is_some_and(|rule| template["Resources"][format!("{rule}Rule")]["Type"] == "AWS::Events::Rule");
         let named = match of_every_function.filter(|kind| ALARMED.iter().any(|(of, _)| of == kind)) {
             Some(kind) => format!("`<Function>{kind}`"),
+            None if of_every_rule => "`<Rule>DeliveryAlarm`".to_owned(),
             None => format!("`{alarm}`"),
         };
         if !operating.contains(&named) {
@@ -160,15 +164,23 @@ fn general(value: &Value, function: &Function) -> Value {
     }
 }
 
-/// Each queue that takes what failed has an alarm.
+/// Each queue that takes what failed has an alarm: on the messages that are in it, or, if nothing reaches it by a redrive policy, on
+/// the messages that are sent to it.
 fn dead_letters(template: &Value, findings: &mut Findings) {
     let mut queues = BTreeSet::new();
-    collect(&template["Resources"], &mut queues);
+    collect(
+        &template["Resources"],
+        &["/deadLetterTargetArn", "/DeadLetterConfig/Arn", "/OnFailure/Destination"],
+        &mut queues,
+    );
+    let mut redriven = BTreeSet::new();
+    collect(&template["Resources"], &["/deadLetterTargetArn"], &mut redriven);
     for queue in queues {
         let watched = resources(template, "AWS::CloudWatch::Alarm").any(|(_, alarm)| {
             let alarm = &alarm["Properties"];
-            alarm["MetricName"] == "ApproximateNumberOfMessagesVisible"
-                && alarm["Dimensions"][0]["Value"]["Fn::GetAtt"][0] == queue
+            let counts = alarm["MetricName"] == "ApproximateNumberOfMessagesVisible"
+                || (alarm["MetricName"] == "NumberOfMessagesSent" && !redriven.contains(queue));
+            counts && alarm["Dimensions"][0]["Value"]["Fn::GetAtt"][0] == queue
         });
         if !watched {
             findings.insert(format!(
@@ -178,16 +190,16 @@ fn dead_letters(template: &Value, findings: &mut Findings) {
     }
 }
 
-/// The queues that a redrive policy, a target or a failure destination names, anywhere in a value.
-fn collect<'a>(value: &'a Value, queues: &mut BTreeSet<&'a str>) {
+/// The queues whose ARNs are at these places, anywhere in a value.
+fn collect<'a>(value: &'a Value, places: &[&str], queues: &mut BTreeSet<&'a str>) {
     match value {
         Value::Object(members) => {
-            for place in ["/deadLetterTargetArn", "/DeadLetterConfig/Arn", "/OnFailure/Destination"] {
+            for place in places {
                 queues.extend(value.pointer(place).and_then(|arn| arn["Fn::GetAtt"][0].as_str()));
             }
-            members.values().for_each(|value| collect(value, queues));
+            members.values().for_each(|value| collect(value, places, queues));
         }
-        Value::Array(items) => items.iter().for_each(|value| collect(value, queues)),
-        _ => {}
+        Value::Array(items) => items.iter().for_each(|value| collect(value, places, queues)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }

@@ -62,11 +62,11 @@ const WITHOUT_RESOURCE: [(&str, &[&str]); 6] = [
 const SERVICES: [(&str, &[&str]); 3] = [
     ("scheduler.amazonaws.com", &["lambda:InvokeFunction", "sqs:SendMessage"]),
     ("states.amazonaws.com", &["dynamodb:UpdateItem", "lambda:InvokeFunction", "logs:"]),
-    ("redshift.amazonaws.com", &["s3:GetObject", "s3:ListBucket"]),
+    ("redshift.amazonaws.com", &["kms:Decrypt", "s3:GetObject", "s3:ListBucket"]),
 ];
 
 /// What [`STATEMENT_ROLE`] may do beside the operations that the adapters call: log in.
-const LOG_IN: [&str; 3] = ["redshift:", "redshift-serverless:", "secretsmanager:"];
+const LOG_IN: [&str; 4] = ["kms:Decrypt", "redshift:", "redshift-serverless:", "secretsmanager:"];
 
 /// The role that functions take for the Data API, which lets only the submitter of a statement describe or cancel it.
 const STATEMENT_ROLE: &str = "StatementRole";
@@ -88,7 +88,7 @@ const ALLOWED_BY: [(&str, &[&str]); 7] = [
 /// Operations that an adapter calls and these functions never ask it for, so that their policies do not allow them; and why.
 const NEVER_CALLED: [(&str, &[&str], &str); 4] = [
     ("dynamodb:PutItem", &["schema-watcher"], "it reads connections; `shiftwork push` writes them"),
-    ("dynamodb:Scan", &["schema-watcher"], "it reads connections, and no list of workflows"),
+    ("dynamodb:TransactWriteItems", &["schema-watcher"], "it reads connections; `shiftwork push` writes workflows"),
     (
         "scheduler:CreateSchedule",
         &["audit-updater", "job-callback"],

@@ -44,6 +44,7 @@ pub fn findings(template: &Value) -> Findings {
     outputs(template, &mut findings);
     logs(template, &mut findings);
     targets(template, &mut findings);
+    rules_of_triggers(template, &mut findings);
     asynchronous(template, &mut findings);
     queues(template, &mut findings);
     storage(template, &mut findings);
@@ -130,13 +131,41 @@ fn targets(template: &Value, findings: &mut Findings) {
     }
 }
 
+/// The rules that `shiftwork push` creates are not in the template. On each bus they may call trigger, and they may send what they
+/// cannot deliver to the queue.
+fn rules_of_triggers(template: &Value, findings: &mut Findings) {
+    const RULES: &str = "arn:${AWS::Partition}:events:${AWS::Region}:${AWS::AccountId}:rule/";
+    for of_bus in ["${AWS::StackName}.*", "${EventBusName}/${AWS::StackName}.*"] {
+        let arn = json!({ "Fn::Sub": format!("{RULES}{of_bus}") });
+        let may_call = resources(template, "AWS::Lambda::Permission").any(|(_, permission)| {
+            permission["Properties"]["FunctionName"]["Ref"] == "TriggerFunction"
+                && permission["Properties"]["SourceArn"] == arn
+        });
+        if !may_call {
+            findings.insert(format!(
+                "shiftwork push: its rules may not call TriggerFunction: add an AWS::Lambda::Permission with SourceArn {arn}"
+            ));
+        }
+    }
+    let policy = &template["Resources"]["EventDeadLetterQueuePolicy"]["Properties"]["PolicyDocument"]["Statement"];
+    let every_rule = json!({ "Fn::Sub": format!("{RULES}*") });
+    let may_send = policy.as_array().into_iter().flatten().any(|statement| {
+        statement["Action"] == "sqs:SendMessage" && statement["Condition"]["ArnLike"]["aws:SourceArn"] == every_rule
+    });
+    if !may_send {
+        findings.insert(format!(
+            "shiftwork push: its rules may not send to EventDeadLetterQueue: allow aws:SourceArn {every_rule} in EventDeadLetterQueuePolicy"
+        ));
+    }
+}
+
 /// The policy of a queue has to allow EventBridge to send to it.
 fn queue_target(template: &Value, rule: &str, queue: &Value, findings: &mut Findings) {
     let allowed = resources(template, "AWS::SQS::QueuePolicy").any(|(_, policy)| {
         let policy = &policy["Properties"];
-        let service = &policy["PolicyDocument"]["Statement"][0]["Principal"]["Service"];
-        let services = service.as_array().map_or(std::slice::from_ref(service), Vec::as_slice);
-        policy["Queues"][0]["Ref"] == *queue && services.iter().any(|service| service == "events.amazonaws.com")
+        let statements = policy["PolicyDocument"]["Statement"].as_array();
+        let lets_in = |statement: &Value| statement["Principal"]["Service"] == "events.amazonaws.com";
+        policy["Queues"][0]["Ref"] == *queue && statements.into_iter().flatten().any(lets_in)
     });
     if !allowed {
         findings
@@ -144,23 +173,35 @@ fn queue_target(template: &Value, rule: &str, queue: &Value, findings: &mut Find
     }
 }
 
-/// A function that a rule or a schedule calls asynchronously keeps the events that it fails on.
+/// A function that a rule or a schedule calls asynchronously keeps the events that it fails on. The exception is a function that only
+/// a schedule calls and that does not retry: its next invocation does the same work, and a message that is kept for 14 days would say
+/// nothing.
 fn asynchronous(template: &Value, findings: &mut Findings) {
     let mut called = BTreeSet::new();
     for (_, permission) in resources(template, "AWS::Lambda::Permission") {
         called.extend(permission["Properties"]["FunctionName"]["Ref"].as_str());
     }
+    let by_rule = called.clone();
     let invoked = called_by_scheduler(template);
     called.extend(invoked.iter().map(String::as_str));
     for function in called {
-        let on_failure =
-            &template["Resources"][function]["Properties"]["EventInvokeConfig"]["DestinationConfig"]["OnFailure"];
-        if !is_queue(template, &on_failure["Destination"]) {
+        let invocation = &template["Resources"][function]["Properties"]["EventInvokeConfig"];
+        if !by_rule.contains(function) && is_repeated(invocation) {
+            continue;
+        }
+        if !is_queue(template, &invocation["DestinationConfig"]["OnFailure"]["Destination"]) {
             findings.insert(format!(
                 "{function}: an asynchronous invocation that fails is lost: set DestinationConfig.OnFailure"
             ));
         }
     }
+}
+
+/// True for the configuration of asynchronous invocations that a schedule repeats within a minute.
+fn is_repeated(invocation: &Value) -> bool {
+    invocation["MaximumRetryAttempts"] == 0
+        && invocation["MaximumEventAgeInSeconds"] == 60
+        && invocation["DestinationConfig"].is_null()
 }
 
 /// The functions that roles of EventBridge Scheduler may invoke, by logical ID.
@@ -193,6 +234,9 @@ fn queues(template: &Value, findings: &mut Findings) {
             if event["Properties"]["FunctionResponseTypes"][0] != "ReportBatchItemFailures" {
                 findings.insert(format!("{function}.{id}: one bad message fails the whole batch: set FunctionResponseTypes to ReportBatchItemFailures"));
             }
+            if event["Properties"]["ScalingConfig"]["MaximumConcurrency"].is_null() {
+                findings.insert(format!("{function}.{id}: can take all concurrent executions of the account: set ScalingConfig.MaximumConcurrency"));
+            }
             let redrive = &template["Resources"][queue]["Properties"]["RedrivePolicy"]["deadLetterTargetArn"];
             if !is_queue(template, redrive) {
                 findings.insert(format!("{queue}: returns a bad message without end: set a RedrivePolicy"));
@@ -215,7 +259,7 @@ fn streams(template: &Value, findings: &mut Findings) {
             findings
                 .insert(format!("{id}: skips what was in the stream before it: set StartingPosition to TRIM_HORIZON"));
         }
-        // A mapping of Kafka has none of these settings: a partition has one consumer, which retries a batch until it succeeds.
+        // A mapping of Kafka is for `services`: a partition has one consumer, which retries a batch until it succeeds.
         if !mapping["Topics"].is_null() {
             continue;
         }

@@ -12,20 +12,16 @@ use shiftwork_protocol::{
     Attempt, Owner,
     drift::DriftRequest,
     event,
-    payload::{AuditRequest, Launch, PlanRequest, RunInput, RunRequest, Sweep},
+    payload::{AuditRequest, Launch, PlanRequest, RunInput, RunRequest, Sweep, TriggerEvent},
 };
 
-/// Samples that a rule delivers. The state machine, a schedule, a queue or a client sends the others.
-const DELIVERED: [(&str, &str); 14] = [
+/// Samples that a rule of the template delivers. The state machine, a schedule, a queue, a client or a rule of `shiftwork push`
+/// sends the others.
+const DELIVERED: [(&str, &str); 9] = [
     ("schema-watcher/statement-finished", "MigrationEndedRule"),
     // job-callback ignores it.
     ("schema-watcher/statement-finished", "StatementEndedRule"),
     ("metadata-fixer/eventbridge", "MetadataRule"),
-    ("metadata-fixer/eventbridge", "RequestEventRule"),
-    ("trigger/refreshed", "RefreshedRule"),
-    ("trigger/table-refreshed", "RefreshedRule"),
-    ("trigger/s3-object-created", "RequestEventRule"),
-    ("trigger/custom", "RequestEventRule"),
     ("job-callback/statement-finished", "StatementEndedRule"),
     ("job-callback/statement-failed", "StatementEndedRule"),
     ("job-callback/statement-aborted", "StatementEndedRule"),
@@ -103,18 +99,6 @@ fn each_rule_matches_its_samples_and_no_others() {
 }
 
 #[test]
-fn of_our_own_events_only_a_refresh_invokes_the_trigger() {
-    for detail_type in [event::JOB_ENDED, event::RUN_ENDED, event::DRIFT_FOUND, event::FILES_LATE] {
-        let told = json!({ "id": "1", "source": event::SOURCE, "detail-type": detail_type, "detail": {} });
-        for rule in ["RefreshedRule", "RequestEventRule"] {
-            assert_eq!(pattern::matches(&pattern_of(rule), &told), Ok(false), "{rule}: {detail_type}");
-        }
-    }
-    let refreshed = json!({ "id": "1", "source": event::SOURCE, "detail-type": event::REFRESHED, "detail": {} });
-    assert_eq!(pattern::matches(&pattern_of("RefreshedRule"), &refreshed), Ok(true));
-}
-
-#[test]
 fn the_rule_matches_statements_of_shiftwork_and_no_others() {
     let pattern = pattern_of("StatementEndedRule");
     let mut told = sample("job-callback/statement-finished");
@@ -138,11 +122,17 @@ fn the_samples_are_valid_for_their_types() {
         let _: AuditRequest = sample_as(&format!("audit-updater/{name}"));
     }
     let _: PlanRequest = sample_as("file-intake/plan");
-    let _: event::TableRefreshed = serde_json::from_value(sample("trigger/table-refreshed")["detail"].clone()).unwrap();
+    let detail = |name: &str| {
+        let TriggerEvent { event, .. } = sample_as(&format!("trigger/{name}"));
+        event["detail"].clone()
+    };
+    let _: event::TableRefreshed = serde_json::from_value(detail("table-refreshed")).unwrap();
+    let _: event::Refreshed = serde_json::from_value(detail("refreshed")).unwrap();
+    let _: event::RunEnded = serde_json::from_value(detail("run-ended")).unwrap();
+    let _: TriggerEvent = sample_as("trigger/rule-s3-object-created");
     for name in ["watch", "look", "apply"] {
         let _: DriftRequest = sample_as(&format!("schema-watcher/{name}"));
     }
-    let _: event::Refreshed = serde_json::from_value(sample("trigger/refreshed")["detail"].clone()).unwrap();
     for name in ["finished", "failed", "aborted"] {
         let told = sample(&format!("job-callback/statement-{name}"));
         told["detail"]["statementName"].as_str().unwrap().parse::<Attempt>().unwrap();

@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
-use shiftwork_infra_checks::{checkout, event_page, pages::Pages, schemas};
+use shiftwork_infra_checks::{checkout, event_page, pages::Pages, sam_template, schemas, services, text};
 
 #[test]
 fn links_paths_and_named_tests_exist() {
@@ -51,6 +51,18 @@ fn a_reference_to_nothing_is_one_finding_that_names_the_place() {
         ("docs/guarantees.md", "[x](../infra/checks/tests/pages.rs) `links_paths_and_named_tests_exist`"),
     ] {
         assert_eq!(found(page, text), Vec::<String>::new(), "{page}: {text}");
+    }
+}
+
+#[test]
+fn the_costs_count_what_the_template_has() {
+    let (template, page) = (sam_template(), text("docs/costs.md"));
+    for (what, number) in [
+        ("CloudWatch alarms", services::default_alarms(&template)),
+        ("queues that Lambda polls", services::polled_queues(&template)),
+    ] {
+        let row = format!("| {what} | {number} |");
+        assert!(page.contains(&row), "docs/costs.md: expected `{row} …`, and the amounts that follow from it");
     }
 }
 

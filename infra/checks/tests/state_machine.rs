@@ -22,6 +22,7 @@ fn job_fields() -> BTreeSet<String> {
         timeout_seconds: 60,
         retries: 0,
         retry_delay_seconds: 0,
+        slots: Vec::new(),
         work: Work::Procedure {
             connection: Connection::default(),
             sql: "CALL load()".into(),
@@ -121,7 +122,7 @@ fn each_drift_of_launch_is_one_finding_that_names_the_place() {
         ),
         (
             LAUNCH,
-            "/Catch/2/ErrorEquals/0",
+            "/Catch/3/ErrorEquals/0",
             json!("States.TaskFailed"),
             "Launch: waits for a token without a Catch of States.ALL",
         ),
@@ -141,6 +142,12 @@ fn each_drift_of_launch_is_one_finding_that_names_the_place() {
             "Launch: `Lambda.Throttled` is not an error name",
         ),
         (LAUNCH, "/Retry/1/JitterStrategy", json!("NONE"), "Launch: retries [\"Shiftwork.Throttled\""),
+        (
+            LAUNCH,
+            "/Retry/0/MaxAttempts",
+            json!(8),
+            "Launch: waits for 255 s after `Shiftwork.ActiveStatementsExceeded`",
+        ),
     ]);
 }
 
@@ -156,6 +163,13 @@ fn each_drift_of_another_state_is_one_finding_that_names_the_place() {
         ),
         (AWAIT, "/Parameters/Key/workflow_id", json!({ "S.$": "$.job_name" }), "Await: its Key is"),
         (AWAIT, "/Parameters/TableName", json!("${WorkflowAuditTable}"), "Await: writes to"),
+        (
+            AWAIT,
+            "/Retry/0/ErrorEquals/3",
+            json!("DynamoDb.SdkClientException"),
+            "Await: does not retry `DynamoDb.TransactionConflict",
+        ),
+        (RECORD, "/Retry/0/MaxDelaySeconds", json!(300), "Record: waits for"),
         (AWAIT, "/Catch/1/ResultPath", json!("$.error"), "Record: `$.failure`: no `failure` among"),
         (
             RECORD,

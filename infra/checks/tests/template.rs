@@ -5,7 +5,9 @@
 use std::{collections::BTreeSet, sync::LazyLock};
 
 use serde_json::{Value, json};
-use shiftwork_infra_checks::{Findings, dashboard, missing, policy, sam_template, source::Source, template, text};
+use shiftwork_infra_checks::{
+    Findings, dashboard, missing, policy, sam_template, services, source::Source, template, text,
+};
 use shiftwork_protocol::{JobRecord, Lease, RunRecord};
 
 static SOURCE: LazyLock<Source> = LazyLock::new(Source::read);
@@ -15,6 +17,7 @@ fn findings(template: &Value) -> Findings {
     findings.extend(policy::findings(template, &SOURCE));
     findings.extend(missing::findings(template, &SOURCE));
     findings.extend(dashboard::findings(template));
+    findings.extend(services::findings(template));
     findings.extend(missing::undocumented(template, &SOURCE, &text("docs/operating.md"), &text("docs/events.md")));
     findings
 }
@@ -45,7 +48,18 @@ fn each_drift_is_a_finding_that_names_the_place() {
             "StatementEndedRule: a target has no DeadLetterConfig",
         ),
         ("/Resources/MetadataQueuePolicy", Value::Null, "MetadataRule: may not send to"),
-        ("/Resources/RefreshedPermission", Value::Null, "RefreshedRule: may not call"),
+        ("/Resources/StatementEndedPermission", Value::Null, "StatementEndedRule: may not call"),
+        ("/Resources/TriggerRulesPermission", Value::Null, "shiftwork push: its rules may not call TriggerFunction"),
+        (
+            "/Resources/EventDeadLetterQueuePolicy/Properties/PolicyDocument/Statement/0/Condition",
+            Value::Null,
+            "shiftwork push: its rules may not send to EventDeadLetterQueue",
+        ),
+        (
+            "/Resources/TriggerBusRulesPermission/Properties/SourceArn",
+            json!("arn:aws:events:eu-central-1:123456789012:rule/*"),
+            "shiftwork push: its rules may not call TriggerFunction",
+        ),
         (
             "/Resources/AuditUpdaterFunction/Properties/EventInvokeConfig",
             Value::Null,
@@ -57,12 +71,17 @@ fn each_drift_is_a_finding_that_names_the_place() {
             "TriggerFunction.Requests: one bad message",
         ),
         (
+            "/Resources/MetadataFixerFunction/Properties/Events/Files/Properties/ScalingConfig",
+            Value::Null,
+            "MetadataFixerFunction.Files: can take all concurrent executions",
+        ),
+        (
             "/Resources/RequestQueue/Properties/RedrivePolicy",
             Value::Null,
             "RequestQueue: returns a bad message without end",
         ),
         ("/Resources/RequestQueue/Properties/VisibilityTimeout", json!(30), "RequestQueue: shows a message again"),
-        ("/Resources/CdcLoaderFunction/Properties/Timeout", json!(901), "ChangeQueue: shows a message again"),
+        ("/Resources/CdcLoaderFunction/Properties/Timeout", json!(841), "ChangeQueue: shows a message again"),
         (
             "/Resources/KinesisChanges/Properties/ParallelizationFactor",
             json!(10),
@@ -157,6 +176,120 @@ fn each_missing_registration_is_a_finding_that_says_where_to_add_it() {
             "/Resources/IteratorFunction/Properties/Role",
             json!({ "Fn::GetAtt": ["TriggerRole", "Arn"] }),
             "iterator: runs as another role",
+        ),
+    ]);
+}
+
+#[test]
+fn what_a_service_refuses_or_loses_is_a_finding() {
+    assert_found(&[
+        (
+            "/Resources/CdcLoaderFunction/Properties/Timeout",
+            json!(900),
+            "KafkaChanges: Lambda takes functions of at most 840 s for Kafka",
+        ),
+        (
+            "/Resources/CdcLoaderFunction/Properties/Timeout",
+            json!(841),
+            "SelfManagedKafkaChanges: Lambda takes functions of at most 840 s for Kafka",
+        ),
+        (
+            "/Resources/KafkaChanges/Properties/DestinationConfig",
+            json!({ "OnFailure": { "Destination": { "Fn::GetAtt": ["ChangeDeadLetterQueue", "Arn"] } } }),
+            "KafkaChanges: with a destination Lambda gives a batch up after 10 retries",
+        ),
+        ("/Resources/CdcLoaderPolicy", Value::Null, "CdcLoaderRole: Lambda needs kinesis:GetRecords"),
+        (
+            "/Resources/CdcLoaderPolicy",
+            Value::Null,
+            "CdcLoaderRole: Lambda needs kafka-cluster:DescribeClusterDynamicConfiguration to read the source of KafkaChanges",
+        ),
+        (
+            "/Resources/CdcLoaderPolicy",
+            Value::Null,
+            "CdcLoaderRole: Lambda needs ec2:CreateNetworkInterface to read the source of SelfManagedKafkaChanges",
+        ),
+        (
+            "/Resources/WarehouseRole/Properties/AssumeRolePolicyDocument/Statement/0/Condition",
+            json!({ "StringEquals": { "aws:SourceAccount": { "Ref": "AWS::AccountId" } } }),
+            "WarehouseRole: redshift.amazonaws.com may not meet the condition: expected StringLike on sts:ExternalId",
+        ),
+        (
+            "/Resources/FileEventQueuePolicy/Properties/PolicyDocument/Statement/0/Condition",
+            json!({ "StringEquals": { "aws:SourceAccount": { "Ref": "AWS::AccountId" } } }),
+            "FileEventQueuePolicy: events.amazonaws.com may not meet the condition: expected ArnLike on aws:SourceArn",
+        ),
+        (
+            "/Resources/FileEventQueuePolicy/Properties/PolicyDocument/Statement/1/Condition",
+            Value::Null,
+            "FileEventQueuePolicy: sns.amazonaws.com may not meet the condition",
+        ),
+        (
+            "/Resources/SweepRole/Properties/AssumeRolePolicyDocument/Statement/0/Principal/Service",
+            json!(["scheduler.amazonaws.com", "events.amazonaws.com"]),
+            "SweepRole: lets several services in at once",
+        ),
+        (
+            "/Resources/SweepRole/Properties/AssumeRolePolicyDocument/Statement/0/Principal/Service",
+            json!("glue.amazonaws.com"),
+            "SweepRole: CONDITIONS does not say under which condition glue.amazonaws.com comes",
+        ),
+    ]);
+}
+
+#[test]
+fn what_is_created_too_early_or_under_a_fixed_name_is_a_finding() {
+    assert_found(&[
+        (
+            "/Resources/FileEventRule/DependsOn",
+            Value::Null,
+            "FileEventRule: may be used before FileEventQueuePolicy exists",
+        ),
+        (
+            "/Resources/StatementEndedRule/DependsOn",
+            Value::Null,
+            "StatementEndedRule: may be used before EventDeadLetterQueuePolicy exists",
+        ),
+        (
+            "/Resources/FileIntakeFunction/DependsOn",
+            Value::Null,
+            "FileSchedule: may be used before FileIntakePolicy exists",
+        ),
+        (
+            "/Resources/CdcLoaderFunction/DependsOn",
+            Value::Null,
+            "KinesisChanges: may be used before CdcLoaderPolicy exists",
+        ),
+        (
+            "/Resources/MigrationEndedDeliveryAlarm",
+            Value::Null,
+            "MigrationEndedRule: has no alarm on FailedInvocations",
+        ),
+        (
+            "/Resources/ChangeAgeAlarm/Condition",
+            Value::Null,
+            "ChangeAgeAlarm: the parameter Alarms does not leave it out",
+        ),
+        (
+            "/Resources/ConfigTable/Properties/TableName",
+            json!("shiftwork-config"),
+            "ConfigTable: TableName is the same in every stack",
+        ),
+        ("/Parameters/ConfigTableName/Default", json!("config"), "ConfigTable: TableName is the same in every stack"),
+        (
+            "/Resources/SweepScheduleGroup/Properties/Name",
+            json!("sweeps"),
+            "SweepScheduleGroup: Name is the same in every stack: use the name of the stack",
+        ),
+        (
+            "/Resources/ScriptsBucket/Properties/BucketName",
+            json!({ "Fn::Sub": "${AWS::StackName}-scripts" }),
+            "ScriptsBucket: BucketName",
+        ),
+        (
+            "/Resources/SweepRole/Properties/Policies/0/PolicyDocument/Statement/0/Resource",
+            json!("arn:aws:lambda:eu-central-1:123456789012:function:a"),
+            "Resources.SweepRole.Properties.Policies.PolicyDocument.Statement.Resource: `arn:aws:lambda",
         ),
     ]);
 }

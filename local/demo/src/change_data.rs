@@ -4,16 +4,17 @@
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, bail, ensure};
-use comfy_table::{Cell, CellAlignment};
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 use serde_json::Value;
-use shiftwork_aws::client::Aws;
+use shiftwork_aws::client::{Aws, Flags};
 use shiftwork_cli::{
     Deployment,
     args::{self, Target},
     check::check,
-    drift, files, status, validate, wait, words,
+    drift, files,
+    table::{self, Column},
+    validate, wait, words,
 };
 use shiftwork_protocol::Status;
 use tokio::time::{Instant, sleep};
@@ -39,9 +40,9 @@ const MAX_WAIT: Duration = Duration::from_mins(5);
 /// Runs the demo. Fails if the tables in Redshift differ from those of the shop.
 pub async fn change_data() -> anyhow::Result<()> {
     let stack = std::env::var("SHIFTWORK_STACK").unwrap_or_else(|_| "shiftwork".into());
-    let deployment = Deployment::find(&Target { stack, profile: None, region: None }).await?;
+    let deployment = Deployment::find(&Target { stack, ..Target::default() }).await?;
     let database = Database::connect().await?;
-    let aws = Aws::with_profile(None).await?;
+    let aws = Aws::from_terminal(Flags::default()).await?;
     let begun = deployment.clock.now();
     let demo = Demo { deployment, database, aws, shop: Shop::after(DAYS, SEED), begun };
 
@@ -193,19 +194,14 @@ impl Demo {
     }
 
     async fn compare(&self, deliveries: &[Delivery]) -> anyhow::Result<()> {
-        let mut table = status::table(["table", "in the shop", "in Redshift", "missing", "unexpected", "different"]);
+        let columns = ["in the shop", "in Redshift", "missing", "unexpected", "different"].map(Column::number);
+        let mut table = table::Table::new([Column::name("table")].into_iter().chain(columns));
         let mut wrong = 0;
         let mut row = |name: &str, compared: &Compared| {
-            let right = |number: usize| Cell::new(words::count(count(number))).set_alignment(CellAlignment::Right);
-            wrong += compared.missing + compared.extra + compared.different;
-            table.add_row([
-                Cell::new(name),
-                right(compared.source),
-                right(compared.target),
-                right(compared.missing),
-                right(compared.extra),
-                right(compared.different),
-            ]);
+            let Compared { source, target, missing, extra, different } = *compared;
+            wrong += missing + extra + different;
+            let counts = [source, target, missing, extra, different].map(|number| words::count(count(number)));
+            table.row([name.to_owned()].into_iter().chain(counts));
         };
         row("orders: rows", &self.current(Table::Orders, ORDERS).await?);
         row("customers: versions", &self.history().await?);

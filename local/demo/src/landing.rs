@@ -14,12 +14,19 @@ use aws_sdk_s3::{
     Client,
     types::{Event, NotificationConfiguration, QueueConfiguration},
 };
-use comfy_table::{Cell, CellAlignment};
 use console::style;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
-use shiftwork_aws::client::Aws;
-use shiftwork_cli::{Deployment, args::Target, check::check, feed_files, files, run::new_id, status, validate, words};
+use shiftwork_aws::client::{Aws, Flags};
+use shiftwork_cli::{
+    Deployment,
+    args::Target,
+    check::check,
+    feed_files, files,
+    run::new_id,
+    table::{Column, Table},
+    validate, words,
+};
 use shiftwork_protocol::file::{FileRecord, FileStatus};
 use tokio::time::{Instant, sleep};
 
@@ -51,9 +58,9 @@ struct Landing {
 /// Runs the demo. Fails if a file does not have the expected status or a table does not have the expected rows.
 pub async fn landing() -> anyhow::Result<()> {
     let stack = std::env::var("SHIFTWORK_STACK").unwrap_or_else(|_| "shiftwork".into());
-    let deployment = Deployment::find(&Target { stack, profile: None, region: None }).await?;
+    let deployment = Deployment::find(&Target { stack, ..Target::default() }).await?;
     let database = Database::connect().await?;
-    let s3 = Client::new(Aws::with_profile(None).await?.config());
+    let s3 = Client::new(Aws::from_terminal(Flags::default()).await?.config());
     let run = new_id("run", deployment.clock.now());
 
     heading("push", "four feeds, and the workflow that loads their files");
@@ -263,14 +270,14 @@ fn compare(all: &[Landing], found: &[FileRecord]) -> anyhow::Result<()> {
 
 /// Compares the tables with the valid files: the number of rows, and the number of distinct ids.
 async fn rows(database: &Database, all: &[Landing]) -> anyhow::Result<()> {
-    let mut table = status::table(["table", "rows", "rows of valid files", "distinct"]);
+    let columns = ["rows", "rows of valid files", "distinct"].map(Column::number);
+    let mut table = Table::new([Column::name("table")].into_iter().chain(columns));
     for feed in FEEDS {
         let name = feed.trim_start_matches("demo_");
         let wanted: i64 = all.iter().filter(|file| file.feed == feed).map(|file| file.rows).sum();
         let loaded = database.count(&format!("SELECT COUNT(*) FROM landed.{name}")).await?;
         let distinct = database.count(&format!("SELECT COUNT(DISTINCT id) FROM landed.{name}")).await?;
-        let right = |number: i64| Cell::new(words::count(number)).set_alignment(CellAlignment::Right);
-        table.add_row([Cell::new(format!("landed.{name}")), right(loaded), right(wanted), right(distinct)]);
+        table.row([format!("landed.{name}")].into_iter().chain([loaded, wanted, distinct].map(words::count)));
         if (loaded, distinct) != (wanted, wanted) {
             println!("{table}");
             bail!("landed.{name} contains {loaded} rows ({distinct} distinct), the valid files have {wanted}");

@@ -14,13 +14,14 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use comfy_table::{Cell, CellAlignment};
 use console::style;
 use shiftwork_cli::{
     Deployment,
     args::Target,
     check::{Checked, check},
-    files, push, report, status, validate,
+    files, push, report,
+    table::{Column, Table},
+    validate,
     wait::Snapshot,
     words,
 };
@@ -37,7 +38,7 @@ const REPORTS: &str = "target/demo";
 /// Runs the demo. Fails if a result is not as expected.
 pub async fn demo() -> anyhow::Result<()> {
     let stack = std::env::var("SHIFTWORK_STACK").unwrap_or_else(|_| "shiftwork".into());
-    let deployment = Deployment::find(&Target { stack, profile: None, region: None }).await?;
+    let deployment = Deployment::find(&Target { stack, ..Target::default() }).await?;
     let database = database::Database::connect().await?;
     fs::create_dir_all(REPORTS).with_context(|| format!("cannot create {REPORTS}"))?;
 
@@ -75,9 +76,9 @@ fn read(read_script: &shiftwork_cli::check::ReadScript) -> anyhow::Result<Checke
 
 /// Pushes the workflows; returns a description of the changes.
 async fn push_workflows(deployment: &Deployment, checked: &Checked) -> anyhow::Result<String> {
-    let changes = push::compare(deployment, checked, false).await?;
-    deployment.apply(&changes).await?;
-    Ok(push::render(&changes, false))
+    let comparison = push::compare(deployment, checked, None, false).await?;
+    push::apply(deployment, checked, &comparison).await?;
+    Ok(format!("{}{}\n", push::render(&comparison.changes), push::summary(&comparison.changes, false)))
 }
 
 /// Writes the report of a run; returns its path.
@@ -88,23 +89,29 @@ async fn write_report(deployment: &Deployment, run: &Snapshot, name: &str) -> an
     Ok(path)
 }
 
-fn table(demo: &Demo) -> comfy_table::Table {
-    let mut table = status::table(["run", "status", "jobs", "statements", "duration", "rows"]);
+fn table(demo: &Demo) -> Table {
+    let mut table = Table::new([
+        Column::name("run"),
+        Column::name("status"),
+        Column::number("jobs"),
+        Column::number("statements"),
+        Column::number("duration"),
+        Column::number("rows"),
+    ]);
     for (run, _) in &demo.runs {
-        let right = |text: String| Cell::new(text).set_alignment(CellAlignment::Right);
         let reused = run.real_jobs().filter(|job| job.reused_from.is_some()).count();
         let jobs = match reused {
             0 => run.real_jobs().count().to_string(),
             reused => format!("{} ({reused} reused)", run.real_jobs().count()),
         };
         let time = words::run_duration(&run.run, demo.deployment.clock.now()).map(words::duration);
-        table.add_row([
-            Cell::new(&run.run.workflow_execution_id),
-            Cell::new(run.run.execution_status.as_str()),
-            right(jobs),
-            right(run.statements().to_string()),
-            right(time.unwrap_or_default()),
-            right(words::count(run.rows())),
+        table.row([
+            run.run.workflow_execution_id.clone(),
+            run.run.execution_status.to_string(),
+            jobs,
+            run.statements().to_string(),
+            time.unwrap_or_default(),
+            words::count(run.rows()),
         ]);
     }
     table

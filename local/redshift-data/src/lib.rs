@@ -19,6 +19,7 @@ mod load;
 mod parameters;
 mod parquet;
 mod principal;
+mod quotas;
 mod records;
 mod requests;
 mod results;

@@ -20,6 +20,7 @@ use uuid::Uuid;
 use crate::config::Config;
 use crate::error::ApiError;
 use crate::faults::Rule;
+use crate::quotas::Quotas;
 use crate::service::{CallOutcome, Operation, Service};
 use crate::statements::Statement;
 
@@ -159,7 +160,7 @@ impl Server {
         *counters.entry(operation.to_owned()).or_default().entry(outcome).or_default() += 1;
     }
 
-    /// The endpoints for tests: `/_faults`, `/_requests`, `/_statements`, `/_health`.
+    /// The endpoints for tests: `/_faults`, `/_quotas`, `/_requests`, `/_statements`, `/_health`.
     async fn admin(&self, method: &Method, path: &str, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let (status, body) = match (method, path) {
             (&Method::GET, "/_health") => (200, json!({ "status": "ok" })),
@@ -175,6 +176,12 @@ impl Server {
                 (200, json!([]))
             }
             (&Method::POST, "/_faults") => self.add_faults(request).await,
+            (&Method::GET, "/_quotas") => (200, json!(self.service.limiter.quotas())),
+            (&Method::PUT, "/_quotas") => self.set_quotas(request).await,
+            (&Method::DELETE, "/_quotas") => {
+                self.service.limiter.set(Quotas::default());
+                (200, json!({}))
+            }
             _ => (404, json!({ "message": format!("unknown endpoint {method} {path}: AWS calls are POST /") })),
         };
         json_response(status, &body)
@@ -189,6 +196,20 @@ impl Server {
         };
         match added {
             Ok(()) => (200, json!(self.service.faults.rules())),
+            Err(message) => (400, json!({ "message": message })),
+        }
+    }
+
+    async fn set_quotas(&self, request: Request<Incoming>) -> (u16, Value) {
+        let quotas = match read_body(request).await {
+            Ok(body) => serde_json::from_slice(&body).map_err(|error| format!("expected quotas as JSON: {error}")),
+            Err(error) => Err(error.to_string()),
+        };
+        match quotas {
+            Ok(quotas) => {
+                self.service.limiter.set(quotas);
+                (200, json!(self.service.limiter.quotas()))
+            }
             Err(message) => (400, json!({ "message": message })),
         }
     }

@@ -17,6 +17,7 @@ use crate::execute::Executor;
 use crate::faults::{CallFault, Faults, Subject};
 use crate::http_client::HttpClient;
 use crate::principal::{Principal, Principals};
+use crate::quotas::Limiter;
 use crate::requests::{Cancel, Describe, Execute, GetResult};
 use crate::results::{ResultFormat, ResultSet};
 use crate::sessions::{Session, Sessions};
@@ -75,6 +76,7 @@ pub(crate) struct Service {
     pub(crate) statements: Mutex<Statements>,
     pub(crate) sessions: Sessions,
     pub(crate) faults: Faults,
+    pub(crate) limiter: Limiter,
     pub(crate) principals: Principals,
     connector: Arc<Connector>,
     executor: Arc<Executor>,
@@ -91,6 +93,7 @@ impl Service {
             statements: Mutex::default(),
             sessions: Sessions::default(),
             faults: Faults::default(),
+            limiter: Limiter::default(),
             principals: Principals::new(config.principals_url.clone(), &config.account, http),
             executor: Arc::new(Executor::new(&config, Arc::clone(&connector), events)),
             connector,
@@ -110,6 +113,9 @@ impl Service {
 
     /// Executes one call.
     pub(crate) async fn call(&self, name: &str, operation: Operation, caller: Principal, body: &[u8]) -> CallOutcome {
+        if let Err(error) = self.limiter.pass(name).await {
+            return CallOutcome::Reply(Err(error));
+        }
         let fault = self.claim_fault(name, operation, body);
         let refusal = match fault {
             Some(CallFault::Throttle) => Some(ApiError::Throttling("Rate exceeded".into())),
@@ -191,7 +197,7 @@ impl Service {
             Some(session) => session.target.clone(),
             None => target_of(&request, &caller),
         };
-        if statements.active_on(target.warehouse()) >= self.config.max_active_statements {
+        if statements.active_on(target.warehouse()) >= self.max_active_statements() {
             return Err(self.too_many_statements());
         }
         let session = match (existing, keep_alive) {
@@ -255,8 +261,12 @@ impl Service {
         Ok(session)
     }
 
+    fn max_active_statements(&self) -> usize {
+        self.limiter.active_statements().unwrap_or(self.config.max_active_statements)
+    }
+
     fn too_many_statements(&self) -> ApiError {
-        let limit = self.config.max_active_statements;
+        let limit = self.max_active_statements();
         ApiError::ActiveStatementsExceeded(format!("Active statements exceeded the allowed quota ({limit})."))
     }
 

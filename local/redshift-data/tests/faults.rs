@@ -126,3 +126,58 @@ async fn fault_rules_reject_calls_and_fail_statements() {
     assert_eq!(server.rows("select count(*) from t").await, json!([[{ "longValue": 0 }]]));
     server.drop_database().await;
 }
+
+/// The quotas of calls are those of an old page of AWS; it has none for ListStatements, for which the test assumes 5 per second.
+#[tokio::test]
+async fn latency_and_quotas_are_set_on_demand() {
+    let server = support::start(&[]).await;
+    let never = json!([{ "statement_name_prefix": "shiftwork:run:", "times": 601,
+                         "effect": { "delay_statement": { "milliseconds": 3_600_000 } } }]);
+    server.admin("POST", "/_faults", never).await;
+    let quotas = json!({ "active_statements": 600 });
+    assert_eq!(server.admin("PUT", "/_quotas", quotas).await["active_statements"], 600);
+    let statement = |n: usize| json!({ "Sql": "select 1", "StatementName": format!("shiftwork:run:job_{n}:1") });
+    for n in 0..600 {
+        server.submit(statement(n)).await;
+    }
+    let (status, body) = server.call("ExecuteStatement", server.on_database(statement(600))).await;
+    assert_eq!((status, &body["__type"]), (400, &json!("ActiveStatementsExceededException")));
+
+    let quotas = json!({ "latency_milliseconds": 100, "active_statements": 600,
+        "calls_per_second": { "ExecuteStatement": 30, "DescribeStatement": 100, "ListStatements": 5 } });
+    server.admin("PUT", "/_quotas", quotas).await;
+    server.admin("DELETE", "/_requests", json!({})).await;
+    let begun = std::time::Instant::now();
+    let (mut listed, mut next) = (0, String::new());
+    loop {
+        let mut page =
+            server.on_database(json!({ "StatementName": "shiftwork:run:", "Status": "ALL", "MaxResults": 100 }));
+        if !next.is_empty() {
+            page["NextToken"] = json!(next);
+        }
+        let (status, body) = server.call("ListStatements", page).await;
+        if status == 400 {
+            assert_eq!(body["__type"], "ThrottlingException");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            continue;
+        }
+        listed += body["Statements"].as_array().unwrap().len();
+        match body["NextToken"].as_str() {
+            Some(token) => next = token.to_owned(),
+            None => break,
+        }
+    }
+    assert_eq!(listed, 600);
+    assert_eq!(server.admin("GET", "/_requests", json!({})).await["ListStatements"]["ok"], 6);
+    assert!(begun.elapsed() >= Duration::from_millis(600), "each of the 6 calls takes at least 100 ms");
+
+    // 20 calls at once are more than the 5 of a second.
+    let page = || server.on_database(json!({ "StatementName": "shiftwork:run:", "MaxResults": 1 }));
+    let statuses = futures::future::join_all((0..20).map(|_| server.call("ListStatements", page()))).await;
+    assert!(statuses.iter().any(|(status, body)| *status == 400 && body["__type"] == "ThrottlingException"));
+    assert!(statuses.iter().any(|(status, _)| *status == 200));
+    server.admin("DELETE", "/_quotas", json!({})).await;
+    let (status, _) = server.call("ListStatements", page()).await;
+    assert_eq!(status, 200);
+    server.drop_database().await;
+}

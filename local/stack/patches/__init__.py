@@ -7,6 +7,7 @@ the one that the patch was written for.
 from __future__ import annotations
 
 from . import (
+    conditions,
     delivery,
     executions,
     indexes,
@@ -34,6 +35,7 @@ def apply() -> None:
         tasks,
         paths,
         maps,
+        conditions,
         delivery,
         objects,
         indexes,

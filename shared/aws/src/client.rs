@@ -13,6 +13,8 @@
 //! ```
 
 mod endpoints;
+#[cfg(feature = "cli")]
+mod profile;
 mod role;
 mod roots;
 
@@ -80,6 +82,38 @@ pub enum ClientError {
         /// The certificate, and what is wrong with it.
         reason: String,
     },
+    /// No configuration file contains the profile.
+    #[error("{source_name} names the profile `{profile}`, which does not exist; profiles in {files}: {known}")]
+    UnknownProfile {
+        /// `--profile` or `AWS_PROFILE`.
+        source_name: &'static str,
+        /// The profile.
+        profile: String,
+        /// Paths of the configuration files.
+        files: String,
+        /// The profiles that exist.
+        known: String,
+    },
+    /// A configuration file is not valid.
+    #[error("the profiles cannot be read from {files}: {reason}")]
+    ProfilesInvalid {
+        /// Paths of the configuration files.
+        files: String,
+        /// The message of the parser.
+        reason: String,
+    },
+}
+
+/// The options of a command line; each takes precedence over the environment.
+#[cfg(feature = "cli")]
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Flags<'a> {
+    /// Name of a profile of the configuration files.
+    pub profile: Option<&'a str>,
+    /// AWS Region.
+    pub region: Option<&'a str>,
+    /// URL of the endpoint of every service.
+    pub endpoint_url: Option<&'a str>,
 }
 
 /// The configuration that every service client of a process is built from, and the connections that they share.
@@ -123,23 +157,6 @@ impl Aws {
             .timeout_config(timeout_config())
             .build();
         Ok(Self { config })
-    }
-
-    /// The configuration of a terminal: the SDK's whole chain (environment, `AWS_PROFILE`, IAM Identity
-    /// Center, a credential process, a web identity, a container), over the same connections, timeouts and roots.
-    ///
-    /// `profile` names a profile of `~/.aws/config` and wins over `AWS_PROFILE`. Instance metadata is asked last, and
-    /// only where `AWS_EC2_METADATA_DISABLED` is not `true`.
-    #[cfg(feature = "cli")]
-    pub async fn with_profile(profile: Option<&str>) -> Result<Self, ClientError> {
-        let mut loader = aws_config::defaults(BehaviorVersion::latest())
-            .http_client(https_client(&trusted_roots()?))
-            .retry_config(retry_config())
-            .timeout_config(timeout_config());
-        if let Some(profile) = profile {
-            loader = loader.profile_name(profile);
-        }
-        Ok(Self { config: loader.load().await })
     }
 
     /// What a service client is built from: `aws_sdk_sfn::Client::new(aws.config())`.

@@ -62,6 +62,11 @@ impl Reader<'_> {
         }
         value
     }
+
+    fn invalid(&mut self, field: &str, reason: &dyn std::fmt::Display) {
+        let (variable, reason) = (field.to_ascii_uppercase(), reason.to_string());
+        self.invalid = Some(EnvironmentError::Invalid { variable, reason });
+    }
 }
 
 impl FromEnvironment for String {
@@ -70,16 +75,18 @@ impl FromEnvironment for String {
     }
 }
 
+impl FromEnvironment for usize {
+    fn read_field(reader: &mut Reader<'_>, field: &str) -> Option<Self> {
+        let text = reader.text(field)?;
+        text.parse().map_err(|error: std::num::ParseIntError| reader.invalid(field, &error)).ok()
+    }
+}
+
 /// As JSON.
 impl FromEnvironment for Connection {
     fn read_field(reader: &mut Reader<'_>, field: &str) -> Option<Self> {
         let text = reader.text(field)?;
-        serde_json::from_str(&text)
-            .map_err(|error| {
-                let (variable, reason) = (field.to_ascii_uppercase(), error.to_string());
-                reader.invalid = Some(EnvironmentError::Invalid { variable, reason });
-            })
-            .ok()
+        serde_json::from_str(&text).map_err(|error| reader.invalid(field, &error)).ok()
     }
 }
 
@@ -134,6 +141,7 @@ mod tests {
             scripts_bucket: String,
             tables: Tables,
             default_connection: Connection,
+            max_causes: usize,
         }
     }
 
@@ -141,23 +149,32 @@ mod tests {
     fn each_field_is_its_variable() {
         let read: Environment = read_from(&|variable| match variable {
             "DEFAULT_CONNECTION" => Some(r#"{"workgroup":"w","database":"d"}"#.into()),
+            "MAX_CAUSES" => Some("10".into()),
             other => Some(other.to_lowercase()),
         })
         .unwrap();
         assert_eq!((read.scripts_bucket.as_str(), read.tables.lease_table.as_str()), ("scripts_bucket", "lease_table"));
         assert_eq!(read.default_connection.workgroup.as_deref(), Some("w"));
+        assert_eq!(read.max_causes, 10);
     }
 
     #[test]
     fn every_missing_variable_is_named_at_once() {
         let error = read_from::<Environment>(&|variable| (variable == "LEASE_TABLE").then(String::new)).unwrap_err();
-        let names = ["SCRIPTS_BUCKET", "LEASE_TABLE", "DEFAULT_CONNECTION"].map(String::from);
+        let names = ["SCRIPTS_BUCKET", "LEASE_TABLE", "DEFAULT_CONNECTION", "MAX_CAUSES"].map(String::from);
         assert_eq!(error, EnvironmentError::Missing(names.into()));
     }
 
     #[test]
     fn a_value_that_cannot_be_read_is_named() {
-        let error = read_from::<Environment>(&|_| Some("x".into())).unwrap_err();
-        assert!(error.to_string().starts_with("DEFAULT_CONNECTION is not valid: "), "{error}");
+        for (variable, value) in [("DEFAULT_CONNECTION", "{}"), ("MAX_CAUSES", "ten")] {
+            let error = read_from::<Environment>(&|name| match name {
+                name if name == variable => Some(value.into()),
+                "DEFAULT_CONNECTION" => Some(r#"{"workgroup":"w","database":"d"}"#.into()),
+                _ => Some("1".into()),
+            });
+            let error = error.unwrap_err().to_string();
+            assert!(error.starts_with(&format!("{variable} is not valid: ")), "{error}");
+        }
     }
 }

@@ -3,7 +3,7 @@
 //! | key | value |
 //! | --- | --- |
 //! | `feed_shard` | `<feed>#<0…3>`, by a hash of the key |
-//! | `entry` | `<hash of bucket and key>#<version>`, or `#deleted.<sequencer>` |
+//! | `entry` | `<hash of bucket and key>#<content>`, or `#deleted.<sequencer>` |
 //! | local index `by_open` | `open_since`, which only open files have |
 //! | local index `by_received` | `received_ts` |
 //!
@@ -171,9 +171,10 @@ impl FileRegister for DynamoRegister {
             Entry::File(file) => match self.put_if(self.file_item(file)?, ABSENT, None).await? {
                 Ok(()) => Ok(true),
                 Err(there) => {
-                    if let Some(sequencer) = file.sequencer.clone() {
-                        let again = FileStep::SeenAgain { sequencer };
-                        self.step(&self.read(there)?, &again, file.registered_ts).await?;
+                    let there: FileRecord = self.read(there)?;
+                    let again = FileStep::SentAgain(file.put());
+                    if there.after(&again, file.registered_ts).is_some() {
+                        self.step(&there, &again, file.registered_ts).await?;
                     }
                     Ok(false)
                 }

@@ -4,7 +4,7 @@
 //! | --- | --- | --- |
 //! | workflow audit | `workflow_execution_id`; index `by_workflow` on `workflow_id`, `created_ts` | [`RunRecord`] |
 //! | job audit | `workflow_execution_id`, `job_name` | [`JobRecord`] |
-//! | leases | `workflow_id` | [`Lease`] |
+//! | leases | `workflow_id` | [`Lease`]; the [`Slots`] of a pool, whose name is the key |
 //!
 //! Every method except [`Ledger::jobs`] and the opening of a large plan sends one request (two if a lease passes to the
 //! next run), because DynamoDB returns the item of each condition that failed. Reads are strongly consistent: a
@@ -16,6 +16,7 @@ mod jobs;
 mod opening;
 mod retries;
 mod runs;
+mod slots;
 mod transaction;
 
 use std::collections::{BTreeSet, HashMap};
@@ -26,7 +27,7 @@ use aws_sdk_dynamodb::{Client, types::AttributeValue};
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use shiftwork_ports::{Advanced, Begun, Ledger, Opened, Opening, Released, Result, Step};
-use shiftwork_protocol::{Attempt, JobRecord, Lease, RunRecord, Status};
+use shiftwork_protocol::{Attempt, JobRecord, Lease, RunRecord, SlotHolder, SlotPool, Slots, Status};
 
 use crate::{client::Aws, environment, failures::Call};
 
@@ -187,5 +188,21 @@ impl Ledger for DynamoLedger {
 
     async fn release(&self, workflow: &str, run: &str, until: Timestamp) -> Result<Released> {
         self.release_lease(workflow, run, until).await
+    }
+
+    async fn take_slot(&self, pool: &SlotPool, holder: &SlotHolder) -> Result<bool> {
+        self.take(pool, holder).await
+    }
+
+    async fn request_slot(&self, pool: &SlotPool, holder: &SlotHolder, now: Timestamp) -> Result<bool> {
+        self.request(pool, holder, now).await
+    }
+
+    async fn return_slot(&self, pool: &SlotPool, holder: &SlotHolder) -> Result<Vec<SlotHolder>> {
+        self.give_back(pool, holder).await
+    }
+
+    async fn slots(&self, pool: &str) -> Result<Slots> {
+        self.pool(pool).await
     }
 }

@@ -22,6 +22,8 @@ pub mod notices;
 pub mod objects;
 #[cfg(feature = "queues")]
 pub mod queues;
+#[cfg(feature = "rules")]
+pub mod rules;
 #[cfg(feature = "sweeps")]
 pub mod sweeps;
 #[cfg(feature = "tokens")]
@@ -37,6 +39,7 @@ pub mod warehouse;
     feature = "notices",
     feature = "objects",
     feature = "queues",
+    feature = "rules",
     feature = "sweeps",
     feature = "tokens",
     feature = "warehouse",

@@ -244,6 +244,7 @@ mod tests {
             request_sha256: String::new(),
             workflow_sha256: String::new(),
             restart_of: None,
+            caused_by: Vec::new(),
             request: None,
             jobs: 0,
             planner: None,

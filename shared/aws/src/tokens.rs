@@ -7,7 +7,7 @@ use aws_sdk_sfn::{
     operation::{send_task_failure::SendTaskFailureError, send_task_success::SendTaskSuccessError},
 };
 use jiff::Timestamp;
-use shiftwork_ports::{PAUSE, PROCEED, Result, TaskTokens};
+use shiftwork_ports::{PAUSE, PROCEED, Result, TaskTokens, WAIT};
 use shiftwork_protocol::{Failure, FailureKind, payload::JobEnd, timestamp};
 
 use crate::failures::Call;
@@ -82,5 +82,9 @@ impl TaskTokens for StepFunctionsTokens {
 
     async fn pause(&self, token: &str, until: Timestamp) -> Result<()> {
         self.send_failure(token, PAUSE, &timestamp(until)).await
+    }
+
+    async fn wait(&self, token: &str) -> Result<()> {
+        self.send_failure(token, WAIT, "the job waits for a free slot").await
     }
 }

@@ -21,7 +21,9 @@ use aws_sdk_redshiftdata::{
     },
     types::{Field, SqlParameter, StatementData, StatusString},
 };
-use shiftwork_ports::{AttemptState, Engine, EngineReport, Progress, Result, Row, Session, Submission, Warehouse};
+use shiftwork_ports::{
+    AttemptState, Engine, EngineReport, Listed, Progress, Result, Row, Session, Submission, Warehouse,
+};
 use shiftwork_protocol::{Attempt, Connection, Failure, FailureKind};
 
 use self::described::{progress, report};
@@ -29,6 +31,8 @@ use crate::failures::Call;
 
 /// Maximum time for which one DescribeStatement waits (Redshift Data API reference, `WaitTimeSeconds`: 30 s).
 const LONGEST_WAIT: Duration = Duration::from_secs(20);
+/// Maximum number of statements that one ListStatements returns (Redshift Data API reference, `MaxResults`).
+const PAGE: i32 = 100;
 /// Timeout of a call in addition to the time for which the call waits.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -247,12 +251,12 @@ impl Warehouse for RedshiftWarehouse {
 }
 
 impl RedshiftEngine<'_> {
-    /// Lists the statements of this role whose names begin with `prefix`.
-    async fn listed(&self, prefix: &str, status: StatusString) -> Result<Vec<StatementData>> {
+    /// Lists the statements of this role whose names begin with `prefix`. One request returns [`PAGE`] of them.
+    async fn statements(&self, prefix: &str, status: StatusString) -> Result<Vec<StatementData>> {
         let Connection { workgroup, cluster, database, .. } = self.connection;
         let place = place(self.connection);
         let list = self.warehouse.client.list_statements().statement_name(prefix).status(status).role_level(true);
-        let list = list.database(database).set_workgroup_name(workgroup.clone());
+        let list = list.max_results(PAGE).database(database).set_workgroup_name(workgroup.clone());
         let mut pages = list.set_cluster_identifier(cluster.clone()).into_paginator().items().send();
         let mut listed = Vec::new();
         while let Some(statement) = pages.next().await {
@@ -266,17 +270,9 @@ impl RedshiftEngine<'_> {
 #[async_trait]
 impl Engine for RedshiftEngine<'_> {
     async fn find(&self, attempt: &Attempt) -> Result<Option<AttemptState>> {
-        // ListStatements filters by prefix, so a request for attempt 1 also returns attempts 10 to 19. Two statements
-        // with the same name exist only if the attempt was submitted again after the Data API forgot its token; the
-        // newer one is used.
-        let wanted = attempt.to_string();
-        let newest = self
-            .listed(&wanted, StatusString::All)
-            .await?
-            .into_iter()
-            .filter(|statement| statement.statement_name() == Some(&wanted))
-            .max_by_key(|statement| statement.created_at.map(|at| (at.secs(), at.subsec_nanos())));
-        match newest {
+        // ListStatements filters by prefix, so a request for attempt 1 also returns attempts 10 to 19.
+        let listed = self.statements(&attempt.to_string(), StatusString::All).await?;
+        match newest(listed).get(attempt) {
             Some(statement) => self.outcome(&statement.id, attempt, Duration::ZERO).await,
             None => Ok(None),
         }
@@ -300,7 +296,7 @@ impl Engine for RedshiftEngine<'_> {
         let mut active = Vec::new();
         let mut seen = BTreeSet::new();
         for status in [StatusString::Submitted, StatusString::Picked, StatusString::Started] {
-            for listed in self.listed(&Attempt::run_prefix(run), status).await? {
+            for listed in self.statements(&Attempt::run_prefix(run), status).await? {
                 let Some(Ok(attempt)) = listed.statement_name().map(str::parse::<Attempt>) else { continue };
                 if seen.insert(listed.id.clone()) {
                     let (session, report) = (listed.session_id, EngineReport::default());
@@ -310,6 +306,24 @@ impl Engine for RedshiftEngine<'_> {
             }
         }
         Ok(active)
+    }
+
+    /// Lists the active statements first, so that the requests for a run whose attempts are all active do not depend on the
+    /// number of statements of the run that have ended.
+    async fn listed(&self, run: &str, attempts: &BTreeSet<Attempt>) -> Result<BTreeMap<Attempt, Listed>> {
+        let active = self.active(run).await?.into_iter().map(|state| (state.attempt, Listed::Active));
+        let mut listed: BTreeMap<Attempt, Listed> = active.filter(|(attempt, _)| attempts.contains(attempt)).collect();
+        if listed.len() < attempts.len() {
+            let known = newest(self.statements(&Attempt::run_prefix(run), StatusString::All).await?);
+            for (attempt, statement) in known.into_iter().filter(|(attempt, _)| attempts.contains(attempt)) {
+                listed.entry(attempt).or_insert_with(|| match statement.status {
+                    Some(StatusString::Submitted | StatusString::Picked | StatusString::Started) => Listed::Active,
+                    // A status that AWS adds later may be an end as well: the description decides.
+                    Some(_) | None => Listed::Ended { id: statement.id },
+                });
+            }
+        }
+        Ok(listed)
     }
 
     async fn cancel(&self, id: &str) -> Result<()> {
@@ -338,6 +352,18 @@ fn is_session_unavailable(failure: &Failure) -> bool {
     failure.kind == FailureKind::Refused
         && message.contains("Session ")
         && (message.contains("is not available") || message.contains("is invalid"))
+}
+
+/// The statements by attempt. Two statements of one attempt exist only if the attempt was submitted again after the
+/// Data API forgot its client token; the newer one is used.
+fn newest(listed: Vec<StatementData>) -> BTreeMap<Attempt, StatementData> {
+    let mut oldest_first = listed;
+    oldest_first.sort_by_key(|statement| statement.created_at.map(|at| (at.secs(), at.subsec_nanos())));
+    let of_attempts = oldest_first.into_iter().filter_map(|statement| {
+        let attempt = statement.statement_name()?.parse().ok()?;
+        Some((attempt, statement))
+    });
+    of_attempts.collect()
 }
 
 /// Name of the call in failures.

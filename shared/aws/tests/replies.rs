@@ -1,7 +1,10 @@
 //! The adapters over canned responses of AWS: how each response is interpreted, and what was requested.
 #![allow(clippy::unwrap_used, reason = "a canned response or a call that fails here fails the test")]
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig};
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
@@ -23,8 +26,8 @@ use shiftwork_aws::{
     warehouse::RedshiftWarehouse,
 };
 use shiftwork_ports::{
-    Bucket, DeadLetters, EngineReport, Execution, Executions, Ledger, Notices, Progress, Requests, Session, Submission,
-    Sweeps, TaskTokens, Warehouse, scripts,
+    Bucket, DeadLetters, EngineReport, Execution, Executions, Ledger, Listed, Notices, Progress, Requests, Session,
+    Submission, Sweeps, TaskTokens, Warehouse, scripts,
 };
 use shiftwork_protocol::{
     Attempt, Connection, Failure, FailureKind, Owner, ScriptPin, Status, Times,
@@ -304,6 +307,45 @@ async fn active_statements_are_listed_in_the_order_of_their_statuses() {
 }
 
 #[tokio::test]
+async fn a_run_of_600_active_attempts_is_listed_with_ten_requests() {
+    let attempts: BTreeSet<_> = (0..600).map(|n| Attempt { job: format!("job_{n}"), ..attempt() }).collect();
+    let statement = |attempt: &Attempt| json!({"Id": attempt.job, "StatementName": attempt.to_string()});
+    let all: Vec<_> = attempts.iter().map(statement).collect();
+    let pages = all.chunks(100).enumerate();
+    let pages = pages.map(|(n, page)| (200, json!({"Statements": page, "NextToken": format!("page {n}")})));
+    let none = || (200, json!({"Statements": []}));
+    let aws = Canned::json([none(), none()].into_iter().chain(pages).chain([none()]));
+    let listed = warehouse(&aws).engine(&connection()).listed("run", &attempts).await.unwrap();
+    assert!(listed.len() == 600 && listed.values().all(|state| *state == Listed::Active));
+    let requested = aws.requested();
+    assert!(requested.len() <= 10, "{} requests", requested.len());
+    assert!(
+        requested.iter().all(|request| request["StatementName"] == "shiftwork:run:" && request["MaxResults"] == 100)
+    );
+}
+
+#[tokio::test]
+async fn attempts_that_ended_are_listed_with_their_newest_statement() {
+    let [active, ended, started_since, unknown] = [1, 2, 3, 4].map(|number| Attempt { attempt: number, ..attempt() });
+    let wanted = BTreeSet::from([active.clone(), ended.clone(), started_since.clone(), unknown]);
+    let statement = |attempt: &Attempt, id: &str, status: &str, second: i64| json!({"Id": id, "StatementName": attempt.to_string(), "Status": status, "CreatedAt": second});
+    let none = || (200, json!({"Statements": []}));
+    let all = json!([
+        statement(&ended, "old", "FAILED", 1),
+        statement(&ended, "new", "FINISHED", 2),
+        statement(&active, "a", "FINISHED", 3),
+        statement(&started_since, "s", "SUBMITTED", 4),
+        statement(&Attempt { attempt: 9, ..attempt() }, "unwanted", "FINISHED", 5),
+    ]);
+    let started = (200, json!({"Statements": [statement(&active, "a", "STARTED", 3)]}));
+    let aws = Canned::json([none(), none(), started, (200, json!({"Statements": all}))]);
+    let listed = warehouse(&aws).engine(&connection()).listed("run", &wanted).await.unwrap();
+    let expected =
+        [(active, Listed::Active), (ended, Listed::Ended { id: "new".into() }), (started_since, Listed::Active)];
+    assert_eq!(listed, BTreeMap::from(expected));
+}
+
+#[tokio::test]
 async fn cancelling_a_statement_that_ended_succeeds() {
     let refusal = (400, error("ValidationException", "Could not cancel a query that is already in FINISHED state"));
     let aws = Canned::json([refusal.clone(), (200, json!({"Id": "id", "Status": "FINISHED"}))]);
@@ -437,6 +479,7 @@ async fn events_that_were_not_accepted_are_sent_once_more() {
             error_message: None,
             rows: None,
             times: Times::default(),
+            caused_by: Vec::new(),
         })
     };
     let half = json!({"FailedEntryCount": 1, "Entries": [{"EventId": "1"}, {"ErrorCode": "InternalFailure", "ErrorMessage": "m"}]});

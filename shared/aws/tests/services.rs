@@ -191,7 +191,8 @@ async fn the_configuration_table_conforms() {
     let put_workflow = async |workflow: &Value| table.put_workflow(workflow).await.unwrap();
     let put_connection =
         async |name: &str, connection: &Connection| table.put_connection(name, connection).await.unwrap();
-    conformance::configuration(&table, put_workflow, put_connection).await;
+    let delete_workflow = async |id: &str| table.delete_workflow(id).await.unwrap();
+    conformance::configuration(&table, put_workflow, put_connection, delete_workflow).await;
 
     let broken = Connection { database: "dev".into(), ..Connection::default() };
     put_connection("broken", &broken).await;

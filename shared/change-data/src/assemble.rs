@@ -265,7 +265,7 @@ impl Assembler {
         }
         let start = self.scratch.len();
         let mut flaws = Flaws::default();
-        let fit = fit(&value, column.column_type, compiled.contract().oversized(), &mut flaws, &mut self.scratch);
+        let fit = fit(&value, column.column_type, compiled.contract().limits(), &mut flaws, &mut self.scratch);
         match fit.map_err(|what| oversized(name, what))? {
             Fit::Written => {
                 self.cells[index] = Cell::Written(start..self.scratch.len());

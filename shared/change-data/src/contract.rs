@@ -42,8 +42,9 @@ const SYSTEM_COLUMNS: [&str; 7] = ["oid", "tableoid", "xmin", "cmin", "xmax", "c
 /// Most bytes of all column names as one list in SQL: a load names all columns twice in one statement, and the Data API accepts
 /// statements of at most 100 KB.
 const LONGEST_COLUMN_LIST: usize = 44_000;
-/// Default of `load_every`: how long files are staged before a load is requested.
-const DEFAULT_LOAD_EVERY: &str = "30s";
+/// Default of `load_every`: how long files are staged before a load is requested. A load every 30 seconds would keep a workgroup of
+/// Redshift Serverless awake all day (docs/costs.md), and a contract does not say on which warehouse its load runs.
+const DEFAULT_LOAD_EVERY: &str = "15m";
 /// Default of `tombstones_kept`, in days.
 const DEFAULT_TOMBSTONES_KEPT: u32 = 30;
 
@@ -65,8 +66,18 @@ pub struct TableContract {
     unknown: Unknown,
     promote: Promote,
     oversized: Oversized,
+    large_strings: bool,
     workflow: Option<String>,
     load_every: SignedDuration,
+}
+
+/// What a contract says about values that Redshift cannot hold.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// How such a value is handled.
+    pub(crate) oversized: Oversized,
+    /// Whether a string in a SUPER column may have more than 65,535 bytes.
+    pub(crate) large_strings: bool,
 }
 
 impl TableContract {
@@ -123,6 +134,10 @@ impl TableContract {
     /// How values that Redshift cannot hold are handled.
     pub const fn oversized(&self) -> Oversized {
         self.oversized
+    }
+
+    pub(crate) const fn limits(&self) -> Limits {
+        Limits { oversized: self.oversized, large_strings: self.large_strings }
     }
 
     /// The workflow whose job of kind `cdc` loads the table.
@@ -432,7 +447,7 @@ pub enum Deletes {
     Close,
 }
 
-/// How a value is handled that Redshift cannot hold: a string of more than 65,535 bytes (also in SUPER), a document of more than 16 MB or
+/// How a value is handled that Redshift cannot hold: a string of more than 65,535 bytes (also in SUPER, unless `large_strings`), a document of more than 16 MB or
 /// more than 1,000 levels. `dw_md_changes` has a note on each change.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]

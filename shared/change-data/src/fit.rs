@@ -3,8 +3,8 @@
 use std::{borrow::Cow, num::FpCategory};
 
 use crate::{
-    column_type::ColumnType,
-    contract::Oversized,
+    column_type::{ColumnType, LONGEST_STRING},
+    contract::{Limits, Oversized},
     csv, geometry,
     json::Text,
     number::Number,
@@ -31,10 +31,11 @@ pub(crate) enum Fit {
 pub(crate) fn fit(
     value: &Value<'_>,
     column: ColumnType,
-    policy: Oversized,
+    limits: Limits,
     flaws: &mut Flaws,
     out: &mut Vec<u8>,
 ) -> Result<Fit, &'static str> {
+    let policy = limits.oversized;
     let written = match column {
         ColumnType::SmallInt => integer(value, i16::MIN.into(), i16::MAX.into(), out),
         ColumnType::Integer => integer(value, i32::MIN.into(), i32::MAX.into(), out),
@@ -53,7 +54,7 @@ pub(crate) fn fit(
         ColumnType::Geography => shape(value, true, out),
         ColumnType::Char(most) => return text(value, most as usize, str::is_ascii, policy, flaws, out),
         ColumnType::Varchar(most) => return text(value, most as usize, |_| true, policy, flaws, out),
-        ColumnType::Super => return document(value, policy, flaws, out),
+        ColumnType::Super => return document(value, limits, flaws, out),
     };
     Ok(if written.is_some() { Fit::Written } else { Fit::Misfit })
 }
@@ -277,7 +278,7 @@ fn text(
         note(temporal.cut, flaws);
     }
     let mut found = Flaws::default();
-    let fitted = match fitted(&rendered, policy, &mut found) {
+    let fitted = match fitted(&rendered, LONGEST_STRING, policy, &mut found) {
         Ok(Some(fitted)) => fitted,
         Ok(None) => return Ok(Fit::Nulled("a string of more than 65535 bytes")),
         Err(LimitExceeded::Null(what)) => return Ok(Fit::Nulled(what)),
@@ -291,14 +292,13 @@ fn text(
     Ok(Fit::Written)
 }
 
-fn document(value: &Value<'_>, policy: Oversized, flaws: &mut Flaws, out: &mut Vec<u8>) -> Result<Fit, &'static str> {
+fn document(value: &Value<'_>, limits: Limits, flaws: &mut Flaws, out: &mut Vec<u8>) -> Result<Fit, &'static str> {
     let mut json = Vec::new();
+    let writer = Writer::new(&mut json, limits.oversized, flaws, 0).large_strings(limits.large_strings);
     // A shape in a document is not converted.
     let written = match value {
-        Value::Shape { raw, .. } => {
-            Writer::new(&mut json, policy, flaws, 0).value(&Value::Document(*raw, crate::value::Form::Json))
-        }
-        other => Writer::new(&mut json, policy, flaws, 0).value(other),
+        Value::Shape { raw, .. } => writer.value(&Value::Document(*raw, crate::value::Form::Json)),
+        other => writer.value(other),
     };
     match written {
         Ok(()) => {

@@ -1,7 +1,8 @@
 //! Writes JSON for SUPER within Redshift's limits, from any form of the source's JSON.
 //!
 //! Limits (Redshift docs, "SUPER type", "Limitations"): 1,000 levels; 16 MB; strings of 65,535 bytes, the length of the longest VARCHAR,
-//! so that every string can be cast to VARCHAR; decimals of 38 digits.
+//! so that every string can be cast to VARCHAR; decimals of 38 digits. A warehouse with `enable_large_strings_opt_in` takes strings of
+//! 16,000,000 bytes, so that only the size of the document limits them.
 
 use std::borrow::Cow;
 
@@ -74,9 +75,10 @@ pub(crate) enum LimitExceeded {
     Refuse(&'static str),
 }
 
-/// The string that Redshift can hold; `None` if the policy makes it NULL.
+/// The string that Redshift can hold in `longest` bytes; `None` if the policy makes it NULL.
 pub(crate) fn fitted<'t>(
     text: &Text<'t>,
+    longest: usize,
     policy: Oversized,
     flaws: &mut Flaws,
 ) -> Result<Option<Cow<'t, str>>, LimitExceeded> {
@@ -86,13 +88,13 @@ pub(crate) fn fitted<'t>(
         flaws.nul += fitted.matches('\0').count();
         fitted = Cow::Owned(fitted.replace('\0', ""));
     }
-    if fitted.len() <= LONGEST_STRING {
+    if fitted.len() <= longest {
         return Ok(Some(fitted));
     }
     match policy {
         Oversized::Cut => {
             flaws.cut += 1;
-            let end = fitted.floor_char_boundary(LONGEST_STRING);
+            let end = fitted.floor_char_boundary(longest);
             Ok(Some(Cow::Owned(fitted[..end].to_owned())))
         }
         Oversized::Null => {
@@ -110,6 +112,8 @@ pub(crate) struct Writer<'o> {
     flaws: &'o mut Flaws,
     /// Number of levels that are left.
     levels: usize,
+    /// Most bytes of a string.
+    longest: usize,
 }
 
 type WriteResult = Result<(), LimitExceeded>;
@@ -117,7 +121,12 @@ type WriteResult = Result<(), LimitExceeded>;
 impl<'o> Writer<'o> {
     /// `around` is the number of levels around the value.
     pub(crate) fn new(out: &'o mut Vec<u8>, policy: Oversized, flaws: &'o mut Flaws, around: usize) -> Self {
-        Self { out, policy, flaws, levels: DEEPEST - around }
+        Self { out, policy, flaws, levels: DEEPEST - around, longest: LONGEST_STRING }
+    }
+
+    /// Takes strings of any length, if the warehouse does: [`LARGEST`] limits the document.
+    pub(crate) fn large_strings(self, takes: bool) -> Self {
+        Self { longest: if takes { usize::MAX } else { self.longest }, ..self }
     }
 
     /// Writes a value. On an error nothing is written.
@@ -185,7 +194,7 @@ impl<'o> Writer<'o> {
     }
 
     fn text(&mut self, text: &Text<'_>) -> WriteResult {
-        match fitted(text, self.policy, self.flaws)? {
+        match fitted(text, self.longest, self.policy, self.flaws)? {
             Some(text) => write_string(self.out, &text),
             None => self.out.extend_from_slice(b"null"),
         }
@@ -211,7 +220,7 @@ impl<'o> Writer<'o> {
 
     /// Writes a key. A key that is too long is an error, because it cannot be replaced by NULL.
     fn key(&mut self, key: &Text<'_>) -> WriteResult {
-        let clean = fitted(key, Oversized::Cut, self.flaws)?.unwrap_or_default();
+        let clean = fitted(key, LONGEST_STRING, Oversized::Cut, self.flaws)?.unwrap_or_default();
         if key.text.len() > LONGEST_STRING {
             return self.too_much("a document with a key of more than 65535 bytes");
         }
@@ -264,7 +273,7 @@ impl<'o> Writer<'o> {
         if is_key {
             return self.key(&unescaped(escaped));
         }
-        if escaped.len() > LONGEST_STRING || escaped.contains('\\') {
+        if escaped.len() > self.longest || escaped.contains('\\') {
             return self.text(&unescaped(escaped));
         }
         self.out.push(b'"');

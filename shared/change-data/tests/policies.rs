@@ -64,6 +64,28 @@ fn long_strings_are_cut_at_a_character_nulled_or_refused() {
 }
 
 #[test]
+fn a_super_column_takes_long_strings_where_the_warehouse_does() {
+    let (long, escaped) = ("ä".repeat(400_000), "\"".repeat(100_000));
+    let event = json!({ "id": 1, "text": long, "doc": [long, { "inside": escaped }], "new": long }).to_string();
+    let row = staged("large_strings: true", &event).unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&row["doc"]).unwrap(), json!([long, { "inside": escaped }]));
+    // A VARCHAR, and a value that may be moved to one, still have the limit of VARCHAR.
+    assert_eq!(row["text"].len(), 65_534);
+    let missing: Value = serde_json::from_str(&row["dw_md_missing_data"]).unwrap();
+    assert_eq!(missing["new"].as_str().unwrap().len(), 65_534);
+    let changes: Value = serde_json::from_str(&row["dw_md_changes"]).unwrap();
+    assert_eq!(changes, json!({ "text": "string cut to 65535 bytes", "new": "string cut to 65535 bytes" }));
+    assert_eq!(staged("large_strings: true\noversized: refuse", &event), Err(RefusalKind::Oversized));
+    let of_document = json!({ "id": 1, "doc": long }).to_string();
+    assert!(staged("large_strings: true\noversized: refuse", &of_document).is_ok());
+
+    let too_long = json!({ "id": 1, "doc": "x".repeat(16_000_000) }).to_string();
+    let row = staged("large_strings: true", &too_long).unwrap();
+    assert_eq!(row.get("doc"), None);
+    assert!(row["dw_md_changes"].contains("more than 16 MB"), "{}", row["dw_md_changes"]);
+}
+
+#[test]
 fn documents_that_are_too_deep_or_too_large_are_nulled_or_refused() {
     let large = format!("[{}]", vec![format!("\"{}\"", "x".repeat(60_000)); 300].join(","));
     for (document, reason) in [(nested(1001), "more than 1000 levels"), (large, "more than 16 MB")] {

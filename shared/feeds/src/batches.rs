@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use shiftwork_ports::{Clock, FileRegister, Objects, Result};
 use shiftwork_protocol::{
     Failure,
-    file::{FileRecord, FileStatus, FileStep},
+    file::{FileRecord, FileStatus, FileStep, IN_DOUBT, SUPERSEDED},
 };
 
 use crate::{Inspection, feed::Feed, inspect, plan};
@@ -97,7 +97,7 @@ impl Batches {
     ) -> Result<Option<FileRecord>> {
         let history = self.register.of_key(&file.feed, &file.bucket, &file.key).await?;
         let reason = match history.outdated(&file) {
-            Some(reason) => Some(reason),
+            Some(reason) => Some(reason.to_owned()),
             None => match inspect(objects, feed, &file, self.clock.now()).await? {
                 Inspection::Passed { checksum: None } => None,
                 Inspection::Passed { checksum: Some(checksum) } => {
@@ -114,9 +114,22 @@ impl Batches {
         };
         let Some(reason) = reason else { return Ok(Some(file)) };
         tracing::warn!(file = file.url(), reason, "file quarantined");
+        let superseded = reason == SUPERSEDED;
         let end = FileStep::End { batch: batch.into(), to: FileStatus::Quarantined, reason: Some(reason) };
         self.register.step(&file, &end, self.clock.now()).await?;
+        if superseded {
+            // An event that made this content current again may have been registered before the file was quarantined.
+            self.open_current(&file.feed, &file.bucket, &file.key).await?;
+        }
         Ok(None)
+    }
+
+    /// Opens the file of a key again that was quarantined because its key had other content, if it is the current content now: newer
+    /// versions or a delete marker were deleted, or the content was sent again. Returns true if a file was opened.
+    pub async fn open_current(&self, feed: &str, bucket: &str, key: &str) -> Result<bool> {
+        let history = self.register.of_key(feed, bucket, key).await?;
+        let Some(file) = history.current_again() else { return Ok(false) };
+        Ok(self.register.step(file, &FileStep::CurrentAgain, self.clock.now()).await?.fresh)
     }
 
     /// Returns the open files of a batch, in the order of [`sort`].
@@ -182,14 +195,11 @@ impl Batches {
             return self.register.step(&file, &FileStep::Release { batch }, now).await.map(|_| false);
         }
         let history = self.register.of_key(&file.feed, &file.bucket, &file.key).await?;
-        let (to, reason) = match history.outdated(&file) {
-            None => (FileStatus::Processed, None),
-            Some(_) => {
-                let reason = "the key was overwritten or deleted while it was being loaded, so it is unknown which content was loaded: \
-                    check the rows in the table before you load the file again";
-                tracing::error!(file = file.url(), batch, "{reason}");
-                (FileStatus::Failed, Some(reason.to_owned()))
-            }
+        let (to, reason) = if history.changed_since_claim(&file) {
+            tracing::error!(file = file.url(), batch, "{IN_DOUBT}");
+            (FileStatus::Failed, Some(IN_DOUBT.to_owned()))
+        } else {
+            (FileStatus::Processed, None)
         };
         let stepped = self.register.step(&file, &FileStep::End { batch, to, reason }, now).await?;
         Ok(stepped.fresh && to == FileStatus::Processed)

@@ -7,7 +7,7 @@ use serde::Deserialize as _;
 use shiftwork_protocol::{
     Failure, FailureKind,
     file::{Deletion, Entry, FileRecord, FileStatus, UNCLAIMED},
-    s3_event::{self, ObjectChange, ObjectEvent},
+    s3_event::{self, ObjectChange, ObjectEvent, ObjectEvents},
     work_item::Completion,
 };
 
@@ -17,9 +17,19 @@ use crate::feed::Feeds;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Message {
     /// Created and deleted objects. Empty for an S3 event that is neither, such as a test event.
-    Objects(Vec<ObjectEvent>),
+    Objects(ObjectEvents),
     /// A worker's result for a work item or for some of its files.
     Completed(Completion),
+}
+
+/// Returns true for an empty object that stands for a folder: its key ends with `/` (S3 console), or with `_$folder$` (Hadoop and
+/// EMR). It is not a file.
+pub fn is_folder(event: &ObjectEvent) -> bool {
+    let empty = match &event.change {
+        ObjectChange::Created { size, .. } => *size == 0,
+        ObjectChange::Deleted { .. } => true,
+    };
+    empty && (event.key.ends_with('/') || event.key.ends_with("_$folder$"))
 }
 
 /// The register entry of an event, with the feed that the key belongs to and the named parts of the key.
@@ -37,6 +47,8 @@ pub fn entry(event: ObjectEvent, feeds: &Feeds, now: Timestamp) -> Entry {
             size,
             sequencer: event.sequencer,
             received_ts: event.at,
+            earlier_puts: Vec::new(),
+            claimed_put: None,
             registered_ts: now,
             format: feed.map(|feed| feed.format),
             parts,
@@ -48,11 +60,12 @@ pub fn entry(event: ObjectEvent, feeds: &Feeds, now: Timestamp) -> Entry {
             history: Vec::new(),
             revision: 0,
         })),
-        ObjectChange::Deleted => Entry::Deletion(Deletion {
+        ObjectChange::Deleted { marker_id } => Entry::Deletion(Deletion {
             feed: name,
             bucket: event.bucket,
             key: event.key,
             version_id: event.version_id,
+            marker_id,
             sequencer: event.sequencer,
             deleted_ts: event.at,
         }),
@@ -92,8 +105,8 @@ mod tests {
     #[test]
     fn events_and_completions_are_distinguished() {
         let Message::Objects(events) = sample("s3-sns-sqs-created") else { panic!("not an event of S3") };
-        assert_eq!(events[0].key, "orders/eu/2026-03-01/it's 1+1=2 ü.csv");
-        assert_eq!(sample("s3-test-event"), Message::Objects(Vec::new()));
+        assert_eq!(events.readable[0].key, "orders/eu/2026-03-01/it's 1+1=2 ü.csv");
+        assert_eq!(sample("s3-test-event"), Message::Objects(ObjectEvents::default()));
         let Message::Completed(completion) = sample("work-completed") else { panic!("not a completion") };
         assert_eq!(completion.feed, "invoices");
     }
@@ -104,7 +117,6 @@ mod tests {
             ("{", "not JSON"),
             ("{}", "neither an S3 event"),
             ("[1]", "neither an S3 event"),
-            (r#"{"Records":[{"eventSource":"aws:ses"}]}"#, "not an event of S3"),
             (r#"{"batch":1}"#, "completion is not valid"),
         ] {
             let failure = read(body).unwrap_err();

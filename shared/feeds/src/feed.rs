@@ -89,6 +89,32 @@ impl Compression {
     const fn is_none(&self) -> bool {
         matches!(self, Self::None)
     }
+
+    /// Number of bytes at the beginning of a file that [`Compression::of`] needs.
+    pub const SIGNATURE_BYTES: usize = 10;
+
+    /// The compression of a file with these first bytes; `None` if the file is not compressed with one of them (RFC 1952, RFC 8878, and
+    /// bzip2's block header).
+    pub fn of(beginning: &[u8]) -> Option<Self> {
+        let is_bzip2 =
+            |text: &[u8]| text.starts_with(b"BZh") && text.get(4..10) == Some(&[0x31, 0x41, 0x59, 0x26, 0x53, 0x59]);
+        match beginning {
+            [0x1f, 0x8b, 0x08, ..] => Some(Self::Gzip),
+            [0x28, 0xb5, 0x2f, 0xfd, ..] => Some(Self::Zstd),
+            text if is_bzip2(text) => Some(Self::Bzip2),
+            _ => None,
+        }
+    }
+
+    /// The name in configuration.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
+            Self::Bzip2 => "bzip2",
+        }
+    }
 }
 
 /// Expectations of a file. A file that does not meet them is quarantined with the reason before its batch is loaded.
@@ -318,6 +344,16 @@ impl Feed {
                 report(field, format!("format {} does not support `{field}`", self.format.as_str()), hint);
             }
         }
+        if csv && self.header_lines == 0 && !self.expect.header.is_empty() {
+            report(
+                "expect.header",
+                "without `header_lines`, COPY loads the header as a row".into(),
+                "add `header_lines: 1`",
+            );
+        }
+        if let Some(message) = misplaced_column(&self.columns, &self.expect.header) {
+            report("columns", message, "COPY assigns fields by position: write the columns in the order of the header");
+        }
         if let Some(delimiter) = &self.delimiter
             && (delimiter.chars().count() != 1 || !delimiter.is_ascii() || delimiter == "\\")
         {
@@ -372,6 +408,22 @@ impl Feed {
             (None, None) => Consumer::None,
         }
     }
+}
+
+/// Compares the columns that a COPY loads, in their order, with the header that a feed expects. A column may have another name than its
+/// field; a column with the name of a field must be at the position of that field. Returns the first mismatch.
+pub fn misplaced_column(columns: &[String], header: &[String]) -> Option<String> {
+    if columns.is_empty() || header.is_empty() {
+        return None;
+    }
+    if columns.len() != header.len() {
+        return Some(format!("{} columns are loaded, and `expect.header` has {} fields", columns.len(), header.len()));
+    }
+    let field = |column: &String| header.iter().position(|field| field.trim().eq_ignore_ascii_case(column));
+    columns.iter().enumerate().find_map(|(at, column)| {
+        let found = field(column).filter(|found| *found != at)?;
+        Some(format!("column {} is `{column}`, which is field {} of `expect.header`", at + 1, found + 1))
+    })
 }
 
 /// The consumer of a feed's batches.

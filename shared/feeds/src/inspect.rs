@@ -10,13 +10,15 @@ use shiftwork_protocol::{
 };
 
 use crate::{
-    feed::{Expectations, Feed},
+    feed::{Compression, Expectations, Feed},
     parquet::{self, Tail},
     rows::RowReader,
 };
 
 /// Maximum number of bytes that are read of a control file, which contains one number.
 const CONTROL_BYTES: usize = 4 * 1024;
+/// UTF-8's byte order mark.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// Number of bytes at the end of a Parquet file that are read first. Most footers are shorter.
 const FOOTER_BYTES: u64 = 64 * 1024;
 /// Time after which a file without its control file is quarantined.
@@ -50,9 +52,6 @@ pub async fn inspect(objects: &dyn Objects, feed: &Feed, file: &FileRecord, now:
     }
     // One damaged Parquet file fails the COPY of the whole batch, so every Parquet file is inspected.
     let columnar = feed.format == Format::Parquet;
-    if !columnar && !expect.needs_s3() {
-        return Ok(Inspection::Passed { checksum: None });
-    }
     let wanted_rows = match &expect.rows_from {
         None => None,
         Some(control) => match rows_wanted(objects, file, control, now).await? {
@@ -65,10 +64,14 @@ pub async fn inspect(objects: &dyn Objects, feed: &Feed, file: &FileRecord, now:
         Err(reason) => return Ok(Inspection::Rejected(reason)),
     };
     let needs_content = !expect.header.is_empty() || expect.columns.is_some() || wanted_rows.is_some();
-    let problem = match (columnar, needs_content) {
-        (true, _) => footer(objects, expect, file, wanted_rows).await?,
-        (false, true) => content(objects, feed, file, wanted_rows).await?,
-        (false, false) => None,
+    // COPY reads the bytes of a compressed file as text if its feed is not compressed, and can load them as rows.
+    let is_loaded = feed.format.is_loadable() && feed.work_items.is_none();
+    let is_plain_text = is_loaded && feed.compression == Compression::None && file.size > 0;
+    let problem = match (columnar, needs_content, is_plain_text) {
+        (true, _, _) => footer(objects, expect, file, wanted_rows).await?,
+        (false, true, _) => content(objects, feed, file, wanted_rows).await?,
+        (false, false, true) => compressed(objects, file).await?,
+        (false, false, false) => None,
     };
     Ok(problem.map_or(Inspection::Passed { checksum }, Inspection::Rejected))
 }
@@ -94,7 +97,8 @@ async fn rows_wanted(
     {
         text.extend(bytes);
     }
-    let text = String::from_utf8_lossy(&text);
+    // Editors on Windows write a byte order mark in front of the number.
+    let text = String::from_utf8_lossy(text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&text));
     Ok(text.trim().parse().map_err(|_| {
         let shown: String = text.trim().chars().take(40).collect();
         Inspection::Rejected(format!("the control file {key} contains `{shown}`, expected a number of rows"))
@@ -176,6 +180,27 @@ async fn content(objects: &dyn Objects, feed: &Feed, file: &FileRecord, rows: Op
     Ok(found.and_then(|found| row_mismatch(rows, found.saturating_sub(header))))
 }
 
+/// Reads the beginning of a text file. Returns the reason to reject it if it is compressed.
+async fn compressed(objects: &dyn Objects, file: &FileRecord) -> Result<Option<String>> {
+    let Some(mut object) = objects.open(&file.bucket, &file.key, None).await? else { return Ok(Some(DELETED.into())) };
+    let mut beginning = Vec::new();
+    while beginning.len() < Compression::SIGNATURE_BYTES
+        && let Some(bytes) = object.content.next().await?
+    {
+        beginning.extend(bytes);
+    }
+    Ok(compression_of(&beginning))
+}
+
+/// Returns the reason to reject the file of a feed without compression if its first bytes are those of a compressed file.
+fn compression_of(beginning: &[u8]) -> Option<String> {
+    let found = Compression::of(beginning)?;
+    Some(format!(
+        "the file is compressed with {0}, and the feed is not: set `compression: {0}` in the feed",
+        found.as_str()
+    ))
+}
+
 enum ReadError {
     /// The content is not valid; the reason to reject the file.
     Content(String),
@@ -193,7 +218,14 @@ async fn read_rows(
         ReadError::Content(format!("the file cannot be read as {:?}: {error}", feed.compression).to_lowercase())
     };
     let mut reader = RowReader::new(feed).map_err(unreadable)?;
+    let mut beginning = Vec::new();
     while let Some(bytes) = stream.next().await.map_err(ReadError::Request)? {
+        if feed.compression == Compression::None && beginning.len() < Compression::SIGNATURE_BYTES {
+            beginning.extend(bytes.iter().take(Compression::SIGNATURE_BYTES));
+            if let Some(reason) = compression_of(&beginning) {
+                return Err(ReadError::Content(reason));
+            }
+        }
         reader.feed(&bytes).map_err(unreadable)?;
         if !whole && reader.has_first() {
             return Ok((reader.into_first(), None));
@@ -210,7 +242,7 @@ mod tests {
     use super::*;
     use shiftwork_ports::fake::{MemoryBucket, MemoryObjects, a_file};
 
-    use crate::{feed::Compression, sample};
+    use crate::sample;
 
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
@@ -258,10 +290,34 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_compressed_file_in_a_feed_without_compression_is_rejected() {
+        let plain = Feed { header_lines: 0, ..expecting(Expectations::default()) };
+        let with_columns = expecting(Expectations { columns: Some(2), ..Default::default() });
+        for feed in [&plain, &with_columns] {
+            for (bytes, name) in [
+                (gzip(b"1,2\n"), "gzip"),
+                (zstd::bulk::compress(b"1,2\n", 1).unwrap(), "zstd"),
+                (b"BZh91AY&SY".to_vec(), "bzip2"),
+            ] {
+                assert!(rejection(inspected(feed, &bytes, None).await).contains(&format!("compressed with {name}")));
+            }
+            let text = Inspection::Passed { checksum: None };
+            assert_eq!(inspected(feed, b"BZh,x\n", None).await, text, "a text that begins like bzip2");
+        }
+        assert_eq!(inspected(&plain, b"", None).await, Inspection::Passed { checksum: None });
+    }
+
+    #[tokio::test]
     async fn rows_are_compared_with_the_control_file() {
         let feed = expecting(Expectations { rows_from: Some("{key}.count".into()), ..Default::default() });
         let text = b"id,note\n1,\"two\nlines\"\n2,x";
-        assert_eq!(inspected(&feed, text, Some(" 2\n")).await, Inspection::Passed { checksum: None });
+        for control in [" 2\n", "\u{feff}2", "\u{feff}2\r\n"] {
+            assert_eq!(
+                inspected(&feed, text, Some(control)).await,
+                Inspection::Passed { checksum: None },
+                "{control:?}"
+            );
+        }
         assert!(rejection(inspected(&feed, text, Some("3")).await).contains("has 2 rows, and its control file says 3"));
         assert!(rejection(inspected(&feed, text, Some("many")).await).contains("expected a number"));
         assert_eq!(inspected(&feed, text, None).await, Inspection::AwaitsControlFile);

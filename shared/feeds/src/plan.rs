@@ -135,8 +135,8 @@ pub fn worker_time(feed: &Feed) -> SignedDuration {
 /// Id of the run for the batch that begins with `first`. It changes after each [`REQUEST_AGAIN`].
 fn run_id(workflow: &str, first: &FileRecord, now: Timestamp) -> String {
     let requests = now.duration_since(first.registered_ts).as_secs() / REQUEST_AGAIN.as_secs();
-    let (id, retries) = (first.id(), first.retries());
-    derived_run_id(workflow, &format!("files {} {} {} {retries} {requests}", id.feed, id.key_hash, id.version))
+    let (id, reopenings) = (first.id(), first.reopenings());
+    derived_run_id(workflow, &format!("files {} {} {} {reopenings} {requests}", id.feed, id.key_hash, id.version))
 }
 
 fn item_id(first: &FileRecord) -> String {
@@ -147,15 +147,13 @@ fn item_id(first: &FileRecord) -> String {
 
 /// Returns the day whose files are late at `now`, and the time at which they were due. Returns `None` if they are complete or not due yet.
 ///
-/// `received` has the times at which files of the feed were received; only the newest [`Expected::files`] times are needed.
-pub fn late(expected: &Expected, received: &[Timestamp], now: Timestamp) -> Option<(String, Timestamp)> {
+/// `received` is the number of keys of the feed that were received since [`day_begun`]; more than [`Expected::files`] need not be counted.
+pub fn late(expected: &Expected, received: u32, now: Timestamp) -> Option<(String, Timestamp)> {
     let zone = TimeZone::get(&expected.time_zone).ok()?;
     let by: Time = expected.by.parse().ok()?;
     let day = now.to_zoned(zone.clone()).date();
-    let due = day.to_datetime(by).to_zoned(zone.clone()).ok()?.timestamp();
-    let begun = day.to_zoned(zone).ok()?.timestamp();
-    let count = received.iter().filter(|at| **at >= begun).count();
-    (now >= due && count < expected.files as usize).then(|| (day.to_string(), due))
+    let due = day.to_datetime(by).to_zoned(zone).ok()?.timestamp();
+    (now >= due && received < expected.files).then(|| (day.to_string(), due))
 }
 
 /// Start of the current day in the time zone of the due time. Files received before it do not count.
@@ -223,11 +221,11 @@ mod tests {
     fn files_are_late_after_the_due_time_in_the_time_zone_of_the_feed() {
         let expected = Expected { by: "06:00".into(), time_zone: "Europe/Berlin".into(), files: 2 };
         let at = |text: &str| text.parse::<Timestamp>().unwrap();
-        let one = [at("2026-03-01T01:00:00Z"), at("2026-02-28T22:00:00Z")];
-        assert_eq!(late(&expected, &one, at("2026-03-01T04:59:59Z")), None, "not due yet");
-        assert_eq!(late(&expected, &one, at("2026-03-01T05:00:00Z")).unwrap().0, "2026-03-01");
-        let two = [at("2026-03-01T01:00:00Z"), at("2026-02-28T23:00:00Z")];
-        assert_eq!(late(&expected, &two, at("2026-03-01T05:00:00Z")), None, "the day begins at 23:00 UTC");
+        let now = at("2026-03-01T05:00:00Z");
+        assert_eq!(late(&expected, 1, at("2026-03-01T04:59:59Z")), None, "not due yet");
+        assert_eq!(late(&expected, 1, now), Some(("2026-03-01".into(), now)));
+        assert_eq!(late(&expected, 2, now), None);
+        assert_eq!(day_begun(&expected, now), Some(at("2026-02-28T23:00:00Z")));
     }
 
     proptest! {

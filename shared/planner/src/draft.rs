@@ -1,6 +1,6 @@
 //! Checks a workflow as far as is possible without its scripts: the jobs, their names, kinds and order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use shiftwork_config::{Duration, JsonPath, Located, Problem, list};
 use shiftwork_protocol::{
@@ -11,7 +11,7 @@ use shiftwork_protocol::{
 use crate::{
     graph::{self, Graph, GraphJob},
     kind::{self, Entry},
-    parameters, pattern, schedule,
+    parameters, pattern, published, schedule,
 };
 
 /// Hint of messages about an invalid id.
@@ -44,6 +44,13 @@ pub(crate) struct DraftJob {
     pub(crate) kind: &'static Entry,
     pub(crate) timeout_seconds: u32,
     pub(crate) retry_delay_seconds: u32,
+}
+
+impl Draft {
+    /// Name of the connection of a job: its own, or the workflow's; `None` for the default connection of the deployment.
+    pub(crate) fn connection_of<'a>(&'a self, job: &'a DraftJob) -> Option<&'a str> {
+        job.job.connection.as_deref().or(self.workflow.connection.as_deref())
+    }
 }
 
 /// Validates and deserializes a document. A draft is returned even if there are problems, whenever the document can be deserialized without
@@ -93,7 +100,9 @@ fn check_workflow(doc: &Located, workflow: &Workflow, problems: &mut Vec<Problem
             doc.problem(&stages, "every stage is disabled").hint("set `execution_flag: y` for at least one stage"),
         );
     }
+    check_max_parallel(doc, workflow.max_parallel, &root, problems);
     for (i, stage) in workflow.workflow_stages.iter().enumerate() {
+        check_max_parallel(doc, stage.max_parallel, &stages.index(i), problems);
         if stage.scripts.is_empty() {
             let path = stages.index(i).key("scripts");
             problems.push(
@@ -118,11 +127,7 @@ fn check_workflow(doc: &Located, workflow: &Workflow, problems: &mut Vec<Problem
     }
     for (i, trigger) in workflow.triggers.iter().enumerate() {
         let path = root.key("triggers").index(i);
-        problems.extend(pattern::problems(&trigger.pattern).into_iter().map(|wrong| {
-            let mut problem = doc.problem(&wrong.under(&path.key("pattern")), wrong.message);
-            problem.hint = wrong.hint;
-            problem
-        }));
+        published::check(doc, trigger, &path, problems);
         let at_parameters = path.key("parameters");
         for (name, event_path) in &trigger.parameters {
             let path = at_parameters.key(name);
@@ -152,6 +157,13 @@ fn check_workflow(doc: &Located, workflow: &Workflow, problems: &mut Vec<Problem
     }
 }
 
+fn check_max_parallel(doc: &Located, limit: Option<u32>, at: &JsonPath, problems: &mut Vec<Problem>) {
+    if limit == Some(0) {
+        let problem = doc.problem(&at.key("max_parallel"), "no job can run with `max_parallel: 0`");
+        problems.push(problem.hint("write a number from 1, or remove `max_parallel`"));
+    }
+}
+
 /// Iterates over the jobs of the stages that run, each with the index of its stage and its index in the stage.
 pub(crate) fn running_jobs(workflow: &Workflow) -> impl Iterator<Item = (usize, usize, &Job)> {
     let stages = workflow.workflow_stages.iter().enumerate();
@@ -176,6 +188,11 @@ pub(crate) fn in_full(job: &Job) -> FullJob {
             work: serde_json::Map::from_iter([("script".to_owned(), script.as_str().into())]),
         },
     }
+}
+
+/// Names of the jobs of the stages that run.
+pub(crate) fn job_names(workflow: &Workflow) -> BTreeSet<String> {
+    running_jobs(workflow).filter_map(|(_, _, job)| name_of(&in_full(job))).collect()
 }
 
 /// The script that a job runs; `None` for an unknown kind or a kind without scripts.

@@ -10,6 +10,7 @@
 //! functions, so their messages are the same.
 
 mod builtin;
+mod circles;
 mod date;
 mod draft;
 mod effects;
@@ -18,19 +19,22 @@ mod kind;
 mod parameters;
 pub mod pattern;
 mod plan;
+mod published;
 mod schedule;
 mod schema;
+mod slots;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use shiftwork_config::{JsonPath, in_order, shape};
 use shiftwork_protocol::{Connection, Workflow, name, workflow::Job};
 
+pub use circles::{Circle, Link, Step, circles};
 pub use date::{LogicalDate, RequestedDate};
 pub use effects::inner_commits;
 pub use plan::{Plan, PlanInputs, RequestedRun, Script, check, plan};
 pub use schema::{connections_schema, workflow_schema};
-pub use shiftwork_config::{Located, Place, Problem, read_file, read_item};
+pub use shiftwork_config::{Located, Place, Problem, list, read_file, read_item};
 
 /// Deserializes a workflow and checks all that does not depend on its scripts and connections.
 ///

@@ -1,15 +1,17 @@
-//! Matches events against EventBridge event patterns. The trigger does this itself, because patterns are part of the configuration of a
-//! workflow and not of the stack template.
+//! Matches events against EventBridge event patterns. `shiftwork push` makes a rule from each pattern; the trigger matches the event again,
+//! because the workflow can have changed since, and to find the trigger whose parameters are used.
 //!
 //! The semantics are those of the EventBridge user guide, "Creating EventBridge event patterns", and of event-ruler, the library that
 //! EventBridge uses. The operator `cidr` is not supported. `event_ruler_tests` lists the other differences.
 
+pub(crate) mod possible;
 mod read;
 mod rule;
 
 use serde_json::{Map, Value};
 
 pub(crate) use read::PatternProblem;
+pub(crate) use rule::{Field, Pattern, Test};
 use shiftwork_config::{JsonPath, Place, Problem};
 
 /// Returns true if the event matches the pattern.
@@ -28,9 +30,9 @@ pub fn matches(pattern: &Map<String, Value>, event: &Value) -> Result<bool, Prob
     }
 }
 
-/// Returns all problems of a pattern.
-pub(crate) fn problems(pattern: &Map<String, Value>) -> Vec<PatternProblem> {
-    read::pattern(pattern).err().unwrap_or_default()
+/// Parses a pattern. The error has all problems, at least one.
+pub(crate) fn read(pattern: &Map<String, Value>) -> Result<Pattern, Vec<PatternProblem>> {
+    read::pattern(pattern)
 }
 
 /// Returns the value at a path such as `$.detail.object.key`, `$.detail["object key"]` or `$.resources[0]`.

@@ -13,6 +13,7 @@ use crate::{
     draft::{Draft, DraftJob, draft},
     kind::Context,
     parameters::{self, GivenParameters},
+    slots,
 };
 
 /// Timeout of a barrier in seconds. A barrier does no work, so this is the time of the launcher with its retries.
@@ -142,6 +143,7 @@ fn plan_jobs(
         works.push(job.kind.work(&job.job, &mut context));
     }
 
+    let busy = slots::jobs_by_warehouse(works.iter().flatten());
     let graph = draft.graph.as_ref()?;
     graph
         .nodes
@@ -166,6 +168,7 @@ fn plan_jobs(
                 timeout_seconds: job.map_or(BARRIER_SECONDS, |job| job.timeout_seconds),
                 retries: job.map_or(0, |job| job.job.retries),
                 retry_delay_seconds: job.map_or(0, |job| job.retry_delay_seconds),
+                slots: job.map_or_else(Vec::new, |job| slots::pools(draft, job, &work, &busy)),
                 work,
             })
         })
@@ -188,13 +191,14 @@ fn connection(
     job: &DraftJob,
     problems: &mut Vec<Problem>,
 ) -> Option<Connection> {
-    let (name, path) = match (&job.job.connection, &draft.workflow.connection) {
-        (Some(name), _) => (Some(name), job.path.key("connection")),
-        (None, Some(name)) => (Some(name), JsonPath::root().key("connection")),
-        (None, None) => (None, JsonPath::root()),
+    let name = draft.connection_of(job);
+    let path = match (&job.job.connection, name) {
+        (Some(_), _) => job.path.key("connection"),
+        (None, Some(_)) => JsonPath::root().key("connection"),
+        (None, None) => JsonPath::root(),
     };
-    let Some(connection) = connection_named(inputs, name.map(String::as_str)) else {
-        let name = name.map_or("", String::as_str);
+    let Some(connection) = connection_named(inputs, name) else {
+        let name = name.unwrap_or_default();
         let problem = doc.problem(&path, format!("no connection is named `{name}`"));
         problems.push(problem.one_of(name, inputs.connections.keys().map(String::as_str)));
         return None;

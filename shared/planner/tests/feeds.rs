@@ -77,6 +77,26 @@ fn problems_of_a_copy_job_have_a_place_and_a_hint() {
             "feeds/orders.yaml:3:1 ($.keys): a `{` has no closing `}`",
         ),
         (
+            "feed: orders\nbucket: b\nkeys: k\nformat: csv\ntable: a.b\nheader_lines: 1\ncolumns: [first_name, last_name]\nexpect: { header: [last_name, first_name] }\n",
+            "files: pending(orders)",
+            "feeds/orders.yaml:7:1 ($.columns): column 1 is `first_name`, which is field 2 of `expect.header`",
+        ),
+        (
+            "feed: orders\nbucket: b\nkeys: k\nformat: csv\ntable: a.b\nheader_lines: 1\nexpect: { header: [Last_Name, first_name] }\n",
+            "files: pending(orders), columns: [first_name, last_name]",
+            "column 1 is `first_name`, which is field 2 of `expect.header`",
+        ),
+        (
+            "feed: orders\nbucket: b\nkeys: k\nformat: parquet\ntable: a.b\ncolumns: [a]\nexpect: { header: [a, b] }\n",
+            "files: pending(orders)",
+            "1 columns are loaded, and `expect.header` has 2 fields",
+        ),
+        (
+            "feed: orders\nbucket: b\nkeys: k\nformat: csv\ntable: a.b\nexpect: { header: [a, b] }\n",
+            "files: pending(orders)",
+            "without `header_lines`, COPY loads the header as a row",
+        ),
+        (
             "feed: orders\nbucket: b\nkeys: k\nformat: xml\n",
             "files: pending(orders), table: a.b",
             "has format xml, which COPY does not read",

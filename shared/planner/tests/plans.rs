@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 use shiftwork_planner::{check, plan, read_file, read_item, script_names, workflow};
-use shiftwork_protocol::{Transaction, Work, workflow::RunIf};
-use support::{example, inputs, job, lines, planned, read, run_with};
+use shiftwork_protocol::{Connection, Transaction, Work, workflow::RunIf};
+use support::{connection, example, inputs, job, lines, planned, read, run_with};
 
 const DESIGN: &str = include_str!("fixtures/design_example.json");
 
@@ -197,5 +197,50 @@ fn the_schema_and_the_planner_accept_the_same_workflows() {
             {"execution_type": "sequential", "scripts": ["b.sql"]}]});
         assert!(validator.is_valid(&flagged), "{flag}");
         assert!(workflow(&read_item(flagged)).is_ok(), "{flag}");
+    }
+}
+
+/// The pools of the first job of a workflow with one stage of `jobs` jobs.
+fn pools(head: &str, execution: &str, stage: &str, jobs: usize) -> Vec<(String, u32)> {
+    let names: Vec<_> = (0..jobs).map(|n| format!("job_{n}.sql")).collect();
+    let scripts: Vec<_> = names.iter().map(|name| (name.as_str(), "select 1")).collect();
+    let mut inputs = inputs("w", &scripts);
+    let limited = Connection { max_parallel: Some(9), ..connection() };
+    inputs.connections.insert("limited".into(), limited);
+    let text = format!(
+        "workflow_id: w\n{head}\nworkflow_stages:\n  - {{ execution_type: {execution}, {stage}scripts: [{}] }}\n",
+        names.join(", ")
+    );
+    let plan =
+        plan(&read(&text), &inputs, &run_with(&json!({}))).unwrap_or_else(|problems| panic!("{}", lines(&problems)));
+    plan.jobs[0].slots.iter().map(|pool| (pool.name.clone(), pool.limit)).collect()
+}
+
+#[test]
+fn a_job_needs_slots_of_the_pools_that_can_be_full() {
+    let none: &[(&str, u32)] = &[];
+    for (head, execution, stage, jobs, expected) in [
+        ("", "parallel", "", 3, none),
+        ("", "parallel", "max_parallel: 2, ", 3, &[("@stage/w/1", 2)]),
+        ("", "parallel", "max_parallel: 3, ", 3, none),
+        ("", "sequential", "max_parallel: 2, ", 3, none),
+        ("max_parallel: 2", "parallel", "", 3, &[("@workflow/w", 2)]),
+        ("max_parallel: 3", "parallel", "", 3, none),
+        ("connection: reporting", "parallel", "", 3, none),
+        ("connection: limited", "parallel", "", 1, &[("@connection/limited", 9)]),
+        ("", "parallel", "", 150, none),
+        ("", "parallel", "", 151, &[("@warehouse/main", 150)]),
+        (
+            "{ max_parallel: 2, connection: limited }",
+            "parallel",
+            "max_parallel: 1, ",
+            3,
+            &[("@stage/w/1", 1), ("@workflow/w", 2), ("@connection/limited", 9)],
+        ),
+    ] {
+        let head = head.trim_matches(['{', '}']).trim().replace(", ", "\n");
+        let found = pools(&head, execution, stage, jobs);
+        let expected: Vec<_> = expected.iter().map(|(name, limit)| ((*name).to_owned(), *limit)).collect();
+        assert_eq!(found, expected, "{head}, {execution}, {stage}, {jobs} jobs");
     }
 }

@@ -335,3 +335,17 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn max_parallel_is_a_number_from_one() {
+    let text = stage("      - a.sql\n").replace("execution_type", "max_parallel: 0\n    execution_type");
+    let found = reported(&[format!("max_parallel: 0\n{text}")]);
+    for place in ["workflows/x.yaml:1:1 ($.max_parallel)", "workflows/x.yaml:4:5 ($.workflow_stages[0].max_parallel)"] {
+        assert!(
+            found.contains(&format!("{place}: no job can run with `max_parallel: 0`; write a number from 1")),
+            "{found}"
+        );
+    }
+    let negative = reported(&[format!("max_parallel: -1\n{}", stage("      - a.sql\n"))]);
+    assert!(negative.starts_with("workflows/x.yaml:1:1 ($.max_parallel): "), "{negative}");
+}

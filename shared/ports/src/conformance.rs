@@ -16,6 +16,7 @@ mod objects;
 mod openings;
 mod queues;
 mod runs;
+mod slots;
 mod sweeps;
 mod tokens;
 
@@ -83,6 +84,12 @@ pub async fn ledger(ledger: &dyn Ledger) {
     jobs::parts_follow_each_other(ledger).await;
     jobs::racing_steps_agree(ledger).await;
     jobs::racing_claims_keep_the_first_intent(ledger).await;
+    jobs::a_held_job_waits_for_a_slot(ledger).await;
+
+    slots::a_pool_has_as_many_slots_as_its_limit(ledger).await;
+    slots::a_free_slot_goes_to_the_queue(ledger).await;
+    slots::a_larger_limit_gives_more_slots(ledger).await;
+    slots::racing_requests_do_not_exceed_the_limit(ledger).await;
 }
 
 /// Returns a name that is not in use.
@@ -113,6 +120,7 @@ fn a_run(workflow: &str, status: Status, jobs: usize) -> RunRecord {
         request_sha256: sha256(&id),
         workflow_sha256: sha256(workflow),
         restart_of: None,
+        caused_by: Vec::new(),
         request: None,
         jobs: u32::try_from(jobs).unwrap(),
         planner: None,
@@ -132,6 +140,7 @@ fn a_job(run: &RunRecord, position: usize, name: &str, upstreams: &[&str]) -> Jo
         timeout_seconds: 600,
         retries: 1,
         retry_delay_seconds: 0,
+        slots: Vec::new(),
         work: Work::Sql {
             connection: Connection { workgroup: Some("wg".into()), database: "dev".into(), ..Connection::default() },
             script: ScriptPin { key: name.into(), version_id: "v1".into(), sha256: sha256(name), statements: 50 },

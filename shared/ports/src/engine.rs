@@ -1,6 +1,10 @@
 //! Engines, which run the attempts of jobs. Redshift is one of them.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use shiftwork_port_macro::port;
@@ -86,6 +90,18 @@ pub type Steps = u32;
 /// All steps of any attempt: nothing is known about how far it came.
 pub const UNKNOWN_STEPS: Steps = Steps::MAX;
 
+/// What a list of an engine says about an attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Listed {
+    /// The attempt has not ended.
+    Active,
+    /// The attempt has ended. [`Engine::outcome`] returns how.
+    Ended {
+        /// Id that the engine gave to the attempt.
+        id: String,
+    },
+}
+
 /// One engine at one [`Place`]. Submission is not part of this trait, because it differs from engine to engine. Every
 /// engine treats a repeated submission of an attempt as one, so that a caller can repeat a submission whose response
 /// was lost.
@@ -98,6 +114,9 @@ pub trait Engine: Send + Sync {
     async fn outcome(&self, id: &str, attempt: &Attempt, patience: Duration) -> Result<Option<AttemptState>>;
     /// Lists the active attempts of a run at this place.
     async fn active(&self, run: &str) -> Result<Vec<AttemptState>>;
+    /// Looks up many attempts of a run at once, with one request for each 100 attempts and not one for each attempt. An
+    /// attempt that the engine does not know is left out.
+    async fn listed(&self, run: &str, attempts: &BTreeSet<Attempt>) -> Result<BTreeMap<Attempt, Listed>>;
     /// Cancels the attempt with this id. Succeeds if the attempt has ended or the engine does not know it.
     async fn cancel(&self, id: &str) -> Result<()>;
 }
@@ -121,7 +140,8 @@ impl Engines {
         places.into_iter().map(|place| self.at(place)).collect()
     }
 
-    fn at<'a>(&'a self, place: Place<'a>) -> Box<dyn Engine + 'a> {
+    /// Returns the engine at a place.
+    pub fn at<'a>(&'a self, place: Place<'a>) -> Box<dyn Engine + 'a> {
         match place {
             Place::Warehouse(connection) => self.warehouse.engine(connection),
         }

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use shiftwork_port_macro::port;
 use shiftwork_protocol::{
-    Attempt, Cancelling, FailedAttempt, FailureKind, JobRecord, Lease, RunRecord, SkipReason, StatementReport, Status,
-    Times,
+    Attempt, Cancelling, FailedAttempt, FailureKind, JobRecord, Lease, RunRecord, SkipReason, SlotHolder, SlotPool,
+    Slots, StatementReport, Status, Times,
 };
 
 use crate::Result;
@@ -122,6 +122,9 @@ pub enum Step {
         /// Totals of the finished part.
         totals: Totals,
     },
+    /// The claimed attempt cannot be submitted before the job has its slots: the job becomes PENDING and waits for
+    /// [`SLOT`](shiftwork_protocol::SLOT), and the intent to submit is withdrawn.
+    Hold,
 }
 
 /// The result of a step.
@@ -185,4 +188,18 @@ pub trait Ledger: Send + Sync {
 
     /// Releases the lease that `run` holds. The first run of the queue takes it, with expiry `until`.
     async fn release(&self, workflow: &str, run: &str, until: Timestamp) -> Result<Released>;
+
+    /// Takes a slot of a pool for a job, if a slot is free. Returns true if the job has a slot, by this or an earlier call.
+    async fn take_slot(&self, pool: &SlotPool, holder: &SlotHolder) -> Result<bool>;
+
+    /// Does what [`Ledger::take_slot`] does, and adds the job to the queue of the pool if no slot is free. A job is in a queue
+    /// once. A full queue ([`SLOT_QUEUE`](shiftwork_protocol::limits::SLOT_QUEUE)) does not take the job.
+    async fn request_slot(&self, pool: &SlotPool, holder: &SlotHolder, now: Timestamp) -> Result<bool>;
+
+    /// Gives back the slot of a job, or its place in the queue, and gives the free slots of the pool to jobs of the queue
+    /// ([`Slots::next`]). Returns these jobs. Idempotent; another call does not return them again.
+    async fn return_slot(&self, pool: &SlotPool, holder: &SlotHolder) -> Result<Vec<SlotHolder>>;
+
+    /// Reads the slots of a pool, by its name.
+    async fn slots(&self, pool: &str) -> Result<Slots>;
 }

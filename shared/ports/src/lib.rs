@@ -34,7 +34,7 @@ use shiftwork_protocol::{
 
 pub use cache::Cache;
 pub use catalog::Catalog;
-pub use engine::{AttemptState, Engine, EngineReport, Engines, Progress, Steps, UNKNOWN_STEPS};
+pub use engine::{AttemptState, Engine, EngineReport, Engines, Listed, Progress, Steps, UNKNOWN_STEPS};
 pub use files::{AdvancedFile, FileRegister, WorkQueue};
 pub use ledger::{Advanced, Begun, End, LeaseRequest, Ledger, Opened, Opening, Released, Step, Totals};
 pub use objects::{
@@ -62,11 +62,15 @@ pub trait TaskTokens: Send + Sync {
     async fn proceed(&self, token: &str) -> Result<()>;
     /// Returns a job with another attempt to the Launch state at this time.
     async fn pause(&self, token: &str, until: Timestamp) -> Result<()>;
+    /// Returns a job that waits for a slot to the Await state.
+    async fn wait(&self, token: &str) -> Result<()>;
 }
 
 /// Error name of [`TaskTokens::proceed`]. It is not a failure: an error is the only result of a task that leads to
 /// another state.
 pub const PROCEED: &str = "Shiftwork.Proceed";
+/// Error name of [`TaskTokens::wait`]. It is not a failure either.
+pub const WAIT: &str = "Shiftwork.Wait";
 
 /// Error name of [`TaskTokens::pause`]. Its cause is the time as text, which the Wait state reads.
 pub const PAUSE: &str = "Shiftwork.Pause";
@@ -102,7 +106,7 @@ pub trait Configuration: Send + Sync {
     async fn workflow(&self, workflow_id: &str) -> Result<Option<Value>>;
     /// Reads a named connection.
     async fn connection(&self, name: &str) -> Result<Option<Connection>>;
-    /// Lists the workflows with triggers.
+    /// Returns the workflows with triggers.
     async fn triggered(&self) -> Result<Vec<Value>>;
 }
 

@@ -67,13 +67,25 @@ pub trait Warehouse: Send + Sync {
 /// Classifies an error message of Redshift.
 ///
 /// - 1023 "Serializable isolation violation": a conflict with another transaction (Redshift docs, "Serializable
-///   isolation"). Deadlocks and lock timeouts are classified in the same way: nothing was committed, and a retry may succeed.
+///   isolation"). Other conflicts are classified in the same way, because nothing was committed and a retry may succeed:
+///   "could not complete because of conflict with concurrent transaction" (dbt-adapters #626), an object that a concurrent
+///   transaction changed or dropped, deadlocks, lock timeouts.
 /// - A lost connection: a restart, a resize or a failover.
 /// - Everything else is an error of the SQL.
 pub fn failure_kind(message: &str) -> FailureKind {
-    let text = message.to_ascii_lowercase();
+    let text = message.to_ascii_lowercase().split_whitespace().collect::<Vec<_>>().join(" ");
     let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
-    if says(&["serializable isolation violation", "error: 1023", "could not serialize access", "deadlock detected"]) {
+    if says(&[
+        "serializable isolation violation",
+        "error: 1023",
+        "could not serialize access",
+        "conflict with concurrent transaction",
+        "by concurrent transaction",
+        "tuple concurrently updated",
+        "tuple concurrently deleted",
+        "deadlock detected",
+        "due to lock timeout",
+    ]) {
         FailureKind::SerializationConflict
     } else if says(&[
         "connection reset",
@@ -126,7 +138,14 @@ mod tests {
                 "ERROR: 1023 DETAIL: Serializable isolation violation on table - 142443, transactions forming the cycle",
                 SerializationConflict,
             ),
+            ("ERROR:  1023\n  Detail: Serializable isolation violation on table in Redshift", SerializationConflict),
             ("Query #2 failed with ERROR: deadlock detected", SerializationConflict),
+            ("ERROR: could not complete because of conflict with concurrent transaction", SerializationConflict),
+            ("ERROR: could not complete because of conflict with\n concurrent transaction", SerializationConflict),
+            ("ERROR: table 1234 dropped by concurrent transaction", SerializationConflict),
+            ("ERROR: tuple concurrently updated", SerializationConflict),
+            ("ERROR: canceling statement due to lock timeout", SerializationConflict),
+            ("ERROR: canceling statement due to statement timeout", StatementFailed),
             ("ERROR: terminating connection due to administrator command", ConnectionLost),
             ("Connection reset by peer", ConnectionLost),
             ("ERROR: relation \"rsql_blog.blog_table\" does not exist", StatementFailed),

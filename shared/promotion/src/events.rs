@@ -13,20 +13,21 @@ impl Promotion<'_> {
     /// and that took unchanged columns from events before it.
     pub(crate) fn expand_truncates(&self) -> String {
         let (staging, table) = (&self.tables.staging, &self.tables.production);
-        let (s, t) = (staging.alias(), table.alias());
-        let (key, first) = (self.key_list(), self.first_key());
-        let (of_concerned, of_table) = (self.key_of("concerned"), self.key_of(&t));
+        let (key, first, of_concerned) = (self.key_list(), self.first_key(), self.key_of("concerned"));
         let others = if self.deletes() != Deletes::Hard {
             block(&format!("UNION\nSELECT {key}\nFROM {table}"))
         } else if self.has_gaps() {
             block(&sql(&format!(
                 "
                 UNION
-                SELECT {of_table}
+                SELECT {key}
                 FROM {table}
-                JOIN {staging}
-                  ON {s}.dw_md_operation = 'truncate' AND {t}.dw_md_position > {s}.dw_md_position
-                WHERE {t}.dw_md_unchanged IS NOT NULL
+                WHERE dw_md_unchanged IS NOT NULL
+                  AND dw_md_position > (
+                      SELECT MIN(dw_md_position)
+                      FROM {staging}
+                      WHERE dw_md_operation = 'truncate'
+                  )
                 "
             )))
         } else {
@@ -178,19 +179,19 @@ impl Promotion<'_> {
 
     /// Hard deletes: deletes the rows that a truncate of this batch concerns and whose keys are not in the batch.
     pub(crate) fn apply_truncates(&self) -> Vec<String> {
-        let staging = &self.tables.staging;
-        let (s, first) = (staging.alias(), self.first_key());
+        let (staging, first) = (&self.tables.staging, self.first_key());
         let older = self.has_older().then_some(&self.tables.older);
         let tables = [&self.tables.production].into_iter().chain(older);
         let of = |table: &Table| {
-            let t = table.alias();
             sql(&format!(
                 "
-                -- A truncate deletes all rows that are older than it.
+                -- A truncate deletes all rows that are older than it. The last one of the batch is enough.
                 DELETE FROM {table}
-                USING {staging}
-                WHERE {s}.dw_md_operation = 'truncate' AND {s}.{first} IS NULL
-                  AND {t}.dw_md_position < {s}.dw_md_position
+                WHERE dw_md_position < (
+                    SELECT MAX(dw_md_position)
+                    FROM {staging}
+                    WHERE dw_md_operation = 'truncate' AND {first} IS NULL
+                )
                 "
             ))
         };

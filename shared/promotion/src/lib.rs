@@ -36,8 +36,8 @@
 //! table. It would save little time in a batch of half a minute.
 //!
 //! **SQL.** Redshift accepts the statements unchanged: no MERGE from a query, no alias in DELETE, no correlated subquery, no IGNORE
-//! NULLS, a frame in every ordered window of an aggregate, no statement that commits. Each is at most 100 KB long, and a batch has at
-//! most 40, the limits of the Data API.
+//! NULLS, a frame in every ordered window of an aggregate, no DELETE … USING or JOIN without an equality between the two tables (a
+//! nested loop), no statement that commits. Each is at most 100 KB long, and a batch has at most 40, the limits of the Data API.
 
 mod append;
 mod backfill;
@@ -53,6 +53,7 @@ mod load;
 mod migration;
 mod names;
 mod prepare;
+mod table_keys;
 
 use shiftwork_change_data::column_type::ColumnType;
 use shiftwork_change_data::contract::{Deletes, Format, MergeStrategy, PromoteKind, TableContract};
@@ -64,6 +65,7 @@ pub use load::Load;
 pub use migration::{Migration, is_done_already};
 pub use names::{Table, Tables};
 pub use prepare::ExistingColumn;
+pub use table_keys::{KeyRelease, is_refused_for_key};
 
 /// A valid contract from which a load, a migration or a change of tables cannot be generated.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

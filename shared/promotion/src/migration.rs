@@ -22,11 +22,12 @@ pub struct Migration {
     pub contract: TableContract,
 }
 
-/// Whether a statement of [`Migration::before`] failed because it was run before: Redshift does not have `ADD COLUMN IF NOT EXISTS`,
-/// and refuses to widen a column to the size that it has.
+/// Whether a statement of [`Migration::before`] or of a [`KeyRelease`](crate::KeyRelease) failed because it was run before: Redshift
+/// does not have `ADD COLUMN IF NOT EXISTS`, and refuses to widen a column to the size that it has, or to set the keys that a table has.
 pub fn is_done_already(error: &str) -> bool {
     (error.contains("column") && error.contains("already exists"))
         || error.contains("target column size should be different")
+        || error.contains("table is already ")
 }
 
 impl Promotion<'_> {

@@ -164,7 +164,7 @@ impl Promotion<'_> {
     }
 
     /// The tables that have columns of the contract.
-    fn tables_with_columns(&self) -> Vec<&Table> {
+    pub(crate) fn tables_with_columns(&self) -> Vec<&Table> {
         let mut tables = self.tables_of_events();
         tables.extend((self.kind() != PromoteKind::Append).then_some(&self.tables.tombstones));
         tables

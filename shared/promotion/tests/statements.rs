@@ -5,7 +5,7 @@
 use serde_json::{Value, json};
 use shiftwork_change_data::column_type::ColumnType;
 use shiftwork_change_data::contract::{Column, ContractDraft, Format, TableContract};
-use shiftwork_promotion::{ExistingColumn, Load, Promotion};
+use shiftwork_promotion::{ExistingColumn, Load, Promotion, is_done_already, is_refused_for_key};
 
 fn contract(promote: &Value) -> TableContract {
     let draft: ContractDraft = serde_json::from_value(json!({
@@ -118,4 +118,74 @@ fn drift_and_its_migration() {
     insta::assert_snapshot!("migration_before", shown(&migration.before));
     insta::assert_snapshot!("migration", shown(&migration.transaction));
     assert_eq!(migration.contract.columns().len(), 6);
+}
+
+/// Redshift refuses to widen a column that is a key of its table.
+#[test]
+fn the_keys_of_a_table_are_released_and_set_again() {
+    let with_keys = contract(&json!({ "kind": "type1" }));
+    let mut draft = with_keys.draft();
+    (draft.target.distkey, draft.target.sortkey) = (None, Vec::new());
+    let without_keys = draft.check().unwrap();
+    let mut text = String::new();
+    for (contract, tables) in [
+        (&with_keys, ["shop.orders", "staging.orders_staging", "staging.orders_tombstones"]),
+        (&without_keys, ["shop.orders", "staging.orders_staging", "staging.orders_tombstones"]),
+    ] {
+        for table in tables {
+            let widen = format!("ALTER TABLE {table} ALTER COLUMN status TYPE VARCHAR(64)");
+            let around = Promotion::of(contract).key_release(&widen).unwrap();
+            text.push_str(&shown(&around.release));
+            text.push_str(&shown(&[widen]));
+            text.push_str(&shown(&around.restore));
+            text.push('\n');
+        }
+    }
+    insta::assert_snapshot!("key_release", text);
+    for other in
+        ["ALTER TABLE shop.orders ADD COLUMN a INT", "ALTER TABLE shop.other ALTER COLUMN a TYPE VARCHAR(9)", "LOCK a"]
+    {
+        assert_eq!(Promotion::of(&with_keys).key_release(other), None, "{other}");
+    }
+    assert!(is_refused_for_key("ERROR: found unexpected dependency for column"));
+    assert!(!is_refused_for_key("ERROR: relation \"shop.orders\" does not exist"));
+    assert!(is_done_already("ERROR: This table is already SORTKEY AUTO"));
+}
+
+/// Redshift runs a join without an equality between the two tables as a nested loop, and may refuse it in a DELETE.
+#[test]
+fn every_join_has_an_equality_between_its_tables() {
+    let deletes = [("type1", "hard"), ("type1", "soft"), ("type2", "hard"), ("type2", "close"), ("type7", "soft")];
+    let mut promotes: Vec<Value> =
+        deletes.iter().map(|(kind, deletes)| json!({ "kind": kind, "deletes": deletes })).collect();
+    promotes.extend([json!({ "kind": "type1", "take": "latest-non-null" }), json!({ "kind": "append" })]);
+    for promote in promotes {
+        for format in [Format::Debezium, Format::Dynamodb] {
+            let mut draft = contract(&promote).draft();
+            draft.source.format = format;
+            let contract = draft.check().unwrap();
+            let promotion = Promotion::of(&contract);
+            let coupon =
+                Column { name: "coupon".into(), column_type: ColumnType::Varchar(64), from: None, source_type: None };
+            let migration = promotion.migration(&[coupon]).unwrap();
+            for sql in promotion.load(&load(3)).unwrap().iter().chain(&migration.transaction) {
+                for (keyword, condition) in [("USING ", "WHERE "), ("JOIN ", "ON ")] {
+                    let joins = sql.match_indices(keyword).map(|(at, _)| sql.split_at(at));
+                    for (_, join) in joins.filter(|(before, _)| !before.ends_with("CROSS ")) {
+                        let line = join.split_once(condition).and_then(|(_, after)| after.lines().next());
+                        assert!(line.is_some_and(has_equality), "{promote} {format:?}: {line:?} in\n{sql}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Whether one of the conditions of a line is that a column of one table equals a column of another.
+fn has_equality(conditions: &str) -> bool {
+    let table = |side: &str| side.trim().split_once('.').map(|(table, _)| table.to_owned());
+    conditions
+        .split(" AND ")
+        .filter_map(|condition| condition.split_once(" = "))
+        .any(|(left, right)| matches!((table(left), table(right)), (Some(left), Some(right)) if left != right))
 }

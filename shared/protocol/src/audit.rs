@@ -11,8 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     attempt::{Attempt, Owner},
+    cause::Cause,
     failure::FailureKind,
     payload::RunRequest,
+    slots::{SLOT, SlotHolder, SlotPool},
     status::{SkipReason, Status},
     times::{StatementReport, Times},
     work::Work,
@@ -49,6 +51,10 @@ pub struct PlannedJob {
     /// [`RETRY_DELAY_SECONDS`](crate::limits::RETRY_DELAY_SECONDS).
     #[serde(default)]
     pub retry_delay_seconds: u32,
+    /// Pools of which the job needs a slot while it has an attempt, in the order in which it takes them. Empty if no pool can
+    /// be full.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub slots: Vec<SlotPool>,
     /// Work of the job, and the connection that the work uses.
     #[serde(flatten, with = "crate::work::stored")]
     pub work: Work,
@@ -119,7 +125,7 @@ pub struct JobRecord {
     /// load of change data, the rows that were copied into the staging table. Absent if the engine reports none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rows: Option<i64>,
-    /// Upstreams that have not ended. DynamoDB does not store empty sets, so the attribute is absent when the set is
+    /// Upstreams that have not ended; only [`SLOT`] for a job that waits for a slot. DynamoDB does not store empty sets, so the attribute is absent when the set is
     /// empty.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub waiting_on: BTreeSet<String>,
@@ -145,6 +151,9 @@ pub struct JobRecord {
     /// work of the record is the work that ran, so its script is the earlier one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub script_now: Option<String>,
+    /// `caused_by` of the run, so that the event of the job has it without a read of the run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub caused_by: Vec<Cause>,
 }
 
 impl JobRecord {
@@ -180,6 +189,7 @@ impl JobRecord {
             resumed: None,
             script_was: None,
             script_now: None,
+            caused_by: Vec::new(),
         }
     }
 
@@ -199,6 +209,16 @@ impl JobRecord {
         !self.execution_status.is_terminal()
             && self.submitted_ts.is_none()
             && (self.attempt > 1 || self.part > self.first_part())
+    }
+
+    /// Returns true if all upstreams of the job have ended, and it waits for a slot.
+    pub fn waits_for_slot(&self) -> bool {
+        self.waiting_on.iter().eq([SLOT])
+    }
+
+    /// The job as a holder of slots.
+    pub fn slot_holder(&self) -> SlotHolder {
+        SlotHolder { run: self.workflow_execution_id.clone(), job: self.plan.job_name.clone() }
     }
 
     /// The current attempt and part: the next to submit, or the last submitted.
@@ -338,6 +358,9 @@ pub struct RunRecord {
     /// The earlier run that this run restarts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restart_of: Option<String>,
+    /// Runs whose events led to this run, the first one first; empty unless an event of a run started it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub caused_by: Vec<Cause>,
     /// The request as it was received, if the run could not be planned. A restart completes or corrects it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<RunRequest>,

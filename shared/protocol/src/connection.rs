@@ -22,12 +22,24 @@ pub struct Connection {
     /// Database user for temporary credentials; for clusters only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub db_user: Option<String>,
+    /// Maximum number of jobs, of all runs, that have an active statement over this connection. If it is left out, the runs
+    /// with more than 150 jobs on the warehouse share 150.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_parallel: Option<u32>,
 }
 
 impl Connection {
+    /// Name of the workgroup or cluster.
+    pub fn warehouse(&self) -> &str {
+        self.workgroup.as_deref().or(self.cluster.as_deref()).unwrap_or_default()
+    }
+
     /// Returns what is wrong with the combination of fields, as the predicate of a sentence whose subject is the
     /// connection.
     pub fn problem(&self) -> Option<&'static str> {
+        if self.max_parallel == Some(0) {
+            return Some("has `max_parallel: 0`: write a number from 1");
+        }
         match (&self.workgroup, &self.cluster) {
             (Some(_), Some(_)) => Some("has both `workgroup` and `cluster`: keep one"),
             (None, None) => Some("names neither a `workgroup` nor a `cluster`"),

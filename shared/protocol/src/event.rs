@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{SkipReason, Status, Times, audit::JobRecord, audit::RunRecord, drift::Finding};
+use crate::{SkipReason, Status, Times, audit::JobRecord, audit::RunRecord, cause::Cause, drift::Finding};
 
 /// `source` of every event.
 pub const SOURCE: &str = "shiftwork";
@@ -108,6 +108,9 @@ pub struct JobEnded {
     /// Times on the engine, over all attempts.
     #[serde(flatten)]
     pub times: Times,
+    /// Runs whose events led to this run, the first one first; empty unless an event of a run started it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub caused_by: Vec<Cause>,
 }
 
 impl From<&JobRecord> for JobEnded {
@@ -126,6 +129,7 @@ impl From<&JobRecord> for JobEnded {
             error_message: job.error_message.clone(),
             rows: job.rows,
             times: job.all_times(),
+            caused_by: job.caused_by.clone(),
         }
     }
 }
@@ -151,6 +155,9 @@ pub struct RunEnded {
     /// First error of the run; absent if it succeeded.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub error_message: Option<String>,
+    /// Runs whose events led to this run, the first one first; empty unless an event of a run started it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub caused_by: Vec<Cause>,
 }
 
 impl From<&RunRecord> for RunEnded {
@@ -163,6 +170,7 @@ impl From<&RunRecord> for RunEnded {
             logical_date: run.logical_date,
             time_zone: run.time_zone.clone(),
             error_message: run.error_message.clone(),
+            caused_by: run.caused_by.clone(),
         }
     }
 }
@@ -180,6 +188,9 @@ pub struct Refreshed {
     #[serde(with = "crate::millis")]
     #[schemars(with = "String")]
     pub logical_date: Timestamp,
+    /// Runs whose events led to this run, the first one first; empty unless an event of a run started it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub caused_by: Vec<Cause>,
     /// IANA time zone of the run, in which the day of its logical date is read.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub time_zone: Option<String>,
@@ -234,6 +245,9 @@ pub struct TableRefreshed {
     /// Rows that were loaded; absent if Redshift does not report them.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub rows: Option<i64>,
+    /// Runs whose events led to this run, the first one first; empty unless an event of a run started it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub caused_by: Vec<Cause>,
 }
 
 /// Fewer files than expected came by the time that the feed names.

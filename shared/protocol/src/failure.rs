@@ -55,6 +55,8 @@ pub enum FailureKind {
     InvalidRequest,
     /// Another run of the workflow is in progress, and `on_overlap` is `fail`.
     RunOverlaps,
+    /// More runs started each other by their events than the deployment allows.
+    ChainTooLong,
     /// The run no longer holds the lease of its workflow.
     LeaseLost,
     /// A table has an item that shiftwork did not write, or an expected item does not exist.
@@ -65,7 +67,7 @@ pub enum FailureKind {
 
 impl FailureKind {
     /// Every failure.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Throttled,
         Self::Unavailable,
         Self::ActiveStatementsExceeded,
@@ -84,6 +86,7 @@ impl FailureKind {
         Self::InvalidWorkflow,
         Self::InvalidRequest,
         Self::RunOverlaps,
+        Self::ChainTooLong,
         Self::LeaseLost,
         Self::Corrupt,
         Self::AlreadyDone,
@@ -110,6 +113,7 @@ impl FailureKind {
             Self::InvalidWorkflow => "Shiftwork.InvalidWorkflow",
             Self::InvalidRequest => "Shiftwork.InvalidRequest",
             Self::RunOverlaps => "Shiftwork.RunOverlaps",
+            Self::ChainTooLong => "Shiftwork.ChainTooLong",
             Self::LeaseLost => "Shiftwork.LeaseLost",
             Self::Corrupt => "Shiftwork.Corrupt",
             Self::AlreadyDone => "Shiftwork.AlreadyDone",
@@ -137,6 +141,7 @@ impl FailureKind {
             | Self::InvalidWorkflow
             | Self::InvalidRequest
             | Self::RunOverlaps
+            | Self::ChainTooLong
             | Self::LeaseLost
             | Self::Corrupt => Class::Terminal,
             Self::AlreadyDone => Class::Duplicate,

@@ -1,17 +1,33 @@
 //! A file that landed in S3, as the file audit table stores it, and the transitions between its statuses.
 
-use std::{cmp::Ordering, collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt};
 
-use crate::{name::sha256, s3_event::compare_sequencers};
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use crate::file_history::{Deletion, KeyHistory, Put};
+use crate::name::sha256;
+
 /// Feed of the files that match no feed. The audit table records them, and no batch claims them.
 pub const UNCLAIMED: &str = "unclaimed";
 
-/// Reason in the history when a person requests a retry of a file. The table stores this text.
+/// Reasons in the history of an ended file that was opened again. The table stores these texts.
 const RETRY_REASON: &str = "asked for again";
+const RELOAD_REASON: &str = "a person requested to load the file again";
+const SENT_AGAIN_REASON: &str = "the content was sent again";
+const CURRENT_AGAIN_REASON: &str = "the key has this content again";
+const REOPENED: [&str; 4] = [RETRY_REASON, RELOAD_REASON, SENT_AGAIN_REASON, CURRENT_AGAIN_REASON];
+
+/// Reason of a file that was quarantined because its key has other content. The table stores this text.
+pub const SUPERSEDED: &str = "the key was overwritten or deleted before this version was taken";
+
+/// Reason of a file that failed because its key changed during the load. The table stores this text.
+pub const IN_DOUBT: &str = "the key was overwritten or deleted while it was being loaded, so it is unknown which content was loaded: \
+    check the rows in the table before you load the file again";
+
+/// Maximum number of earlier puts of the same content that a record keeps. The oldest are dropped first.
+const MOST_EARLIER_PUTS: usize = 100;
 
 /// The status of a file. The table, the events and the CLI show the same text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -103,15 +119,16 @@ impl Format {
     }
 }
 
-/// Identifies a file: one version of one key. In a bucket without versioning the ETag is the version, so new content
-/// under the same key is a new file, and the same content is the same file.
+/// Identifies a file: one content of one key. The ETag identifies the content, in buckets with and without versioning, so new
+/// content under the same key is a new file, and the same content is the same file. ETags of equal content differ if the object is
+/// encrypted with KMS or was uploaded in other parts (S3 API reference, "Object"); such an object is a new file.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FileId {
     /// Name of the feed.
     pub feed: String,
     /// [`key_hash`] of bucket and key.
     pub key_hash: String,
-    /// `v.<version id>` or `e.<etag>`.
+    /// `e.<etag>`; `v.<version id>` or `t.<time>` if the event has no ETag.
     pub version: String,
 }
 
@@ -121,7 +138,7 @@ pub fn key_hash(bucket: &str, key: &str) -> String {
     sha256(format!("{bucket}/{key}"))[..32].to_owned()
 }
 
-/// One file version: an item of the file audit table.
+/// One content of a key: an item of the file audit table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileRecord {
     /// Name of the feed, or [`UNCLAIMED`].
@@ -130,7 +147,7 @@ pub struct FileRecord {
     pub bucket: String,
     /// Key of the object, not URL-encoded.
     pub key: String,
-    /// Version id, if the bucket has versioning.
+    /// Version id of the latest put, if the bucket has versioning.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version_id: Option<String>,
     /// ETag without quotes.
@@ -138,13 +155,19 @@ pub struct FileRecord {
     pub etag: Option<String>,
     /// Size in bytes.
     pub size: u64,
-    /// Sequencer of the S3 event, which orders the events of one key.
+    /// Sequencer of the latest put, which orders the events of one key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sequencer: Option<String>,
-    /// Time of the S3 event.
+    /// Time of the latest put.
     #[serde(with = "crate::millis")]
     pub received_ts: Timestamp,
-    /// Time at which file-intake recorded the file.
+    /// Earlier puts of the same content, in a bucket with versioning: their versions can be deleted one by one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier_puts: Vec<Put>,
+    /// The latest put when the last batch claimed the file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claimed_put: Option<Put>,
+    /// Time at which file-intake recorded the file, or opened it again.
     #[serde(with = "crate::millis")]
     pub registered_ts: Timestamp,
     /// Format that the feed declared when the file was recorded.
@@ -190,34 +213,6 @@ pub struct Change {
     pub reason: Option<String>,
 }
 
-/// The deletion of a key, or of one version of it: an item of the file audit table beside the files.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Deletion {
-    /// Feed of the key, or [`UNCLAIMED`].
-    pub feed: String,
-    /// Name of the bucket.
-    pub bucket: String,
-    /// Key of the object, not URL-encoded.
-    pub key: String,
-    /// Version that was deleted permanently; none if the whole key was deleted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub version_id: Option<String>,
-    /// Sequencer of the S3 event, which orders the events of one key.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sequencer: Option<String>,
-    /// Time of the S3 event.
-    #[serde(with = "crate::millis")]
-    pub deleted_ts: Timestamp,
-}
-
-impl Deletion {
-    /// Text that distinguishes the deletion from other deletions of the same key.
-    pub fn version(&self) -> String {
-        let order = self.sequencer.clone().unwrap_or_else(|| crate::timestamp(self.deleted_ts));
-        format!("deleted.{order}")
-    }
-}
-
 /// An item that an S3 event adds to the file audit table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Entry {
@@ -225,47 +220,6 @@ pub enum Entry {
     File(Box<FileRecord>),
     /// A deletion.
     Deletion(Deletion),
-}
-
-/// All items of one key.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct KeyHistory {
-    /// Versions of the key.
-    pub files: Vec<FileRecord>,
-    /// Deletions of the key.
-    pub deletions: Vec<Deletion>,
-}
-
-impl KeyHistory {
-    /// Returns the reason why this version is no longer the current content of its key; `None` if it is current. COPY
-    /// and most workers read a key without a version, so a batch with an outdated version would load the content of
-    /// another version.
-    pub fn outdated(&self, file: &FileRecord) -> Option<String> {
-        let newer = self.files.iter().any(|other| other.id() != file.id() && other.order(file) == Ordering::Greater);
-        let gone = self.deletions.iter().any(|deletion| match (&deletion.version_id, &file.version_id) {
-            (Some(deleted), Some(version)) if deleted == version => true,
-            // A permanent deletion of another version does not affect this version.
-            (Some(_), Some(_)) => false,
-            (Some(_) | None, _) => {
-                let deleted = (deletion.sequencer.as_deref(), deletion.deleted_ts);
-                order(deleted, (file.sequencer.as_deref(), file.received_ts)) == Ordering::Greater
-            }
-        });
-        match (newer, gone) {
-            (false, false) => None,
-            // Both cases have the same text, so the reason does not depend on the order in which events arrived.
-            (true, _) | (_, true) => Some("the key was overwritten or deleted before this version was taken".into()),
-        }
-    }
-}
-
-/// The order of two events of one key: by their sequencers, or by their times if an event has no sequencer, as in a
-/// listing.
-fn order((a, at_a): (Option<&str>, Timestamp), (b, at_b): (Option<&str>, Timestamp)) -> Ordering {
-    match (a, b) {
-        (Some(a), Some(b)) => compare_sequencers(a, b),
-        (Some(_) | None, _) => at_a.cmp(&at_b),
-    }
 }
 
 /// A transition of a file. [`FileRecord::after`] defines the statuses in which each transition is allowed.
@@ -312,21 +266,23 @@ pub enum FileStep {
         /// Reason for the quarantine.
         reason: String,
     },
-    /// A person requested a retry.
+    /// A person requested a retry of a file that was not processed.
     Retry,
-    /// The same content was put again, which moves the file to a later position among the events of its key.
-    SeenAgain {
-        /// Sequencer of the later event.
-        sequencer: String,
-    },
+    /// A person requested to load a processed file again.
+    Reload,
+    /// The key has the content of this quarantined file again, because newer versions or delete markers were deleted.
+    CurrentAgain,
+    /// The same content was put again. The file moves to the later position among the events of its key. A content that was not
+    /// loaded is opened again, unless it is unknown whether it was loaded ([`IN_DOUBT`]).
+    SentAgain(Put),
 }
 
 impl FileRecord {
     /// Id of the file.
     pub fn id(&self) -> FileId {
-        let version = match (&self.version_id, &self.etag) {
-            (Some(version), _) => format!("v.{version}"),
-            (None, Some(etag)) => format!("e.{etag}"),
+        let version = match (&self.etag, &self.version_id) {
+            (Some(etag), _) => format!("e.{etag}"),
+            (None, Some(version)) => format!("v.{version}"),
             (None, None) => format!("t.{}", crate::timestamp(self.received_ts)),
         };
         FileId { feed: self.feed.clone(), key_hash: key_hash(&self.bucket, &self.key), version }
@@ -337,8 +293,14 @@ impl FileRecord {
         format!("s3://{}/{}", self.bucket, self.key)
     }
 
-    fn order(&self, other: &Self) -> Ordering {
-        order((self.sequencer.as_deref(), self.received_ts), (other.sequencer.as_deref(), other.received_ts))
+    /// The latest put of the content.
+    pub fn put(&self) -> Put {
+        Put { version_id: self.version_id.clone(), sequencer: self.sequencer.clone(), at: self.received_ts }
+    }
+
+    /// The puts of the content, the latest first.
+    pub(crate) fn puts(&self) -> impl Iterator<Item = Put> {
+        std::iter::once(self.put()).chain(self.earlier_puts.iter().cloned())
     }
 
     /// Returns true if the file is, or was last, in this batch.
@@ -355,9 +317,10 @@ impl FileRecord {
         }
     }
 
-    /// Number of retries that persons requested.
-    pub fn retries(&self) -> usize {
-        self.history.iter().filter(|change| change.reason.as_deref() == Some(RETRY_REASON)).count()
+    /// Number of times that the ended file was opened again.
+    pub fn reopenings(&self) -> usize {
+        let reopened = |change: &&Change| change.reason.as_deref().is_some_and(|reason| REOPENED.contains(&reason));
+        self.history.iter().filter(reopened).count()
     }
 
     /// Returns the record after a transition; `None` if the transition is not allowed from the current status, or was
@@ -375,6 +338,7 @@ impl FileRecord {
                 next.batch = Some(batch.clone());
                 next.claimed_until = Some(*until);
                 if !renewal {
+                    next.claimed_put = Some(self.put());
                     next.change_status(Batched, now, None);
                 }
             }
@@ -422,19 +386,59 @@ impl FileRecord {
                 if !matches!(self.file_status, Failed | Quarantined) {
                     return None;
                 }
-                next.batch = None;
-                next.reason = None;
-                next.change_status(Received, now, Some(RETRY_REASON.into()));
+                next.reopen(now, RETRY_REASON);
             }
-            FileStep::SeenAgain { sequencer } => {
-                let later = order((Some(sequencer), now), (self.sequencer.as_deref().or(Some("")), now));
-                if later != Ordering::Greater {
+            FileStep::Reload => {
+                if self.file_status != Processed {
                     return None;
                 }
-                next.sequencer = Some(sequencer.clone());
+                next.reopen(now, RELOAD_REASON);
+            }
+            FileStep::CurrentAgain => {
+                if self.file_status != Quarantined || self.reason.as_deref() != Some(SUPERSEDED) {
+                    return None;
+                }
+                next.reopen(now, CURRENT_AGAIN_REASON);
+            }
+            FileStep::SentAgain(put) => {
+                let latest = self.put();
+                if latest.is_same(put) || self.earlier_puts.iter().any(|earlier| earlier.is_same(put)) {
+                    return None;
+                }
+                // A file that a listing registered has no sequencer, and gets that of the event.
+                let is_later = put.is_after(&latest) || self.sequencer.is_none() && put.sequencer.is_some();
+                if !is_later {
+                    put.version_id.as_ref()?;
+                    next.remember(put.clone());
+                    return Some(next);
+                }
+                if latest.version_id.is_some() {
+                    next.remember(latest);
+                }
+                next.version_id.clone_from(&put.version_id);
+                next.sequencer.clone_from(&put.sequencer);
+                next.received_ts = put.at;
+                let in_doubt = self.reason.as_deref() == Some(IN_DOUBT);
+                if matches!(self.file_status, Failed | Quarantined) && !in_doubt {
+                    next.reopen(now, SENT_AGAIN_REASON);
+                }
             }
         }
         Some(next)
+    }
+
+    fn remember(&mut self, put: Put) {
+        self.earlier_puts.push(put);
+        let excess = self.earlier_puts.len().saturating_sub(MOST_EARLIER_PUTS);
+        self.earlier_puts.drain(..excess);
+    }
+
+    fn reopen(&mut self, now: Timestamp, reason: &str) {
+        self.batch = None;
+        self.reason = None;
+        self.claimed_until = None;
+        self.registered_ts = now;
+        self.change_status(FileStatus::Received, now, Some(reason.into()));
     }
 
     fn change_status(&mut self, to: FileStatus, at: Timestamp, reason: Option<String>) {
@@ -444,68 +448,5 @@ impl FileRecord {
 }
 
 #[cfg(test)]
-mod tests {
-    use jiff::SignedDuration;
-    use serde_json::json;
-
-    use super::*;
-
-    const NOW: Timestamp = Timestamp::UNIX_EPOCH;
-
-    fn file(key: &str, sequencer: &str) -> FileRecord {
-        serde_json::from_value(json!({ "feed": "orders", "bucket": "landing", "key": key, "size": 100,
-            "etag": format!("etag-{sequencer}"), "sequencer": sequencer, "received_ts": NOW, "registered_ts": NOW,
-            "file_status": "RECEIVED", "revision": 0 }))
-        .unwrap()
-    }
-
-    fn claim(batch: &str, until: Timestamp) -> FileStep {
-        FileStep::Claim { batch: batch.into(), until }
-    }
-
-    #[test]
-    fn two_batches_never_claim_the_same_file() {
-        let later = NOW + SignedDuration::from_mins(10);
-        let file = file("orders/a.csv", "1");
-        let claimed = file.after(&claim("one", later), NOW).unwrap();
-        assert_eq!(claimed.after(&claim("two", later), NOW), None);
-        let taken_over = claimed.after(&claim("two", later + SignedDuration::from_mins(1)), later).unwrap();
-        assert!(taken_over.is_of("two"), "another batch may take over an expired claim");
-        assert_eq!(taken_over.after(&FileStep::Begin { batch: "one".into(), until: later }, later), None);
-    }
-
-    #[test]
-    fn no_other_batch_claims_a_file_that_is_processing() {
-        let file = file("orders/a.csv", "1").after(&claim("one", NOW), NOW).unwrap();
-        let begun = file.after(&FileStep::Begin { batch: "one".into(), until: NOW }, NOW).unwrap();
-        let much_later = NOW + SignedDuration::from_hours(100);
-        assert_eq!(begun.after(&claim("two", much_later), much_later), None);
-    }
-
-    #[test]
-    fn only_a_late_success_or_a_retry_changes_a_final_status() {
-        let file = file("orders/a.csv", "1").after(&claim("one", NOW), NOW).unwrap();
-        let end = |to| FileStep::End { batch: "one".into(), to, reason: None };
-        let failed = file.after(&end(FileStatus::Failed), NOW).unwrap();
-        let processed = failed.after(&end(FileStatus::Processed), NOW).unwrap();
-        for to in FileStatus::ALL {
-            assert_eq!(processed.after(&end(to), NOW), None);
-        }
-        assert_eq!(processed.after(&FileStep::Retry, NOW), None);
-        let again = failed.after(&FileStep::Retry, NOW).unwrap();
-        assert_eq!(
-            again.after(&end(FileStatus::Processed), NOW),
-            None,
-            "after a retry the batch no longer has the file"
-        );
-    }
-
-    #[test]
-    fn a_version_is_outdated_by_one_with_a_later_sequencer() {
-        let of = |sequencer: &str| file("orders/a.csv", sequencer);
-        let (older, newer) = (of("0055AED6DCD90281E501"), of("0055AED6DCD90281E6"));
-        let history = KeyHistory { files: vec![older.clone(), newer.clone()], deletions: Vec::new() };
-        assert!(history.outdated(&older).is_some());
-        assert_eq!(history.outdated(&newer), None, "the shorter sequencer is padded on its right");
-    }
-}
+#[path = "file_tests.rs"]
+mod tests;

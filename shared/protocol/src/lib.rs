@@ -5,6 +5,7 @@
 
 pub mod attempt;
 pub mod audit;
+pub mod cause;
 pub mod change;
 pub mod commit;
 pub mod connection;
@@ -12,6 +13,7 @@ pub mod drift;
 pub mod event;
 pub mod failure;
 pub mod file;
+mod file_history;
 pub mod keys;
 pub mod limits;
 pub mod load;
@@ -19,6 +21,7 @@ pub mod manifest;
 pub mod name;
 pub mod payload;
 pub mod s3_event;
+pub mod slots;
 pub mod status;
 pub mod times;
 pub mod work;
@@ -27,12 +30,14 @@ pub mod workflow;
 
 pub use attempt::{Attempt, Owner};
 pub use audit::{Cancelling, FailedAttempt, JobRecord, Lease, RunRecord};
+pub use cause::Cause;
 pub use commit::{CommitCause, InnerCommit, SharedSession};
 pub use connection::Connection;
 pub use failure::{Class, Failure, FailureKind};
 pub use keys::manifest_key;
 pub use load::load_request;
 pub use manifest::{Manifest, ManifestEntry, ManifestMeta};
+pub use slots::{SLOT, SlotHolder, SlotPool, Slots};
 pub use status::{SkipReason, Status};
 pub use times::{KEPT_STATEMENTS, StatementReport, Times, changed_rows};
 pub use work::{Fact, FactValue, Kind, Place, ScriptPin, Text, Transaction, Work};

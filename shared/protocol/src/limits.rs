@@ -19,6 +19,11 @@ pub const HISTORY_EVENTS: usize = 25_000;
 /// Maximum number of jobs of one run. A job with a few retries writes about 30 history events, so 600 jobs stay below
 /// [`HISTORY_EVENTS`], and their names stay far below the 256 KB limit of the execution's state.
 pub const JOBS: usize = 600;
+/// Maximum length of the pattern of a rule in characters (EventBridge API reference, `PutRule`, `EventPattern`). The quota of an
+/// account can be lower: 2,048 by default ("Amazon EventBridge quotas").
+pub const EVENT_PATTERN_CHARS: usize = 4_096;
+/// Maximum length of the name of a rule in characters (EventBridge API reference, `PutRule`, `Name`).
+pub const RULE_NAME_CHARS: usize = 64;
 /// Maximum number of items of one DynamoDB transaction.
 pub const TRANSACTION_ITEMS: usize = 100;
 /// Time in seconds after which Step Functions stops an execution of the run state machine. `infra/run.asl.json` has the
@@ -26,3 +31,14 @@ pub const TRANSACTION_ITEMS: usize = 100;
 pub const EXECUTION_SECONDS: u32 = 7 * 24 * 60 * 60;
 /// Maximum pause in seconds before another attempt of a job.
 pub const RETRY_DELAY_SECONDS: u32 = 60 * 60;
+/// Number of active statements (SUBMITTED, PICKED, STARTED) that the Data API allows by default (Redshift Management Guide,
+/// "Considerations when calling the Amazon Redshift Data API", as of 2023; the quota of an account is in Service Quotas).
+pub const ACTIVE_STATEMENTS: u32 = 200;
+/// Number of jobs that have an active statement on one warehouse, for runs with more jobs than that on connections without
+/// `max_parallel`. It leaves a quarter of [`ACTIVE_STATEMENTS`] to other runs and clients.
+pub const MAX_PARALLEL: u32 = 150;
+/// Maximum number of jobs in the queue of a pool of slots. With the longest names it takes 330 KB of the 400 KB of a
+/// DynamoDB item. A job that finds the queue full asks again in the next sweep of its run.
+pub const SLOT_QUEUE: usize = 1_500;
+
+const _: () = assert!(MAX_PARALLEL < ACTIVE_STATEMENTS);

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::Status;
+use crate::{Status, cause::Cause};
 
 /// A request for a run. The smallest is `{"workflow_id": "…"}`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -37,6 +37,20 @@ pub struct RunRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub scheduled_time: Option<Timestamp>,
+    /// Runs whose events led to this request, the first one first. A program that requests a run because of an event of
+    /// shiftwork copies `caused_by` of the event and adds the event's run, so that a circle of requests is stopped.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub caused_by: Vec<Cause>,
+}
+
+/// An event for one workflow: a rule that `shiftwork push` makes from a trigger of the workflow sends it to trigger.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TriggerEvent {
+    /// Id of the workflow.
+    pub triggered_workflow: String,
+    /// The whole event of EventBridge.
+    pub event: serde_json::Value,
 }
 
 /// The response of trigger.

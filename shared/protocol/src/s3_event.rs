@@ -49,7 +49,38 @@ pub enum ObjectChange {
         size: u64,
     },
     /// The object was deleted, or a delete marker hides it.
-    Deleted,
+    Deleted {
+        /// Version id of the delete marker.
+        marker_id: Option<String>,
+    },
+}
+
+/// The events of a message. One record that is not valid does not affect the others.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ObjectEvents {
+    /// The events, in the order of the records.
+    pub readable: Vec<ObjectEvent>,
+    /// The records that are not valid.
+    pub unreadable: Vec<UnreadableRecord>,
+}
+
+impl ObjectEvents {
+    /// Returns the failure of the first record that is not valid.
+    ///
+    /// # Errors
+    /// [`FailureKind::InvalidRequest`].
+    pub fn all_readable(&self) -> Result<(), Failure> {
+        self.unreadable.first().map_or(Ok(()), |record| Err(record.failure.clone()))
+    }
+}
+
+/// A record that is not a valid event of S3.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnreadableRecord {
+    /// The record.
+    pub record: Value,
+    /// The reason, with the number of the record in its message.
+    pub failure: Failure,
 }
 
 /// Orders two sequencers of one key: hexadecimal text of any length, the shorter right-padded with zeros (S3 User Guide,
@@ -71,28 +102,36 @@ pub fn message(body: &str) -> Result<Value, Failure> {
 /// object (tags, ACLs, restores, replication).
 ///
 /// # Errors
-/// [`FailureKind::InvalidRequest`]: the message is from S3 and cannot be read.
-pub fn read(message: &Value) -> Result<Option<Vec<ObjectEvent>>, Failure> {
+/// [`FailureKind::InvalidRequest`]: the message is from S3 and has no records that could be read one by one.
+pub fn read(message: &Value) -> Result<Option<ObjectEvents>, Failure> {
     if message["Event"] == "s3:TestEvent" {
-        return Ok(Some(Vec::new()));
+        return Ok(Some(ObjectEvents::default()));
     }
     if message["source"] == "aws.s3" {
-        return Ok(Some(bus_event(message)?.into_iter().collect()));
+        let readable = bus_event(message)?.into_iter().collect();
+        return Ok(Some(ObjectEvents { readable, unreadable: Vec::new() }));
     }
     let Value::Array(records) = &message["Records"] else { return Ok(None) };
-    let mut events = Vec::new();
+    let mut events = ObjectEvents::default();
     for (n, record) in records.iter().enumerate() {
-        if record["EventSource"] == "aws:sns" {
-            let published = unwrapped(record["Sns"].clone())?;
-            let Some(read) = read(&published)? else {
-                return Err(unreadable(format!("record {n} of SNS does not hold an event of S3")));
-            };
-            events.extend(read);
-        } else {
-            events.extend(notification(n, record)?);
+        match read_record(n, record) {
+            Ok(of_record) => {
+                events.readable.extend(of_record.readable);
+                events.unreadable.extend(of_record.unreadable);
+            }
+            Err(failure) => events.unreadable.push(UnreadableRecord { record: record.clone(), failure }),
         }
     }
     Ok(Some(events))
+}
+
+fn read_record(n: usize, record: &Value) -> Result<ObjectEvents, Failure> {
+    if record["EventSource"] == "aws:sns" {
+        let published = unwrapped(record["Sns"].clone())?;
+        return read(&published)?.ok_or_else(|| unreadable(format!("record {n} of SNS does not hold an event of S3")));
+    }
+    let readable = notification(n, record)?.into_iter().collect();
+    Ok(ObjectEvents { readable, unreadable: Vec::new() })
 }
 
 fn unwrapped(mut message: Value) -> Result<Value, Failure> {
@@ -152,10 +191,13 @@ fn notification(n: usize, record: &Value) -> Result<Option<ObjectEvent>, Failure
     // Some senders write event names with the prefix of notification configurations: `s3:ObjectCreated:Put`.
     let name = record.event_name.strip_prefix("s3:").unwrap_or(&record.event_name);
     let (family, action) = name.split_once(':').unwrap_or((name, ""));
-    let (change, hides) = match (family, action) {
-        ("ObjectCreated", _) => (created(object.e_tag.as_deref(), object.size), false),
-        ("ObjectRemoved" | "LifecycleExpiration", "DeleteMarkerCreated") => (ObjectChange::Deleted, true),
-        ("ObjectRemoved" | "LifecycleExpiration", _) => (ObjectChange::Deleted, false),
+    let version = object.version_id.and_then(version_id);
+    let (change, version_id) = match (family, action) {
+        ("ObjectCreated", _) => (created(object.e_tag.as_deref(), object.size), version),
+        ("ObjectRemoved" | "LifecycleExpiration", "DeleteMarkerCreated") => {
+            (ObjectChange::Deleted { marker_id: version }, None)
+        }
+        ("ObjectRemoved" | "LifecycleExpiration", _) => (ObjectChange::Deleted { marker_id: None }, version),
         (_, _) => return Ok(None),
     };
     Ok(Some(ObjectEvent {
@@ -163,7 +205,7 @@ fn notification(n: usize, record: &Value) -> Result<Option<ObjectEvent>, Failure
         key: decoded(&object.key).ok_or_else(|| {
             unreadable(format!("record {n} of the S3 event: the key `{}` is not URL-encoded UTF-8", object.key))
         })?,
-        version_id: object.version_id.filter(|_| !hides).and_then(version_id),
+        version_id,
         sequencer: object.sequencer,
         at: record.event_time,
         change,
@@ -201,16 +243,18 @@ fn bus_event(event: &Value) -> Result<Option<ObjectEvent>, Failure> {
     let event = BusEvent::deserialize(event)
         .map_err(|error| unreadable(format!("the S3 event of EventBridge cannot be read: {error}")))?;
     let BusDetail { bucket, object, deletion_type } = event.detail;
-    let change = match event.detail_type.as_str() {
-        "Object Created" => created(object.etag.as_deref(), object.size),
-        "Object Deleted" => ObjectChange::Deleted,
-        _ => return Ok(None),
-    };
+    let version = object.version_id.and_then(version_id);
     let hides = deletion_type.as_deref() == Some("Delete Marker Created");
+    let (change, version_id) = match (event.detail_type.as_str(), hides) {
+        ("Object Created", _) => (created(object.etag.as_deref(), object.size), version),
+        ("Object Deleted", true) => (ObjectChange::Deleted { marker_id: version }, None),
+        ("Object Deleted", false) => (ObjectChange::Deleted { marker_id: None }, version),
+        (_, _) => return Ok(None),
+    };
     Ok(Some(ObjectEvent {
         bucket: bucket.name,
         key: object.key,
-        version_id: object.version_id.filter(|_| !hides).and_then(version_id),
+        version_id,
         sequencer: object.sequencer,
         at: event.time,
         change,

@@ -8,9 +8,14 @@ fn sample(name: &str) -> Value {
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
+fn readable(message: &Value) -> Result<Option<Vec<ObjectEvent>>, Failure> {
+    let Some(events) = read(message)? else { return Ok(None) };
+    events.all_readable().map(|()| Some(events.readable))
+}
+
 /// The event of the first message of a sample.
 fn of_message(name: &str) -> Option<Vec<ObjectEvent>> {
-    read(&message(sample(name)["Records"][0]["body"].as_str().unwrap()).unwrap()).unwrap()
+    readable(&message(sample(name)["Records"][0]["body"].as_str().unwrap()).unwrap()).unwrap()
 }
 
 fn the_event(name: &str) -> ObjectEvent {
@@ -52,32 +57,32 @@ fn an_event_reads_the_same_over_every_path() {
         let event = the_event(&format!("metadata-fixer/{name}"));
         assert_eq!((event.bucket, event.key), (expected.bucket.clone(), expected.key.clone()), "{name}");
     }
-    let [event] = <[_; 1]>::try_from(read(&sample("metadata-fixer/eventbridge")).unwrap().unwrap()).unwrap();
+    let [event] = <[_; 1]>::try_from(readable(&sample("metadata-fixer/eventbridge")).unwrap().unwrap()).unwrap();
     assert_eq!((event.bucket, event.key), (expected.bucket, expected.key));
 }
 
 #[test]
 fn sns_envelopes_are_removed() {
     let event = json!({ "Records": [record("ObjectCreated:Put", "a")] });
-    let direct = read(&event).unwrap();
+    let direct = readable(&event).unwrap();
     let once = envelope(&event);
     let twice = envelope(&once);
     for wrapped in [&once, &twice] {
-        assert_eq!(read(&message(&wrapped.to_string()).unwrap()), Ok(direct.clone()));
+        assert_eq!(readable(&message(&wrapped.to_string()).unwrap()), Ok(direct.clone()));
         let lambda = json!({ "Records": [{ "EventSource": "aws:sns", "EventVersion": "1.0", "Sns": wrapped }] });
-        assert_eq!(read(&lambda), Ok(direct.clone()), "SNS calls the function itself");
+        assert_eq!(readable(&lambda), Ok(direct.clone()), "SNS calls the function itself");
     }
     let four_times = envelope(&envelope(&twice));
     assert!(message(&four_times.to_string()).unwrap_err().message.contains("more than 3 SNS envelopes"));
     let bus = json!({ "source": "aws.s3", "detail-type": "Object Created", "time": "2026-03-01T02:00:00Z",
         "detail": { "bucket": { "name": "b" }, "object": { "key": "a+b", "size": 1, "etag": "e" } } });
-    let read = read(&message(&envelope(&bus).to_string()).unwrap()).unwrap().unwrap();
+    let read = readable(&message(&envelope(&bus).to_string()).unwrap()).unwrap().unwrap();
     assert_eq!(read[0].key, "a+b", "EventBridge does not encode keys");
 }
 
 #[test]
 fn the_event_name_determines_the_kind_of_change() {
-    let deleted = Some(ObjectChange::Deleted);
+    let deleted = Some(ObjectChange::Deleted { marker_id: None });
     let created = Some(ObjectChange::Created { etag: Some("e".into()), size: 10 });
     for (name, change) in [
         ("ObjectCreated:Put", &created),
@@ -86,13 +91,14 @@ fn the_event_name_determines_the_kind_of_change() {
         ("ObjectRemoved:Delete", &deleted),
         ("s3:ObjectRemoved:Delete", &deleted),
         ("ObjectRemoved:DeleteMarkerCreated", &deleted),
+        ("s3:LifecycleExpiration:DeleteMarkerCreated", &deleted),
         ("LifecycleExpiration:Delete", &deleted),
         ("ObjectTagging:Put", &None),
         ("ObjectAcl:Put", &None),
         ("ObjectRestore:Completed", &None),
         ("s3:Replication:OperationFailedReplication", &None),
     ] {
-        let events = read(&json!({ "Records": [record(name, "a")] })).unwrap().unwrap();
+        let events = readable(&json!({ "Records": [record(name, "a")] })).unwrap().unwrap();
         assert_eq!(events.first().map(|event| event.change.clone()), *change, "{name}");
     }
 }
@@ -100,12 +106,16 @@ fn the_event_name_determines_the_kind_of_change() {
 #[test]
 fn a_delete_marker_names_no_version() {
     let gone = the_event("file-intake/s3-sqs-removed");
-    assert_eq!((gone.change, gone.version_id), (ObjectChange::Deleted, None));
+    assert_eq!((gone.change, gone.version_id), (ObjectChange::Deleted { marker_id: None }, None));
     let marker = the_event("file-intake/s3-sqs-delete-marker");
-    assert_eq!((marker.change, marker.version_id), (ObjectChange::Deleted, None), "it hides every version");
+    assert_eq!(marker.version_id, None, "it hides every version");
+    assert!(
+        matches!(marker.change, ObjectChange::Deleted { marker_id: Some(_) }),
+        "the marker can be deleted: {marker:?}"
+    );
     let version = the_event("file-intake/s3-eventbridge-deleted");
     assert_eq!(version.version_id.as_deref(), Some("1QW9g1Z99LUNbvaaYVpW9xDlOLU.qxgF"));
-    assert_eq!(version.change, ObjectChange::Deleted);
+    assert_eq!(version.change, ObjectChange::Deleted { marker_id: None });
     assert!(the_event("file-intake/s3-sqs-versioned").version_id.is_some());
 }
 
@@ -134,12 +144,24 @@ fn a_message_that_cannot_be_read_gives_the_reason() {
         ),
         (r#"{"source":"aws.s3","detail-type":"Object Created"}"#, "the S3 event of EventBridge cannot be read"),
     ] {
-        let failure = message(body).and_then(|message| read(&message)).unwrap_err();
+        let failure = message(body).and_then(|message| readable(&message)).unwrap_err();
         assert_eq!(failure.kind, FailureKind::InvalidRequest);
         assert!(failure.message.contains(why), "{body}: {failure}");
     }
-    let failure = read(&json!({ "Records": [record("ObjectCreated:Put", "%ff")] })).unwrap_err();
+    let failure = readable(&json!({ "Records": [record("ObjectCreated:Put", "%ff")] })).unwrap_err();
     assert!(failure.message.contains("URL-encoded"), "{failure}");
+}
+
+#[test]
+fn a_record_that_cannot_be_read_does_not_affect_its_neighbours() {
+    let bad = json!({ "eventSource": "aws:s3", "eventName": "ObjectCreated:Put" });
+    let good = |key| record("ObjectCreated:Put", key);
+    let inner = envelope(&json!({ "Records": [bad.clone(), good("c")] }));
+    let sns = json!({ "EventSource": "aws:sns", "Sns": inner });
+    let events = read(&json!({ "Records": [good("a"), bad.clone(), good("b"), sns] })).unwrap().unwrap();
+    assert_eq!(events.readable.iter().map(|event| event.key.as_str()).collect::<Vec<_>>(), ["a", "b", "c"]);
+    assert_eq!(events.unreadable.iter().map(|record| &record.record).collect::<Vec<_>>(), [&bad, &bad]);
+    assert!(events.unreadable[0].failure.message.contains("record 1"));
 }
 
 #[test]

@@ -20,6 +20,9 @@ pub struct Workflow {
     /// Named connection of all jobs; the deployment's default connection if it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connection: Option<String>,
+    /// Maximum number of jobs of the workflow that have an active attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_parallel: Option<u32>,
     /// Parameters of a run, by name. SQL uses a parameter as `:name`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub parameters: BTreeMap<String, Parameter>,
@@ -62,6 +65,9 @@ pub struct Stage {
     /// Description of the stage.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stage_description: Option<String>,
+    /// Maximum number of jobs of the stage that have an active attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_parallel: Option<u32>,
     /// Jobs of the stage: script names or job objects.
     pub scripts: Vec<Job>,
 }

@@ -324,6 +324,7 @@ impl JobSettlement {
                     kind.not_committed(job).await?;
                 }
                 self.free_dependents(job).await?;
+                self.return_slots(job).await?;
                 self.complete_task(job).await
             }
             Status::Pending | Status::Running if job.submitted_ts.is_none() => self.return_to_launch(job).await,
@@ -351,8 +352,12 @@ impl JobSettlement {
         })
     }
 
-    /// Lets a job launch if it waits for no upstream and its Await state has started.
-    pub(crate) async fn admit(&self, job: &JobRecord) -> Result<()> {
+    /// Lets a job launch if it waits for no upstream and its Await state has started. Requests the slots of a job that waits
+    /// for them.
+    pub async fn admit(&self, job: &JobRecord) -> Result<()> {
+        if job.waits_for_slot() && !job.execution_status.is_terminal() {
+            return self.request_slots(job).await;
+        }
         if !job.waiting_on.is_empty() {
             return Ok(());
         }

@@ -12,10 +12,12 @@
 //! ([`JobSettlement::follow`]), not on its writer.
 
 mod commits;
+mod each;
 mod jobs;
 pub mod kind;
 mod next;
 mod runs;
+mod slots;
 mod sweep;
 
 pub use jobs::{JobSettlement, LAUNCHER_WAITS};

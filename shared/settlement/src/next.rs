@@ -71,6 +71,7 @@ pub fn after_failure(job: &JobRecord, kind: FailureKind) -> Next {
         | FailureKind::RunOverlaps
         | FailureKind::LeaseLost
         | FailureKind::Corrupt
+        | FailureKind::ChainTooLong
         | FailureKind::AlreadyDone => Next::End(Status::Failed),
     }
 }

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use futures::FutureExt as _;
 use jiff::{SignedDuration, Timestamp};
 use shiftwork_ports::{Executions, Released, Result, Sweeps, log::Subject};
 use shiftwork_protocol::{
@@ -8,7 +9,7 @@ use shiftwork_protocol::{
     payload::{RunEnd, RunInput},
 };
 
-use crate::{JobSettlement, next::outcome_of};
+use crate::{JobSettlement, each::for_each_job, next::outcome_of};
 
 /// Time within which the execution of a run must begin after the run received the lease.
 const BEGIN_WITHIN: SignedDuration = SignedDuration::from_mins(10);
@@ -65,40 +66,48 @@ impl RunSettlement {
     /// Aborts the open jobs, first in the ledger, so that no launcher submits an attempt any more, and then on their
     /// engines.
     async fn abort_jobs(&self, jobs: &[JobRecord], why: &str) -> Result<()> {
-        for job in jobs.iter().filter(|job| !job.execution_status.is_terminal()) {
-            let aborted = self.jobs.end(job, Status::Aborted, Some(FailureKind::StatementAborted), why);
-            Subject::from(job).scope(aborted).await?;
-        }
+        let ended = self.end_open(jobs, Some(FailureKind::StatementAborted), why).await;
+        // Also if a job cannot be ended: its attempt must not continue without a run.
         self.cancel_attempts(jobs).await?;
-        Ok(())
+        ended
+    }
+
+    /// Ends the open jobs among these as ABORTED.
+    pub(crate) async fn end_open(&self, jobs: &[JobRecord], error: Option<FailureKind>, why: &str) -> Result<()> {
+        let open = jobs.iter().filter(|job| !job.execution_status.is_terminal());
+        for_each_job(open, |job| self.jobs.end(job, Status::Aborted, error, why).boxed()).await.map(drop)
     }
 
     /// Settles the outcomes of the last attempts of these jobs. Returns true if no outcome is open any more.
     pub(crate) async fn resolved(&self, jobs: &[JobRecord]) -> Result<bool> {
-        let mut resolved = true;
-        for job in jobs {
-            resolved &= self.jobs.resolve(job).await?;
-        }
-        Ok(resolved)
+        let resolved = for_each_job(jobs, |job| self.jobs.resolve(job).boxed()).await?;
+        Ok(resolved.into_iter().all(|resolved| resolved))
     }
 
-    /// Cancels the active attempts of jobs of one run. Returns the number of attempts.
+    /// Cancels the active attempts of jobs of one run. Returns the number of attempts. An attempt that cannot be cancelled
+    /// does not prevent the cancellation of the others; its failure is returned after that.
     pub(crate) async fn cancel_attempts(&self, jobs: &[JobRecord]) -> Result<usize> {
         let Some(JobRecord { workflow_execution_id: run, workflow_id: workflow, .. }) = jobs.first() else {
             return Ok(0);
         };
-        let mut cancelled = 0;
+        let (mut cancelled, mut failures) = (0, Vec::new());
         for engine in self.jobs.engines.of_all(jobs.iter().map(|job| &job.plan.work)) {
-            for state in engine.active(run).await? {
+            let active = engine.active(run).await.unwrap_or_else(|failure| {
+                failures.push(failure);
+                Vec::new()
+            });
+            for state in active {
                 let cancel = async {
                     tracing::warn!(statement = %state.attempt, "cancelling an attempt of a run that ended");
                     engine.cancel(&state.id).await
                 };
-                Subject::of_attempt(&state.attempt).in_workflow(workflow).scope(cancel).await?;
-                cancelled += 1;
+                match Subject::of_attempt(&state.attempt).in_workflow(workflow).scope(cancel).await {
+                    Ok(()) => cancelled += 1,
+                    Err(failure) => failures.push(failure),
+                }
             }
         }
-        Ok(cancelled)
+        failures.into_iter().next().map_or(Ok(cancelled), Err)
     }
 
     /// Records the end of the run, releases the lease and notifies.
@@ -161,6 +170,7 @@ impl RunSettlement {
                     workflow_id: run.workflow_id.clone(),
                     workflow_execution_id: run.workflow_execution_id.clone(),
                     logical_date: run.logical_date,
+                    caused_by: run.caused_by.clone(),
                     time_zone: run.time_zone.clone(),
                 });
                 self.jobs.notices.publish(&[ended, refreshed]).await

@@ -1,12 +1,18 @@
 //! The sweep: compares the tables, Step Functions and the engines, and takes the steps of events that were lost.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
+use futures::{FutureExt as _, future::ready};
 use jiff::{SignedDuration, Timestamp};
-use shiftwork_ports::{Execution, Result, log::Subject};
-use shiftwork_protocol::{Failure, FailureKind, JobRecord, Lease, RunRecord, Status, payload::RunInput};
+use shiftwork_ports::{Execution, Listed, Result, log::Subject};
+use shiftwork_protocol::{
+    Attempt, Failure, FailureKind, JobRecord, Lease, Place, RunRecord, Status, payload::RunInput,
+};
 
-use crate::{RunSettlement, jobs::LAUNCHER_LIFE};
+use crate::{RunSettlement, each::for_each_job, jobs::LAUNCHER_LIFE, slots::must_request};
 
 /// Time for which the sweep leaves a step to the event that should take it.
 const GRACE: SignedDuration = SignedDuration::from_secs(30);
@@ -62,7 +68,7 @@ enum JobAction {
     Leave,
     /// Repeat what follows from the job's record: the job ended, or has another part or attempt to submit.
     Resume,
-    /// Allow the launch, if the job does not wait for any upstream.
+    /// Allow the launch, if the job does not wait for any upstream. Request its slots, if it waits for them.
     Admit,
     /// Ask the engine about the current attempt.
     CheckAttempt,
@@ -79,6 +85,7 @@ fn job_action(job: &JobRecord, stuck: bool, now: Timestamp) -> JobAction {
         Status::Running | Status::Pending => match job.submitted_ts {
             Some(at) if since(at, now) > GRACE => JobAction::CheckAttempt,
             Some(_) => JobAction::Leave,
+            None if job.waits_for_slot() => JobAction::Admit,
             None if job.has_more() => {
                 let failed = job.failed_attempts.last().map_or(now - GRACE, |attempt| attempt.ended_ts);
                 if since(failed, now) >= GRACE { JobAction::Resume } else { JobAction::Leave }
@@ -123,8 +130,7 @@ impl RunSettlement {
     }
 
     /// Closes a run whose execution ended. If all jobs ended, their statuses determine the run's status; otherwise
-    /// `reason`, as
-    /// Step Functions reports it, does.
+    /// `reason`, as Step Functions reports it, does.
     pub async fn close_by_reason(&self, run: &RunRecord, reason: &str) -> Result<RunRecord> {
         let id = &run.workflow_execution_id;
         let jobs = self.jobs.ledger.jobs(id).await?;
@@ -145,27 +151,66 @@ impl RunSettlement {
     async fn check_jobs(&self, run: &str, now: Timestamp) -> Result<()> {
         let jobs = self.jobs.ledger.jobs(run).await?;
         let waited_on: BTreeSet<_> = jobs.iter().flat_map(|job| &job.waiting_on).collect();
-        let idle = !jobs.iter().any(|job| !job.execution_status.is_terminal() && job.submitted_ts.is_some());
-        for job in &jobs {
-            let checked = async {
-                match job_action(job, idle || waited_on.contains(&job.plan.job_name), now) {
-                    JobAction::Leave => Ok(()),
-                    JobAction::Resume => self.jobs.resume(job).await,
-                    JobAction::Admit => self.jobs.admit(job).await,
-                    JobAction::CheckAttempt => self.check_attempt(job, now).await,
-                }
-            };
-            Subject::from(job).scope(checked).await?;
-        }
-        Ok(())
+        let mut open = jobs.iter().filter(|job| !job.execution_status.is_terminal());
+        let idle = !open.any(|job| job.submitted_ts.is_some() || job.waits_for_slot());
+        let action = |job: &JobRecord| job_action(job, idle || waited_on.contains(&job.plan.job_name), now);
+        let unlisted: Vec<_> = jobs.iter().filter(|job| action(job) == JobAction::CheckAttempt).collect();
+        // A place whose list fails does not prevent the steps of jobs that are not there.
+        let (listed, unavailable) = &self.list_attempts(run, unlisted).await;
+        let (pools, unread) = match self.jobs.pools_of_waiting(&jobs).await {
+            Ok(pools) => (pools, None),
+            Err(failure) => (BTreeMap::new(), Some(failure)),
+        };
+        let steps = for_each_job(&jobs, |job| match action(job) {
+            JobAction::Leave => ready(Ok(())).boxed(),
+            JobAction::Admit if job.waits_for_slot() && !must_request(job, &pools) => ready(Ok(())).boxed(),
+            JobAction::Resume => self.jobs.resume(job).boxed(),
+            JobAction::Admit => self.jobs.admit(job).boxed(),
+            JobAction::CheckAttempt => match job.plan.work.place().and_then(|place| unavailable.get(&place)) {
+                Some(failure) => ready(Err(failure.clone())).boxed(),
+                None => self.check_attempt(job, listed.get(&job.current_attempt()), now).boxed(),
+            },
+        });
+        steps.await?;
+        unread.map_or(Ok(()), Err)
     }
 
-    /// Settles the current attempt if the engine knows it. Otherwise fails the task once no launcher can still submit
-    /// the attempt, so that the state machine launches the job again.
-    async fn check_attempt(&self, job: &JobRecord, now: Timestamp) -> Result<()> {
+    /// Lists the current attempts of these jobs of a run, with one list for each place. Also returns the places whose list
+    /// failed.
+    async fn list_attempts<'a>(
+        &self,
+        run: &str,
+        jobs: Vec<&'a JobRecord>,
+    ) -> (BTreeMap<Attempt, Listed>, BTreeMap<Place<'a>, Failure>) {
+        let mut wanted: BTreeMap<Place<'a>, BTreeSet<Attempt>> = BTreeMap::new();
+        for job in jobs {
+            if let Some(place) = job.plan.work.place() {
+                wanted.entry(place).or_default().insert(job.current_attempt());
+            }
+        }
+        let (mut listed, mut unavailable) = (BTreeMap::new(), BTreeMap::new());
+        for (place, attempts) in wanted {
+            match self.jobs.engines.at(place).listed(run, &attempts).await {
+                Ok(known) => listed.extend(known),
+                Err(failure) => drop(unavailable.insert(place, failure)),
+            }
+        }
+        (listed, unavailable)
+    }
+
+    /// Settles the current attempt if it has ended. If the engine does not know the attempt, fails the task once no
+    /// launcher can still submit the attempt, so that the state machine launches the job again.
+    async fn check_attempt(&self, job: &JobRecord, listed: Option<&Listed>, now: Timestamp) -> Result<()> {
         let attempt = job.current_attempt();
-        if let Some(state) = self.jobs.engine(job)?.find(&attempt).await? {
-            return self.jobs.attempt_ended(&state).await;
+        match listed {
+            Some(Listed::Active) => return Ok(()),
+            Some(Listed::Ended { id }) => {
+                return match self.jobs.engine(job)?.outcome(id, &attempt, Duration::ZERO).await? {
+                    Some(state) => self.jobs.attempt_ended(&state).await,
+                    None => Ok(()),
+                };
+            }
+            None => {}
         }
         let (Some(submitted), Some(token)) = (job.submitted_ts, &job.task_token) else { return Ok(()) };
         if since(submitted, now) > LAUNCHER_LIFE {
@@ -181,10 +226,9 @@ impl RunSettlement {
     /// no attempt is active.
     async fn cancel_remaining(&self, run: &RunRecord, now: Timestamp) -> Result<()> {
         let jobs = self.jobs.ledger.jobs(&run.workflow_execution_id).await?;
-        for job in jobs.iter().filter(|job| !job.execution_status.is_terminal()) {
-            Subject::from(job).scope(self.jobs.end(job, Status::Aborted, None, "the run had ended")).await?;
-        }
+        let closed = self.end_open(&jobs, None, "the run had ended").await;
         let cancelled = self.cancel_attempts(&jobs).await?;
+        closed?;
         let resolved = self.resolved(&jobs).await?;
         // Release the lease and notify again: the function that ended the run may have crashed before it did.
         self.release_lease(run).await?;
@@ -199,7 +243,7 @@ impl RunSettlement {
 #[cfg(test)]
 mod tests {
     use shiftwork_ports::fake::{a_job, a_run};
-    use shiftwork_protocol::audit::FailedAttempt;
+    use shiftwork_protocol::{SLOT, audit::FailedAttempt};
 
     use super::*;
 
@@ -275,6 +319,12 @@ mod tests {
     fn actions_for_open_jobs() {
         use Status::{Pending, Planning, Queued, Running};
         let old = GRACE_SECONDS + 1;
+        let held = JobRecord { attempt: 2, waiting_on: [SLOT.to_owned()].into(), ..a_job("j", &[]) };
+        assert_eq!(
+            job_action(&held, false, at(NOW)),
+            JobAction::Admit,
+            "a job that waits for a slot requests it again"
+        );
         for (status, submitted, attempt, part, failed, expected) in [
             // Status, seconds since the submission, attempt, part, seconds since the last attempt failed, action.
             (Pending, None, 1, 1, None, JobAction::Admit),

@@ -1,5 +1,5 @@
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     future::{Future, pending},
     sync::{Arc, Mutex},
     time::Duration,
@@ -8,7 +8,7 @@ use std::{
 use async_trait::async_trait;
 use futures::FutureExt as _;
 use shiftwork_ports::{
-    AttemptState, Bucket, Engine, EngineReport, Ledger as _, Progress, Result, Row, Submission, Warehouse,
+    AttemptState, Bucket, Engine, EngineReport, Ledger as _, Listed, Progress, Result, Row, Submission, Warehouse,
     fake::{
         Gate, Gated, ManualClock, MemoryBucket, MemoryConfiguration, MemoryExecutions, MemoryLedger, MemoryNotices,
         MemoryObjects, MemoryRegister, MemoryRequests, MemorySweeps, MemoryTokens, MemoryWarehouse, Outcome,
@@ -110,6 +110,12 @@ pub(crate) struct Fakes {
     pub(crate) violations: Mutex<Vec<String>>,
     /// Number of calls of `Warehouse::submit` by attempt, before the Data API deduplicates them by client token.
     pub(crate) submit_calls: Mutex<BTreeMap<String, u32>>,
+    /// Maximum number of active statements; `None` for any number.
+    pub(crate) active_statements: Mutex<Option<usize>>,
+    /// Number of calls of [`Engine`] by method.
+    pub(crate) engine_calls: Mutex<BTreeMap<&'static str, u32>>,
+    /// Names of the jobs whose outcomes the engine cannot return.
+    pub(crate) unreadable: Mutex<BTreeSet<String>>,
     /// Names of the jobs whose statements fail at every attempt.
     pub(crate) broken: Mutex<Vec<String>>,
     /// How often Redshift committed each statement, by job and position in the script.
@@ -136,6 +142,9 @@ impl Fakes {
             requests: Arc::default(),
             violations: Mutex::default(),
             submit_calls: Mutex::default(),
+            active_statements: Mutex::default(),
+            engine_calls: Mutex::default(),
+            unreadable: Mutex::default(),
             broken: Mutex::default(),
             commits: Mutex::default(),
             faults: faults.clone(),
@@ -210,6 +219,16 @@ impl Fakes {
                 violations.push(format!("{name} was submitted while {other} runs"));
             }
         }
+        for pool in &job.plan.slots {
+            let in_pool = |other: &Attempt| {
+                let job = self.ledger.job(&other.run, &other.job).now_or_never().unwrap().unwrap().unwrap();
+                job.plan.slots.contains(pool)
+            };
+            let others = self.warehouse.running().iter().filter(|other| *other != name && in_pool(other)).count();
+            if others >= pool.limit as usize {
+                violations.push(format!("{name} was submitted while {others} attempts of {} run", pool.name));
+            }
+        }
         // Only staged change data must be loaded in a fixed order.
         if matches!(job.plan.work, Work::Cdc { .. }) {
             violations.extend(self.staging_violations(name));
@@ -240,11 +259,14 @@ impl Fakes {
 #[async_trait]
 impl Warehouse for Fakes {
     fn engine<'a>(&'a self, connection: &'a Connection) -> Box<dyn Engine + 'a> {
-        Box::new(WaitingEngine { engine: self.warehouse.engine(connection), fakes: self })
+        Box::new(FakeEngine { fakes: self, engine: self.warehouse.engine(connection) })
     }
     async fn submit(&self, submission: &Submission) -> Result<String> {
         if self.faults.occurs(60) {
             self.warehouse.end_sessions();
+        }
+        if self.active_statements.lock().unwrap().is_some_and(|most| self.warehouse.running().len() >= most) {
+            return Err(Failure::new(FailureKind::ActiveStatementsExceeded, "the simulated warehouse is full"));
         }
         self.check_submission(&submission.attempt);
         self.warehouse.submit(submission).await
@@ -262,18 +284,30 @@ impl Warehouse for Fakes {
     }
 }
 
-/// An engine whose statements can end while a function waits for them.
-struct WaitingEngine<'a> {
-    engine: Box<dyn Engine + 'a>,
+/// The engine of the fake warehouse. Counts the calls, and cannot return the outcomes of the jobs in `unreadable`. Its
+/// statements can end while a function waits for them.
+struct FakeEngine<'a> {
     fakes: &'a Fakes,
+    engine: Box<dyn Engine + 'a>,
+}
+
+impl FakeEngine<'_> {
+    fn count(&self, method: &'static str) {
+        *self.fakes.engine_calls.lock().unwrap().entry(method).or_default() += 1;
+    }
 }
 
 #[async_trait]
-impl Engine for WaitingEngine<'_> {
+impl Engine for FakeEngine<'_> {
     async fn find(&self, attempt: &Attempt) -> Result<Option<AttemptState>> {
+        self.count("find");
         self.engine.find(attempt).await
     }
     async fn outcome(&self, id: &str, attempt: &Attempt, patience: Duration) -> Result<Option<AttemptState>> {
+        self.count("outcome");
+        if self.fakes.unreadable.lock().unwrap().contains(&attempt.job) {
+            return Err(Failure::new(FailureKind::Unavailable, "the simulation cannot read the outcome"));
+        }
         // Only parts that other parts follow are short: the state machine ends the others.
         if !patience.is_zero() && !attempt.is_last_part() {
             if self.fakes.faults.random_below(4) > 0 {
@@ -285,9 +319,15 @@ impl Engine for WaitingEngine<'_> {
         self.engine.outcome(id, attempt, patience).await
     }
     async fn active(&self, run: &str) -> Result<Vec<AttemptState>> {
+        self.count("active");
         self.engine.active(run).await
     }
+    async fn listed(&self, run: &str, attempts: &BTreeSet<Attempt>) -> Result<BTreeMap<Attempt, Listed>> {
+        self.count("listed");
+        self.engine.listed(run, attempts).await
+    }
     async fn cancel(&self, id: &str) -> Result<()> {
+        self.count("cancel");
         self.engine.cancel(id).await
     }
 }

@@ -6,7 +6,10 @@ use futures::FutureExt as _;
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use serde_json::json;
-use shiftwork_ports::{Clock as _, FileRegister as _, Progress, fake::a_file};
+use shiftwork_ports::{
+    Clock as _, FileRegister as _, Progress,
+    fake::{MemoryBucket, a_file},
+};
 use shiftwork_protocol::{
     Status,
     file::{Entry, FileRecord, FileStatus, FileStep},
@@ -34,6 +37,7 @@ fn land(machine: &Machine, n: usize) {
         registered_ts: machine.clock.now(),
         ..a_file(&format!("orders/{n:03}.csv"), "1")
     };
+    MemoryBucket::of(machine.fakes.objects.clone(), "landing").put(&file.key, "1,2\n");
     for _ in 0..=machine.faults.random_below(2) {
         machine.fakes.files.put(&Entry::File(Box::new(file.clone()))).now_or_never().unwrap().unwrap();
     }

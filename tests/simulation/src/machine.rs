@@ -53,12 +53,16 @@ pub(crate) struct Machine {
     pub(crate) fakes: Arc<Fakes>,
     pub(crate) faults: Arc<Faults>,
     pub(crate) clock: Arc<ManualClock>,
-    trigger: Trigger,
+    pub(crate) trigger: Trigger,
     iterator: RunIterator,
     launcher: Launcher,
     executions: BTreeMap<String, ExecutionState>,
     /// Undelivered events, each with its remaining deliveries.
     events: Vec<(Value, u32)>,
+    /// Number of events of shiftwork that were given to the rules of triggers.
+    pub(crate) routed: usize,
+    /// Events for a workflow that were not delivered to the trigger yet.
+    pub(crate) deliveries: Vec<Value>,
     /// Attempts whose end was published, or whose event was lost.
     published: BTreeSet<Attempt>,
     /// Number of task tokens created.
@@ -123,7 +127,13 @@ impl Machine {
         let default_connection =
             Connection { workgroup: Some("shift".into()), database: "dev".into(), ..Connection::default() };
         Self {
-            trigger: Trigger { runs, configuration: faults.wrap(&fakes.configuration), scripts, default_connection },
+            trigger: Trigger {
+                runs,
+                configuration: faults.wrap(&fakes.configuration),
+                scripts,
+                default_connection,
+                max_causes: 10,
+            },
             iterator: RunIterator { ledger: ledger.clone(), clock: clock.clone() },
             launcher: Launcher { jobs, kinds },
             fakes,
@@ -131,6 +141,8 @@ impl Machine {
             clock,
             executions: BTreeMap::new(),
             events: Vec::new(),
+            routed: 0,
+            deliveries: Vec::new(),
             published: BTreeSet::new(),
             tokens: 0,
             bad_files: BTreeSet::new(),
@@ -162,13 +174,17 @@ impl Machine {
             for run in self.fakes.executions.running() {
                 self.executions.entry(run).or_insert(ExecutionState::Iterate { tries: 0 });
             }
+            self.route_events();
             if self.is_idle() {
                 return;
             }
             match self.faults.random_below(10) {
                 0..4 => self.advance_execution(),
                 4..6 => self.end_statement(),
-                6..8 => self.deliver_event(),
+                6..8 => {
+                    self.deliver_event();
+                    self.deliver_to_trigger();
+                }
                 8 => self.sweep(),
                 _ => self.clock.pass(SignedDuration::from_secs(20)),
             }
@@ -201,6 +217,7 @@ impl Machine {
             && self.fakes.sweeps.watched().is_empty()
             && self.fakes.warehouse.running().is_empty()
             && self.events.is_empty()
+            && self.deliveries.is_empty()
     }
 
     /// Ends a random running statement and publishes its event.
@@ -267,7 +284,31 @@ impl Machine {
     pub(crate) fn sweep(&mut self) {
         self.clock.pass(SignedDuration::from_secs(60));
         for run in self.fakes.sweeps.watched() {
-            let _ = shiftwork_job_callback::handle(&self.trigger.runs, &json!({ "sweep": run })).now_or_never();
+            let _ = self.sweep_run(&run);
+        }
+    }
+
+    /// Sweeps a run; `None` if the sweep was stopped.
+    pub(crate) fn sweep_run(&self, run: &str) -> Option<Result<(), Failure>> {
+        shiftwork_job_callback::handle(&self.trigger.runs, &json!({ "sweep": run })).now_or_never()
+    }
+
+    /// Advances the execution of a run, whose statements do not end, until each of its `jobs` jobs was submitted.
+    pub(crate) fn launch_all(&mut self, run: &str, jobs: usize) {
+        self.executions.entry(run.into()).or_insert(ExecutionState::Iterate { tries: 0 });
+        for _ in 0..100_000 {
+            if self.fakes.warehouse.running().len() == jobs {
+                return;
+            }
+            self.advance_execution();
+        }
+        panic!("the {jobs} jobs were not submitted in 100,000 steps");
+    }
+
+    /// Advances the executions by a number of steps, in which no statement ends.
+    pub(crate) fn run_steps(&mut self, steps: u32) {
+        for _ in 0..steps {
+            self.advance_execution();
         }
     }
 
@@ -378,6 +419,7 @@ impl Machine {
                 Some(Closed::End(_) | Closed::Release) => JobState::Done,
                 Some(Closed::Proceed) => JobState::Launch { retries: 0 },
                 Some(Closed::Pause(until)) => JobState::Pause(until),
+                Some(Closed::Wait) => JobState::Await,
                 Some(Closed::Fail(failure)) => after_failure(&failure, retries),
                 None if self.timeouts && self.faults.occurs(20) => {
                     JobState::Record { caught: json!({ "Error": "States.Timeout", "Cause": "" }), tries: 0 }
@@ -411,6 +453,8 @@ impl Machine {
 /// Applies the `Retry` and then the `Catch` of the state machine to a failure.
 fn after_failure(failure: &Failure, retries: u32) -> JobState {
     match failure.kind.class() {
+        // The state machine waits for a full warehouse until the run times out.
+        Class::Retryable if failure.kind == FailureKind::ActiveStatementsExceeded => JobState::Launch { retries },
         Class::Retryable if retries < RETRIES => JobState::Launch { retries: retries + 1 },
         Class::Retryable | Class::Terminal | Class::Duplicate => {
             JobState::Record { caught: json!({ "Error": failure.kind.name(), "Cause": failure.message }), tries: 0 }

@@ -138,15 +138,16 @@ fn a_backfill_flows_to_the_workflows_that_its_events_start() {
         json!({ "pattern": { "source": ["shiftwork"], "detail-type": [kind], "detail": { "workflow_id": ["w"] } },
                 "parameters": { "n": "$.detail.n" } })
     };
-    put(&mut machine, "second", None, &follows("Shiftwork Workflow Refreshed"));
-    put(&mut machine, "third", None, &follows("Shiftwork Job Ended"));
-    put(&mut machine, "fourth", None, &follows("Shiftwork Run Ended"));
     machine
         .request(&json!({ "workflow_id": "w", "workflow_execution_id": "backfill", "parameters": { "n": 3 },
                           "logical_date": "2026-06-30T23:30:00Z" }))
         .unwrap();
     machine.run_until_idle();
     assert_eq!(machine.run("backfill").unwrap().run_date.as_deref(), Some("2026-07-01"));
+    // They are pushed after the run, so that no event without `n` starts them.
+    put(&mut machine, "second", None, &follows("Shiftwork Workflow Refreshed"));
+    put(&mut machine, "third", None, &follows("Shiftwork Job Ended"));
+    put(&mut machine, "fourth", None, &follows("Shiftwork Run Ended"));
 
     let mut followed = BTreeSet::new();
     for event in machine.fakes.notices.events() {

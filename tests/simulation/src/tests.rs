@@ -5,7 +5,8 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use shiftwork_ports::{Ledger as _, Progress};
 use shiftwork_protocol::{
-    FailureKind, JobRecord, SkipReason, Status, Transaction, Work, event::Event, name::is_job_name, workflow::RunIf,
+    Connection, FailureKind, JobRecord, SkipReason, Status, Transaction, Work, event::Event, name::is_job_name,
+    workflow::RunIf,
 };
 
 use crate::machine::Machine;
@@ -23,19 +24,23 @@ struct Case {
 fn any_case() -> impl Strategy<Value = Case> {
     let statements = prop::collection::vec(0..12_u8, 1..8);
     let job = (0..100_u8, 0..10_u8, 0..3_u8, any::<prop::sample::Index>(), 0..10_u8, statements);
-    let stage = (any::<bool>(), prop::collection::vec(job, 1..6), 0..10_u8);
-    prop::collection::vec(stage, 1..5).prop_map(|stages| {
+    let stage = (any::<bool>(), prop::collection::vec(job, 1..6), 0..10_u8, any_limit());
+    (prop::collection::vec(stage, 1..5), any_limit()).prop_map(|(stages, of_workflow)| {
         let (mut names, mut scripts, mut broken, mut out) =
             (Vec::<String>::new(), BTreeMap::new(), Vec::new(), Vec::new());
-        for (sequential, jobs, keep) in stages {
+        for (sequential, jobs, keep, of_stage) in stages {
             let mut listed = Vec::new();
             let before = names.len();
             for (kind, run_if, retries, upstream, breaks, statements) in jobs {
+                let limited = kind % 4 == 2;
                 let name = format!("job_{}.sql", names.len() + listed.len());
                 let mut job = json!({ "script": name, "retries": retries,
                     "run_if": match run_if { 0 => "all_done", 1 => "one_failed", _ => "all_success" } });
                 if before > 0 && kind % 3 == 0 {
                     job["depends_on"] = json!([names[upstream.index(before)]]);
+                }
+                if limited {
+                    job["connection"] = json!("limited");
                 }
                 if kind % 4 == 1 {
                     job["transaction"] = json!("per_statement");
@@ -49,11 +54,19 @@ fn any_case() -> impl Strategy<Value = Case> {
             // The first stage is never left out, so that every workflow has a job.
             if keep > 0 || out.is_empty() {
                 names.extend(listed.iter().map(|(name, _)| name.clone()));
-                out.push(json!({ "execution_type": if sequential { "sequential" } else { "parallel" },
-                    "scripts": listed.into_iter().map(|(_, job)| job).collect::<Vec<_>>() }));
+                let mut stage = json!({ "execution_type": if sequential { "sequential" } else { "parallel" },
+                    "scripts": listed.into_iter().map(|(_, job)| job).collect::<Vec<_>>() });
+                if let Some(limit) = of_stage {
+                    stage["max_parallel"] = json!(limit);
+                }
+                out.push(stage);
             }
         }
-        Case { workflow: json!({ "workflow_id": "w", "workflow_stages": out }), scripts, broken }
+        let mut workflow = json!({ "workflow_id": "w", "workflow_stages": out });
+        if let Some(limit) = of_workflow {
+            workflow["max_parallel"] = json!(limit);
+        }
+        Case { workflow, scripts, broken }
     })
 }
 
@@ -67,10 +80,22 @@ fn statement(n: u8) -> &'static str {
     }
 }
 
+/// A `max_parallel`, in two of five cases.
+fn any_limit() -> impl Strategy<Value = Option<u32>> {
+    prop_oneof![3 => Just(None), 2 => (1..4_u32).prop_map(Some)]
+}
+
 fn machine(case: &Case, seed: u64, max_faults: u32) -> Machine {
     let machine = Machine::new(seed, max_faults);
     machine.fakes.broken.lock().unwrap().clone_from(&case.broken);
     machine.fakes.configuration.put(case.workflow.clone());
+    let limited = Connection {
+        workgroup: Some("shift".into()),
+        database: "dev".into(),
+        max_parallel: Some(2),
+        ..Connection::default()
+    };
+    machine.fakes.configuration.connect("limited", limited);
     for (name, text) in &case.scripts {
         machine.fakes.scripts.put(&format!("workflows/w/{name}"), text.as_str());
     }
@@ -420,6 +445,47 @@ proptest! {
             } else if after.plan.upstreams.is_empty() {
                 prop_assert!(!rerun, "{} succeeded and has no upstreams, but was not reused", after.plan.job_name);
             }
+        }
+    }
+
+    /// A warehouse that is often full delays the jobs of a run, and fails none.
+    #[test]
+    fn a_full_warehouse_is_waited_out(case in any_case(), seed: u64, most in 1..3_usize) {
+        let mut machine = machine(&case, seed, 0);
+        *machine.fakes.active_statements.lock().unwrap() = Some(most);
+        machine.fakes.broken.lock().unwrap().clear();
+        machine.request(&json!({ "workflow_id": "w", "workflow_execution_id": "r" })).unwrap();
+        machine.run_until_idle();
+        check_audit(&machine, "r");
+        prop_assert_eq!(machine.run("r").unwrap().execution_status, Status::Succeeded);
+    }
+
+    /// Two workflows share the slots of a connection: both end, also if a function stops between giving back a slot and
+    /// letting the next job launch, and no slot stays with a job that has ended while another job waits.
+    #[test]
+    fn workflows_share_the_slots_of_a_connection(seed: u64, max_faults in 0..30_u32, stop in any::<bool>()) {
+        let jobs: Vec<_> = (0..8).map(|n| json!({ "script": format!("job_{n}.sql"), "connection": "limited" })).collect();
+        let stages = json!([{ "execution_type": "parallel", "scripts": jobs }]);
+        let scripts = (0..8).map(|n| (format!("job_{n}.sql"), "select 1;".to_owned())).collect();
+        let case = Case { workflow: json!({ "workflow_id": "w", "workflow_stages": stages }), scripts, broken: Vec::new() };
+        let mut machine = machine(&case, seed, max_faults);
+        machine.fakes.configuration.put(json!({ "workflow_id": "v", "workflow_stages": stages }));
+        for name in case.scripts.keys() {
+            machine.fakes.scripts.put(&format!("workflows/v/{name}"), "select 1;");
+        }
+        machine.request(&json!({ "workflow_id": "v", "workflow_execution_id": "r1" })).unwrap();
+        machine.request(&json!({ "workflow_id": "w", "workflow_execution_id": "r2" })).unwrap();
+        if stop {
+            machine.run_some_steps();
+            machine.stop("r1");
+        }
+        machine.run_until_idle();
+        check_audit(&machine, "r2");
+        prop_assert!(machine.run("r1").unwrap().execution_status.is_terminal());
+        if max_faults == 0 {
+            prop_assert_eq!(machine.run("r2").unwrap().execution_status, Status::Succeeded);
+            let slots = machine.fakes.ledger.slots("@connection/limited").now_or_never().unwrap().unwrap();
+            prop_assert!(slots.queue.is_empty(), "{:?}", slots);
         }
     }
 

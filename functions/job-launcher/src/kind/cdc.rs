@@ -11,7 +11,7 @@ use shiftwork_change_data::{
 };
 use shiftwork_config::IamRole;
 use shiftwork_ports::{Bucket, Clock, ListedObject, Requests, Result, Row, Session, Submission, Warehouse, scripts};
-use shiftwork_promotion::{ExistingColumn, Load, Promotion, is_done_already};
+use shiftwork_promotion::{ExistingColumn, Load, Promotion, is_done_already, is_refused_for_key};
 use shiftwork_protocol::{
     Connection, Failure, FailureKind, JobRecord, Manifest, ScriptPin, keys, load_request, manifest_key, name::sha256,
 };
@@ -228,6 +228,11 @@ impl Cdc {
             match self.run(sql, connection).await {
                 Err(failure) if is_done_already(&failure.message) => {}
                 Ok(_) => {}
+                Err(failure) if is_refused_for_key(&failure.message) => {
+                    let Some(around) = promotion.key_release(sql) else { return Err(failure) };
+                    let widened = [&around.release[..], std::slice::from_ref(sql), &around.restore[..]].concat();
+                    self.run_each(&widened, connection).await?;
+                }
                 Err(failure) => return Err(failure),
             }
         }
@@ -257,6 +262,17 @@ impl Cdc {
                 );
                 Failure::new(failure.kind, message)
             })?;
+        }
+        Ok(())
+    }
+
+    /// Runs statements that may have been run before.
+    async fn run_each(&self, statements: &[String], connection: &Connection) -> Result<()> {
+        for sql in statements {
+            match self.run(sql, connection).await {
+                Err(failure) if !is_done_already(&failure.message) => return Err(failure),
+                Ok(_) | Err(_) => {}
+            }
         }
         Ok(())
     }

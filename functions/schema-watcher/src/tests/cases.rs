@@ -83,6 +83,8 @@ proptest! {
         let world = World::new(seed, faults, if evolves { "evolve" } else { "capture" });
         let watcher = world.watcher();
         for n in 0..steps {
+            // Automatic Table Optimization chooses keys at any time.
+            *lock(&world.keyed) |= world.faults.below(20) == 0;
             match world.faults.below(12) {
                 0..4 => world.stage(n),
                 4..6 => world.load(),
@@ -129,6 +131,29 @@ proptest! {
         let once: BTreeSet<_> = told.iter().map(crate::state::identity).collect();
         prop_assert_eq!(once.len(), told.len(), "{:?}", told);
     }
+}
+
+#[test]
+fn a_column_that_is_a_key_of_its_table_is_widened() {
+    let world = World::new(1, 0, "evolve");
+    (*lock(&world.slow), *lock(&world.keyed)) = (false, true);
+    world.staging.put(&drift_mark_key("orders"), "staged/orders/a");
+    lock(&world.waiting).push(BTreeMap::from([("note".to_owned(), json!("x".repeat(100)))]));
+    watch(&world.watcher()).unwrap().unwrap();
+    assert_eq!(world.contract().columns()[1].column_type.to_string(), "varchar(256)");
+    let done = lock(&world.succeeded).clone();
+    let first: Vec<&str> = done.iter().map(String::as_str).take(5).collect();
+    let table = "shop.orders_staging";
+    assert_eq!(
+        first,
+        [
+            format!("ALTER TABLE {table} ALTER SORTKEY NONE"),
+            format!("ALTER TABLE {table} ALTER DISTSTYLE EVEN"),
+            format!("ALTER TABLE {table} ALTER COLUMN note TYPE VARCHAR(256)"),
+            format!("ALTER TABLE {table} ALTER DISTSTYLE AUTO"),
+            format!("ALTER TABLE {table} ALTER SORTKEY AUTO"),
+        ]
+    );
 }
 
 #[test]

@@ -1,6 +1,5 @@
-//! The attributes that an `UpdateItem` sets and removes. Every name has a placeholder, because some names (`part`,
-//! `rows`) are reserved
-//! words of DynamoDB's expressions.
+//! The attributes that an `UpdateItem` sets, removes and adds to. Every name has a placeholder, because some names (`part`,
+//! `rows`) are reserved words of DynamoDB's expressions.
 
 use std::collections::HashMap;
 
@@ -11,6 +10,7 @@ use aws_sdk_dynamodb::{operation::update_item::builders::UpdateItemFluentBuilder
 pub(super) struct Change {
     sets: Vec<String>,
     removes: Vec<String>,
+    adds: Vec<String>,
     names: HashMap<String, String>,
     values: HashMap<String, AttributeValue>,
 }
@@ -52,10 +52,17 @@ impl Change {
         self.name(name);
     }
 
+    /// Adds a member to a string set, which need not exist.
+    pub(super) fn add_member(&mut self, name: &str, member: &str) {
+        self.adds.push(format!("#{name} :{name}"));
+        self.name(name);
+        self.values.insert(format!(":{name}"), AttributeValue::Ss(vec![member.to_owned()]));
+    }
+
     /// Adds the changes to a request. The values of the request's condition must not have the name of an attribute that
     /// is set here.
     pub(super) fn on(self, mut update: UpdateItemFluentBuilder) -> UpdateItemFluentBuilder {
-        let clauses = [("SET", self.sets), ("REMOVE", self.removes)];
+        let clauses = [("SET", self.sets), ("REMOVE", self.removes), ("ADD", self.adds)];
         let expression: Vec<_> = clauses
             .into_iter()
             .filter(|(_, parts)| !parts.is_empty())

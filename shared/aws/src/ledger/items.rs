@@ -76,6 +76,7 @@ mod tests {
             timeout_seconds: 600,
             retries: 1,
             retry_delay_seconds: 30,
+            slots: Vec::new(),
             work: Work::Sql {
                 connection: connection(),
                 script: ScriptPin { key: "k".into(), version_id: "v".into(), sha256: "0".repeat(64), statements: 2 },

@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::{
 use jiff::Timestamp;
 use serde::{Serialize, de::DeserializeOwned};
 use shiftwork_ports::{Advanced, End, Result, Step, Totals};
-use shiftwork_protocol::{Attempt, Failure, FailureKind, JobRecord, Status, Times};
+use shiftwork_protocol::{Attempt, Failure, FailureKind, JobRecord, SLOT, Status, Times};
 
 use super::{DynamoLedger, change::Change, instant, items, job_key, number, retries::with_retries, text};
 use crate::failures::Call;
@@ -180,6 +180,14 @@ impl DynamoLedger {
                     Some(id) => change.set("statement_id", text(id)),
                     None => change.remove("statement_id"),
                 }
+            }
+            Step::Hold => {
+                change.set("execution_status", status(Status::Pending));
+                change.remove("submitted_ts");
+                if (at.attempt, at.part) == (1, 1) {
+                    change.remove("execution_start_ts");
+                }
+                change.add_member("waiting_on", SLOT);
             }
         }
         Ok(change)

@@ -100,6 +100,7 @@ impl Check<'_> {
             unknown: draft.unknown,
             promote: promote?,
             oversized: draft.oversized,
+            large_strings: draft.large_strings,
             workflow: draft.workflow.clone(),
             load_every: load_every?,
         })
@@ -351,7 +352,11 @@ impl Check<'_> {
         let every = text.parse::<Duration>().map(|every| every.length()).ok().filter(|every| takes.contains(every));
         if every.is_none() {
             let message = format!("`{text}` is not a valid time between two loads");
-            self.report(&JsonPath::root().key("load_every"), message, "write `10s` to `15m`, such as `30s`");
+            self.report(
+                &JsonPath::root().key("load_every"),
+                message,
+                "write `10s` to `15m`, such as `30s` for a provisioned cluster",
+            );
         }
         every
     }

@@ -37,10 +37,14 @@ pub struct ContractDraft {
     /// How values that Redshift cannot hold are handled.
     #[serde(default)]
     pub oversized: Oversized,
+    /// Whether strings in SUPER columns may have up to 16,000,000 bytes instead of 65,535. Requires a warehouse with
+    /// `enable_large_strings_opt_in` (`SELECT is_large_string_enabled()`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub large_strings: bool,
     /// The workflow whose job of kind `cdc` loads the table.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workflow: Option<String>,
-    /// How long files are staged before a load is requested: `10s` to `15m`.
+    /// How long files are staged before a load is requested: `10s` to `15m`. A short time keeps a workgroup of Redshift Serverless awake.
     #[serde(default = "load_every")]
     pub load_every: String,
 }
@@ -108,6 +112,7 @@ impl TableContract {
             unknown: self.unknown,
             promote: DraftPromote { kind, take, deletes, tombstones_kept: kept },
             oversized: self.oversized,
+            large_strings: self.large_strings,
             workflow: self.workflow.clone(),
             load_every: if seconds % 60 == 0 { format!("{}m", seconds / 60) } else { format!("{seconds}s") },
         }
@@ -174,7 +179,7 @@ impl ContractDraft {
             "load_every" => Some(DEFAULT_LOAD_EVERY.into()),
             _ => None,
         };
-        for name in ["unknown", "promote", "oversized", "workflow", "load_every"] {
+        for name in ["unknown", "promote", "oversized", "large_strings", "workflow", "load_every"] {
             match written.get(name).filter(|value| default(name).as_ref() != Some(value)) {
                 Some(Value::Object(members)) => _ = writeln!(out, "{name}: {{ {} }}", flow(members)),
                 Some(value) => _ = writeln!(out, "{name}: {}", scalar(value)),

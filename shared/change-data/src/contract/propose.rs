@@ -330,6 +330,7 @@ fn contract(identity: &Identity, seen: &TableSample) -> ContractDraft {
         unknown: Unknown::default(),
         promote: DraftPromote::default(),
         oversized: Oversized::default(),
+        large_strings: false,
         workflow: None,
         load_every: load_every(),
     }

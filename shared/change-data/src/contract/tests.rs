@@ -32,7 +32,7 @@ fn a_contract_without_problems_reads() {
     let contract = sound();
     assert_eq!(contract.columns()[1].field(), "changedAt");
     assert_eq!(contract.column_of_field("changedAt").map(|column| column.name.as_str()), Some("changed"));
-    assert_eq!(contract.load_every().as_secs(), 30);
+    assert_eq!(contract.load_every().as_mins(), 15);
     assert_eq!(contract.promote().tombstones_kept, 30);
     let written = serde_json::to_string(&contract.draft()).unwrap();
     assert_eq!(read("orders.json", &written).unwrap(), contract);

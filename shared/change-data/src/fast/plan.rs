@@ -140,7 +140,7 @@ impl Plan {
         }
         let (mut flaws, mut out) = (Flaws::default(), Vec::new());
         let value = value.decoded(&self.logical);
-        let fit = fit(&value, column_type, compiled.contract().oversized(), &mut flaws, &mut out).ok()?;
+        let fit = fit(&value, column_type, compiled.contract().limits(), &mut flaws, &mut out).ok()?;
         if fit != Fit::Written || flaws.describe().is_some() {
             return None;
         }

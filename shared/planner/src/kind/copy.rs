@@ -10,7 +10,7 @@ use serde::Deserialize;
 use shiftwork_config::{IamRole, read_file};
 use shiftwork_feeds::{
     Feed,
-    feed::{Compression, NULL_TEXT, pending},
+    feed::{Compression, NULL_TEXT, misplaced_column, pending},
 };
 use shiftwork_protocol::{Kind, ScriptPin, Work, file::Format, keys::feed_key, name};
 use shiftwork_sql::{quote_identifier, quote_literal};
@@ -104,6 +104,12 @@ impl Copy {
 
     fn target(&self, table: &str, feed: &Feed, context: &mut Context) -> Option<String> {
         let columns = if self.columns.is_empty() { &feed.columns } else { &self.columns };
+        if let Some(message) = misplaced_column(&self.columns, &feed.expect.header) {
+            let problem = context.field("columns", message);
+            context
+                .problems
+                .push(problem.hint("COPY assigns fields by position: write the columns in the order of the header"));
+        }
         let quoted = |names: &mut dyn Iterator<Item = &str>| names.map(quote_identifier).collect::<Result<Vec<_>, _>>();
         match (quoted(&mut table.split('.')), quoted(&mut columns.iter().map(String::as_str))) {
             (Ok(table), Ok(columns)) => {

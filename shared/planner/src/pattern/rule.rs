@@ -75,8 +75,24 @@ impl Pattern {
 }
 
 impl Test {
+    /// The text that the test compares with; `None` for another test.
+    pub(crate) fn text(&self) -> Option<&str> {
+        match self {
+            Self::Equals(wanted) => wanted.as_str(),
+            Self::Prefix(_)
+            | Self::Suffix(_)
+            | Self::EqualsIgnoreCase(_)
+            | Self::PrefixIgnoreCase(_)
+            | Self::SuffixIgnoreCase(_)
+            | Self::Wildcard(_)
+            | Self::Numeric(_)
+            | Self::Exists(_)
+            | Self::AnythingBut(_) => None,
+        }
+    }
+
     /// Tests the value of a field. A list matches if one of its elements does.
-    fn holds_for_field(&self, value: Option<&Value>) -> bool {
+    pub(super) fn holds_for_field(&self, value: Option<&Value>) -> bool {
         let mut leaves = Vec::new();
         collect_leaves(value, &mut leaves);
         match self {

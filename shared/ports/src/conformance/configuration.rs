@@ -4,11 +4,12 @@ use shiftwork_protocol::Connection;
 use super::fresh;
 use crate::Configuration;
 
-/// Checks [`Configuration`]. `put_workflow` and `put_connection` write as `shiftwork push` does.
+/// Checks [`Configuration`]. `put_workflow`, `put_connection` and `delete_workflow` write as `shiftwork push` does.
 pub async fn configuration(
     configuration: &dyn Configuration,
     put_workflow: impl AsyncFn(&Value),
     put_connection: impl AsyncFn(&str, &Connection),
+    delete_workflow: impl AsyncFn(&str),
 ) {
     let (name, quiet) = (fresh("workflow"), fresh("quiet"));
     assert_eq!(configuration.workflow(&name).await, Ok(None));
@@ -28,11 +29,24 @@ pub async fn configuration(
     assert_eq!(configuration.workflow(&quiet).await, Ok(Some(without_triggers.clone())));
     assert_eq!(configuration.connection(&name).await, Ok(Some(connection)), "a workflow and a connection share a name");
     assert_eq!(configuration.connection(&quiet).await, Ok(None));
-    let triggered = configuration.triggered().await.unwrap();
-    assert!(
-        triggered.contains(&workflow) && !triggered.contains(&without_triggers),
-        "only workflows with triggers are listed"
-    );
+    let triggered = async || -> Vec<Value> {
+        let all = configuration.triggered().await.unwrap().into_iter();
+        all.filter(|workflow| workflow["workflow_id"] == *name || workflow["workflow_id"] == *quiet).collect()
+    };
+    let one = std::slice::from_ref(&workflow);
+    assert_eq!(triggered().await, one, "only workflows with triggers are listed");
+    put_workflow(&workflow).await;
+    assert_eq!(triggered().await, one, "a second push changes nothing");
+
+    let mut changed = workflow.clone();
+    changed["triggers"] = json!([]);
+    put_workflow(&changed).await;
+    assert_eq!(triggered().await, [Value::Null; 0], "its triggers were removed");
+    put_workflow(&workflow).await;
+    delete_workflow(&name).await;
+    delete_workflow(&name).await;
+    assert_eq!(configuration.workflow(&name).await, Ok(None));
+    assert_eq!(triggered().await, [Value::Null; 0], "it was deleted");
 }
 
 #[cfg(test)]
@@ -43,6 +57,7 @@ mod tests {
     async fn the_configuration_in_memory_conforms() {
         let memory = crate::fake::MemoryConfiguration::default();
         let put_workflow = async |workflow: &Value| memory.put(workflow.clone());
-        configuration(&memory, put_workflow, async |name, connection| memory.connect(name, connection.clone())).await;
+        let put_connection = async |name: &str, connection: &Connection| memory.connect(name, connection.clone());
+        configuration(&memory, put_workflow, put_connection, async |id| memory.remove(id)).await;
     }
 }

@@ -1,11 +1,14 @@
 //! Checks of attempts on an engine that do not depend on when the attempts end.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use shiftwork_protocol::{Attempt, Connection, Owner};
 
 use super::fresh;
-use crate::{AttemptState, Engine, EngineReport, Progress, Result, Session, Submission, Warehouse};
+use crate::{AttemptState, Engine, EngineReport, Listed, Progress, Result, Session, Submission, Warehouse};
 
 /// Checks [`Engine`]. `submit` submits an attempt and returns the engine's id. Returns the attempts that are active at
 /// the end.
@@ -34,11 +37,26 @@ pub async fn engine(engine: &dyn Engine, submit: impl AsyncFn(&Attempt) -> Resul
     let unknown = "00000000-0000-4000-8000-000000000000";
     assert_eq!(engine.outcome(unknown, &numbered(1), Duration::ZERO).await, Ok(None));
 
+    let unsubmitted = numbered(2);
+    let wanted = BTreeSet::from([numbered(1), numbered(10), unsubmitted.clone()]);
+    let listed = engine.listed(&run, &wanted).await.unwrap();
+    assert_eq!(listed.keys().collect::<Vec<_>>(), [&numbered(1), &numbered(10)], "each known attempt is listed");
+    assert_eq!(engine.listed(&run, &BTreeSet::from([unsubmitted])).await, Ok(BTreeMap::new()));
+    let other = engine.listed(&fresh("run"), &wanted).await;
+    assert_eq!(other, Ok(BTreeMap::new()), "only attempts of the run are listed");
+
     for id in [&first, &tenth, &first] {
         assert_eq!(engine.cancel(id).await, Ok(()), "cancelling succeeds for an attempt that ended");
     }
     assert_eq!(engine.cancel(unknown).await, Ok(()));
     let active = engine.active(&run).await.unwrap();
+    for (attempt, state) in engine.listed(&run, &wanted).await.unwrap() {
+        let id = if attempt.attempt == 1 { &first } else { &tenth };
+        match state {
+            Listed::Active => assert!(active.iter().any(|state| state.id == *id), "{attempt} is listed as active"),
+            Listed::Ended { id: listed } => assert_eq!(&listed, id, "the id of an ended attempt"),
+        }
+    }
     assert!(active.iter().all(|state| state.progress == Progress::Active && state.attempt.run == run));
     active
 }

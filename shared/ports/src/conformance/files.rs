@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use shiftwork_protocol::{
-    file::{Deletion, Entry, FileId, FileRecord, FileStatus, FileStep, UNCLAIMED},
+    file::{Deletion, Entry, FileId, FileRecord, FileStatus, FileStep, SUPERSEDED, UNCLAIMED},
     work_item::WorkItem,
 };
 
@@ -14,6 +14,7 @@ use crate::{FileRegister, WorkQueue, fake};
 pub async fn file_register(register: &dyn FileRegister) {
     a_file_is_put_once(register).await;
     the_same_content_again_moves_to_a_later_position(register).await;
+    content_that_was_not_loaded_is_opened_when_it_is_sent_again(register).await;
     versions_and_deletions_of_a_key_are_found_together(register).await;
     a_file_is_open_until_it_ends(register).await;
     one_of_two_batches_gets_a_file(register).await;
@@ -57,6 +58,25 @@ async fn a_file_is_put_once(register: &dyn FileRegister) {
     assert_eq!(register.open(&file.feed).await.unwrap(), [file]);
 }
 
+async fn content_that_was_not_loaded_is_opened_when_it_is_sent_again(register: &dyn FileRegister) {
+    let file = a_file(&fresh(), "orders/a.csv", "10");
+    put(register, &file).await;
+    let claimed = register.step(&file, &claim("a", minute(10)), minute(2)).await.unwrap().file;
+    let refuse = FileStep::End { batch: "a".into(), to: FileStatus::Quarantined, reason: Some(SUPERSEDED.into()) };
+    assert!(register.step(&claimed, &refuse, minute(3)).await.unwrap().fresh);
+    assert_eq!(register.open(&file.feed).await.unwrap(), []);
+    let again =
+        FileRecord { sequencer: Some("12".into()), received_ts: minute(20), registered_ts: minute(21), ..file.clone() };
+    assert!(!put(register, &again).await, "the file exists");
+    let [open] = <[_; 1]>::try_from(register.open(&file.feed).await.unwrap()).unwrap();
+    assert_eq!(
+        (open.file_status, open.received_ts, open.registered_ts),
+        (FileStatus::Received, minute(20), minute(21))
+    );
+    let newest = register.since(&file.feed, minute(19), 10).await.unwrap();
+    assert_eq!(newest, [open], "the time of the latest put counts");
+}
+
 async fn the_same_content_again_moves_to_a_later_position(register: &dyn FileRegister) {
     let file = a_file(&fresh(), "orders/a.csv", "10");
     put(register, &file).await;
@@ -77,6 +97,7 @@ async fn versions_and_deletions_of_a_key_are_found_together(register: &dyn FileR
         bucket: one.bucket.clone(),
         key: one.key.clone(),
         version_id: None,
+        marker_id: None,
         sequencer: Some("2".into()),
         deleted_ts: minute(2),
     };

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use shiftwork_protocol::{FailedAttempt, FailureKind, JobRecord, SkipReason, Status, Times};
+use shiftwork_protocol::{FailedAttempt, FailureKind, JobRecord, SLOT, SkipReason, Status, Times};
 
 use super::{both, failure, minute, opened, success, totals};
 use crate::{Advanced, Ledger, Opening, Step};
@@ -239,4 +239,28 @@ pub(super) async fn racing_claims_keep_the_first_intent(ledger: &dyn Ledger) {
         (Some("a"), Some("b")),
         "each call returns its own token"
     );
+}
+
+pub(super) async fn a_held_job_waits_for_a_slot(ledger: &dyn Ledger) {
+    let opening = opened(ledger).await;
+    let (run, job) = (opening.id(), opening.job(0));
+    let claimed = ledger.claim(run, job, "token-1", minute(1)).await.unwrap();
+    let held = JobRecord {
+        execution_status: Status::Pending,
+        execution_start_ts: None,
+        submitted_ts: None,
+        waiting_on: [SLOT.to_owned()].into(),
+        ..claimed
+    };
+    for _ in 0..2 {
+        let advanced = ledger.advance(&opening.at(0, 1, 1), &Step::Hold, minute(2)).await;
+        assert_eq!(advanced, Ok(Advanced { fresh: true, job: held.clone() }));
+    }
+    assert_eq!(ledger.claim(run, job, "token-2", minute(3)).await, Ok(held), "a job that waits is not claimed");
+    assert!(ledger.free(run, job, SLOT, &BTreeSet::new()).await.unwrap().waiting_on.is_empty());
+    let claimed = ledger.claim(run, job, "token-3", minute(4)).await.unwrap();
+    assert_eq!((claimed.submitted_ts, claimed.execution_start_ts), (Some(minute(4)), Some(minute(4))));
+    let ended = ledger.advance(&opening.at(0, 1, 1), &Step::End(success()), minute(5)).await.unwrap().job;
+    let late = ledger.advance(&opening.at(0, 1, 1), &Step::Hold, minute(6)).await;
+    assert_eq!(late, Ok(Advanced { fresh: false, job: ended }), "a job that ended does not wait");
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use shiftwork_protocol::{FailedAttempt, FailureKind, SkipReason, Status};
+use shiftwork_protocol::{FailedAttempt, FailureKind, SLOT, SkipReason, SlotHolder, SlotPool, Status};
 
 use super::{a_job, a_run, failure, fresh, kind, minute, success, take, totals};
 use crate::{LeaseRequest, Ledger, Opening, Step};
@@ -33,6 +33,7 @@ impl Random {
 pub async fn agree(model: &dyn Ledger, subject: &dyn Ledger, seed: u64) {
     let mut random = Random(seed);
     let workflow = fresh("workflow");
+    let pool = SlotPool { name: format!("@{}", fresh("pool")), limit: 2 };
     let openings: Vec<Opening> = (0..3).map(|_| diamond(&workflow)).collect();
     for call in 0..CALLS {
         let now = minute(i64::from(call));
@@ -61,7 +62,15 @@ pub async fn agree(model: &dyn Ledger, subject: &dyn Ledger, seed: u64) {
                 }
             }};
         }
-        match random.below(9) {
+        match random.below(11) {
+            9 => {
+                let holder = SlotHolder { run: run.into(), job: job.into() };
+                same!("request_slot", ledger => ledger.request_slot(&pool, &holder, now));
+            }
+            10 => {
+                let holder = SlotHolder { run: run.into(), job: job.into() };
+                same!("return_slot", ledger => ledger.return_slot(&pool, &holder));
+            }
             0 | 1 => {
                 let mut opening = opening.clone();
                 opening.lease = random.pick(&[take(until), take(until), LeaseRequest::Queue, LeaseRequest::Leave]);
@@ -73,7 +82,7 @@ pub async fn agree(model: &dyn Ledger, subject: &dyn Ledger, seed: u64) {
             2 => same!("begin", ledger => ledger.begin(&workflow, run, now, until)),
             3 => same!("claim", ledger => ledger.claim(run, job, &place, now)),
             4 | 5 => {
-                let step = match random.below(5) {
+                let step = match random.below(6) {
                     0 => Step::End(success()),
                     1 => Step::End(failure()),
                     2 => Step::Skip { reason: SkipReason::UpstreamFailed, message: place.clone() },
@@ -83,6 +92,7 @@ pub async fn agree(model: &dyn Ledger, subject: &dyn Ledger, seed: u64) {
                         submitting: random.below(2) == 0,
                         totals: totals(i64::from(call)),
                     },
+                    4 => Step::Hold,
                     _ => Step::NextAttempt(FailedAttempt {
                         attempt: at.attempt,
                         part: at.part,
@@ -98,8 +108,12 @@ pub async fn agree(model: &dyn Ledger, subject: &dyn Ledger, seed: u64) {
                 same!("advance", ledger => ledger.advance(&at, &step, now));
             }
             6 => {
-                let upstream = opening.job(random.below(4));
-                let failed = random.pick(&[BTreeSet::new(), BTreeSet::from([upstream.to_owned(), "root".into()])]);
+                let upstream = random.below(5);
+                let upstream = if upstream == 4 { SLOT } else { opening.job(upstream) };
+                let failed = match upstream {
+                    SLOT => BTreeSet::new(),
+                    job => random.pick(&[BTreeSet::new(), BTreeSet::from([job.to_owned(), "root".into()])]),
+                };
                 same!("free", ledger => ledger.free(run, job, upstream, &failed));
             }
             7 => {
@@ -112,6 +126,7 @@ pub async fn agree(model: &dyn Ledger, subject: &dyn Ledger, seed: u64) {
         same!("run", ledger => ledger.run(run));
         same!("job", ledger => ledger.job(run, job));
         same!("lease", ledger => ledger.lease(&workflow));
+        same!("slots", ledger => ledger.slots(&pool.name));
     }
     for opening in &openings {
         assert_eq!(subject.jobs(opening.id()).await, model.jobs(opening.id()).await, "seed {seed}");

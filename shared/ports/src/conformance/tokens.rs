@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 use shiftwork_protocol::{Failure, FailureKind, Status, payload::JobEnd};
 
-use crate::{PAUSE, PROCEED, TaskTokens};
+use crate::{PAUSE, PROCEED, TaskTokens, WAIT};
 
 /// The end of a task that waited for its token.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,19 +27,22 @@ pub async fn task_tokens(
         failed(FailureKind::SerializationConflict.name()),
         failed(PROCEED),
         failed(PAUSE),
+        failed(WAIT),
     ];
     let say = async |call: usize, token: &str| match call {
         0 => tokens.release(token).await,
         1 => tokens.end(token, &end).await,
         2 => tokens.fail(token, &failure).await,
         3 => tokens.proceed(token).await,
-        _ => tokens.pause(token, super::minute(0)).await,
+        4 => tokens.pause(token, super::minute(0)).await,
+        _ => tokens.wait(token).await,
     };
+    let expected_calls = expected.len();
     for (call, expected) in expected.iter().enumerate() {
         let token = open().await;
         assert_eq!(say(call, &token).await, Ok(()), "call {call}");
         assert_eq!(end_of(&token).await, *expected, "call {call}");
-        for later in 0..5 {
+        for later in 0..expected_calls {
             assert_eq!(say(later, &token).await, Ok(()), "call {later} on a token that call {call} has closed");
         }
         assert_eq!(end_of(&token).await, *expected, "a closed token stays as it is");
@@ -60,6 +63,7 @@ mod tests {
             Closed::Fail(failure) => TaskEnd::Failed(failure.kind.name().into()),
             Closed::Proceed => TaskEnd::Failed(PROCEED.into()),
             Closed::Pause(_) => TaskEnd::Failed(PAUSE.into()),
+            Closed::Wait => TaskEnd::Failed(WAIT.into()),
         };
         task_tokens(&tokens, async || super::super::fresh("token"), end_of).await;
     }

@@ -51,8 +51,7 @@ impl FileRegister for MemoryRegister {
                 let there = files.get_mut(&key(file));
                 Ok(match there {
                     Some(there) => {
-                        let again = file.sequencer.clone().map(|sequencer| FileStep::SeenAgain { sequencer });
-                        if let Some(next) = again.and_then(|again| there.after(&again, file.registered_ts)) {
+                        if let Some(next) = there.after(&FileStep::SentAgain(file.put()), file.registered_ts) {
                             *there = next;
                         }
                         false

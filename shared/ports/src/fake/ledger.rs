@@ -5,7 +5,10 @@ use std::{
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use shiftwork_protocol::{Attempt, Failure, JobRecord, Lease, RunRecord, Status, Times};
+use shiftwork_protocol::{
+    Attempt, Failure, JobRecord, Lease, RunRecord, SLOT, SlotHolder, SlotPool, Slots, Status, Times, limits,
+    slots::Queued,
+};
 
 use super::lock;
 use crate::{Advanced, Begun, End, LeaseRequest, Ledger, Opened, Opening, Released, Result, Step, Totals};
@@ -15,6 +18,7 @@ struct Tables {
     runs: BTreeMap<String, RunRecord>,
     jobs: BTreeMap<(String, String), JobRecord>,
     leases: BTreeMap<String, Lease>,
+    slots: BTreeMap<String, Slots>,
 }
 
 impl Tables {
@@ -41,6 +45,11 @@ impl MemoryLedger {
     /// Deletes the record of a run, as a person can do by hand.
     pub fn delete_run(&self, run: &str) {
         lock(&self.0).runs.remove(run);
+    }
+
+    /// All runs, by id.
+    pub fn runs(&self) -> Vec<RunRecord> {
+        lock(&self.0).runs.values().cloned().collect()
     }
 
     /// Does what Step Functions does in the Await state: `SET await_token IF attribute_exists(waiting_on)`. Returns
@@ -180,6 +189,14 @@ impl Ledger for MemoryLedger {
                 job.session_id = session_id.clone().or(job.session_id.take());
                 add(job, totals);
             }
+            Step::Hold => {
+                job.execution_status = Status::Pending;
+                job.submitted_ts = None;
+                if (job.attempt, job.part) == (1, 1) {
+                    job.execution_start_ts = None;
+                }
+                job.waiting_on.insert(SLOT.into());
+            }
         }
         Ok(Advanced { fresh: true, job: job.clone() })
     }
@@ -233,5 +250,48 @@ impl Ledger for MemoryLedger {
         lease.fence += 1;
         lease.expires_ts = until;
         Ok(Released::Handed(next))
+    }
+
+    async fn take_slot(&self, pool: &SlotPool, holder: &SlotHolder) -> Result<bool> {
+        let mut tables = lock(&self.0);
+        let slots = tables.slots.entry(pool.name.clone()).or_default();
+        let has = slots.holders.contains(holder) || !slots.is_full(pool.limit);
+        if has {
+            slots.holders.insert(holder.clone());
+            slots.queue.retain(|queued| queued.holder != *holder);
+        }
+        Ok(has)
+    }
+
+    async fn request_slot(&self, pool: &SlotPool, holder: &SlotHolder, now: Timestamp) -> Result<bool> {
+        if self.take_slot(pool, holder).await? {
+            return Ok(true);
+        }
+        let mut tables = lock(&self.0);
+        let slots = tables.slots.entry(pool.name.clone()).or_default();
+        if slots.queued(holder).next().is_none() && slots.queue.len() < limits::SLOT_QUEUE {
+            slots.queue.insert(Queued { since: now, holder: holder.clone() });
+        }
+        Ok(false)
+    }
+
+    async fn return_slot(&self, pool: &SlotPool, holder: &SlotHolder) -> Result<Vec<SlotHolder>> {
+        let mut tables = lock(&self.0);
+        let slots = tables.slots.entry(pool.name.clone()).or_default();
+        slots.holders.remove(holder);
+        slots.queue.retain(|queued| queued.holder != *holder);
+        let mut given = Vec::new();
+        while !slots.is_full(pool.limit)
+            && let Some(next) = slots.next().cloned()
+        {
+            slots.queue.remove(&next);
+            slots.holders.insert(next.holder.clone());
+            given.push(next.holder);
+        }
+        Ok(given)
+    }
+
+    async fn slots(&self, pool: &str) -> Result<Slots> {
+        Ok(lock(&self.0).slots.get(pool).cloned().unwrap_or_default())
     }
 }

@@ -28,6 +28,8 @@ pub enum Closed {
     Proceed,
     /// [`TaskTokens::pause`] until this time.
     Pause(Timestamp),
+    /// [`TaskTokens::wait`].
+    Wait,
 }
 
 /// Task tokens: the first call closes a token, and later calls change nothing.
@@ -69,6 +71,11 @@ impl TaskTokens for MemoryTokens {
 
     async fn pause(&self, token: &str, until: Timestamp) -> Result<()> {
         self.close(token, Closed::Pause(until));
+        Ok(())
+    }
+
+    async fn wait(&self, token: &str) -> Result<()> {
+        self.close(token, Closed::Wait);
         Ok(())
     }
 }
@@ -124,6 +131,11 @@ impl MemoryConfiguration {
         lock(&self.workflows).insert(id, workflow);
     }
 
+    /// Deletes a workflow.
+    pub fn remove(&self, workflow_id: &str) {
+        lock(&self.workflows).remove(workflow_id);
+    }
+
     /// Stores a named connection.
     pub fn connect(&self, name: &str, connection: Connection) {
         lock(&self.connections).insert(name.into(), connection);
@@ -141,7 +153,9 @@ impl Configuration for MemoryConfiguration {
     }
 
     async fn triggered(&self) -> Result<Vec<Value>> {
-        Ok(lock(&self.workflows).values().filter(|w| w.get("triggers").is_some()).cloned().collect())
+        let has_triggers =
+            |workflow: &&Value| workflow["triggers"].as_array().is_some_and(|triggers| !triggers.is_empty());
+        Ok(lock(&self.workflows).values().filter(has_triggers).cloned().collect())
     }
 }
 

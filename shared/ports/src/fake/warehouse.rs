@@ -9,7 +9,7 @@ use shiftwork_protocol::{Attempt, Connection, Failure, FailureKind, StatementRep
 
 use super::lock;
 use crate::{
-    AttemptState, Engine, EngineReport, Progress, Result, Row, Session, Submission, Warehouse, failure_kind,
+    AttemptState, Engine, EngineReport, Listed, Progress, Result, Row, Session, Submission, Warehouse, failure_kind,
     steps_reached,
 };
 
@@ -204,6 +204,16 @@ impl Engine for MemoryEngine<'_> {
             report: EngineReport::default(),
         };
         Ok(of_run.map(state).collect())
+    }
+
+    async fn listed(&self, run: &str, attempts: &BTreeSet<Attempt>) -> Result<BTreeMap<Attempt, Listed>> {
+        let of_run = attempts.iter().filter(|attempt| attempt.run == run);
+        let known = of_run.filter_map(|attempt| self.warehouse.get(&attempt.client_token()));
+        let listed = known.map(|AttemptState { id, attempt, progress, .. }| match progress {
+            Progress::Active => (attempt, Listed::Active),
+            Progress::Finished | Progress::Failed { .. } | Progress::Aborted { .. } => (attempt, Listed::Ended { id }),
+        });
+        Ok(listed.collect())
     }
 
     async fn cancel(&self, id: &str) -> Result<()> {

@@ -137,6 +137,7 @@ impl AroundAttempts for FileLoad<'_> {
             files,
             manifest: manifest_key(&at),
             rows: job.rows,
+            caused_by: job.caused_by.clone(),
         })))
     }
 }
