@@ -193,6 +193,10 @@ pub struct Status {
 pub struct Restart {
     /// Id of the run that did not succeed
     pub run: String,
+    /// Continue a job at this statement of its script; the number behind the last statement leaves the job out. A script
+    /// with `transaction: per_statement` continues at the statement that failed if the option is left out
+    #[arg(long, value_name = "JOB=N", value_parser = statement_of_job)]
+    pub from_statement: Vec<(String, u32)>,
     /// Id of the new run
     #[arg(long)]
     pub id: Option<String>,
@@ -468,6 +472,12 @@ pub struct MetadataOf {
 fn file_status(text: &str) -> Result<FileStatus, String> {
     let known = FileStatus::ALL.into_iter().find(|status| status.as_str().eq_ignore_ascii_case(text));
     known.ok_or_else(|| "expected one of: received, batched, processing, processed, failed, quarantined".into())
+}
+
+/// Reads `JOB=N`.
+fn statement_of_job(text: &str) -> Result<(String, u32), String> {
+    let read = text.rsplit_once('=').and_then(|(job, n)| Some((job.to_owned(), n.parse().ok().filter(|n| *n > 0)?)));
+    read.ok_or_else(|| format!("`{text}` is not a job and the number of a statement: write JOB=N, such as load.sql=3"))
 }
 
 fn project(text: &str) -> Result<String, String> {

@@ -1,7 +1,7 @@
 //! The state of a run as lines of text, for the live display of a terminal and for a log. Pure.
 
 use jiff::{SignedDuration, Timestamp};
-use shiftwork_protocol::{JobRecord, RunRecord, Status};
+use shiftwork_protocol::{JobRecord, RunRecord, Status, Times};
 
 use crate::words;
 
@@ -30,9 +30,14 @@ impl Snapshot {
         self.ran().map(|job| job.plan.work.statements()).sum()
     }
 
-    /// Rows of the last statement or load of each job that ran; jobs without a row count from Redshift add zero.
+    /// Rows of the jobs that ran; jobs without a row count from Redshift add zero.
     pub fn rows(&self) -> i64 {
         self.ran().filter_map(|job| job.rows).fold(0, i64::saturating_add)
+    }
+
+    /// Times on their engines of all attempts of the jobs that ran.
+    pub fn times(&self) -> Times {
+        self.ran().map(JobRecord::all_times).fold(Times::default(), Times::then)
     }
 }
 
@@ -113,19 +118,43 @@ const fn is_notable(status: Status) -> bool {
     }
 }
 
+/// One job: the time since its first submission while it runs, and the time for which its statements ran once it has
+/// ended.
 fn line(job: &JobRecord, at: Timestamp, name_width: usize) -> String {
-    let in_words = if job.execution_status.is_terminal() { words::duration } else { words::ticking };
-    let time = elapsed(job, at).map(in_words).unwrap_or_default();
+    let time = if job.execution_status.is_terminal() { ran(job) } else { elapsed(job, at).map(words::ticking) };
+    let time = time.unwrap_or_default();
     let line = format!("{:<name_width$}  {time:>9}  {}", job.plan.job_name, remark(job).join(", "));
     line.trim_end().to_owned()
 }
 
-/// The duration of a job over all its attempts.
+/// The time since the first submission of a job that has not ended.
 pub(crate) fn elapsed(job: &JobRecord, at: Timestamp) -> Option<SignedDuration> {
-    if job.reused_from.is_some() {
-        return None;
-    }
-    Some(job.execution_end_ts.unwrap_or(at).duration_since(job.execution_start_ts?))
+    if job.execution_status.is_terminal() { None } else { Some(at.duration_since(job.execution_start_ts?)) }
+}
+
+/// The time for which the statements of a job ran, over all its attempts; `None` if the engine reports none.
+pub(crate) fn ran(job: &JobRecord) -> Option<String> {
+    time_of(job, |times| times.ran_us)
+}
+
+/// The time for which the engine had the submissions of a job without running them.
+pub(crate) fn queued(job: &JobRecord) -> Option<String> {
+    time_of(job, |times| times.queued_us)
+}
+
+/// The time between the ends of the submissions of a job and the moments at which shiftwork recorded them.
+pub(crate) fn noticed(job: &JobRecord) -> Option<String> {
+    time_of(job, |times| times.noticed_us)
+}
+
+fn time_of(job: &JobRecord, sum: impl Fn(&Times) -> Option<u64>) -> Option<String> {
+    let times = job.all_times();
+    Some(words::micros(sum(&times)?, times.unreported == 0))
+}
+
+/// The rows of a job; `None` if the engine reports none.
+pub(crate) fn rows(job: &JobRecord) -> Option<String> {
+    Some(words::at_least(words::count(job.rows?), job.times.unreported == 0))
 }
 
 /// The notes on a job beside its status and time.
@@ -134,8 +163,11 @@ fn remark(job: &JobRecord) -> Vec<String> {
     if let Some(run) = &job.reused_from {
         remarks.push(format!("reused from {run}"));
     }
-    if let Some(rows) = job.rows {
-        remarks.push(rows_in_words(rows));
+    if let Some(rows) = rows(job) {
+        remarks.push(if job.rows == Some(1) { "1 row".into() } else { format!("{rows} rows") });
+    }
+    if let (true, Some(queued)) = (job.execution_status.is_terminal(), queued(job)) {
+        remarks.push(format!("queued {queued}"));
     }
     if job.attempt > 1 {
         remarks.push(format!("attempt {}", job.attempt));
@@ -148,10 +180,6 @@ fn remark(job: &JobRecord) -> Vec<String> {
         }
     }
     remarks
-}
-
-fn rows_in_words(rows: i64) -> String {
-    if rows == 1 { "1 row".into() } else { format!("{} rows", words::count(rows)) }
 }
 
 fn waits_on(job: &JobRecord) -> String {

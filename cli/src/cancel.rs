@@ -1,7 +1,7 @@
 //! `shiftwork cancel`: stops a run.
 
 use anyhow::Context as _;
-use shiftwork_ports::{Clock, End, Execution, Executions, Ledger, Released, Step};
+use shiftwork_ports::{Clock, End, Execution, Executions, Ledger, Released, Step, Totals};
 use shiftwork_protocol::{FailureKind, RunRecord, Status, payload::RunInput};
 
 use crate::{Deployment, Outcome, args};
@@ -75,7 +75,7 @@ async fn end_unstarted(
             error: Some(FailureKind::StatementAborted),
             message: Some(reason.into()),
             statement_id: None,
-            rows: None,
+            totals: Totals::default(),
         };
         ledger.advance(&job.current_attempt(), &Step::End(end), now).await?;
     }

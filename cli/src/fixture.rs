@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 use shiftwork_planner::{LogicalDate, PlanInputs, RequestedRun, Script};
 use shiftwork_protocol::{
-    Connection, FailedAttempt, FailureKind, JobRecord, RunRecord, SkipReason, Status, audit::Origin, name::sha256,
+    Connection, FailedAttempt, FailureKind, JobRecord, RunRecord, SkipReason, Status, Times, audit::Origin,
+    name::sha256,
 };
 use shiftwork_settlement::{failures_for_dependents, skip_of};
 
@@ -142,11 +143,14 @@ fn simulate(job: &mut JobRecord, ready: Timestamp, job_end: JobEnd) -> (Status, 
         JobEnd::Retries(millis) => {
             job.failed_attempts.push(FailedAttempt {
                 attempt: 1,
+                part: 1,
+                retry_ts: None,
                 submitted_ts: Some(start),
                 ended_ts: after(start, millis),
                 error_name: FailureKind::SerializationConflict.name().into(),
                 error_message: "ERROR: 1023 Serializable isolation violation on table 104512".into(),
                 statement_id: Some("c0ffee00-0000-4000-8000-000000000000".into()),
+                times: times(start, millis),
             });
             job.attempt = 2;
             start = after(start, millis + 1200);
@@ -160,10 +164,28 @@ fn simulate(job: &mut JobRecord, ready: Timestamp, job_end: JobEnd) -> (Status, 
         JobEnd::Reused(_) => unreachable!("returned above"),
     };
     job.submitted_ts = Some(start);
+    job.times = times(start, millis);
     if status == Status::Succeeded {
         job.rows = Some(millis * 37 % 100_003);
     }
     (status, after(start, millis))
+}
+
+/// The times of a submission whose end is recorded after this number of milliseconds: three quarters of them queued,
+/// an eighth running, an eighth until the end is noticed.
+fn times(submitted: Timestamp, millis: i64) -> Times {
+    let micros = |eighths: i64| millis * 1_000 * eighths / 8;
+    let at = |eighths| Some(submitted + SignedDuration::from_micros(micros(eighths)));
+    let sum = |eighths| u64::try_from(micros(eighths)).ok();
+    Times {
+        engine_created_ts: at(0),
+        engine_started_ts: at(6),
+        engine_ended_ts: at(7),
+        queued_us: sum(6),
+        ran_us: sum(1),
+        noticed_us: sum(1),
+        unreported: 0,
+    }
 }
 
 /// Three stages: one sequential, two parallel.

@@ -10,6 +10,7 @@ pub async fn restart(deployment: &Deployment, asked: &args::Restart) -> anyhow::
     let request = RunRequest {
         parameters: run::as_values(&asked.parameters),
         logical_date: asked.date.clone(),
+        from_statement: asked.from_statement.iter().cloned().collect(),
         ..request(deployment, &asked.run, asked.id.clone()).await?
     };
     run::start(deployment, &request, asked.wait).await

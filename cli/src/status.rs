@@ -101,8 +101,10 @@ fn jobs_table<'a>(jobs: impl Iterator<Item = &'a JobRecord>, now: Timestamp) -> 
         Column::number("stage"),
         Column::name("job"),
         Column::name("status"),
-        Column::name("start (UTC)"),
-        Column::number("duration"),
+        Column::name("submitted (UTC)"),
+        Column::number("queued"),
+        Column::number("ran"),
+        Column::number("noticed"),
         Column::number("rows"),
         Column::number("attempt"),
         Column::text("notes", NOTES_CHARS),
@@ -113,22 +115,30 @@ fn jobs_table<'a>(jobs: impl Iterator<Item = &'a JobRecord>, now: Timestamp) -> 
             job.plan.job_name.clone(),
             job.execution_status.to_string(),
             job.execution_start_ts.map(words::instant).unwrap_or_default(),
-            board::elapsed(job, now).map(words::duration).unwrap_or_default(),
-            job.rows.map(words::count).unwrap_or_default(),
+            board::queued(job).unwrap_or_default(),
+            board::ran(job).unwrap_or_default(),
+            board::noticed(job).unwrap_or_default(),
+            board::rows(job).unwrap_or_default(),
             job.attempt.to_string(),
-            notes(job),
+            notes(job, now),
         ]);
     }
     table
 }
 
-fn notes(job: &JobRecord) -> String {
+fn notes(job: &JobRecord, now: Timestamp) -> String {
     let mut notes = Vec::new();
+    if let Some(time) = board::elapsed(job, now) {
+        notes.push(format!("submitted {} ago", words::ticking(time)));
+    }
     if let Some(run) = &job.reused_from {
         notes.push(format!("reused from {run}"));
     }
     if job.script_was.is_some() {
         notes.push("script changed since".into());
+    }
+    if job.script_now.is_some() {
+        notes.push("script changed since, not run".into());
     }
     if job.waits_for_slot() && !job.execution_status.is_terminal() {
         let pools = job.plan.slots.iter().map(|pool| format!("{} ({})", pool.name, pool.limit));

@@ -26,6 +26,16 @@ pub fn ticking(time: SignedDuration) -> String {
     }
 }
 
+/// Like [`duration`], for microseconds; `at least …` if the engine did not report all of them.
+pub fn micros(micros: u64, is_complete: bool) -> String {
+    at_least(duration(SignedDuration::from_micros(i64::try_from(micros).unwrap_or(i64::MAX))), is_complete)
+}
+
+/// A figure, marked as a lower bound unless it is complete.
+pub fn at_least(figure: String, is_complete: bool) -> String {
+    if is_complete { figure } else { format!("at least {figure}") }
+}
+
 /// `1,234,567`
 pub fn count(number: i64) -> String {
     let digits = number.unsigned_abs().to_string();
@@ -98,7 +108,7 @@ pub fn brief(message: &str, most: usize) -> String {
 mod tests {
     use jiff::SignedDuration;
 
-    use super::{brief, count, duration, plural, ticking};
+    use super::{brief, count, duration, micros, plural, ticking};
 
     #[test]
     fn figures_are_formatted_for_readers() {
@@ -111,6 +121,8 @@ mod tests {
         assert_eq!(read(245_000), "4 m 05 s");
         assert_eq!(read(7_620_000), "2 h 07 m");
         assert_eq!(read(-5), "0 ms");
+        assert_eq!(micros(600_999, true), "600 ms");
+        assert_eq!(micros(2_000_000, false), "at least 2.00 s");
         assert_eq!(count(1_234_567), "1,234,567");
         assert_eq!(count(-1000), "-1,000");
         assert_eq!(count(i64::MIN), "-9,223,372,036,854,775,808");

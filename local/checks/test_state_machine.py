@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -118,13 +119,18 @@ def launch_and_fail(error: str) -> Callable[[Payload], Any]:
     return lambda payload: settle(payload["task_token"], error=error)
 
 
-def update(status: str = "SUCCEEDED", error: str | None = None, relaunch: bool = False) -> Callable[[Payload], Any]:
+def update(
+    status: str = "SUCCEEDED",
+    error: str | None = None,
+    relaunch: bool = False,
+    not_before: datetime = datetime(2026, 1, 1, tzinfo=timezone.utc),
+) -> Callable[[Payload], Any]:
     """An audit-updater: what it says of a job that did not end as it should, and of the run."""
 
     def function(payload: Payload) -> Any:
         if payload["action"] == "record_job":
             assert payload["failure"]["Error"], payload
-            return {"relaunch": relaunch}
+            return {"relaunch": relaunch, "not_before": not_before.strftime("%Y-%m-%dT%H:%M:%S.000Z")}
         return {"execution_status": status, "error_message": error}
 
     return function
@@ -246,6 +252,30 @@ def test_a_job_of_two_parts_is_launched_twice(world: World) -> None:
     world.functions["job-launcher"] = in_turn(launch_and_fail("Shiftwork.Proceed"), launch)
     assert world.run()["status"] == "SUCCEEDED"
     assert (world.called("job-launcher"), world.called("audit-updater")) == (2, 1)
+
+
+def test_an_attempt_after_a_pause_is_launched_when_the_pause_has_ended(world: World) -> None:
+    # This interpreter drops the cause of SendTaskFailure, so the time of the pause comes from Record.
+    until = datetime.now(timezone.utc) + timedelta(seconds=3)
+    launched: list[datetime] = []
+
+    def launch_again(payload: Payload) -> None:
+        launched.append(datetime.now(timezone.utc))
+        launch(payload)
+
+    audit("a")
+    world.functions |= {
+        "job-launcher": in_turn(fails("Shiftwork.ScriptUnreadable"), launch_again),
+        "audit-updater": update(relaunch=True, not_before=until),
+    }
+    assert world.run()["status"] == "SUCCEEDED"
+    assert launched[0] >= until - timedelta(seconds=1), "the interpreter waits for whole seconds"
+    states = json.loads(world.definition)["States"]["Lanes"]["ItemProcessor"]["States"]["Jobs"]["ItemProcessor"][
+        "States"
+    ]
+    pause = states["Launch"]["Catch"][1]
+    assert (pause["ErrorEquals"], pause["Next"]) == (["Shiftwork.Pause"], "Pause")
+    assert states["Pause"]["TimestampPath"] == f"{pause['ResultPath']}.Cause"
 
 
 def test_a_job_without_a_slot_waits_in_await(world: World) -> None:

@@ -88,7 +88,12 @@ async def _redshift_data(
     iam_evaluator.pin_request_caller(headers, query)
     region = router.extract_region(headers)
     resource = _redshift_resource(body, region)
-    denied = iam_evaluator.enforce(key, operation, "redshift-data", region, resource_arn=resource) if app.AUTH else None
+    session = _redshift_session(body)
+    denied = (
+        iam_evaluator.enforce(key, operation, "redshift-data", region, resource_arn=resource, service_context=session)
+        if app.AUTH
+        else None
+    )
     if isinstance(denied, iam_evaluator.AuthError):
         return _json_error(denied.code, denied.message, 403)
     if denied is not None:
@@ -114,6 +119,15 @@ def _redshift_resource(body: bytes, region: str) -> str:
         return "*"
     prefix = "" if ":" in workgroup else f"arn:aws:redshift-serverless:{region}:{account}:workgroup/"
     return f"{prefix}{workgroup}"
+
+
+def _redshift_session(body: bytes) -> dict[str, str]:
+    """The condition key of a request that names a session. Its value, the owner, is known to the emulator only."""
+    try:
+        session = json.loads(body or b"{}").get("SessionId")
+    except ValueError:
+        session = None
+    return {"redshift-data:session-owner-iam-userid": session} if session else {}
 
 
 async def _forward(port: int, method: str, path: str, headers: dict[str, str], body: bytes) -> Response:

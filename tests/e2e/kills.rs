@@ -40,7 +40,7 @@ async fn three_jobs(stack: &Arc<Stack>) -> Flow {
 /// all_done`.
 async fn failing_jobs(stack: &Arc<Stack>) -> Flow {
     let workflow = json!({ "workflow_stages": [
-        { "execution_type": "parallel", "scripts": [{ "script": "a.sql", "retries": 1 }, "bad.sql"] },
+        { "execution_type": "parallel", "scripts": [{ "script": "a.sql", "retries": 1, "retry_delay": "1s" }, "bad.sql"] },
         { "execution_type": "parallel", "scripts": ["skipped.sql", { "script": "clean.sql", "run_if": "all_done" }] } ] });
     let scripts = [
         ("a.sql", "insert into {s}.t values (1)"),
@@ -59,7 +59,7 @@ async fn failing_jobs(stack: &Arc<Stack>) -> Flow {
 /// Two jobs whose statements wait for a minute: one exceeds its timeout in the first attempt, the other always.
 async fn overdue(stack: &Arc<Stack>) -> Flow {
     let workflow = json!({ "workflow_stages": [{ "execution_type": "parallel", "scripts": [
-        { "script": "again.sql", "timeout": "2s", "retries": 1 }, { "script": "late.sql", "timeout": "2s" } ] }] });
+        { "script": "again.sql", "timeout": "2s", "retries": 1, "retry_delay": "1s" }, { "script": "late.sql", "timeout": "2s" } ] }] });
     let scripts = [("again.sql", "insert into {s}.t values (1)"), ("late.sql", "insert into {s}.t values (2)")];
     let flow = stack.push("overdue", workflow, &scripts).await;
     flow.make_table().await;

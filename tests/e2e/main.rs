@@ -18,6 +18,7 @@ mod order;
 mod overlap;
 mod parameters;
 mod parquet;
+mod per_statement;
 mod permissions;
 mod refusals;
 mod requests;

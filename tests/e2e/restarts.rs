@@ -27,6 +27,7 @@ async fn a_restart_runs_the_remaining_jobs_with_the_original_date_and_parameters
     assert_eq!(flow.traces().await, [1, 2]);
 
     flow.script("broken.sql", "insert into {s}.t select :n::int").await;
+    flow.script("good.sql", "insert into {s}.t values (3)").await;
     let second = flow.start_with(json!({ "restart_of": first.id })).await;
     let ended = second.end().await;
 
@@ -45,6 +46,10 @@ async fn a_restart_runs_the_remaining_jobs_with_the_original_date_and_parameters
     assert_eq!(ended.job("broken.sql").script_was, hash(failed.job("broken.sql")));
     assert_ne!(ended.job("broken.sql").script_was, hash(ended.job("broken.sql")));
     assert_eq!(ended.job("last.sql").script_was, None);
+    // The job `good.sql` was reused: its record has the text that ran, and says that there is another one now.
+    assert_eq!(hash(ended.job("good.sql")), hash(failed.job("good.sql")));
+    assert!(ended.job("good.sql").script_now.is_some());
+    assert_eq!(ended.job("first.sql").script_now, None);
 
     let refusal = flow.request(json!({ "restart_of": second.id })).await.unwrap_err();
     assert!(refusal.message.contains("nothing to restart"), "{refusal:?}");

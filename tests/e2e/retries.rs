@@ -72,7 +72,7 @@ async fn a_statement_with_a_lost_response_is_adopted() {
 #[tokio::test]
 async fn terminal_failures_use_the_configured_retries() {
     let stack = Stack::shared().await;
-    let job = json!({ "script": "a.sql", "retries": 2 });
+    let job = json!({ "script": "a.sql", "retries": 2, "retry_delay": "1s" });
     let error = json!({ "fail_statement": { "error": "ERROR: disk full" } });
 
     let (flow, run) = one_job(&stack, "retried", job.clone()).await;

@@ -26,7 +26,8 @@ async fn a_single_transaction_is_rolled_back_and_separate_statements_are_kept() 
     assert_eq!(ended.run.execution_status, Status::Failed);
     assert_eq!((ended.status("whole"), ended.status("each")), (Status::Failed, Status::Failed));
     let left = flow.traces().await;
-    assert!(left.contains(&11) && !left.contains(&1) && !left.contains(&2), "{left:?}");
+    assert_eq!(left, [11], "the transaction is rolled back, and the separate statements end at the one that failed");
+    assert_eq!(ended.job("each").part, 2);
 }
 
 #[tokio::test]
@@ -49,7 +50,7 @@ async fn a_script_in_begin_and_commit_is_one_transaction() {
 }
 
 #[tokio::test]
-async fn ninety_five_separate_statements_run_once_in_three_parts() {
+async fn ninety_five_separate_statements_run_once_each() {
     let stack = Stack::shared().await;
     let workflow = json!({ "workflow_stages": [{ "execution_type": "sequential", "scripts": [
         { "job_name": "many", "script": "many.sql", "transaction": "per_statement" }, "after.sql" ] }] });
@@ -61,9 +62,9 @@ async fn ninety_five_separate_statements_run_once_in_three_parts() {
     let ended = flow.start().await.end().await;
     ended.succeeded();
     assert_eq!(flow.traces().await, (1..=96).collect::<Vec<_>>());
-    let parts: Vec<_> = ended.statements_of("many").iter().map(|statement| statement.runs.len()).collect();
-    assert_eq!(parts, [40, 40, 15]);
-    assert_eq!(ended.job("many").attempt, 1);
+    let runs: Vec<_> = ended.statements_of("many").iter().map(|statement| statement.runs.clone()).collect();
+    assert_eq!(runs, vec![vec![1]; 95], "each statement was submitted once");
+    assert_eq!((ended.job("many").attempt, ended.job("many").part), (1, 95));
 }
 
 #[tokio::test]
@@ -128,4 +129,54 @@ async fn an_unload_writes_a_file() {
         stack.s3.get_object().bucket(&bucket).key(&key).send().await.unwrap_or_else(|e| panic!("{key}: {e:?}"));
     let text = object.body.collect().await.unwrap().into_bytes();
     assert_eq!(String::from_utf8_lossy(&text), "n,words\n1,\"a,b\"\n2,\"a,b\"\n");
+}
+
+#[tokio::test]
+async fn the_times_of_a_job_are_those_of_redshift() {
+    let stack = Stack::shared().await;
+    let workflow = json!({ "workflow_stages": [{ "execution_type": "sequential", "scripts": ["a.sql"] }] });
+    let flow = stack.push("times", workflow, &[("a.sql", "insert into {s}.t values (1)")]).await;
+    flow.make_table().await;
+    let run = flow.run(&Stack::unique("r"));
+    stack
+        .redshift_fault(json!({ "statement_name_prefix": format!("shiftwork:{}:", run.id),
+        "effect": { "delay_statement": { "milliseconds": 3000 } } }))
+        .await;
+    flow.start_as(&run, json!({})).await;
+    let ended = run.end().await;
+    ended.succeeded();
+    let (job, statement) = (ended.job("a.sql"), &ended.statements[0]);
+    let times = job.times;
+    assert!(times.queued_us.unwrap() >= 2_900_000, "the queue of 3 s: {times:?}");
+    assert!(times.ran_us.unwrap() < 2_900_000, "without the queue: {times:?}");
+    assert!(times.noticed_us.is_some() && times.unreported == 0, "{times:?}");
+    let millis = |at: Option<jiff::Timestamp>| at.unwrap().as_millisecond();
+    let created = millis(times.engine_created_ts);
+    assert!((created - statement.created.as_millisecond()).abs() <= 1, "{times:?}, {statement:?}");
+    let ended_at = millis(times.engine_ended_ts);
+    assert!((ended_at - millis(statement.ended)).abs() <= 1, "{times:?}, {statement:?}");
+    assert!(millis(times.engine_started_ts) <= ended_at && ended_at <= millis(job.execution_end_ts), "{times:?}");
+    let total = times.queued_us.unwrap() + times.ran_us.unwrap() + times.noticed_us.unwrap();
+    let span = u64::try_from(millis(job.execution_end_ts) - created).unwrap();
+    assert!((total / 1_000).abs_diff(span) <= 3, "the three add up to {span} ms: {times:?}");
+}
+
+#[tokio::test]
+async fn the_rows_of_a_script_are_those_of_each_statement() {
+    let stack = Stack::shared().await;
+    let workflow = json!({ "workflow_stages": [{ "execution_type": "sequential", "scripts": ["a.sql"] }] });
+    let script = "-- Seven rows.\ninsert into {s}.t values (1), (2), (3), (4), (5), (6), (7);\n\
+        delete from {s}.t where n > 5;\nselect count(*) from {s}.t;\ndelete from {s}.t where n > 100;";
+    let flow = stack.push("rows", workflow, &[("a.sql", script)]).await;
+    flow.make_table().await;
+    let ended = flow.start().await.end().await;
+    ended.succeeded();
+    let job = ended.job("a.sql");
+    let found: Vec<_> = job.statements.iter().map(|one| (one.command.as_str(), one.rows, one.returned)).collect();
+    let expected =
+        [("INSERT", Some(7), false), ("DELETE", Some(2), false), ("SELECT", Some(1), true), ("DELETE", Some(0), false)];
+    assert_eq!(found, expected);
+    assert_eq!(job.rows, Some(9), "the rows that the statements changed");
+    let each = job.statements.iter().filter_map(|one| one.ran_us).sum::<u64>();
+    assert!(job.times.ran_us.unwrap().abs_diff(each) <= 4, "{:?}, {each}", job.times);
 }

@@ -1,11 +1,14 @@
-//! The times of a run: how long each job waited and ran, and the critical path.
+//! The times of a run: how long each job waited, was queued and ran, and the critical path.
 
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use shiftwork_protocol::{JobRecord, SkipReason};
+use shiftwork_protocol::{JobRecord, SkipReason, Times};
 
-use crate::board::{Snapshot, is_real};
+use crate::{
+    board::{Snapshot, is_real},
+    words,
+};
 
 /// The times of a run. Jobs that never ran have no times.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,10 +28,19 @@ pub(super) struct Flow {
 pub(super) struct Span {
     /// When the last upstream job ended.
     pub(super) ready: Timestamp,
-    /// When the first statement was submitted to Redshift.
+    /// When the first attempt was submitted.
     pub(super) start: Timestamp,
-    /// When the job ended, or the current time.
+    /// When shiftwork recorded the end of the job, or the current time.
     pub(super) end: Timestamp,
+    /// Times on the engine, over all attempts.
+    pub(super) times: Times,
+}
+
+impl Span {
+    /// The time for which the statements of the job ran; empty if the engine does not report it.
+    pub(super) fn ran(&self) -> String {
+        self.times.ran_us.map(|micros| words::micros(micros, self.times.unreported == 0)).unwrap_or_default()
+    }
 }
 
 /// Computes the times from the records.
@@ -63,7 +75,7 @@ fn span(job: &JobRecord, ready: Timestamp, until: Timestamp) -> Option<Span> {
     }
     let start = job.execution_start_ts?;
     let end = job.execution_end_ts.unwrap_or(until).max(start);
-    Some(Span { ready: ready.min(start), start, end })
+    Some(Span { ready: ready.min(start), start, end, times: job.all_times() })
 }
 
 fn critical(run: &Snapshot, spans: &BTreeMap<String, Span>, ended: &BTreeMap<&str, Timestamp>) -> Vec<String> {

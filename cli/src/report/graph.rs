@@ -77,7 +77,7 @@ struct Line {
     to: End,
 }
 
-/// Lays out the graph. `note` returns the secondary text of a job, such as its duration.
+/// Lays out the graph. `note` returns the secondary text of a job, such as the time for which it ran.
 pub(super) fn graph(jobs: &[JobRecord], critical: &[String], note: impl Fn(&JobRecord) -> String) -> Graph {
     let dependencies = Dependencies::new(jobs);
     let lines = dependencies.lines(jobs, critical);

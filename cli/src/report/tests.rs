@@ -1,12 +1,13 @@
 use std::{collections::BTreeMap, env, fmt::Write as _, fs};
 
 use jiff::SignedDuration;
-use shiftwork_protocol::{Cause, Status, Work};
+use shiftwork_protocol::{Cause, StatementReport, Status, Work};
 
 use super::{Scripts, render, view};
 use crate::{
-    board::Snapshot,
+    board::{Snapshot, is_real},
     fixture::{BLOG, JobEnd, noon, planned, simulated, wide},
+    status::run_in_words,
 };
 
 const SQL: &str = "-- One row.\nINSERT INTO rsql_blog.blog_table (id, name)\nVALUES (1, 'first'), (2, :run_date);\n";
@@ -63,10 +64,61 @@ fn a_restart_shows_reused_jobs_and_changed_scripts() {
     for job in run.jobs.iter_mut().filter(|job| job.plan.job_name == "insert_2.sql") {
         job.script_was = Some("0123456789abcdef".repeat(4));
     }
+    for job in run.jobs.iter_mut().filter(|job| job.plan.job_name == "insert_1.sql") {
+        job.script_now = Some("fedcba9876543210".repeat(4));
+    }
     let html = write("restarted", &run, &scripts);
+    assert!(html.contains("<code>fedcba987654…</code>. The job was reused, so the earlier script ran"));
     assert_eq!(html.matches("<em>reused from blog-20260301T110000-abcd</em>").count(), 3);
     assert!(html.contains("<code>0123456789ab…</code>"));
     assert!(html.contains("landing (landing-1a2b) → staging (staging-1a2b)"));
+}
+
+/// 120 jobs of one `SELECT 1` each: Redshift ran them for 0.6 s, although 3.8 s pass between the submission of a job and
+/// the moment at which its end is recorded.
+#[test]
+fn work_is_the_time_for_which_statements_ran() {
+    let (run, scripts) = planned(&wide(117), |_| "SELECT 1;".into());
+    let mut run = simulated(run, |_| JobEnd::Runs(3_800));
+    for job in run.jobs.iter_mut().filter(|job| is_real(job)) {
+        job.times.ran_us = Some(5_000);
+    }
+    let html = write("short", &run, &scripts);
+    // One sequential job before the parallel ones and two after them.
+    assert!(html.contains("<b>20 ms</b><small>of 600 ms in all jobs</small>"), "the critical path and all jobs");
+    let text = run_in_words(&run, later());
+    assert_eq!(text.matches(" 5 ms ").count(), 120, "{text}");
+    assert_eq!(text.matches("3.8").count() + text.matches("3.80").count(), 0, "{text}");
+}
+
+#[test]
+fn a_script_with_several_statements_shows_the_rows_of_each() {
+    let (mut run, scripts) = blog(|_| JobEnd::Runs(800));
+    let report = |command: &str, rows, returned| StatementReport {
+        command: command.into(),
+        rows,
+        returned,
+        ran_us: Some(2_000),
+    };
+    let job = &mut run.jobs[0];
+    job.statements = vec![
+        report("DELETE", Some(1_200), false),
+        report("INSERT", Some(1_300), false),
+        report("SELECT", Some(1), true),
+        report("ANALYZE", None, false),
+    ];
+    job.rows = Some(2_500);
+    job.times.unreported = 1;
+    let html = write("statements", &run, &scripts);
+    for row in [
+        "<td>1</td><td><code>DELETE</code></td><td>2 ms</td><td>1,200</td>",
+        "<td>3</td><td><code>SELECT</code></td><td>2 ms</td><td>1 returned</td>",
+        "<td>4</td><td><code>ANALYZE</code></td><td>2 ms</td><td>–</td>",
+        "at least 2,500",
+    ] {
+        assert!(html.contains(row), "{row}");
+    }
+    assert!(!html.contains("The audit keeps"));
 }
 
 #[test]
@@ -86,6 +138,7 @@ fn user_text_is_always_escaped() {
         job.error_name = Some(hostile.into());
         job.reused_from = Some(hostile.into());
         job.script_was = Some(hostile.into());
+        job.script_now = Some(hostile.into());
         job.statement_id = Some(hostile.into());
         job.plan.upstreams = job.plan.upstreams.iter().map(|name| format!("{hostile}{name}")).collect();
         for attempt in &mut job.failed_attempts {

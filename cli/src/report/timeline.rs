@@ -1,4 +1,4 @@
-//! The timeline of a run: one row per job, with the times that it waited and ran.
+//! The timeline of a run: one row per job, with the times that it waited, was queued, ran, and waited to be noticed.
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
@@ -6,7 +6,7 @@ use shiftwork_protocol::JobRecord;
 
 use super::{flow::Flow, view::css};
 use crate::{
-    board::{Snapshot, is_real},
+    board::{self, Snapshot, is_real},
     words,
 };
 
@@ -108,15 +108,26 @@ fn row(job: &JobRecord, flow: &Flow, x: &impl Fn(Timestamp) -> f64) -> Row {
     if last > from {
         row.bars.push(bar(from, last, "wait"));
     }
-    row.bars.push(bar(last, span.end.max(last), css(status)));
+    let end = span.end.max(last);
+    if let Some((started, ended)) = job.times.engine_started_ts.zip(job.times.engine_ended_ts) {
+        let started = started.clamp(last, end);
+        let ended = ended.clamp(started, end);
+        row.bars.push(bar(last, started, "queued"));
+        row.bars.push(bar(started, ended, css(status)));
+        row.bars.push(bar(ended, end, "noticed"));
+    } else {
+        row.bars.push(bar(last, end, css(status)));
+    }
 
-    let ran = span.end.duration_since(span.start);
-    let waited = span.start.duration_since(span.ready);
-    row.figure = words::duration(ran);
+    if span.times.ran_us.is_some() {
+        row.figure = span.ran();
+    }
     row.title = format!(
-        "{name}: {status}, waited {} after it was ready, ran {}",
-        words::duration(waited),
-        words::duration(ran)
+        "{name}: {status}, waited {} after it was ready{}{}{}",
+        words::duration(span.start.duration_since(span.ready)),
+        board::queued(job).map_or_else(String::new, |time| format!(", queued {time}")),
+        board::ran(job).map_or_else(String::new, |time| format!(", ran {time}")),
+        board::noticed(job).map_or_else(String::new, |time| format!(", noticed after {time}")),
     );
     row
 }

@@ -6,18 +6,18 @@ use jiff::{SignedDuration, Timestamp};
 use minijinja::Value as Html;
 use serde::Serialize;
 use shiftwork_protocol::{
-    Connection, Fact, FactValue, JobRecord, SkipReason, Status, Text, audit::Origin, payload::RunRequest,
-    workflow::RunIf,
+    Connection, Fact, FactValue, JobRecord, KEPT_STATEMENTS, SkipReason, StatementReport, Status, Text, Times,
+    audit::Origin, payload::RunRequest, workflow::RunIf,
 };
 
 use super::{
-    flow::{Flow, flow},
+    flow::{Flow, Span, flow},
     graph::{Graph, graph},
     sql,
     timeline::{Timeline, timeline},
 };
 use crate::{
-    board::{Snapshot, is_real},
+    board::{self, Snapshot, is_real},
     words,
 };
 
@@ -81,7 +81,8 @@ struct Job {
     stage_description: Option<String>,
     status: Badge,
     critical: bool,
-    duration: String,
+    /// Time for which the statements ran.
+    ran: String,
     rows: String,
     notes: Vec<String>,
     open: bool,
@@ -89,9 +90,13 @@ struct Job {
     error: Option<String>,
     facts: Vec<Line>,
     changed: Option<[String; 2]>,
+    reused: bool,
     upstreams: Vec<Link>,
     dependents: Vec<Link>,
     attempts: Vec<FailedAttempt>,
+    statements: Vec<StatementRow>,
+    /// Which statements the list leaves out; empty if it is complete.
+    statements_note: String,
     sql: Option<Html>,
     sql_missing: Option<String>,
 }
@@ -109,8 +114,20 @@ struct FailedAttempt {
     attempt: u32,
     error_name: String,
     message: String,
-    ended: String,
+    /// Time at which shiftwork recorded the end of the attempt.
+    noticed: String,
+    /// Time for which the statements of the attempt ran.
+    ran: String,
     statement: String,
+}
+
+/// A statement that was committed.
+#[derive(Debug, Serialize)]
+struct StatementRow {
+    number: u32,
+    command: String,
+    ran: String,
+    rows: String,
 }
 
 /// The CSS class of a status.
@@ -141,12 +158,7 @@ pub(super) fn page(run: &Snapshot, scripts: &Scripts, now: Timestamp) -> Page {
             false
         }
     };
-    let duration = |job: &JobRecord| {
-        flow.spans
-            .get(&job.plan.job_name)
-            .map(|span| words::duration(span.end.duration_since(span.start)))
-            .unwrap_or_default()
-    };
+    let ran = |job: &JobRecord| flow.spans.get(&job.plan.job_name).map(Span::ran).unwrap_or_default();
     Page {
         run: record.workflow_execution_id.clone(),
         workflow: record.workflow_id.clone(),
@@ -157,7 +169,7 @@ pub(super) fn page(run: &Snapshot, scripts: &Scripts, now: Timestamp) -> Page {
         facts: facts(run),
         error: record.error_message.clone(),
         restart: ran_out.then(|| format!("shiftwork restart {} --wait", record.workflow_execution_id)),
-        graph: graph(&run.jobs, &flow.critical, duration),
+        graph: graph(&run.jobs, &flow.critical, ran),
         timeline: timeline(run, &flow),
         legend: legend(run),
         jobs: run.real_jobs().map(|job| view_of(job, run, &flow, scripts)).collect(),
@@ -187,17 +199,10 @@ fn figures(run: &Snapshot, flow: &Flow, now: Timestamp) -> Vec<Figure> {
             .collect::<Vec<_>>()
             .join(", ");
     }
-    let worked: SignedDuration = flow
-        .spans
-        .values()
-        .map(|span| span.end.duration_since(span.start))
-        .fold(SignedDuration::ZERO, SignedDuration::saturating_add);
-    let on_path: SignedDuration = flow
-        .spans
-        .iter()
-        .filter(|(name, _)| flow.critical.contains(*name))
-        .map(|(_, span)| span.end.duration_since(span.start))
-        .fold(SignedDuration::ZERO, SignedDuration::saturating_add);
+    let all = run.times();
+    let on_path = flow.spans.iter().filter(|(name, _)| flow.critical.contains(*name));
+    let on_path = on_path.map(|(_, span)| span.times).fold(Times::default(), Times::then);
+    let ran = |times: &Times| words::micros(times.ran_us.unwrap_or(0), times.unreported == 0);
     let retried: usize = run.ran().map(|job| job.failed_attempts.len()).sum();
     let duration = words::run_duration(&run.run, now);
     vec![
@@ -207,9 +212,17 @@ fn figures(run: &Snapshot, flow: &Flow, now: Timestamp) -> Vec<Figure> {
             note: if run.run.execution_status.is_terminal() { String::new() } else { "so far".into() },
         },
         Figure {
-            label: "Critical path",
-            value: words::duration(on_path),
-            note: format!("of {} of work", words::duration(worked)),
+            label: "Ran on the critical path",
+            value: ran(&on_path),
+            note: format!("of {} in all jobs", ran(&all)),
+        },
+        Figure {
+            label: "Queued on the critical path",
+            value: words::micros(on_path.queued_us.unwrap_or(0), on_path.unreported == 0),
+            note: format!(
+                "ends noticed after {}",
+                words::micros(on_path.noticed_us.unwrap_or(0), on_path.unreported == 0)
+            ),
         },
         Figure { label: "Jobs", value: format!("{} / {jobs}", count(Status::Succeeded)), note: jobs_note },
         Figure {
@@ -219,8 +232,8 @@ fn figures(run: &Snapshot, flow: &Flow, now: Timestamp) -> Vec<Figure> {
         },
         Figure {
             label: "Rows",
-            value: words::count(run.rows()),
-            note: "of the last statement or load of each job".into(),
+            value: words::at_least(words::count(run.rows()), all.unreported == 0),
+            note: "changed, loaded or unloaded".into(),
         },
     ]
 }
@@ -275,6 +288,9 @@ fn view_of(job: &JobRecord, run: &Snapshot, flow: &Flow, scripts: &Scripts) -> J
     if job.script_was.is_some() {
         notes.push("script changed".into());
     }
+    if job.script_now.is_some() {
+        notes.push("script changed, not run".into());
+    }
     if !job.failed_attempts.is_empty() {
         notes.push(format!("attempt {}", job.attempt));
     }
@@ -295,22 +311,32 @@ fn view_of(job: &JobRecord, run: &Snapshot, flow: &Flow, scripts: &Scripts) -> J
         stage_description: plan.stage_description.clone(),
         status: badge(status),
         critical: flow.critical.contains(&plan.job_name),
-        duration: span.map(|span| words::duration(span.end.duration_since(span.start))).unwrap_or_default(),
-        rows: job.rows.map(words::count).unwrap_or_default(),
+        ran: span.map(Span::ran).unwrap_or_default(),
+        rows: board::rows(job).unwrap_or_default(),
         notes,
         open: status.is_failure(),
         error_name: job.error_name.clone(),
         error: job.error_message.clone().filter(|_| job.skip_reason != Some(SkipReason::ConditionNotMet)),
         facts: job_facts(job, flow),
-        changed: job.script_was.as_ref().map(|was| {
-            let is = plan.work.script().map(|script| short(&script.sha256)).unwrap_or_default();
-            [short(was), is]
-        }),
+        changed: changed(job),
+        reused: job.reused_from.is_some(),
         upstreams: links(&plan.upstreams),
         dependents: links(&plan.dependents),
         attempts: attempts(job),
+        statements: statements(job),
+        statements_note: statements_note(job),
         sql,
         sql_missing,
+    }
+}
+
+/// The scripts of the earlier run and of the workflow now, if they differ.
+fn changed(job: &JobRecord) -> Option<[String; 2]> {
+    let ran = job.plan.work.script().map(|script| short(&script.sha256)).unwrap_or_default();
+    match (&job.script_was, &job.script_now) {
+        (Some(was), _) => Some([short(was), ran]),
+        (None, Some(now)) => Some([ran, short(now)]),
+        (None, None) => None,
     }
 }
 
@@ -319,10 +345,42 @@ fn attempts(job: &JobRecord) -> Vec<FailedAttempt> {
         attempt: attempt.attempt,
         error_name: attempt.error_name.clone(),
         message: attempt.error_message.clone(),
-        ended: shiftwork_protocol::timestamp(attempt.ended_ts),
+        noticed: shiftwork_protocol::timestamp(attempt.ended_ts),
+        ran: attempt.times.ran_us.map(|ran| words::micros(ran, attempt.times.unreported == 0)).unwrap_or_default(),
         statement: attempt.statement_id.clone().unwrap_or_default(),
     });
     attempts.collect()
+}
+
+/// The statements of a job with several; the figures of a job with one statement are those of the job.
+fn statements(job: &JobRecord) -> Vec<StatementRow> {
+    if job.plan.work.statements() < 2 && job.statements.len() < 2 {
+        return Vec::new();
+    }
+    let rows = |one: &StatementReport| match one.rows {
+        Some(rows) if one.returned => format!("{} returned", words::count(rows)),
+        Some(rows) => words::count(rows),
+        None => String::new(),
+    };
+    let numbered = job.statements.iter().zip(job.first_part()..).map(|(one, number)| StatementRow {
+        number,
+        command: one.command.clone(),
+        ran: one.ran_us.map(|ran| words::micros(ran, true)).unwrap_or_default(),
+        rows: rows(one),
+    });
+    numbered.collect()
+}
+
+/// Says that the list of statements was cut.
+fn statements_note(job: &JobRecord) -> String {
+    let total = job.plan.work.statements() as usize;
+    let last_listed = job.first_part() as usize - 1 + job.statements.len();
+    if last_listed < KEPT_STATEMENTS || total <= KEPT_STATEMENTS {
+        return String::new();
+    }
+    format!(
+        "The audit keeps the first {KEPT_STATEMENTS} of {total} statements; the totals of the job count all of them."
+    )
 }
 
 /// Links to jobs; a barrier is shown as the jobs before it.
@@ -344,11 +402,17 @@ fn job_facts(job: &JobRecord, flow: &Flow) -> Vec<Line> {
     let plan = &job.plan;
     let mut facts = Facts::default();
     if let Some(span) = flow.spans.get(&plan.job_name) {
-        facts.text("Waited", words::duration(span.start.duration_since(span.ready)));
-        facts.text("Ran", words::duration(span.end.duration_since(span.start)));
+        facts.text("Waited after it was ready", words::duration(span.start.duration_since(span.ready)));
     }
-    facts.text("Started", job.execution_start_ts.map(shiftwork_protocol::timestamp).unwrap_or_default());
-    facts.text("Ended", job.execution_end_ts.map(shiftwork_protocol::timestamp).unwrap_or_default());
+    facts.text("Queued", board::queued(job).unwrap_or_default());
+    facts.text("Ran", board::ran(job).unwrap_or_default());
+    facts.text("End noticed after", board::noticed(job).unwrap_or_default());
+    let at = |at: Option<Timestamp>| at.map(shiftwork_protocol::timestamp).unwrap_or_default();
+    facts.text("Submitted", at(job.execution_start_ts));
+    facts.text("Accepted by the engine", at(job.times.engine_created_ts));
+    facts.text("Started, by its run time", at(job.times.engine_started_ts));
+    facts.text("Ended on the engine", at(job.times.engine_ended_ts));
+    facts.text("End recorded", at(job.execution_end_ts));
     facts.code("Statement", job.statement_id.as_deref().unwrap_or_default());
     facts.code("Reused from", job.reused_from.as_deref().unwrap_or_default());
     for Fact { label, value } in plan.work.facts() {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use shiftwork_ports::{AttemptState, Execution, Progress, Result};
+use shiftwork_ports::{AttemptState, Execution, Progress, Result, UNKNOWN_STEPS, log::Subject};
 use shiftwork_protocol::{
     Class, Failure, FailureKind, JobRecord,
     payload::{AuditRequest, CaughtError, Recorded},
@@ -23,17 +23,21 @@ pub async fn handle(runs: &RunSettlement, event: &Value) -> Result<Value> {
     let unreadable = |error| Failure::new(FailureKind::InvalidRequest, format!("cannot read the request: {error}"));
     if event.get("detail-type").is_some() {
         let change = ExecutionChange::deserialize(&event["detail"]).map_err(unreadable)?;
-        execution_closed(runs, &change).await?;
+        Subject::of_run(&change.name).scope(execution_closed(runs, &change)).await?;
         return Ok(json!({}));
     }
     match AuditRequest::deserialize(event).map_err(unreadable)? {
         AuditRequest::RecordJob { workflow_execution_id, job_name, failure } => {
-            let relaunch = record_job(runs, &workflow_execution_id, &job_name, &failure).await?;
-            Ok(json!(Recorded { relaunch }))
+            let recorded = record_job(runs, &workflow_execution_id, &job_name, &failure);
+            let job = Subject::of_job(&workflow_execution_id, &job_name).scope(recorded).await?;
+            let retry_ts = job.failed_attempts.last().and_then(|attempt| attempt.retry_ts);
+            let not_before = retry_ts.unwrap_or_else(|| runs.jobs.clock.now());
+            Ok(json!(Recorded { relaunch: job.has_more(), not_before }))
         }
         AuditRequest::FinishRun { workflow_execution_id, failure } => {
             let why = failure.map(|caught| format!("the run cannot continue: {}: {}", caught.error, message(&caught)));
-            Ok(json!(runs.finish(&workflow_execution_id, why.as_deref()).await?))
+            let finished = runs.finish(&workflow_execution_id, why.as_deref());
+            Ok(json!(Subject::of_run(&workflow_execution_id).scope(finished).await?))
         }
     }
 }
@@ -66,20 +70,15 @@ enum Effect<'a> {
 }
 
 fn decide<'a>(job: &JobRecord, state: Option<&'a AttemptState>, caught: &CaughtError) -> Effect<'a> {
-    if job.execution_status.is_terminal() || has_more(job) {
+    if job.execution_status.is_terminal() || job.has_more() {
         return Effect::Settled;
     }
     let (kind, message) = read_error(caught, job);
     match state.map(|state| (state, &state.progress)) {
-        Some((state, Progress::Finished { .. } | Progress::Failed { .. } | Progress::Aborted)) => Effect::Ended(state),
+        Some((state, Progress::Finished | Progress::Failed { .. } | Progress::Aborted { .. })) => Effect::Ended(state),
         Some((state, Progress::Active)) => Effect::Unfinished { state, kind, message },
         None => Effect::Failed { kind, message },
     }
-}
-
-/// Returns true if the job has another attempt or another part to launch.
-fn has_more(job: &JobRecord) -> bool {
-    !job.execution_status.is_terminal() && job.submitted_ts.is_none() && (job.attempt > 1 || job.part > 1)
 }
 
 /// Converts an error of Step Functions, Lambda or shiftwork to a failure of the job.
@@ -116,24 +115,26 @@ fn message(caught: &CaughtError) -> String {
 /// Maximum time for which one invocation waits for the end of a cancelled attempt.
 const CANCELLED_WITHIN: Duration = Duration::from_secs(8);
 
-/// Settles a job whose task failed. Returns true if the job has another attempt or part to launch.
-async fn record_job(runs: &RunSettlement, run: &str, job_name: &str, caught: &CaughtError) -> Result<bool> {
+/// Settles a job whose task failed, and returns its record after that.
+async fn record_job(runs: &RunSettlement, run: &str, job_name: &str, caught: &CaughtError) -> Result<JobRecord> {
     let job = runs.jobs.job(run, job_name).await?;
+    Subject::from(&job).scope(settle_task(runs, &job, caught)).await?;
+    let job = runs.jobs.job(run, job_name).await?;
+    Subject::from(&job).scope(cancel_superseded(runs, &job)).await?;
+    Ok(job)
+}
+
+async fn settle_task(runs: &RunSettlement, job: &JobRecord, caught: &CaughtError) -> Result<()> {
     let state = match job.submitted_ts {
-        Some(_) if !job.execution_status.is_terminal() => runs.jobs.engine(&job)?.find(&job.current_attempt()).await?,
+        Some(_) if !job.execution_status.is_terminal() => runs.jobs.engine(job)?.find(&job.current_attempt()).await?,
         Some(_) | None => None,
     };
-    match decide(&job, state.as_ref(), caught) {
-        Effect::Settled => runs.jobs.follow(&job).await?,
-        Effect::Ended(state) => runs.jobs.attempt_ended(state).await?,
-        Effect::Unfinished { state, kind, message } => cancel(runs, &job, state, kind, &message).await?,
-        Effect::Failed { kind, message } => {
-            runs.jobs.submission_failed(&job, kind, &message).await?;
-        }
+    match decide(job, state.as_ref(), caught) {
+        Effect::Settled => runs.jobs.follow(job).await,
+        Effect::Ended(state) => runs.jobs.attempt_ended(state).await,
+        Effect::Unfinished { state, kind, message } => cancel(runs, job, state, kind, &message).await,
+        Effect::Failed { kind, message } => runs.jobs.submission_failed(job, kind, &message).await.map(drop),
     }
-    let job = runs.jobs.job(run, job_name).await?;
-    cancel_superseded(runs, &job).await?;
-    Ok(has_more(&job))
 }
 
 /// Cancels the attempt of a task that failed, and settles the job by the outcome of the attempt: an attempt that
@@ -146,7 +147,7 @@ async fn cancel(
     why: &str,
 ) -> Result<()> {
     let (id, attempt) = (&active.id, &active.attempt);
-    tracing::warn!(%attempt, why, "cancelling the attempt of a task that failed");
+    tracing::warn!(statement = %attempt, why, "cancelling the attempt of a task that failed");
     runs.jobs.cancelling(job, kind, why).await?;
     let engine = runs.jobs.engine(job)?;
     engine.cancel(id).await?;
@@ -156,7 +157,10 @@ async fn cancel(
             Err(Failure::new(FailureKind::Unavailable, message))
         }
         Some(ended) => runs.jobs.attempt_ended(&ended).await,
-        None => runs.jobs.attempt_ended(&AttemptState { progress: Progress::Aborted, ..active.clone() }).await,
+        None => {
+            let progress = Progress::Aborted { reached: UNKNOWN_STEPS };
+            runs.jobs.attempt_ended(&AttemptState { progress, ..active.clone() }).await
+        }
     }
 }
 
@@ -167,7 +171,7 @@ async fn cancel_superseded(runs: &RunSettlement, job: &JobRecord) -> Result<()> 
     let engine = runs.jobs.engine(job)?;
     for state in engine.active(&job.workflow_execution_id).await? {
         if state.attempt.job == job.plan.job_name && ended(state.attempt.attempt) {
-            tracing::warn!(attempt = %state.attempt, "cancelling an attempt that the ledger records as ended");
+            tracing::warn!(statement = %state.attempt, "cancelling an attempt that the ledger records as ended");
             engine.cancel(&state.id).await?;
         }
     }
@@ -177,7 +181,7 @@ async fn cancel_superseded(runs: &RunSettlement, job: &JobRecord) -> Result<()> 
 #[cfg(test)]
 mod tests {
     use shiftwork_ports::fake::a_job;
-    use shiftwork_protocol::{FailedAttempt, Status};
+    use shiftwork_protocol::{FailedAttempt, Status, audit::Resumed};
 
     use super::*;
 
@@ -191,14 +195,15 @@ mod tests {
     }
 
     fn state(progress: Progress) -> AttemptState {
-        AttemptState { id: "id".into(), attempt: running().current_attempt(), progress }
+        let (attempt, report) = (running().current_attempt(), shiftwork_ports::EngineReport::default());
+        AttemptState { id: "id".into(), attempt, progress, session: None, report }
     }
 
     #[test]
     fn an_ended_attempt_takes_precedence_over_the_error_of_its_task() {
         let error = caught("States.Timeout", "");
-        let failed = Progress::Failed { kind: FailureKind::StatementFailed, message: "ERROR".into() };
-        for progress in [Progress::Finished { rows: None }, failed, Progress::Aborted] {
+        let failed = Progress::Failed { kind: FailureKind::StatementFailed, message: "ERROR".into(), reached: 0 };
+        for progress in [Progress::Finished, failed, Progress::Aborted { reached: 0 }] {
             let state = state(progress);
             assert_eq!(decide(&running(), Some(&state), &error), Effect::Ended(&state));
         }
@@ -217,7 +222,9 @@ mod tests {
         for job in [&next_attempt, &next_part, &ended] {
             assert_eq!(decide(job, None, &caught("Shiftwork.Throttled", "")), Effect::Settled);
         }
-        assert!(has_more(&next_attempt) && has_more(&next_part) && !has_more(&ended) && !has_more(&running()));
+        assert!(next_attempt.has_more() && next_part.has_more() && !ended.has_more() && !running().has_more());
+        let resumed = JobRecord { resumed: Some(Resumed { from: "before".into(), part: 2 }), ..next_part };
+        assert!(!resumed.has_more(), "the job was not launched in this run");
     }
 
     #[test]
@@ -242,6 +249,9 @@ mod tests {
     #[test]
     fn the_message_of_a_failed_attempt_is_that_of_the_job() {
         let attempt = FailedAttempt {
+            part: 1,
+            retry_ts: None,
+            times: Default::default(),
             attempt: 2,
             submitted_ts: None,
             ended_ts: jiff::Timestamp::UNIX_EPOCH,

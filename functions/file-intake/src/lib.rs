@@ -198,7 +198,7 @@ impl Intake {
     /// Moves a message that is not valid to the dead-letter queue, because a retry cannot succeed.
     async fn refuse(&self, message: &Message, reason: String) -> Result<BTreeSet<String>> {
         // The reason can quote the message. The dead-letter queue has it.
-        tracing::error!(message = message.id, "the message is not valid: see the dead-letter queue");
+        tracing::error!("the message is not valid: see the dead-letter queue");
         let body = message.body.as_str();
         let unreadable = |bytes: usize| UnreadableMessage {
             reason: reason.clone(),

@@ -11,6 +11,7 @@ use shiftwork_feeds::{
 };
 use shiftwork_ports::Result;
 use shiftwork_protocol::{
+    Failure, FailureKind,
     event::{Event, FilesLate},
     file::{FileRecord, FileStatus, FileStep},
     payload::RunRequest,
@@ -47,14 +48,15 @@ impl Intake {
         self.plan_all(feeds, touched).await
     }
 
-    /// Plans feeds. A failure does not stop the planning of the other feeds; the first failure is returned.
+    /// Plans feeds. A failure does not stop the planning of the other feeds: it is logged, and the call fails at the end
+    /// with the kind of the first failure and the names of the feeds.
     pub(crate) async fn plan_all(&self, feeds: &Feeds, wanted: BTreeSet<String>) -> Result<Planned> {
         let mut planned = Planned::default();
-        let mut first = None;
+        let mut failed: Vec<(&str, FailureKind)> = Vec::new();
         for feed in feeds.iter().filter(|feed| wanted.contains(&feed.feed)) {
             if let Err(failure) = self.plan(feed, &mut planned).await {
                 tracing::error!(feed = feed.feed, failure = failure.kind.name(), "{failure}");
-                first.get_or_insert(failure);
+                failed.push((&feed.feed, failure.kind));
             }
         }
         if planned != Planned::default() {
@@ -66,7 +68,9 @@ impl Intake {
                 "feeds planned"
             );
         }
-        first.map_or(Ok(planned), Err)
+        let Some((_, kind)) = failed.first() else { return Ok(planned) };
+        let feeds: Vec<_> = failed.iter().map(|(feed, _)| *feed).collect();
+        Err(Failure::new(*kind, format!("{} feeds could not be planned: {}", feeds.len(), feeds.join(", "))))
     }
 
     async fn plan(&self, feed: &Feed, planned: &mut Planned) -> Result<()> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use shiftwork_ports::{Begun, Clock, Ledger, Result};
+use shiftwork_ports::{Begun, Clock, Ledger, Result, log::Subject};
 use shiftwork_protocol::{
     Failure, FailureKind, JobRecord, limits,
     payload::{LaneJob, Lanes, RunInput},
@@ -24,12 +24,17 @@ impl RunIterator {
     /// Begins the run and returns the jobs to launch. A repeated call returns the jobs that have not ended since.
     pub async fn handle(&self, input: RunInput) -> Result<Lanes> {
         let run = &input.workflow_execution_id;
+        Subject::of_run(run).scope(self.lanes(run)).await
+    }
+
+    async fn lanes(&self, run: &str) -> Result<Lanes> {
         let jobs = self.ledger.jobs(run).await?;
         let Some(first) = jobs.first() else {
             return Err(Failure::corrupt(format!("run {run} has no jobs in the job audit table")));
         };
         let now = self.clock.now();
-        match self.ledger.begin(&first.workflow_id, run, now, lease_until(now)).await? {
+        let begun = self.ledger.begin(&first.workflow_id, run, now, lease_until(now));
+        match Subject::of_run(run).in_workflow(&first.workflow_id).scope(begun).await? {
             Begun::Running => Ok(decide(&jobs)),
             Begun::Ended => Ok(Lanes { lanes: Vec::new() }),
             Begun::LeaseLost => Err(Failure::new(

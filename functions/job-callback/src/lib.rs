@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 use serde_json::Value;
-use shiftwork_ports::{AttemptState, Progress, Result};
+use shiftwork_ports::{Result, log::Subject};
 use shiftwork_protocol::{Attempt, Failure, FailureKind, Owner, payload::Sweep};
 use shiftwork_settlement::RunSettlement;
 
@@ -19,8 +19,6 @@ struct StatementEnd {
     statement_name: String,
     statement_id: String,
     state: State,
-    #[serde(default)]
-    rows: Option<i64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -35,7 +33,7 @@ enum State {
 #[derive(Debug, PartialEq, Eq)]
 enum Incoming {
     /// An attempt of a job succeeded.
-    Finished { attempt: Attempt, id: String, rows: Option<i64> },
+    Finished { attempt: Attempt, id: String },
     /// An attempt of a job failed or was cancelled. The event does not have the reason.
     Unsuccessful { attempt: Attempt, id: String },
     /// The schedule of a run requests a sweep of the run.
@@ -68,9 +66,7 @@ fn read_statement(detail: &Value) -> std::result::Result<Incoming, serde_json::E
         (Owner::Migration, State::Finished | State::Failed | State::Aborted) => {
             Incoming::Ignored(format!("{attempt} is a migration: schema-watcher continues it"))
         }
-        (Owner::Job, State::Finished) => {
-            Incoming::Finished { attempt, id: end.statement_id, rows: end.rows.filter(|rows| *rows >= 0) }
-        }
+        (Owner::Job, State::Finished) => Incoming::Finished { attempt, id: end.statement_id },
         (Owner::Job, State::Failed | State::Aborted) => Incoming::Unsuccessful { attempt, id: end.statement_id },
     })
 }
@@ -78,13 +74,14 @@ fn read_statement(detail: &Value) -> std::result::Result<Incoming, serde_json::E
 /// Settles the job of an event. Idempotent.
 pub async fn handle(runs: &RunSettlement, event: &Value) -> Result<()> {
     match read(event)? {
-        Incoming::Finished { attempt, id, rows } => {
-            runs.jobs.attempt_ended(&AttemptState { id, attempt, progress: Progress::Finished { rows } }).await
+        Incoming::Finished { attempt, id } if attempt.is_last_part() => {
+            runs.jobs.statement_finished(&attempt, &id).await
         }
+        Incoming::Finished { attempt, id } => runs.jobs.part_finished(&attempt, &id).await,
         Incoming::Unsuccessful { attempt, id } => runs.jobs.attempt_unsuccessful(&attempt, &id).await,
-        Incoming::Sweep(run) => runs.sweep(&run).await,
+        Incoming::Sweep(run) => Subject::of_run(&run).scope(runs.sweep(&run)).await,
         Incoming::Ignored(why) => {
-            tracing::info!(why, "ignored");
+            tracing::info!(why, "the event is ignored");
             Ok(())
         }
     }

@@ -36,10 +36,12 @@ impl Kinds {
     pub(crate) async fn prepare(&self, job: &JobRecord) -> Result<Prepared> {
         let submit = |submission| Ok(Prepared::Submit(Box::new(submission)));
         match &job.plan.work {
-            Work::Sql { connection, script, transaction, parameters } => {
-                submit(self.sql.submission(job, connection, script, *transaction, parameters).await?)
+            Work::Sql { connection, script, transaction, parameters, session, inner_commits: _, repeatable: _ } => {
+                let (transaction, session) = (*transaction, *session);
+                let script = sql::Script { connection, pin: script, transaction, parameters, session };
+                submit(self.sql.submission(job, &script).await?)
             }
-            Work::Procedure { connection, sql, parameters } => {
+            Work::Procedure { connection, sql, parameters, repeatable: _ } => {
                 submit(statement::submission(job, connection, sql, parameters))
             }
             Work::Unload { connection, sql } => submit(statement::submission(job, connection, sql, &BTreeMap::new())),

@@ -3,19 +3,23 @@
 //! The intent is recorded before the submission ([`Ledger::claim`](shiftwork_ports::Ledger::claim)). A launcher that
 //! finds the intent of an earlier invocation first asks the engine for the attempt. If the engine knows it, the
 //! launcher adopts it.
+//!
+//! A script with `transaction: per_statement` is one submission for each statement. The launcher waits for short
+//! statements and goes on itself while its time allows. The event of the end of a longer statement returns the job to
+//! the Launch state (docs/decisions/0013-statement-by-statement.md).
 
 pub mod kind;
 mod wiring;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use shiftwork_aws::environment;
-use shiftwork_ports::{Result, Submission};
+use shiftwork_ports::{AttemptState, Progress, Result, Session, Submission, log::Subject};
 use shiftwork_protocol::{
-    Failure, FailureKind, JobRecord, SkipReason, keys,
+    Failure, FailureKind, JobRecord, SharedSession, SkipReason, Work, keys,
     payload::{JobEnd, Launch},
     secret::{self, Secrets},
 };
-use shiftwork_settlement::{JobSettlement, skip_of};
+use shiftwork_settlement::{JobSettlement, LAUNCHER_WAITS, skip_of};
 use shiftwork_wiring::JobsEnvironment;
 
 use kind::{Kinds, Prepared};
@@ -36,6 +40,9 @@ pub struct Launcher {
     /// Preparation of each kind of job.
     pub kinds: Kinds,
 }
+
+/// Time after which a launcher submits no further part, so that it ends within its Lambda timeout of 60 s.
+const SUBMITS_FOR: SignedDuration = SignedDuration::from_secs(30);
 
 /// What the launcher does about a job that it claimed.
 #[derive(Debug, PartialEq, Eq)]
@@ -70,27 +77,75 @@ fn decide(job: &JobRecord, now: Timestamp) -> Action {
     if job.submitted_ts == Some(now) { Action::Submit } else { Action::Adopt }
 }
 
+/// What the launcher does about the part that it submitted or adopted.
+#[derive(Debug, PartialEq, Eq)]
+enum AfterPart {
+    /// Take the step to the next part and submit it.
+    GoOn,
+    /// Settle the part, which returns the job to the Launch state or ends it.
+    Settle,
+    /// Leave the part to the event of its end.
+    Leave,
+}
+
+/// Decides what follows a part. `spent`: time since the launcher began.
+fn after_part(job: &JobRecord, state: &AttemptState, spent: SignedDuration) -> AfterPart {
+    match &state.progress {
+        Progress::Active => AfterPart::Leave,
+        Progress::Finished if !state.attempt.is_last_part() && spent < submits_for(job) => AfterPart::GoOn,
+        Progress::Finished | Progress::Failed { .. } | Progress::Aborted { .. } => AfterPart::Settle,
+    }
+}
+
+/// Time for which the launcher submits parts of this job. The timeout of the Launch state began with the first of them,
+/// so it is at most a tenth of the timeout: every part has nine tenths.
+fn submits_for(job: &JobRecord) -> SignedDuration {
+    SUBMITS_FOR.min(SignedDuration::from_secs(job.plan.timeout_seconds.into()) / 10)
+}
+
+/// The session that the parts of a job share.
+const fn shared_session(work: &Work) -> Option<SharedSession> {
+    match work {
+        Work::Sql { session, .. } => *session,
+        Work::Procedure { .. } | Work::Unload { .. } | Work::Cdc { .. } | Work::Copy { .. } | Work::Barrier {} => None,
+    }
+}
+
 impl Launcher {
     /// Submits the job, adopts the attempt of an earlier invocation, or settles a job that is not run.
     pub async fn handle(&self, launch: Launch) -> Result<()> {
-        let (run, name, token) = (&launch.workflow_execution_id, &launch.job_name, &launch.task_token);
+        let Launch { workflow_execution_id: run, job_name: name, task_token: token } = &launch;
+        Subject::of_job(run, name).scope(self.launch(run, name, token)).await
+    }
+
+    async fn launch(&self, run: &str, name: &str, token: &str) -> Result<()> {
         // The ledger stores milliseconds, and `decide` compares the stored instant with this one.
         let now = to_millis(self.jobs.clock.now());
         let job = self.jobs.ledger.claim(run, name, token, now).await?;
-        match decide(&job, now) {
-            Action::CompleteTask => self.complete_task(&job, token).await,
-            Action::Refuse => {
-                let upstreams = job.waiting_on.iter().cloned().collect::<Vec<_>>().join(", ");
-                Err(Failure::corrupt(format!("job {name} of run {run} was launched while it waits for {upstreams}")))
+        let action = async {
+            match decide(&job, now) {
+                Action::CompleteTask => self.complete_task(&job, token).await,
+                Action::Refuse => {
+                    let upstreams = job.waiting_on.iter().cloned().collect::<Vec<_>>().join(", ");
+                    let message = format!("job {name} of run {run} was launched while it waits for {upstreams}");
+                    Err(Failure::corrupt(message))
+                }
+                Action::RequestSlots => {
+                    self.jobs.admit(&job).await?;
+                    self.jobs.tokens.wait(token).await
+                }
+                Action::Skip(reason) => self.jobs.skip(&job, reason).await.map(drop),
+                Action::Adopt => {
+                    let found = self.jobs.engine(&job)?.find(&job.current_attempt()).await?;
+                    if let Some(AttemptState { id, attempt, .. }) = &found {
+                        tracing::info!(statement = %attempt, id, "adopted the attempt of an earlier launcher");
+                    }
+                    self.drive(job.clone(), found, token).await
+                }
+                Action::Submit => self.drive(job.clone(), None, token).await,
             }
-            Action::RequestSlots => {
-                self.jobs.admit(&job).await?;
-                self.jobs.tokens.wait(token).await
-            }
-            Action::Skip(reason) => self.jobs.skip(&job, reason).await.map(drop),
-            Action::Adopt => self.adopt(&job, token).await,
-            Action::Submit => self.submit(&job, token).await,
-        }
+        };
+        Subject::from(&job).scope(action).await
     }
 
     /// Completes the task of a job that has ended. The function that settled the job did not have this token, and may
@@ -101,32 +156,90 @@ impl Launcher {
         self.jobs.tokens.end(token, &end).await
     }
 
-    async fn adopt(&self, job: &JobRecord, token: &str) -> Result<()> {
-        match self.jobs.engine(job)?.find(&job.current_attempt()).await? {
-            Some(state) => {
-                tracing::info!(attempt = %state.attempt, id = state.id, "adopted the attempt of an earlier launcher");
-                self.jobs.attempt_ended(&state).await
+    /// Submits the current part, unless it was `found` on its engine, and further parts while there is time. Takes the slots
+    /// of the job first: it keeps them over all its parts.
+    async fn drive(&self, mut job: JobRecord, mut found: Option<AttemptState>, token: &str) -> Result<()> {
+        if found.is_none() && !self.jobs.take_slots(&job).await? {
+            return self.jobs.tokens.wait(token).await;
+        }
+        let began = self.jobs.clock.now();
+        loop {
+            let at = job.current_attempt();
+            let id = match &found {
+                Some(state) => state.id.clone(),
+                None => match self.submit(&job).await? {
+                    Some(id) => id,
+                    None => return Ok(()),
+                },
+            };
+            let ended = found.take().filter(|state| state.progress != Progress::Active);
+            let state = match ended {
+                Some(state) => state,
+                None if at.is_last_part() => return Ok(()),
+                None => match self.jobs.engine(&job)?.outcome(&id, &at, LAUNCHER_WAITS.unsigned_abs()).await? {
+                    Some(state) => state,
+                    None => return Ok(()),
+                },
+            };
+            match after_part(&job, &state, self.jobs.clock.now().duration_since(began)) {
+                AfterPart::Leave => return Ok(()),
+                AfterPart::Settle => return self.jobs.attempt_ended(&state).await,
+                AfterPart::GoOn => match self.jobs.go_on(&state).await? {
+                    Some(next) => job = next,
+                    None => return Ok(()),
+                },
             }
-            None => self.submit(job, token).await,
         }
     }
 
-    async fn submit(&self, job: &JobRecord, token: &str) -> Result<()> {
-        if !self.jobs.take_slots(job).await? {
-            return self.jobs.tokens.wait(token).await;
-        }
+    /// Submits the current part and returns its id; `None` if the job was settled instead.
+    async fn submit(&self, job: &JobRecord) -> Result<Option<String>> {
         match self.kinds.prepare(job).await? {
             Prepared::Submit(mut submission) => {
                 self.fill_secrets(job, &mut submission).await?;
-                let id = self.jobs.engines.warehouse.submit(&submission).await?;
-                let statements = submission.sqls.len();
-                tracing::info!(attempt = %submission.attempt, id, statements, "submitted");
-                Ok(())
+                self.send(job, &submission).await
             }
-            Prepared::NothingToDo => self.jobs.nothing_to_do(job).await.map(drop),
-            Prepared::Lost(why) => self.jobs.submission_failed(job, FailureKind::Unavailable, &why).await.map(drop),
+            Prepared::NothingToDo => self.jobs.nothing_to_do(job).await.map(|_| None),
+            Prepared::Lost(why) => self.jobs.submission_failed(job, FailureKind::Unavailable, &why).await.map(|_| None),
         }
     }
+
+    /// Sends a submission. If its session has ended, the job fails if the submission needs what earlier statements left in
+    /// the session; otherwise the submission begins a new session.
+    async fn send(&self, job: &JobRecord, submission: &Submission) -> Result<Option<String>> {
+        let is_needed = shared_session(&job.plan.work).is_some_and(|shared| shared.is_needed_by(job.part));
+        let sent = match &submission.session {
+            Session::Kept if is_needed => Err(Failure::new(FailureKind::SessionLost, "no session was kept")),
+            Session::Own | Session::Kept | Session::Continued(_) => {
+                self.jobs.engines.warehouse.submit(submission).await
+            }
+        };
+        let id = match sent {
+            Err(failure) if failure.kind == FailureKind::SessionLost && is_needed => {
+                let message = session_lost(job, &failure);
+                self.jobs.submission_failed(job, FailureKind::SessionLost, &message).await?;
+                return Ok(None);
+            }
+            Err(failure) if failure.kind == FailureKind::SessionLost => {
+                let renewed = Submission { session: Session::Kept, ..submission.clone() };
+                self.jobs.engines.warehouse.submit(&renewed).await?
+            }
+            Ok(_) | Err(_) => sent?,
+        };
+        tracing::info!(statement = %submission.attempt, id, statements = submission.sqls.len(), "submitted");
+        Ok(Some(id))
+    }
+}
+
+/// Message for a job whose session has ended.
+fn session_lost(job: &JobRecord, failure: &Failure) -> String {
+    let JobRecord { workflow_execution_id: run, plan, part, .. } = job;
+    format!(
+        "the session of the earlier statements has ended ({failure}), and statement {part} needs the settings or the \
+         temporary tables that they left in it: `shiftwork restart {run} --from-statement {}=1` runs the script from its first \
+         statement",
+        plan.job_name
+    )
 }
 
 impl Launcher {
@@ -162,8 +275,8 @@ fn to_millis(at: Timestamp) -> Timestamp {
 
 #[cfg(test)]
 mod tests {
-    use shiftwork_ports::fake::a_job;
-    use shiftwork_protocol::{SLOT, Status, workflow::RunIf};
+    use shiftwork_ports::{EngineReport, fake::a_job};
+    use shiftwork_protocol::{Attempt, SLOT, Status, workflow::RunIf};
 
     use super::*;
 
@@ -178,6 +291,36 @@ mod tests {
         assert_eq!(decide(&released(), NOW), Action::Submit);
         let later = NOW + jiff::SignedDuration::from_millis(1);
         assert_eq!(decide(&released(), later), Action::Adopt);
+    }
+
+    #[test]
+    fn the_launcher_goes_on_while_there_is_time() {
+        let mut job = released();
+        job.plan.timeout_seconds = 600;
+        let state = |part, progress| {
+            let attempt = Attempt { part, parts: 3, ..job.current_attempt() };
+            AttemptState { id: "id".into(), attempt, progress, session: None, report: EngineReport::default() }
+        };
+        let finished = || Progress::Finished;
+        let failed = || Progress::Failed { kind: FailureKind::StatementFailed, message: "ERROR".into(), reached: 0 };
+        for (part, progress, seconds, expected) in [
+            (1, finished(), 0, AfterPart::GoOn),
+            (2, finished(), 29, AfterPart::GoOn),
+            (2, finished(), 30, AfterPart::Settle),
+            (3, finished(), 0, AfterPart::Settle),
+            (1, Progress::Active, 0, AfterPart::Leave),
+            (1, failed(), 0, AfterPart::Settle),
+            (1, Progress::Aborted { reached: 0 }, 0, AfterPart::Settle),
+        ] {
+            let state = state(part, progress);
+            assert_eq!(
+                after_part(&job, &state, SignedDuration::from_secs(seconds)),
+                expected,
+                "{state:?}, {seconds} s"
+            );
+        }
+        job.plan.timeout_seconds = 50;
+        assert_eq!(submits_for(&job), SignedDuration::from_secs(5));
     }
 
     #[test]

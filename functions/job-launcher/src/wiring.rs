@@ -23,7 +23,7 @@ impl Launcher {
             cdc: Cdc {
                 scripts: scripts.clone(),
                 staging: loads.staging.clone(),
-                warehouse: loads.warehouse.clone(),
+                warehouse: jobs.engines.warehouse.clone(),
                 requests: Arc::new(SqsRequests::new(aws.config(), &environment.request_queue_url)),
                 clock: jobs.clock.clone(),
             },

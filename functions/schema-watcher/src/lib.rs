@@ -125,10 +125,11 @@ impl Watcher {
             }
         }
         match failures.first() {
-            Some((contract, failure)) if scheduled => Err(Failure::new(
-                failure.kind,
-                format!("{} contracts could not be examined; {contract}: {failure}", failures.len()),
-            )),
+            Some((_, failure)) if scheduled => {
+                let contracts: Vec<_> = failures.iter().map(|(contract, _)| contract.as_str()).collect();
+                let message = format!("{} contracts could not be examined: {}", failures.len(), contracts.join(", "));
+                Err(Failure::new(failure.kind, message))
+            }
             Some(_) | None => Ok(DriftResponse { contracts }),
         }
     }

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use shiftwork_ports::{Changed, Condition, Engine, NewObject, Progress, Result, Submission};
+use shiftwork_ports::{Changed, Condition, Engine, NewObject, Progress, Result, Session, Submission};
 use shiftwork_promotion::{KeyRelease, Promotion, is_done_already, is_refused_for_key};
 use shiftwork_protocol::keys::contract_key;
 use shiftwork_protocol::{
@@ -151,7 +151,7 @@ impl Watcher {
                 attempt: named(attempt),
                 connection: connection.clone(),
                 sqls: part.sqls.to_vec(),
-                transaction: part.transaction,
+                session: Session::Own,
                 parameters: BTreeMap::new(),
             };
             let around = sqls.first().and_then(|sql| Promotion::of(&written.contract).key_release(sql));
@@ -219,17 +219,17 @@ impl Watcher {
                     }
                     tries += 1;
                     let id = self.warehouse.submit(&submission).await?;
-                    tracing::info!(attempt = %submission.attempt, id, part = part.number, "submitted");
+                    tracing::info!(statement = %submission.attempt, id, part = part.number, "submitted");
                     self.wait(&*engine, &id, &submission.attempt).await?
                 }
             };
             let is_done = |message: &str| part.transaction == Transaction::PerStatement && is_done_already(message);
             let (kind, reason) = match progress {
                 Progress::Active => return Ok(StatementState::Running),
-                Progress::Finished { .. } => return Ok(StatementState::Done),
+                Progress::Finished => return Ok(StatementState::Done),
                 Progress::Failed { message, .. } if is_done(&message) => return Ok(StatementState::Done),
-                Progress::Failed { kind, message } => (kind, message),
-                Progress::Aborted => {
+                Progress::Failed { kind, message, .. } => (kind, message),
+                Progress::Aborted { .. } => {
                     (FailureKind::StatementAborted, "the statement was cancelled in Redshift".to_owned())
                 }
             };

@@ -15,8 +15,8 @@ use futures::FutureExt as _;
 use serde_json::{Value, json};
 use shiftwork_change_data::contract::{Column, TableContract, evolves, read};
 use shiftwork_ports::{
-    AttemptState, Bucket, Changed, Condition, Engine, Listed, NewObject, Notices, ObjectHead, Objects, OpenObject,
-    Page, Progress, Result, Row, Submission, Version, Warehouse,
+    AttemptState, Bucket, Changed, Condition, Engine, EngineReport, Listed, NewObject, Notices, ObjectHead, Objects,
+    OpenObject, Page, Progress, Result, Row, Submission, Version, Warehouse,
     fake::{ManualClock, MemoryBucket, MemoryConfiguration, MemoryNotices, MemoryObjects, MemoryWarehouse, Outcome},
 };
 use shiftwork_protocol::{
@@ -149,8 +149,8 @@ impl Warehouse for FaultyPorts {
     async fn submit(&self, submission: &Submission) -> Result<String> {
         self.0.faults.around(self.0.warehouse.submit(submission)).await
     }
-    async fn copied(&self, id: &str, attempt: &Attempt) -> Result<Option<i64>> {
-        self.0.warehouse.copied(id, attempt).await
+    async fn report(&self, id: &str, attempt: &Attempt) -> Result<EngineReport> {
+        self.0.warehouse.report(id, attempt).await
     }
     async fn rows(&self, sql: &str, _: &Connection, _: &BTreeMap<String, String>) -> Result<Vec<Row>> {
         let rows = async {
@@ -338,13 +338,13 @@ impl World {
             let mut done = lock(&self.succeeded);
             let outcome = match submission.sqls.as_slice() {
                 [sql] if sql.contains(" ADD COLUMN ") && done.contains(sql) => {
-                    Outcome::Failed("ERROR: column \"x\" of relation \"orders\" already exists".into())
+                    Outcome::failed("ERROR: column \"x\" of relation \"orders\" already exists")
                 }
                 [sql] if sql.contains(" ALTER COLUMN ") && *lock(&self.keyed) => {
-                    Outcome::Failed("ERROR: found unexpected dependency for column".into())
+                    Outcome::failed("ERROR: found unexpected dependency for column")
                 }
                 _ if self.faults.below(6) == 0 => {
-                    Outcome::Failed("ERROR: 1023 Serializable isolation violation on table".into())
+                    Outcome::failed("ERROR: 1023 Serializable isolation violation on table")
                 }
                 sqls => {
                     done.extend_from_slice(sqls);

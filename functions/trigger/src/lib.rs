@@ -8,6 +8,7 @@ mod incoming;
 mod logical_date;
 mod plan;
 mod restart;
+mod resume;
 mod secrets;
 mod start;
 
@@ -105,7 +106,7 @@ impl Trigger {
     async fn start_triggered(&self, workflow_id: Option<&str>, id: &str, event: &Value) -> Result<Vec<RunResponse>> {
         let requests = self.requests(workflow_id, event).await?;
         if requests.is_empty() {
-            tracing::info!(id, workflow = workflow_id, "no trigger of a workflow matches this event");
+            tracing::info!(event = id, workflow = workflow_id, "no trigger of a workflow matches this event");
             return Ok(Vec::new());
         }
         let (caused_by, identity) = (self.causes(event).await?, cause::identity(id, event));

@@ -11,7 +11,7 @@ use shiftwork_protocol::{
     workflow::OnOverlap,
 };
 
-use crate::{IdentifiedRequest, Trigger, logical_date, restart};
+use crate::{IdentifiedRequest, Trigger, logical_date, restart, resume};
 
 /// Number of scripts that are read concurrently.
 const CONCURRENT_READS: usize = 16;
@@ -66,7 +66,7 @@ impl Trigger {
         let plan = planner::plan(&doc, &inputs, &wanted).map_err(|problems| invalid(&problems))?;
         self.store_secrets(&requested.run, &plan.secrets).await?;
         for warning in &plan.warnings {
-            tracing::warn!(run = requested.run, workflow = workflow.workflow_id, "{warning}");
+            tracing::warn!("{warning}");
         }
         let job_of = |job| JobRecord {
             logical_date: Some(logical_date.at()),
@@ -76,7 +76,9 @@ impl Trigger {
         };
         let mut jobs: Vec<_> = plan.jobs.into_iter().map(job_of).collect();
         if let Some((_, earlier)) = &earlier {
-            restart::reuse(earlier, &mut jobs);
+            let engines = &self.runs.jobs.engines;
+            let done = resume::resume(earlier, &mut jobs, &request.from_statement, engines, &self.scripts, now).await?;
+            restart::reuse(earlier, &mut jobs, &done);
         }
         let run = RunRecord {
             workflow_description: workflow.workflow_description.clone(),
@@ -94,8 +96,14 @@ impl Trigger {
 
     /// Reads the run to restart and its jobs; `None` if the request is not a restart.
     async fn earlier(&self, request: &RunRequest) -> Result<Option<(RunRecord, Vec<JobRecord>)>> {
-        let Some(id) = &request.restart_of else { return Ok(None) };
         let refuse = |message: String| Err(Failure::new(FailureKind::InvalidRequest, message));
+        let Some(id) = &request.restart_of else {
+            return if request.from_statement.is_empty() {
+                Ok(None)
+            } else {
+                refuse("`from_statement` is for a restart: add `restart_of`, or remove it".into())
+            };
+        };
         let Some(run) = self.runs.jobs.ledger.run(id).await? else {
             return refuse(format!("run {id} does not exist and cannot be restarted"));
         };

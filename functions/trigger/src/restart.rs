@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
-use shiftwork_protocol::{JobRecord, RunRecord, SkipReason, Status, payload::RunRequest, workflow::RunIf};
+use shiftwork_protocol::{JobRecord, RunRecord, SkipReason, Status, Work, payload::RunRequest, workflow::RunIf};
 
 /// Returns the request of a restart with the values of the earlier run that it does not give itself. A run that could not
 /// be planned has its request as it was received; any other run has the values of its plan. Secret values are masked in both.
@@ -44,9 +44,13 @@ pub(crate) fn conflict(earlier: &[JobRecord], request: &RunRequest) -> Option<St
 ///
 /// A job is reused if all of its upstreams are reused and it succeeded, or was skipped because its condition was not met
 /// and the condition is still not met. All other jobs run: those that failed, were skipped because of a failure or are
-/// new, and their dependents. A job that runs again with a changed script gets the hash of the earlier script, so that
-/// the audit shows the change.
-pub(crate) fn reuse(earlier: &[JobRecord], jobs: &mut [JobRecord]) {
+/// new, and their dependents. A job of `done`, whose work the earlier run committed although the job did not succeed, is
+/// reused whatever its upstreams do.
+///
+/// The record of a job has the work that ran: a reused job has the work of the earlier run, and a job that runs again has
+/// the work of the new plan. If the script of the other run differs, the record has its hash, so that the audit shows the
+/// change.
+pub(crate) fn reuse(earlier: &[JobRecord], jobs: &mut [JobRecord], done: &BTreeSet<String>) {
     let earlier: BTreeMap<_, _> = earlier.iter().map(|job| (job.plan.job_name.as_str(), job)).collect();
     let mut reused = BTreeSet::new();
     // In topological order, so every upstream is decided before its dependents.
@@ -60,20 +64,36 @@ pub(crate) fn reuse(earlier: &[JobRecord], jobs: &mut [JobRecord]) {
             reused.insert(job.plan.job_name.clone());
             continue;
         }
+        let is_done = done.contains(&job.plan.job_name);
         match before {
+            Some(before) if is_done => {
+                job.waiting_on.clear();
+                job.execution_status = Status::Succeeded;
+                job.reused_from = Some(before.workflow_execution_id.clone());
+                take_over(before, job);
+                reused.insert(job.plan.job_name.clone());
+            }
             Some(before) if upstreams_are_reused && is_reusable(before, job.plan.run_if) => {
                 job.execution_status = before.execution_status;
                 job.skip_reason = before.skip_reason;
                 job.error_message.clone_from(&before.error_message);
                 job.reused_from = before.reused_from.clone().or_else(|| Some(before.workflow_execution_id.clone()));
-                job.statement_id.clone_from(&before.statement_id);
-                job.rows = before.rows;
+                take_over(before, job);
                 reused.insert(job.plan.job_name.clone());
             }
-            Some(before) => job.script_was = changed_script(before, job),
+            Some(before) => job.script_was = other_script(&before.plan.work, &job.plan.work),
             None => {}
         }
     }
+}
+
+/// Gives a reused job the work that ran in the earlier run, and its rows.
+fn take_over(before: &JobRecord, job: &mut JobRecord) {
+    job.script_now = other_script(&job.plan.work, &before.plan.work);
+    job.plan.work.clone_from(&before.plan.work);
+    job.statement_id.clone_from(&before.statement_id);
+    job.rows = before.rows;
+    job.statements.clone_from(&before.statements);
 }
 
 /// Returns true if the end of a job, whose upstreams are all reused, is the same in the new run.
@@ -91,15 +111,16 @@ fn is_reusable(before: &JobRecord, run_if: RunIf) -> bool {
     }
 }
 
-fn changed_script(before: &JobRecord, now: &JobRecord) -> Option<String> {
-    let (before, now) = (before.plan.work.script()?, now.plan.work.script()?);
-    (before.sha256 != now.sha256).then(|| before.sha256.clone())
+/// SHA-256 of the script of `other`; `None` if it is the script of `ran`, or if one of them has no script.
+fn other_script(other: &Work, ran: &Work) -> Option<String> {
+    let (other, ran) = (other.script()?, ran.script()?);
+    (other.sha256 != ran.sha256).then(|| other.sha256.clone())
 }
 
 #[cfg(test)]
 mod tests {
     use shiftwork_ports::fake::{a_job, a_run};
-    use shiftwork_protocol::{Connection, ScriptPin, Transaction, Work};
+    use shiftwork_protocol::{Connection, ScriptPin, StatementReport, Transaction};
 
     use super::*;
 
@@ -107,7 +128,15 @@ mod tests {
         let mut job = a_job(name, upstreams);
         let script = ScriptPin { key: name.into(), version_id: "1".into(), sha256: sha256.into(), statements: 1 };
         let connection = Connection::default();
-        job.plan.work = Work::Sql { connection, script, transaction: Transaction::Single, parameters: BTreeMap::new() };
+        job.plan.work = Work::Sql {
+            connection,
+            script,
+            transaction: Transaction::Single,
+            parameters: BTreeMap::new(),
+            inner_commits: Vec::new(),
+            session: None,
+            repeatable: false,
+        };
         job
     }
 
@@ -172,7 +201,7 @@ mod tests {
             scripted("after_b", &["b"], "1"),
             scripted("new", &["c"], "1"),
         ];
-        reuse(&earlier, &mut jobs);
+        reuse(&earlier, &mut jobs, &BTreeSet::new());
         let reused: Vec<_> =
             jobs.iter().filter(|job| job.reused_from.is_some()).map(|job| job.plan.job_name.as_str()).collect();
         assert_eq!(reused, ["a", "c"]);
@@ -213,7 +242,7 @@ mod tests {
             jobs.iter().filter(|job| job.reused_from.is_some()).map(|job| job.plan.job_name.clone()).collect()
         };
         let mut jobs = new(RunIf::OneFailed);
-        reuse(&earlier, &mut jobs);
+        reuse(&earlier, &mut jobs, &BTreeSet::new());
         assert_eq!(reused(&jobs), ["load", "alarm", "totals"]);
         assert_eq!(
             (jobs[1].execution_status, jobs[1].skip_reason),
@@ -223,7 +252,7 @@ mod tests {
 
         // The condition was changed since, and is met now.
         let mut jobs = new(RunIf::AllDone);
-        reuse(&earlier, &mut jobs);
+        reuse(&earlier, &mut jobs, &BTreeSet::new());
         assert_eq!(reused(&jobs), ["load"]);
     }
 
@@ -237,10 +266,46 @@ mod tests {
         let load = || scripted("load", &[], "1");
         for (status, open) in [(Status::Succeeded, false), (Status::Failed, true)] {
             let mut jobs = vec![load(), barrier(), scripted("next", &["@stage-2"], "1")];
-            reuse(&[ended(status, load()), ended(Status::Aborted, barrier())], &mut jobs);
+            reuse(&[ended(status, load()), ended(Status::Aborted, barrier())], &mut jobs, &BTreeSet::new());
             assert_eq!(jobs[1].execution_status == Status::Pending, open);
             assert_eq!(jobs[2].waiting_on.is_empty(), !open);
         }
+    }
+
+    #[test]
+    fn a_job_whose_work_was_committed_is_reused() {
+        let earlier = [
+            ended(Status::Failed, scripted("a", &[], "1")),
+            ended(Status::Aborted, scripted("b", &["a"], "1")),
+            ended(Status::Skipped, scripted("c", &["b"], "1")),
+        ];
+        let mut jobs = vec![scripted("a", &[], "1"), scripted("b", &["a"], "1"), scripted("c", &["b"], "1")];
+        reuse(&earlier, &mut jobs, &BTreeSet::from(["b".into()]));
+        let reused: Vec<_> = jobs.iter().map(|job| job.execution_status == Status::Succeeded).collect();
+        assert_eq!(reused, [false, true, false]);
+        assert!(jobs[1].waiting_on.is_empty() && jobs[2].waiting_on.is_empty());
+    }
+
+    #[test]
+    fn the_record_of_a_reused_job_has_the_script_that_ran() {
+        let ran = scripted("a", &[], "old");
+        let rows = vec![StatementReport { rows: Some(3), ..StatementReport::default() }];
+        let earlier = [JobRecord { rows: Some(3), statements: rows, ..ended(Status::Succeeded, ran.clone()) }];
+        let mut jobs = vec![scripted("a", &[], "new")];
+        reuse(&earlier, &mut jobs, &BTreeSet::new());
+        assert_eq!(jobs[0].plan.work, ran.plan.work, "the pin of the text that ran");
+        assert_eq!(jobs[0].script_now.as_deref(), Some("new"), "the workflow has another text now");
+        assert_eq!((jobs[0].script_was.as_deref(), jobs[0].rows), (None, Some(3)));
+        assert_eq!(jobs[0].statements, earlier[0].statements);
+
+        let mut again = vec![scripted("a", &[], "newest")];
+        reuse(&jobs, &mut again, &BTreeSet::new());
+        assert_eq!(again[0].plan.work, ran.plan.work, "a restart of the restart");
+        assert_eq!(again[0].script_now.as_deref(), Some("newest"));
+
+        let mut unchanged = vec![scripted("a", &[], "old")];
+        reuse(&earlier, &mut unchanged, &BTreeSet::new());
+        assert_eq!(unchanged[0].script_now, None);
     }
 
     #[test]
@@ -248,7 +313,7 @@ mod tests {
         let earlier =
             [JobRecord { reused_from: Some("first".into()), ..ended(Status::Succeeded, scripted("a", &[], "1")) }];
         let mut jobs = vec![scripted("a", &[], "1")];
-        reuse(&earlier, &mut jobs);
+        reuse(&earlier, &mut jobs, &BTreeSet::new());
         assert_eq!(jobs[0].reused_from.as_deref(), Some("first"));
     }
 }

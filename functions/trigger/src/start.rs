@@ -1,7 +1,7 @@
 //! Opens a planned run, or decides what to do if another run of the workflow holds the lease.
 
 use jiff::{SignedDuration, Timestamp};
-use shiftwork_ports::{Execution, LeaseRequest, Opened, Opening, Result};
+use shiftwork_ports::{Execution, LeaseRequest, Opened, Opening, Result, log::Subject};
 use shiftwork_protocol::{
     Class, Failure, FailureKind, RunRecord, Status,
     audit::Origin,
@@ -24,36 +24,57 @@ const START_WITHIN: SignedDuration = SignedDuration::from_mins(5);
 const TRIES: usize = 4;
 
 /// The state of the run that holds the lease.
-#[derive(Debug, PartialEq, Eq)]
-enum Holder {
+#[derive(Debug, PartialEq)]
+enum Holder<'a> {
     /// The run is in progress.
     InProgress,
     /// The run ended but did not release the lease.
-    Ended,
+    Ended(&'a RunRecord),
     /// The run cannot end by itself, for this reason.
-    Stalled(String),
+    Stalled(&'a RunRecord, String),
+    /// The run has no record, and its lease expired or its execution ended.
+    Abandoned,
 }
 
 /// Decides the state of the run that holds the lease.
-fn decide(holder: &RunRecord, execution: Option<&Execution>, expires: Timestamp, now: Timestamp) -> Holder {
+fn decide<'a>(
+    holder: Option<&'a RunRecord>,
+    execution: Option<&Execution>,
+    expires: Timestamp,
+    now: Timestamp,
+) -> Holder<'a> {
+    let Some(holder) = holder else {
+        let has_ended = matches!(execution, Some(Execution::Closed { .. }));
+        return if has_ended || now > expires { Holder::Abandoned } else { Holder::InProgress };
+    };
     if holder.execution_status.is_terminal() {
-        return Holder::Ended;
+        return Holder::Ended(holder);
     }
     match execution {
-        Some(Execution::Closed { reason }) => Holder::Stalled(reason.clone()),
+        Some(Execution::Closed { reason }) => Holder::Stalled(holder, reason.clone()),
         Some(Execution::Running) if now > expires => {
-            Holder::Stalled(format!("ABORTED: its lease expired at {expires}"))
+            Holder::Stalled(holder, format!("ABORTED: its lease expired at {expires}"))
         }
         None if now > expires || now.duration_since(holder.created_ts) > START_WITHIN => {
-            Holder::Stalled("ABORTED: its execution was never started".into())
+            Holder::Stalled(holder, "ABORTED: its execution was never started".into())
         }
         Some(Execution::Running) | None => Holder::InProgress,
     }
 }
 
 impl Trigger {
+    /// Starts the run of a request, or responds to a request that cannot become a run.
     pub(crate) async fn start(&self, mut requested: IdentifiedRequest) -> Result<RunResponse> {
         self.bound(&mut requested.request);
+        // The request of a restart need not name the workflow.
+        let subject = match requested.request.workflow_id.as_str() {
+            "" => Subject::of_run(&requested.run),
+            workflow => Subject::of_run(&requested.run).in_workflow(workflow),
+        };
+        subject.scope(self.plan_and_open(requested)).await
+    }
+
+    async fn plan_and_open(&self, requested: IdentifiedRequest) -> Result<RunResponse> {
         let now = self.runs.jobs.clock.now();
         let planned = match self.plan(&requested, now).await {
             Ok(planned) => planned,
@@ -64,13 +85,11 @@ impl Trigger {
             let opening = Opening { run: planned.run.clone(), jobs: planned.jobs.clone(), lease: take };
             match self.runs.jobs.ledger.open(&opening).await? {
                 Opened::New => {
-                    tracing::info!(
-                        run = requested.run,
-                        workflow = planned.run.workflow_id,
-                        jobs = planned.run.jobs,
-                        "run opened"
-                    );
-                    return self.watch_and_start(&planned.run).await;
+                    let started = async {
+                        tracing::info!(jobs = planned.run.jobs, "run opened");
+                        self.watch_and_start(&planned.run).await
+                    };
+                    return Subject::from(&planned.run).scope(started).await;
                 }
                 Opened::Existing(run) => return self.existing(&requested, &run).await,
                 Opened::BeingPlanned => return Err(planned_elsewhere(&requested)),
@@ -139,20 +158,21 @@ impl Trigger {
         expires: Timestamp,
         now: Timestamp,
     ) -> Result<Option<RunResponse>> {
-        let held_by = self.runs.run(holder).await?;
+        let held_by = self.runs.jobs.ledger.run(holder).await?;
         let execution = self.runs.executions.state(holder).await?;
-        match decide(&held_by, execution.as_ref(), expires, now) {
-            Holder::Ended => {
-                self.runs.release_lease(&held_by).await?;
-                Ok(None)
+        match decide(held_by.as_ref(), execution.as_ref(), expires, now) {
+            Holder::InProgress => return self.overlap(requested, planned, holder).await,
+            Holder::Ended(run) => self.runs.release_lease(run).await?,
+            Holder::Stalled(run, reason) => {
+                let close = async {
+                    tracing::warn!(reason, "closing a run that holds the lease and cannot end by itself");
+                    self.runs.close_by_reason(run, &reason).await
+                };
+                Subject::from(run).scope(close).await?;
             }
-            Holder::Stalled(reason) => {
-                tracing::warn!(run = holder, reason, "closing a run that holds the lease and cannot end by itself");
-                self.runs.close_by_reason(&held_by, &reason).await?;
-                Ok(None)
-            }
-            Holder::InProgress => self.overlap(requested, planned, holder).await,
+            Holder::Abandoned => self.runs.abandon(&planned.run.workflow_id, holder).await?,
         }
+        Ok(None)
     }
 
     /// Applies `on_overlap`. Returns `None` if the other run ended in the meantime.
@@ -289,19 +309,36 @@ mod tests {
 
     #[test]
     fn a_holder_is_closed_only_if_it_cannot_end_by_itself() {
-        let created = a_run(Status::Pending).created_ts;
+        let (pending, running, succeeded) = (a_run(Status::Pending), a_run(Status::Running), a_run(Status::Succeeded));
+        let created = pending.created_ts;
         let soon = created + SignedDuration::from_secs(10);
         let late = created + SignedDuration::from_hours(1);
         let expires = lease_until_begun(created);
         let closed = Execution::Closed { reason: "FAILED".into() };
-        let running = Execution::Running;
-        let of = |status, execution, now| decide(&a_run(status), execution, expires, now);
+        let runs = Execution::Running;
+        let of = |run, execution, now| decide(run, execution, expires, now);
 
-        assert_eq!(of(Status::Running, Some(&running), soon), Holder::InProgress);
-        assert_eq!(of(Status::Pending, None, soon), Holder::InProgress, "its execution is about to be started");
-        assert_eq!(of(Status::Succeeded, Some(&closed), soon), Holder::Ended);
-        assert_eq!(of(Status::Running, Some(&closed), soon), Holder::Stalled("FAILED".into()));
-        assert!(matches!(of(Status::Pending, None, late), Holder::Stalled(_)));
-        assert!(matches!(of(Status::Running, Some(&running), late), Holder::Stalled(_)), "its lease expired");
+        assert_eq!(of(Some(&running), Some(&runs), soon), Holder::InProgress);
+        assert_eq!(of(Some(&pending), None, soon), Holder::InProgress, "its execution is about to be started");
+        assert_eq!(of(Some(&succeeded), Some(&closed), soon), Holder::Ended(&succeeded));
+        assert_eq!(of(Some(&running), Some(&closed), soon), Holder::Stalled(&running, "FAILED".into()));
+        assert!(matches!(of(Some(&pending), None, late), Holder::Stalled(..)));
+        assert!(matches!(of(Some(&running), Some(&runs), late), Holder::Stalled(..)), "its lease expired");
+    }
+
+    #[test]
+    fn a_holder_without_a_record_is_abandoned_when_its_lease_expires_or_its_execution_ends() {
+        let expires = Timestamp::UNIX_EPOCH;
+        let late = expires + SignedDuration::from_secs(1);
+        let closed = Execution::Closed { reason: "FAILED".into() };
+        for (execution, now, expected) in [
+            (Some(&Execution::Running), expires, Holder::InProgress),
+            (None, expires, Holder::InProgress),
+            (Some(&closed), expires, Holder::Abandoned),
+            (None, late, Holder::Abandoned),
+            (Some(&Execution::Running), late, Holder::Abandoned),
+        ] {
+            assert_eq!(decide(None, execution, expires, now), expected, "{execution:?} at {now}");
+        }
     }
 }

@@ -123,6 +123,12 @@ impl Walk<'_> {
                 input.clone()
             }
             "Succeed" => self.output(name, state, input, input.clone()),
+            "Wait" => {
+                if let Some(path) = state["TimestampPath"].as_str() {
+                    self.expect(name, input, path, &Shape::Text(None));
+                }
+                self.output(name, state, input, input.clone())
+            }
             "Fail" => {
                 for field in ["ErrorPath", "CausePath"] {
                     if let Some(path) = state[field].as_str() {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
-use shiftwork_ports::{PROCEED, WAIT};
+use shiftwork_ports::{PAUSE, PROCEED, WAIT};
 use shiftwork_protocol::{Class, FailureKind, limits};
 
 use crate::{Findings, asl, shape::names};
@@ -46,6 +46,9 @@ pub const CONDITION_FAILED: &str = "DynamoDb.ConditionalCheckFailedException";
 
 /// Every other error.
 pub const ALL: &str = "States.ALL";
+
+/// The errors that lead to another state instead of a retry.
+const TO_BE_CAUGHT: [&str; 5] = [PROCEED, PAUSE, WAIT, CONDITION_FAILED, ALL];
 
 /// What is wrong with the names of a state machine.
 pub fn findings(machine: &Value) -> Findings {
@@ -97,15 +100,13 @@ fn retry_problem(error: &str) -> Option<String> {
         Some(Class::Retryable) => None,
         Some(class @ (Class::Terminal | Class::Duplicate)) => Some(format!("retries `{error}`, which is {class:?}")),
         None if LAMBDA.contains(&error) || DYNAMODB.contains(&error) => None,
-        None if [PROCEED, WAIT, CONDITION_FAILED, ALL].contains(&error) => {
-            Some(format!("retries `{error}`, which is to be caught"))
-        }
+        None if TO_BE_CAUGHT.contains(&error) => Some(format!("retries `{error}`, which is to be caught")),
         None => Some(unknown(error)),
     }
 }
 
 fn catch_problem(error: &str) -> Option<String> {
-    let known = [PROCEED, WAIT, CONDITION_FAILED, ALL].contains(&error) || FailureKind::from_name(error).is_some();
+    let known = TO_BE_CAUGHT.contains(&error) || FailureKind::from_name(error).is_some();
     (!known).then(|| unknown(error))
 }
 

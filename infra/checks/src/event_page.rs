@@ -7,7 +7,7 @@ use schemars::{JsonSchema, schema_for};
 use serde::Serialize;
 use serde_json::Value;
 use shiftwork_protocol::{
-    Cause, Status,
+    Cause, Status, Times,
     drift::{Finding, Remedy},
     event::{DriftFound, Event, FilesLate, JobEnded, Refreshed, RunEnded, SOURCE, TableRefreshed},
 };
@@ -125,6 +125,15 @@ fn examples() -> [Event; 6] {
             execution_end_ts: Some(at("2026-03-01T02:04:25.250Z")),
             error_message: Some("ERROR: relation \"staging.orders\" does not exist".into()),
             rows: None,
+            times: Times {
+                engine_created_ts: Some(at("2026-03-01T02:00:01.620Z")),
+                engine_started_ts: Some(at("2026-03-01T02:00:04.120Z")),
+                engine_ended_ts: Some(at("2026-03-01T02:04:24.980Z")),
+                queued_us: Some(2_500_000),
+                ran_us: Some(260_860_000),
+                noticed_us: Some(270_000),
+                unreported: 0,
+            },
             caused_by: Vec::new(),
         }),
         Event::Run(RunEnded {

@@ -176,7 +176,10 @@ fn named(grants: &BTreeMap<&str, Vec<&Value>>, findings: &mut Findings) {
             for action in actions(statement) {
                 if action.contains('*') {
                     findings.insert(format!("{role}: `{action}` does not name one action"));
-                } else if names_everything(statement) && !without_resource.contains(action) {
+                } else if names_everything(statement)
+                    && !without_resource.contains(action)
+                    && !continues_sessions(statement)
+                {
                     findings.insert(format!("{role}: {action} is allowed on every resource: name the resources"));
                 }
                 let passed_to = &statement["Condition"]["StringEquals"]["iam:PassedToService"];
@@ -323,6 +326,12 @@ fn names_everything(statement: &Value) -> bool {
         Value::Array(resources) => resources.iter().any(|resource| *resource == "*"),
         one => *one == "*" || one.is_null(),
     }
+}
+
+/// Returns true for a statement that only allows requests that name a session of the Data API: the session is connected
+/// already, so the request names no warehouse.
+fn continues_sessions(statement: &Value) -> bool {
+    statement["Condition"]["Null"]["redshift-data:session-owner-iam-userid"] == "false"
 }
 
 fn statements(document: &Value) -> Vec<&Value> {

@@ -21,11 +21,13 @@ fn job_fields() -> BTreeSet<String> {
         run_if: RunIf::AllSuccess,
         timeout_seconds: 60,
         retries: 0,
+        retry_delay_seconds: 0,
         slots: Vec::new(),
         work: Work::Procedure {
             connection: Connection::default(),
             sql: "CALL load()".into(),
             parameters: BTreeMap::new(),
+            repeatable: false,
         },
     };
     let mut job = JobRecord::pending("w", "r", plan);
@@ -120,7 +122,7 @@ fn each_drift_of_launch_is_one_finding_that_names_the_place() {
         ),
         (
             LAUNCH,
-            "/Catch/2/ErrorEquals/0",
+            "/Catch/3/ErrorEquals/0",
             json!("States.TaskFailed"),
             "Launch: waits for a token without a Catch of States.ALL",
         ),
@@ -179,13 +181,13 @@ fn each_drift_of_another_state_is_one_finding_that_names_the_place() {
             RECORD,
             "/ResultSelector/relaunch.$",
             json!("$.Payload.again"),
-            "Record: `$.Payload.again`: no `again` among `relaunch`",
+            "Record: `$.Payload.again`: no `again` among `not_before`, `relaunch`",
         ),
         (
             AGAIN,
             "/Choices/0/Variable",
-            json!("$.recorded.again"),
-            "Again: `$.recorded.again`: no `again` among `relaunch`",
+            json!("$.pause.again"),
+            "Again: `$.pause.again`: no `again` among `Cause`, `relaunch`",
         ),
         (
             JOBS,

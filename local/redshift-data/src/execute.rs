@@ -107,9 +107,6 @@ impl Executor {
         };
         statement.advance(status, |progress| {
             let now = Timestamp::now();
-            if let Some(started) = progress.started_at {
-                progress.duration_nanos = i64::try_from(now.duration_since(started).as_nanos()).unwrap_or(i64::MAX);
-            }
             let (error, rest) = match end {
                 Ok(()) => (None, PRIOR_FAILED),
                 Err(Stop::Failed(error)) => (Some(error), PRIOR_FAILED),
@@ -234,11 +231,12 @@ impl Executor {
         } else {
             self.run_sql(statement, connection, &statement.sqls[index], in_batch).await
         };
+        let ran = began.elapsed();
         self.keep_load_errors(statement, connection, query_id).await;
         let mut progress = statement.progress();
         let part = &mut progress.parts[index];
         part.updated_at = Timestamp::now();
-        part.duration_nanos = i64::try_from(began.elapsed().as_nanos()).unwrap_or(i64::MAX);
+        part.duration_nanos = i64::try_from(ran.as_nanos()).unwrap_or(i64::MAX);
         match outcome {
             Ok(output) => {
                 part.status = Status::Finished;

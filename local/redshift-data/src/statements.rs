@@ -81,7 +81,7 @@ pub(crate) struct Part {
     pub(crate) status: Status,
     pub(crate) updated_at: Timestamp,
     pub(crate) error: Option<String>,
-    /// -1 until the part has run.
+    /// Nanoseconds for which the part ran; -1 until it has run.
     pub(crate) duration_nanos: i64,
     /// Rows returned or affected; -1 until known.
     pub(crate) rows: i64,
@@ -99,10 +99,18 @@ pub(crate) struct Progress {
     pub(crate) updated_at: Timestamp,
     pub(crate) started_at: Option<Timestamp>,
     pub(crate) ended_at: Option<Timestamp>,
-    pub(crate) duration_nanos: i64,
     pub(crate) pid: i64,
     pub(crate) error: Option<String>,
     pub(crate) parts: Vec<Part>,
+}
+
+impl Progress {
+    /// The sum of a number of all parts; -1 if no part has it. Source: the response to a batch in the Redshift Management
+    /// Guide, "Describe metadata about a SQL statement", whose `Duration`, `ResultRows` and `ResultSize` are the sums over
+    /// its `SubStatements`.
+    pub(crate) fn sum(&self, number: impl Fn(&Part) -> i64) -> i64 {
+        self.parts.iter().map(number).filter(|number| *number >= 0).reduce(i64::saturating_add).unwrap_or(-1)
+    }
 }
 
 /// An accepted `ExecuteStatement` or `BatchExecuteStatement`.
@@ -158,7 +166,6 @@ impl Statement {
             updated_at: now,
             started_at: None,
             ended_at: None,
-            duration_nanos: -1,
             pid: 0,
             error: None,
             parts: vec![part; new.sqls.len()],

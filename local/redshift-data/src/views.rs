@@ -63,15 +63,14 @@ pub(crate) fn description(statement: &Statement, part: Option<usize>, id: &str) 
         // part.
         body.insert("Status".into(), json!(progress.status));
         body.insert("UpdatedAt".into(), epoch(progress.updated_at));
-        body.insert("Duration".into(), json!(progress.duration_nanos));
         put(&mut body, "Error", progress.error.as_ref().map(|error| json!(error)));
     }
     if part.is_none() && statement.batch.is_some() {
-        let last = progress.parts.iter().rev().find(|part| part.rows >= 0);
+        body.insert("Duration".into(), json!(progress.sum(|part| part.duration_nanos)));
         body.insert("ExecutionMode".into(), json!(statement.batch));
         body.insert("HasResultSet".into(), json!(progress.parts.iter().any(|part| part.result.is_some())));
-        body.insert("ResultRows".into(), json!(last.map_or(-1, |part| part.rows)));
-        body.insert("ResultSize".into(), json!(last.map_or(-1, |part| part.bytes)));
+        body.insert("ResultRows".into(), json!(progress.sum(|part| part.rows)));
+        body.insert("ResultSize".into(), json!(progress.sum(|part| part.bytes)));
         body.insert("RedshiftQueryId".into(), json!(0));
         let parts = progress.parts.iter().zip(&statement.sqls).enumerate().map(|(index, (part, sql))| {
             let mut member = part_members(part, sql);

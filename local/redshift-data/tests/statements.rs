@@ -108,6 +108,30 @@ async fn a_failed_batch_is_rolled_back_and_names_the_failed_statement() {
 }
 
 #[tokio::test]
+async fn the_duration_is_the_time_for_which_the_sql_ran() {
+    let server = support::start(&[]).await;
+    server.finish("create table t (id int)").await;
+    let queued = json!([{ "effect": { "delay_statement": { "milliseconds": 600 } } }]);
+    server.admin("POST", "/_faults", queued).await;
+    let end = server.finish("select sleep(0.2)").await;
+    let millis = |value: &Value| value.as_f64().unwrap() * 1000.0;
+    let nanos = |value: &Value| value["Duration"].as_i64().unwrap();
+    assert!(nanos(&end) >= 200_000_000, "{end}");
+    #[allow(clippy::cast_precision_loss, reason = "some seconds in nanoseconds")]
+    let ran = nanos(&end) as f64 / 1_000_000.0;
+    let waited = millis(&end["UpdatedAt"]) - millis(&end["CreatedAt"]) - ran;
+    assert!(waited >= 595.0, "the wait of 600 ms before the start is not part of the duration: {end}");
+
+    let sqls = json!(["insert into t values (1), (2)", "select 1 where false", "delete from t where id = 1"]);
+    let end = server.ended(&server.submit(json!({ "Sqls": sqls })).await).await;
+    let parts = end["SubStatements"].as_array().unwrap();
+    assert_eq!(parts.iter().map(|part| part["ResultRows"].as_i64().unwrap()).collect::<Vec<_>>(), [2, 0, 1]);
+    assert_eq!(end["ResultRows"], 3, "the sum over the statements");
+    assert_eq!(nanos(&end), parts.iter().map(nanos).sum::<i64>(), "the sum over the statements");
+    server.drop_database().await;
+}
+
+#[tokio::test]
 async fn auto_commit_keeps_successful_statements() {
     let server = support::start(&[]).await;
     server.finish("create table t (id int)").await;

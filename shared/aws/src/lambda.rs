@@ -15,18 +15,25 @@
 //! }
 //! ```
 
+mod lines;
+
 use std::env;
 use std::error::Error;
+use std::panic;
 use std::process::ExitCode;
 
 use lambda_runtime::{Diagnostic, service_fn};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use shiftwork_ports::log;
 use shiftwork_protocol::{Failure, FailureKind};
+use tracing::Instrument as _;
 use tracing_subscriber::filter::{LevelFilter, ParseError, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
+
+pub use lines::JsonLines;
 
 /// An event with its invocation: `payload`, and `context` with `request_id` and `deadline` (Unix time in milliseconds).
 pub type Event<Payload> = lambda_runtime::LambdaEvent<Payload>;
@@ -80,12 +87,13 @@ where
     Payload: DeserializeOwned,
 {
     let Event { payload, context, .. } = event;
-    let outcome = match parse_event(payload) {
-        Ok(payload) => handler(Event::new(payload, context)).await,
-        Err(failure) => Err(failure),
+    let span = log::invocation(&context.request_id);
+    let outcome = async {
+        let payload = parse_event(payload)?;
+        handler(Event::new(payload, context)).await
     };
-    outcome.map_err(|failure| {
-        tracing::error!(failure = failure.kind.name(), "{failure}");
+    outcome.instrument(span.clone()).await.map_err(|failure| {
+        span.in_scope(|| tracing::error!(failure = failure.kind.name(), "{failure}"));
         Diagnostic { error_type: failure.kind.name().to_owned(), error_message: failure.message }
     })
 }
@@ -99,18 +107,15 @@ fn parse_event<Payload: DeserializeOwned>(event: Value) -> Result<Payload, Failu
     })
 }
 
-/// JSON lines on standard output. Lambda stamps each with its time, and the span of the invocation carries the request.
+/// Module of the Lambda runtime that logs the failures of the handler, which [`respond`] logs, and panics, which the panic
+/// hook logs.
+const RUNTIME_FAILURES: &str = "lambda_runtime::layers::panic";
+
+/// [`JsonLines`] on standard output, panics included.
 ///
 /// `SHIFTWORK_LOG` takes a level, or levels by target (`info,aws_smithy_runtime=debug`); without it,
 /// `AWS_LAMBDA_LOG_LEVEL` of the function's logging configuration; without both, `info`.
 fn init_logging() {
-    let lines = tracing_subscriber::fmt::layer()
-        .json()
-        .flatten_event(true)
-        .with_span_list(false)
-        .with_target(false)
-        .without_time()
-        .with_writer(std::io::stdout);
     let levels = env::var("SHIFTWORK_LOG").or_else(|_| env::var("AWS_LAMBDA_LOG_LEVEL"));
     let info = Targets::new().with_default(LevelFilter::INFO);
     let (levels, unreadable) = match levels.as_deref() {
@@ -120,8 +125,61 @@ fn init_logging() {
         Err(_) => (info, None),
     };
     // A subscriber that a test installed stays.
-    let installed = tracing_subscriber::registry().with(lines).with(levels).try_init();
+    let levels = levels.with_target(RUNTIME_FAILURES, LevelFilter::OFF);
+    let installed = tracing_subscriber::registry().with(JsonLines::new(std::io::stdout)).with(levels).try_init();
+    panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string);
+        tracing::error!(place, "the function panicked: {}", panic.payload_as_str().unwrap_or("without a message"));
+    }));
     if let (Ok(()), Some(error)) = (installed, unreadable) {
         tracing::warn!(%error, "the log level cannot be read; logging at info");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use shiftwork_ports::log::Subject;
+    use tracing_subscriber::layer::SubscriberExt as _;
+
+    use super::{lines::tests::Buffer, *};
+
+    /// What Lambda's runtime does with a failure: it logs it as well, in a module that is turned off.
+    #[tokio::test]
+    async fn a_failure_is_logged_once_with_the_ids_of_its_job() {
+        let buffer = Buffer::default();
+        let levels = Targets::new().with_default(LevelFilter::INFO).with_target(RUNTIME_FAILURES, LevelFilter::OFF);
+        let _guard = tracing::subscriber::set_default(buffer.subscriber().with(levels));
+        let handler = async |event: Event<Value>| {
+            let job = event.payload["job"].as_str().unwrap_or_default().to_owned();
+            let failed = async { Err::<(), _>(Failure::new(FailureKind::Throttled, "slow down")) };
+            Subject::of_job("r", &job).scope(failed).await
+        };
+        let event = Event::new(json!({ "job": "load" }), lambda_runtime::Context::default());
+        let diagnostic = respond(&handler, event).await.unwrap_err();
+        assert_eq!(diagnostic.error_type, "Shiftwork.Throttled");
+        tracing::error!(target: RUNTIME_FAILURES, "{diagnostic:?}");
+
+        let [line] = buffer.lines().try_into().unwrap();
+        for (key, expected) in [
+            ("level", "ERROR"),
+            ("failure", "Shiftwork.Throttled"),
+            ("message", "slow down"),
+            ("run", "r"),
+            ("job", "load"),
+            ("requestId", ""),
+        ] {
+            assert_eq!(line[key], expected, "{line:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_event_that_cannot_be_read_is_logged_once() {
+        let buffer = Buffer::default();
+        let _guard = tracing::subscriber::set_default(buffer.subscriber());
+        let handler = async |event: Event<String>| Ok::<_, Failure>(event.payload);
+        let event = Event::new(json!(7), lambda_runtime::Context::default());
+        assert!(respond(&handler, event).await.is_err());
+        assert_eq!(buffer.lines().len(), 1);
     }
 }

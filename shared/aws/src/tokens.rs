@@ -6,8 +6,9 @@ use aws_sdk_sfn::{
     Client,
     operation::{send_task_failure::SendTaskFailureError, send_task_success::SendTaskSuccessError},
 };
-use shiftwork_ports::{PROCEED, Result, TaskTokens, WAIT};
-use shiftwork_protocol::{Failure, FailureKind, payload::JobEnd};
+use jiff::Timestamp;
+use shiftwork_ports::{PAUSE, PROCEED, Result, TaskTokens, WAIT};
+use shiftwork_protocol::{Failure, FailureKind, payload::JobEnd, timestamp};
 
 use crate::failures::Call;
 
@@ -77,6 +78,10 @@ impl TaskTokens for StepFunctionsTokens {
 
     async fn proceed(&self, token: &str) -> Result<()> {
         self.send_failure(token, PROCEED, "the job has another part or attempt").await
+    }
+
+    async fn pause(&self, token: &str, until: Timestamp) -> Result<()> {
+        self.send_failure(token, PAUSE, &timestamp(until)).await
     }
 
     async fn wait(&self, token: &str) -> Result<()> {

@@ -19,12 +19,14 @@ use aws_sdk_redshiftdata::{
         cancel_statement::CancelStatementError,
         describe_statement::{DescribeStatementError, DescribeStatementOutput},
     },
-    types::{ExecutionMode, Field, SqlParameter, StatementData, StatusString},
+    types::{Field, SqlParameter, StatementData, StatusString},
 };
-use shiftwork_ports::{AttemptState, Engine, Listed, Progress, Result, Row, Submission, Warehouse};
-use shiftwork_protocol::{Attempt, Connection, FailureKind, Transaction};
+use shiftwork_ports::{
+    AttemptState, Engine, EngineReport, Listed, Progress, Result, Row, Session, Submission, Warehouse,
+};
+use shiftwork_protocol::{Attempt, Connection, Failure, FailureKind};
 
-use self::described::{copied, progress};
+use self::described::{progress, report};
 use crate::failures::Call;
 
 /// Maximum time for which one DescribeStatement waits (Redshift Data API reference, `WaitTimeSeconds`: 30 s).
@@ -33,6 +35,14 @@ const LONGEST_WAIT: Duration = Duration::from_secs(20);
 const PAGE: i32 = 100;
 /// Timeout of a call in addition to the time for which the call waits.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Time in seconds for which a session is kept after its last statement. It covers the way of a job back to the launcher
+/// and the first pauses between attempts. The Data API has no call that ends a session, and keeps at most 500 for a
+/// warehouse.
+const SESSION_KEPT_SECONDS: i32 = 5 * 60;
+/// Pauses before the Data API is asked again whether a session is available. A session whose statement has just ended
+/// can be busy, for which the Data API has the same error as for a session that ended.
+const SESSION_PAUSES: [Duration; 3] = [Duration::from_millis(250), Duration::from_millis(500), Duration::from_secs(1)];
 
 /// [`Warehouse`] over the Redshift Data API.
 #[derive(Debug, Clone)]
@@ -53,8 +63,36 @@ struct Request<'a> {
     attempt: Option<&'a Attempt>,
     connection: &'a Connection,
     sqls: &'a [String],
-    transaction: Transaction,
+    session: &'a Session,
     parameters: &'a BTreeMap<String, String>,
+}
+
+impl Request<'_> {
+    /// The connection to send: none if the statement continues a session, which is connected already.
+    fn target(&self) -> Connection {
+        match self.session {
+            Session::Own | Session::Kept => self.connection.clone(),
+            Session::Continued(_) => Connection::default(),
+        }
+    }
+
+    fn database(&self) -> Option<String> {
+        Some(self.target().database).filter(|database| !database.is_empty())
+    }
+
+    fn session_id(&self) -> Option<String> {
+        match self.session {
+            Session::Own | Session::Kept => None,
+            Session::Continued(id) => Some(id.clone()),
+        }
+    }
+
+    fn keep_alive(&self) -> Option<i32> {
+        match self.session {
+            Session::Kept => Some(SESSION_KEPT_SECONDS),
+            Session::Own | Session::Continued(_) => None,
+        }
+    }
 }
 
 /// Sends an ExecuteStatement or a BatchExecuteStatement, whose builders have the same methods but no common trait.
@@ -64,11 +102,13 @@ macro_rules! send {
             .set_statement_name($request.attempt.map(ToString::to_string))
             .set_client_token($request.attempt.map(Attempt::client_token))
             .set_with_event($request.attempt.map(|_| true))
-            .set_workgroup_name($request.connection.workgroup.clone())
-            .set_cluster_identifier($request.connection.cluster.clone())
-            .database(&$request.connection.database)
-            .set_secret_arn($request.connection.secret_arn.clone())
-            .set_db_user($request.connection.db_user.clone())
+            .set_workgroup_name($request.target().workgroup)
+            .set_cluster_identifier($request.target().cluster)
+            .set_database($request.database())
+            .set_secret_arn($request.target().secret_arn)
+            .set_db_user($request.target().db_user)
+            .set_session_id($request.session_id())
+            .set_session_keep_alive_seconds($request.keep_alive())
             .set_parameters(bound($request.parameters, $call)?)
             .send()
             .await
@@ -93,12 +133,8 @@ impl RedshiftWarehouse {
             }
             [] | [_, _, ..] => {
                 let call = Call::new("Redshift Data API BatchExecuteStatement", &place);
-                let mode = match request.transaction {
-                    Transaction::Single => ExecutionMode::Transaction,
-                    Transaction::PerStatement => ExecutionMode::AutoCommit,
-                };
                 let batch = self.client.batch_execute_statement().set_sqls(Some(request.sqls.to_vec()));
-                (send!(batch.execution_mode(mode), request, call), call)
+                (send!(batch, request, call), call)
             }
         };
         id.ok_or_else(|| call.failure(FailureKind::Unavailable, "the response has no statement id"))
@@ -112,7 +148,7 @@ impl RedshiftWarehouse {
             let left = patience.saturating_sub(begun.elapsed());
             let Some(described) = self.describe(id, left.min(LONGEST_WAIT), call).await? else { return Ok(None) };
             let ended = match progress(&described) {
-                Some(Progress::Finished { .. } | Progress::Failed { .. } | Progress::Aborted) => true,
+                Some(Progress::Finished | Progress::Failed { .. } | Progress::Aborted { .. }) => true,
                 Some(Progress::Active) | None => false,
             };
             if ended || begun.elapsed() >= patience {
@@ -160,15 +196,30 @@ impl Warehouse for RedshiftWarehouse {
     }
 
     async fn submit(&self, submission: &Submission) -> Result<String> {
-        let Submission { attempt, connection, sqls, transaction, parameters } = submission;
-        let transaction = *transaction;
-        self.execute(&Request { attempt: Some(attempt), connection, sqls, transaction, parameters }).await
+        let Submission { attempt, connection, sqls, session, parameters } = submission;
+        let request = Request { attempt: Some(attempt), connection, sqls, session, parameters };
+        let mut submitted = self.execute(&request).await;
+        for pause in SESSION_PAUSES {
+            match (&request.session, &submitted) {
+                (Session::Continued(_), Err(failure)) if is_session_unavailable(failure) => {
+                    tokio::time::sleep(pause).await;
+                    submitted = self.execute(&request).await;
+                }
+                (Session::Continued(_) | Session::Own | Session::Kept, Ok(_) | Err(_)) => break,
+            }
+        }
+        submitted.map_err(|failure| match &request.session {
+            Session::Continued(_) if is_session_unavailable(&failure) => {
+                Failure::new(FailureKind::SessionLost, failure.message)
+            }
+            Session::Continued(_) | Session::Own | Session::Kept => failure,
+        })
     }
 
-    async fn copied(&self, id: &str, attempt: &Attempt) -> Result<Option<i64>> {
+    async fn report(&self, id: &str, attempt: &Attempt) -> Result<EngineReport> {
         let statement = format!("{attempt} ({id})");
         let call = Call::new(DESCRIBE, &statement);
-        Ok(self.describe(id, Duration::ZERO, call).await?.as_ref().and_then(copied))
+        Ok(self.describe(id, Duration::ZERO, call).await?.as_ref().map(report).unwrap_or_default())
     }
 
     async fn rows(
@@ -178,14 +229,14 @@ impl Warehouse for RedshiftWarehouse {
         parameters: &BTreeMap<String, String>,
     ) -> Result<Vec<Row>> {
         let call = Call::new("Redshift Data API query", &connection.database);
-        let (sqls, transaction) = ([sql.to_owned()], Transaction::Single);
-        let id = self.execute(&Request { attempt: None, connection, sqls: &sqls, transaction, parameters }).await?;
+        let (sqls, session) = ([sql.to_owned()], &Session::Own);
+        let id = self.execute(&Request { attempt: None, connection, sqls: &sqls, session, parameters }).await?;
         let described = self.wait(&id, self.patience, call).await?;
         match described.as_ref().map(|described| (progress(described), described.has_result_set())) {
-            Some((Some(Progress::Finished { .. }), Some(true))) => self.results(&id, call).await,
-            Some((Some(Progress::Finished { .. }), Some(false) | None)) => Ok(Vec::new()),
-            Some((Some(Progress::Failed { kind, message }), _)) => Err(call.failure(kind, message)),
-            Some((Some(Progress::Aborted), _)) => {
+            Some((Some(Progress::Finished), Some(true))) => self.results(&id, call).await,
+            Some((Some(Progress::Finished), Some(false) | None)) => Ok(Vec::new()),
+            Some((Some(Progress::Failed { kind, message, .. }), _)) => Err(call.failure(kind, message)),
+            Some((Some(Progress::Aborted { .. }), _)) => {
                 Err(call.failure(FailureKind::StatementAborted, "the statement was cancelled outside of shiftwork"))
             }
             Some((Some(Progress::Active) | None, _)) => {
@@ -235,7 +286,8 @@ impl Engine for RedshiftEngine<'_> {
             let status = described.status().map_or("no status", StatusString::as_str);
             call.failure(FailureKind::Unavailable, format_args!("`{status}` is not a known status of a statement"))
         })?;
-        Ok(Some(AttemptState { id: id.into(), attempt: attempt.clone(), progress }))
+        let (session, report) = (described.session_id().map(Into::into), report(&described));
+        Ok(Some(AttemptState { id: id.into(), attempt: attempt.clone(), progress, session, report }))
     }
 
     async fn active(&self, run: &str) -> Result<Vec<AttemptState>> {
@@ -247,7 +299,9 @@ impl Engine for RedshiftEngine<'_> {
             for listed in self.statements(&Attempt::run_prefix(run), status).await? {
                 let Some(Ok(attempt)) = listed.statement_name().map(str::parse::<Attempt>) else { continue };
                 if seen.insert(listed.id.clone()) {
-                    active.push(AttemptState { id: listed.id, attempt, progress: Progress::Active });
+                    let (session, report) = (listed.session_id, EngineReport::default());
+                    let progress = Progress::Active;
+                    active.push(AttemptState { id: listed.id, attempt, progress, session, report });
                 }
             }
         }
@@ -289,6 +343,15 @@ impl Engine for RedshiftEngine<'_> {
         }
         Err(Call::new("Redshift Data API CancelStatement", id).failed(error))
     }
+}
+
+/// Returns true if the Data API refused a statement because of its session. The API has no error of its own for it, but a
+/// `ValidationException` with the text `Session is not available` or `Session with Id: … is invalid`.
+fn is_session_unavailable(failure: &Failure) -> bool {
+    let message = &failure.message;
+    failure.kind == FailureKind::Refused
+        && message.contains("Session ")
+        && (message.contains("is not available") || message.contains("is invalid"))
 }
 
 /// The statements by attempt. Two statements of one attempt exist only if the attempt was submitted again after the

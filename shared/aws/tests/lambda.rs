@@ -29,6 +29,7 @@ struct Run {
 fn function() {
     lambda::start(|| {
         Ok(async |event: lambda::Event<Request>| {
+            assert_ne!(event.payload.run.attempt, 3, "a defect of the function");
             if event.payload.run.attempt == 1 {
                 return Err(Failure::new(FailureKind::Throttled, "DynamoDB asked for fewer calls"));
             }
@@ -39,14 +40,18 @@ fn function() {
 
 #[test]
 fn a_failure_reaches_step_functions_under_its_name() {
-    let (path, body) = invoke(&json!({ "run": { "attempt": 1 } }));
+    let (path, body, lines) = invoke(&json!({ "run": { "attempt": 1 } }));
     assert!(path.ends_with("/invocation/request-1/error"), "{path}");
+    let [line] = &lines[..] else { panic!("the failure is not logged once: {lines:?}") };
+    assert_eq!((&line["level"], &line["message"]), (&json!("ERROR"), &json!("DynamoDB asked for fewer calls")));
+    assert_eq!((&line["failure"], &line["requestId"]), (&json!("Shiftwork.Throttled"), &json!("request-1")));
     assert_eq!(body, json!({ "errorType": "Shiftwork.Throttled", "errorMessage": "DynamoDB asked for fewer calls" }));
 }
 
 #[test]
 fn an_unreadable_event_is_an_invalid_request_with_its_place() {
-    let (path, body) = invoke(&json!({ "run": { "attempt": "first" } }));
+    let (path, body, lines) = invoke(&json!({ "run": { "attempt": "first" } }));
+    assert_eq!(lines.len(), 1, "{lines:?}");
     assert!(path.ends_with("/error"), "{path}");
     assert_eq!(body["errorType"], "Shiftwork.InvalidRequest");
     let message = body["errorMessage"].as_str().unwrap();
@@ -55,13 +60,24 @@ fn an_unreadable_event_is_an_invalid_request_with_its_place() {
 
 #[test]
 fn a_response_is_sent_unchanged() {
-    let (path, body) = invoke(&json!({ "run": { "attempt": 2 } }));
+    let (path, body, lines) = invoke(&json!({ "run": { "attempt": 2 } }));
+    assert_eq!(lines, Vec::<Value>::new());
     assert!(path.ends_with("/invocation/request-1/response"), "{path}");
     assert_eq!(body, json!({ "attempt": 2 }));
 }
 
-/// Sends an event to the function, and returns the path and body of the function's request.
-fn invoke(event: &Value) -> (String, Value) {
+#[test]
+fn a_panic_is_logged_once_with_its_place() {
+    let (path, _, lines) = invoke(&json!({ "run": { "attempt": 3 } }));
+    assert!(path.ends_with("/invocation/request-1/error"), "{path}");
+    let [line] = &lines[..] else { panic!("the panic is not logged once: {lines:?}") };
+    assert!(line["message"].as_str().unwrap().contains("a defect of the function"), "{line}");
+    assert!(line["place"].as_str().unwrap().contains("lambda.rs"), "{line}");
+    assert_eq!((&line["level"], &line["requestId"]), (&json!("ERROR"), &json!("request-1")));
+}
+
+/// Sends an event to the function, and returns the path and body of the function's request and the lines of its log.
+fn invoke(event: &Value) -> (String, Value, Vec<Value>) {
     let runtime_api = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut function = Killed(
         Command::new(std::env::current_exe().unwrap())
@@ -70,7 +86,7 @@ fn invoke(event: &Value) -> (String, Value) {
             .env("AWS_LAMBDA_FUNCTION_NAME", "test")
             .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128")
             .env("AWS_LAMBDA_FUNCTION_VERSION", "1")
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .spawn()
             .unwrap(),
     );
@@ -91,7 +107,11 @@ fn invoke(event: &Value) -> (String, Value) {
                 .unwrap();
             } else {
                 function.0.kill().unwrap();
-                return (path, serde_json::from_slice(&body).unwrap());
+                let mut output = String::new();
+                function.0.stdout.take().unwrap().read_to_string(&mut output).unwrap();
+                let lines = output.lines().filter_map(|line| line.find('{').map(|start| &line[start..]));
+                let lines = lines.map(|line| serde_json::from_str(line).unwrap()).collect();
+                return (path, serde_json::from_slice(&body).unwrap(), lines);
             }
         }
     }

@@ -26,11 +26,11 @@ use shiftwork_aws::{
     warehouse::RedshiftWarehouse,
 };
 use shiftwork_ports::{
-    Bucket, DeadLetters, Execution, Executions, Ledger, Listed, Notices, Progress, Requests, Submission, Sweeps,
-    TaskTokens, Warehouse, scripts,
+    Bucket, DeadLetters, EngineReport, Execution, Executions, Ledger, Listed, Notices, Progress, Requests, Session,
+    Submission, Sweeps, TaskTokens, Warehouse, scripts,
 };
 use shiftwork_protocol::{
-    Attempt, Connection, Failure, FailureKind, Owner, ScriptPin, Status, Transaction,
+    Attempt, Connection, Failure, FailureKind, Owner, ScriptPin, Status, Times,
     event::{Event, JobEnded},
     name::sha256,
     payload::{JobEnd, RunInput, RunRequest},
@@ -63,11 +63,11 @@ impl Canned {
         Self::new(responses.into_iter().map(|(status, body)| (status, body.to_string())))
     }
 
-    /// The bodies of the requests so far.
     fn bucket(&self, name: &str) -> Bucket {
         Bucket::new(std::sync::Arc::new(S3Objects::new(&self.config)), name)
     }
 
+    /// The bodies of the requests so far.
     fn requested(&self) -> Vec<Value> {
         self.http
             .actual_requests()
@@ -88,12 +88,12 @@ fn connection() -> Connection {
     Connection { workgroup: Some("wg".into()), database: "dev".into(), ..Connection::default() }
 }
 
-fn submission(sqls: &[&str], transaction: Transaction) -> Submission {
+fn submission(sqls: &[&str]) -> Submission {
     Submission {
         attempt: attempt(),
         connection: connection(),
         sqls: sqls.iter().copied().map(Into::into).collect(),
-        transaction,
+        session: Session::Own,
         parameters: [("day".into(), "2026-03-01".into())].into(),
     }
 }
@@ -104,7 +104,7 @@ fn warehouse(aws: &Canned) -> RedshiftWarehouse {
 
 async fn refused(status: u16, body: Value) -> Failure {
     let aws = Canned::json([(status, body)]);
-    warehouse(&aws).submit(&submission(&["SELECT 1"], Transaction::Single)).await.unwrap_err()
+    warehouse(&aws).submit(&submission(&["SELECT 1"])).await.unwrap_err()
 }
 
 #[tokio::test]
@@ -139,18 +139,17 @@ async fn after_a_lost_or_unreadable_response_the_call_may_have_taken_effect() {
     let warehouse = warehouse(&aws);
     for _ in 0..2 {
         // The second call cannot connect.
-        let failure = warehouse.submit(&submission(&["SELECT 1"], Transaction::Single)).await.unwrap_err();
+        let failure = warehouse.submit(&submission(&["SELECT 1"])).await.unwrap_err();
         assert_eq!(failure.kind, FailureKind::Unavailable, "{failure}");
     }
 }
 
 #[tokio::test]
 async fn one_statement_is_executed_and_several_are_a_batch() {
-    let aws = Canned::json([(200, json!({"Id": "one"})), (200, json!({"Id": "two"})), (200, json!({"Id": "three"}))]);
+    let aws = Canned::json([(200, json!({"Id": "one"})), (200, json!({"Id": "two"}))]);
     let warehouse = warehouse(&aws);
-    assert_eq!(warehouse.submit(&submission(&["A"], Transaction::Single)).await.unwrap(), "one");
-    assert_eq!(warehouse.submit(&submission(&["A", "B"], Transaction::Single)).await.unwrap(), "two");
-    assert_eq!(warehouse.submit(&submission(&["A", "B"], Transaction::PerStatement)).await.unwrap(), "three");
+    assert_eq!(warehouse.submit(&submission(&["A"])).await.unwrap(), "one");
+    assert_eq!(warehouse.submit(&submission(&["A", "B"])).await.unwrap(), "two");
     let shared = json!({
         "StatementName": "shiftwork:run:job.sql:1", "ClientToken": attempt().client_token(), "WithEvent": true,
         "WorkgroupName": "wg", "Database": "dev", "Parameters": [{"name": "day", "value": "2026-03-01"}],
@@ -160,14 +159,53 @@ async fn one_statement_is_executed_and_several_are_a_batch() {
         all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         all
     };
+    assert_eq!(aws.requested(), [with(json!({"Sql": "A"})), with(json!({"Sqls": ["A", "B"]}))]);
+}
+
+#[tokio::test]
+async fn a_session_is_kept_and_continued_without_a_connection() {
+    let aws = Canned::json([(200, json!({"Id": "one", "SessionId": "s"})), (200, json!({"Id": "two"}))]);
+    let warehouse = warehouse(&aws);
+    for session in [Session::Kept, Session::Continued("s".into())] {
+        warehouse.submit(&Submission { session, parameters: BTreeMap::new(), ..submission(&["A"]) }).await.unwrap();
+    }
+    let shared = json!({
+        "StatementName": "shiftwork:run:job.sql:1", "ClientToken": attempt().client_token(), "WithEvent": true, "Sql": "A",
+    });
+    let with = |more: Value| {
+        let mut all = shared.clone();
+        all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        all
+    };
     assert_eq!(
         aws.requested(),
         [
-            with(json!({"Sql": "A"})),
-            with(json!({"Sqls": ["A", "B"], "ExecutionMode": "TRANSACTION"})),
-            with(json!({"Sqls": ["A", "B"], "ExecutionMode": "AUTO_COMMIT"})),
+            with(json!({"WorkgroupName": "wg", "Database": "dev", "SessionKeepAliveSeconds": 300})),
+            with(json!({"SessionId": "s"})),
         ]
     );
+
+    let described = json!({"Id": "one", "Status": "FINISHED", "SessionId": "s"});
+    let engine = RedshiftWarehouse::new(&Canned::json([(200, described)]).config, Duration::from_secs(1));
+    let state = engine.engine(&connection()).outcome("one", &attempt(), Duration::ZERO).await.unwrap().unwrap();
+    assert_eq!(state.session.as_deref(), Some("s"));
+}
+
+#[tokio::test]
+async fn a_session_that_has_ended_is_lost_and_a_busy_session_is_waited_for() {
+    let continued = Submission { session: Session::Continued("s".into()), ..submission(&["A"]) };
+    let busy = || (400, error("ValidationException", "Session is not available"));
+    let aws = Canned::json([busy(), busy(), (200, json!({"Id": "one"}))]);
+    assert_eq!(warehouse(&aws).submit(&continued).await.unwrap(), "one");
+    for message in ["Session is not available", "Session with Id: s is invalid"] {
+        let ended = || (400, error("ValidationException", message));
+        let aws = Canned::json([ended(), ended(), ended(), ended()]);
+        let failure = warehouse(&aws).submit(&continued).await.unwrap_err();
+        assert_eq!(failure.kind, FailureKind::SessionLost, "{failure}");
+        assert!(failure.message.contains(message), "{failure}");
+    }
+    let aws = Canned::json([(400, error("ValidationException", "Cannot find parameter: day"))]);
+    assert_eq!(warehouse(&aws).submit(&continued).await.unwrap_err().kind, FailureKind::Refused);
 }
 
 #[tokio::test]
@@ -184,23 +222,29 @@ async fn a_description_gives_the_progress_of_a_statement() {
         (json!({"Id": "id", "Status": "SUBMITTED"}), Progress::Active),
         (json!({"Id": "id", "Status": "PICKED"}), Progress::Active),
         (json!({"Id": "id", "Status": "STARTED"}), Progress::Active),
-        (json!({"Id": "id", "Status": "ABORTED"}), Progress::Aborted),
-        (json!({"Id": "id", "Status": "FINISHED", "ResultRows": 7}), Progress::Finished { rows: Some(7) }),
-        (json!({"Id": "id", "Status": "FINISHED", "ResultRows": -1}), Progress::Finished { rows: None }),
+        (json!({"Id": "id", "Status": "ABORTED"}), Progress::Aborted { reached: 0 }),
+        (batch("ABORTED", json!({"Id": "id:3", "Status": "ABORTED"})), Progress::Aborted { reached: 2 }),
         (
-            batch("FINISHED", json!({"Id": "id:3", "Status": "FINISHED", "ResultRows": 3})),
-            Progress::Finished { rows: Some(3) },
+            json!({"Id": "id", "Status": "FAILED", "Error": "Connection reset by peer"}),
+            Progress::Failed {
+                kind: FailureKind::ConnectionLost,
+                message: "Connection reset by peer".into(),
+                reached: 2,
+            },
         ),
+        (json!({"Id": "id", "Status": "FINISHED", "ResultRows": 7}), Progress::Finished),
+        (batch("FINISHED", json!({"Id": "id:3", "Status": "FINISHED", "ResultRows": 3})), Progress::Finished),
         (
             batch("FAILED", failed),
             Progress::Failed {
                 kind: FailureKind::StatementFailed,
                 message: "statement 3: ERROR: no such table".into(),
+                reached: 2,
             },
         ),
         (
             json!({"Id": "id", "Status": "FAILED", "Error": "ERROR: 1023"}),
-            Progress::Failed { kind: FailureKind::SerializationConflict, message: "ERROR: 1023".into() },
+            Progress::Failed { kind: FailureKind::SerializationConflict, message: "ERROR: 1023".into(), reached: 0 },
         ),
     ] {
         let aws = Canned::json([(200, answer.clone())]);
@@ -210,6 +254,26 @@ async fn a_description_gives_the_progress_of_a_statement() {
     }
     let aws = Canned::json([(400, error("ResourceNotFoundException", "Query does not exist."))]);
     assert_eq!(warehouse(&aws).engine(&connection()).outcome("id", &attempt(), Duration::ZERO).await, Ok(None));
+}
+
+#[tokio::test]
+async fn the_rows_of_a_batch_are_those_of_each_statement() {
+    let described = json!({"Id": "id", "Status": "FINISHED", "ResultRows": 9, "SubStatements": [
+        {"Id": "id:1", "Status": "FINISHED", "QueryString": "DELETE FROM t", "ResultRows": 1},
+        {"Id": "id:2", "Status": "FINISHED", "QueryString": "INSERT INTO t SELECT 1", "ResultRows": 2},
+        {"Id": "id:3", "Status": "FINISHED", "QueryString": "ANALYZE t", "ResultRows": -1},
+        {"Id": "id:4", "Status": "FINISHED", "QueryString": "SELECT 1", "ResultRows": 5, "HasResultSet": true},
+    ]});
+    let aws = Canned::json([(200, described)]);
+    let report = warehouse(&aws).report("id", &attempt()).await.unwrap();
+    let found: Vec<_> = report.statements.iter().map(|one| (one.command.as_str(), one.rows, one.returned)).collect();
+    let expected =
+        [("DELETE", Some(1), false), ("INSERT", Some(2), false), ("ANALYZE", None, false), ("SELECT", Some(5), true)];
+    assert_eq!(found, expected);
+    assert_eq!(shiftwork_protocol::changed_rows(&report.statements), Some(3));
+
+    let aws = Canned::json([(400, error("ResourceNotFoundException", "Query does not exist."))]);
+    assert_eq!(warehouse(&aws).report("id", &attempt()).await, Ok(EngineReport::default()));
 }
 
 #[tokio::test]
@@ -414,6 +478,7 @@ async fn events_that_were_not_accepted_are_sent_once_more() {
             execution_end_ts: None,
             error_message: None,
             rows: None,
+            times: Times::default(),
             caused_by: Vec::new(),
         })
     };

@@ -197,7 +197,7 @@ impl Batches {
         }
         let history = self.register.of_key(&file.feed, &file.bucket, &file.key).await?;
         let (to, reason) = if history.changed_since_claim(&file) {
-            tracing::error!(file = file.url(), batch, IN_DOUBT);
+            tracing::error!(file = file.url(), batch, "{IN_DOUBT}");
             (FileStatus::Failed, Some(IN_DOUBT.to_owned()))
         } else {
             (FileStatus::Processed, None)

@@ -18,6 +18,8 @@ use crate::{
 pub(crate) const ID_HINT: &str = "use 1 to 64 letters, digits, `_` and `-`";
 /// Default timeout of an attempt in seconds.
 const TIMEOUT_SECONDS: u32 = 60 * 60;
+/// Default pause in seconds before the first retry of a job.
+const RETRY_DELAY_SECONDS: u32 = 30;
 /// Maximum number of retries of a job. Each retry adds history events to the execution of the run, which limit [`limits::JOBS`].
 const RETRIES: u32 = 10;
 
@@ -56,6 +58,7 @@ pub(crate) struct DraftJob {
     pub(crate) job: FullJob,
     pub(crate) kind: &'static Entry,
     pub(crate) timeout_seconds: u32,
+    pub(crate) retry_delay_seconds: u32,
 }
 
 impl Draft {
@@ -197,6 +200,7 @@ pub(crate) fn in_full(job: &Job) -> FullJob {
             run_if: RunIf::default(),
             timeout: None,
             retries: 0,
+            retry_delay: None,
             connection: None,
             work: serde_json::Map::from_iter([("script".to_owned(), script.as_str().into())]),
         },
@@ -274,7 +278,13 @@ fn jobs(
                     .hint("reduce `retries`; conflicts and throttling are retried in addition to it"),
             );
         }
-        jobs.push(DraftJob { name, stage: s, path, job, kind, timeout_seconds });
+        let retry_delay_seconds =
+            job.retry_delay.map_or(Ok(RETRY_DELAY_SECONDS), delay_seconds).unwrap_or_else(|message| {
+                let problem = doc.problem(&path.key("retry_delay"), message);
+                problems.push(problem.hint("write `30s` or `5m`, at most 1 hour; each further pause is twice as long"));
+                RETRY_DELAY_SECONDS
+            });
+        jobs.push(DraftJob { name, stage: s, path, job, kind, timeout_seconds, retry_delay_seconds });
     }
     jobs
 }
@@ -283,6 +293,12 @@ fn jobs(
 fn statement_seconds(timeout: Duration) -> Result<u32, String> {
     let seconds = u32::try_from(timeout.as_secs()).ok().filter(|seconds| *seconds <= limits::STATEMENT_SECONDS);
     seconds.ok_or_else(|| format!("`{timeout}` is longer than 24 hours, the Data API's limit for a statement"))
+}
+
+/// Converts a pause before a retry to seconds.
+fn delay_seconds(delay: Duration) -> Result<u32, String> {
+    let seconds = u32::try_from(delay.as_secs()).ok().filter(|seconds| *seconds <= limits::RETRY_DELAY_SECONDS);
+    seconds.ok_or_else(|| format!("`{delay}` is longer than 1 hour, the longest pause before a retry"))
 }
 
 fn check_names(doc: &Located, path: &JsonPath, job: &FullJob, job_name: &str, problems: &mut Vec<Problem>) {

@@ -107,7 +107,8 @@ mod tests {
     fn the_statements_that_commit_inside_a_script_are_found() {
         use CommitCause::{Call, Truncate};
         use Transaction::{PerStatement, Single};
-        let cases: &[(Transaction, &str, &[(u32, u32, CommitCause)])] = &[
+        type Case = (Transaction, &'static str, &'static [(u32, u32, CommitCause)]);
+        let cases: &[Case] = &[
             (Single, "insert into a select 1", &[]),
             (Single, "insert into a select 1;\ntruncate b;\ninsert into b select 2", &[(2, 2, Truncate)]),
             (Single, "TRUNCATE TABLE b;\n-- why\n/* and */ truncate c", &[(1, 1, Truncate), (2, 3, Truncate)]),

@@ -193,6 +193,7 @@ fn plan_jobs(
                 run_if: job.map_or(RunIf::AllDone, |job| job.job.run_if),
                 timeout_seconds: job.map_or(BARRIER_SECONDS, |job| job.timeout_seconds),
                 retries: job.map_or(0, |job| job.job.retries),
+                retry_delay_seconds: job.map_or(0, |job| job.retry_delay_seconds),
                 slots: job.map_or_else(Vec::new, |job| slots::pools(draft, job, &work, &busy)),
                 work,
             })

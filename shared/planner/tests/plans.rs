@@ -37,6 +37,7 @@ fn a_workflow_of_the_original_framework_is_planned_unchanged() {
             connection: inputs.default_connection,
             sql: "CALL load.orders(:run_date)".into(),
             parameters: BTreeMap::from([("run_date".into(), "2026-03-01".into())]),
+            repeatable: false,
         }
     );
     assert_eq!(job(&plan, "create_table.sql").dependents, names(&["insert_1.sql", "insert_2.sql"]));

@@ -30,13 +30,14 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 use shiftwork_protocol::{
-    Attempt, Connection, FailureKind, JobRecord, Owner, RunRecord, ScriptPin, Status, Transaction, Work,
+    Attempt, Connection, FailureKind, JobRecord, Owner, RunRecord, ScriptPin, StatementReport, Status, Times,
+    Transaction, Work,
     audit::{Origin, PlannedJob},
     name::sha256,
     workflow::RunIf,
 };
 
-use crate::{End, LeaseRequest, Ledger, Opened, Opening, Result};
+use crate::{End, LeaseRequest, Ledger, Opened, Opening, Result, Totals};
 
 pub use configuration::configuration;
 pub use engine::{engine, warehouse};
@@ -138,12 +139,16 @@ fn a_job(run: &RunRecord, position: usize, name: &str, upstreams: &[&str]) -> Jo
         run_if: RunIf::AllSuccess,
         timeout_seconds: 600,
         retries: 1,
+        retry_delay_seconds: 0,
         slots: Vec::new(),
         work: Work::Sql {
             connection: Connection { workgroup: Some("wg".into()), database: "dev".into(), ..Connection::default() },
             script: ScriptPin { key: name.into(), version_id: "v1".into(), sha256: sha256(name), statements: 50 },
             transaction: Transaction::PerStatement,
             parameters: BTreeMap::new(),
+            inner_commits: Vec::new(),
+            session: None,
+            repeatable: false,
         },
     };
     JobRecord::pending(&run.workflow_id, &run.workflow_execution_id, plan)
@@ -195,8 +200,25 @@ impl Opening {
     }
 }
 
+/// The totals of a submission that changed this number of rows in two minutes.
+fn totals(rows: i64) -> Totals {
+    let times = Times {
+        engine_created_ts: Some(minute(1)),
+        engine_started_ts: Some(minute(2)),
+        engine_ended_ts: Some(minute(4)),
+        queued_us: Some(60_000_000),
+        ran_us: Some(120_000_000),
+        noticed_us: Some(250_000),
+        unreported: 1,
+    };
+    let insert =
+        StatementReport { command: "INSERT".into(), rows: Some(rows), returned: false, ran_us: Some(120_000_000) };
+    let query = StatementReport { command: "SELECT".into(), rows: None, returned: true, ran_us: None };
+    Totals { times, statements: vec![insert, query], rows: Some(rows) }
+}
+
 fn success() -> End {
-    End { status: Status::Succeeded, error: None, message: None, statement_id: Some("id".into()), rows: Some(4) }
+    End { status: Status::Succeeded, error: None, message: None, statement_id: Some("id".into()), totals: totals(4) }
 }
 
 fn failure() -> End {
@@ -205,7 +227,7 @@ fn failure() -> End {
         error: Some(FailureKind::StatementFailed),
         message: Some("ERROR: relation \"x\" does not exist".into()),
         statement_id: Some("id".into()),
-        rows: None,
+        totals: Totals { times: totals(0).times, ..Totals::default() },
     }
 }
 

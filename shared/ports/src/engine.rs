@@ -6,8 +6,9 @@ use std::{
     time::Duration,
 };
 
+use jiff::Timestamp;
 use shiftwork_port_macro::port;
-use shiftwork_protocol::{Attempt, FailureKind, Place, Work};
+use shiftwork_protocol::{Attempt, FailureKind, Place, StatementReport, Times, Work};
 
 use crate::{Result, Warehouse};
 
@@ -20,6 +21,42 @@ pub struct AttemptState {
     pub attempt: Attempt,
     /// Progress of the attempt.
     pub progress: Progress,
+    /// Session in which the attempt runs, if the engine keeps it for later submissions.
+    pub session: Option<String>,
+    /// What the engine reports about the attempt; empty while it is active, and if the engine was not asked.
+    pub report: EngineReport,
+}
+
+/// What an engine reports about one submission that ended. A fact that the engine does not report is absent.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EngineReport {
+    /// Time at which the engine accepted the submission.
+    pub created: Option<Timestamp>,
+    /// Time at which the first statement started.
+    pub started: Option<Timestamp>,
+    /// Time at which the engine recorded the end.
+    pub ended: Option<Timestamp>,
+    /// Microseconds for which the statements ran.
+    pub ran_us: Option<u64>,
+    /// Report of each statement, in order.
+    pub statements: Vec<StatementReport>,
+}
+
+impl EngineReport {
+    /// The times of the submission, whose end shiftwork records at `noticed`.
+    pub fn times(&self, noticed: Timestamp) -> Times {
+        let between = |from: Timestamp, to: Timestamp| u64::try_from(to.duration_since(from).as_micros()).unwrap_or(0);
+        let span = self.created.zip(self.ended).map(|(created, ended)| between(created, ended));
+        Times {
+            engine_created_ts: self.created,
+            engine_started_ts: self.started,
+            engine_ended_ts: self.ended,
+            queued_us: span.zip(self.ran_us).map(|(span, ran)| span.saturating_sub(ran)),
+            ran_us: self.ran_us,
+            noticed_us: self.ended.map(|ended| between(ended, noticed)),
+            unreported: u32::from(self.ran_us.is_none()),
+        }
+    }
 }
 
 /// Progress of an attempt.
@@ -28,20 +65,30 @@ pub enum Progress {
     /// Submitted and not ended.
     Active,
     /// Succeeded and committed.
-    Finished {
-        /// Number of rows that the last statement returned or changed, if the engine reports it.
-        rows: Option<i64>,
-    },
-    /// Failed and not committed.
+    Finished,
+    /// Failed. What its last transaction did is rolled back, unless `reached` includes the commit.
     Failed {
         /// Classification of the message.
         kind: FailureKind,
         /// Message of the engine.
         message: String,
+        /// Number of steps that the attempt may have completed.
+        reached: Steps,
     },
-    /// Cancelled and not committed.
-    Aborted,
+    /// Cancelled. What its last transaction did is rolled back.
+    Aborted {
+        /// Number of steps that the attempt may have completed.
+        reached: Steps,
+    },
 }
+
+/// Number of steps that an attempt may have completed: its statements in their order, and the commit as the last step.
+/// An attempt of `n` statements has `n + 1` steps. An attempt that never began, or whose only statement failed with an
+/// error of the engine, has completed none.
+pub type Steps = u32;
+
+/// All steps of any attempt: nothing is known about how far it came.
+pub const UNKNOWN_STEPS: Steps = Steps::MAX;
 
 /// What a list of an engine says about an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,5 +145,50 @@ impl Engines {
         match place {
             Place::Warehouse(connection) => self.warehouse.engine(connection),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+
+    use super::*;
+
+    fn at(millis: i64) -> Timestamp {
+        Timestamp::UNIX_EPOCH + SignedDuration::from_millis(millis)
+    }
+
+    /// The values of the batch in the Redshift Management Guide, "Describe metadata about a SQL statement".
+    #[test]
+    fn waiting_running_and_noticing_are_apart_and_add_up() {
+        let report = EngineReport {
+            created: Some(at(126)),
+            started: Some(at(900)),
+            ended: Some(at(1_183)),
+            ran_us: Some(6_591),
+            statements: Vec::new(),
+        };
+        let times = report.times(at(1_433));
+        assert_eq!((times.queued_us, times.ran_us, times.noticed_us), (Some(1_050_409), Some(6_591), Some(250_000)));
+        assert_eq!(times.queued_us.unwrap() + times.ran_us.unwrap() + times.noticed_us.unwrap(), 1_307_000);
+        assert_eq!((times.engine_created_ts, times.engine_started_ts), (Some(at(126)), Some(at(900))));
+        assert_eq!(times.unreported, 0);
+    }
+
+    #[test]
+    fn a_time_that_the_engine_does_not_report_is_absent() {
+        let times = EngineReport::default().times(at(5));
+        assert_eq!(times, Times { unreported: 1, ..Times::default() });
+        let no_run_time = EngineReport { created: Some(at(1)), ended: Some(at(3)), ..EngineReport::default() };
+        let times = no_run_time.times(at(5));
+        assert_eq!((times.queued_us, times.ran_us, times.noticed_us), (None, None, Some(2_000)));
+    }
+
+    #[test]
+    fn clocks_that_disagree_do_not_give_negative_times() {
+        let report =
+            EngineReport { created: Some(at(10)), ended: Some(at(12)), ran_us: Some(3_000), ..EngineReport::default() };
+        let times = report.times(at(11));
+        assert_eq!((times.queued_us, times.noticed_us), (Some(0), Some(0)));
     }
 }

@@ -18,7 +18,7 @@ pub use samples::{a_file, a_job, a_run};
 pub use surroundings::{
     Closed, ManualClock, MemoryConfiguration, MemoryExecutions, MemoryNotices, MemorySweeps, MemoryTokens,
 };
-pub use warehouse::{MemoryWarehouse, Outcome, ROWS_OF_A_COPY};
+pub use warehouse::{MemoryWarehouse, Outcome, ROWS_OF_A_COPY, ROWS_OF_A_STATEMENT, STATEMENT_US};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use shiftwork_port_macro::port;
 use shiftwork_protocol::{
     Attempt, Cancelling, FailedAttempt, FailureKind, JobRecord, Lease, RunRecord, SkipReason, SlotHolder, SlotPool,
-    Slots, Status,
+    Slots, StatementReport, Status, Times,
 };
 
 use crate::Result;
@@ -67,6 +67,17 @@ pub enum Begun {
     LeaseLost,
 }
 
+/// What a submission that ended adds to the record of its job.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Times of the submission.
+    pub times: Times,
+    /// Reports of the statements that the submission committed.
+    pub statements: Vec<StatementReport>,
+    /// Rows that these statements changed, loaded or unloaded; `None` if the engine reports none.
+    pub rows: Option<i64>,
+}
+
 /// The end of a job that ran, or that was stopped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct End {
@@ -78,8 +89,8 @@ pub struct End {
     pub message: Option<String>,
     /// Id of the last statement; none if nothing was submitted.
     pub statement_id: Option<String>,
-    /// Number of rows, if the engine reports it.
-    pub rows: Option<i64>,
+    /// Totals of the last submission; empty if nothing was submitted.
+    pub totals: Totals,
 }
 
 /// A step of a job.
@@ -94,7 +105,7 @@ pub enum Step {
         /// Reason in words.
         message: String,
     },
-    /// The attempt failed, and another one follows: the job becomes PENDING with part 1 of the next attempt.
+    /// The attempt failed, and another one follows: the job becomes PENDING with the same part of the next attempt.
     NextAttempt(FailedAttempt),
     /// The attempt is about to be cancelled, for the given reason. It stays the current attempt until its engine reports
     /// the end.
@@ -103,6 +114,13 @@ pub enum Step {
     NextPart {
         /// Id of the finished part's statement.
         statement_id: Option<String>,
+        /// Session of the finished part, if it is kept.
+        session_id: Option<String>,
+        /// Whether the caller is about to submit the next part. The step then records the intent, as [`Ledger::claim`]
+        /// does.
+        submitting: bool,
+        /// Totals of the finished part.
+        totals: Totals,
     },
     /// The claimed attempt cannot be submitted before the job has its slots: the job becomes PENDING and waits for
     /// [`SLOT`](shiftwork_protocol::SLOT), and the intent to submit is withdrawn.

@@ -16,6 +16,7 @@ mod engine;
 pub mod fake;
 mod files;
 mod ledger;
+pub mod log;
 pub mod messages;
 mod objects;
 mod queues;
@@ -33,16 +34,16 @@ use shiftwork_protocol::{
 
 pub use cache::Cache;
 pub use catalog::Catalog;
-pub use engine::{AttemptState, Engine, Engines, Listed, Progress};
+pub use engine::{AttemptState, Engine, EngineReport, Engines, Listed, Progress, Steps, UNKNOWN_STEPS};
 pub use files::{AdvancedFile, FileRegister, WorkQueue};
-pub use ledger::{Advanced, Begun, End, LeaseRequest, Ledger, Opened, Opening, Released, Step};
+pub use ledger::{Advanced, Begun, End, LeaseRequest, Ledger, Opened, Opening, Released, Step, Totals};
 pub use objects::{
     Bucket, Changed, Condition, KmsEncryption, ListedObject, MAX_SMALL_OBJECT_BYTES, NewObject, ObjectHead,
     ObjectStream, ObjectVersion, Objects, OpenObject, Page, StoredObject, Version,
 };
 pub use queues::{DEAD_LETTER_BYTES, DeadLetters, Requests};
 pub use scripts::ScriptText;
-pub use warehouse::{Row, Submission, Warehouse, failure_kind};
+pub use warehouse::{Row, Session, Submission, Warehouse, failure_kind, steps_reached};
 
 /// Result of a port. Adapters classify the failures of the services they call.
 pub type Result<T> = std::result::Result<T, Failure>;
@@ -59,6 +60,8 @@ pub trait TaskTokens: Send + Sync {
     async fn fail(&self, token: &str, failure: &Failure) -> Result<()>;
     /// Returns a job with another part or attempt to the Launch state at once.
     async fn proceed(&self, token: &str) -> Result<()>;
+    /// Returns a job with another attempt to the Launch state at this time.
+    async fn pause(&self, token: &str, until: Timestamp) -> Result<()>;
     /// Returns a job that waits for a slot to the Await state.
     async fn wait(&self, token: &str) -> Result<()>;
 }
@@ -68,6 +71,9 @@ pub trait TaskTokens: Send + Sync {
 pub const PROCEED: &str = "Shiftwork.Proceed";
 /// Error name of [`TaskTokens::wait`]. It is not a failure either.
 pub const WAIT: &str = "Shiftwork.Wait";
+
+/// Error name of [`TaskTokens::pause`]. Its cause is the time as text, which the Wait state reads.
+pub const PAUSE: &str = "Shiftwork.Pause";
 
 /// An execution of the run state machine.
 #[derive(Debug, Clone, PartialEq, Eq)]

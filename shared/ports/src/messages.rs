@@ -4,8 +4,9 @@ use futures::{StreamExt as _, stream};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use shiftwork_protocol::{Failure, FailureKind};
+use tracing::Instrument as _;
 
-use crate::Result;
+use crate::{Result, log};
 
 /// A message of a queue.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -43,8 +44,7 @@ struct BatchItemFailure {
 }
 
 impl BatchResponse {
-    fn fail(&mut self, message: &Message, failure: &Failure) {
-        tracing::error!(message = message.id, failure = failure.kind.name(), "{failure}");
+    fn fail(&mut self, message: &Message) {
         self.batch_item_failures.push(BatchItemFailure { item_identifier: message.id.clone() });
     }
 }
@@ -70,12 +70,19 @@ pub async fn each<T>(
     handle: impl AsyncFn(&Message) -> Result<T>,
 ) -> (Vec<T>, BatchResponse) {
     let (mut results, mut response) = (Vec::new(), BatchResponse::default());
-    let handled = stream::iter(messages).map(async |message| (message, handle(message).await));
+    let handled = stream::iter(messages).map(async |message| {
+        let span = log::message(&message.id);
+        let result = handle(message).instrument(span.clone()).await;
+        if let Err(failure) = &result {
+            span.in_scope(|| tracing::error!(failure = failure.kind.name(), "{failure}"));
+        }
+        (message, result)
+    });
     let mut handled = std::pin::pin!(handled.buffer_unordered(at_once));
     while let Some((message, result)) = handled.next().await {
         match result {
             Ok(result) => results.push(result),
-            Err(failure) => response.fail(message, &failure),
+            Err(_) => response.fail(message),
         }
     }
     (results, response)

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use shiftwork_port_macro::port;
-use shiftwork_protocol::{Attempt, Connection, FailureKind, Transaction};
+use shiftwork_protocol::{Attempt, Connection, FailureKind};
 
-use crate::{Engine, Result};
+use crate::{Engine, EngineReport, Result, Steps};
 
 /// SQL to submit to Redshift in one call.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,12 +14,24 @@ pub struct Submission {
     pub attempt: Attempt,
     /// Warehouse and database user.
     pub connection: Connection,
-    /// SQL statements: 1 to 40.
+    /// SQL statements: 1 to 40. They commit in one transaction.
     pub sqls: Vec<String>,
-    /// Commit mode of the statements.
-    pub transaction: Transaction,
+    /// Session in which the statements run.
+    pub session: Session,
     /// Values by placeholder. At least one statement uses each of them.
     pub parameters: BTreeMap<String, String>,
+}
+
+/// The session of a submission: the settings and temporary tables that its statements see.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Session {
+    /// A new session that ends with the submission.
+    #[default]
+    Own,
+    /// A new session that later submissions can continue.
+    Kept,
+    /// The session with this id, which an earlier submission kept.
+    Continued(String),
 }
 
 /// A row of a result: each value as text, `None` for NULL.
@@ -33,11 +45,14 @@ pub trait Warehouse: Send + Sync {
 
     /// Submits statements and returns their id. A repeated call for the same attempt within 8 hours returns the same id
     /// and runs nothing again.
+    ///
+    /// # Errors
+    /// `SessionLost`: the session to continue has ended. Nothing was submitted.
     async fn submit(&self, submission: &Submission) -> Result<String>;
 
-    /// Number of rows that the COPYs of a successful attempt have loaded; `None` if it has no COPY, or if the Data API
-    /// does not know the attempt.
-    async fn copied(&self, id: &str, attempt: &Attempt) -> Result<Option<i64>>;
+    /// Reads what Redshift reports about an attempt that ended; an empty report if the Data API does not know the
+    /// attempt.
+    async fn report(&self, id: &str, attempt: &Attempt) -> Result<EngineReport>;
 
     /// Runs a short statement and returns its rows. The statement belongs to no attempt, and may run twice if a
     /// response is lost. Each parameter must have a placeholder in the statement and a non-empty value.
@@ -90,9 +105,30 @@ pub fn failure_kind(message: &str) -> FailureKind {
     }
 }
 
+/// Returns the number of steps that a failed submission may have completed, from the number of its statements that
+/// finished, the number of its statements, and Redshift's message.
+pub fn steps_reached(finished: u32, statements: u32, message: &str) -> Steps {
+    if !leaves_commit_open(message) {
+        return finished;
+    }
+    // The statement that was running may have finished, and the commit follows the last statement.
+    let running = finished + 1;
+    if running >= statements { statements + 1 } else { running }
+}
+
+/// Returns true if a message of a lost connection leaves open whether Redshift committed the last transaction: the client
+/// lost the connection without an error of Redshift. An error of Redshift, and a connection that was never made, mean
+/// that the transaction was rolled back or did not begin.
+fn leaves_commit_open(message: &str) -> bool {
+    let text = message.to_ascii_lowercase();
+    let lost =
+        ["connection reset", "connection closed", "connection to server was lost", "server closed the connection"];
+    lost.iter().any(|words| text.contains(words))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::failure_kind;
+    use super::{failure_kind, leaves_commit_open, steps_reached};
     use shiftwork_protocol::FailureKind::{ConnectionLost, SerializationConflict, StatementFailed};
 
     #[test]
@@ -116,6 +152,38 @@ mod tests {
             ("ERROR: Numeric data overflow (result precision) 1023", StatementFailed),
         ] {
             assert_eq!(failure_kind(message), kind, "{message}");
+        }
+    }
+
+    #[test]
+    fn a_lost_connection_may_have_completed_one_more_step() {
+        let (error, lost) = ("ERROR: 1023", "Connection reset by peer");
+        for (finished, statements, message, reached) in [
+            (0, 1, error, 0),
+            (2, 3, error, 2),
+            // Redshift refused the commit.
+            (3, 3, error, 3),
+            (0, 1, lost, 2),
+            (0, 3, lost, 1),
+            (1, 3, lost, 2),
+            (2, 3, lost, 4),
+            (3, 3, lost, 4),
+        ] {
+            assert_eq!(steps_reached(finished, statements, message), reached, "{finished} of {statements}: {message}");
+        }
+    }
+
+    #[test]
+    fn only_a_connection_lost_without_an_error_leaves_the_commit_open() {
+        for (message, open) in [
+            ("Connection reset by peer", true),
+            ("FATAL: server closed the connection unexpectedly", true),
+            ("ERROR: terminating connection due to administrator command", false),
+            ("could not connect to server: Connection refused", false),
+            ("FATAL: the database system is starting up", false),
+            ("ERROR: 1023", false),
+        ] {
+            assert_eq!(leaves_commit_open(message), open, "{message}");
         }
     }
 }

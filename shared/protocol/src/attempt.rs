@@ -21,8 +21,8 @@ pub enum Owner {
 
 /// One part of one attempt of a job or of a migration.
 ///
-/// The text form is `shiftwork:<run>:<job>:<attempt>`. An attempt that takes several submissions
-/// (`transaction: per_statement`, more than 40 statements) appends `.<part>of<parts>`. The text form of a migration is
+/// The text form is `shiftwork:<run>:<job>:<attempt>`. An attempt that takes several submissions, one for each statement
+/// of a script with `transaction: per_statement`, appends `.<part>of<parts>`. The text form of a migration is
 /// `shiftwork:drift.<contract>:<migration>:<attempt>`.
 ///
 /// The text is the statement name in the Data API. Functions use it to find the job of an event, and to find the

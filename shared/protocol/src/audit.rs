@@ -16,6 +16,7 @@ use crate::{
     payload::RunRequest,
     slots::{SLOT, SlotHolder, SlotPool},
     status::{SkipReason, Status},
+    times::{StatementReport, Times},
     work::Work,
     workflow::RunIf,
 };
@@ -46,6 +47,10 @@ pub struct PlannedJob {
     /// Number of further attempts after a terminal failure.
     #[serde(default)]
     pub retries: u32,
+    /// Pause in seconds before the first of these attempts. Each further pause is twice as long, up to
+    /// [`RETRY_DELAY_SECONDS`](crate::limits::RETRY_DELAY_SECONDS).
+    #[serde(default)]
+    pub retry_delay_seconds: u32,
     /// Pools of which the job needs a slot while it has an attempt, in the order in which it takes them. Empty if no pool can
     /// be full.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -73,10 +78,11 @@ pub struct JobRecord {
     pub plan: PlannedJob,
     /// Status of the job.
     pub execution_status: Status,
-    /// Time at which the first attempt was submitted.
+    /// Time at which the launcher recorded that it is about to submit the first attempt.
     #[serde(default, with = "crate::millis::option", skip_serializing_if = "Option::is_none")]
     pub execution_start_ts: Option<Timestamp>,
-    /// Time at which the job reached its final status.
+    /// Time at which shiftwork recorded the final status of the job. The time at which the engine ended it is
+    /// [`Times::engine_ended_ts`].
     #[serde(default, with = "crate::millis::option", skip_serializing_if = "Option::is_none")]
     pub execution_end_ts: Option<Timestamp>,
     /// Reason why a job with status SKIPPED was skipped; absent for every other status.
@@ -90,8 +96,8 @@ pub struct JobRecord {
     pub error_name: Option<String>,
     /// Number of the current or last attempt, from 1.
     pub attempt: u32,
-    /// Number of the current or last part of the attempt, from 1. More than 1 only with `transaction: per_statement`
-    /// and more than 40 statements.
+    /// Number of the current or last part, from 1: with `transaction: per_statement` the position of the statement. An
+    /// attempt that follows a failure has the part that failed.
     pub part: u32,
     /// Time at which the launcher recorded that it is about to submit the current part.
     #[serde(default, with = "crate::millis::option", skip_serializing_if = "Option::is_none")]
@@ -106,8 +112,17 @@ pub struct JobRecord {
     /// Id of the last statement in the Data API.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub statement_id: Option<String>,
-    /// Rows that the last statement returned or changed, or that a load of change data has loaded, if Redshift reports
-    /// them.
+    /// Id of the session in which the last part ran, if the statements of the job share a session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_id: Option<String>,
+    /// Times of the current attempt on its engine, over the submissions that ended so far.
+    #[serde(flatten)]
+    pub times: Times,
+    /// Report of each statement that was committed, in order: the first [`KEPT_STATEMENTS`](crate::KEPT_STATEMENTS).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub statements: Vec<StatementReport>,
+    /// Rows that the statements of the job changed, loaded or unloaded ([`changed_rows`](crate::changed_rows)); for a
+    /// load of change data, the rows that were copied into the staging table. Absent if the engine reports none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rows: Option<i64>,
     /// Upstreams that have not ended; only [`SLOT`] for a job that waits for a slot. DynamoDB does not store empty sets, so the attribute is absent when the set is
@@ -126,9 +141,16 @@ pub struct JobRecord {
     /// In a restart: the earlier run whose success is reused instead of running the job again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reused_from: Option<String>,
-    /// In a restart: SHA-256 of the earlier run's script, if the script has changed since.
+    /// In a restart: the earlier run whose committed statements this job does not run again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resumed: Option<Resumed>,
+    /// In a restart, of a job that runs again: SHA-256 of the earlier run's script, if the script has changed since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub script_was: Option<String>,
+    /// In a restart, of a reused job: SHA-256 of the script as it is now, if it has changed since the earlier run. The
+    /// work of the record is the work that ran, so its script is the earlier one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub script_now: Option<String>,
     /// `caused_by` of the run, so that the event of the job has it without a read of the run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub caused_by: Vec<Cause>,
@@ -156,14 +178,37 @@ impl JobRecord {
             failed_attempts: Vec::new(),
             cancelling: None,
             statement_id: None,
+            session_id: None,
+            times: Times::default(),
+            statements: Vec::new(),
             rows: None,
             failed_upstreams: BTreeSet::new(),
             await_token: None,
             task_token: None,
             reused_from: None,
+            resumed: None,
             script_was: None,
+            script_now: None,
             caused_by: Vec::new(),
         }
+    }
+
+    /// Times of all attempts of the job on their engine.
+    pub fn all_times(&self) -> Times {
+        let failed = self.failed_attempts.iter().map(|attempt| attempt.times);
+        failed.fold(Times::default(), Times::then).then(self.times)
+    }
+
+    /// The first part that the job submits, from 1: in a restart it can be a later one.
+    pub fn first_part(&self) -> u32 {
+        self.resumed.as_ref().map_or(1, |resumed| resumed.part)
+    }
+
+    /// Returns true if the job was launched before and has another attempt or another part to launch.
+    pub fn has_more(&self) -> bool {
+        !self.execution_status.is_terminal()
+            && self.submitted_ts.is_none()
+            && (self.attempt > 1 || self.part > self.first_part())
     }
 
     /// Returns true if all upstreams of the job have ended, and it waits for a slot.
@@ -189,6 +234,15 @@ impl JobRecord {
     }
 }
 
+/// The place at which a job of a restart continues the work of an earlier run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resumed {
+    /// Id of the run that committed the parts before `part`.
+    pub from: String,
+    /// The first part that this run submits.
+    pub part: u32,
+}
+
 /// The reason why shiftwork cancels a statement.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cancelling {
@@ -203,6 +257,9 @@ pub struct Cancelling {
 pub struct FailedAttempt {
     /// Number of the attempt, from 1.
     pub attempt: u32,
+    /// Number of the part that failed, from 1.
+    #[serde(default = "first_part")]
+    pub part: u32,
     /// Time at which the attempt was submitted.
     #[serde(default, with = "crate::millis::option", skip_serializing_if = "Option::is_none")]
     pub submitted_ts: Option<Timestamp>,
@@ -216,6 +273,18 @@ pub struct FailedAttempt {
     /// Id of the attempt's statement in the Data API.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub statement_id: Option<String>,
+    /// Time before which the next attempt is not launched; none if it is launched at once or after a pause of the state
+    /// machine.
+    #[serde(default, with = "crate::millis::option", skip_serializing_if = "Option::is_none")]
+    pub retry_ts: Option<Timestamp>,
+    /// Times of the attempt on its engine.
+    #[serde(flatten)]
+    pub times: Times,
+}
+
+/// The part of failed attempts in items without the attribute.
+const fn first_part() -> u32 {
+    1
 }
 
 impl FailedAttempt {

@@ -30,7 +30,7 @@ pub struct InnerCommit {
     pub statement: u32,
     /// Line of the statement, from 1.
     pub line: u32,
-    /// Why it commits.
+    /// The reason why the statement commits.
     pub cause: CommitCause,
 }
 

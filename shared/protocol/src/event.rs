@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{SkipReason, Status, audit::JobRecord, audit::RunRecord, cause::Cause, drift::Finding};
+use crate::{SkipReason, Status, Times, audit::JobRecord, audit::RunRecord, cause::Cause, drift::Finding};
 
 /// `source` of every event.
 pub const SOURCE: &str = "shiftwork";
@@ -94,16 +94,20 @@ pub struct JobEnded {
     #[serde(with = "crate::millis::option", skip_serializing_if = "Option::is_none", default)]
     #[schemars(with = "Option<String>")]
     pub execution_start_ts: Option<Timestamp>,
-    /// Time at which the job ended.
+    /// Time at which shiftwork recorded the end of the job.
     #[serde(with = "crate::millis::option", skip_serializing_if = "Option::is_none", default)]
     #[schemars(with = "Option<String>")]
     pub execution_end_ts: Option<Timestamp>,
     /// Reason why the job did not succeed.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub error_message: Option<String>,
-    /// Rows that the last statement returned or changed, or that a load has loaded; absent if Redshift does not report them.
+    /// Rows that the statements of the job changed, loaded or unloaded, or that a load of change data has copied; absent if
+    /// Redshift does not report them.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub rows: Option<i64>,
+    /// Times on the engine, over all attempts.
+    #[serde(flatten)]
+    pub times: Times,
     /// Runs whose events led to this run, the first one first; empty unless an event of a run started it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub caused_by: Vec<Cause>,
@@ -124,6 +128,7 @@ impl From<&JobRecord> for JobEnded {
             execution_end_ts: job.execution_end_ts,
             error_message: job.error_message.clone(),
             rows: job.rows,
+            times: job.all_times(),
             caused_by: job.caused_by.clone(),
         }
     }

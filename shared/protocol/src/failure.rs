@@ -31,6 +31,10 @@ pub enum FailureKind {
     ConnectionLost,
     /// Redshift rejected the SQL, or the statement failed.
     StatementFailed,
+    /// The attempt failed after it had committed a part of its work, or may have. A retry could repeat that part.
+    MayHaveCommitted,
+    /// The session in which the earlier statements of a script ran has ended, and a statement needs what they left in it.
+    SessionLost,
     /// The statement was cancelled outside of shiftwork.
     StatementAborted,
     /// The launcher failed on every retry of the state machine.
@@ -63,13 +67,15 @@ pub enum FailureKind {
 
 impl FailureKind {
     /// Every failure.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::Throttled,
         Self::Unavailable,
         Self::ActiveStatementsExceeded,
         Self::SerializationConflict,
         Self::ConnectionLost,
         Self::StatementFailed,
+        Self::MayHaveCommitted,
+        Self::SessionLost,
         Self::StatementAborted,
         Self::LaunchFailed,
         Self::TimedOut,
@@ -95,6 +101,8 @@ impl FailureKind {
             Self::SerializationConflict => "Shiftwork.SerializationConflict",
             Self::ConnectionLost => "Shiftwork.ConnectionLost",
             Self::StatementFailed => "Shiftwork.StatementFailed",
+            Self::MayHaveCommitted => "Shiftwork.MayHaveCommitted",
+            Self::SessionLost => "Shiftwork.SessionLost",
             Self::StatementAborted => "Shiftwork.StatementAborted",
             Self::LaunchFailed => "Shiftwork.LaunchFailed",
             Self::TimedOut => "Shiftwork.TimedOut",
@@ -121,6 +129,8 @@ impl FailureKind {
             | Self::SerializationConflict
             | Self::ConnectionLost => Class::Retryable,
             Self::StatementFailed
+            | Self::MayHaveCommitted
+            | Self::SessionLost
             | Self::StatementAborted
             | Self::LaunchFailed
             | Self::TimedOut

@@ -103,7 +103,7 @@ pub const PREFIXES: [Prefix; 12] = {
             prefix: SCRIPTS,
             key: "workflows/<workflow>/<script>",
             content: "a script of a workflow, as SQL",
-            access: &[("trigger", &[Get]), ("job-launcher", &[GetVersion])],
+            access: &[("trigger", &[Get, GetVersion]), ("job-launcher", &[GetVersion])],
         },
         Prefix {
             bucket: Scripts,

@@ -24,6 +24,7 @@ pub mod s3_event;
 pub mod secret;
 pub mod slots;
 pub mod status;
+pub mod times;
 pub mod work;
 pub mod work_item;
 pub mod workflow;
@@ -39,6 +40,7 @@ pub use load::load_request;
 pub use manifest::{Manifest, ManifestEntry, ManifestMeta};
 pub use slots::{SLOT, SlotHolder, SlotPool, Slots};
 pub use status::{SkipReason, Status};
+pub use times::{KEPT_STATEMENTS, StatementReport, Times, changed_rows};
 pub use work::{Fact, FactValue, Kind, Place, ScriptPin, Text, Transaction, Work};
 pub use workflow::Workflow;
 

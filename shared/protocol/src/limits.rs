@@ -8,6 +8,8 @@ pub const BATCH_STATEMENTS: u32 = 40;
 pub const STATEMENT_SECONDS: u32 = 24 * 60 * 60;
 /// Time in seconds for which the Data API remembers a `ClientToken` (8 hours).
 pub const CLIENT_TOKEN_SECONDS: i64 = 8 * 60 * 60;
+/// Time in seconds for which the Data API knows a statement (24 hours).
+pub const STATEMENT_MEMORY_SECONDS: i64 = 24 * 60 * 60;
 /// Maximum length of a Step Functions execution name in characters.
 pub const EXECUTION_NAME_CHARS: usize = 80;
 /// Number of iterations of an inline Map that Step Functions runs at once.
@@ -27,6 +29,8 @@ pub const TRANSACTION_ITEMS: usize = 100;
 /// Time in seconds after which Step Functions stops an execution of the run state machine. `infra/run.asl.json` has the
 /// same value, and the lease of a started run lasts longer.
 pub const EXECUTION_SECONDS: u32 = 7 * 24 * 60 * 60;
+/// Maximum pause in seconds before another attempt of a job.
+pub const RETRY_DELAY_SECONDS: u32 = 60 * 60;
 /// Number of active statements (SUBMITTED, PICKED, STARTED) that the Data API allows by default (Redshift Management Guide,
 /// "Considerations when calling the Amazon Redshift Data API", as of 2023; the quota of an account is in Service Quotas).
 pub const ACTIVE_STATEMENTS: u32 = 200;

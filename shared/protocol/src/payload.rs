@@ -24,6 +24,10 @@ pub struct RunRequest {
     /// An earlier run of this workflow. Jobs that succeeded in it are reused; the other jobs run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restart_of: Option<String>,
+    /// In a restart: the statement, from 1, at which a job continues, by name of the job. Jobs that are not named continue
+    /// at the statement that failed (`transaction: per_statement`) or run again.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub from_statement: BTreeMap<String, u32>,
     /// Logical date of the run, which its data is about: a day (`2026-03-01`, from its first instant in the workflow's
     /// time zone) or an instant (`2026-03-01T02:00:00Z`). The present time if it is left out. A time zone after an
     /// instant (`[Europe/Berlin]`) applies to a workflow that has none.
@@ -147,6 +151,10 @@ pub struct CaughtError {
 pub struct Recorded {
     /// True if the job has another attempt: the state machine returns to the Launch state.
     pub relaunch: bool,
+    /// Time before which the state machine does not return to the Launch state.
+    #[serde(with = "crate::millis")]
+    #[schemars(with = "String")]
+    pub not_before: Timestamp,
 }
 
 /// The response of audit-updater to [`AuditRequest::FinishRun`].

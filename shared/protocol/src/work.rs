@@ -12,7 +12,10 @@ use serde::{Deserialize, Serialize};
 use shiftwork_config::IamRole;
 use shiftwork_sql::{SqlProblem, Statement, split, without_outer_transaction};
 
-use crate::{connection::Connection, limits};
+use crate::{
+    commit::{InnerCommit, SharedSession},
+    connection::Connection,
+};
 
 /// The kinds of job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -59,7 +62,8 @@ pub enum Transaction {
     /// All statements commit in one transaction. At most 40 statements.
     #[default]
     Single,
-    /// Every statement commits by itself, which VACUUM, ALTER TABLE APPEND and similar statements require.
+    /// The statements are submitted one after the other, and each commits by itself, which VACUUM, ALTER TABLE APPEND
+    /// and similar statements require. A retry and a restart continue at the statement that failed.
     PerStatement,
 }
 
@@ -112,6 +116,16 @@ pub enum Work {
         /// Values by name of the placeholder.
         #[serde(default)]
         parameters: BTreeMap<String, String>,
+        /// The statements that commit, or can commit, before the script has ended.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        inner_commits: Vec<InnerCommit>,
+        /// The session that the statements share; `None` for `transaction: single` and for statements that leave nothing
+        /// in their session.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        session: Option<SharedSession>,
+        /// Whether the author declares that the work can be repeated although a part of it was committed.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        repeatable: bool,
     },
     /// One `CALL`.
     Procedure {
@@ -123,6 +137,9 @@ pub enum Work {
         /// Values by name of the placeholder.
         #[serde(default)]
         parameters: BTreeMap<String, String>,
+        /// Whether the author declares that the call can be repeated although it may have committed.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        repeatable: bool,
     },
     /// One `UNLOAD`. The text contains all values, because UNLOAD does not take parameters.
     Unload {
@@ -268,13 +285,11 @@ impl Work {
         }
     }
 
-    /// Number of submissions of one attempt. More than 1 only for a script with `transaction: per_statement` and more
-    /// than [`BATCH_STATEMENTS`](limits::BATCH_STATEMENTS) statements.
+    /// Number of submissions of one attempt: the number of statements of a script with `transaction: per_statement`,
+    /// otherwise 1.
     pub fn parts(&self) -> u32 {
         match self {
-            Self::Sql { script, transaction: Transaction::PerStatement, .. } => {
-                script.statements.div_ceil(limits::BATCH_STATEMENTS).max(1)
-            }
+            Self::Sql { script, transaction: Transaction::PerStatement, .. } => script.statements.max(1),
             Self::Sql { transaction: Transaction::Single, .. }
             | Self::Procedure { .. }
             | Self::Unload { .. }

@@ -128,6 +128,10 @@ pub struct FullJob {
     /// Number of further attempts after a failed one. Retries after conflicts and throttling are not counted.
     #[serde(default)]
     pub retries: u32,
+    /// Pause before the first of these attempts, such as `30s` or `5m`; 30 seconds if it is left out, at most 1 hour. Each
+    /// further pause is twice as long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_delay: Option<Duration>,
     /// Named connection of this job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connection: Option<String>,

@@ -2,9 +2,12 @@ use std::sync::Arc;
 
 use futures::{StreamExt as _, TryStreamExt as _, future::BoxFuture, stream};
 use jiff::SignedDuration;
-use shiftwork_ports::{AttemptState, Clock, End, Engine, Engines, Ledger, Notices, Progress, Result, Step, TaskTokens};
+use shiftwork_ports::{
+    Advanced, AttemptState, Clock, End, Engine, EngineReport, Engines, Ledger, Notices, Progress, Result, Step,
+    TaskTokens, Totals, UNKNOWN_STEPS, log::Subject,
+};
 use shiftwork_protocol::{
-    Attempt, Cancelling, Class, Failure, FailureKind, JobRecord, SkipReason, Status,
+    Attempt, Cancelling, Class, FailedAttempt, Failure, FailureKind, JobRecord, SkipReason, Status, Times,
     event::{Event, JobEnded},
     payload::JobEnd,
     secret,
@@ -12,7 +15,7 @@ use shiftwork_protocol::{
 
 use crate::{
     kind::Kinds,
-    next::{failure_step, failures_for_dependents, next_attempt, skip_step},
+    next::{Failed, failure_step, failures_for_dependents, next_attempt, skip_step, totals},
 };
 
 /// Number of dependents that are freed concurrently.
@@ -20,6 +23,12 @@ const CONCURRENT_WRITES: usize = 16;
 /// Time after which no launcher can still submit: its Lambda timeout is 60 s. An attempt that its engine does not know
 /// after this time was never submitted.
 pub(crate) const LAUNCHER_LIFE: SignedDuration = SignedDuration::from_secs(120);
+
+/// Time for which a launcher waits for the end of a part that another part follows, before it leaves the part to the
+/// event of its end.
+pub const LAUNCHER_WAITS: SignedDuration = SignedDuration::from_secs(15);
+/// The part of [`LAUNCHER_WAITS`] in which the event is ignored. The rest allows for clocks that differ.
+const LEFT_TO_LAUNCHER: SignedDuration = SignedDuration::from_secs(10);
 
 /// Settles jobs: takes the steps that follow when an attempt or a job ends.
 #[derive(Clone)]
@@ -43,18 +52,29 @@ impl JobSettlement {
     ///
     /// Does nothing for an attempt that is active. Idempotent: an attempt that was settled before is not settled again.
     pub async fn attempt_ended(&self, state: &AttemptState) -> Result<()> {
-        let AttemptState { id, attempt, progress } = state;
+        Subject::of_attempt(&state.attempt).scope(self.settle(state)).await
+    }
+
+    async fn settle(&self, state: &AttemptState) -> Result<()> {
+        let AttemptState { id, attempt, progress, session, report } = state;
+        let now = self.clock.now();
+        let times = report.times(now);
         let step = match progress {
             Progress::Active => return Ok(()),
-            Progress::Finished { rows } if attempt.is_last_part() => Step::End(End {
+            Progress::Finished if attempt.is_last_part() => Step::End(End {
                 status: Status::Succeeded,
                 error: None,
                 message: None,
                 statement_id: Some(id.clone()),
-                rows: *rows,
+                totals: totals(attempt, report, now),
             }),
-            Progress::Finished { .. } => Step::NextPart { statement_id: Some(id.clone()) },
-            Progress::Failed { kind, message } => {
+            Progress::Finished => Step::NextPart {
+                statement_id: Some(id.clone()),
+                session_id: session.clone(),
+                submitting: false,
+                totals: totals(attempt, report, now),
+            },
+            Progress::Failed { kind, message, reached } => {
                 let job = self.job(&attempt.run, &attempt.job).await?;
                 let hidden = secret::hidden_error(&job.plan.work, id);
                 let message = hidden.as_deref().unwrap_or(message);
@@ -62,12 +82,13 @@ impl JobSettlement {
                     Class::Terminal => self.kinds.of(&job.plan.work).failed(attempt, &job, message).await?,
                     Class::Retryable | Class::Duplicate => None,
                 };
+                let failed = Failed { kind: *kind, message, reached: *reached, id: Some(id), times };
                 match another {
-                    Some(words) => next_attempt(&job, *kind, &words, Some(id), self.clock.now()),
-                    None => failure_step(&job, *kind, message, Some(id), self.clock.now()),
+                    Some(words) => next_attempt(&job, &Failed { message: &words, ..failed }, None, now),
+                    None => failure_step(&job, &failed, now),
                 }
             }
-            Progress::Aborted => {
+            Progress::Aborted { reached } => {
                 let job = self.job(&attempt.run, &attempt.job).await?;
                 let own_reason = job
                     .cancelling
@@ -75,25 +96,86 @@ impl JobSettlement {
                     .and_then(|why| Some((FailureKind::from_name(&why.error_name)?, why.error_message.as_str())));
                 let other_reason = (FailureKind::StatementAborted, "the attempt was cancelled outside of shiftwork");
                 let (kind, message) = own_reason.unwrap_or(other_reason);
-                failure_step(&job, kind, message, Some(id), self.clock.now())
+                let failed = Failed { kind, message, reached: *reached, id: Some(id), times };
+                failure_step(&job, &failed, now)
             }
         };
         let job = self.step(attempt, &step).await?;
         let kind = self.kinds.of(&job.plan.work);
-        let finished = matches!(progress, Progress::Finished { .. }) && attempt.is_last_part();
+        let finished = *progress == Progress::Finished && attempt.is_last_part();
         if finished && job.execution_status != Status::Succeeded {
             // The run was stopped, but the engine committed the attempt before it was cancelled. The committed rows stay.
             kind.committed(attempt, &job).await?;
         }
-        let unsuccessful = matches!(progress, Progress::Failed { .. } | Progress::Aborted);
+        let unsuccessful = matches!(progress, Progress::Failed { .. } | Progress::Aborted { .. });
         if unsuccessful && job.execution_status.is_terminal() && *attempt == job.current_attempt() {
             kind.confirmed_not_committed(&job).await?;
         }
         Ok(())
     }
 
+    /// Takes the step to the next part of a job whose current part finished, and records the intent to submit that part.
+    /// Returns the job if this call took the step: the caller must submit the part. `None`: another function took it.
+    pub async fn go_on(&self, finished: &AttemptState) -> Result<Option<JobRecord>> {
+        let AttemptState { id, attempt, session, report, progress: _ } = finished;
+        let now = self.clock.now();
+        let step = Step::NextPart {
+            statement_id: Some(id.clone()),
+            session_id: session.clone(),
+            submitting: true,
+            totals: totals(attempt, report, now),
+        };
+        let advanced = self.ledger.advance(attempt, &step, now).await?;
+        Ok(advanced.fresh.then_some(advanced.job))
+    }
+
+    /// Settles a part that finished and that another part follows, as an event reports. Leaves it to the launcher that
+    /// submitted it, if that launcher still waits for it.
+    pub async fn part_finished(&self, attempt: &Attempt, id: &str) -> Result<()> {
+        let settled = async {
+            let job = self.job(&attempt.run, &attempt.job).await?;
+            Subject::from(&job).scope(self.settle_part(&job, attempt, id)).await
+        };
+        Subject::of_attempt(attempt).scope(settled).await
+    }
+
+    async fn settle_part(&self, job: &JobRecord, attempt: &Attempt, id: &str) -> Result<()> {
+        if job.current_attempt() != *attempt {
+            // Another function took the step. It may have stopped before it returned the job to the Launch state.
+            return if job.execution_status.is_terminal() { Ok(()) } else { self.resume(job).await };
+        }
+        let waits = |since: jiff::Timestamp| self.clock.now().duration_since(since) < LEFT_TO_LAUNCHER;
+        if job.submitted_ts.is_some_and(waits) {
+            return Ok(());
+        }
+        match self.engine(job)?.outcome(id, attempt, std::time::Duration::ZERO).await? {
+            Some(state) => self.settle(&state).await,
+            None => self.follow(job).await,
+        }
+    }
+
+    /// Settles an attempt whose last part finished, as an event reports. The event has neither times nor the rows of each
+    /// statement, so Redshift is asked for them. If Redshift does not respond, the job is settled without them: no other
+    /// step needs them.
+    pub async fn statement_finished(&self, attempt: &Attempt, id: &str) -> Result<()> {
+        let settled = async {
+            let report = self.engines.warehouse.report(id, attempt).await.unwrap_or_else(|failure| {
+                let name = failure.kind.name();
+                tracing::warn!(failure = name, "the times and rows of the statement cannot be read: {failure}");
+                EngineReport::default()
+            });
+            let (id, attempt, progress) = (id.to_owned(), attempt.clone(), Progress::Finished);
+            self.settle(&AttemptState { id, attempt, progress, session: None, report }).await
+        };
+        Subject::of_attempt(attempt).scope(settled).await
+    }
+
     /// Settles an attempt that failed or was cancelled, as an event reports. Asks the engine for the reason.
     pub async fn attempt_unsuccessful(&self, attempt: &Attempt, id: &str) -> Result<()> {
+        Subject::of_attempt(attempt).scope(self.settle_unsuccessful(attempt, id)).await
+    }
+
+    async fn settle_unsuccessful(&self, attempt: &Attempt, id: &str) -> Result<()> {
         let job = self.job(&attempt.run, &attempt.job).await?;
         let state = self.engine(&job)?.outcome(id, attempt, std::time::Duration::ZERO).await?;
         let unknown = || AttemptState {
@@ -102,9 +184,12 @@ impl JobSettlement {
             progress: Progress::Failed {
                 kind: FailureKind::StatementFailed,
                 message: "the engine reported a failure, but no longer has the reason".into(),
+                reached: UNKNOWN_STEPS,
             },
+            session: None,
+            report: EngineReport::default(),
         };
-        self.attempt_ended(&state.unwrap_or_else(unknown)).await
+        self.settle(&state.unwrap_or_else(unknown)).await
     }
 
     /// Returns the engine that runs the attempts of a job.
@@ -121,6 +206,10 @@ impl JobSettlement {
     /// because a run that is stopped does not wait for its attempts, and because events can be lost. Returns true if no
     /// outcome is open any more.
     pub async fn resolve(&self, job: &JobRecord) -> Result<bool> {
+        Subject::from(job).scope(self.resolve_outcome(job)).await
+    }
+
+    async fn resolve_outcome(&self, job: &JobRecord) -> Result<bool> {
         let kind = self.kinds.of(&job.plan.work);
         if kind.resolved(job).await? {
             return Ok(true);
@@ -150,7 +239,9 @@ impl JobSettlement {
     /// Records a failure before the engine received the attempt. Returns the job after the step: pending if it has
     /// another attempt.
     pub async fn submission_failed(&self, job: &JobRecord, kind: FailureKind, message: &str) -> Result<JobRecord> {
-        let step = failure_step(job, kind, message, job.statement_id.as_deref(), self.clock.now());
+        let id = job.statement_id.as_deref();
+        let failed = Failed { kind, message, reached: 0, id, times: Times::default() };
+        let step = failure_step(job, &failed, self.clock.now());
         self.step(&job.current_attempt(), &step).await
     }
 
@@ -167,24 +258,38 @@ impl JobSettlement {
         error: Option<FailureKind>,
         why: &str,
     ) -> Result<JobRecord> {
-        let end = End { status, error, message: Some(why.into()), statement_id: job.statement_id.clone(), rows: None };
+        let statement_id = job.statement_id.clone();
+        let end = End { status, error, message: Some(why.into()), statement_id, totals: Totals::default() };
         self.step(&job.current_attempt(), &Step::End(end)).await
     }
 
     /// Ends a job as SUCCEEDED because there is nothing to do, without an attempt on its engine.
     pub async fn nothing_to_do(&self, job: &JobRecord) -> Result<JobRecord> {
-        let end = End { status: Status::Succeeded, error: None, message: None, statement_id: None, rows: Some(0) };
+        let totals = Totals { rows: Some(0), ..Totals::default() };
+        let end = End { status: Status::Succeeded, error: None, message: None, statement_id: None, totals };
         self.step(&job.current_attempt(), &Step::End(end)).await
     }
 
     /// Takes the step unless it was taken before, and then does what follows from the job's record.
     async fn step(&self, at: &Attempt, step: &Step) -> Result<JobRecord> {
-        let advanced = self.ledger.advance(at, step, self.clock.now()).await?;
-        if advanced.fresh {
-            tracing::info!(run = at.run, job = at.job, attempt = at.attempt, status = %advanced.job.execution_status, failure = advanced.job.error_name, "job advanced");
-        }
-        self.follow(&advanced.job).await?;
-        Ok(advanced.job)
+        let Advanced { fresh, job } = self.ledger.advance(at, step, self.clock.now()).await?;
+        let follow = async {
+            if fresh {
+                // The message of an error can quote data, so it is only in the audit record.
+                tracing::info!(
+                    status = %job.execution_status,
+                    failure = job.error_name,
+                    queued_us = job.times.queued_us,
+                    ran_us = job.times.ran_us,
+                    noticed_us = job.times.noticed_us,
+                    rows = job.rows,
+                    "job advanced"
+                );
+            }
+            self.follow(&job).await
+        };
+        Subject::from(&job).scope(follow).await?;
+        Ok(job)
     }
 
     /// Does what follows from a job's record, whichever function wrote it. Idempotent, except that the event is published
@@ -196,17 +301,16 @@ impl JobSettlement {
         if job.execution_status.is_terminal() { self.publish(job).await } else { Ok(()) }
     }
 
-    /// Records the number of rows of a job whose kind counts them, and returns the changed record. No other step needs
-    /// the number, so a failure is only logged.
+    /// Records the number of rows of a job whose kind counts them in its own way, and returns the changed record. No
+    /// other step needs the number, so a failure is only logged.
     async fn with_row_count(&self, job: &JobRecord) -> Option<JobRecord> {
-        let counted = async {
-            match self.kinds.of(&job.plan.work).rows(job).await? {
-                Some(rows) => self.ledger.count(&job.workflow_execution_id, &job.plan.job_name, rows).await.map(Some),
-                None => Ok(None),
-            }
-        };
-        counted.await.unwrap_or_else(|failure: Failure| {
-            tracing::warn!(%failure, job = job.plan.job_name, "the rows of the job cannot be counted");
+        let rows = self.kinds.of(&job.plan.work).rows(job)?;
+        if job.execution_status != Status::Succeeded || job.rows == Some(rows) {
+            return None;
+        }
+        let counted = self.ledger.count(&job.workflow_execution_id, &job.plan.job_name, rows).await;
+        counted.map(Some).unwrap_or_else(|failure| {
+            tracing::warn!(failure = failure.kind.name(), "the rows of the job cannot be recorded: {failure}");
             None
         })
     }
@@ -240,8 +344,11 @@ impl JobSettlement {
             stream::iter(job.plan.dependents.clone())
                 .map(|dependent| async move {
                     let (run, upstream) = (&job.workflow_execution_id, &job.plan.job_name);
-                    let freed = self.ledger.free(run, &dependent, upstream, failed).await?;
-                    self.admit(&freed).await
+                    let admitted = async {
+                        let freed = self.ledger.free(run, &dependent, upstream, failed).await?;
+                        self.admit(&freed).await
+                    };
+                    Subject::of_job(run, &dependent).scope(admitted).await
                 })
                 .buffer_unordered(CONCURRENT_WRITES)
                 .try_collect::<()>()
@@ -268,7 +375,13 @@ impl JobSettlement {
     /// Ends a barrier. It is skipped if a job before it failed, which passes the failure on to the barrier's dependents.
     async fn end_barrier(&self, barrier: &JobRecord) -> Result<()> {
         let end = if barrier.failed_upstreams.is_empty() {
-            Step::End(End { status: Status::Succeeded, error: None, message: None, statement_id: None, rows: None })
+            Step::End(End {
+                status: Status::Succeeded,
+                error: None,
+                message: None,
+                statement_id: None,
+                totals: Totals::default(),
+            })
         } else {
             skip_step(barrier, SkipReason::UpstreamFailed)
         };
@@ -286,21 +399,22 @@ impl JobSettlement {
     }
 
     /// Returns the task of a job with another part or attempt to the Launch state: after a conflict or a limit with a
-    /// pause, by the state machine's `Retry`; otherwise at once.
+    /// pause by the state machine's `Retry`, after another failure with the pause that the step recorded, and otherwise
+    /// at once.
     async fn return_to_launch(&self, job: &JobRecord) -> Result<()> {
-        let (Some(token), true) = (&job.task_token, job.attempt > 1 || job.part > 1) else { return Ok(()) };
-        match job
-            .failed_attempts
-            .last()
-            .filter(|_| job.part == 1)
-            .map(|last| (FailureKind::from_name(&last.error_name), last))
-        {
-            Some((Some(kind), last)) if kind.class() == Class::Retryable => {
-                // The message of Redshift can quote data, so it does not go to the history of the execution.
-                let cause = format!("attempt {} failed: its message is in the audit record of the job", last.attempt);
+        let (Some(token), true) = (&job.task_token, job.has_more()) else { return Ok(()) };
+        let just_failed = |last: &&FailedAttempt| last.attempt + 1 == job.attempt && last.part == job.part;
+        let Some(last) = job.failed_attempts.last().filter(just_failed) else {
+            return self.tokens.proceed(token).await;
+        };
+        // The message of Redshift can quote data, so it does not go to the history of the execution.
+        let cause = format!("attempt {} failed: its message is in the audit record of the job", last.attempt);
+        match (FailureKind::from_name(&last.error_name), last.retry_ts) {
+            (Some(kind), _) if kind.class() == Class::Retryable => {
                 self.tokens.fail(token, &Failure::new(kind, cause)).await
             }
-            Some((Some(_) | None, _)) | None => self.tokens.proceed(token).await,
+            (_, Some(until)) if until > self.clock.now() => self.tokens.pause(token, until).await,
+            (Some(_) | None, Some(_) | None) => self.tokens.proceed(token).await,
         }
     }
 

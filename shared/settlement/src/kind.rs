@@ -53,9 +53,10 @@ pub(crate) trait AroundAttempts: Send + Sync {
         Ok(true)
     }
 
-    /// Counts the rows that a job which succeeded has loaded; `None` if the number in the attempt's event is correct.
-    async fn rows(&self, _job: &JobRecord) -> Result<Option<i64>> {
-        Ok(None)
+    /// Number of rows of a job that succeeded, from the reports of its statements; `None` if it is the sum of the rows
+    /// that they changed.
+    fn rows(&self, _job: &JobRecord) -> Option<i64> {
+        None
     }
 
     /// Event to publish in addition to [`JobEnded`](shiftwork_protocol::event::JobEnded).

@@ -11,6 +11,7 @@
 //! which of two concurrent callers writes, and the following steps depend only on the record
 //! ([`JobSettlement::follow`]), not on its writer.
 
+mod commits;
 mod each;
 mod jobs;
 pub mod kind;
@@ -19,7 +20,7 @@ mod runs;
 mod slots;
 mod sweep;
 
-pub use jobs::JobSettlement;
+pub use jobs::{JobSettlement, LAUNCHER_WAITS};
 pub use kind::Kinds;
 pub use next::{Next, after_failure, failures_for_dependents, outcome_of, skip_of};
 pub use runs::{RunSettlement, lease_until_begun};

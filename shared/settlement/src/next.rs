@@ -2,14 +2,33 @@
 
 use std::collections::BTreeSet;
 
-use jiff::Timestamp;
-use shiftwork_ports::{End, Step};
-use shiftwork_protocol::{Class, FailedAttempt, FailureKind, JobRecord, SkipReason, Status, name, workflow::RunIf};
+use jiff::{SignedDuration, Timestamp};
+use shiftwork_ports::{End, EngineReport, Step, Steps, Totals};
+use shiftwork_protocol::{
+    Attempt, Class, FailedAttempt, FailureKind, JobRecord, KEPT_STATEMENTS, SkipReason, Status, Times, changed_rows,
+    limits, name, workflow::RunIf,
+};
 
-/// Number of retries after conflicts and throttling before the job fails.
+use crate::commits::{how_to_repeat, may_have_committed};
+
+/// Number of retries of one part after conflicts and throttling before the job fails.
 const CONFLICT_RETRIES: usize = 8;
 /// Number of failed jobs that a skipped job names, in its message and to its dependents.
 const NAMED: usize = 10;
+
+/// A failed attempt.
+pub(crate) struct Failed<'a> {
+    /// Kind of failure.
+    pub(crate) kind: FailureKind,
+    /// Message for a person.
+    pub(crate) message: &'a str,
+    /// Number of steps that the attempt may have completed.
+    pub(crate) reached: Steps,
+    /// Id of the attempt on its engine; none if the engine did not receive it.
+    pub(crate) id: Option<&'a str>,
+    /// Times of the submission that failed; empty if the engine did not receive it.
+    pub(crate) times: Times,
+}
 
 /// The consequence of a failed attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,9 +42,9 @@ pub enum Next {
 /// Decides what follows a failed attempt. Conflicts have their own number of retries; `retries` counts the other
 /// failures that can be retried.
 pub fn after_failure(job: &JobRecord, kind: FailureKind) -> Next {
-    let conflicts = job.failed_attempts.iter().filter(|attempt| attempt.was_retryable()).count();
-    let failures = job.failed_attempts.len() - conflicts;
-    let paid = failures < job.plan.retries as usize;
+    let conflicts = job.failed_attempts.iter().filter(|attempt| attempt.was_retryable());
+    let conflicts = conflicts.filter(|attempt| attempt.part == job.part).count();
+    let paid = paid_failures(job) < job.plan.retries;
     match kind.class() {
         Class::Retryable if conflicts < CONFLICT_RETRIES => return Next::Retry,
         Class::Retryable | Class::Terminal | Class::Duplicate => {}
@@ -40,6 +59,8 @@ pub fn after_failure(job: &JobRecord, kind: FailureKind) -> Next {
         | FailureKind::SerializationConflict
         | FailureKind::ConnectionLost
         | FailureKind::StatementFailed
+        | FailureKind::MayHaveCommitted
+        | FailureKind::SessionLost
         | FailureKind::LaunchFailed
         | FailureKind::Refused
         | FailureKind::AccessDenied
@@ -55,41 +76,78 @@ pub fn after_failure(job: &JobRecord, kind: FailureKind) -> Next {
     }
 }
 
-/// Makes the ledger step for a failed attempt that another attempt follows.
+/// What a submission that succeeded adds to its job. The audit keeps the first [`KEPT_STATEMENTS`] statements of the
+/// script: each part before this one had at least one.
+pub(crate) fn totals(at: &Attempt, report: &EngineReport, now: Timestamp) -> Totals {
+    let kept = KEPT_STATEMENTS.saturating_sub(at.part.saturating_sub(1) as usize);
+    Totals {
+        times: report.times(now),
+        statements: report.statements.iter().take(kept).cloned().collect(),
+        rows: changed_rows(&report.statements),
+    }
+}
+
+/// Number of earlier attempts that count towards `retries`.
+fn paid_failures(job: &JobRecord) -> u32 {
+    let paid = job.failed_attempts.iter().filter(|attempt| !attempt.was_retryable()).count();
+    u32::try_from(paid).unwrap_or(u32::MAX)
+}
+
+/// Pause before the next attempt after a failure of this kind. `None` for conflicts and limits, after which the state
+/// machine pauses.
+fn retry_delay(job: &JobRecord, kind: FailureKind) -> Option<SignedDuration> {
+    match kind.class() {
+        Class::Retryable => None,
+        Class::Terminal | Class::Duplicate => {
+            let doubled = 2_u32.saturating_pow(paid_failures(job));
+            let seconds = job.plan.retry_delay_seconds.saturating_mul(doubled).min(limits::RETRY_DELAY_SECONDS);
+            Some(SignedDuration::from_secs(seconds.into()))
+        }
+    }
+}
+
+/// Makes the ledger step for a failed attempt that another attempt follows after `pause`.
 pub(crate) fn next_attempt(
     job: &JobRecord,
-    kind: FailureKind,
-    message: &str,
-    statement_id: Option<&str>,
+    failed: &Failed<'_>,
+    pause: Option<SignedDuration>,
     now: Timestamp,
 ) -> Step {
     Step::NextAttempt(FailedAttempt {
         attempt: job.attempt,
+        part: job.part,
         submitted_ts: job.submitted_ts,
         ended_ts: now,
-        error_name: kind.name().into(),
-        error_message: message.into(),
-        statement_id: statement_id.map(Into::into),
+        error_name: failed.kind.name().into(),
+        error_message: failed.message.into(),
+        statement_id: failed.id.map(Into::into),
+        retry_ts: pause.map(|pause| now + pause),
+        times: job.times.then(failed.times),
     })
 }
 
-/// Makes the ledger step for a failed attempt.
-pub(crate) fn failure_step(
-    job: &JobRecord,
-    kind: FailureKind,
-    message: &str,
-    statement_id: Option<&str>,
-    now: Timestamp,
-) -> Step {
-    match after_failure(job, kind) {
-        Next::Retry => next_attempt(job, kind, message, statement_id, now),
-        Next::End(status) => Step::End(End {
+/// Makes the ledger step for a failed attempt. An attempt that may have committed a part of its work is never followed
+/// by another one.
+pub(crate) fn failure_step(job: &JobRecord, failed: &Failed<'_>, now: Timestamp) -> Step {
+    let Failed { kind, message, reached, id, times } = *failed;
+    let end = |status, error, message| {
+        Step::End(End {
             status,
-            error: Some(kind),
-            message: Some(message.into()),
-            statement_id: statement_id.map(Into::into),
-            rows: None,
-        }),
+            error: Some(error),
+            message: Some(message),
+            statement_id: id.map(Into::into),
+            totals: Totals { times, ..Totals::default() },
+        })
+    };
+    match after_failure(job, kind) {
+        Next::End(status) => end(status, kind, message.to_owned()),
+        Next::Retry => match may_have_committed(job, reached) {
+            None => next_attempt(job, failed, retry_delay(job, kind), now),
+            Some(reason) => {
+                let message = format!("{message}; not retried, because {reason}: {}", how_to_repeat(job));
+                end(Status::Failed, FailureKind::MayHaveCommitted, message)
+            }
+        },
     }
 }
 
@@ -164,24 +222,97 @@ pub fn outcome_of(jobs: &[JobRecord]) -> (Status, Option<String>) {
 #[cfg(test)]
 mod tests {
     use shiftwork_ports::fake::a_job;
+    use shiftwork_protocol::Work;
 
     use super::*;
 
-    fn after(failed: &[FailureKind], retries: u32, kind: FailureKind) -> Next {
+    fn failed(part: u32, kind: FailureKind) -> FailedAttempt {
+        FailedAttempt {
+            attempt: 1,
+            part,
+            submitted_ts: None,
+            ended_ts: Timestamp::UNIX_EPOCH,
+            error_name: kind.name().into(),
+            error_message: String::new(),
+            statement_id: None,
+            retry_ts: None,
+            times: Times::default(),
+        }
+    }
+
+    /// A job of kind `unload`, whose work commits nothing.
+    fn job(failures: &[FailureKind], retries: u32) -> JobRecord {
         let mut job = a_job("load", &[]);
+        let connection = job.plan.work.connection().cloned().unwrap_or_default();
+        job.plan.work = Work::Unload { connection, sql: "UNLOAD".into() };
         job.plan.retries = retries;
-        job.failed_attempts = failed
-            .iter()
-            .map(|kind| FailedAttempt {
-                attempt: 1,
-                submitted_ts: None,
-                ended_ts: Timestamp::UNIX_EPOCH,
-                error_name: kind.name().into(),
-                error_message: String::new(),
-                statement_id: None,
-            })
-            .collect();
-        after_failure(&job, kind)
+        job.failed_attempts = failures.iter().map(|kind| failed(1, *kind)).collect();
+        job
+    }
+
+    fn after(failures: &[FailureKind], retries: u32, kind: FailureKind) -> Next {
+        after_failure(&job(failures, retries), kind)
+    }
+
+    #[test]
+    fn conflicts_are_counted_for_each_part() {
+        use FailureKind::SerializationConflict as Conflict;
+        let mut job = job(&[Conflict; CONFLICT_RETRIES], 0);
+        assert_eq!(after_failure(&job, Conflict), Next::End(Status::Failed));
+        job.part = 2;
+        assert_eq!(after_failure(&job, Conflict), Next::Retry);
+    }
+
+    #[test]
+    fn the_pause_before_a_retry_doubles_up_to_a_limit() {
+        use FailureKind::{SerializationConflict as Conflict, StatementFailed as Failed};
+        for (failures, delay, kind, pause) in [
+            (vec![], 30, Failed, Some(30)),
+            (vec![Failed], 30, Failed, Some(60)),
+            (vec![Failed, Conflict, Failed], 30, FailureKind::TimedOut, Some(120)),
+            (vec![Failed; 9], 60, Failed, Some(3600)),
+            (vec![], 0, Failed, Some(0)),
+            (vec![Failed], 30, Conflict, None),
+        ] {
+            let mut job = job(&failures, 10);
+            job.plan.retry_delay_seconds = delay;
+            let found = retry_delay(&job, kind).map(|pause| pause.as_secs());
+            assert_eq!(found, pause, "{failures:?}, {delay} s, {kind:?}");
+        }
+    }
+
+    #[test]
+    fn what_may_be_committed_ends_the_job_instead_of_a_retry() {
+        let call = a_job("load", &[]);
+        let conflict = Failed {
+            kind: FailureKind::SerializationConflict,
+            message: "ERROR: 1023",
+            reached: 0,
+            id: Some("id"),
+            times: Times::default(),
+        };
+        let Step::End(end) = failure_step(&call, &conflict, Timestamp::UNIX_EPOCH) else {
+            panic!("the call is retried")
+        };
+        assert_eq!((end.status, end.error), (Status::Failed, Some(FailureKind::MayHaveCommitted)));
+        let message = end.message.unwrap();
+        for words in ["ERROR: 1023; not retried", "a procedure can commit", "shiftwork restart r", "repeatable: true"] {
+            assert!(message.contains(words), "{words}: {message}");
+        }
+        let step = failure_step(&job(&[], 0), &conflict, Timestamp::UNIX_EPOCH);
+        let Step::NextAttempt(next) = step else { panic!("the transaction that was rolled back is not retried") };
+        assert_eq!((next.part, next.retry_ts, next.statement_id.as_deref()), (1, None, Some("id")));
+
+        // A failure that is not retried keeps its kind and its message.
+        let failed = Failed {
+            kind: FailureKind::StatementFailed,
+            message: "ERROR: x",
+            reached: 0,
+            id: None,
+            times: Times::default(),
+        };
+        let Step::End(end) = failure_step(&call, &failed, Timestamp::UNIX_EPOCH) else { panic!("the call is retried") };
+        assert_eq!((end.error, end.message.as_deref()), (Some(FailureKind::StatementFailed), Some("ERROR: x")));
     }
 
     #[test]

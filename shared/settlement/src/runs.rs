@@ -1,7 +1,8 @@
 use std::sync::Arc;
 
+use futures::FutureExt as _;
 use jiff::{SignedDuration, Timestamp};
-use shiftwork_ports::{Executions, Released, Result, Sweeps};
+use shiftwork_ports::{Executions, Released, Result, Sweeps, log::Subject};
 use shiftwork_protocol::{
     Failure, FailureKind, JobRecord, RunRecord, Status,
     event::{Event, Refreshed, RunEnded},
@@ -74,19 +75,21 @@ impl RunSettlement {
     /// Ends the open jobs among these as ABORTED.
     pub(crate) async fn end_open(&self, jobs: &[JobRecord], error: Option<FailureKind>, why: &str) -> Result<()> {
         let open = jobs.iter().filter(|job| !job.execution_status.is_terminal());
-        for_each_job(open, async |job| self.jobs.end(job, Status::Aborted, error, why).await).await.map(drop)
+        for_each_job(open, |job| self.jobs.end(job, Status::Aborted, error, why).boxed()).await.map(drop)
     }
 
     /// Settles the outcomes of the last attempts of these jobs. Returns true if no outcome is open any more.
     pub(crate) async fn resolved(&self, jobs: &[JobRecord]) -> Result<bool> {
-        let resolved = for_each_job(jobs, async |job| self.jobs.resolve(job).await).await?;
+        let resolved = for_each_job(jobs, |job| self.jobs.resolve(job).boxed()).await?;
         Ok(resolved.into_iter().all(|resolved| resolved))
     }
 
     /// Cancels the active attempts of jobs of one run. Returns the number of attempts. An attempt that cannot be cancelled
     /// does not prevent the cancellation of the others; its failure is returned after that.
     pub(crate) async fn cancel_attempts(&self, jobs: &[JobRecord]) -> Result<usize> {
-        let Some(run) = jobs.first().map(|job| &job.workflow_execution_id) else { return Ok(0) };
+        let Some(JobRecord { workflow_execution_id: run, workflow_id: workflow, .. }) = jobs.first() else {
+            return Ok(0);
+        };
         let (mut cancelled, mut failures) = (0, Vec::new());
         for engine in self.jobs.engines.of_all(jobs.iter().map(|job| &job.plan.work)) {
             let active = engine.active(run).await.unwrap_or_else(|failure| {
@@ -94,8 +97,11 @@ impl RunSettlement {
                 Vec::new()
             });
             for state in active {
-                tracing::warn!(run, attempt = %state.attempt, "cancelling an attempt of a run that ended");
-                match engine.cancel(&state.id).await {
+                let cancel = async {
+                    tracing::warn!(statement = %state.attempt, "cancelling an attempt of a run that ended");
+                    engine.cancel(&state.id).await
+                };
+                match Subject::of_attempt(&state.attempt).in_workflow(workflow).scope(cancel).await {
                     Ok(()) => cancelled += 1,
                     Err(failure) => failures.push(failure),
                 }
@@ -108,20 +114,41 @@ impl RunSettlement {
     async fn end(&self, run: &str, status: Status, error: Option<&str>) -> Result<RunRecord> {
         let now = self.jobs.clock.now();
         let (fresh, record) = self.jobs.ledger.finish(run, status, error, now).await?;
-        if fresh {
-            tracing::info!(run, workflow = record.workflow_id, status = %record.execution_status, "run ended");
-        }
-        self.release_lease(&record).await?;
-        self.notify(&record).await?;
+        let follow = async {
+            if fresh {
+                tracing::info!(status = %record.execution_status, "run ended");
+            }
+            self.release_lease(&record).await?;
+            self.notify(&record).await
+        };
+        Subject::from(&record).scope(follow).await?;
         Ok(record)
     }
 
     /// Releases the lease of the workflow. If another run waits for the lease, starts it.
     pub async fn release_lease(&self, run: &RunRecord) -> Result<()> {
-        let mut holder = run.workflow_execution_id.clone();
+        self.release(&run.workflow_id, run.workflow_execution_id.clone()).await
+    }
+
+    /// Releases the lease that a run without a record holds. No other function ends such a run: stops what is left of it.
+    ///
+    /// A record and its lease are written in one transaction, so a holder without a record was deleted by hand.
+    pub async fn abandon(&self, workflow: &str, holder: &str) -> Result<()> {
+        let abandoned = async {
+            tracing::warn!("releasing the lease of a run that has no record");
+            let why = "the record of the run was deleted";
+            self.executions.stop(holder, why).await?;
+            let jobs = self.jobs.ledger.jobs(holder).await?;
+            self.abort_jobs(&jobs, why).await?;
+            self.release(workflow, holder.to_owned()).await
+        };
+        Subject::of_run(holder).in_workflow(workflow).scope(abandoned).await
+    }
+
+    async fn release(&self, workflow: &str, mut holder: String) -> Result<()> {
         loop {
             let until = lease_until_begun(self.jobs.clock.now());
-            let Released::Handed(next) = self.jobs.ledger.release(&run.workflow_id, &holder, until).await? else {
+            let Released::Handed(next) = self.jobs.ledger.release(workflow, &holder, until).await? else {
                 return Ok(());
             };
             let waits = self.jobs.ledger.run(&next).await?.is_some_and(|run| !run.execution_status.is_terminal());

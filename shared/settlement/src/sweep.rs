@@ -5,9 +5,12 @@ use std::{
     time::Duration,
 };
 
+use futures::{FutureExt as _, future::ready};
 use jiff::{SignedDuration, Timestamp};
-use shiftwork_ports::{Execution, Listed, Result};
-use shiftwork_protocol::{Attempt, Failure, FailureKind, JobRecord, Place, RunRecord, Status, payload::RunInput};
+use shiftwork_ports::{Execution, Listed, Result, log::Subject};
+use shiftwork_protocol::{
+    Attempt, Failure, FailureKind, JobRecord, Lease, Place, RunRecord, Status, payload::RunInput,
+};
 
 use crate::{RunSettlement, each::for_each_job, jobs::LAUNCHER_LIFE, slots::must_request};
 
@@ -51,6 +54,13 @@ fn run_action(run: &RunRecord, holds_lease: bool, execution: Option<&Execution>,
     }
 }
 
+/// The run whose expired lease a queued run waits for. Its own sweep ends it, unless it has no record.
+fn expired_holder<'a>(run: &RunRecord, lease: &'a Lease, now: Timestamp) -> Option<&'a str> {
+    let holder = lease.holder.as_deref()?;
+    let waits = run.execution_status == Status::Queued && holder != run.workflow_execution_id;
+    (waits && now > lease.expires_ts).then_some(holder)
+}
+
 /// What the sweep does about a job of a run in progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum JobAction {
@@ -76,7 +86,7 @@ fn job_action(job: &JobRecord, stuck: bool, now: Timestamp) -> JobAction {
             Some(at) if since(at, now) > GRACE => JobAction::CheckAttempt,
             Some(_) => JobAction::Leave,
             None if job.waits_for_slot() => JobAction::Admit,
-            None if job.attempt > 1 || job.part > 1 => {
+            None if job.has_more() => {
                 let failed = job.failed_attempts.last().map_or(now - GRACE, |attempt| attempt.ended_ts);
                 if since(failed, now) >= GRACE { JobAction::Resume } else { JobAction::Leave }
             }
@@ -96,16 +106,26 @@ impl RunSettlement {
         let Some(run) = self.jobs.ledger.run(id).await? else {
             return self.sweeps.unwatch(id).await;
         };
+        Subject::from(&run).scope(self.sweep_run(&run)).await
+    }
+
+    async fn sweep_run(&self, run: &RunRecord) -> Result<()> {
+        let id = run.workflow_execution_id.as_str();
         let now = self.jobs.clock.now();
         let execution = self.executions.state(id).await?;
-        let holds_lease =
-            self.jobs.ledger.lease(&run.workflow_id).await?.is_some_and(|lease| lease.holder.as_deref() == Some(id));
-        match run_action(&run, holds_lease, execution.as_ref(), now) {
+        let lease = self.jobs.ledger.lease(&run.workflow_id).await?;
+        let holds_lease = lease.as_ref().is_some_and(|lease| lease.holder.as_deref() == Some(id));
+        if let Some(holder) = lease.as_ref().and_then(|lease| expired_holder(run, lease, now))
+            && self.jobs.ledger.run(holder).await?.is_none()
+        {
+            return self.abandon(&run.workflow_id, holder).await;
+        }
+        match run_action(run, holds_lease, execution.as_ref(), now) {
             RunAction::Wait => Ok(()),
             RunAction::Start => self.executions.start(&RunInput { workflow_execution_id: id.into() }).await,
-            RunAction::Close(reason) => self.close_by_reason(&run, &reason).await.map(drop),
+            RunAction::Close(reason) => self.close_by_reason(run, &reason).await.map(drop),
             RunAction::CheckJobs => self.check_jobs(id, now).await,
-            RunAction::CancelAttempts => self.cancel_remaining(&run, now).await,
+            RunAction::CancelAttempts => self.cancel_remaining(run, now).await,
         }
     }
 
@@ -134,24 +154,24 @@ impl RunSettlement {
         let mut open = jobs.iter().filter(|job| !job.execution_status.is_terminal());
         let idle = !open.any(|job| job.submitted_ts.is_some() || job.waits_for_slot());
         let action = |job: &JobRecord| job_action(job, idle || waited_on.contains(&job.plan.job_name), now);
-        let unlisted = jobs.iter().filter(|job| action(job) == JobAction::CheckAttempt);
+        let unlisted: Vec<_> = jobs.iter().filter(|job| action(job) == JobAction::CheckAttempt).collect();
         // A place whose list fails does not prevent the steps of jobs that are not there.
-        let (listed, unavailable) = self.list_attempts(run, unlisted).await;
+        let (listed, unavailable) = &self.list_attempts(run, unlisted).await;
         let (pools, unread) = match self.jobs.pools_of_waiting(&jobs).await {
             Ok(pools) => (pools, None),
             Err(failure) => (BTreeMap::new(), Some(failure)),
         };
-        let step = async |job: &JobRecord| match action(job) {
-            JobAction::Leave => Ok(()),
-            JobAction::Admit if job.waits_for_slot() && !must_request(job, &pools) => Ok(()),
-            JobAction::Resume => self.jobs.resume(job).await,
-            JobAction::Admit => self.jobs.admit(job).await,
+        let steps = for_each_job(&jobs, |job| match action(job) {
+            JobAction::Leave => ready(Ok(())).boxed(),
+            JobAction::Admit if job.waits_for_slot() && !must_request(job, &pools) => ready(Ok(())).boxed(),
+            JobAction::Resume => self.jobs.resume(job).boxed(),
+            JobAction::Admit => self.jobs.admit(job).boxed(),
             JobAction::CheckAttempt => match job.plan.work.place().and_then(|place| unavailable.get(&place)) {
-                Some(failure) => Err(failure.clone()),
-                None => self.check_attempt(job, listed.get(&job.current_attempt()), now).await,
+                Some(failure) => ready(Err(failure.clone())).boxed(),
+                None => self.check_attempt(job, listed.get(&job.current_attempt()), now).boxed(),
             },
-        };
-        for_each_job(&jobs, step).await?;
+        });
+        steps.await?;
         unread.map_or(Ok(()), Err)
     }
 
@@ -160,7 +180,7 @@ impl RunSettlement {
     async fn list_attempts<'a>(
         &self,
         run: &str,
-        jobs: impl Iterator<Item = &'a JobRecord>,
+        jobs: Vec<&'a JobRecord>,
     ) -> (BTreeMap<Attempt, Listed>, BTreeMap<Place<'a>, Failure>) {
         let mut wanted: BTreeMap<Place<'a>, BTreeSet<Attempt>> = BTreeMap::new();
         for job in jobs {
@@ -196,7 +216,7 @@ impl RunSettlement {
         if since(submitted, now) > LAUNCHER_LIFE {
             let message =
                 format!("the submission of {attempt} began at {submitted}, but its engine does not know the attempt");
-            tracing::warn!(%attempt, "the launcher did not submit the attempt: launching the job again");
+            tracing::warn!(statement = %attempt, "the launcher did not submit the attempt: launching the job again");
             return self.jobs.tokens.fail(token, &Failure::new(FailureKind::Unavailable, message)).await;
         }
         Ok(())
@@ -274,6 +294,28 @@ mod tests {
     }
 
     #[test]
+    fn a_queued_run_waits_for_an_expired_lease() {
+        let lease = |holder: Option<&str>, expires: i64| Lease {
+            workflow_id: "w".into(),
+            holder: holder.map(Into::into),
+            fence: 1,
+            expires_ts: at(expires),
+            queue: Vec::new(),
+        };
+        let queued = a_run(Status::Queued);
+        let id = queued.workflow_execution_id.as_str();
+        for (run, lease, expected) in [
+            (&queued, lease(Some("other"), NOW - 1), Some("other")),
+            (&queued, lease(Some("other"), NOW), None),
+            (&queued, lease(Some(id), NOW - 1), None),
+            (&queued, lease(None, NOW - 1), None),
+            (&a_run(Status::Running), lease(Some("other"), NOW - 1), None),
+        ] {
+            assert_eq!(expired_holder(run, &lease, at(NOW)), expected, "{} {lease:?}", run.execution_status);
+        }
+    }
+
+    #[test]
     fn actions_for_open_jobs() {
         use Status::{Pending, Planning, Queued, Running};
         let old = GRACE_SECONDS + 1;
@@ -299,11 +341,14 @@ mod tests {
         ] {
             let failure = |age: i64| FailedAttempt {
                 attempt: 1,
+                part: 1,
                 submitted_ts: None,
                 ended_ts: at(NOW - age),
                 error_name: String::new(),
                 error_message: String::new(),
                 statement_id: None,
+                retry_ts: None,
+                times: shiftwork_protocol::Times::default(),
             };
             let job = JobRecord {
                 execution_status: status,

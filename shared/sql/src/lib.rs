@@ -4,6 +4,7 @@
 //! | task | function |
 //! | --- | --- |
 //! | split a script into statements | [`split()`] |
+//! | name the command of a statement | [`command`] |
 //! | list the parameters of a statement | [`placeholders`], [`Statement::placeholders`] |
 //! | find parameters that the Data API does not bind | [`unbound`] |
 //! | find statements that Redshift refuses in a transaction | [`Statement::refused_in_transaction`] |
@@ -36,7 +37,7 @@ pub use lexer::{Lexer, Token, TokenKind};
 pub use parameters::{Unbound, Unboundable, unbound};
 pub use position::Position;
 pub use quote::{IDENTIFIER_BYTES, IdentifierProblem, identifier, quote_identifier, quote_literal, quoted};
-pub use split::{Statement, placeholders, split};
+pub use split::{Statement, command, placeholders, split};
 pub use transaction::{TransactionControl, without_outer_transaction};
 
 /// A problem in a SQL text.

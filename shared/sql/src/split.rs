@@ -90,6 +90,12 @@ pub fn placeholders(text: &str) -> Vec<&str> {
         .collect()
 }
 
+/// The first word of a statement in upper case, such as `INSERT`; empty if there is none.
+pub fn command(text: &str) -> String {
+    let word = Lexer::as_redshift(text).map_while(Result::ok).find(|token| token.kind == TokenKind::Word);
+    word.map(|token| text[token.start..token.end].to_uppercase()).unwrap_or_default()
+}
+
 /// Completes a statement with its text, which is the part of the script that begins at `from`.
 fn finish(statement: Statement, from: Position, part: &str) -> Statement {
     // Trim only what the lexer reads as whitespace: Redshift reads other Unicode spaces as letters.

@@ -60,7 +60,7 @@ pub fn jobs(aws: &Aws, environment: &JobsEnvironment, objects: Arc<dyn Objects>)
         tokens: Arc::new(StepFunctionsTokens::new(aws.config())),
         notices: Arc::new(AwsNotices::of_function(aws, &environment.notices)),
         kinds: Kinds {
-            cdc: kind::cdc::Cdc { staging: staging.clone(), warehouse: warehouse.clone() },
+            cdc: kind::cdc::Cdc { staging: staging.clone() },
             copy: kind::copy::Copy { staging, files, warehouse, clock: clock.clone() },
         },
         clock,

@@ -96,7 +96,7 @@ fn any_case() -> impl Strategy<Value = Case> {
 fn machine(case: &Case, seed: u64, max_faults: u32, max_causes: usize) -> Machine {
     let mut machine = Machine::new(seed, max_faults);
     machine.trigger.max_causes = max_causes;
-    machine.broken.clone_from(&case.broken);
+    machine.fakes.broken.lock().unwrap().clone_from(&case.broken);
     for (n, workflow) in case.workflows.iter().enumerate() {
         machine.fakes.configuration.put(workflow.clone());
         machine.fakes.scripts.put(&format!("workflows/w{n}/job_{n}.sql"), "select 1");

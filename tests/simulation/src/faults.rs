@@ -8,10 +8,10 @@ use std::{
 use async_trait::async_trait;
 use futures::FutureExt as _;
 use shiftwork_ports::{
-    AttemptState, Bucket, Engine, Ledger as _, Listed, Result, Row, Submission, Warehouse,
+    AttemptState, Bucket, Engine, EngineReport, Ledger as _, Listed, Progress, Result, Row, Submission, Warehouse,
     fake::{
-        Gate, Gated, MemoryBucket, MemoryConfiguration, MemoryExecutions, MemoryLedger, MemoryNotices, MemoryObjects,
-        MemoryRegister, MemoryRequests, MemorySweeps, MemoryTokens, MemoryWarehouse,
+        Gate, Gated, ManualClock, MemoryBucket, MemoryConfiguration, MemoryExecutions, MemoryLedger, MemoryNotices,
+        MemoryObjects, MemoryRegister, MemoryRequests, MemorySweeps, MemoryTokens, MemoryWarehouse, Outcome,
     },
 };
 use shiftwork_protocol::{Attempt, Connection, Failure, FailureKind, Manifest, Work, manifest_key};
@@ -116,10 +116,16 @@ pub(crate) struct Fakes {
     pub(crate) engine_calls: Mutex<BTreeMap<&'static str, u32>>,
     /// Names of the jobs whose outcomes the engine cannot return.
     pub(crate) unreadable: Mutex<BTreeSet<String>>,
+    /// Names of the jobs whose statements fail at every attempt.
+    pub(crate) broken: Mutex<Vec<String>>,
+    /// How often Redshift committed each statement, by job and position in the script.
+    pub(crate) commits: Mutex<BTreeMap<(String, usize), u32>>,
+    faults: Arc<Faults>,
+    clock: Arc<ManualClock>,
 }
 
-impl Default for Fakes {
-    fn default() -> Self {
+impl Fakes {
+    pub(crate) fn new(faults: &Arc<Faults>, clock: &Arc<ManualClock>) -> Self {
         let objects = Arc::new(MemoryObjects::versioned());
         Self {
             ledger: Arc::default(),
@@ -139,11 +145,61 @@ impl Default for Fakes {
             active_statements: Mutex::default(),
             engine_calls: Mutex::default(),
             unreadable: Mutex::default(),
+            broken: Mutex::default(),
+            commits: Mutex::default(),
+            faults: faults.clone(),
+            clock: clock.clone(),
         }
     }
-}
 
-impl Fakes {
+    /// Ends a running statement, and counts what Redshift committed of it.
+    pub(crate) fn end_statement(&self, name: &Attempt, outcome: Option<Outcome>) {
+        let all = self.warehouse.all();
+        let Some((submission, Progress::Active)) = all.into_iter().find(|(one, _)| one.attempt == *name) else {
+            return;
+        };
+        let statements = submission.sqls.len();
+        let (outcome, committed) = match outcome {
+            Some(outcome) => (outcome, 0),
+            None => self.random_outcome(&submission),
+        };
+        let committed = if outcome == Outcome::Finished { statements } else { committed };
+        let mut commits = self.commits.lock().unwrap();
+        for position in 0..committed {
+            // A part of several parts is one statement of the script.
+            *commits.entry((name.job.clone(), name.part as usize + position)).or_default() += 1;
+        }
+        self.warehouse.end(name, outcome);
+    }
+
+    /// How a statement ends, and the number of its statements that Redshift committed although it did not finish.
+    fn random_outcome(&self, submission: &Submission) -> (Outcome, usize) {
+        let (sqls, faults) = (&submission.sqls, &self.faults);
+        let failed = |finished: usize, message: &str| {
+            let finished = u32::try_from(finished).unwrap();
+            Outcome::Failed { finished, message: message.into() }
+        };
+        let truncated = |finished: usize| sqls[..finished].iter().rposition(|sql| sql.starts_with("truncate"));
+        // A procedure may have committed before it failed, but not in a transaction of several statements.
+        let alone = sqls.len() == 1 && sqls[0].starts_with("call");
+        let called = usize::from(alone && faults.random_below(2) == 0);
+        if faults.occurs(8) {
+            let finished = faults.random_below(sqls.len() + 1);
+            let finished = if sqls.len() == 1 { 0 } else { finished };
+            let message = "ERROR: 1023 DETAIL: Serializable isolation violation on table - 100";
+            (failed(finished, message), called.max(truncated(finished).map_or(0, |position| position + 1)))
+        } else if faults.occurs(24) {
+            // The connection is lost in the last statement or in its commit, which Redshift may have carried out.
+            let committed = if faults.random_below(2) == 0 { sqls.len() } else { called };
+            let before = truncated(sqls.len() - 1).map_or(0, |position| position + 1);
+            (failed(sqls.len() - 1, "Connection reset by peer"), committed.max(before))
+        } else if self.broken.lock().unwrap().contains(&submission.attempt.job) {
+            (Outcome::failed("ERROR: relation \"nowhere\" does not exist"), called)
+        } else {
+            (Outcome::Finished, sqls.len())
+        }
+    }
+
     /// Records a violation unless all upstreams of the job have ended and no other attempt of the job runs.
     fn check_submission(&self, name: &Attempt) {
         *self.submit_calls.lock().unwrap().entry(name.to_string()).or_default() += 1;
@@ -206,14 +262,17 @@ impl Warehouse for Fakes {
         Box::new(FakeEngine { fakes: self, engine: self.warehouse.engine(connection) })
     }
     async fn submit(&self, submission: &Submission) -> Result<String> {
+        if self.faults.occurs(60) {
+            self.warehouse.end_sessions();
+        }
         if self.active_statements.lock().unwrap().is_some_and(|most| self.warehouse.running().len() >= most) {
             return Err(Failure::new(FailureKind::ActiveStatementsExceeded, "the simulated warehouse is full"));
         }
         self.check_submission(&submission.attempt);
         self.warehouse.submit(submission).await
     }
-    async fn copied(&self, id: &str, attempt: &Attempt) -> Result<Option<i64>> {
-        self.warehouse.copied(id, attempt).await
+    async fn report(&self, id: &str, attempt: &Attempt) -> Result<EngineReport> {
+        self.warehouse.report(id, attempt).await
     }
     async fn rows(
         &self,
@@ -225,7 +284,8 @@ impl Warehouse for Fakes {
     }
 }
 
-/// The engine of the fake warehouse. Counts the calls, and cannot return the outcomes of the jobs in `unreadable`.
+/// The engine of the fake warehouse. Counts the calls, and cannot return the outcomes of the jobs in `unreadable`. Its
+/// statements can end while a function waits for them.
 struct FakeEngine<'a> {
     fakes: &'a Fakes,
     engine: Box<dyn Engine + 'a>,
@@ -247,6 +307,14 @@ impl Engine for FakeEngine<'_> {
         self.count("outcome");
         if self.fakes.unreadable.lock().unwrap().contains(&attempt.job) {
             return Err(Failure::new(FailureKind::Unavailable, "the simulation cannot read the outcome"));
+        }
+        // Only parts that other parts follow are short: the state machine ends the others.
+        if !patience.is_zero() && !attempt.is_last_part() {
+            if self.fakes.faults.random_below(4) > 0 {
+                self.fakes.end_statement(attempt, None);
+            } else {
+                self.fakes.clock.pass(jiff::SignedDuration::try_from(patience).unwrap());
+            }
         }
         self.engine.outcome(id, attempt, patience).await
     }

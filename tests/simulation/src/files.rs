@@ -47,7 +47,7 @@ fn land(machine: &Machine, n: usize) {
 fn loads(machine: &Machine) -> BTreeMap<String, u32> {
     let mut loads = BTreeMap::new();
     for (submission, progress) in machine.fakes.warehouse.all() {
-        if submission.attempt.job == "files" && matches!(progress, Progress::Finished { .. }) {
+        if submission.attempt.job == "files" && progress == Progress::Finished {
             for url in machine.manifest_urls(&submission.attempt) {
                 *loads.entry(url).or_default() += 1;
             }

@@ -3,6 +3,7 @@
 //! - `chains`: the properties of runs that events start.
 //! - `faults`: every call of a port can stop its caller before or after the call, fail, or lose its result.
 //! - `files`: the properties of file loads.
+//! - `lines`: the log lines of runs.
 //! - `loads`: the properties of loads of change data.
 //! - `machine`: Step Functions, EventBridge and Redshift, as far as a run uses them.
 //! - `requests`: requests that are refused and restarted, and logical dates.
@@ -16,6 +17,7 @@
 mod chains;
 mod faults;
 mod files;
+mod lines;
 mod loads;
 mod machine;
 mod requests;

@@ -56,7 +56,7 @@ fn staged(machine: &Machine) -> BTreeSet<String> {
 fn loaded(machine: &Machine) -> BTreeSet<String> {
     let mut loaded = BTreeSet::new();
     for (submission, progress) in machine.fakes.warehouse.all() {
-        if submission.attempt.job == "orders" && matches!(progress, Progress::Finished { .. }) {
+        if submission.attempt.job == "orders" && progress == Progress::Finished {
             let key = shiftwork_protocol::manifest_key(&submission.attempt);
             let manifest = machine.fakes.staging.get(&key).now_or_never().unwrap().unwrap().unwrap();
             loaded.extend(serde_json::from_slice::<Manifest>(&manifest).unwrap().keys());

@@ -4,13 +4,13 @@ use std::{
 };
 
 use futures::FutureExt as _;
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use shiftwork_feeds::Batches;
 use shiftwork_iterator::RunIterator;
 use shiftwork_job_launcher::{Launcher, kind as launcher};
 use shiftwork_ports::{
-    Bucket, Engines, Execution, Executions as _, Ledger as _, Progress,
+    Bucket, Clock as _, Engines, Execution, Executions as _, Ledger as _, Progress,
     fake::{Closed, ManualClock, Outcome},
 };
 use shiftwork_protocol::{
@@ -34,6 +34,7 @@ enum JobState {
     Awaiting(String),
     Launch { retries: u32 },
     Waiting { token: String, retries: u32 },
+    Pause(Timestamp),
     Record { caught: Value, tries: u32 },
     Done,
 }
@@ -66,8 +67,6 @@ pub(crate) struct Machine {
     published: BTreeSet<Attempt>,
     /// Number of task tokens created.
     tokens: u64,
-    /// Names of the jobs whose statements fail at every attempt.
-    pub(crate) broken: Vec<String>,
     /// URLs of the files that COPY cannot load.
     pub(crate) bad_files: BTreeSet<String>,
     /// Whether tasks can time out.
@@ -76,8 +75,8 @@ pub(crate) struct Machine {
 
 impl Machine {
     pub(crate) fn new(seed: u64, max_faults: u32) -> Self {
-        let (fakes, faults) = (Arc::new(Fakes::default()), Arc::new(Faults::new(seed, max_faults)));
-        let clock = Arc::new(ManualClock::default());
+        let (faults, clock) = (Arc::new(Faults::new(seed, max_faults)), Arc::new(ManualClock::default()));
+        let fakes = Arc::new(Fakes::new(&faults, &clock));
         let (ledger, warehouse, objects) =
             (faults.wrap(&fakes.ledger), faults.wrap(&fakes), faults.wrap(&fakes.objects));
         // The statements that look up and create the tables of a contract return no rows.
@@ -93,7 +92,7 @@ impl Machine {
             tokens: faults.wrap(&fakes.tokens),
             notices: faults.wrap(&fakes.notices),
             kinds: settlement::Kinds {
-                cdc: settlement::cdc::Cdc { staging: staging.clone(), warehouse: warehouse.clone() },
+                cdc: settlement::cdc::Cdc { staging: staging.clone() },
                 copy: settlement::copy::Copy {
                     staging: staging.clone(),
                     files: files.clone(),
@@ -146,7 +145,6 @@ impl Machine {
             deliveries: Vec::new(),
             published: BTreeSet::new(),
             tokens: 0,
-            broken: Vec::new(),
             bad_files: BTreeSet::new(),
             timeouts: false,
         }
@@ -194,6 +192,11 @@ impl Machine {
         panic!("the executions did not end in 200,000 steps: {:?}", self.executions);
     }
 
+    /// Lets every lease of a run that has not begun expire.
+    pub(crate) fn expire_leases(&mut self) {
+        self.clock.pass(SignedDuration::from_hours(1));
+    }
+
     /// Takes 0 to 39 random steps.
     pub(crate) fn run_some_steps(&mut self) {
         for run in self.fakes.executions.running() {
@@ -224,16 +227,8 @@ impl Machine {
             return;
         }
         let name = &running[self.faults.random_below(running.len())];
-        let outcome = if self.faults.occurs(8) {
-            Outcome::Failed("ERROR: 1023 DETAIL: Serializable isolation violation on table - 100".into())
-        } else if self.broken.contains(&name.job) {
-            Outcome::Failed("ERROR: relation \"nowhere\" does not exist".into())
-        } else if let Some(message) = self.copy_error(name) {
-            Outcome::Failed(message)
-        } else {
-            Outcome::Finished
-        };
-        self.fakes.warehouse.end(name, outcome);
+        let outcome = self.copy_error(name).map(Outcome::failed);
+        self.fakes.end_statement(name, outcome);
         self.publish_events();
     }
 
@@ -256,9 +251,9 @@ impl Machine {
         for (submission, progress) in self.fakes.warehouse.all() {
             let state = match progress {
                 Progress::Active => continue,
-                Progress::Finished { .. } => "FINISHED",
+                Progress::Finished => "FINISHED",
                 Progress::Failed { .. } => "FAILED",
-                Progress::Aborted => "ABORTED",
+                Progress::Aborted { .. } => "ABORTED",
             };
             if !self.published.insert(submission.attempt.clone()) {
                 continue;
@@ -286,7 +281,7 @@ impl Machine {
     }
 
     /// Advances the clock by 60 seconds and sweeps each watched run.
-    fn sweep(&mut self) {
+    pub(crate) fn sweep(&mut self) {
         self.clock.pass(SignedDuration::from_secs(60));
         for run in self.fakes.sweeps.watched() {
             let _ = self.sweep_run(&run);
@@ -423,6 +418,7 @@ impl Machine {
             JobState::Waiting { token, retries } => match self.fakes.tokens.closed_by(&token) {
                 Some(Closed::End(_) | Closed::Release) => JobState::Done,
                 Some(Closed::Proceed) => JobState::Launch { retries: 0 },
+                Some(Closed::Pause(until)) => JobState::Pause(until),
                 Some(Closed::Wait) => JobState::Await,
                 Some(Closed::Fail(failure)) => after_failure(&failure, retries),
                 None if self.timeouts && self.faults.occurs(20) => {
@@ -430,11 +426,15 @@ impl Machine {
                 }
                 None => JobState::Waiting { token, retries },
             },
+            JobState::Pause(until) if self.clock.now() >= until => JobState::Launch { retries: 0 },
+            JobState::Pause(until) => JobState::Pause(until),
             JobState::Record { caught, tries } => {
                 let request =
                     json!({ "action": "record_job", "workflow_execution_id": run, "job_name": job, "failure": caught });
                 match shiftwork_audit_updater::handle(&self.trigger.runs, &request).now_or_never() {
-                    Some(Ok(response)) if response["relaunch"] == true => JobState::Launch { retries: 0 },
+                    Some(Ok(response)) if response["relaunch"] == true => {
+                        JobState::Pause(response["not_before"].as_str().unwrap().parse().unwrap())
+                    }
                     Some(Ok(_)) => JobState::Done,
                     Some(Err(_)) | None if tries >= RETRIES => JobState::Done,
                     Some(Err(_)) | None => JobState::Record { caught, tries: tries + 1 },

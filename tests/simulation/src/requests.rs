@@ -116,13 +116,13 @@ fn a_scheduled_run_has_the_day_of_its_schedule_and_keeps_it_in_a_restart() {
             "schedule": { "expression": "cron(30 1 * * ? *)", "time_zone": "Europe/Berlin" },
             "workflow_stages": [{ "execution_type": "sequential", "scripts": [
                 { "job_name": "totals", "kind": "procedure", "call": "dwh.totals(:run_date)" }] }] }));
-        machine.broken.push("totals".into());
+        machine.fakes.broken.lock().unwrap().push("totals".into());
         let response = machine.request(&json!({ "workflow_id": "w", "scheduled_time": due })).unwrap();
         machine.run_until_idle();
         let id = response["workflow_execution_id"].as_str().unwrap();
         assert_eq!(machine.run(id).unwrap().execution_status, Status::Failed);
         assert_eq!(bound(&machine, id), text(&[("run_date", day)]));
-        machine.broken.clear();
+        machine.fakes.broken.lock().unwrap().clear();
         let run = restarted(&mut machine, id, &json!({})).unwrap();
         assert_eq!((run.run_date.as_deref(), run.time_zone.as_deref()), (Some(day), Some("Europe/Berlin")));
         assert_eq!(bound(&machine, &run.workflow_execution_id), text(&[("run_date", day)]));
@@ -183,12 +183,12 @@ fn values_are_not_changed_under_jobs_that_succeeded() {
     let mut machine = machine(None, &trigger);
     let corrected = json!({ "parameters": { "n": 2 } });
     for (broken, reusable) in [("totals", false), ("after", true)] {
-        machine.broken = vec![broken.into()];
+        *machine.fakes.broken.lock().unwrap() = vec![broken.into()];
         let id = format!("breaks-{broken}");
         let request = json!({ "workflow_id": "w", "workflow_execution_id": id, "parameters": { "n": 1 } });
         machine.request(&request).unwrap();
         machine.run_until_idle();
-        machine.broken.clear();
+        machine.fakes.broken.lock().unwrap().clear();
         match restarted(&mut machine, &id, &corrected) {
             Ok(run) => {
                 assert!(!reusable);

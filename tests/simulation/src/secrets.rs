@@ -22,12 +22,12 @@ fn a_secret_value_is_only_in_its_object_and_in_the_statement() {
                 "workflow_stages": [{ "execution_type": "sequential", "scripts": ["a.sql"] }]
             }));
             machine.fakes.scripts.put("workflows/w/a.sql", "select :token, :day");
-            machine.broken = vec!["a.sql".into()];
+            *machine.fakes.broken.lock().unwrap() = vec!["a.sql".into()];
             let parameters = json!({ "token": VALUE, "day": "2026-03-01" });
             let request = json!({ "workflow_id": "w", "workflow_execution_id": "first", "parameters": parameters });
             machine.request(&request).unwrap();
             machine.run_until_idle();
-            machine.broken.clear();
+            machine.fakes.broken.lock().unwrap().clear();
             let restart = json!({ "workflow_id": "w", "workflow_execution_id": "second", "restart_of": "first" });
             machine.request(&restart).unwrap();
             machine.run_until_idle();

@@ -1,10 +1,13 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use futures::FutureExt as _;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use shiftwork_ports::{Ledger as _, Progress};
-use shiftwork_protocol::{Connection, JobRecord, SkipReason, Status, event::Event, name::is_job_name, workflow::RunIf};
+use shiftwork_protocol::{
+    Connection, FailureKind, JobRecord, SkipReason, Status, Transaction, Work, event::Event, name::is_job_name,
+    workflow::RunIf,
+};
 
 use crate::machine::Machine;
 
@@ -19,7 +22,8 @@ struct Case {
 }
 
 fn any_case() -> impl Strategy<Value = Case> {
-    let job = (0..100_u8, 0..10_u8, 0..3_u8, any::<prop::sample::Index>(), 0..10_u8);
+    let statements = prop::collection::vec(0..12_u8, 1..8);
+    let job = (0..100_u8, 0..10_u8, 0..3_u8, any::<prop::sample::Index>(), 0..10_u8, statements);
     let stage = (any::<bool>(), prop::collection::vec(job, 1..6), 0..10_u8, any_limit());
     (prop::collection::vec(stage, 1..5), any_limit()).prop_map(|(stages, of_workflow)| {
         let (mut names, mut scripts, mut broken, mut out) =
@@ -27,7 +31,7 @@ fn any_case() -> impl Strategy<Value = Case> {
         for (sequential, jobs, keep, of_stage) in stages {
             let mut listed = Vec::new();
             let before = names.len();
-            for (kind, run_if, retries, upstream, breaks) in jobs {
+            for (kind, run_if, retries, upstream, breaks, statements) in jobs {
                 let limited = kind % 4 == 2;
                 let name = format!("job_{}.sql", names.len() + listed.len());
                 let mut job = json!({ "script": name, "retries": retries,
@@ -38,11 +42,10 @@ fn any_case() -> impl Strategy<Value = Case> {
                 if limited {
                     job["connection"] = json!("limited");
                 }
-                let statements = if kind == 1 { 95 } else { 1 };
-                if statements > 1 {
+                if kind % 4 == 1 {
                     job["transaction"] = json!("per_statement");
                 }
-                scripts.insert(name.clone(), "select 1;\n".repeat(statements));
+                scripts.insert(name.clone(), statements.into_iter().map(statement).collect::<Vec<_>>().join(";\n"));
                 if breaks == 0 {
                     broken.push(name.clone());
                 }
@@ -67,14 +70,24 @@ fn any_case() -> impl Strategy<Value = Case> {
     })
 }
 
+/// One statement of a script: most insert rows, and some commit inside or leave something in their session.
+fn statement(n: u8) -> &'static str {
+    match n {
+        0 => "call p()",
+        1 => "set search_path to s",
+        2 => "truncate t",
+        _ => "insert into t select 1",
+    }
+}
+
 /// A `max_parallel`, in two of five cases.
 fn any_limit() -> impl Strategy<Value = Option<u32>> {
     prop_oneof![3 => Just(None), 2 => (1..4_u32).prop_map(Some)]
 }
 
 fn machine(case: &Case, seed: u64, max_faults: u32) -> Machine {
-    let mut machine = Machine::new(seed, max_faults);
-    machine.broken.clone_from(&case.broken);
+    let machine = Machine::new(seed, max_faults);
+    machine.fakes.broken.lock().unwrap().clone_from(&case.broken);
     machine.fakes.configuration.put(case.workflow.clone());
     let limited = Connection {
         workgroup: Some("shift".into()),
@@ -161,33 +174,20 @@ fn check_audit(machine: &Machine, run: &str) {
             submissions.iter().all(|(_, progress)| *progress != Progress::Active),
             "a statement of {name} still runs in Redshift"
         );
-        let finished: BTreeSet<_> = submissions
+        let finished: Vec<_> = submissions
             .iter()
-            .filter(|(_, progress)| matches!(progress, Progress::Finished { .. }))
+            .filter(|(_, progress)| *progress == Progress::Finished)
             .map(|(submission, _)| submission.attempt.part)
-            .collect();
+            .collect::<Vec<_>>();
         match job.execution_status {
             _ if job.plan.work.is_barrier() => {
                 assert!(submissions.is_empty(), "{name} is a barrier, but a statement was submitted");
             }
             Status::Succeeded if job.reused_from.is_none() => {
-                // The last attempt finished each part exactly once. An earlier attempt can have finished some parts before
-                // it failed.
-                let parts_of_last_attempt: Vec<_> = submissions
-                    .iter()
-                    .filter(|(s, p)| s.attempt.attempt == job.attempt && matches!(p, Progress::Finished { .. }))
-                    .map(|(s, _)| s.attempt.part)
-                    .collect();
-                assert_eq!(
-                    parts_of_last_attempt.len(),
-                    job.plan.work.parts() as usize,
-                    "the last attempt of {name} finished the parts {parts_of_last_attempt:?}"
-                );
-                if job.plan.work.parts() == 1 {
-                    assert_eq!(finished.len(), 1, "{name} ran more than once");
-                    let times = submissions.iter().filter(|(_, p)| matches!(p, Progress::Finished { .. })).count();
-                    assert_eq!(times, 1, "{name} succeeded {times} times");
-                }
+                // Every part that this run had to run finished exactly once, in whichever attempt.
+                let (mut parts, expected) = (finished, (job.first_part()..=job.plan.work.parts()).collect::<Vec<_>>());
+                parts.sort_unstable();
+                assert_eq!(parts, expected, "the parts of {name} that finished");
             }
             Status::Skipped => assert!(submissions.is_empty(), "{name} is skipped, but a statement was submitted"),
             Status::Planning
@@ -201,6 +201,10 @@ fn check_audit(machine: &Machine, run: &str) {
         }
         let after_failure = job.plan.upstreams.iter().any(|upstream| counts_as_failed(by_name[upstream.as_str()]));
         check_condition(job, after_failure, !submissions.is_empty(), &by_name);
+    }
+    let commits = machine.fakes.commits.lock().unwrap().clone();
+    for ((job, statement), times) in commits.iter().filter(|_| run == "r") {
+        assert_eq!(*times, 1, "statement {statement} of {job} was committed {times} times");
     }
     assert_eq!(
         record.execution_status == Status::Succeeded,
@@ -285,6 +289,78 @@ fn run_if_after_every_end_of_the_job_before_it() {
     }
 }
 
+/// What a person does before a restart: looks at what was committed of each script with `per_statement`, and says where a
+/// script continues that cannot continue by itself, because the outcome is unknown or the session has ended.
+fn decide_where_to_continue(machine: &Machine, before: &[JobRecord]) -> BTreeMap<String, u32> {
+    let commits = machine.fakes.commits.lock().unwrap();
+    let mut decided = BTreeMap::new();
+    for job in before.iter().filter(|job| job.execution_status != Status::Succeeded) {
+        let name = &job.plan.job_name;
+        let Work::Sql { transaction: Transaction::PerStatement, session, .. } = &job.plan.work else { continue };
+        let committed = commits.range((name.clone(), 0)..(name.clone(), usize::MAX)).count();
+        let next = u32::try_from(committed).unwrap() + 1;
+        let unknown = job.error_name.as_deref() == Some(FailureKind::MayHaveCommitted.name());
+        if session.is_some_and(|session| session.is_needed_by(next)) {
+            decided.insert(name.clone(), 1);
+        } else if unknown {
+            decided.insert(name.clone(), next);
+        }
+    }
+    decided
+}
+
+/// A statement of a script with `per_statement` is committed once over both runs, unless a person decided that the script
+/// runs from its start.
+fn check_commits_of_restart(machine: &Machine, before: &[JobRecord], decided: &BTreeMap<String, u32>) {
+    let commits = machine.fakes.commits.lock().unwrap().clone();
+    for job in before.iter().filter(|job| job.execution_status != Status::Succeeded) {
+        let name = &job.plan.job_name;
+        let per_statement = matches!(&job.plan.work, Work::Sql { transaction: Transaction::PerStatement, .. });
+        if !per_statement || decided.get(name) == Some(&1) {
+            continue;
+        }
+        for ((_, statement), times) in commits.range((name.clone(), 0)..(name.clone(), usize::MAX)) {
+            assert_eq!(*times, 1, "statement {statement} of {name} was committed {times} times by both runs");
+        }
+    }
+}
+
+/// A workflow whose lease is held by a run without a record.
+fn locked(on_overlap: &str) -> Machine {
+    let stages = json!([{ "execution_type": "sequential", "scripts": ["a.sql"] }]);
+    let workflow = json!({ "workflow_id": "w", "on_overlap": on_overlap, "workflow_stages": stages });
+    let scripts = BTreeMap::from([("a.sql".to_owned(), "select 1".to_owned())]);
+    let mut machine = machine(&Case { workflow, scripts, broken: Vec::new() }, 1, 0);
+    machine.request(&json!({ "workflow_id": "w", "workflow_execution_id": "lost" })).unwrap();
+    machine.fakes.ledger.delete_run("lost");
+    machine
+}
+
+#[test]
+fn the_next_request_takes_the_expired_lease_of_a_run_without_a_record() {
+    let mut machine = locked("skip");
+    let request = |run: &str| json!({ "workflow_id": "w", "workflow_execution_id": run });
+    let skipped = machine.request(&request("early")).unwrap();
+    assert_eq!(skipped["execution_status"], "SKIPPED", "until the lease expires, its holder counts as in progress");
+    machine.expire_leases();
+    machine.request(&request("late")).unwrap();
+    machine.run_until_idle();
+    check_audit(&machine, "late");
+    assert_eq!(machine.run("late").unwrap().execution_status, Status::Succeeded);
+}
+
+#[test]
+fn a_queued_run_takes_the_expired_lease_of_a_run_without_a_record() {
+    let mut machine = locked("queue");
+    let queued = machine.request(&json!({ "workflow_id": "w", "workflow_execution_id": "next" })).unwrap();
+    assert_eq!(queued["execution_status"], "QUEUED");
+    machine.expire_leases();
+    machine.sweep();
+    machine.run_until_idle();
+    check_audit(&machine, "next");
+    assert_eq!(machine.run("next").unwrap().execution_status, Status::Succeeded);
+}
+
 proptest! {
     // `a_restart_reuses_what_succeeded` rejects the cases whose first run succeeds.
     #![proptest_config(ProptestConfig {
@@ -344,18 +420,28 @@ proptest! {
         machine.run_until_idle();
         let before = jobs(&machine, "r1");
         prop_assume!(machine.run("r1").unwrap().execution_status != Status::Succeeded);
-        machine.broken.clear();
-        machine.request(&json!({ "workflow_id": "w", "workflow_execution_id": "r2", "restart_of": "r1" })).unwrap();
+        machine.fakes.broken.lock().unwrap().clear();
+        let mut request = json!({ "workflow_id": "w", "workflow_execution_id": "r2", "restart_of": "r1" });
+        let decided = decide_where_to_continue(&machine, &before);
+        if !decided.is_empty() {
+            request["from_statement"] = json!(decided);
+        }
+        machine.request(&request).unwrap();
         machine.run_until_idle();
         check_audit(&machine, "r2");
+        check_commits_of_restart(&machine, &before, &decided);
         let (first, second) = (machine.run("r1").unwrap(), machine.run("r2").unwrap());
         prop_assert_eq!(first.logical_date, second.logical_date);
         let after = jobs(&machine, "r2");
         for (before, after) in before.iter().zip(&after) {
             let rerun = after.reused_from.is_none();
             let not_needed = before.skip_reason == Some(SkipReason::ConditionNotMet);
+            let (name, parts) = (&after.plan.job_name, after.plan.work.parts() as usize);
             if before.execution_status != Status::Succeeded && !not_needed {
-                prop_assert!(rerun, "{} did not succeed, but was reused", after.plan.job_name);
+                // The whole work can be committed although the run was stopped, or although a response was lost.
+                let commits = machine.fakes.commits.lock().unwrap();
+                let committed = commits.range((name.clone(), 0)..(name.clone(), usize::MAX)).count() >= parts;
+                prop_assert!(rerun || committed, "{name} did not succeed and is not committed, but was reused");
             } else if after.plan.upstreams.is_empty() {
                 prop_assert!(!rerun, "{} succeeded and has no upstreams, but was not reused", after.plan.job_name);
             }
@@ -367,7 +453,7 @@ proptest! {
     fn a_full_warehouse_is_waited_out(case in any_case(), seed: u64, most in 1..3_usize) {
         let mut machine = machine(&case, seed, 0);
         *machine.fakes.active_statements.lock().unwrap() = Some(most);
-        machine.broken.clear();
+        machine.fakes.broken.lock().unwrap().clear();
         machine.request(&json!({ "workflow_id": "w", "workflow_execution_id": "r" })).unwrap();
         machine.run_until_idle();
         check_audit(&machine, "r");

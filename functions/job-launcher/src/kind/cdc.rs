@@ -10,11 +10,10 @@ use shiftwork_change_data::{
     layout::Staged,
 };
 use shiftwork_config::IamRole;
-use shiftwork_ports::{Bucket, Clock, ListedObject, Requests, Result, Row, Submission, Warehouse, scripts};
+use shiftwork_ports::{Bucket, Clock, ListedObject, Requests, Result, Row, Session, Submission, Warehouse, scripts};
 use shiftwork_promotion::{ExistingColumn, Load, Promotion, is_done_already, is_refused_for_key};
 use shiftwork_protocol::{
-    Connection, Failure, FailureKind, JobRecord, Manifest, ScriptPin, Transaction, keys, load_request, manifest_key,
-    name::sha256,
+    Connection, Failure, FailureKind, JobRecord, Manifest, ScriptPin, keys, load_request, manifest_key, name::sha256,
 };
 
 use super::Prepared;
@@ -171,7 +170,7 @@ impl Cdc {
             attempt: job.current_attempt(),
             connection: connection.clone(),
             sqls: promotion.load(&load).map_err(|problem| invalid(&problem))?,
-            transaction: Transaction::Single,
+            session: Session::Own,
             parameters: BTreeMap::new(),
         })))
     }

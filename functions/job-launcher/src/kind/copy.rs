@@ -13,9 +13,9 @@ use std::{collections::BTreeMap, sync::Arc};
 use jiff::SignedDuration;
 use shiftwork_config::read_file;
 use shiftwork_feeds::{Batches, Feed, batch_of};
-use shiftwork_ports::{Bucket, Objects, Result, Submission, scripts};
+use shiftwork_ports::{Bucket, Objects, Result, Session, Submission, scripts};
 use shiftwork_protocol::{
-    Attempt, Connection, Failure, FailureKind, JobRecord, Manifest, ScriptPin, Transaction, file::Format, manifest_key,
+    Attempt, Connection, Failure, FailureKind, JobRecord, Manifest, ScriptPin, file::Format, manifest_key,
 };
 use shiftwork_settlement::JobSettlement;
 
@@ -90,7 +90,7 @@ impl Copy {
             attempt,
             connection: connection.clone(),
             sqls,
-            transaction: Transaction::Single,
+            session: Session::Own,
             parameters: BTreeMap::new(),
         })))
     }

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use shiftwork_ports::Submission;
-use shiftwork_protocol::{Connection, JobRecord, Transaction};
+use shiftwork_ports::{Session, Submission};
+use shiftwork_protocol::{Connection, JobRecord};
 
 pub(super) fn submission(
     job: &JobRecord,
@@ -15,7 +15,7 @@ pub(super) fn submission(
         attempt: job.current_attempt(),
         connection: connection.clone(),
         sqls: vec![sql.into()],
-        transaction: Transaction::Single,
+        session: Session::Own,
         parameters: parameters.clone(),
     }
 }

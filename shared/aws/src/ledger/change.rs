@@ -23,12 +23,27 @@ impl Change {
         self.values.insert(format!(":{name}"), value);
     }
 
-    /// Appends a member to a list attribute, which need not exist.
-    pub(super) fn append(&mut self, name: &str, member: AttributeValue) {
+    /// Sets an attribute unless it exists.
+    pub(super) fn set_once(&mut self, name: &str, value: AttributeValue) {
+        self.sets.push(format!("#{name} = if_not_exists(#{name}, :{name})"));
+        self.name(name);
+        self.values.insert(format!(":{name}"), value);
+    }
+
+    /// Adds a number to an attribute, which need not exist.
+    pub(super) fn add(&mut self, name: &str, number: AttributeValue) {
+        self.sets.push(format!("#{name} = if_not_exists(#{name}, :nothing) + :{name}"));
+        self.name(name);
+        self.values.insert(":nothing".into(), AttributeValue::N("0".into()));
+        self.values.insert(format!(":{name}"), number);
+    }
+
+    /// Appends members to a list attribute, which need not exist.
+    pub(super) fn append(&mut self, name: &str, members: Vec<AttributeValue>) {
         self.sets.push(format!("#{name} = list_append(if_not_exists(#{name}, :none), :{name})"));
         self.name(name);
         self.values.insert(":none".into(), AttributeValue::L(Vec::new()));
-        self.values.insert(format!(":{name}"), AttributeValue::L(vec![member]));
+        self.values.insert(format!(":{name}"), AttributeValue::L(members));
     }
 
     /// Removes an attribute.

@@ -54,7 +54,9 @@ mod tests {
 
     use aws_sdk_dynamodb::types::AttributeValue;
     use shiftwork_protocol::{
-        Connection, FailedAttempt, FailureKind, JobRecord, ScriptPin, Status, Transaction, Work, audit::PlannedJob,
+        CommitCause, Connection, FailedAttempt, FailureKind, InnerCommit, JobRecord, ScriptPin, SharedSession, Status,
+        Times, Transaction, Work,
+        audit::{PlannedJob, Resumed},
         workflow::RunIf,
     };
 
@@ -73,12 +75,16 @@ mod tests {
             run_if: RunIf::AllDone,
             timeout_seconds: 600,
             retries: 1,
+            retry_delay_seconds: 30,
             slots: Vec::new(),
             work: Work::Sql {
                 connection: connection(),
                 script: ScriptPin { key: "k".into(), version_id: "v".into(), sha256: "0".repeat(64), statements: 2 },
                 transaction: Transaction::PerStatement,
                 parameters: BTreeMap::from([("day".into(), "2026-03-01".into())]),
+                inner_commits: vec![InnerCommit { statement: 2, line: 4, cause: CommitCause::Call }],
+                session: Some(SharedSession { state_from: Some(1) }),
+                repeatable: true,
             },
         };
         JobRecord::pending("w", "r", plan)
@@ -93,12 +99,17 @@ mod tests {
         full.failed_upstreams = BTreeSet::from(["a".into()]);
         full.failed_attempts = vec![FailedAttempt {
             attempt: 1,
+            part: 2,
             submitted_ts: None,
             ended_ts: "2026-03-01T02:00:00.000Z".parse().unwrap(),
             error_name: FailureKind::ConnectionLost.name().into(),
             error_message: "gone".into(),
             statement_id: Some("id".into()),
+            retry_ts: Some("2026-03-01T02:01:00.000Z".parse().unwrap()),
+            times: Times { ran_us: Some(u64::MAX), ..Times::default() },
         }];
+        full.session_id = Some("session".into());
+        full.resumed = Some(Resumed { from: "before".into(), part: 2 });
         for work in
             [full.plan.work.clone(), Work::Unload { connection: connection(), sql: "UNLOAD".into() }, Work::Barrier {}]
         {

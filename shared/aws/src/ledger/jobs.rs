@@ -7,12 +7,17 @@ use aws_sdk_dynamodb::{
     types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure},
 };
 use jiff::Timestamp;
-use serde::de::DeserializeOwned;
-use shiftwork_ports::{Advanced, End, Result, Step};
-use shiftwork_protocol::{Attempt, Failure, FailureKind, JobRecord, SLOT, Status};
+use serde::{Serialize, de::DeserializeOwned};
+use shiftwork_ports::{Advanced, End, Result, Step, Totals};
+use shiftwork_protocol::{Attempt, Failure, FailureKind, JobRecord, SLOT, Status, Times};
 
 use super::{DynamoLedger, change::Change, instant, items, job_key, number, retries::with_retries, text};
 use crate::failures::Call;
+
+/// The attributes of [`Times`], which an attempt starts without. The statements and rows of a job stay: an attempt
+/// continues at the part that failed, and the parts before it are committed.
+const TIMES: [&str; 7] =
+    ["engine_created_ts", "engine_started_ts", "engine_ended_ts", "queued_us", "ran_us", "noticed_us", "unreported"];
 
 /// The result of a conditional update.
 pub(super) enum Updated<T> {
@@ -126,7 +131,7 @@ impl DynamoLedger {
     fn change(&self, at: &Attempt, step: &Step, now: Timestamp) -> Result<Change> {
         let mut change = Change::default();
         match step {
-            Step::End(End { status: end, error, message, statement_id, rows }) => {
+            Step::End(End { status: end, error, message, statement_id, totals }) => {
                 change.set("execution_status", status(*end));
                 change.set("execution_end_ts", instant(now));
                 if let Some(kind) = error {
@@ -138,9 +143,7 @@ impl DynamoLedger {
                 if let Some(id) = statement_id {
                     change.set("statement_id", text(id));
                 }
-                if let Some(rows) = rows {
-                    change.set("rows", number(*rows));
-                }
+                self.add(&mut change, totals)?;
             }
             Step::Skip { reason, message } => {
                 change.set("execution_status", status(Status::Skipped));
@@ -151,26 +154,28 @@ impl DynamoLedger {
                 change.remove("execution_start_ts");
             }
             Step::NextAttempt(attempt) => {
-                let failed = serde_dynamo::to_attribute_value(attempt).map_err(|error| {
-                    Call::new("DynamoDB UpdateItem", &self.tables.job_audit).failure(FailureKind::Refused, error)
-                })?;
                 change.set("execution_status", status(Status::Pending));
                 change.set("attempt", number(at.attempt + 1));
-                change.set("part", number(1));
-                change.append("failed_attempts", failed);
+                change.append("failed_attempts", vec![self.value(attempt)?]);
                 change.remove("submitted_ts");
                 change.remove("statement_id");
                 change.remove("cancelling");
+                for time in TIMES {
+                    change.remove(time);
+                }
             }
-            Step::Cancel(why) => {
-                let why = serde_dynamo::to_attribute_value(why).map_err(|error| {
-                    Call::new("DynamoDB UpdateItem", &self.tables.job_audit).failure(FailureKind::Refused, error)
-                })?;
-                change.set("cancelling", why);
-            }
-            Step::NextPart { statement_id } => {
+            Step::Cancel(why) => change.set("cancelling", self.value(why)?),
+            Step::NextPart { statement_id, session_id, submitting, totals } => {
+                self.add(&mut change, totals)?;
                 change.set("part", number(at.part + 1));
-                change.remove("submitted_ts");
+                if *submitting {
+                    change.set("submitted_ts", instant(now));
+                } else {
+                    change.remove("submitted_ts");
+                }
+                if let Some(id) = session_id {
+                    change.set("session_id", text(id));
+                }
                 match statement_id {
                     Some(id) => change.set("statement_id", text(id)),
                     None => change.remove("statement_id"),
@@ -186,6 +191,42 @@ impl DynamoLedger {
             }
         }
         Ok(change)
+    }
+
+    /// Adds the totals of a submission to those of its job.
+    fn add(&self, change: &mut Change, totals: &Totals) -> Result<()> {
+        let Totals { times, statements, rows } = totals;
+        let Times { engine_created_ts, engine_started_ts, engine_ended_ts, queued_us, ran_us, noticed_us, unreported } =
+            times;
+        for (name, first) in [("engine_created_ts", engine_created_ts), ("engine_started_ts", engine_started_ts)] {
+            if let Some(at) = first {
+                change.set_once(name, instant(*at));
+            }
+        }
+        if let Some(at) = engine_ended_ts {
+            change.set("engine_ended_ts", instant(*at));
+        }
+        for (name, sum) in [("queued_us", queued_us), ("ran_us", ran_us), ("noticed_us", noticed_us)] {
+            if let Some(micros) = sum {
+                change.add(name, AttributeValue::N(micros.to_string()));
+            }
+        }
+        if *unreported > 0 {
+            change.add("unreported", number(*unreported));
+        }
+        if let Some(rows) = rows {
+            change.add("rows", number(*rows));
+        }
+        if !statements.is_empty() {
+            change.append("statements", statements.iter().map(|one| self.value(one)).collect::<Result<_>>()?);
+        }
+        Ok(())
+    }
+
+    fn value(&self, member: &impl Serialize) -> Result<AttributeValue> {
+        serde_dynamo::to_attribute_value(member).map_err(|error| {
+            Call::new("DynamoDB UpdateItem", &self.tables.job_audit).failure(FailureKind::Refused, error)
+        })
     }
 
     /// Implements [`shiftwork_ports::Ledger::count`].

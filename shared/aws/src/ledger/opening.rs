@@ -231,7 +231,11 @@ impl<'a> Plan<'a> {
         match self.ledger.update::<RunRecord>(table, update).await {
             Ok(Updated::Done(_) | Updated::Refused(_)) => {}
             Err(failure) => {
-                tracing::warn!(run = self.run(), %failure, "a partly written run keeps the nonce of a planner that failed");
+                let name = failure.kind.name();
+                tracing::warn!(
+                    failure = name,
+                    "a partly written run keeps the nonce of a planner that failed: {failure}"
+                );
             }
         }
     }
@@ -241,7 +245,7 @@ impl<'a> Plan<'a> {
     fn occupied(&self, run: Option<Item>) -> Written {
         run.map_or_else(
             || {
-                tracing::warn!(run = self.run(), "the run was deleted while it was being planned");
+                tracing::warn!("the run was deleted while it was being planned");
                 Written::Done(Opened::BeingPlanned)
             },
             Written::Occupied,

@@ -18,7 +18,7 @@ pub(super) async fn with_retries<T, F: Future<Output = Result<T>>>(write: impl F
     for _ in 1..TRIES {
         match write().await {
             Err(failure) if failure.kind == FailureKind::Throttled => {
-                tracing::debug!(%failure, "retrying a write after a conflict");
+                tracing::debug!(failure = failure.kind.name(), "retrying a write after a conflict: {failure}");
                 tokio::time::sleep(longest.mul_f64(fastrand::f64())).await;
                 longest *= 2;
             }

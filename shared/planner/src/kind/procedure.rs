@@ -21,6 +21,10 @@ pub(crate) struct Procedure {
     /// Values of placeholders in the call, by name, in addition to the parameters of the run. They are sent as bound parameters.
     #[serde(default)]
     arguments: BTreeMap<String, Value>,
+    /// Whether the call can be repeated although it may have committed. Without it, a call that failed is not retried,
+    /// because a procedure can commit inside.
+    #[serde(default)]
+    repeatable: bool,
 }
 
 impl JobKind for Procedure {
@@ -50,7 +54,12 @@ impl JobKind for Procedure {
             let problem = context.field("call", message);
             context.problems.push(problem);
         }
-        (context.problems.len() == before).then_some(Work::Procedure { connection: connection?, sql, parameters })
+        (context.problems.len() == before).then_some(Work::Procedure {
+            connection: connection?,
+            sql,
+            parameters,
+            repeatable: self.repeatable,
+        })
     }
 }
 

@@ -9,6 +9,7 @@ use shiftwork_protocol::{Kind, ScriptPin, Transaction, Work, limits, name};
 use shiftwork_sql::{Position, SqlProblem, Statement, TransactionControl};
 
 use super::{Context, JobKind};
+use crate::effects::{inner_commits, shared_session};
 
 mod warnings;
 
@@ -21,6 +22,10 @@ pub(crate) struct Sql {
     /// Whether the statements are one transaction or commit one by one.
     #[serde(default)]
     transaction: Transaction,
+    /// Whether the work can be repeated although a part of it was committed. Without it, a job that may have committed a
+    /// part of its work is not retried: after TRUNCATE in a transaction, after a CALL, and after a lost connection.
+    #[serde(default)]
+    repeatable: bool,
 }
 
 impl JobKind for Sql {
@@ -81,8 +86,14 @@ impl JobKind for Sql {
                 sha256: name::sha256(&script.text),
                 statements: u32::try_from(statements.len()).unwrap_or(u32::MAX),
             },
+            inner_commits: inner_commits(&statements, self.transaction),
+            session: match self.transaction {
+                Transaction::Single => None,
+                Transaction::PerStatement => shared_session(&statements),
+            },
             transaction: self.transaction,
             parameters,
+            repeatable: self.repeatable,
         })
     }
 }

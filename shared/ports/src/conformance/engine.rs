@@ -5,10 +5,10 @@ use std::{
     time::Duration,
 };
 
-use shiftwork_protocol::{Attempt, Connection, Owner, Transaction};
+use shiftwork_protocol::{Attempt, Connection, Owner};
 
 use super::fresh;
-use crate::{AttemptState, Engine, Listed, Progress, Result, Submission, Warehouse};
+use crate::{AttemptState, Engine, EngineReport, Listed, Progress, Result, Session, Submission, Warehouse};
 
 /// Checks [`Engine`]. `submit` submits an attempt and returns the engine's id. Returns the attempts that are active at
 /// the end.
@@ -67,10 +67,13 @@ pub async fn warehouse(warehouse: &dyn Warehouse, connection: &Connection, sql: 
     let submit = async |attempt: &Attempt| {
         let sqls = vec![sql.to_owned(); if attempt.attempt == 1 { 1 } else { 2 }];
         let (connection, parameters) = (connection.clone(), BTreeMap::new());
-        let transaction = Transaction::Single;
-        let submission = Submission { attempt: attempt.clone(), connection, sqls, transaction, parameters };
+        let submission = Submission { attempt: attempt.clone(), connection, sqls, session: Session::Own, parameters };
         warehouse.submit(&submission).await
     };
     assert_ne!(warehouse.rows(sql, connection, &BTreeMap::new()).await.unwrap(), Vec::<crate::Row>::new());
+    let unknown =
+        Attempt { owner: Owner::Job, run: fresh("run"), job: "job.sql".into(), attempt: 1, part: 1, parts: 1 };
+    let report = warehouse.report("00000000-0000-4000-8000-000000000000", &unknown).await;
+    assert_eq!(report, Ok(EngineReport::default()), "the attempt was never submitted");
     engine(&*warehouse.engine(connection), submit).await
 }

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use shiftwork_protocol::{FailedAttempt, FailureKind, JobRecord, SLOT, SkipReason, Status};
+use shiftwork_protocol::{FailedAttempt, FailureKind, JobRecord, SLOT, SkipReason, Status, Times};
 
-use super::{both, failure, minute, opened, success};
+use super::{both, failure, minute, opened, success, totals};
 use crate::{Advanced, Ledger, Opening, Step};
 
 /// Reads the job at a position.
@@ -12,14 +12,22 @@ async fn stored(ledger: &dyn Ledger, opening: &Opening, position: usize) -> JobR
     ledger.job(opening.id(), opening.job(position)).await.unwrap().unwrap()
 }
 
+fn next_part(statement_id: Option<&str>) -> Step {
+    let statement_id = statement_id.map(Into::into);
+    Step::NextPart { statement_id, session_id: None, submitting: false, totals: totals(3) }
+}
+
 fn failed_attempt(number: u32) -> FailedAttempt {
     FailedAttempt {
         attempt: number,
+        part: 2,
         submitted_ts: Some(minute(1)),
         ended_ts: minute(2),
         error_name: FailureKind::SerializationConflict.name().into(),
         error_message: "1023".into(),
         statement_id: Some(format!("id-{number}")),
+        retry_ts: Some(minute(3)),
+        times: totals(0).times,
     }
 }
 
@@ -93,7 +101,9 @@ pub(super) async fn a_job_ends_once(ledger: &dyn Ledger) {
         expected.error_name = end.error.map(|kind| kind.name().into());
         expected.error_message.clone_from(&end.message);
         expected.statement_id.clone_from(&end.statement_id);
-        expected.rows = end.rows;
+        expected.rows = end.totals.rows;
+        expected.times = end.totals.times;
+        expected.statements.clone_from(&end.totals.statements);
         let step = Step::End(end);
         let ended = ledger.advance(&at, &step, minute(2)).await;
         assert_eq!(ended, Ok(Advanced { fresh: true, job: expected.clone() }));
@@ -103,9 +113,7 @@ pub(super) async fn a_job_ends_once(ledger: &dyn Ledger) {
             let counted = ledger.count(opening.id(), opening.job(position), 40).await;
             assert_eq!(counted.as_ref(), Ok(&expected), "only a job that succeeded has rows");
         }
-        for late in
-            [step, Step::End(failure()), Step::NextAttempt(failed_attempt(1)), Step::NextPart { statement_id: None }]
-        {
+        for late in [step, Step::End(failure()), Step::NextAttempt(failed_attempt(1)), next_part(None)] {
             let again = ledger.advance(&at, &late, minute(3)).await;
             assert_eq!(again, Ok(Advanced { fresh: false, job: expected.clone() }), "{late:?}");
         }
@@ -137,33 +145,32 @@ pub(super) async fn attempts_follow_each_other(ledger: &dyn Ledger) {
     let opening = opened(ledger).await;
     let (run, job) = (opening.id(), opening.job(0));
     ledger.claim(run, job, "token-1", minute(1)).await.unwrap();
-    ledger
-        .advance(&opening.at(0, 1, 1), &Step::NextPart { statement_id: Some("id-1".into()) }, minute(1))
-        .await
-        .unwrap();
+    ledger.advance(&opening.at(0, 1, 1), &next_part(Some("id-1")), minute(1)).await.unwrap();
     let step = Step::NextAttempt(failed_attempt(1));
     let next = ledger.advance(&opening.at(0, 1, 2), &step, minute(2)).await.unwrap();
     assert!(next.fresh);
     assert_eq!(next.job.execution_status, Status::Pending);
-    assert_eq!((next.job.attempt, next.job.part), (2, 1), "with its first part");
+    assert_eq!((next.job.attempt, next.job.part), (2, 2), "with the part that failed: the first part is committed");
     assert_eq!((next.job.submitted_ts, next.job.statement_id.as_deref()), (None, None));
     assert_eq!(next.job.execution_start_ts, Some(minute(1)), "the job began with its first attempt");
     assert_eq!(next.job.failed_attempts, [failed_attempt(1)]);
+    assert_eq!(next.job.times, Times::default(), "the times are those of one attempt");
+    assert_eq!((next.job.rows, &next.job.statements), (Some(3), &totals(3).statements), "the first part is committed");
 
     // Late or repeated events of the first attempt have no effect.
-    for stale in [step, Step::End(success()), Step::NextPart { statement_id: None }] {
+    for stale in [step, Step::End(success()), next_part(None)] {
         for part in [1, 2] {
             let again = ledger.advance(&opening.at(0, 1, part), &stale, minute(3)).await;
             assert_eq!(again, Ok(Advanced { fresh: false, job: next.job.clone() }), "{stale:?}");
         }
     }
-    let early = ledger.advance(&opening.at(0, 3, 1), &Step::End(success()), minute(3)).await.unwrap();
+    let early = ledger.advance(&opening.at(0, 3, 2), &Step::End(success()), minute(3)).await.unwrap();
     assert!(!early.fresh, "an attempt that has not begun");
 
     let claimed = ledger.claim(run, job, "token-2", minute(4)).await.unwrap();
     assert_eq!((claimed.submitted_ts, claimed.execution_start_ts), (Some(minute(4)), Some(minute(1))));
-    ledger.advance(&opening.at(0, 2, 1), &Step::NextAttempt(failed_attempt(2)), minute(5)).await.unwrap();
-    let third = ledger.advance(&opening.at(0, 3, 1), &Step::End(success()), minute(6)).await.unwrap();
+    ledger.advance(&opening.at(0, 2, 2), &Step::NextAttempt(failed_attempt(2)), minute(5)).await.unwrap();
+    let third = ledger.advance(&opening.at(0, 3, 2), &Step::End(success()), minute(6)).await.unwrap();
     assert!(third.fresh);
     assert_eq!(third.job.failed_attempts, [failed_attempt(1), failed_attempt(2)], "in the order of the attempts");
 }
@@ -172,23 +179,44 @@ pub(super) async fn parts_follow_each_other(ledger: &dyn Ledger) {
     let opening = opened(ledger).await;
     let (run, job) = (opening.id(), opening.job(0));
     ledger.claim(run, job, "token-1", minute(1)).await.unwrap();
-    let step = Step::NextPart { statement_id: Some("id-1".into()) };
+    let step = next_part(Some("id-1"));
     let next = ledger.advance(&opening.at(0, 1, 1), &step, minute(2)).await.unwrap();
     assert!(next.fresh);
     assert_eq!(next.job.execution_status, Status::Running, "the attempt is still running");
     assert_eq!((next.job.attempt, next.job.part), (1, 2));
     assert_eq!((next.job.submitted_ts, next.job.statement_id.as_deref()), (None, Some("id-1")));
+    assert_eq!((next.job.times, next.job.rows), (totals(3).times, Some(3)));
+    assert_eq!(next.job.statements, totals(3).statements);
     let again = ledger.advance(&opening.at(0, 1, 1), &step, minute(3)).await;
     assert_eq!(again, Ok(Advanced { fresh: false, job: next.job }), "the repeated step has no effect");
 
     let claimed = ledger.claim(run, job, "token-2", minute(4)).await.unwrap();
     assert_eq!((claimed.part, claimed.submitted_ts), (2, Some(minute(4))));
-    let none = ledger.advance(&opening.at(0, 1, 2), &Step::NextPart { statement_id: None }, minute(5)).await.unwrap();
+    let none = ledger.advance(&opening.at(0, 1, 2), &next_part(None), minute(5)).await.unwrap();
     assert_eq!((none.job.part, none.job.statement_id), (3, None));
+
+    // A launcher that goes on by itself records the finished part and its next intent in one step.
+    let kept = |session: Option<&str>| Step::NextPart {
+        statement_id: Some("id-3".into()),
+        session_id: session.map(Into::into),
+        submitting: true,
+        totals: totals(3),
+    };
+    let on = ledger.advance(&opening.at(0, 1, 3), &kept(Some("s")), minute(6)).await.unwrap();
+    assert_eq!((on.job.part, on.job.submitted_ts, on.job.session_id.as_deref()), (4, Some(minute(6)), Some("s")));
+    let late = ledger.claim(run, job, "token-3", minute(7)).await.unwrap();
+    assert_eq!(late.submitted_ts, Some(minute(6)), "the intent of the step stays");
+    let same = ledger.advance(&opening.at(0, 1, 4), &kept(None), minute(8)).await.unwrap();
+    assert_eq!(same.job.session_id.as_deref(), Some("s"), "the session is kept");
+    let ended = ledger.advance(&opening.at(0, 1, 5), &Step::End(success()), minute(9)).await.unwrap().job;
+    let parts = [totals(3), totals(3), totals(3), totals(3), totals(4)];
+    let times = parts.iter().map(|part| part.times).fold(Times::default(), Times::then);
+    assert_eq!((ended.times, ended.rows), (times, Some(4 * 3 + 4)), "the sums over the parts");
+    assert_eq!(ended.statements, parts.map(|part| part.statements).concat());
 }
 
 pub(super) async fn racing_steps_agree(ledger: &dyn Ledger) {
-    for other in [Step::End(failure()), Step::NextAttempt(failed_attempt(1)), Step::NextPart { statement_id: None }] {
+    for other in [Step::End(failure()), Step::NextAttempt(failed_attempt(1)), next_part(None)] {
         let opening = opened(ledger).await;
         let at = opening.at(0, 1, 1);
         let end = Step::End(success());

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use shiftwork_protocol::{FailedAttempt, FailureKind, SLOT, SkipReason, SlotHolder, SlotPool, Status};
 
-use super::{a_job, a_run, failure, fresh, kind, minute, success, take};
+use super::{a_job, a_run, failure, fresh, kind, minute, success, take, totals};
 use crate::{LeaseRequest, Ledger, Opening, Step};
 
 /// Number of calls of one sequence.
@@ -86,15 +86,23 @@ pub async fn agree(model: &dyn Ledger, subject: &dyn Ledger, seed: u64) {
                     0 => Step::End(success()),
                     1 => Step::End(failure()),
                     2 => Step::Skip { reason: SkipReason::UpstreamFailed, message: place.clone() },
-                    3 => Step::NextPart { statement_id: Some(place.clone()) },
+                    3 => Step::NextPart {
+                        statement_id: Some(place.clone()),
+                        session_id: (random.below(2) == 0).then(|| place.clone()),
+                        submitting: random.below(2) == 0,
+                        totals: totals(i64::from(call)),
+                    },
                     4 => Step::Hold,
                     _ => Step::NextAttempt(FailedAttempt {
                         attempt: at.attempt,
+                        part: at.part,
                         submitted_ts: None,
                         ended_ts: now,
                         error_name: FailureKind::ConnectionLost.name().into(),
                         error_message: place.clone(),
                         statement_id: None,
+                        retry_ts: Some(until),
+                        times: totals(0).times,
                     }),
                 };
                 same!("advance", ledger => ledger.advance(&at, &step, now));

@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 use shiftwork_protocol::{Failure, FailureKind, Status, payload::JobEnd};
 
-use crate::{PROCEED, TaskTokens, WAIT};
+use crate::{PAUSE, PROCEED, TaskTokens, WAIT};
 
 /// The end of a task that waited for its token.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +26,7 @@ pub async fn task_tokens(
         TaskEnd::Succeeded(json!({ "job_name": "load.sql", "execution_status": "FAILED" })),
         failed(FailureKind::SerializationConflict.name()),
         failed(PROCEED),
+        failed(PAUSE),
         failed(WAIT),
     ];
     let say = async |call: usize, token: &str| match call {
@@ -33,6 +34,7 @@ pub async fn task_tokens(
         1 => tokens.end(token, &end).await,
         2 => tokens.fail(token, &failure).await,
         3 => tokens.proceed(token).await,
+        4 => tokens.pause(token, super::minute(0)).await,
         _ => tokens.wait(token).await,
     };
     let expected_calls = expected.len();
@@ -60,6 +62,7 @@ mod tests {
             Closed::End(end) => TaskEnd::Succeeded(serde_json::to_value(end).unwrap()),
             Closed::Fail(failure) => TaskEnd::Failed(failure.kind.name().into()),
             Closed::Proceed => TaskEnd::Failed(PROCEED.into()),
+            Closed::Pause(_) => TaskEnd::Failed(PAUSE.into()),
             Closed::Wait => TaskEnd::Failed(WAIT.into()),
         };
         task_tokens(&tokens, async || super::super::fresh("token"), end_of).await;

@@ -6,11 +6,12 @@ use std::{
 use async_trait::async_trait;
 use jiff::Timestamp;
 use shiftwork_protocol::{
-    Attempt, Failure, JobRecord, Lease, RunRecord, SLOT, SlotHolder, SlotPool, Slots, Status, limits, slots::Queued,
+    Attempt, Failure, JobRecord, Lease, RunRecord, SLOT, SlotHolder, SlotPool, Slots, Status, Times, limits,
+    slots::Queued,
 };
 
 use super::lock;
-use crate::{Advanced, Begun, End, LeaseRequest, Ledger, Opened, Opening, Released, Result, Step};
+use crate::{Advanced, Begun, End, LeaseRequest, Ledger, Opened, Opening, Released, Result, Step, Totals};
 
 #[derive(Debug, Default)]
 struct Tables {
@@ -28,11 +29,24 @@ impl Tables {
     }
 }
 
+fn add(job: &mut JobRecord, totals: &Totals) {
+    job.times = job.times.then(totals.times);
+    job.statements.extend(totals.statements.iter().cloned());
+    if let Some(rows) = totals.rows {
+        job.rows = Some(job.rows.unwrap_or(0).saturating_add(rows));
+    }
+}
+
 /// The three tables. Each method is one critical section.
 #[derive(Debug, Default)]
 pub struct MemoryLedger(Mutex<Tables>);
 
 impl MemoryLedger {
+    /// Deletes the record of a run, as a person can do by hand.
+    pub fn delete_run(&self, run: &str) {
+        lock(&self.0).runs.remove(run);
+    }
+
     /// All runs, by id.
     pub fn runs(&self) -> Vec<RunRecord> {
         lock(&self.0).runs.values().cloned().collect()
@@ -143,13 +157,13 @@ impl Ledger for MemoryLedger {
             return Ok(Advanced { fresh: false, job: job.clone() });
         }
         match step {
-            Step::End(End { status, error, message, statement_id, rows }) => {
+            Step::End(End { status, error, message, statement_id, totals }) => {
                 job.execution_status = *status;
                 job.execution_end_ts = Some(now);
                 job.error_name = error.map(|kind| kind.name().into());
                 job.error_message.clone_from(message);
                 job.statement_id = statement_id.clone().or(job.statement_id.take());
-                job.rows = *rows;
+                add(job, totals);
             }
             Step::Skip { reason, message } => {
                 job.execution_status = Status::Skipped;
@@ -162,16 +176,18 @@ impl Ledger for MemoryLedger {
                 job.execution_status = Status::Pending;
                 job.failed_attempts.push(attempt.clone());
                 job.attempt += 1;
-                job.part = 1;
                 job.submitted_ts = None;
                 job.statement_id = None;
                 job.cancelling = None;
+                job.times = Times::default();
             }
             Step::Cancel(why) => job.cancelling = Some(why.clone()),
-            Step::NextPart { statement_id } => {
+            Step::NextPart { statement_id, session_id, submitting, totals } => {
                 job.part += 1;
-                job.submitted_ts = None;
+                job.submitted_ts = submitting.then_some(now);
                 job.statement_id.clone_from(statement_id);
+                job.session_id = session_id.clone().or(job.session_id.take());
+                add(job, totals);
             }
             Step::Hold => {
                 job.execution_status = Status::Pending;

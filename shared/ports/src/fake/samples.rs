@@ -20,11 +20,13 @@ pub fn a_job(name: &str, upstreams: &[&str]) -> JobRecord {
         run_if: RunIf::AllSuccess,
         timeout_seconds: 600,
         retries: 0,
+        retry_delay_seconds: 0,
         slots: Vec::new(),
         work: Work::Procedure {
             connection: Connection { workgroup: Some("shift".into()), database: "dev".into(), ..Connection::default() },
             sql: format!("CALL {name}()"),
             parameters: BTreeMap::new(),
+            repeatable: false,
         },
     };
     JobRecord::pending("w", "r", plan)

@@ -26,6 +26,8 @@ pub enum Closed {
     Fail(Failure),
     /// [`TaskTokens::proceed`].
     Proceed,
+    /// [`TaskTokens::pause`] until this time.
+    Pause(Timestamp),
     /// [`TaskTokens::wait`].
     Wait,
 }
@@ -64,6 +66,11 @@ impl TaskTokens for MemoryTokens {
 
     async fn proceed(&self, token: &str) -> Result<()> {
         self.close(token, Closed::Proceed);
+        Ok(())
+    }
+
+    async fn pause(&self, token: &str, until: Timestamp) -> Result<()> {
+        self.close(token, Closed::Pause(until));
         Ok(())
     }
 

@@ -5,27 +5,71 @@ use std::{
 };
 
 use async_trait::async_trait;
-use shiftwork_protocol::{Attempt, Connection, Failure, FailureKind};
+use shiftwork_protocol::{Attempt, Connection, Failure, FailureKind, StatementReport};
 
 use super::lock;
-use crate::{AttemptState, Engine, Listed, Progress, Result, Row, Submission, Warehouse, failure_kind};
+use crate::{
+    AttemptState, Engine, EngineReport, Listed, Progress, Result, Row, Session, Submission, Warehouse, failure_kind,
+    steps_reached,
+};
 
 /// The outcome that a test gives to an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// The attempt succeeds.
     Finished,
-    /// The attempt fails with this message of Redshift.
-    Failed(String),
+    /// The attempt fails with this message of Redshift, after this number of its statements finished.
+    Failed {
+        /// Number of statements that finished.
+        finished: u32,
+        /// Message of Redshift.
+        message: String,
+    },
+}
+
+impl Outcome {
+    /// The attempt fails with this message of Redshift before any of its statements finished.
+    pub fn failed(message: impl Into<String>) -> Self {
+        Self::Failed { finished: 0, message: message.into() }
+    }
 }
 
 /// Number of rows that each COPY loads.
 pub const ROWS_OF_A_COPY: i64 = 7;
+/// Number of rows that each other statement changes.
+pub const ROWS_OF_A_STATEMENT: i64 = 1;
+/// Microseconds for which each statement runs.
+pub const STATEMENT_US: u64 = 1_000;
 
 #[derive(Debug, Clone)]
 struct Held {
     submission: Submission,
     progress: Progress,
+    session: Option<String>,
+}
+
+impl Held {
+    /// The report of a submission: empty while it is active. The fake has no clock, so it has no instants.
+    fn report(&self) -> EngineReport {
+        if self.progress == Progress::Active {
+            return EngineReport::default();
+        }
+        let statements = self.submission.sqls.iter().map(|sql| {
+            let is_copy = sql.contains("COPY ");
+            StatementReport {
+                command: if is_copy { "COPY" } else { "INSERT" }.into(),
+                rows: Some(if is_copy { ROWS_OF_A_COPY } else { ROWS_OF_A_STATEMENT }),
+                returned: false,
+                ran_us: Some(STATEMENT_US),
+            }
+        });
+        let statements: Vec<_> = statements.collect();
+        EngineReport {
+            ran_us: statements.iter().filter_map(|statement| statement.ran_us).reduce(u64::saturating_add),
+            statements,
+            ..EngineReport::default()
+        }
+    }
 }
 
 /// Redshift in memory. Attempts are active until a test ends them, and short statements return rows that a test has set.
@@ -34,9 +78,16 @@ pub struct MemoryWarehouse {
     held: Mutex<BTreeMap<String, Held>>,
     answers: Mutex<BTreeMap<String, Vec<Row>>>,
     asked: Mutex<Vec<String>>,
+    ended_sessions: Mutex<BTreeSet<String>>,
 }
 
 impl MemoryWarehouse {
+    /// Ends the sessions that submissions have kept.
+    pub fn end_sessions(&self) {
+        let held = lock(&self.held);
+        lock(&self.ended_sessions).extend(held.values().filter_map(|held| held.session.clone()));
+    }
+
     /// The active attempts.
     pub fn running(&self) -> Vec<Attempt> {
         let held = lock(&self.held);
@@ -54,8 +105,12 @@ impl MemoryWarehouse {
             && held.progress == Progress::Active
         {
             held.progress = match outcome {
-                Outcome::Finished => Progress::Finished { rows: Some(1) },
-                Outcome::Failed(message) => Progress::Failed { kind: failure_kind(&message), message },
+                Outcome::Finished => Progress::Finished,
+                Outcome::Failed { finished, message } => {
+                    let statements = u32::try_from(held.submission.sqls.len()).unwrap_or(u32::MAX);
+                    let reached = steps_reached(finished, statements, &message);
+                    Progress::Failed { kind: failure_kind(&message), message, reached }
+                }
             };
         }
     }
@@ -73,7 +128,9 @@ impl MemoryWarehouse {
 
     fn get(&self, id: &str) -> Option<AttemptState> {
         let held = lock(&self.held).get(id)?.clone();
-        Some(AttemptState { id: id.into(), attempt: held.submission.attempt, progress: held.progress })
+        let report = held.report();
+        let Held { submission, progress, session } = held;
+        Some(AttemptState { id: id.into(), attempt: submission.attempt, progress, session, report })
     }
 }
 
@@ -85,20 +142,24 @@ impl Warehouse for MemoryWarehouse {
 
     async fn submit(&self, submission: &Submission) -> Result<String> {
         let id = submission.attempt.client_token();
-        lock(&self.held)
-            .entry(id.clone())
-            .or_insert_with(|| Held { submission: submission.clone(), progress: Progress::Active });
+        let mut held = lock(&self.held);
+        if held.contains_key(&id) {
+            return Ok(id);
+        }
+        let session = match &submission.session {
+            Session::Own => None,
+            Session::Kept => Some(format!("session-{id}")),
+            Session::Continued(session) if lock(&self.ended_sessions).contains(session) => {
+                return Err(Failure::new(FailureKind::SessionLost, "Session is not available"));
+            }
+            Session::Continued(session) => Some(session.clone()),
+        };
+        held.insert(id.clone(), Held { submission: submission.clone(), progress: Progress::Active, session });
         Ok(id)
     }
 
-    async fn copied(&self, id: &str, _: &Attempt) -> Result<Option<i64>> {
-        let tables = lock(&self.held);
-        let ended = tables.get(id).filter(|held| matches!(held.progress, Progress::Finished { .. }));
-        let copies = ended.map(|held| held.submission.sqls.iter().filter(|sql| sql.contains("COPY ")).count());
-        Ok(copies
-            .filter(|copies| *copies > 0)
-            .and_then(|copies| i64::try_from(copies).ok())
-            .map(|copies| copies * ROWS_OF_A_COPY))
+    async fn report(&self, id: &str, _: &Attempt) -> Result<EngineReport> {
+        Ok(self.get(id).map(|state| state.report).unwrap_or_default())
     }
 
     async fn rows(&self, sql: &str, _: &Connection, parameters: &BTreeMap<String, String>) -> Result<Vec<Row>> {
@@ -139,6 +200,8 @@ impl Engine for MemoryEngine<'_> {
             id: id.clone(),
             attempt: held.submission.attempt.clone(),
             progress: Progress::Active,
+            session: held.session.clone(),
+            report: EngineReport::default(),
         };
         Ok(of_run.map(state).collect())
     }
@@ -146,9 +209,9 @@ impl Engine for MemoryEngine<'_> {
     async fn listed(&self, run: &str, attempts: &BTreeSet<Attempt>) -> Result<BTreeMap<Attempt, Listed>> {
         let of_run = attempts.iter().filter(|attempt| attempt.run == run);
         let known = of_run.filter_map(|attempt| self.warehouse.get(&attempt.client_token()));
-        let listed = known.map(|AttemptState { id, attempt, progress }| match progress {
+        let listed = known.map(|AttemptState { id, attempt, progress, .. }| match progress {
             Progress::Active => (attempt, Listed::Active),
-            Progress::Finished { .. } | Progress::Failed { .. } | Progress::Aborted => (attempt, Listed::Ended { id }),
+            Progress::Finished | Progress::Failed { .. } | Progress::Aborted { .. } => (attempt, Listed::Ended { id }),
         });
         Ok(listed.collect())
     }
@@ -157,7 +220,7 @@ impl Engine for MemoryEngine<'_> {
         if let Some(held) = lock(&self.warehouse.held).get_mut(id)
             && held.progress == Progress::Active
         {
-            held.progress = Progress::Aborted;
+            held.progress = Progress::Aborted { reached: 0 };
         }
         Ok(())
     }

@@ -1,20 +1,16 @@
 //! `cdc`: deletes the staged files that a load has promoted, and counts the rows of the load.
 
-use std::sync::Arc;
-
 use async_trait::async_trait;
-use shiftwork_ports::{Bucket, Result, Warehouse};
-use shiftwork_protocol::{Attempt, JobRecord, Status};
+use shiftwork_ports::{Bucket, Result};
+use shiftwork_protocol::{Attempt, JobRecord, StatementReport};
 
 use super::{AroundAttempts, manifest};
 
-/// The ports and buckets that this kind uses.
+/// The buckets that this kind uses.
 #[derive(Clone)]
 pub struct Cdc {
     /// Staging bucket, which holds the staged files and the manifests.
     pub staging: Bucket,
-    /// Warehouse that counts the rows of a load.
-    pub warehouse: Arc<dyn Warehouse>,
 }
 
 pub(super) struct Load<'a> {
@@ -31,10 +27,9 @@ impl AroundAttempts for Load<'_> {
         staging.delete(&manifest.keys()).await
     }
 
-    /// Counts the rows with a query of its own, because the event of a load has the row count of the batch's last
-    /// statement, which is a cleanup. If the query fails, the record keeps the number of the event.
-    async fn rows(&self, job: &JobRecord) -> Result<Option<i64>> {
-        let (Status::Succeeded, Some(id)) = (job.execution_status, &job.statement_id) else { return Ok(None) };
-        self.cdc.warehouse.copied(id, &job.current_attempt()).await
+    /// The rows that were copied into the staging table: a load also deletes and inserts rows of other tables.
+    fn rows(&self, job: &JobRecord) -> Option<i64> {
+        let copied = job.statements.iter().filter(|statement: &&StatementReport| statement.command == "COPY");
+        copied.filter_map(|copy| copy.rows).reduce(i64::saturating_add)
     }
 }

@@ -63,7 +63,7 @@ impl AroundAttempts for FileLoad<'_> {
         let (batch, urls) = (batch_of(&at.run, &at.job), manifest.urls());
         let processed = files.loaded(feed, &batch, &urls).await?;
         if processed > 0 {
-            tracing::info!(run = at.run, job = at.job, feed, files = processed, "files processed");
+            tracing::info!(feed, files = processed, "files processed");
         }
         if job.execution_status == Status::Succeeded {
             return Ok(());
@@ -179,7 +179,10 @@ impl FileLoad<'_> {
             Ok(rows) => rows,
             Err(failure) if failure.kind.class() == Class::Retryable => return Err(failure),
             Err(failure) => {
-                tracing::warn!(%failure, "load errors cannot be read: the message of the statement is used instead");
+                tracing::warn!(
+                    failure = failure.kind.name(),
+                    "load errors cannot be read, so the message of the statement is used: {failure}"
+                );
                 Vec::new()
             }
         };
