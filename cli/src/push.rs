@@ -177,6 +177,9 @@ pub async fn compare(
     prune: bool,
 ) -> anyhow::Result<Comparison> {
     let desired = desired(deployment, checked);
+    // A push writes a workflow before its rules. Rules are read first, so that the workflow of each rule that is found, also of a push at the
+    // same time, is found as well.
+    let deployed_rules = deployment.rules.list().await?;
     let present = deployment.present(desired.scripts.keys().cloned()).await?;
     let mut unfiled = unfiled(&desired, &present);
     let mut scripts = unfiled::scripts(&desired, &present);
@@ -206,7 +209,7 @@ pub async fn compare(
     let deployed = present.workflows.keys().map(String::as_str);
     let is_gone = |id: &str| changes.things_gone.iter().any(|thing| thing.kind == Kind::Workflow && thing.name == id);
     let remaining = deployed.filter(|id| !is_gone(id)).chain(of_files.iter().copied()).collect();
-    changes.rules = rule_changes(rules, &deployment.rules.list().await?, &of_files, &remaining);
+    changes.rules = rule_changes(rules, &deployed_rules, &of_files, &remaining);
     changes.lines.append(&mut changes.rules.lines);
     changes.unchanged += changes.rules.unchanged;
     Ok(Comparison { changes, unfiled, scripts, project, desired, present })

@@ -19,7 +19,7 @@ fn a_secret_value_is_only_in_its_object_and_in_the_statement() {
             machine.fakes.configuration.put(json!({
                 "workflow_id": "w",
                 "parameters": { "token": { "type": "string", "secret": true }, "day": { "type": "date" } },
-                "workflow_stages": [{ "execution_type": "sequential", "scripts": ["a.sql"] }]
+                "workflow_stages": [{ "execution_type": "sequential", "scripts": [{ "script": "a.sql", "repeatable": true }] }]
             }));
             machine.fakes.scripts.put("workflows/w/a.sql", "select :token, :day");
             *machine.fakes.broken.lock().unwrap() = vec!["a.sql".into()];
