@@ -180,10 +180,9 @@ async fn kill_at_every_point(function: &str) {
         join_all(wave.iter().map(|point| kill(&stack, &function, point, 1))).await;
         join_all(flows.into_iter().map(check_three_jobs)).await;
         assert_eq!(stack.control.get("faults").await, json!([]), "a kill did not apply to any invocation");
-        // Invocations per run: one; one per job; or one for the run and one for its `Refreshed` event.
+        // Invocations per run: one, or one per job.
         let quiet = match function.rsplit('-').next() {
             Some("launcher" | "callback") => 3,
-            Some("trigger") => 2,
             Some(_) | None => 1,
         };
         repeated += invocations(&stack, &function).await.saturating_sub(quiet * wave.len() as u64);

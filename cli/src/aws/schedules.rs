@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use aws_sdk_scheduler::{
     Client,
     operation::{
-        delete_schedule::DeleteScheduleError, get_schedule::GetScheduleOutput, update_schedule::UpdateScheduleError,
+        delete_schedule::DeleteScheduleError,
+        get_schedule::{GetScheduleError, GetScheduleOutput},
+        update_schedule::UpdateScheduleError,
     },
     types::{DeadLetterConfig, FlexibleTimeWindow, FlexibleTimeWindowMode, RetryPolicy, ScheduleState, Target},
 };
@@ -70,13 +72,19 @@ impl Group {
                 schedule.map_err(|error| super::failed("EventBridge Scheduler ListSchedules", &self.name, &error))?;
             names.extend(schedule.name);
         }
-        stream::iter(names).map(|name| self.get(name)).buffer_unordered(AT_ONCE).try_collect().await
+        let found = stream::iter(names).map(|name| self.get(name)).buffer_unordered(AT_ONCE);
+        found.try_filter_map(async |found| Ok(found)).try_collect().await
     }
 
-    async fn get(&self, name: String) -> anyhow::Result<(String, Timetable)> {
-        let get = self.client.get_schedule().group_name(&self.name).name(&name).send().await;
-        let found = get.map_err(|error| super::failed("EventBridge Scheduler GetSchedule", &name, &error))?;
-        Ok((name, timetable_of(&found)))
+    /// Reads a schedule; `None` if it was deleted since it was listed.
+    async fn get(&self, name: String) -> anyhow::Result<Option<(String, Timetable)>> {
+        match self.client.get_schedule().group_name(&self.name).name(&name).send().await {
+            Ok(found) => Ok(Some((name, timetable_of(&found)))),
+            Err(error) if error.as_service_error().is_some_and(GetScheduleError::is_resource_not_found_exception) => {
+                Ok(None)
+            }
+            Err(error) => Err(super::failed("EventBridge Scheduler GetSchedule", &name, &error)),
+        }
     }
 
     /// Creates or replaces a schedule.

@@ -251,7 +251,7 @@ mod tests {
         let attempt = FailedAttempt {
             part: 1,
             retry_ts: None,
-            times: Default::default(),
+            times: shiftwork_protocol::Times::default(),
             attempt: 2,
             submitted_ts: None,
             ended_ts: jiff::Timestamp::UNIX_EPOCH,

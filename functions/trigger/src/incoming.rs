@@ -18,7 +18,7 @@ pub(crate) enum Incoming {
     Messages(Vec<Message>),
 }
 
-/// What starts runs.
+/// An input that starts runs.
 #[derive(Debug)]
 pub(crate) enum One {
     /// A request for one run, by a person, a program or a schedule.

@@ -20,7 +20,9 @@ fn every_pin_has_a_version_and_a_hash() {
         for entry in fs::read_dir(root().join(folder)).unwrap() {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            if !(name.starts_with("requirements") && name.ends_with(".txt")) {
+            if !(name.starts_with("requirements")
+                && std::path::Path::new(&name).extension().is_some_and(|suffix| suffix == "txt"))
+            {
                 continue;
             }
             for pin in pins(&fs::read_to_string(&path).unwrap()) {

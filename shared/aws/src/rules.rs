@@ -34,7 +34,7 @@ const AT_ONCE: usize = 8;
 /// Length of the digest in a shortened name in characters.
 const DIGEST_CHARS: usize = 8;
 
-/// Where a rule is.
+/// Bus and name of a rule.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RuleKey {
     /// Name of the event bus.

@@ -22,7 +22,7 @@ pub struct Circle {
 pub struct Step {
     /// Id of the workflow whose run starts the next one.
     pub workflow_id: String,
-    /// How it does.
+    /// The event by which it starts the next workflow.
     pub link: Link,
 }
 

@@ -100,7 +100,7 @@ mod tests {
             match expected {
                 None => assert_eq!(found, None, "{job:?}"),
                 Some(words) => {
-                    assert!(found.as_deref().is_some_and(|found| found.contains(words)), "{words}: {found:?}")
+                    assert!(found.as_deref().is_some_and(|found| found.contains(words)), "{words}: {found:?}");
                 }
             }
         }

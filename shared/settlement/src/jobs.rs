@@ -309,10 +309,11 @@ impl JobSettlement {
             return None;
         }
         let counted = self.ledger.count(&job.workflow_execution_id, &job.plan.job_name, rows).await;
-        counted.map(Some).unwrap_or_else(|failure| {
-            tracing::warn!(failure = failure.kind.name(), "the rows of the job cannot be recorded: {failure}");
-            None
-        })
+        counted
+            .inspect_err(|failure| {
+                tracing::warn!(failure = failure.kind.name(), "the rows of the job cannot be recorded: {failure}");
+            })
+            .ok()
     }
 
     /// Does what [`JobSettlement::follow`] does, without publishing the event.

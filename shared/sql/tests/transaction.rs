@@ -1,5 +1,7 @@
 //! Tests of statements that begin, end or do not allow a transaction.
 
+#![allow(clippy::unwrap_used, reason = "tests panic on unexpected results")]
+
 use shiftwork_sql::{Statement, TransactionControl, split, without_outer_transaction};
 
 fn one(sql: &str) -> Statement {

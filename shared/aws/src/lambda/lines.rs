@@ -272,7 +272,12 @@ pub(super) mod tests {
         let _guard = tracing::subscriber::set_default(buffer.subscriber());
         let span = log::invocation("request");
         let work = async {
-            Subject::of_job("r", "done").scope(async { Ok(tracing::info!("inside")) }).await?;
+            Subject::of_job("r", "done")
+                .scope(async {
+                    tracing::info!("inside");
+                    Ok(())
+                })
+                .await?;
             Subject::of_run("r")
                 .in_workflow("w")
                 .scope(

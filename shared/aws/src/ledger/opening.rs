@@ -135,7 +135,7 @@ impl<'a> Plan<'a> {
             Transacted::Refused(refusal) => refusal,
         };
         match refusal.of(RUN) {
-            Some(run) => Ok(self.occupied(run)),
+            Some(run) => Ok(Self::occupied(run)),
             None => Ok(Written::Done(self.lease_refused(refusal.of(LEASE).flatten())?)),
         }
     }
@@ -178,7 +178,7 @@ impl<'a> Plan<'a> {
             Transacted::Refused(refusal) => refusal,
         };
         Ok(Some(match refusal.of(RUN) {
-            Some(run) => self.occupied(run),
+            Some(run) => Self::occupied(run),
             None => Written::Done(self.lease_refused(refusal.of(LEASE).flatten())?),
         }))
     }
@@ -195,7 +195,7 @@ impl<'a> Plan<'a> {
             let mut actions = vec![self.check_planner()?];
             actions.extend(batch);
             if let Transacted::Refused(mut refusal) = self.ledger.transact(&self.what, actions).await? {
-                return Ok(self.occupied(refusal.of(RUN).flatten()));
+                return Ok(Self::occupied(refusal.of(RUN).flatten()));
             }
         }
         let run = self
@@ -211,7 +211,7 @@ impl<'a> Plan<'a> {
             Transacted::Refused(refusal) => refusal,
         };
         match refusal.of(RUN) {
-            Some(run) => Ok(self.occupied(run)),
+            Some(run) => Ok(Self::occupied(run)),
             None => Ok(Written::Done(self.lease_refused(refusal.of(LEASE).flatten())?)),
         }
     }
@@ -242,7 +242,7 @@ impl<'a> Plan<'a> {
 
     /// Handles a run that this planner may not write. If there is no item, the run was deleted while it was planned,
     /// and the caller repeats its request.
-    fn occupied(&self, run: Option<Item>) -> Written {
+    fn occupied(run: Option<Item>) -> Written {
         run.map_or_else(
             || {
                 tracing::warn!("the run was deleted while it was being planned");
