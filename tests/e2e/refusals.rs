@@ -9,7 +9,7 @@ async fn refused(stack: &std::sync::Arc<Stack>, workflow: Value, scripts: &[(&st
     let flow = stack.push("bad", workflow, scripts).await;
     let run = flow.run(&Stack::unique("r"));
     let refusal = flow.request(json!({ "workflow_execution_id": run.id })).await;
-    let refusal = refusal.expect_err("a workflow that cannot run was accepted");
+    let refusal = refusal.expect_err(&format!("a workflow that cannot run was accepted: {scripts:?}"));
     assert_eq!(run.record().await, None, "{refusal:?}");
     assert_eq!(run.jobs().await, [], "{refusal:?}");
     assert_eq!(run.execution_status().await, None, "{refusal:?}");
@@ -32,7 +32,7 @@ async fn an_invalid_workflow_is_rejected_with_name_and_place() {
     let long = format!("select 1;\nselect '{}'", "x".repeat(100 * 1024));
     let cases: Vec<Case> = vec![
         (
-            json!({ "workflow_stagse": [], "workflow_stages": [{ "execution_type": "parallel", "scripts": ["a.sql"] }] }),
+            json!({ "workflow_stagse": [], "time_zone": "UTC", "workflow_stages": [{ "execution_type": "parallel", "scripts": ["a.sql"] }] }),
             vec![one],
             &["workflow_stagse", "workflow_stages"],
         ),
