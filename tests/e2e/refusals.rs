@@ -32,7 +32,7 @@ async fn an_invalid_workflow_is_rejected_with_name_and_place() {
     let long = format!("select 1;\nselect '{}'", "x".repeat(100 * 1024));
     let cases: Vec<Case> = vec![
         (
-            json!({ "workflow_stagse": [], "time_zone": "UTC", "workflow_stages": [{ "execution_type": "parallel", "scripts": ["a.sql"] }] }),
+            json!({ "workflow_stagse": [], "workflow_stages": [{ "execution_type": "parallel", "scripts": ["a.sql"] }] }),
             vec![one],
             &["workflow_stagse", "workflow_stages"],
         ),

@@ -74,7 +74,8 @@ fn read_one(payload: Value, message_id: Option<&str>) -> Result<One, Failure> {
 fn event_of(event: Value, workflow_id: Option<String>, message_id: Option<&str>) -> Result<One, Failure> {
     let is_event = event["source"].is_string() && event["detail-type"].is_string() && event["detail"].is_object();
     if !is_event {
-        let fields = event.as_object().map_or_else(Vec::new, |fields| fields.keys().map(String::as_str).collect());
+        let mut fields: Vec<_> = event.as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect();
+        fields.sort_unstable();
         let has = if fields.is_empty() { "it has no field".into() } else { format!("it has {}", list(fields)) };
         return Err(unreadable(format!("neither a request nor an event, because {has}: {SYNTAX}")));
     }
@@ -168,9 +169,9 @@ mod tests {
             (json!(7), "found a number"),
             (json!(null), "found null"),
             (json!(true), "found a boolean"),
-            (without("source"), "it has `detail`"),
-            (without("detail-type"), "it has `detail`"),
-            (without("detail"), "it has `detail-type`"),
+            (without("source"), "it has `detail`, `detail-type`, `id`"),
+            (without("detail-type"), "it has `detail`, `id`, `source`"),
+            (without("detail"), "it has `detail-type`, `id`, `source`"),
             (
                 json!({ "id": "1", "source": "custom", "detail-type": "t", "detail": [] }),
                 "neither a request nor an event",

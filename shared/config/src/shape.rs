@@ -313,7 +313,9 @@ impl<'a> Check<'a> {
         let is_required =
             |key: &str| schema["required"].as_array().is_some_and(|names| names.iter().any(|name| name == key));
         let before = self.mismatches.droppable.len();
-        for (key, member) in members {
+        // Features of `serde_json` decide the order of an object, so problems are reported in the order of the names.
+        let in_order: BTreeMap<_, _> = members.iter().collect();
+        for (key, member) in in_order {
             let path = path.key(key);
             if let Some(property) = known.and_then(|known| known.get(key)) {
                 self.value(property, member, &path);
@@ -321,7 +323,7 @@ impl<'a> Check<'a> {
                 let names = known.into_iter().flatten().map(|(name, _)| name.as_str());
                 // A field that the object has already is not the one that was meant.
                 let absent = names.clone().filter(|name| !members.contains_key(*name));
-                let is_misspelt = absent.clone().any(|name| is_misspelling(key, name));
+                let is_misspelt = names.clone().any(|name| is_misspelling(key, name));
                 let problem = self.doc.problem(&path, format!("unknown field `{key}`"));
                 let problem = if nearest(key, absent.clone()).is_some() {
                     problem.did_you_mean(key, absent)
@@ -428,7 +430,7 @@ mod tests {
             "$defs": { "Work": { "type": "object", "required": ["within", "mode"], "properties": {
                 "within": { "type": "string", "format": Duration::FORMAT },
                 "mode": { "oneOf": [{ "const": "x" }, { "const": "y" }] } } } } });
-        let text = "kept: 1\nmode: c\nmore: 2\nworks: [3, { mode: z, within: 2h }, { within: soon }]\n";
+        let text = "kept: 1\nmode: c\nother: 2\nworks: [3, { mode: z, within: 2h }, { within: soon }]\n";
         let doc = read_file("x.yaml", text).unwrap();
         let mismatches = super::check(&doc, &schema);
         let repaired = mismatches.repaired(doc.value());
@@ -441,7 +443,7 @@ mod tests {
         assert_eq!(super::check(&again, &schema).problems, []);
         assert_eq!(
             mismatches.unknown,
-            [super::UnknownField { path: crate::JsonPath::root().key("more"), is_misspelt: false }]
+            [super::UnknownField { path: crate::JsonPath::root().key("other"), is_misspelt: false }]
         );
         for (path, covered) in [
             ("$.name", true),

@@ -14,7 +14,7 @@ use shiftwork_ports::{
         MemoryObjects, MemoryRegister, MemoryRequests, MemorySweeps, MemoryTokens, MemoryWarehouse, Outcome,
     },
 };
-use shiftwork_protocol::{Attempt, Connection, Failure, FailureKind, Manifest, Work, manifest_key};
+use shiftwork_protocol::{Attempt, Connection, Failure, FailureKind, Manifest, Status, Work, manifest_key};
 
 /// Injects faults into the calls of ports, from a seeded generator, until a maximum number of faults is reached.
 pub(crate) struct Faults {
@@ -220,10 +220,10 @@ impl Fakes {
             }
         }
         for pool in &job.plan.slots {
-            // The statement of a job that has ended is being cancelled, and can exceed the limit until then.
+            // The statement of a job that was stopped or timed out is being cancelled, and can exceed the limit until then.
             let in_pool = |other: &Attempt| {
                 let job = self.ledger.job(&other.run, &other.job).now_or_never().unwrap().unwrap().unwrap();
-                job.plan.slots.contains(pool) && !job.execution_status.is_terminal()
+                job.plan.slots.contains(pool) && !matches!(job.execution_status, Status::TimedOut | Status::Aborted)
             };
             let others = self.warehouse.running().iter().filter(|other| *other != name && in_pool(other)).count();
             if others >= pool.limit as usize {
