@@ -33,7 +33,7 @@ pub struct Target {
     /// AWS Region [default: AWS_REGION, else the Region of the profile]
     #[arg(long, global = true)]
     pub region: Option<String>,
-    /// Endpoint of every AWS service [default: AWS_ENDPOINT_URL_<SERVICE>, else AWS_ENDPOINT_URL]
+    /// Endpoint of every AWS service [default: that of the service in the environment, else AWS_ENDPOINT_URL]
     #[arg(long, global = true, value_name = "URL")]
     pub endpoint_url: Option<String>,
 }

@@ -52,7 +52,7 @@ impl Put {
 /// The deletion of a key, or of one version of it: an item of the file audit table beside the files.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deletion {
-    /// Feed of the key, or [`UNCLAIMED`].
+    /// Feed of the key, or [`UNCLAIMED`](crate::file::UNCLAIMED).
     pub feed: String,
     /// Name of the bucket.
     pub bucket: String,
