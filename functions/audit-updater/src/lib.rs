@@ -70,7 +70,7 @@ enum Effect<'a> {
 }
 
 fn decide<'a>(job: &JobRecord, state: Option<&'a AttemptState>, caught: &CaughtError) -> Effect<'a> {
-    if job.execution_status.is_terminal() || job.has_more() {
+    if job.execution_status.is_terminal() || (job.has_more() && !is_of_launcher(caught)) {
         return Effect::Settled;
     }
     let (kind, message) = read_error(caught, job);
@@ -102,11 +102,24 @@ fn read_error(caught: &CaughtError, job: &JobRecord) -> (FailureKind, String) {
     }
 }
 
-/// Message of a caught error. For a Lambda function, the cause is `{"errorType": …, "errorMessage": …}`.
+/// Returns true if the launcher failed, and not the task that waited for the end of an attempt. Step Functions has used up
+/// its retries, so a launcher that fails before it claims the next attempt fails that attempt: every loop through the
+/// state machine uses up an attempt.
+fn is_of_launcher(caught: &CaughtError) -> bool {
+    let is_of_task = caught.error.starts_with("States.") || FailureKind::from_name(&caught.error).is_some();
+    !is_of_task || message_of_function(caught).is_some()
+}
+
+/// Message of a Lambda function that failed: its cause is `{"errorType": …, "errorMessage": …}`. The cause of a task that
+/// failed is text.
+fn message_of_function(caught: &CaughtError) -> Option<String> {
+    let cause: Value = serde_json::from_str(&caught.cause).ok()?;
+    cause["errorMessage"].as_str().map(str::to_owned)
+}
+
 fn message(caught: &CaughtError) -> String {
-    let cause: Option<Value> = serde_json::from_str(&caught.cause).ok();
-    match cause.as_ref().and_then(|cause| cause["errorMessage"].as_str()) {
-        Some(message) => message.to_owned(),
+    match message_of_function(caught) {
+        Some(message) => message,
         None if caught.cause.is_empty() => "the error has no cause".to_owned(),
         None => caught.cause.clone(),
     }
@@ -220,9 +233,27 @@ mod tests {
         let next_part = JobRecord { part: 2, submitted_ts: None, ..running() };
         let ended = JobRecord { execution_status: Status::Failed, ..running() };
         for job in [&next_attempt, &next_part, &ended] {
-            assert_eq!(decide(job, None, &caught("Shiftwork.Throttled", "")), Effect::Settled);
+            for error in ["Shiftwork.Throttled", "States.Timeout"] {
+                assert_eq!(decide(job, None, &caught(error, "")), Effect::Settled);
+            }
         }
         assert!(next_attempt.has_more() && next_part.has_more() && !ended.has_more() && !running().has_more());
+        let of_function = r#"{"errorType":"Shiftwork.Throttled","errorMessage":"slow down"}"#;
+        for (error, cause, expected) in [
+            ("Shiftwork.Throttled", of_function, FailureKind::LaunchFailed),
+            ("Shiftwork.AccessDenied", &of_function.replace("Throttled", "AccessDenied"), FailureKind::AccessDenied),
+            ("Runtime.ExitError", "", FailureKind::LaunchFailed),
+            ("Lambda.TooManyRequestsException", "", FailureKind::LaunchFailed),
+        ] {
+            for job in [&next_attempt, &next_part] {
+                let caught = caught(error, cause);
+                assert!(
+                    matches!(decide(job, None, &caught), Effect::Failed { kind, .. } if kind == expected),
+                    "{error}: the launcher failed before it claimed the attempt"
+                );
+            }
+            assert_eq!(decide(&ended, None, &caught(error, cause)), Effect::Settled);
+        }
         let resumed = JobRecord { resumed: Some(Resumed { from: "before".into(), part: 2 }), ..next_part };
         assert!(!resumed.has_more(), "the job was not launched in this run");
     }

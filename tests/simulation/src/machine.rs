@@ -411,7 +411,10 @@ impl Machine {
                     Launch { workflow_execution_id: run.into(), job_name: job.into(), task_token: token.clone() };
                 match self.launcher.handle(launch).now_or_never() {
                     Some(Ok(())) => JobState::Waiting { token, retries },
-                    Some(Err(failure)) => after_failure(&failure, retries),
+                    Some(Err(failure)) => {
+                        let cause = json!({ "errorType": failure.kind.name(), "errorMessage": failure.message });
+                        after_failure(&failure, &cause.to_string(), retries)
+                    }
                     None => after_crash(retries),
                 }
             }
@@ -420,7 +423,7 @@ impl Machine {
                 Some(Closed::Proceed) => JobState::Launch { retries: 0 },
                 Some(Closed::Pause(until)) => JobState::Pause(until),
                 Some(Closed::Wait) => JobState::Await,
-                Some(Closed::Fail(failure)) => after_failure(&failure, retries),
+                Some(Closed::Fail(failure)) => after_failure(&failure, &failure.message, retries),
                 None if self.timeouts && self.faults.occurs(20) => {
                     JobState::Record { caught: json!({ "Error": "States.Timeout", "Cause": "" }), tries: 0 }
                 }
@@ -450,14 +453,14 @@ impl Machine {
     }
 }
 
-/// Applies the `Retry` and then the `Catch` of the state machine to a failure.
-fn after_failure(failure: &Failure, retries: u32) -> JobState {
+/// Applies the `Retry` and then the `Catch` of the state machine to a failure of the launcher or of its task.
+fn after_failure(failure: &Failure, cause: &str, retries: u32) -> JobState {
     match failure.kind.class() {
         // The state machine waits for a full warehouse until the run times out.
         Class::Retryable if failure.kind == FailureKind::ActiveStatementsExceeded => JobState::Launch { retries },
         Class::Retryable if retries < RETRIES => JobState::Launch { retries: retries + 1 },
         Class::Retryable | Class::Terminal | Class::Duplicate => {
-            JobState::Record { caught: json!({ "Error": failure.kind.name(), "Cause": failure.message }), tries: 0 }
+            JobState::Record { caught: json!({ "Error": failure.kind.name(), "Cause": cause }), tries: 0 }
         }
     }
 }
