@@ -167,7 +167,16 @@ fn triggered_request(workflow: &Value, event: &Value) -> std::result::Result<Opt
         let parameters = trigger
             .parameters
             .iter()
-            .filter_map(|(name, path)| Some((name.clone(), pattern::pick(event, path)?.clone())))
+            .filter_map(|(name, path)| {
+                let value = pattern::pick(event, path);
+                if value.is_none() {
+                    tracing::warn!(
+                        workflow = workflow.workflow_id,
+                        "the event has no `{path}`: parameter `{name}` has its default"
+                    );
+                }
+                Some((name.clone(), value?.clone()))
+            })
             .collect();
         let (logical_date, date_place) =
             logical_date::of_event(trigger, position, event).map(|date| (date.text, date.place)).unzip();

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use shiftwork_config::{JsonPath, Located, Place, Problem, in_order};
 use shiftwork_protocol::{
-    Connection, Work, audit::PlannedJob, keys::script_key, name, secret::Secrets, workflow::RunIf,
+    CommitCause, Connection, Work, audit::PlannedJob, keys::script_key, name, secret::Secrets, workflow::RunIf,
 };
 
 use crate::{
@@ -166,7 +166,14 @@ fn plan_jobs(
             problems: &mut findings.problems,
             warnings: &mut findings.warnings,
         };
-        works.push(job.kind.work(&job.job, &mut context));
+        let work = job.kind.work(&job.job, &mut context);
+        if let Some(what) = work.as_ref().filter(|_| job.job.retries > 0).and_then(not_retried) {
+            let warning = doc.problem(&job.path.key("retries"), format!("{what} is not retried without `repeatable`"));
+            findings
+                .warnings
+                .push(warning.hint("set `repeatable: true` if the work can run twice, or remove `retries`"));
+        }
+        works.push(work);
     }
 
     let busy = slots::jobs_by_warehouse(works.iter().flatten());
@@ -199,6 +206,25 @@ fn plan_jobs(
             })
         })
         .collect()
+}
+
+/// Describes the failures of a job that end it whatever the value of `retries`, because the work may be committed. `None`
+/// if the plan shows no such work.
+fn not_retried(work: &Work) -> Option<&'static str> {
+    const CALL: &str = "a CALL, which can commit inside,";
+    match work {
+        Work::Procedure { repeatable: false, .. } => Some(CALL),
+        Work::Sql { repeatable: false, inner_commits, .. } => inner_commits.first().map(|commit| match commit.cause {
+            CommitCause::Call => CALL,
+            CommitCause::Truncate => "a failure after TRUNCATE, which commits what ran before,",
+        }),
+        Work::Procedure { repeatable: true, .. }
+        | Work::Sql { repeatable: true, .. }
+        | Work::Unload { .. }
+        | Work::Cdc { .. }
+        | Work::Copy { .. }
+        | Work::Barrier {} => None,
+    }
 }
 
 fn connection_named<'a>(inputs: &'a PlanInputs, name: Option<&str>) -> Option<&'a Connection> {
