@@ -142,14 +142,14 @@ mod tests {
     use shiftwork_ports::log::Subject;
     use tracing_subscriber::layer::SubscriberExt as _;
 
-    use super::{lines::tests::Buffer, *};
+    use super::{lines::tests::log, *};
 
     /// What Lambda's runtime does with a failure: it logs it as well, in a module that is turned off.
     #[tokio::test]
     async fn a_failure_is_logged_once_with_the_ids_of_its_job() {
-        let buffer = Buffer::default();
+        let (written, subscriber) = log();
         let levels = Targets::new().with_default(LevelFilter::INFO).with_target(RUNTIME_FAILURES, LevelFilter::OFF);
-        let _guard = tracing::subscriber::set_default(buffer.subscriber().with(levels));
+        let _guard = tracing::subscriber::set_default(subscriber.with(levels));
         let handler = async |event: Event<Value>| {
             let job = event.payload["job"].as_str().unwrap_or_default().to_owned();
             let failed = async { Err::<(), _>(Failure::new(FailureKind::Throttled, "slow down")) };
@@ -160,7 +160,7 @@ mod tests {
         assert_eq!(diagnostic.error_type, "Shiftwork.Throttled");
         tracing::error!(target: RUNTIME_FAILURES, "{diagnostic:?}");
 
-        let [line] = buffer.lines().try_into().unwrap();
+        let [line] = written.parsed().try_into().unwrap();
         for (key, expected) in [
             ("level", "ERROR"),
             ("failure", "Shiftwork.Throttled"),
@@ -175,11 +175,11 @@ mod tests {
 
     #[tokio::test]
     async fn an_event_that_cannot_be_read_is_logged_once() {
-        let buffer = Buffer::default();
-        let _guard = tracing::subscriber::set_default(buffer.subscriber());
+        let (written, subscriber) = log();
+        let _guard = tracing::subscriber::set_default(subscriber);
         let handler = async |event: Event<String>| Ok::<_, Failure>(event.payload);
         let event = Event::new(json!(7), lambda_runtime::Context::default());
         assert!(respond(&handler, event).await.is_err());
-        assert_eq!(buffer.lines().len(), 1);
+        assert_eq!(written.parsed().len(), 1);
     }
 }

@@ -3,6 +3,7 @@
 mod files;
 mod gated;
 mod ledger;
+mod log_lines;
 mod objects;
 mod queues;
 mod samples;
@@ -12,6 +13,7 @@ mod warehouse;
 pub use files::{MemoryRegister, MemoryWorkQueue};
 pub use gated::{Gate, Gated};
 pub use ledger::MemoryLedger;
+pub use log_lines::LogLines;
 pub use objects::{MemoryBucket, MemoryObjects};
 pub use queues::{MemoryDeadLetters, MemoryRequests};
 pub use samples::{a_file, a_job, a_run};

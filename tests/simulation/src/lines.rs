@@ -1,70 +1,20 @@
 //! The log lines of whole runs, in the format in which the functions write them.
 
-use std::{
-    collections::BTreeMap,
-    fmt, io,
-    sync::{Arc, Mutex},
-};
+use std::collections::BTreeMap;
 
-use serde::{
-    Deserialize,
-    de::{Deserializer, Error as _, MapAccess, Visitor},
-};
 use serde_json::{Value, json};
 use shiftwork_aws::lambda::JsonLines;
+use shiftwork_ports::fake::LogLines;
 use tracing_subscriber::{Registry, layer::SubscriberExt as _};
 
 use crate::machine::Machine;
 
-/// An object in which no key occurs twice.
-struct Strict(BTreeMap<String, Value>);
-
-impl<'de> Deserialize<'de> for Strict {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct Keys;
-        impl<'de> Visitor<'de> for Keys {
-            type Value = Strict;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object in which no key occurs twice")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Strict, A::Error> {
-                let mut all = BTreeMap::new();
-                while let Some((key, value)) = map.next_entry::<String, Value>()? {
-                    if all.insert(key.clone(), value).is_some() {
-                        return Err(A::Error::custom(format!("the key `{key}` occurs twice")));
-                    }
-                }
-                Ok(Strict(all))
-            }
-        }
-        from.deserialize_map(Keys)
-    }
-}
-
-#[derive(Clone, Default)]
-struct Buffer(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Buffer {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 /// The lines that the functions write during `work`. Panics at a line that is not an object or has a key twice.
 fn lines(work: impl FnOnce()) -> Vec<BTreeMap<String, Value>> {
-    let buffer = Buffer::default();
-    let writer = buffer.clone();
-    let subscriber = Registry::default().with(JsonLines::new(move || writer.clone()));
-    tracing::subscriber::with_default(subscriber, work);
-    let text = String::from_utf8(buffer.0.lock().unwrap().clone()).unwrap();
-    let strict = |line: &str| serde_json::from_str::<Strict>(line).unwrap_or_else(|error| panic!("{error}: {line}")).0;
-    text.lines().map(strict).collect()
+    let log = LogLines::default();
+    let writer = log.clone();
+    tracing::subscriber::with_default(Registry::default().with(JsonLines::new(move || writer.clone())), work);
+    log.parsed()
 }
 
 /// Runs with failures, retries, several parts, faults and a stop.

@@ -149,88 +149,24 @@ where
 
 #[cfg(test)]
 pub(super) mod tests {
-    use std::collections::BTreeMap;
-    use std::io;
-    use std::sync::{Arc, Mutex, PoisonError};
-
-    use serde::Deserialize;
-    use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
+    use shiftwork_ports::fake::LogLines;
     use shiftwork_ports::log::{self, Subject};
     use shiftwork_protocol::{Failure, FailureKind};
     use tracing_subscriber::layer::SubscriberExt as _;
 
     use super::*;
 
-    /// An object in which no key occurs twice.
-    #[derive(Debug)]
-    struct Strict(BTreeMap<String, Value>);
-
-    impl<'de> Deserialize<'de> for Strict {
-        fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-            struct Keys;
-            impl<'de> Visitor<'de> for Keys {
-                type Value = Strict;
-
-                fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                    f.write_str("an object in which no key occurs twice")
-                }
-
-                fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Strict, A::Error> {
-                    let mut all = BTreeMap::new();
-                    while let Some((key, value)) = map.next_entry::<String, Value>()? {
-                        if all.insert(key.clone(), value).is_some() {
-                            return Err(A::Error::custom(format!("the key `{key}` occurs twice")));
-                        }
-                    }
-                    Ok(Strict(all))
-                }
-            }
-            from.deserialize_map(Keys)
-        }
-    }
-
-    /// The lines that a test writes.
-    #[derive(Debug, Clone, Default)]
-    pub(in crate::lambda) struct Buffer(Arc<Mutex<Vec<u8>>>);
-
-    impl io::Write for Buffer {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).write(bytes)
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    impl Buffer {
-        /// Parses every line. Panics at a line that is not an object or has a key twice.
-        pub(in crate::lambda) fn lines(&self) -> Vec<BTreeMap<String, Value>> {
-            let bytes = self.0.lock().unwrap().clone();
-            let text = String::from_utf8(bytes).unwrap();
-            text.lines()
-                .map(|line| serde_json::from_str::<Strict>(line).unwrap_or_else(|e| panic!("{e}: {line}")).0)
-                .collect()
-        }
-
-        /// The subscriber that writes to this buffer.
-        pub(in crate::lambda) fn subscriber(&self) -> impl Subscriber + Send + Sync + use<> {
-            let buffer = self.clone();
-            tracing_subscriber::registry().with(JsonLines::new(move || buffer.clone()))
-        }
-    }
-
-    #[test]
-    fn the_strict_parser_refuses_a_repeated_key() {
-        assert!(serde_json::from_str::<Strict>(r#"{"a":1,"b":2}"#).is_ok());
-        let error = serde_json::from_str::<Strict>(r#"{"a":1,"a":2}"#).unwrap_err().to_string();
-        assert!(error.contains("the key `a` occurs twice"), "{error}");
+    /// A log of JSON lines, and the subscriber that writes it.
+    pub(in crate::lambda) fn log() -> (LogLines, impl Subscriber + Send + Sync) {
+        let lines = LogLines::default();
+        let writer = lines.clone();
+        (lines, tracing_subscriber::registry().with(JsonLines::new(move || writer.clone())))
     }
 
     #[test]
     fn no_key_occurs_twice_and_the_innermost_value_is_kept() {
-        let buffer = Buffer::default();
-        tracing::subscriber::with_default(buffer.subscriber(), || {
+        let (written, subscriber) = log();
+        tracing::subscriber::with_default(subscriber, || {
             let outer = tracing::error_span!("outer", run = "outer", job = "a", requestId = "id");
             let _outer = outer.enter();
             let inner = tracing::error_span!("inner", run = "inner", attempt = tracing::field::Empty);
@@ -239,7 +175,7 @@ pub(super) mod tests {
             let _inner = inner.enter();
             tracing::warn!(job = "b", level = "mine", message = "a field", timestamp = 7, "the {}", "text");
         });
-        let [line] = buffer.lines().try_into().unwrap();
+        let [line] = written.parsed().try_into().unwrap();
         for (key, expected) in [
             ("level", "WARN".into()),
             ("message", "the text".into()),
@@ -258,9 +194,9 @@ pub(super) mod tests {
 
     #[test]
     fn a_line_has_a_timestamp_that_lambda_reads() {
-        let buffer = Buffer::default();
-        tracing::subscriber::with_default(buffer.subscriber(), || tracing::error!("text"));
-        let line = buffer.lines().remove(0);
+        let (written, subscriber) = log();
+        tracing::subscriber::with_default(subscriber, || tracing::error!("text"));
+        let line = written.parsed().remove(0);
         let at = line["timestamp"].as_str().unwrap();
         assert!(at.parse::<jiff::Timestamp>().is_ok() && at.ends_with('Z'), "{at}");
         assert_eq!(line["level"], "ERROR");
@@ -268,8 +204,8 @@ pub(super) mod tests {
 
     #[tokio::test]
     async fn the_line_of_a_failure_has_the_ids_of_the_work_that_failed() {
-        let buffer = Buffer::default();
-        let _guard = tracing::subscriber::set_default(buffer.subscriber());
+        let (written, subscriber) = log();
+        let _guard = tracing::subscriber::set_default(subscriber);
         let span = log::invocation("request");
         let work = async {
             Subject::of_job("r", "done")
@@ -288,7 +224,7 @@ pub(super) mod tests {
         };
         let result = tracing::Instrument::instrument(work, span.clone()).await;
         span.in_scope(|| tracing::error!("{}", result.unwrap_err()));
-        let lines = buffer.lines();
+        let lines = written.parsed();
         assert_eq!((&lines[0]["job"], &lines[0]["run"]), (&"done".into(), &"r".into()));
         for (key, expected) in [("requestId", "request"), ("run", "r"), ("workflow", "w"), ("job", "load")] {
             assert_eq!(lines[1][key], expected, "{:?}", lines[1]);
