@@ -21,7 +21,13 @@ fn a_workflow_of_the_original_framework_is_planned_unchanged() {
         .map(|name| (name, "select 1"));
     let inputs = inputs("blog_test_workflow", &scripts);
     let doc = read(DESIGN);
-    assert_eq!(check(&doc, &inputs), Findings::default());
+    let Findings { problems, warnings } = check(&doc, &inputs);
+    assert_eq!(problems, []);
+    assert_eq!(
+        lines(&warnings),
+        "workflows/x.yaml:9:87 ($.workflow_stages[2].scripts[1].retries): a CALL, which can commit inside, is not retried without `repeatable`; set \
+         `repeatable: true` if the work can run twice, or remove `retries`"
+    );
     let plan = plan(&doc, &inputs, &run_with(&json!({}))).unwrap();
     let order: Vec<&str> = plan.jobs.iter().map(|job| job.job_name.as_str()).collect();
     assert_eq!(
