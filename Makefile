@@ -34,7 +34,7 @@ demo-files: up ## load 1,000 files of four feeds, some invalid, some duplicate; 
 	@. target/local/env && target/release/shiftwork-demo files
 
 .PHONY: demo-metadata
-demo-metadata: up ## fix the metadata of 200 documents with metadata-fixer; check the result independently
+demo-metadata: up ## fix the metadata of 208 documents with metadata-fixer; check the result independently
 	@. target/local/env && $(VENV)/bin/python -m local.metadata_demo
 
 .PHONY: up

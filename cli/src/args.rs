@@ -61,7 +61,7 @@ pub enum Command {
     Decode(Decode),
     /// Propose, check, print and pull table contracts
     Contract(Contract),
-    /// Check and fix the metadata that Kendra or Bedrock needs for documents
+    /// Check and fix the metadata that Bedrock or Kendra needs for documents
     Metadata(Metadata),
     /// Show fields that sources send and the target table has no column for, and add columns for them
     Drift(Drift),
@@ -349,6 +349,8 @@ pub enum FilesCommand {
     Reload(FilesReload),
     /// Register files that landed before event notifications of the bucket were enabled
     Backfill(FilesBackfill),
+    /// Compare the registered files of a feed with its bucket, and record what lost events said
+    Reconcile(FilesReconcile),
 }
 
 /// Arguments of `files retry`.
@@ -423,6 +425,22 @@ pub struct Drift {
     /// Run the statements without asking for confirmation
     #[arg(long, requires = "apply")]
     pub yes: bool,
+}
+
+/// Arguments of `files reconcile`.
+#[derive(Debug, ClapArgs)]
+pub struct FilesReconcile {
+    /// Name of the feed
+    pub feed: String,
+    /// Compare only files whose key starts with this prefix
+    #[arg(long, default_value = "")]
+    pub prefix: String,
+    /// Register files that are not registered or changed, and record files that are gone
+    #[arg(long)]
+    pub fix: bool,
+    /// Print the comparison as one JSON object on standard output
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Arguments of `metadata`.

@@ -1,4 +1,6 @@
-//! `shiftwork files`: lists the files of feeds, retries files, and registers existing files.
+//! `shiftwork files`: lists the files of feeds, retries files, registers existing files, and compares the register with buckets.
+
+mod reconcile;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -43,6 +45,7 @@ pub async fn files(deployment: &Deployment, asked: &args::Files) -> anyhow::Resu
         (Some(FilesCommand::Retry(asked)), _) => retry(deployment, asked).await,
         (Some(FilesCommand::Reload(asked)), _) => reload(deployment, asked).await,
         (Some(FilesCommand::Backfill(asked)), _) => backfill(deployment, asked).await,
+        (Some(FilesCommand::Reconcile(asked)), _) => reconcile::reconcile(deployment, asked).await,
         (None, Some(feed)) => list(deployment, feed, asked).await,
         (None, None) => summary(deployment).await,
     }

@@ -10,7 +10,9 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use indicatif::{ProgressBar, ProgressStyle};
 use shiftwork_ports::{Changed, Condition, NewObject};
 use shiftwork_protocol::{Class, Failure, FailureKind, keys::REPOSITORIES_KEY};
-use shiftwork_search_metadata::{Configuration, FixKind, Fixer, Outcome as FixerOutcome, Rules};
+use shiftwork_search_metadata::{
+    Configuration, Coverage, DocumentAccess, FixKind, Fixer, Outcome as FixerOutcome, Rules,
+};
 
 use crate::{
     Outcome, args,
@@ -88,6 +90,10 @@ fn changes(before: Option<&Configuration>, after: &Configuration) -> String {
     if before.is_some_and(|before| archives(before) != archives(after)) {
         let _ = writeln!(out, "{} quarantine, originals", style("~").yellow());
     }
+    let access = |of: &Configuration| (of.access_file.clone(), of.users.clone(), of.groups.clone());
+    if before.is_some_and(|before| access(before) != access(after)) {
+        let _ = writeln!(out, "{} access_file, users, groups", style("~").yellow());
+    }
     out
 }
 
@@ -114,11 +120,11 @@ async fn go_over(target: &Target, asked: &args::MetadataOf, mode: Mode) -> anyho
     let fixer = Fixer { rules: Arc::new(rules), documents };
     let bar = bar(mode);
     let mut tally = Tally::default();
-    let mut report = |key: &str, result: &KeyResult| {
-        tally.count(key, result);
+    let mut report = |key: &str, found: &Found| {
+        tally.count(key, found);
         bar.inc(1);
         bar.set_message(tally.brief());
-        if let Some(line) = line(key, result) {
+        if let Some(line) = line(key, &found.result) {
             bar.suspend(|| println!("{line}"));
         }
     };
@@ -127,6 +133,11 @@ async fn go_over(target: &Target, asked: &args::MetadataOf, mode: Mode) -> anyho
         _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
     };
     bar.finish_and_clear();
+    for key in tally.without_entry() {
+        let words =
+            "the document has no access control list: Bedrock does not ingest it if the data source has `aclEnabled`";
+        println!("{} {key}  {words}", style("✘").red());
+    }
     if tally.last.is_some() {
         println!("{}", tally.table(mode));
     }
@@ -150,6 +161,15 @@ async fn pushed(target: &Target) -> anyhow::Result<Rules> {
 /// The outcomes of all steps for a key, or the failure that prevented them.
 pub type KeyResult = Result<Vec<FixerOutcome>, Failure>;
 
+/// What was found out about a key.
+pub struct Found {
+    /// The outcomes of its steps.
+    pub result: KeyResult,
+    /// The access control list of the document, if the key is that of a document whose index reads lists of Bedrock. A fix does
+    /// not look for it.
+    pub access: Option<DocumentAccess>,
+}
+
 /// Processes every key under a prefix after `after`, and reports the results in the order of the keys. A failure that concerns
 /// a single key is reported as its result. Any other failure ends the walk; a later walk can continue after the last
 /// reported key.
@@ -158,8 +178,9 @@ pub async fn walk(
     prefix: &str,
     after: Option<String>,
     mode: Mode,
-    report: &mut (dyn FnMut(&str, &KeyResult) + Send),
+    report: &mut (dyn FnMut(&str, &Found) + Send),
 ) -> Result<(), Failure> {
+    let coverage = fixer.coverage().await?;
     let pages = stream::try_unfold(Some(after), async |next: Option<Option<String>>| {
         let Some(after) = next else { return Ok(None) };
         let page = fixer.documents.page(prefix, after.as_deref()).await?;
@@ -171,21 +192,32 @@ pub async fn walk(
     // The order of the keys is kept, so that all keys before the last reported key are reported.
     let mut results = keys
         .map_ok(async |key| {
-            let result = match mode {
-                Mode::Check => fixer.check(&key).await.map(|found| vec![found]),
-                Mode::Fix => fix(fixer, &key).await,
+            let found = match mode {
+                Mode::Check => check(fixer, &coverage, &key).await,
+                Mode::Fix => fix(fixer, &key).await.map(|steps| (steps, None)),
             };
-            match result {
+            match found {
                 Err(failure) if ends_the_walk(&failure) => Err(failure),
-                result => Ok((key, result)),
+                Err(failure) => Ok((key, Found { result: Err(failure), access: None })),
+                Ok((steps, access)) => Ok((key, Found { result: Ok(steps), access })),
             }
         })
         .try_buffered(AT_ONCE)
         .boxed();
-    while let Some((key, result)) = results.try_next().await? {
-        report(&key, &result);
+    while let Some((key, found)) = results.try_next().await? {
+        report(&key, &found);
     }
     Ok(())
+}
+
+async fn check(
+    fixer: &Fixer,
+    coverage: &Coverage,
+    key: &str,
+) -> Result<(Vec<FixerOutcome>, Option<DocumentAccess>), Failure> {
+    let outcome = fixer.check(key).await?;
+    let access = fixer.access_of(coverage, key, &outcome).await?;
+    Ok((vec![outcome], access))
 }
 
 /// True if other keys would fail in the same way.
@@ -220,9 +252,26 @@ fn line(key: &str, result: &KeyResult) -> Option<String> {
             let place = if from.is_some() { format!(" → {to}") } else { String::new() };
             Some(format!("{} {key}{place}  {}", style("~").yellow(), style(fixes.join(", ")).dim()))
         }
-        FixerOutcome::Quarantined { problems, .. } => {
+        FixerOutcome::Quarantined { problems, stubs, .. } => {
             let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
-            Some(format!("{} {key}  {}", style("✘").red(), problems.join("; ")))
+            let closed = if stubs.is_empty() {
+                String::new()
+            } else {
+                format!("; a stub at {} keeps the document closed", stubs.join(", "))
+            };
+            Some(format!("{} {key}  {}{closed}", style("✘").red(), problems.join("; ")))
+        }
+        FixerOutcome::Left { problems } => {
+            let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
+            Some(format!("{} {key}  {}; the file is left in its place", style("✘").red(), problems.join("; ")))
+        }
+        FixerOutcome::Stub => Some(format!(
+            "{} {key}  a stub with only the access control list: the metadata is in quarantine",
+            style("✘").red()
+        )),
+        FixerOutcome::Unrecognized => {
+            let words = "no field of it is metadata of the repository: left as a document";
+            Some(format!("{} {key}  {}", style("·").dim(), style(words).dim()))
         }
     }
 }
@@ -233,14 +282,23 @@ pub struct Tally {
     outcomes: BTreeMap<&'static str, usize>,
     kinds: BTreeMap<FixKind, usize>,
     moved: usize,
+    /// True if a document has an entry, so that its knowledge base reads access control lists.
+    has_lists: bool,
+    /// Documents without an entry, each with `is_needed` of [`DocumentAccess`].
+    without_entry: Vec<(String, Option<bool>)>,
     /// The last reported key.
     pub last: Option<String>,
 }
 
 impl Tally {
     /// Counts the result for a key.
-    pub fn count(&mut self, key: &str, result: &KeyResult) {
+    pub fn count(&mut self, key: &str, Found { result, access }: &Found) {
         self.last = Some(key.to_owned());
+        match access {
+            Some(access) if access.has_entry => self.has_lists = true,
+            Some(access) => self.without_entry.push((key.to_owned(), access.is_needed)),
+            None => {}
+        }
         let outcome = match result {
             Ok(steps) => steps.first().map_or("gone", FixerOutcome::as_str),
             Err(_) => "failed",
@@ -258,6 +316,12 @@ impl Tally {
 
     fn of(&self, outcome: &str) -> usize {
         self.outcomes.get(outcome).copied().unwrap_or_default()
+    }
+
+    /// The documents that need an entry in an access control list and have none.
+    pub fn without_entry(&self) -> impl Iterator<Item = &str> {
+        let needed = self.without_entry.iter().filter(|(_, is_needed)| is_needed.unwrap_or(self.has_lists));
+        needed.map(|(key, _)| key.as_str())
     }
 
     fn brief(&self) -> String {
@@ -285,16 +349,22 @@ impl Tally {
         row(deleted, self.of("retired"));
         row("waiting for its document", self.of("waiting"));
         row(quarantined, self.of("quarantined"));
+        row("stubs of files in quarantine", self.of("stub"));
+        row("not valid, left in place", self.of("left"));
         row("failed", self.of("failed"));
-        row("not metadata", self.of("foreign") + self.of("gone"));
+        row("not metadata", self.of("foreign") + self.of("gone") + self.of("unrecognized"));
+        row("documents without an access control list", self.without_entry().count());
         table
     }
 
-    /// A check fails if a file is not valid; a fix fails if a file was quarantined or could not be processed.
+    /// A check fails if a file is not valid or a document has no access control list that it needs; a fix fails if a file was quarantined or could not be processed.
     pub fn outcome(&self, mode: Mode) -> Outcome {
-        let unfixed = self.of("quarantined") + self.of("failed");
+        let unfixed = self.of("quarantined") + self.of("failed") + self.of("left");
         let found = match mode {
-            Mode::Check => unfixed + self.of("written") + self.of("retired"),
+            Mode::Check => {
+                let open = self.of("stub") + self.without_entry().count();
+                unfixed + open + self.of("written") + self.of("retired")
+            }
             Mode::Fix => unfixed,
         };
         if found == 0 { Outcome::Done } else { Outcome::Failed }

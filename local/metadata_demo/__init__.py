@@ -1,1 +1,1 @@
-"""`make demo-metadata`: 200 documents with invalid metadata, fixed by the deployed function through events."""
+"""`make demo-metadata`: 208 documents with invalid metadata, fixed by the deployed function through events."""

@@ -26,7 +26,7 @@ QUARANTINE = "metadata-quarantine/"
 CONFIGURATION = Path(__file__).with_name("metadata.yaml")
 MAX_WAIT = 180
 """Maximum time until all metadata files are processed, in seconds."""
-MOST_REQUESTS = 4.0
+MOST_REQUESTS = 4.2
 """Maximum number of S3 requests per document."""
 
 
@@ -98,7 +98,7 @@ def _upload(s3: Any, repository: list[cases.Case]) -> None:
 def _wait(s3: Any, repository: list[cases.Case]) -> None:
     """Waits until no source is left and all expected metadata files exist with the expected content."""
     documents = {case.document for case in repository}
-    in_place = {case.target for case in repository if case.wanted is not None}
+    in_place = {case.target for case in repository if case.wanted is not None or case.stub is not None}
     until = time.monotonic() + MAX_WAIT
     while time.monotonic() < until:
         keys = set(_keys(s3))
@@ -154,7 +154,7 @@ def _end(case: cases.Case, bodies: dict[str, bytes]) -> tuple[str, list[str]]:
 
 
 def _quarantined(case: cases.Case, bodies: dict[str, bytes]) -> tuple[str, list[str]]:
-    if case.target in bodies:
+    if case.target in bodies and (case.stub is None or json.loads(bodies[case.target]) != case.stub):
         return "published", ["metadata that cannot be fixed is at the target key"]
     copies = [key for key in bodies if key.startswith(QUARANTINE + case.key) and not key.endswith(".reason.json")]
     if len(copies) != 1 or bodies[copies[0]] != case.body:
@@ -163,7 +163,8 @@ def _quarantined(case: cases.Case, bodies: dict[str, bytes]) -> tuple[str, list[
     has_reason = reason.get("key") == case.key and reason.get("problems")
     problem = reason["problems"][0] if has_reason else {}
     field = f"`{problem['field']}` " if problem.get("field") else ""
-    return f"in quarantine: {field}{problem.get('problem', '')[:60]}", [] if has_reason else ["the reason is missing"]
+    words = "in quarantine, with a stub" if case.stub else "in quarantine"
+    return f"{words}: {field}{problem.get('problem', '')[:60]}", [] if has_reason else ["the reason is missing"]
 
 
 if __name__ == "__main__":

@@ -17,6 +17,9 @@ PER_KIND = 8
 UNFIXABLE = 4
 """Documents per kind of error that only a person can fix."""
 
+CLOSED = {"AccessControlList": [{"Name": "quarantine@shiftwork.invalid", "Type": "USER", "Access": "ALLOW"}]}
+"""The stub of a document whose access control list is not clear: no user may find the document."""
+
 BERLIN = timezone(timedelta(hours=1))
 """The UTC offset in winter; all dates of the demo are in winter."""
 
@@ -25,7 +28,8 @@ BERLIN = timezone(timedelta(hours=1))
 class Case:
     """A document, its uploaded metadata, and the expected result.
 
-    `wanted` is None if only a person can fix the metadata.
+    `wanted` is None if only a person can fix the metadata. Metadata that says who may see the document then leaves a
+    stub at its target key: `stub`.
     """
 
     wrong: str
@@ -35,6 +39,7 @@ class Case:
     target: str
     wanted: dict[str, Any] | None
     document_first: bool = True
+    stub: dict[str, Any] | None = None
 
 
 def every() -> list[Case]:
@@ -68,18 +73,24 @@ def _kendra(
         source, wanted = make(number)
         text = source if isinstance(source, str) else json.dumps(source, ensure_ascii=False)
         document = f"{stem}.pdf"
+        has_list = wanted is None and isinstance(source, dict) and "AccessControlList" in source
         key = place.format(document=document, below=document.removeprefix("handbook/"), stem=stem)
         target = f"metadata/{document}.metadata.json"
-        return Case(wrong, document, key, text.encode(encoding), target, wanted, document_first(number))
+        stub = CLOSED if has_list else None
+        return Case(wrong, document, key, text.encode(encoding), target, wanted, document_first(number), stub)
 
     return make_case
 
 
 def _bedrock(
-    name: str, wrong: str, make: Callable[[int], tuple[Any, dict[str, Any] | None]], place: str = "{document}.json"
+    name: str,
+    wrong: str,
+    make: Callable[[int], tuple[Any, dict[str, Any] | None]],
+    place: str = "{document}.json",
+    repository: str = "research",
 ) -> Callable[[int], Case]:
     def make_case(number: int) -> Case:
-        document = f"research/{name}/paper-{number}.md"
+        document = f"{repository}/{name}/paper-{number}.md"
         source, wanted = make(number)
         target = f"{document}.metadata.json"
         return Case(wrong, document, place.format(document=document), json.dumps(source).encode(), target, wanted)
@@ -207,6 +218,15 @@ def _of_kendra(number: int) -> tuple[Any, dict[str, Any]]:
     return source, {"metadataAttributes": {**parts, **lists, "_category": typed, "_view_count": number}}
 
 
+def _migrated(number: int) -> tuple[Any, dict[str, Any]]:
+    source, _ = _of_kendra(number)
+    users = [("jane@example.com", "ALLOW"), ("ada@example.com", "ALLOW"), ("max@example.com", "DENY")]
+    entries = [{"Name": name, "Type": "USER", "Access": access} for name, access in users]
+    parts = {"_document_id": f"p-{number}", "_document_title": f"Paper {number}"}
+    attributes = {**parts, "_category": "ELT", "_view_count": number}
+    return source, {"metadataAttributes": attributes, "accessControlList": entries}
+
+
 def _flag(_: int) -> tuple[Any, dict[str, Any]]:
     source = {"peer_reviewed": "TRUE", "gone": None}
     return {"metadataAttributes": source}, {"metadataAttributes": {"peer_reviewed": True}}
@@ -229,6 +249,7 @@ def _large(_: int) -> tuple[Any, None]:
 BEDROCK = (
     _bedrock("flat", "fields of a repository, for Bedrock", _flat),
     _bedrock("kendra", "written for Kendra", _of_kendra),
+    _bedrock("migrated", "a list of Kendra, for Bedrock", _migrated, "{document}.kendra.json", "policies"),
     _bedrock("flag", "a boolean as a string, and a null", _flag),
     _bedrock("fits", "none, for Bedrock", _fits, "{document}.metadata.json"),
     _bedrock("typed", "none, for Bedrock, with types", _typed, "{document}.metadata.json"),

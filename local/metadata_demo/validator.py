@@ -2,7 +2,7 @@
 
 Kendra: Developer Guide, "Amazon S3 document metadata" and "Creating custom document attributes"; API Reference,
 `DocumentAttribute`, `DocumentAttributeValue`, `Document`. Bedrock: User Guide, "Connect to Amazon S3 for your
-knowledge base".
+knowledge base" and "Document-level access controls".
 """
 
 from __future__ import annotations
@@ -72,8 +72,12 @@ def bedrock(body: bytes) -> list[str]:
     if isinstance(found, str):
         return [found]
     wrong = [] if len(body) <= 10 * 1024 else [f"{len(body)} bytes"]
-    if set(found) != {"metadataAttributes"} or not found["metadataAttributes"]:
+    if not {"metadataAttributes"} <= set(found) <= {"metadataAttributes", "accessControlList"}:
         return [*wrong, f"its members are {', '.join(found)}"]
+    for entry in found.get("accessControlList", []):
+        fits = set(entry) == {"Name", "Type", "Access"} and "@" in entry["Name"] and entry["Type"] == "USER"
+        if not fits or entry["Access"] not in ("ALLOW", "DENY"):
+            wrong.append(f"the access control list has {entry}")
     return wrong + [f"{name} is {value!r}" for name, value in found["metadataAttributes"].items() if not _value(value)]
 
 

@@ -279,5 +279,14 @@ async fn the_command_line_registers_lists_and_retries_files() {
     let printed = cli.run(&["files", "retry", &id], 0);
     assert!(printed.contains("1 file set to received"), "{printed}");
     assert!(cli.run(&["files"], 0).contains(&id));
+    // The bucket sends no events, so a new file is found by a comparison.
+    assert!(cli.run(&["files", "reconcile", &id], 0).contains("0 differences"));
+    let put = stack.s3.put_object().bucket(&bucket).key("in/9.csv");
+    put.body(rows(9).into_bytes().into()).send().await.unwrap();
+    let printed = cli.run(&["files", "reconcile", &id], 1);
+    assert!(printed.contains("in/9.csv") && printed.contains("not registered"), "{printed}");
+    assert!(cli.run(&["files", "reconcile", &id, "--fix"], 0).contains("1 change recorded"));
+    let printed = cli.run(&["files", "reconcile", &id, "--json"], 0);
+    assert!(printed.contains("\"differences\": []"), "{printed}");
     cli.run(&["files", "nowhere"], 2);
 }

@@ -134,6 +134,23 @@ async fn a_file_that_cannot_be_fixed_is_quarantined_with_a_reason() {
 }
 
 #[tokio::test]
+async fn a_document_stays_closed_while_its_metadata_is_in_quarantine() {
+    let stack = Stack::shared().await;
+    let folder = Folder::of(&stack).await;
+    let list = json!([{ "Name": "finance", "Type": "GROUP", "Access": "ALLOW" }]);
+    let bad = json!({ "Title": "Sheet", "AccessControlList": list, "Attributes": { "Tags": ["x"] } });
+    let target = folder.put_source("closed.pdf", &bad).await;
+    let source = format!("{}closed.pdf.meta.json", folder.prefix);
+    let files = folder.until("the stub", |files| files.contains_key(&target) && !files.contains_key(&source)).await;
+    assert_eq!(serde_json::from_str::<Value>(&files[&target]).unwrap(), json!({ "AccessControlList": list }));
+    assert!(files.keys().any(|key| key.starts_with("metadata-quarantine/") && key.ends_with(".reason.json")));
+    // The corrected file replaces the stub.
+    let right = json!({ "Title": "Sheet", "AccessControlList": list });
+    folder.put_source("closed.pdf", &right).await;
+    folder.until("the corrected file", |files| files.get(&target).is_some_and(|text| text.contains("Sheet"))).await;
+}
+
+#[tokio::test]
 async fn every_kind_of_event_is_processed() {
     let stack = Stack::shared().await;
     let folder = Folder::of(&stack).await;

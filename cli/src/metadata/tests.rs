@@ -25,7 +25,7 @@ fn fixer(bucket: &MemoryBucket) -> Fixer {
 
 async fn tally(fixer: &Fixer, after: Option<&str>, mode: Mode) -> Tally {
     let mut tally = Tally::default();
-    walk(fixer, "handbook/", after.map(Into::into), mode, &mut |key, result| tally.count(key, result)).await.unwrap();
+    walk(fixer, "handbook/", after.map(Into::into), mode, &mut |key, found| tally.count(key, found)).await.unwrap();
     tally
 }
 
@@ -89,4 +89,48 @@ fn a_push_lists_its_changes() {
     assert_eq!(plain(changes(Some(&one), &two)), "~ repository handbook\n+ repository new\n");
     assert_eq!(plain(changes(Some(&two), &one)), "~ repository handbook\n- repository new\n");
     assert_eq!(changes(Some(&one), &one), "");
+}
+
+#[tokio::test]
+async fn a_check_names_documents_without_an_access_control_list() {
+    let list = r#"{"metadataAttributes": {}, "accessControlList": [{"Name": "a@example.com", "Type": "USER", "Access": "ALLOW"}]}"#;
+    let bucket = MemoryBucket::default();
+    for number in 0..10 {
+        bucket.put(&format!("handbook/{number}.pdf"), "a document");
+        let metadata = if number < 8 { list } else { r#"{"metadataAttributes": {"dept": "x"}}"# };
+        bucket.put(&format!("handbook/{number}.pdf.metadata.json"), metadata);
+    }
+    let checked = async |repository: &str, bucket: &MemoryBucket| {
+        let yaml = format!("repositories: {{ handbook: {{ prefix: handbook/{repository} }} }}");
+        let doc = shiftwork_config::read_file("metadata.yaml", &yaml).unwrap();
+        let (_, rules) = shiftwork_search_metadata::read(&doc).unwrap();
+        let found = tally(&Fixer { rules: Arc::new(rules), documents: bucket.bucket() }, None, Mode::Check).await;
+        let without: Vec<_> = found.without_entry().map(str::to_owned).collect();
+        (without, found.outcome(Mode::Check), found.table(Mode::Check).to_string())
+    };
+    let (without, outcome, table) = checked("", &bucket).await;
+    assert_eq!(without, ["handbook/8.pdf", "handbook/9.pdf"]);
+    assert_eq!(outcome, Outcome::Failed);
+    assert!(table.contains("documents without an access control list"), "{table}");
+    // The data source has no `aclEnabled`, or metadata has no list at all.
+    let (without, outcome, _) = checked(", acl_enabled: false", &bucket).await;
+    assert_eq!((without.len(), outcome), (0, Outcome::Done));
+    let bucket = MemoryBucket::default();
+    bucket.put("handbook/a.pdf", "a document");
+    let (without, outcome, _) = checked("", &bucket).await;
+    assert_eq!((without.len(), outcome), (0, Outcome::Done));
+    assert_eq!(checked(", acl_enabled: true", &bucket).await.0, ["handbook/a.pdf"]);
+}
+
+#[tokio::test]
+async fn a_check_names_stubs_and_fails() {
+    let bucket = MemoryBucket::default();
+    bucket.put("handbook/a.pdf", "a document");
+    let metadata =
+        r#"{"AccessControlList": [{"Name": "hr", "Type": "GROUP", "Access": "ALLOW"}], "Attributes": {"Tags": ["x"]}}"#;
+    bucket.put("handbook/a.pdf.metadata.json", metadata);
+    let fixer = fixer(&bucket);
+    assert_eq!(tally(&fixer, None, Mode::Fix).await.outcome(Mode::Fix), Outcome::Failed);
+    let found = tally(&fixer, None, Mode::Check).await;
+    assert_eq!((found.of("stub"), found.outcome(Mode::Check)), (1, Outcome::Failed));
 }

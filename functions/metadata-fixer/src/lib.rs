@@ -17,7 +17,7 @@ use shiftwork_ports::{
     messages::{self, Message},
 };
 use shiftwork_protocol::{Failure, keys::REPOSITORIES_KEY};
-use shiftwork_search_metadata::{Fixer, Outcome, Rules};
+use shiftwork_search_metadata::{Fixer, Outcome, Problem, Rules};
 use tokio::sync::OnceCell;
 
 environment! {
@@ -110,20 +110,54 @@ impl Results {
     }
 }
 
+/// The metric of files that concern who may see a document and cannot be fixed; MetadataAccessAlarm of the template watches it.
+pub const ACCESS_METRIC: &str = "MetadataAccessUnfixed";
+
+/// The names of the fields with problems. Values can be confidential, and are in the reason file, which IAM protects.
+fn fields(problems: &[Problem]) -> String {
+    problems.iter().map(|problem| problem.field.as_str()).collect::<Vec<_>>().join(", ")
+}
+
 /// Writes one log record for a key.
 fn log(key: &str, outcome: &Outcome) {
     let name = outcome.as_str();
     match outcome {
-        Outcome::Foreign | Outcome::Gone | Outcome::Waiting | Outcome::Valid => tracing::info!(key, outcome = name),
+        Outcome::Foreign
+        | Outcome::Gone
+        | Outcome::Waiting
+        | Outcome::Valid
+        | Outcome::Stub
+        | Outcome::Unrecognized => {
+            tracing::info!(key, outcome = name);
+        }
         Outcome::Written { key: now, from, fixes } => {
             let fixes: Vec<_> = fixes.iter().map(|fix| format!("{} {}", fix.kind.as_str(), fix.field)).collect();
             tracing::info!(key, outcome = name, now, moved = from.is_some(), changes = fixes.join(", "));
         }
         Outcome::Retired { source } => tracing::info!(key, outcome = name, source),
-        // Only the names of the fields: values can be confidential, and are in the reason file, which IAM protects.
-        Outcome::Quarantined { key: now, problems } => {
-            let fields: Vec<_> = problems.iter().map(|problem| problem.field.as_str()).collect();
-            tracing::warn!(key, outcome = name, now, problems = problems.len(), fields = fields.join(", "));
+        Outcome::Quarantined { key: now, problems, restricts: false, .. } => {
+            tracing::warn!(key, outcome = name, now, problems = problems.len(), fields = fields(problems));
+        }
+        Outcome::Quarantined { key: now, problems, restricts: true, stubs } => {
+            let (closed, count) = (stubs.join(", "), problems.len());
+            tracing::warn!(
+                metric = ACCESS_METRIC,
+                key,
+                outcome = name,
+                now,
+                closed,
+                problems = count,
+                fields = fields(problems)
+            );
+        }
+        Outcome::Left { problems } => {
+            tracing::warn!(
+                metric = ACCESS_METRIC,
+                key,
+                outcome = name,
+                problems = problems.len(),
+                fields = fields(problems)
+            );
         }
     }
 }

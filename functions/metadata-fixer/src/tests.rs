@@ -109,7 +109,7 @@ async fn an_invalid_configuration_is_an_error() {
     let failure = fixture.fixer.handle(sample("eventbridge")).await.unwrap_err();
     assert_eq!(failure.kind, FailureKind::Corrupt);
     assert!(
-        failure.message.contains("expected one of `kendra`, `bedrock`, found `solr`")
+        failure.message.contains("expected one of `bedrock`, `kendra`, found `solr`")
             && failure.message.contains("metadata push"),
         "{failure}"
     );

@@ -12,7 +12,10 @@ use shiftwork_protocol::{
     name,
 };
 
-use crate::pattern::{KeyPattern, SYNTAX};
+use crate::{
+    encoding::Encoding,
+    pattern::{KeyPattern, SYNTAX},
+};
 
 /// A feed of files in S3: `feeds/<feed>.yaml`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -34,6 +37,9 @@ pub struct Feed {
     /// Compression of the files.
     #[serde(default, skip_serializing_if = "Compression::is_none")]
     pub compression: Compression,
+    /// Encoding of the files; CSV only. COPY converts it to UTF-8.
+    #[serde(default, skip_serializing_if = "Encoding::is_utf8")]
+    pub encoding: Encoding,
     /// Number of lines before the first row; CSV only.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub header_lines: u32,
@@ -324,6 +330,7 @@ impl Feed {
         let named_columns = csv || self.format == Format::Parquet;
         for (field, given, fits, hint) in [
             ("header_lines", self.header_lines > 0, csv, "remove it: only csv supports it"),
+            ("encoding", !self.encoding.is_utf8(), csv, "remove it: only csv supports it"),
             ("delimiter", self.delimiter.is_some(), csv, "remove it: only csv supports it"),
             ("null_as", self.null_as.is_some(), csv, "remove it: only csv supports it"),
             ("nested", self.nested, self.format == Format::Parquet, "remove it: only parquet supports it"),

@@ -223,7 +223,11 @@ async fn read_rows(
     whole: bool,
 ) -> std::result::Result<(Vec<String>, Option<u64>), ReadError> {
     let unreadable = |error: io::Error| {
-        ReadError::Content(format!("the file cannot be read as {:?}: {error}", feed.compression).to_lowercase())
+        let compression = match feed.compression {
+            Compression::None => "plain",
+            Compression::Gzip | Compression::Zstd | Compression::Bzip2 => feed.compression.as_str(),
+        };
+        ReadError::Content(format!("the file cannot be read as {compression} text: {error}"))
     };
     let mut reader = RowReader::new(feed).map_err(unreadable)?;
     let mut beginning = Vec::new();
@@ -250,7 +254,7 @@ mod tests {
     use super::*;
     use shiftwork_ports::fake::{MemoryBucket, MemoryObjects, a_file};
 
-    use crate::sample;
+    use crate::{encoding::Encoding, sample};
 
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
@@ -292,9 +296,33 @@ mod tests {
         assert!(rejection(inspected(&feed, b"id,b\n1,2\n", None).await).contains("the header is `id,b`"));
         feed.compression = Compression::Gzip;
         assert_eq!(inspected(&feed, &gzip(text), None).await, passed);
-        assert!(rejection(inspected(&feed, text, None).await).contains("cannot be read as gzip"));
+        assert!(rejection(inspected(&feed, text, None).await).contains("cannot be read as gzip text"));
         feed.compression = Compression::Zstd;
         assert_eq!(inspected(&feed, &zstd::bulk::compress(text, 1).unwrap(), None).await, passed);
+    }
+
+    #[tokio::test]
+    async fn a_header_and_rows_are_read_in_the_encoding_of_the_feed() {
+        let expect = Expectations {
+            header: vec!["id".into(), "Größe".into()],
+            rows_from: Some("{key}.count".into()),
+            ..Default::default()
+        };
+        let mut feed = expecting(expect);
+        let text = "id,Größe\n1,\"ä\nb\"\n2,😀\n";
+        let utf16: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let passed = Inspection::Passed { checksum: None };
+        feed.encoding = Encoding::Utf16le;
+        assert_eq!(inspected(&feed, &utf16, Some("2")).await, passed);
+        assert!(
+            rejection(inspected(&feed, &utf16[..utf16.len() - 1], Some("2")).await).contains("ends within a character")
+        );
+        feed.encoding = Encoding::Utf16;
+        assert!(rejection(inspected(&feed, &utf16, Some("2")).await).contains("no byte order mark"));
+        feed.compression = Compression::Gzip;
+        assert_eq!(inspected(&feed, &gzip(&[&[0xFF, 0xFE], &utf16[..]].concat()), Some("2")).await, passed);
+        feed.encoding = Encoding::Iso88591;
+        assert_eq!(inspected(&feed, &gzip(b"id,Gr\xF6\xDFe\n1,2\n"), Some("1")).await, passed);
     }
 
     #[tokio::test]

@@ -10,6 +10,7 @@
 //! [`shiftwork_ports::Objects`].
 
 mod batches;
+pub mod encoding;
 pub mod event;
 pub mod feed;
 mod inspect;
@@ -21,6 +22,7 @@ mod rows;
 mod sample;
 
 pub use batches::{Batches, Ending, batch_of};
+pub use encoding::Encoding;
 pub use feed::{Feed, Feeds};
 pub use inspect::{Inspection, inspect};
 pub use pattern::KeyPattern;

@@ -10,22 +10,25 @@ use csv_core::ReadRecordResult;
 
 use shiftwork_protocol::file::Format;
 
-use crate::feed::{Compression, Feed};
+use crate::{
+    encoding::Decoder,
+    feed::{Compression, Feed},
+};
 
 /// Maximum number of bytes of the first row that are kept, for its header.
 const FIRST_ROW: usize = 64 * 1024;
 
-/// Decompresses the bytes of a file and counts its rows.
+/// Decompresses and decodes the bytes of a file, and counts its rows.
 pub(crate) enum RowReader {
-    Plain(Rows),
-    Gzip(Box<flate2::write::MultiGzDecoder<Rows>>),
-    Zstd(Box<zstd::stream::write::Decoder<'static, Rows>>),
+    Plain(Decoder<Rows>),
+    Gzip(Box<flate2::write::MultiGzDecoder<Decoder<Rows>>>),
+    Zstd(Box<zstd::stream::write::Decoder<'static, Decoder<Rows>>>),
 }
 
 impl RowReader {
     /// Creates a reader for a file of a feed.
     pub(crate) fn new(feed: &Feed) -> io::Result<Self> {
-        let rows = Rows::new(feed);
+        let rows = Decoder::new(feed.encoding, Rows::new(feed));
         Ok(match feed.compression {
             Compression::None => Self::Plain(rows),
             Compression::Gzip => Self::Gzip(Box::new(flate2::write::MultiGzDecoder::new(rows))),
@@ -46,18 +49,18 @@ impl RowReader {
     /// Returns true if the first row is complete.
     pub(crate) fn has_first(&self) -> bool {
         match self {
-            Self::Plain(rows) => rows.has_first(),
-            Self::Gzip(decoder) => decoder.get_ref().has_first(),
-            Self::Zstd(decoder) => decoder.get_ref().has_first(),
+            Self::Plain(rows) => rows.get_ref().has_first(),
+            Self::Gzip(decoder) => decoder.get_ref().get_ref().has_first(),
+            Self::Zstd(decoder) => decoder.get_ref().get_ref().has_first(),
         }
     }
 
     /// Returns the fields of the first row without reading the rest of the file.
     pub(crate) fn into_first(self) -> Vec<String> {
         match self {
-            Self::Plain(rows) => rows.fields(),
-            Self::Gzip(decoder) => decoder.get_ref().fields(),
-            Self::Zstd(decoder) => decoder.get_ref().fields(),
+            Self::Plain(rows) => rows.get_ref().fields(),
+            Self::Gzip(decoder) => decoder.get_ref().get_ref().fields(),
+            Self::Zstd(decoder) => decoder.get_ref().get_ref().fields(),
         }
     }
 
@@ -71,7 +74,7 @@ impl RowReader {
                 decoder.into_inner()
             }
         };
-        Ok(rows.finish())
+        Ok(rows.finish()?.finish())
     }
 }
 

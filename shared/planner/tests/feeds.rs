@@ -44,6 +44,13 @@ fn a_feed_becomes_a_copy() {
         "COPY \"sales\".\"orders\" (\"id\", \"it's\") FROM '…' IAM_ROLE 'arn:aws:iam::123456789012:role/w' MANIFEST \
          FORMAT AS CSV DATEFORMAT 'auto' TIMEFORMAT 'auto' DELIMITER AS '|' NULL AS 'nil' IGNOREHEADER 2 GZIP"
     );
+    for (encoding, option) in
+        [("utf8", None), ("utf16", Some("UTF16")), ("utf16le", Some("UTF16LE")), ("iso88591", Some("ISO88591"))]
+    {
+        let copy = sql(&format!("{FEED}table: a.b\nencoding: {encoding}\n"), "files: pending(orders)");
+        let found = copy.split_once(" ENCODING AS ").map(|(_, rest)| rest.split(' ').next().unwrap());
+        assert_eq!(found, option, "{copy}");
+    }
     let parquet = "feed: orders\nbucket: landing\nkeys: \"*.parquet\"\nformat: parquet\ntable: a.b\n";
     let parquet = sql(parquet, "files: \"pending( orders )\", table: x.y, columns: [c]");
     assert_eq!(parquet, "COPY \"x\".\"y\" (\"c\") FROM '…' IAM_ROLE DEFAULT MANIFEST FORMAT AS PARQUET");

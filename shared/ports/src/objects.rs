@@ -226,6 +226,11 @@ impl Bucket {
         self.objects.open(&self.name, key, version).await
     }
 
+    /// Calls [`Objects::head`].
+    pub async fn head(&self, key: &str) -> Result<Option<ObjectHead>> {
+        self.objects.head(&self.name, key).await
+    }
+
     /// Reads the content of an object of any size; `None` if it does not exist.
     pub async fn get(&self, key: &str) -> Result<Option<Vec<u8>>> {
         match self.open(key, None).await? {

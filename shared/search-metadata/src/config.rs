@@ -18,6 +18,16 @@ pub struct Configuration {
     /// versioning, because the bucket keeps the original content as a version.
     #[serde(default = "originals")]
     pub originals: String,
+    /// Key of the global ACL file of Bedrock managed knowledge bases, in the same bucket as the documents. It names the
+    /// principals of prefixes and of single documents.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access_file: Option<String>,
+    /// Email addresses of users for Bedrock, by the names that Kendra's access control lists have.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub users: BTreeMap<String, String>,
+    /// Email addresses of the members of groups for Bedrock, whose access control lists have only users.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub groups: BTreeMap<String, Vec<String>>,
 }
 
 fn quarantine() -> String {
@@ -35,8 +45,17 @@ pub struct Repository {
     /// Prefix of the keys of the documents, for example `handbook/`; empty for the whole bucket.
     #[serde(default)]
     pub prefix: String,
-    /// The index that reads the metadata.
+    /// The index that reads the metadata; the default is `bedrock`.
+    #[serde(default)]
     pub target: Target,
+    /// Bedrock only: how metadata says who may see a document. The default is `list`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access_control: Option<AccessControl>,
+    /// Bedrock only: `aclEnabled` of the data source, which then does not ingest a document without an access control list.
+    /// `shiftwork metadata check` names these documents. By default, it names them if `access_file` is set or another
+    /// document of the repository has a list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acl_enabled: Option<bool>,
     /// Kendra only: the metadata prefix of its data source (`S3Prefix`). By default, the index reads a metadata file next to
     /// its document.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -91,13 +110,26 @@ const fn ten() -> u32 {
 }
 
 /// The index that reads the metadata.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Target {
-    /// Amazon Kendra.
-    Kendra,
     /// Amazon Bedrock Knowledge Bases.
+    #[default]
     Bedrock,
+    /// Amazon Kendra, which is closed to new customers.
+    Kendra,
+}
+
+/// How metadata for Bedrock says who may see a document.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AccessControl {
+    /// As `accessControlList`, by which a managed knowledge base with `aclEnabled` filters.
+    #[default]
+    List,
+    /// As the attributes `_allowed_users`, `_allowed_groups`, `_denied_users` and `_denied_groups`, by which your application
+    /// has to filter.
+    Attributes,
 }
 
 /// The type of a custom attribute.
@@ -142,6 +174,16 @@ pub enum DatesAs {
 }
 
 impl Repository {
+    /// `access_control`, or its default.
+    pub fn access_control(&self) -> AccessControl {
+        self.access_control.unwrap_or_default()
+    }
+
+    /// True if the index reads access control lists of Bedrock managed knowledge bases.
+    pub(crate) fn has_bedrock_lists(&self) -> bool {
+        self.target == Target::Bedrock && self.access_control() == AccessControl::List
+    }
+
     /// `undeclared`, or its default for the target.
     pub fn undeclared(&self) -> Undeclared {
         self.undeclared.unwrap_or(match self.target {

@@ -7,10 +7,11 @@ use shiftwork_ports::{NewObject, StoredObject};
 use shiftwork_protocol::name::sha256;
 
 use crate::{
+    access_file,
     fix::{self, Fix, Problem, Verdict},
     names,
     pattern::Pattern,
-    rules::RepositoryRules,
+    rules::{RepositoryRules, Rules},
 };
 
 /// User metadata of the target file: the pattern and the ETag of its source, and the SHA-256 of its content. They identify
@@ -18,6 +19,8 @@ use crate::{
 const SOURCE: &str = "shiftwork-source";
 const SOURCE_ETAG: &str = "shiftwork-source-etag";
 const DIGEST: &str = "shiftwork-sha256";
+/// User metadata of a stub: the SHA-256 of the file in quarantine whose place it takes.
+const STUB: &str = "shiftwork-stub-of";
 
 /// The next step for one metadata file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,7 +34,23 @@ pub(crate) enum Plan {
     /// Write the file to its target key.
     Move(Move),
     /// Move the file to quarantine.
-    Quarantine { key: String, object: StoredObject, problems: Vec<Problem> },
+    Quarantine(Quarantine),
+    /// No step: the file is a stub, and the metadata of the document is in quarantine.
+    KeepStub,
+    /// No step: the file cannot be fixed, and is left at its key because the index needs a file there.
+    Leave { problems: Vec<Problem> },
+}
+
+/// A move to quarantine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Quarantine {
+    pub(crate) key: String,
+    pub(crate) object: StoredObject,
+    pub(crate) problems: Vec<Problem>,
+    /// True if the file says who may see its document.
+    pub(crate) restricts: bool,
+    /// The stubs that keep the documents closed, by target key. A stub at the key of the file itself replaces the file.
+    pub(crate) stubs: Vec<(String, NewObject)>,
 }
 
 /// A move from the source key to the target key, at which the index reads the file.
@@ -42,22 +61,54 @@ pub(crate) struct Move {
     pub(crate) to: String,
     pub(crate) draft: NewObject,
     pub(crate) fixes: Vec<Fix>,
+    /// True if the file says who may see its document.
+    pub(crate) restricts: bool,
 }
 
 /// Decides about a file at its target key.
 pub(crate) fn at_target(repo: &RepositoryRules, key: &str, document: &str, object: StoredObject) -> Plan {
     match fix::fix(&object.bytes, repo) {
+        Verdict::Valid if is_stub(&object) => Plan::KeepStub,
         Verdict::Valid => retirement(repo, document, &object).unwrap_or(Plan::Keep),
         Verdict::Fixed { bytes, fixes } => {
             // Keeps the reference to the source, which has yet to be deleted.
-            let kept = [SOURCE, SOURCE_ETAG]
+            let kept = [SOURCE, SOURCE_ETAG, STUB]
                 .into_iter()
                 .filter_map(|name| Some((name.into(), object.head.user_metadata.get(name)?.clone())));
             let draft = draft(bytes, kept.collect(), &object);
             Plan::Replace { key: key.into(), object, draft, fixes }
         }
-        Verdict::Unfixable(problems) => Plan::Quarantine { key: key.into(), object, problems },
+        Verdict::Unfixable { problems, stub } => {
+            let restricts = stub.is_some();
+            let stubs = stub.map(|bytes| (key.to_owned(), stub_draft(bytes, None, &object))).into_iter().collect();
+            Plan::Quarantine(Quarantine { key: key.into(), object, problems, restricts, stubs })
+        }
     }
+}
+
+/// Decides about the global ACL file.
+pub(crate) fn access_file(rules: &Rules, key: &str, bucket: &str, object: StoredObject) -> Plan {
+    match access_file::fix(&object.bytes, bucket, rules.people()) {
+        Verdict::Valid => Plan::Keep,
+        Verdict::Fixed { bytes, fixes } => {
+            let draft = draft(bytes, BTreeMap::new(), &object);
+            Plan::Replace { key: key.into(), object, draft, fixes }
+        }
+        Verdict::Unfixable { problems, .. } => Plan::Leave { problems },
+    }
+}
+
+/// True for an unchanged stub.
+fn is_stub(object: &StoredObject) -> bool {
+    let notes = &object.head.user_metadata;
+    notes.contains_key(STUB) && notes.get(DIGEST) == Some(&sha256(&object.bytes))
+}
+
+/// A stub for a file; with the pattern of its source, a later version of the source replaces it.
+fn stub_draft(bytes: Vec<u8>, pattern: Option<&Pattern>, of: &StoredObject) -> NewObject {
+    let source = pattern.map(|pattern| (SOURCE.to_owned(), pattern.text().to_owned()));
+    let notes = source.into_iter().chain([(STUB.to_owned(), sha256(&of.bytes))]);
+    draft(bytes, notes.collect(), of)
 }
 
 fn retirement(repo: &RepositoryRules, document: &str, successor: &StoredObject) -> Option<Plan> {
@@ -80,28 +131,53 @@ pub(crate) fn at_source(
     if to.len() > names::KEY_BYTES {
         let message =
             format!("its target key would have {} bytes: a key in S3 has at most {}", to.len(), names::KEY_BYTES);
-        return Plan::Quarantine { key: key.into(), object, problems: vec![Problem { field: String::new(), message }] };
+        let restricts = fix::restricts(&object.bytes, repo);
+        return Plan::Quarantine(Quarantine {
+            key: key.into(),
+            object,
+            problems: of_file(message),
+            restricts,
+            stubs: Vec::new(),
+        });
     }
+    let restricts = fix::restricts(&object.bytes, repo);
     let (bytes, fixes) = match fix::fix(&object.bytes, repo) {
         Verdict::Valid => (object.bytes.clone(), Vec::new()),
         Verdict::Fixed { bytes, fixes } => (bytes, fixes),
-        Verdict::Unfixable(problems) => return Plan::Quarantine { key: key.into(), object, problems },
+        Verdict::Unfixable { problems, stub } => {
+            let stubs = stub.map(|bytes| (to, stub_draft(bytes, Some(pattern), &object))).into_iter().collect();
+            return Plan::Quarantine(Quarantine { key: key.into(), object, problems, restricts, stubs });
+        }
     };
     let notes = BTreeMap::from([
         (SOURCE.to_owned(), pattern.text().to_owned()),
         (SOURCE_ETAG.to_owned(), object.head.etag.clone()),
     ]);
     let draft = draft(bytes, notes, &object);
-    Plan::Move(Move { from: key.into(), object, to, draft, fixes })
+    Plan::Move(Move { from: key.into(), object, to, draft, fixes, restricts })
 }
 
 /// Decides about a file whose name matches several documents.
-pub(crate) fn ambiguous(key: &str, documents: &[String], object: StoredObject) -> Plan {
-    let documents = shiftwork_config::list(documents.iter().map(String::as_str));
+pub(crate) fn ambiguous(
+    repo: &RepositoryRules,
+    pattern: &Pattern,
+    key: &str,
+    documents: &[String],
+    object: StoredObject,
+) -> Plan {
+    let named = shiftwork_config::list(documents.iter().map(String::as_str));
     let message = format!(
-        "the name of the file matches several documents, {documents}: name it after the document, with its extension"
+        "the name of the file matches several documents, {named}: name it after the document, with its extension"
     );
-    Plan::Quarantine { key: key.into(), object, problems: vec![Problem { field: String::new(), message }] }
+    let stub = fix::stub(&object.bytes, repo);
+    let restricts = stub.is_some();
+    let targets = documents.iter().map(|document| repo.target_key(document)).filter(|to| to.len() <= names::KEY_BYTES);
+    let stubs = targets.filter_map(|to| Some((to, stub_draft(stub.clone()?, Some(pattern), &object)))).collect();
+    Plan::Quarantine(Quarantine { key: key.into(), object, problems: of_file(message), restricts, stubs })
+}
+
+fn of_file(message: String) -> Vec<Problem> {
+    vec![Problem { field: String::new(), message }]
 }
 
 /// The object at the target key of a move.
@@ -109,7 +185,7 @@ pub(crate) fn ambiguous(key: &str, documents: &[String], object: StoredObject) -
 pub(crate) enum Occupant {
     /// Its content is equivalent to the draft: an earlier attempt or another process wrote it.
     Same,
-    /// It was made from an earlier version of the source.
+    /// It was made from an earlier version of the source, or is a stub.
     Outdated,
     /// It was not made from the source.
     Unrelated,
@@ -120,9 +196,10 @@ pub(crate) fn occupant(draft: &NewObject, found: &StoredObject) -> Occupant {
     let intact = found.head.user_metadata.get(DIGEST) == Some(&sha256(&found.bytes));
     if fix::are_equivalent(&found.bytes, &draft.bytes) {
         Occupant::Same
-    } else if intact
-        && found.head.user_metadata.contains_key(SOURCE)
-        && found.head.user_metadata.get(SOURCE) == draft.user_metadata.get(SOURCE)
+    } else if is_stub(found)
+        || intact
+            && found.head.user_metadata.contains_key(SOURCE)
+            && found.head.user_metadata.get(SOURCE) == draft.user_metadata.get(SOURCE)
     {
         Occupant::Outdated
     } else {
@@ -131,11 +208,11 @@ pub(crate) fn occupant(draft: &NewObject, found: &StoredObject) -> Occupant {
 }
 
 /// Decides about a source whose target key holds an object that was not made from the source.
-pub(crate) fn target_taken(from: String, to: &str, object: StoredObject) -> Plan {
+pub(crate) fn target_taken(Move { from, object, to, restricts, .. }: Move) -> Quarantine {
     let message = format!(
         "`{to}` exists already, has other content, and was not made from this file: keep one of the two files at that key"
     );
-    Plan::Quarantine { key: from, object, problems: vec![Problem { field: String::new(), message }] }
+    Quarantine { key: from, object, problems: of_file(message), restricts, stubs: Vec::new() }
 }
 
 fn draft(bytes: Vec<u8>, mut notes: BTreeMap<String, String>, of: &StoredObject) -> NewObject {
@@ -153,10 +230,11 @@ pub(crate) fn copy(of: &StoredObject) -> NewObject {
 }
 
 /// The reason file of a file in quarantine. It contains no time, so that a second attempt writes the same content.
-pub(crate) fn reason(key: &str, quarantined: &str, object: &StoredObject, problems: &[Problem]) -> NewObject {
+pub(crate) fn reason(quarantined: &str, plan: &Quarantine) -> NewObject {
+    let Quarantine { key, object, problems, stubs, .. } = plan;
     let problems: Vec<_> =
         problems.iter().map(|problem| json!({ "field": problem.field, "problem": problem.message })).collect();
-    let reason = json!({
+    let mut reason = json!({
         "key": key,
         "quarantined_as": quarantined,
         "etag": object.head.etag,
@@ -164,5 +242,9 @@ pub(crate) fn reason(key: &str, quarantined: &str, object: &StoredObject, proble
         "problems": problems,
         "what_to_do": format!("fix {quarantined}, put it back as {key}, and delete both files here"),
     });
+    if !stubs.is_empty() {
+        reason["stubs"] = stubs.iter().map(|(key, _)| key.as_str()).collect();
+        reason["until_then"] = "a stub with only the access control list keeps the document closed".into();
+    }
     encrypted_as(object, format!("{reason:#}\n").into_bytes())
 }

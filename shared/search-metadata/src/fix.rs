@@ -1,18 +1,16 @@
 //! Validates and fixes the content of one metadata file. Pure.
 
+mod conversion;
+
 use crate::{
     access::{self, Principal},
-    config::{AttributeType, Target, Undeclared},
+    config::{AccessControl, Target},
     json::Json,
-    metadata::{self, Attribute, Metadata, STRUCTURE, Value},
+    metadata::{self, Attribute, Metadata, Value},
     names,
     rules::RepositoryRules,
-    values,
 };
-
-const ATTRIBUTES: &str = "Attributes";
-const ACCESS: &str = "AccessControlList";
-const BEDROCK: &str = "metadataAttributes";
+use conversion::Conversion;
 
 /// The kind of a fix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -37,6 +35,8 @@ pub enum FixKind {
     Word,
     /// A string was truncated to the maximum length of the index.
     Cut,
+    /// The principals of an access control list were written for the index: a group as its members, a user as an email address.
+    Principal,
     /// A field was removed: it has no value, or the configuration drops it.
     Dropped,
     /// White space was removed, because the file exceeded the maximum size of the index.
@@ -45,7 +45,7 @@ pub enum FixKind {
 
 impl FixKind {
     /// All kinds, in the order of the enum.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Encoding,
         Self::Shape,
         Self::Name,
@@ -56,6 +56,7 @@ impl FixKind {
         Self::List,
         Self::Word,
         Self::Cut,
+        Self::Principal,
         Self::Dropped,
         Self::Size,
     ];
@@ -73,6 +74,7 @@ impl FixKind {
             Self::List => "list",
             Self::Word => "word",
             Self::Cut => "cut",
+            Self::Principal => "principal",
             Self::Dropped => "dropped",
             Self::Size => "size",
         }
@@ -115,20 +117,33 @@ pub enum Verdict {
         /// The fixes, in the order of the fields in the source file; never empty.
         fixes: Vec<Fix>,
     },
-    /// The index does not accept the file, and it cannot be fixed without losing information. The list is never empty.
-    Unfixable(Vec<Problem>),
+    /// The index does not accept the file, and it cannot be fixed without losing information.
+    Unfixable {
+        /// What is wrong; never empty.
+        problems: Vec<Problem>,
+        /// The content of the stub that keeps the document as closed as the file says, if the file says who may see the
+        /// document. It has only an access control list: that of the file, or, if that is not clear, one of no user.
+        stub: Option<Vec<u8>>,
+    },
+}
+
+/// What a file says about who may see its document.
+enum Carried {
+    Nothing,
+    List(Vec<Principal>),
+    /// The file has something that could be about access and was not read as a list.
+    Unclear,
 }
 
 /// Validates a file, and fixes it if no information is lost.
 pub(crate) fn fix(bytes: &[u8], repo: &RepositoryRules) -> Verdict {
-    let verdict = fix_once(bytes, repo);
+    let (verdict, carried) = fix_once(bytes, repo);
     // The fixed file causes another event. If it were not valid then, it would be written again and again.
     if let Verdict::Fixed { bytes, .. } = &verdict
-        && fix_once(bytes, repo) != Verdict::Valid
+        && fix_once(bytes, repo).0 != Verdict::Valid
     {
-        return unfixable(
-            "the configuration of the repository would fix the file again each time: check `fields`, `dates` and `attributes`".into(),
-        );
+        let message = "the configuration of the repository would fix the file again each time: check `fields`, `dates` and `attributes`";
+        return unfixable(vec![of_file(message.into())], &carried, repo);
     }
     verdict
 }
@@ -144,25 +159,75 @@ pub(crate) fn are_equivalent(one: &[u8], other: &[u8]) -> bool {
         })
 }
 
-fn fix_once(bytes: &[u8], repo: &RepositoryRules) -> Verdict {
-    let mut conversion = Conversion {
-        repo,
-        metadata: Metadata::default(),
-        fixes: Vec::new(),
-        problems: Vec::new(),
-        from_bedrock: false,
+/// True if a file has the structure of an index, or a field that the repository or its index knows. Any other JSON file can be a
+/// document.
+pub(crate) fn is_recognized(bytes: &[u8], repo: &RepositoryRules) -> bool {
+    let knows = |name: &str| {
+        [conversion::ATTRIBUTES, conversion::BEDROCK].iter().any(|known| known.eq_ignore_ascii_case(name))
+            || access::is_list(name, &Json::Null)
+            || metadata::is_kendra_member(name)
+            || repo.config.fields.contains_key(name)
+            || repo.config.attributes.contains_key(name)
+            || names::known(name, repo.config.target).is_some()
     };
-    let source = match conversion.decode(bytes).and_then(|text| Json::parse(&text)) {
-        Ok(source) => source,
-        Err(message) => return unfixable(message),
+    match decoded(bytes).map(|(text, _)| Json::parse(&text).map_err(|_| text)) {
+        Ok(Ok(Json::Object(members))) => members.iter().any(|(name, _)| knows(name)),
+        Ok(Ok(_)) => false,
+        // A file that is broken is metadata if it has one of the names as text.
+        Ok(Err(text)) => text.split('"').any(knows),
+        Err(_) => String::from_utf8_lossy(bytes).split('"').any(knows),
+    }
+}
+
+/// True if a file says who may see its document.
+pub(crate) fn restricts(bytes: &[u8], repo: &RepositoryRules) -> bool {
+    match fix_once(bytes, repo).1 {
+        Carried::Nothing => false,
+        Carried::List(_) | Carried::Unclear => true,
+    }
+}
+
+/// The content of the stub that keeps the document of a file as closed as the file says; `None` if it says nothing about access.
+pub(crate) fn stub(bytes: &[u8], repo: &RepositoryRules) -> Option<Vec<u8>> {
+    fix_once(bytes, repo).1.stub(repo)
+}
+
+/// The content of the stub of a document that no user may find until its metadata is corrected.
+fn closed_stub(repo: &RepositoryRules) -> Vec<u8> {
+    stub_of(vec![Principal::no_user()], repo)
+}
+
+fn stub_of(access: Vec<Principal>, repo: &RepositoryRules) -> Vec<u8> {
+    let mut metadata = Metadata { access, ..Metadata::default() };
+    if repo.config.target == Target::Bedrock && repo.config.access_control() == AccessControl::Attributes {
+        for (name, names) in access::to_attributes(&std::mem::take(&mut metadata.access)) {
+            metadata.attributes.insert(name.into(), Attribute { value: Value::List(names), embed: None });
+        }
+    }
+    metadata.json(repo).pretty().into_bytes()
+}
+
+fn fix_once(bytes: &[u8], repo: &RepositoryRules) -> (Verdict, Carried) {
+    let unreadable = |message: String| {
+        let mentioned = access::mentions_access(&String::from_utf8_lossy(bytes))
+            || decoded(bytes).is_ok_and(|(text, _)| access::mentions_access(&text));
+        let carried = if mentioned { Carried::Unclear } else { Carried::Nothing };
+        (unfixable(vec![of_file(message)], &carried, repo), carried)
+    };
+    let (source, encoded) = match decoded(bytes).and_then(|(text, marked)| Ok((Json::parse(&text)?, marked))) {
+        Ok(read) => read,
+        Err(message) => return unreadable(message),
     };
     let Json::Object(members) = &source else {
-        return unfixable(format!("expected a JSON object, found {}", source.describe()));
+        return unreadable(format!("expected a JSON object, found {}", source.describe()));
     };
-    let encoded = !conversion.fixes.is_empty();
+    let mut conversion = Conversion::of(repo);
+    if encoded {
+        conversion.record("", FixKind::Encoding);
+    }
     conversion.read(members);
     if conversion.problems.is_empty() && repo.config.target == Target::Bedrock && conversion.metadata.is_empty() {
-        return unfixable("the file has no attributes: Bedrock needs at least one".into());
+        conversion.problem("", "the file has no attributes: Bedrock needs at least one");
     }
     let max_bytes = match repo.config.target {
         Target::Kendra => usize::MAX,
@@ -177,12 +242,13 @@ fn fix_once(bytes: &[u8], repo: &RepositoryRules) -> Verdict {
             format!("the metadata has {} bytes without white space: Bedrock reads at most {max_bytes}", text.len()),
         );
     }
+    let carried = conversion.carried();
     if !conversion.problems.is_empty() {
-        return Verdict::Unfixable(conversion.problems);
+        return (unfixable(conversion.problems, &carried, repo), carried);
     }
     let same = without_empty_members(&source).canonical() == written.canonical();
     if same && !encoded && bytes.len() <= max_bytes {
-        return Verdict::Valid;
+        return (Verdict::Valid, carried);
     }
     if same && bytes.len() > max_bytes {
         conversion.record("", FixKind::Size);
@@ -191,285 +257,52 @@ fn fix_once(bytes: &[u8], repo: &RepositoryRules) -> Verdict {
     if conversion.fixes.is_empty() {
         conversion.record("", FixKind::Shape);
     }
-    Verdict::Fixed { bytes: text.into_bytes(), fixes: conversion.fixes }
+    (Verdict::Fixed { bytes: text.into_bytes(), fixes: conversion.fixes }, carried)
 }
 
-fn unfixable(message: String) -> Verdict {
-    Verdict::Unfixable(vec![Problem { field: String::new(), message }])
+fn of_file(message: String) -> Problem {
+    Problem { field: String::new(), message }
+}
+
+fn unfixable(problems: Vec<Problem>, carried: &Carried, repo: &RepositoryRules) -> Verdict {
+    Verdict::Unfixable { problems, stub: carried.stub(repo) }
+}
+
+impl Carried {
+    fn stub(&self, repo: &RepositoryRules) -> Option<Vec<u8>> {
+        match self {
+            Self::Nothing => None,
+            Self::Unclear => Some(closed_stub(repo)),
+            Self::List(principals) => {
+                let stub = stub_of(principals.clone(), repo);
+                let fits = repo.config.target == Target::Kendra || stub.len() <= names::BEDROCK_BYTES;
+                Some(if fits { stub } else { closed_stub(repo) })
+            }
+        }
+    }
 }
 
 /// The source without empty `Attributes` and `AccessControlList`: to Kendra they mean the same as absent members.
 fn without_empty_members(source: &Json) -> Json {
     let Json::Object(members) = source else { return source.clone() };
     let empty = |(name, value): &&(String, Json)| {
-        name == "Attributes" && *value == Json::Object(vec![])
+        name == conversion::ATTRIBUTES && *value == Json::Object(vec![])
             || name == "AccessControlList" && *value == Json::List(vec![])
     };
     Json::Object(members.iter().filter(|member| !empty(member)).cloned().collect())
 }
 
-struct Conversion<'a> {
-    repo: &'a RepositoryRules,
-    metadata: Metadata,
-    fixes: Vec<Fix>,
-    problems: Vec<Problem>,
-    /// True if the source has the structure of Bedrock.
-    from_bedrock: bool,
-}
-
-impl Conversion<'_> {
-    fn record(&mut self, field: &str, kind: FixKind) {
-        let fix = Fix { field: field.into(), kind };
-        if !self.fixes.contains(&fix) {
-            self.fixes.push(fix);
-        }
-    }
-
-    fn problem(&mut self, field: &str, message: impl Into<String>) {
-        self.problems.push(Problem { field: field.into(), message: message.into() });
-    }
-
-    /// Decodes a file by its byte order mark; a file without one must be UTF-8.
-    fn decode(&mut self, bytes: &[u8]) -> Result<String, String> {
-        let (marked, text) = match bytes {
-            [0xEF, 0xBB, 0xBF, rest @ ..] => (true, String::from_utf8(rest.to_vec()).ok()),
-            [0xFF, 0xFE, rest @ ..] => (true, utf16(rest, u16::from_le_bytes)),
-            [0xFE, 0xFF, rest @ ..] => (true, utf16(rest, u16::from_be_bytes)),
-            bytes => (false, String::from_utf8(bytes.to_vec()).ok()),
-        };
-        if marked {
-            self.record("", FixKind::Encoding);
-        }
-        text.ok_or_else(|| {
-            "the file is not valid UTF-8, and has no byte order mark of another encoding: save it as UTF-8".into()
-        })
-    }
-
-    fn read(&mut self, members: &[(String, Json)]) {
-        self.from_bedrock = members.iter().any(|(name, _)| name == BEDROCK);
-        let of_kendra = |name: &str| [ATTRIBUTES, ACCESS].contains(&name) || metadata::is_kendra_member(name);
-        let shape = if self.from_bedrock {
-            Some(Target::Bedrock)
-        } else if members.iter().all(|(name, _)| of_kendra(name)) {
-            Some(Target::Kendra)
-        } else {
-            None
-        };
-        if shape != Some(self.repo.config.target) {
-            self.record("", FixKind::Shape);
-        }
-        for (name, value) in members {
-            // Ignores case, unless the configuration has a field of that name.
-            let known = [BEDROCK, ATTRIBUTES, ACCESS].into_iter().find(|known| known.eq_ignore_ascii_case(name));
-            match (known.filter(|known| known == name || !self.is_named(name)), value) {
-                (Some(BEDROCK | ATTRIBUTES), Json::Object(attributes)) => {
-                    for (name, value) in attributes {
-                        self.field(name, value);
-                    }
-                }
-                (Some(ACCESS), Json::List(entries)) => self.access(entries),
-                (Some(_), Json::Null) => self.record(name, FixKind::Dropped),
-                (Some(ACCESS), other) => {
-                    self.problem(name, format!("expected a list of principals, found {}", other.describe()));
-                }
-                (Some(_), other) => {
-                    self.problem(name, format!("expected an object of attributes, found {}", other.describe()));
-                }
-                (None, structure) if self.from_bedrock && name == STRUCTURE => match self.repo.config.target {
-                    Target::Bedrock => self.metadata.structure = Some(structure.clone()),
-                    Target::Kendra => {
-                        self.problem(name, "Kendra does not support it: remove it from the file");
-                    }
-                },
-                (None, value) => self.field(name, value),
-            }
-        }
-        if self.repo.config.target == Target::Bedrock {
-            let max_length = usize::try_from(self.repo.config.list_length).unwrap_or(usize::MAX);
-            for (name, names) in access::to_attributes(&std::mem::take(&mut self.metadata.access)) {
-                if names.len() > max_length {
-                    self.problem(
-                        ACCESS,
-                        format!(
-                            "`{name}` would have {} names: a list has at most {max_length}; see `list_length`",
-                            names.len()
-                        ),
-                    );
-                }
-                self.put(ACCESS, name, Attribute { value: Value::List(names), embed: None });
-            }
-        }
-    }
-
-    /// True if the configuration mentions the field.
-    fn is_named(&self, field: &str) -> bool {
-        self.repo.config.fields.contains_key(field) || self.repo.config.attributes.contains_key(field)
-    }
-
-    fn access(&mut self, entries: &[Json]) {
-        for (index, entry) in entries.iter().enumerate() {
-            match Principal::read(entry) {
-                Ok(principal) => {
-                    if principal.json().canonical() != entry.canonical() {
-                        self.record("AccessControlList", FixKind::Word);
-                    }
-                    self.metadata.access.push(principal);
-                }
-                // Without its access control list, every user could find the document.
-                Err(message) => self.problem(&format!("AccessControlList[{index}]"), message),
-            }
-        }
-    }
-
-    /// Adds one field of the source; `source` is its name there.
-    fn field(&mut self, source: &str, value: &Json) {
-        let (value, embed) = match metadata::untyped(value) {
-            Some(Ok((value, embed))) => (value, embed),
-            Some(Err(message)) => return self.problem(source, message),
-            None => (value.clone(), None),
-        };
-        let name = match self.repo.config.fields.get(source) {
-            Some(None) => return self.record(source, FixKind::Dropped),
-            Some(Some(name)) => name.as_str(),
-            None if self.is_named(source) => source,
-            // Members of Kendra's format in another case.
-            None => {
-                metadata::KENDRA_MEMBERS.into_iter().find(|part| part.eq_ignore_ascii_case(source)).unwrap_or(source)
-            }
-        };
-        // Members of Kendra's format are attributes with these names in the format of Bedrock, in both directions.
-        let parts = [("DocumentId", names::DOCUMENT_ID), ("Title", names::TITLE), ("ContentType", names::CONTENT_TYPE)];
-        let renamed = match self.repo.config.target {
-            Target::Kendra if self.from_bedrock => {
-                parts.iter().find(|(_, attribute)| *attribute == name).map(|(part, _)| *part)
-            }
-            Target::Kendra => None,
-            Target::Bedrock => parts.iter().find(|(part, _)| *part == name).map(|(_, attribute)| *attribute),
-        };
-        let name = renamed.unwrap_or(name).to_owned();
-        if name != source {
-            self.record(source, FixKind::Name);
-        }
-        match self.repo.config.target {
-            Target::Kendra if metadata::is_kendra_member(&name) => self.kendra_member(source, &name, &value),
-            Target::Kendra if self.from_bedrock && access::is_list_attribute(&name) => {
-                self.access_list(source, &name, &value);
-            }
-            Target::Kendra => self.attribute(source, &name, &value, None),
-            Target::Bedrock => self.attribute(source, &name, &value, embed),
-        }
-    }
-
-    fn kendra_member(&mut self, source: &str, part: &str, value: &Json) {
-        let text = match values::convert(value, AttributeType::String, self.repo) {
-            Ok(Some((Value::Text(text), kind))) => {
-                if let Some(kind) = kind {
-                    self.record(source, kind);
-                }
-                text
-            }
-            Ok(_) => return self.record(source, FixKind::Dropped),
-            Err(message) => return self.problem(source, message),
-        };
-        let text = match part {
-            "ContentType" => match content_type(&text) {
-                Some(known) if known == text => text,
-                Some(known) => {
-                    self.record(source, FixKind::Word);
-                    known.into()
-                }
-                None => {
-                    let known = shiftwork_config::list(names::CONTENT_TYPES);
-                    return self.problem(source, format!("`{text}` is not one of {known}, nor the MIME type of one"));
-                }
-            },
-            "DocumentId" if text.chars().count() > names::ID_CHARS => {
-                return self.problem(source, format!("a document id has at most {} characters", names::ID_CHARS));
-            }
-            _ => text,
-        };
-        let place = match part {
-            "DocumentId" => &mut self.metadata.document_id,
-            "Title" => &mut self.metadata.title,
-            _ => &mut self.metadata.content_type,
-        };
-        match place {
-            Some(before) if *before != text => {
-                let message = format!("another field sets {part} to `{before}`: drop one of the two in `fields`");
-                self.problem(source, message);
-            }
-            Some(_) => self.record(source, FixKind::Name),
-            None => *place = Some(text),
-        }
-    }
-
-    fn access_list(&mut self, source: &str, name: &str, value: &Json) {
-        match values::convert(value, AttributeType::StringList, self.repo) {
-            Ok(Some((Value::List(names), kind))) => {
-                if let Some(kind) = kind {
-                    self.record(source, kind);
-                }
-                if names.iter().any(|name| name.chars().count() > names::PRINCIPAL_CHARS) {
-                    return self.problem(
-                        source,
-                        format!("the name of a principal has at most {} characters", names::PRINCIPAL_CHARS),
-                    );
-                }
-                self.metadata.access.extend(access::from_attribute(name, names));
-            }
-            Ok(_) => self.record(source, FixKind::Dropped),
-            Err(message) => self.problem(source, message),
-        }
-    }
-
-    fn attribute(&mut self, source: &str, name: &str, value: &Json, embed: Option<bool>) {
-        let config = &self.repo.config;
-        let declared = names::known(name, config.target).or_else(|| config.attributes.get(name).copied());
-        let of = match (declared, config.undeclared()) {
-            (Some(of), _) => of,
-            (None, Undeclared::Drop) => return self.record(source, FixKind::Dropped),
-            (None, undeclared) => {
-                if let Some(message) = names::problem(name, config.target) {
-                    return self.problem(
-                        source,
-                        format!("{message}; map the field to another attribute, or drop it, in `fields`"),
-                    );
-                }
-                if undeclared == Undeclared::Quarantine {
-                    let message =
-                        "is not an attribute of the index: declare it in `attributes`, or map or drop it in `fields`";
-                    return self.problem(source, message);
-                }
-                values::inferred_type(value, config.target == Target::Kendra)
-            }
-        };
-        let value = match values::convert(value, of, self.repo) {
-            Ok(Some((value, kind))) => {
-                if let Some(kind) = kind {
-                    self.record(source, kind);
-                }
-                value
-            }
-            Ok(None) => return self.record(source, FixKind::Dropped),
-            Err(message) => return self.problem(source, message),
-        };
-        self.put(source, name, Attribute { value, embed });
-    }
-
-    fn put(&mut self, source: &str, name: &str, attribute: Attribute) {
-        match self.metadata.attributes.get(name) {
-            Some(before) if *before != attribute => {
-                self.problem(
-                    source,
-                    format!("another field sets `{name}` to another value: drop one of the two in `fields`"),
-                );
-            }
-            Some(_) => self.record(source, FixKind::Name),
-            None => {
-                self.metadata.attributes.insert(name.into(), attribute);
-            }
-        }
-    }
+/// Decodes a file by its byte order mark, and returns true if it has one; a file without one must be UTF-8.
+pub(crate) fn decoded(bytes: &[u8]) -> Result<(String, bool), String> {
+    let (marked, text) = match bytes {
+        [0xEF, 0xBB, 0xBF, rest @ ..] => (true, String::from_utf8(rest.to_vec()).ok()),
+        [0xFF, 0xFE, rest @ ..] => (true, utf16(rest, u16::from_le_bytes)),
+        [0xFE, 0xFF, rest @ ..] => (true, utf16(rest, u16::from_be_bytes)),
+        bytes => (false, String::from_utf8(bytes.to_vec()).ok()),
+    };
+    let text =
+        text.ok_or("the file is not valid UTF-8, and has no byte order mark of another encoding: save it as UTF-8")?;
+    Ok((text, marked))
 }
 
 fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Option<String> {
@@ -478,14 +311,6 @@ fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Option<String> {
         return None;
     }
     String::from_utf16(&pairs.iter().map(|pair| unit(*pair)).collect::<Vec<_>>()).ok()
-}
-
-fn content_type(text: &str) -> Option<&'static str> {
-    let known = names::CONTENT_TYPES.into_iter().find(|known| known.eq_ignore_ascii_case(text.trim()));
-    // `text/html; charset=utf-8`
-    let mime = text.split(';').next().unwrap_or_default().trim();
-    known
-        .or_else(|| names::MIME_TYPES.iter().find(|(name, _)| name.eq_ignore_ascii_case(mime)).map(|(_, known)| *known))
 }
 
 #[cfg(test)]

@@ -14,12 +14,12 @@
 
 use std::sync::Arc;
 
-use shiftwork_ports::{Bucket, Changed, Condition, Result};
+use shiftwork_ports::{Bucket, Changed, Condition, NewObject, Result};
 use shiftwork_protocol::{Failure, FailureKind};
 
 use crate::{
-    decide::{self, Move, Occupant, Plan},
-    fix::{Fix, Problem},
+    decide::{self, Move, Occupant, Plan, Quarantine},
+    fix::{self, Fix, Problem},
     pattern::{Pattern, Subject},
     rules::{RepositoryRules, Role, Rules},
 };
@@ -67,6 +67,20 @@ pub enum Outcome {
         key: String,
         /// The reasons; never empty.
         problems: Vec<Problem>,
+        /// True if the file says who may see its document. A person must be told, because the document is now as closed as its
+        /// stub says, or, without a stub, as open as the other file at its target key says.
+        restricts: bool,
+        /// Keys of the stubs that keep the documents closed.
+        stubs: Vec<String>,
+    },
+    /// The file is a stub: the metadata of the document is in quarantine, and the document is as closed as it says.
+    Stub,
+    /// The file has the name of metadata of a document, but no field that its repository or index knows: it can be a document.
+    Unrecognized,
+    /// The global ACL file is not valid and cannot be fixed. It is left at its key, where Bedrock reads it.
+    Left {
+        /// The reasons; never empty.
+        problems: Vec<Problem>,
     },
 }
 
@@ -81,6 +95,25 @@ impl Outcome {
             Self::Written { .. } => "written",
             Self::Retired { .. } => "retired",
             Self::Quarantined { .. } => "quarantined",
+            Self::Stub => "stub",
+            Self::Unrecognized => "unrecognized",
+            Self::Left { .. } => "left",
+        }
+    }
+
+    /// True if the outcome concerns who may see a document, so that a person must be told.
+    pub const fn concerns_access(&self) -> bool {
+        match self {
+            Self::Quarantined { restricts, .. } => *restricts,
+            Self::Left { .. } => true,
+            Self::Foreign
+            | Self::Gone
+            | Self::Waiting
+            | Self::Valid
+            | Self::Written { .. }
+            | Self::Retired { .. }
+            | Self::Stub
+            | Self::Unrecognized => false,
         }
     }
 }
@@ -124,9 +157,14 @@ impl Fixer {
                 },
                 Plan::Replace { key, fixes, .. } => Outcome::Written { key, from: None, fixes },
                 Plan::Move(Move { from, to, fixes, .. }) => Outcome::Written { key: to, from: Some(from), fixes },
-                Plan::Quarantine { key, object, problems } => {
-                    Outcome::Quarantined { key: self.rules.quarantine_key(&key, &object.bytes), problems }
-                }
+                Plan::Quarantine(Quarantine { key, object, problems, restricts, stubs }) => Outcome::Quarantined {
+                    key: self.rules.quarantine_key(&key, &object.bytes),
+                    problems,
+                    restricts,
+                    stubs: stubs.into_iter().map(|(key, _)| key).collect(),
+                },
+                Plan::KeepStub => Outcome::Stub,
+                Plan::Leave { problems } => Outcome::Left { problems },
             },
         })
     }
@@ -139,20 +177,21 @@ impl Fixer {
                 Some(object) => decide::at_target(repo, key, &document, object).into(),
                 None => Decision::Done(Outcome::Gone),
             }),
+            Role::AccessFile => Ok(match self.documents.read(key).await? {
+                Some(object) => decide::access_file(&self.rules, key, self.documents.name(), object).into(),
+                None => Decision::Done(Outcome::Gone),
+            }),
             Role::Source { repo, pattern, subject: Subject::Document(below) } => {
-                self.decide_for_source(repo, pattern, key, &repo.key(&below)).await
+                let document = repo.key(&below);
+                // `catalog.json` is metadata of the document `catalog`, or a document itself.
+                if pattern.is_plain_json() && self.documents.head(&document).await?.is_none() {
+                    return Ok(Decision::Done(Outcome::Waiting));
+                }
+                self.decide_for_source(repo, pattern, key, &[document]).await
             }
             Role::Source { repo, pattern, subject: Subject::Stem(below) } => {
-                let stem = repo.key(&below);
-                let documents = self.documents_of(&stem).await?;
-                match documents.as_slice() {
-                    [] => Ok(Decision::Done(Outcome::Waiting)),
-                    [document] => self.decide_for_source(repo, pattern, key, document).await,
-                    several => Ok(match self.documents.read(key).await? {
-                        Some(object) => decide::ambiguous(key, several, object).into(),
-                        None => Decision::Done(Outcome::Gone),
-                    }),
-                }
+                let documents = self.documents_of(&repo.key(&below)).await?;
+                self.decide_for_source(repo, pattern, key, &documents).await
             }
             Role::Document { repo, document } => self.decide_for_document(repo, &document).await,
         }
@@ -163,37 +202,37 @@ impl Fixer {
         repo: &RepositoryRules,
         pattern: &Pattern,
         key: &str,
-        document: &str,
+        documents: &[String],
     ) -> Result<Decision> {
-        Ok(match self.documents.read(key).await? {
-            Some(object) => decide::at_source(repo, pattern, key, document, object).into(),
-            None => Decision::Done(Outcome::Gone),
+        if documents.is_empty() {
+            return Ok(Decision::Done(Outcome::Waiting));
+        }
+        let Some(object) = self.documents.read(key).await? else { return Ok(Decision::Done(Outcome::Gone)) };
+        if pattern.is_stem() && pattern.is_plain_json() && !fix::is_recognized(&object.bytes, repo) {
+            return Ok(Decision::Done(Outcome::Unrecognized));
+        }
+        Ok(match documents {
+            [document] => decide::at_source(repo, pattern, key, document, object).into(),
+            several => decide::ambiguous(repo, pattern, key, several, object).into(),
         })
     }
 
-    /// Decides about the metadata files that match a document by its stem.
+    /// Decides about the metadata files that wait for a document.
     async fn decide_for_document(&self, repo: &RepositoryRules, document: &str) -> Result<Decision> {
-        for (pattern, key) in repo.stem_sources(document) {
+        let documents = [document.to_owned()];
+        for (pattern, key) in repo.waiting_sources(document) {
             let is_source = matches!(self.rules.role(&key), Role::Source { pattern: named, .. } if named == pattern);
-            if is_source && let Decision::Act(plan) = self.decide_for_source(repo, pattern, &key, document).await? {
+            if is_source && let Decision::Act(plan) = self.decide_for_source(repo, pattern, &key, &documents).await? {
                 return Ok(Decision::Act(plan));
             }
         }
         Ok(Decision::Done(Outcome::Foreign))
     }
 
-    /// The keys of the documents with this stem. Stops after the page with the second document.
+    /// The keys of the documents with this stem.
     async fn documents_of(&self, stem: &str) -> Result<Vec<String>> {
-        let mut found = Vec::new();
-        let mut after: Option<String> = None;
-        loop {
-            let page = self.documents.page(&format!("{stem}."), after.as_deref()).await?;
-            found.extend(self.rules.documents_of(stem, page.objects.iter().map(|object| object.key.as_str())));
-            if !page.more || found.len() > 1 {
-                return Ok(found);
-            }
-            after = page.objects.last().map(|object| object.key.clone());
-        }
+        let listed = self.documents.list(&format!("{stem}.")).await?;
+        Ok(self.rules.documents_of(stem, listed.iter().map(|object| object.key.as_str())))
     }
 
     /// Executes a plan. `None` if the condition of a request failed: the plan must be made again.
@@ -214,55 +253,97 @@ impl Fixer {
                 Ok((written == Changed::Done).then_some(Outcome::Written { key, from: None, fixes }))
             }
             Plan::Move(wanted) => self.move_to_target(wanted).await,
-            Plan::Quarantine { key, object, problems } => {
-                let quarantined = self.rules.quarantine_key(&key, &object.bytes);
-                let reason = decide::reason(&key, &quarantined, &object, &problems);
-                // The key contains a digest of the content, so an existing object has the same content. The reason file is
-                // written first, so that every file in quarantine has one.
-                self.documents.write(&Rules::reason_key(&quarantined), reason, &Condition::IfAbsent).await?;
-                if self.documents.write(&quarantined, decide::copy(&object), &Condition::IfAbsent).await?
-                    == Changed::ConditionFailed
-                {
-                    let existing = self.documents.read(&quarantined).await?;
-                    if existing.is_none_or(|existing| existing.bytes != object.bytes) {
-                        let message = format!(
-                            "{quarantined} exists with other content, so {key} is not moved there: delete it or move it away"
-                        );
-                        return Err(Failure::new(FailureKind::Unavailable, message));
-                    }
-                }
-                self.documents.delete_unchanged(&key, &object.head.etag).await?;
-                Ok(Some(Outcome::Quarantined { key: quarantined, problems }))
-            }
+            Plan::Quarantine(wanted) => self.quarantine(wanted).await,
+            Plan::KeepStub => Ok(Some(Outcome::Stub)),
+            Plan::Leave { problems } => Ok(Some(Outcome::Left { problems })),
         }
     }
 
-    async fn move_to_target(&self, Move { from, object, to, draft, fixes }: Move) -> Result<Option<Outcome>> {
-        let mut written = self.documents.write(&to, draft.clone(), &Condition::IfAbsent).await?;
-        if written == Changed::ConditionFailed {
-            let Some(found) = self.documents.read(&to).await? else { return Ok(None) };
-            match decide::occupant(&draft, &found) {
-                // The target file has just been read back.
-                Occupant::Same => {
-                    return Ok(match self.documents.delete_unchanged(&from, &object.head.etag).await? {
-                        Changed::Done => Some(Outcome::Retired { source: from }),
-                        Changed::ConditionFailed => None,
-                    });
-                }
-                Occupant::Outdated => {
-                    // The target file was made from an older or a newer version of the source. It is outdated only if the
-                    // source has not changed.
-                    let now = self.documents.read(&from).await?;
-                    if now.is_none_or(|now| now.head.etag != object.head.etag) {
-                        return Ok(None);
-                    }
-                    written = self.documents.write(&to, draft, &Condition::IfUnchanged(found.head.etag)).await?;
-                }
-                Occupant::Unrelated => return Box::pin(self.perform(decide::target_taken(from, &to, object))).await,
+    /// Moves a file to quarantine. Its documents are closed before it leaves its key.
+    async fn quarantine(&self, wanted: Quarantine) -> Result<Option<Outcome>> {
+        let quarantined = self.rules.quarantine_key(&wanted.key, &wanted.object.bytes);
+        // The key contains a digest of the content, so an existing object has the same content. The reason file is written
+        // first, so that every file in quarantine has one.
+        let reason = decide::reason(&quarantined, &wanted);
+        let Quarantine { key, object, problems, restricts, stubs } = wanted;
+        self.documents.write(&Rules::reason_key(&quarantined), reason, &Condition::IfAbsent).await?;
+        if self.documents.write(&quarantined, decide::copy(&object), &Condition::IfAbsent).await?
+            == Changed::ConditionFailed
+        {
+            let existing = self.documents.read(&quarantined).await?;
+            if existing.is_none_or(|existing| existing.bytes != object.bytes) {
+                let message = format!(
+                    "{quarantined} exists with other content, so {key} is not moved there: delete it or move it away"
+                );
+                return Err(Failure::new(FailureKind::Unavailable, message));
             }
         }
-        Ok((written == Changed::Done).then_some(Outcome::Written { key: to, from: Some(from), fixes }))
+        let mut closed = Vec::new();
+        for (to, stub) in stubs {
+            if to == key {
+                let written =
+                    self.documents.write(&to, stub, &Condition::IfUnchanged(object.head.etag.clone())).await?;
+                let outcome = Outcome::Quarantined { key: quarantined, problems, restricts, stubs: vec![to] };
+                return Ok((written == Changed::Done).then_some(outcome));
+            }
+            match self.put_at_target(&key, &object.head.etag, &to, stub).await? {
+                Put::Written | Put::Same => closed.push(to),
+                Put::Taken => {}
+                Put::Changed => return Ok(None),
+            }
+        }
+        self.documents.delete_unchanged(&key, &object.head.etag).await?;
+        Ok(Some(Outcome::Quarantined { key: quarantined, problems, restricts, stubs: closed }))
     }
+
+    async fn move_to_target(&self, wanted: Move) -> Result<Option<Outcome>> {
+        let Move { from, object, to, draft, .. } = &wanted;
+        match self.put_at_target(from, &object.head.etag, to, draft.clone()).await? {
+            Put::Written => Ok(Some(Outcome::Written { key: wanted.to, from: Some(wanted.from), fixes: wanted.fixes })),
+            // The target file has just been read back.
+            Put::Same => Ok(match self.documents.delete_unchanged(from, &object.head.etag).await? {
+                Changed::Done => Some(Outcome::Retired { source: wanted.from }),
+                Changed::ConditionFailed => None,
+            }),
+            Put::Taken => self.quarantine(decide::target_taken(wanted)).await,
+            Put::Changed => Ok(None),
+        }
+    }
+
+    /// Writes a file that is made from the source at `from` to its target key, unless an unrelated file is there.
+    async fn put_at_target(&self, from: &str, etag: &str, to: &str, draft: NewObject) -> Result<Put> {
+        if self.documents.write(to, draft.clone(), &Condition::IfAbsent).await? == Changed::Done {
+            return Ok(Put::Written);
+        }
+        let Some(found) = self.documents.read(to).await? else { return Ok(Put::Changed) };
+        match decide::occupant(&draft, &found) {
+            Occupant::Same => Ok(Put::Same),
+            Occupant::Outdated => {
+                // The target file was made from an older or a newer version of the source. It is outdated only if the source
+                // has not changed.
+                let now = self.documents.read(from).await?;
+                if now.is_none_or(|now| now.head.etag != etag) {
+                    return Ok(Put::Changed);
+                }
+                Ok(match self.documents.write(to, draft, &Condition::IfUnchanged(found.head.etag)).await? {
+                    Changed::Done => Put::Written,
+                    Changed::ConditionFailed => Put::Changed,
+                })
+            }
+            Occupant::Unrelated => Ok(Put::Taken),
+        }
+    }
+}
+
+/// The result of writing a file to its target key.
+enum Put {
+    Written,
+    /// The key has an equivalent file.
+    Same,
+    /// The key has a file that was not made from the source.
+    Taken,
+    /// The source or the target changed meanwhile.
+    Changed,
 }
 
 impl From<Plan> for Decision {

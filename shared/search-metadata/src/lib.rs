@@ -1,4 +1,4 @@
-//! Metadata files of documents, in the format that Amazon Kendra or Amazon Bedrock Knowledge Bases reads. Validates the
+//! Metadata files of documents, in the format that Amazon Bedrock Knowledge Bases or Amazon Kendra reads. Validates the
 //! metadata files of a repository, fixes them, and moves each to the key at which the index reads it.
 //!
 //! ```text
@@ -9,7 +9,9 @@
 //! Only [`Fixer`] has side effects. It uses S3 through the port `Objects`. metadata-fixer and `shiftwork metadata` call it.
 
 mod access;
+mod access_file;
 mod config;
+mod coverage;
 mod dates;
 mod decide;
 mod fix;
@@ -25,7 +27,8 @@ mod rules;
 mod sample;
 mod values;
 
-pub use config::{AttributeType, Configuration, DatesAs, Repository, Target, Undeclared};
+pub use config::{AccessControl, AttributeType, Configuration, DatesAs, Repository, Target, Undeclared};
+pub use coverage::{Coverage, DocumentAccess};
 pub use fix::{Fix, FixKind, Problem, Verdict};
 pub use fixer::{Fixer, Outcome};
 pub use rules::{Rules, read, schema};

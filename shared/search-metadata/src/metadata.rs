@@ -18,7 +18,7 @@ pub(crate) fn is_kendra_member(name: &str) -> bool {
     KENDRA_MEMBERS.contains(&name)
 }
 
-/// Metadata of a document. For Bedrock only `attributes` and `structure` are used.
+/// Metadata of a document. For Bedrock only `attributes`, `access` and `structure` are used.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Metadata {
     pub(crate) document_id: Option<String>,
@@ -87,12 +87,17 @@ impl Metadata {
             (name.clone(), value)
         });
         let mut members = vec![("metadataAttributes".into(), Json::Object(attributes.collect()))];
+        if !self.access.is_empty() {
+            members.push((BEDROCK_ACCESS.into(), Json::List(self.access.iter().map(Principal::json).collect())));
+        }
         members.extend(self.structure.clone().map(|structure| (STRUCTURE.into(), structure)));
         Json::Object(members)
     }
 }
 
-/// The member of Bedrock's format besides the attributes.
+/// The member of Bedrock's format that holds the access control list (Bedrock User Guide, "Document-level access controls").
+pub(crate) const BEDROCK_ACCESS: &str = "accessControlList";
+/// The member of Bedrock's format that says how a CSV file is split.
 pub(crate) const STRUCTURE: &str = "documentStructureConfiguration";
 
 /// A value with its type, in Bedrock's format.

@@ -36,12 +36,15 @@ pub(crate) const TEXT_CHARS: usize = 2048;
 pub(crate) const ID_CHARS: usize = 2048;
 /// Maximum number of characters in the name of a principal (Kendra API Reference, `Principal.Name`).
 pub(crate) const PRINCIPAL_CHARS: usize = 200;
+/// Maximum number of characters in the name of a principal for Bedrock (Bedrock API Reference, `DocumentAccessControlEntry.name`).
+pub(crate) const BEDROCK_PRINCIPAL_CHARS: usize = 256;
 /// Maximum size of a metadata file for Bedrock, in bytes (Bedrock User Guide, "Connect to Amazon S3 for your knowledge base").
 pub(crate) const BEDROCK_BYTES: usize = 10 * 1024;
 /// Maximum length of a key in S3, in bytes (S3 User Guide, "Naming Amazon S3 objects").
 pub(crate) const KEY_BYTES: usize = 1024;
-/// Prefix of the predefined attributes of Bedrock.
-pub(crate) const BEDROCK_PREFIX: &str = "x-amz-bedrock-";
+/// Prefix of the attributes that Bedrock sets itself (Bedrock User Guide, "Configure and customize queries": "reserved by the
+/// service").
+pub(crate) const BEDROCK_PREFIX: &str = "x-amz-bedrock";
 
 /// The values of `ContentType` (Kendra API Reference, `Document.ContentType`).
 pub(crate) const CONTENT_TYPES: [&str; 12] =

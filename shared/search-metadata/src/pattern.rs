@@ -67,6 +67,11 @@ impl Pattern {
         self.stem
     }
 
+    /// True if a JSON document can have such a key: the key has no literal but the suffix `.json`.
+    pub(crate) fn is_plain_json(&self) -> bool {
+        self.after == ".json" && self.literal_bytes() == self.after.len()
+    }
+
     /// Number of literal bytes. If several patterns match a key, the one with most literal bytes is used.
     pub(crate) fn literal_bytes(&self) -> usize {
         self.before.len() + self.between.len() + self.after.len()

@@ -5,12 +5,13 @@ use proptest::{collection::vec, prelude::*};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    fix::{Verdict, fix},
+    fix::{Verdict, fix, restricts},
     pattern::{Pattern, Subject},
     sample::{repo, rules},
 };
 
-const PREFIXES: [&str; 5] = ["handbook/", "research/", "research/typed/", "loose/", "drops/"];
+const PREFIXES: [&str; 7] =
+    ["handbook/", "research/", "research/typed/", "loose/", "drops/", "managed/", "managed/drops/"];
 
 fn name() -> impl Strategy<Value = String> {
     let known = [
@@ -30,6 +31,11 @@ fn name() -> impl Strategy<Value = String> {
         "ContentType",
         "Attributes",
         "AccessControlList",
+        "accessControlList",
+        "access_control_list",
+        "acl",
+        "allowed_groups",
+        "contentType",
         "metadataAttributes",
         "documentStructureConfiguration",
         "author",
@@ -82,9 +88,12 @@ fn scalar() -> impl Strategy<Value = Value> {
 }
 
 fn value() -> impl Strategy<Value = Value> {
-    let principal =
-        (scalar(), prop::sample::select(vec!["USER", "group", "x"]), prop::sample::select(vec!["ALLOW", "deny", "x"]))
-            .prop_map(|(name, of, access)| json!({ "Name": name, "Type": of, "Access": access }));
+    let principal = (
+        prop_oneof![scalar(), Just(json!("a@example.com"))],
+        prop::sample::select(vec!["USER", "group", "x"]),
+        prop::sample::select(vec!["ALLOW", "deny", "x"]),
+    )
+        .prop_map(|(name, of, access)| json!({ "Name": name, "Type": of, "Access": access }));
     let typed = (prop::sample::select(vec!["stringValue", "numberValue", "booleanValue", "stringListValue"]), scalar(), any::<Option<bool>>())
         .prop_map(|(member, value, embed)| json!({ "value": { "type": "STRING", member: value }, "includeForEmbedding": embed }));
     prop_oneof![6 => scalar(), 2 => vec(scalar(), 0..13).prop_map(Value::from), 1 => typed, 1 => vec(principal, 0..4).prop_map(Value::from)]
@@ -121,8 +130,14 @@ proptest! {
                 prop_assert_eq!(first_error(&bytes, prefix), None, "{}", String::from_utf8_lossy(&bytes));
                 prop_assert_eq!(fix(&bytes, repo), Verdict::Valid);
             }
-            Verdict::Unfixable(problems) => {
+            Verdict::Unfixable { problems, stub } => {
                 prop_assert!(!problems.is_empty());
+                // A stub is valid, and is an access control list.
+                if let Some(stub) = stub {
+                    prop_assert_eq!(fix(&stub, repo), Verdict::Valid);
+                    prop_assert_eq!(first_error(&stub, prefix), None);
+                    prop_assert!(restricts(&stub, repo));
+                }
                 // Only some configurations fix a file again each time; the configuration of the tests does not.
                 prop_assert!(!problems[0].message.contains("again each time"), "{problems:?}");
             }
@@ -186,7 +201,11 @@ fn first_error(bytes: &[u8], prefix: &str) -> Option<String> {
     if bytes.starts_with(b"\xEF\xBB\xBF") {
         return Some("a byte order mark".into());
     }
-    if prefix.starts_with("research/") { bedrock(bytes, &value) } else { kendra(&value) }
+    if prefix.starts_with("research/") || prefix.starts_with("managed/") {
+        bedrock(bytes, &value)
+    } else {
+        kendra(&value)
+    }
 }
 
 fn kendra(value: &Value) -> Option<String> {
@@ -249,8 +268,17 @@ fn bedrock(bytes: &[u8], value: &Value) -> Option<String> {
     if bytes.len() > 10_240 {
         return Some(format!("{} bytes", bytes.len()));
     }
-    if value.as_object()?.keys().any(|name| name != "metadataAttributes" && name != "documentStructureConfiguration") {
+    let members = ["metadataAttributes", "accessControlList", "documentStructureConfiguration"];
+    if value.as_object()?.keys().any(|name| !members.contains(&name.as_str())) {
         return Some("a member that Bedrock does not have".into());
+    }
+    let entry =
+        |entry: &Value| principal(entry) && entry["Type"] == "USER" && entry["Name"].as_str().unwrap().contains('@');
+    if value
+        .get("accessControlList")
+        .is_some_and(|list| !list.as_array().is_some_and(|list| !list.is_empty() && list.iter().all(entry)))
+    {
+        return Some("an access control list that Bedrock does not accept".into());
     }
     let scalar = |value: &Value| match value {
         Value::String(text) => (1..=2048).contains(&text.chars().count()),

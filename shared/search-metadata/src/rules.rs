@@ -1,6 +1,6 @@
 //! Validates a configuration, and determines the role of a key.
 
-use std::{collections::BTreeSet, fmt::Write as _};
+use std::{collections::BTreeSet, fmt::Write as _, sync::Arc};
 
 use jiff::tz::TimeZone;
 use schemars::schema_for;
@@ -9,6 +9,7 @@ use shiftwork_config::{JsonPath, Located, Problem, in_order, read_item};
 use shiftwork_protocol::{Failure, name::sha256};
 
 use crate::{
+    access::{People, is_email},
     config::{AttributeType, Configuration, DatesAs, Repository, Target},
     dates::{self, Dates},
     names,
@@ -30,6 +31,8 @@ pub struct Rules {
     repositories: Vec<RepositoryRules>,
     quarantine: String,
     originals: String,
+    access_file: Option<String>,
+    people: Arc<People>,
 }
 
 /// A validated repository.
@@ -37,6 +40,7 @@ pub struct Rules {
 pub(crate) struct RepositoryRules {
     pub(crate) config: Repository,
     pub(crate) dates: Dates,
+    pub(crate) people: Arc<People>,
     /// Sorted by number of literal bytes, largest first.
     patterns: Vec<Pattern>,
 }
@@ -50,6 +54,8 @@ pub(crate) enum Role<'a> {
     Source { repo: &'a RepositoryRules, pattern: &'a Pattern, subject: Subject },
     /// The key of a document.
     Document { repo: &'a RepositoryRules, document: String },
+    /// The key of the global ACL file.
+    AccessFile,
     /// A key under the prefixes for quarantine and originals.
     Archived,
     /// A key outside all repositories, or the key of a folder.
@@ -91,15 +97,36 @@ impl Rules {
     }
 
     fn of(config: &Configuration) -> Self {
-        let mut repositories: Vec<_> = config.repositories.values().map(RepositoryRules::of).collect();
+        let people = Arc::new(People { users: config.users.clone(), groups: config.groups.clone() });
+        let repositories = config.repositories.values().map(|repository| RepositoryRules::of(repository, &people));
+        let mut repositories: Vec<_> = repositories.collect();
         repositories.sort_by_key(|repo| std::cmp::Reverse(repo.config.prefix.len()));
-        Self { repositories, quarantine: config.quarantine.clone(), originals: config.originals.clone() }
+        Self {
+            repositories,
+            quarantine: config.quarantine.clone(),
+            originals: config.originals.clone(),
+            access_file: config.access_file.clone(),
+            people,
+        }
+    }
+
+    /// The key of the global ACL file.
+    pub(crate) fn access_file(&self) -> Option<&str> {
+        self.access_file.as_deref()
+    }
+
+    /// The users of Bedrock that the users and groups of Kendra are.
+    pub(crate) fn people(&self) -> &People {
+        &self.people
     }
 
     /// The role of a key.
     pub(crate) fn role(&self, key: &str) -> Role<'_> {
         if key.starts_with(&self.quarantine) || key.starts_with(&self.originals) {
             return Role::Archived;
+        }
+        if self.access_file() == Some(key) {
+            return Role::AccessFile;
         }
         if let Some((repo, document)) = self.repositories.iter().find_map(|repo| Some((repo, repo.document_of(key)?))) {
             return Role::Target { repo, document };
@@ -145,7 +172,7 @@ fn archive_key(prefix: &str, key: &str, bytes: &[u8]) -> String {
 }
 
 impl RepositoryRules {
-    fn of(config: &Repository) -> Self {
+    fn of(config: &Repository, people: &Arc<People>) -> Self {
         let mut patterns: Vec<_> = config.sources.iter().filter_map(|text| Pattern::read(text).ok()).collect();
         if config.index_prefix.is_some() && !config.sources.iter().any(|text| text == NEXT_TO_DOCUMENT) {
             patterns.extend(Pattern::read(NEXT_TO_DOCUMENT));
@@ -160,7 +187,7 @@ impl RepositoryRules {
                 || config.dates_as == DatesAs::EpochSeconds && config.target == Target::Bedrock,
             millis: says(dates::MILLIS),
         };
-        Self { config: config.clone(), dates, patterns }
+        Self { config: config.clone(), dates, people: Arc::clone(people), patterns }
     }
 
     /// The target key: the key at which the index reads the metadata of a document.
@@ -191,10 +218,15 @@ impl RepositoryRules {
         self.patterns.iter().find(|pattern| pattern.text() == text)
     }
 
-    /// The source keys of a document that contain only the stem of its name, with their patterns.
-    pub(crate) fn stem_sources(&self, document: &str) -> Vec<(&Pattern, String)> {
-        let stems = self.patterns.iter().filter(|pattern| pattern.is_stem());
-        stems.filter_map(|pattern| Some((pattern, self.source_key(pattern, document)?))).collect()
+    /// The source keys at which metadata of a document can wait for the document, with their patterns.
+    pub(crate) fn waiting_sources(&self, document: &str) -> Vec<(&Pattern, String)> {
+        let waiting = self.patterns.iter().filter(|pattern| pattern.is_stem() || pattern.is_plain_json());
+        waiting.filter_map(|pattern| Some((pattern, self.source_key(pattern, document)?))).collect()
+    }
+
+    /// All source keys of a document.
+    pub(crate) fn source_keys(&self, document: &str) -> impl Iterator<Item = String> {
+        self.patterns.iter().filter_map(|pattern| self.source_key(pattern, document))
     }
 }
 
@@ -231,6 +263,7 @@ fn problems(config: &Configuration) -> Found {
             "the prefixes `originals` and `quarantine` overlap: use two different prefixes".into(),
         ));
     }
+    access_problems(config, &mut found);
     let mut prefixes = BTreeSet::new();
     for (name, repository) in &config.repositories {
         let path = root.key("repositories").key(name);
@@ -257,12 +290,59 @@ fn problems(config: &Configuration) -> Found {
     found
 }
 
+fn access_problems(config: &Configuration, found: &mut Found) {
+    let root = JsonPath::root();
+    let has_lists = config.repositories.values().any(Repository::has_bedrock_lists);
+    let of_lists = [
+        ("access_file", config.access_file.is_some()),
+        ("users", !config.users.is_empty()),
+        ("groups", !config.groups.is_empty()),
+    ];
+    for (field, _) in of_lists.iter().filter(|(_, set)| *set && !has_lists) {
+        let message = "no repository has the target `bedrock` with `access_control: list`, which needs it: remove it";
+        found.push((root.key(field), message.into()));
+    }
+    let archives = [&config.quarantine, &config.originals];
+    if let Some(key) = &config.access_file
+        && (key.is_empty()
+            || key.starts_with('/')
+            || key.ends_with('/')
+            || key.contains("://")
+            || archives.iter().any(|archive| key.starts_with(archive.as_str())))
+    {
+        let message = format!(
+            "`{key}` is not a valid key of the global ACL file: expected a key of the bucket, such as acl/global.json"
+        );
+        found.push((root.key("access_file"), message));
+    }
+    let problem = |email: &str| format!("`{email}` is not an email address, by which Bedrock identifies a user");
+    for (name, email) in config.users.iter().filter(|(_, email)| !is_email(email)) {
+        found.push((root.key("users").key(name), problem(email)));
+    }
+    for (name, members) in &config.groups {
+        let path = root.key("groups").key(name);
+        if members.is_empty() {
+            found.push((path.clone(), "the group has no members: add them, or remove the group".into()));
+        }
+        for (index, email) in members.iter().enumerate().filter(|(_, email)| !is_email(email)) {
+            found.push((path.index(index), problem(email)));
+        }
+    }
+}
+
 fn repository_problems(repository: &Repository, path: &JsonPath, found: &mut Found) {
     let of_bedrock = [
         ("embed", !repository.embed.is_empty()),
         ("typed", repository.typed),
         ("dates_as", repository.dates_as != DatesAs::Text),
+        ("access_control", repository.access_control.is_some()),
+        ("acl_enabled", repository.acl_enabled.is_some()),
     ];
+    if repository.target == Target::Bedrock && !repository.has_bedrock_lists() && repository.acl_enabled == Some(true) {
+        let message =
+            "a data source with `aclEnabled` reads lists and not attributes: remove it, or set `access_control: list`";
+        found.push((path.key("acl_enabled"), message.into()));
+    }
     match (repository.target, &repository.index_prefix) {
         (Target::Bedrock, Some(_)) => {
             let message =

@@ -6,8 +6,11 @@ use shiftwork_config::read_file;
 
 use crate::rules::{RepositoryRules, Role, Rules};
 
-/// Five repositories in the format of `metadata.yaml`.
+/// Seven repositories in the format of `metadata.yaml`.
 pub(crate) const YAML: &str = r#"
+access_file: managed/acl/global.json
+users: { max: max@example.com }
+groups: { finance: [a@example.com, b@example.com] }
 repositories:
   handbook:
     prefix: handbook/
@@ -22,6 +25,7 @@ repositories:
   research:
     prefix: research/
     target: bedrock
+    access_control: attributes
     sources: ["{document}.json"]
     attributes: { peer_reviewed: boolean, score: number, _kept: string }
     dates: ["%m/%d/%Y"]
@@ -29,7 +33,7 @@ repositories:
     embed: [_category]
   typed:
     prefix: research/typed/
-    target: bedrock
+    access_control: attributes
     typed: true
   loose:
     prefix: loose/
@@ -40,6 +44,15 @@ repositories:
     prefix: drops/
     target: kendra
     undeclared: drop
+  managed:
+    prefix: managed/
+    sources: ["{document}.json"]
+    fields: { author: _authors, internal_id: null, internal_acl: null }
+    dates: ["%d.%m.%Y", epoch_seconds]
+  managed_drops:
+    prefix: managed/drops/
+    undeclared: drop
+    attributes: { dept: string }
 "#;
 
 /// The rules of [`YAML`].

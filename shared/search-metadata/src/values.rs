@@ -2,7 +2,7 @@
 
 use crate::{
     config::{AttributeType, DatesAs},
-    dates,
+    dates::Unreadable,
     fix::FixKind,
     json::Json,
     metadata::Value,
@@ -159,16 +159,19 @@ fn date(value: &Json, repo: &RepositoryRules) -> Result<(String, Option<FixKind>
     let read = match value {
         Json::Text(text) => repo.dates.parse_text(text),
         Json::Number(digits) => repo.dates.parse_number(digits),
-        Json::Null | Json::Flag(_) | Json::List(_) | Json::Object(_) => None,
+        Json::Null | Json::Flag(_) | Json::List(_) | Json::Object(_) => Err(Unreadable::NoFormat),
     };
-    let iso = read.ok_or_else(|| {
-        let formats = &repo.config.dates;
-        let declared = if formats.is_empty() { String::new() } else { format!(", {}", formats.join(", ")) };
-        format!("expected a date in one of the formats of `dates` (ISO 8601{declared}), found {}", value.describe())
+    let iso = read.map_err(|unreadable| match unreadable {
+        Unreadable::NoFormat => {
+            let formats = &repo.config.dates;
+            let declared = if formats.is_empty() { String::new() } else { format!(", {}", formats.join(", ")) };
+            format!("expected a date in one of the formats of `dates` (ISO 8601{declared}), found {}", value.describe())
+        }
+        Unreadable::Ambiguous(readings) => format!("{} is not a clear date: {readings}", value.describe()),
     })?;
-    if repo.config.dates_as == DatesAs::EpochSeconds && !dates::is_in_seconds(&iso) {
+    if repo.config.dates_as == DatesAs::EpochSeconds && !repo.dates.can_be_seconds(&iso) {
         return Err(format!(
-            "expected a date before the year 5138, because `dates_as` is `epoch_seconds`; found {}",
+            "`dates_as` is `epoch_seconds`, and the seconds of this date would be read as another one; found {}",
             value.describe()
         ));
     }

@@ -4,12 +4,16 @@
 //! timestamp at level INFO (Lambda developer guide, "Log-level filtering"). `message` and the fields of the event follow,
 //! and then the fields of the spans around it that the line does not have yet, the innermost span first. The fields of a
 //! span whose work failed are also those of the spans around it, so that the line of the failure has them.
+//!
+//! An event with the field `metric` also counts: CloudWatch reads the line as a value 1 of the metric with that name, in the
+//! namespace `shiftwork`, with the name of the function as the dimension `function` (CloudWatch User Guide, "Specification:
+//! Embedded metric format").
 
 use std::fmt;
 use std::io::Write as _;
 
 use serde::{Serialize, Serializer};
-use serde_json::Value;
+use serde_json::{Value, json};
 use shiftwork_ports::log::FAILED;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
@@ -17,6 +21,11 @@ use tracing::{Event, Subscriber};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Context, Layer};
 use tracing_subscriber::registry::LookupSpan;
+
+/// The field of an event whose value is the name of a metric.
+const METRIC: &str = "metric";
+/// The namespace of all metrics.
+const NAMESPACE: &str = "shiftwork";
 
 /// Keys and values of a line or of a span, in the order in which they were recorded.
 #[derive(Debug, Clone, Default)]
@@ -34,6 +43,19 @@ impl Fields {
             key.push('_');
         }
         self.0.push((key, value));
+    }
+
+    fn text(&self, key: &str) -> Option<&str> {
+        self.0.iter().find(|(known, _)| known == key).and_then(|(_, value)| value.as_str())
+    }
+
+    /// Adds what makes the line a value of a metric.
+    fn count(&mut self, metric: &str, function: &str, now: jiff::Timestamp) {
+        let metrics = json!([{ "Name": metric, "Unit": "Count" }]);
+        let directive = json!({ "Namespace": NAMESPACE, "Dimensions": [["function"]], "Metrics": metrics });
+        self.add("_aws", json!({ "Timestamp": now.as_millisecond(), "CloudWatchMetrics": [directive] }));
+        self.add("function", function.into());
+        self.add(metric, 1.into());
     }
 
     /// Removes a field. Returns true if it existed.
@@ -130,6 +152,10 @@ where
         line.add("timestamp", shiftwork_protocol::timestamp(jiff::Timestamp::now()).into());
         line.add("level", event.metadata().level().as_str().into());
         event.record(&mut Each(|key: &str, value| line.add(key, value)));
+        if let Some(metric) = line.text(METRIC).map(str::to_owned) {
+            let function = std::env::var("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default();
+            line.count(&metric, &function, jiff::Timestamp::now());
+        }
         for span in context.event_scope(event).into_iter().flatten() {
             if let Some(fields) = span.extensions().get::<Fields>() {
                 for (key, value) in &fields.0 {
@@ -190,6 +216,22 @@ pub(super) mod tests {
             assert_eq!(line.get(key), Some(&expected), "{key}: {line:?}");
         }
         assert_eq!(line.len(), 10, "{line:?}");
+    }
+
+    #[test]
+    fn a_line_with_a_metric_is_a_value_of_it() {
+        let (written, subscriber) = log();
+        tracing::subscriber::with_default(subscriber, || tracing::warn!(metric = "Refused", key = "a", "text"));
+        let line = written.parsed().remove(0);
+        assert_eq!((&line["Refused"], &line["key"], &line["message"]), (&1.into(), &"a".into(), &"text".into()));
+        let directive = &line["_aws"]["CloudWatchMetrics"][0];
+        assert_eq!(directive["Namespace"], "shiftwork");
+        assert_eq!(directive["Metrics"], json!([{ "Name": "Refused", "Unit": "Count" }]));
+        // CloudWatch ignores a line without a value for each dimension.
+        for dimension in directive["Dimensions"][0].as_array().unwrap() {
+            assert!(line[dimension.as_str().unwrap()].is_string());
+        }
+        assert!(line["_aws"]["Timestamp"].is_i64());
     }
 
     #[test]

@@ -146,6 +146,9 @@ impl Copy {
         if let Some(null_as) = feed.null_as.as_ref().filter(|text| *text != NULL_TEXT) {
             let _ = write!(options, " NULL AS {}", quote_literal(null_as));
         }
+        if let Some(encoding) = feed.encoding.of_copy() {
+            let _ = write!(options, " ENCODING AS {encoding}");
+        }
         if feed.header_lines > 0 {
             let _ = write!(options, " IGNOREHEADER {}", feed.header_lines);
         }

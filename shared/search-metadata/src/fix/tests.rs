@@ -24,7 +24,7 @@ fn becomes(prefix: &str, source: &Value, wanted: &Value) {
 
 fn problems(prefix: &str, source: &Value) -> String {
     match verdict(prefix, source.to_string().as_bytes()) {
-        Verdict::Unfixable(problems) => problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
+        Verdict::Unfixable { problems, .. } => problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
         other => panic!("{source}: {other:?}"),
     }
 }
@@ -105,9 +105,9 @@ fn the_encoding_becomes_utf_8_without_a_byte_order_mark() {
         assert_eq!(serde_json::from_slice::<Value>(&bytes).unwrap(), json!({ "Title": "Über" }));
         assert_eq!(fixes, [Fix { field: String::new(), kind: FixKind::Encoding }]);
     }
-    let Verdict::Unfixable(problems) = verdict("handbook/", b"{\"Title\": \"\xDCber\"}") else { panic!() };
+    let Verdict::Unfixable { problems, .. } = verdict("handbook/", b"{\"Title\": \"\xDCber\"}") else { panic!() };
     assert!(problems[0].message.contains("save it as UTF-8"));
-    assert!(matches!(verdict("handbook/", b"\xFF\xFE{"), Verdict::Unfixable(_)));
+    assert!(matches!(verdict("handbook/", b"\xFF\xFE{"), Verdict::Unfixable { .. }));
 }
 
 #[test]
@@ -231,4 +231,249 @@ fn metadata_for_bedrock_has_at_most_10_kb() {
     assert!(problems("research/", &large).contains("Bedrock reads at most 10240"));
     assert!(problems("research/", &json!({})).contains("the file has no attributes"));
     assert!(problems("research/", &json!({ "x-amz-bedrock-kb-source-uri": "x" })).contains("reserved for Bedrock"));
+}
+
+/// The stub of metadata that cannot be fixed.
+fn stub(prefix: &str, source: &str) -> Option<Value> {
+    match verdict(prefix, source.as_bytes()) {
+        Verdict::Unfixable { stub, .. } => stub.map(|stub| serde_json::from_slice(&stub).unwrap()),
+        other => panic!("{source}: {other:?}"),
+    }
+}
+
+fn entry(name: &str, kind: &str, access: &str) -> Value {
+    json!({ "Name": name, "Type": kind, "Access": access })
+}
+
+#[test]
+fn attributes_of_bedrock_keep_their_names() {
+    for name in [
+        "title",
+        "Title",
+        "TITLE",
+        "contentType",
+        "ContentType",
+        "content_type",
+        "documentid",
+        "documentId",
+        "DocumentId",
+        "document_id",
+        "filename",
+        "attributes",
+        "Attributes",
+        "source",
+        "url",
+        "author",
+        "language",
+        "version",
+    ] {
+        let source = json!({ "metadataAttributes": { "filename": "paper.pdf", name: "transcript" } });
+        for prefix in ["research/", "managed/drops/", "managed/"] {
+            match (prefix, name) {
+                ("managed/drops/", _) => {}
+                // The configuration maps it.
+                ("managed/", "author") => {
+                    becomes(
+                        prefix,
+                        &source,
+                        &json!({ "metadataAttributes": { "filename": "paper.pdf", "_authors": ["transcript"] } }),
+                    );
+                }
+                (_, _) => assert_eq!(verdict(prefix, source.to_string().as_bytes()), Verdict::Valid, "{prefix} {name}"),
+            }
+        }
+    }
+    // Fields of a repository keep their names for Bedrock, too.
+    becomes(
+        "research/",
+        &json!({ "title": "A", "topic": "x" }),
+        &json!({ "metadataAttributes": { "title": "A", "topic": "x" } }),
+    );
+    // For Kendra they are custom attributes, and not its members.
+    let bedrock =
+        json!({ "metadataAttributes": { "title": "A", "_document_title": "T", "contentType": "transcript" } });
+    becomes("loose/", &bedrock, &json!({ "Title": "T", "Attributes": { "title": "A", "contentType": "transcript" } }));
+    // Members of Kendra's format have any case, beside its attributes.
+    becomes(
+        "research/",
+        &json!({ "title": "T", "Attributes": { "title": "A" } }),
+        &json!({ "metadataAttributes": { "_document_title": "T", "title": "A" } }),
+    );
+}
+
+#[test]
+fn access_control_lists_of_bedrock_are_kept_and_written() {
+    let user = |access| entry("user@example.com", "USER", access);
+    let source = json!({ "metadataAttributes": { "dept": "x" }, "accessControlList": [user("ALLOW")] });
+    assert_eq!(verdict("managed/", source.to_string().as_bytes()), Verdict::Valid);
+    let only = json!({ "metadataAttributes": {}, "accessControlList": [user("ALLOW"), entry("b@example.com", "USER", "DENY")] });
+    assert_eq!(verdict("managed/", only.to_string().as_bytes()), Verdict::Valid);
+    // The form of an inline request, and the name of Kendra.
+    for name in ["accessControlList", "AccessControlList", "access_control_list", "acl"] {
+        let source = json!({ "metadataAttributes": { "dept": "x" },
+            name: [{ "name": "user@example.com", "type": "user", "access": "allow" }] });
+        becomes(
+            "managed/",
+            &source,
+            &json!({ "metadataAttributes": { "dept": "x" }, "accessControlList": [user("ALLOW")] }),
+        );
+    }
+    // The list of Kendra: a group becomes its members, and a user the email address.
+    let kendra = json!({ "Title": "T", "AccessControlList": [entry("finance", "GROUP", "ALLOW"), entry("max", "USER", "DENY"),
+        entry("a@example.com", "USER", "ALLOW")] });
+    let wanted = json!({ "metadataAttributes": { "_document_title": "T" }, "accessControlList": [
+        entry("a@example.com", "USER", "ALLOW"), entry("b@example.com", "USER", "ALLOW"), entry("max@example.com", "USER", "DENY")] });
+    becomes("managed/", &kendra, &wanted);
+    becomes("loose/", &wanted, &json!({ "Title": "T", "AccessControlList": wanted["accessControlList"] }));
+    // Attributes of a knowledge base without lists.
+    let attributes = json!({ "metadataAttributes": { "dept": "x", "_allowed_users": ["user@example.com"] } });
+    becomes("managed/", &attributes, &source);
+    becomes("research/", &source, &attributes);
+    for (list, words) in [
+        (json!([entry("hr", "GROUP", "ALLOW")]), "`hr` is a group"),
+        (json!([entry("jane", "USER", "ALLOW")]), "email address"),
+        (json!([]), "the list is empty"),
+        (json!("all"), "a list of principals"),
+        (json!([{ "Name": "a@example.com", "Access": "ALLOW" }]), "each once"),
+    ] {
+        let source = json!({ "metadataAttributes": { "dept": "x" }, "accessControlList": list });
+        let found = problems("managed/", &source);
+        assert!(found.contains(words), "{source}: {found}");
+        let closed =
+            json!({ "metadataAttributes": {}, "accessControlList": [entry(access::NO_USER, "USER", "ALLOW")] });
+        assert_eq!(stub("managed/", &source.to_string()), Some(closed), "{source}");
+    }
+    let two = json!({ "AccessControlList": [user("ALLOW")], "accessControlList": [user("DENY")] });
+    assert!(problems("managed/", &two).contains("is a list too"));
+}
+
+#[test]
+fn metadata_that_cannot_be_fixed_has_a_stub_with_its_list() {
+    let list = json!([entry("finance", "GROUP", "ALLOW"), entry("max", "USER", "DENY")]);
+    for (prefix, bad) in [("handbook/", json!({ "Tags": ["x"] })), ("handbook/", json!({ "_created_at": "someday" }))] {
+        let source = json!({ "Title": "t", "AccessControlList": list, "Attributes": bad });
+        assert_eq!(stub(prefix, &source.to_string()), Some(json!({ "AccessControlList": list })), "{source}");
+    }
+    let bedrock = json!({ "AccessControlList": list, "Attributes": { "x-amz-bedrock-kb-chunk-id": "x" } }).to_string();
+    let attributes = json!({ "metadataAttributes": { "_allowed_groups": ["finance"], "_denied_users": ["max"] } });
+    assert_eq!(stub("research/", &bedrock), Some(attributes));
+    let users = json!({ "metadataAttributes": {}, "accessControlList": [entry("a@example.com", "USER", "ALLOW"),
+        entry("b@example.com", "USER", "ALLOW"), entry("max@example.com", "USER", "DENY")] });
+    assert_eq!(stub("managed/", &bedrock), Some(users));
+    // A list that is not clear closes the document.
+    let nobody = json!({ "AccessControlList": [entry(access::NO_USER, "USER", "ALLOW")] });
+    for source in [
+        r#"{"AccessControlList": [{"Name": "finance", "Type": "GROUP", "Access": "ALLOW"}, {"Name": "x", "Type": "ROLE", "Access": "DENY"}]}"#,
+        r#"{"AccessControlList": "finance"}"#,
+        r#"{"Attributes": {"AccessControlList": [{"Name": "finance", "Type": "GROUP", "Access": "ALLOW"}]}}"#,
+        r#"{"Title": "t", "acl": ["finance"]}"#,
+        r#"{"Title": "t", "zugriff": [{"Name": "finance", "Type": "GROUP", "Access": "ALLOW"}]}"#,
+        r#"{"AccessControlList": [{"Name": "finance", "Type": "GROUP", "Acc"#,
+        r#"[{"AccessControlList": []}]"#,
+        r#"{"Title": "t", "Title": "u", "acl": "finance"}"#,
+        "{\"AccessControlList\": [{\"Name\": \"\u{FC}",
+    ] {
+        assert_eq!(stub("handbook/", source).as_ref(), Some(&nobody), "{source}");
+    }
+    let Verdict::Unfixable { stub: latin, .. } =
+        verdict("handbook/", b"{\"AccessControlList\": [{\"Name\": \"\xDCber\"")
+    else {
+        panic!()
+    };
+    assert!(latin.is_some());
+    // A file that says nothing about access has no stub.
+    for source in ["{", "[]", r#"{"colour": "red"}"#, r#"{"Attributes": {"_created_at": "x"}}"#] {
+        assert_eq!(stub("handbook/", source), None, "{source}");
+    }
+}
+
+#[test]
+fn undeclared_fields_that_could_say_who_may_see_a_document_are_not_dropped() {
+    let entries = json!([entry("finance", "GROUP", "ALLOW")]);
+    // `AccessControlList` in another spelling is the list.
+    for name in ["access_control_list", "access-control-list", "Access Control List", "ACCESSCONTROLLIST", "acl", "ACL"]
+    {
+        becomes(
+            "drops/",
+            &json!({ "Title": "t", name: entries }),
+            &json!({ "Title": "t", "AccessControlList": entries }),
+        );
+    }
+    for (name, value) in [
+        ("allowed_groups", json!(["finance"])),
+        ("allowedUsers", json!("max")),
+        ("acl", json!("finance")),
+        ("Permissions", json!({ "read": ["finance"] })),
+        ("zugriff", entries.clone()),
+        ("doc-acl", json!("finance")),
+        ("_allowed_groups", json!(["finance"])),
+    ] {
+        for source in [json!({ "Title": "t", name: value }), json!({ "Title": "t", "Attributes": { name: value } })] {
+            let found = problems("drops/", &source);
+            assert!(found.contains("so it is not left out"), "{source}: {found}");
+            assert!(stub("drops/", &source.to_string()).is_some(), "{source}");
+        }
+    }
+    let bedrock = json!({ "metadataAttributes": { "dept": "x", "allowed_groups": ["finance"], "colour": "red" } });
+    assert!(problems("managed/drops/", &bedrock).contains("`allowed_groups`"));
+    // A field that the configuration drops by its name is left out.
+    becomes(
+        "managed/",
+        &json!({ "dept": "x", "internal_acl": "finance" }),
+        &json!({ "metadataAttributes": { "dept": "x" } }),
+    );
+}
+
+#[test]
+fn dates_are_not_guessed() {
+    for (prefix, value) in [
+        ("handbook/", json!("20260301")),
+        ("handbook/", json!(20_260_301)),
+        ("handbook/", json!(2026)),
+        ("handbook/", json!("01.03.26")),
+        ("loose/", json!("20260301")),
+        ("managed/", json!("20260301")),
+        ("managed/", json!("01.03.26")),
+    ] {
+        let name = if prefix == "managed/" { "metadataAttributes" } else { "Attributes" };
+        let source = json!({ name: { "_created_at": value } });
+        assert!(
+            matches!(verdict(prefix, source.to_string().as_bytes()), Verdict::Unfixable { .. }),
+            "{prefix} {source}"
+        );
+    }
+    assert!(
+        problems("handbook/", &json!({ "Attributes": { "_created_at": "20260301" } }))
+            .contains("it could be the day 2026-03-01")
+    );
+    let end = json!({ "Attributes": { "_created_at": "9999-12-31T23:59:59Z" } });
+    assert_eq!(verdict("handbook/", end.to_string().as_bytes()), Verdict::Valid);
+    becomes("research/", &end, &json!({ "metadataAttributes": { "_created_at": 253_402_300_799_i64 } }));
+}
+
+#[test]
+fn a_file_is_recognized_by_its_structure_or_a_known_field() {
+    let is = |source: &str| is_recognized(source.as_bytes(), repo("handbook/"));
+    for source in [
+        r#"{"Title": "t"}"#,
+        r#"{"Attributes": {}}"#,
+        r#"{"metadataAttributes": {}}"#,
+        r#"{"author": "x"}"#,
+        r#"{"pages": 1, "x": 2}"#,
+        r#"{"_category": "x"}"#,
+        r#"{"access_control_list": []}"#,
+        r#"{"Title": "t",}"#,
+    ] {
+        assert!(is(source), "{source}");
+    }
+    for source in [
+        r#"{"products": "lamp", "price": 7}"#,
+        "[1, 2]",
+        r#"[{"Title": "t"}]"#,
+        "7",
+        "{}",
+        "{\"products\": 1}\n{\"products\": 2}",
+    ] {
+        assert!(!is(source), "{source}");
+    }
 }

@@ -233,7 +233,7 @@ impl NewestUpload {
     fn of(key: &str, content: &str) -> Self {
         let fixed = match fix(content.as_bytes(), repo("handbook/")) {
             Verdict::Fixed { bytes, .. } => bytes,
-            Verdict::Valid | Verdict::Unfixable(_) => content.into(),
+            Verdict::Valid | Verdict::Unfixable { .. } => content.into(),
         };
         let quarantined = rules().quarantine_key(key, content.as_bytes());
         Self { content: content.into(), fixed, quarantined }
@@ -367,4 +367,177 @@ fn unfixable_uploads_end_in_quarantine_with_their_reason() {
         }
         assert!(files.get(TARGET).is_none_or(|file| fix(&file.bytes, repo("handbook/")) == Verdict::Valid));
     }
+}
+
+fn entry(name: &str) -> serde_json::Value {
+    json!({ "Name": name, "Type": "GROUP", "Access": "ALLOW" })
+}
+
+/// Metadata with an access control list and an attribute that the index does not have.
+fn restricted(group: &str) -> String {
+    json!({ "Title": "t", "AccessControlList": [entry(group)], "Attributes": { "Tags": ["x"] } }).to_string()
+}
+
+#[tokio::test]
+async fn a_document_stays_closed_while_its_metadata_is_in_quarantine() {
+    for key in [SOURCE, BESIDE, STEM, TARGET] {
+        let bucket = MemoryBucket::default();
+        bucket.put(DOCUMENT, "the document");
+        bucket.put(key, restricted("finance"));
+        let check = fixer(&bucket).check(key).await.unwrap();
+        let outcome = fixer(&bucket).process(key).await.unwrap();
+        assert_eq!(check, outcome, "{key}");
+        assert!(outcome.concerns_access());
+        let Outcome::Quarantined { key: quarantined, stubs, .. } = outcome else { panic!("{outcome:?}") };
+        assert_eq!(stubs, [TARGET]);
+        assert_eq!(text(&bucket, TARGET), json!({ "AccessControlList": [entry("finance")] }), "{key}");
+        assert_eq!(bucket.files()[&quarantined].bytes, restricted("finance").into_bytes());
+        assert_eq!(text(&bucket, &format!("{quarantined}.reason.json"))["stubs"], json!([TARGET]));
+        assert_eq!(bucket.files().len(), 4, "{key}: {:?}", bucket.files().keys());
+        // The event of the stub has no effect, and a check names the stub.
+        assert_eq!(fixer(&bucket).process(TARGET).await, Ok(Outcome::Stub));
+        assert_eq!(fixer(&bucket).check(TARGET).await, Ok(Outcome::Stub));
+        // The corrected file takes the place of the stub.
+        bucket.put(key, json!({ "Title": "t", "AccessControlList": [entry("hr")] }).to_string());
+        settle(&fixer(&bucket), key).await;
+        assert_eq!(text(&bucket, TARGET), json!({ "Title": "t", "AccessControlList": [entry("hr")] }), "{key}");
+        assert_eq!(fixer(&bucket).check(TARGET).await, Ok(Outcome::Valid));
+    }
+}
+
+#[tokio::test]
+async fn a_stub_replaces_what_an_earlier_version_of_the_source_said() {
+    let bucket = MemoryBucket::default();
+    bucket.put(SOURCE, json!({ "Title": "t", "AccessControlList": [entry("all")] }).to_string());
+    settle(&fixer(&bucket), SOURCE).await;
+    bucket.put(SOURCE, restricted("finance"));
+    settle(&fixer(&bucket), SOURCE).await;
+    assert_eq!(text(&bucket, TARGET), json!({ "AccessControlList": [entry("finance")] }));
+    // A file of another source is replaced neither by metadata nor by a stub; a person is told.
+    bucket.put(TARGET, json!({ "Title": "by hand" }).to_string());
+    bucket.put(SOURCE, restricted("finance"));
+    let outcomes = settle(&fixer(&bucket), SOURCE).await;
+    assert!(
+        outcomes[0].concerns_access() && matches!(&outcomes[0], Outcome::Quarantined { stubs, .. } if stubs.is_empty())
+    );
+    assert_eq!(text(&bucket, TARGET), json!({ "Title": "by hand" }));
+    // Metadata without a list has no stub.
+    let bucket = MemoryBucket::default();
+    bucket.put(SOURCE, json!({ "Attributes": { "Tags": ["x"] } }).to_string());
+    let outcomes = settle(&fixer(&bucket), SOURCE).await;
+    assert!(!outcomes[0].concerns_access());
+    assert!(!bucket.files().contains_key(TARGET));
+}
+
+#[tokio::test]
+async fn every_document_that_ambiguous_metadata_could_describe_is_closed() {
+    let bucket = MemoryBucket::default();
+    for document in [DOCUMENT, "handbook/a/b.docx", "handbook/a/b.txt"] {
+        bucket.put(document, "a document");
+    }
+    bucket.put(STEM, json!({ "Title": "t", "AccessControlList": [entry("finance")] }).to_string());
+    let outcomes = settle(&fixer(&bucket), STEM).await;
+    assert!(outcomes[0].concerns_access());
+    for document in [DOCUMENT, "handbook/a/b.docx", "handbook/a/b.txt"] {
+        let target = format!("metadata/{document}.metadata.json");
+        assert_eq!(text(&bucket, &target), json!({ "AccessControlList": [entry("finance")] }), "{document}");
+    }
+}
+
+#[test]
+fn a_document_is_closed_after_any_crash_while_its_metadata_is_quarantined() {
+    for seed in 0..SEEDS {
+        let uploads = [(SOURCE, version(1)), (SOURCE, restricted("finance"))];
+        let bucket = simulate(seed, seed % 2 == 0, &uploads);
+        assert_eq!(text(&bucket, TARGET), json!({ "AccessControlList": [entry("finance")] }), "seed {seed}");
+        assert!(!bucket.files().contains_key(SOURCE), "seed {seed}");
+        let bucket = simulate(seed, seed % 2 == 0, &[(SOURCE, restricted("finance")), (SOURCE, version(2))]);
+        assert_eq!(text(&bucket, TARGET)["Attributes"]["_version"], "2", "seed {seed}");
+        let bucket = simulate(seed, seed % 2 == 0, &[(TARGET, version(1)), (TARGET, restricted("finance"))]);
+        assert_eq!(text(&bucket, TARGET), json!({ "AccessControlList": [entry("finance")] }), "seed {seed}");
+    }
+}
+
+#[tokio::test]
+async fn a_json_document_is_not_taken_for_metadata() {
+    let catalog = json!({ "products": "lamp", "price": 7 }).to_string();
+    // `catalog.json` would be metadata of a document `catalog`, which does not exist.
+    let bucket = MemoryBucket::default();
+    bucket.put("managed/catalog.json", catalog.clone());
+    assert_eq!(fixer(&bucket).process("managed/catalog.json").await, Ok(Outcome::Waiting));
+    bucket.put("managed/catalog.json.metadata.json", json!({ "metadataAttributes": { "dept": "x" } }).to_string());
+    assert_eq!(fixer(&bucket).process("managed/catalog.json.metadata.json").await, Ok(Outcome::Valid));
+    // Another document has its stem.
+    for content in [catalog.as_str(), "[1]", "7", "{\"a\": 1}\n{\"a\": 2}"] {
+        bucket.put("handbook/catalog.json", content);
+        bucket.put("handbook/catalog.pdf", "a document");
+        for key in ["handbook/catalog.json", "handbook/catalog.pdf"] {
+            let outcome = fixer(&bucket).process(key).await.unwrap();
+            let wanted = if key.ends_with("json") { Outcome::Unrecognized } else { Outcome::Foreign };
+            assert_eq!(outcome, wanted, "{key} {content}");
+        }
+        assert_eq!(bucket.files()["handbook/catalog.json"].bytes, content.as_bytes());
+    }
+    assert_eq!(bucket.files().len(), 4, "{:?}", bucket.files().keys());
+    // Metadata waits for its document.
+    bucket.put("managed/paper.md.json", json!({ "author": "Jane" }).to_string());
+    assert_eq!(fixer(&bucket).process("managed/paper.md.json").await, Ok(Outcome::Waiting));
+    bucket.put("managed/paper.md", "a document");
+    assert_eq!(names(&settle(&fixer(&bucket), "managed/paper.md").await), ["written", "retired"]);
+    assert_eq!(
+        text(&bucket, "managed/paper.md.metadata.json"),
+        json!({ "metadataAttributes": { "_authors": ["Jane"] } })
+    );
+}
+
+#[tokio::test]
+async fn the_global_acl_file_is_fixed_or_left_in_its_place() {
+    let (bucket, key) = (MemoryBucket::default(), "managed/acl/global.json");
+    let prefix = format!("s3://{}/managed/finance/", bucket.bucket().name());
+    bucket.put(key, json!([{ "keyPrefix": prefix, "aclEntries": [entry("finance")] }]).to_string());
+    assert_eq!(names(&settle(&fixer(&bucket), key).await), ["written", "valid"]);
+    assert_eq!(text(&bucket, key)[0]["aclEntries"][1]["Name"], "b@example.com");
+    let bad = json!([{ "keyPrefix": prefix, "aclEntries": [entry("hr")] }]).to_string();
+    bucket.put(key, bad.clone());
+    let outcome = fixer(&bucket).process(key).await.unwrap();
+    assert!(matches!(&outcome, Outcome::Left { .. }) && outcome.concerns_access(), "{outcome:?}");
+    assert_eq!(fixer(&bucket).check(key).await, Ok(outcome));
+    assert_eq!(bucket.files()[key].bytes, bad.into_bytes());
+}
+
+#[tokio::test]
+async fn documents_without_an_entry_are_found() {
+    let bucket = MemoryBucket::default();
+    let user = json!({ "Name": "a@example.com", "Type": "USER", "Access": "ALLOW" });
+    let list = json!({ "metadataAttributes": {}, "accessControlList": [user] }).to_string();
+    let none = json!({ "metadataAttributes": { "dept": "x" } }).to_string();
+    let prefix = format!("s3://{}/managed/finance/", bucket.bucket().name());
+    bucket.put("managed/acl/global.json", json!([{ "keyPrefix": prefix, "aclEntries": [user] }]).to_string());
+    for document in ["own.pdf", "source.pdf", "finance/a.pdf", "without.pdf", "bare.pdf", "catalog.json", "closed.pdf"]
+    {
+        bucket.put(&format!("managed/{document}"), "a document");
+    }
+    bucket.put("managed/own.pdf.metadata.json", list.clone());
+    bucket.put("managed/source.pdf.json", list);
+    bucket.put("managed/finance/a.pdf.metadata.json", none.clone());
+    bucket.put("managed/without.pdf.metadata.json", none);
+    bucket.put(
+        "managed/closed.pdf.metadata.json",
+        json!({ "metadataAttributes": {}, "accessControlList": "x" }).to_string(),
+    );
+    bucket.put("research/a.pdf", "of a knowledge base without lists");
+    bucket.put("handbook/a.pdf", "of Kendra");
+    let fixer = fixer(&bucket);
+    let coverage = fixer.coverage().await.unwrap();
+    let mut without = Vec::new();
+    for key in bucket.files().into_keys() {
+        let outcome = fixer.check(&key).await.unwrap();
+        if let Some(access) = fixer.access_of(&coverage, &key, &outcome).await.unwrap() {
+            assert_eq!(access.is_needed, Some(true));
+            if !access.has_entry {
+                without.push(key);
+            }
+        }
+    }
+    assert_eq!(without, ["managed/bare.pdf", "managed/catalog.json", "managed/without.pdf"]);
 }

@@ -13,6 +13,9 @@ fn all_problems_are_reported_with_their_lines() {
     let yaml = r#"
 quarantine: aside/
 originals: aside/originals/
+access_file: aside/global.json
+users: { max: max, jane: jane@example.com }
+groups: { empty: [], finance: [max] }
 repositories:
   one:
     prefix: handbook
@@ -26,10 +29,12 @@ repositories:
     list_separator: ""
     list_length: 0
     embed: [_category]
+    acl_enabled: true
   two:
     prefix: handbook
-    target: bedrock
     index_prefix: metadata/
+    access_control: attributes
+    acl_enabled: true
     fields: { _document_title: topic }
   three:
     prefix: aside/x/
@@ -52,6 +57,7 @@ fn the_pattern_with_most_literal_bytes_determines_the_role_of_a_key() {
         Role::Target { document, .. } => format!("target of {document}"),
         Role::Source { pattern, subject, .. } => format!("{} {subject:?}", pattern.text()),
         Role::Document { document, .. } => format!("document {document}"),
+        Role::AccessFile => "access file".into(),
         Role::Archived => "archived".into(),
         Role::Foreign => "foreign".into(),
     };
@@ -73,6 +79,8 @@ fn the_pattern_with_most_literal_bytes_determines_the_role_of_a_key() {
         ("handbook/a/", "foreign".into()),
         ("handbook/", "foreign".into()),
         ("elsewhere/b.pdf", "foreign".into()),
+        ("managed/acl/global.json", "access file".into()),
+        ("managed/acl/other.json", about("{document}.json", "acl/other")),
         ("", "foreign".into()),
     ] {
         assert_eq!(word(key), wanted, "{key}");
