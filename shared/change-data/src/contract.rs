@@ -106,6 +106,12 @@ impl TableContract {
         self.key.iter().any(|name| name == column)
     }
 
+    /// Whether a column is part of the key and can be NULL: unique indexes can have columns that are. The first column of the key is
+    /// NULL only in the row of a truncation.
+    pub fn can_be_null_in_key(&self, column: &str) -> bool {
+        self.key.iter().skip(1).any(|name| name == column)
+    }
+
     /// The columns, in the order of the staged files.
     pub fn columns(&self) -> &[Column] {
         &self.columns
