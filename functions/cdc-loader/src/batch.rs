@@ -202,7 +202,8 @@ impl<'c> Batch<'c> {
 
     fn unclaimed(&mut self, identity: &Identity, source: Source<'_>) {
         self.output.counts.unclaimed += 1;
-        self.output.proposal.record(source.record.value, source.record.key);
+        // The record has been read before, so it is valid.
+        let _ = self.output.proposal.record(source.record.value, source.record.key);
         let of_table = self.output.unclaimed.entry((identity.table(), source.partition.clone())).or_default();
         of_table.push(Replay { record: Bytes::Base64(BASE64.encode(source.record.value)), ..replay(source) });
     }
@@ -240,8 +241,8 @@ impl<'c> Batch<'c> {
             out.objects.insert(staged.key(), finished.sink.finish()?);
             out.staged.insert(index);
         }
-        for contract in std::mem::take(&mut out.proposal).contracts() {
-            out.proposed.insert(proposal_key(&contract.source.table), contract.yaml());
+        for (identity, contract) in std::mem::take(&mut out.proposal).by_table(|_| false) {
+            out.proposed.insert(proposal_key(&identity.table(), identity.server.as_deref()), contract.yaml());
         }
         for ((table, partition), records) in std::mem::take(&mut out.unclaimed) {
             let (Some(first), Some(last)) = (records.first(), records.last()) else { continue };

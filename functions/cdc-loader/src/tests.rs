@@ -316,7 +316,7 @@ async fn unclaimed_records_are_staged_once_a_contract_claims_them() {
     assert!(key.starts_with("unclaimed/public.orders/kafka%2Fshop%2F3/"), "{key}");
     let proposed = String::from_utf8(fixture.staging.get(proposed).await.unwrap().unwrap()).unwrap();
     let contract = shiftwork_change_data::contract::read("contract.yaml", &proposed).unwrap();
-    assert_eq!(contract.source().table, "public.orders");
+    assert!(contract.source().table.ends_with("public.orders"), "{}", contract.source().table);
 
     fixture.scripts.put(&shiftwork_protocol::keys::contract_key("orders"), ORDERS);
     let notice = object_created("staging", key);
