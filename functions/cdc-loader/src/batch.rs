@@ -143,7 +143,8 @@ impl<'c> Batch<'c> {
             Entry::Occupied(stager) => stager.into_mut(),
             Entry::Vacant(vacant) => {
                 let contract = self.claims.contract(index);
-                vacant.insert(Stager::new(contract, source.partition.clone(), compressed(Vec::new())?))
+                let partition = source.partition.clone().in_generation(contract.contract().source().generation);
+                vacant.insert(Stager::new(contract, partition, compressed(Vec::new())?))
             }
         };
         stager.record(source.record)
@@ -230,7 +231,7 @@ impl<'c> Batch<'c> {
             let contract = self.claims.contract(index);
             let staged = Staged {
                 contract: contract.contract().name().to_owned(),
-                partition,
+                partition: partition.in_generation(contract.contract().source().generation),
                 first,
                 last,
                 columns: contract.columns().len(),

@@ -123,7 +123,7 @@ fn kinesis(event: Value) -> Result<Incoming, Failure> {
             ))
         })?;
         // Debezium Server writes the record's key, which a delete of MongoDB has nowhere else, as the partition key.
-        let key = record.kinesis.partition_key.filter(|key| key.starts_with('{')).map(String::into_bytes);
+        let key = Some(record.kinesis.partition_key.into_bytes()).filter(|key| key.starts_with(b"{"));
         Ok(Record { partition, offset, key, body: record.kinesis.data.0 })
     };
     event.records.into_iter().map(record).collect::<Result<_, _>>().map(Incoming::Records)

@@ -261,3 +261,29 @@ async fn no_version_ends_before_it_starts() {
         topic.close().await;
     }
 }
+
+/// A topic that is made anew counts its offsets from zero, below the watermark of the topic before it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_is_made_anew_loses_no_row() {
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_millis();
+    let now = i64::try_from(now).unwrap();
+    let event = |op: &str, v: &str, lsn: u64, hours: i64| {
+        let mut event = postgresql(op, lsn, v, Some(lsn), lsn);
+        event["source"]["ts_ms"] = (now + hours * 3_600_000).into();
+        event
+    };
+    // With a key a row of the last hour can be new. Without one, only a row that was certainly not there.
+    for (key, promote, hours) in
+        [("[id]", "{ kind: type1 }", -1), ("[id]", "{ kind: append }", -1), ("[]", "{ kind: append }", 16)]
+    {
+        let mut topic = Topic::open(POSTGRESQL, key, COLUMNS, promote).await;
+        topic.load(&[event("c", "old", 1, -30), event("c", "old", 2, -30)]).await;
+        topic.offset = 0;
+        topic.load(&[event("r", "new", 3, hours)]).await;
+        assert_eq!(topic.rows("id, v").await, ["1 old", "2 old", "3 new"], "{key} {promote}");
+        topic.offset = 0;
+        topic.load(&[event("c", "old", 1, -30), event("c", "old", 4, -30)]).await;
+        assert_eq!(topic.rows("id, v").await, ["1 old", "2 old", "3 new", "4 old"], "{key} {promote}");
+        topic.close().await;
+    }
+}
