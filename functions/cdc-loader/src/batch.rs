@@ -20,6 +20,7 @@ use shiftwork_change_data::{
 use shiftwork_ports::DEAD_LETTER_BYTES;
 use shiftwork_protocol::{
     change::{Bytes, Refused, Replay},
+    drift::{DriftMark, FieldType},
     keys::{drift_mark_key, proposal_key, refused_key, unclaimed_key},
 };
 
@@ -60,8 +61,8 @@ pub(crate) struct Output {
     pub(crate) refused: Vec<Refused>,
     /// Indexes of contracts that have rows to load.
     pub(crate) staged: BTreeSet<usize>,
-    /// Marks for schema-watcher: the key of a mark, and the key of a staged file whose rows have a field without a column.
-    pub(crate) drift_marks: BTreeMap<String, String>,
+    /// Marks for schema-watcher, by key, of contracts with a staged file whose rows have a field without a column.
+    pub(crate) drift_marks: BTreeMap<String, DriftMark>,
     unclaimed: BTreeMap<(String, Partition), Vec<Replay>>,
     proposal: Proposal,
     /// Proposed contracts for tables without a contract, by key. They are written unless an earlier batch wrote one.
@@ -237,7 +238,12 @@ impl<'c> Batch<'c> {
                 columns: contract.columns().len(),
             };
             if finished.counts.with_missing_data > 0 {
-                out.drift_marks.insert(drift_mark_key(&staged.contract), staged.key());
+                let mark = out.drift_marks.entry(drift_mark_key(&staged.contract)).or_default();
+                mark.staged = staged.key();
+                let types = finished.types.into_iter().map(|(field, (column_type, source_type))| {
+                    (field, FieldType { column_type: column_type.to_string(), source_type })
+                });
+                mark.types.extend(types);
             }
             out.objects.insert(staged.key(), finished.sink.finish()?);
             out.staged.insert(index);

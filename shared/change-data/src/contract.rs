@@ -31,6 +31,7 @@ use crate::{
 pub use check::{read, schema};
 pub use draft::{ContractDraft, DraftColumn, DraftPromote};
 pub use evolve::evolves;
+pub(crate) use propose::type_of;
 pub use propose::{Proposal, propose};
 
 /// Most columns of a contract: the limit of a table (Redshift docs, "Quotas and limits") less the columns that shiftwork adds.

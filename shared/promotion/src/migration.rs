@@ -178,7 +178,8 @@ impl Promotion<'_> {
                     && new.column_type.widens(old.column_type);
             if new.column_type != old.column_type && !is_wider {
                 return Err(self.error(format!(
-                    "column `{}` is {} and cannot become {}: Redshift widens only VARCHAR. Add a new column for the field",
+                    "column `{}` is {} and cannot become {}: Redshift widens only VARCHAR. Write a new contract with \
+                     another target table and the new type",
                     old.name, old.column_type, new.column_type
                 )));
             }

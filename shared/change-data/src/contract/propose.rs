@@ -91,6 +91,11 @@ pub fn propose<'a>(records: impl IntoIterator<Item = &'a [u8]>) -> Vec<ContractD
     proposal.contracts()
 }
 
+/// Type and `source_type` of a column for a field of this type in a schema, of which no value was seen.
+pub(crate) fn type_of(field: &Field, is_mysql: bool) -> (ColumnType, Option<String>) {
+    FieldSample { is_mysql, ..FieldSample::default() }.of_schema(field)
+}
+
 impl Proposal {
     /// Adds a record. `key` is the record's key, if the transport has one; its fields are the table's key.
     ///
