@@ -133,7 +133,7 @@ async fn later_transactions_and_snapshots_follow_the_first_transaction() {
     topic.close().await;
 }
 
-fn mongodb(op: &str, parts: Value) -> Value {
+fn mongodb(op: &str, parts: &Value) -> Value {
     let mut event = json!({
         "before": null, "after": null, "op": op, "ts_ms": 1_700_000_001_000_u64,
         "source": {
@@ -152,9 +152,9 @@ const FIELDS: &str = "[{ name: _id, type: varchar(8) }, { name: a, type: bigint 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_event_of_a_transaction_of_mongodb_counts() {
     let transaction = [
-        mongodb("c", json!({ "after": r#"{"_id": "k", "a": 1, "b": 1}"# })),
-        mongodb("u", json!({ "updateDescription": { "updatedFields": r#"{"a": 2}"# } })),
-        mongodb("u", json!({ "updateDescription": { "updatedFields": r#"{"b": 3}"# } })),
+        mongodb("c", &json!({ "after": r#"{"_id": "k", "a": 1, "b": 1}"# })),
+        mongodb("u", &json!({ "updateDescription": { "updatedFields": r#"{"a": 2}"# } })),
+        mongodb("u", &json!({ "updateDescription": { "updatedFields": r#"{"b": 3}"# } })),
     ];
     for (promote, wanted) in [
         ("{ kind: append }", vec!["k - 3", "k 1 1", "k 2 -"]),
@@ -166,7 +166,7 @@ async fn every_event_of_a_transaction_of_mongodb_counts() {
         assert_eq!(topic.rows("_id, a, b").await, wanted, "{promote}");
         topic.load(&transaction).await;
         assert_eq!(topic.rows("_id, a, b").await, wanted, "{promote}: the transaction is sent again");
-        let delete = mongodb("d", json!({}));
+        let delete = mongodb("d", &json!({}));
         topic.load(std::slice::from_ref(&delete)).await;
         topic.load(&[delete]).await;
         let deletes = topic.rows("dw_md_operation").await.iter().filter(|operation| *operation == "delete").count();
