@@ -422,6 +422,10 @@ pub struct Drift {
     /// Only this field, as the source writes it; can be given more than once
     #[arg(long, value_name = "FIELD", requires = "contract")]
     pub only: Vec<String>,
+    /// Type of the column for a new field, such as `price=decimal(12,2)` [default: by the schema of the events, or their values]; can be
+    /// given more than once
+    #[arg(long = "type", value_name = "FIELD=TYPE", requires = "contract", value_parser = field_type)]
+    pub types: Vec<(String, String)>,
     /// Run the statements without asking for confirmation
     #[arg(long, requires = "apply")]
     pub yes: bool,
@@ -441,6 +445,13 @@ pub struct FilesReconcile {
     /// Print the comparison as one JSON object on standard output
     #[arg(long)]
     pub json: bool,
+}
+
+/// A field and a type. The last `=` separates them: the name of a field can have one.
+fn field_type(text: &str) -> Result<(String, String), String> {
+    let parts = text.rsplit_once('=').filter(|(field, column_type)| !field.is_empty() && !column_type.is_empty());
+    let (field, column_type) = parts.ok_or("expected FIELD=TYPE, such as `price=decimal(12,2)`")?;
+    Ok((field.to_owned(), column_type.to_owned()))
 }
 
 /// Arguments of `metadata`.

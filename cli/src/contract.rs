@@ -8,21 +8,43 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use indicatif::ProgressBar;
-use shiftwork_change_data::contract::{self, ContractDraft, Proposal, TableContract, evolves};
+use shiftwork_change_data::{
+    contract::{self, ContractDraft, Proposal, TableContract, evolves},
+    event::Identity,
+};
 use shiftwork_planner::{Place, Problem};
+use shiftwork_protocol::change::{Bytes, Replay};
 
 use crate::{Outcome, args, decode, diagnostics, files, words};
 
 /// Proposes table contracts for the tables in a file of change events.
 pub fn propose(asked: &args::ContractPropose) -> anyhow::Result<Outcome> {
     let mut proposal = Proposal::default();
-    decode::each_line(decode::open(&asked.file, &ProgressBar::hidden())?, |_, line| {
-        proposal.record(line, None);
+    let mut refused = 0;
+    decode::each_line(decode::open(&asked.file, &ProgressBar::hidden())?, |number, line| {
+        if let Err(reason) = add(&mut proposal, line) {
+            eprintln!("{}:{number}: refused: {reason}", asked.file.display());
+            refused += 1;
+        }
         Ok(())
     })?;
-    let wanted = |contract: &ContractDraft| asked.table.as_ref().is_none_or(|table| *table == contract.source.table);
-    let contracts: Vec<_> = proposal.contracts().into_iter().filter(wanted).collect();
+    if refused > 0 {
+        eprintln!("{} refused, without effect on the contracts", words::plural(refused, "record"));
+    }
+    // A file of the folder that has a contract of another table keeps its name.
+    let is_taken = |contract: &ContractDraft| {
+        let text = asked.out.as_deref().and_then(|folder| fs::read_to_string(file_of(folder, contract)).ok());
+        let there = text.and_then(|text| contract::read("contract", &text).ok());
+        there.is_some_and(|there| *there.source() != contract.source)
+    };
+    let contracts = proposal.by_table(is_taken).into_iter();
+    let wanted = |identity: &Identity, contract: &ContractDraft| {
+        asked.table.as_ref().is_none_or(|table| *table == contract.source.table || *table == identity.table())
+    };
+    let contracts: Vec<_> =
+        contracts.filter(|(identity, contract)| wanted(identity, contract)).map(|(_, contract)| contract).collect();
     if contracts.is_empty() {
         bail!(
             "{} has no change event of a row{}",
@@ -41,7 +63,7 @@ pub fn propose(asked: &args::ContractPropose) -> anyhow::Result<Outcome> {
     };
     fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
     for contract in &contracts {
-        let path = folder.join(format!("{}.yaml", contract.contract));
+        let path = file_of(folder, contract);
         let file = fs::File::create_new(&path)
             .with_context(|| format!("cannot create {}: choose another folder if the file exists", path.display()));
         file?.write_all(contract.yaml().as_bytes())?;
@@ -53,6 +75,19 @@ pub fn propose(asked: &args::ContractPropose) -> anyhow::Result<Outcome> {
         );
     }
     Ok(Outcome::Done)
+}
+
+fn file_of(folder: &Path, contract: &ContractDraft) -> PathBuf {
+    folder.join(format!("{}.yaml", contract.contract))
+}
+
+/// Adds a line: a change event, or a line of a file under `unclaimed/`, which is a record with its key in base64.
+fn add(proposal: &mut Proposal, line: &[u8]) -> anyhow::Result<()> {
+    let Ok(unclaimed) = serde_json::from_slice::<Replay>(line) else { return Ok(proposal.record(line, None)?) };
+    let Bytes::Base64(record) = &unclaimed.record else { bail!("the line does not have the bytes of its record") };
+    let key = unclaimed.key.map(|key| BASE64.decode(key)).transpose().context("the key is not valid base64")?;
+    let record = BASE64.decode(record).context("the record is not valid base64")?;
+    Ok(proposal.record(&record, key.as_deref())?)
 }
 
 /// Checks table contracts, and prints their problems.

@@ -37,7 +37,8 @@ pub async fn drift(deployment: &Deployment, asked: &args::Drift) -> anyhow::Resu
         let failed = found.contracts.iter().any(|drift| drift.problem.is_some());
         return Ok(if failed { Outcome::Failed } else { Outcome::Done });
     };
-    let look = DriftRequest::Look { contract: contract.clone(), only: asked.only.clone() };
+    let types = asked.types.iter().cloned().collect();
+    let look = DriftRequest::Look { contract: contract.clone(), only: asked.only.clone(), types };
     let drift = request(deployment, &look).await?;
     println!("{}", describe(&drift));
     let Some(migration) = &drift.migration else {
@@ -52,16 +53,21 @@ pub async fn drift(deployment: &Deployment, asked: &args::Drift) -> anyhow::Resu
         println!("nothing was changed");
         return Ok(Outcome::Done);
     }
-    apply(deployment, contract, &asked.only, migration).await
+    apply(deployment, contract, asked, migration).await
 }
 
 async fn apply(
     deployment: &Deployment,
     contract: &str,
-    only: &[String],
+    asked: &args::Drift,
     migration: &Migration,
 ) -> anyhow::Result<Outcome> {
-    let apply = DriftRequest::Apply { contract: contract.into(), only: only.to_vec(), migration: migration.id.clone() };
+    let apply = DriftRequest::Apply {
+        contract: contract.into(),
+        only: asked.only.clone(),
+        types: asked.types.iter().cloned().collect(),
+        migration: migration.id.clone(),
+    };
     let mut waiting = false;
     loop {
         match request(deployment, &apply).await?.progress {

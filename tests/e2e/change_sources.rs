@@ -108,7 +108,10 @@ async fn unclaimed_events_are_stored_with_a_proposed_contract() {
     let waiting =
         orders.objects(&shiftwork_protocol::keys::unclaimed_prefix(&format!("public.{}", orders.flow.id))).await;
     assert_eq!(waiting.len(), 2, "{waiting:?}");
-    assert!(waiting[0].ends_with("/contract.yaml") && waiting[1].ends_with(".ndjson.gz"), "{waiting:?}");
+    assert!(
+        waiting[0].contains("/contract.") && waiting[0].ends_with(".yaml") && waiting[1].ends_with(".ndjson.gz"),
+        "{waiting:?}"
+    );
 
     orders.contract("").await;
     let head = stack.s3.head_object().bucket(stack.output("StagingBucket")).key(&waiting[1]).send().await.unwrap();

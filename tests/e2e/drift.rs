@@ -1,6 +1,6 @@
 //! Fields without a column are reported once and applied once, even if the schema-watcher is killed.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use futures::future::join_all;
 use serde_json::{Value, json};
@@ -98,12 +98,17 @@ impl Orders {
     }
 
     async fn check(&self) -> Drift {
-        let look = DriftRequest::Look { contract: self.name.clone(), only: Vec::new() };
+        let look = DriftRequest::Look { contract: self.name.clone(), only: Vec::new(), types: BTreeMap::new() };
         self.invoke(&look).await.unwrap_or_else(|error| panic!("{error:?}")).contracts.remove(0)
     }
 
     fn apply(&self, migration: &str) -> DriftRequest {
-        DriftRequest::Apply { contract: self.name.clone(), only: Vec::new(), migration: migration.into() }
+        DriftRequest::Apply {
+            contract: self.name.clone(),
+            only: Vec::new(),
+            types: BTreeMap::new(),
+            migration: migration.into(),
+        }
     }
 
     async fn watch(&self) -> Option<Drift> {
@@ -187,7 +192,7 @@ async fn new_columns_are_reported_once_and_applied_on_request() {
     assert!(text.contains("- { name: id, type: bigint }   # of the shop\n"), "{text}");
     assert_eq!(
         orders.columns().await,
-        ["id bigint", "note varchar(64)", "colour varchar(64)", "gr__e__mm_ decimal(18,6)", "tags super"]
+        ["id bigint", "note varchar(64)", "colour varchar(64)", "gr__e__mm_ double precision", "tags super"]
     );
 
     // A repeated request has no changes to apply.
@@ -230,7 +235,8 @@ async fn requests_that_cannot_be_fulfilled_are_rejected() {
     let refused = orders.invoke(&orders.apply("0123456789abcdef")).await.unwrap_err();
     assert_eq!(refused.name, "Shiftwork.InvalidRequest");
     assert!(refused.message.contains("look at the contract again"), "{refused:?}");
-    let unknown = DriftRequest::Look { contract: format!("{}x", orders.name), only: Vec::new() };
+    let unknown =
+        DriftRequest::Look { contract: format!("{}x", orders.name), only: Vec::new(), types: BTreeMap::new() };
     let refused = orders.invoke(&unknown).await.unwrap_err();
     assert!(refused.message.contains("did you mean"), "{refused:?}");
 }
@@ -356,9 +362,9 @@ async fn a_column_that_a_user_adds_gets_the_stored_values() {
         serde_json::from_value::<DriftResponse>(response).unwrap().contracts.remove(0)
     };
     let contract = changes.flow.id.clone();
-    let look = ask(&DriftRequest::Look { contract: contract.clone(), only: Vec::new() }).await;
+    let look = ask(&DriftRequest::Look { contract: contract.clone(), only: Vec::new(), types: BTreeMap::new() }).await;
     let migration = look.migration.unwrap().id;
-    let done = ask(&DriftRequest::Apply { contract, only: Vec::new(), migration }).await;
+    let done = ask(&DriftRequest::Apply { contract, only: Vec::new(), types: BTreeMap::new(), migration }).await;
     assert_eq!(done.progress, MigrationProgress::Done, "{done:?}");
     assert_eq!(rows().await, [["sent", "red"]]);
 }

@@ -1,6 +1,9 @@
 use std::{collections::BTreeMap, fs};
 
-use super::{problems_of, regressions};
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use shiftwork_change_data::contract::{self, Proposal};
+
+use super::{add, problems_of, propose, regressions};
 
 const VALID: &str = "
 contract: orders
@@ -40,4 +43,50 @@ fn a_contract_that_cannot_replace_the_deployed_one_is_reported() {
         "{}",
         found[0]
     );
+}
+
+/// A line of a file under `unclaimed/` is a record in base64, with its key.
+#[test]
+fn unclaimed_records_are_read_and_a_refused_line_has_its_reason() {
+    let event = r#"{"op":"c","after":{"number":1},"source":{"connector":"postgresql","name":"shop","db":"crm","schema":"public","table":"orders","ts_ms":1,"lsn":1}}"#;
+    let unclaimed = serde_json::json!({
+        "partition": "kafka/shop/0", "offset": "1", "key": BASE64.encode(r#"{"number":1}"#),
+        "record": { "base64": BASE64.encode(event) },
+    });
+    let mut proposal = Proposal::default();
+    add(&mut proposal, unclaimed.to_string().as_bytes()).unwrap();
+    assert!(add(&mut proposal, b"{\"half").unwrap_err().to_string().starts_with("not-json"));
+    let contract = proposal.contracts().remove(0);
+    assert_eq!((contract.key, contract.source.server.as_deref()), (vec!["number".to_owned()], Some("shop")));
+}
+
+/// Two tenants with one table name do not become one table, in one file of events or one after the other.
+#[test]
+fn tables_of_two_servers_have_contracts_and_tables_of_their_own() {
+    let folder = std::env::temp_dir().join(format!("shiftwork-propose-{}", std::process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    let event = |server: &str| {
+        format!(
+            r#"{{"op":"c","after":{{"id":1}},"source":{{"connector":"postgresql","name":"{server}","db":"{server}","schema":"public","table":"c","ts_ms":1,"lsn":1}}}}"#
+        )
+    };
+    let asked = |name: &str, text: String| {
+        let file = folder.join(name);
+        fs::write(&file, text).unwrap();
+        crate::args::ContractPropose { file, table: None, out: Some(folder.join("contracts")) }
+    };
+    propose(&asked("a.ndjson", event("tenant_a"))).unwrap();
+    propose(&asked("b.ndjson", event("tenant_b"))).unwrap();
+    propose(&asked("both.ndjson", [event("tenant_c"), event("tenant_d")].join("\n"))).unwrap();
+    let contracts: Vec<_> = crate::files::below(&folder.join("contracts"))
+        .unwrap()
+        .iter()
+        .map(|path| contract::read("c", &fs::read_to_string(path).unwrap()).unwrap())
+        .collect();
+    fs::remove_dir_all(&folder).unwrap();
+    let servers: std::collections::BTreeSet<_> =
+        contracts.iter().map(|contract| contract.source().server.clone()).collect();
+    let targets: std::collections::BTreeSet<_> =
+        contracts.iter().map(|contract| contract.target().table.clone()).collect();
+    assert_eq!((contracts.len(), servers.len(), targets.len()), (4, 4, 4), "{targets:?}");
 }

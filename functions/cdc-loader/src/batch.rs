@@ -20,6 +20,7 @@ use shiftwork_change_data::{
 use shiftwork_ports::DEAD_LETTER_BYTES;
 use shiftwork_protocol::{
     change::{Bytes, Refused, Replay},
+    drift::{DriftMark, FieldType},
     keys::{drift_mark_key, proposal_key, refused_key, unclaimed_key},
 };
 
@@ -60,8 +61,8 @@ pub(crate) struct Output {
     pub(crate) refused: Vec<Refused>,
     /// Indexes of contracts that have rows to load.
     pub(crate) staged: BTreeSet<usize>,
-    /// Marks for schema-watcher: the key of a mark, and the key of a staged file whose rows have a field without a column.
-    pub(crate) drift_marks: BTreeMap<String, String>,
+    /// Marks for schema-watcher, by key, of contracts with a staged file whose rows have a field without a column.
+    pub(crate) drift_marks: BTreeMap<String, DriftMark>,
     unclaimed: BTreeMap<(String, Partition), Vec<Replay>>,
     proposal: Proposal,
     /// Proposed contracts for tables without a contract, by key. They are written unless an earlier batch wrote one.
@@ -143,7 +144,8 @@ impl<'c> Batch<'c> {
             Entry::Occupied(stager) => stager.into_mut(),
             Entry::Vacant(vacant) => {
                 let contract = self.claims.contract(index);
-                vacant.insert(Stager::new(contract, source.partition.clone(), compressed(Vec::new())?))
+                let partition = source.partition.clone().in_generation(contract.contract().source().generation);
+                vacant.insert(Stager::new(contract, partition, compressed(Vec::new())?))
             }
         };
         stager.record(source.record)
@@ -202,7 +204,8 @@ impl<'c> Batch<'c> {
 
     fn unclaimed(&mut self, identity: &Identity, source: Source<'_>) {
         self.output.counts.unclaimed += 1;
-        self.output.proposal.record(source.record.value, source.record.key);
+        // The record has been read before, so it is valid.
+        let _ = self.output.proposal.record(source.record.value, source.record.key);
         let of_table = self.output.unclaimed.entry((identity.table(), source.partition.clone())).or_default();
         of_table.push(Replay { record: Bytes::Base64(BASE64.encode(source.record.value)), ..replay(source) });
     }
@@ -229,19 +232,24 @@ impl<'c> Batch<'c> {
             let contract = self.claims.contract(index);
             let staged = Staged {
                 contract: contract.contract().name().to_owned(),
-                partition,
+                partition: partition.in_generation(contract.contract().source().generation),
                 first,
                 last,
                 columns: contract.columns().len(),
             };
             if finished.counts.with_missing_data > 0 {
-                out.drift_marks.insert(drift_mark_key(&staged.contract), staged.key());
+                let mark = out.drift_marks.entry(drift_mark_key(&staged.contract)).or_default();
+                mark.staged = staged.key();
+                let types = finished.types.into_iter().map(|(field, (column_type, source_type))| {
+                    (field, FieldType { column_type: column_type.to_string(), source_type })
+                });
+                mark.types.extend(types);
             }
             out.objects.insert(staged.key(), finished.sink.finish()?);
             out.staged.insert(index);
         }
-        for contract in std::mem::take(&mut out.proposal).contracts() {
-            out.proposed.insert(proposal_key(&contract.source.table), contract.yaml());
+        for (identity, contract) in std::mem::take(&mut out.proposal).by_table(|_| false) {
+            out.proposed.insert(proposal_key(&identity.table(), identity.server.as_deref()), contract.yaml());
         }
         for ((table, partition), records) in std::mem::take(&mut out.unclaimed) {
             let (Some(first), Some(last)) = (records.first(), records.last()) else { continue };

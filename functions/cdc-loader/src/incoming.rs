@@ -122,7 +122,9 @@ fn kinesis(event: Value) -> Result<Incoming, Failure> {
                 "Kinesis batch: event id `{id}`, stream `{arn}` and the sequence number do not identify a record"
             ))
         })?;
-        Ok(Record { partition, offset, key: None, body: record.kinesis.data.0 })
+        // Debezium Server writes the record's key, which a delete of MongoDB has nowhere else, as the partition key.
+        let key = Some(record.kinesis.partition_key.into_bytes()).filter(|key| key.starts_with(b"{"));
+        Ok(Record { partition, offset, key, body: record.kinesis.data.0 })
     };
     event.records.into_iter().map(record).collect::<Result<_, _>>().map(Incoming::Records)
 }

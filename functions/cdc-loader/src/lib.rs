@@ -183,8 +183,10 @@ impl Loader {
             .try_collect::<()>()
             .await?;
         // After the files, so that the file of a mark that schema-watcher finds is staged or loaded.
-        for (key, staged) in out.drift_marks {
-            self.staging.put(&key, staged.into_bytes()).await?;
+        for (key, mark) in out.drift_marks {
+            let mark =
+                serde_json::to_vec(&mark).map_err(|error| Failure::new(FailureKind::Corrupt, error.to_string()))?;
+            self.staging.put(&key, mark).await?;
         }
         for (key, contract) in out.proposed {
             self.staging.put_once(&key, contract.into_bytes()).await?;

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use shiftwork_change_data::{
     column_type::ColumnType,
-    contract::{Column, TableContract, fit_one_table, is_valid_field},
+    contract::{Column, SourceType, TableContract, fit_one_table, is_valid_field},
 };
 use shiftwork_promotion::is_copied;
-use shiftwork_protocol::drift::{Finding, Remedy};
+use shiftwork_protocol::drift::{FieldType, Finding, Remedy};
 
 use crate::{infer::Shape, names::column_name};
 
@@ -28,6 +28,52 @@ pub struct WaitingField {
     pub since: Option<Timestamp>,
     /// The types and sizes of the values.
     pub shape: Shape,
+}
+
+/// What is known about the types of fields, other than by their values.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Types {
+    /// Types that a user chose, by field.
+    pub asked: BTreeMap<String, String>,
+    /// Types by the schema of the events, by field.
+    pub of_events: BTreeMap<String, FieldType>,
+}
+
+impl Types {
+    /// Checks the types that a user chose.
+    ///
+    /// # Errors
+    /// A type is not valid, or its field has a column or is not in the table's findings.
+    pub fn check(&self, contract: &TableContract, evidence: &[WaitingField]) -> Result<(), String> {
+        for (field, text) in &self.asked {
+            ColumnType::parse(text).map_err(|problem| format!("type of field `{field}`: {problem}"))?;
+            if let Some(column) = contract.column_of_field(field) {
+                return Err(format!(
+                    "field `{field}` has column `{}` of type {}: a type can be chosen only for a new column",
+                    column.name, column.column_type
+                ));
+            }
+            if !evidence.iter().any(|seen| seen.field == *field) {
+                return Err(format!("no value of a field `{field}` waits for a column"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The type and the `source_type` of a new column: the chosen type, that of the events' schema if the waiting values fit it, or that
+    /// of the values.
+    fn of(&self, seen: &WaitingField) -> (ColumnType, Option<SourceType>) {
+        let of_events = self.of_events.get(&seen.field);
+        let source_type = of_events.and_then(|known| SourceType::parse(known.source_type.as_deref()?).ok());
+        if let Some(asked) = self.asked.get(&seen.field).and_then(|text| ColumnType::parse(text).ok()) {
+            return (asked, source_type);
+        }
+        let known = of_events.and_then(|known| ColumnType::parse(&known.column_type).ok());
+        match known.and_then(|known| seen.shape.in_column(known)) {
+            Some(known) => (known, source_type),
+            None => (seen.shape.column_type(), None),
+        }
+    }
 }
 
 /// A step of a migration.
@@ -57,7 +103,11 @@ impl MigrationStep {
 }
 
 /// Decides about every field. A finding that a migration can resolve comes with its step.
-pub fn decide(contract: &TableContract, evidence: &[WaitingField]) -> Vec<(Finding, Option<MigrationStep>)> {
+pub fn decide(
+    contract: &TableContract,
+    evidence: &[WaitingField],
+    types: &Types,
+) -> Vec<(Finding, Option<MigrationStep>)> {
     let mut taken: BTreeSet<String> = contract.columns().iter().map(|column| column.name.clone()).collect();
     let mut evidence: Vec<&WaitingField> = evidence.iter().filter(|seen| !is_copy(contract, seen)).collect();
     evidence.sort_by(|a, b| (a.since, &a.field).cmp(&(b.since, &b.field)));
@@ -71,7 +121,7 @@ pub fn decide(contract: &TableContract, evidence: &[WaitingField]) -> Vec<(Findi
                 (Remedy::None { why: why.into() }, None)
             }
             None => {
-                let column = new_column(seen, &taken);
+                let column = new_column(seen, types, &taken);
                 if fit_one_table(taken.iter().map(String::as_str).chain([column.name.as_str()])) {
                     taken.insert(column.name.clone());
                     let (name, column_type) = (column.name.clone(), column.column_type.to_string());
@@ -97,10 +147,11 @@ fn is_copy(contract: &TableContract, seen: &WaitingField) -> bool {
     is_copied(&seen.field) && column.is_some_and(|column| seen.shape.fits(column.column_type))
 }
 
-fn new_column(seen: &WaitingField, taken: &BTreeSet<String>) -> Column {
+fn new_column(seen: &WaitingField, types: &Types, taken: &BTreeSet<String>) -> Column {
     let name = column_name(&seen.field, taken);
     let from = (name != seen.field).then(|| seen.field.clone());
-    Column { name, column_type: seen.shape.column_type(), from, source_type: None }
+    let (column_type, source_type) = types.of(seen);
+    Column { name, column_type, from, source_type }
 }
 
 /// Decides about values of a field that has a column: they were loaded before the column existed, or they do not fit.
@@ -125,7 +176,8 @@ fn decide_about_column(contract: &TableContract, column: &Column, shape: Shape) 
         return fill;
     }
     let why = format!(
-        "{name} is {column_type}, but its values in dw_md_missing_data are {shape}: fix the source, or read them from there"
+        "{name} is {column_type}, but its values in dw_md_missing_data are {shape}: read them from there, or write a new contract with \
+         another target table and a type that holds them"
     );
     (Remedy::None { why }, None)
 }
@@ -195,9 +247,9 @@ mod tests {
         column_type::ColumnType,
         contract::{Column, ContractDraft, MOST_COLUMNS, TableContract},
     };
-    use shiftwork_protocol::drift::Remedy;
+    use shiftwork_protocol::drift::{FieldType, Remedy};
 
-    use super::{MigrationStep, Shape, WaitingField, decide, effects, merged};
+    use super::{MigrationStep, Shape, Types, WaitingField, decide, effects, merged};
 
     fn contract() -> TableContract {
         let draft: ContractDraft = serde_json::from_value(json!({
@@ -225,7 +277,7 @@ mod tests {
     }
 
     fn remedy(evidence: WaitingField) -> (String, bool) {
-        let decided = decide(&contract(), &[evidence]);
+        let decided = decide(&contract(), &[evidence], &Types::default());
         (decided[0].0.remedy.to_string(), decided[0].1.is_some())
     }
 
@@ -262,12 +314,56 @@ mod tests {
         }
     }
 
+    /// The schema of the events knows a double whose first value is whole, and a timestamp; a user's choice comes before it.
+    #[test]
+    fn a_new_column_has_the_chosen_type_or_that_of_the_schema() {
+        let known = |column_type: &str, source_type: Option<&str>| FieldType {
+            column_type: column_type.into(),
+            source_type: source_type.map(Into::into),
+        };
+        let micros = Some("io.debezium.time.MicroTimestamp");
+        for (of_events, asked, value, wanted) in [
+            (known("double precision", None), None, json!(5), ("double precision", None)),
+            (known("timestamp", micros), None, json!("2023-11-14 22:13:20.123456"), ("timestamp", micros)),
+            (known("timestamptz", None), None, json!("2023-11-14T22:13:20Z"), ("timestamptz", None)),
+            (known("bigint", None), None, json!("text"), ("varchar(64)", None)),
+            (known("varchar(64)", None), None, json!("x".repeat(65)), ("varchar(256)", None)),
+            (known("varbyte(1024)", Some("bytes")), None, json!("AA=="), ("varchar(64)", None)),
+            (known("real", None), None, json!(1.5), ("double precision", None)),
+            (known("timestamp", micros), Some("varchar(99)"), json!("2023"), ("varchar(99)", micros)),
+        ] {
+            let types = Types {
+                asked: asked.map(|text| ("f".to_owned(), text.to_owned())).into_iter().collect(),
+                of_events: [("f".to_owned(), of_events)].into(),
+            };
+            let evidence = [seen("f", &[value])];
+            types.check(&contract(), &evidence).unwrap();
+            let decided = decide(&contract(), &evidence, &types);
+            let column = decided[0].1.as_ref().unwrap().column();
+            let source_type = column.source_type.as_ref().map(ToString::to_string);
+            assert_eq!((column.column_type.to_string().as_str(), source_type.as_deref()), wanted);
+        }
+    }
+
+    #[test]
+    fn a_type_is_chosen_only_for_a_field_that_waits_without_a_column() {
+        let evidence = [seen("colour", &[json!("red")])];
+        for (field, text, reason) in [
+            ("colour", "colour", "not a type of Redshift"),
+            ("amount", "bigint", "only for a new column"),
+            ("size", "bigint", "no value of a field `size`"),
+        ] {
+            let types = Types { asked: [(field.to_owned(), text.to_owned())].into(), ..Types::default() };
+            assert!(types.check(&contract(), &evidence).unwrap_err().contains(reason), "{field}");
+        }
+    }
+
     #[test]
     fn a_copied_value_is_not_a_finding() {
         let contract = with(&contract(), column("in_mm", "bigint", Some("in \"mm\"")));
-        assert_eq!(decide(&contract, &[seen("in \"mm\"", &[json!(1)])]), []);
+        assert_eq!(decide(&contract, &[seen("in \"mm\"", &[json!(1)])], &Types::default()), []);
         assert_eq!(
-            decide(&contract, &[seen("in \"mm\"", &[json!("1")])]).len(),
+            decide(&contract, &[seen("in \"mm\"", &[json!("1")])], &Types::default()).len(),
             1,
             "a value that does not fit is a finding"
         );
@@ -276,7 +372,7 @@ mod tests {
     #[test]
     fn a_table_never_exceeds_the_most_columns() {
         let many: Vec<_> = (0..2_000).map(|n| seen(&format!("f{n:04}"), &[json!(n)])).collect();
-        let decided = decide(&contract(), &many);
+        let decided = decide(&contract(), &many, &Types::default());
         let added = decided.iter().filter(|(_, change)| change.is_some()).count();
         assert_eq!(added + contract().columns().len(), MOST_COLUMNS);
         let Remedy::None { why } = &decided.last().unwrap().0.remedy else { panic!("{decided:?}") };
@@ -336,7 +432,7 @@ mod tests {
                 prop_oneof![any::<i32>().prop_map(Value::from), ".{0,100}".prop_map(Value::from), any::<bool>().prop_map(Value::from), Just(json!([]))], 1..4), 0..12)
         ) {
             let evidence: Vec<_> = fields.iter().map(|(field, values)| seen(field, values)).collect();
-            let decided = decide(&contract(), &evidence);
+            let decided = decide(&contract(), &evidence, &Types::default());
             let changes: Vec<MigrationStep> = decided.iter().filter_map(|(_, change)| change.clone()).collect();
             let (added, widened) = effects(&changes);
             let after = contract().with_columns(&merged(&contract(), &added, &widened).unwrap()).unwrap();
@@ -346,7 +442,7 @@ mod tests {
             }
             let names: std::collections::BTreeSet<_> = after.columns().iter().map(|column| &column.name).collect();
             prop_assert_eq!(names.len(), after.columns().len());
-            for (finding, _) in decide(&after, &evidence) {
+            for (finding, _) in decide(&after, &evidence, &Types::default()) {
                 prop_assert!(matches!(finding.remedy, Remedy::Fill { .. } | Remedy::None { .. }), "{finding:?}");
             }
         }

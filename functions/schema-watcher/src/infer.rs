@@ -4,12 +4,12 @@
 //! | --- | --- |
 //! | `true`, `false` | `boolean` |
 //! | whole numbers | `bigint`; `decimal(38,0)` if out of its range |
-//! | numbers with a fraction | a `decimal` with spare digits on both sides of the decimal point; `double precision` for fractions that seem to be computed, and for more than 38 digits |
+//! | numbers with a decimal point or an exponent | `double precision`; a `decimal` for more than 15 and at most 38 digits |
 //! | texts | `varchar` of the next length of 64, 256, 1024, 4096, 16384, 65535 bytes |
 //! | objects, arrays, values of several types | `super`, which keeps each value unchanged |
 //!
-//! A text that looks like a date becomes a `varchar`: VARCHAR is the only type that Redshift can widen in place, and a later text may not
-//! be a date. For a date column, add the column to the contract before the first row.
+//! This is the type if neither the user nor the schema of the events says another one ([`Types`](crate::decide::Types)). A text that looks
+//! like a date becomes a `varchar`: VARCHAR is the only type that Redshift can widen in place, and a later text may not be a date.
 
 use serde_json::Value;
 use shiftwork_change_data::column_type::ColumnType;
@@ -20,8 +20,6 @@ const LENGTHS: [u32; 6] = [64, 256, 1024, 4096, 16_384, 65_535];
 const DIGITS: u32 = 38;
 /// Decimal digits that every DOUBLE PRECISION value keeps.
 const DOUBLE_DIGITS: u32 = 15;
-/// Most fraction digits of prices, rates and measures. A number with more is probably the result of a computation.
-const WRITTEN_FRACTION: u32 = 6;
 
 /// The numbers among a field's values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +32,8 @@ pub struct Numbers {
     pub past_bigint: bool,
     /// Whether a number is written with an exponent. Its digits are not counted.
     pub with_exponent: bool,
+    /// Whether a number is written with a decimal point, such as `5.0`.
+    pub with_point: bool,
 }
 
 /// The types and sizes of all values of a field.
@@ -72,6 +72,7 @@ impl Shape {
                 fraction: one.fraction.max(two.fraction),
                 past_bigint: one.past_bigint || two.past_bigint,
                 with_exponent: one.with_exponent || two.with_exponent,
+                with_point: one.with_point || two.with_point,
             }),
             (one, two) => one.or(two),
         };
@@ -128,6 +129,33 @@ impl Shape {
         }
     }
 
+    /// The column of a type in the events' schema that takes these values out of `dw_md_missing_data`. `None` if it would leave them there.
+    pub fn in_column(self, known: ColumnType) -> Option<ColumnType> {
+        let only_texts = self.numbers.is_none() && !self.booleans && !self.documents;
+        match known {
+            // REAL would round the values that wait.
+            ColumnType::Real => self.in_column(ColumnType::Double),
+            ColumnType::Varchar(length) => self.fits(known).then_some(known).or_else(|| self.wider(length)),
+            // A migration decides by the text of each value. JSON has no values of the last three types.
+            ColumnType::Char(length) => {
+                (only_texts && self.texts.is_some_and(|longest| longest <= length)).then_some(known)
+            }
+            ColumnType::Date
+            | ColumnType::Time
+            | ColumnType::TimeTz
+            | ColumnType::Timestamp
+            | ColumnType::TimestampTz => only_texts.then_some(known),
+            ColumnType::Varbyte(_) | ColumnType::Geometry | ColumnType::Geography => None,
+            ColumnType::SmallInt
+            | ColumnType::Integer
+            | ColumnType::BigInt
+            | ColumnType::Decimal(..)
+            | ColumnType::Double
+            | ColumnType::Boolean
+            | ColumnType::Super => self.fits(known).then_some(known),
+        }
+    }
+
     /// Whether a column of this type holds all these values exactly.
     pub fn fits(self, column: ColumnType) -> bool {
         self.fitting(column) == self
@@ -166,14 +194,13 @@ impl std::fmt::Display for Shape {
 
 impl Numbers {
     fn column_type(self) -> ColumnType {
-        let Self { whole, fraction, past_bigint, with_exponent } = self;
+        let Self { whole, fraction, past_bigint, with_exponent, with_point } = self;
         let digits = whole + fraction;
         match fraction {
-            _ if with_exponent => ColumnType::Double,
+            // A later value of the field can have any number of digits.
+            _ if with_exponent || (with_point && digits <= DOUBLE_DIGITS) => ColumnType::Double,
             0 if !past_bigint => ColumnType::BigInt,
             0 if whole <= DIGITS => ColumnType::Decimal(38, 0),
-            1..=WRITTEN_FRACTION if whole <= 12 => ColumnType::Decimal(18, 6),
-            _ if fraction > WRITTEN_FRACTION && digits <= DOUBLE_DIGITS => ColumnType::Double,
             1..=18 if whole <= DIGITS - 18 => ColumnType::Decimal(38, 18),
             _ if digits <= DIGITS => ColumnType::Decimal(38, u8::try_from(fraction).unwrap_or(37)),
             // SUPER stores a number with more digits as a double.
@@ -182,7 +209,7 @@ impl Numbers {
     }
 
     fn fit(self, column: ColumnType) -> bool {
-        let Self { whole, fraction, past_bigint, with_exponent } = self;
+        let Self { whole, fraction, past_bigint, with_exponent, with_point: _ } = self;
         match column {
             // A double accepts every number, but does not keep every digit.
             ColumnType::Double => true,
@@ -217,7 +244,7 @@ fn varchar(longest: u32) -> ColumnType {
 /// Counts the digits of a number in JSON notation.
 pub fn digits(number: &str) -> Numbers {
     if number.contains(['e', 'E']) {
-        return Numbers { whole: 0, fraction: 0, past_bigint: false, with_exponent: true };
+        return Numbers { whole: 0, fraction: 0, past_bigint: false, with_exponent: true, with_point: false };
     }
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     let fraction = fraction.trim_end_matches('0');
@@ -227,6 +254,7 @@ pub fn digits(number: &str) -> Numbers {
         fraction: count(fraction),
         past_bigint: fraction.is_empty() && whole.parse::<i64>().is_err(),
         with_exponent: false,
+        with_point: number.contains('.'),
     }
 }
 
@@ -250,7 +278,8 @@ mod tests {
             (vec![json!(true), json!(false)], Boolean),
             (vec![json!(1), json!(-9_223_372_036_854_775_808_i64)], BigInt),
             (vec![json!(9_223_372_036_854_775_808_u64)], Decimal(38, 0)),
-            (vec![json!(1), json!(12.5)], Decimal(18, 6)),
+            (vec![json!(1), json!(12.5)], Double),
+            (vec![json!(5.0)], Double),
             (vec![json!(0.123_456_789)], Double),
             (vec![json!("a"), json!(null)], Varchar(64)),
             (vec![json!("x".repeat(65)), json!("")], Varchar(256)),
@@ -263,7 +292,7 @@ mod tests {
         ] {
             assert_eq!(of(&values).column_type(), wanted, "{values:?}");
         }
-        let wide = Numbers { whole: 30, fraction: 8, past_bigint: true, with_exponent: false };
+        let wide = Numbers { whole: 30, fraction: 8, past_bigint: true, with_exponent: false, with_point: true };
         assert_eq!(wide.column_type(), Decimal(38, 8));
         assert_eq!(Numbers { fraction: 9, ..wide }.column_type(), Double);
     }
@@ -278,7 +307,9 @@ mod tests {
             ("-9223372036854775809", 19, 0, true),
             ("123456789012345678901234567890", 30, 0, true),
         ] {
-            assert_eq!(digits(number), Numbers { whole, fraction, past_bigint, with_exponent: false }, "{number}");
+            let with_point = number.contains('.');
+            let wanted = Numbers { whole, fraction, past_bigint, with_exponent: false, with_point };
+            assert_eq!(digits(number), wanted, "{number}");
         }
         assert!(digits("1e300").with_exponent && digits("1.5E-7").with_exponent);
     }

@@ -28,7 +28,11 @@ pub mod state;
 mod tests;
 mod wiring;
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures::{StreamExt as _, stream};
 use serde_json::Value;
@@ -97,8 +101,10 @@ impl Watcher {
     pub async fn respond(&self, request: &DriftRequest) -> Result<DriftResponse> {
         let contracts = match request {
             DriftRequest::Watch { scheduled } => return self.watch(*scheduled).await,
-            DriftRequest::Look { contract, only } => vec![self.look(contract, only).await?],
-            DriftRequest::Apply { contract, only, migration } => vec![self.apply(contract, only, migration).await?],
+            DriftRequest::Look { contract, only, types } => vec![self.look(contract, only, types).await?],
+            DriftRequest::Apply { contract, only, types, migration } => {
+                vec![self.apply(contract, only, types, migration).await?]
+            }
         };
         Ok(DriftResponse { contracts })
     }
@@ -160,7 +166,7 @@ impl Watcher {
         if !read.record.given_up && decision.as_ref().is_some_and(|decision| !decision.query) {
             return Ok(read.record.drift);
         }
-        let current = self.query(contract).await?;
+        let current = self.query(contract, self.types(contract, &read, &BTreeMap::new()).await?).await?;
         let automatic = current.automatic_migration()?;
         let begun = automatic.is_some();
         let seen = decision.as_ref().map(|decision| decision.seen.clone());

@@ -8,15 +8,15 @@ use shiftwork_planner::{connection_of_contract, read_item};
 use shiftwork_ports::{Changed, Result};
 use shiftwork_protocol::{
     Connection, Failure, FailureKind,
-    drift::{Drift, Finding, Migration, MigrationProgress, Remedy},
+    drift::{Drift, DriftMark, FieldType, Finding, Migration, MigrationProgress, Remedy},
     event::{DriftFound, Event},
-    keys::{CONTRACTS, contract_key},
+    keys::{CONTRACTS, contract_key, drift_mark_key},
     name::sha256,
 };
 
 use crate::{
     Watcher,
-    decide::{self, MOST_AUTOMATIC, MOST_FINDINGS, MigrationStep},
+    decide::{self, MOST_AUTOMATIC, MOST_FINDINGS, MigrationStep, Types},
     edit::{self, ContractFile},
     refused, sql,
     state::{self, Intent, SeenMark, StoredState, WatchState},
@@ -39,6 +39,8 @@ pub(crate) struct ContractState {
     pub(crate) etag: String,
     pub(crate) drift: Drift,
     pub(crate) changes: Vec<(String, MigrationStep)>,
+    /// The types of fields by the schema of the events.
+    pub(crate) types: BTreeMap<String, FieldType>,
 }
 
 impl Watcher {
@@ -89,8 +91,21 @@ impl Watcher {
         })
     }
 
+    /// The types that are known of a contract's fields: by a request, and by the schema of the events.
+    pub(crate) async fn types(
+        &self,
+        contract: &str,
+        read: &StoredState,
+        asked: &BTreeMap<String, String>,
+    ) -> Result<Types> {
+        let mark = self.staging.read(&drift_mark_key(contract)).await?;
+        let mark = mark.and_then(|mark| serde_json::from_slice::<DriftMark>(&mark.bytes).ok());
+        let of_events = mark.map(|mark| mark.types).filter(|types| !types.is_empty());
+        Ok(Types { asked: asked.clone(), of_events: of_events.unwrap_or_else(|| read.record.types.clone()) })
+    }
+
     /// Queries Redshift for the fields without a column of a contract's table.
-    pub(crate) async fn query(&self, contract: &str) -> Result<ContractState> {
+    pub(crate) async fn query(&self, contract: &str, types: Types) -> Result<ContractState> {
         let StoredContract { written: ContractFile { contract, .. }, etag } = self.contract_of(contract).await?;
         let connection = self.connection(&contract).await?;
         let query = sql::report(&contract, MOST_FINDINGS);
@@ -102,7 +117,8 @@ impl Watcher {
             }
             Err(failure) => return Err(failure),
         };
-        let decided = decide::decide(&contract, &evidence);
+        types.check(&contract, &evidence).map_err(refused)?;
+        let decided = decide::decide(&contract, &evidence, &types);
         let changes: Vec<(String, MigrationStep)> =
             decided.iter().filter_map(|(finding, change)| Some((finding.field.clone(), change.clone()?))).collect();
         let target = contract.target();
@@ -117,17 +133,22 @@ impl Watcher {
             progress: MigrationProgress::Waiting,
             problem: None,
         };
-        let mut current = ContractState { contract, etag, drift, changes };
+        let mut current = ContractState { contract, etag, drift, changes, types: types.of_events };
         current.drift.migration = current.migration(&[])?.map(|intent| shown(&intent));
         Ok(current)
     }
 
-    pub(crate) async fn look(&self, contract: &str, only: &[String]) -> Result<Drift> {
+    pub(crate) async fn look(
+        &self,
+        contract: &str,
+        only: &[String],
+        types: &BTreeMap<String, String>,
+    ) -> Result<Drift> {
         let read = state::read(&self.staging, contract).await?;
         if read.record.intent.is_some() {
             return self.resume(contract, false).await;
         }
-        let current = self.query(contract).await?;
+        let current = self.query(contract, self.types(contract, &read, types).await?).await?;
         let drift = self.remember(contract, &read, &current, None, None).await?;
         Ok(Drift { migration: current.migration(only)?.map(|intent| shown(&intent)), ..drift })
     }
@@ -153,6 +174,7 @@ impl Watcher {
             intent,
             done: read.record.done.clone(),
             given_up: false,
+            types: current.types.clone(),
         };
         match state::write(&self.staging, contract, read, &record).await? {
             Changed::Done => Ok(current.drift.clone()),

@@ -48,7 +48,13 @@ struct Part<'a> {
 }
 
 impl Watcher {
-    pub(crate) async fn apply(&self, contract: &str, only: &[String], migration: &str) -> Result<Drift> {
+    pub(crate) async fn apply(
+        &self,
+        contract: &str,
+        only: &[String],
+        types: &BTreeMap<String, String>,
+        migration: &str,
+    ) -> Result<Drift> {
         let read = state::read(&self.staging, contract).await?;
         if let Some(intent) = &read.record.intent {
             let other = intent.id != migration;
@@ -65,7 +71,7 @@ impl Watcher {
         {
             return Ok(Drift { progress: MigrationProgress::Done, migration: None, ..drift });
         }
-        let current = self.query(contract).await?;
+        let current = self.query(contract, self.types(contract, &read, types).await?).await?;
         let Some(intent) = current.migration(only)?.filter(|intent| intent.id == migration) else {
             return Err(refused(format!(
                 "the fields without a column in {}, or the contract, have changed since the migration was shown: look at the contract again",
@@ -295,6 +301,7 @@ impl Watcher {
             intent: None,
             done: Some(intent.id.clone()),
             given_up: false,
+            types: read.record.types.clone(),
         };
         // If the write fails its condition, another invocation has written the same.
         state::write(&self.staging, contract, read, &record).await?;

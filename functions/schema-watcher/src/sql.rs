@@ -42,6 +42,7 @@ fn one(row: Row) -> Result<WaitingField> {
         fraction: digits(9, "fraction_digits")?,
         past_bigint: count(10, "past_bigint")? > 0,
         with_exponent: count(11, "with_exponent")? > 0,
+        with_point: count(14, "with_point")? > 0,
     };
     let shape = Shape {
         booleans: count(4, "booleans")? > 0,
@@ -109,6 +110,7 @@ pub(crate) mod tests {
                 flag(numbers.is_some_and(|numbers| numbers.with_exponent)),
                 texts.map(|longest| longest.to_string()),
                 Some(evidence.len().to_string()),
+                flag(numbers.is_some_and(|numbers| numbers.with_point)),
             ]
         };
         evidence.iter().map(row).collect()

@@ -8,7 +8,7 @@ use shiftwork_change_data::{column_type::ColumnType, contract::Column};
 use shiftwork_ports::{Bucket, Changed, Condition, NewObject, Result};
 use shiftwork_protocol::{
     Failure,
-    drift::{Drift, Finding},
+    drift::{Drift, FieldType, Finding},
     keys::{DRIFT_RECORDS, drift_record_key},
     name::sha256,
 };
@@ -37,6 +37,9 @@ pub struct WatchState {
     /// Whether the last migration was begun and given up. The next invocation then queries Redshift even without a mark.
     #[serde(default)]
     pub given_up: bool,
+    /// The types of fields by the schema of the events, from the last mark that had any.
+    #[serde(default)]
+    pub types: BTreeMap<String, FieldType>,
 }
 
 /// A mark, and the staged files that were not loaded when it was first seen.

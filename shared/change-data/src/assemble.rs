@@ -12,7 +12,7 @@ use crate::{
     csv,
     event::{RowChange, incomplete},
     fit::{Fit, fit},
-    json::{RawJson, write_string},
+    json::{Kind, RawJson, write_string},
     missing::Missing,
     operation::Operation,
     refusal::{Refusal, RefusalKind},
@@ -189,13 +189,15 @@ impl Assembler {
         }
         let keeps_rest = parts.operation != Operation::Truncate;
         for (index, column) in context.compiled.columns().iter().enumerate() {
-            if column.is_key && keeps_rest && matches!(self.cells[index], Cell::Absent | Cell::Null | Cell::Unchanged) {
-                let beside = parts.beside.iter().find_map(|image| image.get(&column.field).and_then(RawJson::some));
-                let raw = beside.filter(|_| !matches!(self.cells[index], Cell::Null));
-                if let Some(raw) = raw {
+            if column.identifies && keeps_rest && !matches!(self.cells[index], Cell::Written(_)) {
+                let beside = parts.beside.iter().find_map(|image| image.get(&column.field));
+                if let Some(raw) = beside.filter(|_| !matches!(self.cells[index], Cell::Null)) {
                     self.field(context, parts, &column.field, raw)?;
                 }
-                if !matches!(self.cells[index], Cell::Written(_)) {
+                // The cell of a value that the column cannot hold is NULL too, and that is not the key of the row.
+                let of_row = parts.image.and_then(|image| image.get(&column.field)).or(beside);
+                let is_null = column.can_be_null && of_row.is_some_and(|raw| raw.kind() == Kind::Null);
+                if column.is_key && !is_null && !matches!(self.cells[index], Cell::Written(_)) {
                     return Err(no_key(context.compiled.contract(), index));
                 }
             }
@@ -419,9 +421,12 @@ fn plain(form: Form<'_>) -> Form<'_> {
 /// Whether the change gives the row another key. It is then a delete of the old key and a create of the new key.
 fn has_another_key(compiled: &Compiled, before: &Image<'_>, after: &Image<'_>) -> bool {
     let keys = compiled.columns().iter().filter(|column| column.is_key);
-    // A producer writes equal values with equal bytes.
-    keys.filter_map(|column| Some((before.get(&column.field)?.some()?, after.get(&column.field)?.some()?)))
-        .any(|(before, after)| before.get() != after.get())
+    let mut pairs = keys.filter_map(|column| Some((column, before.get(&column.field)?, after.get(&column.field)?)));
+    pairs.any(|(column, before, after)| {
+        let is_known = column.can_be_null || (before.kind() != Kind::Null && after.kind() != Kind::Null);
+        // A producer writes equal values with equal bytes.
+        is_known && before.get() != after.get()
+    })
 }
 
 /// Refuses an update of a part of a column, such as `address.street`, because the value of the whole column is not known.
@@ -457,7 +462,8 @@ fn no_key(contract: &TableContract, index: usize) -> Refusal {
     Refusal::new(
         RefusalKind::NoKey,
         format!(
-            "key column `{}` has no value: field `{}` is missing, null or not a valid {}",
+            "key column `{}` has no value: field `{}` is missing, null or not a valid {}; only the columns after the first of `key` \
+             can be null",
             column.name,
             column.field(),
             column.column_type

@@ -34,6 +34,10 @@ pub struct CompiledColumn {
     pub default: Logical,
     /// Whether a row without a value of the column is refused.
     pub is_key: bool,
+    /// Whether the column is part of the contract's key. A value that the image of the row lacks is taken from the record's key.
+    pub identifies: bool,
+    /// Whether a row whose value of the column is NULL is not refused, although the column is part of the key.
+    pub can_be_null: bool,
 }
 
 impl CompiledColumn {
@@ -61,6 +65,8 @@ impl Compiled {
                 .map(|source_type| scaled(source_type.logical().clone(), column.column_type)),
             default: default(column.column_type),
             is_key: needs_key && contract.is_key(&column.name),
+            identifies: contract.is_key(&column.name),
+            can_be_null: contract.can_be_null_in_key(&column.name),
         };
         let columns: Vec<CompiledColumn> = contract.columns().iter().map(column).collect();
         let fields = columns.iter().zip(0..).map(|(column, index)| (column.field.clone(), index)).collect();

@@ -31,6 +31,7 @@ use crate::{
 pub use check::{read, schema};
 pub use draft::{ContractDraft, DraftColumn, DraftPromote};
 pub use evolve::evolves;
+pub(crate) use propose::type_of;
 pub use propose::{Proposal, propose};
 
 /// Most columns of a contract: the limit of a table (Redshift docs, "Quotas and limits") less the columns that shiftwork adds.
@@ -104,6 +105,12 @@ impl TableContract {
     /// Whether a column is part of the key.
     pub fn is_key(&self, column: &str) -> bool {
         self.key.iter().any(|name| name == column)
+    }
+
+    /// Whether a column is part of the key and can be NULL: unique indexes can have columns that are. The first column of the key is
+    /// NULL only in the row of a truncation.
+    pub fn can_be_null_in_key(&self, column: &str) -> bool {
+        self.key.iter().skip(1).any(|name| name == column)
     }
 
     /// The columns, in the order of the staged files.

@@ -117,12 +117,16 @@ fn change<'a>(
     };
     let changed_at = changed_at(source, payload.ts_ms)
         .ok_or_else(|| incomplete("neither `source.ts_ms` nor `ts_ms` is a time in the years 1 to 9999"))?;
-    let connector = if is_mongodb { "mongodb" } else { &*connector };
-    let position = position::of_debezium(connector, source, changed_at)?;
+    let connector = if is_mongodb { Cow::Borrowed("mongodb") } else { connector };
+    let images = [payload.before, payload.after, payload.update].into_iter().flatten().map(RawJson::get);
+    let of_key = key.and_then(|key| std::str::from_utf8(key).ok());
+    let parts = [operation.as_str()].into_iter().chain(images).chain(of_key).chain(position::parts_of_source(source));
+    let position = position::of_debezium(&connector, source, changed_at)?.position(parts);
     let mut change = RowChange {
         identity,
         operation,
         changed_at,
+        connector,
         position,
         before: payload.before.map(|image| Cow::Borrowed(image.get())),
         after: payload.after.map(|image| Cow::Borrowed(image.get())),

@@ -59,6 +59,7 @@ pub(crate) fn read<'a>(event: RawJson<'a>, record: RawJson<'a>, event_name: &str
         identity: Identity { format: Format::Dynamodb, server: None, database: None, schema: None, table },
         operation,
         changed_at,
+        connector: Cow::Borrowed(""),
         position,
         before: record.old.map(text),
         after: record.new.map(text),

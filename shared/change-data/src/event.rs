@@ -46,6 +46,14 @@ impl Identity {
         }
     }
 
+    /// The table with its database and schema, where the source has both.
+    pub fn full_table(&self) -> String {
+        match (&self.database, &self.schema) {
+            (Some(database), Some(schema)) => format!("{database}.{schema}.{}", self.table),
+            (Some(_) | None, Some(_) | None) => self.table(),
+        }
+    }
+
     /// Whether this is the table of a contract's source, which may also be written as `database.schema.table`.
     pub fn is_of(&self, source: &Source) -> bool {
         let same_server = source.server.as_ref().is_none_or(|server| self.server.as_ref() == Some(server));
@@ -79,6 +87,8 @@ pub struct RowChange<'a> {
     pub operation: Operation,
     /// Source time, in microseconds since the epoch.
     pub changed_at: i64,
+    /// Debezium's connector; empty if the event names none.
+    pub(crate) connector: Cow<'a, str>,
     pub(crate) position: SourcePosition,
     pub(crate) before: Option<Cow<'a, str>>,
     pub(crate) after: Option<Cow<'a, str>>,

@@ -240,10 +240,15 @@ impl Fast {
             if index > 0 {
                 row.byte(b',');
             }
+            if plan.identifies && !span.is_some() {
+                // The value is in the record's key, or is NULL, or the row is refused.
+                return None;
+            }
             if plan.is_key {
-                let before = is_update_of.and_then(|before| before.get(index)).filter(|before| before.is_some());
-                // A change of the key is two rows, and a missing key is refused.
-                if !span.is_some() || before.is_some_and(|before| before.json(record) != span.json(record)) {
+                let is_known = |before: &&Span| before.is_some() || (plan.can_be_null && before.kind == Kind::Null);
+                let before = is_update_of.and_then(|before| before.get(index)).filter(is_known);
+                // A change of the key is two rows.
+                if before.is_some_and(|before| before.json(record) != span.json(record)) {
                     return None;
                 }
             }

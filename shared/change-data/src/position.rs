@@ -3,9 +3,10 @@
 //! The changes of a row are ordered by *commit*. The position of a change in the log is not sufficient: a transaction that is open while a
 //! snapshot is read writes its change before the snapshot's position but commits after it, so its change is the later one.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, hash::Hasher as _};
 
 use sha2::{Digest as _, Sha256};
+use twox_hash::XxHash3_64;
 
 use crate::{
     json::RawJson,
@@ -16,10 +17,50 @@ use crate::{
 /// The position of an event in its source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum SourcePosition {
-    /// A position in the log of the database.
+    /// A place in the log of the database, which no other change of the row has.
     Log(String),
-    /// Source time in microseconds, followed by the order of the transport, if the log has no position that can be sorted.
-    Time(i64),
+    /// A place that several changes of a row can share: the events of one transaction of MongoDB, or of one unit of time. The order of
+    /// the transport orders them, and the digest of the change tells them from a repetition: an event that the producer sends again
+    /// has another offset and the same digest.
+    Shared {
+        place: String,
+        /// 16 hexadecimal digits.
+        digest: String,
+    },
+}
+
+/// A place in the log of a database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// No other change of the row has the place.
+    Unique(String),
+    /// Several changes of a row can have the place.
+    Shared(String),
+}
+
+impl Place {
+    /// The position of an event at this place. `parts` are the texts that say which change the event is.
+    pub(crate) fn position<'p>(self, parts: impl IntoIterator<Item = &'p str>) -> SourcePosition {
+        match self {
+            Self::Unique(place) => SourcePosition::Log(place),
+            Self::Shared(place) => {
+                let mut digest = XxHash3_64::with_seed(0);
+                for part in parts {
+                    digest.write(part.as_bytes());
+                    digest.write(&[0]);
+                }
+                SourcePosition::Shared { place, digest: format!("{:016x}", digest.finish()) }
+            }
+        }
+    }
+}
+
+/// Members of `source` that differ when a connector reads the same change again.
+const OF_READING: [&str; 5] = ["version", "snapshot", "low_watermark", "read_at_timestamp", "partition_token"];
+
+/// The texts of `source` that say which change an event of a shared place is.
+pub(crate) fn parts_of_source(source: RawJson<'_>) -> impl Iterator<Item = &str> {
+    source.members().filter(|(name, _)| !OF_READING.contains(&&**name)).map(|(_, member)| member.get())
 }
 
 impl SourcePosition {
@@ -32,26 +73,30 @@ impl SourcePosition {
         }
         let _ = match self {
             Self::Log(place) => write!(out, "{place}"),
-            Self::Time(micros) if partition.as_str().len() <= 300 => write!(out, "{micros:020}/{partition}/{offset}"),
-            Self::Time(micros) => {
-                write!(out, "{micros:020}/{}/{offset}", hex::encode(Sha256::digest(partition.as_str())))
+            Self::Shared { place, digest } if partition.as_str().len() <= 300 => {
+                write!(out, "{place}/{partition}/{offset}#{digest}")
+            }
+            Self::Shared { place, digest } => {
+                write!(out, "{place}/{}/{offset}#{digest}", hex::encode(Sha256::digest(partition.as_str())))
             }
         };
         out
     }
 }
 
-/// The position in Debezium's `source`, by its connector.
-pub(crate) fn of_debezium(connector: &str, source: RawJson<'_>, micros: i64) -> Result<SourcePosition, Refusal> {
+/// The place in Debezium's `source`, by its connector. `micros` is the source time.
+pub(crate) fn of_debezium(connector: &str, source: RawJson<'_>, micros: i64) -> Result<Place, Refusal> {
     let place = match connector {
-        "postgresql" => postgresql(source),
-        "mysql" | "mariadb" => mysql(source),
-        "sqlserver" | "db2" | "informix" => change_tables(source),
+        "postgresql" => postgresql(source).map(Place::Unique),
+        "mysql" | "mariadb" => mysql(source).map(Place::Unique),
+        "sqlserver" | "db2" | "informix" => change_tables(source).map(Place::Unique),
         "oracle" => oracle(source),
-        "mongodb" => mongodb(source),
-        _ => return Ok(SourcePosition::Time(micros)),
+        "yashandb" => oracle(source).or_else(|| Some(Place::Shared(of_time(micros)))),
+        "mongodb" => mongodb(source).map(Place::Shared),
+        // The log has no position that can be sorted.
+        _ => Some(Place::Shared(of_time(micros))),
     };
-    place.map(SourcePosition::Log).ok_or_else(|| {
+    place.ok_or_else(|| {
         Refusal::new(
             RefusalKind::Incomplete,
             format!(
@@ -61,11 +106,17 @@ pub(crate) fn of_debezium(connector: &str, source: RawJson<'_>, micros: i64) -> 
     })
 }
 
+fn of_time(micros: i64) -> String {
+    format!("{micros:020}")
+}
+
 /// The end of the transaction that committed before, and the position in the log. Debezium streams transactions in the order of their
 /// commits, so the former never decreases; within a transaction the latter increases.
 fn postgresql(source: RawJson<'_>) -> Option<String> {
     let place = source.member("lsn")?.u64()?;
     let sequence = source.member("sequence").and_then(RawJson::string);
+    // Debezium has not streamed a COMMIT yet: a row of the first snapshot, or a change of the first transaction after it. A load puts
+    // the latter behind the rows of the snapshot.
     let committed = sequence.and_then(|text| crate::json::validated(text.as_bytes()).ok()?.elements().next()?.u64());
     Some(format!("{:020}/{place:020}", committed.unwrap_or(place)))
 }
@@ -97,15 +148,18 @@ fn change_tables(source: RawJson<'_>) -> Option<String> {
 }
 
 /// The system change numbers of the commit and the change, the redo record and the statement in it. Rows of a snapshot have no commit:
-/// they contain all changes that were committed up to their position.
-fn oracle(source: RawJson<'_>) -> Option<String> {
+/// they contain all changes that were committed up to their position. Without a redo record (XStream, OpenLogReplicator, YashanDB) several
+/// changes of a transaction can have one place.
+fn oracle(source: RawJson<'_>) -> Option<Place> {
     let number = |name| source.member(name).and_then(RawJson::u64);
     let place = number("scn")?;
-    let commit = number("commit_scn").unwrap_or(place);
+    let commit = number("commit_scn");
     let redo = source.member("rs_id").and_then(RawJson::string).unwrap_or_default();
     let redo = Some(redo.trim()).filter(|redo| redo.is_empty() || is_place(redo))?;
     let statement = number("ssn").unwrap_or(0);
-    Some(format!("{commit:020}/{place:020}/{redo:0>32}/{statement:010}"))
+    let is_shared = commit.is_some() && redo.is_empty();
+    let place = format!("{:020}/{place:020}/{redo:0>32}/{statement:010}", commit.unwrap_or(place));
+    Some(if is_shared { Place::Shared(place) } else { Place::Unique(place) })
 }
 
 /// Whether a text is a valid position in a log, which a row can hold.
@@ -114,7 +168,7 @@ fn is_place(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.bytes().all(is_part)
 }
 
-/// Time and ordinal in the oplog, and the number of the event in its transaction if the connector adds it.
+/// Time and ordinal in the oplog, which all events of a transaction share.
 fn mongodb(source: RawJson<'_>) -> Option<String> {
     let millis = source.member("ts_ms")?.u64()?;
     let ordinal = source.member("ord").and_then(RawJson::u64).unwrap_or(0);
@@ -135,15 +189,15 @@ pub(crate) fn of_creation(micros: i64, event_id: &str) -> Option<SourcePosition>
 
 #[cfg(test)]
 mod tests {
-    use super::{SourcePosition, of_debezium};
+    use super::{Place, SourcePosition, of_debezium, parts_of_source};
     use crate::{
         json::validated,
         transport::{Offset, Partition},
     };
 
     fn place(connector: &str, source: &str) -> String {
-        let position = of_debezium(connector, validated(source.as_bytes()).unwrap(), 7).unwrap();
-        position.render(0, &Partition::kafka("t", 0), &Offset::number(1))
+        let place = of_debezium(connector, validated(source.as_bytes()).unwrap(), 7).unwrap();
+        place.position(["c"]).render(0, &Partition::kafka("t", 0), &Offset::number(1))
     }
 
     #[test]
@@ -181,9 +235,41 @@ mod tests {
 
     #[test]
     fn an_unknown_connector_is_ordered_by_time_and_transport() {
-        assert_eq!(place("spanner", "{}"), "00000000000000000007/kafka/t/0/00000000000000000001");
+        let digest = "2e4c5da8e0de4d4e".len();
+        let text = place("spanner", "{}");
+        assert_eq!(text[..text.len() - digest], *"00000000000000000007/kafka/t/0/00000000000000000001#");
         let long = Partition::s3("bucket", &"k".repeat(600), "v");
-        assert!(SourcePosition::Time(i64::MAX).render(u16::MAX, &long, &Offset::number(1)).len() <= 512);
+        let longest = Place::Shared(format!("{:020}/{:020}/{:032}/{:010}", u64::MAX, u64::MAX, 0, u32::MAX));
+        assert!(longest.position([]).render(u16::MAX, &long, &Offset::number(1)).len() <= 512);
+    }
+
+    /// Events at one place have the order of the transport, and a digest that an event keeps when it is sent again.
+    #[test]
+    fn changes_that_share_a_place_differ_by_their_digest() {
+        let at = |offset: u64, parts: &[&str]| {
+            let place = of_debezium("mongodb", validated(br#"{"ts_ms":5,"ord":1}"#).unwrap(), 7).unwrap();
+            place.position(parts.iter().copied()).render(0, &Partition::kafka("t", 0), &Offset::number(offset))
+        };
+        let (one, two, again) = (at(1, &["c", "{}"]), at(2, &["u", "{}"]), at(3, &["c", "{}"]));
+        assert!(one < two && two < again);
+        let digest = |text: &str| text[text.len() - 17..].to_owned();
+        assert!(digest(&one).starts_with('#') && digest(&one) == digest(&again) && digest(&one) != digest(&two));
+        assert_ne!(digest(&at(1, &["a", "b"])), digest(&at(1, &["ab", ""])));
+    }
+
+    #[test]
+    fn a_digest_leaves_out_what_differs_when_a_change_is_read_again() {
+        let source = validated(br#"{"version":"3","sequence":"1","read_at_timestamp":5,"mod_number":0}"#).unwrap();
+        assert_eq!(parts_of_source(source).collect::<Vec<_>>(), ["\"1\"", "0"]);
+    }
+
+    /// Without the redo record, as with XStream, a transaction can change a row twice at one system change number.
+    #[test]
+    fn oracle_without_a_redo_record_shares_its_place() {
+        let of = |source: &str| of_debezium("oracle", validated(source.as_bytes()).unwrap(), 7).unwrap();
+        assert!(matches!(of(r#"{"scn":"990","commit_scn":"1010"}"#), Place::Shared(_)));
+        assert!(matches!(of(r#"{"scn":"990","commit_scn":"1010","rs_id":"0x1.2"}"#), Place::Unique(_)));
+        assert!(matches!(of(r#"{"scn":"990"}"#), Place::Unique(_)), "a row of a snapshot");
     }
 
     #[test]

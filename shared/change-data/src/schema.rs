@@ -26,6 +26,8 @@ pub(crate) struct Field {
     /// Parameters of the logical type, or propagated from the source's column.
     pub(crate) length: Option<u32>,
     pub(crate) precision: Option<u32>,
+    /// The values of an ENUM or the elements of a SET, separated by commas.
+    pub(crate) allowed: Option<Box<str>>,
 }
 
 /// Most levels of a schema, so that reading it does not overflow the stack.
@@ -69,6 +71,7 @@ impl Field {
             connect: text("type").as_ref().into(),
             name: text("name").as_ref().into(),
             length: parameter("__debezium.source.column.length").or_else(|| parameter("length")),
+            allowed: (|| Some(field.member("parameters")?.member("allowed")?.string()?.as_ref().into()))(),
             precision: parameter("connect.decimal.precision").or_else(|| parameter("__debezium.source.column.length")),
         }
     }

@@ -11,7 +11,9 @@ use zstd::stream::write::Encoder;
 
 use crate::{
     assemble::Assembler,
+    column_type::ColumnType,
     compiled::Compiled,
+    contract::type_of,
     event::{Event, Identity},
     fast::Fast,
     json::RawJson,
@@ -79,6 +81,8 @@ pub struct Stager<'c, W> {
     /// Rows of the current event, which are written together or not at all.
     rows: Vec<u8>,
     schemas: Schemas,
+    /// Whether the last event with a schema is of MySQL or MariaDB.
+    is_mysql: bool,
     range: Option<(Offset, Offset)>,
     counts: Counts,
 }
@@ -92,6 +96,9 @@ pub struct Finished<W> {
     pub range: Option<(Offset, Offset)>,
     /// Numbers of records and rows by outcome.
     pub counts: Counts,
+    /// Type and `source_type` of a column for each field without one, by the schema of the last event that had a schema. Empty if every
+    /// value has a column.
+    pub types: BTreeMap<String, (ColumnType, Option<String>)>,
 }
 
 /// Largest capacity in bytes that the buffers keep, so that one large record does not slow down all later ones.
@@ -108,6 +115,7 @@ impl<'c, W: Write> Stager<'c, W> {
             assembler: Assembler::new(compiled.columns().len()),
             rows: Vec::new(),
             schemas: Schemas::default(),
+            is_mysql: false,
             range: None,
             counts: Counts::default(),
         }
@@ -171,6 +179,9 @@ impl<'c, W: Write> Stager<'c, W> {
             return Ok(Outcome::OtherTable(change.identity));
         }
         let schema = change.schema.map(|schema| self.schemas.read(schema));
+        if schema.is_some() {
+            self.is_mysql = matches!(&*change.connector, "mysql" | "mariadb");
+        }
         if let Some(fast) = &mut self.fast {
             fast.learn(self.compiled, record.value, change.schema.zip(schema.as_ref()));
         }
@@ -195,7 +206,12 @@ impl<'c, W: Write> Stager<'c, W> {
 
     /// Ends the file.
     pub fn finish(self) -> Finished<W> {
-        Finished { sink: self.sink, range: self.range, counts: self.counts }
+        let schema = self.schemas.last.filter(|_| self.counts.with_missing_data > 0);
+        let types = schema.iter().flat_map(|(_, schema)| {
+            let without_column = schema.names().filter(|name| self.compiled.column_of(name).is_none());
+            without_column.filter_map(|name| Some((name.to_owned(), type_of(schema.field(name)?, self.is_mysql))))
+        });
+        Finished { sink: self.sink, range: self.range, counts: self.counts, types: types.collect() }
     }
 }
 

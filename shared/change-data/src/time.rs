@@ -2,7 +2,7 @@
 //!
 //! Only the years 0001 to 9999 are supported: other years have a sign or more digits, which `auto` does not recognize.
 
-use jiff::{SignedDuration, Timestamp, civil, tz::TimeZone};
+use jiff::{SignedDuration, Timestamp, civil, fmt::temporal::Pieces};
 
 const DAY: i64 = 86_400_000_000;
 /// Days from the epoch to 0001-01-01 and to 9999-12-31.
@@ -102,8 +102,15 @@ pub(crate) struct Read {
 
 /// Reads an instant: `2026-11-21T10:00:00.123456789Z`, `2026-11-21 10:00:00+02`.
 pub(crate) fn read_instant(text: &str) -> Option<Read> {
-    let instant: Timestamp = text.parse().ok()?;
-    Some(Read { micros: floor_micros(instant), cut: instant.subsec_nanosecond() % 1000 != 0 })
+    if let Ok(instant) = text.parse::<Timestamp>() {
+        let micros = i64::try_from(instant.as_nanosecond().div_euclid(1000)).ok()?;
+        return Some(Read { micros, cut: instant.subsec_nanosecond() % 1000 != 0 });
+    }
+    // The library's instants end at 9999-12-30T22:00Z, because it allows offsets of 26 hours. A TIMESTAMPTZ goes further.
+    let pieces = Pieces::parse(text).ok()?;
+    let offset = i64::from(pieces.to_numeric_offset()?.seconds()) * 1_000_000;
+    let local = since_epoch(pieces.date().to_datetime(pieces.time()?))?;
+    Some(Read { micros: local.micros.checked_sub(offset)?, ..local })
 }
 
 /// Reads a date and a time without a zone: `2026-11-21T10:00:00.123456`. `None` if there is a zone.
@@ -112,8 +119,7 @@ pub(crate) fn read_civil(text: &str) -> Option<Read> {
     if text.len() < 16 || has_zone(text) {
         return None;
     }
-    let instant = text.parse::<civil::DateTime>().ok()?.to_zoned(TimeZone::UTC).ok()?.timestamp();
-    Some(Read { micros: floor_micros(instant), cut: instant.subsec_nanosecond() % 1000 != 0 })
+    since_epoch(text.parse().ok()?)
 }
 
 /// Reads a date (`2026-11-21`) in days since the epoch. `None` if there is a time.
@@ -122,7 +128,14 @@ pub(crate) fn read_date(text: &str) -> Option<i64> {
         return None;
     }
     let date: civil::Date = text.parse().ok()?;
-    Some(floor_micros(date.to_zoned(TimeZone::UTC).ok()?.timestamp()).div_euclid(DAY))
+    Some(since_epoch(date.to_datetime(civil::Time::midnight()))?.micros.div_euclid(DAY))
+}
+
+/// The time from the epoch to a date and time.
+fn since_epoch(at: civil::DateTime) -> Option<Read> {
+    let since = at.duration_since(civil::DateTime::constant(1970, 1, 1, 0, 0, 0, 0));
+    let micros = i64::try_from(since.as_nanos().div_euclid(1000)).ok()?;
+    Some(Read { micros, cut: at.subsec_nanosecond() % 1000 != 0 })
 }
 
 /// Reads a time of day without a zone: `10:00:00.123456`.
@@ -136,10 +149,6 @@ pub(crate) fn read_time(text: &str) -> Option<Read> {
     let since: SignedDuration = text.parse::<civil::Time>().ok()?.duration_since(civil::Time::midnight());
     let micros = i64::try_from(since.as_micros()).ok()?;
     Some(Read { micros, cut: since.subsec_nanos() % 1000 != 0 })
-}
-
-fn floor_micros(instant: Timestamp) -> i64 {
-    i64::try_from(instant.as_nanosecond().div_euclid(1000)).unwrap_or(i64::MAX)
 }
 
 /// Whether a text of a date and a time ends in a zone.
@@ -186,6 +195,22 @@ mod tests {
         assert!(read_date("1970-01-02T00:00:00").is_none() && read_date("yesterday").is_none());
         assert_eq!(read_time("00:00:01.5").unwrap().micros, 1_500_000);
         assert!(read_time("25:00:00").is_none() && read_time("12").is_none());
+    }
+
+    #[test]
+    fn times_are_read_to_the_end_of_the_year_9999() {
+        let last = 253_402_300_799_999_999;
+        for text in ["9999-12-31T23:59:59.999999Z", "9999-12-31 23:59:59.999999+00", "9999-12-31T21:59:59.999999-02:00"]
+        {
+            assert_eq!(read_instant(text).map(|read| read.micros), Some(last), "{text}");
+        }
+        assert_eq!(read_instant("9999-12-30T22:00:01Z").map(|read| read.micros), Some(last - 93_598_999_999));
+        assert!(read_instant("9999-12-31T23:59:59.1234567Z").unwrap().cut);
+        for text in ["9999-12-31T23:59:59", "9999-12-31", "9999-13-31T00:00:00Z", "9999-12-31T24:00:00Z"] {
+            assert_eq!(read_instant(text), None, "{text}");
+        }
+        assert_eq!(read_civil("9999-12-31T23:59:59.999999").map(|read| read.micros), Some(last));
+        assert_eq!(read_date("9999-12-31"), Some(2_932_896));
     }
 
     proptest! {

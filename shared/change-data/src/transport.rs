@@ -39,6 +39,13 @@ impl Partition {
         Self::fitted("replay", &format!("{partition}/{offset}"))
     }
 
+    /// The partition for a contract with this generation of its source. A topic that was made anew counts its offsets again, so a higher
+    /// generation has a watermark of its own.
+    #[must_use]
+    pub fn in_generation(self, generation: u16) -> Self {
+        if generation == 0 { self } else { Self(format!("{self}~g{generation}")) }
+    }
+
     /// A partition from the text in a staged row.
     pub fn from_text(text: &str) -> Self {
         Self(text.into())

@@ -226,7 +226,8 @@ fn bits(text: Text<'_>, length: Option<u32>) -> Result<Value<'_>, Value<'_>> {
         return Err(Value::Text(text));
     };
     bytes.reverse();
-    let length = length.map_or(bytes.len() * 8, |length| length as usize);
+    // Debezium's length of PostgreSQL's BIT VARYING without a length is the largest number.
+    let length = length.filter(|length| *length != NO_LENGTH).map_or(bytes.len() * 8, |length| length as usize);
     let wanted = length.div_ceil(8);
     // Debezium may omit bytes that are zero, or write more bytes than there are bits.
     while bytes.len() > wanted && bytes[0] == 0 {
@@ -239,6 +240,9 @@ fn bits(text: Text<'_>, length: Option<u32>) -> Result<Value<'_>, Value<'_>> {
     bytes.splice(0..0, vec![0; missing]);
     Ok(Value::Bits { bytes, length })
 }
+
+/// The length in Debezium's schema of a type that has none.
+pub(crate) const NO_LENGTH: u32 = 2_147_483_647;
 
 /// The text of bits as PostgreSQL and MySQL print them, such as `0101`.
 pub(crate) fn bit_string(bytes: &[u8], length: usize) -> String {

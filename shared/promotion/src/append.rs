@@ -48,13 +48,13 @@ impl Promotion<'_> {
     fn remove_known_events(&self) -> String {
         let (staging, table) = (&self.tables.staging, &self.tables.production);
         let (s, t) = (staging.alias(), table.alias());
-        let same_key = self.same_key(&s, &t);
+        let (same_key, same_event) = (self.same_key(&s, &t), self.same_event(&s, &t));
         sql(&format!(
             "
             -- Remove events that the table already has under another offset.
             DELETE FROM {staging}
             USING {table}
-            WHERE {s}.dw_md_position = {t}.dw_md_position
+            WHERE {same_event}
               AND (({same_key}) OR ({s}.dw_md_operation = 'truncate' AND {t}.dw_md_operation = 'truncate'))
             "
         ))

@@ -9,6 +9,7 @@ use crate::{Column, OTHERS_UNCHANGED, Promotion, Table};
 /// The rows whose values are moved.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Backfill<'a> {
+    pub(crate) promotion: &'a Promotion<'a>,
     pub(crate) comment: &'a str,
     pub(crate) table: &'a Table,
     /// The columns that identify a row of the table.
@@ -32,6 +33,7 @@ impl Promotion<'_> {
     /// contract had these columns, so the values are in `dw_md_missing_data`.
     pub(crate) fn backfill(&self, newer: &[Column], most: usize) -> Vec<String> {
         let moves = Backfill {
+            promotion: self,
             comment: "These files were staged before the contract had the column: move its values out of dw_md_missing_data.",
             table: &self.tables.staging,
             row: &["dw_md_row".to_owned()],
@@ -86,7 +88,7 @@ impl Backfill<'_> {
     }
 
     fn same_row(&self, a: &str, b: &str) -> String {
-        self.row.iter().map(|name| format!("{a}.{name} = {b}.{name}")).collect::<Vec<_>>().join(" AND ")
+        self.promotion.same_values(self.row.iter().map(String::as_str), a, b)
     }
 
     /// A query for the values of a column's field in `dw_md_missing_data`, each with the value that the column takes of it.

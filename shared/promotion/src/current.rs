@@ -24,8 +24,9 @@ impl Promotion<'_> {
             );
         }
         out.push(self.add_known_tombstones());
+        out.extend(self.place_behind_snapshot());
         out.push(self.remove_duplicates());
-        out.extend(self.record_tombstones());
+        out.push(self.record_tombstones());
         if !soft {
             out.extend(self.apply_truncates());
             out.push(self.remove_events_before_delete());

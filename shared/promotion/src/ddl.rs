@@ -91,11 +91,11 @@ impl Promotion<'_> {
 
     fn create_production(&self) -> String {
         let (comment, key) = match self.kind() {
-            PromoteKind::Type1 => ("One row for each key: the current one.", Some(self.key_list())),
-            PromoteKind::Type2 => ("One row for each version.", Some("dw_key".to_owned())),
+            PromoteKind::Type1 => ("One row for each key: the current one.", Some(self.unique_key())),
+            PromoteKind::Type2 => ("One row for each version.", Some("PRIMARY KEY (dw_key)".to_owned())),
             PromoteKind::Type7 => (
                 "One row for each version; dw_durable_key is the same in all versions of a key.",
-                Some("dw_key".to_owned()),
+                Some("PRIMARY KEY (dw_key)".to_owned()),
             ),
             PromoteKind::Append => ("One row for each event.", None),
         };
@@ -105,6 +105,13 @@ impl Promotion<'_> {
         };
         let attributes = format!("{} {sortkey}", self.distribution());
         create(comment, &self.tables.production, &self.production_columns(), key.as_deref(), attributes.trim())
+    }
+
+    /// The constraint of a key. Columns of a primary key cannot be NULL.
+    fn unique_key(&self) -> String {
+        let constraint =
+            if self.columns.iter().any(|column| column.is_nullable_key) { "UNIQUE" } else { "PRIMARY KEY" };
+        format!("{constraint} ({})", self.key_list())
     }
 
     pub(crate) fn create_current(&self) -> String {
@@ -127,7 +134,8 @@ impl Promotion<'_> {
         self.columns
             .iter()
             .map(|column| {
-                let not_null = if key_not_null && column.is_key { " NOT NULL" } else { "" };
+                let is_set = column.is_key && !column.is_nullable_key;
+                let not_null = if key_not_null && is_set { " NOT NULL" } else { "" };
                 (column.name.clone(), format!("{}{not_null}", column.sql_type()))
             })
             .collect()
@@ -157,7 +165,7 @@ fn create(comment: &str, table: &Table, columns: &[(String, String)], key: Optio
     let create = |width: usize| {
         let mut rows: Vec<String> =
             columns.iter().map(|(name, column_type)| format!("{name:<width$} {column_type}")).collect();
-        rows.extend(key.map(|key| format!("PRIMARY KEY ({key})")));
+        rows.extend(key.map(str::to_owned));
         let rows = lines(rows, ",");
         sql(&format!(
             "

@@ -20,6 +20,7 @@ impl Promotion<'_> {
     /// | `with_exponent` | number of numbers written with an exponent, whose digits are not counted |
     /// | `longest_text` | bytes of the longest text; NULL if there are no texts |
     /// | `fields` | number of fields, including those past `limit` |
+    /// | `with_point` | number of numbers written with a decimal point: BIGINT |
     ///
     /// Values that are JSON null are not counted.
     pub fn drift_report(&self, limit: usize) -> String {
@@ -47,7 +48,8 @@ impl Promotion<'_> {
                             THEN 1 ELSE 0 END) AS past_bigint,
                    SUM(CASE WHEN number IS NOT NULL AND whole IS NULL THEN 1 ELSE 0 END) AS with_exponent,
                    MAX(bytes) AS longest_text,
-                   COUNT(*) OVER () AS fields
+                   COUNT(*) OVER () AS fields,
+                   SUM(CASE WHEN STRPOS(number, '.') > 0 THEN 1 ELSE 0 END) AS with_point
             FROM (
                 SELECT dw_field AS field, dw_kind AS kind, dw_md_changed_at AS changed_at, dw_number AS number, dw_bytes AS bytes,
                        CASE WHEN dw_number !~ '[eE]' THEN LTRIM(SPLIT_PART(dw_number, '.', 1), '-0') END AS whole,

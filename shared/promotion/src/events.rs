@@ -2,7 +2,7 @@
 //!
 //! In the staging table `dw_md_partition` is set for an event of this batch, and NULL for an event that was loaded before.
 
-use shiftwork_change_data::contract::Deletes;
+use shiftwork_change_data::contract::{Deletes, Format};
 
 use crate::layout::{block, list, sql};
 use crate::{IS_DELETE, IS_NOT_DELETE, Promotion, Table};
@@ -112,9 +112,77 @@ impl Promotion<'_> {
         ))
     }
 
+    /// PostgreSQL: gives a change of the first transaction after a snapshot a position behind the row of the snapshot.
+    ///
+    /// Debezium does not know the end of a transaction that committed before until it has streamed one, so these changes and the rows of
+    /// the snapshot have only their place in the log, as `5000/5000`. A transaction that was open while the snapshot was read wrote before
+    /// the place of the snapshot, and committed behind it. Its change at `4990/4990` gets the position `5000/5000/4990`, if the row of
+    /// the snapshot arrived before it. The transaction after it begins with the place of a commit behind the snapshot.
+    pub(crate) fn place_behind_snapshot(&self) -> Option<String> {
+        let (staging, key) = (&self.tables.staging, self.key_list());
+        let s = staging.alias();
+        // Two numbers of 20 digits that are the same. A generation is a prefix of 7 characters.
+        let is_only_place = |position: &str| {
+            format!("LEN({position}) IN (41, 48) AND LEFT(RIGHT({position}, 41), 20) = RIGHT({position}, 20)")
+        };
+        let (of_event, of_row) = (is_only_place("dw_md_position"), is_only_place(&format!("{s}.dw_md_position")));
+        (self.contract.source().format == Format::Debezium).then(|| {
+            sql(&format!(
+                "
+                -- PostgreSQL: put the changes of the first transaction after a snapshot behind the rows of the snapshot.
+                UPDATE {staging}
+                SET dw_md_position = behind.dw_place || '/' || RIGHT({s}.dw_md_position, 20)
+                FROM (
+                    SELECT dw_md_row,
+                           MAX(CASE WHEN dw_md_operation = 'read' AND {of_event} THEN dw_md_position
+                                    WHEN LEN(dw_md_position) IN (62, 69)
+                                         AND LEFT(RIGHT(dw_md_position, 62), 20) = LEFT(RIGHT(dw_md_position, 41), 20)
+                                    THEN LEFT(dw_md_position, LEN(dw_md_position) - 21) END)
+                               OVER (PARTITION BY {key}
+                                     ORDER BY CASE WHEN dw_md_partition IS NULL THEN 0 ELSE 1 END,
+                                              dw_md_partition, dw_md_offset, dw_md_row
+                                     ROWS UNBOUNDED PRECEDING) AS dw_place
+                    FROM {staging}
+                ) AS behind
+                WHERE {s}.dw_md_row = behind.dw_md_row
+                  AND {s}.dw_md_partition IS NOT NULL
+                  AND {s}.dw_md_operation <> 'read'
+                  AND {of_row}
+                  AND behind.dw_place > {s}.dw_md_position
+                "
+            ))
+        })
+    }
+
+    /// The condition that two rows of a key are the same event.
+    pub(crate) fn same_event(&self, a: &str, b: &str) -> String {
+        format!("{} = {}", self.event(&format!("{a}.dw_md_position")), self.event(&format!("{b}.dw_md_position")))
+    }
+
+    /// An expression that is the same for two rows of a key if they are the same event: the position, or for a place that several changes
+    /// share the digest of the change, because the rest of such a position differs when the event is sent again.
+    fn event(&self, position: &str) -> String {
+        match self.contract.source().format {
+            Format::Debezium | Format::DebeziumMongodb => format!(
+                "CASE WHEN LEFT(RIGHT({position}, 17), 1) = '#' THEN LEFT({position}, 20) || RIGHT({position}, 17) ELSE {position} END"
+            ),
+            Format::Dynamodb => position.to_owned(),
+        }
+    }
+
+    /// An expression that is not later than the position of any copy of an event, for a search of its other copies.
+    pub(crate) fn earliest(&self, position: &str) -> String {
+        match self.contract.source().format {
+            Format::Debezium | Format::DebeziumMongodb => {
+                format!("CASE WHEN LEFT(RIGHT({position}, 17), 1) = '#' THEN LEFT({position}, 20) ELSE {position} END")
+            }
+            Format::Dynamodb => position.to_owned(),
+        }
+    }
+
     /// Removes duplicates of an event: from overlapping files, under a new offset, or loaded before.
     pub(crate) fn remove_duplicates(&self) -> String {
-        let (staging, key) = (&self.tables.staging, self.key_list());
+        let (staging, key, event) = (&self.tables.staging, self.key_list(), self.event("dw_md_position"));
         sql(&format!(
             "
             -- Keep each event once: the copy that arrived last.
@@ -123,7 +191,7 @@ impl Promotion<'_> {
                 SELECT dw_md_row
                 FROM (
                     SELECT dw_md_row, ROW_NUMBER() OVER (
-                        PARTITION BY {key}, dw_md_position
+                        PARTITION BY {key}, {event}
                         ORDER BY CASE WHEN dw_md_partition IS NULL THEN 1 ELSE 0 END,
                                  dw_md_partition DESC, dw_md_offset DESC,
                                  CASE WHEN {IS_DELETE} THEN 1 ELSE 0 END, dw_md_row
@@ -136,32 +204,25 @@ impl Promotion<'_> {
         ))
     }
 
-    /// Writes the deletes of the batch to the tombstones, for events that arrive late.
-    pub(crate) fn record_tombstones(&self) -> [String; 2] {
+    /// Writes the deletes of the batch that the tombstones do not have, for events that arrive late.
+    pub(crate) fn record_tombstones(&self) -> String {
         let (staging, tombstones) = (&self.tables.staging, &self.tables.tombstones);
-        let (s, t, key, first) = (staging.alias(), tombstones.alias(), self.key_list(), self.first_key());
-        let same_key = self.same_key(&t, &s);
-        [
-            sql(&format!(
-                "
-                -- Record the deletes of this batch, for events that arrive late.
-                DELETE FROM {tombstones}
-                USING {staging}
-                WHERE {same_key}
-                  AND {t}.dw_md_position = {s}.dw_md_position
-                "
-            )),
-            sql(&format!(
-                "
-                INSERT INTO {tombstones} (
-                    {key}, dw_md_changed_at, dw_md_operation, dw_md_position, dw_md_loaded_at
-                )
-                SELECT {key}, dw_md_changed_at, dw_md_operation, dw_md_position, SYSDATE
-                FROM {staging}
-                WHERE dw_md_operation = 'delete' OR (dw_md_operation = 'truncate' AND {first} IS NULL)
-                "
-            )),
-        ]
+        let (key, first, of_deleted) = (self.key_list(), self.first_key(), self.key_of("deleted"));
+        let same_key = self.same_key("known", "deleted");
+        sql(&format!(
+            "
+            -- Record the deletes of this batch, for events that arrive late.
+            INSERT INTO {tombstones} (
+                {key}, dw_md_changed_at, dw_md_operation, dw_md_position, dw_md_loaded_at
+            )
+            SELECT {of_deleted}, deleted.dw_md_changed_at, deleted.dw_md_operation, deleted.dw_md_position, SYSDATE
+            FROM {staging} AS deleted
+            LEFT JOIN {tombstones} AS known
+              ON {same_key} AND known.dw_md_position = deleted.dw_md_position
+            WHERE known.dw_md_position IS NULL
+              AND (deleted.dw_md_operation = 'delete' OR (deleted.dw_md_operation = 'truncate' AND deleted.{first} IS NULL))
+            "
+        ))
     }
 
     /// Deletes tombstones that are older than `tombstones_kept`. Only for hard deletes: with others the rows are kept, and their

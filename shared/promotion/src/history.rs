@@ -19,10 +19,12 @@ impl Promotion<'_> {
             self.expand_truncates(),
             self.add_known_versions(),
             self.add_known_tombstones(),
-            self.remove_duplicates(),
+            // Before positions change: by the position the rows of the table are found.
+            self.delete_versions(),
         ];
-        out.extend(self.record_tombstones());
-        out.push(self.delete_versions());
+        out.extend(self.place_behind_snapshot());
+        out.push(self.remove_duplicates());
+        out.push(self.record_tombstones());
         match deletes {
             Deletes::Hard => {
                 out.extend(self.apply_truncates());
@@ -50,6 +52,7 @@ impl Promotion<'_> {
     /// before, which may now end earlier.
     fn add_known_versions(&self) -> String {
         let (staging, table) = (&self.tables.staging, &self.tables.production);
+        let earliest = self.earliest("dw_md_position");
         let (columns, key, of_known) = (list(self.event_columns()), self.key_list(), self.key_of("known"));
         let (same_key, not_deleted) = (self.same_key("known", "concerned"), format!("known.{IS_NOT_DELETE}"));
         let (offset, mark) = if self.has_gaps() {
@@ -69,7 +72,7 @@ impl Promotion<'_> {
                        LEAD(known.dw_md_position) OVER (PARTITION BY {of_known} ORDER BY known.dw_md_position) AS dw_next
                 FROM {table} AS known
                 JOIN (
-                    SELECT {key}, MIN(dw_md_position) AS dw_first
+                    SELECT {key}, MIN({earliest}) AS dw_first
                     FROM {staging}
                     WHERE dw_md_partition IS NOT NULL
                     GROUP BY {key}
@@ -165,6 +168,8 @@ impl Promotion<'_> {
         })
     }
 
+    /// A version ends where the next one starts, but not before its own start: a row of a snapshot has the time when its table was read,
+    /// which is later than a change of the row in the meantime.
     fn insert_versions(&self) -> String {
         let (staging, table) = (&self.tables.staging, &self.tables.production);
         let (s, key, key_text) = (staging.alias(), self.key_list(), self.key_text());
@@ -194,7 +199,9 @@ impl Promotion<'_> {
             SELECT {surrogates},
                    {contract},
                    dw_md_changed_at AS dw_start_date,
-                   CASE WHEN dw_next IS NULL THEN '{OPEN_END}'::TIMESTAMP ELSE dw_next_at END AS dw_end_date,
+                   CASE WHEN dw_next IS NULL THEN '{OPEN_END}'::TIMESTAMP
+                        WHEN dw_next_at < dw_md_changed_at THEN dw_md_changed_at
+                        ELSE dw_next_at END AS dw_end_date,
                    dw_next IS NULL AS dw_current,
                    {deleted}
                    {event}
@@ -213,7 +220,7 @@ impl Promotion<'_> {
     fn key_text(&self) -> String {
         let parts = self.columns.iter().filter(|column| column.is_key).map(|column| {
             let name = &column.name;
-            match column.kind {
+            let text = match column.kind {
                 ColumnType::Varchar(_) | ColumnType::Char(_) => format!("LEN({name})::VARCHAR || ':' || {name}"),
                 ColumnType::Varbyte(_) => format!("TO_HEX({name})"),
                 ColumnType::Boolean => format!("CASE WHEN {name} THEN 't' ELSE 'f' END"),
@@ -232,7 +239,9 @@ impl Promotion<'_> {
                 | ColumnType::Super
                 | ColumnType::Geometry
                 | ColumnType::Geography => format!("{name}::VARCHAR"),
-            }
+            };
+            // No text of a value is `null`: that of a text begins with its length.
+            if column.is_nullable_key { format!("NVL({text}, 'null')") } else { text }
         });
         parts.collect::<Vec<_>>().join(" || '|' || ")
     }

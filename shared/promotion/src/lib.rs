@@ -96,6 +96,8 @@ struct Column {
     field: String,
     kind: ColumnType,
     is_key: bool,
+    /// Whether it is part of the key after the first column, which can be NULL.
+    is_nullable_key: bool,
 }
 
 impl Column {
@@ -131,6 +133,7 @@ impl<'a> Promotion<'a> {
             field: column.field().to_owned(),
             kind: column.column_type,
             is_key: contract.is_key(&column.name),
+            is_nullable_key: contract.can_be_null_in_key(&column.name),
         });
         Self { contract, columns: columns.collect(), tables: Tables::of(contract) }
     }
@@ -165,11 +168,15 @@ impl<'a> Promotion<'a> {
         }
     }
 
+    /// Names of the key columns, in the order of the contract's `key`.
     fn key(&self) -> impl Iterator<Item = &str> + Clone {
-        self.columns.iter().filter(|column| column.is_key).map(|column| column.name.as_str())
+        self.contract.key().iter().filter_map(|name| {
+            let at = self.contract.columns().iter().position(|column| column.name == *name)?;
+            self.columns.get(at).map(|column| column.name.as_str())
+        })
     }
 
-    /// The first column of the key. It is NULL only in the row of a truncate.
+    /// The first column of the key. It is NULL only in the row of a truncate; the others can be NULL in any row.
     fn first_key(&self) -> &str {
         self.key().next().unwrap_or_default()
     }
@@ -184,9 +191,23 @@ impl<'a> Promotion<'a> {
         self.key().map(|name| format!("{table}.{name}")).collect::<Vec<_>>().join(", ")
     }
 
-    /// The condition that two rows have the same key, such as `a.id = b.id AND a.line = b.line`.
+    /// The condition that two rows have the same key. NULL equals NULL in the columns after the first.
     fn same_key(&self, a: &str, b: &str) -> String {
-        self.key().map(|name| format!("{a}.{name} = {b}.{name}")).collect::<Vec<_>>().join(" AND ")
+        self.same_values(self.key(), a, b)
+    }
+
+    /// The condition that two rows have the same values of these columns. Redshift has no `IS NOT DISTINCT FROM`, and joins by hash only
+    /// on equalities; so a stand-in replaces NULL in the first of two equalities, and the second tells it from the value.
+    fn same_values<'n>(&self, names: impl Iterator<Item = &'n str>, a: &str, b: &str) -> String {
+        let same = |name: &str| match self.columns.iter().find(|column| column.is_nullable_key && column.name == name) {
+            None => format!("{a}.{name} = {b}.{name}"),
+            Some(column) => {
+                let value = |table: &str| null_replaced(&format!("{table}.{name}"), column.kind);
+                let is_null = |table: &str| format!("CASE WHEN {table}.{name} IS NULL THEN 1 ELSE 0 END");
+                format!("{} = {} AND {} = {}", value(a), value(b), is_null(a), is_null(b))
+            }
+        };
+        names.map(same).collect::<Vec<_>>().join(" AND ")
     }
 
     /// Columns that are not part of the key.
@@ -198,4 +219,27 @@ impl<'a> Promotion<'a> {
     fn event_columns(&self) -> Vec<String> {
         self.columns.iter().map(|column| column.name.clone()).chain(event_names().map(String::from)).collect()
     }
+}
+
+/// An expression for a value with a stand-in for NULL, to be compared with `=`.
+fn null_replaced(value: &str, kind: ColumnType) -> String {
+    let stand_in = match kind {
+        ColumnType::SmallInt
+        | ColumnType::Integer
+        | ColumnType::BigInt
+        | ColumnType::Decimal(..)
+        | ColumnType::Real
+        | ColumnType::Double => "0",
+        ColumnType::Boolean => "FALSE",
+        ColumnType::Char(_) | ColumnType::Varchar(_) => "''",
+        ColumnType::Varbyte(_) => return format!("NVL(TO_HEX({value}), '')"),
+        ColumnType::Date => "'1970-01-01'::DATE",
+        ColumnType::Time => "'00:00:00'::TIME",
+        ColumnType::TimeTz => "'00:00:00+00'::TIMETZ",
+        ColumnType::Timestamp => "'1970-01-01'::TIMESTAMP",
+        ColumnType::TimestampTz => "'1970-01-01 00:00:00+00'::TIMESTAMPTZ",
+        // A contract has no key column of these types.
+        ColumnType::Super | ColumnType::Geometry | ColumnType::Geography => return value.to_owned(),
+    };
+    format!("NVL({value}, {stand_in})")
 }

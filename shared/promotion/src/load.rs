@@ -10,6 +10,9 @@ use crate::{Promotion, PromotionError, event_names, transport_names};
 /// Least number of days for which the watermarks of partitions that never grow are kept.
 const WATERMARKS_KEPT: u32 = 30;
 
+/// Hours by which the time of a source can be ahead of UTC: some connectors read a local time as UTC.
+const ZONES_APART: i32 = 15;
+
 /// The parameters of a load.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Load {
@@ -144,17 +147,24 @@ impl Promotion<'_> {
     }
 
     /// Removes rows that an earlier load has taken, and moves the watermark to the last of the remaining rows.
+    ///
+    /// A topic that was made anew counts its offsets from zero, below the watermark. A row that is younger than the watermark is of such
+    /// a topic, or was delivered again. With a key, both can be promoted, because an event that the table has already has no effect; a
+    /// row from the day before the watermark was moved can be one that the topic lost. Without a key, only a row that was certainly not
+    /// there when the watermark was moved is promoted.
     fn skip_loaded_rows(&self) -> [String; 3] {
+        let hours = if self.contract.key().is_empty() { ZONES_APART } else { -24 };
         let (staging, watermarks) = (&self.tables.staging, &self.tables.watermarks);
         let (s, w) = (staging.alias(), watermarks.alias());
         [
             sql(&format!(
                 "
-                -- Remove rows that an earlier load has taken.
+                -- Remove rows that an earlier load has taken, but no younger rows: their topic was made anew.
                 DELETE FROM {staging}
                 USING {watermarks}
                 WHERE {s}.dw_md_partition = {w}.dw_md_partition
                   AND {s}.dw_md_offset <= {w}.dw_md_offset
+                  AND {s}.dw_md_changed_at < DATEADD(hour, {hours}, {w}.dw_md_moved_at)
                 "
             )),
             sql(&format!(

@@ -79,10 +79,8 @@ impl Promotion<'_> {
         let tables_with_missing_data = self.tables_with_missing_data();
         let mut transaction = vec![self.lock()];
         transaction.extend(new.record_column_count());
-        let mut after: Vec<String> = tables_with_missing_data
-            .iter()
-            .map(|(table, row)| clear_missing_data(table, row, new.absent_field()))
-            .collect();
+        let mut after: Vec<String> =
+            tables_with_missing_data.iter().map(|(table, row)| new.clear_missing_data(table, row)).collect();
         // In a table of kind `append` a column that the event left out stays NULL.
         if new.has_gaps() && self.kind() != PromoteKind::Append && !taken.is_empty() {
             transaction.push(new.clear_staging());
@@ -97,6 +95,7 @@ impl Promotion<'_> {
         let chunk = (taken.len() * tables_with_missing_data.len()).div_ceil(most.max(1)).max(1);
         for (table, row) in &tables_with_missing_data {
             let moves = Backfill {
+                promotion: &new,
                 comment: "Move values from dw_md_missing_data into their columns.",
                 table,
                 row,
@@ -179,7 +178,8 @@ impl Promotion<'_> {
                     && new.column_type.widens(old.column_type);
             if new.column_type != old.column_type && !is_wider {
                 return Err(self.error(format!(
-                    "column `{}` is {} and cannot become {}: Redshift widens only VARCHAR. Add a new column for the field",
+                    "column `{}` is {} and cannot become {}: Redshift widens only VARCHAR. Write a new contract with \
+                     another target table and the new type",
                     old.name, old.column_type, new.column_type
                 )));
             }
@@ -252,37 +252,37 @@ impl Promotion<'_> {
             "
         ))
     }
+
+    /// Clears `dw_md_missing_data` of rows in which it has only nulls, except where a null differs from an absent field that did not change.
+    fn clear_missing_data(&self, table: &Table, row: &[String]) -> String {
+        let t = table.alias();
+        let of_row = row.iter().map(|name| format!("{t}.{name}")).collect::<Vec<_>>().join(", ");
+        let same_row = self.same_values(row.iter().map(String::as_str), &t, "left_over");
+        let only = match self.absent_field() {
+            AbsentField::Unchanged => {
+                block(&format!("WHERE NVL(LEFT({t}.dw_md_unchanged, 2), '') <> '{OTHERS_UNCHANGED}'"))
+            }
+            AbsentField::Null | AbsentField::NullIsUnchanged => String::new(),
+        };
+        sql(&format!(
+            "
+            -- Clear dw_md_missing_data of rows in which no value is left.
+            UPDATE {table}
+            SET dw_md_missing_data = NULL
+            FROM (
+                SELECT {of_row},
+                       MAX(CASE WHEN JSON_TYPEOF(dw_value) = 'null' THEN 0 ELSE 1 END) AS dw_waits
+                FROM {table} AS {t}, UNPIVOT {t}.dw_md_missing_data AS dw_value AT dw_field
+                {only}
+                GROUP BY {of_row}
+            ) AS left_over
+            WHERE {same_row} AND left_over.dw_waits = 0
+            "
+        ))
+    }
 }
 
 /// `dw_md_partition` of rows that a migration adds to the staging table.
 const MIGRATION: &str = "migration";
 /// `dw_md_partition` of the row of the watermarks that has the number of columns. Partitions of a transport contain a `/`.
 const COLUMN_COUNT: &str = "columns";
-
-/// Clears `dw_md_missing_data` of rows in which it has only nulls, except where a null differs from an absent field that did not change.
-fn clear_missing_data(table: &Table, row: &[String], absent: AbsentField) -> String {
-    let t = table.alias();
-    let of_row = row.iter().map(|name| format!("{t}.{name}")).collect::<Vec<_>>().join(", ");
-    let same_row = row.iter().map(|name| format!("{t}.{name} = left_over.{name}")).collect::<Vec<_>>().join(" AND ");
-    let only = match absent {
-        AbsentField::Unchanged => {
-            block(&format!("WHERE NVL(LEFT({t}.dw_md_unchanged, 2), '') <> '{OTHERS_UNCHANGED}'"))
-        }
-        AbsentField::Null | AbsentField::NullIsUnchanged => String::new(),
-    };
-    sql(&format!(
-        "
-        -- Clear dw_md_missing_data of rows in which no value is left.
-        UPDATE {table}
-        SET dw_md_missing_data = NULL
-        FROM (
-            SELECT {of_row},
-                   MAX(CASE WHEN JSON_TYPEOF(dw_value) = 'null' THEN 0 ELSE 1 END) AS dw_waits
-            FROM {table} AS {t}, UNPIVOT {t}.dw_md_missing_data AS dw_value AT dw_field
-            {only}
-            GROUP BY {of_row}
-        ) AS left_over
-        WHERE {same_row} AND left_over.dw_waits = 0
-        "
-    ))
-}

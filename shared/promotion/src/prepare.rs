@@ -132,7 +132,7 @@ impl Promotion<'_> {
         let tables_with_missing_data = self.tables_with_missing_data();
         let (table, row) = tables_with_missing_data.iter().find(|(found, _)| *found == table)?;
         let comment = "Mark the column as unchanged in rows that left its field out.";
-        Backfill { comment, table, row, absent: self.absent_field() }.left_out(missing)
+        Backfill { promotion: self, comment, table, row, absent: self.absent_field() }.left_out(missing)
     }
 
     /// Whether a column must be widened. A column that is wider than the contract says is left unchanged.

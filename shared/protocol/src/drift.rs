@@ -1,6 +1,8 @@
 //! Drift: values that wait for a migration because their table has no column for them. Requests and responses of
 //! schema-watcher.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -24,6 +26,9 @@ pub enum DriftRequest {
         /// Fields to examine; all fields if the list is empty.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         only: Vec<String>,
+        /// Types of the columns for new fields, by field, instead of the types that schema-watcher chooses.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        types: BTreeMap<String, String>,
     },
     /// Applies a migration. The request is idempotent: statements that already ran are not run again.
     Apply {
@@ -32,9 +37,33 @@ pub enum DriftRequest {
         /// Fields to migrate; all fields if the list is empty.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         only: Vec<String>,
+        /// As in the request that showed the migration.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        types: BTreeMap<String, String>,
         /// [`Migration::id`] that the caller was shown. The request is refused if the migration has another id by now.
         migration: String,
     },
+}
+
+/// The content of a drift mark, which cdc-loader writes for a contract after a staged file that has fields without a column.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DriftMark {
+    /// Key of the staged file.
+    pub staged: String,
+    /// The types of the fields by the schema of the events, by field. Empty if the events have no schema.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub types: BTreeMap<String, FieldType>,
+}
+
+/// The type of a field, as a contract writes it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FieldType {
+    /// Type of the column.
+    #[serde(rename = "type")]
+    pub column_type: String,
+    /// Logical type of the source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_type: Option<String>,
 }
 
 /// The response of schema-watcher.

@@ -155,7 +155,7 @@ pub const PREFIXES: [Prefix; 12] = {
         Prefix {
             bucket: Staging,
             prefix: UNCLAIMED,
-            key: "unclaimed/<table>/<partition>/<first>-<last>.ndjson.gz, unclaimed/<table>/contract.yaml",
+            key: "unclaimed/<table>/<partition>/<first>-<last>.ndjson.gz, unclaimed/<table>/contract.<server>.yaml",
             content: "records of a table without a table contract, and the contract proposed for it",
             access: &[("cdc-loader", &[Get, GetVersion, Put])],
         },
@@ -242,9 +242,11 @@ pub fn unclaimed_key(table: &str, partition: &str, first: &str, last: &str) -> S
     format!("{}{}/{first}-{last}.ndjson.gz", unclaimed_prefix(table), utf8_percent_encode(partition, PLAIN))
 }
 
-/// Key of the contract that is proposed for a table without one. It is below the prefix of the table's unclaimed records.
-pub fn proposal_key(table: &str) -> String {
-    format!("{}contract.yaml", unclaimed_prefix(table))
+/// Key of the contract that is proposed for a table without one. It is below the prefix of the table's unclaimed records. Tables of one
+/// name of several servers have a contract each.
+pub fn proposal_key(table: &str, server: Option<&str>) -> String {
+    let server = server.map(|server| format!(".{}", utf8_percent_encode(server, PLAIN))).unwrap_or_default();
+    format!("{}contract{server}.yaml", unclaimed_prefix(table))
 }
 
 /// Name of the table of a file of unclaimed records; `None` if the key is not that of such a file.
@@ -301,7 +303,7 @@ mod tests {
             let key = unclaimed_key(table, "kafka/shop/0", "1", "2");
             assert!(key.starts_with(&unclaimed_prefix(table)) && key.split('/').count() == 4, "{key}");
             assert_eq!(table_of_unclaimed(&key).as_deref(), Some(table));
-            assert_eq!(table_of_unclaimed(&proposal_key(table)), None);
+            assert_eq!(table_of_unclaimed(&proposal_key(table, Some("shop"))), None);
         }
     }
 
@@ -317,7 +319,7 @@ mod tests {
             staged_prefix("orders"),
             refused_key("kafka/shop/0", "1"),
             unclaimed_key("public.orders", "kafka/shop/0", "1", "2"),
-            proposal_key("public.orders"),
+            proposal_key("public.orders", None),
             drift_mark_key("orders"),
             drift_record_key("orders"),
             layout_manifest_key(&manifest, 3),

@@ -32,7 +32,7 @@ fn request(watcher: &Watcher, request: &DriftRequest) -> Option<Result<DriftResp
 /// Applies the migrations that are shown until none is left, as a user does.
 fn apply_all(watcher: &Watcher) {
     for _ in 0..1_000 {
-        let look = DriftRequest::Look { contract: "orders".into(), only: Vec::new() };
+        let look = DriftRequest::Look { contract: "orders".into(), only: Vec::new(), types: BTreeMap::new() };
         let Some(Ok(response)) = request(watcher, &look) else { continue };
         let drift = &response.contracts[0];
         match &drift.migration {
@@ -42,6 +42,7 @@ fn apply_all(watcher: &Watcher) {
                 let apply = DriftRequest::Apply {
                     contract: "orders".into(),
                     only: Vec::new(),
+                    types: BTreeMap::new(),
                     migration: migration.id.clone(),
                 };
                 drop(request(watcher, &apply));
@@ -165,12 +166,14 @@ fn only_the_migration_that_was_shown_is_applied() {
     let look = |only: &[&str]| DriftRequest::Look {
         contract: "orders".into(),
         only: only.iter().map(|field| (*field).to_owned()).collect(),
+        types: BTreeMap::new(),
     };
     let shown = request(&watcher, &look(&["size"])).unwrap().unwrap().contracts.remove(0);
     let id = shown.migration.unwrap().id;
     let apply = |only: &str, migration: &str| DriftRequest::Apply {
         contract: "orders".into(),
         only: vec![only.into()],
+        types: BTreeMap::new(),
         migration: migration.into(),
     };
     let refused = request(&watcher, &apply("colour", &id)).unwrap().unwrap_err();
@@ -184,7 +187,7 @@ fn only_the_migration_that_was_shown_is_applied() {
     assert_eq!(world.contract().columns().len(), 3);
     let mistyped = request(&watcher, &look(&["color"])).unwrap().unwrap_err();
     assert!(mistyped.message.contains("did you mean `colour`?"), "{mistyped}");
-    let unknown = DriftRequest::Look { contract: "order".into(), only: Vec::new() };
+    let unknown = DriftRequest::Look { contract: "order".into(), only: Vec::new(), types: BTreeMap::new() };
     let unknown = request(&watcher, &unknown).unwrap().unwrap_err();
     assert!(unknown.message.contains("did you mean `orders`?"), "{unknown}");
 }
@@ -197,9 +200,10 @@ fn a_long_migration_is_finished_by_its_events() {
     let watcher = world.watcher();
     lock(&world.waiting).push(BTreeMap::from([("colour".into(), json!("red")), ("size".into(), json!(1))]));
     *lock(&world.stuck) = true;
-    let look = DriftRequest::Look { contract: "orders".into(), only: Vec::new() };
+    let look = DriftRequest::Look { contract: "orders".into(), only: Vec::new(), types: BTreeMap::new() };
     let id = request(&watcher, &look).unwrap().unwrap().contracts[0].migration.clone().unwrap().id;
-    let apply = DriftRequest::Apply { contract: "orders".into(), only: Vec::new(), migration: id };
+    let apply =
+        DriftRequest::Apply { contract: "orders".into(), only: Vec::new(), types: BTreeMap::new(), migration: id };
     let begun = request(&watcher, &apply).unwrap().unwrap();
     assert_eq!(begun.contracts[0].progress, MigrationProgress::Running);
     for _ in 0..50 {

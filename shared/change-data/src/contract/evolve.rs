@@ -45,7 +45,8 @@ pub fn evolves(old: &TableContract, new: &TableContract) -> Vec<String> {
         }
         if !new.column_type.widens(old.column_type) {
             reasons.push(format!(
-                "column `{}` was {}, and is {}: Redshift can only widen VARCHAR; add a column with another name",
+                "column `{}` was {}, and is {}: Redshift can only widen VARCHAR; write a new contract with another target table and the new \
+                 type, push it, and let the source send its rows again",
                 old.name, old.column_type, new.column_type
             ));
         }

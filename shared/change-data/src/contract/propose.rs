@@ -6,18 +6,20 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::{
-    ContractDraft, DraftColumn, DraftPromote, Format, Oversized, Source, Target, Unknown, draft::load_every,
+    ContractDraft, DraftColumn, DraftPromote, Format, Limits, Oversized, Source, Target, Unknown, draft::load_every,
     fit_one_table, is_reserved_column, is_valid_field, unavailable,
 };
 use crate::{
     column_type::ColumnType,
     event::{Event, Identity, RowChange},
+    fit::{Fit, fit},
     json::RawJson,
     logical::Logical,
     number::Number,
+    refusal::Refusal,
     schema::{Field, Schema},
-    time,
-    value::{Form, Temporal, TemporalKind, Value},
+    super_json::Flaws,
+    value::{Form, NO_LENGTH, Temporal, TemporalKind, Value},
 };
 
 /// Most columns of a proposed contract. A table with more fields probably uses data as field names.
@@ -52,6 +54,10 @@ struct FieldSample {
     longest: usize,
     /// Whether a text was not an instant with a time zone.
     no_instant: bool,
+    /// Whether the type in the schema cannot hold a value.
+    refuses: bool,
+    /// Whether the source is MySQL or MariaDB, whose TIME is a range of 838 hours on both sides of zero.
+    is_mysql: bool,
 }
 
 /// The kinds of values for which there are different column types.
@@ -71,6 +77,7 @@ struct Digits {
     whole: usize,
     fraction: usize,
     beyond_bigint: bool,
+    beyond_double: bool,
     not_plain: bool,
 }
 
@@ -78,23 +85,61 @@ struct Digits {
 pub fn propose<'a>(records: impl IntoIterator<Item = &'a [u8]>) -> Vec<ContractDraft> {
     let mut proposal = Proposal::default();
     for record in records {
-        proposal.record(record, None);
+        // A record that is not valid adds nothing.
+        let _ = proposal.record(record, None);
     }
     proposal.contracts()
 }
 
+/// Type and `source_type` of a column for a field of this type in a schema, of which no value was seen.
+pub(crate) fn type_of(field: &Field, is_mysql: bool) -> (ColumnType, Option<String>) {
+    FieldSample { is_mysql, ..FieldSample::default() }.of_schema(field)
+}
+
 impl Proposal {
     /// Adds a record. `key` is the record's key, if the transport has one; its fields are the table's key.
-    pub fn record(&mut self, value: &[u8], key: Option<&[u8]>) {
-        let Ok(Event::Change(change)) = Event::read(value, key) else { return };
-        let seen = self.tables.entry(change.identity.clone()).or_default();
-        seen.change(&change);
+    ///
+    /// # Errors
+    /// The record is not a valid change event. It adds nothing.
+    pub fn record(&mut self, value: &[u8], key: Option<&[u8]>) -> Result<(), Refusal> {
+        match Event::read(value, key)? {
+            Event::Change(change) => self.tables.entry(change.identity.clone()).or_default().change(&change),
+            Event::Skipped(_) => {}
+        }
+        Ok(())
     }
 
     /// The contracts, in the order of their tables' names. A table without any value has no contract.
     pub fn contracts(self) -> Vec<ContractDraft> {
-        let contracts = self.tables.into_iter().map(|(identity, seen)| contract(&identity, &seen));
-        contracts.filter(|contract| !contract.columns.is_empty()).collect()
+        self.contracts_beside(|_| false)
+    }
+
+    /// The contracts, with names for which `is_taken` is false. Tables of one name in several schemas, databases or servers have
+    /// contracts with different names and different tables in Redshift.
+    pub fn contracts_beside(self, is_taken: impl Fn(&ContractDraft) -> bool) -> Vec<ContractDraft> {
+        self.by_table(is_taken).into_iter().map(|(_, contract)| contract).collect()
+    }
+
+    /// The same, each with the table of the source.
+    pub fn by_table(self, is_taken: impl Fn(&ContractDraft) -> bool) -> Vec<(Identity, ContractDraft)> {
+        let contracts = self.tables.into_iter().map(|(identity, seen)| {
+            let contract = contract(&identity, &seen);
+            (identity, contract)
+        });
+        let mut contracts: Vec<_> = contracts.filter(|(_, contract)| !contract.columns.is_empty()).collect();
+        let mut names = BTreeMap::<String, usize>::new();
+        for (_, contract) in &contracts {
+            *names.entry(contract.contract.clone()).or_default() += 1;
+        }
+        for (identity, contract) in &mut contracts {
+            if names[&contract.contract] > 1 || is_taken(contract) {
+                let parts = [&identity.server, &identity.database, &identity.schema, &Some(identity.table.clone())];
+                let name: Vec<String> = parts.into_iter().flatten().map(|part| column_name(part)).collect();
+                contract.contract = contract_name(&name.join("_"));
+                contract.target.table.clone_from(&contract.contract);
+            }
+        }
+        contracts
     }
 }
 
@@ -105,6 +150,7 @@ impl TableSample {
             let field = schema.as_ref().and_then(|schema| schema.field(name)).cloned();
             if let Some(values) = self.values(name) {
                 values.field = field;
+                values.is_mysql = matches!(&*change.connector, "mysql" | "mariadb");
             }
         }
         for image in [&change.after, &change.before].into_iter().flatten() {
@@ -135,7 +181,18 @@ impl TableSample {
 
 impl FieldSample {
     fn see(&mut self, raw: RawJson<'_>, form: Form<'_>) {
-        let family = match Value::read(raw, form) {
+        let field = self.field.take();
+        let logical = field.as_ref().map_or(&Logical::Plain, |field| &field.logical);
+        self.measure(Value::read(raw, form).decoded(logical));
+        if let Some(field) = &field {
+            self.refuses |= !holds(self.of_schema(field).0, &Value::read(raw, form).decoded(logical));
+        }
+        self.field = field;
+    }
+
+    fn measure(&mut self, value: Value<'_>) {
+        self.no_instant |= !matches!(value, Value::Null) && !holds(ColumnType::TimestampTz, &value);
+        let family = match value {
             Value::Null => return,
             // The placeholder stands for an unchanged value of any type.
             Value::Text(text) if text.text == unavailable() => return,
@@ -150,19 +207,30 @@ impl FieldSample {
             }
             Value::Text(text) => {
                 self.longest = self.longest.max(text.text.len());
-                self.no_instant |= time::read_instant(&text.text).is_none();
                 TypeFamily::Text
             }
-            Value::Temporal(Temporal { kind: TemporalKind::Timestamp, .. }) => TypeFamily::Timestamp,
+            Value::Temporal(Temporal { kind: TemporalKind::Timestamp, raw, .. }) => {
+                self.digits = self.digits.with_count(&raw);
+                TypeFamily::Timestamp
+            }
             Value::Bytes { bytes, .. } => {
                 self.longest = self.longest.max(bytes.len());
                 TypeFamily::Bytes
             }
-            Value::Temporal(_)
-            | Value::Bits { .. }
-            | Value::Shape { .. }
-            | Value::Embedded(_)
-            | Value::Document(..) => TypeFamily::Document,
+            // Of a field with a schema, whose column is of the type of the schema or holds the count.
+            Value::Temporal(Temporal {
+                kind: TemporalKind::Date | TemporalKind::Time | TemporalKind::Duration,
+                raw,
+                ..
+            }) => {
+                self.digits = self.digits.with_count(&raw);
+                TypeFamily::Number
+            }
+            Value::Bits { length, .. } => {
+                self.longest = self.longest.max(length);
+                TypeFamily::Text
+            }
+            Value::Shape { .. } | Value::Embedded(_) | Value::Document(..) => TypeFamily::Document,
         };
         self.families.insert(family);
     }
@@ -170,9 +238,28 @@ impl FieldSample {
     /// The column type for the field, and its `source_type` if one is needed. `None` if no value was seen.
     fn column_type(&self) -> Option<(ColumnType, Option<String>)> {
         match &self.field {
+            Some(field) if self.refuses => Some(self.of_refused(field)),
             Some(field) => Some(self.of_schema(field)),
             None => Some((self.of_values()?, None)),
         }
+    }
+
+    /// A type that holds the values that the type in the schema cannot hold, and the name of the logical type that decodes them.
+    fn of_refused(&self, field: &Field) -> (ColumnType, Option<String>) {
+        let (_, source_type) = self.of_schema(field);
+        let are_counts =
+            self.families.iter().all(|family| matches!(family, TypeFamily::Number | TypeFamily::Timestamp));
+        let column_type = match (&field.logical, self.of_values()) {
+            (Logical::Timestamp(_) | Logical::Date | Logical::Time(_), Some(_)) if are_counts => {
+                self.digits.column_type()
+            }
+            (Logical::VariableScaleDecimal | Logical::Decimal(_), Some(_)) if are_counts => {
+                self.digits.exact().unwrap_or(ColumnType::Varchar(256))
+            }
+            (_, Some(column_type)) => column_type,
+            (_, None) => ColumnType::Super,
+        };
+        (column_type, source_type)
     }
 
     fn of_schema(&self, field: &Field) -> (ColumnType, Option<String>) {
@@ -193,14 +280,16 @@ impl FieldSample {
             }
             Logical::VariableScaleDecimal => named(ColumnType::Decimal(38, 10)),
             Logical::Date => named(ColumnType::Date),
+            // A count of milliseconds or microseconds: TIME of MySQL can be negative, and can have 838 hours.
+            Logical::Time(_) if self.is_mysql => named(ColumnType::BigInt),
             Logical::Time(_) => named(ColumnType::Time),
             Logical::Timestamp(_) => named(ColumnType::Timestamp),
             Logical::ZonedTime => named(ColumnType::TimeTz),
             Logical::Duration(_) => named(ColumnType::BigInt),
-            Logical::Bits(length) => {
-                let length = length.unwrap_or(64);
-                (ColumnType::Varchar(length.clamp(1, 65_535)), with(length.into()))
+            Logical::Bits(Some(length)) if *length != NO_LENGTH => {
+                (ColumnType::Varchar((*length).clamp(1, 65_535)), with((*length).into()))
             }
+            Logical::Bits(_) => named(ColumnType::Varchar(room(self.longest))),
             Logical::Json => named(ColumnType::Super),
             Logical::Geometry if field.name.ends_with("Geography") => named(ColumnType::Geography),
             Logical::Geometry => named(ColumnType::Geometry),
@@ -224,9 +313,16 @@ impl FieldSample {
             "float64" | "float" | "double" => ColumnType::Double,
             "boolean" => ColumnType::Boolean,
             "string" => {
-                let declared = field.length.filter(|length| (1..=16_384).contains(length));
-                // The length of a source's type is in characters, of up to four bytes.
-                ColumnType::Varchar(declared.map_or_else(|| room(self.longest), |length| (4 * length).min(65_535)))
+                let declared = match &field.allowed {
+                    // MySQL gives ENUM and SET the length 1. A SET is a list of its elements.
+                    Some(allowed) if field.name.ends_with("EnumSet") => Some(room(allowed.len())),
+                    Some(allowed) => allowed.split(',').map(str::len).max().map(room),
+                    // The length of a source's type is in characters, of up to four bytes.
+                    None => field.length.map(|length| length.saturating_mul(4)),
+                };
+                let longest = u32::try_from(self.longest).unwrap_or(u32::MAX);
+                let declared = declared.filter(|length| (1..=65_535).contains(length) && *length >= longest);
+                ColumnType::Varchar(declared.unwrap_or_else(|| room(self.longest)))
             }
             _ => ColumnType::Super,
         }
@@ -249,9 +345,10 @@ impl FieldSample {
 
 impl Digits {
     fn with(self, number: &str) -> Self {
+        let beyond_double = self.beyond_double || !holds(ColumnType::Double, &Value::Number(number.into()));
         let plain = Number::parse(number).and_then(|number| Some((number.plain()?, number)));
         let Some((plain, number)) = plain.filter(|(_, number)| number.is_decimal()) else {
-            return Self { not_plain: true, ..self };
+            return Self { not_plain: true, beyond_double, ..self };
         };
         let (whole, fraction) =
             plain.trim_start_matches('-').split_once('.').unwrap_or((plain.trim_start_matches('-'), ""));
@@ -260,20 +357,48 @@ impl Digits {
             fraction: self.fraction.max(fraction.len()),
             beyond_bigint: self.beyond_bigint
                 || number.integer().is_some_and(|integer| i64::try_from(integer).is_err()),
+            beyond_double,
             not_plain: self.not_plain,
         }
     }
 
+    /// With the count of a date or time, unless it was a text.
+    fn with_count(self, raw: &str) -> Self {
+        if Number::parse(raw).is_some() { self.with(raw) } else { self }
+    }
+
+    /// A DECIMAL that holds the numbers, with room for more digits before the decimal point. `None` if there is none.
+    fn exact(self) -> Option<ColumnType> {
+        if self.not_plain {
+            return None;
+        }
+        let scale = self.fraction.next_multiple_of(6).min(37);
+        let scale = if self.whole + scale <= 38 { scale } else { self.fraction };
+        let fits = self.whole + scale <= 38 && scale <= 37;
+        fits.then(|| u8::try_from(scale).ok().map(|scale| ColumnType::Decimal(38, scale))).flatten()
+    }
+
     fn column_type(self) -> ColumnType {
         match self {
+            Self { beyond_double: true, .. } => ColumnType::Super,
             // A number with this many digits is probably the result of a computation.
             Self { not_plain: true, .. } | Self { fraction: 7.., .. } => ColumnType::Double,
             Self { fraction: 0, beyond_bigint: false, .. } => ColumnType::BigInt,
-            Self { fraction: 0, .. } => ColumnType::Decimal(38, 0),
+            Self { fraction: 0, whole: ..=38, .. } => ColumnType::Decimal(38, 0),
             Self { whole: ..=10, fraction: ..=4, .. } => ColumnType::Decimal(18, 4),
-            Self { .. } => ColumnType::Decimal(38, 6),
+            Self { whole: ..=32, .. } => ColumnType::Decimal(38, 6),
+            Self { .. } => ColumnType::Double,
         }
     }
+}
+
+/// Whether a column of this type holds a value.
+fn holds(column_type: ColumnType, value: &Value<'_>) -> bool {
+    let (limits, mut flaws) = (Limits { oversized: Oversized::Cut, large_strings: false }, Flaws::default());
+    let is_placeholder = matches!(value, Value::Text(text) if text.text == unavailable());
+    matches!(value, Value::Null)
+        || is_placeholder
+        || !matches!(fit(value, column_type, limits, &mut flaws, &mut Vec::new()), Ok(Fit::Misfit))
 }
 
 fn room(longest: usize) -> u32 {
@@ -313,8 +438,8 @@ fn contract(identity: &Identity, seen: &TableSample) -> ContractDraft {
         contract: contract_name(&identity.table),
         source: Source {
             format: identity.format,
-            table: identity.table(),
-            server: None,
+            table: identity.full_table(),
+            server: identity.server.clone(),
             unavailable_value: unavailable(),
             generation: 0,
         },
@@ -373,67 +498,4 @@ fn unique(name: &str, names: &mut BTreeSet<String>) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{Proposal, column_name, propose};
-    use crate::contract::read;
-
-    #[test]
-    fn proposed_names_do_not_need_quotes() {
-        assert_eq!(column_name("orderId"), "order_id");
-        assert_eq!(column_name("größe \"mm\""), "gr__e__mm_");
-        assert_eq!(column_name("1st"), "c_1st");
-        assert_eq!(column_name("dw_md_offset"), "c_dw_md_offset");
-        assert_eq!(column_name("oid"), "c_oid");
-        assert_eq!(column_name(""), "c_");
-    }
-
-    #[test]
-    fn a_proposal_from_values_is_a_valid_contract() {
-        let event = r#"{"op":"c","after":{"id":1,"Id":2,"price":9.95,"ok":true,"tags":["a"],"at":"2026-03-01T00:00:00Z",
-            "note":"x","gone":null,"null":1e300},"source":{"connector":"postgresql","schema":"public","table":"orders","ts_ms":1,"lsn":1}}"#;
-        let mut proposal = Proposal::default();
-        proposal.record(event.as_bytes(), Some(br#"{"id":1}"#));
-        let contract = proposal.contracts().remove(0);
-        let yaml = contract.yaml();
-        insta::assert_snapshot!(yaml);
-        assert_eq!(read("orders.yaml", &yaml).unwrap().draft(), contract);
-    }
-
-    /// Fields that a contract cannot name stay in `dw_md_missing_data`.
-    #[test]
-    fn a_proposal_leaves_out_fields_that_a_contract_cannot_name() {
-        let fields: Vec<String> = (0..999).map(|number| format!("\"{number:x>95}\":1")).collect();
-        let event = format!(
-            r#"{{"op":"c","after":{{"id":1,"n\u0000ul":1,"oid":1,{}}},"source":{{"connector":"postgresql","schema":"public","table":"orders","ts_ms":1,"lsn":1}}}}"#,
-            fields.join(",")
-        );
-        let contract = propose([event.as_bytes()]).remove(0).check().unwrap();
-        assert!(contract.columns().len() > 400, "{}", contract.columns().len());
-        assert!(contract.column_of_field("n\0ul").is_none());
-        assert_eq!(contract.column_of_field("oid").map(|column| column.name.as_str()), Some("c_oid"));
-    }
-
-    #[test]
-    fn a_contract_is_written_and_read_back() {
-        let text = "
-contract: orders
-source: { format: dynamodb, table: 'my table', server: shop, unavailable_value: '-', generation: 2 }
-target: { schema: shop, table: orders, staging_schema: stage, distkey: id, sortkey: [id] }
-key: [id]
-columns: [{ name: id, type: 'decimal(12,2)', from: 'Id', source_type: 'Decimal(2)' }]
-unknown: evolve
-promote: { kind: type2, deletes: close, tombstones_kept: 8w }
-oversized: nullify
-workflow: nightly
-load_every: 5m
-";
-        let contract = read("orders.yaml", text).unwrap();
-        let yaml = contract.draft().yaml();
-        assert_eq!(read("orders.yaml", &yaml).unwrap(), contract, "{yaml}");
-    }
-
-    #[test]
-    fn invalid_records_do_not_lead_to_a_proposal() {
-        assert!(propose([&b"{"[..], b"", b"{\"op\":\"x\"}", b"[1]"]).is_empty());
-    }
-}
+mod tests;

@@ -58,6 +58,9 @@ pub(super) struct Plan {
     logical: Logical,
     calendar: Calendar,
     pub(super) is_key: bool,
+    /// Whether the column is part of the contract's key, whatever the kind of table.
+    pub(super) identifies: bool,
+    pub(super) can_be_null: bool,
 }
 
 impl Plan {
@@ -69,6 +72,8 @@ impl Plan {
             logical: logical.clone(),
             calendar: Calendar::default(),
             is_key: column.is_key,
+            identifies: column.identifies,
+            can_be_null: column.can_be_null,
         }
     }
 

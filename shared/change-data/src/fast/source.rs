@@ -11,7 +11,7 @@ use crate::{
     contract::{self, Format},
     event::Identity,
     json::RawJson,
-    position,
+    position::{self, Place, SourcePosition},
     transport::{Offset, Partition},
 };
 
@@ -140,9 +140,11 @@ impl Source {
             return Some(());
         }
         let connector = std::str::from_utf8(self.values[CONNECTOR].of(record.as_bytes())).ok()?;
-        let position = position::of_debezium(connector, RawJson::known(source.json(record)?), self.micros).ok()?;
+        let place = position::of_debezium(connector, RawJson::known(source.json(record)?), self.micros).ok()?;
+        // The digest of a shared place is of the whole event, which the full decoder has.
+        let Place::Unique(place) = place else { return None };
         let mut field = Vec::new();
-        crate::csv::text(&mut field, &position.render(generation, partition, offset));
+        crate::csv::text(&mut field, &SourcePosition::Log(place).render(generation, partition, offset));
         row.make_room(field.len());
         row.bytes(&field);
         Some(())

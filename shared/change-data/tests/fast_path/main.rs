@@ -18,6 +18,10 @@ use records::{FIELDS, UNKNOWN, fitting, record, value};
 
 /// A contract with a column of every type, for every notation of its values.
 fn contract(unknown: &str) -> Compiled {
+    contract_of("type1", unknown)
+}
+
+fn contract_of(kind: &str, unknown: &str) -> Compiled {
     let columns = [
         ("id", "bigint", ""),
         ("part", "char(8)", ""),
@@ -66,6 +70,7 @@ fn contract(unknown: &str) -> Compiled {
         "key": ["id", "part"],
         "columns": columns,
         "unknown": unknown,
+        "promote": { "kind": kind },
     }))
     .unwrap();
     Compiled::new(contract.check().unwrap())
@@ -114,9 +119,10 @@ proptest! {
     fn any_records_are_staged_as_the_full_decoder_stages_them(
         records in prop::collection::vec(record(), 1..8),
         unknown in select(vec!["capture", "capture", "freeze"]),
+        kind in select(vec!["type1", "type1", "append"]),
         key in prop::option::of(select(vec!["{\"id\":1,\"part\":\"a\"}", "{\"id\":2}", "nonsense", ""])),
     ) {
-        let compiled = contract(unknown);
+        let compiled = contract_of(kind, unknown);
         same(&compiled, &records, key.map(str::as_bytes))?;
         // When the records are repeated, all keys have been learned.
         let twice: Vec<_> = records.iter().chain(&records).cloned().collect();

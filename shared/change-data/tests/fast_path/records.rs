@@ -101,9 +101,10 @@ fn image() -> impl Strategy<Value = String> {
         mask,
         order,
         select(vec!["1", "2", "2", "null", "\"x\"", "10000000000000000000"]),
+        select(vec!["\"a\"", "\"a\"", "\"a\"", "null", "\"longer than 8\""]),
         prop::option::weighted(0.05, 0..FIELDS.len()),
     )
-        .prop_map(|(values, mask, order, id, twice)| {
+        .prop_map(|(values, mask, order, id, part, twice)| {
             let mut members: Vec<_> = FIELDS
                 .iter()
                 .zip(&values)
@@ -111,7 +112,7 @@ fn image() -> impl Strategy<Value = String> {
                 .filter(|(index, _)| mask >> index & 1 == 1 && (*index < 30 || mask != u64::MAX))
                 .map(|(index, (field, value))| match index {
                     0 => format!("\"id\":{id}"),
-                    1 => "\"part\":\"a\"".to_owned(),
+                    1 => format!("\"part\":{part}"),
                     _ => format!("\"{field}\":{value}"),
                 })
                 .collect();

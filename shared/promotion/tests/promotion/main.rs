@@ -9,6 +9,7 @@ mod migrations;
 mod model;
 #[path = "../../../../local/redshift-data/tests/support/mod.rs"]
 mod server;
+mod sources;
 mod stream;
 mod together;
 mod unchanged;
