@@ -243,34 +243,30 @@ pub(crate) fn unescaped(escaped: &str) -> Text<'_> {
     if !scan::has(escaped.as_bytes(), b'\\') {
         return Text { text: Cow::Borrowed(escaped), repaired: false };
     }
+    let bytes = escaped.as_bytes();
     let mut out = String::with_capacity(escaped.len());
-    let mut repaired = false;
-    let mut rest = escaped;
-    while let Some((plain, behind)) = rest.split_once('\\') {
-        out.push_str(plain);
-        let mut characters = behind.chars();
-        rest = match characters.next() {
-            Some('u') => {
-                let (character, behind) = code_point(characters.as_str());
+    let (mut repaired, mut at) = (false, 0);
+    loop {
+        let escape = scan::backslash(bytes, at);
+        out.push_str(escaped.get(at..escape).unwrap_or_default());
+        let Some(&kind) = bytes.get(escape + 1) else { break };
+        at = escape + 2;
+        match kind {
+            b'u' => {
+                let behind = escaped.get(at..).unwrap_or_default();
+                let (character, rest) = code_point(behind);
                 repaired |= character.is_none();
                 out.push(character.unwrap_or(char::REPLACEMENT_CHARACTER));
-                behind
+                at += behind.len() - rest.len();
             }
-            Some(escape) => {
-                out.push(match escape {
-                    'b' => '\u{8}',
-                    'f' => '\u{c}',
-                    'n' => '\n',
-                    'r' => '\r',
-                    't' => '\t',
-                    itself => itself,
-                });
-                characters.as_str()
-            }
-            None => "",
-        };
+            b'b' => out.push('\u{8}'),
+            b'f' => out.push('\u{c}'),
+            b'n' => out.push('\n'),
+            b'r' => out.push('\r'),
+            b't' => out.push('\t'),
+            itself => out.push(char::from(itself)),
+        }
     }
-    out.push_str(rest);
     Text { text: Cow::Owned(out), repaired }
 }
 

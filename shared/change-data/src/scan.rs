@@ -339,26 +339,42 @@ fn valid_container<const IS_OBJECT: bool>(text: &[u8], at: usize, levels: usize)
 /// The end of the valid string whose first byte after the quote is at `at`.
 #[inline]
 fn valid_string(text: &[u8], mut at: usize) -> Option<usize> {
-    loop {
-        at = match chunk::<32>(text, at) {
-            Some(&bytes) => match stops(u8x32::new(bytes)).0 {
-                0 => {
-                    at += 32;
-                    continue;
-                }
-                stop => at + stop.trailing_zeros() as usize,
-            },
-            None => at + text.get(at..)?.iter().position(|&byte| byte == b'"' || byte == b'\\' || byte < 0x20)?,
-        };
-        match text[at] {
-            b'"' => return Some(at + 1),
-            b'\\' => match *text.get(at + 1)? {
-                b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => at += 2,
-                b'u' if chunk::<4>(text, at + 2)?.iter().all(u8::is_ascii_hexdigit) => at += 6,
+    while let Some(&bytes) = chunk::<32>(text, at) {
+        let mut stops = stops(u8x32::new(bytes)).0;
+        // The place in the chunk from which on the next escape or quote is looked for.
+        let mut next = 32;
+        while stops != 0 {
+            let stop = stops.trailing_zeros() as usize;
+            match text[at + stop] {
+                b'"' => return Some(at + stop + 1),
+                b'\\' => next = stop + valid_escape(text, at + stop)?,
                 _ => return None,
-            },
-            _ => return None,
+            }
+            if next >= 32 {
+                break;
+            }
+            stops &= u32::MAX << next;
+            next = 32;
         }
+        at += next;
+    }
+    loop {
+        match *text.get(at)? {
+            b'"' => return Some(at + 1),
+            b'\\' => at += valid_escape(text, at)?,
+            0..0x20 => return None,
+            _ => at += 1,
+        }
+    }
+}
+
+/// The length of the valid escape at `at`.
+#[inline]
+fn valid_escape(text: &[u8], at: usize) -> Option<usize> {
+    match *text.get(at + 1)? {
+        b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some(2),
+        b'u' if chunk::<4>(text, at + 2)?.iter().all(u8::is_ascii_hexdigit) => Some(6),
+        _ => None,
     }
 }
 
@@ -387,26 +403,49 @@ pub(crate) fn number_end(text: &[u8], start: usize) -> Option<usize> {
 #[inline]
 pub(crate) fn string_end(text: &[u8], mut at: usize) -> Option<(usize, bool)> {
     let mut has_escapes = false;
-    loop {
-        at = match chunk::<32>(text, at) {
-            Some(&bytes) => {
-                let bytes = u8x32::new(bytes);
-                match (bytes.simd_eq(u8x32::splat(b'"')) | bytes.simd_eq(u8x32::splat(b'\\'))).to_bitmask() {
-                    0 => {
-                        at += 32;
-                        continue;
-                    }
-                    stop => at + stop.trailing_zeros() as usize,
-                }
+    while let Some(&bytes) = chunk::<32>(text, at) {
+        let bytes = u8x32::new(bytes);
+        let mut stops = (bytes.simd_eq(u8x32::splat(b'"')) | bytes.simd_eq(u8x32::splat(b'\\'))).to_bitmask();
+        let mut next = 32;
+        while stops != 0 {
+            let stop = stops.trailing_zeros() as usize;
+            if text[at + stop] == b'"' {
+                return Some((at + stop, has_escapes));
             }
-            None => at + text.get(at..)?.iter().position(|byte| matches!(byte, b'"' | b'\\'))?,
-        };
-        if text[at] == b'"' {
-            return Some((at, has_escapes));
+            has_escapes = true;
+            if stop >= 30 {
+                next = stop + 2;
+                break;
+            }
+            stops &= u32::MAX << (stop + 2);
         }
-        has_escapes = true;
-        at += 2;
+        at += next;
     }
+    loop {
+        match *text.get(at)? {
+            b'"' => return Some((at, has_escapes)),
+            b'\\' => {
+                has_escapes = true;
+                at += 2;
+            }
+            _ => at += 1,
+        }
+    }
+}
+
+/// The place of the first backslash from `at` on, or the end of the text.
+#[inline]
+pub(crate) fn backslash(text: &[u8], mut at: usize) -> usize {
+    while let Some(&bytes) = chunk::<32>(text, at) {
+        match u8x32::new(bytes).simd_eq(u8x32::splat(b'\\')).to_bitmask() {
+            0 => at += 32,
+            stop => return at + stop.trailing_zeros() as usize,
+        }
+    }
+    while text.get(at).is_some_and(|&byte| byte != b'\\') {
+        at += 1;
+    }
+    at
 }
 
 /// The end of the valid number or word at `at`.
@@ -450,19 +489,18 @@ pub(crate) fn container_end(text: &[u8], start: usize) -> Option<usize> {
         let outside = !strings.inside(&block);
         // `[` and `{`, and `]` and `}`, differ in one bit.
         let folded = |byte: u8| block.map(|bytes| (bytes | u8x32::splat(0x20)).simd_eq(u8x32::splat(byte)));
-        let (opens, mut closes) = (folded(b'{') & outside, folded(b'}') & outside);
+        let (opens, closes) = (folded(b'{') & outside, folded(b'}') & outside);
         if closes.count_ones() >= depth {
             // The container may end in this block.
-            while closes != 0 {
-                let close = closes.trailing_zeros();
-                let before = opens & ((1 << close) - 1);
-                let closed = (folded(b'}') & outside & ((1 << close) - 1)).count_ones();
-                if depth + before.count_ones() == closed + 1 {
+            let (mut rest, mut closed) = (closes, 0);
+            while rest != 0 {
+                let close = rest.trailing_zeros();
+                closed += 1;
+                if depth + (opens & ((1 << close) - 1)).count_ones() == closed {
                     return Some(at + close as usize + 1);
                 }
-                closes &= closes - 1;
+                rest &= rest - 1;
             }
-            closes = folded(b'}') & outside;
         }
         depth = (depth + opens.count_ones()).checked_sub(closes.count_ones())?;
         at += 64;
