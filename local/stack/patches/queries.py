@@ -45,13 +45,13 @@ def apply() -> None:
         if known is None:
             return evaluate_condition(expression, item, values, names, slot)
         (partition, value), sort = known
-        if item.get(partition) != values.get(value):
-            return False
-        if sort is None:
-            return True
-        text, beginning = item.get(sort[0], {}).get("S"), values.get(sort[1], {}).get("S")
-        if text is None or beginning is None:
-            return evaluate_condition(expression, item, values, names, slot)
-        return text.startswith(beginning)
+        if sort is not None:
+            text, beginning = item.get(sort[0], {}).get("S"), values.get(sort[1], {}).get("S")
+            if text is None or beginning is None:
+                return evaluate_condition(expression, item, values, names, slot)
+            # Most items of a partition have another beginning.
+            if not text.startswith(beginning):
+                return False
+        return item.get(partition) == values.get(value)
 
     evaluate_condition = pin.replace(dynamodb, "_evaluate_condition", evaluate)

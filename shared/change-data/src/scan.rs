@@ -467,6 +467,7 @@ pub(crate) fn scalar_end(text: &[u8], mut at: usize) -> usize {
 
 /// Whether a text has a byte. Most texts are short, so the compiler's vectors take less time than a search that ends early.
 #[inline]
+#[allow(clippy::needless_bitwise_bool, reason = "without branches, many bytes are compared at once")]
 pub(crate) fn has(text: &[u8], byte: u8) -> bool {
     text.chunks(64).any(|chunk| chunk.iter().fold(false, |has, other| has | (*other == byte)))
 }
@@ -492,11 +493,11 @@ pub(crate) fn container_end(text: &[u8], start: usize) -> Option<usize> {
         let (opens, closes) = (folded(b'{') & outside, folded(b'}') & outside);
         if closes.count_ones() >= depth {
             // The container may end in this block.
-            let (mut rest, mut closed) = (closes, 0);
+            let (mut rest, mut passed) = (closes, 0);
             while rest != 0 {
                 let close = rest.trailing_zeros();
-                closed += 1;
-                if depth + (opens & ((1 << close) - 1)).count_ones() == closed {
+                passed += 1;
+                if depth + (opens & ((1 << close) - 1)).count_ones() == passed {
                     return Some(at + close as usize + 1);
                 }
                 rest &= rest - 1;
