@@ -1,6 +1,6 @@
 //! Generates the events of the benchmark: changes of a shop's `orders` table as Debezium's PostgreSQL connector writes
-//! them (`REPLICA IDENTITY FULL`, `time.precision.mode=adaptive`), with and without the schema envelope. The generator
-//! is seeded, so the files are the same on every machine.
+//! them (`REPLICA IDENTITY FULL`, `time.precision.mode=adaptive`), with and without the schema envelope, and the same
+//! changes as other sources write them. The generator is seeded, so the files are the same on every machine.
 
 use std::fmt::Write as _;
 use std::fs::File;
@@ -21,6 +21,12 @@ pub(crate) enum Form {
     /// With the default settings of Kafka Connect and Debezium: each event in the envelope of its schema, which lists
     /// the columns of both images; decimals as base64 of their bytes.
     Enveloped,
+    /// Debezium's MySQL connector, otherwise like `Plain`.
+    Mysql,
+    /// Debezium's MongoDB connector with pre-images: documents are strings of extended JSON.
+    Mongodb,
+    /// DynamoDB's Kinesis destination: typed JSON.
+    Dynamodb,
 }
 
 /// Statistics of a generated file.
@@ -70,6 +76,7 @@ const NOTES: [&str; 10] = [
 ];
 
 /// A row of the `orders` table.
+#[derive(Clone)]
 struct Order {
     id: u64,
     customer_id: u32,
@@ -136,7 +143,23 @@ impl Order {
         }
     }
 
+    /// Writes an image of the row.
     fn write(&self, out: &mut String, form: Form) -> std::fmt::Result {
+        match form {
+            Form::Plain | Form::Enveloped | Form::Mysql => self.write_columns(out, form),
+            Form::Mongodb => {
+                let mut document = String::with_capacity(1024);
+                self.write_document(&mut document)?;
+                out.push('"');
+                out.push_str(&document.replace('\\', r"\\").replace('"', r#"\""#));
+                out.push('"');
+                Ok(())
+            }
+            Form::Dynamodb => self.write_item(out),
+        }
+    }
+
+    fn write_columns(&self, out: &mut String, form: Form) -> std::fmt::Result {
         write!(
             out,
             r#"{{"id":{},"customer_id":{},"status":"{}","currency":"{}","total":"{}","tax":"{}","discount":"{}","items":{},"weight":{}.{},"gift":{},"email":"{}","address":"{}","note":"#,
@@ -170,7 +193,83 @@ impl Order {
         match (self.channel, form) {
             (Some(channel), _) => write!(out, r#","channel":"{channel}""#)?,
             (None, Form::Enveloped) => out.push_str(r#","channel":null"#),
-            (None, Form::Plain) => {}
+            (None, _) => {}
+        }
+        out.push('}');
+        Ok(())
+    }
+
+    /// Writes a document of MongoDB as extended JSON. Times are counts, as in the tables, so that the rows are equal.
+    fn write_document(&self, out: &mut String) -> std::fmt::Result {
+        write!(
+            out,
+            r#"{{"_id": {{"$numberLong": "{}"}},"customer_id": {},"status": "{}","currency": "{}","total": {{"$numberDecimal": "{}"}},"tax": {{"$numberDecimal": "{}"}},"discount": {{"$numberDecimal": "{}"}},"items": {},"weight": {}.{},"gift": {},"email": "{}","address": "{}","#,
+            self.id,
+            self.customer_id,
+            STATUS[self.status],
+            self.currency,
+            decimal(self.total.into(), Form::Mongodb),
+            decimal(self.tax.into(), Form::Mongodb),
+            decimal(self.discount.into(), Form::Mongodb),
+            self.items,
+            self.weight / 1000,
+            self.weight % 1000 / 100,
+            self.gift,
+            self.email,
+            self.address,
+        )?;
+        match self.note {
+            Some(note) => write!(out, r#""note": "{note}","#)?,
+            None => out.push_str(r#""note": null,"#),
+        }
+        if let Some(coupon) = self.coupon {
+            write!(out, r#""coupon": "SAVE-{coupon}","#)?;
+        }
+        write!(
+            out,
+            r#""ordered_on": {},"created_at": {{"$numberLong": "{}"}},"updated_at": {{"$numberLong": "{}"}}"#,
+            self.ordered_on, self.created_at, self.updated_at
+        )?;
+        if let Some(channel) = self.channel {
+            write!(out, r#","channel": "{channel}""#)?;
+        }
+        out.push('}');
+        Ok(())
+    }
+
+    /// Writes an item of DynamoDB as typed JSON.
+    fn write_item(&self, out: &mut String) -> std::fmt::Result {
+        write!(
+            out,
+            r#"{{"id":{{"N":"{}"}},"customer_id":{{"N":"{}"}},"status":{{"S":"{}"}},"currency":{{"S":"{}"}},"total":{{"N":"{}"}},"tax":{{"N":"{}"}},"discount":{{"N":"{}"}},"items":{{"N":"{}"}},"weight":{{"N":"{}.{}"}},"gift":{{"BOOL":{}}},"email":{{"S":"{}"}},"address":{{"S":"{}"}},"#,
+            self.id,
+            self.customer_id,
+            STATUS[self.status],
+            self.currency,
+            decimal(self.total.into(), Form::Dynamodb),
+            decimal(self.tax.into(), Form::Dynamodb),
+            decimal(self.discount.into(), Form::Dynamodb),
+            self.items,
+            self.weight / 1000,
+            self.weight % 1000 / 100,
+            self.gift,
+            self.email,
+            self.address,
+        )?;
+        match self.note {
+            Some(note) => write!(out, r#""note":{{"S":"{note}"}},"#)?,
+            None => out.push_str(r#""note":{"NULL":true},"#),
+        }
+        if let Some(coupon) = self.coupon {
+            write!(out, r#""coupon":{{"S":"SAVE-{coupon}"}},"#)?;
+        }
+        write!(
+            out,
+            r#""ordered_on":{{"N":"{}"}},"created_at":{{"N":"{}"}},"updated_at":{{"N":"{}"}}"#,
+            self.ordered_on, self.created_at, self.updated_at
+        )?;
+        if let Some(channel) = self.channel {
+            write!(out, r#","channel":{{"S":"{channel}"}}"#)?;
         }
         out.push('}');
         Ok(())
@@ -180,7 +279,7 @@ impl Order {
 /// A decimal from hundredths.
 fn decimal(hundredths: i64, form: Form) -> String {
     match form {
-        Form::Plain => {
+        Form::Plain | Form::Mysql | Form::Mongodb | Form::Dynamodb => {
             let (sign, off) = (if hundredths < 0 { "-" } else { "" }, hundredths.unsigned_abs());
             format!("{sign}{}.{:02}", off / 100, off % 100)
         }
@@ -203,10 +302,6 @@ pub(crate) fn write(path: &Path, events: u64, form: Form) -> Result<Written> {
     let mut rng = Rng::with_seed(0x5317_F70E);
     let mut orders: Vec<Order> = Vec::new();
     let mut line = String::with_capacity(16_384);
-    let before = match form {
-        Form::Plain => r#"{"before":"#.to_owned(),
-        Form::Enveloped => format!(r#"{{"schema":{},"payload":{{"before":"#, schema::text()),
-    };
     let mut written = Written::default();
     // 2026-11-01T00:00:00Z in microseconds, and the first log position.
     let (mut now, mut lsn, mut next) = (1_793_491_200_000_000_u64, 36_283_916_288_u64, 1_u64);
@@ -219,41 +314,29 @@ pub(crate) fn write(path: &Path, events: u64, form: Form) -> Result<Written> {
             roll if roll < 22 || orders.len() < 100 => {
                 let order = Order::new(&mut rng, next, now);
                 next += 1;
-                line.push_str(&before);
-                line.push_str(r#"null,"after":"#);
-                order.write(&mut line, form)?;
+                event_of(&mut line, form, (None, Some(&order)), 'c', now, lsn)?;
                 orders.push(order);
-                tail(&mut line, 'c', now, lsn)?;
             }
             22..=94 => {
                 let at = rng.usize(..orders.len());
-                line.push_str(&before);
-                orders[at].write(&mut line, form)?;
+                let before = orders[at].clone();
                 orders[at].touch(&mut rng, now);
                 // A column that is not in the contract has a value in 2 % of all events.
                 orders[at].channel = (rng.u16(..1000) < 28).then_some("app");
                 written.drifted += u64::from(orders[at].channel.is_some());
-                line.push_str(r#","after":"#);
-                orders[at].write(&mut line, form)?;
+                event_of(&mut line, form, (Some(&before), Some(&orders[at])), 'u', now, lsn)?;
                 orders[at].channel = None;
-                tail(&mut line, 'u', now, lsn)?;
                 written.updates += 1;
             }
             95..=97 => {
                 let gone = orders.swap_remove(rng.usize(..orders.len()));
-                line.push_str(&before);
-                gone.write(&mut line, form)?;
-                line.push_str(r#","after":null"#);
-                tail(&mut line, 'd', now, lsn)?;
+                event_of(&mut line, form, (Some(&gone), None), 'd', now, lsn)?;
                 written.deletes += 1;
             }
             _ => {
                 line.push_str("null");
                 written.tombstones += 1;
             }
-        }
-        if form == Form::Enveloped && line != "null" {
-            line.push('}');
         }
         let mut bytes = line.as_bytes().to_vec();
         if malformed {
@@ -269,15 +352,89 @@ pub(crate) fn write(path: &Path, events: u64, form: Form) -> Result<Written> {
     Ok(written)
 }
 
-fn tail(line: &mut String, op: char, now: u64, lsn: u64) -> std::fmt::Result {
+/// Writes an event: the images before and after the change, the operation, its time and its position in the log.
+fn event_of(
+    line: &mut String,
+    form: Form,
+    (before, after): (Option<&Order>, Option<&Order>),
+    op: char,
+    now: u64,
+    lsn: u64,
+) -> std::fmt::Result {
+    let image = |line: &mut String, name: &str, order: Option<&Order>| {
+        write!(line, r#""{name}":"#)?;
+        match order {
+            Some(order) => order.write(line, form),
+            None => write!(line, "null"),
+        }
+    };
+    if form == Form::Dynamodb {
+        return record_of(line, (before, after), now, lsn);
+    }
+    if form == Form::Enveloped {
+        write!(line, r#"{{"schema":{},"payload":"#, schema::text())?;
+    }
+    line.push('{');
+    image(line, "before", before)?;
+    line.push(',');
+    image(line, "after", after)?;
     let (milliseconds, seen) = (now / 1000, now + 180_000);
+    let start = |connector: &str| {
+        format!(
+            r#""version":"3.3.1.Final","connector":"{connector}","name":"shop","ts_ms":{milliseconds},"snapshot":"false","db":"shop""#
+        )
+    };
+    match form {
+        Form::Plain | Form::Enveloped | Form::Dynamodb => write!(
+            line,
+            r#","source":{{{},"sequence":"[\"{}\",\"{lsn}\"]","ts_us":{now},"ts_ns":{now}000,"schema":"public","table":"orders","txId":{},"lsn":{lsn},"xmin":null}}"#,
+            start("postgresql"),
+            lsn - 56,
+            lsn / 512,
+        )?,
+        Form::Mysql => write!(
+            line,
+            r#","source":{{{},"sequence":null,"ts_us":{now},"ts_ns":{now}000,"table":"orders","server_id":223344,"gtid":null,"file":"mysql-bin.000003","pos":{lsn},"row":0,"thread":7,"query":null}}"#,
+            start("mysql"),
+        )?,
+        Form::Mongodb => write!(
+            line,
+            r#","source":{{{},"sequence":null,"ts_us":{now},"ts_ns":{now}000,"collection":"orders","ord":{},"lsid":null,"txnNumber":null,"wallTime":{milliseconds}}},"updateDescription":null"#,
+            start("mongodb"),
+            lsn % 1000 + 1,
+        )?,
+    }
+    write!(line, r#","transaction":null,"op":"{op}","ts_ms":{},"ts_us":{seen},"ts_ns":{seen}417}}"#, seen / 1000)?;
+    if form == Form::Enveloped {
+        line.push('}');
+    }
+    Ok(())
+}
+
+/// Writes a record of DynamoDB's Kinesis destination.
+fn record_of(
+    line: &mut String,
+    (before, after): (Option<&Order>, Option<&Order>),
+    now: u64,
+    lsn: u64,
+) -> std::fmt::Result {
+    let name = match (before, after) {
+        (None, _) => "INSERT",
+        (Some(_), Some(_)) => "MODIFY",
+        (Some(_), None) => "REMOVE",
+    };
+    let id = after.or(before).map_or(0, |order| order.id);
     write!(
         line,
-        r#","source":{{"version":"3.3.1.Final","connector":"postgresql","name":"shop","ts_ms":{milliseconds},"snapshot":"false","db":"shop","sequence":"[\"{}\",\"{lsn}\"]","ts_us":{now},"ts_ns":{now}000,"schema":"public","table":"orders","txId":{},"lsn":{lsn},"xmin":null}},"transaction":null,"op":"{op}","ts_ms":{},"ts_us":{seen},"ts_ns":{seen}417}}"#,
-        lsn - 56,
-        lsn / 512,
-        seen / 1000,
-    )
+        r#"{{"awsRegion":"eu-central-1","eventID":"{lsn:08x}-0000-4000-8000-{now:012x}","eventName":"{name}","userIdentity":null,"recordFormat":"application/json","tableName":"orders","dynamodb":{{"ApproximateCreationDateTime":{now},"ApproximateCreationDateTimePrecision":"MICROSECOND","Keys":{{"id":{{"N":"{id}"}}}}"#,
+    )?;
+    for (name, image) in [("NewImage", after), ("OldImage", before)] {
+        if let Some(image) = image {
+            write!(line, r#","{name}":"#)?;
+            image.write(line, Form::Dynamodb)?;
+        }
+    }
+    write!(line, r#","SizeBytes":{}}},"eventSource":"aws:dynamodb"}}"#, 400 + id % 100)
 }
 
 /// Damages an event, as a defective producer or an interrupted transfer would.

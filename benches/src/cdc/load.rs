@@ -17,16 +17,18 @@ use shiftwork_ports::{
 };
 use shiftwork_protocol::{Failure, FailureKind};
 
+use crate::{contracts, generate::Form};
+
 /// Size of a chunk in bytes, similar to that of S3.
 const PIECE: usize = 64 << 10;
 
-/// Loads a file, plain or gzip.
+/// Loads a file of a format, plain or gzip.
 ///
 /// # Errors
 /// Returns an error if a file cannot be read or written, or if the loader reports a failure.
-pub(crate) fn run(events: &Path, output: &Path) -> Result<()> {
+pub(crate) fn run(events: &Path, output: &Path, form: Form) -> Result<()> {
     let scripts = MemoryBucket::versioned();
-    scripts.put("contracts/orders.yaml", include_str!("orders.yaml"));
+    scripts.put("contracts/orders.yaml", contracts::of(form));
     let staged = File::create(output).with_context(|| output.display().to_string())?;
     let disk = Arc::new(Disk { events: events.to_owned(), staged: Mutex::new(staged) });
     let with = Collaborators {

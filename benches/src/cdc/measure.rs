@@ -60,6 +60,18 @@ impl Runs {
         ratios.get(ratios.len() / 2).copied().unwrap_or_default()
     }
 
+    /// The share of the duration that parts of the work took, which ran in the same rounds: the median of the ratios.
+    pub(crate) fn share_of(&self, parts: &[&Self]) -> f64 {
+        let rounds = self.0.iter().enumerate();
+        let share = |(round, run): (usize, &Run)| {
+            let parts: f64 = parts.iter().filter_map(|part| part.0.get(round)).map(|run| run.took.as_secs_f64()).sum();
+            parts / run.took.as_secs_f64()
+        };
+        let mut ratios: Vec<f64> = rounds.map(share).collect();
+        ratios.sort_by(f64::total_cmp);
+        ratios.get(ratios.len() / 2).copied().unwrap_or_default()
+    }
+
     /// Median duration.
     pub(crate) fn took(&self) -> Duration {
         shiftwork_benches::numbers::median(&self.durations(|run| run.took))

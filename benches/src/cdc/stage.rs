@@ -10,15 +10,17 @@ use shiftwork_change_data::contract::read;
 use shiftwork_change_data::stage::{Record, Stager, compressed};
 use shiftwork_change_data::transport::{Offset, Partition};
 
+use crate::{contracts, generate::Form};
+
 /// Size of a read in bytes. The buffer grows only for longer lines.
 const BLOCK: usize = 128 << 10;
 
-/// Stages a file. `full`: use only the full decoder. `plain`: do not compress.
+/// Stages a file of a format. `full`: use only the full decoder. `plain`: do not compress.
 ///
 /// # Errors
 /// Returns an error if a file cannot be read or written.
-pub(crate) fn run(events: &Path, output: &Path, full: bool, plain: bool) -> Result<()> {
-    let contract = read("orders.yaml", include_str!("orders.yaml")).map_err(|problems| anyhow!("{problems:?}"))?;
+pub(crate) fn run(events: &Path, output: &Path, form: Form, full: bool, plain: bool) -> Result<()> {
+    let contract = read("orders.yaml", &contracts::of(form)).map_err(|problems| anyhow!("{problems:?}"))?;
     let compiled = Compiled::new(contract);
     let file = File::create(output).with_context(|| output.display().to_string())?;
     if plain {

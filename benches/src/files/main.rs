@@ -13,21 +13,24 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use aws_sdk_sqs::types::QueueAttributeName;
 use comfy_table::{Table, presets};
 use hyper::Method;
+use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use shiftwork_aws::{client::Aws, files::DynamoRegister, queues::SqsWorkItems};
 use shiftwork_benches::stack::Stack;
+use shiftwork_feeds::{Batches, Feed};
 use shiftwork_file_intake::Intake;
 use shiftwork_ports::{
-    FileRegister, SystemClock, WorkQueue,
+    Clock as _, FileRegister, SystemClock, WorkQueue,
     fake::{
         MemoryBucket, MemoryDeadLetters, MemoryNotices, MemoryObjects, MemoryRegister, MemoryRequests, MemoryWorkQueue,
     },
 };
+use shiftwork_protocol::file::FileRecord;
 
 /// Number of waiting files.
 const FILES: u32 = 10_000;
@@ -35,6 +38,9 @@ const FILES: u32 = 10_000;
 const HANDED_OUT: u32 = 1_000;
 /// Files per batch.
 const OF_A_BATCH: u32 = 1_000;
+/// Number of small files that are drained, and files per batch of the drain.
+const DRAINED: u32 = 5_000;
+const OF_A_SMALL_BATCH: u32 = 50;
 /// Messages per invocation, as in the template.
 const BATCH: usize = 100;
 /// Memory of the function in the template, in MB.
@@ -51,10 +57,15 @@ async fn main() -> Result<()> {
         [] => {}
         [phase, feed, table] if phase == "plan" => return plan_over_dynamodb(feed, table).await,
         [phase] if phase == "plan" => return plan_in_memory().await,
+        [phase] if phase == "drain" => {
+            let drained = drain().await?;
+            println!("{DRAINED} files in {:.2} s: {:.0} files/s", drained.as_secs_f64(), rate_of(drained));
+            return Ok(());
+        }
         [phase, feed, table, queue] if phase == "plan-for-workers" => {
             return plan_for_workers(feed, table, queue).await;
         }
-        _ => bail!("bench-files takes no arguments"),
+        _ => bail!("bench-files takes no arguments, or `drain` for the drain alone"),
     }
     let in_memory = register(Arc::new(MemoryRegister::default()), "bench", FILES).await?;
 
@@ -78,6 +89,7 @@ async fn main() -> Result<()> {
     let handed_out = Planned { writes: Some(self::writes(&stack).await?), ..handed_out };
     sqs.delete_queue().queue_url(&queue).send().await?;
 
+    let drained = drain().await?;
     let mut report = Table::new();
     report.load_style(presets::UTF8_BORDERS_ONLY).set_header(["", "took", "", "peak memory", "writes a file"]);
     let registered = |name: &str, took: Duration, writes: String| {
@@ -94,6 +106,14 @@ async fn main() -> Result<()> {
         "work items",
         HANDED_OUT,
     ));
+    let rate = rate_of(drained);
+    report.add_row([
+        "5,000 drained in batches of 50, DynamoDB of the stack".to_owned(),
+        format!("{:.2} s", drained.as_secs_f64()),
+        format!("{rate:.0} files/s"),
+        String::new(),
+        format!("{WRITES} + 1"),
+    ]);
     println!("{report}");
     ensure!(writes == u64::from(FILES), "{writes} writes for {FILES} files");
     for (planned, files) in [(for_a_workflow, FILES), (for_workers, FILES), (handed_out, HANDED_OUT)] {
@@ -229,6 +249,42 @@ fn batch(feed: &str, numbers: &[u32]) -> Value {
         json!({ "messageId": n.to_string(), "body": body.to_string(), "eventSource": "aws:sqs" })
     };
     json!({ "Records": numbers.iter().map(message).collect::<Vec<_>>() })
+}
+
+fn rate_of(drained: Duration) -> f64 {
+    f64::from(DRAINED) / drained.as_secs_f64()
+}
+
+/// Registers files over the DynamoDB of the stack. Then takes, begins and ends batches as the jobs of kind `copy` do, one after the other,
+/// until no file is open. Returns the duration without the registration.
+async fn drain() -> Result<Duration> {
+    let (stack, aws) = (Stack::connect().await?, Aws::from_env()?);
+    let register: Arc<dyn FileRegister> = Arc::new(DynamoRegister::new(aws.config(), stack.output("FileAuditTable")?));
+    let name = name();
+    self::register(register.clone(), &name, DRAINED).await?;
+    // The content of compressed files is not inspected.
+    let text = format!(
+        "feed: {name}\nbucket: landing\nkeys: \"{name}/**\"\nformat: csv\ncompression: gzip\nworkflow: load\n\
+         batch: {{ files: {OF_A_SMALL_BATCH} }}\n"
+    );
+    let feed = shiftwork_config::read_file("feed.yaml", &text).map_err(|problems| anyhow!("{problems:?}"))?;
+    let feed = Feed::read(&feed).map_err(|problems| anyhow!("{problems:?}"))?;
+    let clock = Arc::new(SystemClock);
+    let batches = Batches { register, clock: clock.clone() };
+    let objects = MemoryObjects::default();
+    let (begun, mut drained) = (Instant::now(), 0);
+    for number in 0.. {
+        let batch = format!("run-{number}/files");
+        let files = batches.take(&objects, &feed, &batch).await?;
+        if files.is_empty() {
+            break;
+        }
+        let files = batches.begin(&batch, files, clock.now() + SignedDuration::from_hours(1)).await?;
+        let urls: Vec<_> = files.iter().map(FileRecord::url).collect();
+        drained += batches.loaded(&name, &batch, &urls).await?;
+    }
+    ensure!(drained == DRAINED as usize, "{drained} files were drained, expected {DRAINED}");
+    Ok(begun.elapsed())
 }
 
 async fn plan_over_dynamodb(feed: &str, table: &str) -> Result<()> {

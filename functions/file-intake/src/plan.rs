@@ -20,8 +20,10 @@ use shiftwork_protocol::{
 
 use crate::Intake;
 
-/// Time during which this process does not request the same run again. Thousands of messages can belong to one batch.
-const RUN_PAUSE: SignedDuration = SignedDuration::from_mins(1);
+/// Time during which this process does not request the same run again. Thousands of messages can belong to one batch, and each run of a
+/// backlog waits in the queue of its workflow: requested again every minute, they would keep the trigger busy. SQS keeps a request until
+/// the trigger has handled it, so a repetition is needed only for a run whose request went to the dead-letter queue.
+const RUN_PAUSE: SignedDuration = SignedDuration::from_mins(5);
 
 /// Time for each 1,000 open files of a feed during which messages do not plan the feed again, because planning reads all open files. The
 /// schedule plans every feed.

@@ -187,7 +187,13 @@ impl Demo {
     }
 
     async fn migrate(&self, contract: &str) -> anyhow::Result<()> {
-        let asked = args::Drift { contract: Some(contract.into()), apply: true, only: Vec::new(), yes: true };
+        let asked = args::Drift {
+            contract: Some(contract.into()),
+            apply: true,
+            only: Vec::new(),
+            types: Vec::new(),
+            yes: true,
+        };
         let outcome = drift::drift(&self.deployment, &asked).await?;
         ensure!(outcome == shiftwork_cli::Outcome::Done, "the migration of {contract} did not succeed");
         Ok(())

@@ -17,6 +17,7 @@ from . import (
     paths,
     permissions,
     pin,
+    queries,
     runtime_api,
     schedules,
     tasks,
@@ -41,6 +42,7 @@ def apply() -> None:
         delivery,
         objects,
         indexes,
+        queries,
         schedules,
         permissions,
     ):

@@ -2,7 +2,7 @@
 
 use std::{
     borrow::Cow,
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     ops::Range,
 };
 
@@ -11,6 +11,7 @@ use crate::{
     contract::{TableContract, Unknown},
     csv,
     event::{RowChange, incomplete},
+    fields::{Image, Names, Place},
     fit::{Fit, fit},
     json::{Kind, RawJson, write_string},
     missing::Missing,
@@ -62,34 +63,9 @@ pub(crate) struct Assembler {
     /// Field -> how its value was changed.
     notes: BTreeMap<String, String>,
     unchanged: Vec<usize>,
-    /// The schema of the event that was assembled last.
+    names: Names,
     pub(crate) with_missing_data: u64,
     pub(crate) with_changes: u64,
-}
-
-/// An image of a row. If a field is written more than once, the last one counts.
-struct Image<'a> {
-    fields: Vec<(Cow<'a, str>, RawJson<'a>)>,
-    /// For each field, whether it is written again later.
-    overwritten: Vec<bool>,
-}
-
-impl<'a> Image<'a> {
-    fn read(text: &'a str) -> Self {
-        let fields: Vec<_> = RawJson::known(text).members().collect();
-        let mut image = Self { overwritten: vec![false; fields.len()], fields };
-        let mut last = HashMap::with_capacity(image.fields.len());
-        for (index, (name, _)) in image.fields.iter().enumerate() {
-            if let Some(earlier) = last.insert(name.as_ref(), index) {
-                image.overwritten[earlier] = true;
-            }
-        }
-        image
-    }
-
-    fn get(&self, field: &str) -> Option<RawJson<'a>> {
-        self.fields.iter().rev().find(|(name, _)| name == field).map(|(_, raw)| *raw)
-    }
 }
 
 /// The sources of a row's values.
@@ -111,6 +87,7 @@ impl Assembler {
             missing: Missing::default(),
             notes: BTreeMap::new(),
             unchanged: Vec::new(),
+            names: Names::default(),
             with_missing_data: 0,
             with_changes: 0,
         }
@@ -126,10 +103,12 @@ impl Assembler {
         out: &mut Vec<u8>,
     ) -> Result<usize, Refusal> {
         (self.with_missing_data, self.with_changes) = (0, 0);
-        let before = change.before.as_deref().map(Image::read);
-        let after = change.after.as_deref().map(Image::read);
-        let key = change.key.as_deref().map(Image::read);
-        let updated = change.partial.as_ref().and_then(|partial| partial.updated.as_deref()).map(Image::read);
+        let mut image = |text| self.names.image(compiled, text);
+        let before = change.before.as_deref().map(&mut image);
+        let after = change.after.as_deref().map(&mut image);
+        let updated = change.partial.as_ref().and_then(|partial| partial.updated.as_deref()).map(&mut image);
+        // The record's key has fewer fields.
+        let key = change.key.as_deref().map(|text| Names::default().image(compiled, text));
         let context = Context { compiled, schema, form: change.form, changed_at: change.changed_at, at };
         let beside_after: Vec<_> = before.iter().chain(&key).collect();
         let beside_before: Vec<_> = key.iter().collect();
@@ -179,11 +158,10 @@ impl Assembler {
         self.clear();
         let start = out.len();
         if let Some(image) = parts.image {
-            for ((name, raw), overwritten) in image.fields.iter().zip(&image.overwritten) {
-                if *overwritten {
-                    self.note(name, "written more than once; the last is taken");
-                } else {
-                    self.field(context, parts, name, *raw)?;
+            for (name, raw, place) in image.places() {
+                match place {
+                    Place::Column(column) => self.field_of(context, parts, name, column, raw)?,
+                    Place::Overwritten => self.note(name, "written more than once; the last is taken"),
                 }
             }
         }
@@ -233,8 +211,18 @@ impl Assembler {
         name: &str,
         raw: RawJson<'_>,
     ) -> Result<(), Refusal> {
+        self.field_of(context, parts, name, context.compiled.column_of(name), raw)
+    }
+
+    fn field_of(
+        &mut self,
+        context: &Context<'_>,
+        parts: &Parts<'_, '_>,
+        name: &str,
+        column: Option<usize>,
+        raw: RawJson<'_>,
+    ) -> Result<(), Refusal> {
         let compiled = context.compiled;
-        let column = compiled.column_of(name);
         let mut value = Value::read(raw, plain(context.form));
         if compiled.placeholder().is(&value) {
             let known = parts.beside.iter().find_map(|image| {

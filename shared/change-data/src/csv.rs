@@ -39,7 +39,10 @@ pub fn plain(out: &mut Vec<u8>, value: &str) {
 /// Whether a value must be quoted.
 pub fn needs_quotes(value: &[u8]) -> bool {
     value.is_empty()
-        || value.iter().any(|byte| matches!(byte, b',' | b'"' | b'\n' | b'\r'))
+        || value.chunks(32).any(|chunk| {
+            // Without an early end, the compiler compares many bytes at once.
+            chunk.iter().fold(false, |needs, byte| needs | matches!(byte, b',' | b'"' | b'\n' | b'\r'))
+        })
         || value.starts_with("\u{feff}".as_bytes())
 }
 

@@ -12,8 +12,9 @@ use crate::{
     value::Form,
 };
 
+/// The members of a payload.
 #[derive(Default)]
-struct Payload<'a> {
+pub(crate) struct Payload<'a> {
     op: Option<RawJson<'a>>,
     before: Option<RawJson<'a>>,
     after: Option<RawJson<'a>>,
@@ -36,8 +37,41 @@ pub(crate) fn read<'a>(
     if raw.kind() != Kind::Object {
         return Err(not_an_event("`payload` is not a JSON object"));
     }
-    let payload = payload(raw);
-    let Some(op) = payload.op else { return skipped(&payload) };
+    let mut payload = Payload::default();
+    for (name, member) in raw.members() {
+        payload.take(&name, member);
+    }
+    event(&payload, schema, key)
+}
+
+impl<'a> Payload<'a> {
+    /// Takes the next member. If a member is written more than once, the last one counts.
+    #[inline]
+    pub(crate) fn take(&mut self, name: &str, member: RawJson<'a>) {
+        self.members += 1;
+        match name {
+            "op" => self.op = Some(member),
+            "before" => self.before = member.some(),
+            "after" => self.after = member.some(),
+            "source" => self.source = Some(member),
+            "ts_ms" => self.ts_ms = member.i64(),
+            "updateDescription" => self.update = member.some(),
+            "patch" => self.patch = member.some(),
+            "ddl" | "tableChanges" => self.is_schema_change = true,
+            "status" => self.is_transaction = is_boundary(member),
+            "__op" | "__deleted" => self.is_flattened = true,
+            _ => {}
+        }
+    }
+}
+
+/// The event whose payload has these members.
+pub(crate) fn event<'a>(
+    payload: &Payload<'a>,
+    schema: Option<RawJson<'a>>,
+    key: Option<&'a [u8]>,
+) -> Result<Event<'a>, Refusal> {
+    let Some(op) = payload.op else { return skipped(payload) };
     let op = op.string().ok_or_else(|| not_an_event("`op` is not a string"))?;
     if op == "m" {
         return Ok(Event::Skipped(SkipReason::Message));
@@ -50,28 +84,7 @@ pub(crate) fn read<'a>(
     let source = source.ok_or_else(|| {
         incomplete("`source` is missing, which names the table and the position in the database's log")
     })?;
-    change(&payload, operation, source, schema, key).map(|change| Event::Change(Box::new(change)))
-}
-
-fn payload(raw: RawJson<'_>) -> Payload<'_> {
-    let mut payload = Payload::default();
-    for (name, member) in raw.members() {
-        payload.members += 1;
-        match &*name {
-            "op" => payload.op = Some(member),
-            "before" => payload.before = member.some(),
-            "after" => payload.after = member.some(),
-            "source" => payload.source = Some(member),
-            "ts_ms" => payload.ts_ms = member.i64(),
-            "updateDescription" => payload.update = member.some(),
-            "patch" => payload.patch = member.some(),
-            "ddl" | "tableChanges" => payload.is_schema_change = true,
-            "status" => payload.is_transaction = is_boundary(member),
-            "__op" | "__deleted" => payload.is_flattened = true,
-            _ => {}
-        }
-    }
-    payload
+    change(payload, operation, source, schema, key).map(|change| Event::Change(Box::new(change)))
 }
 
 /// Whether `status` is that of transaction metadata.
@@ -103,19 +116,20 @@ fn change<'a>(
     schema: Option<RawJson<'a>>,
     key: Option<&'a [u8]>,
 ) -> Result<RowChange<'a>, Refusal> {
-    let text = |name: &str| source.member(name).and_then(RawJson::string).filter(|text| !text.is_empty());
-    let connector = text("connector").unwrap_or_default();
-    let collection = text("collection");
-    let is_mongodb = connector == "mongodb" || collection.is_some();
-    let table = collection.or_else(|| text("table")).ok_or_else(|| incomplete("`source` does not name a table"))?;
+    let origin = Origin::read(source);
+    let connector = origin.connector.unwrap_or_default();
+    let is_mongodb = connector == "mongodb" || origin.collection.is_some();
+    let table = origin.collection.or(origin.table).ok_or_else(|| incomplete("`source` does not name a table"))?;
     let identity = Identity {
         format: if is_mongodb { Format::DebeziumMongodb } else { Format::Debezium },
-        server: text("name").map(Cow::into_owned),
-        database: text("db").map(Cow::into_owned),
-        schema: text("schema").map(Cow::into_owned),
+        server: origin.name.map(Cow::into_owned),
+        database: origin.db.map(Cow::into_owned),
+        schema: origin.schema.map(Cow::into_owned),
         table: table.into_owned(),
     };
-    let changed_at = changed_at(source, payload.ts_ms)
+    let changed_at = origin
+        .times
+        .changed_at(payload.ts_ms)
         .ok_or_else(|| incomplete("neither `source.ts_ms` nor `ts_ms` is a time in the years 1 to 9999"))?;
     let connector = if is_mongodb { Cow::Borrowed("mongodb") } else { connector };
     let images = [payload.before, payload.after, payload.update].into_iter().flatten().map(RawJson::get);
@@ -149,21 +163,58 @@ fn change<'a>(
     Ok(change)
 }
 
-/// Source time in microseconds since the epoch, from the most precise field. Snapshots of some connectors have no source time; then it is
-/// `ts_ms`, the time when Debezium processed the event.
-fn changed_at(source: RawJson<'_>, ts_ms: Option<i64>) -> Option<i64> {
-    let (mut nanos, mut micros, mut millis) = (None, None, None);
-    for (name, member) in source.members() {
-        match &*name {
-            "ts_ns" => nanos = member.i64(),
-            "ts_us" => micros = member.i64(),
-            "ts_ms" => millis = member.i64(),
-            _ => {}
+/// Members of `source` that all connectors have. A text that is empty is `None`.
+#[derive(Default)]
+struct Origin<'a> {
+    connector: Option<Cow<'a, str>>,
+    name: Option<Cow<'a, str>>,
+    db: Option<Cow<'a, str>>,
+    schema: Option<Cow<'a, str>>,
+    table: Option<Cow<'a, str>>,
+    collection: Option<Cow<'a, str>>,
+    times: Times,
+}
+
+/// The source time of an event, in nanoseconds, microseconds and milliseconds since the epoch.
+#[derive(Default)]
+struct Times {
+    nanos: Option<i64>,
+    micros: Option<i64>,
+    millis: Option<i64>,
+}
+
+impl<'a> Origin<'a> {
+    /// Reads all members in one pass.
+    fn read(source: RawJson<'a>) -> Self {
+        let mut origin = Self::default();
+        let text = |member: RawJson<'a>| member.string().filter(|text| !text.is_empty());
+        for (name, member) in source.members() {
+            match &*name {
+                "connector" => origin.connector = text(member),
+                "name" => origin.name = text(member),
+                "db" => origin.db = text(member),
+                "schema" => origin.schema = text(member),
+                "table" => origin.table = text(member),
+                "collection" => origin.collection = text(member),
+                "ts_ns" => origin.times.nanos = member.i64(),
+                "ts_us" => origin.times.micros = member.i64(),
+                "ts_ms" => origin.times.millis = member.i64(),
+                _ => {}
+            }
         }
+        origin
     }
-    let of_millis = |millis: i64| millis.checked_mul(1000);
-    let source = micros.or_else(|| nanos.map(|nanos| nanos.div_euclid(1000))).or_else(|| millis.and_then(of_millis));
-    source.filter(|micros| *micros > 0).or_else(|| ts_ms.and_then(of_millis)).and_then(in_range)
+}
+
+impl Times {
+    /// Source time in microseconds since the epoch, from the most precise field. Snapshots of some connectors have no source time; then it
+    /// is `ts_ms`, the time when Debezium processed the event.
+    fn changed_at(&self, ts_ms: Option<i64>) -> Option<i64> {
+        let of_millis = |millis: i64| millis.checked_mul(1000);
+        let source = self.micros.or_else(|| self.nanos.map(|nanos| nanos.div_euclid(1000)));
+        let source = source.or_else(|| self.millis.and_then(of_millis));
+        source.filter(|micros| *micros > 0).or_else(|| ts_ms.and_then(of_millis)).and_then(in_range)
+    }
 }
 
 /// The extended JSON text of a MongoDB document.

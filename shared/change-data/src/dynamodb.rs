@@ -27,7 +27,7 @@ fn typed(raw: RawJson<'_>) -> Option<Value<'_>> {
         ("S", Kind::String) => inner.text().map(Value::Text),
         ("N", Kind::String) => {
             let digits = inner.string()?;
-            Number::parse(&digits).is_some().then_some(Value::Number(digits))
+            Number::is_valid(&digits).then_some(Value::Number(digits))
         }
         ("B", Kind::String) => Some(Value::Text(Text { text: inner.string()?, repaired: false }).decoded(&BASE64)),
         ("BOOL", Kind::Bool(value)) => Some(Value::Bool(value)),

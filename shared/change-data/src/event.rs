@@ -4,7 +4,8 @@ use std::borrow::Cow;
 
 use crate::{
     contract::{Format, Source},
-    debezium, dynamodb_event,
+    debezium::{self, Payload},
+    dynamodb_event,
     json::{self, Kind, RawJson},
     operation::Operation,
     position::SourcePosition,
@@ -128,6 +129,7 @@ impl<'a> Event<'a> {
             }
         }
         let mut top = Top::default();
+        let mut bare = Payload::default();
         for (name, member) in raw.members() {
             match &*name {
                 "schema" => top.schema = member.some(),
@@ -136,6 +138,8 @@ impl<'a> Event<'a> {
                 "eventName" => top.event_name = member.string(),
                 _ => {}
             }
+            // Without an envelope, these are the members of the payload.
+            bare.take(&name, member);
         }
         // A `payload` is the envelope's: a row can have a column `payload`, but a record is not a row.
         match top {
@@ -144,7 +148,7 @@ impl<'a> Event<'a> {
             }
             Top { payload: Some(payload), .. } if payload.is_null() => Ok(Self::Skipped(SkipReason::Tombstone)),
             Top { payload: Some(payload), schema, .. } => debezium::read(payload, schema, key),
-            Top { payload: None, .. } => debezium::read(raw, None, key),
+            Top { payload: None, .. } => debezium::event(&bare, None, key),
         }
     }
 
@@ -186,8 +190,7 @@ pub(crate) fn incomplete(reason: impl Into<String>) -> Refusal {
 
 /// The source time, if a TIMESTAMP can hold it.
 pub(crate) fn in_range(micros: i64) -> Option<i64> {
-    let mut scratch = Vec::new();
-    time::timestamp(&mut scratch, micros).then_some(micros)
+    time::is_timestamp(micros).then_some(micros)
 }
 
 #[cfg(test)]

@@ -10,7 +10,6 @@
 
 mod envelope;
 mod plan;
-mod scan;
 mod shape;
 mod source;
 #[cfg(test)]
@@ -23,7 +22,6 @@ use std::rc::Rc;
 use self::{
     envelope::Envelope,
     plan::Plan,
-    scan::{Kind, LONGEST, Span},
     shape::{Member, Miss, Shape, Steps},
     source::Source,
     write::Row,
@@ -35,6 +33,7 @@ use crate::{
     json::RawJson,
     logical::Logical,
     operation::Operation,
+    scan::{self, Kind, LONGEST, Span},
     schema::Schema,
     super_json::{Flaws, Writer},
     transport::{Offset, Partition},

@@ -7,7 +7,7 @@ use crate::{
     contract::{Limits, Oversized},
     csv, geometry,
     json::Text,
-    number::Number,
+    number::{Number, is_short, short_integer, shortest_decimal},
     super_json::{Flaws, LimitExceeded, Writer, fitted},
     time,
     value::{Temporal, TemporalKind, Value, bit_number, bit_string},
@@ -41,8 +41,8 @@ pub(crate) fn fit(
         ColumnType::Integer => integer(value, i32::MIN.into(), i32::MAX.into(), out),
         ColumnType::BigInt => integer(value, i64::MIN.into(), i64::MAX.into(), out),
         ColumnType::Decimal(precision, scale) => decimal(value, precision, scale, out),
-        ColumnType::Real => float(value, |text| text.parse::<f32>().map(f32::classify).ok(), out),
-        ColumnType::Double => float(value, |text| text.parse::<f64>().map(f64::classify).ok(), out),
+        ColumnType::Real => float(value, LONGEST_REAL, |text| text.parse::<f32>().map(f32::classify).ok(), out),
+        ColumnType::Double => float(value, LONGEST_DOUBLE, |text| text.parse::<f64>().map(f64::classify).ok(), out),
         ColumnType::Boolean => boolean(value, out),
         ColumnType::Date => date(value, out),
         ColumnType::Time => clock(value, flaws, out),
@@ -80,23 +80,52 @@ fn number<'v>(value: &'v Value<'_>) -> Option<&'v str> {
 fn integer(value: &Value<'_>, least: i128, most: i128, out: &mut Vec<u8>) -> Option<()> {
     let number = match value {
         Value::Bits { bytes, .. } => i128::from(bit_number(bytes)?),
-        other => Number::parse(number(other)?)?.integer()?,
+        other => {
+            let text = number(other)?;
+            match short_integer(text) {
+                // The text is written as it is, except `-0`.
+                Some(short) if short != 0 => {
+                    return (least..=most).contains(&i128::from(short)).then(|| csv::plain(out, text));
+                }
+                Some(_) => 0,
+                None => Number::parse(text)?.integer()?,
+            }
+        }
     };
     (least..=most).contains(&number).then(|| csv::plain(out, &number.to_string()))
 }
 
 fn decimal(value: &Value<'_>, precision: u8, scale: u8, out: &mut Vec<u8>) -> Option<()> {
-    let number = Number::parse(number(value)?).filter(|number| number.fits(precision, scale))?;
+    let text = number(value)?;
+    // Redshift keeps 19 digits in 64 bits, which cannot hold all values of 19 digits.
+    let shortest = (precision != 19)
+        .then(|| shortest_decimal(text.as_bytes(), usize::from(precision - scale), usize::from(scale)))
+        .flatten();
+    if let Some(shortest) = shortest {
+        out.extend_from_slice(shortest);
+        return Some(());
+    }
+    let number = Number::parse(text).filter(|number| number.fits(precision, scale))?;
     csv::plain(out, &number.plain()?);
     Some(())
 }
 
-fn float(value: &Value<'_>, classify: fn(&str) -> Option<FpCategory>, out: &mut Vec<u8>) -> Option<()> {
+/// Bytes of numbers without an exponent that a REAL or a DOUBLE PRECISION holds in any case: they have between 10^-30 and 10^30, or
+/// between 10^-64 and 10^64.
+pub(crate) const LONGEST_REAL: usize = 30;
+pub(crate) const LONGEST_DOUBLE: usize = 64;
+
+fn float(value: &Value<'_>, most: usize, classify: fn(&str) -> Option<FpCategory>, out: &mut Vec<u8>) -> Option<()> {
     if let Value::NotFinite(name) = value {
         csv::plain(out, name);
         return Some(());
     }
     let text = number(value)?;
+    // No number of this length is out of range.
+    if is_short(text, most) {
+        csv::plain(out, text);
+        return Some(());
+    }
     if let Some(name) = Value::not_finite(text) {
         csv::plain(out, name);
         return Some(());

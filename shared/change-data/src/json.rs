@@ -7,6 +7,8 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
+use crate::scan;
+
 /// One JSON value, as valid text without surrounding white space.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RawJson<'a>(&'a str);
@@ -35,8 +37,11 @@ pub(crate) struct Text<'a> {
 /// # Errors
 /// A message with the problem and its place.
 pub(crate) fn validated(bytes: &[u8]) -> Result<RawJson<'_>, String> {
-    let text = std::str::from_utf8(bytes)
+    let text = simdutf8::compat::from_utf8(bytes)
         .map_err(|error| format!("not UTF-8: byte {} does not begin a character", error.valid_up_to()))?;
+    if scan::is_valid(bytes) {
+        return Ok(RawJson(text.trim_matches([' ', '\t', '\n', '\r'])));
+    }
     // A raw value is read without recursion, so the depth of a document does not use stack.
     let raw: &RawValue = serde_json::from_str(text).map_err(|error| format!("not JSON: {error}"))?;
     Ok(RawJson(raw.get()))
@@ -123,6 +128,7 @@ pub(crate) struct Members<'a>(Cursor<'a>);
 impl<'a> Iterator for Members<'a> {
     type Item = (Cow<'a, str>, RawJson<'a>);
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         let key = self.0.key()?;
         Some((key.text, self.0.skip()?))
@@ -162,11 +168,14 @@ impl<'a> Cursor<'a> {
     }
 
     /// The next byte that is not white space.
+    #[inline]
     pub(crate) fn peek(&mut self) -> Option<u8> {
-        let rest = self.text.as_bytes().get(self.at..)?;
-        let space = rest.iter().position(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r'))?;
-        self.at += space;
-        self.text.as_bytes().get(self.at).copied()
+        loop {
+            match self.text.as_bytes().get(self.at) {
+                Some(b' ' | b'\t' | b'\n' | b'\r') => self.at += 1,
+                byte => return byte.copied(),
+            }
+        }
     }
 
     /// Moves past the byte that [`Self::peek`] returned.
@@ -175,15 +184,17 @@ impl<'a> Cursor<'a> {
     }
 
     /// In an object: returns the next key and moves to its value. After the last member, returns `None` and moves past the brace.
+    #[inline]
     pub(crate) fn key(&mut self) -> Option<Text<'a>> {
         self.element()?;
-        let key = self.string()?;
+        let (key, has_escapes) = self.escaped()?;
         self.peek().filter(|byte| *byte == b':')?;
         self.bump();
-        Some(unescaped(key))
+        Some(if has_escapes { unescaped(key) } else { Text { text: Cow::Borrowed(key), repaired: false } })
     }
 
     /// In an array: moves to the next element. After the last one, returns `None` and moves past the bracket.
+    #[inline]
     pub(crate) fn element(&mut self) -> Option<()> {
         let mut byte = self.peek()?;
         if byte == b',' {
@@ -199,95 +210,63 @@ impl<'a> Cursor<'a> {
 
     /// Moves past a string and returns the text between its quotes.
     pub(crate) fn string(&mut self) -> Option<&'a str> {
+        self.escaped().map(|(text, _)| text)
+    }
+
+    /// Moves past a string and returns the text between its quotes, and whether it has escapes.
+    #[inline]
+    fn escaped(&mut self) -> Option<(&'a str, bool)> {
         self.peek().filter(|byte| *byte == b'"')?;
         let start = self.at + 1;
-        let end = end_of_string(self.text.as_bytes(), start)?;
+        let (end, has_escapes) = scan::string_end(self.text.as_bytes(), start)?;
         self.at = end + 1;
-        self.text.get(start..end)
+        Some((self.text.get(start..end)?, has_escapes))
     }
 
     /// Moves past a value and returns it.
+    #[inline]
     pub(crate) fn skip(&mut self) -> Option<RawJson<'a>> {
         let first = self.peek()?;
         let (bytes, start) = (self.text.as_bytes(), self.at);
         let end = match first {
-            b'"' => end_of_string(bytes, start + 1)? + 1,
-            b'{' | b'[' => end_of_container(bytes, start)?,
-            _ => bytes[start..]
-                .iter()
-                .position(|byte| matches!(byte, b',' | b'}' | b']' | b' ' | b'\t' | b'\n' | b'\r'))
-                .map_or(bytes.len(), |length| start + length),
+            b'"' => scan::string_end(bytes, start + 1)?.0 + 1,
+            b'{' | b'[' => scan::container_end(bytes, start)?,
+            _ => scan::scalar_end(bytes, start),
         };
         self.at = end;
         self.text.get(start..end).map(RawJson)
     }
 }
 
-/// The place of the closing quote of the string whose content begins at `start`.
-fn end_of_string(bytes: &[u8], start: usize) -> Option<usize> {
-    let mut at = start;
-    loop {
-        let stop = bytes.get(at..)?.iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
-        at += stop;
-        if bytes[at] == b'"' {
-            return Some(at);
-        }
-        at += 2;
-    }
-}
-
-fn end_of_container(bytes: &[u8], start: usize) -> Option<usize> {
-    let (mut at, mut depth) = (start, 0usize);
-    loop {
-        let stop = bytes.get(at..)?.iter().position(|byte| matches!(byte, b'"' | b'{' | b'[' | b'}' | b']'))?;
-        at += stop;
-        match bytes[at] {
-            b'"' => at = end_of_string(bytes, at + 1)?,
-            b'{' | b'[' => depth += 1,
-            _ => {
-                depth = depth.checked_sub(1)?;
-                if depth == 0 {
-                    return Some(at + 1);
-                }
-            }
-        }
-        at += 1;
-    }
-}
-
 /// Replaces the escapes of a string. `escaped` is the text between its quotes, which must be valid.
 pub(crate) fn unescaped(escaped: &str) -> Text<'_> {
-    if !escaped.contains('\\') {
+    if !scan::has(escaped.as_bytes(), b'\\') {
         return Text { text: Cow::Borrowed(escaped), repaired: false };
     }
+    let bytes = escaped.as_bytes();
     let mut out = String::with_capacity(escaped.len());
-    let mut repaired = false;
-    let mut rest = escaped;
-    while let Some((plain, behind)) = rest.split_once('\\') {
-        out.push_str(plain);
-        let mut characters = behind.chars();
-        rest = match characters.next() {
-            Some('u') => {
-                let (character, behind) = code_point(characters.as_str());
+    let (mut repaired, mut at) = (false, 0);
+    loop {
+        let escape = scan::backslash(bytes, at);
+        out.push_str(escaped.get(at..escape).unwrap_or_default());
+        let Some(&kind) = bytes.get(escape + 1) else { break };
+        at = escape + 2;
+        match kind {
+            b'u' => {
+                let behind = escaped.get(at..).unwrap_or_default();
+                let (character, rest) = code_point(behind);
                 repaired |= character.is_none();
                 out.push(character.unwrap_or(char::REPLACEMENT_CHARACTER));
-                behind
+                at += behind.len() - rest.len();
             }
-            Some(escape) => {
-                out.push(match escape {
-                    'b' => '\u{8}',
-                    'f' => '\u{c}',
-                    'n' => '\n',
-                    'r' => '\r',
-                    't' => '\t',
-                    itself => itself,
-                });
-                characters.as_str()
-            }
-            None => "",
-        };
+            b'b' => out.push('\u{8}'),
+            b'f' => out.push('\u{c}'),
+            b'n' => out.push('\n'),
+            b'r' => out.push('\r'),
+            b't' => out.push('\t'),
+            itself => out.push(char::from(itself)),
+        }
     }
-    out.push_str(rest);
     Text { text: Cow::Owned(out), repaired }
 }
 

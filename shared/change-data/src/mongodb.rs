@@ -56,7 +56,7 @@ fn number(digits: Cow<'_, str>) -> Option<Value<'_>> {
     match Value::not_finite(&digits) {
         Some(name) => Some(Value::NotFinite(name)),
         // `1E+3` and `-0` are valid numbers in JSON too.
-        None => Number::parse(&digits).is_some().then_some(Value::Number(digits)),
+        None => Number::is_valid(&digits).then_some(Value::Number(digits)),
     }
 }
 

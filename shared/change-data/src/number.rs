@@ -2,12 +2,64 @@
 
 use num_bigint::BigInt;
 
+use crate::scan::{digits, number_end};
+
 /// A number: `digits` × 10^`exponent`. The digits have no leading or trailing zeros, and are empty for zero.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Number {
     negative: bool,
     digits: String,
     exponent: i64,
+}
+
+/// The value of an integer of at most 18 digits. `None` for any other number, and for an integer with a fraction or an exponent.
+#[inline]
+pub(crate) fn short_integer(text: &str) -> Option<i64> {
+    let digits = text.strip_prefix('-').unwrap_or(text).as_bytes();
+    if digits.is_empty() || digits.len() > 18 || (digits.len() > 1 && digits[0] == b'0') {
+        return None;
+    }
+    let value = digits
+        .iter()
+        .try_fold(0, |value, digit| digit.is_ascii_digit().then(|| value * 10 + i64::from(digit - b'0')))?;
+    Some(if digits.len() < text.len() { -value } else { value })
+}
+
+/// The digits of a number without trailing zeros after the decimal point, if a DECIMAL with these numbers of digits before and after the
+/// point holds it exactly. `None` for any other number, for a number with an exponent, and for one of more than 64 bytes.
+#[inline]
+pub(crate) fn shortest_decimal(text: &[u8], most_whole: usize, most_fraction: usize) -> Option<&[u8]> {
+    let first = usize::from(text.first() == Some(&b'-'));
+    let whole = digits(text, first);
+    let point = first + whole;
+    let leads_with_zero = text.get(first) == Some(&b'0');
+    let fraction: &[u8] = match text.get(point) {
+        None => b"",
+        Some(b'.') if digits(text, point + 1) + point + 1 == text.len() && text.len() > point + 1 => &text[point + 1..],
+        Some(_) => return None,
+    };
+    let zeros = fraction.iter().rev().take_while(|digit| **digit == b'0').count();
+    let fraction = fraction.len() - zeros;
+    let whole_digits = if leads_with_zero { 0 } else { whole };
+    if text.len() > 64
+        || whole == 0
+        || (leads_with_zero && whole > 1)
+        || whole_digits > most_whole
+        || fraction > most_fraction
+    {
+        return None;
+    }
+    // Zero is written without a sign.
+    let start = usize::from(first == 1 && leads_with_zero && fraction == 0);
+    text.get(start..if fraction == 0 { point } else { point + 1 + fraction })
+}
+
+/// Whether a text is a number in JSON's grammar, without an exponent and with at most this number of bytes.
+#[inline]
+pub(crate) fn is_short(text: &str, most: usize) -> bool {
+    text.len() <= most
+        && number_end(text.as_bytes(), 0) == Some(text.len())
+        && !text.bytes().any(|byte| matches!(byte, b'e' | b'E'))
 }
 
 /// Most characters of a number. PostgreSQL's NUMERIC has at most 147,455 digits.
@@ -39,6 +91,16 @@ impl Number {
         }
         let exponent = exponent.checked_sub(i64::try_from(fraction.len()).ok()?)?;
         Some(Self::new(negative, &[whole, fraction].concat(), exponent))
+    }
+
+    /// Whether [`Self::parse`] reads a text.
+    pub(crate) fn is_valid(text: &str) -> bool {
+        text.len() <= LONGEST && number_end(text.as_bytes(), 0) == Some(text.len())
+    }
+
+    /// The value of a text that is an integer of at most 38 digits.
+    pub(crate) fn parse_integer(text: &str) -> Option<i128> {
+        short_integer(text).map(i128::from).or_else(|| Self::parse(text)?.integer())
     }
 
     /// The number `unscaled` × 10^-`scale`.
@@ -144,7 +206,7 @@ mod tests {
     use num_bigint::BigInt;
     use proptest::prelude::*;
 
-    use super::Number;
+    use super::{Number, is_short, short_integer, shortest_decimal};
 
     fn plain(text: &str) -> String {
         Number::parse(text).unwrap().plain().unwrap()
@@ -178,6 +240,27 @@ mod tests {
     }
 
     proptest! {
+        /// The short ways give the same results as the way through [`Number`], or leave the text to it.
+        #[test]
+        fn short_ways_agree(text in "-?[0-9]{0,20}(\\.[0-9]{0,6})?([eE][+-]?[0-9]{0,2})?", precision in 1_u8..=38, scale in 0_u8..=38) {
+            let scale = scale.min(precision);
+            let number = Number::parse(&text);
+            prop_assert_eq!(Number::is_valid(&text), number.is_some());
+            prop_assert_eq!(Number::parse_integer(&text), number.as_ref().and_then(Number::integer));
+            if let Some(integer) = short_integer(&text) {
+                prop_assert_eq!(number.clone().unwrap().plain().unwrap(), integer.to_string());
+            }
+            prop_assert!(!is_short(&text, 64) || number.is_some());
+            let (whole, fraction) = (usize::from(precision - scale), usize::from(scale));
+            if let Some(shortest) = shortest_decimal(text.as_bytes(), whole, fraction) {
+                let number = number.unwrap();
+                prop_assert_eq!(number.plain().unwrap(), std::str::from_utf8(shortest).unwrap());
+                prop_assert!(precision == 19 || number.fits(precision, scale));
+            } else if let Some(number) = number.filter(|_| !text.contains(['e', 'E'])) {
+                prop_assert!(!number.fits(precision, scale));
+            }
+        }
+
         #[test]
         fn integers_and_their_texts_agree(number: i128) {
             let read = Number::parse(&number.to_string()).unwrap();

@@ -14,7 +14,8 @@ use crate::{
     json::{Cursor, RawJson, Text, unescaped, write_string},
     logical::Logical,
     mongodb,
-    number::Number,
+    number::{Number, is_short},
+    scan,
     value::{Form, Temporal, TemporalKind, Value, bit_string},
 };
 
@@ -37,6 +38,9 @@ pub(crate) struct Flaws {
 impl Flaws {
     /// A note for `dw_md_changes`; `None` if the value was not changed.
     pub(crate) fn describe(&self) -> Option<String> {
+        if *self == Self::default() {
+            return None;
+        }
         let mut all = Vec::new();
         let mut say = |count: usize, what: &str| match count {
             0 => {}
@@ -84,7 +88,7 @@ pub(crate) fn fitted<'t>(
 ) -> Result<Option<Cow<'t, str>>, LimitExceeded> {
     flaws.repaired += usize::from(text.repaired);
     let mut fitted = text.text.clone();
-    if fitted.contains('\0') {
+    if scan::has(fitted.as_bytes(), 0) {
         flaws.nul += fitted.matches('\0').count();
         fitted = Cow::Owned(fitted.replace('\0', ""));
     }
@@ -203,13 +207,15 @@ impl<'o> Writer<'o> {
 
     /// Writes a number. A number that Redshift would round or refuse is written as a text.
     fn number(&mut self, number: &str) {
-        let is_held = Number::parse(number).is_some_and(|read| {
-            let is_double = || {
-                let double: f64 = number.parse().unwrap_or(f64::NAN);
-                read.significant() <= 17 && double.is_finite() && double != 0.0
-            };
-            read.is_decimal() || is_double()
-        });
+        // A DECIMAL holds any number of 38 digits.
+        let is_held = is_short(number, 38)
+            || Number::parse(number).is_some_and(|read| {
+                let is_double = || {
+                    let double: f64 = number.parse().unwrap_or(f64::NAN);
+                    read.significant() <= 17 && double.is_finite() && double != 0.0
+                };
+                read.is_decimal() || is_double()
+            });
         if is_held {
             self.out.extend_from_slice(number.as_bytes());
         } else {
@@ -273,7 +279,7 @@ impl<'o> Writer<'o> {
         if is_key {
             return self.key(&unescaped(escaped));
         }
-        if escaped.len() > self.longest || escaped.contains('\\') {
+        if escaped.len() > self.longest || scan::has(escaped.as_bytes(), b'\\') {
             return self.text(&unescaped(escaped));
         }
         self.out.push(b'"');

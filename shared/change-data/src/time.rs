@@ -8,13 +8,32 @@ const DAY: i64 = 86_400_000_000;
 /// Days from the epoch to 0001-01-01 and to 9999-12-31.
 const DAYS: std::ops::RangeInclusive<i64> = -719_162..=2_932_896;
 
+/// Whether [`timestamp`] writes these microseconds since the epoch.
+#[inline]
+pub(crate) fn is_timestamp(micros: i64) -> bool {
+    is_date(micros.div_euclid(DAY))
+}
+
+/// Whether [`date`] writes these days since the epoch.
+#[inline]
+pub(crate) fn is_date(days: i64) -> bool {
+    DAYS.contains(&days)
+}
+
+/// Whether [`time`] writes these microseconds since midnight.
+#[inline]
+pub(crate) fn is_time(micros: i64) -> bool {
+    (0..=DAY).contains(&micros)
+}
+
 /// Writes microseconds since the epoch as `2026-11-21 10:00:00.123456`. The fraction has no, three or six digits.
 /// Returns false, and writes nothing, outside the years 0001 to 9999.
 #[inline]
 pub fn timestamp(out: &mut Vec<u8>, micros: i64) -> bool {
-    if !date(out, micros.div_euclid(DAY)) {
+    if !is_timestamp(micros) {
         return false;
     }
+    date(out, micros.div_euclid(DAY));
     out.push(b' ');
     clock(out, micros.rem_euclid(DAY));
     true
@@ -23,7 +42,7 @@ pub fn timestamp(out: &mut Vec<u8>, micros: i64) -> bool {
 /// Writes days since the epoch as `2026-11-21`. Returns false, and writes nothing, outside the years 0001 to 9999.
 #[inline]
 pub fn date(out: &mut Vec<u8>, days: i64) -> bool {
-    if !DAYS.contains(&days) {
+    if !is_date(days) {
         return false;
     }
     let (year, month, day) = civil_of_days(days);
@@ -39,11 +58,11 @@ pub fn date(out: &mut Vec<u8>, days: i64) -> bool {
 /// `24:00:00` is a time of day.
 #[inline]
 pub fn time(out: &mut Vec<u8>, micros: i64) -> bool {
-    let fits = (0..=DAY).contains(&micros);
-    if fits {
+    let is_time = is_time(micros);
+    if is_time {
         clock(out, micros);
     }
-    fits
+    is_time
 }
 
 fn clock(out: &mut Vec<u8>, micros: i64) {
@@ -64,10 +83,10 @@ fn clock(out: &mut Vec<u8>, micros: i64) {
     }
 }
 
-/// Writes a number that is not negative with at least `width` digits.
+/// Writes a number that is not negative with `width` digits, which is at most 6.
 #[inline]
 fn digits(out: &mut Vec<u8>, mut number: i64, width: usize) {
-    let mut text = [b'0'; 20];
+    let mut text = [b'0'; 6];
     for digit in text[..width].iter_mut().rev() {
         // A remainder of a division by 10 fits a digit.
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]

@@ -199,17 +199,16 @@ fn variable_scale(raw: RawJson<'_>) -> Option<Value<'_>> {
 
 fn temporal(kind: TemporalKind, unit: Option<Unit>, number: Cow<'_, str>) -> Result<Value<'_>, Value<'_>> {
     let read = || {
-        let integer = Number::parse(&number)?.integer()?;
+        let integer = Number::parse_integer(&number)?;
         let count = i64::try_from(integer).ok()?;
         let (count, cut) = match unit {
             Some(unit) => unit.micros(count)?,
             None => (count, false),
         };
-        let mut scratch = Vec::new();
         let is_one = match kind {
-            TemporalKind::Date => time::date(&mut scratch, count),
-            TemporalKind::Time => time::time(&mut scratch, count),
-            TemporalKind::Timestamp => time::timestamp(&mut scratch, count),
+            TemporalKind::Date => time::is_date(count),
+            TemporalKind::Time => time::is_time(count),
+            TemporalKind::Timestamp => time::is_timestamp(count),
             TemporalKind::Duration => true,
         };
         is_one.then_some((count, cut))

@@ -11,7 +11,7 @@ use crate::feed::{Consumer, Expected, Feed};
 
 /// Time after which a claim expires if the batch has not begun: several times the longest invocation.
 pub const CLAIM: SignedDuration = SignedDuration::from_mins(10);
-/// Time after which another run is requested, with a new id, if the requested run did not claim the first file of its batch.
+/// Time after which another run is requested, with a new id, if no run claimed the file from which the id of the requested run is derived.
 const REQUEST_AGAIN: SignedDuration = SignedDuration::from_hours(1);
 
 /// Maximum number of bytes of the files in a work item, less than the 256 KiB that are the smallest limit of an SQS message.
@@ -20,8 +20,8 @@ const ITEM_BYTES: usize = 240 * 1024;
 /// What to do with the open files of a feed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Plan<'a> {
-    /// Request one run of the feed's workflow for each complete batch. The id of a run is derived from the first file of its batch, so
-    /// planning again requests the same run.
+    /// Request one run of the feed's workflow for each complete batch. The id of a run is derived from a file, so planning again requests
+    /// the same runs. A run takes the files that are next when it begins, which can be other files.
     RequestRuns {
         /// Id of the workflow.
         workflow: &'a str,
@@ -54,7 +54,7 @@ pub fn decide<'a>(feed: &'a Feed, open: &'a [FileRecord], now: Timestamp) -> Pla
     }
     match feed.consumer() {
         Consumer::Workflow(workflow) => {
-            let runs = ready.iter().map(|batch| run_id(workflow, batch[0], now)).collect();
+            let runs = anchors(&ready).into_iter().map(|file| run_id(workflow, file, now)).collect();
             Plan::RequestRuns { workflow, runs }
         }
         Consumer::Workers(_) => {
@@ -132,10 +132,25 @@ pub fn worker_time(feed: &Feed) -> SignedDuration {
     }
 }
 
-/// Id of the run for the batch that begins with `first`. It changes after each [`REQUEST_AGAIN`].
-fn run_id(workflow: &str, first: &FileRecord, now: Timestamp) -> String {
-    let requests = now.duration_since(first.registered_ts).as_secs() / REQUEST_AGAIN.as_secs();
-    let (id, reopenings) = (first.id(), first.reopenings());
+/// One file for each batch, from which the id of a run is derived: the first file of a single batch; of several batches, the files with the
+/// smallest hashes.
+///
+/// The first files of several batches would not do: a file that is registered late, or a run that claims a batch, moves the bounds of all
+/// later batches, so that each planning of a backlog would request other runs. A file that is registered or claimed changes the smallest
+/// hashes only with the probability of one in the size of a batch.
+fn anchors<'a>(batches: &[Vec<&'a FileRecord>]) -> Vec<&'a FileRecord> {
+    if let [only] = batches {
+        return only.first().copied().into_iter().collect();
+    }
+    let mut files: Vec<_> = batches.iter().flatten().map(|file| (file.id(), *file)).collect();
+    files.sort_by(|(a, _), (b, _)| (&a.key_hash, &a.version).cmp(&(&b.key_hash, &b.version)));
+    files.into_iter().take(batches.len()).map(|(_, file)| file).collect()
+}
+
+/// Id of the run that is derived from a file. It changes after each [`REQUEST_AGAIN`].
+fn run_id(workflow: &str, file: &FileRecord, now: Timestamp) -> String {
+    let requests = now.duration_since(file.registered_ts).as_secs() / REQUEST_AGAIN.as_secs();
+    let (id, reopenings) = (file.id(), file.reopenings());
     derived_run_id(workflow, &format!("files {} {} {} {reopenings} {requests}", id.feed, id.key_hash, id.version))
 }
 
@@ -215,6 +230,41 @@ mod tests {
         let at = |now| decide(&feed, &files, now);
         assert_eq!(at(now), at(now + SignedDuration::from_mins(59)));
         assert_ne!(at(now), at(now + SignedDuration::from_mins(60)));
+    }
+
+    /// Files are registered in another order than they were received, the feed is planned after every few of them, and a run claims a batch
+    /// now and then. The number of runs is near the number of batches.
+    #[test]
+    fn a_backlog_requests_about_as_many_runs_as_it_has_batches() {
+        let (feed, now) = (feed(20, None, None), Timestamp::UNIX_EPOCH);
+        let mut all = files(1_000);
+        for (n, file) in all.iter_mut().enumerate() {
+            file.received_ts = now + SignedDuration::from_millis(i64::try_from(n * 791 % 1_000).unwrap());
+        }
+        let mut requested = std::collections::BTreeSet::new();
+        let (mut open, mut rest) = (Vec::new(), all.as_slice());
+        for round in 0.. {
+            let (new, later) = rest.split_at(rest.len().min(10));
+            open.extend_from_slice(new);
+            rest = later;
+            if let Plan::RequestRuns { runs, .. } = decide(&feed, &open, now) {
+                requested.extend(runs);
+            } else {
+                break;
+            }
+            if round % 4 == 3 {
+                let claimed: Vec<_> = next(&feed, &open, now).into_iter().map(FileRecord::id).collect();
+                open.retain(|file| !claimed.contains(&file.id()));
+            }
+        }
+        assert!((50..=100).contains(&requested.len()), "{} runs for 50 batches", requested.len());
+    }
+
+    #[test]
+    fn a_single_batch_keeps_its_run_while_files_are_added_to_it() {
+        let (feed, now, files) = (feed(50, None, None), Timestamp::UNIX_EPOCH, files(50));
+        let first = decide(&feed, &files[..1], now);
+        assert!((1..=50).all(|n| decide(&feed, &files[..n], now) == first));
     }
 
     #[test]

@@ -3,16 +3,17 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use super::{
-    scan::{Kind, Span, digits},
     time::{Calendar, zoned},
     write::Row,
 };
 use crate::{
     column_type::ColumnType,
     compiled::{Compiled, CompiledColumn},
-    fit::{Fit, fit},
+    fit::{Fit, LONGEST_DOUBLE, LONGEST_REAL, fit},
     json::RawJson,
     logical::{Logical, Unit},
+    number,
+    scan::{Kind, Span},
     super_json::Flaws,
     value::Value,
 };
@@ -162,8 +163,8 @@ fn direct_write(column_type: ColumnType, logical: &Logical) -> DirectWrite {
         (ColumnType::SmallInt, _) => DirectWrite::Integer(4),
         (ColumnType::Integer, _) => DirectWrite::Integer(9),
         (ColumnType::BigInt, _) => DirectWrite::Integer(18),
-        (ColumnType::Real, _) => DirectWrite::Float(30),
-        (ColumnType::Double, _) => DirectWrite::Float(64),
+        (ColumnType::Real, _) => DirectWrite::Float(LONGEST_REAL),
+        (ColumnType::Double, _) => DirectWrite::Float(LONGEST_DOUBLE),
         (ColumnType::Boolean, _) => DirectWrite::Boolean,
         // Redshift keeps 19 digits in 64 bits, which cannot hold all values of 19 digits.
         (ColumnType::Decimal(precision, scale), logical) if precision != 19 => {
@@ -217,31 +218,12 @@ fn eight_digits(digits: [u8; 8]) -> u64 {
 
 /// Writes a number without trailing zeros after the decimal point, if a DECIMAL holds it exactly.
 #[inline]
-fn decimal(text: &[u8], most_whole: usize, most_fraction: usize, row: &mut Row) -> bool {
-    let first = usize::from(text.first() == Some(&b'-'));
-    let whole = digits(text, first);
-    let point = first + whole;
-    let leads_with_zero = text.get(first) == Some(&b'0');
-    let fraction: &[u8] = match text.get(point) {
-        None => b"",
-        Some(b'.') if digits(text, point + 1) + point + 1 == text.len() && text.len() > point + 1 => &text[point + 1..],
-        Some(_) => return false,
-    };
-    let zeros = fraction.iter().rev().take_while(|digit| **digit == b'0').count();
-    let fraction = fraction.len() - zeros;
-    let whole_digits = if leads_with_zero { 0 } else { whole };
-    if text.len() > 64
-        || whole == 0
-        || (leads_with_zero && whole > 1)
-        || whole_digits > most_whole
-        || fraction > most_fraction
-    {
-        return false;
+fn decimal(text: &[u8], whole: usize, scale: usize, row: &mut Row) -> bool {
+    let shortest = number::shortest_decimal(text, whole, scale);
+    if let Some(shortest) = shortest {
+        row.bytes(shortest);
     }
-    // Zero is written without a sign.
-    let start = usize::from(first == 1 && leads_with_zero && fraction == 0);
-    row.bytes(&text[start..if fraction == 0 { point } else { point + 1 + fraction }]);
-    true
+    shortest.is_some()
 }
 
 /// Writes the number whose two's complement is in base64, if a DECIMAL holds it exactly.

@@ -6,7 +6,7 @@
 
 use wide::u8x32;
 
-use super::scan::{self, Kind, Span, chunk};
+use crate::scan::{self, Kind, Span, chunk};
 
 /// Most keys of a shape, so that a source with ever new keys does not use more and more memory.
 const MOST: usize = 512;

@@ -2,7 +2,6 @@
 
 use super::{
     plan::integer,
-    scan::{self, Kind, Span},
     shape::{Member, Miss, Read, Shape},
     time::Calendar,
     write::Row,
@@ -12,6 +11,7 @@ use crate::{
     event::Identity,
     json::RawJson,
     position::{self, Place, SourcePosition},
+    scan::{self, Kind, Span},
     transport::{Offset, Partition},
 };
 

@@ -1,7 +1,9 @@
 //! Writes a row in the format of [`crate::csv`]. A short value is copied as a whole chunk, and the next field overwrites the excess bytes.
 
-use super::scan::{Kind, Span, chunk, escape};
-use crate::csv;
+use crate::{
+    csv,
+    scan::{Kind, Span, chunk, escape},
+};
 
 /// One row. Its buffer is initialized, so that a chunk can be written past the end of a field.
 #[derive(Debug, Default)]
