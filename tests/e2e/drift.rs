@@ -177,7 +177,7 @@ async fn new_columns_are_reported_once_and_applied_on_request() {
         orders.sql("select id, note, colour, gr__e__mm_, json_serialize(tags) from {s}.orders order by id").await;
     let wanted = [
         ["1", &long, "red", "NULL", "NULL"],
-        ["2", "NULL", "green", "12.500000", "[\"a\",1]"],
+        ["2", "NULL", "green", "12.5", "[\"a\",1]"],
         ["3", "NULL", "NULL", "NULL", "NULL"],
     ];
     assert_eq!(rows, wanted);

@@ -87,23 +87,36 @@ pub fn failure_kind(message: &str) -> FailureKind {
         "due to lock timeout",
     ]) {
         FailureKind::SerializationConflict
-    } else if says(&[
-        "connection reset",
-        "connection refused",
-        "connection closed",
-        "connection to server was lost",
-        "could not connect",
-        "terminating connection",
-        "server closed the connection",
-        "cluster is restarting",
-        "the database system is shutting down",
-        "the database system is starting up",
-    ]) {
+    } else if says(&LOST_WITHOUT_ERROR)
+        || says(&[
+            "connection refused",
+            "could not connect",
+            "terminating connection",
+            "cluster is restarting",
+            "the database system is shutting down",
+            "the database system is starting up",
+        ])
+    {
         FailureKind::ConnectionLost
     } else {
         FailureKind::StatementFailed
     }
 }
+
+/// Words of messages by which a client lost its connection without an error of Redshift. No AWS page lists the messages of
+/// the Data API; these are the texts of the JDBC driver and of libpq.
+const LOST_WITHOUT_ERROR: [&str; 10] = [
+    "connection reset",
+    "connection closed",
+    "connection has been closed",
+    "connection to server was lost",
+    "server closed the connection",
+    "connection timed out",
+    "i/o error occurred while sending",
+    "eof detected",
+    "broken pipe",
+    "read timed out",
+];
 
 /// Returns the number of steps that a failed submission may have completed, from the number of its statements that
 /// finished, the number of its statements, and Redshift's message.
@@ -121,9 +134,7 @@ pub fn steps_reached(finished: u32, statements: u32, message: &str) -> Steps {
 /// that the transaction was rolled back or did not begin.
 fn leaves_commit_open(message: &str) -> bool {
     let text = message.to_ascii_lowercase();
-    let lost =
-        ["connection reset", "connection closed", "connection to server was lost", "server closed the connection"];
-    lost.iter().any(|words| text.contains(words))
+    LOST_WITHOUT_ERROR.iter().any(|words| text.contains(words))
 }
 
 #[cfg(test)]
@@ -148,6 +159,9 @@ mod tests {
             ("ERROR: canceling statement due to statement timeout", StatementFailed),
             ("ERROR: terminating connection due to administrator command", ConnectionLost),
             ("Connection reset by peer", ConnectionLost),
+            ("An I/O error occurred while sending to the backend.", ConnectionLost),
+            ("This connection has been closed.", ConnectionLost),
+            ("SSL SYSCALL error: EOF detected", ConnectionLost),
             ("ERROR: relation \"rsql_blog.blog_table\" does not exist", StatementFailed),
             ("ERROR: Numeric data overflow (result precision) 1023", StatementFailed),
         ] {
@@ -178,6 +192,11 @@ mod tests {
         for (message, open) in [
             ("Connection reset by peer", true),
             ("FATAL: server closed the connection unexpectedly", true),
+            ("An I/O error occurred while sending to the backend.", true),
+            ("This connection has been closed.", true),
+            ("SSL SYSCALL error: EOF detected", true),
+            ("java.net.SocketException: Broken pipe (Write failed)", true),
+            ("Read timed out", true),
             ("ERROR: terminating connection due to administrator command", false),
             ("could not connect to server: Connection refused", false),
             ("FATAL: the database system is starting up", false),

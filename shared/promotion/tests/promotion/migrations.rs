@@ -122,10 +122,10 @@ async fn missing_data_is_reported_and_moved_into_columns() {
         let report = warehouse.texts(&promotion.drift_report(4)).await;
         assert_eq!(report.len(), 4);
         assert_eq!(report[0][..2], ["Colour", "2"], "{report:?}");
-        assert_eq!(report[0][4..], ["0", "0", "2", "0", "NULL", "NULL", "0", "0", "5", "6"], "{report:?}");
+        assert_eq!(report[0][4..], ["0", "0", "2", "0", "NULL", "NULL", "0", "0", "5", "6", "0"], "{report:?}");
         assert_eq!(report[3][..2], ["weight", "3"]);
         assert_eq!(report[3][4..8], ["0", "2", "1", "0"]);
-        assert_eq!(report[3][8..], ["7", "1", "0", "0", "5", "6"]);
+        assert_eq!(report[3][8..], ["7", "1", "0", "0", "5", "6", "1"]);
 
         let wanted = [
             column("colour", "varchar(16)", Some("Colour")),
