@@ -109,7 +109,9 @@ async fn unclaimed_events_are_stored_with_a_proposed_contract() {
         orders.objects(&shiftwork_protocol::keys::unclaimed_prefix(&format!("public.{}", orders.flow.id))).await;
     assert_eq!(waiting.len(), 2, "{waiting:?}");
     assert!(
-        waiting[0].contains("/contract.") && waiting[0].ends_with(".yaml") && waiting[1].ends_with(".ndjson.gz"),
+        waiting[0].contains("/contract.")
+            && waiting[0].rsplit('.').next() == Some("yaml")
+            && waiting[1].ends_with(".ndjson.gz"),
         "{waiting:?}"
     );
 

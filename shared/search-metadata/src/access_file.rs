@@ -49,7 +49,7 @@ pub(crate) fn fix(bytes: &[u8], bucket: &str, people: &People) -> Verdict {
 }
 
 impl AccessFile {
-    /// Reads a file that [`fix`] accepts or has fixed; of another file it has the prefixes that can be read.
+    /// Reads a file that [`fix()`] accepts or has fixed; of another file it has the prefixes that can be read.
     pub(crate) fn read(bytes: &[u8], bucket: &str, people: &People) -> Self {
         let parsed = fix::decoded(bytes).and_then(|(text, _)| Json::parse(&text));
         let Ok(Json::List(items)) = parsed else { return Self::default() };
