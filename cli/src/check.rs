@@ -140,21 +140,21 @@ pub fn check(files: &Files, read_script: &ReadScript) -> Checked {
     }
     check_consumers(&mut checked);
     checked.problems.extend(circles::problems(&checked, &Deployed::default()));
-    // Two files of the same workflow share their scripts, so the problems of these scripts are reported only once.
+    // Jobs and files of workflows share scripts, so the problems of these scripts are reported only once.
     checked.problems = once(checked.problems);
     checked.warnings = once(checked.warnings);
     checked
 }
 
-/// Removes repeated problems and keeps the order.
+/// Removes repeated problems and keeps the order. Problems at a line are the same for each job that they concern, so their JSON paths are
+/// not compared.
 fn once(problems: Vec<Problem>) -> Vec<Problem> {
-    let mut once: Vec<Problem> = Vec::new();
-    for problem in problems {
-        if !once.contains(&problem) {
-            once.push(problem);
-        }
-    }
-    once
+    let mut seen = BTreeSet::new();
+    let is_new = |problem: &Problem| {
+        let path = problem.place.path.clone().filter(|_| problem.place.line.is_none());
+        seen.insert(Problem { place: Place { path, ..problem.place.clone() }, ..problem.clone() })
+    };
+    problems.into_iter().filter(is_new).collect()
 }
 
 /// What a workflow can refer to.
