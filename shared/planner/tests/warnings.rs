@@ -62,6 +62,36 @@ fn scripts_that_are_probably_wrong() {
     insta::assert_snapshot!(reported.join("\n\n"));
 }
 
+/// The warnings of a workflow with this job, without its problems.
+fn warnings_of_job(job: &str) -> String {
+    let found = check(&read(&WORKFLOW.replace("JOB", job)), &inputs("w", &[("other.sql", "select 1")]));
+    assert_eq!(found.problems, [], "{job}");
+    lines(&found.warnings)
+}
+
+#[test]
+fn parameters_that_a_call_or_an_unload_does_not_replace() {
+    let jobs = [
+        r#"{ job_name: a, kind: procedure, call: "p(:run_date, ':run_date', $1, {p}, :'day', '{run_date}')" }"#,
+        r#"{ job_name: a, kind: procedure, call: "p(DATE :run_date)" }"#,
+        r#"{ job_name: a, kind: procedure, call: "p(x:run_date)" }"#,
+        r#"{ job_name: a, kind: procedure, call: "p(:x, ':x')", arguments: { x: ":run_date of {{ day }}" } }"#,
+        r#"{ job_name: a, kind: unload, select: "select '{run_date}', ':run_date', '${day}', $1 from t", to: "s3://bucket/:run_date/${run_date}/$day/x" }"#,
+    ];
+    insta::assert_snapshot!(jobs.map(warnings_of_job).join("\n\n"));
+}
+
+#[test]
+fn calls_and_unloads_without_warnings() {
+    for job in [
+        r#"{ job_name: a, kind: procedure, call: "s.p(:run_date, :x, 'HH24:MI:SS', :day::date)", arguments: { x: "a:other {other}" } }"#,
+        r#"{ job_name: a, kind: procedure, call: "p(:x)", arguments: { x: 7 } }"#,
+        r#"{ job_name: a, kind: unload, select: "select a::date, '12:30', 'day' from t where b = 'x{2}'", to: "s3://bucket/{run_date}/day={run_date}/{workflow_execution_id}/" }"#,
+    ] {
+        assert_eq!(warnings_of_job(job), "", "{job}");
+    }
+}
+
 #[test]
 fn scripts_without_warnings() {
     for (script, transaction) in [
