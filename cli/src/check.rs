@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::Value;
 use shiftwork_change_data::contract::{self, TableContract};
-use shiftwork_config::JsonPath;
+use shiftwork_config::{JsonPath, nearest};
 use shiftwork_feeds::Feed;
 use shiftwork_planner::{Located, Place, PlanInputs, Problem, Script};
 use shiftwork_protocol::{Connection, Workflow, keys::script_key, name};
@@ -139,6 +139,10 @@ pub fn check(files: &Files, read_script: &ReadScript) -> Checked {
         }
     }
     check_consumers(&mut checked);
+    if files.whole {
+        let warnings = unknown_consumers(&checked, &defined.names("workflow"));
+        checked.warnings.extend(warnings);
+    }
     checked.problems.extend(circles::problems(&checked, &Deployed::default()));
     // Jobs and files of workflows share scripts, so the problems of these scripts are reported only once.
     checked.problems = once(checked.problems);
@@ -192,6 +196,11 @@ impl Definitions {
         let problem = Problem::new(place, format!("{kind} `{name}` is already defined in {earlier}"));
         Some(problem.hint(format!("rename one of the two {kind}s")))
     }
+
+    /// The names of a kind.
+    fn names(&self, kind: &str) -> BTreeSet<&str> {
+        self.0.keys().filter(|(of, _)| *of == kind).map(|(_, name)| name.as_str()).collect()
+    }
 }
 
 /// The name of a file without its suffix.
@@ -236,6 +245,23 @@ fn check_consumers(checked: &mut Checked) {
             checked.problems.push(problem.hint(hint));
         }
     }
+}
+
+/// Warns about feeds whose workflow has no file but nearly the id of a workflow that has one. A workflow of another project has no file
+/// either, so another id is not reported.
+fn unknown_consumers(checked: &Checked, workflows: &BTreeSet<&str>) -> Vec<Problem> {
+    let unknown = checked.feeds.values().filter_map(|ValidFeed { file, text, feed }| {
+        let id = feed.workflow.as_deref().filter(|id| !workflows.contains(id))?;
+        nearest(id, workflows.iter().copied())?;
+        let path = JsonPath::root().key("workflow");
+        let place = match shiftwork_planner::read_file(file, text) {
+            Ok(doc) => doc.place(&path),
+            Err(_) => Place { file: Some(file.clone()), path: Some(path.to_string()), ..Place::default() },
+        };
+        let problem = Problem::new(place, format!("workflow `{id}` has no file"));
+        Some(problem.did_you_mean(id, workflows.iter().copied()))
+    });
+    unknown.collect()
 }
 
 /// Reads a contract, and checks that its name is the name of its file.

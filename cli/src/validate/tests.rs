@@ -225,6 +225,25 @@ fn feeds_are_checked_against_the_workflows_that_load_their_files() {
         mismatch.contains("does not load the files of this feed") && mismatch.contains("pending(clicks)"),
         "{mismatch}"
     );
+    for (workflow, id, whole, expected) in [
+        (workflow, "laod", true, Some("did you mean `load`?")),
+        (workflow, "load_", false, None),
+        (workflow, "of_another_project", true, None),
+        // The workflow has another problem.
+        ("workflow_id: laod\n", "laod", true, None),
+    ] {
+        let workflows = vec![File { path: "workflows/load.yaml".into(), text: workflow.into() }];
+        let feeds = vec![feed("orders", &format!("workflow: {id}\n"))];
+        let checked = check(&Files { workflows, feeds, whole, ..Files::default() }, &|_: &Path| Ok(None));
+        let hints: Vec<_> = checked.warnings.iter().map(|warning| warning.hint.as_deref()).collect();
+        assert_eq!(hints, Vec::from_iter(expected.map(Some)), "{id}");
+        for warning in &checked.warnings {
+            assert_eq!(
+                warning.to_string(),
+                format!("feeds/orders.yaml:6:1 ($.workflow): workflow `{id}` has no file; did you mean `load`?")
+            );
+        }
+    }
     let (broken, _) = check_feeds(vec![feed("orders", "colums: [a]\n")]);
     assert!(broken.contains("feeds/orders.yaml:6:1") && broken.contains("did you mean `columns`?"), "{broken}");
     let misnamed = File { path: "feeds/other.yaml".into(), ..feed("orders", "") };
