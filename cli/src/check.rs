@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::Value;
 use shiftwork_change_data::contract::{self, TableContract};
-use shiftwork_config::JsonPath;
+use shiftwork_config::{JsonPath, nearest};
 use shiftwork_feeds::Feed;
 use shiftwork_planner::{Located, Place, PlanInputs, Problem, Script};
 use shiftwork_protocol::{Connection, Workflow, keys::script_key, name};
@@ -139,22 +139,26 @@ pub fn check(files: &Files, read_script: &ReadScript) -> Checked {
         }
     }
     check_consumers(&mut checked);
+    if files.whole {
+        let warnings = unknown_consumers(&checked, &defined.names("workflow"));
+        checked.warnings.extend(warnings);
+    }
     checked.problems.extend(circles::problems(&checked, &Deployed::default()));
-    // Two files of the same workflow share their scripts, so the problems of these scripts are reported only once.
+    // Jobs and files of workflows share scripts, so the problems of these scripts are reported only once.
     checked.problems = once(checked.problems);
     checked.warnings = once(checked.warnings);
     checked
 }
 
-/// Removes repeated problems and keeps the order.
+/// Removes repeated problems and keeps the order. Problems at a line are the same for each job that they concern, so their JSON paths are
+/// not compared.
 fn once(problems: Vec<Problem>) -> Vec<Problem> {
-    let mut once: Vec<Problem> = Vec::new();
-    for problem in problems {
-        if !once.contains(&problem) {
-            once.push(problem);
-        }
-    }
-    once
+    let mut seen = BTreeSet::new();
+    let is_new = |problem: &Problem| {
+        let path = problem.place.path.clone().filter(|_| problem.place.line.is_none());
+        seen.insert(Problem { place: Place { path, ..problem.place.clone() }, ..problem.clone() })
+    };
+    problems.into_iter().filter(is_new).collect()
 }
 
 /// What a workflow can refer to.
@@ -191,6 +195,11 @@ impl Definitions {
         let place = Place { file: Some(file.name()), path: Some(path), ..Place::default() };
         let problem = Problem::new(place, format!("{kind} `{name}` is already defined in {earlier}"));
         Some(problem.hint(format!("rename one of the two {kind}s")))
+    }
+
+    /// The names of a kind.
+    fn names(&self, kind: &str) -> BTreeSet<&str> {
+        self.0.keys().filter(|(of, _)| *of == kind).map(|(_, name)| name.as_str()).collect()
     }
 }
 
@@ -236,6 +245,23 @@ fn check_consumers(checked: &mut Checked) {
             checked.problems.push(problem.hint(hint));
         }
     }
+}
+
+/// Warns about feeds whose workflow has no file but nearly the id of a workflow that has one. A workflow of another project has no file
+/// either, so another id is not reported.
+fn unknown_consumers(checked: &Checked, workflows: &BTreeSet<&str>) -> Vec<Problem> {
+    let unknown = checked.feeds.values().filter_map(|ValidFeed { file, text, feed }| {
+        let id = feed.workflow.as_deref().filter(|id| !workflows.contains(id))?;
+        nearest(id, workflows.iter().copied())?;
+        let path = JsonPath::root().key("workflow");
+        let place = match shiftwork_planner::read_file(file, text) {
+            Ok(doc) => doc.place(&path),
+            Err(_) => Place { file: Some(file.clone()), path: Some(path.to_string()), ..Place::default() },
+        };
+        let problem = Problem::new(place, format!("workflow `{id}` has no file"));
+        Some(problem.did_you_mean(id, workflows.iter().copied()))
+    });
+    unknown.collect()
 }
 
 /// Reads a contract, and checks that its name is the name of its file.

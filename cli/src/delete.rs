@@ -11,7 +11,6 @@ use crate::{
     Deployment, Outcome, args,
     confirm::confirmed,
     push::{self, Kind, Present, Pusher, Thing},
-    words,
 };
 
 /// Number of a workflow's newest runs among which active ones are looked for.
@@ -98,8 +97,7 @@ fn obstacles(thing: &Thing, present: &Present, runs: &[RunRecord]) -> String {
     }
     let users = push::users(thing, present, &BTreeSet::new());
     if !users.is_empty() {
-        let count = words::plural(users.len(), "deployed workflow");
-        let _ = writeln!(out, "{sign} {thing} is used by {count}: {}", users.join(", "));
+        let _ = writeln!(out, "{sign} {thing} is used by {}", push::listed(&users));
     }
     out
 }
@@ -171,7 +169,10 @@ mod tests {
             assert_eq!(found.is_empty(), status.is_terminal(), "{status}: {found}");
         }
         let used = obstacles(&Thing::new(Kind::Connection, "main"), &present(), &[]);
-        assert!(used.contains("used by 1 deployed workflow: nightly"), "{used}");
+        assert!(used.contains("connection main is used by workflow nightly"), "{used}");
+        let started_by_feeds = BTreeMap::from([("orders".into(), "nightly".into())]);
+        let started = obstacles(&nightly, &Present { started_by_feeds, ..present() }, &[]);
+        assert!(started.contains("workflow nightly is used by feed orders"), "{started}");
         assert_eq!(obstacles(&Thing::new(Kind::Connection, "orders"), &present(), &[]), "");
     }
 }

@@ -24,8 +24,8 @@ use similar::TextDiff;
 pub use change::{ChangeKind, Changes, Claim, Desired, Gone, Present, Pusher, Timetable, Verb, changes, claim};
 pub use rules::{RuleChanges, not_delivered, rule_changes};
 pub use seen::{Refusal, refusals};
-pub use thing::{Kind, PROJECT_HINT, Record, Thing, is_project};
-pub use unfiled::{Unfiled, deployed, scripts_of, unfiled, users};
+pub use thing::{Kind, PROJECT_HINT, Record, Thing, is_project, listed};
+pub use unfiled::{Unfiled, deployed, scripts_of, started_by_feeds, unfiled, users};
 
 use crate::{
     Deployment, Outcome, args,
@@ -192,10 +192,14 @@ pub async fn compare(
         // Workflows as they are after the push.
         let mut after = present.clone();
         after.workflows.extend(desired.workflows.clone());
+        for (name, valid) in &checked.feeds {
+            after.started_by_feeds.remove(name);
+            after.started_by_feeds.extend(valid.feed.workflow.clone().map(|id| (name.clone(), id)));
+        }
         for thing in &gone {
             let users = users(thing, &after, &gone);
             if !users.is_empty() {
-                bail!("{thing} has no file and cannot be deleted, because workflows use it: {}", users.join(", "));
+                bail!("{thing} has no file and cannot be deleted, because it is used by {}", listed(&users));
             }
         }
     }

@@ -166,9 +166,11 @@ impl Deployment {
         // Contracts and feeds without a file are compared too: a push with --prune deletes only what the checkout has seen.
         let others = stored.iter().filter(|key| key.starts_with(CONTRACTS) || key.starts_with(FEEDS)).cloned();
         let compared: BTreeSet<String> = scripts.into_iter().chain(others).collect();
-        let scripts = self.script_store.hashes(compared).await?;
+        let feeds = stored.iter().filter(|key| key.starts_with(FEEDS)).cloned();
+        let (scripts, feeds) = futures::try_join!(self.script_store.hashes(compared), self.script_store.texts(feeds))?;
         let Items { workflows, connections, records } = items;
-        Ok(Present { scripts, stored, workflows, connections, schedules, records })
+        let started_by_feeds = push::started_by_feeds(&feeds);
+        Ok(Present { scripts, stored, workflows, started_by_feeds, connections, schedules, records })
     }
 
     /// Keys of all scripts, contracts and feeds.

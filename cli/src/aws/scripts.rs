@@ -83,6 +83,18 @@ impl Store {
         }
     }
 
+    /// The text of each key, which must exist. Bytes that are not UTF-8 are replaced.
+    pub(super) async fn texts(
+        &self,
+        keys: impl IntoIterator<Item = String>,
+    ) -> anyhow::Result<BTreeMap<String, String>> {
+        let texts = stream::iter(keys).map(async |key| {
+            let text = String::from_utf8_lossy(&self.bytes(&key).await?).into_owned();
+            anyhow::Ok((key, text))
+        });
+        texts.buffer_unordered(AT_ONCE).try_collect().await
+    }
+
     async fn bytes(&self, key: &str) -> anyhow::Result<Vec<u8>> {
         let place = format!("s3://{}/{key}", self.bucket);
         let object = self.client.get_object().bucket(&self.bucket).key(key).send().await;

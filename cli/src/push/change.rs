@@ -58,6 +58,8 @@ pub struct Present {
     pub stored: BTreeSet<String>,
     /// All workflow items by `workflow_id`.
     pub workflows: BTreeMap<String, Value>,
+    /// The workflow that each feed starts, by the name of the feed.
+    pub started_by_feeds: BTreeMap<String, String>,
     /// All connections by name.
     pub connections: BTreeMap<String, Connection>,
     /// All schedules of the group by name.

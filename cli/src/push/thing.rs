@@ -105,6 +105,11 @@ impl Thing {
     }
 }
 
+/// The things with their kinds, separated by commas.
+pub fn listed(things: &[Thing]) -> String {
+    things.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
 /// The record of the last push of a thing, an item of the configuration table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {

@@ -7,6 +7,7 @@ use std::{
 
 use console::style;
 use serde_json::Value;
+use shiftwork_feeds::Feed;
 use shiftwork_protocol::{Workflow, workflow::Job};
 
 use super::{
@@ -52,7 +53,23 @@ pub fn deployed(present: &Present) -> BTreeSet<Thing> {
     workflows.chain(connections).chain(stored).collect()
 }
 
-/// What starts a workflow: its schedule, unless it is switched off, and its triggers.
+/// The workflow that each feed starts, by the name of the feed, from the texts of feeds by their keys.
+pub fn started_by_feeds(texts: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let started = texts.iter().filter_map(|(key, text)| {
+        let thing = Thing::of_key(key).filter(|thing| thing.kind == Kind::Feed)?;
+        // A feed that cannot be read starts nothing.
+        let feed = Feed::read(&shiftwork_planner::read_file(key, text).ok()?).ok()?;
+        Some((thing.name, feed.workflow?))
+    });
+    started.collect()
+}
+
+/// Names of the feeds that start a workflow.
+fn feeds_of(workflow_id: &str, present: &Present) -> Vec<String> {
+    present.started_by_feeds.iter().filter(|(_, id)| *id == workflow_id).map(|(feed, _)| feed.clone()).collect()
+}
+
+/// What starts a workflow: its schedule, unless it is switched off, its triggers, and feeds.
 pub(super) fn starts(thing: &Thing, present: &Present) -> Vec<String> {
     if thing.kind != Kind::Workflow {
         return Vec::new();
@@ -61,7 +78,10 @@ pub(super) fn starts(thing: &Thing, present: &Present) -> Vec<String> {
     let schedule = schedule.map(|schedule| format!("schedule {} {}", schedule.expression, schedule.time_zone));
     let item = present.workflows.get(&thing.name);
     let triggers = item.and_then(|item| item["triggers"].as_array()).map_or(0, Vec::len);
-    schedule.into_iter().chain((triggers > 0).then(|| words::plural(triggers, "trigger"))).collect()
+    let triggers = (triggers > 0).then(|| words::plural(triggers, "trigger"));
+    // Without the item of the workflow, a feed starts nothing.
+    let feeds = item.map(|_| feeds_of(&thing.name, present)).unwrap_or_default();
+    schedule.into_iter().chain(triggers).chain(feeds.into_iter().map(|feed| format!("feed {feed}"))).collect()
 }
 
 /// What is left of a workflow whose item does not exist.
@@ -93,9 +113,9 @@ pub(super) fn scripts(desired: &Desired, present: &Present) -> BTreeSet<String> 
     present.stored.iter().filter(|key| of_workflow(key) && !has_file(key)).cloned().collect()
 }
 
-/// The deployed workflows, other than those in `gone`, that use a contract, a feed or a connection.
-pub fn users(thing: &Thing, present: &Present, gone: &BTreeSet<Thing>) -> Vec<String> {
-    let stays = |id: &str| !gone.contains(&Thing::new(Kind::Workflow, id));
+/// The deployed things, other than those in `gone`, that use a thing: the feeds that start a workflow, and the workflows that use a
+/// contract, a feed or a connection.
+pub fn users(thing: &Thing, present: &Present, gone: &BTreeSet<Thing>) -> Vec<Thing> {
     let uses = |item: &Value| {
         // A workflow that cannot be read cannot run, so it uses nothing.
         let Ok(workflow) = serde_json::from_value::<Workflow>(item.clone()) else { return false };
@@ -106,7 +126,14 @@ pub fn users(thing: &Thing, present: &Present, gone: &BTreeSet<Thing>) -> Vec<St
             Kind::Connection => connection_names(&workflow).contains(thing.name.as_str()),
         }
     };
-    present.workflows.iter().filter(|(id, item)| stays(id) && uses(item)).map(|(id, _)| id.clone()).collect()
+    let workflows =
+        present.workflows.iter().filter(|(_, item)| uses(item)).map(|(id, _)| Thing::new(Kind::Workflow, id));
+    let feeds = match thing.kind {
+        Kind::Workflow => feeds_of(&thing.name, present),
+        Kind::Contract | Kind::Feed | Kind::Connection => Vec::new(),
+    };
+    let feeds = feeds.into_iter().map(|feed| Thing::new(Kind::Feed, feed));
+    workflows.chain(feeds).filter(|user| !gone.contains(user)).collect()
 }
 
 fn connection_names(workflow: &Workflow) -> BTreeSet<&str> {
@@ -299,8 +326,29 @@ mod tests {
             assert_eq!(!users(&thing, &present, &BTreeSet::new()).is_empty(), expected, "{thing}");
             assert_eq!(
                 users(&thing, &present, &BTreeSet::from([Thing::new(Kind::Workflow, "w")])),
-                Vec::<String>::new()
+                Vec::<Thing>::new()
             );
         }
+    }
+
+    #[test]
+    fn a_feed_uses_and_starts_its_workflow() {
+        let feed = |more: &str| format!("bucket: landing\nkeys: x/*\nformat: csv\ntable: a.b\n{more}");
+        let texts = BTreeMap::from([
+            ("feeds/files.yaml".into(), feed("feed: files\nworkflow: quiet\n")),
+            ("feeds/none.yaml".into(), feed("feed: none\n")),
+            ("feeds/broken.yaml".into(), "feed: [".into()),
+        ]);
+        let started = started_by_feeds(&texts);
+        assert_eq!(started, BTreeMap::from([("files".into(), "quiet".into())]));
+        let present = Present { started_by_feeds: started, ..present() };
+        let (quiet, files) = (Thing::new(Kind::Workflow, "quiet"), Thing::new(Kind::Feed, "files"));
+        assert_eq!(users(&quiet, &present, &BTreeSet::new()), [files.clone()]);
+        assert_eq!(users(&quiet, &present, &BTreeSet::from([files])), []);
+        assert_eq!(users(&Thing::new(Kind::Workflow, "filed"), &present, &BTreeSet::new()), []);
+        let found = unfiled(&desired(), &present);
+        let still_started = found.iter().find(|unfiled| unfiled.thing == quiet).unwrap();
+        assert_eq!(still_started.starts, ["feed files"]);
+        assert!(found.iter().take_while(|unfiled| !unfiled.starts.is_empty()).any(|unfiled| unfiled.thing == quiet));
     }
 }

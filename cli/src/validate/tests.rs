@@ -185,6 +185,29 @@ fn colours_do_not_change_the_text() {
 }
 
 #[test]
+fn a_finding_in_a_script_is_reported_once_for_all_jobs_that_use_the_script() {
+    let job = |name: &str, more: &str| format!("{{ job_name: {name}, script: a.sql{more} }}");
+    for (script, second, warnings, errors) in [
+        ("select ':run_date'", "", 1, 0),
+        ("select :nowhere", "", 0, 1),
+        ("insert into a select 1;\ntruncate b;\ntruncate c", "", 2, 0),
+        ("select ':run_date', ':run_date'", "", 1, 0),
+        // The second job has no transaction that the script could end.
+        ("insert into a select 1;\ntruncate b", ", transaction: per_statement", 1, 0),
+        ("insert into a select 1;\nvacuum a", "", 0, 1),
+    ] {
+        let jobs = [job("one", ""), job("two", second), job("three", second)].join(", ");
+        let workflow = PAIR.replace("a.sql, b.sql", &jobs);
+        let checked = checked(&[("workflows/pair.yaml", &workflow)], "", &[("workflows/pair/a.sql", script)]);
+        assert_eq!((checked.warnings.len(), checked.problems.len()), (warnings, errors), "{script}: {checked:?}");
+    }
+    // A finding without a line belongs to its job.
+    let missing = PAIR.replace("a.sql, b.sql", "{ job_name: one, script: a.sql }, { job_name: two, script: b.sql }");
+    let checked = checked(&[("workflows/pair.yaml", &missing)], "", &[("workflows/pair/b.sql", "unreadable")]);
+    assert_eq!(checked.problems.len(), 2, "{checked:?}");
+}
+
+#[test]
 fn feeds_are_checked_against_the_workflows_that_load_their_files() {
     let workflow = "workflow_id: load\nworkflow_stages:\n  - execution_type: sequential\n    scripts: [{ job_name: files, kind: copy, files: pending(orders) }]\n";
     let feed = |name: &str, more: &str| File {
@@ -202,6 +225,25 @@ fn feeds_are_checked_against_the_workflows_that_load_their_files() {
         mismatch.contains("does not load the files of this feed") && mismatch.contains("pending(clicks)"),
         "{mismatch}"
     );
+    for (workflow, id, whole, expected) in [
+        (workflow, "laod", true, Some("did you mean `load`?")),
+        (workflow, "load_", false, None),
+        (workflow, "of_another_project", true, None),
+        // The workflow has another problem.
+        ("workflow_id: laod\n", "laod", true, None),
+    ] {
+        let workflows = vec![File { path: "workflows/load.yaml".into(), text: workflow.into() }];
+        let feeds = vec![feed("orders", &format!("workflow: {id}\n"))];
+        let checked = check(&Files { workflows, feeds, whole, ..Files::default() }, &|_: &Path| Ok(None));
+        let hints: Vec<_> = checked.warnings.iter().map(|warning| warning.hint.as_deref()).collect();
+        assert_eq!(hints, Vec::from_iter(expected.map(Some)), "{id}");
+        for warning in &checked.warnings {
+            assert_eq!(
+                warning.to_string(),
+                format!("feeds/orders.yaml:6:1 ($.workflow): workflow `{id}` has no file; did you mean `load`?")
+            );
+        }
+    }
     let (broken, _) = check_feeds(vec![feed("orders", "colums: [a]\n")]);
     assert!(broken.contains("feeds/orders.yaml:6:1") && broken.contains("did you mean `columns`?"), "{broken}");
     let misnamed = File { path: "feeds/other.yaml".into(), ..feed("orders", "") };

@@ -5,6 +5,7 @@ use crate::dateparts;
 use crate::expression::{is_query, replaced, rewrite};
 use crate::refusal::Refusal;
 use crate::scope::Scope;
+use crate::session::{self, Setting};
 use crate::translator::Translator;
 use crate::tree::{Cursor, Group, Node, print, split_commas};
 use crate::types::{self, Use};
@@ -19,7 +20,8 @@ const SAME: &str = " abs acos ascii asin atan atan2 bit_and bit_or bool_and bool
     overlay percent_rank pi position power quote_ident quote_literal radians random rank repeat \
     replace reverse right row_number rpad rtrim sign sin split_part sqrt stddev stddev_pop \
     stddev_samp strpos substr substring sum tan textlen timeofday to_char to_date to_hex to_number \
-    to_timestamp translate trim upper var_pop var_samp variance pg_backend_pid version text ";
+    to_timestamp translate trim upper var_pop var_samp variance pg_backend_pid pg_cancel_backend \
+    pg_terminate_backend version text ";
 
 /// Redshift functions that the prelude defines in the schema `redshift`.
 const IN_PRELUDE: &str = " add_months array_concat avg can_json_parse charindex concat convert_timezone crc32 fnv_hash \
@@ -187,6 +189,7 @@ impl<'a> Call<'a, '_, '_> {
             }
             "array" | "object" => self.variadic(name, out),
             "object_transform" => self.object_transform(out),
+            "set_config" => self.set_config(out),
             "now" => Err(Refusal::not_translated(self.at(), "NOW()", "in Redshift it runs only on the leader node")
                 .instead("GETDATE() or SYSDATE")),
             _ if listed(IN_PRELUDE, name) => self.renamed(&format!("redshift.{name}"), out),
@@ -208,6 +211,24 @@ impl<'a> Call<'a, '_, '_> {
                 format!("function {name}(…) does not exist"),
             )),
             _ => self.user(out),
+        }
+    }
+
+    /// Sets what `SET` sets. A setting that affects no result is not set; the value of the call is the new value.
+    fn set_config(mut self, out: &mut Vec<Node>) -> Result<usize, Refusal> {
+        self.arity("set_config", 3..=3)?;
+        let arguments = self.arguments();
+        let name = match arguments[0] {
+            [node] => crate::copy::text_of(node).map(|name| name.to_lowercase()),
+            _ => None,
+        };
+        match name.as_deref().and_then(session::setting) {
+            Some(Setting::Same) => self.renamed("set_config", out),
+            Some(Setting::WithoutEffect) => {
+                let value = self.argument(arguments[1])?;
+                Ok(self.text(&format!("({value})::text"), out, 0))
+            }
+            None => Err(Refusal::not_translated(self.at(), "SET_CONFIG", "this setting is not supported")),
         }
     }
 

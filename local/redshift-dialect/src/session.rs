@@ -24,6 +24,23 @@ const WITHOUT_EFFECT: [&str; 12] = [
 const SAME: [&str; 6] =
     ["search_path", "statement_timeout", "timezone", "extra_float_digits", "application_name", "datestyle"];
 
+/// What a change of a setting does in PostgreSQL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Setting {
+    /// The same as in Redshift.
+    Same,
+    /// Nothing, because the setting does not affect the result of a statement.
+    WithoutEffect,
+}
+
+/// Returns what a change of the setting does; `None` if the setting is not one of these. The name is in lower case.
+pub(crate) fn setting(name: &str) -> Option<Setting> {
+    if WITHOUT_EFFECT.contains(&name) {
+        return Some(Setting::WithoutEffect);
+    }
+    SAME.contains(&name).then_some(Setting::Same)
+}
+
 pub(crate) fn set(mut c: Cursor<'_>) -> Result<Translated, Refusal> {
     let reset = c.sees(&["reset"]);
     c.bump();
@@ -52,12 +69,14 @@ pub(crate) fn set(mut c: Cursor<'_>) -> Result<Translated, Refusal> {
     } else if !c.eat(&["to"]) && !c.eat_op("=") {
         return Err(c.unexpected("TO or \"=\""));
     }
-    if WITHOUT_EFFECT.contains(&name.as_str()) {
-        return Ok(Translated::nothing(if reset { "RESET" } else { "SET" }));
-    }
-    if SAME.contains(&name.as_str()) {
-        let sql = if reset { format!("RESET {name}") } else { format!("{keyword} {name} TO {}", value(c.rest())?) };
-        return Ok(Translated::sql(if reset { "RESET" } else { "SET" }, sql));
+    let command = if reset { "RESET" } else { "SET" };
+    match setting(&name) {
+        Some(Setting::WithoutEffect) => return Ok(Translated::nothing(command)),
+        Some(Setting::Same) => {
+            let sql = if reset { format!("RESET {name}") } else { format!("{keyword} {name} TO {}", value(c.rest())?) };
+            return Ok(Translated::sql(command, sql));
+        }
+        None => {}
     }
     let given = print(c.rest()).trim().trim_matches('\'').to_lowercase();
     // The translation implements only the default of these settings.

@@ -297,3 +297,5 @@ select a from t where a in ('x','y') and not (b or c) and ((d)) = 1
 select 1e5, .5, 5., -3, +2, 1.5e-3, 'it''s', 'it\'s', $$x$$, E'a\nb', true, null
 select grouping(a), grouping_id(a,b) from t group by cube(a,b)
 select national, nchar(5) from t
+select set_config('search_path', 'staging', false), pg_cancel_backend(802), pg_terminate_backend(8585)
+select set_config('query_group', 'test', true), set_config('use_fips_ssl', 'on', false)

@@ -31,6 +31,10 @@ fn equivalent_syntax() {
             "grant select on all tables in schema s to group g, role r, u",
             "GRANT SELECT ON ALL TABLES IN SCHEMA \"s\" TO \"g\", \"r\", \"u\"",
         ),
+        ("select set_config('search_path', 'staging', false)", "select set_config('search_path', 'staging', false)"),
+        ("select SET_CONFIG('query_group', :a, true)", "select ($1)::text"),
+        ("select pg_cancel_backend(802)", "select pg_cancel_backend(802)"),
+        ("select pg_terminate_backend(802)", "select pg_terminate_backend(802)"),
         ("call s.p(:a, 1)", "CALL \"s\".\"p\"($1, 1)"),
     ] {
         assert_eq!(sql(redshift), postgres, "{redshift}");
@@ -128,6 +132,7 @@ fn unsupported_constructs_are_rejected_by_name() {
         ("create function f(int) returns int stable as $$ return 1 $$ language plpythonu", "plpythonu"),
         ("copy t from 's3://b/k' iam_role default bzip2", "BZIP2"),
         ("copy t from 's3://b/k' iam_role default format orc", "ORC"),
+        ("select set_config('enable_case_sensitive_identifier', 'true', false)", "SET_CONFIG"),
         ("set enable_case_sensitive_identifier to true", "enable_case_sensitive_identifier"),
         ("create procedure p() nonatomic as $$ begin null; end $$ language plpgsql", "NONATOMIC"),
         ("create procedure p(q varchar) as $$ begin execute q; end $$ language plpgsql", "EXECUTE of a variable"),

@@ -48,6 +48,7 @@ fn session_state(statement: &Statement) -> SessionState {
         Some("SET" | "RESET" | "PREPARE" | "DEALLOCATE" | "USE") => SessionState::Certain,
         Some("CALL") => SessionState::Possible,
         Some("CREATE" | "SELECT" | "WITH") if makes_temporary(&statement.text) => SessionState::Certain,
+        Some("SELECT" | "WITH") if sets_configuration(&statement.text) => SessionState::Certain,
         Some(_) | None => SessionState::Nothing,
     }
 }
@@ -62,6 +63,28 @@ fn words(text: &str) -> impl Iterator<Item = String> + '_ {
         .map_while(Result::ok)
         .filter(|token| token.kind == TokenKind::Word)
         .map(|token| text[token.start..token.end].to_ascii_uppercase())
+}
+
+/// Returns true if the statement calls `SET_CONFIG`, which does what `SET` does (Redshift SQL reference, "SET_CONFIG").
+fn sets_configuration(text: &str) -> bool {
+    let mut follows_name = false;
+    Lexer::as_redshift(text).map_while(Result::ok).any(|token| match token.kind {
+        TokenKind::Space | TokenKind::Comment => false,
+        TokenKind::Open => follows_name,
+        TokenKind::Word
+        | TokenKind::QuotedIdentifier
+        | TokenKind::Number
+        | TokenKind::Literal
+        | TokenKind::Placeholder
+        | TokenKind::Semicolon
+        | TokenKind::Close
+        | TokenKind::Dot
+        | TokenKind::Other => {
+            let written = text[token.start..token.end].trim_matches('"');
+            follows_name = token.kind != TokenKind::Literal && written.eq_ignore_ascii_case("SET_CONFIG");
+            false
+        }
+    })
 }
 
 /// Returns true if the statement creates a temporary table or view: by `TEMP` or `TEMPORARY`, or by a name that begins
@@ -144,6 +167,11 @@ mod tests {
             ("select a into #t from b", Certain),
             ("select a, b, c, d, e, f, g into temp table t from b", Certain),
             ("with x as (select 1) select * into temporary t from x", Certain),
+            ("select set_config('search_path', 'staging', false)", Certain),
+            ("select pg_catalog.\"set_config\" /* x */ ('query_group', :day, true)", Certain),
+            ("with x as (select 1) select SET_CONFIG('a', 'b', false) from x", Certain),
+            ("select set_config, 'set_config(' from t", Nothing),
+            ("select set_config from (select 1) t", Nothing),
             ("call p()", Possible),
             ("create table t (temp int)", Nothing),
             ("select temp from t", Nothing),
@@ -165,6 +193,7 @@ mod tests {
             ("call p(); call q()", Some(None)),
             ("call p(); set a to b; select 1", Some(Some(2))),
             ("create temp table t (a int); set a to b; vacuum u", Some(Some(1))),
+            ("select set_config('search_path', 'staging', false); delete from t", Some(Some(1))),
             ("", None),
         ] {
             let found = shared_session(&split(sql).unwrap());

@@ -5,6 +5,7 @@ mod copy;
 mod procedure;
 mod script_facts;
 mod sql;
+mod unbound;
 mod unload;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -124,6 +125,11 @@ impl Context<'_> {
     /// A kind that uses a connection calls this first, so that a problem with the connection is reported together with its other problems.
     pub(crate) fn connection(&mut self) -> Option<Connection> {
         (self.connection)(self.problems)
+    }
+
+    /// Returns the names of the parameters of the run.
+    pub(crate) fn parameters(&self) -> BTreeSet<&str> {
+        self.bindings.keys().map(String::as_str).collect()
     }
 
     /// Reports a problem with the job as a whole.

@@ -46,6 +46,7 @@ fn scripts_that_are_probably_wrong() {
         "select 1;\n  alter table lake.t rename to u",
         "select 1; drop table a.b, lake.c",
         "select 1; drop schema x drop external database",
+        "select 1;\ninsert into lake.t select 1;\ngrant usage on schema lake to bob;\nrevoke select on lake.t from bob",
         "copy t from 's3://b/x' iam_role default region :day",
         "unload ('select * from t where d = :day') to 's3://b/{day}/' iam_role default",
         "set query_group to :day;\nselect ':day', ':day'",
@@ -61,6 +62,36 @@ fn scripts_that_are_probably_wrong() {
     insta::assert_snapshot!(reported.join("\n\n"));
 }
 
+/// The warnings of a workflow with this job, without its problems.
+fn warnings_of_job(job: &str) -> String {
+    let found = check(&read(&WORKFLOW.replace("JOB", job)), &inputs("w", &[("other.sql", "select 1")]));
+    assert_eq!(found.problems, [], "{job}");
+    lines(&found.warnings)
+}
+
+#[test]
+fn parameters_that_a_call_or_an_unload_does_not_replace() {
+    let jobs = [
+        r#"{ job_name: a, kind: procedure, call: "p(:run_date, ':run_date', $1, {p}, :'day', '{run_date}')" }"#,
+        r#"{ job_name: a, kind: procedure, call: "p(DATE :run_date)" }"#,
+        r#"{ job_name: a, kind: procedure, call: "p(x:run_date)" }"#,
+        r#"{ job_name: a, kind: procedure, call: "p(:x, ':x')", arguments: { x: ":run_date of {{ day }}" } }"#,
+        r#"{ job_name: a, kind: unload, select: "select '{run_date}', ':run_date', '${day}', $1 from t", to: "s3://bucket/:run_date/${run_date}/$day/x" }"#,
+    ];
+    insta::assert_snapshot!(jobs.map(warnings_of_job).join("\n\n"));
+}
+
+#[test]
+fn calls_and_unloads_without_warnings() {
+    for job in [
+        r#"{ job_name: a, kind: procedure, call: "s.p(:run_date, :x, 'HH24:MI:SS', :day::date)", arguments: { x: "a:other {other}" } }"#,
+        r#"{ job_name: a, kind: procedure, call: "p(:x)", arguments: { x: 7 } }"#,
+        r#"{ job_name: a, kind: unload, select: "select a::date, '12:30', 'day' from t where b = 'x{2}'", to: "s3://bucket/{run_date}/day={run_date}/{workflow_execution_id}/" }"#,
+    ] {
+        assert_eq!(warnings_of_job(job), "", "{job}");
+    }
+}
+
 #[test]
 fn scripts_without_warnings() {
     for (script, transaction) in [
@@ -70,6 +101,9 @@ fn scripts_without_warnings() {
         ("call s.commits(1)", "per_statement"),
         ("alter table lake.t rename to u", "single"),
         ("select 1; alter table a.t rename to u", "single"),
+        ("insert into lake.t select 1", "single"),
+        ("select 1; insert into lake.t select 1", "per_statement"),
+        ("select 1; insert into a.t select * from lake.t; grant select on a.t to lake", "single"),
         ("select :day, :run_date::date, 'HH24:MI:SS'", "single"),
         ("grant role sys:dba to role aad:x", "single"),
         (r"select '\'' || quote_literal(a) from t", "single"),

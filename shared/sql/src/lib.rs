@@ -7,6 +7,7 @@
 //! | name the command of a statement | [`command`] |
 //! | list the parameters of a statement | [`placeholders`], [`Statement::placeholders`] |
 //! | find parameters that the Data API does not bind | [`unbound`] |
+//! | find names of parameters in other text | [`marked`] |
 //! | find statements that Redshift refuses in a transaction | [`Statement::refused_in_transaction`] |
 //! | remove the `BEGIN` and `COMMIT` around a script | [`without_outer_transaction`] |
 //! | quote an identifier | [`identifier`], [`quote_identifier`] |
@@ -34,7 +35,7 @@ mod transaction;
 use std::fmt;
 
 pub use lexer::{Lexer, Token, TokenKind};
-pub use parameters::{Unbound, Unboundable, unbound};
+pub use parameters::{Marked, Unbound, Unboundable, marked, unbound};
 pub use position::Position;
 pub use quote::{IDENTIFIER_BYTES, IdentifierProblem, identifier, quote_identifier, quote_literal, quoted};
 pub use split::{Statement, command, placeholders, split};

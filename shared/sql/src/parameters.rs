@@ -24,13 +24,13 @@ pub enum Unboundable {
     ObjectName,
     /// A placeholder after a type, such as `DATE :day`. Only a literal can follow.
     TypedLiteral(String),
-    /// The name of a parameter in a string, a dollar quote or a quoted identifier, which is text.
+    /// The name of a parameter in a string, a dollar quote or a quoted identifier, which is text: [`marked`].
     Quoted,
     /// A placeholder in the query of `UNLOAD`, which is a string.
     UnloadQuery,
     /// A `:name` directly after a word, which is not a placeholder.
     InsideWord,
-    /// A parameter in the form of another client: `$1`, `?`, `@name`, `{name}`.
+    /// A parameter in the form of another client: `$1`, `?`, `@name`, `{name}`, `$name`, `&name`, `%(name)s`, `:'name'`.
     OtherForm,
 }
 
@@ -129,21 +129,14 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Reports names of parameters in a token that is text: `:name`, `{name}`.
+    /// Reports names of parameters in a token that is text.
     fn quoted(&mut self, token: Token) {
         let text = &self.statement.text[token.start..token.end];
-        let bytes = text.as_bytes();
-        for (at, mark) in text.match_indices([':', '{']) {
-            let before = at.checked_sub(1).map(|before| bytes[before]);
-            let rest = &text[at + 1..];
-            let name = &rest[..rest.find(|c: char| !is_name(c)).unwrap_or(rest.len())];
-            let is_marked = match mark {
-                ":" => before.is_none_or(|b| b != b':' && !is_name(char::from(b))),
-                _ => rest[name.len()..].starts_with('}'),
-            };
-            if is_marked && (self.is_parameter)(name) {
-                let end = at + 1 + name.len() + usize::from(mark == "{");
-                self.add(token.start + at, &text[at..end], name, Unboundable::Quoted);
+        // In the body of a procedure, `&` is an operator.
+        let is_body = text.starts_with('$');
+        for Marked { at, written, name } in marked(text, self.is_parameter) {
+            if !(is_body && written.starts_with('&')) {
+                self.add(token.start + at, written, name, Unboundable::Quoted);
             }
         }
     }
@@ -170,6 +163,26 @@ impl<'a> Search<'a> {
         });
     }
 
+    /// Returns true if the token at `at` follows a value or a name, so that it can be an operator. A word that is not in the list can be a
+    /// name.
+    fn follows_operand(&self, at: usize) -> bool {
+        const BEFORE_A_VALUE: [&str; 24] = [
+            "ALL", "AND", "BETWEEN", "BY", "CASE", "DISTINCT", "ELSE", "FROM", "HAVING", "ILIKE", "IN", "INTO", "JOIN",
+            "LIKE", "LIMIT", "NOT", "OFFSET", "ON", "OR", "SELECT", "SET", "THEN", "WHEN", "WHERE",
+        ];
+        let Some(before) = at.checked_sub(1) else { return false };
+        match self.tokens[before].kind {
+            TokenKind::Word => self.word(before).is_some_and(|word| !BEFORE_A_VALUE.contains(&word.as_str())),
+            TokenKind::Number
+            | TokenKind::QuotedIdentifier
+            | TokenKind::Literal
+            | TokenKind::Placeholder
+            | TokenKind::Close => true,
+            TokenKind::Other => self.text(before) == "]",
+            TokenKind::Space | TokenKind::Comment | TokenKind::Semicolon | TokenKind::Open | TokenKind::Dot => false,
+        }
+    }
+
     /// Reports parameters in the form of other clients, and a `:name` inside a word. The token at `at` is neither a word nor a number.
     fn other_form(&mut self, at: usize) {
         let token = self.tokens[at];
@@ -178,15 +191,37 @@ impl<'a> Search<'a> {
             .is_some_and(|before| self.tokens[before].kind == TokenKind::Other && self.touches_next(before));
         let (next, touches) = (self.text(at + 1), self.touches_next(at));
         let next_is_word = self.word(at + 1).is_some();
+        let names_parameter = touches && next_is_word && (self.is_parameter)(next);
         match self.text(at) {
-            ":" if touches && next_is_word && (self.is_parameter)(next) => {
+            ":" if names_parameter => {
                 let before = at.checked_sub(1).filter(|before| self.touches_next(*before));
                 let start = before.map_or(token.start, |before| self.tokens[before].start);
                 let written = &self.statement.text[start..self.tokens[at + 1].end];
                 self.add(start, written, next, Unboundable::InsideWord);
             }
-            "$" if touches && next.bytes().all(|b| b.is_ascii_digit()) => {
+            // The forms of psql and RSQL.
+            ":" if touches && matches!(next.as_bytes().first(), Some(b'\'' | b'"')) => {
+                let name = next.trim_matches(['\'', '"']);
+                if (self.is_parameter)(name) {
+                    self.add(token.start, &format!(":{next}"), name, Unboundable::OtherForm);
+                }
+            }
+            // The parameters of a prepared statement are `$1`, `$2` ….
+            "$" if touches
+                && next.bytes().all(|b| b.is_ascii_digit())
+                && self.word(0).as_deref() != Some("PREPARE") =>
+            {
                 self.add(token.start, &format!("${next}"), next, Unboundable::OtherForm);
+            }
+            mark @ ("$" | "&") if names_parameter && (mark == "$" || !self.follows_operand(at)) => {
+                self.add(token.start, &format!("{mark}{next}"), next, Unboundable::OtherForm);
+            }
+            "%" if touches && next == "(" && self.text(at + 3) == ")" && !self.follows_operand(at) => {
+                let (name, is_typed) = (self.text(at + 2), self.touches_next(at + 3) && self.word(at + 4).is_some());
+                if is_typed && (self.is_parameter)(name) {
+                    let written = &self.statement.text[token.start..self.tokens[at + 4].end];
+                    self.add(token.start, written, name, Unboundable::OtherForm);
+                }
             }
             "@" if touches && next_is_word && !follows_operator => {
                 self.add(token.start, &format!("@{next}"), next, Unboundable::OtherForm);
@@ -203,6 +238,66 @@ impl<'a> Search<'a> {
             _ => {}
         }
     }
+}
+
+/// The name of a parameter with the marks of a placeholder, in text that is not SQL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Marked<'a> {
+    /// Byte offset of the first mark.
+    pub at: usize,
+    /// The name with its marks.
+    pub written: &'a str,
+    /// The name without its marks.
+    pub name: &'a str,
+}
+
+/// Returns the names of parameters in a text that have the marks of a placeholder of shiftwork or of another client: `:name`, `{name}`,
+/// `${name}`, `{{ name }}`, `$name`, `&name`, `%(name)s`.
+pub fn marked<'a>(text: &'a str, is_parameter: &dyn Fn(&str) -> bool) -> Vec<Marked<'a>> {
+    let marks = text.match_indices([':', '{', '$', '&', '%']);
+    let found = marks.filter_map(|(at, _)| {
+        let before = text[..at].chars().next_back();
+        let (name, after) = after_mark(before, &text[at..])?;
+        is_parameter(name).then(|| Marked { at, written: &text[at..text.len() - after.len()], name })
+    });
+    found.collect()
+}
+
+/// Reads a mark and the name of a parameter from the beginning of `text`. Returns the name and the text after it.
+fn after_mark(before: Option<char>, text: &str) -> Option<(&str, &str)> {
+    let follows_name = before.is_some_and(is_name);
+    if let Some(rest) = text.strip_prefix("{{") {
+        let (name, rest) = name_and_rest(rest.trim_start())?;
+        return Some((name, rest.trim_start().strip_prefix("}}")?));
+    }
+    if let Some(rest) = text.strip_prefix("${").or_else(|| text.strip_prefix('{')) {
+        // The mark before has the name already.
+        if text.starts_with('{') && matches!(before, Some('{' | '$')) {
+            return None;
+        }
+        let (name, rest) = name_and_rest(rest)?;
+        return Some((name, rest.strip_prefix('}')?));
+    }
+    if let Some(rest) = text.strip_prefix("%(") {
+        let (name, rest) = name_and_rest(rest)?;
+        return Some((name, rest.strip_prefix(')')?.strip_prefix(|c: char| c.is_ascii_alphabetic())?));
+    }
+    let (name, rest) = name_and_rest(text.get(1..)?)?;
+    let is_marked = match text.chars().next()? {
+        ':' => !follows_name && before != Some(':'),
+        // `$name$` begins or ends a dollar quote.
+        '$' => before != Some('$') && !rest.starts_with('$'),
+        // `&name=` is a part of a URL, and `&name;` is a character of HTML.
+        '&' => !follows_name && !rest.starts_with(['=', ';']),
+        _ => false,
+    };
+    is_marked.then_some((name, rest))
+}
+
+/// Divides a text after the name at its beginning; `None` if there is no name.
+fn name_and_rest(text: &str) -> Option<(&str, &str)> {
+    let end = text.find(|c: char| !is_name(c)).unwrap_or(text.len());
+    (end > 0).then(|| text.split_at(end))
 }
 
 const fn is_name(c: char) -> bool {

@@ -67,6 +67,13 @@ impl<'a> Parts<'a> {
         self.0.windows(words.len()).any(|parts| parts.iter().zip(words).all(|(part, word)| part == word))
     }
 
+    /// Skips everything up to and including the next occurrence of the word. Returns false, and skips nothing, if the word does not occur.
+    pub(crate) fn eat_past(&mut self, word: &str) -> bool {
+        let Some(at) = self.0.iter().position(|part| part == word) else { return false };
+        self.0 = &self.0[at + 1..];
+        true
+    }
+
     pub(crate) const fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -90,10 +90,14 @@ impl Statement {
         }
     }
 
-    /// Returns the construct and the schemas of the tables that a statement changes which Redshift refuses inside a transaction if one of
-    /// the tables is external: `ALTER TABLE`, `DROP TABLE`, and `DROP SCHEMA … DROP EXTERNAL DATABASE`. Schemas are in upper case.
+    /// Returns the construct and the schemas of the objects that a statement changes which Redshift refuses inside a transaction if one of
+    /// the objects is external: `ALTER TABLE`, `DROP TABLE`, `DROP SCHEMA … DROP EXTERNAL DATABASE`, `INSERT`, and `GRANT` and `REVOKE` on
+    /// schemas and tables. Schemas are in upper case.
+    ///
+    /// Source: the pages of the SQL reference of Redshift, such as "INSERT (external table)" and "GRANT".
     pub fn refused_for_external_tables(&self) -> Option<(&'static str, Vec<String>)> {
         let mut parts = self.shape.parts();
+        let mut names_schemas = false;
         let construct = if parts.eat(&["ALTER", "TABLE"]) {
             let mut rest = parts;
             rest.eat_name()?;
@@ -101,15 +105,23 @@ impl Statement {
         } else if parts.eat(&["DROP", "TABLE"]) {
             "DROP TABLE"
         } else if parts.eat(&["DROP", "SCHEMA"]) && parts.contains(&["DROP", "EXTERNAL", "DATABASE"]) {
+            names_schemas = true;
             "DROP SCHEMA … DROP EXTERNAL DATABASE"
+        } else if parts.eat(&["INSERT", "INTO"]) {
+            "INSERT"
+        } else if let Some(construct) = eat_until_granted(&mut parts) {
+            names_schemas = parts.eat(&["ALL", "TABLES", "IN", "SCHEMA"]) || parts.eat(&["SCHEMA"]);
+            if !names_schemas && !parts.eat(&["TABLE"]) && begins_other_object(parts) {
+                return None;
+            }
+            construct
         } else {
             return None;
         };
         parts.eat(&["IF", "EXISTS"]);
-        let is_schema = construct.starts_with("DROP SCHEMA");
         let mut schemas = Vec::new();
         while let Some(mut name) = parts.eat_name() {
-            if !is_schema {
+            if !names_schemas {
                 name.pop();
             }
             schemas.extend(name.pop());
@@ -157,6 +169,38 @@ impl Statement {
         }
         None
     }
+}
+
+/// Skips a `GRANT` or `REVOKE` up to its objects; `None` for other statements, and for roles, which have no `ON`.
+fn eat_until_granted(parts: &mut Parts) -> Option<&'static str> {
+    let construct = if parts.eat(&["GRANT"]) {
+        "GRANT"
+    } else if parts.eat(&["REVOKE"]) {
+        "REVOKE"
+    } else {
+        return None;
+    };
+    parts.eat_past("ON").then_some(construct)
+}
+
+/// Returns true if the objects of a `GRANT` or `REVOKE` are neither tables nor schemas.
+fn begins_other_object(parts: Parts) -> bool {
+    const OBJECTS: [&[&str]; 9] = [
+        &["ALL"],
+        &["COPY", "JOB"],
+        &["DATABASE"],
+        &["DATASHARE"],
+        &["FUNCTION"],
+        &["LANGUAGE"],
+        &["MODEL"],
+        &["PROCEDURE"],
+        &["TEMPLATE"],
+    ];
+    // A table can have such a name: `GRANT SELECT ON model TO bob`.
+    OBJECTS.iter().any(|words| {
+        let mut rest = parts;
+        rest.eat(words) && !rest.begins(&["."]) && !rest.begins(&["TO"]) && !rest.begins(&["FROM"])
+    })
 }
 
 /// The words, in upper case, inside the literals of a statement: for a procedure, the words of its body.

@@ -29,6 +29,11 @@ fn parameters_that_are_bound_are_not_reported() {
         "select a @> b, @ a, a <@b, a$1",
         "grant role sys:dba to role aad:x",
         "create function f(int) returns int immutable as $$ select $1 + 1 $$ language sql",
+        "prepare p (int) as select * from t where a = $1; execute p(1)",
+        "select flags &n, 5 &n, (a) &n, a[1]&n, flags & n, a %(n), 10 %(n), a %n",
+        "select 'https://x?a=1&n=2&day=3', 'R&n', '&n;', '%n%', '%(n)', '$other', '&other', '{{ other }}', '%(other)s'",
+        "select $other$ x $other$, :'other', :\"other\", %(other)s, 'n', \"day\"",
+        "create procedure p() as $n$ begin x := flags &n; end $n$ language plpgsql",
         "-- :day $1 ?\nselect 1",
     ] {
         assert_eq!(found(sql), [], "{sql}");
@@ -63,6 +68,20 @@ fn parameters_that_are_not_bound_are_reported_with_the_cause() {
         ("select 1 where a between:day and:n", &[("between:day", InsideWord), ("and:n", InsideWord)]),
         ("select $1, @id, ?", &[("$1", OtherForm), ("@id", OtherForm), ("?", OtherForm)]),
         ("select {a}, ${b}, {{ c }}", &[("{a}", OtherForm), ("${b}", OtherForm), ("{{ c }}", OtherForm)]),
+        ("select :'day', :\"n\"", &[(":'day'", OtherForm), (":\"n\"", OtherForm)]),
+        ("select a from t_$n where d = $day", &[("$day", OtherForm)]),
+        ("select &n from t where a =&n or b = (&n)", &[("&n", OtherForm), ("&n", OtherForm), ("&n", OtherForm)]),
+        ("select * from t where d = %(day)s limit %(n)d", &[("%(day)s", OtherForm), ("%(n)d", OtherForm)]),
+        ("select '{{ day }}', '{{n}}'", &[("{{ day }}", Quoted), ("{{n}}", Quoted)]),
+        (
+            "select '%(day)s', 'x$day/', '${n}', '&n'",
+            &[("%(day)s", Quoted), ("$day", Quoted), ("${n}", Quoted), ("&n", Quoted)],
+        ),
+        ("prepare p (int) as select '$n', ?", &[("$n", Quoted), ("?", OtherForm)]),
+        (
+            "create procedure p() as $$ begin delete from t where d = '$day' and '${n}'; end $$ language plpgsql",
+            &[("$day", Quoted), ("${n}", Quoted)],
+        ),
     ];
     for (sql, expected) in cases {
         let expected: Vec<_> = expected.iter().map(|(written, cause)| ((*written).to_owned(), cause.clone())).collect();

@@ -57,6 +57,7 @@ fn pushed(desired: &Desired) -> Present {
         scripts: desired.scripts.iter().map(|(key, text)| (key.clone(), sha256(text))).collect(),
         stored: desired.scripts.keys().cloned().collect(),
         workflows: desired.workflows.clone(),
+        started_by_feeds: BTreeMap::new(),
         connections: desired.connections.clone(),
         schedules: desired.schedules.clone(),
         records: desired.files.iter().map(|(thing, file)| (thing.clone(), record(Some("sales"), 1, file))).collect(),

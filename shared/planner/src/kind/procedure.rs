@@ -7,9 +7,9 @@ use serde::Deserialize;
 use serde_json::Value;
 use shiftwork_config::is_identifier;
 use shiftwork_protocol::{Kind, Work, limits};
-use shiftwork_sql::{Lexer, TokenKind};
+use shiftwork_sql::{Lexer, TokenKind, split};
 
-use super::{Context, JobKind};
+use super::{Context, JobKind, unbound};
 use crate::parameters;
 
 /// Calls a stored procedure.
@@ -48,6 +48,17 @@ impl JobKind for Procedure {
             placeholders.iter().filter(|name| !self.arguments.contains_key(*name) || arguments.contains_key(*name));
         let parameters = context.bind(named, &arguments, &place);
         let sql = format!("CALL {}", self.call.trim());
+        let mut warnings = {
+            let mut known = context.parameters();
+            known.extend(self.arguments.keys().map(String::as_str));
+            unbound::in_statements(&split(&sql).unwrap_or_default(), &known, &|_| place.clone())
+        };
+        for (name, value) in &self.arguments {
+            let place = context.doc.place(&context.path.key("arguments").key(name));
+            let text = value.as_str().unwrap_or_default();
+            warnings.extend(unbound::in_argument(text, &context.parameters(), &place));
+        }
+        context.warnings.extend(warnings);
         if sql.len() > limits::STATEMENT_BYTES {
             let message =
                 format!("the call has {} bytes; the limit of the Data API is {}", sql.len(), limits::STATEMENT_BYTES);

@@ -8,7 +8,7 @@ use shiftwork_config::{Place, Problem};
 use shiftwork_protocol::{Kind, ScriptPin, Transaction, Work, limits, name};
 use shiftwork_sql::{Position, SqlProblem, Statement, TransactionControl};
 
-use super::{Context, JobKind};
+use super::{Context, JobKind, unbound};
 use crate::effects::{inner_commits, shared_session};
 
 mod warnings;
@@ -64,8 +64,7 @@ impl JobKind for Sql {
         }
         problems.extend(self.limits(&statements, &place));
         let broken = !problems.is_empty();
-        let is_parameter = |name: &str| context.bindings.contains_key(name);
-        let mut warnings = warnings::unbound_parameters(&statements, &is_parameter, context.bindings, &place);
+        let mut warnings = unbound::in_statements(&statements, &context.parameters(), &place);
         warnings.extend(warnings::transactions(&statements, self.transaction, context.script_facts, &place));
         context.problems.extend(problems);
         context.warnings.extend(warnings);

@@ -9,9 +9,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use shiftwork_config::{ByteSize, IamRole, list};
 use shiftwork_protocol::{Kind, Work, limits};
-use shiftwork_sql::{Lexer, TokenKind, quote_identifier, quote_literal};
+use shiftwork_sql::{Lexer, TokenKind, quote_identifier, quote_literal, split};
 
-use super::{Context, JobKind};
+use super::{Context, JobKind, unbound};
 use crate::builtin;
 
 /// Writes the result of a query to S3. The fields and their limits are those of Redshift's `UNLOAD`.
@@ -160,6 +160,13 @@ impl Unload {
             let problem = context.field("select", "the query is empty");
             context.problems.push(problem);
         }
+        // The problem below names the placeholders.
+        if placeholders.is_empty() {
+            let place = context.doc.place(&context.path.key("select"));
+            let query = split(&self.select).unwrap_or_default();
+            let warnings = unbound::in_unload_query(&query, &context.parameters(), &place);
+            context.warnings.extend(warnings);
+        }
         placeholders.sort_unstable();
         placeholders.dedup();
         if !placeholders.is_empty() {
@@ -215,7 +222,12 @@ impl Unload {
             return None;
         }
         match fill(&self.to, context.bindings) {
-            Ok(to) => Some(to),
+            Ok(to) => {
+                let place = context.doc.place(&context.path.key("to"));
+                let warnings = unbound::in_target(&self.to, &context.parameters(), &place);
+                context.warnings.extend(warnings);
+                Some(to)
+            }
             Err(unknown) => {
                 let problem = context.field("to", format!("`{unknown}` is not a known value"));
                 context.problems.push(problem.one_of(&unknown, IN_TARGETS.map(|(braced, _)| braced)));

@@ -1,71 +1,10 @@
 //! What is probably wrong in a script although it can be submitted.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use shiftwork_config::{Place, Problem, nearest};
+use shiftwork_config::{Place, Problem};
 use shiftwork_protocol::{CommitCause, Transaction};
-use shiftwork_sql::{Position, Statement, Unbound, Unboundable, unbound};
+use shiftwork_sql::{Position, Statement};
 
 use crate::{effects::inner_commits, kind::ScriptFacts};
-
-/// Returns the parameters that the Data API does not bind, each once for a script.
-pub(super) fn unbound_parameters(
-    statements: &[Statement],
-    is_parameter: &dyn Fn(&str) -> bool,
-    bindings: &BTreeMap<String, String>,
-    place: &dyn Fn(Position) -> Place,
-) -> Vec<Problem> {
-    let mut seen = BTreeSet::new();
-    let all = statements.iter().flat_map(|statement| unbound(statement, is_parameter));
-    all.filter_map(|unbound| {
-        let (message, hint) = explain(&unbound, bindings);
-        seen.insert(message.clone()).then(|| Problem::new(place(unbound.position), message).hint(hint))
-    })
-    .collect()
-}
-
-fn explain(Unbound { written, name, cause, .. }: &Unbound, bindings: &BTreeMap<String, String>) -> (String, String) {
-    match cause {
-        Unboundable::Command(command) => (
-            format!("`{command}` takes no parameters, and the statement has `{written}`"),
-            match command.as_str() {
-                "COPY" => "load files with a job of kind `copy`, or write the value into the statement".into(),
-                "UNLOAD" => "use a job of kind `unload`, whose `to` can contain `{run_date}`".into(),
-                _ => "write the value into the statement, or run it in a procedure that takes the value".into(),
-            },
-        ),
-        Unboundable::ObjectName => (
-            format!("`{written}` is in place of a name, but a parameter is a value"),
-            "write the name, or build the statement in a procedure with EXECUTE".into(),
-        ),
-        Unboundable::TypedLiteral(of_type) => (
-            format!("`{of_type} {written}` is not valid: only a literal can follow the type"),
-            match of_type.as_str() {
-                "INTERVAL" => format!("write `{written} * INTERVAL '1 day'` with the unit that you need"),
-                _ => format!("write `{written}::{}`", of_type.to_lowercase()),
-            },
-        ),
-        Unboundable::Quoted => (
-            format!("`{written}` in quotes is text and is not replaced by the value of the parameter `{name}`"),
-            format!("write `:{name}` outside of the quotes, and join it to other text with `||`"),
-        ),
-        Unboundable::UnloadQuery => (
-            format!("the query of UNLOAD is a string, in which `{written}` is not replaced by a value"),
-            "write the rows to a table before, and unload that table".into(),
-        ),
-        Unboundable::InsideWord => (
-            format!("`{written}` has no placeholder: a `:` directly after a word does not begin one"),
-            format!("write a space before `:{name}`; a parameter cannot be a part of a name"),
-        ),
-        Unboundable::OtherForm => (
-            format!("`{written}` is not a placeholder of the Data API"),
-            match nearest(name, bindings.keys().map(String::as_str)) {
-                Some(near) => format!("did you mean `:{near}`?"),
-                None => "write a placeholder as `:name`".into(),
-            },
-        ),
-    }
-}
 
 /// Returns the statements that commit inside a script that is one transaction, and those that Redshift refuses in a transaction if the
 /// objects are what other scripts show.
