@@ -100,6 +100,39 @@ async fn a_restart_whose_committed_statements_changed_needs_a_decision() {
 }
 
 #[tokio::test]
+async fn a_restart_does_not_change_values_under_committed_statements() {
+    let stack = Stack::shared().await;
+    let flow = one_script(&stack, "values", json!({ "transaction": "per_statement" }), ROWS).await;
+    fail(&flow, 3, "ERROR: disk full", 1).await;
+    let first = flow.start_with(json!({ "logical_date": "2026-03-01" })).await;
+    assert_eq!(first.end().await.status("load"), Status::Failed);
+    let day = json!({ "restart_of": first.id, "logical_date": "2026-03-02" });
+    let named = json!({ "restart_of": first.id, "logical_date": "2026-03-02", "from_statement": { "load": 3 } });
+    for request in [day, named] {
+        let refusal = flow.request(request).await.unwrap_err();
+        assert!(refusal.message.contains("statements 1 to 2 ran with the earlier values"), "{refusal:?}");
+    }
+    flow.start_with(json!({ "restart_of": first.id })).await.end().await.succeeded();
+    assert_eq!(flow.traces().await, [1, 2, 3]);
+}
+
+#[tokio::test]
+async fn a_script_that_continues_keeps_the_id_of_its_run() {
+    let stack = Stack::shared().await;
+    let script = "insert into {s}.runs select :workflow_execution_id;\ninsert into {s}.t values (1);\n\
+                  insert into {s}.t select 2 from {s}.runs where id = :workflow_execution_id";
+    let flow = one_script(&stack, "run_id", json!({ "transaction": "per_statement" }), script).await;
+    flow.sql("create table {s}.runs (id varchar(200))").await;
+    fail(&flow, 1, "ERROR: disk full", 2).await;
+    let first = flow.start().await;
+    assert_eq!(first.end().await.status("load"), Status::Failed);
+    let second = flow.start_with(json!({ "restart_of": first.id })).await;
+    assert_eq!(second.end().await.status("load"), Status::Failed);
+    flow.start_with(json!({ "restart_of": second.id })).await.end().await.succeeded();
+    assert_eq!(flow.traces().await, [1, 2], "the last statement finds the row of the first run");
+}
+
+#[tokio::test]
 async fn the_statements_share_settings_and_temporary_tables() {
     let stack = Stack::shared().await;
     let script = "set search_path to {s};\ncreate temp table staged (n int);\ninsert into staged values (1), (2);\n\

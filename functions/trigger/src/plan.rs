@@ -77,7 +77,8 @@ impl Trigger {
         let mut jobs: Vec<_> = plan.jobs.into_iter().map(job_of).collect();
         if let Some((_, earlier)) = &earlier {
             let engines = &self.runs.jobs.engines;
-            let done = resume::resume(earlier, &mut jobs, &request.from_statement, engines, &self.scripts, now).await?;
+            let given = &requested.request;
+            let done = resume::resume(earlier, &mut jobs, given, engines, &self.scripts, now).await?;
             restart::reuse(earlier, &mut jobs, &done);
         }
         let run = RunRecord {

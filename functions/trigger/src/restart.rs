@@ -25,14 +25,18 @@ pub(crate) fn completed(earlier: &RunRecord, request: &RunRequest) -> RunRequest
     }
 }
 
+/// Returns true if the request of a restart gives values: parameters or a logical date.
+pub(crate) fn has_values(request: &RunRequest) -> bool {
+    !request.parameters.is_empty() || request.logical_date.is_some()
+}
+
 /// Returns the reason why a restart cannot have values of its own: jobs that it would reuse ran with the earlier values.
 pub(crate) fn conflict(earlier: &[JobRecord], request: &RunRequest) -> Option<String> {
-    let changes = !request.parameters.is_empty() || request.logical_date.is_some();
     let succeeded = earlier
         .iter()
         .filter(|job| job.execution_status == Status::Succeeded && !job.plan.work.is_barrier())
         .map(|job| job.plan.job_name.as_str());
-    let first = succeeded.clone().next().filter(|_| changes)?;
+    let first = succeeded.clone().next().filter(|_| has_values(request))?;
     Some(format!(
         "{} of its jobs succeeded ({first} …), so a restart uses the parameters and the logical date of this run: remove \
          `parameters` and `logical_date`, or request a new run",

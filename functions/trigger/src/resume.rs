@@ -4,11 +4,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
+use shiftwork_planner::WORKFLOW_EXECUTION_ID;
 use shiftwork_ports::{AttemptState, Bucket, Engines, Progress, Result, scripts};
 use shiftwork_protocol::{
     Failure, FailureKind, JobRecord, ScriptPin, SharedSession, Status, Transaction, Work, audit::Resumed, limits,
+    payload::RunRequest,
 };
 use shiftwork_sql::split;
+
+use crate::restart;
 
 /// How a job of a restart continues the work of the earlier run.
 #[derive(Debug, PartialEq, Eq)]
@@ -70,23 +74,45 @@ fn committed(earlier: &Earlier<'_>) -> std::result::Result<u32, String> {
     }
 }
 
-/// Decides where a script continues. `same`: the number of statements at the beginning of the script that are the same
-/// as in the earlier run. `now`: the number of statements of the script. `session`: the session that they share.
-fn decide(earlier: &Earlier<'_>, same: u32, now: u32, session: Option<SharedSession>) -> Resume {
+/// The work of a job in the new run, compared with its work in the earlier run.
+#[derive(Debug, Default)]
+struct Present {
+    /// Number of parts at the beginning that are the same as in the earlier run.
+    same: u32,
+    /// Number of parts.
+    parts: u32,
+    /// The session that the parts share.
+    session: Option<SharedSession>,
+    /// A parameter whose bound value differs from the earlier run.
+    other_value: Option<String>,
+}
+
+/// Decides where a job continues. `has_values`: the request of the restart gives parameters or a logical date.
+fn decide(earlier: &Earlier<'_>, present: &Present, has_values: bool) -> Resume {
     let name = &earlier.job.plan.job_name;
+    let Present { same, parts, session, other_value } = present;
     let committed = match committed(earlier) {
         Ok(0) => return Resume::FromStart,
         Ok(committed) => committed,
         Err(reason) => return Resume::Refused(reason),
     };
-    if same < committed {
+    if has_values {
+        return Resume::Refused(other_values(committed, earlier.job.plan.work.parts()));
+    }
+    if *same < committed {
         let changed = same + 1;
         return Resume::Refused(format!(
             "the earlier run committed statements 1 to {committed}, and statement {changed} has changed since: restore it, or \
              run the script from its first statement with `--from-statement {name}=1`"
         ));
     }
-    if committed >= now {
+    if let Some(parameter) = other_value {
+        return Resume::Refused(format!(
+            "the earlier run committed statements 1 to {committed} with another value of `:{parameter}`: request a new run, or \
+             run the script from its first statement with `--from-statement {name}=1`"
+        ));
+    }
+    if committed >= *parts {
         return Resume::Done;
     }
     let next = committed + 1;
@@ -99,8 +125,15 @@ fn decide(earlier: &Earlier<'_>, same: u32, now: u32, session: Option<SharedSess
     Resume::At(next)
 }
 
+/// The reason why a restart with parameters or a logical date cannot continue behind the parts that are committed.
+fn other_values(committed: u32, parts: u32) -> String {
+    let what = if parts > 1 { format!("statements 1 to {committed}") } else { "the work of the job".into() };
+    format!("{what} ran with the earlier values: restart without `--param` and `--date`, or request a new run")
+}
+
 /// Marks the jobs of a restart that continue at a later statement: the statement that the request names, or the one
-/// behind what the earlier run committed. Returns the jobs whose whole work was committed.
+/// behind what the earlier run committed. Such a job keeps the `:workflow_execution_id` of the statements before. Returns
+/// the jobs whose whole work was committed.
 ///
 /// # Errors
 /// [`FailureKind::InvalidRequest`]: a person has to decide where a job continues, or the request names a statement that
@@ -108,27 +141,35 @@ fn decide(earlier: &Earlier<'_>, same: u32, now: u32, session: Option<SharedSess
 pub(crate) async fn resume(
     earlier: &[JobRecord],
     jobs: &mut [JobRecord],
-    from_statement: &BTreeMap<String, u32>,
+    request: &RunRequest,
     engines: &Engines,
     scripts: &Bucket,
     now: Timestamp,
 ) -> Result<BTreeSet<String>> {
     let before: BTreeMap<_, _> = earlier.iter().map(|job| (job.plan.job_name.as_str(), job)).collect();
+    let from_statement = &request.from_statement;
+    let has_values = restart::has_values(request);
     let mut refusals = not_statements(from_statement, jobs);
     let mut done = BTreeSet::new();
     for job in jobs.iter_mut() {
         let Some(before) = before.get(job.plan.job_name.as_str()) else { continue };
         let resume = match from_statement.get(&job.plan.job_name) {
             Some(1) => Resume::FromStart,
+            Some(part) if has_values => Resume::Refused(other_values(part - 1, job.plan.work.parts())),
             Some(part) if *part > job.plan.work.parts() => Resume::Done,
             Some(part) => Resume::At(*part),
-            None if may_be_committed(before) => read(before, job, engines, scripts, now).await?,
+            None if may_be_committed(before) => {
+                let last = last(before, engines).await?;
+                let present = compare(&before.plan.work, &job.plan.work, scripts).await?;
+                decide(&Earlier { job: before, last, now }, &present, has_values)
+            }
             None => Resume::FromStart,
         };
         match resume {
             Resume::FromStart => {}
             Resume::At(part) => {
                 job.part = part;
+                keep_run_id(&before.plan.work, &mut job.plan.work);
                 job.resumed = Some(Resumed { from: before.workflow_execution_id.clone(), part });
             }
             Resume::Done => {
@@ -174,27 +215,60 @@ fn may_be_committed(before: &JobRecord) -> bool {
     }
 }
 
-async fn read(
-    before: &JobRecord,
-    job: &JobRecord,
-    engines: &Engines,
-    bucket: &Bucket,
-    now: Timestamp,
-) -> Result<Resume> {
-    let last = match engines.of(&before.plan.work) {
-        Some(engine) if before.submitted_ts.is_some() => engine.find(&before.current_attempt()).await?,
-        Some(_) | None => None,
-    };
-    let (same, session) = match (&before.plan.work, &job.plan.work) {
-        (was, now) if was.connection() != now.connection() => (0, None),
+/// State of the last attempt of a job on its engine; `None` if no attempt was submitted, or if the engine does not know it.
+async fn last(before: &JobRecord, engines: &Engines) -> Result<Option<AttemptState>> {
+    match engines.of(&before.plan.work) {
+        Some(engine) if before.submitted_ts.is_some() => engine.find(&before.current_attempt()).await,
+        Some(_) | None => Ok(None),
+    }
+}
+
+/// Compares the work of a job in the earlier run with its work in the new run.
+async fn compare(was: &Work, now: &Work, bucket: &Bucket) -> Result<Present> {
+    let (same, session) = match (was, now) {
+        _ if was.connection() != now.connection() => (0, None),
         (
             Work::Sql { script: was, transaction: Transaction::PerStatement, .. },
             Work::Sql { script: now, transaction: Transaction::PerStatement, session, .. },
         ) => (same_statements(bucket, was, now).await?, *session),
         (Work::Sql { script: was, .. }, Work::Sql { script: now, .. }) => (u32::from(was.sha256 == now.sha256), None),
-        (was, now) => (u32::from(was == now), None),
+        (Work::Procedure { sql: was, .. }, Work::Procedure { sql: now, .. }) => (u32::from(was == now), None),
+        // The kind of the job has changed, or a restart never continues work of the kind.
+        (
+            Work::Sql { .. }
+            | Work::Procedure { .. }
+            | Work::Unload { .. }
+            | Work::Cdc { .. }
+            | Work::Copy { .. }
+            | Work::Barrier {},
+            _,
+        ) => (0, None),
     };
-    Ok(decide(&Earlier { job: before, last, now }, same, job.plan.work.parts(), session))
+    Ok(Present { same, parts: now.parts(), session, other_value: other_value(was, now) })
+}
+
+/// Name of a parameter that both versions of the work bind with different values. The id of the run is left out, because
+/// it differs in each run. A secret value is masked in both, so it is never found.
+fn other_value(was: &Work, now: &Work) -> Option<String> {
+    let (was, now) = (was.parameters()?, now.parameters()?);
+    let differs = |(name, value): &(&String, &String)| {
+        name.as_str() != WORKFLOW_EXECUTION_ID && was.get(*name).is_some_and(|was| was != *value)
+    };
+    now.iter().find(differs).map(|(name, _)| name.clone())
+}
+
+/// Gives a job that continues the id of the run that its committed statements have, so that its other statements find the
+/// rows that were written with the id.
+fn keep_run_id(was: &Work, now: &mut Work) {
+    let Some(id) = was.parameters().and_then(|was| was.get(WORKFLOW_EXECUTION_ID)) else { return };
+    match now {
+        Work::Sql { parameters, .. } | Work::Procedure { parameters, .. } => {
+            if let Some(value) = parameters.get_mut(WORKFLOW_EXECUTION_ID) {
+                value.clone_from(id);
+            }
+        }
+        Work::Unload { .. } | Work::Cdc { .. } | Work::Copy { .. } | Work::Barrier {} => {}
+    }
 }
 
 /// Number of statements at the beginning of two versions of a script that are the same.
@@ -211,7 +285,14 @@ async fn same_statements(bucket: &Bucket, was: &ScriptPin, now: &ScriptPin) -> R
 
 #[cfg(test)]
 mod tests {
-    use shiftwork_ports::{EngineReport, fake::a_job};
+    use std::sync::Arc;
+
+    use futures::FutureExt as _;
+    use shiftwork_ports::{
+        EngineReport,
+        fake::{MemoryObjects, a_job},
+    };
+    use shiftwork_protocol::Connection;
 
     use super::*;
 
@@ -225,6 +306,81 @@ mod tests {
     fn state(job: &JobRecord, progress: Progress) -> AttemptState {
         let (attempt, report) = (job.current_attempt(), EngineReport::default());
         AttemptState { id: "id".into(), attempt, progress, session: None, report }
+    }
+
+    /// A script of five statements, the first of which are the same.
+    fn present(same: u32) -> Present {
+        Present { same, parts: 5, ..Present::default() }
+    }
+
+    fn call(sql: &str, run: &str, day: &str) -> Work {
+        let values = [(WORKFLOW_EXECUTION_ID, run), ("run_date", day)];
+        Work::Procedure {
+            connection: Connection::default(),
+            sql: sql.into(),
+            parameters: values.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect(),
+            repeatable: false,
+        }
+    }
+
+    #[test]
+    fn values_are_not_changed_under_committed_statements() {
+        use Status::{Aborted, Failed, TimedOut};
+        let finished = |job: &JobRecord| Some(state(job, Progress::Finished));
+        let (nothing, some, all) = (earlier(1, Failed, false), earlier(3, Failed, false), earlier(1, TimedOut, true));
+        let other_day = Present { other_value: Some("run_date".into()), ..present(5) };
+        let one = Present { same: 1, parts: 1, ..Present::default() };
+        for (job, last, present, has_values, expected) in [
+            (&nothing, None, &present(5), true, Ok(Resume::FromStart)),
+            (&nothing, None, &other_day, false, Ok(Resume::FromStart)),
+            (&some, None, &present(5), false, Ok(Resume::At(3))),
+            (&some, None, &present(5), true, Err("ran with the earlier values")),
+            (&some, None, &other_day, false, Err("another value of `:run_date`")),
+            // The statement finished before the run was stopped, or before its timeout.
+            (&all, finished(&all), &one, false, Ok(Resume::Done)),
+            (&all, finished(&all), &one, true, Err("the work of the job ran with the earlier values")),
+            (&earlier(1, Aborted, true), finished(&all), &one, true, Err("without `--param` and `--date`")),
+        ] {
+            let found = decide(&Earlier { job, last, now: DAYS_LATER }, present, has_values);
+            match expected {
+                Ok(expected) => assert_eq!(found, expected, "{present:?}"),
+                Err(words) => {
+                    assert!(matches!(&found, Resume::Refused(reason) if reason.contains(words)), "{words}: {found:?}")
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_id_of_the_run_is_no_change_of_the_work() {
+        let scripts = Bucket::new(Arc::new(MemoryObjects::default()), "scripts");
+        let was = call("CALL p()", "r1", "2026-03-01");
+        for (now, same, other) in [
+            (call("CALL p()", "r1", "2026-03-01"), 1, None),
+            (call("CALL p()", "r2", "2026-03-01"), 1, None),
+            (call("CALL p()", "r2", "2026-03-02"), 1, Some("run_date")),
+            (call("CALL q()", "r2", "2026-03-01"), 0, None),
+            (Work::Barrier {}, 0, None),
+        ] {
+            let found = compare(&was, &now, &scripts).now_or_never().unwrap().unwrap();
+            assert_eq!((found.same, found.other_value.as_deref()), (same, other), "{now:?}");
+        }
+    }
+
+    #[test]
+    fn a_job_that_continues_keeps_the_id_of_the_run() {
+        let day = "2026-03-01";
+        let mut second = call("CALL p()", "r2", day);
+        keep_run_id(&call("CALL p()", "r1", day), &mut second);
+        assert_eq!(second, call("CALL p()", "r1", day));
+        let mut third = call("CALL p()", "r3", day);
+        keep_run_id(&second, &mut third);
+        assert_eq!(third, call("CALL p()", "r1", day), "a restart of the restart");
+        keep_run_id(&Work::Barrier {}, &mut third);
+        assert_eq!(third, call("CALL p()", "r1", day), "the earlier work has no id");
+        let mut unbound = a_job("load", &[]).plan.work;
+        keep_run_id(&second, &mut unbound);
+        assert_eq!(unbound, a_job("load", &[]).plan.work, "the work does not bind an id");
     }
 
     #[test]
@@ -245,7 +401,7 @@ mod tests {
             (earlier(3, Aborted, false), None, Resume::At(3)),
         ] {
             let last = last.map(|progress| state(&job, progress));
-            assert_eq!(decide(&Earlier { job: &job, last, now: DAYS_LATER }, 5, 5, None), expected, "{job:?}");
+            assert_eq!(decide(&Earlier { job: &job, last, now: DAYS_LATER }, &present(5), false), expected, "{job:?}");
         }
     }
 
@@ -261,16 +417,16 @@ mod tests {
             (&active, Some(state(&active, Progress::Active)), 5, None, "still active"),
             (&forgotten, None, 5, None, "no longer knows"),
         ] {
-            let found = decide(&Earlier { job, last, now: DAYS_LATER }, same, 5, session);
+            let found = decide(&Earlier { job, last, now: DAYS_LATER }, &Present { session, ..present(same) }, false);
             assert!(matches!(&found, Resume::Refused(reason) if reason.contains(words)), "{words}: {found:?}");
         }
         assert_eq!(
-            decide(&Earlier { job: &at(2), last: None, now: DAYS_LATER }, 5, 5, session),
+            decide(&Earlier { job: &at(2), last: None, now: DAYS_LATER }, &Present { session, ..present(5) }, false),
             Resume::At(2),
             "state_from is the next one"
         );
         assert_eq!(
-            decide(&Earlier { job: &at(3), last: None, now: DAYS_LATER }, 2, 5, None),
+            decide(&Earlier { job: &at(3), last: None, now: DAYS_LATER }, &present(2), false),
             Resume::At(3),
             "a later statement changed"
         );

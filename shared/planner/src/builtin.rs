@@ -10,8 +10,8 @@ pub(crate) const RUN_DATE: &str = "run_date";
 pub(crate) const LOGICAL_DATE: &str = "logical_date";
 /// Id of the workflow.
 pub(crate) const WORKFLOW_ID: &str = "workflow_id";
-/// Id of the run.
-pub(crate) const WORKFLOW_EXECUTION_ID: &str = "workflow_execution_id";
+/// Id of the run. In a restart, a job that continues behind committed statements keeps the id that they have.
+pub const WORKFLOW_EXECUTION_ID: &str = "workflow_execution_id";
 
 /// Names of all built-in parameters.
 pub(crate) const ALL: [&str; 4] = [RUN_DATE, LOGICAL_DATE, WORKFLOW_ID, WORKFLOW_EXECUTION_ID];

@@ -30,6 +30,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use shiftwork_config::{JsonPath, in_order, shape};
 use shiftwork_protocol::{Connection, Workflow, name, workflow::Job};
 
+pub use builtin::WORKFLOW_EXECUTION_ID;
 pub use circles::{Circle, Link, Step, circles};
 pub use date::{LogicalDate, RequestedDate};
 pub use effects::inner_commits;
