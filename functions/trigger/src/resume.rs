@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use shiftwork_planner::WORKFLOW_EXECUTION_ID;
-use shiftwork_ports::{AttemptState, Bucket, Engines, Progress, Result, scripts};
+use shiftwork_ports::{AttemptState, Bucket, Engines, Progress, Result, Steps, scripts};
 use shiftwork_protocol::{
     Failure, FailureKind, JobRecord, ScriptPin, SharedSession, Status, Transaction, Work, audit::Resumed, limits,
     payload::RunRequest,
 };
+use shiftwork_settlement::{how_to_decide, may_have_committed};
 use shiftwork_sql::split;
 
 use crate::restart;
@@ -34,6 +35,8 @@ struct Earlier<'a> {
     last: Option<AttemptState>,
     /// Present time.
     now: Timestamp,
+    /// Whether the workflow now declares that the work can be repeated although a part of it was committed.
+    repeatable: bool,
 }
 
 impl Earlier<'_> {
@@ -41,23 +44,47 @@ impl Earlier<'_> {
     fn is_remembered(&self, submitted: Timestamp) -> bool {
         self.now.duration_since(submitted) < SignedDuration::from_secs(limits::STATEMENT_MEMORY_SECONDS)
     }
+
+    /// Returns the reason why the current part may be committed, or `None` if it was rolled back or can be repeated.
+    /// `reached`: number of steps that the attempt may have completed; `None` if the engine does not know the attempt.
+    fn may_have_committed(&self, reached: Option<Steps>) -> Option<String> {
+        if self.repeatable {
+            return None;
+        }
+        let recorded = || has_open_commit(self.job).then(|| "its error has the reason".into());
+        reached.and_then(|reached| may_have_committed(self.job, reached)).or_else(recorded)
+    }
+}
+
+/// Returns true if the job failed although it may have committed a part of its work.
+fn has_open_commit(job: &JobRecord) -> bool {
+    job.error_name.as_deref() == Some(FailureKind::MayHaveCommitted.name())
 }
 
 /// Number of parts that the earlier run committed, or the reason why it is not known.
 fn committed(earlier: &Earlier<'_>) -> std::result::Result<u32, String> {
-    let JobRecord { plan, part, execution_status, submitted_ts, .. } = earlier.job;
-    let (name, before) = (&plan.job_name, part - 1);
+    let JobRecord { part, execution_status, submitted_ts, .. } = earlier.job;
+    let what = if earlier.job.plan.work.parts() > 1 { format!("statement {part}") } else { "the job".into() };
+    let rolled_back_unless = |open: Option<String>| match open {
+        None => Ok(part - 1),
+        Some(reason) => {
+            let decision = how_to_decide(earlier.job);
+            Err(format!("{what} may be committed, as a whole or in part ({reason}): look at the tables; {decision}"))
+        }
+    };
     match earlier.last.as_ref().map(|state| &state.progress) {
         Some(Progress::Finished) => Ok(*part),
-        Some(Progress::Failed { .. } | Progress::Aborted { .. }) => Ok(before),
-        Some(Progress::Active) => {
-            Err(format!("its statement {part} is still active in Redshift: restart the run when it has ended"))
+        Some(Progress::Failed { reached, .. } | Progress::Aborted { reached }) => {
+            rolled_back_unless(earlier.may_have_committed(Some(*reached)))
         }
+        Some(Progress::Active) => Err(format!("{what} is still active in Redshift: restart the run when it has ended")),
         // The launcher did not submit the statement.
-        None if submitted_ts.is_none_or(|submitted| earlier.is_remembered(submitted)) => Ok(before),
+        None if submitted_ts.is_none_or(|submitted| earlier.is_remembered(submitted)) => {
+            rolled_back_unless(earlier.may_have_committed(None))
+        }
         None => match execution_status {
             // Redshift reported the failure of the statement.
-            Status::Failed => Ok(before),
+            Status::Failed => rolled_back_unless(earlier.may_have_committed(None)),
             Status::TimedOut
             | Status::Aborted
             | Status::Skipped
@@ -66,9 +93,8 @@ fn committed(earlier: &Earlier<'_>) -> std::result::Result<u32, String> {
             | Status::Queued
             | Status::Pending
             | Status::Running => Err(format!(
-                "Redshift no longer knows whether statement {part} was committed: look at the tables, then restart with \
-                 `--from-statement {name}={part}` or `--from-statement {name}={}`",
-                part + 1
+                "Redshift no longer knows whether {what} was committed: look at the tables; {}",
+                how_to_decide(earlier.job)
             )),
         },
     }
@@ -161,7 +187,8 @@ pub(crate) async fn resume(
             None if may_be_committed(before) => {
                 let last = last(before, engines).await?;
                 let present = compare(&before.plan.work, &job.plan.work, scripts).await?;
-                decide(&Earlier { job: before, last, now }, &present, has_values)
+                let repeatable = is_repeatable(&job.plan.work);
+                decide(&Earlier { job: before, last, now, repeatable }, &present, has_values)
             }
             None => Resume::FromStart,
         };
@@ -203,6 +230,7 @@ fn may_be_committed(before: &JobRecord) -> bool {
         (Work::Sql { transaction: Transaction::PerStatement, .. }, _) => submitted || before.part > 1,
         // A statement that was cancelled with its run or at its timeout may have finished before.
         (Work::Sql { .. } | Work::Procedure { .. }, Status::Aborted | Status::TimedOut) => submitted,
+        (Work::Sql { .. } | Work::Procedure { .. }, Status::Failed) => has_open_commit(before),
         (
             Work::Sql { .. }
             | Work::Procedure { .. }
@@ -212,6 +240,14 @@ fn may_be_committed(before: &JobRecord) -> bool {
             | Work::Barrier {},
             _,
         ) => false,
+    }
+}
+
+/// Returns true if the author declares that the work can be repeated although a part of it was committed.
+const fn is_repeatable(work: &Work) -> bool {
+    match work {
+        Work::Sql { repeatable, .. } | Work::Procedure { repeatable, .. } => *repeatable,
+        Work::Unload { .. } | Work::Cdc { .. } | Work::Copy { .. } | Work::Barrier {} => false,
     }
 }
 
@@ -289,18 +325,40 @@ mod tests {
 
     use futures::FutureExt as _;
     use shiftwork_ports::{
-        EngineReport,
+        EngineReport, UNKNOWN_STEPS,
         fake::{MemoryObjects, a_job},
     };
-    use shiftwork_protocol::Connection;
+    use shiftwork_protocol::{CommitCause, Connection, InnerCommit};
 
     use super::*;
 
     const DAYS_LATER: Timestamp = Timestamp::constant(2 * 24 * 60 * 60, 0);
 
+    /// A job whose work is a script of five statements.
     fn earlier(part: u32, status: Status, submitted: bool) -> JobRecord {
+        let mut job = a_job("load", &[]);
+        job.plan.work = script(Transaction::PerStatement, &[]);
+        ended(part, status, submitted, job)
+    }
+
+    fn ended(part: u32, status: Status, submitted: bool, job: JobRecord) -> JobRecord {
         let submitted_ts = submitted.then_some(Timestamp::UNIX_EPOCH);
-        JobRecord { part, execution_status: status, submitted_ts, ..a_job("load", &[]) }
+        JobRecord { part, execution_status: status, submitted_ts, ..job }
+    }
+
+    /// A script of five statements, some of which commit inside.
+    fn script(transaction: Transaction, inner: &[(u32, CommitCause)]) -> Work {
+        let commit =
+            |(statement, cause): &(u32, CommitCause)| InnerCommit { statement: *statement, line: 7, cause: *cause };
+        Work::Sql {
+            connection: Connection::default(),
+            script: ScriptPin { key: "k".into(), version_id: "v".into(), sha256: String::new(), statements: 5 },
+            transaction,
+            parameters: BTreeMap::new(),
+            inner_commits: inner.iter().map(commit).collect(),
+            session: None,
+            repeatable: false,
+        }
     }
 
     fn state(job: &JobRecord, progress: Progress) -> AttemptState {
@@ -327,7 +385,8 @@ mod tests {
     fn values_are_not_changed_under_committed_statements() {
         use Status::{Aborted, Failed, TimedOut};
         let finished = |job: &JobRecord| Some(state(job, Progress::Finished));
-        let (nothing, some, all) = (earlier(1, Failed, false), earlier(3, Failed, false), earlier(1, TimedOut, true));
+        let (nothing, some, all) =
+            (earlier(1, Failed, false), earlier(3, Failed, false), ended(1, TimedOut, true, a_job("load", &[])));
         let other_day = Present { other_value: Some("run_date".into()), ..present(5) };
         let one = Present { same: 1, parts: 1, ..Present::default() };
         for (job, last, present, has_values, expected) in [
@@ -339,9 +398,15 @@ mod tests {
             // The statement finished before the run was stopped, or before its timeout.
             (&all, finished(&all), &one, false, Ok(Resume::Done)),
             (&all, finished(&all), &one, true, Err("the work of the job ran with the earlier values")),
-            (&earlier(1, Aborted, true), finished(&all), &one, true, Err("without `--param` and `--date`")),
+            (
+                &ended(1, Aborted, true, a_job("load", &[])),
+                finished(&all),
+                &one,
+                true,
+                Err("without `--param` and `--date`"),
+            ),
         ] {
-            let found = decide(&Earlier { job, last, now: DAYS_LATER }, present, has_values);
+            let found = decide(&Earlier { job, last, now: DAYS_LATER, repeatable: false }, present, has_values);
             match expected {
                 Ok(expected) => assert_eq!(found, expected, "{present:?}"),
                 Err(words) => {
@@ -401,7 +466,11 @@ mod tests {
             (earlier(3, Aborted, false), None, Resume::At(3)),
         ] {
             let last = last.map(|progress| state(&job, progress));
-            assert_eq!(decide(&Earlier { job: &job, last, now: DAYS_LATER }, &present(5), false), expected, "{job:?}");
+            assert_eq!(
+                decide(&Earlier { job: &job, last, now: DAYS_LATER, repeatable: false }, &present(5), false),
+                expected,
+                "{job:?}"
+            );
         }
     }
 
@@ -417,19 +486,74 @@ mod tests {
             (&active, Some(state(&active, Progress::Active)), 5, None, "still active"),
             (&forgotten, None, 5, None, "no longer knows"),
         ] {
-            let found = decide(&Earlier { job, last, now: DAYS_LATER }, &Present { session, ..present(same) }, false);
+            let found = decide(
+                &Earlier { job, last, now: DAYS_LATER, repeatable: false },
+                &Present { session, ..present(same) },
+                false,
+            );
             assert!(matches!(&found, Resume::Refused(reason) if reason.contains(words)), "{words}: {found:?}");
         }
         assert_eq!(
-            decide(&Earlier { job: &at(2), last: None, now: DAYS_LATER }, &Present { session, ..present(5) }, false),
+            decide(
+                &Earlier { job: &at(2), last: None, now: DAYS_LATER, repeatable: false },
+                &Present { session, ..present(5) },
+                false
+            ),
             Resume::At(2),
             "state_from is the next one"
         );
         assert_eq!(
-            decide(&Earlier { job: &at(3), last: None, now: DAYS_LATER }, &present(2), false),
+            decide(&Earlier { job: &at(3), last: None, now: DAYS_LATER, repeatable: false }, &present(2), false),
             Resume::At(3),
             "a later statement changed"
         );
+    }
+
+    #[test]
+    fn what_may_be_committed_runs_again_only_by_decision() {
+        use CommitCause::{Call, Truncate};
+        use Status::{Aborted, Failed, TimedOut};
+        use Transaction::{PerStatement, Single};
+        let of = |work, part, status| {
+            let mut job = ended(part, status, true, a_job("load", &[]));
+            job.plan.work = work;
+            job
+        };
+        let call = |status| of(a_job("load", &[]).plan.work, 1, status);
+        let open = |job| JobRecord { error_name: Some(FailureKind::MayHaveCommitted.name().into()), ..job };
+        let failed =
+            |reached| Progress::Failed { kind: FailureKind::StatementFailed, message: "ERROR".into(), reached };
+        let aborted = |reached| Progress::Aborted { reached };
+        let asks = |part: u32, next: u32| Err(format!("load={part}` runs,load={next}` leaves it out"));
+        for (job, last, expected) in [
+            (of(script(PerStatement, &[]), 3, Failed), Some(failed(0)), Ok(2)),
+            // The connection was lost at the commit.
+            (of(script(PerStatement, &[]), 3, Aborted), Some(failed(UNKNOWN_STEPS)), asks(3, 4)),
+            (open(of(script(PerStatement, &[]), 3, Failed)), Some(failed(UNKNOWN_STEPS)), asks(3, 4)),
+            (open(of(script(PerStatement, &[]), 3, Failed)), None, asks(3, 4)),
+            (of(script(PerStatement, &[(3, Call)]), 3, TimedOut), Some(aborted(0)), asks(3, 4)),
+            (of(script(PerStatement, &[(2, Call)]), 3, TimedOut), Some(aborted(0)), Ok(2)),
+            (of(script(Single, &[(2, Truncate)]), 1, Aborted), Some(aborted(2)), asks(1, 2)),
+            (of(script(Single, &[(2, Truncate)]), 1, Aborted), Some(aborted(1)), Ok(0)),
+            (open(of(script(Single, &[(2, Truncate)]), 1, Failed)), None, asks(1, 2)),
+            (of(script(Single, &[(2, Truncate)]), 1, Failed), None, Ok(0)),
+            (call(TimedOut), Some(aborted(0)), asks(1, 2)),
+            (open(call(Failed)), Some(failed(0)), asks(1, 2)),
+            (call(TimedOut), Some(Progress::Finished), Ok(1)),
+        ] {
+            let last = last.map(|progress| state(&job, progress));
+            let mut earlier = Earlier { job: &job, last, now: DAYS_LATER, repeatable: false };
+            let found = committed(&earlier);
+            match expected {
+                Ok(parts) => assert_eq!(found, Ok(parts), "{job:?}"),
+                Err(words) => {
+                    let reason = found.unwrap_err();
+                    assert!(words.split(',').all(|words| reason.contains(words)), "{words}: {reason}");
+                    earlier.repeatable = true;
+                    assert_eq!(committed(&earlier), Ok(job.part - 1), "the work can be repeated: {job:?}");
+                }
+            }
+        }
     }
 
     #[test]
@@ -437,7 +561,7 @@ mod tests {
         let job = earlier(3, Status::Aborted, true);
         for (hours, expected) in [(0, Ok(2)), (23, Ok(2)), (24, Err(()))] {
             let now = Timestamp::UNIX_EPOCH + SignedDuration::from_hours(hours);
-            let found = committed(&Earlier { job: &job, last: None, now }).map_err(drop);
+            let found = committed(&Earlier { job: &job, last: None, now, repeatable: false }).map_err(drop);
             assert_eq!(found, expected, "{hours} hours later");
         }
     }
@@ -462,7 +586,10 @@ mod tests {
             (TimedOut, true, true),
             (Aborted, false, false),
         ] {
-            assert_eq!(may_be_committed(&earlier(1, status, submitted)), expected, "{status}, submitted: {submitted}");
+            let mut job = ended(1, status, submitted, a_job("load", &[]));
+            assert_eq!(may_be_committed(&job), expected, "{status}, submitted: {submitted}");
+            job.error_name = Some(FailureKind::MayHaveCommitted.name().into());
+            assert_eq!(may_be_committed(&job), expected || status == Failed, "{status}, submitted: {submitted}");
         }
     }
 }

@@ -9,7 +9,7 @@ use shiftwork_protocol::{CommitCause, JobRecord, Transaction, Work};
 ///
 /// Loads of change data and of files are left out, because they recognize what an earlier attempt committed, and an
 /// UNLOAD, because it commits no rows.
-pub(crate) fn may_have_committed(job: &JobRecord, reached: Steps) -> Option<String> {
+pub fn may_have_committed(job: &JobRecord, reached: Steps) -> Option<String> {
     const LOST: &str = "the connection was lost when the work could be committed";
     const CALL: &str = CommitCause::Call.reason();
     match &job.plan.work {
@@ -41,13 +41,19 @@ pub(crate) fn may_have_committed(job: &JobRecord, reached: Steps) -> Option<Stri
 
 /// Returns how a person runs the work of the job again, as a clause without a full stop.
 pub(crate) fn how_to_repeat(job: &JobRecord) -> String {
+    format!("look at what was committed; {}; `repeatable: true` allows retries", how_to_decide(job))
+}
+
+/// Returns the commands with which a person decides whether the current part of a job, which may be committed, runs again,
+/// as a clause without a full stop.
+pub fn how_to_decide(job: &JobRecord) -> String {
     let (run, name, part) = (&job.workflow_execution_id, &job.plan.job_name, job.part);
     let what = if job.plan.work.parts() > 1 { format!("statement {part}") } else { "the job".into() };
-    let repeat = format!(
-        "`shiftwork restart {run}` runs {what} again, and with `--from-statement {name}={}` leaves it out",
-        part + 1
-    );
-    format!("look at what was committed; {repeat}; `repeatable: true` allows retries")
+    let next = part + 1;
+    format!(
+        "`shiftwork restart {run} --from-statement {name}={part}` runs {what} again, and `--from-statement {name}={next}` \
+         leaves it out"
+    )
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ mod runs;
 mod slots;
 mod sweep;
 
+pub use commits::{how_to_decide, may_have_committed};
 pub use jobs::{JobSettlement, LAUNCHER_WAITS};
 pub use kind::Kinds;
 pub use next::{Next, after_failure, failures_for_dependents, outcome_of, skip_of};

@@ -126,8 +126,35 @@ pub(crate) fn next_attempt(
     })
 }
 
+/// Returns true if the failure is the error of a statement, and the job ends FAILED after it. All other failures happen
+/// before the engine receives a statement, or follow from a cancellation.
+const fn is_error_of_statement(kind: FailureKind) -> bool {
+    match kind {
+        FailureKind::StatementFailed | FailureKind::SerializationConflict | FailureKind::ConnectionLost => true,
+        FailureKind::TimedOut
+        | FailureKind::StatementAborted
+        | FailureKind::Throttled
+        | FailureKind::Unavailable
+        | FailureKind::ActiveStatementsExceeded
+        | FailureKind::MayHaveCommitted
+        | FailureKind::SessionLost
+        | FailureKind::LaunchFailed
+        | FailureKind::Refused
+        | FailureKind::AccessDenied
+        | FailureKind::ScriptUnreadable
+        | FailureKind::UnknownWorkflow
+        | FailureKind::InvalidWorkflow
+        | FailureKind::InvalidRequest
+        | FailureKind::RunOverlaps
+        | FailureKind::LeaseLost
+        | FailureKind::Corrupt
+        | FailureKind::ChainTooLong
+        | FailureKind::AlreadyDone => false,
+    }
+}
+
 /// Makes the ledger step for a failed attempt. An attempt that may have committed a part of its work is never followed
-/// by another one.
+/// by another one, and its error is [`FailureKind::MayHaveCommitted`], also if no retry is left.
 pub(crate) fn failure_step(job: &JobRecord, failed: &Failed<'_>, now: Timestamp) -> Step {
     let Failed { kind, message, reached, id, times } = *failed;
     let end = |status, error, message| {
@@ -139,15 +166,15 @@ pub(crate) fn failure_step(job: &JobRecord, failed: &Failed<'_>, now: Timestamp)
             totals: Totals { times, ..Totals::default() },
         })
     };
-    match after_failure(job, kind) {
-        Next::End(status) => end(status, kind, message.to_owned()),
-        Next::Retry => match may_have_committed(job, reached) {
-            None => next_attempt(job, failed, retry_delay(job, kind), now),
-            Some(reason) => {
-                let message = format!("{message}; not retried, because {reason}: {}", how_to_repeat(job));
-                end(Status::Failed, FailureKind::MayHaveCommitted, message)
-            }
-        },
+    let next = after_failure(job, kind);
+    let is_open = next == Next::Retry || is_error_of_statement(kind);
+    match (may_have_committed(job, reached).filter(|_| is_open), next) {
+        (Some(reason), Next::Retry | Next::End(_)) => {
+            let message = format!("{message}; not retried, because {reason}: {}", how_to_repeat(job));
+            end(Status::Failed, FailureKind::MayHaveCommitted, message)
+        }
+        (None, Next::Retry) => next_attempt(job, failed, retry_delay(job, kind), now),
+        (None, Next::End(status)) => end(status, kind, message.to_owned()),
     }
 }
 
@@ -302,17 +329,33 @@ mod tests {
         let step = failure_step(&job(&[], 0), &conflict, Timestamp::UNIX_EPOCH);
         let Step::NextAttempt(next) = step else { panic!("the transaction that was rolled back is not retried") };
         assert_eq!((next.part, next.retry_ts, next.statement_id.as_deref()), (1, None, Some("id")));
+    }
 
-        // A failure that is not retried keeps its kind and its message.
-        let failed = Failed {
-            kind: FailureKind::StatementFailed,
-            message: "ERROR: x",
-            reached: 0,
-            id: None,
-            times: Times::default(),
+    #[test]
+    fn an_error_behind_a_commit_has_its_kind_although_no_retry_is_left() {
+        use FailureKind::{
+            AccessDenied, ConnectionLost, MayHaveCommitted, StatementAborted, StatementFailed, TimedOut,
         };
-        let Step::End(end) = failure_step(&call, &failed, Timestamp::UNIX_EPOCH) else { panic!("the call is retried") };
-        assert_eq!((end.error, end.message.as_deref()), (Some(FailureKind::StatementFailed), Some("ERROR: x")));
+        let (call, unload) = (a_job("load", &[]), job(&[], 0));
+        let retried = JobRecord { failed_attempts: vec![failed(1, StatementFailed); 2], ..call.clone() };
+        for (job, kind, expected) in [
+            (&call, StatementFailed, (Status::Failed, MayHaveCommitted)),
+            (&call, ConnectionLost, (Status::Failed, MayHaveCommitted)),
+            (&retried, StatementFailed, (Status::Failed, MayHaveCommitted)),
+            (&unload, StatementFailed, (Status::Failed, StatementFailed)),
+            // No statement failed.
+            (&call, AccessDenied, (Status::Failed, AccessDenied)),
+            (&call, TimedOut, (Status::TimedOut, TimedOut)),
+            (&call, StatementAborted, (Status::Aborted, StatementAborted)),
+        ] {
+            let failed = Failed { kind, message: "ERROR: x", reached: 0, id: None, times: Times::default() };
+            let Step::End(end) = failure_step(job, &failed, Timestamp::UNIX_EPOCH) else {
+                panic!("{kind:?} is retried")
+            };
+            assert_eq!((end.status, end.error), (expected.0, Some(expected.1)), "{kind:?}");
+            let says_how = end.message.unwrap().contains("--from-statement load=1` runs the job again");
+            assert_eq!(says_how, expected.1 == MayHaveCommitted, "{kind:?}");
+        }
     }
 
     #[test]

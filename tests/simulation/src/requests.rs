@@ -123,7 +123,7 @@ fn a_scheduled_run_has_the_day_of_its_schedule_and_keeps_it_in_a_restart() {
         assert_eq!(machine.run(id).unwrap().execution_status, Status::Failed);
         assert_eq!(bound(&machine, id), text(&[("run_date", day)]));
         machine.fakes.broken.lock().unwrap().clear();
-        let run = restarted(&mut machine, id, &json!({})).unwrap();
+        let run = restarted(&mut machine, id, &json!({ "from_statement": { "totals": 1 } })).unwrap();
         assert_eq!((run.run_date.as_deref(), run.time_zone.as_deref()), (Some(day), Some("Europe/Berlin")));
         assert_eq!(bound(&machine, &run.workflow_execution_id), text(&[("run_date", day)]));
     }
@@ -181,7 +181,9 @@ fn a_backfill_flows_to_the_workflows_that_its_events_start() {
 fn values_are_not_changed_under_jobs_that_succeeded() {
     let trigger = json!({ "pattern": { "source": ["shop"] }, "parameters": { "n": "$.detail.n" } });
     let mut machine = machine(None, &trigger);
-    let corrected = json!({ "parameters": { "n": 2 } });
+    // A CALL that failed can have committed, so a person decides that it runs again.
+    let corrected = json!({ "parameters": { "n": 2 }, "from_statement": { "totals": 1 } });
+    let undecided = json!({ "parameters": { "n": 2 } });
     for (broken, reusable) in [("totals", false), ("after", true)] {
         *machine.fakes.broken.lock().unwrap() = vec![broken.into()];
         let id = format!("breaks-{broken}");
@@ -189,6 +191,11 @@ fn values_are_not_changed_under_jobs_that_succeeded() {
         machine.request(&request).unwrap();
         machine.run_until_idle();
         machine.fakes.broken.lock().unwrap().clear();
+        if !reusable {
+            let refusal = restarted(&mut machine, &id, &undecided).unwrap_err();
+            let decision = format!("`shiftwork restart {id} --from-statement totals=1` runs the job again");
+            assert!(refusal.message.contains(&decision), "{refusal}");
+        }
         match restarted(&mut machine, &id, &corrected) {
             Ok(run) => {
                 assert!(!reusable);

@@ -292,23 +292,34 @@ fn run_if_after_every_end_of_the_job_before_it() {
     }
 }
 
-/// What a person does before a restart: looks at what was committed of each script with `per_statement`, and says where a
-/// script continues that cannot continue by itself, because the outcome is unknown or the session has ended.
+/// What a person does before a restart: looks at what was committed of each script, and says where a script continues that
+/// cannot continue by itself, because the outcome is unknown or the session has ended.
 fn decide_where_to_continue(machine: &Machine, before: &[JobRecord]) -> BTreeMap<String, u32> {
     let commits = machine.fakes.commits.lock().unwrap();
     let mut decided = BTreeMap::new();
     for job in before.iter().filter(|job| job.execution_status != Status::Succeeded) {
         let name = &job.plan.job_name;
-        let Work::Sql { transaction: Transaction::PerStatement, session, .. } = &job.plan.work else { continue };
+        let Work::Sql { transaction, session, inner_commits, script, .. } = &job.plan.work else { continue };
         let committed = commits.range((name.clone(), 0)..(name.clone(), usize::MAX)).count();
         let next = u32::try_from(committed).unwrap() + 1;
-        // A procedure that failed can have committed before.
-        let inside = job.execution_status == Status::Failed && committed >= job.part as usize;
-        let unknown = inside || job.error_name.as_deref() == Some(FailureKind::MayHaveCommitted.name());
-        if session.is_some_and(|session| session.is_needed_by(next)) {
-            decided.insert(name.clone(), 1);
-        } else if unknown {
-            decided.insert(name.clone(), next);
+        let cancelled = matches!(job.execution_status, Status::Aborted | Status::TimedOut);
+        let is_open = job.error_name.as_deref() == Some(FailureKind::MayHaveCommitted.name());
+        match transaction {
+            Transaction::Single if is_open || (cancelled && !inner_commits.is_empty()) => {
+                // The job runs again, or is left out.
+                decided.insert(name.clone(), if next > script.statements { 2 } else { 1 });
+            }
+            Transaction::Single => {}
+            Transaction::PerStatement => {
+                // A procedure that failed or was cancelled can have committed before.
+                let inside = job.execution_status == Status::Failed && committed >= job.part as usize;
+                let in_call = cancelled && inner_commits.iter().any(|commit| commit.statement == job.part);
+                if session.is_some_and(|session| session.is_needed_by(next)) {
+                    decided.insert(name.clone(), 1);
+                } else if inside || is_open || in_call {
+                    decided.insert(name.clone(), next);
+                }
+            }
         }
     }
     decided
