@@ -80,7 +80,9 @@ pub(crate) fn at_target(repo: &RepositoryRules, key: &str, document: &str, objec
         }
         Verdict::Unfixable { problems, stub } => {
             let restricts = stub.is_some();
-            let stubs = stub.map(|bytes| (key.to_owned(), stub_draft(bytes, None, &object))).into_iter().collect();
+            // A file that was made from a source is followed by a later version of that source, and so is its stub.
+            let source = source_of(&object).map(ToOwned::to_owned);
+            let stubs = stub.map(|bytes| (key.to_owned(), stub_draft(bytes, source, &object))).into_iter().collect();
             Plan::Quarantine(Quarantine { key: key.into(), object, problems, restricts, stubs })
         }
     }
@@ -98,25 +100,32 @@ pub(crate) fn access_file(rules: &Rules, key: &str, bucket: &str, object: Stored
     }
 }
 
-/// True for an unchanged stub.
-fn is_stub(object: &StoredObject) -> bool {
-    let notes = &object.head.user_metadata;
-    notes.contains_key(STUB) && notes.get(DIGEST) == Some(&sha256(&object.bytes))
+/// True for an object whose content is still the one with which it was written.
+fn is_intact(object: &StoredObject) -> bool {
+    object.head.user_metadata.get(DIGEST) == Some(&sha256(&object.bytes))
 }
 
-/// A stub for a file; with the pattern of its source, a later version of the source replaces it.
-fn stub_draft(bytes: Vec<u8>, pattern: Option<&Pattern>, of: &StoredObject) -> NewObject {
-    let source = pattern.map(|pattern| (SOURCE.to_owned(), pattern.text().to_owned()));
+/// True for an unchanged stub.
+fn is_stub(object: &StoredObject) -> bool {
+    object.head.user_metadata.contains_key(STUB) && is_intact(object)
+}
+
+/// The pattern of the source that an object was made from; `None` if the object was changed since, or was not made from a source.
+fn source_of(object: &StoredObject) -> Option<&str> {
+    object.head.user_metadata.get(SOURCE).filter(|_| is_intact(object)).map(String::as_str)
+}
+
+/// A stub for a file. A later version of the source with the pattern `source` replaces it; without a source, only a file that is
+/// written to the key of the stub does.
+fn stub_draft(bytes: Vec<u8>, source: Option<String>, of: &StoredObject) -> NewObject {
+    let source = source.map(|pattern| (SOURCE.to_owned(), pattern));
     let notes = source.into_iter().chain([(STUB.to_owned(), sha256(&of.bytes))]);
     draft(bytes, notes.collect(), of)
 }
 
 fn retirement(repo: &RepositoryRules, document: &str, successor: &StoredObject) -> Option<Plan> {
-    let notes = &successor.head.user_metadata;
-    let pattern = repo.pattern(notes.get(SOURCE)?)?;
-    let written = notes.get(DIGEST)? == &sha256(&successor.bytes);
-    let source = repo.source_key(pattern, document)?;
-    written.then_some(Plan::Retire { source, etag: notes.get(SOURCE_ETAG)?.clone() })
+    let source = repo.source_key(repo.pattern(source_of(successor)?)?, document)?;
+    Some(Plan::Retire { source, etag: successor.head.user_metadata.get(SOURCE_ETAG)?.clone() })
 }
 
 /// Decides about a file at its source key; `document` is the key of the document that it describes.
@@ -145,7 +154,8 @@ pub(crate) fn at_source(
         Verdict::Valid => (object.bytes.clone(), Vec::new()),
         Verdict::Fixed { bytes, fixes } => (bytes, fixes),
         Verdict::Unfixable { problems, stub } => {
-            let stubs = stub.map(|bytes| (to, stub_draft(bytes, Some(pattern), &object))).into_iter().collect();
+            let stubs =
+                stub.map(|bytes| (to, stub_draft(bytes, Some(pattern.text().into()), &object))).into_iter().collect();
             return Plan::Quarantine(Quarantine { key: key.into(), object, problems, restricts, stubs });
         }
     };
@@ -166,13 +176,18 @@ pub(crate) fn ambiguous(
     object: StoredObject,
 ) -> Plan {
     let named = shiftwork_config::list(documents.iter().map(String::as_str));
+    let targets: Vec<_> =
+        documents.iter().map(|document| repo.target_key(document)).filter(|to| to.len() <= names::KEY_BYTES).collect();
+    let places = shiftwork_config::list(targets.iter().map(String::as_str));
     let message = format!(
-        "the name of the file matches several documents, {named}: name it after the document, with its extension"
+        "the name of the file matches several documents, {named}: write the metadata of each document to its own key, {places}"
     );
     let stub = fix::stub(&object.bytes, repo);
     let restricts = stub.is_some();
-    let targets = documents.iter().map(|document| repo.target_key(document)).filter(|to| to.len() <= names::KEY_BYTES);
-    let stubs = targets.filter_map(|to| Some((to, stub_draft(stub.clone()?, Some(pattern), &object)))).collect();
+    let stubs = targets
+        .into_iter()
+        .filter_map(|to| Some((to, stub_draft(stub.clone()?, Some(pattern.text().into()), &object))))
+        .collect();
     Plan::Quarantine(Quarantine { key: key.into(), object, problems: of_file(message), restricts, stubs })
 }
 
@@ -185,33 +200,40 @@ fn of_file(message: String) -> Vec<Problem> {
 pub(crate) enum Occupant {
     /// Its content is equivalent to the draft: an earlier attempt or another process wrote it.
     Same,
-    /// It was made from an earlier version of the source, or is a stub.
+    /// It was made from an earlier version of the source, or is the stub of one.
     Outdated,
+    /// It is the stub of other metadata: of another source, or of a file that was written to the target key.
+    OtherStub,
     /// It was not made from the source.
     Unrelated,
 }
 
 /// Classifies the object that is at the target key of a draft.
 pub(crate) fn occupant(draft: &NewObject, found: &StoredObject) -> Occupant {
-    let intact = found.head.user_metadata.get(DIGEST) == Some(&sha256(&found.bytes));
+    let source = source_of(found);
     if fix::are_equivalent(&found.bytes, &draft.bytes) {
         Occupant::Same
-    } else if is_stub(found)
-        || intact
-            && found.head.user_metadata.contains_key(SOURCE)
-            && found.head.user_metadata.get(SOURCE) == draft.user_metadata.get(SOURCE)
-    {
+    } else if source.is_some() && source == draft.user_metadata.get(SOURCE).map(String::as_str) {
         Occupant::Outdated
+    } else if is_stub(found) {
+        Occupant::OtherStub
     } else {
         Occupant::Unrelated
     }
 }
 
-/// Decides about a source whose target key holds an object that was not made from the source.
-pub(crate) fn target_taken(Move { from, object, to, restricts, .. }: Move) -> Quarantine {
-    let message = format!(
-        "`{to}` exists already, has other content, and was not made from this file: keep one of the two files at that key"
-    );
+/// Decides about a source whose target key holds an object that was not made from the source: the stub of other metadata, or
+/// another file.
+pub(crate) fn target_taken(Move { from, object, to, restricts, .. }: Move, by_stub: bool) -> Quarantine {
+    let message = if by_stub {
+        format!(
+            "`{to}` is a stub that keeps the document closed, because other metadata of the document is in quarantine: fix that metadata, or write the right metadata to `{to}`"
+        )
+    } else {
+        format!(
+            "`{to}` exists already, has other content, and was not made from this file: keep one of the two files at that key"
+        )
+    };
     Quarantine { key: from, object, problems: of_file(message), restricts, stubs: Vec::new() }
 }
 

@@ -288,7 +288,7 @@ impl Fixer {
             }
             match self.put_at_target(&key, &object.head.etag, &to, stub).await? {
                 Put::Written | Put::Same => closed.push(to),
-                Put::Taken => {}
+                Put::Taken { .. } => {}
                 Put::Changed => return Ok(None),
             }
         }
@@ -305,7 +305,7 @@ impl Fixer {
                 Changed::Done => Some(Outcome::Retired { source: wanted.from }),
                 Changed::ConditionFailed => None,
             }),
-            Put::Taken => self.quarantine(decide::target_taken(wanted)).await,
+            Put::Taken { by_stub } => self.quarantine(decide::target_taken(wanted, by_stub)).await,
             Put::Changed => Ok(None),
         }
     }
@@ -330,7 +330,8 @@ impl Fixer {
                     Changed::ConditionFailed => Put::Changed,
                 })
             }
-            Occupant::Unrelated => Ok(Put::Taken),
+            Occupant::OtherStub => Ok(Put::Taken { by_stub: true }),
+            Occupant::Unrelated => Ok(Put::Taken { by_stub: false }),
         }
     }
 }
@@ -340,8 +341,10 @@ enum Put {
     Written,
     /// The key has an equivalent file.
     Same,
-    /// The key has a file that was not made from the source.
-    Taken,
+    /// The key has a file that was not made from the source: the stub of other metadata, or another file.
+    Taken {
+        by_stub: bool,
+    },
     /// The source or the target changed meanwhile.
     Changed,
 }

@@ -430,6 +430,63 @@ async fn a_stub_replaces_what_an_earlier_version_of_the_source_said() {
 }
 
 #[tokio::test]
+async fn a_stub_is_replaced_only_by_its_own_source_or_at_its_own_key() {
+    let open = json!({ "Title": "open to everyone" }).to_string();
+    for (closed_by, other) in [(TARGET, SOURCE), (TARGET, BESIDE), (SOURCE, BESIDE), (BESIDE, SOURCE), (STEM, SOURCE)] {
+        let bucket = MemoryBucket::default();
+        bucket.put(DOCUMENT, "the document");
+        bucket.put(closed_by, restricted("finance"));
+        settle(&fixer(&bucket), closed_by).await;
+        // Other metadata, with and without a list, and metadata that needs a stub itself.
+        for content in [open.clone(), json!({ "AccessControlList": [entry("all")] }).to_string(), restricted("hr")] {
+            bucket.put(other, content.clone());
+            let outcomes = settle(&fixer(&bucket), other).await;
+            assert_eq!(names(&outcomes), ["quarantined"], "{closed_by} {other} {content}");
+            assert_eq!(outcomes[0].concerns_access(), content != open, "{closed_by} {other} {content}");
+            assert_eq!(text(&bucket, TARGET), json!({ "AccessControlList": [entry("finance")] }), "{content}");
+            assert_eq!(fixer(&bucket).process(TARGET).await, Ok(Outcome::Stub), "{closed_by} {other} {content}");
+        }
+        bucket.put(other, open.clone());
+        let outcomes = settle(&fixer(&bucket), other).await;
+        let [Outcome::Quarantined { problems, .. }] = outcomes.as_slice() else { panic!("{outcomes:?}") };
+        assert!(problems[0].message.contains(&format!("`{TARGET}` is a stub")), "{}", problems[0]);
+        // The corrected metadata replaces the stub.
+        bucket.put(closed_by, json!({ "Title": "corrected" }).to_string());
+        settle(&fixer(&bucket), closed_by).await;
+        assert_eq!(text(&bucket, TARGET), json!({ "Title": "corrected" }), "{closed_by}");
+    }
+}
+
+#[tokio::test]
+async fn the_stub_of_a_target_file_is_replaced_by_a_later_version_of_its_source() {
+    let bucket = MemoryBucket::default();
+    bucket.put(
+        SOURCE,
+        json!({ "AccessControlList": [entry("finance")], "Attributes": { "department": "x" } }).to_string(),
+    );
+    settle(&fixer(&bucket), SOURCE).await;
+    // The configuration does not have the attribute any more.
+    let rules = crate::sample::of(&crate::sample::YAML.replace("department: string, tags", "tags"));
+    let fixer = Fixer { rules: Arc::new(rules), documents: bucket.bucket() };
+    assert_eq!(names(&settle(&fixer, TARGET).await), ["quarantined"]);
+    assert_eq!(text(&bucket, TARGET), json!({ "AccessControlList": [entry("finance")] }));
+    bucket.put(SOURCE, json!({ "Title": "t", "AccessControlList": [entry("hr")] }).to_string());
+    assert_eq!(names(&settle(&fixer, SOURCE).await), ["written", "retired"]);
+    assert_eq!(text(&bucket, TARGET)["AccessControlList"], json!([entry("hr")]));
+}
+
+#[test]
+fn metadata_of_another_source_does_not_open_a_closed_document() {
+    let open = json!({ "Title": "open to everyone" }).to_string();
+    for seed in 0..SEEDS {
+        let uploads = [(TARGET, restricted("finance")), (SOURCE, open.clone()), (BESIDE, version(1))];
+        let bucket = simulate(seed, seed % 2 == 0, &uploads);
+        assert_eq!(text(&bucket, TARGET), json!({ "AccessControlList": [entry("finance")] }), "seed {seed}");
+        assert!(!bucket.files().contains_key(SOURCE) && !bucket.files().contains_key(BESIDE), "seed {seed}");
+    }
+}
+
+#[tokio::test]
 async fn every_document_that_ambiguous_metadata_could_describe_is_closed() {
     let bucket = MemoryBucket::default();
     for document in [DOCUMENT, "handbook/a/b.docx", "handbook/a/b.txt"] {
