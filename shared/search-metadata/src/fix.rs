@@ -159,24 +159,32 @@ pub(crate) fn are_equivalent(one: &[u8], other: &[u8]) -> bool {
         })
 }
 
-/// True if a file has the structure of an index, or a field that the repository or its index knows. Any other JSON file can be a
-/// document.
+/// True if a file has the structure of an index, a field that the repository or its index knows, or a field that could say who
+/// may see the document. Any other JSON file can be a document.
 pub(crate) fn is_recognized(bytes: &[u8], repo: &RepositoryRules) -> bool {
     let knows = |name: &str| {
         [conversion::ATTRIBUTES, conversion::BEDROCK].iter().any(|known| known.eq_ignore_ascii_case(name))
-            || access::is_list(name, &Json::Null)
             || metadata::is_kendra_member(name)
             || repo.config.fields.contains_key(name)
             || repo.config.attributes.contains_key(name)
             || names::known(name, repo.config.target).is_some()
     };
+    // A file that cannot be parsed is metadata if its text has one of the names, or mentions access.
+    let is_broken_metadata = |text: &str| text.split('"').any(knows) || mentions_access(bytes);
     match decoded(bytes).map(|(text, _)| Json::parse(&text).map_err(|_| text)) {
-        Ok(Ok(Json::Object(members))) => members.iter().any(|(name, _)| knows(name)),
-        Ok(Ok(_)) => false,
-        // A file that is broken is metadata if it has one of the names as text.
-        Ok(Err(text)) => text.split('"').any(knows),
-        Err(_) => String::from_utf8_lossy(bytes).split('"').any(knows),
+        Ok(Ok(Json::Object(members))) => {
+            members.iter().any(|(name, value)| knows(name) || access::could_be_access(name, value))
+        }
+        Ok(Ok(value)) => access::could_be_access("", &value),
+        Ok(Err(text)) => is_broken_metadata(&text),
+        Err(_) => is_broken_metadata(&String::from_utf8_lossy(bytes)),
     }
+}
+
+/// True for a file whose text mentions access, in its encoding or as UTF-8.
+fn mentions_access(bytes: &[u8]) -> bool {
+    access::mentions_access(&String::from_utf8_lossy(bytes))
+        || decoded(bytes).is_ok_and(|(text, _)| access::mentions_access(&text))
 }
 
 /// True if a file says who may see its document.
@@ -208,18 +216,17 @@ fn stub_of(access: Vec<Principal>, repo: &RepositoryRules) -> Vec<u8> {
 }
 
 fn fix_once(bytes: &[u8], repo: &RepositoryRules) -> (Verdict, Carried) {
-    let unreadable = |message: String| {
-        let mentioned = access::mentions_access(&String::from_utf8_lossy(bytes))
-            || decoded(bytes).is_ok_and(|(text, _)| access::mentions_access(&text));
-        let carried = if mentioned { Carried::Unclear } else { Carried::Nothing };
+    let unreadable = |message: String, has_access: bool| {
+        let carried = if has_access || mentions_access(bytes) { Carried::Unclear } else { Carried::Nothing };
         (unfixable(vec![of_file(message)], &carried, repo), carried)
     };
     let (source, encoded) = match decoded(bytes).and_then(|(text, marked)| Ok((Json::parse(&text)?, marked))) {
         Ok(read) => read,
-        Err(message) => return unreadable(message),
+        Err(message) => return unreadable(message, false),
     };
     let Json::Object(members) = &source else {
-        return unreadable(format!("expected a JSON object, found {}", source.describe()));
+        let message = format!("expected a JSON object, found {}", source.describe());
+        return unreadable(message, access::could_be_access("", &source));
     };
     let mut conversion = Conversion::of(repo);
     if encoded {

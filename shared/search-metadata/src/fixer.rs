@@ -75,7 +75,8 @@ pub enum Outcome {
     },
     /// The file is a stub: the metadata of the document is in quarantine, and the document is as closed as it says.
     Stub,
-    /// The file has the name of metadata of a document, but no field that its repository or index knows: it can be a document.
+    /// The file has the name of metadata of a document, but no field that its repository or index knows, and no field about
+    /// access: it can be a document.
     Unrecognized,
     /// The global ACL file is not valid and cannot be fixed. It is left at its key, where Bedrock reads it.
     Left {

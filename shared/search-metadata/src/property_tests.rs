@@ -5,7 +5,7 @@ use proptest::{collection::vec, prelude::*};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    fix::{Verdict, fix, restricts},
+    fix::{Verdict, fix, is_recognized, restricts},
     pattern::{Pattern, Subject},
     sample::{repo, rules},
 };
@@ -142,6 +142,18 @@ proptest! {
                 prop_assert!(!problems[0].message.contains("again each time"), "{problems:?}");
             }
         }
+    }
+
+    #[test]
+    fn an_object_that_says_who_may_see_a_document_is_recognized(
+        source in members(), cut in any::<prop::sample::Index>(), prefix in prop::sample::select(PREFIXES.to_vec()),
+    ) {
+        let repo = repo(prefix);
+        let bytes = Value::from(source).to_string().into_bytes();
+        prop_assert!(!restricts(&bytes, repo) || is_recognized(&bytes, repo));
+        // The upload ended early.
+        let broken = &bytes[..cut.index(bytes.len())];
+        prop_assert!(!restricts(broken, repo) || is_recognized(broken, repo));
     }
 
     #[test]

@@ -463,6 +463,16 @@ fn a_file_is_recognized_by_its_structure_or_a_known_field() {
         r#"{"_category": "x"}"#,
         r#"{"access_control_list": []}"#,
         r#"{"Title": "t",}"#,
+        // The only content is about access.
+        r#"{"acl": [{"Name": "finance", "Type": "GROUP", "Access": "ALLOW"}]}"#,
+        r#"{"access_list": ["finance"]}"#,
+        r#"{"allowed_groups": ["finance"]}"#,
+        r#"{"permissions": {"read": ["finance"]}}"#,
+        r#"{"zugriff": [{"Name": "finance", "Type": "GROUP", "Access": "ALLOW"}]}"#,
+        r#"[{"Name": "finance", "Type": "GROUP", "Access": "ALLOW"}]"#,
+        r#"[{"userName": "max", "kind": "user"}]"#,
+        r#"{"acl": [{"Name": "finance", "Type": "GROUP","#,
+        r#"{allowedGroups: finance}"#,
     ] {
         assert!(is(source), "{source}");
     }
@@ -473,7 +483,13 @@ fn a_file_is_recognized_by_its_structure_or_a_known_field() {
         "7",
         "{}",
         "{\"products\": 1}\n{\"products\": 2}",
+        r#"{"access_count": 7}"#,
     ] {
         assert!(!is(source), "{source}");
     }
+    let utf_16: Vec<u8> = "\u{FEFF}{allowedGroups: x}".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    assert!(is_recognized(&utf_16, repo("handbook/")));
+    assert!(is_recognized(b"{\"acl\": \"\xDCber\"}", repo("handbook/")));
+    // A list of principals that has no word of access closes the document, too.
+    assert!(stub("handbook/", r#"[{"userName": "max", "kind": "user"}]"#).is_some());
 }

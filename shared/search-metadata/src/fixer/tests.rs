@@ -548,6 +548,30 @@ async fn a_json_document_is_not_taken_for_metadata() {
 }
 
 #[tokio::test]
+async fn a_file_with_only_an_access_list_closes_its_document() {
+    let list = json!({ "AccessControlList": [entry("finance")] });
+    let closed =
+        json!({ "AccessControlList": [{ "Name": crate::access::NO_USER, "Type": "USER", "Access": "ALLOW" }] });
+    for (content, wanted) in [
+        (json!({ "acl": [entry("finance")] }).to_string(), &list),
+        (json!({ "access_list": [entry("finance")] }).to_string(), &list),
+        (json!({ "allowed_groups": ["finance"] }).to_string(), &closed),
+        (json!({ "permissions": { "read": ["finance"] } }).to_string(), &closed),
+        (json!([entry("finance")]).to_string(), &closed),
+        ("{\"acl\": [{\"Name\": \"fin".to_owned(), &closed),
+    ] {
+        for event in [STEM, DOCUMENT] {
+            let bucket = MemoryBucket::default();
+            bucket.put(DOCUMENT, "the document");
+            bucket.put(STEM, content.clone());
+            let outcomes = settle(&fixer(&bucket), event).await;
+            assert_eq!(&text(&bucket, TARGET), wanted, "{event} {content}");
+            assert_eq!(outcomes[0].concerns_access(), *wanted == closed, "{event} {content}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn the_global_acl_file_is_fixed_or_left_in_its_place() {
     let (bucket, key) = (MemoryBucket::default(), "managed/acl/global.json");
     let prefix = format!("s3://{}/managed/finance/", bucket.bucket().name());
