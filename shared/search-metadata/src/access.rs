@@ -73,17 +73,24 @@ pub(crate) fn from_attribute(name: &str, names: Vec<String>) -> Vec<Principal> {
     names.into_iter().map(|name| Principal { access: *access, kind: *kind, name }).collect()
 }
 
+/// True for the name of a list of the users or groups that may see a document: an attribute in [`LIST_ATTRIBUTES`].
+pub(crate) fn is_allow_attribute(name: &str) -> bool {
+    LIST_ATTRIBUTES.iter().any(|(list, access, _)| *list == name && *access == Access::Allow)
+}
+
+/// True for a usual name of an access control list other than `AccessControlList`, in any spelling.
+pub(crate) fn is_usual_list_name(name: &str) -> bool {
+    matches!(letters(name).as_str(), "acl" | "accesscontrol" | "accesslist" | "accesscontrolentries")
+}
+
 /// True for the member of a file that holds its access control list: `AccessControlList` in any spelling, and another usual
 /// name of it if its value is a list of objects.
 pub(crate) fn is_list(name: &str, value: &Json) -> bool {
-    match letters(name).as_str() {
-        "accesscontrollist" => true,
-        "acl" | "accesscontrol" | "accesslist" | "accesscontrolentries" => match value {
-            Json::List(items) => !items.is_empty() && items.iter().all(|item| matches!(item, Json::Object(_))),
-            Json::Null | Json::Flag(_) | Json::Number(_) | Json::Text(_) | Json::Object(_) => false,
-        },
-        _ => false,
-    }
+    let is_list_of_objects = || match value {
+        Json::List(items) => !items.is_empty() && items.iter().all(|item| matches!(item, Json::Object(_))),
+        Json::Null | Json::Flag(_) | Json::Number(_) | Json::Text(_) | Json::Object(_) => false,
+    };
+    letters(name) == "accesscontrollist" || is_usual_list_name(name) && is_list_of_objects()
 }
 
 /// Words of names that say who may see a document.

@@ -2,7 +2,7 @@
 
 use super::{Carried, Fix, FixKind, Problem};
 use crate::{
-    access::{self, Principal},
+    access::{self, Access, Principal},
     config::{AccessControl, AttributeType, Target, Undeclared},
     json::Json,
     metadata::{self, Attribute, Metadata, STRUCTURE, Value},
@@ -49,6 +49,8 @@ pub(super) struct Conversion<'a> {
     shape: Shape,
     /// The name of the member that had the access control list.
     list: Option<String>,
+    /// The name of a field that lists who may see the document, and is empty.
+    empty_list: Option<String>,
     /// True if a problem is about something that could say who may see the document.
     access_is_unclear: bool,
 }
@@ -62,6 +64,7 @@ impl<'a> Conversion<'a> {
             problems: Vec::new(),
             shape: Shape::Own,
             list: None,
+            empty_list: None,
             access_is_unclear: false,
         }
     }
@@ -91,17 +94,23 @@ impl<'a> Conversion<'a> {
 
     /// What the file says about who may see its document.
     pub(super) fn carried(&self) -> Carried {
+        let principals = self.principals();
+        match (self.access_is_unclear, principals.is_empty()) {
+            (true, _) => Carried::Unclear,
+            (false, true) => Carried::Nothing,
+            (false, false) => Carried::List(principals),
+        }
+    }
+
+    /// The entries of the access control list, and of the attributes that hold one.
+    fn principals(&self) -> Vec<Principal> {
         let mut principals = self.metadata.access.clone();
         for (name, attribute) in &self.metadata.attributes {
             if let (true, Value::List(names)) = (access::is_list_attribute(name), &attribute.value) {
                 principals.extend(access::from_attribute(name, names.clone()));
             }
         }
-        match (self.access_is_unclear, principals.is_empty()) {
-            (true, _) => Carried::Unclear,
-            (false, true) => Carried::Nothing,
-            (false, false) => Carried::List(principals),
-        }
+        principals
     }
 
     pub(super) fn read(&mut self, members: &[(String, Json)]) {
@@ -135,6 +144,13 @@ impl<'a> Conversion<'a> {
         if self.repo.config.target == Target::Bedrock && self.repo.config.access_control() == AccessControl::Attributes
         {
             self.write_list_attributes();
+        }
+        // An empty list next to one with entries says nothing: the file has a field for users and one for groups.
+        if let Some(field) = self.empty_list.take()
+            && !self.principals().iter().any(|principal| principal.access == Access::Allow)
+        {
+            let message = "the list is empty, and without it every user could find the document: say who may see the document, or remove the field";
+            self.access_problem(&field, message);
         }
     }
 
@@ -335,7 +351,7 @@ impl<'a> Conversion<'a> {
                     self.principal(source, principal);
                 }
             }
-            Ok(_) => self.record(source, FixKind::Dropped),
+            Ok(_) => self.leave_out(source, name, value),
             Err(message) => self.access_problem(source, message),
         }
     }
@@ -371,10 +387,19 @@ impl<'a> Conversion<'a> {
                 }
                 converted
             }
-            Ok(None) => return self.record(source, FixKind::Dropped),
+            Ok(None) => return self.leave_out(source, name, value),
             Err(message) => return self.refuse(source, value, message),
         };
         self.put(source, name, Attribute { value: converted, embed });
+    }
+
+    /// Leaves out a field that has no value, and remembers it if it lists who may see the document.
+    fn leave_out(&mut self, source: &str, name: &str, value: &Json) {
+        self.record(source, FixKind::Dropped);
+        let is_list = access::is_allow_attribute(name) || access::is_usual_list_name(source) && !self.is_named(source);
+        if is_list && *value != Json::Null {
+            self.empty_list = Some(source.into());
+        }
     }
 
     fn put(&mut self, source: &str, name: &str, attribute: Attribute) {

@@ -388,6 +388,47 @@ fn metadata_that_cannot_be_fixed_has_a_stub_with_its_list() {
 }
 
 #[test]
+fn an_empty_list_of_who_may_see_a_document_does_not_open_it() {
+    for prefix in ["managed/", "research/", "loose/"] {
+        for (name, empty) in [
+            ("_allowed_groups", json!([])),
+            ("_allowed_groups", json!([""])),
+            ("_allowed_groups", json!([null, " "])),
+            ("_allowed_users", json!("")),
+            ("_allowed_users", json!({})),
+            ("acl", json!([])),
+            ("access_list", json!([""])),
+        ] {
+            let denied = json!({ "dept": "x", name: empty, "_denied_users": ["max@example.com"] });
+            for source in [
+                json!({ "dept": "x", name: empty }),
+                json!({ "metadataAttributes": { "dept": "x", name: empty } }),
+                denied,
+            ] {
+                let found = problems(prefix, &source);
+                // Fields of a file for Kendra do not have names with `_`, so another message is right, too.
+                let is_kendra_name = prefix == "loose/" && found.contains("is not a predefined attribute of Kendra");
+                assert!(found.contains("the list is empty") || is_kendra_name, "{prefix} {source}: {found}");
+                let closed = stub(prefix, &source.to_string()).expect("a stub").to_string();
+                assert!(closed.contains(access::NO_USER), "{prefix} {source}: {closed}");
+            }
+        }
+    }
+    // Null is no value, and an empty list next to one with entries, or of denied users, says nothing.
+    let users = json!({ "metadataAttributes": { "dept": "x" }, "accessControlList": [entry("a@example.com", "USER", "ALLOW")] });
+    for lists in [
+        json!({ "dept": "x", "_allowed_groups": [], "_allowed_users": ["a@example.com"] }),
+        json!({ "dept": "x", "_allowed_users": ["a@example.com"], "_denied_users": [], "_denied_groups": [""] }),
+        json!({ "dept": "x", "_allowed_users": ["a@example.com"], "acl": [] }),
+    ] {
+        becomes("managed/", &json!({ "metadataAttributes": lists }), &users);
+    }
+    for nothing in [json!({ "dept": "x", "_allowed_groups": null }), json!({ "dept": "x", "_denied_groups": [] })] {
+        becomes("managed/", &nothing, &json!({ "metadataAttributes": { "dept": "x" } }));
+    }
+}
+
+#[test]
 fn undeclared_fields_that_could_say_who_may_see_a_document_are_not_dropped() {
     let entries = json!([entry("finance", "GROUP", "ALLOW")]);
     // `AccessControlList` in another spelling is the list.
