@@ -25,6 +25,13 @@ use crate::{
 /// Number of keys that are processed concurrently.
 const AT_ONCE: usize = 16;
 
+/// Maximum number of keys that are held until it is known whether their documents need an access control list.
+const HELD: usize = 10_000;
+
+/// The words about a document that needs an entry in an access control list and has none.
+const WITHOUT_ENTRY: &str =
+    "the document has no access control list: Bedrock does not ingest it if the data source has `aclEnabled`";
+
 /// Executes the subcommand.
 pub async fn metadata(target: &Target, asked: &args::Metadata) -> anyhow::Result<Outcome> {
     match &asked.command {
@@ -127,16 +134,18 @@ async fn go_over(target: &Target, asked: &args::MetadataOf, mode: Mode) -> anyho
         if let Some(line) = line(key, &found.result) {
             bar.suspend(|| println!("{line}"));
         }
+        for key in tally.take_without_entry() {
+            bar.suspend(|| println!("{} {key}  {WITHOUT_ENTRY}", style("✘").red()));
+        }
     };
     let ended = tokio::select! {
         ended = walk(&fixer, prefix, asked.after.clone(), mode, &mut report) => ended.map_err(anyhow::Error::from),
         _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
     };
     bar.finish_and_clear();
-    for key in tally.without_entry() {
-        let words =
-            "the document has no access control list: Bedrock does not ingest it if the data source has `aclEnabled`";
-        println!("{} {key}  {words}", style("✘").red());
+    if tally.unnamed > 0 {
+        let words = "without an access control list are not named: set `acl_enabled: true` in the configuration, and check again";
+        println!("{} {} more {words}", style("✘").red(), words::plural(tally.unnamed, "document"));
     }
     if tally.last.is_some() {
         println!("{}", tally.table(mode));
@@ -284,8 +293,16 @@ pub struct Tally {
     moved: usize,
     /// True if a document has an entry, so that its knowledge base reads access control lists.
     has_lists: bool,
-    /// Documents without an entry, each with `is_needed` of [`DocumentAccess`].
-    without_entry: Vec<(String, Option<bool>)>,
+    /// Number of documents that need an entry and have none.
+    without_entry: usize,
+    /// The keys of these documents that were not taken yet.
+    to_name: Vec<String>,
+    /// Number of documents without an entry that need one if another document has one.
+    undecided: usize,
+    /// The keys of these documents, at most [`HELD`].
+    held: Vec<String>,
+    /// Number of documents that need an entry, have none, and whose keys were not held.
+    unnamed: usize,
     /// The last reported key.
     pub last: Option<String>,
 }
@@ -296,8 +313,13 @@ impl Tally {
         self.last = Some(key.to_owned());
         match access {
             Some(access) if access.has_entry => self.has_lists = true,
-            Some(access) => self.without_entry.push((key.to_owned(), access.is_needed)),
+            Some(access) => self.count_without_entry(key, access.is_needed),
             None => {}
+        }
+        if self.has_lists {
+            self.unnamed += self.undecided - self.held.len();
+            self.without_entry += std::mem::take(&mut self.undecided);
+            self.to_name.append(&mut self.held);
         }
         let outcome = match result {
             Ok(steps) => steps.first().map_or("gone", FixerOutcome::as_str),
@@ -318,10 +340,25 @@ impl Tally {
         self.outcomes.get(outcome).copied().unwrap_or_default()
     }
 
-    /// The documents that need an entry in an access control list and have none.
-    pub fn without_entry(&self) -> impl Iterator<Item = &str> {
-        let needed = self.without_entry.iter().filter(|(_, is_needed)| is_needed.unwrap_or(self.has_lists));
-        needed.map(|(key, _)| key.as_str())
+    fn count_without_entry(&mut self, key: &str, is_needed: Option<bool>) {
+        match is_needed {
+            Some(true) => {
+                self.without_entry += 1;
+                self.to_name.push(key.to_owned());
+            }
+            Some(false) => {}
+            None => {
+                self.undecided += 1;
+                if self.held.len() < HELD {
+                    self.held.push(key.to_owned());
+                }
+            }
+        }
+    }
+
+    /// The documents that are now known to need an entry in an access control list and to have none. Each key is returned once.
+    pub fn take_without_entry(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.to_name)
     }
 
     fn brief(&self) -> String {
@@ -353,7 +390,7 @@ impl Tally {
         row("not valid, left in place", self.of("left"));
         row("failed", self.of("failed"));
         row("not metadata", self.of("foreign") + self.of("gone") + self.of("unrecognized"));
-        row("documents without an access control list", self.without_entry().count());
+        row("documents without an access control list", self.without_entry);
         table
     }
 
@@ -362,7 +399,7 @@ impl Tally {
         let unfixed = self.of("quarantined") + self.of("failed") + self.of("left");
         let found = match mode {
             Mode::Check => {
-                let open = self.of("stub") + self.without_entry().count();
+                let open = self.of("stub") + self.without_entry;
                 unfixed + open + self.of("written") + self.of("retired")
             }
             Mode::Fix => unfixed,

@@ -70,7 +70,7 @@ pub(super) struct Comparison {
 }
 
 /// Compares the files of a feed with the objects that its bucket had at `listed_at` or later. A file that was registered after that
-/// can be missing in the listing.
+/// can be missing in the listing, or be listed with the ETag that it had before.
 pub(super) fn compare(registered: &[FileRecord], objects: &[Listed], listed_at: Timestamp) -> Comparison {
     let mut newest: BTreeMap<&str, &FileRecord> = BTreeMap::new();
     for file in registered {
@@ -84,6 +84,8 @@ pub(super) fn compare(registered: &[FileRecord], objects: &[Listed], listed_at: 
         let file = newest.get(object.key.as_str()).copied();
         let difference = match file {
             None => Difference::NotRegistered,
+            // The listing can have the object as it was before that.
+            Some(file) if file.registered_ts >= listed_at => return None,
             Some(file) if file.etag.is_some() && object.etag.is_some() && file.etag != object.etag => {
                 Difference::Changed
             }
@@ -267,11 +269,21 @@ mod tests {
             file("g", "1", 1, FileStatus::Quarantined),
             // It landed after the listing began.
             file("late", "1", 6, FileStatus::Received),
+            // It was overwritten after the listing had its first content.
+            file("overwritten", "1", 1, FileStatus::Processed),
+            file("overwritten", "2", 6, FileStatus::Received),
             // The first content came back, and its event was lost.
             file("h", "1", 1, FileStatus::Processed),
             file("h", "2", 2, FileStatus::Processed),
         ];
-        let objects = [object("a", "1"), object("b", "2"), object("c", "2"), object("h", "1"), object("new", "1")];
+        let objects = [
+            object("a", "1"),
+            object("b", "2"),
+            object("c", "2"),
+            object("h", "1"),
+            object("new", "1"),
+            object("overwritten", "1"),
+        ];
         let found = compare(&registered, &objects, at(5));
         let differences: Vec<_> = found.differences.iter().map(|key| (key.key.as_str(), key.difference)).collect();
         let wanted = [
@@ -282,7 +294,7 @@ mod tests {
             ("new", Difference::NotRegistered),
         ];
         assert_eq!(differences, wanted);
-        assert_eq!((found.objects, found.registered, found.ended_and_gone), (5, 9, 2));
+        assert_eq!((found.objects, found.registered, found.ended_and_gone), (6, 10, 2));
         assert_eq!(compare(&registered[..1], &objects[..1], at(5)).differences, []);
     }
 

@@ -104,8 +104,8 @@ async fn a_check_names_documents_without_an_access_control_list() {
         let yaml = format!("repositories: {{ handbook: {{ prefix: handbook/{repository} }} }}");
         let doc = shiftwork_config::read_file("metadata.yaml", &yaml).unwrap();
         let (_, rules) = shiftwork_search_metadata::read(&doc).unwrap();
-        let found = tally(&Fixer { rules: Arc::new(rules), documents: bucket.bucket() }, None, Mode::Check).await;
-        let without: Vec<_> = found.without_entry().map(str::to_owned).collect();
+        let mut found = tally(&Fixer { rules: Arc::new(rules), documents: bucket.bucket() }, None, Mode::Check).await;
+        let without = found.take_without_entry();
         (without, found.outcome(Mode::Check), found.table(Mode::Check).to_string())
     };
     let (without, outcome, table) = checked("", &bucket).await;
@@ -133,4 +133,29 @@ async fn a_check_names_stubs_and_fails() {
     assert_eq!(tally(&fixer, None, Mode::Fix).await.outcome(Mode::Fix), Outcome::Failed);
     let found = tally(&fixer, None, Mode::Check).await;
     assert_eq!((found.of("stub"), found.outcome(Mode::Check)), (1, Outcome::Failed));
+}
+
+#[test]
+fn keys_of_documents_without_a_list_are_held_up_to_a_limit() {
+    let found = |has_entry, is_needed| {
+        let access = Some(DocumentAccess { has_entry, is_needed });
+        Found { result: Ok(vec![FixerOutcome::Foreign]), access }
+    };
+    let mut tally = Tally::default();
+    for number in 0..HELD + 5 {
+        tally.count(&format!("{number}.pdf"), &found(false, None));
+        tally.count(&format!("{number}.txt"), &found(false, Some(false)));
+    }
+    assert_eq!((tally.take_without_entry().len(), tally.without_entry, tally.held.len()), (0, 0, HELD));
+    assert_eq!(tally.outcome(Mode::Check), Outcome::Done);
+    // A document with a list shows that the others need one.
+    tally.count("list.pdf", &found(true, None));
+    let named = tally.take_without_entry();
+    assert_eq!((named.len(), named[0].as_str(), tally.without_entry, tally.unnamed), (HELD, "0.pdf", HELD + 5, 5));
+    for is_needed in [None, Some(true)] {
+        tally.count("z.pdf", &found(false, is_needed));
+        assert_eq!(tally.take_without_entry(), ["z.pdf"]);
+    }
+    assert_eq!((tally.without_entry, tally.unnamed), (HELD + 7, 5));
+    assert_eq!(tally.outcome(Mode::Check), Outcome::Failed);
 }

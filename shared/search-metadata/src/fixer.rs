@@ -27,6 +27,9 @@ use crate::{
 /// Maximum number of attempts for a key that changes concurrently. After that, its next event processes it.
 const ATTEMPTS: u32 = 3;
 
+/// Maximum number of pages that are listed to find the documents with a stem. A page of S3 has at most 1,000 keys.
+const PAGES: usize = 10;
+
 /// Fixes and moves the metadata files of a bucket.
 #[derive(Clone)]
 pub struct Fixer {
@@ -232,8 +235,20 @@ impl Fixer {
 
     /// The keys of the documents with this stem.
     async fn documents_of(&self, stem: &str) -> Result<Vec<String>> {
-        let listed = self.documents.list(&format!("{stem}.")).await?;
-        Ok(self.rules.documents_of(stem, listed.iter().map(|object| object.key.as_str())))
+        let prefix = format!("{stem}.");
+        let (mut documents, mut after) = (Vec::new(), None);
+        for _ in 0..PAGES {
+            let page = self.documents.page(&prefix, after.as_deref()).await?;
+            documents.extend(self.rules.documents_of(stem, page.objects.iter().map(|object| object.key.as_str())));
+            match page.objects.into_iter().next_back() {
+                Some(last) if page.more => after = Some(last.key),
+                Some(_) | None => return Ok(documents),
+            }
+        }
+        let message = format!(
+            "more keys begin with `{prefix}` than {PAGES} pages list, so the document of the metadata is not found: name the metadata file after its document, with the extension, as a source with {{document}} does"
+        );
+        Err(Failure::new(FailureKind::InvalidRequest, message))
     }
 
     /// Executes a plan. `None` if the condition of a request failed: the plan must be made again.

@@ -121,6 +121,23 @@ async fn metadata_with_a_stem_waits_for_its_document() {
 }
 
 #[tokio::test]
+async fn a_listing_for_a_stem_ends_at_a_limit() {
+    let bucket = MemoryBucket::default();
+    bucket.put(STEM, json!({ "Title": "T" }).to_string());
+    bucket.put(DOCUMENT, "the document");
+    // A page of the fake has 3 keys: the neighbours, the document and the metadata fill the last page.
+    for number in 0..28 {
+        bucket.put(&format!("handbook/a/b.2026/{number}.pdf"), "of a folder with the same stem");
+    }
+    assert_eq!(fixer(&bucket).check(STEM).await.unwrap().as_str(), "written");
+    bucket.put("handbook/a/b.2026/28.pdf", "one more");
+    let failure = fixer(&bucket).process(STEM).await.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::InvalidRequest);
+    assert!(failure.message.contains("`handbook/a/b.`"), "{failure}");
+    assert!(bucket.files().contains_key(STEM) && !bucket.files().contains_key(TARGET));
+}
+
+#[tokio::test]
 async fn a_new_version_of_the_source_replaces_the_target_and_another_file_does_not() {
     let bucket = MemoryBucket::default();
     for version in [1, 2] {
