@@ -162,12 +162,20 @@ impl Promotion<'_> {
     }
 
     /// An expression that is the same for two rows of a key if they are the same event: the position, or for a place that several changes
-    /// share the digest of the change, because the rest of such a position differs when the event is sent again.
-    fn event(&self, position: &str) -> String {
+    /// share the first number of the place (after the generation) and the digest of the change, because the rest of such a position
+    /// differs when the event is sent again.
+    pub(crate) fn event(&self, position: &str) -> String {
         match self.contract.source().format {
-            Format::Debezium | Format::DebeziumMongodb => format!(
-                "CASE WHEN LEFT(RIGHT({position}, 17), 1) = '#' THEN LEFT({position}, 20) || RIGHT({position}, 17) ELSE {position} END"
-            ),
+            Format::Debezium | Format::DebeziumMongodb => {
+                let length = match self.contract.source().generation {
+                    0 => "20".to_owned(),
+                    // The table can have rows of generation 0, which have no prefix.
+                    _ => format!("CASE WHEN LEFT({position}, 1) = 'g' THEN 27 ELSE 20 END"),
+                };
+                format!(
+                    "CASE WHEN LEFT(RIGHT({position}, 17), 1) = '#' THEN LEFT({position}, {length}) || RIGHT({position}, 17) ELSE {position} END"
+                )
+            }
             Format::Dynamodb => position.to_owned(),
         }
     }

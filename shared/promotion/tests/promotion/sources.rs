@@ -251,6 +251,42 @@ async fn an_event_of_any_connector_that_is_sent_again_is_there_once() {
     }
 }
 
+/// An event of a connector without a position that can be sorted, at this second.
+fn vitess(v: &str, second: u64) -> Value {
+    json!({
+        "before": null, "after": { "id": 1, "v": v }, "op": "u", "ts_ms": 1,
+        "source": { "connector": "vitess", "name": "x", "db": "", "table": "t", "ts_ms": 1_700_000_000_000 + 1000 * second },
+    })
+}
+
+/// Fact tables refer to a version by `dw_key`, so it stays the same although the copy that arrived last is kept.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_keeps_its_surrogate_key_when_its_event_is_sent_again() {
+    let transaction = [
+        mongodb("c", &json!({ "after": r#"{"_id": "k", "a": 1, "b": 1}"# })),
+        mongodb("u", &json!({ "updateDescription": { "updatedFields": r#"{"a": 2}"# } })),
+    ];
+    // `a` returns after two seconds, which is another version.
+    let changes = [vitess("a", 1), vitess("b", 2), vitess("a", 3)];
+    let relational = |generation: u16| format!("{{ format: debezium, table: t, generation: {generation} }}");
+    for (source, key, columns, events) in [
+        (DOCUMENTS.to_owned(), "[_id]", FIELDS, &transaction[..]),
+        (relational(0), "[id]", COLUMNS, &changes[..]),
+        (relational(1), "[id]", COLUMNS, &changes[..]),
+    ] {
+        for promote in ["{ kind: type2, deletes: close }", "{ kind: type7, deletes: soft }"] {
+            let mut topic = Topic::open(&source, key, columns, promote).await;
+            topic.load(events).await;
+            let keys = topic.rows("dw_key").await;
+            topic.load(&[&events[..1], events].concat()).await;
+            assert_eq!(topic.rows("dw_key").await, keys, "{source} {promote}");
+            let different: std::collections::BTreeSet<_> = keys.iter().collect();
+            assert_eq!((keys.len(), different.len()), (events.len(), events.len()), "{source} {promote}");
+            topic.close().await;
+        }
+    }
+}
+
 /// A column of the key, after the first, can be NULL: rows are found by NULL as by a value.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_null_in_a_composite_key_is_a_key() {
