@@ -112,13 +112,17 @@ fn of_time(micros: i64) -> String {
 
 /// The end of the transaction that committed before, and the position in the log. Debezium streams transactions in the order of their
 /// commits, so the former never decreases; within a transaction the latter increases.
+///
+/// `sequence` has no commit if Debezium has not streamed one yet: for a row of the first snapshot, or a change of the first transaction
+/// after it. Then the position in the log is written twice and followed by `/`, and a load decides which of the two is the later one.
 fn postgresql(source: RawJson<'_>) -> Option<String> {
     let place = source.member("lsn")?.u64()?;
     let sequence = source.member("sequence").and_then(RawJson::string);
-    // Debezium has not streamed a COMMIT yet: a row of the first snapshot, or a change of the first transaction after it. A load puts
-    // the latter behind the rows of the snapshot.
     let committed = sequence.and_then(|text| crate::json::validated(text.as_bytes()).ok()?.elements().next()?.u64());
-    Some(format!("{:020}/{place:020}", committed.unwrap_or(place)))
+    Some(match committed {
+        Some(committed) => format!("{committed:020}/{place:020}"),
+        None => format!("{place:020}/{place:020}/"),
+    })
 }
 
 /// The number of the log file, the position in it, and the row of the event. The time of the event cannot be used: rows of a snapshot have
@@ -214,6 +218,17 @@ mod tests {
         let snapshot = place("oracle", r#"{"scn":"1000","commit_scn":null}"#);
         let change = place("oracle", r#"{"scn":"990","commit_scn":"1010","rs_id":" 0x000b.00012.0010 ","ssn":0}"#);
         assert!(snapshot < change);
+    }
+
+    /// An event without a commit is marked: a load may move it behind a row of the snapshot.
+    #[test]
+    fn a_commit_that_is_not_known_is_not_a_commit_at_the_same_place() {
+        let at = |sequence: &str| place("postgresql", &format!(r#"{{"lsn":100,"sequence":"{sequence}"}}"#));
+        let (unknown, known) = (at(r#"[null,\"100\"]"#), at(r#"[\"100\",\"100\"]"#));
+        assert_eq!(unknown, "00000000000000000100/00000000000000000100/");
+        assert_eq!(known, "00000000000000000100/00000000000000000100");
+        assert_eq!(place("postgresql", r#"{"lsn":100}"#), unknown);
+        assert!(unknown < place("postgresql", r#"{"lsn":101,"sequence":"[\"100\",\"101\"]"}"#));
     }
 
     #[test]

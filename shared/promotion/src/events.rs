@@ -115,39 +115,41 @@ impl Promotion<'_> {
     /// PostgreSQL: gives a change of the first transaction after a snapshot a position behind the row of the snapshot.
     ///
     /// Debezium does not know the end of a transaction that committed before until it has streamed one, so these changes and the rows of
-    /// the snapshot have only their place in the log, as `5000/5000`. A transaction that was open while the snapshot was read wrote before
-    /// the place of the snapshot, and committed behind it. Its change at `4990/4990` gets the position `5000/5000/4990`, if the row of
-    /// the snapshot arrived before it. The transaction after it begins with the place of a commit behind the snapshot.
+    /// the snapshot have only their place in the log, as `5000/5000/`. A transaction that was open while the snapshot was read wrote before
+    /// the place of the snapshot, and committed behind it. Its change at `4990/4990/` gets the position `5000/5000/4990`. The transaction
+    /// after it begins with the place of a commit behind the snapshot.
+    ///
+    /// The time tells such a change from one that is older than the snapshot and is sent again: the time of a change is that of its
+    /// commit, and the time of a row of a snapshot is that at which the snapshot's transaction began. Both are of the database's clock.
     pub(crate) fn place_behind_snapshot(&self) -> Option<String> {
         let (staging, key) = (&self.tables.staging, self.key_list());
         let s = staging.alias();
-        // Two numbers of 20 digits that are the same. A generation is a prefix of 7 characters.
-        let is_only_place = |position: &str| {
-            format!("LEN({position}) IN (41, 48) AND LEFT(RIGHT({position}, 41), 20) = RIGHT({position}, 20)")
-        };
-        let (of_event, of_row) = (is_only_place("dw_md_position"), is_only_place(&format!("{s}.dw_md_position")));
+        // Two numbers of 20 digits that are the same, and a third one if the event was moved. A generation is a prefix of 7 characters.
         (self.contract.source().format == Format::Debezium).then(|| {
             sql(&format!(
                 "
                 -- PostgreSQL: put the changes of the first transaction after a snapshot behind the rows of the snapshot.
                 UPDATE {staging}
-                SET dw_md_position = behind.dw_place || '/' || RIGHT({s}.dw_md_position, 20)
+                SET dw_md_position = behind.dw_place || LEFT(RIGHT({s}.dw_md_position, 21), 20)
                 FROM (
                     SELECT dw_md_row,
-                           MAX(CASE WHEN dw_md_operation = 'read' AND {of_event} THEN dw_md_position
+                           MAX(dw_place)
+                               OVER (PARTITION BY {key}
+                                     ORDER BY dw_md_changed_at, CASE WHEN dw_place IS NULL THEN 1 ELSE 0 END, dw_md_row
+                                     ROWS UNBOUNDED PRECEDING) AS dw_place
+                    FROM (
+                        SELECT {key}, dw_md_row, dw_md_changed_at,
+                               CASE WHEN dw_md_operation = 'read' AND RIGHT(dw_md_position, 1) = '/' THEN dw_md_position
                                     WHEN LEN(dw_md_position) IN (62, 69)
                                          AND LEFT(RIGHT(dw_md_position, 62), 20) = LEFT(RIGHT(dw_md_position, 41), 20)
-                                    THEN LEFT(dw_md_position, LEN(dw_md_position) - 21) END)
-                               OVER (PARTITION BY {key}
-                                     ORDER BY CASE WHEN dw_md_partition IS NULL THEN 0 ELSE 1 END,
-                                              dw_md_partition, dw_md_offset, dw_md_row
-                                     ROWS UNBOUNDED PRECEDING) AS dw_place
-                    FROM {staging}
+                                    THEN LEFT(dw_md_position, LEN(dw_md_position) - 20) END AS dw_place
+                        FROM {staging}
+                    ) AS places
                 ) AS behind
                 WHERE {s}.dw_md_row = behind.dw_md_row
                   AND {s}.dw_md_partition IS NOT NULL
                   AND {s}.dw_md_operation <> 'read'
-                  AND {of_row}
+                  AND RIGHT({s}.dw_md_position, 1) = '/'
                   AND behind.dw_place > {s}.dw_md_position
                 "
             ))
@@ -160,12 +162,20 @@ impl Promotion<'_> {
     }
 
     /// An expression that is the same for two rows of a key if they are the same event: the position, or for a place that several changes
-    /// share the digest of the change, because the rest of such a position differs when the event is sent again.
-    fn event(&self, position: &str) -> String {
+    /// share the first number of the place (after the generation) and the digest of the change, because the rest of such a position
+    /// differs when the event is sent again.
+    pub(crate) fn event(&self, position: &str) -> String {
         match self.contract.source().format {
-            Format::Debezium | Format::DebeziumMongodb => format!(
-                "CASE WHEN LEFT(RIGHT({position}, 17), 1) = '#' THEN LEFT({position}, 20) || RIGHT({position}, 17) ELSE {position} END"
-            ),
+            Format::Debezium | Format::DebeziumMongodb => {
+                let length = match self.contract.source().generation {
+                    0 => "20".to_owned(),
+                    // The table can have rows of generation 0, which have no prefix.
+                    _ => format!("CASE WHEN LEFT({position}, 1) = 'g' THEN 27 ELSE 20 END"),
+                };
+                format!(
+                    "CASE WHEN LEFT(RIGHT({position}, 17), 1) = '#' THEN LEFT({position}, {length}) || RIGHT({position}, 17) ELSE {position} END"
+                )
+            }
             Format::Dynamodb => position.to_owned(),
         }
     }

@@ -173,9 +173,11 @@ impl Promotion<'_> {
     fn insert_versions(&self) -> String {
         let (staging, table) = (&self.tables.staging, &self.tables.production);
         let (s, key, key_text) = (staging.alias(), self.key_list(), self.key_text());
+        // Not the whole position: with a shared place it contains the offset, which differs when the event is sent again.
+        let event_text = self.event("dw_md_position");
         let contract: Vec<&str> = self.columns.iter().map(|column| column.name.as_str()).collect();
         let mut names = vec!["dw_key"];
-        let mut surrogates = vec![format!("MD5({key_text} || '|' || dw_md_position) AS dw_key")];
+        let mut surrogates = vec![format!("MD5({key_text} || '|' || {event_text}) AS dw_key")];
         if self.kind() == PromoteKind::Type7 {
             names.push("dw_durable_key");
             surrogates.push(format!("MD5({key_text}) AS dw_durable_key"));

@@ -27,9 +27,10 @@
 //!
 //! **Two events of one key at one position** count as the same event; the copy that arrived last is kept.
 //!
-//! **Surrogate keys** are the MD5 of the natural key and the position (`dw_key`) or of the natural key (`dw_durable_key`). They are the
-//! same after a restart, when a history is rebuilt, when files are replayed, and in another environment. An IDENTITY column would
-//! differ in each of these cases.
+//! **Surrogate keys** are the MD5 of the natural key and the event's place in the source (`dw_key`) or of the natural key
+//! (`dw_durable_key`). Where several changes can share a place, the digest of the change is part of `dw_key`, and the offset is not. The
+//! keys are the same after a restart, when a history is rebuilt, when files are replayed, when events are sent again, and in another
+//! environment. An IDENTITY column would differ in each of these cases.
 //!
 //! **`ALTER TABLE APPEND` is not used**, not even for tables of kind `append`: it commits at once. A crash between it and the update
 //! of the watermark would leave rows that the next load adds again, or, in the other order, a watermark past rows that are not in the

@@ -70,18 +70,22 @@ impl Topic {
 const POSTGRESQL: &str = "{ format: debezium, table: public.t }";
 const COLUMNS: &str = "[{ name: id, type: bigint }, { name: v, type: varchar(40) }]";
 
-/// An event of PostgreSQL. `committed` is the end of the transaction that committed before, if Debezium has streamed one.
+/// An event of PostgreSQL. `committed` is the end of the transaction that committed before, if Debezium has streamed one. The
+/// transaction commits at once.
 fn postgresql(op: &str, id: u64, v: &str, committed: Option<u64>, lsn: u64) -> Value {
     let sequence = json!([committed.map(|place| place.to_string()), lsn.to_string()]).to_string();
     let row = json!({ "id": id, "v": v });
     let (before, after) = if op == "d" { (row, Value::Null) } else { (Value::Null, row) };
-    json!({
-        "before": before, "after": after, "op": op, "ts_ms": 1_700_000_000_000_u64 + lsn,
-        "source": {
-            "connector": "postgresql", "name": "shop", "db": "shop", "schema": "public", "table": "t",
-            "ts_ms": 1_700_000_000_000_u64 + lsn, "sequence": sequence, "lsn": lsn,
-        },
-    })
+    let source = json!({
+        "connector": "postgresql", "name": "shop", "db": "shop", "schema": "public", "table": "t", "sequence": sequence, "lsn": lsn,
+    });
+    at(lsn, json!({ "before": before, "after": after, "op": op, "source": source }))
+}
+
+/// The event, of a transaction that commits when the log has this length.
+fn at(committed: u64, mut event: Value) -> Value {
+    event["source"]["ts_ms"] = (1_700_000_000_000 + committed).into();
+    event
 }
 
 /// A transaction that is open while the snapshot is read writes before the snapshot's place in the log and commits behind it. Debezium
@@ -98,15 +102,16 @@ async fn the_first_transaction_after_a_snapshot_is_later_than_its_rows() {
     ] {
         let snapshot = [postgresql("r", 1, "snapshot", None, 5000), postgresql("r", 2, "snapshot", None, 5000)];
         let transaction = [
-            postgresql("u", 1, "updated", None, 4990),
-            postgresql("d", 2, "", None, 4992),
-            postgresql("u", 1, "updated again", None, 5004),
-            postgresql("c", 3, "of the transaction", None, 5006),
+            at(5010, postgresql("u", 1, "updated", None, 4990)),
+            at(5010, postgresql("d", 2, "", None, 4992)),
+            at(5010, postgresql("u", 1, "updated again", None, 5004)),
+            at(5010, postgresql("c", 3, "of the transaction", None, 5006)),
         ];
-        // In one load; in two; and the transaction again under new offsets, as after a crash of the connector.
+        // In one load; in two; the transaction in parts; and again under new offsets, as after a crash of the connector.
         for loads in [
             vec![[&snapshot[..], &transaction].concat()],
             vec![snapshot.to_vec(), transaction.to_vec()],
+            vec![snapshot.to_vec(), transaction[..1].to_vec(), transaction[1..].to_vec()],
             vec![snapshot.to_vec(), transaction[..1].to_vec(), transaction.to_vec(), transaction.to_vec()],
         ] {
             let mut topic = Topic::open(POSTGRESQL, "[id]", COLUMNS, promote).await;
@@ -122,15 +127,50 @@ async fn the_first_transaction_after_a_snapshot_is_later_than_its_rows() {
 /// After the first commit, and after a second snapshot, the order is that of the log.
 #[tokio::test(flavor = "multi_thread")]
 async fn later_transactions_and_snapshots_follow_the_first_transaction() {
-    let mut topic = Topic::open(POSTGRESQL, "[id]", COLUMNS, "{ kind: type1 }").await;
-    topic.load(&[postgresql("r", 1, "snapshot", None, 5000), postgresql("u", 1, "first", None, 4990)]).await;
-    topic.load(&[postgresql("u", 1, "second", Some(5010), 4995)]).await;
-    assert_eq!(topic.rows("id, v").await, ["1 second"]);
-    topic.load(&[postgresql("u", 1, "first", None, 4990)]).await;
-    assert_eq!(topic.rows("id, v").await, ["1 second"], "the first transaction is sent again");
-    topic.load(&[postgresql("r", 1, "snapshot again", None, 9000)]).await;
-    assert_eq!(topic.rows("id, v").await, ["1 snapshot again"]);
-    topic.close().await;
+    let first = at(5010, postgresql("u", 1, "first", None, 4990));
+    let again = postgresql("r", 1, "snapshot again", None, 9000);
+    // In a history the events are in the order of `v`, and each is there once.
+    for (promote, has_versions) in [("{ kind: type1 }", false), ("{ kind: type2, deletes: close }", true)] {
+        let mut topic = Topic::open(POSTGRESQL, "[id]", COLUMNS, promote).await;
+        topic.load(&[postgresql("r", 1, "snapshot", None, 5000), first.clone()]).await;
+        topic.load(&[at(5020, postgresql("u", 1, "second", Some(5010), 4995))]).await;
+        topic.load(std::slice::from_ref(&first)).await;
+        let condition = if has_versions { "dw_current" } else { "true" };
+        let row = format!("CASE WHEN {condition} THEN v ELSE 'earlier' END");
+        assert!(topic.rows(&row).await.contains(&"second".into()), "{promote}: the first transaction is sent again");
+        topic.load(std::slice::from_ref(&again)).await;
+        assert!(topic.rows(&row).await.contains(&"snapshot again".into()), "{promote}");
+        topic.load(std::slice::from_ref(&first)).await;
+        topic.load(&[again.clone(), first.clone()]).await;
+        assert!(topic.rows(&row).await.contains(&"snapshot again".into()), "{promote}: sent again after both snapshots");
+        assert_eq!(topic.rows("v").await.len(), if has_versions { 4 } else { 1 }, "{promote}");
+        topic.close().await;
+    }
+}
+
+/// An event from before a snapshot that is sent again is older than the row of the snapshot, in one load or in several.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_from_before_a_snapshot_never_replaces_its_row() {
+    let snapshot = postgresql("r", 1, "snapshot", None, 500);
+    for old in [
+        postgresql("c", 1, "old", None, 100),
+        postgresql("c", 1, "old", Some(100), 100),
+        // Not of the first transaction, so the place is that of the log, whatever the time.
+        at(600, postgresql("c", 1, "old", Some(100), 100)),
+    ] {
+        for loads in [
+            vec![vec![old.clone()], vec![snapshot.clone()], vec![old.clone()]],
+            vec![vec![snapshot.clone(), old.clone()]],
+            vec![vec![old.clone(), snapshot.clone(), old.clone()]],
+        ] {
+            let mut topic = Topic::open(POSTGRESQL, "[id]", COLUMNS, "{ kind: type1 }").await;
+            for load in &loads {
+                topic.load(load).await;
+            }
+            assert_eq!(topic.rows("v").await, ["snapshot"], "{loads:?}");
+            topic.close().await;
+        }
+    }
 }
 
 fn mongodb(op: &str, parts: &Value) -> Value {
@@ -206,6 +246,42 @@ async fn an_event_of_any_connector_that_is_sent_again_is_there_once() {
             topic.load(&[event("a", 1), event("b", 2)]).await;
             topic.load(&[event("a", 8), event("b", 9)]).await;
             assert_eq!(topic.rows("id, v").await, wanted, "{connector} {promote}");
+            topic.close().await;
+        }
+    }
+}
+
+/// An event of a connector without a position that can be sorted, at this second.
+fn vitess(v: &str, second: u64) -> Value {
+    json!({
+        "before": null, "after": { "id": 1, "v": v }, "op": "u", "ts_ms": 1,
+        "source": { "connector": "vitess", "name": "x", "db": "", "table": "t", "ts_ms": 1_700_000_000_000 + 1000 * second },
+    })
+}
+
+/// Fact tables refer to a version by `dw_key`, so it stays the same although the copy that arrived last is kept.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_keeps_its_surrogate_key_when_its_event_is_sent_again() {
+    let transaction = [
+        mongodb("c", &json!({ "after": r#"{"_id": "k", "a": 1, "b": 1}"# })),
+        mongodb("u", &json!({ "updateDescription": { "updatedFields": r#"{"a": 2}"# } })),
+    ];
+    // `a` returns after two seconds, which is another version.
+    let changes = [vitess("a", 1), vitess("b", 2), vitess("a", 3)];
+    let relational = |generation: u16| format!("{{ format: debezium, table: t, generation: {generation} }}");
+    for (source, key, columns, events) in [
+        (DOCUMENTS.to_owned(), "[_id]", FIELDS, &transaction[..]),
+        (relational(0), "[id]", COLUMNS, &changes[..]),
+        (relational(1), "[id]", COLUMNS, &changes[..]),
+    ] {
+        for promote in ["{ kind: type2, deletes: close }", "{ kind: type7, deletes: soft }"] {
+            let mut topic = Topic::open(&source, key, columns, promote).await;
+            topic.load(events).await;
+            let keys = topic.rows("dw_key").await;
+            topic.load(&[&events[..1], events].concat()).await;
+            assert_eq!(topic.rows("dw_key").await, keys, "{source} {promote}");
+            let different: std::collections::BTreeSet<_> = keys.iter().collect();
+            assert_eq!((keys.len(), different.len()), (events.len(), events.len()), "{source} {promote}");
             topic.close().await;
         }
     }
