@@ -142,7 +142,10 @@ async fn later_transactions_and_snapshots_follow_the_first_transaction() {
         assert!(topic.rows(&row).await.contains(&"snapshot again".into()), "{promote}");
         topic.load(std::slice::from_ref(&first)).await;
         topic.load(&[again.clone(), first.clone()]).await;
-        assert!(topic.rows(&row).await.contains(&"snapshot again".into()), "{promote}: sent again after both snapshots");
+        assert!(
+            topic.rows(&row).await.contains(&"snapshot again".into()),
+            "{promote}: sent again after both snapshots"
+        );
         assert_eq!(topic.rows("v").await.len(), if has_versions { 4 } else { 1 }, "{promote}");
         topic.close().await;
     }
