@@ -513,7 +513,7 @@ fn a_file_is_recognized_by_its_structure_or_a_known_field() {
         r#"[{"Name": "finance", "Type": "GROUP", "Access": "ALLOW"}]"#,
         r#"[{"userName": "max", "kind": "user"}]"#,
         r#"{"acl": [{"Name": "finance", "Type": "GROUP","#,
-        r#"{allowedGroups: finance}"#,
+        "{allowedGroups: finance}",
     ] {
         assert!(is(source), "{source}");
     }
