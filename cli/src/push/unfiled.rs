@@ -343,7 +343,7 @@ mod tests {
         assert_eq!(started, BTreeMap::from([("files".into(), "quiet".into())]));
         let present = Present { started_by_feeds: started, ..present() };
         let (quiet, files) = (Thing::new(Kind::Workflow, "quiet"), Thing::new(Kind::Feed, "files"));
-        assert_eq!(users(&quiet, &present, &BTreeSet::new()), [files.clone()]);
+        assert_eq!(users(&quiet, &present, &BTreeSet::new()), std::slice::from_ref(&files));
         assert_eq!(users(&quiet, &present, &BTreeSet::from([files])), []);
         assert_eq!(users(&Thing::new(Kind::Workflow, "filed"), &present, &BTreeSet::new()), []);
         let found = unfiled(&desired(), &present);
