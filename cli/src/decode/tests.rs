@@ -31,7 +31,7 @@ fn every_line_of_a_file_has_a_row_or_a_count_in_the_summary() {
     let partition = Partition::from_text("file/orders");
     let (rows, counts) = stage(EVENTS.as_bytes(), &compiled, partition, Vec::new(), &mut refuse).unwrap();
     let wanted = concat!(
-        r#"1,1970-01-01 00:00:00.001,create,"{""new"":2}",\N,\N,00000000000000000001/00000000000000000001,"#,
+        r#"1,1970-01-01 00:00:00.001,create,"{""new"":2}",\N,\N,00000000000000000001/00000000000000000001/,"#,
         "file/orders,00000000000000000001\n"
     );
     assert_eq!(String::from_utf8(rows).unwrap(), wanted);

@@ -410,7 +410,7 @@ mod tests {
             match expected {
                 Ok(expected) => assert_eq!(found, expected, "{present:?}"),
                 Err(words) => {
-                    assert!(matches!(&found, Resume::Refused(reason) if reason.contains(words)), "{words}: {found:?}")
+                    assert!(matches!(&found, Resume::Refused(reason) if reason.contains(words)), "{words}: {found:?}");
                 }
             }
         }
