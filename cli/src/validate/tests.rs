@@ -226,11 +226,11 @@ fn feeds_are_checked_against_the_workflows_that_load_their_files() {
         "{mismatch}"
     );
     for (workflow, id, whole, expected) in [
-        (workflow, "laod", true, Some("did you mean `load`?")),
+        (workflow, "loads", true, Some("did you mean `load`?")),
         (workflow, "load_", false, None),
         (workflow, "of_another_project", true, None),
         // The workflow has another problem.
-        ("workflow_id: laod\n", "laod", true, None),
+        ("workflow_id: loads\n", "loads", true, None),
     ] {
         let workflows = vec![File { path: "workflows/load.yaml".into(), text: workflow.into() }];
         let feeds = vec![feed("orders", &format!("workflow: {id}\n"))];

@@ -414,7 +414,7 @@ fn an_empty_list_of_who_may_see_a_document_does_not_open_it() {
             }
         }
     }
-    // Null is no value, and an empty list next to one with entries, or of denied users, says nothing.
+    // Null is not a value, and an empty list next to one with entries, or of denied users, says nothing.
     let users = json!({ "metadataAttributes": { "dept": "x" }, "accessControlList": [entry("a@example.com", "USER", "ALLOW")] });
     for lists in [
         json!({ "dept": "x", "_allowed_groups": [], "_allowed_users": ["a@example.com"] }),
