@@ -268,7 +268,7 @@ fn iam_service(sdk: &str) -> &str {
 fn metadata() -> Value {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
-        .args(["metadata", "--format-version", "1", "--offline", "--locked"])
+        .args(["metadata", "--format-version", "1", "--locked"])
         .current_dir(checkout(""))
         .output()
         .unwrap_or_else(|error| panic!("cargo metadata: {error}"));
