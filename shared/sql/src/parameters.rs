@@ -294,7 +294,7 @@ fn after_mark(before: Option<char>, text: &str) -> Option<(&str, &str)> {
     is_marked.then_some((name, rest))
 }
 
-/// Divides a text after the name at its beginning; `None` if there is no name.
+/// Divides a text after the name at its beginning; `None` if it does not begin with a name.
 fn name_and_rest(text: &str) -> Option<(&str, &str)> {
     let end = text.find(|c: char| !is_name(c)).unwrap_or(text.len());
     (end > 0).then(|| text.split_at(end))

@@ -361,7 +361,7 @@ fn metadata_that_cannot_be_fixed_has_a_stub_with_its_list() {
         entry("b@example.com", "USER", "ALLOW"), entry("max@example.com", "USER", "DENY")] });
     assert_eq!(stub("managed/", &bedrock), Some(users));
     // A list that is not clear closes the document.
-    let nobody = json!({ "AccessControlList": [entry(access::NO_USER, "USER", "ALLOW")] });
+    let closed = json!({ "AccessControlList": [entry(access::NO_USER, "USER", "ALLOW")] });
     for source in [
         r#"{"AccessControlList": [{"Name": "finance", "Type": "GROUP", "Access": "ALLOW"}, {"Name": "x", "Type": "ROLE", "Access": "DENY"}]}"#,
         r#"{"AccessControlList": "finance"}"#,
@@ -373,7 +373,7 @@ fn metadata_that_cannot_be_fixed_has_a_stub_with_its_list() {
         r#"{"Title": "t", "Title": "u", "acl": "finance"}"#,
         "{\"AccessControlList\": [{\"Name\": \"\u{FC}",
     ] {
-        assert_eq!(stub("handbook/", source).as_ref(), Some(&nobody), "{source}");
+        assert_eq!(stub("handbook/", source).as_ref(), Some(&closed), "{source}");
     }
     let Verdict::Unfixable { stub: latin, .. } =
         verdict("handbook/", b"{\"AccessControlList\": [{\"Name\": \"\xDCber\"")
