@@ -14,7 +14,7 @@ use shiftwork_change_data::{
     event::{Event, Identity},
     layout::Staged,
     refusal::{Refusal, RefusalKind},
-    stage::{Outcome, Record, Stager, compressed},
+    stage::{Delivery, Outcome, Record, Stager, compressed},
     transport::{Offset, Partition},
 };
 use shiftwork_ports::DEAD_LETTER_BYTES;
@@ -85,6 +85,8 @@ pub(crate) struct Counts {
 pub(crate) struct Source<'a> {
     pub(crate) partition: &'a Partition,
     pub(crate) record: Record<'a>,
+    /// The place at which a replayed record was first delivered.
+    pub(crate) first: Option<Delivery<'a>>,
 }
 
 impl<'c> Batch<'c> {
@@ -148,7 +150,7 @@ impl<'c> Batch<'c> {
                 vacant.insert(Stager::new(contract, partition, compressed(Vec::new())?))
             }
         };
-        stager.record(source.record)
+        stager.record_of(source.record, source.first)
     }
 
     fn record_outcome(&mut self, contract: Option<usize>, source: Source<'_>, outcome: Outcome) {
@@ -213,7 +215,7 @@ impl<'c> Batch<'c> {
     /// Refuses a line of a file whose bytes are not available.
     pub(crate) fn refuse_lost(&mut self, partition: &Partition, offset: &Offset, kind: &str, reason: &str) {
         self.output.counts.refused += 1;
-        let source = Source { partition, record: Record { value: &[], key: None, offset } };
+        let source = Source { partition, record: Record { value: &[], key: None, offset }, first: None };
         self.output.refuse(replay(source), None, kind, reason);
     }
 
@@ -273,10 +275,12 @@ impl Output {
     }
 }
 
+/// The record without its bytes, at the place at which it was first delivered.
 fn replay(source: Source<'_>) -> Replay {
+    let first = source.first.unwrap_or(Delivery { partition: source.partition, offset: source.record.offset });
     Replay {
-        partition: source.partition.to_string(),
-        offset: source.record.offset.to_string(),
+        partition: first.partition.to_string(),
+        offset: first.offset.to_string(),
         key: source.record.key.map(|key| BASE64.encode(key)),
         record: Bytes::Lost {},
     }

@@ -2,7 +2,7 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use shiftwork_change_data::{
-    stage::Record,
+    stage::{Delivery, Record},
     transport::{Offset, Partition},
 };
 use shiftwork_ports::{ObjectVersion, Result};
@@ -85,14 +85,35 @@ fn take(batch: &mut Batch<'_>, partition: &Partition, line: &Line<'_>, unclaimed
         return Ok(());
     };
     let record = if unclaimed { unclaimed_record(text) } else { None };
-    let (value, key) = record.as_ref().map_or((text, None), |(value, key)| (value.as_slice(), key.as_deref()));
+    let (value, key, first) = match &record {
+        None => (text, None, None),
+        Some(Unclaimed { value, key, partition, offset }) => {
+            (value.as_slice(), key.as_deref(), Some(Delivery { partition, offset }))
+        }
+    };
     let record = Record { value, key, offset: &offset };
-    batch.take(Source { partition, record }).map_err(memory)
+    batch.take(Source { partition, record, first }).map_err(memory)
 }
 
-/// The value and the key of a record on a line of a file of unclaimed records. `None` if the line does not have this form; it is then
-/// staged as it is, and refused.
-fn unclaimed_record(line: &[u8]) -> Option<(Vec<u8>, Option<Vec<u8>>)> {
-    let Replay { key, record: Bytes::Base64(record), .. } = serde_json::from_slice(line).ok()? else { return None };
-    Some((BASE64.decode(record).ok()?, key.and_then(|key| BASE64.decode(key).ok())))
+/// A record on a line of a file of unclaimed records, with the place at which it was first delivered.
+struct Unclaimed {
+    value: Vec<u8>,
+    key: Option<Vec<u8>>,
+    partition: Partition,
+    offset: Offset,
+}
+
+/// The record on a line of a file of unclaimed records. `None` if the line does not have this form; it is then staged as it is, and
+/// refused.
+fn unclaimed_record(line: &[u8]) -> Option<Unclaimed> {
+    let Replay { partition, offset, key, record: Bytes::Base64(record) } = serde_json::from_slice(line).ok()? else {
+        return None;
+    };
+    Offset::sequence_number(&offset)?;
+    Some(Unclaimed {
+        value: BASE64.decode(record).ok()?,
+        key: key.and_then(|key| BASE64.decode(key).ok()),
+        partition: Partition::from_text(&partition),
+        offset: Offset::from_text(&offset),
+    })
 }

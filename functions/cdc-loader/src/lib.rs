@@ -27,7 +27,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::{Value, json};
 use shiftwork_aws::environment;
 use shiftwork_change_data::{
-    stage::Record,
+    stage::{Delivery, Record},
     transport::{Offset, Partition},
 };
 use shiftwork_ports::{
@@ -161,10 +161,12 @@ impl Loader {
         let (value, key) = (decoded(&record)?, key.as_deref().map(decoded).transpose()?);
         let offset = Offset::sequence_number(&replay.offset)
             .ok_or_else(|| unreadable("`offset` is not valid: at most 128 digits are expected"))?;
-        let partition = Partition::replay(&Partition::from_text(&replay.partition), &offset);
+        let (first, at) = (Partition::from_text(&replay.partition), Offset::from_text(&replay.offset));
+        let partition = Partition::replay(&first, &offset);
+        let first = Some(Delivery { partition: &first, offset: &at });
         let mut batch = Batch::new(claims);
         let record = Record { value: &value, key: key.as_deref(), offset: &offset };
-        batch.take(Source { partition: &partition, record }).map_err(memory)?;
+        batch.take(Source { partition: &partition, record, first }).map_err(memory)?;
         let mut out = batch.finish().map_err(memory)?;
         if let Some(message) = out.refused.first_mut() {
             // The record was refused again: the message names the same record as before, whose bytes are stored already.
@@ -215,7 +217,7 @@ fn staged(claims: &Claims, records: &[incoming::Record]) -> Result<Output> {
         let mut batch = Batch::new(claims);
         for (at, incoming::Record { partition, offset, key, body }) in records.iter().enumerate() {
             let record = Record { value: body, key: key.as_deref(), offset };
-            let source = Source { partition, record };
+            let source = Source { partition, record, first: None };
             if panicking.contains(&at) {
                 batch.refuse_after_panic(source);
             } else {

@@ -362,6 +362,41 @@ async fn unclaimed_records_are_staged_once_a_contract_claims_them() {
     assert!(fixture.refused().is_empty());
 }
 
+/// Changes at one place of the source have the order of their first delivery, whether they are replayed from a message or from a file.
+#[tokio::test]
+async fn a_replayed_record_has_the_position_that_it_had_at_first() {
+    for generation in [0, 3] {
+        let contract = format!(
+            "contract: orders\nsource: {{ format: debezium, table: orders, generation: {generation} }}\n\
+             target: {{ schema: shop, table: orders }}\nkey: [id]\ncolumns:\n  - {{ name: id, type: bigint }}\nworkflow: shop\n"
+        );
+        let event = json!({ "after": { "id": 1 }, "op": "c", "source": { "connector": "vitess", "table": "orders", "ts_ms": 1 } });
+        let values = [event.to_string()];
+        let position = |row: &str| row.split(',').find(|field| field.contains('#')).unwrap().to_owned();
+
+        let direct = Fixture::new(&[("orders", &contract)]);
+        direct.loader.handle(kafka(0, 10, &values)).await.unwrap();
+        let wanted = position(&direct.rows().await[0]);
+
+        let unclaimed = Fixture::new(&[]);
+        unclaimed.loader.handle(kafka(0, 10, &values)).await.unwrap();
+        let key = unclaimed.keys().await.into_iter().find(|key| key.ends_with(".ndjson.gz")).unwrap();
+        unclaimed.scripts.put(&shiftwork_protocol::keys::contract_key("orders"), contract.as_str());
+        assert!(unclaimed.message(&object_created("staging", &key)).await.is_empty());
+        assert_eq!(position(&unclaimed.rows().await[0]), wanted, "from a file");
+
+        let replayed = Fixture::new(&[("orders", &contract)]);
+        let record = Replay {
+            partition: "kafka/shop/0".into(),
+            offset: Offset::number(10).to_string(),
+            key: None,
+            record: Bytes::Base64(BASE64.encode(&values[0])),
+        };
+        assert!(replayed.message(&json!({ "replay": record })).await.is_empty());
+        assert_eq!(position(&replayed.rows().await[0]), wanted, "from a message");
+    }
+}
+
 #[tokio::test]
 async fn no_run_is_requested_if_a_write_fails() {
     let fixture = Fixture::new(&[("orders", ORDERS)]);

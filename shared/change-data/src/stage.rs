@@ -33,6 +33,15 @@ pub struct Record<'a> {
     pub offset: &'a Offset,
 }
 
+/// The place of a record in the transport.
+#[derive(Debug, Clone, Copy)]
+pub struct Delivery<'a> {
+    /// The partition, without a generation.
+    pub partition: &'a Partition,
+    /// The offset in the partition.
+    pub offset: &'a Offset,
+}
+
 /// The outcome of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
@@ -133,9 +142,18 @@ impl<'c, W: Write> Stager<'c, W> {
     /// # Errors
     /// The sink failed. The file must then be discarded.
     pub fn record(&mut self, record: Record<'_>) -> io::Result<Outcome> {
+        self.record_of(record, None)
+    }
+
+    /// Stages a record that may be a replayed one. `first` is the place at which a replayed record was first delivered: it orders the
+    /// record among the changes that share its place in the source, whereas the watermark uses the record's own offset.
+    ///
+    /// # Errors
+    /// The sink failed. The file must then be discarded.
+    pub fn record_of(&mut self, record: Record<'_>, first: Option<Delivery<'_>>) -> io::Result<Outcome> {
         self.counts.records += 1;
         self.counts.bytes += record.value.len() as u64;
-        let outcome = match self.decode(record) {
+        let outcome = match self.decode(record, first) {
             Ok(Outcome::Staged(rows)) => {
                 self.sink.write_all(&self.rows)?;
                 self.counts.rows += rows as u64;
@@ -162,7 +180,7 @@ impl<'c, W: Write> Stager<'c, W> {
         Ok(outcome)
     }
 
-    fn decode(&mut self, record: Record<'_>) -> Result<Outcome, Refusal> {
+    fn decode(&mut self, record: Record<'_>, first: Option<Delivery<'_>>) -> Result<Outcome, Refusal> {
         if let Some(fast) = &mut self.fast
             && let Some(row) = fast.row(self.compiled, record.value, &self.partition, record.offset, &mut self.rows)
         {
@@ -185,7 +203,13 @@ impl<'c, W: Write> Stager<'c, W> {
         if let Some(fast) = &mut self.fast {
             fast.learn(self.compiled, record.value, change.schema.zip(schema.as_ref()));
         }
-        let position = change.position.render(source.generation, &self.partition, record.offset);
+        let position = match first {
+            None => change.position.render(source.generation, &self.partition, record.offset),
+            Some(Delivery { partition, offset }) => {
+                let partition = partition.clone().in_generation(source.generation);
+                change.position.render(source.generation, &partition, offset)
+            }
+        };
         let at = crate::assemble::At {
             position: &position,
             partition: self.partition.as_str(),
