@@ -39,7 +39,7 @@ impl Partition {
         Self::fitted("replay", &format!("{partition}/{offset}"))
     }
 
-    /// The partition for a contract with this generation of its source. A topic that was made anew counts its offsets again, so a higher
+    /// The partition for a contract with this generation of its source. A topic that was deleted and created again counts its offsets again, so a higher
     /// generation has a watermark of its own.
     #[must_use]
     pub fn in_generation(self, generation: u16) -> Self {

@@ -148,7 +148,7 @@ impl Promotion<'_> {
 
     /// Removes rows that an earlier load has taken, and moves the watermark to the last of the remaining rows.
     ///
-    /// A topic that was made anew counts its offsets from zero, below the watermark. A row that is younger than the watermark is of such
+    /// A topic that was deleted and created again counts its offsets from zero, below the watermark. A row that is younger than the watermark is of such
     /// a topic, or was delivered again. With a key, both can be promoted, because an event that the table has already has no effect; a
     /// row from the day before the watermark was moved can be one that the topic lost. Without a key, only a row that was certainly not
     /// there when the watermark was moved is promoted.
@@ -159,7 +159,7 @@ impl Promotion<'_> {
         [
             sql(&format!(
                 "
-                -- Remove rows that an earlier load has taken, but no younger rows: their topic was made anew.
+                -- Remove rows that an earlier load has taken, but no younger rows: their topic was created again.
                 DELETE FROM {staging}
                 USING {watermarks}
                 WHERE {s}.dw_md_partition = {w}.dw_md_partition

@@ -341,9 +341,9 @@ async fn no_version_ends_before_it_starts() {
     }
 }
 
-/// A topic that is made anew counts its offsets from zero, below the watermark of the topic before it.
+/// A topic that is deleted and created again counts its offsets from zero, below the watermark of the topic before it.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_topic_that_is_made_anew_loses_no_row() {
+async fn a_topic_that_is_created_again_loses_no_row() {
     let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_millis();
     let now = i64::try_from(now).unwrap();
     let event = |op: &str, v: &str, lsn: u64, hours: i64| {
