@@ -1,7 +1,7 @@
 //! The state of a run as lines of text, for the live display of a terminal and for a log. Pure.
 
 use jiff::{SignedDuration, Timestamp};
-use shiftwork_protocol::{JobRecord, RunRecord, Status, Times};
+use shiftwork_protocol::{JobRecord, RunRecord, Status, Times, audit::Resumed};
 
 use crate::words;
 
@@ -25,9 +25,10 @@ impl Snapshot {
         self.real_jobs().filter(|job| job.reused_from.is_none() && job.execution_start_ts.is_some())
     }
 
-    /// SQL statements of the jobs that ran. A statement counts once, regardless of the number of attempts.
+    /// SQL statements of the jobs that ran, without those that ran in an earlier run. A statement counts once, regardless
+    /// of the number of attempts.
     pub fn statements(&self) -> u32 {
-        self.ran().map(|job| job.plan.work.statements()).sum()
+        self.ran().map(|job| job.plan.work.statements().saturating_sub(job.first_part() - 1)).sum()
     }
 
     /// Rows of the jobs that ran; jobs without a row count from Redshift add zero.
@@ -157,12 +158,20 @@ pub(crate) fn rows(job: &JobRecord) -> Option<String> {
     Some(words::at_least(words::count(job.rows?), job.times.unreported == 0))
 }
 
+/// What a job of a restart has from the earlier run; `None` if the job ran as a whole, or has not begun.
+pub(crate) fn earlier_work(job: &JobRecord) -> Option<String> {
+    let reused = job.reused_from.as_ref().map(|run| format!("reused from {run}"));
+    let resumed = job.resumed.as_ref().map(|Resumed { from, part }| match part - 1 {
+        1 => format!("continued at statement {part}; statement 1 ran in {from}"),
+        before => format!("continued at statement {part}; statements 1 to {before} ran in {from}"),
+    });
+    reused.or(resumed)
+}
+
 /// The notes on a job beside its status and time.
 fn remark(job: &JobRecord) -> Vec<String> {
     let mut remarks = Vec::new();
-    if let Some(run) = &job.reused_from {
-        remarks.push(format!("reused from {run}"));
-    }
+    remarks.extend(earlier_work(job));
     if let Some(rows) = rows(job) {
         remarks.push(if job.rows == Some(1) { "1 row".into() } else { format!("{rows} rows") });
     }

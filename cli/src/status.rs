@@ -131,9 +131,7 @@ fn notes(job: &JobRecord, now: Timestamp) -> String {
     if let Some(time) = board::elapsed(job, now) {
         notes.push(format!("submitted {} ago", words::ticking(time)));
     }
-    if let Some(run) = &job.reused_from {
-        notes.push(format!("reused from {run}"));
-    }
+    notes.extend(board::earlier_work(job));
     if job.script_was.is_some() {
         notes.push("script changed since".into());
     }

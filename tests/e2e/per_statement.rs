@@ -155,6 +155,14 @@ async fn a_connection_lost_without_an_error_is_not_retried() {
     assert_eq!(job.error_name.as_deref(), Some(FailureKind::MayHaveCommitted.name()));
     assert_eq!((job.attempt, job.part), (1, 2));
     assert!(job.error_message.as_deref().unwrap().contains("--from-statement load=3"), "{:?}", job.error_message);
+
+    let refusal = flow.request(json!({ "restart_of": ended.run.workflow_execution_id })).await.unwrap_err();
+    for words in ["may be committed", "--from-statement load=2", "--from-statement load=3"] {
+        assert!(refusal.message.contains(words), "{words}: {refusal:?}");
+    }
+    let decided = json!({ "restart_of": ended.run.workflow_execution_id, "from_statement": { "load": 3 } });
+    flow.start_with(decided).await.end().await.succeeded();
+    assert_eq!(flow.traces().await, [1, 3], "statement 2 was left out");
 }
 
 #[tokio::test]

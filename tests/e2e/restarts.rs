@@ -28,6 +28,9 @@ async fn a_restart_runs_the_remaining_jobs_with_the_original_date_and_parameters
 
     flow.script("broken.sql", "insert into {s}.t select :n::int").await;
     flow.script("good.sql", "insert into {s}.t values (3)").await;
+    let reused = json!({ "restart_of": first.id, "from_statement": { "good.sql": 1 } });
+    let refusal = flow.request(reused).await.unwrap_err();
+    assert!(refusal.message.contains("job good.sql: it is reused"), "{refusal:?}");
     let second = flow.start_with(json!({ "restart_of": first.id })).await;
     let ended = second.end().await;
 

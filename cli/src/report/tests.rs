@@ -1,11 +1,11 @@
 use std::{collections::BTreeMap, env, fmt::Write as _, fs};
 
 use jiff::SignedDuration;
-use shiftwork_protocol::{Cause, StatementReport, Status, Work};
+use shiftwork_protocol::{Cause, StatementReport, Status, Work, audit::Resumed};
 
 use super::{Scripts, render, view};
 use crate::{
-    board::{Snapshot, is_real},
+    board::{self, Snapshot, is_real},
     fixture::{BLOG, JobEnd, noon, planned, simulated, wide},
     status::run_in_words,
 };
@@ -72,6 +72,27 @@ fn a_restart_shows_reused_jobs_and_changed_scripts() {
     assert_eq!(html.matches("<em>reused from blog-20260301T110000-abcd</em>").count(), 3);
     assert!(html.contains("<code>0123456789ab…</code>"));
     assert!(html.contains("landing (landing-1a2b) → staging (staging-1a2b)"));
+}
+
+#[test]
+fn a_restart_says_which_statements_ran_before() {
+    let (mut run, scripts) = blog(|_| JobEnd::Runs(450));
+    run.run.restart_of = Some("blog-20260301T110000-abcd".into());
+    let whole = run.statements();
+    for (job, (part, expected)) in run.jobs.iter_mut().zip([
+        (2, "continued at statement 2; statement 1 ran in blog-20260301T110000-abcd"),
+        (4, "continued at statement 4; statements 1 to 3 ran in blog-20260301T110000-abcd"),
+    ]) {
+        let Work::Sql { script, .. } = &mut job.plan.work else { panic!("{}", job.plan.job_name) };
+        script.statements = 5;
+        job.resumed = Some(Resumed { from: "blog-20260301T110000-abcd".into(), part });
+        assert_eq!(board::earlier_work(job).as_deref(), Some(expected));
+    }
+    assert_eq!(run.statements(), whole - 2 + 4 + 2, "statements of this run");
+    let html = write("continued", &run, &scripts);
+    assert_eq!(html.matches("ran in blog-20260301T110000-abcd").count(), 2);
+    let text = run_in_words(&run, later());
+    assert_eq!(text.matches("continued at statement").count(), 2, "{text}");
 }
 
 /// 120 jobs of one `SELECT 1` each: Redshift ran them for 0.6 s, although 3.8 s pass between the submission of a job and

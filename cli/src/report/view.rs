@@ -281,10 +281,7 @@ fn view_of(job: &JobRecord, run: &Snapshot, flow: &Flow, scripts: &Scripts) -> J
     let plan = &job.plan;
     let status = job.execution_status;
     let span = flow.spans.get(&plan.job_name);
-    let mut notes = Vec::new();
-    if let Some(from) = &job.reused_from {
-        notes.push(format!("reused from {from}"));
-    }
+    let mut notes: Vec<_> = board::earlier_work(job).into_iter().collect();
     if job.script_was.is_some() {
         notes.push("script changed".into());
     }

@@ -79,7 +79,8 @@ impl Trigger {
             let engines = &self.runs.jobs.engines;
             let given = &requested.request;
             let done = resume::resume(earlier, &mut jobs, given, engines, &self.scripts, now).await?;
-            restart::reuse(earlier, &mut jobs, &done);
+            let reused = restart::reuse(earlier, &mut jobs, &done);
+            resume::check_reused(&given.from_statement, &reused)?;
         }
         let run = RunRecord {
             workflow_description: workflow.workflow_description.clone(),

@@ -54,9 +54,12 @@ pub(crate) fn conflict(earlier: &[JobRecord], request: &RunRequest) -> Option<St
 /// The record of a job has the work that ran: a reused job has the work of the earlier run, and a job that runs again has
 /// the work of the new plan. If the script of the other run differs, the record has its hash, so that the audit shows the
 /// change.
-pub(crate) fn reuse(earlier: &[JobRecord], jobs: &mut [JobRecord], done: &BTreeSet<String>) {
+///
+/// Returns the jobs that are reused because of their own end, without those that are reused because they are `done`.
+pub(crate) fn reuse(earlier: &[JobRecord], jobs: &mut [JobRecord], done: &BTreeSet<String>) -> BTreeSet<String> {
     let earlier: BTreeMap<_, _> = earlier.iter().map(|job| (job.plan.job_name.as_str(), job)).collect();
     let mut reused = BTreeSet::new();
+    let mut by_their_end = BTreeSet::new();
     // In topological order, so every upstream is decided before its dependents.
     for job in jobs.iter_mut() {
         let before = earlier.get(job.plan.job_name.as_str());
@@ -70,13 +73,6 @@ pub(crate) fn reuse(earlier: &[JobRecord], jobs: &mut [JobRecord], done: &BTreeS
         }
         let is_done = done.contains(&job.plan.job_name);
         match before {
-            Some(before) if is_done => {
-                job.waiting_on.clear();
-                job.execution_status = Status::Succeeded;
-                job.reused_from = Some(before.workflow_execution_id.clone());
-                take_over(before, job);
-                reused.insert(job.plan.job_name.clone());
-            }
             Some(before) if upstreams_are_reused && is_reusable(before, job.plan.run_if) => {
                 job.execution_status = before.execution_status;
                 job.skip_reason = before.skip_reason;
@@ -84,11 +80,20 @@ pub(crate) fn reuse(earlier: &[JobRecord], jobs: &mut [JobRecord], done: &BTreeS
                 job.reused_from = before.reused_from.clone().or_else(|| Some(before.workflow_execution_id.clone()));
                 take_over(before, job);
                 reused.insert(job.plan.job_name.clone());
+                by_their_end.insert(job.plan.job_name.clone());
+            }
+            Some(before) if is_done => {
+                job.waiting_on.clear();
+                job.execution_status = Status::Succeeded;
+                job.reused_from = Some(before.workflow_execution_id.clone());
+                take_over(before, job);
+                reused.insert(job.plan.job_name.clone());
             }
             Some(before) => job.script_was = other_script(&before.plan.work, &job.plan.work),
             None => {}
         }
     }
+    by_their_end
 }
 
 /// Gives a reused job the work that ran in the earlier run, and its rows.
@@ -246,7 +251,8 @@ mod tests {
             jobs.iter().filter(|job| job.reused_from.is_some()).map(|job| job.plan.job_name.clone()).collect()
         };
         let mut jobs = new(RunIf::OneFailed);
-        reuse(&earlier, &mut jobs, &BTreeSet::new());
+        let by_their_end = reuse(&earlier, &mut jobs, &BTreeSet::from(["totals".into()]));
+        assert_eq!(by_their_end, ["load", "alarm", "totals"].map(String::from).into());
         assert_eq!(reused(&jobs), ["load", "alarm", "totals"]);
         assert_eq!(
             (jobs[1].execution_status, jobs[1].skip_reason),
@@ -284,9 +290,10 @@ mod tests {
             ended(Status::Skipped, scripted("c", &["b"], "1")),
         ];
         let mut jobs = vec![scripted("a", &[], "1"), scripted("b", &["a"], "1"), scripted("c", &["b"], "1")];
-        reuse(&earlier, &mut jobs, &BTreeSet::from(["b".into()]));
+        let by_their_end = reuse(&earlier, &mut jobs, &BTreeSet::from(["b".into()]));
         let reused: Vec<_> = jobs.iter().map(|job| job.execution_status == Status::Succeeded).collect();
         assert_eq!(reused, [false, true, false]);
+        assert_eq!(by_their_end, BTreeSet::new());
         assert!(jobs[1].waiting_on.is_empty() && jobs[2].waiting_on.is_empty());
     }
 

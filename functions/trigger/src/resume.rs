@@ -178,7 +178,13 @@ pub(crate) async fn resume(
     let mut refusals = not_statements(from_statement, jobs);
     let mut done = BTreeSet::new();
     for job in jobs.iter_mut() {
-        let Some(before) = before.get(job.plan.job_name.as_str()) else { continue };
+        let name = &job.plan.job_name;
+        let Some(before) = before.get(name.as_str()) else {
+            if from_statement.get(name).is_some_and(|statement| *statement > 1) {
+                refusals.push(format!("job {name}: the earlier run does not have it, so it begins at statement 1"));
+            }
+            continue;
+        };
         let resume = match from_statement.get(&job.plan.job_name) {
             Some(1) => Resume::FromStart,
             Some(part) if has_values => Resume::Refused(other_values(part - 1, job.plan.work.parts())),
@@ -208,10 +214,25 @@ pub(crate) async fn resume(
     if refusals.is_empty() { Ok(done) } else { Err(Failure::new(FailureKind::InvalidRequest, refusals.join("\n"))) }
 }
 
+/// Checks that each statement that the request names belongs to a job that runs again. `reused`: the jobs that the restart
+/// reuses because of their end in the earlier run.
+///
+/// # Errors
+/// [`FailureKind::InvalidRequest`]: a job is reused, so its statement would be ignored.
+pub(crate) fn check_reused(from_statement: &BTreeMap<String, u32>, reused: &BTreeSet<String>) -> Result<()> {
+    let ignored = from_statement.keys().filter(|name| reused.contains(*name));
+    let problems: Vec<_> = ignored
+        .map(|name| {
+            format!("job {name}: it is reused from the earlier run and does not run again: remove its `--from-statement`")
+        })
+        .collect();
+    if problems.is_empty() { Ok(()) } else { Err(Failure::new(FailureKind::InvalidRequest, problems.join("\n"))) }
+}
+
 /// The problems of the statements that the request names.
 fn not_statements(from_statement: &BTreeMap<String, u32>, jobs: &[JobRecord]) -> Vec<String> {
     let problem = |(name, statement): (&String, &u32)| {
-        let Some(job) = jobs.iter().find(|job| job.plan.job_name == *name) else {
+        let Some(job) = jobs.iter().find(|job| job.plan.job_name == *name && !job.plan.work.is_barrier()) else {
             return Some(format!("the workflow has no job `{name}`"));
         };
         // The number behind the last statement leaves nothing to run.
@@ -574,6 +595,20 @@ mod tests {
         assert_eq!(not_statements(&named("load", 2), &jobs), Vec::<String>::new(), "nothing is left to run");
         assert!(not_statements(&named("load", 3), &jobs)[0].contains("use 1 to 2"));
         assert!(not_statements(&named("orders", 1), &jobs)[0].contains("no job `orders`"));
+        let mut barrier = a_job("@stage-2", &[]);
+        barrier.plan.work = Work::Barrier {};
+        assert!(not_statements(&named("@stage-2", 1), &[barrier])[0].contains("no job `@stage-2`"));
+    }
+
+    #[test]
+    fn a_statement_of_a_reused_job_is_refused() {
+        let named = BTreeMap::from([("load".to_owned(), 1), ("totals".to_owned(), 2)]);
+        let reused = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
+        assert!(check_reused(&named, &reused(&["stage"])).is_ok());
+        let refused = check_reused(&named, &reused(&["stage", "totals"])).unwrap_err();
+        assert_eq!(refused.kind, FailureKind::InvalidRequest);
+        assert_eq!(refused.message.lines().count(), 1);
+        assert!(refused.message.contains("job totals: it is reused"), "{refused}");
     }
 
     #[test]

@@ -145,7 +145,10 @@ fn body(run: &RunRecord) -> String {
         error.push_str(" …");
     }
     let advice = match &run.request {
-        None => "Jobs that succeeded are not run again. Fix the cause, then run the other jobs with",
+        None => {
+            "Jobs that succeeded are not run again. If work of another job may be committed, the restart does not begin and \
+             says what you have to decide. Fix the cause, then run the other jobs with"
+        }
         Some(_) => {
             "No job was started, and the request is kept. Fix the cause, or complete the request with --param NAME=VALUE \
              or --date DATE, and start the run with"
