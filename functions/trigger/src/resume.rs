@@ -223,7 +223,9 @@ pub(crate) fn check_reused(from_statement: &BTreeMap<String, u32>, reused: &BTre
     let ignored = from_statement.keys().filter(|name| reused.contains(*name));
     let problems: Vec<_> = ignored
         .map(|name| {
-            format!("job {name}: it is reused from the earlier run and does not run again: remove its `--from-statement`")
+            format!(
+                "job {name}: it is reused from the earlier run and does not run again: remove its `--from-statement`"
+            )
         })
         .collect();
     if problems.is_empty() { Ok(()) } else { Err(Failure::new(FailureKind::InvalidRequest, problems.join("\n"))) }
