@@ -17,7 +17,7 @@ use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use aws_sdk_sqs::types::QueueAttributeName;
 use comfy_table::{Table, presets};
 use hyper::Method;
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use shiftwork_aws::{client::Aws, files::DynamoRegister, queues::SqsWorkItems};
@@ -38,6 +38,8 @@ const FILES: u32 = 10_000;
 const HANDED_OUT: u32 = 1_000;
 /// Files per batch.
 const OF_A_BATCH: u32 = 1_000;
+/// Time of the first event: 2026-03-01T02:00:00Z.
+const FIRST_EVENT: Timestamp = Timestamp::constant(1_772_330_400, 0);
 /// Number of small files that are drained, and files per batch of the drain.
 const DRAINED: u32 = 5_000;
 const OF_A_SMALL_BATCH: u32 = 50;
@@ -240,12 +242,14 @@ async fn register(register: Arc<dyn FileRegister>, feed: &str, files: u32) -> Re
     Ok(begun.elapsed())
 }
 
+/// Events of files that arrive 10 ms after one another.
 fn batch(feed: &str, numbers: &[u32]) -> Value {
     let message = |n: &u32| {
         let object = json!({ "key": format!("{feed}/2026-03-01/{n:05}.csv"), "size": 1000, "eTag": format!("{n:032x}"),
             "sequencer": format!("{n:016X}") });
+        let at = FIRST_EVENT + SignedDuration::from_millis(10) * i32::try_from(*n).unwrap_or(i32::MAX);
         let body = json!({ "Records": [{ "eventSource": "aws:s3", "eventName": "ObjectCreated:Put",
-            "eventTime": "2026-03-01T02:00:00.000Z", "s3": { "bucket": { "name": "landing" }, "object": object } }] });
+            "eventTime": shiftwork_protocol::timestamp(at), "s3": { "bucket": { "name": "landing" }, "object": object } }] });
         json!({ "messageId": n.to_string(), "body": body.to_string(), "eventSource": "aws:sqs" })
     };
     json!({ "Records": numbers.iter().map(message).collect::<Vec<_>>() })

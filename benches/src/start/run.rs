@@ -21,7 +21,7 @@ const MAX_WAIT: Duration = Duration::from_secs(20);
 const WARM_UP: u16 = 3;
 
 /// Environment variables that the template sets for the functions.
-const CONFIGURATION: [(&str, &str); 20] = [
+const CONFIGURATION: [(&str, &str); 21] = [
     ("CONFIG_TABLE", "bench-config"),
     ("DEAD_LETTER_QUEUE_URL", "https://sqs.eu-west-1.amazonaws.com/123456789012/bench-dead"),
     ("DEFAULT_CONNECTION", r#"{"workgroup":"bench","database":"dev"}"#),
@@ -34,6 +34,7 @@ const CONFIGURATION: [(&str, &str); 20] = [
     ("JOB_AUDIT_TABLE", "bench-job-audit"),
     ("JOB_CALLBACK_ARN", "arn:aws:lambda:eu-west-1:123456789012:function:bench"),
     ("LEASE_TABLE", "bench-leases"),
+    ("MAX_CAUSES", "20"),
     ("REQUEST_QUEUE_URL", "https://sqs.eu-west-1.amazonaws.com/123456789012/bench-requests"),
     ("SCRIPTS_BUCKET", "bench-scripts"),
     ("STAGING_BUCKET", "bench-staging"),

@@ -22,6 +22,17 @@ fn a_missing_and_an_unread_variable_are_found() {
     assert_eq!(template::environment(&template, &Source::read().functions), wanted.map(String::from).into());
 }
 
+/// Without one of them a function exits before its first response, and the benchmark has no result.
+#[test]
+fn the_benchmark_of_starts_sets_what_the_code_reads() {
+    let benchmark = shiftwork_infra_checks::text("benches/src/start/run.rs");
+    for function in Source::read().functions {
+        for variable in function.variables {
+            assert!(benchmark.contains(&format!("(\"{variable}\", ")), "{}: {variable} is not set", function.name);
+        }
+    }
+}
+
 /// CloudFormation joins the default connection from parts. The result must be a valid connection, and the same for every
 /// function.
 #[test]

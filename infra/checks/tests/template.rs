@@ -341,7 +341,7 @@ fn tables_are_keyed_by_fields_of_their_records() {
         ("JobAuditTable", fields(["workflow_execution_id", "job_name"])),
         ("LeaseTable", fields(["workflow_id"])),
         // The keys are made of the record; the register's own conformance holds them.
-        ("FileAuditTable", fields(["feed_shard", "entry", "open_since", "received_ts"])),
+        ("FileAuditTable", fields(["feed_shard", "entry", "open_since", "open_batch", "received_ts"])),
         ("ConfigTable", fields(["workflow_id"])),
     ] {
         assert_eq!(template::table_fields(&template, table, &fields), Findings::new());

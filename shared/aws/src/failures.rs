@@ -45,7 +45,7 @@ where
         Some(service) => {
             let meta = service.meta();
             // Without a code the response could not be parsed, and the cause says where.
-            let Some(code) = meta.code() else { return error_chain(service) };
+            let Some(code) = meta.code() else { return crate::error_chain(service) };
             let mut text = code.to_owned();
             if let Some(message) = meta.message() {
                 text = format!("{text}: {message}");
@@ -55,19 +55,8 @@ where
             }
             text
         }
-        None => error_chain(error),
+        None => crate::error_chain(error),
     }
-}
-
-/// An error and its causes, in one line.
-pub fn error_chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut words = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        words = format!("{words}: {inner}");
-        cause = inner.source();
-    }
-    words
 }
 
 fn kind<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> FailureKind {

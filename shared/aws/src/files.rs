@@ -5,6 +5,7 @@
 //! | `feed_shard` | `<feed>#<0…3>`, by a hash of the key |
 //! | `entry` | `<hash of bucket and key>#<content>`, or `#deleted.<sequencer>` |
 //! | local index `by_open` | `open_since`, which only open files have |
+//! | local index `by_batch` | `open_batch`, which only open files of a batch have |
 //! | local index `by_received` | `received_ts` |
 //!
 //! An item contains the file, its history and its position in the queue, so every step is one conditional write. A
@@ -34,6 +35,8 @@ use crate::failures::Call;
 
 /// Attribute that puts a file into the index of open files.
 const OPEN_SINCE: &str = "open_since";
+/// Attribute that puts an open file into the index of the files of a batch.
+const OPEN_BATCH: &str = "open_batch";
 /// Number of shards of a feed, each with its own partition key.
 const SHARDS: u32 = 4;
 /// Maximum number of tries to write a file that other callers change concurrently. One of the callers succeeds on each
@@ -95,6 +98,9 @@ impl DynamoRegister {
         if file.file_status.is_open() && file.feed != UNCLAIMED {
             let since = format!("{}#{}", shiftwork_protocol::timestamp(file.received_ts), id.key_hash);
             item.insert(OPEN_SINCE.into(), AttributeValue::S(since));
+            if let Some(batch) = &file.batch {
+                item.insert(OPEN_BATCH.into(), AttributeValue::S(batch.clone()));
+            }
         }
         Ok(item)
     }
@@ -110,6 +116,17 @@ impl DynamoRegister {
 
     /// Reads the items of one shard, with all pages, up to the maximum of the query.
     async fn query(&self, query: Query<'_>) -> Result<Vec<Item>> {
+        let (mut items, mut next) = self.page(&query, None).await?;
+        while next.is_some() && query.most.is_none_or(|most| items.len() < most) {
+            let (more, after) = self.page(&query, next).await?;
+            items.extend(more);
+            next = after;
+        }
+        Ok(items)
+    }
+
+    /// Reads one page of a query, and the key after which the next page begins.
+    async fn page(&self, query: &Query<'_>, after: Option<Item>) -> Result<(Vec<Item>, Option<Item>)> {
         let mut request = self
             .client
             .query()
@@ -118,25 +135,18 @@ impl DynamoRegister {
             // DynamoDB returns only the attributes in the index unless all attributes are requested.
             .select(Select::AllAttributes)
             .key_condition_expression(query.condition)
-            .expression_attribute_values(":shard", AttributeValue::S(query.shard))
+            .expression_attribute_values(":shard", AttributeValue::S(query.shard.clone()))
             .scan_index_forward(!query.newest_first)
+            .set_exclusive_start_key(after)
             .consistent_read(true);
-        if let Some(value) = query.value {
-            request = request.expression_attribute_values(":value", AttributeValue::S(value));
+        if let Some(value) = &query.value {
+            request = request.expression_attribute_values(":value", AttributeValue::S(value.clone()));
         }
         if let Some(most) = query.most {
             request = request.limit(i32::try_from(most).unwrap_or(i32::MAX));
         }
-        let mut pages = request.into_paginator().send();
-        let mut items = Vec::new();
-        while let Some(page) = pages.next().await {
-            let page = page.map_err(|error| self.call("DynamoDB Query").failed(error))?;
-            items.extend(page.items.unwrap_or_default());
-            if query.most.is_some_and(|most| items.len() >= most) {
-                break;
-            }
-        }
-        Ok(items)
+        let page = request.send().await.map_err(|error| self.call("DynamoDB Query").failed(error))?;
+        Ok((page.items.unwrap_or_default(), page.last_evaluated_key))
     }
 }
 
@@ -147,6 +157,22 @@ struct Query<'a> {
     value: Option<String>,
     newest_first: bool,
     most: Option<usize>,
+}
+
+impl Query<'_> {
+    /// The open files of a shard, from the oldest on, in pages of at most `most` files.
+    const fn of_open(shard: String, most: Option<usize>) -> Self {
+        Self { index: Some("by_open"), condition: "feed_shard = :shard", shard, value: None, newest_first: false, most }
+    }
+}
+
+/// A shard whose open files have not all been read.
+struct Unread {
+    shard: String,
+    /// The key after which the next page begins; `None` before the first page.
+    after: Option<Item>,
+    /// When the last file of the pages so far was received.
+    until: Timestamp,
 }
 
 fn shard(feed: &str, key_hash: &str) -> String {
@@ -189,12 +215,50 @@ impl FileRegister for DynamoRegister {
     }
 
     async fn open(&self, feed: &str) -> Result<Vec<FileRecord>> {
+        let shards = shards(feed).map(|shard| self.query(Query::of_open(shard, None)));
+        let items = try_join_all(shards).await?;
+        items.into_iter().flatten().map(|item| self.read(item)).collect()
+    }
+
+    async fn oldest(&self, feed: &str, most: usize, now: Timestamp) -> Result<Vec<FileRecord>> {
+        let mut files: Vec<FileRecord> = Vec::new();
+        let mut shards: Vec<_> =
+            shards(feed).map(|shard| Unread { shard, after: None, until: Timestamp::MIN }).collect();
+        loop {
+            let pages = shards.into_iter().map(|shard| async move {
+                let query = Query::of_open(shard.shard.clone(), Some(most.max(1)));
+                let page = self.page(&query, shard.after.clone()).await?;
+                Result::Ok((shard, page))
+            });
+            let mut unread = Vec::new();
+            for (mut shard, (items, after)) in try_join_all(pages).await? {
+                for item in items {
+                    let file: FileRecord = self.read(item)?;
+                    shard.until = file.received_ts;
+                    files.push(file);
+                }
+                if after.is_some() {
+                    unread.push(Unread { after, ..shard });
+                }
+            }
+            // The files of a shard are read in the order in which they were received, so all files from before this instant
+            // have been read.
+            let Some(known) = unread.iter().map(|shard| shard.until).min() else { return Ok(files) };
+            if files.iter().filter(|file| file.received_ts < known && file.is_claimable(now)).count() >= most {
+                files.retain(|file| file.received_ts < known);
+                return Ok(files);
+            }
+            shards = unread;
+        }
+    }
+
+    async fn of_batch(&self, feed: &str, batch: &str) -> Result<Vec<FileRecord>> {
         let shards = shards(feed).map(|shard| {
             self.query(Query {
-                index: Some("by_open"),
-                condition: "feed_shard = :shard",
+                index: Some("by_batch"),
+                condition: "feed_shard = :shard AND open_batch = :value",
                 shard,
-                value: None,
+                value: Some(batch.into()),
                 newest_first: false,
                 most: None,
             })

@@ -45,4 +45,14 @@ pub mod warehouse;
     feature = "warehouse",
 ))]
 mod failures;
-pub use failures::error_chain;
+
+/// An error and its causes, in one line.
+pub fn error_chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut words = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        words = format!("{words}: {inner}");
+        cause = inner.source();
+    }
+    words
+}

@@ -33,8 +33,9 @@ async fn create(client: &Client, table: &str) {
         .billing_mode(BillingMode::PayPerRequest)
         .set_key_schema(Some(keys("entry")))
         .local_secondary_indexes(index("by_open", "open_since", ProjectionType::All))
+        .local_secondary_indexes(index("by_batch", "open_batch", ProjectionType::KeysOnly))
         .local_secondary_indexes(index("by_received", "received_ts", ProjectionType::KeysOnly));
-    for name in ["feed_shard", "entry", "open_since", "received_ts"] {
+    for name in ["feed_shard", "entry", "open_since", "open_batch", "received_ts"] {
         let text = AttributeDefinition::builder().attribute_name(name).attribute_type(ScalarAttributeType::S);
         create = create.attribute_definitions(text.build().unwrap());
     }

@@ -36,17 +36,36 @@ impl Batches {
     /// the feed's limit. A batch that has begun keeps its files and gets no others. Claimed files that are outdated or do not meet
     /// the feed's expectations are quarantined.
     pub async fn take(&self, objects: &dyn Objects, feed: &Feed, batch: &str) -> Result<Vec<FileRecord>> {
-        let open = self.register.open(&feed.feed).await?;
-        let (mut claimed, others): (Vec<_>, Vec<_>) = open.into_iter().partition(|file| file.is_of(batch));
+        let mut claimed = self.register.of_batch(&feed.feed, batch).await?;
         if claimed.iter().any(|file| file.file_status == FileStatus::Processing) {
             // An earlier launch has begun the batch: the batch consists of the files that it claimed.
             sort(&mut claimed);
             return Ok(claimed);
         }
-        let ready = self.ready(objects, feed, others).await?;
+        let ready = self.claimable(objects, feed, batch, claimed.len()).await?;
         let room = (feed.batch.files as usize).saturating_sub(claimed.len());
         let wanted = plan::next(feed, &ready, self.clock.now()).into_iter().take(room);
         self.claim(objects, feed, batch, wanted.chain(&claimed)).await
+    }
+
+    /// Returns the oldest files that the batch can claim and does not hold: as many as a batch has at most, if so many are ready.
+    /// `held`: number of files that the batch holds.
+    async fn claimable(&self, objects: &dyn Objects, feed: &Feed, batch: &str, held: usize) -> Result<Vec<FileRecord>> {
+        let wanted = feed.batch.files as usize;
+        let now = self.clock.now();
+        let mut most = wanted;
+        loop {
+            // A file that the batch holds is claimable after its claim has expired.
+            let mut open = self.register.oldest(&feed.feed, most + held, now).await?;
+            open.retain(|file| file.is_claimable(now) && !file.is_of(batch));
+            let is_all = open.len() < most;
+            let ready = self.ready(objects, feed, open).await?;
+            if is_all || ready.len() >= wanted {
+                return Ok(ready);
+            }
+            // The others wait for their control files.
+            most *= 2;
+        }
     }
 
     /// Claims files for a batch. Returns the files that were claimed and passed inspection.
@@ -135,10 +154,9 @@ impl Batches {
 
     /// Returns the open files of a batch, in the order of [`sort`].
     pub async fn held(&self, feed: &str, batch: &str) -> Result<Vec<FileRecord>> {
-        let mut open = self.register.open(feed).await?;
-        open.retain(|file| file.is_of(batch));
-        sort(&mut open);
-        Ok(open)
+        let mut held = self.register.of_batch(feed, batch).await?;
+        sort(&mut held);
+        Ok(held)
     }
 
     /// Marks files as `PROCESSING` by a batch until `until`. No other batch can claim them while the batch is open. Returns the files that the

@@ -25,6 +25,11 @@ pub trait FileRegister: Send + Sync {
     async fn put(&self, entry: &Entry) -> Result<bool>;
     /// Lists the open files of a feed in any order. Strongly consistent.
     async fn open(&self, feed: &str) -> Result<Vec<FileRecord>>;
+    /// Lists the oldest open files of a feed in any order: all files that were received until the instant at which `most`
+    /// files are claimable at `now`, and all open files if fewer are claimable. Strongly consistent.
+    async fn oldest(&self, feed: &str, most: usize, now: Timestamp) -> Result<Vec<FileRecord>>;
+    /// Lists the open files that a batch holds, in any order. Strongly consistent.
+    async fn of_batch(&self, feed: &str, batch: &str) -> Result<Vec<FileRecord>>;
     /// Reads all items of a key. Strongly consistent.
     async fn of_key(&self, feed: &str, bucket: &str, key: &str) -> Result<KeyHistory>;
     /// Takes a step of a file if [`FileRecord::after`] allows it from the stored record. `seen` is the record that the

@@ -24,6 +24,8 @@ pub async fn file_register(register: &dyn FileRegister) {
     unclaimed_files_are_recorded_and_not_open(register).await;
     notifications_are_recorded(register).await;
     a_thousand_files_are_all_found(register).await;
+    the_oldest_files_are_found_without_the_others(register).await;
+    the_files_of_a_batch_are_found_while_they_are_open(register).await;
 }
 
 fn fresh() -> String {
@@ -224,6 +226,62 @@ async fn a_thousand_files_are_all_found(register: &dyn FileRegister) {
     let found: std::collections::HashSet<FileId> =
         register.open(&feed).await.unwrap().iter().map(FileRecord::id).collect();
     assert_eq!(found, files.iter().map(FileRecord::id).collect());
+}
+
+async fn the_oldest_files_are_found_without_the_others(register: &dyn FileRegister) {
+    let feed = fresh();
+    for n in 0..60_i64 {
+        // Three files for each minute, the newest first.
+        let received_ts = minute(20 - n / 3);
+        put(register, &FileRecord { received_ts, ..a_file(&feed, &format!("orders/{n}.csv"), "1") }).await;
+    }
+    let oldest = async |most| {
+        let mut found = register.oldest(&feed, most, minute(30)).await.unwrap();
+        found.sort_by_key(|file| file.received_ts);
+        found
+    };
+    let is_whole = |found: &[FileRecord], claimable: usize| {
+        let minutes: Vec<_> = found.iter().map(|file| file.received_ts).collect();
+        // Every file of the oldest instants.
+        (claimable..60).contains(&found.len())
+            && minutes[..claimable] == (0..60).map(|n| minute(1 + n / 3)).collect::<Vec<_>>()[..claimable]
+    };
+    for most in [1, 3, 10] {
+        assert!(is_whole(&oldest(most).await, most.next_multiple_of(3)), "{most}");
+    }
+    assert_eq!(oldest(60).await.len(), 60);
+    assert_eq!(oldest(1_000).await.len(), 60);
+
+    // Files that another batch holds do not count.
+    for file in oldest(10).await.into_iter().take(9) {
+        register.step(&file, &claim("a", minute(40)), minute(30)).await.unwrap();
+    }
+    let found = oldest(6).await;
+    assert!(is_whole(&found, 15), "{}", found.len());
+    assert_eq!(found.iter().filter(|file| file.is_of("a")).count(), 9);
+    assert_eq!(register.oldest(&fresh(), 10, minute(30)).await.unwrap(), []);
+}
+
+async fn the_files_of_a_batch_are_found_while_they_are_open(register: &dyn FileRegister) {
+    let feed = fresh();
+    let files: Vec<_> = (0..6).map(|n| a_file(&feed, &format!("orders/{n}.csv"), "1")).collect();
+    let mut claimed = Vec::new();
+    for (file, batch) in files.iter().zip(["a", "a", "a", "b", "b", "aa"]) {
+        put(register, file).await;
+        claimed.push(register.step(file, &claim(batch, minute(10)), minute(2)).await.unwrap().file);
+    }
+    let held = async |batch: &str| {
+        let mut held = register.of_batch(&feed, batch).await.unwrap();
+        held.sort_by(|a, b| a.key.cmp(&b.key));
+        held
+    };
+    assert_eq!(held("a").await, claimed[..3]);
+    register.step(&claimed[0], &FileStep::Release { batch: "a".into() }, minute(3)).await.unwrap();
+    let end = FileStep::End { batch: "a".into(), to: FileStatus::Processed, reason: None };
+    register.step(&claimed[1], &end, minute(3)).await.unwrap();
+    assert_eq!(held("a").await, claimed[2..3], "a released and an ended file are not held");
+    assert_eq!(held("b").await, claimed[3..5]);
+    assert_eq!(held("c").await, []);
 }
 
 /// Checks [`WorkQueue`]. `received` takes all messages from the queue.

@@ -75,6 +75,23 @@ impl FileRegister for MemoryRegister {
         Ok(lock(&self.files).values().filter(open).cloned().collect())
     }
 
+    async fn oldest(&self, feed: &str, most: usize, now: Timestamp) -> Result<Vec<FileRecord>> {
+        let mut open = self.open(feed).await?;
+        let mut claimable: Vec<_> =
+            open.iter().filter(|file| file.is_claimable(now)).map(|file| file.received_ts).collect();
+        claimable.sort_unstable();
+        if let Some(until) = most.checked_sub(1).and_then(|last| claimable.get(last)) {
+            open.retain(|file| file.received_ts <= *until);
+        }
+        Ok(open)
+    }
+
+    async fn of_batch(&self, feed: &str, batch: &str) -> Result<Vec<FileRecord>> {
+        let mut open = self.open(feed).await?;
+        open.retain(|file| file.is_of(batch));
+        Ok(open)
+    }
+
     async fn of_key(&self, feed: &str, bucket: &str, key: &str) -> Result<KeyHistory> {
         let hash = key_hash(bucket, key);
         let first = (feed.to_owned(), hash.clone(), String::new());
