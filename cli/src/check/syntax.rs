@@ -34,13 +34,13 @@ pub(super) struct SyntaxError {
     pub(super) offset: usize,
     /// The text at the offset, or `end of input`.
     pub(super) found: String,
-    /// What the parser expected there.
+    /// The text that is valid at the offset.
     pub(super) expected: String,
-    /// The keyword that a name at or before the offset is probably meant to be.
+    /// The keyword that the name at the offset, or the name before it, is probably meant to be.
     pub(super) meant: Option<&'static str>,
 }
 
-/// The words that begin a clause or join two clauses. A misspelt one is read as a name.
+/// The words that begin a clause or join two clauses, without those of two letters. A misspelt one is read as a name.
 const CLAUSES: [&str; 22] = [
     "and", "between", "delete", "distinct", "exists", "from", "group", "having", "inner", "into", "join", "left",
     "limit", "not", "order", "over", "select", "set", "union", "using", "values", "where",
@@ -63,7 +63,7 @@ pub(super) fn check(statement: &str) -> Option<SyntaxError> {
     if is_unread(&tokens) {
         return None;
     }
-    let tokens = rewrite(with_keywords(tokens));
+    let tokens = rewrite(&with_keywords(tokens));
     let parsed = tokens.clone();
     let parse = move || {
         let mut parser = Parser::new(&RedshiftSqlDialect {}).with_tokens_with_locations(parsed);
@@ -93,7 +93,7 @@ fn plain(statement: &str) -> Option<String> {
         let written = &statement[token.start..token.end];
         match token.kind {
             TokenKind::Comment | TokenKind::Space => {
-                text.extend(written.bytes().map(|b| if b == b'\n' { '\n' } else { ' ' }))
+                text.extend(written.bytes().map(|b| if b == b'\n' { '\n' } else { ' ' }));
             }
             TokenKind::Literal | TokenKind::Placeholder => {
                 let last = written.len() - 1;
@@ -181,15 +181,6 @@ fn query(mut tokens: Vec<TokenWithSpan>) -> Option<Vec<TokenWithSpan>> {
     Some(tokens)
 }
 
-/// Returns true if the token can be the last one of an operand.
-fn ends_operand(token: &TokenWithSpan) -> bool {
-    match &token.token {
-        Token::Word(word) => word.keyword == Keyword::NoKeyword,
-        Token::Number(..) | Token::SingleQuotedString(_) | Token::RParen | Token::RBracket => true,
-        _ => false,
-    }
-}
-
 /// Finds what sqlparser accepts although Redshift does not. Returns the index of the token, which can be the end, and what is expected
 /// there.
 fn accepted(tokens: &[TokenWithSpan]) -> Option<(usize, &'static str)> {
@@ -202,12 +193,12 @@ fn accepted(tokens: &[TokenWithSpan]) -> Option<(usize, &'static str)> {
     let mut joins = vec![false];
     for (at, token) in tokens.iter().enumerate() {
         let before = at.checked_sub(1).and_then(|at| tokens.get(at));
-        let keyword = keyword(token);
+        // After a dot, a keyword is a name.
+        let keyword = keyword(token).filter(|_| !is(before, &Token::Period));
         if is_operator(before) && keyword.is_some_and(begins_clause) {
             return Some((at, "an expression"));
         }
-        let is_wildcard = at > 1 && is(before, &Token::Mul) && !ends_operand(&tokens[at - 2]);
-        if is_wildcard && keyword == Some(Keyword::NoKeyword) {
+        if is(before, &Token::Mul) && begins_column(&tokens[..at - 1]) && keyword == Some(Keyword::NoKeyword) {
             return Some((at, "FROM"));
         }
         let is_open = joins.last().is_some_and(|is_open| *is_open);
@@ -229,6 +220,14 @@ fn keyword(token: &TokenWithSpan) -> Option<Keyword> {
         Token::Word(word) => Some(word.keyword),
         _ => None,
     }
+}
+
+/// Returns true if a `*` after the tokens means all columns.
+fn begins_column(before: &[TokenWithSpan]) -> bool {
+    let last = before.last();
+    is(last, &Token::Comma)
+        || is(last, &Token::Period)
+        || matches!(last.and_then(keyword), Some(Keyword::SELECT | Keyword::ALL | Keyword::DISTINCT))
 }
 
 /// Returns true if a JOIN after the tokens has a condition: it is neither a CROSS JOIN nor a NATURAL JOIN.
@@ -308,8 +307,11 @@ fn located(statement: &str, text: &str, tokens: &[TokenWithSpan], message: &str)
 fn error(statement: &str, text: &str, tokens: &[TokenWithSpan], place: Option<usize>, expected: &str) -> SyntaxError {
     let mut written = Lexer::as_redshift(statement).map_while(Result::ok);
     let found = written.find(|token| place == Some(token.start)).map(|token| &statement[token.start..token.end]);
-    let near = tokens.iter().rev().filter(|token| place.is_none() || start(text, token) <= place).take(2);
-    let meant = near.filter_map(|token| match &token.token {
+    // What follows a misspelt keyword is unexpected, unless it is a keyword itself.
+    let at = tokens.iter().position(|token| place.is_some() && start(text, token) == place);
+    let near = at.filter(|at| keyword(&tokens[*at]).is_none_or(|keyword| keyword == Keyword::NoKeyword));
+    let near = near.into_iter().flat_map(|at| tokens[at.saturating_sub(1)..=at].iter().rev());
+    let mut meant = near.filter_map(|token| match &token.token {
         Token::Word(Word { value, quote_style: None, keyword: Keyword::NoKeyword }) => nearest(value, CLAUSES),
         _ => None,
     });
@@ -317,7 +319,7 @@ fn error(statement: &str, text: &str, tokens: &[TokenWithSpan], place: Option<us
         offset: place.unwrap_or_else(|| text.trim_end().len()),
         found: found.map_or_else(|| "end of input".to_owned(), |found| format!("\"{found}\"")),
         expected: expected.to_owned(),
-        meant: meant.into_iter().next(),
+        meant: meant.next(),
     }
 }
 

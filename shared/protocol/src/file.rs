@@ -348,12 +348,10 @@ impl FileRecord {
                 }
             }
             FileStep::Checked { batch, checksum, columns } => {
-                if self.file_status != Batched || !self.is_of(batch) {
-                    return None;
-                }
                 next.checksum = checksum.clone().or(next.checksum);
                 next.columns.clone_from(columns);
-                if next.checksum == self.checksum && next.columns == self.columns {
+                let is_known = next.checksum == self.checksum && next.columns == self.columns;
+                if self.file_status != Batched || !self.is_of(batch) || is_known {
                     return None;
                 }
             }

@@ -5,186 +5,40 @@ use sqlparser::{
     tokenizer::{Token, TokenWithSpan, Word},
 };
 
-use super::{begins, ends_operand, is, is_word, word};
+use super::{begins, is, is_word, word};
 
 /// Returns true for a statement with a form of Redshift that the parser does not read, or with a placeholder of another client, which
 /// the planner reports.
 pub(super) fn is_unread(tokens: &[TokenWithSpan]) -> bool {
     tokens.iter().enumerate().any(|(at, token)| match &token.token {
         Token::Placeholder(_) | Token::LBrace | Token::RBrace | Token::Backslash => true,
-        // `OBJECT_TRANSFORM(document KEEP path SET path, value)`
-        _ => is_word(Some(token), "OBJECT_TRANSFORM") && is(tokens.get(at + 1), &Token::LParen),
+        // `OBJECT_TRANSFORM(document KEEP path SET path, value)`, and `a OPERATOR(pg_catalog.+) b` and `ARRAY(SELECT …)` of the leader node.
+        _ if is(tokens.get(at + 1), &Token::LParen) => match word(token).as_deref() {
+            Some("OBJECT_TRANSFORM" | "OPERATOR") => true,
+            Some("ARRAY") => is_word(tokens.get(at + 2), "SELECT"),
+            Some(_) | None => false,
+        },
+        _ => false,
     })
 }
 
 /// The keywords of the statements that are checked, and the words that begin a type of several words, a literal with a type, or a function
-/// whose arguments are not only expressions.
-const KEYWORDS: &[&str] = &[
+/// whose arguments are not only expressions, separated by spaces.
+const KEYWORDS: [&str; 4] = [
     // Statements and clauses.
-    "SELECT",
-    "ALL",
-    "DISTINCT",
-    "TOP",
-    "INTO",
-    "TEMP",
-    "TEMPORARY",
-    "TABLE",
-    "FROM",
-    "WHERE",
-    "GROUP",
-    "BY",
-    "HAVING",
-    "QUALIFY",
-    "ORDER",
-    "LIMIT",
-    "OFFSET",
-    "UNION",
-    "INTERSECT",
-    "EXCEPT",
-    "MINUS",
-    "WITH",
-    "RECURSIVE",
-    "AS",
-    "VALUES",
-    "DEFAULT",
-    "INSERT",
-    "UPDATE",
-    "SET",
-    "DELETE",
-    "USING",
-    "MERGE",
-    "WHEN",
-    "MATCHED",
-    "THEN",
-    "ON",
-    "JOIN",
-    "INNER",
-    "CROSS",
-    "FULL",
-    "LEFT",
-    "RIGHT",
-    "OUTER",
-    "NATURAL",
-    "PIVOT",
-    "UNPIVOT",
-    "FOR",
-    "INCLUDE",
-    "EXCLUDE",
-    "START",
-    "CONNECT",
-    "PRIOR",
-    "ROLLUP",
-    "CUBE",
-    "ASC",
-    "DESC",
-    "NULLS",
-    "FIRST",
-    "LAST",
+    "SELECT ALL DISTINCT TOP INTO TEMP TEMPORARY TABLE FROM WHERE GROUP BY HAVING QUALIFY ORDER LIMIT OFFSET UNION INTERSECT \
+     EXCEPT MINUS WITH RECURSIVE AS VALUES DEFAULT INSERT UPDATE SET DELETE USING MERGE WHEN MATCHED THEN ON JOIN INNER CROSS \
+     FULL LEFT RIGHT OUTER NATURAL PIVOT UNPIVOT FOR INCLUDE EXCLUDE START CONNECT PRIOR ROLLUP CUBE ASC DESC NULLS FIRST \
+     LAST",
     // Expressions.
-    "AND",
-    "OR",
-    "NOT",
-    "IN",
-    "IS",
-    "NULL",
-    "TRUE",
-    "FALSE",
-    "UNKNOWN",
-    "BETWEEN",
-    "LIKE",
-    "ILIKE",
-    "SIMILAR",
-    "TO",
-    "ESCAPE",
-    "EXISTS",
-    "ANY",
-    "SOME",
-    "CASE",
-    "ELSE",
-    "END",
-    "COLLATE",
-    "AT",
-    "TIME",
-    "ZONE",
-    "OVER",
-    "PARTITION",
-    "ROWS",
-    "RANGE",
-    "UNBOUNDED",
-    "PRECEDING",
-    "FOLLOWING",
-    "CURRENT",
-    "ROW",
-    "WITHIN",
-    "IGNORE",
-    "RESPECT",
+    "AND OR NOT IN IS NULL TRUE FALSE UNKNOWN BETWEEN LIKE ILIKE SIMILAR TO ESCAPE EXISTS ANY SOME CASE ELSE END COLLATE AT \
+     TIME ZONE OVER PARTITION ROWS RANGE UNBOUNDED PRECEDING FOLLOWING CURRENT ROW WITHIN IGNORE RESPECT",
     // Functions.
-    "CAST",
-    "TRY_CAST",
-    "CONVERT",
-    "EXTRACT",
-    "SUBSTRING",
-    "TRIM",
-    "BOTH",
-    "LEADING",
-    "TRAILING",
-    "POSITION",
-    "OVERLAY",
-    "PLACING",
+    "CAST TRY_CAST CONVERT EXTRACT SUBSTRING TRIM BOTH LEADING TRAILING POSITION OVERLAY PLACING",
     // Types and literals.
-    "INTERVAL",
-    "YEAR",
-    "YEARS",
-    "MONTH",
-    "MONTHS",
-    "WEEK",
-    "WEEKS",
-    "DAY",
-    "DAYS",
-    "HOUR",
-    "HOURS",
-    "MINUTE",
-    "MINUTES",
-    "SECOND",
-    "SECONDS",
-    "DATE",
-    "TIMESTAMP",
-    "TIMESTAMPTZ",
-    "TIMETZ",
-    "WITHOUT",
-    "DOUBLE",
-    "PRECISION",
-    "CHARACTER",
-    "CHAR",
-    "VARYING",
-    "VARCHAR",
-    "MAX",
-    "NUMERIC",
-    "DECIMAL",
-    "FLOAT",
-    "INT",
-    "INTEGER",
-    "BIGINT",
-    "SMALLINT",
-    "REAL",
-    "BOOLEAN",
-    "BOOL",
-    "TEXT",
-    // Parts of dates.
-    "MILLENNIUM",
-    "CENTURY",
-    "DECADE",
-    "QUARTER",
-    "DOW",
-    "DOY",
-    "EPOCH",
-    "MILLISECOND",
-    "MILLISECONDS",
-    "MICROSECOND",
-    "MICROSECONDS",
-    "TIMEZONE",
-    "TIMEZONE_HOUR",
-    "TIMEZONE_MINUTE",
+    "INTERVAL YEAR YEARS MONTH MONTHS WEEK WEEKS DAY DAYS HOUR HOURS MINUTE MINUTES SECOND SECONDS DATE TIMESTAMP TIMESTAMPTZ \
+     TIMETZ WITHOUT DOUBLE PRECISION CHARACTER CHAR VARYING VARCHAR MAX NUMERIC DECIMAL FLOAT INT INTEGER BIGINT SMALLINT \
+     REAL BOOLEAN BOOL TEXT",
 ];
 
 /// Words that are keywords only before another word, and names elsewhere.
@@ -195,7 +49,7 @@ fn is_keyword(word: &str, before: Option<&TokenWithSpan>, after: Option<&TokenWi
     match PAIRS.iter().find(|(first, _)| *first == word) {
         Some((_, second)) => is_word(after, second),
         None if word == "EXCLUDE" => is(before, &Token::Mul),
-        None => KEYWORDS.contains(&word),
+        None => KEYWORDS.iter().any(|words| words.split(' ').any(|keyword| keyword == word)),
     }
 }
 
@@ -219,7 +73,7 @@ pub(super) fn with_keywords(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
 }
 
 /// Replaces forms that only Redshift has by forms that the parser reads, at the same place.
-pub(super) fn rewrite(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+pub(super) fn rewrite(tokens: &[TokenWithSpan]) -> Vec<TokenWithSpan> {
     let mut out: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len());
     let mut at = 0;
     while let Some(token) = tokens.get(at) {
@@ -247,12 +101,8 @@ pub(super) fn rewrite(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
                 (1, &[])
             }
             // `a ISNULL`, `a NOTNULL`
-            _ if begins(rest, &["ISNULL"]) && out.last().is_some_and(ends_operand) => {
-                (1, &[Keyword::IS, Keyword::NULL])
-            }
-            _ if begins(rest, &["NOTNULL"]) && out.last().is_some_and(ends_operand) => {
-                (1, &[Keyword::IS, Keyword::NOT, Keyword::NULL])
-            }
+            _ if begins(rest, &["ISNULL"]) && !is(rest.get(1), &Token::LParen) => (1, &[Keyword::IS, Keyword::NULL]),
+            _ if begins(rest, &["NOTNULL"]) => (1, &[Keyword::IS, Keyword::NOT, Keyword::NULL]),
             // `APPROXIMATE COUNT(DISTINCT a)`
             _ if begins(rest, &["APPROXIMATE"]) && rest.get(1).and_then(word).is_some() => (1, &[]),
             // `FROM t, UNPIVOT t.document AS value AT key`

@@ -37,6 +37,8 @@ fn a_syntax_error_has_its_place() {
         ("insert into t value (1)", "\"value\"", 14, Some("values")),
         ("insert t values (1)", "\"t\"", 7, None),
         ("merge t using s on t.id = s.id remove duplicates", "\"t\"", 6, None),
+        ("select * from orders where", "end of input", 26, None),
+        ("select * from orders group x", "\"group\"", 21, None),
         ("select a + from t", "\"from\"", 11, None),
         ("select * a from t", "\"a\"", 9, None),
         ("select a from t join u where t.a = u.a", "\"where\"", 23, None),
@@ -134,6 +136,7 @@ fn what_is_not_read_has_no_findings() {
         "create table t (a int)",
         "call p(1)",
         "'",
+        "select array(select 1), a operator(pg_catalog.+) b from t",
         &long,
     ];
     for statement in statements {

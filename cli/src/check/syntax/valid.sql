@@ -167,3 +167,48 @@ select a from (select b from t), (select c from u) x
 select sum(case when a = 1 then b else 0 end)::decimal(18, 2) / nullif(count(*), 0) as ratio from t
 select split_part(a, ',', 1)::int, len(a::varchar), (a || b)::varchar(20), -a::int from t
 select a from t where a % 2 = 0 and a::date = '2026-01-01'::date and (a > 1) = true
+select a::int * b, case when a then 1 end * b, current_date - b, null * a, t.b * c, count(*) * d, 5 * a, (a) * b, a[0] * b from t
+select a from t where a::int isnull or case when a then 1 end notnull or isnull(a, b) = 1
+select a from s.order o join s.limit l on o.where = l.from and o.a + l.order > 0
+select t.*, u.* from t, u
+select *, a from t
+select count(*) n, t.* from t
+select a from t join (select b from u join v on u.b = v.b) x on x.b = t.a, w
+select a from t join u join v on u.b = v.b on t.a = u.a
+select a from t natural left outer join u cross join v natural join w natural full join x where a = 1
+select a from t join u using (a), v join w on true order by a
+select decode(a.typtype, 'b', 'base')::varchar(1) as "type", '-'::char(1), (select count(*) from u)::int, pg_catalog.format_type(a.atttypid, a.atttypmod) as t from pg_attribute a join pg_catalog.pg_class as c on a.attrelid = c.oid left join pg_description d on (d.objoid = a.attrelid and d.objsubid = a.attnum) where a.attnum > 0 and not a.attisdropped
+select * from stl_query q, (select query, sum(rows) as s from stl_scan group by query) as s where q.query = s.query and q.starttime >= getdate() - interval '1 hour' order by s.s desc limit 20
+select case when regexp_instr(a, '^[0-9]+$') > 0 then a::bigint else null end as x, trunc(datediff(seconds, a, b)/60.0, 2) from t
+select nvl(s.num_qs,0) qps, round(100.0*sum(case when x='t' then 1 else 0 end)/count(1)::float, 2) as "pct" from t group by 1, 2 having count(1) > 1
+select dense_rank() over (partition by a, b order by sum(c) desc nulls last rows between unbounded preceding and current row) from t group by a, b
+select i.i_item_id, avg(ss_quantity) agg1 from store_sales, item i where ss_item_sk = i_item_sk and d_date between cast('2000-01-01' as date) and (cast('2000-01-01' as date) + interval '30 day') group by rollup (i_item_id, s_state) order by 1 limit 100
+with ws as (select d_year as ws_sold_year, sum(x) ws_qty from a left join b on c = d and e = f where g is null group by d_year, h), cs as (select 1) select coalesce(ws_qty,0) + coalesce(cs_qty,0), round(ss_qty/(coalesce(ws_qty,0)+coalesce(cs_qty,0)),2) ratio from ss left join ws on (ws_sold_year=ss_sold_year and ws_item_sk=ss_item_sk) where (coalesce(ws_qty,0)>0 or coalesce(cs_qty, 0)>0) order by ss_sold_year desc
+select cc_call_center_id from (select * from x) as "s", lateral_x where (("a" = 'x') or ('y' = "b")) and ((a like 'Unknown%') or (b not like '%x'))
+insert into target select distinct s.* from staging s left join target t on s.id = t.id where t.id is null
+delete from target using staging s where target.id = s.id and s.op in ('D', 'U')
+update target set name = s.name, updated_at = sysdate, total = target.total + s.total from staging s where target.id = s.id
+merge into target using (select * from staging where rn = 1) as s on target.id = s.id and target.day = s.day when matched then update set name = s.name, at = current_timestamp when not matched then insert (id, name) values (s.id, s.name)
+select count(*) from t where d = '2026-01-01'::date and ts::time between '10:00' and '11:00' and extract(hour from ts)::int % 2 = 0
+select date_trunc('week', d)::date as week, date(ts) as day, trunc(ts) from t
+select to_char(d, 'YYYY-MM') as month, sum(amount) filter_amount from t group by month order by month
+select timestamp 'epoch' + seconds * interval '1 second' as at from t
+select a, b from t where (a, b) not in (select a, b from u) and exists (select * from v where v.a = t.a limit 1)
+select '2026-01-01'::timestamptz at time zone 'Europe/Berlin', convert_timezone('UTC', ts)::date from t
+select nullif(trim(a), '') as a, replace(b, chr(10), ' ') b, strtol(c, 16)::int, a || coalesce(' ' || b, '') from t
+select json_extract_path_text(payload, 'a', 'b')::decimal(10,2) as x, payload.items[0].price::float, payload."Items"[1]."Price" from t
+select c.name, o.id from customers c, c.orders o, o.lines l where l.qty > 1 and o.id is not null
+select max(case when k = 'a' then v end) as a, min(v) keep_v from t group by id
+create table s.t diststyle key distkey (a) sortkey (b) as (with x as (select 1 as a, 2 as b) select * from x)
+create table if not exists #stage as select top 0 * from t
+create materialized view s.mv diststyle even auto refresh yes as select date_trunc('day', ts) as day, count(*) as n from s.events where kind <> 'x' group by 1
+create or replace view s.v as select 1 as one union all select 2 with no schema binding
+select pg_get_viewdef('v'), current_setting('timezone'), has_schema_privilege(u.usename, n.nspname, 'usage') from pg_user u cross join pg_namespace n where u.usesysid > 1 and nspname !~ '^pg_'
+select a, sum(b) over (partition by a order by c rows 2 preceding), lag(b) over (order by c) - b diff, first_value(b) ignore nulls over (order by c rows between unbounded preceding and unbounded following) from t
+select listagg(distinct a, ', ') within group (order by a) over (partition by b) as l, approximate count(distinct a) as n, percentile_cont(0.5) within group (order by a) as m from t group by b
+select sum(b) as total, a as "select", 'x' as from_x from t where "group" = 1 and t."order" = 2
+select grouping(a, b), a, b from t group by a, rollup(b), cube(c)
+select a, (b + c) * (d - e) / nullif(f, 0)::float, -g, +h, - (i), not j, (a, b) from t
+select distinct a, b from t union select a, b from u order by 1, 2 limit 3
+select a from t where b = (select max(b) from t) and c > all (select c from u) and d <= any (select d from v)
+select current_date - 1, current_date - interval '1 month', dateadd(month, -1, current_date)::date, last_day(current_date) from t
