@@ -19,6 +19,7 @@ use crate::{
 };
 
 mod dialect;
+mod syntax;
 
 /// Reads a script by its path; returns `None` if the file does not exist.
 pub type ReadScript<'a> = dyn Fn(&Path) -> io::Result<Option<String>> + 'a;

@@ -135,6 +135,36 @@ async fn expectations_of_a_feed_are_checked_before_the_load() {
 }
 
 #[tokio::test]
+async fn the_header_of_each_file_names_the_columns_of_its_fields() {
+    let stack = Stack::shared().await;
+    let feed = "columns: [n, word]\ncolumns_by: header\nexpect: { header: [n] }\n";
+    let landing = stack.landing("header", LANDING, feed).await;
+    for (name, text) in [
+        ("ordered.csv", "n,word\n1,one\n2,two\n"),
+        ("swapped.csv", "Word, N\nthree,3\n"),
+        ("short.csv", "n\n4\n"),
+        ("swapped_too.csv", "word,n\n5,5\n"),
+        ("unknown.csv", "n,note\n6,x\n"),
+        ("missing.csv", "word\nx\n"),
+        ("bad.csv", "word,n\n7,seven\n"),
+    ] {
+        landing.put(name, text).await;
+    }
+    landing.until("seven registered files", |files| files.len() == 7).await;
+    let run = landing.flow.start().await.end().await;
+    run.succeeded();
+    let files = landing.settled(7).await;
+    assert_eq!((count(&files, FileStatus::Processed), count(&files, FileStatus::Quarantined)), (4, 3), "{files:#?}");
+    assert!(reason_of(&files, "unknown.csv").contains("the header has the field `note`"));
+    assert!(reason_of(&files, "missing.csv").contains("the header lacks `n`"));
+    assert!(reason_of(&files, "bad.csv").contains("column n"), "{}", reason_of(&files, "bad.csv"));
+    let rows = landing.flow.sql("select n, coalesce(word, '-') from {s}.t order by n").await;
+    let expected = [["1", "one"], ["2", "two"], ["3", "three"], ["4", "-"], ["5", "5"]];
+    assert_eq!(rows, expected.map(|row| row.map(ToOwned::to_owned).to_vec()).to_vec());
+    assert_eq!(run.job("files").rows, Some(5));
+}
+
+#[tokio::test]
 async fn files_of_a_failed_load_are_loaded_by_its_restart() {
     let stack = Stack::shared().await;
     let landing = stack.landing("restart", LANDING, "").await;

@@ -1,12 +1,14 @@
-//! Checks the syntax of scripts with the parser that the local stack uses for Redshift's dialect.
+//! Checks the syntax of scripts with the parser that the local stack uses for Redshift's dialect, and with a second one ([`syntax`]).
 //!
-//! The parser does not know every form of every statement. What it finds is a warning, except for text that no parser of SQL accepts: a
+//! Neither parser knows every form of every statement. What they find is a warning, except for text that no parser of SQL accepts: a
 //! statement that begins with an unknown word, and unbalanced parentheses.
 
 use redshift_dialect::{Refusal, RefusalKind, translate};
 use shiftwork_config::JsonPath;
 use shiftwork_planner::{Findings, Located, Place, Problem};
 use shiftwork_sql::{Position, Statement, split};
+
+use super::syntax::{self, SyntaxError};
 
 /// First words of the statements of Redshift that a misspelt one is compared with.
 const STATEMENTS: [&str; 28] = [
@@ -51,7 +53,7 @@ pub(super) fn check_jobs(doc: &Located) -> Findings {
 /// Returns a problem, and whether it is certain that Redshift refuses the statement.
 fn check_statement(file: &str, statement: &Statement) -> Option<(bool, Problem)> {
     let names: Vec<&str> = statement.placeholders.keys().map(String::as_str).collect();
-    let refusal = translate(&statement.text, &names).err()?;
+    let Err(refusal) = translate(&statement.text, &names) else { return second_opinion(file, statement) };
     // The planner reports parameters that are not bound.
     if refusal.construct.starts_with(':') || refusal.construct.starts_with('$') {
         return None;
@@ -61,15 +63,32 @@ fn check_statement(file: &str, statement: &Statement) -> Option<(bool, Problem)>
         RefusalKind::Malformed => (true, format!("{construct} is not valid SQL: {reason}")),
         RefusalKind::Syntax => (false, format!("probably a syntax error at {construct}: {reason}")),
         RefusalKind::NotRedshift => (false, format!("Redshift probably refuses {construct}: {reason}")),
-        RefusalKind::NotTranslated => return None,
+        RefusalKind::NotTranslated => return second_opinion(file, statement),
     };
-    let Position { line, column } = statement.position(offset);
-    let place = Place { file: Some(file.to_owned()), line: Some(line), column: Some(column), path: None };
-    let problem = Problem::new(place, message);
+    let problem = Problem::new(place(file, statement, offset), message);
     let problem = match (kind, instead) {
         (_, Some(instead)) => problem.hint(format!("use {instead}")),
         (RefusalKind::Malformed, None) => problem.did_you_mean(construct.trim_matches('"'), STATEMENTS),
         (RefusalKind::Syntax | RefusalKind::NotRedshift | RefusalKind::NotTranslated, None) => problem,
     };
     Some((is_certain, problem))
+}
+
+/// Returns what the second parser finds in a statement in which the first one finds nothing. It is never certain.
+fn second_opinion(file: &str, statement: &Statement) -> Option<(bool, Problem)> {
+    let SyntaxError { offset, found, expected, meant } = syntax::check(&statement.text)?;
+    let message = format!("probably a syntax error at {found}: expected {expected}");
+    let problem = Problem::new(place(file, statement, offset), message);
+    Some((
+        false,
+        match meant {
+            Some(meant) => problem.hint(format!("did you mean `{meant}`?")),
+            None => problem,
+        },
+    ))
+}
+
+fn place(file: &str, statement: &Statement, offset: usize) -> Place {
+    let Position { line, column } = statement.position(offset);
+    Place { file: Some(file.to_owned()), line: Some(line), column: Some(column), path: None }
 }

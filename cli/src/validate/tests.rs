@@ -167,6 +167,23 @@ fn the_syntax_of_scripts_is_checked() {
 }
 
 #[test]
+fn queries_and_changes_of_data_are_read_completely() {
+    let script = "SELECT :run_date, 'a;b' FROM t; -- fine\n\n  DELETE FORM t;\nSELECT a,\n  FROM t;\nINSERT INTO t SELECT 'ü' FRM u WHERE\n";
+    let pair = PAIR.replace(", b.sql", "");
+    let checked = checked(&[("workflows/pair.yaml", &pair)], "", &[("workflows/pair/a.sql", script)]);
+    let shown: Vec<_> = checked.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        shown,
+        [
+            "workflows/pair/a.sql:3:15: Redshift probably refuses an alias in DELETE FROM: syntax error: the target of DELETE has no alias; use the table name",
+            "workflows/pair/a.sql:5:3: probably a syntax error at \"FROM\": expected an expression",
+            "workflows/pair/a.sql:6:30: probably a syntax error at \"u\": expected the end of the statement; did you mean `from`?",
+        ]
+    );
+    assert_eq!(checked.problems, []);
+}
+
+#[test]
 fn the_sql_of_a_workflow_file_is_checked() {
     let workflow = PAIR.replace(
         "b.sql]",

@@ -16,6 +16,10 @@ use crate::{Inspection, feed::Feed, inspect, plan};
 /// Maximum number of concurrent requests. A DynamoDB request takes a few milliseconds and occupies one connection.
 const AT_ONCE: usize = 32;
 
+/// Maximum number of different headers in a batch. Each one needs a COPY, and two in an attempt that looks for bad files first; a transaction
+/// of the Data API has at most 40 statements.
+const HEADERS: usize = 10;
+
 /// The batch id of a job of kind `copy`: `<run>/<job>`. It is the same when the job is launched again, so that the launcher finds the files
 /// that an earlier launch claimed.
 pub fn batch_of(run: &str, job: &str) -> String {
@@ -45,7 +49,23 @@ impl Batches {
         let ready = self.claimable(objects, feed, batch, claimed.len()).await?;
         let room = (feed.batch.files as usize).saturating_sub(claimed.len());
         let wanted = plan::next(feed, &ready, self.clock.now()).into_iter().take(room);
-        self.claim(objects, feed, batch, wanted.chain(&claimed)).await
+        let files = self.claim(objects, feed, batch, wanted.chain(&claimed)).await?;
+        self.release_other_headers(batch, files).await
+    }
+
+    /// Releases the files whose header is not one of the first [`HEADERS`] headers. Returns the others.
+    async fn release_other_headers(&self, batch: &str, files: Vec<FileRecord>) -> Result<Vec<FileRecord>> {
+        let mut headers = BTreeSet::new();
+        for file in &files {
+            if headers.len() < HEADERS {
+                headers.insert(file.columns.clone());
+            }
+        }
+        let (kept, others): (Vec<_>, Vec<_>) = files.into_iter().partition(|file| headers.contains(&file.columns));
+        for file in others {
+            self.register.step(&file, &FileStep::Release { batch: batch.into() }, self.clock.now()).await?;
+        }
+        Ok(kept)
     }
 
     /// Returns the oldest files that the batch can claim and does not hold: as many as a batch has at most, if so many are ready.
@@ -118,9 +138,9 @@ impl Batches {
         let reason = match history.outdated(&file) {
             Some(reason) => Some(reason.to_owned()),
             None => match inspect(objects, feed, &file, self.clock.now()).await? {
-                Inspection::Passed { checksum: None } => None,
-                Inspection::Passed { checksum: Some(checksum) } => {
-                    let checked = FileStep::Checked { batch: batch.into(), checksum };
+                Inspection::Passed { checksum: None, columns } if columns == file.columns => None,
+                Inspection::Passed { checksum, columns } => {
+                    let checked = FileStep::Checked { batch: batch.into(), checksum, columns };
                     return Ok(Some(self.register.step(&file, &checked, self.clock.now()).await?.file));
                 }
                 Inspection::Rejected(reason) => Some(reason),

@@ -53,6 +53,7 @@ pub fn entry(event: ObjectEvent, feeds: &Feeds, now: Timestamp) -> Entry {
             format: feed.map(|feed| feed.format),
             parts,
             checksum: None,
+            columns: Vec::new(),
             file_status: FileStatus::Received,
             reason: None,
             batch: None,

@@ -2,20 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use jiff::{SignedDuration, civil::Time, tz::TimeZone};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use shiftwork_config::{ByteSize, Duration, JsonPath, Located, Problem};
-use shiftwork_protocol::{
-    file::{Format, UNCLAIMED},
-    name,
-};
+use shiftwork_config::{ByteSize, Duration, Located, Problem};
+use shiftwork_protocol::{file::Format, name};
 
-use crate::{
-    encoding::Encoding,
-    pattern::{KeyPattern, SYNTAX},
-};
+use crate::{encoding::Encoding, pattern::KeyPattern};
+
+mod problems;
+
+pub use problems::misplaced_column;
 
 /// A feed of files in S3: `feeds/<feed>.yaml`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -55,9 +52,13 @@ pub struct Feed {
     /// Table that a job of kind `copy` loads: `schema.table`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub table: Option<String>,
-    /// Columns of the files, in their order. The default is all columns of the table.
+    /// Columns of the files, in their order. The default is all columns of the table. With `columns_by: header`, the columns that a
+    /// header may name, in any order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub columns: Vec<String>,
+    /// How the fields of a file are assigned to columns; CSV and Parquet only.
+    #[serde(default, skip_serializing_if = "ColumnsBy::is_position")]
+    pub columns_by: ColumnsBy,
     /// Expectations of a file. A file that does not meet them is quarantined.
     #[serde(default, skip_serializing_if = "Expectations::is_none")]
     pub expect: Expectations,
@@ -73,6 +74,25 @@ pub struct Feed {
     /// Daily due time of files. A notification is sent if files are late.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected: Option<Expected>,
+}
+
+/// How the fields of a file are assigned to columns.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ColumnsBy {
+    /// By position, as COPY does it.
+    #[default]
+    Position,
+    /// By name: the header of each file names the column of each field. Files with different headers are loaded by different COPY
+    /// statements of one transaction.
+    Header,
+}
+
+impl ColumnsBy {
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde requires this signature")]
+    const fn is_position(&self) -> bool {
+        matches!(self, Self::Position)
+    }
 }
 
 /// Compression of a whole file. Parquet files are compressed internally.
@@ -130,7 +150,8 @@ pub struct Expectations {
     /// The file has at least one byte.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub non_empty: bool,
-    /// Names of the columns in the first line of a CSV file, or in the footer of a Parquet file.
+    /// Names of the columns in the first line of a CSV file, or in the footer of a Parquet file. With `columns_by: header`, the columns
+    /// that every file must have, in any order; the default is all `columns`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub header: Vec<String>,
     /// Number of fields in the first line of a CSV file, or of columns of a Parquet file.
@@ -208,9 +229,6 @@ impl Default for Limits {
     }
 }
 
-/// Maximum of every duration in a feed: 400 days.
-const LONGEST_SPAN: SignedDuration = SignedDuration::from_hours(400 * 24);
-
 /// Maximum number of files in a batch: one invocation claims, checks and settles this many within one minute.
 pub const BATCH_FILES: u32 = 1_000;
 
@@ -261,143 +279,6 @@ impl Feed {
         shiftwork_config::read_checked(doc, &feed_schema(), |feed: &Self, problems| problems.extend(feed.problems(doc)))
     }
 
-    /// Checks the rules that the schema cannot express.
-    fn problems(&self, doc: &Located) -> Vec<Problem> {
-        let root = JsonPath::root();
-        let mut problems = Vec::new();
-        let mut report = |field: &str, message: String, hint: &str| {
-            let path = field.split('.').fold(root.clone(), |path, step| path.key(step));
-            let problem = doc.problem(&path, message);
-            problems.push(if hint.is_empty() { problem } else { problem.hint(hint) });
-        };
-        if !name::is_workflow_id(&self.feed) || self.feed == UNCLAIMED {
-            report(
-                "feed",
-                format!("`{}` is not a valid name of a feed", self.feed),
-                "use 1 to 64 letters, digits, `_` and `-`",
-            );
-        }
-        if let Err(reason) = KeyPattern::read(&self.keys) {
-            report("keys", reason, SYNTAX);
-        }
-        if let Some(table) = &self.table
-            && !(1..=3).contains(&table.split('.').filter(|part| !part.is_empty()).count())
-        {
-            report("table", format!("`{table}` is not a valid name of a table"), "write `schema.table`");
-        }
-        if self.table.is_some() && !self.format.is_loadable() {
-            report(
-                "table",
-                format!("COPY does not read format {}", self.format.as_str()),
-                "remove `table`, and send the files to workers with `work_items`",
-            );
-        }
-        self.check_format(&mut report);
-        if !(1..=BATCH_FILES).contains(&self.batch.files) {
-            report("batch.files", format!("a batch can have 1 to {BATCH_FILES} files"), "");
-        }
-        let spans = [
-            ("expect.max_age", self.expect.max_age),
-            ("batch.wait", self.batch.wait),
-            ("work_items.within", self.work_items.as_ref().map(|items| items.within)),
-        ];
-        for (field, span) in spans {
-            if let Some(span) = span.filter(|span| span.length() > LONGEST_SPAN) {
-                report(field, format!("`{span}` is longer than 400 days"), "");
-            }
-        }
-        if self.workflow.is_some() && self.work_items.is_some() {
-            report("work_items", "`work_items` and `workflow` exclude each other".into(), "keep one of them");
-        }
-        if let Some(expected) = &self.expected {
-            if expected.by.parse::<Time>().is_err() {
-                report("expected.by", format!("`{}` is not a valid time of day", expected.by), "write `06:00`");
-            }
-            if TimeZone::get(&expected.time_zone).is_err() {
-                let message = format!("`{}` is not a valid time zone", expected.time_zone);
-                report("expected.time_zone", message, "write a name of the IANA database, such as `Europe/Berlin`");
-            }
-        }
-        problems
-    }
-
-    /// Checks the fields that only some formats support. `report` takes a field, what is wrong with it, and how to fix it.
-    fn check_format(&self, report: &mut dyn FnMut(&str, String, &str)) {
-        if self.format == Format::Parquet && self.compression != Compression::None {
-            report("compression", "Parquet files are compressed internally".into(), "remove `compression`");
-        }
-        let csv = self.format == Format::Csv;
-        let named_columns = csv || self.format == Format::Parquet;
-        for (field, given, fits, hint) in [
-            ("header_lines", self.header_lines > 0, csv, "remove it: only csv supports it"),
-            ("encoding", !self.encoding.is_utf8(), csv, "remove it: only csv supports it"),
-            ("delimiter", self.delimiter.is_some(), csv, "remove it: only csv supports it"),
-            ("null_as", self.null_as.is_some(), csv, "remove it: only csv supports it"),
-            ("nested", self.nested, self.format == Format::Parquet, "remove it: only parquet supports it"),
-            (
-                "expect.header",
-                !self.expect.header.is_empty(),
-                named_columns,
-                "remove it: only csv and parquet support it",
-            ),
-            (
-                "expect.columns",
-                self.expect.columns.is_some(),
-                named_columns,
-                "remove it: only csv and parquet support it",
-            ),
-        ] {
-            if given && !fits {
-                report(field, format!("format {} does not support `{field}`", self.format.as_str()), hint);
-            }
-        }
-        if csv && self.header_lines == 0 && !self.expect.header.is_empty() {
-            report(
-                "expect.header",
-                "without `header_lines`, COPY loads the header as a row".into(),
-                "add `header_lines: 1`",
-            );
-        }
-        if let Some(message) = misplaced_column(&self.columns, &self.expect.header) {
-            report("columns", message, "COPY assigns fields by position: write the columns in the order of the header");
-        }
-        if let Some(delimiter) = &self.delimiter
-            && (delimiter.chars().count() != 1 || !delimiter.is_ascii() || delimiter == "\\")
-        {
-            report(
-                "delimiter",
-                format!("`{delimiter}` is not a valid delimiter"),
-                "write one ASCII character other than a backslash",
-            );
-        }
-        if self.null_as.as_deref().is_some_and(|text| text.contains('\\') && text != NULL_TEXT) {
-            report(
-                "null_as",
-                "COPY reads a backslash as an escape".into(),
-                "write a string without a backslash, or `\\N`",
-            );
-        }
-        if let Some(control) = &self.expect.rows_from {
-            if !control.contains("{key}") {
-                report(
-                    "expect.rows_from",
-                    format!("`{control}` is the same key for every file"),
-                    "write `{key}.count`",
-                );
-            }
-            if !matches!(self.format, Format::Csv | Format::JsonLines | Format::Parquet) {
-                report(
-                    "expect.rows_from",
-                    format!("the rows of format {} are not counted", self.format.as_str()),
-                    "remove it: only csv, json_lines and parquet support it",
-                );
-            }
-        }
-        if self.expect.needs_s3() && self.compression == Compression::Bzip2 {
-            report("expect", "bzip2 files are not inspected".into(), "remove all fields but `non_empty` and `max_age`");
-        }
-    }
-
     /// Returns true for the key of a control file, which is not a file of the feed.
     fn is_control(&self, key: &str) -> bool {
         self.expect.rows_from.as_deref().and_then(|control| control.split_once("{key}")).is_some_and(
@@ -415,22 +296,6 @@ impl Feed {
             (None, None) => Consumer::None,
         }
     }
-}
-
-/// Compares the columns that a COPY loads, in their order, with the header that a feed expects. A column may have another name than its
-/// field; a column with the name of a field must be at the position of that field. Returns the first mismatch.
-pub fn misplaced_column(columns: &[String], header: &[String]) -> Option<String> {
-    if columns.is_empty() || header.is_empty() {
-        return None;
-    }
-    if columns.len() != header.len() {
-        return Some(format!("{} columns are loaded, and `expect.header` has {} fields", columns.len(), header.len()));
-    }
-    let field = |column: &String| header.iter().position(|field| field.trim().eq_ignore_ascii_case(column));
-    columns.iter().enumerate().find_map(|(at, column)| {
-        let found = field(column).filter(|found| *found != at)?;
-        Some(format!("column {} is `{column}`, which is field {} of `expect.header`", at + 1, found + 1))
-    })
 }
 
 /// The consumer of a feed's batches.

@@ -10,7 +10,8 @@ use shiftwork_protocol::{
 };
 
 use crate::{
-    feed::{Compression, Expectations, Feed},
+    feed::{ColumnsBy, Compression, Expectations, Feed},
+    header,
     parquet::{self, Tail},
     rows::RowReader,
 };
@@ -31,6 +32,8 @@ pub enum Inspection {
     Passed {
         /// The checksum that S3 stores, as `<algorithm>:<base64>`, if the feed expects one.
         checksum: Option<String>,
+        /// The columns of the fields in their order, if the feed assigns fields by the header.
+        columns: Vec<String>,
     },
     /// The file does not meet the expectations, with the reason.
     Rejected(String),
@@ -63,18 +66,25 @@ pub async fn inspect(objects: &dyn Objects, feed: &Feed, file: &FileRecord, now:
         Ok(checksum) => checksum,
         Err(reason) => return Ok(Inspection::Rejected(reason)),
     };
-    let needs_content = !expect.header.is_empty() || expect.columns.is_some() || wanted_rows.is_some();
+    let by_header = feed.columns_by == ColumnsBy::Header;
+    let needs_content = by_header || !expect.header.is_empty() || expect.columns.is_some() || wanted_rows.is_some();
     // COPY reads the bytes of a compressed file as text if its feed is not compressed, and can load them as rows.
     let is_loaded = feed.format.is_loadable() && feed.work_items.is_none();
     let is_plain_text = is_loaded && feed.compression == Compression::None && file.size > 0;
-    let problem = match (columnar, needs_content, is_plain_text) {
-        (true, _, _) => footer(objects, expect, file, wanted_rows).await?,
+    let columns = match (columnar, needs_content, is_plain_text) {
+        (true, _, _) => footer(objects, feed, file, wanted_rows).await?,
         (false, true, _) => content(objects, feed, file, wanted_rows).await?,
-        (false, false, true) => compressed(objects, file).await?,
-        (false, false, false) => None,
+        (false, false, true) => compressed(objects, file).await?.map_or(Ok(Vec::new()), Err),
+        (false, false, false) => Ok(Vec::new()),
     };
-    Ok(problem.map_or(Inspection::Passed { checksum }, Inspection::Rejected))
+    Ok(match columns {
+        Ok(columns) => Inspection::Passed { checksum, columns },
+        Err(reason) => Inspection::Rejected(reason),
+    })
 }
+
+/// The columns of the fields of a file, if its feed assigns fields by the header, or the reason to reject the file.
+type Columns = std::result::Result<Vec<String>, String>;
 
 /// Reads the number of rows from the control file. The inner error is the inspection's result if there is no such number.
 async fn rows_wanted(
@@ -123,37 +133,39 @@ async fn checksum(
 
 const DELETED: &str = "the file was deleted";
 
-/// Inspects a Parquet file by its footer. Returns the reason to reject it.
-async fn footer(
-    objects: &dyn Objects,
-    expect: &Expectations,
-    file: &FileRecord,
-    rows: Option<u64>,
-) -> Result<Option<String>> {
+/// Inspects a Parquet file by its footer.
+async fn footer(objects: &dyn Objects, feed: &Feed, file: &FileRecord, rows: Option<u64>) -> Result<Columns> {
     let mut bytes = FOOTER_BYTES;
     let footer = loop {
-        let Some(tail) = objects.tail(&file.bucket, &file.key, bytes).await? else { return Ok(Some(DELETED.into())) };
+        let Some(tail) = objects.tail(&file.bucket, &file.key, bytes).await? else { return Ok(Err(DELETED.into())) };
         match parquet::read(&tail, file.size) {
             Ok(Tail::Footer(footer)) => break footer,
             // The object is shorter than the recorded size, so it was overwritten. The event of the new version reports that.
             Ok(Tail::NeedsBytes(needed)) if needed <= bytes => {
-                return Ok(Some("the file is shorter than when it was received".into()));
+                return Ok(Err("the file is shorter than when it was received".into()));
             }
             Ok(Tail::NeedsBytes(needed)) => bytes = needed,
-            Err(reason) => return Ok(Some(format!("the file {reason}"))),
+            Err(reason) => return Ok(Err(format!("the file {reason}"))),
         }
     };
-    let names = column_mismatch(expect, &footer.columns, "the columns are", "columns");
-    Ok(names.or_else(|| row_mismatch(rows, footer.rows)))
+    let columns = columns(feed, &footer.columns, "the columns are", "columns");
+    Ok(columns.and_then(|columns| row_mismatch(rows, footer.rows).map_or(Ok(columns), Err)))
 }
 
-/// Compares the names and the number of columns with the expectations. `subject` and `noun` name the columns in the message.
-fn column_mismatch(expect: &Expectations, names: &[String], subject: &str, noun: &str) -> Option<String> {
-    if !expect.header.is_empty() && names != expect.header {
-        return Some(format!("{subject} `{}`, expected `{}`", names.join(","), expect.header.join(",")));
+/// Compares the names and the number of fields with the expectations. `subject` and `noun` name the fields in the message.
+fn columns(feed: &Feed, names: &[String], subject: &str, noun: &str) -> Columns {
+    let expect = &feed.expect;
+    let columns = match feed.columns_by {
+        ColumnsBy::Position if !expect.header.is_empty() && names != expect.header => {
+            return Err(format!("{subject} `{}`, expected `{}`", names.join(","), expect.header.join(",")));
+        }
+        ColumnsBy::Position => Vec::new(),
+        ColumnsBy::Header => header::columns(feed, names)?,
+    };
+    match expect.columns.filter(|wanted| names.len() != *wanted as usize) {
+        Some(wanted) => Err(format!("the file has {} {noun}, expected {wanted}", names.len())),
+        None => Ok(columns),
     }
-    let wanted = expect.columns.filter(|wanted| names.len() != *wanted as usize)?;
-    Some(format!("the file has {} {noun}, expected {wanted}", names.len()))
 }
 
 fn row_mismatch(wanted: Option<u64>, found: u64) -> Option<String> {
@@ -161,23 +173,19 @@ fn row_mismatch(wanted: Option<u64>, found: u64) -> Option<String> {
     Some(format!("the file has {found} rows, and its control file says {wanted}"))
 }
 
-/// Inspects a text file by its first line and its number of rows. Returns the reason to reject it.
-async fn content(objects: &dyn Objects, feed: &Feed, file: &FileRecord, rows: Option<u64>) -> Result<Option<String>> {
-    let Some(mut object) = objects.open(&file.bucket, &file.key, None).await? else { return Ok(Some(DELETED.into())) };
+/// Inspects a text file by its first line and its number of rows.
+async fn content(objects: &dyn Objects, feed: &Feed, file: &FileRecord, rows: Option<u64>) -> Result<Columns> {
+    let Some(mut object) = objects.open(&file.bucket, &file.key, None).await? else { return Ok(Err(DELETED.into())) };
     let (fields, found) = match read_rows(&mut *object.content, feed, rows.is_some()).await {
         Ok(read) => read,
-        Err(ReadError::Content(reason)) => return Ok(Some(reason)),
+        Err(ReadError::Content(reason)) => return Ok(Err(reason)),
         Err(ReadError::Request(failure)) => return Err(failure),
     };
-    let expect = &feed.expect;
-    if !expect.header.is_empty() || expect.columns.is_some() {
-        let names: Vec<_> = fields.iter().map(|name| name.trim().to_owned()).collect();
-        if let Some(reason) = column_mismatch(expect, &names, "the header is", "fields in the first line") {
-            return Ok(Some(reason));
-        }
-    }
+    let names: Vec<_> = fields.iter().map(|name| name.trim().to_owned()).collect();
+    let columns = columns(feed, &names, "the header is", "fields in the first line");
     let header = if feed.format == Format::Csv { u64::from(feed.header_lines) } else { 0 };
-    Ok(found.and_then(|found| row_mismatch(rows, found.saturating_sub(header))))
+    let wrong_rows = found.and_then(|found| row_mismatch(rows, found.saturating_sub(header)));
+    Ok(columns.and_then(|columns| wrong_rows.map_or(Ok(columns), Err)))
 }
 
 /// Reads the beginning of a text file. Returns the reason to reject it if it is compressed. A bucket that is not one of
@@ -279,6 +287,10 @@ mod tests {
         encoder.finish().unwrap()
     }
 
+    fn passed() -> Inspection {
+        Inspection::Passed { checksum: None, columns: Vec::new() }
+    }
+
     fn rejection(inspection: Inspection) -> String {
         match inspection {
             Inspection::Rejected(reason) => reason,
@@ -291,7 +303,7 @@ mod tests {
         let expect = Expectations { header: vec!["id".into(), "a,b".into()], columns: Some(2), ..Default::default() };
         let mut feed = expecting(expect);
         let text = b"\xef\xbb\xbfid,\"a,b\"\r\n1,2\r\n";
-        let passed = Inspection::Passed { checksum: None };
+        let passed = passed();
         assert_eq!(inspected(&feed, text, None).await, passed);
         assert!(rejection(inspected(&feed, b"id,b\n1,2\n", None).await).contains("the header is `id,b`"));
         feed.compression = Compression::Gzip;
@@ -311,7 +323,7 @@ mod tests {
         let mut feed = expecting(expect);
         let text = "id,Größe\n1,\"ä\nb\"\n2,😀\n";
         let utf16: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
-        let passed = Inspection::Passed { checksum: None };
+        let passed = passed();
         feed.encoding = Encoding::Utf16le;
         assert_eq!(inspected(&feed, &utf16, Some("2")).await, passed);
         assert!(
@@ -326,6 +338,33 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_header_assigns_fields_to_columns() {
+        let names = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let mut feed = Feed {
+            columns: names(&["id", "amount"]),
+            columns_by: ColumnsBy::Header,
+            ..expecting(Expectations { rows_from: Some("{key}.count".into()), ..Default::default() })
+        };
+        let text = b"\xef\xbb\xbf\"AMOUNT\", id\r\n1,2\r\n";
+        let by_header = Inspection::Passed { checksum: None, columns: names(&["amount", "id"]) };
+        assert_eq!(inspected(&feed, text, Some("1")).await, by_header);
+        assert!(rejection(inspected(&feed, text, Some("2")).await).contains("has 1 rows"));
+        feed.compression = Compression::Gzip;
+        assert_eq!(inspected(&feed, &gzip(text), Some("1")).await, by_header);
+        feed.compression = Compression::None;
+        feed.expect = Expectations::default();
+        for (text, reason) in [
+            ("amount,id,note\n1,2,x\n", "the header has the field `note`"),
+            ("amount\n1\n", "the header lacks `id`"),
+            ("", "the file has no header"),
+        ] {
+            assert!(rejection(inspected(&feed, text.as_bytes(), None).await).contains(reason), "{text}");
+        }
+        feed.expect.columns = Some(3);
+        assert!(rejection(inspected(&feed, text, None).await).contains("2 fields in the first line, expected 3"));
+    }
+
+    #[tokio::test]
     async fn a_compressed_file_in_a_feed_without_compression_is_rejected() {
         let plain = Feed { header_lines: 0, ..expecting(Expectations::default()) };
         let with_columns = expecting(Expectations { columns: Some(2), ..Default::default() });
@@ -337,10 +376,10 @@ mod tests {
             ] {
                 assert!(rejection(inspected(feed, &bytes, None).await).contains(&format!("compressed with {name}")));
             }
-            let text = Inspection::Passed { checksum: None };
+            let text = passed();
             assert_eq!(inspected(feed, b"BZh,x\n", None).await, text, "a text that begins like bzip2");
         }
-        assert_eq!(inspected(&plain, b"", None).await, Inspection::Passed { checksum: None });
+        assert_eq!(inspected(&plain, b"", None).await, passed());
     }
 
     #[tokio::test]
@@ -348,11 +387,7 @@ mod tests {
         let feed = expecting(Expectations { rows_from: Some("{key}.count".into()), ..Default::default() });
         let text = b"id,note\n1,\"two\nlines\"\n2,x";
         for control in [" 2\n", "\u{feff}2", "\u{feff}2\r\n"] {
-            assert_eq!(
-                inspected(&feed, text, Some(control)).await,
-                Inspection::Passed { checksum: None },
-                "{control:?}"
-            );
+            assert_eq!(inspected(&feed, text, Some(control)).await, passed(), "{control:?}");
         }
         assert!(rejection(inspected(&feed, text, Some("3")).await).contains("has 2 rows, and its control file says 3"));
         assert!(rejection(inspected(&feed, text, Some("many")).await).contains("expected a number"));
@@ -360,7 +395,7 @@ mod tests {
         // A quote in a JSON string is not a quote of CSV.
         let feed = Feed { format: Format::JsonLines, header_lines: 0, ..feed };
         let text = b"{\"note\":\"6\\\" pipe\"}\r\n\n{\"note\":\"x\"}\n{}";
-        assert_eq!(inspected(&feed, text, Some("3")).await, Inspection::Passed { checksum: None });
+        assert_eq!(inspected(&feed, text, Some("3")).await, passed());
     }
 
     /// Only a quote at the beginning of a field opens a quoted field (RFC 4180).
@@ -372,11 +407,7 @@ mod tests {
             ("id,note\n1,6\" pipe\n2,\"two\nlines\"\n3,12\"\n", "3"),
             ("id,note\r\n1,\"say \"\"no\"\"\"\r\n\r\n2,\"\"\r\n", "2"),
         ] {
-            assert_eq!(
-                inspected(&feed, text.as_bytes(), Some(rows)).await,
-                Inspection::Passed { checksum: None },
-                "{text}"
-            );
+            assert_eq!(inspected(&feed, text.as_bytes(), Some(rows)).await, passed(), "{text}");
         }
     }
 
@@ -387,7 +418,7 @@ mod tests {
         let length = u32::try_from(footer.len()).unwrap().to_le_bytes();
         let whole = [b"PAR1", &footer[..], &length, b"PAR1"].concat();
         let mut feed = Feed { format: Format::Parquet, ..expecting(Expectations::default()) };
-        let passed = Inspection::Passed { checksum: None };
+        let passed = passed();
         assert_eq!(inspected(&feed, &whole, None).await, passed);
         assert!(
             rejection(inspected(&feed, &whole[..whole.len() - 3], None).await).contains("not a complete Parquet file")
@@ -403,6 +434,9 @@ mod tests {
         feed.expect.header = vec!["word".into(), "id".into()];
         let swapped = rejection(inspected(&feed, &whole, Some("3")).await);
         assert_eq!(swapped, "the columns are `id,word`, expected `word,id`");
+        let in_feed = Feed { columns: vec!["word".into(), "id".into()], columns_by: ColumnsBy::Header, ..feed.clone() };
+        let by_header = Inspection::Passed { checksum: None, columns: vec!["id".into(), "word".into()] };
+        assert_eq!(inspected(&in_feed, &whole, Some("3")).await, by_header);
         feed.expect = Expectations { columns: Some(3), ..Default::default() };
         assert_eq!(rejection(inspected(&feed, &whole, None).await), "the file has 2 columns, expected 3");
     }

@@ -13,6 +13,7 @@ mod batches;
 pub mod encoding;
 pub mod event;
 pub mod feed;
+mod header;
 mod inspect;
 mod parquet;
 mod pattern;

@@ -61,6 +61,17 @@ fn a_feed_becomes_a_copy() {
 }
 
 #[test]
+fn a_feed_that_assigns_fields_by_header_leaves_the_columns_to_the_launcher() {
+    let feed = format!("{FEED}table: a.b\nheader_lines: 1\ncolumns: [id, shop]\ncolumns_by: header\n");
+    assert_eq!(
+        sql(&feed, "files: pending(orders)"),
+        "COPY \"a\".\"b\" FROM '…' IAM_ROLE DEFAULT MANIFEST FORMAT AS CSV DATEFORMAT 'auto' TIMEFORMAT 'auto' IGNOREHEADER 1 GZIP"
+    );
+    let required = format!("{feed}expect: {{ header: [SHOP] }}\n");
+    assert!(sql(&required, "files: pending(orders)").starts_with("COPY \"a\".\"b\" FROM"));
+}
+
+#[test]
 fn the_feeds_that_a_workflow_needs_are_listed() {
     let text = of_job("files: pending(orders)");
     let workflow = workflow(&read(&text)).unwrap_or_else(|p| panic!("{}", lines(&p)));
@@ -103,6 +114,46 @@ fn problems_of_a_copy_job_have_a_place_and_a_hint() {
             "feed: orders\nbucket: b\nkeys: k\nformat: csv\ntable: a.b\nexpect: { header: [a, b] }\n",
             "files: pending(orders)",
             "without `header_lines`, COPY loads the header as a row",
+        ),
+        (
+            "feed: orders\nbucket: b\nkeys: k\nformat: csv\ntable: a.b\ncolumns: [id, name, ID]\n",
+            "files: pending(orders)",
+            "feeds/orders.yaml:6:1 ($.columns): column `ID` is listed twice",
+        ),
+        (
+            "feed: orders\nbucket: b\nkeys: k\nformat: csv\ntable: a.b\nheader_lines: 1\ncolumns_by: header\n",
+            "files: pending(orders)",
+            "feeds/orders.yaml:7:1 ($.columns_by): `columns` does not say which columns a header may name",
+        ),
+        (
+            "feed: orders\nbucket: b\nkeys: k\nformat: csv\ntable: a.b\ncolumns: [a]\ncolumns_by: header\n",
+            "files: pending(orders)",
+            "($.columns_by): without `header_lines`, COPY loads the header as a row",
+        ),
+        (
+            "feed: orders\nbucket: b\nkeys: k\nformat: csv\ntable: a.b\nheader_lines: 1\ncolumns: [a, b]\ncolumns_by: header\nexpect: { header: [a, c] }\n",
+            "files: pending(orders)",
+            "($.expect.header): `c` is not one of `columns`",
+        ),
+        (
+            "feed: orders\nbucket: b\nkeys: k\nformat: csv\ncompression: bzip2\ntable: a.b\nheader_lines: 1\ncolumns: [a]\ncolumns_by: header\n",
+            "files: pending(orders)",
+            "($.columns_by): the headers of bzip2 files are not read",
+        ),
+        (
+            "feed: orders\nbucket: b\nkeys: k\nformat: json_lines\ntable: a.b\ncolumns: [a]\ncolumns_by: header\n",
+            "files: pending(orders)",
+            "($.columns_by): format json_lines does not support `columns_by`",
+        ),
+        (
+            "feed: orders\nbucket: b\nkeys: k\nformat: csv\ntable: a.b\nheader_lines: 1\ncolumns: [a]\ncolumns_by: header\nwork_items: { within: 1h }\n",
+            "files: pending(orders)",
+            "($.columns_by): workers read the files of this feed, not COPY",
+        ),
+        (
+            "feed: orders\nbucket: b\nkeys: k\nformat: csv\ntable: a.b\nheader_lines: 1\ncolumns: [a]\ncolumns_by: header\n",
+            "files: pending(orders), columns: [a]",
+            "the headers of the files name the columns (`columns_by: header`)",
         ),
         (
             "feed: orders\nbucket: b\nkeys: k\nformat: xml\n",

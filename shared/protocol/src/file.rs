@@ -179,6 +179,9 @@ pub struct FileRecord {
     /// S3's checksum as `<kind>:<base64>`, if shiftwork has requested it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checksum: Option<String>,
+    /// Columns of the fields of the file in their order, if its feed assigns fields to columns by the header of the file.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub columns: Vec<String>,
     /// Status of the file.
     pub file_status: FileStatus,
     /// Reason why the file was not processed.
@@ -233,12 +236,14 @@ pub enum FileStep {
         /// End of the claim.
         until: Timestamp,
     },
-    /// The batch read S3's checksum of the file.
+    /// The batch inspected the file.
     Checked {
         /// Id of the batch.
         batch: String,
-        /// `<kind>:<base64>`.
-        checksum: String,
+        /// S3's checksum as `<kind>:<base64>`, if the feed expects one.
+        checksum: Option<String>,
+        /// The columns that the header of the file names, if the feed assigns fields by name.
+        columns: Vec<String>,
     },
     /// The batch starts its work. No other batch can claim the file until this batch ends.
     Begin {
@@ -342,11 +347,13 @@ impl FileRecord {
                     next.change_status(Batched, now, None);
                 }
             }
-            FileStep::Checked { batch, checksum } => {
-                if self.file_status != Batched || !self.is_of(batch) || self.checksum.as_ref() == Some(checksum) {
+            FileStep::Checked { batch, checksum, columns } => {
+                next.checksum = checksum.clone().or(next.checksum);
+                next.columns.clone_from(columns);
+                let is_known = next.checksum == self.checksum && next.columns == self.columns;
+                if self.file_status != Batched || !self.is_of(batch) || is_known {
                     return None;
                 }
-                next.checksum = Some(checksum.clone());
             }
             FileStep::Begin { batch, until } => {
                 if self.file_status != Batched || !self.is_of(batch) {

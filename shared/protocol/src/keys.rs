@@ -176,8 +176,8 @@ pub const PREFIXES: [Prefix; 12] = {
         Prefix {
             bucket: Staging,
             prefix: MANIFESTS,
-            key: "manifests/<run>/<job>/<attempt>.json, manifests/<run>/<job>/<attempt>.c<columns>.json",
-            content: "the files that an attempt loads, as a COPY manifest; with several layouts, one more manifest for each",
+            key: "manifests/<run>/<job>/<attempt>.json, manifests/<run>/<job>/<attempt>.c<columns>.json, manifests/<run>/<job>/<attempt>.h<header>.json",
+            content: "the files that an attempt loads, as a COPY manifest; with several layouts or headers, one more manifest for each",
             access: &[
                 ("job-launcher", &[Get, Put]),
                 ("trigger", &[Get]),
@@ -277,6 +277,11 @@ pub fn layout_manifest_key(manifest: &str, columns: usize) -> String {
     format!("{}.c{columns}.json", manifest.trim_end_matches(".json"))
 }
 
+/// Key of the manifest of the files of a load that have the same header; `header` counts the headers of the load from 1.
+pub fn header_manifest_key(manifest: &str, header: usize) -> String {
+    format!("{}.h{header}.json", manifest.trim_end_matches(".json"))
+}
+
 /// Key of the object that marks a contract's tables as created; `sha256` is the digest of the connection and the DDL.
 pub fn tables_key(contract: &str, sha256: &str) -> String {
     format!("{TABLES}{contract}.{sha256}")
@@ -323,6 +328,7 @@ mod tests {
             drift_mark_key("orders"),
             drift_record_key("orders"),
             layout_manifest_key(&manifest, 3),
+            header_manifest_key(&manifest, 1),
             manifest,
             tables_key("orders", "0123"),
             secrets_key("r"),
@@ -336,6 +342,6 @@ mod tests {
             assert!(key.split(", ").all(|key| key.starts_with(prefix)), "{key}");
             assert!(keys.iter().any(|key| key.starts_with(prefix)), "{prefix} has no key");
         }
-        assert_eq!(keys[10], "manifests/r/j/1.c3.json");
+        assert_eq!(keys[10..12], ["manifests/r/j/1.c3.json", "manifests/r/j/1.h1.json"]);
     }
 }

@@ -171,7 +171,8 @@ pub enum Work {
         feed: ScriptPin,
         /// Name of the table, as the feed or the job gives it.
         table: String,
-        /// Text of the COPY before `FROM`: `COPY "schema"."table" ("column", …)`.
+        /// Text of the COPY before `FROM`: `COPY "schema"."table" ("column", …)`; without columns if the feed assigns fields by the
+        /// headers of the files.
         into: String,
         /// Text of the COPY after the location of the manifest: role, format, compression.
         options: String,

@@ -51,6 +51,44 @@ pub(crate) struct Quarantine {
     pub(crate) restricts: bool,
     /// The stubs that keep the documents closed, by target key. A stub at the key of the file itself replaces the file.
     pub(crate) stubs: Vec<(String, NewObject)>,
+    pub(crate) remedy: Remedy,
+}
+
+/// How a person makes the metadata of a file in quarantine effective.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Remedy {
+    /// Put the corrected file back at its key.
+    PutBack,
+    /// Put the corrected file back at its key, or at this target key if another file is there.
+    PutBackUnlessTaken(String),
+    /// Write the metadata to these target keys. At its own key, the corrected file would be quarantined again.
+    WriteTo(Vec<String>),
+    /// Give the document a shorter key.
+    ShortenKey,
+}
+
+impl Remedy {
+    /// The instruction for the file that was quarantined from `key` as `quarantined`.
+    fn text(&self, key: &str, quarantined: &str) -> String {
+        let what = match self {
+            Self::PutBack => format!("fix {quarantined} and put it back as {key}"),
+            Self::PutBackUnlessTaken(target) => format!(
+                "fix {quarantined} and put it back as {key}, or, if {target} has other metadata that is not right, put it there"
+            ),
+            Self::WriteTo(targets) => {
+                let targets = targets.join(" and ");
+                format!(
+                    "fix {quarantined} and, if it is the right metadata, put it at {targets}: as {key} it would be quarantined again"
+                )
+            }
+            Self::ShortenKey => {
+                format!(
+                    "give the document a shorter key, and put {quarantined} at the key of its metadata under the new name"
+                )
+            }
+        };
+        format!("{what}. Then delete both files here")
+    }
 }
 
 /// A move from the source key to the target key, at which the index reads the file.
@@ -83,7 +121,8 @@ pub(crate) fn at_target(repo: &RepositoryRules, key: &str, document: &str, objec
             // A file that was made from a source is followed by a later version of that source, and so is its stub.
             let source = source_of(&object).map(ToOwned::to_owned);
             let stubs = stub.map(|bytes| (key.to_owned(), stub_draft(bytes, source, &object))).into_iter().collect();
-            Plan::Quarantine(Quarantine { key: key.into(), object, problems, restricts, stubs })
+            let remedy = Remedy::PutBack;
+            Plan::Quarantine(Quarantine { key: key.into(), object, problems, restricts, stubs, remedy })
         }
     }
 }
@@ -147,6 +186,7 @@ pub(crate) fn at_source(
             problems: of_file(message),
             restricts,
             stubs: Vec::new(),
+            remedy: Remedy::ShortenKey,
         });
     }
     let restricts = fix::restricts(&object.bytes, repo);
@@ -154,9 +194,11 @@ pub(crate) fn at_source(
         Verdict::Valid => (object.bytes.clone(), Vec::new()),
         Verdict::Fixed { bytes, fixes } => (bytes, fixes),
         Verdict::Unfixable { problems, stub } => {
+            // Only a stub shows whether the target key is taken.
+            let remedy = if stub.is_some() { Remedy::PutBack } else { Remedy::PutBackUnlessTaken(to.clone()) };
             let stubs =
                 stub.map(|bytes| (to, stub_draft(bytes, Some(pattern.text().into()), &object))).into_iter().collect();
-            return Plan::Quarantine(Quarantine { key: key.into(), object, problems, restricts, stubs });
+            return Plan::Quarantine(Quarantine { key: key.into(), object, problems, restricts, stubs, remedy });
         }
     };
     let notes = BTreeMap::from([
@@ -184,11 +226,12 @@ pub(crate) fn ambiguous(
     );
     let stub = fix::stub(&object.bytes, repo);
     let restricts = stub.is_some();
+    let remedy = Remedy::WriteTo(targets.clone());
     let stubs = targets
         .into_iter()
         .filter_map(|to| Some((to, stub_draft(stub.clone()?, Some(pattern.text().into()), &object))))
         .collect();
-    Plan::Quarantine(Quarantine { key: key.into(), object, problems: of_file(message), restricts, stubs })
+    Plan::Quarantine(Quarantine { key: key.into(), object, problems: of_file(message), restricts, stubs, remedy })
 }
 
 fn of_file(message: String) -> Vec<Problem> {
@@ -234,7 +277,8 @@ pub(crate) fn target_taken(Move { from, object, to, restricts, .. }: Move, by_st
             "`{to}` exists already, has other content, and was not made from this file: keep one of the two files at that key"
         )
     };
-    Quarantine { key: from, object, problems: of_file(message), restricts, stubs: Vec::new() }
+    let remedy = Remedy::WriteTo(vec![to]);
+    Quarantine { key: from, object, problems: of_file(message), restricts, stubs: Vec::new(), remedy }
 }
 
 fn draft(bytes: Vec<u8>, mut notes: BTreeMap<String, String>, of: &StoredObject) -> NewObject {
@@ -251,9 +295,10 @@ pub(crate) fn copy(of: &StoredObject) -> NewObject {
     encrypted_as(of, of.bytes.clone())
 }
 
-/// The reason file of a file in quarantine. It contains no time, so that a second attempt writes the same content.
-pub(crate) fn reason(quarantined: &str, plan: &Quarantine) -> NewObject {
-    let Quarantine { key, object, problems, stubs, .. } = plan;
+/// The reason file of a file in quarantine. `closed` are the keys of the stubs that keep its documents closed. It contains no time, so that
+/// a second attempt writes the same content.
+pub(crate) fn reason(quarantined: &str, plan: &Quarantine, closed: &[String]) -> NewObject {
+    let Quarantine { key, object, problems, remedy, .. } = plan;
     let problems: Vec<_> =
         problems.iter().map(|problem| json!({ "field": problem.field, "problem": problem.message })).collect();
     let mut reason = json!({
@@ -262,10 +307,10 @@ pub(crate) fn reason(quarantined: &str, plan: &Quarantine) -> NewObject {
         "etag": object.head.etag,
         "version": object.head.version,
         "problems": problems,
-        "what_to_do": format!("fix {quarantined}, put it back as {key}, and delete both files here"),
+        "what_to_do": remedy.text(key, quarantined),
     });
-    if !stubs.is_empty() {
-        reason["stubs"] = stubs.iter().map(|(key, _)| key.as_str()).collect();
+    if !closed.is_empty() {
+        reason["stubs"] = closed.iter().map(String::as_str).collect();
         reason["until_then"] = "a stub with only the access control list keeps the document closed".into();
     }
     encrypted_as(object, format!("{reason:#}\n").into_bytes())

@@ -14,11 +14,11 @@
 
 use std::sync::Arc;
 
-use shiftwork_ports::{Bucket, Changed, Condition, NewObject, Result};
+use shiftwork_ports::{Bucket, Changed, Condition, NewObject, Result, StoredObject};
 use shiftwork_protocol::{Failure, FailureKind};
 
 use crate::{
-    decide::{self, Move, Occupant, Plan, Quarantine},
+    decide::{self, Move, Occupant, Plan, Quarantine, Remedy},
     fix::{self, Fix, Problem},
     pattern::{Pattern, Subject},
     rules::{RepositoryRules, Role, Rules},
@@ -161,7 +161,7 @@ impl Fixer {
                 },
                 Plan::Replace { key, fixes, .. } => Outcome::Written { key, from: None, fixes },
                 Plan::Move(Move { from, to, fixes, .. }) => Outcome::Written { key: to, from: Some(from), fixes },
-                Plan::Quarantine(Quarantine { key, object, problems, restricts, stubs }) => Outcome::Quarantined {
+                Plan::Quarantine(Quarantine { key, object, problems, restricts, stubs, .. }) => Outcome::Quarantined {
                     key: self.rules.quarantine_key(&key, &object.bytes),
                     problems,
                     restricts,
@@ -211,22 +211,35 @@ impl Fixer {
         if documents.is_empty() {
             return Ok(Decision::Done(Outcome::Waiting));
         }
-        let Some(object) = self.documents.read(key).await? else { return Ok(Decision::Done(Outcome::Gone)) };
-        if pattern.is_stem() && pattern.is_plain_json() && !fix::is_recognized(&object.bytes, repo) {
-            return Ok(Decision::Done(Outcome::Unrecognized));
-        }
-        Ok(match documents {
-            [document] => decide::at_source(repo, pattern, key, document, object).into(),
-            several => decide::ambiguous(repo, pattern, key, several, object).into(),
+        Ok(match self.documents.read(key).await? {
+            Some(object) if can_be_document(repo, pattern, &object) => Decision::Done(Outcome::Unrecognized),
+            Some(object) => about_source(repo, pattern, key, documents, object),
+            None => Decision::Done(Outcome::Gone),
         })
     }
 
-    /// Decides about the metadata files that wait for a document.
+    /// Decides about the metadata files that wait for a document. Other documents can have the same stem, so they are listed, but only
+    /// after a file is found: most documents have no waiting metadata.
     async fn decide_for_document(&self, repo: &RepositoryRules, document: &str) -> Result<Decision> {
-        let documents = [document.to_owned()];
         for (pattern, key) in repo.waiting_sources(document) {
-            let is_source = matches!(self.rules.role(&key), Role::Source { pattern: named, .. } if named == pattern);
-            if is_source && let Decision::Act(plan) = self.decide_for_source(repo, pattern, &key, &documents).await? {
+            let subject = match self.rules.role(&key) {
+                Role::Source { pattern: named, subject, .. } if named == pattern => subject,
+                Role::Source { .. }
+                | Role::Archived
+                | Role::Foreign
+                | Role::Target { .. }
+                | Role::AccessFile
+                | Role::Document { .. } => continue,
+            };
+            let Some(object) = self.documents.read(&key).await? else { continue };
+            if can_be_document(repo, pattern, &object) {
+                continue;
+            }
+            let documents = match subject {
+                Subject::Document(_) => vec![document.to_owned()],
+                Subject::Stem(below) => self.documents_of(&repo.key(&below)).await?,
+            };
+            if let Decision::Act(plan) = about_source(repo, pattern, &key, &documents, object) {
                 return Ok(Decision::Act(plan));
             }
         }
@@ -275,13 +288,29 @@ impl Fixer {
         }
     }
 
-    /// Moves a file to quarantine. Its documents are closed before it leaves its key.
-    async fn quarantine(&self, wanted: Quarantine) -> Result<Option<Outcome>> {
-        let quarantined = self.rules.quarantine_key(&wanted.key, &wanted.object.bytes);
+    /// Moves a file to quarantine. Its documents are closed first. Where the target key of a stub has a file that was not made from the
+    /// source, that file stays.
+    async fn quarantine(&self, mut wanted: Quarantine) -> Result<Option<Outcome>> {
+        let (key, etag) = (wanted.key.clone(), wanted.object.head.etag.clone());
+        let (own, others): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut wanted.stubs).into_iter().partition(|(to, _)| *to == key);
+        let (mut closed, mut taken) = (Vec::new(), Vec::new());
+        for (to, stub) in others {
+            match self.put_at_target(&key, &etag, &to, stub).await? {
+                Put::Written | Put::Same => closed.push(to),
+                Put::Taken { .. } => taken.push(to),
+                Put::Changed => return Ok(None),
+            }
+        }
+        closed.extend(own.iter().map(|(to, _)| to.clone()));
+        if wanted.remedy == Remedy::PutBack && !taken.is_empty() {
+            wanted.remedy = Remedy::WriteTo(taken);
+        }
+        let quarantined = self.rules.quarantine_key(&key, &wanted.object.bytes);
         // The key contains a digest of the content, so an existing object has the same content. The reason file is written
         // first, so that every file in quarantine has one.
-        let reason = decide::reason(&quarantined, &wanted);
-        let Quarantine { key, object, problems, restricts, stubs } = wanted;
+        let reason = decide::reason(&quarantined, &wanted, &closed);
+        let Quarantine { object, problems, restricts, .. } = wanted;
         self.documents.write(&Rules::reason_key(&quarantined), reason, &Condition::IfAbsent).await?;
         if self.documents.write(&quarantined, decide::copy(&object), &Condition::IfAbsent).await?
             == Changed::ConditionFailed
@@ -294,22 +323,13 @@ impl Fixer {
                 return Err(Failure::new(FailureKind::Unavailable, message));
             }
         }
-        let mut closed = Vec::new();
-        for (to, stub) in stubs {
-            if to == key {
-                let written =
-                    self.documents.write(&to, stub, &Condition::IfUnchanged(object.head.etag.clone())).await?;
-                let outcome = Outcome::Quarantined { key: quarantined, problems, restricts, stubs: vec![to] };
-                return Ok((written == Changed::Done).then_some(outcome));
-            }
-            match self.put_at_target(&key, &object.head.etag, &to, stub).await? {
-                Put::Written | Put::Same => closed.push(to),
-                Put::Taken { .. } => {}
-                Put::Changed => return Ok(None),
-            }
+        let outcome = Outcome::Quarantined { key: quarantined, problems, restricts, stubs: closed };
+        if let Some((_, stub)) = own.into_iter().next() {
+            let written = self.documents.write(&key, stub, &Condition::IfUnchanged(etag)).await?;
+            return Ok((written == Changed::Done).then_some(outcome));
         }
-        self.documents.delete_unchanged(&key, &object.head.etag).await?;
-        Ok(Some(Outcome::Quarantined { key: quarantined, problems, restricts, stubs: closed }))
+        self.documents.delete_unchanged(&key, &etag).await?;
+        Ok(Some(outcome))
     }
 
     async fn move_to_target(&self, wanted: Move) -> Result<Option<Outcome>> {
@@ -349,6 +369,26 @@ impl Fixer {
             Occupant::OtherStub => Ok(Put::Taken { by_stub: true }),
             Occupant::Unrelated => Ok(Put::Taken { by_stub: false }),
         }
+    }
+}
+
+/// True for an object at the key of metadata that can be a document itself.
+fn can_be_document(repo: &RepositoryRules, pattern: &Pattern, object: &StoredObject) -> bool {
+    pattern.is_stem() && pattern.is_plain_json() && !fix::is_recognized(&object.bytes, repo)
+}
+
+/// Decides about the metadata at a source key, which describes one of `documents`.
+fn about_source(
+    repo: &RepositoryRules,
+    pattern: &Pattern,
+    key: &str,
+    documents: &[String],
+    object: StoredObject,
+) -> Decision {
+    match documents {
+        [] => Decision::Done(Outcome::Waiting),
+        [document] => decide::at_source(repo, pattern, key, document, object).into(),
+        several => decide::ambiguous(repo, pattern, key, several, object).into(),
     }
 }
 

@@ -11,7 +11,7 @@ use shiftwork_ports::{
     fake::{MemoryBucket, a_file},
 };
 use shiftwork_protocol::{
-    Status,
+    Manifest, Status,
     file::{Entry, FileRecord, FileStatus, FileStep},
 };
 
@@ -30,6 +30,11 @@ fn machine(seed: u64, max_faults: u32) -> Machine {
     machine
 }
 
+/// The URL of file number `n`.
+fn url_of(n: usize) -> String {
+    format!("s3://landing/orders/{n:03}.csv")
+}
+
 /// Registers file number `n`, once or twice: S3 can deliver an event more than once.
 fn land(machine: &Machine, n: usize) {
     let file = FileRecord {
@@ -40,6 +45,47 @@ fn land(machine: &Machine, n: usize) {
     MemoryBucket::of(machine.fakes.objects.clone(), "landing").put(&file.key, "1,2\n");
     for _ in 0..=machine.faults.random_below(2) {
         machine.fakes.files.put(&Entry::File(Box::new(file.clone()))).now_or_never().unwrap().unwrap();
+    }
+}
+
+/// Number of headers that the files of the property test have: more than one batch may have.
+const HEADERS: usize = 12;
+
+/// A machine with a feed that assigns fields by the header of each file.
+fn machine_by_header(seed: u64, max_faults: u32) -> Machine {
+    let machine = machine(seed, max_faults);
+    let names: Vec<_> = (0..HEADERS).map(|n| format!("c{n}")).collect();
+    let feed = format!("{FEED}header_lines: 1\ncolumns: [{}]\ncolumns_by: header\n", names.join(", "));
+    machine.fakes.scripts.put("feeds/orders.yaml", feed.replace("files: 7", "files: 30"));
+    machine
+}
+
+/// The columns in the header of file number `n`, which begins at another column for each header.
+fn header(n: usize) -> Vec<String> {
+    (0..HEADERS).map(|at| format!("c{}", (at + n) % HEADERS)).collect()
+}
+
+/// Checks that each file was loaded by a COPY with the columns of its header.
+fn check_columns(machine: &Machine) {
+    for (submission, _) in machine.fakes.warehouse.all().iter().filter(|(of, _)| of.attempt.job == "files") {
+        let mut urls = Vec::new();
+        let copies = submission.sqls.iter().filter(|sql| !sql.contains("NOLOAD"));
+        for sql in copies {
+            let (into, rest) = sql.split_once(" FROM 's3://").unwrap();
+            let key = rest.split_once('\'').unwrap().0.split_once('/').unwrap().1;
+            let manifest = machine.fakes.staging.get(key).now_or_never().unwrap().unwrap().unwrap();
+            for url in serde_json::from_slice::<Manifest>(&manifest).unwrap().urls() {
+                let n: usize = url.trim_start_matches("s3://landing/orders/").trim_end_matches(".csv").parse().unwrap();
+                let quoted: Vec<_> = header(n).iter().map(|name| format!("\"{name}\"")).collect();
+                assert!(into.ends_with(&format!(" ({})", quoted.join(", "))), "{url}: {sql}");
+                urls.push(url);
+            }
+        }
+        urls.sort();
+        let mut expected = machine.manifest_urls(&submission.attempt);
+        expected.sort();
+        assert_eq!(urls, expected, "{:#?}", submission.sqls);
+        assert!(submission.sqls.len() <= 20, "{:#?}", submission.sqls);
     }
 }
 
@@ -132,7 +178,7 @@ fn any_case() -> impl Strategy<Value = Case> {
 /// Registers the files of the case and requests its runs. Stops runs only with `stops`.
 fn run_case(case: &Case, stops: bool) -> Machine {
     let mut machine = machine(case.seed, case.max_faults);
-    machine.bad_files = case.bad.iter().map(|n| format!("s3://landing/orders/{n:03}.csv")).collect();
+    machine.bad_files = case.bad.iter().copied().map(url_of).collect();
     let mut landed = 0;
     for (n, files) in case.landings.iter().enumerate() {
         for _ in 0..*files {
@@ -157,6 +203,34 @@ proptest! {
         let mut machine = run_case(&case, false);
         drain(&mut machine)?;
         check(&machine);
+    }
+
+    #[test]
+    fn every_file_is_loaded_into_the_columns_of_its_header_after_any_crash(
+        files in 1..40_usize, strange in prop::collection::btree_set(0..40_usize, 0..4),
+        bad in prop::collection::btree_set(0..40_usize, 0..4), seed in any::<u64>(), max_faults in 0..14_u32,
+    ) {
+        let mut machine = machine_by_header(seed, max_faults);
+        machine.bad_files = bad.iter().copied().map(url_of).collect();
+        for n in 0..files {
+            land(&machine, n);
+            let mut header = header(n);
+            if strange.contains(&n) {
+                header[n % HEADERS] = "note".into();
+            }
+            let text = format!("{}\n1,2\n", header.join(","));
+            MemoryBucket::of(machine.fakes.objects.clone(), "landing").put(&format!("orders/{n:03}.csv"), text);
+        }
+        let _ = machine.request(&json!({ "workflow_id": "load", "workflow_execution_id": "run-0" }));
+        drain(&mut machine)?;
+        check_columns(&machine);
+        machine.bad_files.extend(strange.iter().copied().map(url_of));
+        check(&machine);
+        for file in machine.fakes.files.files() {
+            let is_refused = strange.iter().any(|n| file.url() == url_of(*n));
+            let reason = file.reason.unwrap_or_default();
+            prop_assert_eq!(is_refused, reason.contains("the header has the field `note`"), "{}: {}", file.key, reason);
+        }
     }
 
     #[test]

@@ -7,17 +7,24 @@
 //!
 //! The manifest lists the files that the statement loads, so every launcher that submits this attempt submits the same
 //! statement. No other batch can claim a file after `begin`. If another batch claimed a file before, the attempt ends.
+//!
+//! If the feed assigns fields by the headers of the files, each header has a COPY and a manifest of its own. They are derived from the
+//! register, which holds the columns of each file, and are in one transaction.
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::SignedDuration;
 use shiftwork_config::read_file;
-use shiftwork_feeds::{Batches, Feed, batch_of};
+use shiftwork_feeds::{Batches, Feed, batch_of, feed::ColumnsBy};
 use shiftwork_ports::{Bucket, Objects, Result, Session, Submission, scripts};
 use shiftwork_protocol::{
-    Attempt, Connection, Failure, FailureKind, JobRecord, Manifest, ScriptPin, file::Format, manifest_key,
+    Attempt, Connection, Failure, FailureKind, JobRecord, Manifest, ScriptPin,
+    file::{FileRecord, Format},
+    keys::header_manifest_key,
+    manifest_key,
 };
 use shiftwork_settlement::JobSettlement;
+use shiftwork_sql::quote_identifier;
 
 use super::Prepared;
 
@@ -59,9 +66,7 @@ impl Copy {
                 if files.is_empty() {
                     return Ok(Prepared::NothingToDo);
                 }
-                let text = serde_json::to_vec(&Manifest::of_files(files.iter().map(|file| (file.url(), file.size))));
-                let text = text.map_err(|error| Failure::corrupt(error.to_string()))?;
-                read(&key, &self.staging.put_once(&key, text).await?)?
+                read(&key, &self.staging.put_once(&key, manifest_of(&files)?).await?)?
             }
         };
         let urls = manifest.urls();
@@ -77,14 +82,19 @@ impl Copy {
             )));
         }
         tracing::info!(feed = feed.feed, files = urls.len(), manifest = key, "loading");
-        let copy = format!("{into} FROM '{}' {options}", self.staging.url(&key));
+        let targets = match feed.columns_by {
+            ColumnsBy::Position => vec![(into.to_owned(), self.staging.url(&key))],
+            ColumnsBy::Header => self.by_header(&key, into, begun).await?,
+        };
+        let copies: Vec<_> = targets.iter().map(|(into, url)| format!("{into} FROM '{url}' {options}")).collect();
         // The first attempt has no preceding check. Later attempts follow a failure on bad files, so they first find
         // all bad files with NOLOAD, and the attempt after that loads the others. COPY of Parquet does not support
         // NOLOAD: `take` checks these files.
         let sqls = if job.attempt > 1 && feed.format != Format::Parquet {
-            vec![format!("{copy} NOLOAD MAXERROR {MOST_ERRORS}"), copy]
+            let checks = copies.iter().map(|copy| format!("{copy} NOLOAD MAXERROR {MOST_ERRORS}"));
+            checks.chain(copies.clone()).collect()
         } else {
-            vec![copy]
+            copies
         };
         Ok(Prepared::Submit(Box::new(Submission {
             attempt,
@@ -93,6 +103,31 @@ impl Copy {
             session: Session::Own,
             parameters: BTreeMap::new(),
         })))
+    }
+
+    /// Returns the beginning of the COPY and the URL of the manifest for each header of the files.
+    async fn by_header(&self, key: &str, into: &str, files: Vec<FileRecord>) -> Result<Vec<(String, String)>> {
+        let mut headers: BTreeMap<Vec<String>, Vec<FileRecord>> = BTreeMap::new();
+        for file in files {
+            headers.entry(file.columns.clone()).or_default().push(file);
+        }
+        let is_single = headers.len() == 1;
+        let mut targets = Vec::new();
+        for (n, (columns, files)) in headers.into_iter().enumerate() {
+            let columns: std::result::Result<Vec<_>, _> =
+                columns.iter().map(|column| quote_identifier(column)).collect();
+            let columns = columns.map_err(|problem| Failure::corrupt(problem.to_string()))?;
+            if columns.is_empty() {
+                let message = format!("{} was claimed without the columns of its header", files[0].url());
+                return Err(Failure::corrupt(message));
+            }
+            let manifest = if is_single { key.to_owned() } else { header_manifest_key(key, n + 1) };
+            if !is_single {
+                self.staging.put(&manifest, manifest_of(&files)?).await?;
+            }
+            targets.push((format!("{into} ({})", columns.join(", ")), self.staging.url(&manifest)));
+        }
+        Ok(targets)
     }
 
     async fn feed(&self, pin: &ScriptPin) -> Result<Feed> {
@@ -121,6 +156,11 @@ impl Copy {
 
 /// Largest value of MAXERROR (Redshift docs, "Data load operations").
 const MOST_ERRORS: u32 = 100_000;
+
+fn manifest_of(files: &[FileRecord]) -> Result<Vec<u8>> {
+    let manifest = Manifest::of_files(files.iter().map(|file| (file.url(), file.size)));
+    serde_json::to_vec(&manifest).map_err(|error| Failure::corrupt(error.to_string()))
+}
 
 fn read(key: &str, text: &[u8]) -> Result<Manifest> {
     serde_json::from_slice(text)

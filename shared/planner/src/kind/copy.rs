@@ -10,7 +10,7 @@ use serde::Deserialize;
 use shiftwork_config::{IamRole, read_file};
 use shiftwork_feeds::{
     Feed,
-    feed::{Compression, NULL_TEXT, misplaced_column, pending},
+    feed::{ColumnsBy, Compression, NULL_TEXT, misplaced_column, pending},
 };
 use shiftwork_protocol::{Kind, ScriptPin, Work, file::Format, keys::feed_key, name};
 use shiftwork_sql::{quote_identifier, quote_literal};
@@ -104,16 +104,28 @@ impl Copy {
 
     fn target(&self, table: &str, feed: &Feed, context: &mut Context) -> Option<String> {
         let columns = if self.columns.is_empty() { &feed.columns } else { &self.columns };
-        if let Some(message) = misplaced_column(&self.columns, &feed.expect.header) {
-            let problem = context.field("columns", message);
-            context
-                .problems
-                .push(problem.hint("COPY assigns fields by position: write the columns in the order of the header"));
+        match feed.columns_by {
+            ColumnsBy::Position => {
+                if let Some(message) = misplaced_column(&self.columns, &feed.expect.header) {
+                    let hint = "COPY assigns fields by position: write the columns in the order of the header";
+                    let problem = context.field("columns", message).hint(hint);
+                    context.problems.push(problem);
+                }
+            }
+            ColumnsBy::Header if self.columns.is_empty() => {}
+            ColumnsBy::Header => {
+                let problem =
+                    context.field("columns", "the headers of the files name the columns (`columns_by: header`)");
+                context.problems.push(problem.hint("remove `columns`, or change the `columns` of the feed"));
+            }
         }
         let quoted = |names: &mut dyn Iterator<Item = &str>| names.map(quote_identifier).collect::<Result<Vec<_>, _>>();
         match (quoted(&mut table.split('.')), quoted(&mut columns.iter().map(String::as_str))) {
             (Ok(table), Ok(columns)) => {
-                let columns = if columns.is_empty() { String::new() } else { format!(" ({})", columns.join(", ")) };
+                // The launcher adds the columns of each header.
+                let by_header = feed.columns_by == ColumnsBy::Header;
+                let is_listed = !by_header && !columns.is_empty();
+                let columns = if is_listed { format!(" ({})", columns.join(", ")) } else { String::new() };
                 Some(format!("COPY {}{columns}", table.join(".")))
             }
             (Err(wrong), _) => {

@@ -19,7 +19,7 @@ pub async fn file_register(register: &dyn FileRegister) {
     a_file_is_open_until_it_ends(register).await;
     one_of_two_batches_gets_a_file(register).await;
     a_step_that_was_taken_is_not_taken_twice(register).await;
-    a_checksum_is_kept(register).await;
+    what_an_inspection_found_is_kept(register).await;
     files_are_listed_newest_first(register).await;
     unclaimed_files_are_recorded_and_not_open(register).await;
     notifications_are_recorded(register).await;
@@ -176,14 +176,20 @@ async fn a_step_that_was_taken_is_not_taken_twice(register: &dyn FileRegister) {
     assert_eq!(again.file, first.file);
 }
 
-async fn a_checksum_is_kept(register: &dyn FileRegister) {
+async fn what_an_inspection_found_is_kept(register: &dyn FileRegister) {
     let file = a_file(&fresh(), "orders/a.csv", "1");
     put(register, &file).await;
     let claimed = register.step(&file, &claim("a", minute(10)), minute(2)).await.unwrap().file;
-    let checked = FileStep::Checked { batch: "a".into(), checksum: "sha256:x".into() };
+    let columns = vec!["amount".to_owned(), "id".to_owned()];
+    let checked = FileStep::Checked { batch: "a".into(), checksum: Some("sha256:x".into()), columns: columns.clone() };
     assert!(register.step(&claimed, &checked, minute(3)).await.unwrap().fresh);
-    assert_eq!(stored(register, &file).await.checksum.as_deref(), Some("sha256:x"));
+    let kept = stored(register, &file).await;
+    assert_eq!((kept.checksum.as_deref(), kept.columns), (Some("sha256:x"), columns));
     assert!(!register.step(&file, &checked, minute(4)).await.unwrap().fresh, "again");
+    let other = FileStep::Checked { batch: "a".into(), checksum: None, columns: vec!["id".to_owned()] };
+    assert!(register.step(&file, &other, minute(5)).await.unwrap().fresh);
+    let kept = stored(register, &file).await;
+    assert_eq!((kept.checksum.as_deref(), kept.columns), (Some("sha256:x"), vec!["id".to_owned()]));
 }
 
 async fn files_are_listed_newest_first(register: &dyn FileRegister) {

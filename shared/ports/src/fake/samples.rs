@@ -76,6 +76,7 @@ pub fn a_file(key: &str, sequencer: &str) -> FileRecord {
         format: Some(Format::Csv),
         parts: BTreeMap::new(),
         checksum: None,
+        columns: Vec::new(),
         file_status: FileStatus::Received,
         reason: None,
         batch: None,
