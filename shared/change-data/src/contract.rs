@@ -30,7 +30,7 @@ use crate::{
 
 pub use check::{read, schema};
 pub use draft::{ContractDraft, DraftColumn, DraftPromote};
-pub use evolve::evolves;
+pub use evolve::{evolves, retypes};
 pub(crate) use propose::type_of;
 pub use propose::{Proposal, propose};
 

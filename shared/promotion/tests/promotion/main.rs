@@ -7,6 +7,7 @@ mod contracts;
 mod loads;
 mod migrations;
 mod model;
+mod retype;
 #[path = "../../../../local/redshift-data/tests/support/mod.rs"]
 mod server;
 mod sources;
