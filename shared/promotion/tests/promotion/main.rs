@@ -14,4 +14,5 @@ mod sources;
 mod stream;
 mod together;
 mod unchanged;
+mod values;
 mod warehouse;
