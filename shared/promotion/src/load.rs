@@ -164,7 +164,7 @@ impl Promotion<'_> {
         [
             sql(&format!(
                 "
-                -- Remove rows below the watermark that may be of a topic that was created again, but are too old to tell.
+                -- Remove and count rows below the watermark that may be of a topic that was created again.
                 DELETE FROM {staging}
                 USING {watermarks}
                 WHERE {s}.dw_md_partition = {w}.dw_md_partition

@@ -23,7 +23,7 @@ impl Retyped<'_> {
     }
 
     /// Name of the new column until the old one is dropped. A contract cannot have a name that begins with `dw_`.
-    fn name_until_then(&self) -> String {
+    fn temporary_name(&self) -> String {
         format!("dw_new_{}", self.new.number)
     }
 }
@@ -59,14 +59,14 @@ impl Promotion<'_> {
 
     fn replace_columns_of(&self, table: &Table, columns: &[&Retyped<'_>]) -> Vec<String> {
         let add = |column: &&Retyped<'_>| {
-            format!("ALTER TABLE {table} ADD COLUMN {} {}", column.name_until_then(), column.new.sql_type())
+            format!("ALTER TABLE {table} ADD COLUMN {} {}", column.temporary_name(), column.new.sql_type())
         };
         let drop = |column: &&Retyped<'_>| format!("ALTER TABLE {table} DROP COLUMN {}", column.old.name);
         let rename = |column: &&Retyped<'_>| {
-            format!("ALTER TABLE {table} RENAME COLUMN {} TO {}", column.name_until_then(), column.new.name)
+            format!("ALTER TABLE {table} RENAME COLUMN {} TO {}", column.temporary_name(), column.new.name)
         };
         let value = |column: &&Retyped<'_>| {
-            format!("{} = {}::{}", column.name_until_then(), column.old.name, column.new.sql_type())
+            format!("{} = {}::{}", column.temporary_name(), column.old.name, column.new.sql_type())
         };
         let values = lines(columns.iter().map(value), ",");
         let mut out: Vec<String> = columns.iter().map(add).collect();
