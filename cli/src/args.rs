@@ -339,14 +339,14 @@ pub struct Drift {
     /// Name of a table contract to check now [default: the latest results of the schema-watcher for all contracts]
     #[arg(value_name = "CONTRACT")]
     pub contract: Option<String>,
-    /// Apply the changes: add columns for new fields, widen VARCHAR columns, and load the values that wait for them
+    /// Apply the changes: add columns for new fields, change the types of columns, and load the values that wait for them
     #[arg(long, requires = "contract")]
     pub apply: bool,
     /// Only this field, as the source writes it; can be given more than once
     #[arg(long, value_name = "FIELD", requires = "contract")]
     pub only: Vec<String>,
-    /// Type of the column for a new field, such as `price=decimal(12,2)` [default: by the schema of the events, or their values]; can be
-    /// given more than once
+    /// Type of the column for a field, such as `price=decimal(12,2)`, new or with a column, which then gets this type [default: by the
+    /// schema of the events, or their values]; can be given more than once
     #[arg(long = "type", value_name = "FIELD=TYPE", requires = "contract", value_parser = field_type)]
     pub types: Vec<(String, String)>,
     /// Run the statements without asking for confirmation

@@ -168,6 +168,12 @@ pub(crate) fn earlier_work(job: &JobRecord) -> Option<String> {
     reused.or(resumed)
 }
 
+/// The rows that a load of change data dropped because of the watermark; `None` if there are none.
+pub(crate) fn dropped(job: &JobRecord) -> Option<String> {
+    let rows = usize::try_from(job.dropped_rows()?).unwrap_or(usize::MAX);
+    Some(format!("{} dropped below the watermark", words::plural(rows, "row")))
+}
+
 /// The notes on a job beside its status and time.
 fn remark(job: &JobRecord) -> Vec<String> {
     let mut remarks = Vec::new();
@@ -175,6 +181,7 @@ fn remark(job: &JobRecord) -> Vec<String> {
     if let Some(rows) = rows(job) {
         remarks.push(if job.rows == Some(1) { "1 row".into() } else { format!("{rows} rows") });
     }
+    remarks.extend(dropped(job));
     if let (true, Some(queued)) = (job.execution_status.is_terminal(), queued(job)) {
         remarks.push(format!("queued {queued}"));
     }

@@ -15,6 +15,7 @@ use shiftwork_protocol::{Connection, Workflow, keys::script_key, name};
 
 use crate::{
     circles::{self, Deployed},
+    contract::{problems_together, warning},
     files::{File, Files, script_path},
 };
 
@@ -126,6 +127,11 @@ pub fn check(files: &Files, read_script: &ReadScript) -> Checked {
             Err(problems) => checked.problems.extend(problems),
         }
     }
+    let contracts = || checked.contracts.values().map(|valid| (valid.file.as_str(), &valid.contract));
+    let shared = problems_together(contracts());
+    let doubtful: Vec<Problem> = contracts().filter_map(|(file, contract)| warning(file, contract)).collect();
+    checked.problems.extend(shared);
+    checked.warnings.extend(doubtful);
     for file in &files.workflows {
         checked.texts.insert(file.name(), file.text.clone());
         match shiftwork_planner::read_file(&file.name(), &file.text) {

@@ -11,7 +11,7 @@ use anyhow::{Context as _, bail};
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use indicatif::ProgressBar;
 use shiftwork_change_data::{
-    contract::{self, ContractDraft, Proposal, TableContract, evolves},
+    contract::{self, ContractDraft, Proposal, SharedTable, TableContract, evolves, retypes, shared_tables},
     event::Identity,
 };
 use shiftwork_planner::{Place, Problem};
@@ -103,9 +103,12 @@ pub fn check(asked: &args::ContractCheck) -> anyhow::Result<Outcome> {
     }
     let mut problems = Vec::new();
     let valid = problems_of(&files, &mut problems);
+    problems.extend(problems_together(valid.iter().map(|(file, contract)| (file.as_str(), contract))));
     if let Some(against) = &asked.against {
         problems.extend(regressions(&valid, against)?);
     }
+    let warnings: Vec<Problem> = valid.iter().filter_map(|(file, contract)| warning(file, contract)).collect();
+    eprint!("{}", diagnostics::render_warnings(&warnings, &files, console::colors_enabled_stderr()));
     eprint!("{}", diagnostics::render(&problems, &files, console::colors_enabled_stderr()));
     let count = words::plural(problems.len(), "problem");
     println!(
@@ -136,6 +139,30 @@ fn problems_of(files: &BTreeMap<String, String>, problems: &mut Vec<Problem>) ->
     valid
 }
 
+/// The problems of contracts that have a table in common, by file.
+pub(crate) fn problems_together<'c>(contracts: impl IntoIterator<Item = (&'c str, &'c TableContract)>) -> Vec<Problem> {
+    let problem = |shared: SharedTable<&str>| {
+        let place =
+            Place { file: Some(shared.later.to_owned()), path: Some("$.target.table".into()), ..Place::default() };
+        let message = format!(
+            "{} is also a table of the contract in {}, and each load would replace rows of the other contract",
+            shared.table, shared.earlier
+        );
+        Problem::new(place, message).hint("give each contract a target table of its own")
+    };
+    shared_tables(contracts).into_iter().map(problem).collect()
+}
+
+/// What is probably wrong in a contract.
+pub(crate) fn warning(file: &str, contract: &TableContract) -> Option<Problem> {
+    let place = || Place { file: Some(file.to_owned()), path: Some("$.source".into()), ..Place::default() };
+    contract.source().lacks_server().then(|| {
+        let message = "without `server` the contract takes the tables of this name of all servers, and rows with one key become one row";
+        Problem::new(place(), message)
+            .hint("write the connector's logical name (`source.name` of the events), or `\"*\"` if all servers are meant")
+    })
+}
+
 /// The reasons why contracts cannot replace the contracts with the same names in the folder `against`.
 fn regressions(new: &BTreeMap<String, TableContract>, against: &Path) -> anyhow::Result<Vec<Problem>> {
     let mut problems = Vec::new();
@@ -146,7 +173,8 @@ fn regressions(new: &BTreeMap<String, TableContract>, against: &Path) -> anyhow:
         let Ok(old) = contract::read(&name, &text) else { continue };
         for (file, new) in new.iter().filter(|(_, new)| new.name() == old.name()) {
             let place = || Place { file: Some(file.clone()), ..Place::default() };
-            problems.extend(evolves(&old, new).into_iter().map(|reason| Problem::new(place(), reason)));
+            let reasons = evolves(&old, new).into_iter().chain(retypes(&old, new));
+            problems.extend(reasons.map(|reason| Problem::new(place(), reason)));
         }
     }
     Ok(problems)

@@ -1,4 +1,4 @@
-//! `shiftwork drift`: lists the fields that sources send and the target table has no column for, and adds columns for them.
+//! `shiftwork drift`: lists the fields whose values the target table has no column for, and changes the table to have them.
 
 use std::{fmt::Write as _, time::Duration};
 
@@ -24,7 +24,7 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// Maximum number of attempts for a request that fails with a retryable failure.
 const ATTEMPTS: u32 = 5;
 
-/// Prints the fields without a column; with `--apply`, adds columns for them.
+/// Prints the fields without a column; with `--apply`, adds columns for them, and changes the types of columns.
 pub async fn drift(deployment: &Deployment, asked: &args::Drift) -> anyhow::Result<Outcome> {
     let Some(contract) = &asked.contract else {
         let found = deployment.watcher.ask(&DriftRequest::Watch { scheduled: false }).await?;
@@ -164,17 +164,19 @@ fn findings_table(findings: &[Finding]) -> Table {
 
 fn statements(contract: &str, migration: &Migration) -> String {
     let mut text = String::new();
-    for (index, sql) in migration.statements.iter().enumerate() {
-        if index == migration.before {
-            text.push_str("BEGIN;\n\n");
-        }
-        text.push_str(&plain(sql));
-        text.push_str(";\n\n");
+    let (before, transactions) = migration.statements.split_at(migration.before.min(migration.statements.len()));
+    let (replacement, last) = transactions.split_at(migration.replacement.min(transactions.len()));
+    for sql in before {
+        let _ = write!(text, "{};\n\n", plain(sql));
     }
-    if migration.statements.len() > migration.before {
+    for transaction in [replacement, last].into_iter().filter(|statements| !statements.is_empty()) {
+        text.push_str("BEGIN;\n\n");
+        for sql in transaction {
+            let _ = write!(text, "{};\n\n", plain(sql));
+        }
         text.push_str("COMMIT;\n\n");
     }
-    let _ = writeln!(text, "-- lines that are added to contracts/{contract}.yaml");
+    let _ = writeln!(text, "-- changes of contracts/{contract}.yaml");
     for line in &migration.contract {
         let _ = writeln!(text, "--   {line}");
     }
@@ -231,12 +233,14 @@ mod tests {
     fn the_statements_are_shown_with_their_transaction() {
         let migration = Migration {
             id: "x".into(),
-            statements: vec!["ALTER TABLE a".into(), "LOCK a".into(), "UPDATE a".into()],
+            statements: ["ALTER TABLE a", "LOCK a", "ALTER TABLE b", "LOCK a", "UPDATE a"].map(Into::into).to_vec(),
             before: 1,
+            replacement: 2,
             contract: vec!["- { name: colour, type: varchar(64) }".into()],
         };
-        let wanted = "ALTER TABLE a;\n\nBEGIN;\n\nLOCK a;\n\nUPDATE a;\n\nCOMMIT;\n\n\
-                      -- lines that are added to contracts/orders.yaml\n--   - { name: colour, type: varchar(64) }\n";
+        let wanted = "ALTER TABLE a;\n\nBEGIN;\n\nLOCK a;\n\nALTER TABLE b;\n\nCOMMIT;\n\n\
+                      BEGIN;\n\nLOCK a;\n\nUPDATE a;\n\nCOMMIT;\n\n\
+                      -- changes of contracts/orders.yaml\n--   - { name: colour, type: varchar(64) }\n";
         assert_eq!(statements("orders", &migration), wanted);
     }
 

@@ -17,7 +17,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use console::style;
 use serde_json::Value;
-use shiftwork_change_data::contract::{self, TableContract, evolves};
+use shiftwork_change_data::contract::{self, TableContract, evolves, retypes};
 use shiftwork_planner::{Place, Problem};
 use similar::TextDiff;
 
@@ -389,7 +389,8 @@ fn evolution(was: &TableContract, is: &TableContract) -> Vec<(String, Option<Str
     let pull =
         format!("`shiftwork contract pull {}` adds the columns of the deployed contract to the file", was.name());
     let hint = has_fewer.then_some(pull);
-    evolves(was, is).into_iter().map(|reason| (reason, hint.clone())).collect()
+    let retyped = retypes(was, is).into_iter().map(|reason| (reason, None));
+    evolves(was, is).into_iter().map(|reason| (reason, hint.clone())).chain(retyped).collect()
 }
 
 /// One line per change, and a line with the number of unchanged resources.

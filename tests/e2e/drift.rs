@@ -394,6 +394,46 @@ async fn a_column_that_is_a_key_of_its_table_is_widened_by_the_load() {
     assert_eq!(changes.flow.sql("select colour from {s}.orders").await, [[long]]);
 }
 
+/// The source makes an integer a bigint: the value waits, and after the migration it is in the table, like those that follow.
+#[tokio::test]
+async fn a_column_gets_the_type_that_its_source_changed_to() {
+    let stack = Stack::exclusive().await;
+    let changes = stack.changes("retyped", "  - { name: n, type: integer }").await;
+    let numbered = |id, n: u64, lsn| {
+        let mut order = changes.order(id, Some("new"), lsn);
+        order["after"]["n"] = json!(n);
+        order
+    };
+    let rows = async || changes.flow.sql("select id, n from {s}.orders order by id").await;
+    changes.deliver(&changes.batch(0, 0, &[numbered(1, 7, 10), numbered(2, 3_000_000_000, 20)])).await;
+    changes.load().await.succeeded();
+    assert_eq!(rows().await, [["1", "7"], ["2", "NULL"]]);
+
+    let ask = async |request: &DriftRequest| {
+        let response = stack.invoke("SchemaWatcherFunction", &serde_json::to_value(request).unwrap()).await;
+        response.map(|response| serde_json::from_value::<DriftResponse>(response).unwrap().contracts.remove(0))
+    };
+    let asked = |column_type: &str, migration: Option<String>| {
+        let (contract, only) = (changes.flow.id.clone(), Vec::new());
+        let types = BTreeMap::from([("n".to_owned(), column_type.to_owned())]);
+        match migration {
+            None => DriftRequest::Look { contract, only, types },
+            Some(migration) => DriftRequest::Apply { contract, only, types, migration },
+        }
+    };
+    let refused = ask(&asked("varchar(9)", None)).await.unwrap_err();
+    assert!(format!("{refused:?}").contains("such as 3000000000"), "{refused:?}");
+    let migration = ask(&asked("bigint", None)).await.unwrap().migration.unwrap();
+    let done = ask(&asked("bigint", Some(migration.id))).await.unwrap();
+    assert_eq!(done.progress, MigrationProgress::Done, "{done:?}");
+    assert_eq!(rows().await, [["1", "7"], ["2", "3000000000"]]);
+
+    tokio::time::sleep(std::time::Duration::from_secs(11)).await;
+    changes.deliver(&changes.batch(0, 2, &[numbered(3, 4_000_000_000, 30)])).await;
+    changes.load().await.succeeded();
+    assert_eq!(rows().await, [["1", "7"], ["2", "3000000000"], ["3", "4000000000"]]);
+}
+
 /// `shiftwork drift`, interactively and in a script.
 #[tokio::test]
 async fn drift_apply_shows_statements_before_it_runs_them() {

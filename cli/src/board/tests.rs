@@ -37,6 +37,31 @@ fn a_new_attempt_is_shown_with_an_unchanged_status() {
 }
 
 #[test]
+fn rows_that_a_load_dropped_are_shown() {
+    let report = |command: &str, rows| shiftwork_protocol::StatementReport {
+        command: command.into(),
+        rows: Some(rows),
+        ..Default::default()
+    };
+    let before = blog();
+    let mut now = before.clone();
+    let job = &mut now.jobs[0];
+    job.execution_status = Status::Succeeded;
+    job.statements = vec![report("COPY", 5), report("DELETE", 2)];
+    let is_shown = |now: &Snapshot| {
+        transitions(Some(&before), now, noon()).join("\n").contains("2 rows dropped below the watermark")
+    };
+    assert!(!is_shown(&now), "a script is not a load of change data");
+    now.jobs[0].plan.work = serde_json::from_value(serde_json::json!({
+        "kind": "cdc",
+        "contract": { "key": "contracts/orders.yaml", "version_id": "1", "sha256": "", "statements": 0 },
+        "iam_role": "default",
+    }))
+    .unwrap();
+    assert!(is_shown(&now));
+}
+
+#[test]
 fn a_terminal_shows_every_stage_and_every_job() {
     insta::assert_debug_snapshot!(frame(&failed(), noon(), 50, 100));
     insta::assert_debug_snapshot!(frame(&blog(), noon(), 50, 100));

@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, fs};
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use shiftwork_change_data::contract::{self, Proposal};
 
-use super::{add, problems_of, propose, regressions};
+use super::{add, problems_of, problems_together, propose, regressions, warning};
 
 const VALID: &str = "
 contract: orders
@@ -27,6 +27,30 @@ fn problems_of_all_files_are_reported_and_a_duplicate_name_is_one() {
     let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
     assert!(problems[0].starts_with("b.yaml: contract `orders` is already defined in a.yaml"), "{problems:?}");
     assert!(problems[1].contains("did you mean `bigint`?"), "{problems:?}");
+}
+
+#[test]
+fn two_contracts_with_one_table_are_a_problem() {
+    let other = VALID.replace("contract: orders", "contract: orders_b");
+    let valid = problems_of(&files(&[("a.yaml", VALID), ("b.yaml", &other)]), &mut Vec::new());
+    let found = problems_together(valid.iter().map(|(file, contract)| (file.as_str(), contract)));
+    assert_eq!(found.len(), 1);
+    let shown = found[0].to_string();
+    assert!(shown.contains("shop.orders is also a table of the contract in a.yaml"), "{shown}");
+}
+
+#[test]
+fn a_contract_without_a_server_is_a_warning() {
+    for (source, wanted) in [
+        ("format: debezium, table: public.orders", true),
+        ("format: debezium, table: public.orders, server: shop", false),
+        ("format: debezium, table: public.orders, server: '*'", false),
+        ("format: dynamodb, table: orders", false),
+    ] {
+        let text = VALID.replace("format: debezium, table: public.orders", source);
+        let contract = contract::read("orders.yaml", &text).unwrap();
+        assert_eq!(warning("orders.yaml", &contract).is_some(), wanted, "{source}");
+    }
 }
 
 #[test]

@@ -288,6 +288,7 @@ fn view_of(job: &JobRecord, run: &Snapshot, flow: &Flow, scripts: &Scripts) -> J
     if job.script_now.is_some() {
         notes.push("script changed, not run".into());
     }
+    notes.extend(board::dropped(job));
     if !job.failed_attempts.is_empty() {
         notes.push(format!("attempt {}", job.attempt));
     }

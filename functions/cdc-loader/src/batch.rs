@@ -61,6 +61,8 @@ pub(crate) struct Output {
     pub(crate) refused: Vec<Refused>,
     /// Indexes of contracts that have rows to load.
     pub(crate) staged: BTreeSet<usize>,
+    /// Servers of the records of contracts that do not name one, by the contract's index.
+    pub(crate) servers: BTreeMap<usize, BTreeSet<String>>,
     /// Marks for schema-watcher, by key, of contracts with a staged file whose rows have a field without a column.
     pub(crate) drift_marks: BTreeMap<String, DriftMark>,
     unclaimed: BTreeMap<(String, Partition), Vec<Replay>>,
@@ -127,6 +129,11 @@ impl<'c> Batch<'c> {
             self.unclaimed(identity, source);
         }
         for index in &claiming {
+            if let Some(server) = &identity.server
+                && self.claims.contract(*index).contract().source().lacks_server()
+            {
+                self.output.servers.entry(*index).or_default().insert(server.clone());
+            }
             let outcome = self.stage(*index, source)?;
             self.record_outcome(Some(*index), source, outcome);
         }
@@ -250,8 +257,10 @@ impl<'c> Batch<'c> {
             out.objects.insert(staged.key(), finished.sink.finish()?);
             out.staged.insert(index);
         }
-        for (identity, contract) in std::mem::take(&mut out.proposal).by_table(|_| false) {
-            out.proposed.insert(proposal_key(&identity.table(), identity.server.as_deref()), contract.yaml());
+        // Another batch can propose a contract for a table of the same name, so every name has the server and the database.
+        for (identity, contract) in std::mem::take(&mut out.proposal).by_table(|_| true) {
+            let key = proposal_key(&identity.table(), identity.server.as_deref(), identity.database.as_deref());
+            out.proposed.insert(key, contract.yaml());
         }
         for ((table, partition), records) in std::mem::take(&mut out.unclaimed) {
             let (Some(first), Some(last)) = (records.first(), records.last()) else { continue };

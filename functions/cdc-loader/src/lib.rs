@@ -15,6 +15,7 @@ mod contracts;
 mod file;
 mod incoming;
 mod lines;
+mod servers;
 
 use std::{
     collections::BTreeSet,
@@ -43,6 +44,7 @@ use shiftwork_protocol::{
 use batch::{Batch, Output, Source};
 use contracts::{Claims, Contracts, contracts};
 use incoming::{ChangeMessage, Incoming};
+use servers::Servers;
 
 environment! {
     /// The environment variables of the function.
@@ -53,6 +55,9 @@ environment! {
         pub staging_bucket: String,
     }
 }
+
+/// The metric of contracts that take rows of a further server; ChangeServersAlarm of the template watches it.
+pub const SERVERS_METRIC: &str = "ChangeServersMerged";
 
 /// Number of concurrent writes to the staging bucket.
 const CONCURRENT_PUTS: usize = 8;
@@ -83,6 +88,7 @@ pub struct Loader {
     clock: Arc<dyn Clock>,
     /// Bytes of lines after which a staged file is closed.
     file_bytes: usize,
+    servers: Servers,
 }
 
 impl Loader {
@@ -96,6 +102,7 @@ impl Loader {
             dead_letters: with.dead_letters,
             clock: with.clock,
             file_bytes: file::FILE_BYTES,
+            servers: Servers::default(),
         }
     }
 
@@ -203,6 +210,18 @@ impl Loader {
             if let Some(workflow) = contract.workflow() {
                 let (request, after) = load_request(workflow, contract.load_every(), self.clock.now());
                 self.requests.request(&request, after).await?;
+            }
+        }
+        for (index, servers) in &out.servers {
+            let contract = claims.contract(*index).contract().name();
+            if let Some(all) = self.servers.add(contract, servers) {
+                tracing::error!(
+                    metric = SERVERS_METRIC,
+                    contract,
+                    servers = all,
+                    "the contract takes tables of several servers, and rows with one key become one row: write a contract with another \
+                     target table for each `source.server`, or `server: \"*\"` if this is intended"
+                );
             }
         }
         let batch::Counts { records, rows, set_aside, refused, unclaimed } = out.counts;

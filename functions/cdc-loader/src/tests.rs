@@ -167,7 +167,7 @@ async fn a_batch_of_kafka_is_staged_by_contract_and_partition() {
         fixture.keys().await,
         [
             "staged/orders/kafka%2Fshop.public.orders%2F0/00000000000000000041-00000000000000000043.c2.csv.zst",
-            "unclaimed/public.customers/contract.shop.yaml",
+            "unclaimed/public.customers/contract.shop.shop.yaml",
             "unclaimed/public.customers/kafka%2Fshop.public.customers%2F1/00000000000000000007-00000000000000000007.ndjson.gz",
         ]
     );
@@ -342,6 +342,43 @@ async fn a_replay_that_is_refused_again_sends_the_same_message() {
     let record = fixture.refused().remove(0);
     assert!(fixture.message(&json!({ "replay": record.refused })).await.is_empty());
     assert_eq!(fixture.refused(), [record.clone(), record]);
+}
+
+#[tokio::test]
+async fn the_servers_of_a_contract_that_names_none_are_seen() {
+    for (server, wanted) in [("", Some("shop, tenant_b, x")), (", server: '*'", None), (", server: shop", None)] {
+        let contract = ORDERS.replace("table: public.orders", &format!("table: public.orders{server}"));
+        assert!(server.is_empty() || contract != ORDERS, "{contract}");
+        let fixture = Fixture::new(&[("orders", &contract)]);
+        let mut other = order(2, "new", 2);
+        other["source"]["name"] = "tenant_b".into();
+        fixture.loader.handle(kafka(0, 0, &[order(1, "new", 1).to_string()])).await.unwrap();
+        fixture.loader.handle(kafka(1, 0, &[other.to_string()])).await.unwrap();
+        let seen = fixture.loader.servers.add("orders", &["x".to_owned()].into());
+        assert_eq!(seen.as_deref(), wanted, "{server}");
+        assert_eq!(fixture.rows().await.len(), if server == ", server: shop" { 1 } else { 2 });
+    }
+}
+
+/// The tables of tenants come in batches of their own.
+#[tokio::test]
+async fn proposals_of_two_batches_do_not_have_one_table() {
+    let fixture = Fixture::new(&[]);
+    for (partition, server, database) in [(0, "tenant_a", "crm"), (1, "tenant_b", "crm"), (2, "tenant_b", "erp")] {
+        let mut event = order(1, "new", 1);
+        (event["source"]["name"], event["source"]["db"]) = (server.into(), database.into());
+        fixture.loader.handle(kafka(partition, 0, &[event.to_string()])).await.unwrap();
+    }
+    let mut contracts = Vec::new();
+    for key in fixture.keys().await.iter().filter(|key| key.contains("/contract.")) {
+        let text = String::from_utf8(fixture.staging.get(key).await.unwrap().unwrap()).unwrap();
+        contracts.push(shiftwork_change_data::contract::read(key, &text).unwrap());
+    }
+    let names: Vec<&str> = contracts.iter().map(shiftwork_change_data::contract::TableContract::name).collect();
+    assert_eq!(names, ["tenant_a_crm_public_orders", "tenant_b_crm_public_orders", "tenant_b_erp_public_orders"]);
+    let tables: Vec<&str> = contracts.iter().map(|contract| contract.target().table.as_str()).collect();
+    assert_eq!(tables, names);
+    assert_eq!(contracts[0].source().server.as_deref(), Some("tenant_a"));
 }
 
 #[tokio::test]

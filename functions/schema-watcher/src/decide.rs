@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use shiftwork_change_data::{
     column_type::ColumnType,
-    contract::{Column, SourceType, TableContract, fit_one_table, is_valid_field},
+    contract::{Column, TableContract, fit_one_table, is_valid_field},
 };
 use shiftwork_promotion::is_copied;
-use shiftwork_protocol::drift::{FieldType, Finding, Remedy};
+use shiftwork_protocol::drift::{Finding, Remedy};
 
-use crate::{infer::Shape, names::column_name};
+use crate::{infer::Shape, names::column_name, types::Types};
 
 /// Most fields of a contract that are reported one by one.
 pub const MOST_FINDINGS: usize = 200;
@@ -30,52 +30,6 @@ pub struct WaitingField {
     pub shape: Shape,
 }
 
-/// What is known about the types of fields, other than by their values.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Types {
-    /// Types that a user chose, by field.
-    pub asked: BTreeMap<String, String>,
-    /// Types by the schema of the events, by field.
-    pub of_events: BTreeMap<String, FieldType>,
-}
-
-impl Types {
-    /// Checks the types that a user chose.
-    ///
-    /// # Errors
-    /// A type is not valid, or its field has a column or is not in the table's findings.
-    pub fn check(&self, contract: &TableContract, evidence: &[WaitingField]) -> Result<(), String> {
-        for (field, text) in &self.asked {
-            ColumnType::parse(text).map_err(|problem| format!("type of field `{field}`: {problem}"))?;
-            if let Some(column) = contract.column_of_field(field) {
-                return Err(format!(
-                    "field `{field}` has column `{}` of type {}: a type can be chosen only for a new column",
-                    column.name, column.column_type
-                ));
-            }
-            if !evidence.iter().any(|seen| seen.field == *field) {
-                return Err(format!("no value of a field `{field}` waits for a column"));
-            }
-        }
-        Ok(())
-    }
-
-    /// The type and the `source_type` of a new column: the chosen type, that of the events' schema if the waiting values fit it, or that
-    /// of the values.
-    fn of(&self, seen: &WaitingField) -> (ColumnType, Option<SourceType>) {
-        let of_events = self.of_events.get(&seen.field);
-        let source_type = of_events.and_then(|known| SourceType::parse(known.source_type.as_deref()?).ok());
-        if let Some(asked) = self.asked.get(&seen.field).and_then(|text| ColumnType::parse(text).ok()) {
-            return (asked, source_type);
-        }
-        let known = of_events.and_then(|known| ColumnType::parse(&known.column_type).ok());
-        match known.and_then(|known| seen.shape.in_column(known)) {
-            Some(known) => (known, source_type),
-            None => (seen.shape.column_type(), None),
-        }
-    }
-}
-
 /// A step of a migration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MigrationStep {
@@ -83,6 +37,11 @@ pub enum MigrationStep {
     Add(Column),
     /// Makes a VARCHAR column longer and moves the waiting values into it.
     Widen {
+        /// The column with its new type.
+        column: Column,
+    },
+    /// Replaces a column by one of another type, and moves the waiting values into it.
+    Replace {
         /// The column with its new type.
         column: Column,
     },
@@ -97,7 +56,7 @@ impl MigrationStep {
     /// The column after the step.
     pub const fn column(&self) -> &Column {
         match self {
-            Self::Add(column) | Self::Widen { column } | Self::Fill { column } => column,
+            Self::Add(column) | Self::Widen { column } | Self::Replace { column } | Self::Fill { column } => column,
         }
     }
 }
@@ -109,11 +68,12 @@ pub fn decide(
     types: &Types,
 ) -> Vec<(Finding, Option<MigrationStep>)> {
     let mut taken: BTreeSet<String> = contract.columns().iter().map(|column| column.name.clone()).collect();
-    let mut evidence: Vec<&WaitingField> = evidence.iter().filter(|seen| !is_copy(contract, seen)).collect();
+    let mut evidence: Vec<&WaitingField> =
+        evidence.iter().filter(|seen| types.asked.contains_key(&seen.field) || !is_copy(contract, seen)).collect();
     evidence.sort_by(|a, b| (a.since, &a.field).cmp(&(b.since, &b.field)));
     let decided = evidence.into_iter().map(|seen| {
         let (remedy, change) = match contract.column_of_field(&seen.field) {
-            Some(column) => decide_about_column(contract, column, seen.shape),
+            Some(column) => decide_about_column(contract, column, seen.shape, types.asked(&seen.field)),
             None if seen.shape == Shape::default() => (Remedy::None { why: "it is null in every row".into() }, None),
             None if !is_valid_field(&seen.field) => {
                 let why = "no SQL statement can name the field: rename it in the source, or map the document that contains it \
@@ -136,7 +96,8 @@ pub fn decide(
             }
         };
         let WaitingField { field, rows, since, shape } = seen;
-        (Finding { field: field.clone(), since: *since, rows: *rows, seen: shape.to_string(), remedy }, change)
+        let seen = if *rows == 0 { "no value waits".to_owned() } else { shape.to_string() };
+        (Finding { field: field.clone(), since: *since, rows: *rows, seen, remedy }, change)
     });
     decided.collect()
 }
@@ -155,10 +116,26 @@ fn new_column(seen: &WaitingField, types: &Types, taken: &BTreeSet<String>) -> C
 }
 
 /// Decides about values of a field that has a column: they were loaded before the column existed, or they do not fit.
-fn decide_about_column(contract: &TableContract, column: &Column, shape: Shape) -> (Remedy, Option<MigrationStep>) {
-    let (name, column_type) = (column.name.clone(), column.column_type);
-    if contract.is_key(&column.name) {
-        return (Remedy::None { why: format!("{name} is part of the key, whose type cannot be changed") }, None);
+fn decide_about_column(
+    contract: &TableContract,
+    column: &Column,
+    shape: Shape,
+    asked: Option<ColumnType>,
+) -> (Remedy, Option<MigrationStep>) {
+    let (name, column_type, is_key) = (column.name.clone(), column.column_type, contract.is_key(&column.name));
+    let change = |to: ColumnType| {
+        let remedy = Remedy::Widen { column: name.clone(), from: column_type.to_string(), to: to.to_string() };
+        let column = Column { column_type: to, ..column.clone() };
+        let is_in_place = matches!((column_type, to), (ColumnType::Varchar(_), ColumnType::Varchar(_))) && !is_key;
+        (remedy, Some(if is_in_place { MigrationStep::Widen { column } } else { MigrationStep::Replace { column } }))
+    };
+    let command = |to: &str| format!("`shiftwork drift {} --apply --type '{}={to}'`", contract.name(), column.field());
+    if let Some(asked) = asked {
+        return change(asked);
+    }
+    if is_key {
+        let why = format!("{name} is part of the key: {} changes its type", command("TYPE"));
+        return (Remedy::None { why }, None);
     }
     let fill = (Remedy::Fill { column: name.clone() }, Some(MigrationStep::Fill { column: column.clone() }));
     if shape.fits(column_type) {
@@ -167,29 +144,32 @@ fn decide_about_column(contract: &TableContract, column: &Column, shape: Shape) 
     if let ColumnType::Varchar(length) = column_type
         && let Some(wider) = shape.wider(length)
     {
-        let column = Column { column_type: wider, ..column.clone() };
-        let remedy = Remedy::Widen { column: name, from: column_type.to_string(), to: wider.to_string() };
-        return (remedy, Some(MigrationStep::Widen { column }));
+        return change(wider);
+    }
+    if let Some(wider) = shape.more_digits(column_type) {
+        return change(wider);
     }
     if shape.fitting(column_type) != Shape::default() {
         // The values that do not fit are decided about after the others have been moved.
         return fill;
     }
-    let why = format!(
-        "{name} is {column_type}, but its values in dw_md_missing_data are {shape}: read them from there, or write a new contract with \
-         another target table and a type that holds them"
-    );
+    let way = match shape.as_text(column_type) {
+        Some(text) => format!("{} makes it a text that holds them", command(&text.to_string())),
+        None => "read them from there, or write a new contract with another target table and a type that holds them"
+            .to_owned(),
+    };
+    let why = format!("{name} is {column_type}, but its values in dw_md_missing_data are {shape}: {way}");
     (Remedy::None { why }, None)
 }
 
-/// The columns that the steps add to a contract, and the new types of columns that they widen, by name.
+/// The columns that the steps add to a contract, and the new types of columns, by name.
 pub fn effects(changes: &[MigrationStep]) -> (Vec<Column>, BTreeMap<String, ColumnType>) {
     let mut added = Vec::new();
     let mut widened = BTreeMap::new();
     for change in changes {
         match change {
             MigrationStep::Add(column) => added.push(column.clone()),
-            MigrationStep::Widen { column } => {
+            MigrationStep::Widen { column } | MigrationStep::Replace { column } => {
                 widened.insert(column.name.clone(), column.column_type);
             }
             MigrationStep::Fill { .. } => {}
@@ -211,7 +191,7 @@ pub fn merged(
     let mut columns = contract.columns().to_vec();
     for column in &mut columns {
         if let Some(new) = widened.get(&column.name)
-            && new.widens(column.column_type)
+            && new.replaces(column.column_type)
         {
             column.column_type = *new;
         }
@@ -289,23 +269,26 @@ mod tests {
             (seen("Note", &[json!("x")]), "fill note", true),
             (
                 seen("Note", &[json!("x".repeat(65)), json!({})]),
-                "note is varchar(64), but its values in dw_md_missing_data are",
+                "note is varchar(64), but its values in dw_md_missing_data are texts up to 65 bytes, documents: `shiftwork drift orders \
+                 --apply --type 'Note=varchar(65535)'`",
                 false,
             ),
             (seen("note", &[json!(1)]), "add column note_", true),
             (seen("amount", &[json!(1), json!("one")]), "fill amount", true),
             (seen("amount", &[json!(12.25)]), "fill amount", true),
-            (
-                seen("amount", &[json!(12.255)]),
-                "amount is decimal(12,2), but its values in dw_md_missing_data are numbers up to 2.3 digits",
-                false,
-            ),
+            (seen("amount", &[json!(12.255)]), "widen amount from decimal(12,2) to decimal(38,6)", true),
+            (seen("amount", &[json!(12.255), json!("one")]), "widen amount from decimal(12,2) to decimal(38,6)", true),
             (
                 seen("amount", &[json!("many")]),
-                "amount is decimal(12,2), but its values in dw_md_missing_data are texts up to 4 bytes",
+                "amount is decimal(12,2), but its values in dw_md_missing_data are texts up to 4 bytes: `shiftwork drift orders --apply \
+                 --type 'amount=varchar(64)'` makes it a text",
                 false,
             ),
-            (seen("id", &[json!("x")]), "id is part of the key", false),
+            (
+                seen("id", &[json!("x")]),
+                "id is part of the key: `shiftwork drift orders --apply --type 'id=TYPE'` changes its type",
+                false,
+            ),
             (seen("empty", &[json!(null)]), "it is null in every row", false),
         ] {
             let (remedy, changes) = remedy(evidence);
@@ -322,12 +305,15 @@ mod tests {
             source_type: source_type.map(Into::into),
         };
         let micros = Some("io.debezium.time.MicroTimestamp");
+        let variable = Some("io.debezium.data.VariableScaleDecimal");
         for (of_events, asked, value, wanted) in [
             (known("double precision", None), None, json!(5), ("double precision", None)),
             (known("timestamp", micros), None, json!("2023-11-14 22:13:20.123456"), ("timestamp", micros)),
             (known("timestamptz", None), None, json!("2023-11-14T22:13:20Z"), ("timestamptz", None)),
             (known("bigint", None), None, json!("text"), ("varchar(64)", None)),
             (known("varchar(64)", None), None, json!("x".repeat(65)), ("varchar(256)", None)),
+            (known("decimal(38,10)", variable), None, json!(0.333_333_333_333), ("decimal(38,12)", variable)),
+            (known("integer", None), None, json!(3_000_000_000_u32), ("bigint", None)),
             (known("varbyte(1024)", Some("bytes")), None, json!("AA=="), ("varchar(64)", None)),
             (known("real", None), None, json!(1.5), ("double precision", None)),
             (known("timestamp", micros), Some("varchar(99)"), json!("2023"), ("varchar(99)", micros)),
@@ -346,16 +332,29 @@ mod tests {
     }
 
     #[test]
-    fn a_type_is_chosen_only_for_a_field_that_waits_without_a_column() {
-        let evidence = [seen("colour", &[json!("red")])];
-        for (field, text, reason) in [
-            ("colour", "colour", "not a type of Redshift"),
-            ("amount", "bigint", "only for a new column"),
-            ("size", "bigint", "no value of a field `size`"),
-        ] {
-            let types = Types { asked: [(field.to_owned(), text.to_owned())].into(), ..Types::default() };
-            assert!(types.check(&contract(), &evidence).unwrap_err().contains(reason), "{field}");
-        }
+    fn a_column_of_a_chosen_type_replaces_the_column_of_the_field() {
+        let asked = [("amount", "varchar(64)"), ("id", "decimal(38,0)"), ("Note", "varchar(99)")];
+        let asked = asked.map(|(field, text)| (field.to_owned(), text.to_owned()));
+        let types = Types { asked: asked.into(), ..Types::default() };
+        let mut evidence = vec![seen("amount", &[json!("one"), json!(1)])];
+        evidence.extend(types.without_values(&contract(), &evidence));
+        let decided = decide(&contract(), &evidence, &types);
+        let changes: Vec<MigrationStep> = decided.iter().filter_map(|(_, change)| change.clone()).collect();
+        let replace = |column| MigrationStep::Replace { column };
+        assert_eq!(
+            changes,
+            [
+                MigrationStep::Widen { column: column("note", "varchar(99)", Some("Note")) },
+                replace(column("amount", "varchar(64)", None)),
+                replace(column("id", "decimal(38,0)", None)),
+            ]
+        );
+        let (_, types) = effects(&changes);
+        let merged = merged(&contract(), &[], &types).unwrap();
+        assert_eq!(
+            merged.iter().map(|column| column.column_type.to_string()).collect::<Vec<_>>(),
+            ["decimal(38,0)", "varchar(99)", "varchar(64)"]
+        );
     }
 
     #[test]
@@ -418,7 +417,7 @@ mod tests {
 
     #[test]
     fn a_field_that_sql_cannot_name_has_no_migration_step() {
-        for field in ["a\0b", "a\u{fdd0}b"] {
+        for field in ["", "a\0b", "a\u{fdd0}b"] {
             let (remedy, can) = remedy(seen(field, &[json!(1)]));
             assert!(remedy.contains("no SQL statement can name the field") && !can, "{remedy}");
         }

@@ -8,7 +8,7 @@
 //! | texts | `varchar` of the next length of 64, 256, 1024, 4096, 16384, 65535 bytes |
 //! | objects, arrays, values of several types | `super`, which keeps each value unchanged |
 //!
-//! This is the type if neither the user nor the schema of the events says another one ([`Types`](crate::decide::Types)). A text that looks
+//! This is the type if neither the user nor the schema of the events says another one ([`Types`](crate::types::Types)). A text that looks
 //! like a date becomes a `varchar`: VARCHAR is the only type that Redshift can widen in place, and a later text may not be a date.
 
 use serde_json::Value;
@@ -146,19 +146,65 @@ impl Shape {
             | ColumnType::Timestamp
             | ColumnType::TimestampTz => only_texts.then_some(known),
             ColumnType::Varbyte(_) | ColumnType::Geometry | ColumnType::Geography => None,
-            ColumnType::SmallInt
-            | ColumnType::Integer
-            | ColumnType::BigInt
-            | ColumnType::Decimal(..)
-            | ColumnType::Double
-            | ColumnType::Boolean
-            | ColumnType::Super => self.fits(known).then_some(known),
+            // Numbers stay exact: a NUMERIC without a precision has any number of digits.
+            ColumnType::SmallInt | ColumnType::Integer | ColumnType::BigInt | ColumnType::Decimal(..) => {
+                let wider = || self.more_digits(known).filter(|wider| self.fits(*wider));
+                self.fits(known).then_some(known).or_else(wider)
+            }
+            ColumnType::Double | ColumnType::Boolean | ColumnType::Super => self.fits(known).then_some(known),
         }
     }
 
     /// Whether a column of this type holds all these values exactly.
     pub fn fits(self, column: ColumnType) -> bool {
         self.fitting(column) == self
+    }
+
+    /// The type of exact numbers that a column of such a type must get to hold all numbers. `None` if there is none, or if the column holds
+    /// them.
+    pub fn more_digits(self, column: ColumnType) -> Option<ColumnType> {
+        let numbers = self.numbers.filter(|numbers| !numbers.with_exponent && !numbers.fit(column))?;
+        let (whole, scale) = match column {
+            ColumnType::SmallInt => (5, 0),
+            ColumnType::Integer => (10, 0),
+            ColumnType::BigInt => (19, 0),
+            ColumnType::Decimal(precision, scale) => (u32::from(precision - scale), u32::from(scale)),
+            ColumnType::Real
+            | ColumnType::Double
+            | ColumnType::Boolean
+            | ColumnType::Char(_)
+            | ColumnType::Varchar(_)
+            | ColumnType::Date
+            | ColumnType::Time
+            | ColumnType::TimeTz
+            | ColumnType::Timestamp
+            | ColumnType::TimestampTz
+            | ColumnType::Super
+            | ColumnType::Varbyte(_)
+            | ColumnType::Geometry
+            | ColumnType::Geography => return None,
+        };
+        if matches!(column, ColumnType::SmallInt | ColumnType::Integer) && numbers.fit(ColumnType::BigInt) {
+            return Some(ColumnType::BigInt);
+        }
+        let fraction = numbers.fraction.max(scale);
+        // First with room for more digits. A DECIMAL(38) may have to give up digits before the decimal point that no value may need.
+        let choices = [whole.max(numbers.whole), numbers.whole]
+            .into_iter()
+            .flat_map(|whole| [(whole, fraction.next_multiple_of(6)), (whole, fraction)]);
+        let mut types = choices
+            .filter(|(whole, fraction)| whole + fraction <= DIGITS && *fraction < DIGITS)
+            .filter_map(|(_, fraction)| Some(ColumnType::Decimal(38, u8::try_from(fraction).ok()?)));
+        types.find(|new| new.replaces(column) && numbers.fit(*new))
+    }
+
+    /// The VARCHAR with the least length that holds all values, and those of a column of this type. `None` if there is none.
+    pub fn as_text(self, column: ColumnType) -> Option<ColumnType> {
+        let scalars = Self { documents: false, ..self };
+        let holds = |text: &ColumnType| text.replaces(column) && scalars.fits(*text);
+        // The length of a document's text is not known.
+        let lengths = if self.documents { &LENGTHS[LENGTHS.len() - 1..] } else { &LENGTHS[..] };
+        lengths.iter().map(|length| ColumnType::Varchar(*length)).find(holds)
     }
 
     /// The longer VARCHAR that a column VARCHAR(`length`) must become to hold all values. `None` if a longer one does not help.
@@ -295,6 +341,42 @@ mod tests {
         let wide = Numbers { whole: 30, fraction: 8, past_bigint: true, with_exponent: false, with_point: true };
         assert_eq!(wide.column_type(), Decimal(38, 8));
         assert_eq!(Numbers { fraction: 9, ..wide }.column_type(), Double);
+    }
+
+    #[test]
+    fn a_column_of_numbers_gets_more_digits() {
+        let column = |text: &str| ColumnType::parse(text).unwrap();
+        for (from, values, wanted) in [
+            ("integer", vec![json!(3_000_000_000_u32)], Some("bigint")),
+            ("smallint", vec![json!(70_000), json!(1)], Some("bigint")),
+            ("bigint", vec![json!(9_223_372_036_854_775_808_u64)], Some("decimal(38,0)")),
+            ("integer", vec![json!(12.5)], Some("decimal(38,6)")),
+            ("decimal(12,2)", vec![json!(12.255)], Some("decimal(38,6)")),
+            ("decimal(12,2)", vec![json!(123_456_789_012_u64)], Some("decimal(38,6)")),
+            ("decimal(38,10)", vec![json!(0.333_333_333_333)], Some("decimal(38,12)")),
+            ("decimal(38,0)", vec![json!(0.5)], Some("decimal(38,6)")),
+            ("decimal(12,2)", vec![json!(1)], None),
+            ("decimal(12,2)", vec![json!("one")], None),
+            ("decimal(12,2)", vec![json!(1e300)], None),
+            ("double precision", vec![json!(1)], None),
+        ] {
+            assert_eq!(of(&values).more_digits(column(from)), wanted.map(column), "{from} {values:?}");
+        }
+        let long = Numbers { whole: 20, fraction: 20, past_bigint: false, with_exponent: false, with_point: true };
+        let long = Shape { numbers: Some(long), ..Shape::default() };
+        assert_eq!(long.more_digits(column("decimal(12,2)")), None, "no DECIMAL has 40 digits");
+    }
+
+    #[test]
+    fn a_text_holds_the_values_of_a_column_and_those_that_wait() {
+        for (from, value, wanted) in [
+            (ColumnType::Integer, json!("many"), Some(Varchar(64))),
+            (ColumnType::Integer, json!("x".repeat(65)), Some(Varchar(256))),
+            (Varchar(256), json!({}), Some(Varchar(65_535))),
+            (Super, json!("x"), None),
+        ] {
+            assert_eq!(Shape::of(&value).as_text(from), wanted, "{from} {value}");
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Finds fields of change events for which a table contract has no column, and migrates tables and contracts to have the columns.
+//! Finds fields of change events whose values have no column, and migrates tables and contracts to take them.
 //!
 //! ```text
 //! schedule ── Watch ──▶ marks (one listing) ──▶ contracts with a mark ─────────────▶ Redshift ──▶ record, event, message
@@ -6,7 +6,7 @@
 //! event ───── a statement of a migration ended after its invocation stopped waiting ───────────▶ the remaining statements
 //! ```
 //!
-//! - [`infer`], [`names`], [`decide`]: decide what to do about each field, without I/O.
+//! - [`infer`], [`types`], [`names`], [`decide`]: decide what to do about each field, without I/O.
 //! - [`state`]: the record of each contract, and the decision when a mark can be deleted.
 //! - [`edit`]: adds columns to the text of a contract.
 //! - `incoming`, `look`, `migrate`: read the request, query Redshift, and run a migration.
@@ -26,6 +26,7 @@ mod sql;
 pub mod state;
 #[cfg(test)]
 mod tests;
+pub mod types;
 mod wiring;
 
 use std::{

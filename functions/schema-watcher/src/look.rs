@@ -6,9 +6,10 @@ use shiftwork_change_data::contract::{TableContract, Unknown};
 use shiftwork_config::nearest;
 use shiftwork_planner::{connection_of_contract, read_item};
 use shiftwork_ports::{Changed, Result};
+use shiftwork_promotion::Migration;
 use shiftwork_protocol::{
     Connection, Failure, FailureKind,
-    drift::{Drift, DriftMark, FieldType, Finding, Migration, MigrationProgress, Remedy},
+    drift::{self, Drift, DriftMark, FieldType, Finding, MigrationProgress, Remedy},
     event::{DriftFound, Event},
     keys::{CONTRACTS, contract_key, drift_mark_key},
     name::sha256,
@@ -16,10 +17,11 @@ use shiftwork_protocol::{
 
 use crate::{
     Watcher,
-    decide::{self, MOST_AUTOMATIC, MOST_FINDINGS, MigrationStep, Types},
+    decide::{self, MOST_AUTOMATIC, MOST_FINDINGS, MigrationStep},
     edit::{self, ContractFile},
     refused, sql,
     state::{self, Intent, SeenMark, StoredState, WatchState},
+    types::Types,
 };
 
 /// Most fields in one event, which EventBridge limits to 256 KB.
@@ -109,7 +111,7 @@ impl Watcher {
         let StoredContract { written: ContractFile { contract, .. }, etag } = self.contract_of(contract).await?;
         let connection = self.connection(&contract).await?;
         let query = sql::report(&contract, MOST_FINDINGS);
-        let (evidence, more) = match self.warehouse.rows(&query, &connection, &BTreeMap::new()).await {
+        let (mut evidence, more) = match self.warehouse.rows(&query, &connection, &BTreeMap::new()).await {
             Ok(rows) => sql::evidence(rows)?,
             // Before the first load the table does not exist, so there are no findings.
             Err(failure) if failure.kind == FailureKind::StatementFailed && sql::is_absent(&failure.message) => {
@@ -118,6 +120,8 @@ impl Watcher {
             Err(failure) => return Err(failure),
         };
         types.check(&contract, &evidence).map_err(refused)?;
+        self.check_values(&contract, &types, &connection).await?;
+        evidence.extend(types.without_values(&contract, &evidence));
         let decided = decide::decide(&contract, &evidence, &types);
         let changes: Vec<(String, MigrationStep)> =
             decided.iter().filter_map(|(finding, change)| Some((finding.field.clone(), change.clone()?))).collect();
@@ -136,6 +140,20 @@ impl Watcher {
         let mut current = ContractState { contract, etag, drift, changes, types: types.of_events };
         current.drift.migration = current.migration(&[])?.map(|intent| shown(&intent));
         Ok(current)
+    }
+
+    /// Checks that the columns of chosen types take the values that wait for them.
+    async fn check_values(&self, contract: &TableContract, types: &Types, connection: &Connection) -> Result<()> {
+        let columns = types.chosen();
+        if columns.is_empty() {
+            return Ok(());
+        }
+        let query = sql::misfits(contract, &columns);
+        match self.warehouse.rows(&query, connection, &BTreeMap::new()).await {
+            Ok(rows) => types.check_values(&sql::misfits_read(rows)?).map_err(refused),
+            Err(failure) if failure.kind == FailureKind::StatementFailed && sql::is_absent(&failure.message) => Ok(()),
+            Err(failure) => Err(failure),
+        }
     }
 
     pub(crate) async fn look(
@@ -163,12 +181,15 @@ impl Watcher {
         seen: Option<SeenMark>,
         intent: Option<Intent>,
     ) -> Result<Drift> {
-        let (new, told) = state::unreported(&read.record.told, &current.drift.findings);
+        // A type that is chosen for a column is a finding only for the request if no value waits for it.
+        let mut waiting = current.drift.clone();
+        waiting.findings.retain(|finding| finding.rows > 0);
+        let (new, told) = state::unreported(&read.record.told, &waiting.findings);
         // Values that fit an existing column are moved automatically, so they are not reported.
         let new: Vec<_> = new.into_iter().filter(|found| !matches!(found.remedy, Remedy::Fill { .. })).collect();
-        self.report(&current.drift, new).await?;
+        self.report(&waiting, new).await?;
         let record = WatchState {
-            drift: Some(current.drift.clone()),
+            drift: Some(waiting),
             told,
             seen: seen.or_else(|| read.record.seen.clone()),
             intent,
@@ -219,12 +240,16 @@ impl ContractState {
         self.intent(|field, _| only.is_empty() || only.iter().any(|wanted| wanted == field))
     }
 
-    /// The migration that the schedule runs: with `evolve` all steps, unless there are more than [`MOST_AUTOMATIC`] fields; otherwise only
-    /// the steps that move values into existing columns.
+    /// The migration that the schedule runs: with `evolve` all steps but replacements of columns, which lock readers out, unless there are
+    /// more than [`MOST_AUTOMATIC`] fields; otherwise only the steps that move values into existing columns.
     pub(crate) fn automatic_migration(&self) -> Result<Option<Intent>> {
         let fields = self.drift.findings.len() as u64 + self.drift.more;
         let evolves = self.contract.unknown() == Unknown::Evolve && fields <= MOST_AUTOMATIC;
-        self.intent(|_, change| evolves || matches!(change, MigrationStep::Fill { .. }))
+        self.intent(|_, change| match change {
+            MigrationStep::Fill { .. } => true,
+            MigrationStep::Add(_) | MigrationStep::Widen { .. } => evolves,
+            MigrationStep::Replace { .. } => false,
+        })
     }
 
     fn intent(&self, takes: impl Fn(&str, &MigrationStep) -> bool) -> Result<Option<Intent>> {
@@ -233,24 +258,38 @@ impl ContractState {
         if changes.is_empty() {
             return Ok(None);
         }
-        let (before, transaction) = sql::migration(&self.contract, &changes)?;
+        let Migration { before, replacement, transaction, .. } = sql::migration(&self.contract, &changes)?;
         let (added, widened) = decide::effects(&changes);
-        let identity = format!("{}\n{}\n\n{}", self.etag, before.join("\n"), transaction.join("\n"));
+        let statements = [before.join("\n"), replacement.join("\n"), transaction.join("\n")];
+        let identity = format!("{}\n{}", self.etag, statements.join("\n\n"));
         let id = sha256(identity)[..16].to_owned();
         let begun_ts = self.drift.looked_ts;
         let contract = self.etag.clone();
-        Ok(Some(Intent { id, contract, begun_ts, before, transaction, added, widened, fields, unattended: false }))
+        let unattended = false;
+        Ok(Some(Intent {
+            id,
+            contract,
+            begun_ts,
+            before,
+            replacement,
+            transaction,
+            added,
+            widened,
+            fields,
+            unattended,
+        }))
     }
 }
 
 /// The migration as it is shown to users.
-fn shown(intent: &Intent) -> Migration {
+fn shown(intent: &Intent) -> drift::Migration {
     let added = intent.added.iter().map(|column| format!("- {}", edit::flow(column)));
     let widened = intent.widened.iter().map(|(name, column_type)| format!("{name}: type {column_type}"));
-    Migration {
+    drift::Migration {
         id: intent.id.clone(),
-        statements: intent.before.iter().chain(&intent.transaction).cloned().collect(),
+        statements: [&intent.before[..], &intent.replacement, &intent.transaction].concat(),
         before: intent.before.len(),
+        replacement: intent.replacement.len(),
         contract: added.chain(widened).collect(),
     }
 }

@@ -30,6 +30,9 @@ const TRIES: u32 = 3;
 /// How often a contract is read again because it was pushed at the same time.
 const MOST_RACES: u32 = 5;
 
+/// What to do if views of users keep Redshift from dropping a column.
+const DROP_VIEWS: &str = ". Drop the views that use the column, apply the migration again, and create the views again. A view WITH NO SCHEMA BINDING can stay";
+
 /// The state of a migration's statements.
 enum StatementState {
     /// All of them have succeeded.
@@ -140,8 +143,9 @@ impl Watcher {
         let StoredContract { written, .. } = self.contract_of(contract).await?;
         let connection = self.connection(&written.contract).await?;
         let before = intent.before.iter().map(|sql| (std::slice::from_ref(sql), Transaction::PerStatement));
-        let whole = (!intent.transaction.is_empty()).then_some((intent.transaction.as_slice(), Transaction::Single));
-        let all: Vec<_> = before.chain(whole).collect();
+        let transactions = [intent.replacement.as_slice(), intent.transaction.as_slice()].into_iter();
+        let transactions = transactions.filter(|sqls| !sqls.is_empty()).map(|sqls| (sqls, Transaction::Single));
+        let all: Vec<_> = before.chain(transactions).collect();
         let parts = u32::try_from(all.len()).unwrap_or(u32::MAX);
         for ((sqls, transaction), number) in all.into_iter().zip(1..) {
             let part = Part { number, sqls, transaction };
@@ -160,12 +164,12 @@ impl Watcher {
                 session: Session::Own,
                 parameters: BTreeMap::new(),
             };
-            let around = sqls.first().and_then(|sql| Promotion::of(&written.contract).key_release(sql));
+            let around = Promotion::of(&written.contract).key_release(sqls);
             let mut released = false;
             loop {
                 match self.run_part(contract, intent, &part, &submission, fresh && !released).await? {
                     StatementState::Done => break,
-                    // Redshift does not widen a column that is a key of its table.
+                    // Redshift neither widens nor drops a column that is a key of its table.
                     StatementState::GivenUp(failure) if !released && is_refused_for_key(&failure.message) => {
                         let Some(KeyRelease { release, .. }) = &around else {
                             return Ok(StatementState::GivenUp(failure));
@@ -213,8 +217,8 @@ impl Watcher {
                 Some(found) if found.progress != Progress::Active => found.progress,
                 Some(found) => self.wait(&*engine, &found.id, &submission.attempt).await?,
                 None => {
-                    // Once the transaction commits, loads of a contract without the new columns are refused. Before, a push of the
-                    // contract can still stop the migration.
+                    // Once the last transaction commits, loads of a contract without the new columns are refused. Before, a push of
+                    // the contract can still stop the migration.
                     if part.transaction == Transaction::Single
                         && self.contract_of(contract).await?.etag != intent.contract
                     {
@@ -239,7 +243,8 @@ impl Watcher {
                     (FailureKind::StatementAborted, "the statement was cancelled in Redshift".to_owned())
                 }
             };
-            let failure = Failure::new(kind, format!("migration, statement {}: {reason}", submission.attempt));
+            let advice = if reason.contains("depend on it") { DROP_VIEWS } else { "" };
+            let failure = Failure::new(kind, format!("migration, statement {}: {reason}{advice}", submission.attempt));
             match kind.class() {
                 Class::Retryable | Class::Terminal | Class::Duplicate if ended_before => {}
                 Class::Retryable if tries < TRIES => {}

@@ -1,17 +1,18 @@
-//! Translates between Redshift and the decisions: the drift report's query and rows, and the statements of a migration.
+//! Translates between Redshift and the decisions: the queries and their rows, and the statements of a migration.
 
-use std::fmt::Display;
+use std::{collections::BTreeMap, fmt::Display};
 
 use jiff::{civil::DateTime, tz::TimeZone};
 use shiftwork_change_data::contract::{Column, TableContract};
 use shiftwork_ports::{Result, Row};
-use shiftwork_promotion::Promotion;
+use shiftwork_promotion::{Migration, Promotion};
 use shiftwork_protocol::Failure;
 
 use crate::{
     decide::{MigrationStep, WaitingField},
     infer::{Numbers, Shape},
     refused,
+    types::Misfits,
 };
 
 /// Bytes of the longest field name that is reported. A source with longer names probably uses data as field names.
@@ -68,11 +69,26 @@ fn unreadable(name: &str, error: impl Display) -> Failure {
     Failure::corrupt(format!("column `{name}` of the drift report cannot be read: {error}"))
 }
 
-/// The statements of a migration: those that are run first, each in its own transaction, and those of the last transaction.
-pub(crate) fn migration(contract: &TableContract, changes: &[MigrationStep]) -> Result<(Vec<String>, Vec<String>)> {
+/// The migration that these steps make.
+pub(crate) fn migration(contract: &TableContract, changes: &[MigrationStep]) -> Result<Migration> {
     let columns: Vec<Column> = changes.iter().map(|change| change.column().clone()).collect();
-    let migration = Promotion::of(contract).migration(&columns).map_err(|error| refused(error.to_string()))?;
-    Ok((migration.before, migration.transaction))
+    Promotion::of(contract).migration(&columns).map_err(|error| refused(error.to_string()))
+}
+
+/// The query for the values that columns of these types do not take.
+pub(crate) fn misfits(contract: &TableContract, columns: &[Column]) -> String {
+    Promotion::of(contract).misfits(columns)
+}
+
+/// The values in the rows of the query, by field: their number, and an example.
+pub(crate) fn misfits_read(rows: Vec<Row>) -> Result<BTreeMap<String, Misfits>> {
+    let one = |row: Row| {
+        let values = count(&row, 1, "misfits")?;
+        let mut cells = row.into_iter();
+        let field = cells.next().flatten().ok_or_else(|| unreadable("field", "it is NULL"))?;
+        Ok((field, Misfits { values, example: cells.nth(1).flatten().unwrap_or_default() }))
+    };
+    rows.into_iter().map(one).collect()
 }
 
 /// Whether a query failed because its table or schema does not exist.

@@ -62,7 +62,10 @@ pub struct Intent {
     pub begun_ts: Timestamp,
     /// Statements to be run first, in order, each in its own transaction.
     pub before: Vec<String>,
-    /// Statements to be run after these, in one transaction.
+    /// Statements to be run after these, in one transaction, that replace columns by columns of other types.
+    #[serde(default)]
+    pub replacement: Vec<String>,
+    /// Statements to be run last, in one transaction.
     pub transaction: Vec<String>,
     /// Columns that are added to the contract after its columns.
     pub added: Vec<Column>,

@@ -97,8 +97,10 @@ struct World {
     slow: Mutex<bool>,
     /// Whether no statement ends while an invocation waits for it.
     stuck: Mutex<bool>,
-    /// Whether the columns of the tables are sort or distribution keys, which Redshift does not widen.
+    /// Whether the columns of the tables are sort or distribution keys, which Redshift neither widens nor drops.
     keyed: Mutex<bool>,
+    /// The rows of the query for values that columns of chosen types do not take.
+    misfits: Mutex<Vec<Row>>,
 }
 
 fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -158,6 +160,9 @@ impl Warehouse for FaultyPorts {
                 *lock(&self.0.keyed) = !sql.ends_with(" SORTKEY NONE") && *lock(&self.0.keyed);
                 lock(&self.0.succeeded).push(sql.to_owned());
                 return Ok(Vec::new());
+            }
+            if sql.contains(" AS misfits") {
+                return Ok(lock(&self.0.misfits).clone());
             }
             *lock(&self.0.queries) += 1;
             Ok(sql::tests::rows(&self.0.evidence()))
@@ -232,6 +237,7 @@ impl World {
             slow: Mutex::new(true),
             stuck: Mutex::default(),
             keyed: Mutex::default(),
+            misfits: Mutex::default(),
         };
         let text = format!("{CONTRACT}unknown: {unknown}\n");
         world.contracts.put(KEY, text.clone());
@@ -342,6 +348,9 @@ impl World {
                 }
                 [sql] if sql.contains(" ALTER COLUMN ") && *lock(&self.keyed) => {
                     Outcome::failed("ERROR: found unexpected dependency for column")
+                }
+                sqls if sqls.iter().any(|sql| sql.contains(" DROP COLUMN ")) && *lock(&self.keyed) => {
+                    Outcome::failed("ERROR: cannot drop sortkey column \"note\"")
                 }
                 _ if self.faults.below(6) == 0 => {
                     Outcome::failed("ERROR: 1023 Serializable isolation violation on table")

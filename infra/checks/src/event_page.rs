@@ -125,6 +125,7 @@ fn examples() -> [Event; 6] {
             execution_end_ts: Some(at("2026-03-01T02:04:25.250Z")),
             error_message: Some("ERROR: relation \"staging.orders\" does not exist".into()),
             rows: None,
+            dropped_rows: None,
             times: Times {
                 engine_created_ts: Some(at("2026-03-01T02:00:01.620Z")),
                 engine_started_ts: Some(at("2026-03-01T02:00:04.120Z")),

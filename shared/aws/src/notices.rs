@@ -206,7 +206,8 @@ fn drift_body(found: &event::DriftFound) -> String {
     let _ = match unknown.as_str() {
         "evolve" => write!(
             body,
-            "\nThe contract has `unknown: evolve`, so the migration runs automatically. To see it:\n\n    shiftwork drift {contract}\n"
+            "\nThe contract has `unknown: evolve`, so columns are added, and VARCHAR columns made longer, automatically. To see what is \
+             left, and to apply it:\n\n    shiftwork drift {contract}\n    shiftwork drift {contract} --apply\n"
         ),
         _ => write!(
             body,

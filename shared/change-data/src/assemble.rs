@@ -451,10 +451,12 @@ fn no_key(contract: &TableContract, index: usize) -> Refusal {
         RefusalKind::NoKey,
         format!(
             "key column `{}` has no value: field `{}` is missing, null or not a valid {}; only the columns after the first of `key` \
-             can be null",
+             can be null. If the source changed the type of the field, `shiftwork drift {} --apply --type '{}=TYPE'` changes that of the column",
             column.name,
             column.field(),
-            column.column_type
+            column.column_type,
+            contract.name(),
+            column.field()
         ),
     )
 }

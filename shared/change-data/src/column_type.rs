@@ -11,6 +11,11 @@ const LONGEST_CHAR: u32 = 4096;
 /// Bytes of the longest VARBYTE (Redshift docs, "VARBYTE type").
 const LONGEST_VARBYTE: u32 = 1_024_000;
 
+/// Bytes of the longest number that a staged file has for a REAL or a DOUBLE PRECISION without an exponent.
+const LONGEST_FLOAT: u32 = 64;
+/// Bytes that the text of every date and time has at most.
+const LONGEST_INSTANT: u32 = 35;
+
 /// A column type. It is serialized as DDL writes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -116,11 +121,73 @@ impl ColumnType {
         }
     }
 
-    /// Whether every value of the other type is a value of this type, so that a column can be changed to it.
+    /// Whether a column of the other type can be changed to this type in place.
     pub fn widens(self, other: Self) -> bool {
         match (self, other) {
             (Self::Varchar(new), Self::Varchar(old)) | (Self::Varbyte(new), Self::Varbyte(old)) => new >= old,
             (new, old) => new == old,
+        }
+    }
+
+    /// Whether a column of the other type can be replaced by one of this type, with its values converted: this type holds every value of
+    /// the other type, and COPY reads a staged value of the other type as a value of this one.
+    ///
+    /// A DECIMAL can also become a DECIMAL(38) with more digits after the decimal point and fewer before it: Redshift refuses to convert a
+    /// value that does not fit.
+    pub fn replaces(self, other: Self) -> bool {
+        match (self, other) {
+            (new, old) if new.widens(old) => true,
+            (Self::Integer, Self::SmallInt)
+            | (Self::BigInt, Self::SmallInt | Self::Integer)
+            | (Self::Double, Self::SmallInt | Self::Integer | Self::Real)
+            | (Self::Timestamp, Self::Date) => true,
+            (Self::Decimal(precision, scale), Self::Decimal(old_precision, old_scale)) => {
+                scale >= old_scale && (precision == 38 || precision - scale >= old_precision - old_scale)
+            }
+            (Self::Decimal(precision, scale), old) => {
+                old.integer_digits().is_some_and(|digits| precision - scale >= digits)
+            }
+            (Self::Varchar(length), old) => old.longest_text().is_some_and(|longest| length >= longest),
+            _ => false,
+        }
+    }
+
+    /// Digits of the largest value of a type of integers.
+    const fn integer_digits(self) -> Option<u8> {
+        match self {
+            Self::SmallInt => Some(5),
+            Self::Integer => Some(10),
+            Self::BigInt => Some(19),
+            Self::Decimal(..)
+            | Self::Real
+            | Self::Double
+            | Self::Boolean
+            | Self::Char(_)
+            | Self::Varchar(_)
+            | Self::Date
+            | Self::Time
+            | Self::TimeTz
+            | Self::Timestamp
+            | Self::TimestampTz
+            | Self::Super
+            | Self::Varbyte(_)
+            | Self::Geometry
+            | Self::Geography => None,
+        }
+    }
+
+    /// Bytes of the longest text of a value, as a cast to VARCHAR and a staged file write it. `None` if a value has no such text.
+    fn longest_text(self) -> Option<u32> {
+        match self {
+            Self::SmallInt | Self::Integer | Self::BigInt => self.integer_digits().map(|digits| u32::from(digits) + 1),
+            // A sign, a zero and a point.
+            Self::Decimal(precision, _) => Some(u32::from(precision) + 3),
+            Self::Real | Self::Double => Some(LONGEST_FLOAT),
+            Self::Char(length) | Self::Varchar(length) => Some(length),
+            // `294276-12-31 23:59:59.999999+00:00`
+            Self::Date | Self::Time | Self::TimeTz | Self::Timestamp | Self::TimestampTz => Some(LONGEST_INSTANT),
+            // Redshift does not cast BOOLEAN to VARCHAR.
+            Self::Boolean | Self::Super | Self::Varbyte(_) | Self::Geometry | Self::Geography => None,
         }
     }
 
@@ -266,6 +333,44 @@ mod tests {
         assert_eq!(read("Timestamp"), Timestamp);
         for name in super::NAMES {
             assert_eq!(read(&read(name).to_string()), read(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_column_is_replaced_by_one_of_a_type_that_holds_its_values() {
+        for (old, new, wanted) in [
+            ("integer", "bigint", true),
+            ("bigint", "integer", false),
+            ("smallint", "decimal(5,0)", true),
+            ("integer", "decimal(12,2)", true),
+            ("integer", "decimal(11,2)", false),
+            ("bigint", "decimal(38,10)", true),
+            ("integer", "double precision", true),
+            ("bigint", "double precision", false),
+            ("decimal(12,2)", "decimal(14,4)", true),
+            ("decimal(12,2)", "decimal(13,4)", false),
+            ("decimal(12,2)", "decimal(12,1)", false),
+            ("decimal(12,2)", "bigint", false),
+            ("decimal(38,10)", "decimal(38,12)", true),
+            ("real", "double precision", true),
+            ("integer", "varchar(11)", true),
+            ("integer", "varchar(10)", false),
+            ("decimal(12,2)", "varchar(64)", true),
+            ("boolean", "varchar(5)", false),
+            ("timestamp", "varchar(64)", true),
+            ("varchar(10)", "varchar(20)", true),
+            ("char(3)", "varchar(3)", true),
+            ("varchar(10)", "bigint", false),
+            ("varchar(10)", "super", false),
+            ("super", "varchar(65535)", false),
+            ("date", "timestamp", true),
+            ("timestamp", "timestamptz", false),
+            ("varbyte(10)", "varbyte(20)", true),
+            ("varbyte(10)", "varchar(20)", false),
+        ] {
+            let read = |text: &str| ColumnType::parse(text).unwrap();
+            assert_eq!(read(new).replaces(read(old)), wanted, "{old} to {new}");
+            assert!(read(old).replaces(read(old)), "{old}");
         }
     }
 

@@ -14,6 +14,7 @@ mod evolve;
 mod propose;
 #[cfg(test)]
 mod tests;
+mod together;
 
 use std::fmt;
 
@@ -30,9 +31,10 @@ use crate::{
 
 pub use check::{read, schema};
 pub use draft::{ContractDraft, DraftColumn, DraftPromote};
-pub use evolve::evolves;
+pub use evolve::{evolves, retypes};
 pub(crate) use propose::type_of;
 pub use propose::{Proposal, propose};
+pub use together::{SharedTable, shared_tables};
 
 /// Most columns of a contract: the limit of a table (Redshift docs, "Quotas and limits") less the columns that shiftwork adds.
 pub const MOST_COLUMNS: usize = 1600 - METADATA_COLUMNS.len() - 8;
@@ -201,7 +203,8 @@ pub struct Source {
     /// The table, as the events name it: `schema.table` or `database.table` for Debezium (from `source`), `database.collection` for
     /// MongoDB, the table's name for DynamoDB.
     pub table: String,
-    /// Logical name of Debezium's connector (`source.name`, the topic prefix), if only one of several databases is meant.
+    /// Logical name of Debezium's connector (`source.name`, the topic prefix). `*` takes the tables of this name of all servers into one
+    /// table. Without a name all servers are taken too, and people are told if there are several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server: Option<String>,
     /// The placeholder of a value that did not change: Debezium's `unavailable.value.placeholder`.
@@ -212,6 +215,19 @@ pub struct Source {
     /// every event of a lower one.
     #[serde(default, skip_serializing_if = "is_first")]
     pub generation: u16,
+}
+
+/// The `server` of a source that takes the tables of all servers.
+pub const ALL_SERVERS: &str = "*";
+
+impl Source {
+    /// Whether tables of any server are taken although the contract does not say so.
+    pub fn lacks_server(&self) -> bool {
+        match self.format {
+            Format::Debezium | Format::DebeziumMongodb => self.server.is_none(),
+            Format::Dynamodb => false,
+        }
+    }
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]

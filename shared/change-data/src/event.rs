@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::{
-    contract::{Format, Source},
+    contract::{ALL_SERVERS, Format, Source},
     debezium::{self, Payload},
     dynamodb_event,
     json::{self, Kind, RawJson},
@@ -57,7 +57,8 @@ impl Identity {
 
     /// Whether this is the table of a contract's source, which may also be written as `database.schema.table`.
     pub fn is_of(&self, source: &Source) -> bool {
-        let same_server = source.server.as_ref().is_none_or(|server| self.server.as_ref() == Some(server));
+        let is_same = |server: &String| server == ALL_SERVERS || self.server.as_ref() == Some(server);
+        let same_server = source.server.as_ref().is_none_or(is_same);
         self.format == source.format && same_server && self.is_named(&source.table)
     }
 
@@ -221,6 +222,7 @@ mod tests {
         assert!(
             identity.is_of(&source("public.orders", None))
                 && identity.is_of(&source("crm.public.orders", Some("shop")))
+                && identity.is_of(&source("public.orders", Some("*")))
         );
         for (table, server) in
             [("orders", None), ("crm.orders", None), ("erp.public.orders", None), ("public.orders", Some("b"))]

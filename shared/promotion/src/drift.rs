@@ -1,7 +1,10 @@
 //! The report on values in `dw_md_missing_data`.
 
+use shiftwork_change_data::contract;
+
+use crate::fits::{TEXT, fits};
 use crate::gaps::number_of_field;
-use crate::layout::{block, lines, sql};
+use crate::layout::{block, lines, literal, sql};
 use crate::names::{Table, Tables};
 use crate::{OTHERS_UNCHANGED, Promotion};
 
@@ -25,12 +28,16 @@ impl Promotion<'_> {
     /// Values that are JSON null are not counted.
     pub fn drift_report(&self, limit: usize) -> String {
         let table = &self.tables.production;
-        let mut waiting = waiting(table, &[]);
-        if self.has_older() {
-            waiting.push_str("\nUNION ALL\n");
-            waiting.push_str(&self.waiting_in_older());
-        }
-        let waiting = block(&waiting);
+        let changed_at = |table: &Table| {
+            let t = table.alias();
+            [
+                format!("dw_field, JSON_TYPEOF(dw_value) AS dw_kind, {t}.dw_md_changed_at"),
+                "CASE WHEN JSON_TYPEOF(dw_value) = 'number' THEN JSON_SERIALIZE(dw_value) END AS dw_number".to_owned(),
+                "CASE WHEN JSON_TYPEOF(dw_value) = 'string' THEN OCTET_LENGTH(dw_value::VARCHAR(65535)) END AS dw_bytes"
+                    .to_owned(),
+            ]
+        };
+        let waiting = self.all_waiting(changed_at, "fields.dw_field, dw_kind, dw_md_changed_at, dw_number, dw_bytes");
         sql(&format!(
             "
             -- Fields of {table} for which there is no column.
@@ -66,14 +73,64 @@ impl Promotion<'_> {
         ))
     }
 
+    /// A query with one row for each of these columns whose field has values in `dw_md_missing_data` that the column does not take:
+    ///
+    /// | column | |
+    /// | --- | --- |
+    /// | `field` | name of the field, as the source writes it |
+    /// | `misfits` | number of values that the column does not take: BIGINT |
+    /// | `example` | the first 60 characters of one of them; NULL if it is longer than any VARCHAR |
+    pub fn misfits(&self, columns: &[contract::Column]) -> String {
+        let table = &self.tables.production;
+        let of_value = |_: &Table| [format!("dw_field, dw_value,\n{TEXT}")];
+        let waiting = self.all_waiting(of_value, "fields.dw_field, dw_value, dw_text");
+        let is_misfit = |column: &contract::Column| {
+            let field = literal(column.field());
+            match fits(column.column_type) {
+                None => format!("WHEN {field} THEN 1"),
+                Some(value) => format!("WHEN {field} THEN CASE WHEN ({value}) IS NULL THEN 1 ELSE 0 END"),
+            }
+        };
+        let is_misfit = lines(columns.iter().map(is_misfit), "");
+        sql(&format!(
+            "
+            -- Values in dw_md_missing_data of {table} that columns of these types do not take.
+            SELECT field, COUNT(*) AS misfits, MIN(example) AS example
+            FROM (
+                SELECT dw_field AS field, LEFT(dw_text, 60) AS example,
+                       CASE dw_field
+                           {is_misfit}
+                       END AS is_misfit
+                FROM (
+                    {waiting}
+                ) AS waiting
+                WHERE JSON_TYPEOF(dw_value) <> 'null'
+            ) AS waiting
+            WHERE is_misfit = 1
+            GROUP BY field
+            "
+        ))
+    }
+
+    /// A query for expressions of the values in `dw_md_missing_data`. `names` are the names of the expressions.
+    fn all_waiting<const N: usize>(&self, of_value: impl Fn(&Table) -> [String; N], names: &str) -> String {
+        let table = &self.tables.production;
+        let mut waiting = waiting(table, &of_value(table));
+        if self.has_older() {
+            waiting.push_str("\nUNION ALL\n");
+            waiting.push_str(&self.waiting_in_older(&of_value(&self.tables.older), names));
+        }
+        block(&waiting)
+    }
+
     /// The same query for the table of older events. An older event may be kept for another of its fields, so a field counts only if no
     /// later event has sent it.
-    fn waiting_in_older(&self) -> String {
+    fn waiting_in_older(&self, of_value: &[String], names: &str) -> String {
         let Tables { production, older, .. } = &self.tables;
         let (key, of_key) = (self.key_list(), |table: &Table| self.key_of(&table.alias()));
         let number = format!("{} AS dw_column", number_of_field(self.columns.iter()));
         let place = format!("{}, {}.dw_md_position AS dw_place", of_key(older), older.alias());
-        let fields = block(&waiting(older, &[place, number]));
+        let fields = block(&waiting(older, &[of_value, &[place, number]].concat()));
         let same_key = self.same_key("later", "fields");
         let only = if self.takes_latest_non_null() { "WHERE JSON_TYPEOF(dw_value) <> 'null'" } else { "" };
         let events = |table: &Table| {
@@ -93,7 +150,7 @@ impl Promotion<'_> {
         let later = block(&format!("{}\nUNION ALL\n{}", events(production), events(older)));
         sql(&format!(
             "
-            SELECT fields.dw_field, dw_kind, dw_md_changed_at, dw_number, dw_bytes
+            SELECT {names}
             FROM (
                 {fields}
             ) AS fields
@@ -109,19 +166,13 @@ impl Promotion<'_> {
     }
 }
 
-/// A query for the values in `dw_md_missing_data` of a table, with `more` expressions of their row.
-fn waiting(table: &Table, more: &[String]) -> String {
+/// A query for expressions of the values in `dw_md_missing_data` of a table, `dw_field` and `dw_value`, and of their rows.
+fn waiting(table: &Table, expressions: &[String]) -> String {
     let t = table.alias();
-    let of_value = [
-        format!("dw_field, JSON_TYPEOF(dw_value) AS dw_kind, {t}.dw_md_changed_at"),
-        "CASE WHEN JSON_TYPEOF(dw_value) = 'number' THEN JSON_SERIALIZE(dw_value) END AS dw_number".to_owned(),
-        "CASE WHEN JSON_TYPEOF(dw_value) = 'string' THEN OCTET_LENGTH(dw_value::VARCHAR(65535)) END AS dw_bytes"
-            .to_owned(),
-    ];
-    let values = lines(of_value.iter().chain(more), ",");
+    let expressions = lines(expressions, ",");
     sql(&format!(
         "
-        SELECT {values}
+        SELECT {expressions}
         FROM {table} AS {t}, UNPIVOT {t}.dw_md_missing_data AS dw_value AT dw_field
         "
     ))

@@ -7,7 +7,8 @@
 //!                             ├─ prepare       columns that existing tables lack
 //!                             ├─ load          LOCK · COPY · watermark · events of these keys, each once, in order · the table
 //!                             ├─ drift_report  fields without a column: since when, and the types of their values
-//!                             └─ migration     ADD COLUMN, wider VARCHAR, and values moved from dw_md_missing_data
+//!                             ├─ misfits       values there that a column of a chosen type does not take
+//!                             └─ migration     ADD COLUMN, other types, and values moved from dw_md_missing_data
 //! ```
 //!
 //! **From events to a table.** The staging table holds the new events of a batch. The known events of their keys are added to it: the
@@ -54,6 +55,7 @@ mod load;
 mod migration;
 mod names;
 mod prepare;
+mod retype;
 mod table_keys;
 
 use shiftwork_change_data::column_type::ColumnType;

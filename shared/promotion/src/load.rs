@@ -50,7 +50,7 @@ impl Promotion<'_> {
         }
         promotion.extend(self.promote());
         // Statements other than the backfills of old layouts.
-        let frame = 6 + groups.len() + promotion.len() + usize::from(self.prunes_watermarks());
+        let frame = 7 + groups.len() + promotion.len() + usize::from(self.prunes_watermarks());
         let old = groups.iter().filter(|(columns, _)| *columns < self.columns.len()).count();
         let mut backfills = MOST_STATEMENTS.saturating_sub(frame);
         let mut out = vec![self.lock(), self.check_column_count(), self.clear_staging()];
@@ -148,15 +148,32 @@ impl Promotion<'_> {
 
     /// Removes rows that an earlier load has taken, and moves the watermark to the last of the remaining rows.
     ///
-    /// A topic that was deleted and created again counts its offsets from zero, below the watermark. A row that is younger than the watermark is of such
-    /// a topic, or was delivered again. With a key, both can be promoted, because an event that the table has already has no effect; a
-    /// row from the day before the watermark was moved can be one that the topic lost. Without a key, only a row that was certainly not
-    /// there when the watermark was moved is promoted.
-    fn skip_loaded_rows(&self) -> [String; 3] {
-        let hours = if self.contract.key().is_empty() { ZONES_APART } else { -24 };
+    /// A topic that was deleted and created again counts its offsets from zero, below the watermark. A row that is younger than the
+    /// watermark is of such a topic, or was delivered again. With a key, both can be promoted, because an event that the table has already
+    /// has no effect; a row from the day before the watermark was moved can be one that the topic lost. Without a key, only a row that was
+    /// certainly not there when the watermark was moved is promoted.
+    ///
+    /// The first statement removes, and so counts, the rows that may be of such a topic although they are too old to be promoted
+    /// (`dropped_rows` of the job): with a key all rows of a topic, without a key those from after the watermark was moved.
+    fn skip_loaded_rows(&self) -> [String; 4] {
+        let has_key = !self.contract.key().is_empty();
+        let hours = if has_key { -24 } else { ZONES_APART };
         let (staging, watermarks) = (&self.tables.staging, &self.tables.watermarks);
         let (s, w) = (staging.alias(), watermarks.alias());
+        let after = if has_key { String::new() } else { format!("AND {s}.dw_md_changed_at >= {w}.dw_md_moved_at") };
         [
+            sql(&format!(
+                "
+                -- Remove and count rows below the watermark that may be of a topic that was created again.
+                DELETE FROM {staging}
+                USING {watermarks}
+                WHERE {s}.dw_md_partition = {w}.dw_md_partition
+                  AND {s}.dw_md_offset <= {w}.dw_md_offset
+                  AND {s}.dw_md_changed_at < DATEADD(hour, {hours}, {w}.dw_md_moved_at)
+                  AND {s}.dw_md_partition LIKE 'kafka/%'
+                  {after}
+                "
+            )),
             sql(&format!(
                 "
                 -- Remove rows that an earlier load has taken, but no younger rows: their topic was created again.

@@ -1,12 +1,12 @@
-//! Adds and widens columns, and moves values from `dw_md_missing_data` into them.
+//! Adds columns, changes their types, and moves values from `dw_md_missing_data` into them.
 
-use shiftwork_change_data::column_type::ColumnType;
 use shiftwork_change_data::contract::{self, PromoteKind, TableContract};
 use shiftwork_sql::{identifier, quote_literal};
 
 use crate::backfill::{AbsentField, Backfill};
 use crate::layout::{MOST_STATEMENTS, block, lines, list, literal, sql};
 use crate::names::{Table, Tables};
+use crate::retype::Retyped;
 use crate::{Column, IS_NOT_DELETE, OTHERS_UNCHANGED, Promotion, PromotionError};
 
 /// Statements that add columns for fields, and the contract that has these columns.
@@ -15,7 +15,10 @@ pub struct Migration {
     /// Statements to be run first, in order, each in its own transaction. A statement that fails because it was run before
     /// ([`is_done_already`]) counts as done.
     pub before: Vec<String>,
-    /// Statements of one transaction. Running them again has no effect.
+    /// Statements of one transaction, to be run next, that replace columns by columns of other types. Empty if no type is changed, or only
+    /// in place. Running them again has no effect. Loads of the older contract still work after them.
+    pub replacement: Vec<String>,
+    /// Statements of one transaction, to be run last. Running them again has no effect.
     pub transaction: Vec<String>,
     /// The contract with the wider types, and with the new columns after the others. Use it once the transaction has committed: a load
     /// of a contract with fewer columns is refused from then on, because the rows that it writes would lose the new columns.
@@ -31,7 +34,7 @@ pub fn is_done_already(error: &str) -> bool {
 }
 
 impl Promotion<'_> {
-    /// Adds the columns that the contract lacks, widens VARCHAR columns that it has, and moves the values of their fields from
+    /// Adds the columns that the contract lacks, gives columns that it has their new types, and moves the values of their fields from
     /// `dw_md_missing_data` into them. A value that does not fit stays in `dw_md_missing_data`.
     ///
     /// **After a crash at any point:** run all statements again. [`is_done_already`] recognizes statements of `before` that have been run;
@@ -43,7 +46,7 @@ impl Promotion<'_> {
     /// refused, because the watermarks table has the new number of columns.
     ///
     /// The view of type 7 is dropped and created again, because Redshift replaces a view only by one with the same columns. It is dropped
-    /// at the end of the transaction, or before it if one of the view's VARCHAR columns is widened. Grants on the view must be given
+    /// at the end of the transaction, or before it if the type of a column is changed. Grants on the view must be given
     /// again, or be default privileges.
     ///
     /// # Errors
@@ -58,17 +61,25 @@ impl Promotion<'_> {
         let mut before = Vec::new();
         let drop_view =
             (self.kind() == PromoteKind::Type7).then(|| format!("DROP VIEW IF EXISTS {}", self.tables.current));
-        let is_wider =
-            |column: &Column| self.columns.iter().any(|other| other.name == column.name && other.kind != column.kind);
-        if taken.iter().any(|column| is_wider(column)) {
-            // Redshift does not widen a column that a view uses.
+        let retyped: Vec<Retyped<'_>> = taken
+            .iter()
+            .filter_map(|new| {
+                let old = self.columns.iter().find(|old| old.name == new.name)?;
+                (old.kind != new.kind).then_some(Retyped { old, new })
+            })
+            .collect();
+        if !retyped.is_empty() {
+            // Redshift neither changes nor drops a column that a view uses.
             before.extend(drop_view.clone());
         }
+        let by_copy: Vec<Retyped<'_>> = retyped.iter().filter(|column| !column.is_in_place()).copied().collect();
+        let replacement = self.replace_columns(&by_copy)?;
         let tables = self.tables_of_events();
-        for column in &taken {
+        let is_of = |columns: &[Retyped<'_>], name: &str| columns.iter().any(|column| column.new.name == name);
+        for column in taken.iter().filter(|column| !is_of(&by_copy, &column.name)) {
             let column_type = column.sql_type();
             for table in &tables {
-                before.push(if is_wider(column) {
+                before.push(if is_of(&retyped, &column.name) {
                     format!("ALTER TABLE {table} ALTER COLUMN {} TYPE {column_type}", column.name)
                 } else {
                     // A column that the contract has may be missing in the table: a user may have added it to the contract by hand.
@@ -76,23 +87,25 @@ impl Promotion<'_> {
                 });
             }
         }
+        // A row whose key does not fit is refused, so no value of a key column waits.
+        let filled: Vec<&Column> = taken.iter().filter(|column| !column.is_key).copied().collect();
         let tables_with_missing_data = self.tables_with_missing_data();
         let mut transaction = vec![self.lock()];
         transaction.extend(new.record_column_count());
         let mut after: Vec<String> =
             tables_with_missing_data.iter().map(|(table, row)| new.clear_missing_data(table, row)).collect();
         // In a table of kind `append` a column that the event left out stays NULL.
-        if new.has_gaps() && self.kind() != PromoteKind::Append && !taken.is_empty() {
+        if new.has_gaps() && self.kind() != PromoteKind::Append && !filled.is_empty() {
             transaction.push(new.clear_staging());
-            transaction.push(new.stage_waiting_keys(&taken));
-            after.extend(new.stage_rows_again(&taken));
+            transaction.push(new.stage_waiting_keys(&filled));
+            after.extend(new.stage_rows_again(&filled));
             after.extend(new.promote());
         }
         if let Some(drop_view) = drop_view {
             after.extend([drop_view, new.create_current()]);
         }
         let most = MOST_STATEMENTS.saturating_sub(transaction.len() + after.len());
-        let chunk = (taken.len() * tables_with_missing_data.len()).div_ceil(most.max(1)).max(1);
+        let chunk = (filled.len() * tables_with_missing_data.len()).div_ceil(most.max(1)).max(1);
         for (table, row) in &tables_with_missing_data {
             let moves = Backfill {
                 promotion: &new,
@@ -101,10 +114,10 @@ impl Promotion<'_> {
                 row,
                 absent: new.absent_field(),
             };
-            transaction.extend(taken.chunks(chunk).filter_map(|columns| moves.all(columns)));
+            transaction.extend(filled.chunks(chunk).filter_map(|columns| moves.all(columns)));
         }
         transaction.extend(after);
-        Ok(Migration { before, transaction: new.within_limits(transaction)?, contract })
+        Ok(Migration { before, replacement, transaction: new.within_limits(transaction)?, contract })
     }
 
     /// Adds the keys of rows whose values in `dw_md_missing_data` may be taken by later rows of the key.
@@ -165,7 +178,7 @@ impl Promotion<'_> {
         ]
     }
 
-    /// The contract with the new columns and the wider types.
+    /// The contract with the new columns and the new types.
     fn migrated(&self, new: &[contract::Column]) -> Result<TableContract, PromotionError> {
         let mut columns = self.contract.columns().to_vec();
         for new in new {
@@ -173,15 +186,11 @@ impl Promotion<'_> {
                 columns.push(new.clone());
                 continue;
             };
-            let is_wider =
-                matches!((new.column_type, old.column_type), (ColumnType::Varchar(_), ColumnType::Varchar(_)))
-                    && new.column_type.widens(old.column_type);
-            if new.column_type != old.column_type && !is_wider {
-                return Err(self.error(format!(
-                    "column `{}` is {} and cannot become {}: Redshift widens only VARCHAR. Write a new contract with \
-                     another target table and the new type",
-                    old.name, old.column_type, new.column_type
-                )));
+            if let Some(there) = self.columns.iter().find(|there| there.name == identifier(&new.name)) {
+                let column = Column { kind: new.column_type, ..there.clone() };
+                if let Some(reason) = self.refuses_type(&Retyped { old: there, new: &column }) {
+                    return Err(self.error(reason));
+                }
             }
             old.column_type = new.column_type;
         }

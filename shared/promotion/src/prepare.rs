@@ -8,6 +8,7 @@ use shiftwork_sql::{identifier, quote_literal};
 use crate::backfill::Backfill;
 use crate::layout::{lines, list, sql};
 use crate::names::Table;
+use crate::retype::Retyped;
 use crate::{Column, Promotion, PromotionError};
 
 /// A column of an existing table.
@@ -18,12 +19,14 @@ pub struct ExistingColumn {
     column: String,
     /// `None` for a type that a contract cannot have.
     kind: Option<ColumnType>,
+    is_not_null: bool,
 }
 
 impl ExistingColumn {
     /// Reads a row of [`columns_query`](Promotion::columns_query). `None` if the row does not have its columns.
     pub fn read(row: &[Option<String>]) -> Option<Self> {
-        let [Some(schema), Some(table), Some(column), Some(data_type), length, precision, scale] = row else {
+        let [Some(schema), Some(table), Some(column), Some(data_type), length, precision, scale, is_nullable] = row
+        else {
             return None;
         };
         let size = match (data_type.as_str(), length, precision, scale) {
@@ -32,7 +35,8 @@ impl ExistingColumn {
             _ => String::new(),
         };
         let kind = ColumnType::parse(&format!("{data_type}{size}")).ok();
-        Some(Self { schema: schema.clone(), table: table.clone(), column: column.clone(), kind })
+        let is_not_null = is_nullable.as_deref() == Some("NO");
+        Some(Self { schema: schema.clone(), table: table.clone(), column: column.clone(), kind, is_not_null })
     }
 
     fn is_of(&self, table: &Table) -> bool {
@@ -68,7 +72,7 @@ impl Promotion<'_> {
     }
 
     /// A query for the columns of the contract's tables: `table_schema`, `table_name`, `column_name`, `data_type`,
-    /// `character_maximum_length`, `numeric_precision`, `numeric_scale`.
+    /// `character_maximum_length`, `numeric_precision`, `numeric_scale`, `is_nullable`.
     pub fn columns_query(&self) -> String {
         let tables = self.tables_with_columns().into_iter().map(|table| {
             format!("(table_schema = {} AND table_name = {})", quote_literal(&table.schema), quote_literal(&table.name))
@@ -76,7 +80,8 @@ impl Promotion<'_> {
         let tables = lines(tables, " OR");
         sql(&format!(
             "
-            SELECT table_schema, table_name, column_name, data_type, character_maximum_length, numeric_precision, numeric_scale
+            SELECT table_schema, table_name, column_name, data_type, character_maximum_length, numeric_precision, numeric_scale,
+                   is_nullable
             FROM svv_columns
             WHERE {tables}
             "
@@ -91,7 +96,8 @@ impl Promotion<'_> {
     /// field of a new column because it did not change are marked in `dw_md_unchanged`.
     ///
     /// # Errors
-    /// A column has another type in the contract than in a table, and cannot be changed to it.
+    /// A column has another type in the contract than in a table, and cannot be changed to it; or it is NOT NULL in a table although rows
+    /// can lack its value.
     pub fn prepare(&self, found: &[ExistingColumn]) -> Result<Vec<String>, PromotionError> {
         let mut statements = Vec::new();
         for table in self.tables_with_columns() {
@@ -104,7 +110,11 @@ impl Promotion<'_> {
                 if *table == self.tables.tombstones && !column.is_key {
                     continue;
                 }
-                match there.iter().find(|found| identifier(&found.column) == column.name) {
+                let found = there.iter().find(|found| identifier(&found.column) == column.name);
+                if found.is_some_and(|found| found.is_not_null) && !self.is_not_null(table, column) {
+                    return Err(self.error(not_null(table, column, self.contract.name())));
+                }
+                match found {
                     None => missing.push(column),
                     Some(found) if self.is_narrower(table, column, found)? => narrow.push(column),
                     Some(_) => {}
@@ -135,32 +145,47 @@ impl Promotion<'_> {
         Backfill { promotion: self, comment, table, row, absent: self.absent_field() }.left_out(missing)
     }
 
-    /// Whether a column must be widened. A column that is wider than the contract says is left unchanged.
+    /// Whether a column must be widened. A column whose type holds all values of the contract's type is left unchanged.
     fn is_narrower(&self, table: &Table, column: &Column, found: &ExistingColumn) -> Result<bool, PromotionError> {
         let Some(there) = found.kind else { return Ok(false) };
         let differs = |why: &str| {
             let (name, wanted) = (&column.name, column.kind);
             Err(self.error(format!("column `{name}` of {table} is {there}, but the contract says {wanted}: {why}")))
         };
+        let is_primary = column.is_key && self.kind() == PromoteKind::Type1 && *table == self.tables.production;
         match (there, column.kind) {
             (ColumnType::Varchar(there), ColumnType::Varchar(wanted)) if there >= wanted => Ok(false),
-            (ColumnType::Varchar(_), ColumnType::Varchar(_)) => {
-                let is_primary = column.is_key && self.kind() == PromoteKind::Type1 && *table == self.tables.production;
-                if is_primary {
-                    return differs(
-                        "it is part of the primary key, which Redshift does not widen. Set the type in the contract to that of the table, or \
-                         drop the contract's tables and load them again",
-                    );
-                }
-                Ok(true)
-            }
+            (ColumnType::Varchar(_), ColumnType::Varchar(_)) if !is_primary => Ok(true),
             // The catalog does not have the length of a VARBYTE.
             (ColumnType::Varbyte(_), ColumnType::Varbyte(_)) => Ok(false),
-            (there, wanted) if there == wanted => Ok(false),
-            _ => differs(
-                "Redshift widens only VARCHAR. Set the type in the contract to that of the table, and add a new column for the field",
-            ),
+            // A migration has replaced the column, and this run was planned with the contract from before.
+            (there, wanted) if there.replaces(wanted) => Ok(false),
+            (_, _) => differs(&self.change_of(there, column)?),
         }
+    }
+
+    /// How a user changes a column of the tables to the type of the contract.
+    fn change_of(&self, there: ColumnType, column: &Column) -> Result<String, PromotionError> {
+        let old = Column { kind: there, ..column.clone() };
+        let retyped = Retyped { old: &old, new: column };
+        Ok(match self.refuses_type(&retyped) {
+            None => {
+                let statements = self.replace_columns(&[retyped])?.join(";\n");
+                format!(
+                    "a load does not change the type. Run these statements in one transaction:\nBEGIN;\n{statements};\nCOMMIT;"
+                )
+            }
+            Some(reason) => format!(
+                "{reason}. Or drop the tables of the contract, which the next load creates again, and let the source send its rows again"
+            ),
+        })
+    }
+
+    /// Whether every row of the table has a value in the column.
+    fn is_not_null(&self, table: &Table, column: &Column) -> bool {
+        let has_key =
+            *table == self.tables.older || (*table == self.tables.production && self.kind() != PromoteKind::Append);
+        has_key && column.is_key && !column.is_nullable_key
     }
 
     /// The tables that have columns of the contract.
@@ -169,4 +194,14 @@ impl Promotion<'_> {
         tables.extend((self.kind() != PromoteKind::Append).then_some(&self.tables.tombstones));
         tables
     }
+}
+
+/// What is wrong with a column of a table that a user made, and how to fix it: Redshift does not drop the constraint of a column.
+fn not_null(table: &Table, column: &Column, contract: &str) -> String {
+    let name = &column.name;
+    format!(
+        "column `{name}` of {table} is NOT NULL, but a row can have no value in it, and the load of such a row would fail. Rename the \
+         table, create it with the statement that `shiftwork contract sql {contract}` prints, and copy the rows; or drop the table if it is \
+         empty, and the load creates it"
+    )
 }

@@ -94,7 +94,7 @@ fn a_contract_that_was_changed_by_hand() {
     let found = ["orders_staging", "orders", "orders_older"].iter().flat_map(|table| {
         columns.iter().map(move |(column, data_type, length)| {
             let schema = if *table == "orders" { "shop" } else { "staging" };
-            let sizes = [length.map(str::to_owned), cell("12"), cell("2")];
+            let sizes = [length.map(str::to_owned), cell("12"), cell("2"), cell("YES")];
             let row = [cell(schema), cell(table), cell(column), cell(data_type)];
             ExistingColumn::read(&row.into_iter().chain(sizes).collect::<Vec<_>>()).unwrap()
         })
@@ -118,6 +118,12 @@ fn drift_and_its_migration() {
     insta::assert_snapshot!("migration_before", shown(&migration.before));
     insta::assert_snapshot!("migration", shown(&migration.transaction));
     assert_eq!(migration.contract.columns().len(), 6);
+    let total = column("total", "decimal(38,4)");
+    insta::assert_snapshot!("migration_replacement", shown(&promotion.migration(&[total]).unwrap().replacement));
+    insta::assert_snapshot!(
+        "misfits",
+        promotion.misfits(&[column("total", "decimal(38,4)"), column("shape", "geometry")])
+    );
 }
 
 /// Redshift refuses to widen a column that is a key of its table.
@@ -134,7 +140,7 @@ fn the_keys_of_a_table_are_released_and_set_again() {
     ] {
         for table in tables {
             let widen = format!("ALTER TABLE {table} ALTER COLUMN status TYPE VARCHAR(64)");
-            let around = Promotion::of(contract).key_release(&widen).unwrap();
+            let around = Promotion::of(contract).key_release(std::slice::from_ref(&widen)).unwrap();
             text.push_str(&shown(&around.release));
             text.push_str(&shown(&[widen]));
             text.push_str(&shown(&around.restore));
@@ -145,8 +151,14 @@ fn the_keys_of_a_table_are_released_and_set_again() {
     for other in
         ["ALTER TABLE shop.orders ADD COLUMN a INT", "ALTER TABLE shop.other ALTER COLUMN a TYPE VARCHAR(9)", "LOCK a"]
     {
-        assert_eq!(Promotion::of(&with_keys).key_release(other), None, "{other}");
+        assert_eq!(Promotion::of(&with_keys).key_release(&[other.to_owned()]), None, "{other}");
     }
+    let total = Column { name: "total".into(), column_type: ColumnType::Decimal(38, 4), from: None, source_type: None };
+    let replacement = Promotion::of(&with_keys).migration(&[total]).unwrap().replacement;
+    let around = Promotion::of(&with_keys).key_release(&replacement).unwrap();
+    assert_eq!((around.release.len(), around.restore.len()), (6, 6), "three tables have the column: {around:?}");
+    assert!(is_refused_for_key("ERROR: cannot drop sortkey column \"total\""));
+    assert!(is_refused_for_key("ERROR: cannot drop distkey column \"total\""));
     assert!(is_refused_for_key("ERROR: found unexpected dependency for column"));
     assert!(!is_refused_for_key("ERROR: relation \"shop.orders\" does not exist"));
     assert!(is_done_already("ERROR: This table is already SORTKEY AUTO"));

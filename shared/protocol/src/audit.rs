@@ -16,7 +16,7 @@ use crate::{
     payload::RunRequest,
     slots::{SLOT, SlotHolder, SlotPool},
     status::{SkipReason, Status},
-    times::{StatementReport, Times},
+    times::{StatementReport, Times, dropped_rows},
     work::Work,
     workflow::RunIf,
 };
@@ -157,6 +157,16 @@ pub struct JobRecord {
 }
 
 impl JobRecord {
+    /// Rows that a load of change data dropped although they may be of a topic that was created again; `None` if there are none.
+    pub fn dropped_rows(&self) -> Option<i64> {
+        match self.plan.work {
+            Work::Cdc { .. } => dropped_rows(&self.statements),
+            Work::Sql { .. } | Work::Procedure { .. } | Work::Unload { .. } | Work::Copy { .. } | Work::Barrier {} => {
+                None
+            }
+        }
+    }
+
     /// Makes the item of a job that has not started.
     pub fn pending(workflow_id: &str, workflow_execution_id: &str, plan: PlannedJob) -> Self {
         Self {

@@ -26,7 +26,8 @@ pub enum DriftRequest {
         /// Fields to examine; all fields if the list is empty.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         only: Vec<String>,
-        /// Types of the columns for new fields, by field, instead of the types that schema-watcher chooses.
+        /// Types of columns, by field: of new columns, instead of the types that schema-watcher chooses, and new types of columns that
+        /// exist.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         types: BTreeMap<String, String>,
     },
@@ -135,7 +136,7 @@ pub enum Remedy {
         /// Type of the column.
         column_type: String,
     },
-    /// A VARCHAR column is made longer.
+    /// A column gets a type that holds more values: a VARCHAR is made longer, or the column is replaced.
     Widen {
         /// Name of the column.
         column: String,
@@ -187,8 +188,12 @@ pub struct Migration {
     pub id: String,
     /// SQL statements, in the order in which they run.
     pub statements: Vec<String>,
-    /// Number of statements at the start of `statements` that run one by one; the others run in one transaction.
+    /// Number of statements at the start of `statements` that run one by one.
     pub before: usize,
+    /// Number of statements after these that run in a transaction of their own, which replaces columns by columns of other types. The
+    /// others run in one transaction.
+    #[serde(default)]
+    pub replacement: usize,
     /// Lines that describe the changes of the contract.
     pub contract: Vec<String>,
 }

@@ -105,6 +105,10 @@ pub struct JobEnded {
     /// Redshift does not report them.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub rows: Option<i64>,
+    /// Rows below the watermark that a load of change data dropped although they may be of a topic that was created again; absent if there
+    /// are none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub dropped_rows: Option<i64>,
     /// Times on the engine, over all attempts.
     #[serde(flatten)]
     pub times: Times,
@@ -128,6 +132,7 @@ impl From<&JobRecord> for JobEnded {
             execution_end_ts: job.execution_end_ts,
             error_message: job.error_message.clone(),
             rows: job.rows,
+            dropped_rows: job.dropped_rows(),
             times: job.all_times(),
             caused_by: job.caused_by.clone(),
         }

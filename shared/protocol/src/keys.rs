@@ -155,7 +155,7 @@ pub const PREFIXES: [Prefix; 12] = {
         Prefix {
             bucket: Staging,
             prefix: UNCLAIMED,
-            key: "unclaimed/<table>/<partition>/<first>-<last>.ndjson.gz, unclaimed/<table>/contract.<server>.yaml",
+            key: "unclaimed/<table>/<partition>/<first>-<last>.ndjson.gz, unclaimed/<table>/contract.<server>.<database>.yaml",
             content: "records of a table without a table contract, and the contract proposed for it",
             access: &[("cdc-loader", &[Get, GetVersion, Put])],
         },
@@ -206,6 +206,9 @@ pub const PREFIXES: [Prefix; 12] = {
 /// Characters of a name that a key contains without percent-encoding.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.');
 
+/// Characters of a name between points that a key contains without percent-encoding.
+const PLAIN_BETWEEN_POINTS: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_');
+
 /// Key of a script; also its path in a repository that keeps workflows under `workflows/`.
 pub fn script_key(workflow_id: &str, script: &str) -> String {
     format!("{SCRIPTS}{workflow_id}/{script}")
@@ -243,10 +246,11 @@ pub fn unclaimed_key(table: &str, partition: &str, first: &str, last: &str) -> S
 }
 
 /// Key of the contract that is proposed for a table without one. It is below the prefix of the table's unclaimed records. Tables of one
-/// name of several servers have a contract each.
-pub fn proposal_key(table: &str, server: Option<&str>) -> String {
-    let server = server.map(|server| format!(".{}", utf8_percent_encode(server, PLAIN))).unwrap_or_default();
-    format!("{}contract{server}.yaml", unclaimed_prefix(table))
+/// name of several servers or databases have a contract each.
+pub fn proposal_key(table: &str, server: Option<&str>, database: Option<&str>) -> String {
+    let part = |part: &str| format!(".{}", utf8_percent_encode(part, PLAIN_BETWEEN_POINTS));
+    let parts: String = [server, database].into_iter().flatten().map(part).collect();
+    format!("{}contract{parts}.yaml", unclaimed_prefix(table))
 }
 
 /// Name of the table of a file of unclaimed records; `None` if the key is not that of such a file.
@@ -308,7 +312,7 @@ mod tests {
             let key = unclaimed_key(table, "kafka/shop/0", "1", "2");
             assert!(key.starts_with(&unclaimed_prefix(table)) && key.split('/').count() == 4, "{key}");
             assert_eq!(table_of_unclaimed(&key).as_deref(), Some(table));
-            assert_eq!(table_of_unclaimed(&proposal_key(table, Some("shop"))), None);
+            assert_eq!(table_of_unclaimed(&proposal_key(table, Some("shop"), Some("crm"))), None);
         }
     }
 
@@ -324,7 +328,7 @@ mod tests {
             staged_prefix("orders"),
             refused_key("kafka/shop/0", "1"),
             unclaimed_key("public.orders", "kafka/shop/0", "1", "2"),
-            proposal_key("public.orders", None),
+            proposal_key("public.orders", None, None),
             drift_mark_key("orders"),
             drift_record_key("orders"),
             layout_manifest_key(&manifest, 3),

@@ -40,7 +40,7 @@ pub use load::load_request;
 pub use manifest::{Manifest, ManifestEntry, ManifestMeta};
 pub use slots::{SLOT, SlotHolder, SlotPool, Slots};
 pub use status::{SkipReason, Status};
-pub use times::{KEPT_STATEMENTS, StatementReport, Times, changed_rows};
+pub use times::{KEPT_STATEMENTS, StatementReport, Times, changed_rows, dropped_rows};
 pub use work::{Fact, FactValue, Kind, Place, ScriptPin, Text, Transaction, Work};
 pub use workflow::Workflow;
 

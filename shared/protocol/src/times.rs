@@ -97,6 +97,14 @@ pub fn changed_rows(statements: &[StatementReport]) -> Option<i64> {
     statements.iter().filter(|statement| !statement.returned).filter_map(|one| one.rows).reduce(i64::saturating_add)
 }
 
+/// Of the statements of a load of change data: the rows below the watermark that it dropped although they may be of a topic that was
+/// created again, which it counts by its first DELETE after the last COPY. `None` if there are none.
+pub fn dropped_rows(statements: &[StatementReport]) -> Option<i64> {
+    let last_copy = statements.iter().rposition(|statement| statement.command == "COPY")?;
+    let delete = statements[last_copy..].iter().find(|statement| statement.command == "DELETE")?;
+    delete.rows.filter(|rows| *rows > 0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,6 +140,27 @@ mod tests {
         assert_eq!(first.then(Times::default()), first);
         let silent = Times { unreported: 1, ..Times::default() };
         assert_eq!(first.then(silent), Times { unreported: 1, ..first }, "the sums are lower bounds");
+    }
+
+    #[test]
+    fn the_dropped_rows_of_a_load_are_those_of_the_first_delete_after_its_copies() {
+        let report =
+            |command: &str, rows| StatementReport { command: command.into(), rows: Some(rows), ..Default::default() };
+        let load = |dropped| {
+            vec![
+                report("LOCK", 0),
+                report("DELETE", 7),
+                report("COPY", 5),
+                report("UPDATE", 2),
+                report("COPY", 5),
+                report("DELETE", dropped),
+                report("DELETE", 4),
+            ]
+        };
+        assert_eq!(dropped_rows(&load(3)), Some(3));
+        assert_eq!(dropped_rows(&load(0)), None);
+        assert_eq!(dropped_rows(&[report("DELETE", 7)]), None);
+        assert_eq!(dropped_rows(&[]), None);
     }
 
     #[test]

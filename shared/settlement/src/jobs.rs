@@ -47,6 +47,9 @@ pub struct JobSettlement {
     pub clock: Arc<dyn Clock>,
 }
 
+/// The metric of loads that dropped rows; ChangeDroppedAlarm of the template watches it.
+const DROPPED_METRIC: &str = "ChangeRowsDropped";
+
 impl JobSettlement {
     /// Settles a job after one of its attempts ended: the job ends, or continues with its next part or its next attempt.
     ///
@@ -297,6 +300,14 @@ impl JobSettlement {
     pub async fn follow(&self, job: &JobRecord) -> Result<()> {
         let counted = self.with_row_count(job).await;
         let job = counted.as_ref().unwrap_or(job);
+        if let Some(dropped) = job.dropped_rows() {
+            tracing::warn!(
+                metric = DROPPED_METRIC,
+                dropped,
+                "the load dropped rows of a topic below the watermark: if the topic was created again, raise `source.generation` of the \
+                 contract and let the source send them again"
+            );
+        }
         self.resume(job).await?;
         if job.execution_status.is_terminal() { self.publish(job).await } else { Ok(()) }
     }

@@ -229,7 +229,7 @@ impl Cdc {
                 Err(failure) if is_done_already(&failure.message) => {}
                 Ok(_) => {}
                 Err(failure) if is_refused_for_key(&failure.message) => {
-                    let Some(around) = promotion.key_release(sql) else { return Err(failure) };
+                    let Some(around) = promotion.key_release(std::slice::from_ref(sql)) else { return Err(failure) };
                     let widened = [&around.release[..], std::slice::from_ref(sql), &around.restore[..]].concat();
                     self.run_each(&widened, connection).await?;
                 }

@@ -13,7 +13,7 @@ use shiftwork_protocol::{
     keys::drift_mark_key,
 };
 
-use super::{World, lock};
+use super::{CONTRACT, KEY, World, lock};
 use crate::Watcher;
 
 /// Delivers an event once or twice.
@@ -155,6 +155,73 @@ fn a_column_that_is_a_key_of_its_table_is_widened() {
             format!("ALTER TABLE {table} ALTER SORTKEY AUTO"),
         ]
     );
+}
+
+fn asked(action: &str, field: &str, column_type: &str, migration: &str) -> DriftRequest {
+    let (contract, only, types) =
+        ("orders".to_owned(), Vec::new(), BTreeMap::from([(field.into(), column_type.into())]));
+    match action {
+        "look" => DriftRequest::Look { contract, only, types },
+        _ => DriftRequest::Apply { contract, only, types, migration: migration.into() },
+    }
+}
+
+/// The column of the key has no values that wait, because rows with such keys are refused. Redshift chose it as a sort key.
+#[test]
+fn a_column_of_the_key_gets_a_chosen_type() {
+    let world = World::new(3, 0, "evolve");
+    (*lock(&world.slow), *lock(&world.keyed)) = (false, true);
+    let watcher = world.watcher();
+    let shown = request(&watcher, &asked("look", "id", "decimal(38,0)", "")).unwrap().unwrap().contracts.remove(0);
+    assert_eq!(shown.findings[0].remedy.to_string(), "widen id from bigint to decimal(38,0)");
+    let migration = shown.migration.unwrap();
+    assert_eq!(migration.contract, ["id: type decimal(38,0)"]);
+    assert!(migration.statements[migration.before + 1].contains("ADD COLUMN dw_new_1 DECIMAL(38,0)"), "{migration:?}");
+    let done = request(&watcher, &asked("apply", "id", "decimal(38,0)", &migration.id)).unwrap().unwrap();
+    assert_eq!(done.contracts[0].progress, MigrationProgress::Done);
+    assert_eq!(world.contract().columns()[0].column_type.to_string(), "decimal(38,0)");
+    let run = lock(&world.succeeded).clone();
+    let at = |end: &str| run.iter().position(|sql| sql.ends_with(end)).unwrap();
+    assert!(at("shop.orders ALTER SORTKEY NONE") < at("shop.orders DROP COLUMN id"), "{run:#?}");
+    assert!(at("shop.orders RENAME COLUMN dw_new_1 TO id") < at("shop.orders ALTER SORTKEY AUTO"), "{run:#?}");
+    // What a user asked for is not reported to others.
+    assert!(world.notices.drifts().is_empty());
+    assert_eq!(request(&watcher, &DriftRequest::Watch { scheduled: false }).unwrap().unwrap().contracts, []);
+}
+
+#[test]
+fn a_chosen_type_that_does_not_take_a_waiting_value_is_refused() {
+    let world = World::new(3, 0, "capture");
+    let watcher = world.watcher();
+    lock(&world.waiting).push(BTreeMap::from([("weight".to_owned(), json!(3_000_000_000_u64))]));
+    *lock(&world.misfits) = vec![["weight", "1", "3000000000"].map(|cell| Some(cell.to_owned())).to_vec()];
+    let refused = request(&watcher, &asked("look", "weight", "integer", "")).unwrap().unwrap_err();
+    assert_eq!(refused.kind, FailureKind::InvalidRequest);
+    assert!(refused.message.contains("does not take 1 of the values of field `weight`"), "{refused}");
+    lock(&world.misfits).clear();
+    request(&watcher, &asked("look", "weight", "bigint", "")).unwrap().unwrap();
+    let refused = request(&watcher, &asked("look", "id", "smallint", "")).unwrap().unwrap_err();
+    assert!(refused.message.contains("does not hold every value of it"), "{refused}");
+}
+
+/// The replacement of a column locks readers out, so only a user begins it.
+#[test]
+fn the_schedule_does_not_replace_a_column() {
+    let world = World::new(3, 0, "evolve");
+    *lock(&world.slow) = false;
+    let text = format!("{CONTRACT}  - {{ name: weight, type: integer }}\nunknown: evolve\n");
+    world.contracts.put(KEY, text.clone());
+    lock(&world.versions).clear();
+    world.inspect(&text);
+    world.staging.put(&drift_mark_key("orders"), "staged/orders/a");
+    lock(&world.waiting).push(BTreeMap::from([("weight".to_owned(), json!(3_000_000_000_u64))]));
+    watch(&world.watcher()).unwrap().unwrap();
+    assert_eq!(world.contract().columns()[2].column_type.to_string(), "integer");
+    let told = world.notices.drifts().remove(0).findings.remove(0);
+    assert_eq!(told.remedy.to_string(), "widen weight from integer to bigint");
+    apply_all(&world.watcher());
+    assert_eq!(world.contract().columns()[2].column_type.to_string(), "bigint");
+    assert!(world.evidence().is_empty());
 }
 
 #[test]

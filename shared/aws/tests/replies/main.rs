@@ -169,6 +169,7 @@ async fn events_that_were_not_accepted_are_sent_once_more() {
             execution_end_ts: None,
             error_message: None,
             rows: None,
+            dropped_rows: None,
             times: Times::default(),
             caused_by: Vec::new(),
         })

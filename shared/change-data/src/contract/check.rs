@@ -244,7 +244,7 @@ impl Check<'_> {
                 self.report(
                     &field_path(&path, column),
                     format!("field `{field}` already has column `{other}`"),
-                    "a field can have only one column",
+                    "a field can have only one column: `shiftwork drift CONTRACT --apply --type 'FIELD=TYPE'` gives it another type",
                 );
             }
             read.push(self.column(&path, column));

@@ -9,6 +9,8 @@ use super::{
     ContractDraft, DraftColumn, DraftPromote, Format, Limits, Oversized, Source, Target, Unknown, draft::load_every,
     fit_one_table, is_reserved_column, is_valid_field, unavailable,
 };
+use shiftwork_protocol::name::sha256;
+
 use crate::{
     column_type::ColumnType,
     event::{Event, Identity, RowChange},
@@ -131,12 +133,19 @@ impl Proposal {
         for (_, contract) in &contracts {
             *names.entry(contract.contract.clone()).or_default() += 1;
         }
+        let mut taken = BTreeSet::new();
         for (identity, contract) in &mut contracts {
             if names[&contract.contract] > 1 || is_taken(contract) {
                 let parts = [&identity.server, &identity.database, &identity.schema, &Some(identity.table.clone())];
                 let name: Vec<String> = parts.into_iter().flatten().map(|part| column_name(part)).collect();
                 contract.contract = contract_name(&name.join("_"));
                 contract.target.table.clone_from(&contract.contract);
+            }
+            // Characters that a name cannot have are replaced, so different tables can lead to one name.
+            let name = unique(&contract.contract, &mut taken);
+            if name != contract.contract {
+                contract.target.table.clone_from(&name);
+                contract.contract = name;
             }
         }
         contracts
@@ -481,10 +490,17 @@ fn column_name(field: &str) -> String {
     name
 }
 
+/// Characters of the longest name of a proposed contract, which leaves room for a number.
+const NAME_CHARS: usize = 60;
+/// Hexadecimal digits at the end of a name that is cut.
+const NAME_DIGEST: usize = 8;
+
 fn contract_name(table: &str) -> String {
-    let mut name = column_name(table);
-    name.truncate(64);
-    name
+    let name = column_name(table);
+    if name.len() <= NAME_CHARS {
+        return name;
+    }
+    format!("{}_{}", &name[..NAME_CHARS - NAME_DIGEST - 1], &sha256(table)[..NAME_DIGEST])
 }
 
 fn unique(name: &str, names: &mut BTreeSet<String>) -> String {

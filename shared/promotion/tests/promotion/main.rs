@@ -7,10 +7,12 @@ mod contracts;
 mod loads;
 mod migrations;
 mod model;
+mod retype;
 #[path = "../../../../local/redshift-data/tests/support/mod.rs"]
 mod server;
 mod sources;
 mod stream;
 mod together;
 mod unchanged;
+mod values;
 mod warehouse;

@@ -2,38 +2,45 @@
 
 use serde_json::{Value, json};
 use shiftwork_change_data::compiled::Compiled;
-use shiftwork_change_data::contract::{TableContract, read};
+use shiftwork_change_data::contract::{Column, TableContract, read};
 use shiftwork_change_data::stage::{Outcome, Record, Stager};
 use shiftwork_change_data::transport::{Offset, Partition};
 use shiftwork_promotion::{Load, Promotion};
+use shiftwork_protocol::dropped_rows;
 
 use crate::warehouse::Warehouse;
 
 /// A partition of a topic whose records are loaded by a contract.
-struct Topic {
-    warehouse: Warehouse,
-    compiled: Compiled,
+pub(crate) struct Topic {
+    pub(crate) warehouse: Warehouse,
+    pub(crate) compiled: Compiled,
     offset: u64,
+    /// The rows that the last load dropped because of the watermark, as it counts them.
+    dropped: Option<i64>,
 }
 
 impl Topic {
-    async fn open(source: &str, key: &str, columns: &str, promote: &str) -> Self {
+    pub(crate) async fn open(source: &str, key: &str, columns: &str, promote: &str) -> Self {
         let text = format!(
             "contract: c\nsource: {source}\ntarget: {{ schema: shop, table: t, staging_schema: staging }}\nkey: {key}\n\
              columns: {columns}\npromote: {promote}\n"
         );
-        let compiled = Compiled::new(read("c.yaml", &text).unwrap());
-        let warehouse = Warehouse::open().await;
-        warehouse.make(compiled.contract()).await;
-        Self { warehouse, compiled, offset: 0 }
+        Self::of(read("c.yaml", &text).unwrap()).await
     }
 
-    fn contract(&self) -> &TableContract {
+    pub(crate) async fn of(contract: TableContract) -> Self {
+        let compiled = Compiled::new(contract);
+        let warehouse = Warehouse::open().await;
+        warehouse.make(compiled.contract()).await;
+        Self { warehouse, compiled, offset: 0, dropped: None }
+    }
+
+    pub(crate) fn contract(&self) -> &TableContract {
         self.compiled.contract()
     }
 
     /// Loads records at the next offsets. Each is a value, or a list of a key and a value.
-    async fn load(&mut self, records: &[Value]) {
+    pub(crate) async fn load(&mut self, records: &[Value]) {
         let mut stager = Stager::new(&self.compiled, Partition::kafka("t", 0), Vec::new());
         for record in records {
             let (key, value) = match record {
@@ -48,11 +55,23 @@ impl Topic {
         let csv = String::from_utf8(stager.finish().sink).unwrap();
         let columns = self.contract().columns().len();
         let load = Load { groups: vec![(columns, self.warehouse.file(&csv))], ..Load::default() };
-        self.warehouse.load(self.contract(), &load).await.unwrap();
+        self.dropped = dropped_rows(&self.warehouse.reported(self.contract(), &load).await);
+    }
+
+    /// Migrates the table to these columns, and loads by the new contract from now on.
+    pub(crate) async fn migrate(&mut self, columns: &[Column]) {
+        let migration = Promotion::of(self.contract()).migration(columns).unwrap();
+        self.warehouse.migrate(&migration).await;
+        self.compiled = Compiled::new(migration.contract);
+    }
+
+    /// The fields in `dw_md_missing_data`.
+    pub(crate) async fn waiting(&self) -> Vec<String> {
+        self.warehouse.fields_that_wait(self.contract()).await.into_keys().collect()
     }
 
     /// The rows of the table, each as a text of these expressions.
-    async fn rows(&self, expressions: &str) -> Vec<String> {
+    pub(crate) async fn rows(&self, expressions: &str) -> Vec<String> {
         let table = Promotion::of(self.contract()).tables().production.qualified();
         let list: Vec<String> =
             expressions.split(", ").map(|expression| format!("NVL(({expression})::VARCHAR, '-')")).collect();
@@ -62,7 +81,7 @@ impl Topic {
         rows
     }
 
-    async fn close(self) {
+    pub(crate) async fn close(self) {
         self.warehouse.server.drop_database().await;
     }
 }
@@ -363,6 +382,35 @@ async fn a_topic_that_is_created_again_loses_no_row() {
         topic.offset = 0;
         topic.load(&[event("c", "old", 1, -30), event("c", "old", 4, -30)]).await;
         assert_eq!(topic.rows("id, v").await, ["1 old", "2 old", "3 new", "4 old"], "{key} {promote}");
+        topic.close().await;
+    }
+}
+
+/// Rows of a topic that was created again and that are too old to be told from loaded ones are dropped, and counted.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_the_watermark_drops_are_counted() {
+    let now = i64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_millis()).unwrap();
+    let event = |id: u64, hours: i64| {
+        let mut event = postgresql("c", id, "v", Some(id), id);
+        event["source"]["ts_ms"] = (now + hours * 3_600_000).into();
+        event
+    };
+    for (key, promote, sent_again, created_again, dropped) in [
+        ("[id]", "{ kind: type1 }", -1, -30, 2),
+        ("[id]", "{ kind: append }", -1, -30, 2),
+        // Without a key, a row from before the last load was loaded before.
+        ("[]", "{ kind: append }", -1, 1, 2),
+    ] {
+        let mut topic = Topic::open(POSTGRESQL, key, COLUMNS, promote).await;
+        topic.load(&[event(1, -1), event(2, -1), event(3, -1)]).await;
+        topic.offset = 0;
+        topic.load(&[event(1, sent_again)]).await;
+        assert_eq!(topic.dropped, None, "{key} {promote}");
+        topic.offset = 2;
+        topic.load(&[event(3, -1)]).await;
+        topic.offset = 0;
+        topic.load(&[event(8, created_again), event(9, created_again), event(10, 20)]).await;
+        assert_eq!(topic.dropped, Some(dropped), "{key} {promote}");
         topic.close().await;
     }
 }

@@ -4,6 +4,7 @@ use fastrand::Rng;
 use serde_json::{Value, json};
 use shiftwork_change_data::contract::{Deletes, PromoteKind, TableContract};
 use shiftwork_promotion::{Load, Promotion};
+use shiftwork_protocol::StatementReport;
 
 use crate::contracts::FIELDS;
 use crate::model::{Event, OPEN, Row, Sent, VALUES};
@@ -77,6 +78,20 @@ impl Warehouse {
             (columns, format!("s3://{key}"))
         });
         Load { groups: groups.collect(), ..Load::default() }
+    }
+
+    /// Runs a load. Returns what the Data API reports about its statements, as the audit has it.
+    pub(crate) async fn reported(&self, contract: &TableContract, load: &Load) -> Vec<StatementReport> {
+        let statements = Promotion::of(contract).load(load).unwrap();
+        let id = self.server.submit(json!({ "Sqls": statements })).await;
+        let end = self.server.ended(&id).await;
+        assert_eq!(end["Status"], "FINISHED", "{end}");
+        let report = |sub: &Value| StatementReport {
+            command: shiftwork_sql::command(sub["QueryString"].as_str().unwrap()),
+            rows: sub["ResultRows"].as_i64(),
+            ..StatementReport::default()
+        };
+        end["SubStatements"].as_array().unwrap().iter().map(report).collect()
     }
 
     pub(crate) async fn load(&self, contract: &TableContract, load: &Load) -> Result<(), String> {

@@ -5,7 +5,7 @@ use proptest::{prelude::*, sample::select};
 use super::{Proposal, column_name, propose};
 use crate::{
     compiled::Compiled,
-    contract::{TableContract, read},
+    contract::{TableContract, read, shared_tables},
     stage::{Outcome, Record, Stager},
     transport::{Offset, Partition},
 };
@@ -154,6 +154,35 @@ proptest! {
             let outcome = stager.record(Record { value: event.as_bytes(), key: None, offset: &offset }).unwrap();
             prop_assert_eq!(outcome, Outcome::Staged(1));
             prop_assert_eq!(stager.counts().with_missing_data, 0, "{} in {:?}", value, compiled.contract().columns());
+        }
+    }
+}
+
+/// Names that differ only in characters that a name cannot have, and names that are too long.
+#[test]
+fn proposed_contracts_have_names_and_tables_of_their_own() {
+    let event = |server: &str, table: &str| {
+        format!(
+            r#"{{"op":"c","after":{{"id":1}},"source":{{"connector":"postgresql","name":"{server}","db":"d","schema":"public","table":"{table}","ts_ms":1,"lsn":1}}}}"#
+        )
+    };
+    let long = "x".repeat(100);
+    for sources in [
+        vec![("a-b", "t"), ("a_b", "t"), ("a.b", "t")],
+        vec![("a", "t-1"), ("a", "t_1")],
+        vec![("a", long.as_str()), ("a", &long[..99])],
+        vec![(&long, "orders"), (&long[..99], "orders")],
+    ] {
+        for always in [true, false] {
+            let mut proposal = Proposal::default();
+            for (server, table) in &sources {
+                proposal.record(event(server, table).as_bytes(), None).unwrap();
+            }
+            let contracts = proposal.contracts_beside(|_| always);
+            let contracts: Vec<_> = contracts.into_iter().map(|contract| contract.check().unwrap()).collect();
+            let names: std::collections::BTreeSet<_> = contracts.iter().map(TableContract::name).collect();
+            let numbered = contracts.iter().enumerate();
+            assert_eq!((names.len(), shared_tables(numbered)), (sources.len(), vec![]), "{sources:?} {always}");
         }
     }
 }
