@@ -24,7 +24,7 @@ const PREFIX: &str = "__";
 const DELETED: &str = "__deleted";
 /// Fields that `add.fields` can add, besides those of `source_` and `transaction_`. A field of another name is a field of the row, such as
 /// the `__v` of Mongoose.
-const ADDED: [&str; 54] = [
+const ADDED: [&str; 56] = [
     "op",
     "ts_ms",
     "ts_us",
@@ -79,6 +79,8 @@ const ADDED: [&str; 54] = [
     "vgtid",
     "server_transaction_id",
     "mod_number",
+    "ts_hlc",
+    "commit_ts",
 ];
 /// Fields that name the table.
 const TABLES: [&str; 4] = ["table", "source_table", "collection", "source_collection"];
