@@ -13,6 +13,7 @@ use crate::{
     event::{RowChange, incomplete},
     fields::{Image, Names, Place},
     fit::{Fit, fit},
+    flattened::Flattened,
     json::{Kind, RawJson, write_string},
     missing::Missing,
     operation::Operation,
@@ -109,7 +110,14 @@ impl Assembler {
         let updated = change.partial.as_ref().and_then(|partial| partial.updated.as_deref()).map(&mut image);
         // The record's key has fewer fields.
         let key = change.key.as_deref().map(|text| Names::default().image(compiled, text));
-        let context = Context { compiled, schema, form: change.form, changed_at: change.changed_at, at };
+        let context = Context {
+            compiled,
+            schema,
+            form: change.form,
+            flattened: change.wrapping.flattened(),
+            changed_at: change.changed_at,
+            at,
+        };
         let beside_after: Vec<_> = before.iter().chain(&key).collect();
         let beside_before: Vec<_> = key.iter().collect();
         let mut parts = Parts { operation: change.operation, image: None, beside: &[], partial: false, removed: &[] };
@@ -223,6 +231,9 @@ impl Assembler {
         raw: RawJson<'_>,
     ) -> Result<(), Refusal> {
         let compiled = context.compiled;
+        if column.is_none() && context.flattened.is_some_and(|flattened| flattened.is_added(name)) {
+            return Ok(());
+        }
         let mut value = Value::read(raw, plain(context.form));
         if compiled.placeholder().is(&value) {
             let known = parts.beside.iter().find_map(|image| {
@@ -393,6 +404,7 @@ struct Context<'c> {
     compiled: &'c Compiled,
     schema: Option<&'c Schema>,
     form: Form<'c>,
+    flattened: Option<&'c Flattened<'c>>,
     changed_at: i64,
     at: At<'c>,
 }

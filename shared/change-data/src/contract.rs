@@ -215,6 +215,10 @@ pub struct Source {
     /// every event of a lower one.
     #[serde(default, skip_serializing_if = "is_first")]
     pub generation: u16,
+    /// Only for events that ExtractNewRecordState flattened without the field `__deleted`: whether it is intended that the connector
+    /// sends no deletes, because the source never deletes rows. Otherwise such events are refused.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub without_deletes: bool,
 }
 
 /// The `server` of a source that takes the tables of all servers.

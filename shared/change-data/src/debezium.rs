@@ -4,9 +4,11 @@ use std::borrow::Cow;
 
 use crate::{
     contract::Format,
-    event::{Event, Identity, Partial, RowChange, in_range, incomplete, not_an_event},
+    event::{Event, Identity, Partial, RowChange, Wrapping, incomplete, not_an_event},
+    flattened,
     json::{self, Kind, RawJson},
     operation::Operation,
+    origin::Origin,
     position,
     refusal::{Refusal, RefusalKind, SkipReason},
     value::Form,
@@ -22,9 +24,10 @@ pub(crate) struct Payload<'a> {
     ts_ms: Option<i64>,
     update: Option<RawJson<'a>>,
     patch: Option<RawJson<'a>>,
-    is_schema_change: bool,
-    is_transaction: bool,
-    is_flattened: bool,
+    /// The reason why the event is skipped if it has no operation.
+    notice: Option<SkipReason>,
+    has_flattened: bool,
+    has_images: bool,
     members: usize,
 }
 
@@ -41,50 +44,82 @@ pub(crate) fn read<'a>(
     for (name, member) in raw.members() {
         payload.take(&name, member);
     }
-    event(&payload, schema, key)
+    event(raw, &payload, schema, key)
 }
 
 impl<'a> Payload<'a> {
+    /// Whether the members are those of Debezium's envelope. A row can have columns of the same names, but `source` is an object.
+    pub(crate) fn is_envelope(&self) -> bool {
+        self.op.is_some() && self.source.is_some_and(|source| source.kind() == Kind::Object)
+    }
+
+    /// Whether the members are the fields of a flattened row.
+    pub(crate) fn is_flattened(&self) -> bool {
+        self.has_flattened && !self.is_envelope()
+    }
+
+    /// Whether the members are a whole event: an envelope, or a flattened row.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.is_envelope() || self.is_flattened()
+    }
+
+    /// Whether there is an image, or the place of an image that is null.
+    pub(crate) fn has_images(&self) -> bool {
+        self.has_images
+    }
+
     /// Takes the next member. If a member is written more than once, the last one counts.
     #[inline]
     pub(crate) fn take(&mut self, name: &str, member: RawJson<'a>) {
         self.members += 1;
         match name {
             "op" => self.op = Some(member),
-            "before" => self.before = member.some(),
-            "after" => self.after = member.some(),
+            "before" => (self.before, self.has_images) = (member.some(), true),
+            "after" => (self.after, self.has_images) = (member.some(), true),
             "source" => self.source = Some(member),
             "ts_ms" => self.ts_ms = member.i64(),
             "updateDescription" => self.update = member.some(),
             "patch" => self.patch = member.some(),
-            "ddl" | "tableChanges" => self.is_schema_change = true,
-            "status" => self.is_transaction = is_boundary(member),
-            "__op" | "__deleted" => self.is_flattened = true,
+            "ddl" | "tableChanges" => self.notice = Some(SkipReason::SchemaChange),
+            "status" if self.notice != Some(SkipReason::SchemaChange) => {
+                self.notice = is_boundary(member).then_some(SkipReason::Transaction);
+            }
+            "__op" | "__deleted" => self.has_flattened = true,
             _ => {}
         }
     }
 }
 
-/// The event whose payload has these members.
+/// The event whose payload has these members. `raw` is the payload.
 pub(crate) fn event<'a>(
+    raw: RawJson<'a>,
     payload: &Payload<'a>,
     schema: Option<RawJson<'a>>,
     key: Option<&'a [u8]>,
 ) -> Result<Event<'a>, Refusal> {
+    if payload.is_flattened() {
+        return flattened::read(raw, schema, key).map(|change| Event::Change(Box::new(change)));
+    }
     let Some(op) = payload.op else { return skipped(payload) };
-    let op = op.string().ok_or_else(|| not_an_event("`op` is not a string"))?;
+    let Some(operation) = operation("op", op)? else { return Ok(Event::Skipped(SkipReason::Message)) };
+    let source = payload.source.filter(|source| source.kind() == Kind::Object).ok_or_else(|| {
+        incomplete("`source` is missing, which names the table and the position in the database's log")
+    })?;
+    let origin = Origin::read(source);
+    change(payload, operation, origin, schema, key).map(|change| Event::Change(Box::new(change)))
+}
+
+/// The operation in the member `name`. `None` for a logical decoding message.
+pub(crate) fn operation(name: &str, op: RawJson<'_>) -> Result<Option<Operation>, Refusal> {
+    let op = op.string().ok_or_else(|| not_an_event(format!("`{name}` is not a string")))?;
     if op == "m" {
-        return Ok(Event::Skipped(SkipReason::Message));
+        return Ok(None);
     }
     let operation = Operation::of_debezium(&op).ok_or_else(|| {
         let shown: String = op.chars().take(20).collect();
-        Refusal::new(RefusalKind::UnknownOperation, format!("`op` is `{shown}`: it must be c, u, d, r, t or m"))
+        Refusal::new(RefusalKind::UnknownOperation, format!("`{name}` is `{shown}`: it must be c, u, d, r, t or m"))
     })?;
-    let source = payload.source.filter(|source| source.kind() == Kind::Object);
-    let source = source.ok_or_else(|| {
-        incomplete("`source` is missing, which names the table and the position in the database's log")
-    })?;
-    change(payload, operation, source, schema, key).map(|change| Event::Change(Box::new(change)))
+    Ok(Some(operation))
 }
 
 /// Whether `status` is that of transaction metadata.
@@ -93,63 +128,59 @@ fn is_boundary(status: RawJson<'_>) -> bool {
 }
 
 fn skipped<'a>(payload: &Payload<'a>) -> Result<Event<'a>, Refusal> {
-    if payload.is_schema_change {
-        Ok(Event::Skipped(SkipReason::SchemaChange))
-    } else if payload.is_transaction {
-        Ok(Event::Skipped(SkipReason::Transaction))
+    if let Some(reason) = payload.notice {
+        Ok(Event::Skipped(reason))
     } else if payload.members == 1 && payload.ts_ms.is_some() {
         Ok(Event::Skipped(SkipReason::Heartbeat))
-    } else if payload.is_flattened {
-        Err(not_an_event(
-            "a flattened row: take ExtractNewRecordState out of the connector's transforms, for it throws away what came before and \
-             where the log has it",
-        ))
     } else {
-        Err(not_an_event("the event has neither Debezium's `op` nor DynamoDB's `eventName`"))
+        Err(not_an_event(
+            "the event has neither Debezium's `op` nor DynamoDB's `eventName`. If ExtractNewRecordState flattened it, set the options \
+             `add.fields` (not `add.headers`) and `delete.tombstone.handling.mode` as docs/change-data.md says",
+        ))
     }
 }
 
-fn change<'a>(
+/// The change with the images of `payload`.
+pub(crate) fn change<'a>(
     payload: &Payload<'a>,
     operation: Operation,
-    source: RawJson<'a>,
+    mut origin: Origin<'a>,
     schema: Option<RawJson<'a>>,
     key: Option<&'a [u8]>,
 ) -> Result<RowChange<'a>, Refusal> {
-    let origin = Origin::read(source);
-    let connector = origin.connector.unwrap_or_default();
-    let is_mongodb = connector == "mongodb" || origin.collection.is_some();
-    let table = origin.collection.or(origin.table).ok_or_else(|| incomplete("`source` does not name a table"))?;
-    let identity = Identity {
-        format: if is_mongodb { Format::DebeziumMongodb } else { Format::Debezium },
-        server: origin.name.map(Cow::into_owned),
-        database: origin.db.map(Cow::into_owned),
-        schema: origin.schema.map(Cow::into_owned),
-        table: table.into_owned(),
-    };
+    let is_mongodb = origin.connector.as_deref() == Some("mongodb") || origin.collection.is_some();
+    if is_mongodb {
+        origin.connector = Some(Cow::Borrowed("mongodb"));
+    }
     let changed_at = origin
-        .times
         .changed_at(payload.ts_ms)
-        .ok_or_else(|| incomplete("neither `source.ts_ms` nor `ts_ms` is a time in the years 1 to 9999"))?;
-    let connector = if is_mongodb { Cow::Borrowed("mongodb") } else { connector };
-    let images = [payload.before, payload.after, payload.update].into_iter().flatten().map(RawJson::get);
-    let of_key = key.and_then(|key| std::str::from_utf8(key).ok());
-    let parts = [operation.as_str()].into_iter().chain(images).chain(of_key).chain(position::parts_of_source(source));
-    let position = position::of_debezium(&connector, source, changed_at)?.position(parts);
+        .ok_or_else(|| incomplete("the event does not have a source time: neither `source.ts_ms` nor `ts_ms` is a time in the years 1 to 9999"))?;
+    let key = key.map(|key| read_key(key, is_mongodb)).transpose()?.flatten();
+    let connector = origin.connector.clone().unwrap_or_default();
+    let position = {
+        let images = [payload.before, payload.after].into_iter().flatten();
+        // Versions of the connector differ in which members they leave out and which are null.
+        let update = payload.update.into_iter().flat_map(RawJson::members).filter_map(|(_, member)| member.some());
+        let texts = images.chain(update).map(RawJson::get).chain(key.as_deref()).map(Cow::Borrowed);
+        let parts = [Cow::Borrowed(operation.as_str())].into_iter().chain(texts);
+        let parts = parts.chain(origin.names().map(Cow::Borrowed)).chain(origin.log.identifying(&connector));
+        position::of_debezium(&connector, &origin.log, changed_at)?.position(parts)
+    };
     let mut change = RowChange {
-        identity,
+        identity: identity(origin, is_mongodb)
+            .ok_or_else(|| incomplete("the event does not name a table (`source.table` or `source.collection`)"))?,
         operation,
         changed_at,
         connector,
         position,
         before: payload.before.map(|image| Cow::Borrowed(image.get())),
         after: payload.after.map(|image| Cow::Borrowed(image.get())),
-        key: None,
+        key,
         partial: None,
         schema,
         form: Form::Json,
+        wrapping: Wrapping::Envelope,
     };
-    change.key = key.map(|key| read_key(key, is_mongodb)).transpose()?.flatten();
     if is_mongodb {
         change.before = payload.before.map(document).transpose()?;
         change.after = payload.after.map(document).transpose()?;
@@ -163,58 +194,15 @@ fn change<'a>(
     Ok(change)
 }
 
-/// Members of `source` that all connectors have. A text that is empty is `None`.
-#[derive(Default)]
-struct Origin<'a> {
-    connector: Option<Cow<'a, str>>,
-    name: Option<Cow<'a, str>>,
-    db: Option<Cow<'a, str>>,
-    schema: Option<Cow<'a, str>>,
-    table: Option<Cow<'a, str>>,
-    collection: Option<Cow<'a, str>>,
-    times: Times,
-}
-
-/// The source time of an event, in nanoseconds, microseconds and milliseconds since the epoch.
-#[derive(Default)]
-struct Times {
-    nanos: Option<i64>,
-    micros: Option<i64>,
-    millis: Option<i64>,
-}
-
-impl<'a> Origin<'a> {
-    /// Reads all members in one pass.
-    fn read(source: RawJson<'a>) -> Self {
-        let mut origin = Self::default();
-        let text = |member: RawJson<'a>| member.string().filter(|text| !text.is_empty());
-        for (name, member) in source.members() {
-            match &*name {
-                "connector" => origin.connector = text(member),
-                "name" => origin.name = text(member),
-                "db" => origin.db = text(member),
-                "schema" => origin.schema = text(member),
-                "table" => origin.table = text(member),
-                "collection" => origin.collection = text(member),
-                "ts_ns" => origin.times.nanos = member.i64(),
-                "ts_us" => origin.times.micros = member.i64(),
-                "ts_ms" => origin.times.millis = member.i64(),
-                _ => {}
-            }
-        }
-        origin
-    }
-}
-
-impl Times {
-    /// Source time in microseconds since the epoch, from the most precise field. Snapshots of some connectors have no source time; then it
-    /// is `ts_ms`, the time when Debezium processed the event.
-    fn changed_at(&self, ts_ms: Option<i64>) -> Option<i64> {
-        let of_millis = |millis: i64| millis.checked_mul(1000);
-        let source = self.micros.or_else(|| self.nanos.map(|nanos| nanos.div_euclid(1000)));
-        let source = source.or_else(|| self.millis.and_then(of_millis));
-        source.filter(|micros| *micros > 0).or_else(|| ts_ms.and_then(of_millis)).and_then(in_range)
-    }
+/// The table of an event; `None` if the event does not name one.
+pub(crate) fn identity(origin: Origin<'_>, is_mongodb: bool) -> Option<Identity> {
+    Some(Identity {
+        format: if is_mongodb { Format::DebeziumMongodb } else { Format::Debezium },
+        server: origin.name.map(Cow::into_owned),
+        database: origin.db.map(Cow::into_owned),
+        schema: origin.schema.map(Cow::into_owned),
+        table: origin.collection.or(origin.table)?.into_owned(),
+    })
 }
 
 /// The extended JSON text of a MongoDB document.
@@ -256,13 +244,15 @@ fn partial<'a>(payload: &Payload<'a>) -> Result<Partial<'a>, Refusal> {
     Ok(Partial { updated, removed })
 }
 
-/// The row's key in a record's key, which is an object with or without the schema envelope. `None` if the record's key is not JSON.
-fn read_key(key: &[u8], is_mongodb: bool) -> Result<Option<Cow<'_, str>>, Refusal> {
-    let Ok(raw) = json::validated(key) else { return Ok(None) };
+/// The row's key in a record's key, which is an object with or without the schema envelope. `None` if the record's key is not an object.
+pub(crate) fn key_object(key: &[u8]) -> Option<RawJson<'_>> {
+    let raw = json::validated(key).ok()?;
     let raw = raw.member("payload").filter(|_| raw.member("schema").is_some()).unwrap_or(raw);
-    if raw.kind() != Kind::Object {
-        return Ok(None);
-    }
+    (raw.kind() == Kind::Object).then_some(raw)
+}
+
+fn read_key(key: &[u8], is_mongodb: bool) -> Result<Option<Cow<'_, str>>, Refusal> {
+    let Some(raw) = key_object(key) else { return Ok(None) };
     if !is_mongodb {
         return Ok(Some(Cow::Borrowed(raw.get())));
     }

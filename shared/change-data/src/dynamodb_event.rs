@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::{
     contract::Format,
-    event::{Identity, RowChange, in_range, incomplete},
+    event::{Identity, RowChange, Wrapping, in_range, incomplete},
     json::{Kind, RawJson},
     number::Number,
     operation::Operation,
@@ -67,6 +67,7 @@ pub(crate) fn read<'a>(event: RawJson<'a>, record: RawJson<'a>, event_name: &str
         partial: None,
         schema: None,
         form: Form::Typed,
+        wrapping: Wrapping::Envelope,
     })
 }
 

@@ -3,9 +3,11 @@
 use std::borrow::Cow;
 
 use crate::{
+    cloud_event,
     contract::{ALL_SERVERS, Format, Source},
     debezium::{self, Payload},
     dynamodb_event,
+    flattened::Flattened,
     json::{self, Kind, RawJson},
     operation::Operation,
     position::SourcePosition,
@@ -100,6 +102,27 @@ pub struct RowChange<'a> {
     pub(crate) partial: Option<Partial<'a>>,
     pub(crate) schema: Option<RawJson<'a>>,
     pub(crate) form: Form<'a>,
+    pub(crate) wrapping: Wrapping<'a>,
+}
+
+/// What an event has around the images of its row.
+#[derive(Debug, Clone)]
+pub(crate) enum Wrapping<'a> {
+    /// The envelope of Debezium or DynamoDB.
+    Envelope,
+    /// The attributes of a CloudEvent.
+    CloudEvent,
+    /// Nothing: the fields of the row are the members of the event.
+    Flattened(Flattened<'a>),
+}
+
+impl<'a> Wrapping<'a> {
+    pub(crate) const fn flattened(&self) -> Option<&Flattened<'a>> {
+        match self {
+            Self::Flattened(flattened) => Some(flattened),
+            Self::Envelope | Self::CloudEvent => None,
+        }
+    }
 }
 
 /// The content of a MongoDB update that does not have the whole document.
@@ -137,10 +160,15 @@ impl<'a> Event<'a> {
                 "payload" => top.payload = Some(member),
                 "dynamodb" => top.dynamodb = member.some(),
                 "eventName" => top.event_name = member.string(),
+                "specversion" => top.is_cloud_event = member.kind() == Kind::String,
                 _ => {}
             }
             // Without an envelope, these are the members of the payload.
             bare.take(&name, member);
+        }
+        // A flattened row can have columns of any name, also those of an envelope.
+        if bare.is_flattened() {
+            return debezium::event(raw, &bare, None, key);
         }
         // A `payload` is the envelope's: a row can have a column `payload`, but a record is not a row.
         match top {
@@ -149,7 +177,8 @@ impl<'a> Event<'a> {
             }
             Top { payload: Some(payload), .. } if payload.is_null() => Ok(Self::Skipped(SkipReason::Tombstone)),
             Top { payload: Some(payload), schema, .. } => debezium::read(payload, schema, key),
-            Top { payload: None, .. } => debezium::event(&bare, None, key),
+            Top { is_cloud_event: true, .. } if !bare.is_envelope() => cloud_event::read(raw, key),
+            Top { payload: None, .. } => debezium::event(raw, &bare, None, key),
         }
     }
 
@@ -179,6 +208,7 @@ struct Top<'a> {
     payload: Option<RawJson<'a>>,
     dynamodb: Option<RawJson<'a>>,
     event_name: Option<Cow<'a, str>>,
+    is_cloud_event: bool,
 }
 
 pub(crate) fn not_an_event(reason: impl Into<String>) -> Refusal {
@@ -206,6 +236,7 @@ mod tests {
             server: server.map(Into::into),
             unavailable_value: String::new(),
             generation: 0,
+            without_deletes: false,
         }
     }
 

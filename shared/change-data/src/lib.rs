@@ -11,6 +11,7 @@
 //! [`stage::Stager`] is the entry point: it takes records, writes rows, and returns the outcome of each record.
 
 mod assemble;
+mod cloud_event;
 pub mod column_type;
 pub mod compiled;
 pub mod contract;
@@ -22,6 +23,7 @@ pub mod event;
 mod fast;
 mod fields;
 mod fit;
+mod flattened;
 mod geometry;
 mod json;
 pub mod layout;
@@ -30,6 +32,7 @@ mod missing;
 mod mongodb;
 mod number;
 pub mod operation;
+mod origin;
 mod position;
 pub mod refusal;
 pub mod row;

@@ -34,15 +34,16 @@ pub(crate) struct Field {
 const DEEPEST: usize = 32;
 
 impl Schema {
-    /// Reads the schema of an envelope. It is empty if it does not describe the images.
-    pub(crate) fn read(schema: RawJson<'_>) -> Self {
-        let row = ["after", "before"].iter().find_map(|image| {
-            let fields = schema.member("fields")?;
-            let image = fields
-                .elements()
-                .find(|field| field.member("field").and_then(RawJson::string).is_some_and(|name| name == *image))?;
-            image.member("fields")
-        });
+    /// Reads the schema of an envelope, or of a flattened row. It is empty if it does not describe the images.
+    pub(crate) fn read(schema: RawJson<'_>, is_flattened: bool) -> Self {
+        let fields = schema.member("fields");
+        let image = |image: &&str| {
+            let mut fields = fields?.elements();
+            let of_image =
+                |field: &RawJson<'_>| field.member("field").and_then(RawJson::string).as_deref() == Some(*image);
+            fields.find(of_image)?.member("fields")
+        };
+        let row = if is_flattened { fields } else { ["after", "before"].iter().find_map(image) };
         let mut read = Self::default();
         for field in row.into_iter().flat_map(RawJson::elements) {
             let Some(name) = field.member("field").and_then(RawJson::string) else { continue };

@@ -14,8 +14,9 @@ use crate::{
     column_type::ColumnType,
     compiled::Compiled,
     contract::type_of,
-    event::{Event, Identity},
+    event::{Event, Identity, Wrapping, incomplete},
     fast::Fast,
+    flattened::Flattened,
     json::RawJson,
     refusal::{Refusal, RefusalKind, SkipReason},
     schema::Schema,
@@ -110,6 +111,10 @@ pub struct Finished<W> {
     pub types: BTreeMap<String, (ColumnType, Option<String>)>,
 }
 
+const LACKS_DELETES: &str = "a flattened row without `__deleted`: the connector sends a delete of this table only as a tombstone, which does \
+    not name the table, and the row would stay. Set `delete.tombstone.handling.mode` of ExtractNewRecordState to rewrite; if the source \
+    never deletes rows, write `without_deletes: true` under `source` in the contract";
+
 /// Largest capacity in bytes that the buffers keep, so that one large record does not slow down all later ones.
 const KEPT: usize = 1 << 20;
 
@@ -196,11 +201,16 @@ impl<'c, W: Write> Stager<'c, W> {
         if !change.identity.is_of(source) {
             return Ok(Outcome::OtherTable(change.identity));
         }
-        let schema = change.schema.map(|schema| self.schemas.read(schema));
+        if change.wrapping.flattened().is_some_and(Flattened::lacks_deletes) && !source.without_deletes {
+            return Err(incomplete(LACKS_DELETES));
+        }
+        let schema = change.schema.map(|schema| self.schemas.read(schema, change.wrapping.flattened().is_some()));
         if schema.is_some() {
             self.is_mysql = matches!(&*change.connector, "mysql" | "mariadb");
         }
-        if let Some(fast) = &mut self.fast {
+        if let Some(fast) = &mut self.fast
+            && matches!(change.wrapping, Wrapping::Envelope)
+        {
             fast.learn(self.compiled, record.value, change.schema.zip(schema.as_ref()));
         }
         let position = match first {
@@ -246,13 +256,13 @@ struct Schemas {
 }
 
 impl Schemas {
-    fn read(&mut self, raw: RawJson<'_>) -> Rc<Schema> {
+    fn read(&mut self, raw: RawJson<'_>, is_flattened: bool) -> Rc<Schema> {
         if let Some((text, schema)) = &self.last
             && **text == *raw.get()
         {
             return Rc::clone(schema);
         }
-        let schema = Rc::new(Schema::read(raw));
+        let schema = Rc::new(Schema::read(raw, is_flattened));
         if raw.get().len() <= KEPT {
             self.last = Some((raw.get().into(), Rc::clone(&schema)));
         }

@@ -56,6 +56,11 @@ impl Partition {
         &self.0
     }
 
+    /// Whether a producer writes all changes of a row to this partition, in their order: a partition of Kafka, or a shard of Kinesis.
+    pub(crate) fn is_log(&self) -> bool {
+        self.0.starts_with("kafka/") || self.0.starts_with("kinesis/")
+    }
+
     /// A partition with this name. A name that is too long (S3 keys have up to 1,024 bytes), or that VARCHAR cannot hold, is cut and ends in
     /// its hash, so that it stays unique.
     fn fitted(kind: &str, name: &str) -> Self {

@@ -154,8 +154,10 @@ impl Proposal {
 
 impl TableSample {
     fn change(&mut self, change: &RowChange<'_>) {
-        let schema = change.schema.map(Schema::read);
-        for name in schema.iter().flat_map(Schema::names) {
+        let flattened = change.wrapping.flattened();
+        let is_of_row = |name: &str| !flattened.is_some_and(|flattened| flattened.is_added(name));
+        let schema = change.schema.map(|schema| Schema::read(schema, flattened.is_some()));
+        for name in schema.iter().flat_map(Schema::names).filter(|name| is_of_row(name)) {
             let field = schema.as_ref().and_then(|schema| schema.field(name)).cloned();
             if let Some(values) = self.values(name) {
                 values.field = field;
@@ -163,7 +165,7 @@ impl TableSample {
             }
         }
         for image in [&change.after, &change.before].into_iter().flatten() {
-            for (name, raw) in RawJson::known(image).members() {
+            for (name, raw) in RawJson::known(image).members().filter(|(name, _)| is_of_row(name)) {
                 if let Some(values) = self.values(&name) {
                     values.see(raw, change.form);
                 }
@@ -451,6 +453,7 @@ fn contract(identity: &Identity, seen: &TableSample) -> ContractDraft {
             server: identity.server.clone(),
             unavailable_value: unavailable(),
             generation: 0,
+            without_deletes: false,
         },
         target: Target {
             schema: column_name(around.unwrap_or("public")),

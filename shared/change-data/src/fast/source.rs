@@ -10,7 +10,7 @@ use crate::{
     contract::{self, Format},
     event::Identity,
     json::RawJson,
-    position::{self, Place, SourcePosition},
+    position::{self, Log, Place, SourcePosition},
     scan::{self, Kind, Span},
     transport::{Offset, Partition},
 };
@@ -140,7 +140,8 @@ impl Source {
             return Some(());
         }
         let connector = std::str::from_utf8(self.values[CONNECTOR].of(record.as_bytes())).ok()?;
-        let place = position::of_debezium(connector, RawJson::known(source.json(record)?), self.micros).ok()?;
+        let log = Log::read(RawJson::known(source.json(record)?));
+        let place = position::of_debezium(connector, &log, self.micros).ok()?;
         // The digest of a shared place is of the whole event, which the full decoder has.
         let Place::Unique(place) = place else { return None };
         let mut field = Vec::new();
