@@ -607,10 +607,10 @@ mod tests {
         let named = BTreeMap::from([("load".to_owned(), 1), ("totals".to_owned(), 2)]);
         let reused = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
         assert!(check_reused(&named, &reused(&["stage"])).is_ok());
-        let refused = check_reused(&named, &reused(&["stage", "totals"])).unwrap_err();
-        assert_eq!(refused.kind, FailureKind::InvalidRequest);
-        assert_eq!(refused.message.lines().count(), 1);
-        assert!(refused.message.contains("job totals: it is reused"), "{refused}");
+        let refusal = check_reused(&named, &reused(&["stage", "totals"])).unwrap_err();
+        assert_eq!(refusal.kind, FailureKind::InvalidRequest);
+        assert_eq!(refusal.message.lines().count(), 1);
+        assert!(refusal.message.contains("job totals: it is reused"), "{refusal}");
     }
 
     #[test]

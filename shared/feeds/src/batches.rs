@@ -68,7 +68,7 @@ impl Batches {
         Ok(kept)
     }
 
-    /// Returns the oldest files that the batch can claim and does not hold: as many as a batch has at most, if so many are ready.
+    /// Returns the oldest files that the batch can claim and does not hold, at least `batch.files` of them unless fewer are ready.
     /// `held`: number of files that the batch holds.
     async fn claimable(&self, objects: &dyn Objects, feed: &Feed, batch: &str, held: usize) -> Result<Vec<FileRecord>> {
         let wanted = feed.batch.files as usize;
