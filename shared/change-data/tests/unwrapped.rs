@@ -71,6 +71,11 @@ fn order(event: &Value) -> Row {
     decoded(ORDERS, &kafka(), &event.to_string(), None).unwrap().remove(0)
 }
 
+/// The fields of a row without a column. Their order is that of the event, which depends on the features of serde_json.
+fn missing(row: &Row) -> Value {
+    serde_json::from_str(row.metadata("dw_md_missing_data")).unwrap()
+}
+
 fn refused(event: &Value) -> String {
     decoded(ORDERS, &kafka(), &event.to_string(), None).unwrap_err()
 }
@@ -166,7 +171,7 @@ fn a_prefix_of_the_added_fields_is_found() {
     let row = order(&event);
     assert_eq!((row.metadata("dw_md_operation"), row.columns()), ("create", vec!["1", "a"]));
     assert_eq!(row.position(), "00000000000000000200/00000000000000000200/");
-    assert_eq!(row.metadata("dw_md_missing_data"), r#"{"__v":3,"shop":"x"}"#, "fields of the row");
+    assert_eq!(missing(&row), json!({ "__v": 3, "shop": "x" }), "fields of the row");
 }
 
 #[test]
@@ -183,10 +188,10 @@ fn a_flattened_row_can_have_columns_of_any_name() {
         &json!({ "op": "x", "source": "y", "before": 1, "after": 2, "payload": null, "dynamodb": {}, "eventName": "e", "specversion": "1", "type": "t" }),
     ));
     assert_eq!(row.metadata("dw_md_operation"), "update");
-    assert_eq!(
-        row.metadata("dw_md_missing_data"),
-        r#"{"after":2,"before":1,"dynamodb":{},"eventName":"e","op":"x","source":"y","specversion":"1","type":"t"}"#
-    );
+    let expected = json!({
+        "after": 2, "before": 1, "dynamodb": {}, "eventName": "e", "op": "x", "source": "y", "specversion": "1", "type": "t",
+    });
+    assert_eq!(missing(&row), expected);
 }
 
 #[test]

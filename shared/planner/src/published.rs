@@ -89,6 +89,7 @@ impl Publisher {
                     ("unreported", Possible::Any.or_absent()),
                     ("error_message", error()),
                     ("rows", Possible::Any.or_absent()),
+                    ("dropped_rows", Possible::Any.or_absent()),
                 ]),
             ),
             ours(event::RUN_ENDED, run(vec![("execution_status", statuses()), ("error_message", error())])),
