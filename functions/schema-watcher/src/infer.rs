@@ -164,26 +164,7 @@ impl Shape {
     /// them.
     pub fn more_digits(self, column: ColumnType) -> Option<ColumnType> {
         let numbers = self.numbers.filter(|numbers| !numbers.with_exponent && !numbers.fit(column))?;
-        let (whole, scale) = match column {
-            ColumnType::SmallInt => (5, 0),
-            ColumnType::Integer => (10, 0),
-            ColumnType::BigInt => (19, 0),
-            ColumnType::Decimal(precision, scale) => (u32::from(precision - scale), u32::from(scale)),
-            ColumnType::Real
-            | ColumnType::Double
-            | ColumnType::Boolean
-            | ColumnType::Char(_)
-            | ColumnType::Varchar(_)
-            | ColumnType::Date
-            | ColumnType::Time
-            | ColumnType::TimeTz
-            | ColumnType::Timestamp
-            | ColumnType::TimestampTz
-            | ColumnType::Super
-            | ColumnType::Varbyte(_)
-            | ColumnType::Geometry
-            | ColumnType::Geography => return None,
-        };
+        let (whole, scale) = column.exact_digits().map(|(whole, scale)| (u32::from(whole), u32::from(scale)))?;
         if matches!(column, ColumnType::SmallInt | ColumnType::Integer) && numbers.fit(ColumnType::BigInt) {
             return Some(ColumnType::BigInt);
         }

@@ -145,21 +145,21 @@ impl ColumnType {
                 scale >= old_scale && (precision == 38 || precision - scale >= old_precision - old_scale)
             }
             (Self::Decimal(precision, scale), old) => {
-                old.integer_digits().is_some_and(|digits| precision - scale >= digits)
+                old.exact_digits().is_some_and(|(whole, _)| precision - scale >= whole)
             }
             (Self::Varchar(length), old) => old.longest_text().is_some_and(|longest| length >= longest),
             _ => false,
         }
     }
 
-    /// Digits of the largest value of a type of integers.
-    const fn integer_digits(self) -> Option<u8> {
+    /// Digits before and after the decimal point that a value of a type of exact numbers can have; `None` for other types.
+    pub const fn exact_digits(self) -> Option<(u8, u8)> {
         match self {
-            Self::SmallInt => Some(5),
-            Self::Integer => Some(10),
-            Self::BigInt => Some(19),
-            Self::Decimal(..)
-            | Self::Real
+            Self::SmallInt => Some((5, 0)),
+            Self::Integer => Some((10, 0)),
+            Self::BigInt => Some((19, 0)),
+            Self::Decimal(precision, scale) => Some((precision - scale, scale)),
+            Self::Real
             | Self::Double
             | Self::Boolean
             | Self::Char(_)
@@ -179,7 +179,7 @@ impl ColumnType {
     /// Bytes of the longest text of a value, as a cast to VARCHAR and a staged file write it. `None` if a value has no such text.
     fn longest_text(self) -> Option<u32> {
         match self {
-            Self::SmallInt | Self::Integer | Self::BigInt => self.integer_digits().map(|digits| u32::from(digits) + 1),
+            Self::SmallInt | Self::Integer | Self::BigInt => self.exact_digits().map(|(whole, _)| u32::from(whole) + 1),
             // A sign, a zero and a point.
             Self::Decimal(precision, _) => Some(u32::from(precision) + 3),
             Self::Real | Self::Double => Some(LONGEST_FLOAT),

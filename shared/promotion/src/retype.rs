@@ -110,24 +110,7 @@ impl Promotion<'_> {
 
 /// Whether a value has the same text in a column of either type.
 fn has_same_text(old: ColumnType, new: ColumnType) -> bool {
-    let scale = |kind: ColumnType| match kind {
-        ColumnType::SmallInt | ColumnType::Integer | ColumnType::BigInt => Some(0),
-        ColumnType::Decimal(_, scale) => Some(scale),
-        ColumnType::Real
-        | ColumnType::Double
-        | ColumnType::Boolean
-        | ColumnType::Char(_)
-        | ColumnType::Varchar(_)
-        | ColumnType::Date
-        | ColumnType::Time
-        | ColumnType::TimeTz
-        | ColumnType::Timestamp
-        | ColumnType::TimestampTz
-        | ColumnType::Super
-        | ColumnType::Varbyte(_)
-        | ColumnType::Geometry
-        | ColumnType::Geography => None,
-    };
+    let scale = |kind: ColumnType| kind.exact_digits().map(|(_, scale)| scale);
     match (old, new) {
         (ColumnType::Char(_) | ColumnType::Varchar(_), ColumnType::Varchar(_)) => true,
         (old, new) => old == new || scale(old).is_some_and(|old| scale(new) == Some(old)),

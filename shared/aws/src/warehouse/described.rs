@@ -70,20 +70,23 @@ pub(super) fn report(described: &DescribeStatementOutput) -> EngineReport {
 }
 
 fn single(described: &DescribeStatementOutput) -> StatementReport {
-    StatementReport {
-        command: described.query_string().map(shiftwork_sql::command).unwrap_or_default(),
-        rows: counted(described.result_rows),
-        returned: described.has_result_set() == Some(true),
-        ran_us: ran(described.duration).map(micros),
-    }
+    let DescribeStatementOutput { query_string, result_rows, has_result_set, duration, .. } = described;
+    report_of(query_string.as_deref(), *result_rows, *has_result_set, *duration)
 }
 
 fn part(sub: &SubStatementData) -> StatementReport {
+    let SubStatementData { query_string, result_rows, has_result_set, duration, .. } = sub;
+    report_of(query_string.as_deref(), *result_rows, *has_result_set, *duration)
+}
+
+/// A CALL has no rows: the rows that the statements of the procedure changed are not those that the Data API reports for it.
+fn report_of(sql: Option<&str>, rows: i64, has_result_set: Option<bool>, duration: i64) -> StatementReport {
+    let command = sql.map(shiftwork_sql::command).unwrap_or_default();
     StatementReport {
-        command: sub.query_string().map(shiftwork_sql::command).unwrap_or_default(),
-        rows: counted(sub.result_rows),
-        returned: sub.has_result_set() == Some(true),
-        ran_us: ran(sub.duration).map(micros),
+        rows: counted(rows).filter(|_| command != "CALL"),
+        command,
+        returned: has_result_set == Some(true),
+        ran_us: ran(duration).map(micros),
     }
 }
 
@@ -161,6 +164,16 @@ mod tests {
         let select =
             StatementReport { command: "SELECT".into(), rows: Some(1), returned: true, ran_us: Some(1_095_981) };
         assert_eq!(report.statements, [select]);
+    }
+
+    #[test]
+    fn a_call_has_no_rows() {
+        let called = |sql: &str| {
+            let described = finished().query_string(sql).result_rows(0).has_result_set(false).build().unwrap();
+            report(&described).statements[0].rows
+        };
+        assert_eq!(called("/* nightly */ call load_sales(1)"), None);
+        assert_eq!(called("delete from sales where false"), Some(0));
     }
 
     /// The response to a batch on the same page: one second from `CreatedAt` to `UpdatedAt`, of which the statements ran
