@@ -2,7 +2,8 @@
 //!
 //! The parser that the local stack uses reads clauses and expressions only as far as it has to translate them; sqlparser reads them
 //! completely. It is used for `SELECT`, `INSERT`, `UPDATE`, `DELETE`, `MERGE`, and the queries in `CREATE TABLE … AS`, `CREATE VIEW`,
-//! `DECLARE`, `PREPARE` and `EXPLAIN`; the other parser reads all other statements completely.
+//! `DECLARE`, `PREPARE`, `EXPLAIN` and `UNLOAD`, and for these statements in the body of a procedure; the other parser reads all other
+//! statements completely.
 //!
 //! sqlparser also knows the keywords of many other dialects, and not every form of Redshift. These rules keep statements that Redshift
 //! accepts out of the findings:
@@ -23,9 +24,13 @@ use shiftwork_config::nearest;
 use shiftwork_protocol::limits::STATEMENT_BYTES;
 use shiftwork_sql::{Lexer, TokenKind};
 
-use self::forms::{is_unread, rewrite, with_keywords};
+use self::{
+    forms::{is_unread, rewrite, with_keywords},
+    inside::inside,
+};
 
 mod forms;
+mod inside;
 
 /// A syntax error that sqlparser found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +61,15 @@ pub(super) fn check(statement: &str) -> Option<SyntaxError> {
     if statement.len() > STATEMENT_BYTES {
         return None;
     }
+    check_one(statement).or_else(|| {
+        inside(statement).into_iter().find_map(|inside| {
+            let error = check_one(&inside.text)?;
+            Some(SyntaxError { offset: inside.offset + error.offset, ..error })
+        })
+    })
+}
+
+fn check_one(statement: &str) -> Option<SyntaxError> {
     let text = plain(statement)?;
     let tokens = Tokenizer::new(&RedshiftSqlDialect {}, &text).tokenize_with_location().ok()?;
     let tokens = tokens.into_iter().filter(|token| !matches!(token.token, Token::Whitespace(_))).collect();

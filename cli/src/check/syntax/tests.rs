@@ -45,6 +45,15 @@ fn a_syntax_error_has_its_place() {
         ("update t set a = 'ü', b", "end of input", 24, None),
         ("select 'ü', :a, from \"ü\"", "\"from\"", 17, None),
         ("select 'a\nb',\n\n  from t", "\"from\"", 17, None),
+        ("unload ('select a, from t where b = ''x''') to 's3://b/x'", "\"from\"", 19, None),
+        ("unload ('select a from t where b = ''x'' group x') to 's3://b/x'", "\"group\"", 41, None),
+        ("unload ('select * form t') to 's3://b/x'", "\"t\"", 23, Some("from")),
+        (
+            "create procedure p() as $$ begin if a then delete t where; end if; end $$ language plpgsql",
+            "end of input",
+            57,
+            None,
+        ),
     ] {
         let error = check(statement);
         let place = error.as_ref().map(|error| (error.found.as_str(), error.offset, error.meant));
@@ -95,6 +104,7 @@ fn a_wrong_statement_has_a_finding() {
         "merge into t using s on t.id = s.id when matched the delete",
         "merge in t using s on t.id = s.id remove duplicates",
         "explain select a, from t",
+        "create procedure p() as $$ begin select a, from t; end; $$ language plpgsql",
         "declare c cursor for select a, from t",
         "select sum(a over (partition by b) from t",
         "select sum(a) over (partition b) from t",

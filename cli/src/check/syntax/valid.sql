@@ -158,7 +158,13 @@ declare c cursor for select a from t order by a
 declare c no scroll cursor for with x as (select 1 a) select a from x
 prepare p (int, varchar) as select a from t where b = $1 and c = $2
 prepare p as delete from t
-create procedure p() as $$ begin select a, from t; end; $$ language plpgsql
+create procedure p(n out int) as $$ declare c int; begin select into c count(*) from t; select count(*) into n from t; if n > 1 then insert into u select a from t where a = n; elsif n = 0 then delete from u using t where u.a = t.a; else update t set a = n; end if; for r in select a from t loop execute 'drop table ' || quote_ident(r.a); end loop; while n > 0 loop n := n - 1; end loop; exception when others then insert into log values (sqlerrm); raise exception 'x %', n; end; $$ language plpgsql
+create or replace procedure p(a int, b refcursor) language plpgsql nonatomic as $body$ begin open b for select * from t where id = a; perform f(a); call q(a); commit; truncate t; fetch b into c; return; end $body$
+create function f(int, int) returns int stable as $$ select case when $1 > $2 then $1 else $2 end $$ language sql
+create function f(a int) returns varchar stable as $$ if a > 1: select = 'a,'; return select $$ language plpythonu
+unload ('select a, ''it''''s'', $$x$$ from t where b = '''' and c like ''%\\_%''') to 's3://b/x' iam_role default parquet
+unload ('select * from t where d = \'2026-01-01\'') to 's3://b/x' iam_role default
+unload ($$select a from t where b = 'x' limit 5$$) to 's3://b/x' iam_role default
 create function f(int) returns int stable as $$ select $1 $$ language sql
 select a from t order by random() limit 10
 select a from t where a between dateadd(day, -7, current_date) and current_date and b between symmetric_a and c
