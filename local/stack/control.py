@@ -17,8 +17,8 @@ from urllib.parse import parse_qs
 
 from ministack.core import iam_evaluator
 from ministack.core.responses import set_request_account_id, set_request_region
-from ministack.services import eventbridge
 
+from . import events
 from .counts import COUNTS
 from .faults import FAULTS
 from .settings import ACCOUNT
@@ -62,7 +62,8 @@ class Control:
         if route == ("GET", "principal"):
             return _principal(query.get("access_key_id", [""])[0])
         if route == ("POST", "events"):
-            return _put_events(json.loads(body))
+            request = json.loads(body)
+            return events.put(*request.get("Entries", [request]))
         if route == ("GET", "counts"):
             return 200, COUNTS.report()
         if route == ("POST", "counts/reset"):
@@ -86,12 +87,3 @@ def _principal(access_key: str) -> tuple[int, Any]:
     if not identity:
         return 404, {"message": f"the access key {access_key!r} belongs to no principal"}
     return 200, {"arn": identity["userArn"]}
-
-
-def _put_events(request: dict[str, Any]) -> tuple[int, Any]:
-    entries = request.get("Entries", [request])
-    for entry in entries:
-        detail = entry.get("Detail", {})
-        entry["Detail"] = detail if isinstance(detail, str) else json.dumps(detail)
-    status, _, response = eventbridge._put_events({"Entries": entries}, allow_aws_source=True)
-    return status, json.loads(response)

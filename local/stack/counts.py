@@ -11,9 +11,9 @@ class Counts:
     """Counters since the last reset.
 
     `requests`: by `service:Operation` in the spelling of IAM (`dynamodb:UpdateItem`): the requests of AWS clients,
-    of functions and of Step Functions. `by_states`: only those of Step Functions. `by_function`: those of each
-    function. `invocations`: by function. `states`: entered states, by execution name. `deliveries`:
-    deliveries of EventBridge, by rule.
+    of functions, of Step Functions, and of Glue jobs and crawlers. `by_states`: only those of Step Functions.
+    `by_function`: those of each function, and of each Glue job as `glue/<job>`. `invocations`: by function.
+    `states`: entered states, by execution name. `deliveries`: deliveries of EventBridge, by rule.
     """
 
     NAMES = ("requests", "by_states", "by_function", "invocations", "states", "deliveries")

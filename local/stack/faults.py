@@ -7,13 +7,17 @@
 {"kind": "double", "pattern": {"source": ["aws.redshift-data"]}, "count": 2}
 {"kind": "delay",  "pattern": {"source": ["aws.redshift-data"]}, "count": 1, "seconds": 2.5}
 {"kind": "throttle", "operation": "dynamodb:UpdateItem", "count": 3, "error": "ThrottlingException"}
+{"kind": "lose",     "operation": "glue:StartJobRun", "count": 1, "error": "InternalServiceException"}
+{"kind": "slow",     "operation": "s3:GetObject", "count": 1, "seconds": 2.5}
 ```
 
 `kill` sends SIGKILL to the function's process in the Nth invocation from now on: at its `start` (before the handler
 receives the event), at its `end` (the handler has returned, the response is lost), `before-call` N (the Nth AWS request
 of the invocation is not executed) or `after-call` N (the request is executed, its response is lost).
+The process of a Glue job is killed in the same way; its `function` is `glue/<job>`, and it has no `end`.
 `drop`, `double` and `delay` apply to deliveries of EventBridge to a target. `throttle` rejects requests of any
-caller. `function` and `operation` may contain shell wildcards.
+caller, `lose` executes them and returns an error instead of the response, and `slow` executes them later.
+`function` and `operation` may contain shell wildcards.
 """
 
 from __future__ import annotations
@@ -26,6 +30,7 @@ from typing import Any
 
 KILL_POINTS = ("start", "end", "before-call", "after-call")
 DELIVERY_KINDS = ("drop", "double", "delay")
+REQUEST_KINDS = ("throttle", "lose", "slow")
 
 
 @dataclass
@@ -40,7 +45,7 @@ class Fault:
     pattern: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
     operation: str = ""
-    error: str = "ThrottlingException"
+    error: str = ""
     count: int = 1
     seen: int = 0
 
@@ -51,10 +56,12 @@ class Fault:
                 raise ValueError(f"`at` must be one of {', '.join(KILL_POINTS)}, not {self.at!r}")
         elif self.kind in DELIVERY_KINDS:
             needed = ("pattern",)
-        elif self.kind == "throttle":
+        elif self.kind in REQUEST_KINDS:
             needed = ("operation",)
+            self.error = self.error or ("InternalFailure" if self.kind == "lose" else "ThrottlingException")
         else:
-            raise ValueError(f"`kind` must be kill, {', '.join(DELIVERY_KINDS)} or throttle, not {self.kind!r}")
+            kinds = ("kill", *DELIVERY_KINDS, *REQUEST_KINDS)
+            raise ValueError(f"`kind` must be one of {', '.join(kinds)}, not {self.kind!r}")
         for name in needed:
             if not getattr(self, name):
                 raise ValueError(f"a {self.kind} fault needs `{name}`")
@@ -96,11 +103,11 @@ class Faults:
                         return self._use(fault)
         return None
 
-    def throttle_for(self, operation: str) -> Fault | None:
-        """Called once per request: returns the `throttle` fault that applies to the request."""
+    def request_for(self, kind: str, operation: str) -> Fault | None:
+        """Called once per request and kind of `REQUEST_KINDS`: returns the fault that applies to the request."""
         with self._lock:
             for fault in self._faults:
-                if fault.kind == "throttle" and fnmatch.fnmatchcase(operation, fault.operation):
+                if fault.kind == kind and fnmatch.fnmatchcase(operation, fault.operation):
                     return self._use(fault)
         return None
 

@@ -44,9 +44,13 @@ def apply(redshift_data_port: int | None) -> None:
             if caller.meets("before-call"):
                 caller.kill()
                 return _refusal(operation, headers, "InternalFailure", 500)
-        fault = FAULTS.throttle_for(operation)
+        fault = FAULTS.request_for("throttle", operation)
         if fault is not None:
             return _refusal(operation, headers, fault.error, 400)
+        slow = FAULTS.request_for("slow", operation)
+        if slow is not None:
+            await asyncio.sleep(slow.seconds)
+        lost = FAULTS.request_for("lose", operation)
         response: Response
         if headers.get("x-amz-target", "").startswith(REDSHIFT_DATA):
             response = await _redshift_data(method, path, headers, body, query, operation, key, redshift_data_port)
@@ -55,7 +59,7 @@ def apply(redshift_data_port: int | None) -> None:
         if caller is not None and caller.meets("after-call"):
             caller.kill()
             return _refusal(operation, headers, "InternalFailure", 500)
-        return response
+        return response if lost is None else _refusal(operation, headers, lost.error, 500)
 
     dispatch_to_service = pin.replace(app, "_dispatch_service_request", dispatch)
     _count_step_functions()
@@ -184,11 +188,18 @@ def _count_step_functions() -> None:
         operation = _operation_of(resource)
         COUNTS.add("requests", operation)
         COUNTS.add("by_states", operation)
-        fault = FAULTS.throttle_for(operation)
+        prefix = stepfunctions._AWS_SDK_ERROR_PREFIX.get(operation.partition(":")[0], "Lambda")
+        fault = FAULTS.request_for("throttle", operation)
         if fault is not None:
-            prefix = stepfunctions._AWS_SDK_ERROR_PREFIX.get(operation.partition(":")[0], "Lambda")
             raise stepfunctions._ExecutionError(f"{prefix}.{fault.error}", "injected by a fault")
-        return invoke_resource(resource, arguments)
+        slow = FAULTS.request_for("slow", operation)
+        if slow is not None:
+            stepfunctions._scaled_sleep(slow.seconds)
+        lost = FAULTS.request_for("lose", operation)
+        result = invoke_resource(resource, arguments)
+        if lost is not None:
+            raise stepfunctions._ExecutionError(f"{prefix}.{lost.error}", "injected by a fault")
+        return result
 
     def add(execution: dict[str, Any], event_type: str, details: dict[str, Any] | None = None) -> Any:
         if event_type.endswith("StateEntered"):

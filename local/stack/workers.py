@@ -1,10 +1,11 @@
-"""Identifies Lambda processes: each has a separate access key, so that its requests can be counted and interrupted."""
+"""Identifies processes: each has a separate access key, so that its requests can be counted and interrupted."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import signal
+from collections.abc import Callable
 from typing import Any
 
 from ministack.core import lambda_runtime
@@ -16,16 +17,15 @@ from .patches import pin
 
 
 class Invocation:
-    """The current invocation of a Lambda process."""
+    """The current invocation of a Lambda process, or the run of a Glue job. `kill` sends SIGKILL to its process."""
 
-    def __init__(self, function: str, process: Any) -> None:
+    def __init__(self, function: str, kill: Callable[[], None]) -> None:
         self.function = function
         self.fault: Fault | None = None
         self.calls = 0
-        self._worker = process
+        self.kill = kill
 
     def begin(self) -> None:
-        COUNTS.add("invocations", self.function)
         self.calls = 0
         self.fault = FAULTS.kill_for(self.function)
 
@@ -37,17 +37,22 @@ class Invocation:
         self.fault = None
         return True
 
-    def kill(self) -> None:
-        process = self._worker._proc
-        if process is not None:
-            os.kill(process.pid, signal.SIGKILL)
-
 
 _by_access_key: dict[str, Invocation] = {}
 
 
+def register(access_key: str, invocation: Invocation) -> None:
+    """Makes `invocation` the one whose process signs with `access_key`."""
+    _by_access_key[access_key] = invocation
+
+
+def forget(access_key: str) -> None:
+    """The process that signs with `access_key` has ended."""
+    _by_access_key.pop(access_key, None)
+
+
 def invocation_of(access_key: str | None) -> Invocation | None:
-    """The Lambda process that signs with `access_key`, if there is one."""
+    """The invocation whose process signs with `access_key`, if there is one."""
     return _by_access_key.get(access_key or "")
 
 
@@ -69,10 +74,11 @@ def apply() -> None:
         spawn_process(worker, init_timeout)
         key = _ports.pop(worker._server.server_address[1], None)
         if key is not None:
-            _by_access_key[key] = _invocation(worker)
+            register(key, _invocation(worker))
 
     def invoke(worker: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
         invocation = _invocation(worker)
+        COUNTS.add("invocations", invocation.function)
         invocation.begin()
         if invocation.meets("start"):
             invocation.kill()
@@ -101,5 +107,11 @@ _ports: dict[int, str] = {}
 def _invocation(worker: Any) -> Invocation:
     found: Invocation | None = getattr(worker, "_shiftwork", None)
     if found is None:
-        found = worker._shiftwork = Invocation(worker.func_name, worker)
+        found = worker._shiftwork = Invocation(worker.func_name, lambda: _kill(worker))
     return found
+
+
+def _kill(worker: Any) -> None:
+    process = worker._proc
+    if process is not None:
+        os.kill(process.pid, signal.SIGKILL)
