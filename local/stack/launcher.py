@@ -9,7 +9,7 @@ import os
 from ministack import app
 from ministack.core import lambda_runtime
 
-from . import gateway, patches, workers
+from . import gateway, glue, patches, workers
 from .control import Control
 from .patches import pin
 
@@ -18,6 +18,7 @@ def patch(redshift_data_port: int | None) -> None:
     """Applies all patches to MiniStack."""
     patches.apply()
     workers.apply()
+    glue.apply()
     gateway.apply(redshift_data_port)
 
 
@@ -27,6 +28,7 @@ def main() -> None:
     patch(int(port) if port else None)
     app.app = Control(pin.original(app, "app"), os.environ["MINISTACK_REGION"])
     atexit.register(lambda_runtime.reset)
+    atexit.register(glue.end_all)
     app.main()
 
 

@@ -99,7 +99,7 @@ def _source_digest() -> str:
     """A hash of the launcher's code: MiniStack is restarted when it changes."""
     digest = hashlib.sha256()
     here = Path(__file__).parent
-    for path in sorted([*here.glob("*.py"), *here.glob("patches/*.py")]):
+    for path in sorted([*here.glob("*.py"), *here.glob("patches/*.py"), *here.glob("glue/**/*.py")]):
         if path.name not in NOT_IN_LAUNCHER:
             digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
@@ -124,6 +124,7 @@ def _environment(settings: Settings, scratch: Path, port: int, redshift_port: in
         "IOT_MTLS_ENABLED": "0",
         "SFTP_ENABLED": "0",
         "PERSIST_STATE": "0",
+        "SHIFTWORK_GLUE_MINUTE": os.environ.get("SHIFTWORK_GLUE_MINUTE", "60"),
         "LOG_LEVEL": os.environ.get("SHIFTWORK_LOG_LEVEL", "WARNING"),
         "NO_PROXY": "127.0.0.1,localhost",
     }

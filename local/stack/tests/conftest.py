@@ -28,6 +28,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     found = Stack(settings, free_port(), free_port())
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
         os.environ.pop(name, None)
+    os.environ["SHIFTWORK_GLUE_MINUTE"] = "1"  # seconds
     os.environ.update(ministack.client_environment(settings, found.port))
     process = ministack.ensure(settings, registry, found.redshift_port, found.port)
     found.outputs = deploy.deploy(settings, boto3.session.Session()).outputs

@@ -75,3 +75,12 @@ def until(holds: Callable[[], Any], timeout: float = 20.0) -> Any:
         assert time.monotonic() < deadline, f"the condition was not true within {timeout} s"
         time.sleep(0.03)
     return found
+
+
+def shape(value: Any) -> Any:
+    """The names and types of a JSON document, without its values."""
+    if isinstance(value, dict):
+        return {name: shape(inner) for name, inner in sorted(value.items())}
+    if isinstance(value, list):
+        return [shape(inner) for inner in value]
+    return type(value).__name__

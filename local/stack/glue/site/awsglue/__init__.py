@@ -1,0 +1,1 @@
+"""The part of AWS's `awsglue` package that Python shell jobs use."""
