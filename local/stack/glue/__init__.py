@@ -6,7 +6,7 @@ of this package run scripts and read buckets, with the states, errors, limits an
 
 from __future__ import annotations
 
-from . import jobs, runs
+from . import crawlers, jobs, runs
 
 __all__ = ["apply", "end_all"]
 
@@ -14,6 +14,7 @@ end_all = runs.end_all
 
 
 def apply() -> None:
-    """Replaces the operations of jobs, and job runs."""
+    """Replaces the operations of jobs, job runs and crawlers."""
     jobs.apply()
     runs.apply()
+    crawlers.apply()
