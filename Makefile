@@ -56,7 +56,7 @@ $(VENV)/.ready: local/requirements.txt
 # --- tests and checks ---------------------------------------------------------------------------------------------------
 
 # The tests use a separate stack, which can run at the same time as that of the demos.
-TEST_STACK := SHIFTWORK_LOCAL_DIR=target/local-test SHIFTWORK_PROFILE=debug $(STACK)
+TEST_STACK := SHIFTWORK_LOCAL_DIR=target/local-test SHIFTWORK_PROFILE=debug SHIFTWORK_GLUE_MINUTE=2 $(STACK)
 
 .PHONY: test
 test: up-test ## run all tests, including the end-to-end tests on a local stack

@@ -209,7 +209,7 @@ def _crawled(crawler: dict[str, Any], settings: Settings, past: Past, crawl: dic
         if past.stop.is_set():
             raise Stopped
 
-    session = roles.assume(settings.role, SESSION, crawl["CrawlId"])
+    session = roles.assume(settings.role, SESSION, glue._arn("crawler", settings.crawler), crawl["CrawlId"])
     try:
         work = Crawl(
             settings, crawl["CrawlId"], session, past.folders, lambda level, text: log_line(crawl, level, text)

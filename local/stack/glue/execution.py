@@ -9,6 +9,8 @@ import threading
 import time
 from typing import Any
 
+from ministack.services import glue
+
 from .. import workers
 from . import notices, roles
 from .python_shell import Script
@@ -26,8 +28,8 @@ class Execution:
     """Executes a run once. The record of the run is changed under `LOCK` only."""
 
     def __init__(self, run: dict[str, Any], job: dict[str, Any]) -> None:
-        self._run = run
-        self._job = job
+        self.run = run
+        self.job = job
         self._stop = threading.Event()
         self._script: Script | None = None
         self._running_since: float | None = None
@@ -48,7 +50,7 @@ class Execution:
         except _Failed as failure:
             self._outcome = ("FAILED", str(failure))
         except Exception:  # a fault of the local stack; the run must end
-            logger.exception("the run %s failed", self._run["Id"])
+            logger.exception("the run %s failed", self.run["Id"])
         finally:
             if delay is not None:
                 delay.cancel()
@@ -57,13 +59,13 @@ class Execution:
         """Sets the final state of the run. Needs `LOCK`."""
         state, error = self._outcome
         seconds, now = self.seconds, time.time()
-        self._run.update(JobRunState=state, ExecutionTime=seconds, CompletedOn=now, LastModifiedOn=now)
+        self.run.update(JobRunState=state, ExecutionTime=seconds, CompletedOn=now, LastModifiedOn=now)
         if error is not None:
-            self._run["ErrorMessage"] = error
+            self.run["ErrorMessage"] = error
 
     def request_stop(self) -> None:
         """STOPPING, and soon STOPPED. Needs `LOCK`."""
-        if self._run["JobRunState"] != "STOPPING":
+        if self.run["JobRunState"] != "STOPPING":
             self._enter("STOPPING")
         self._stop.set()
 
@@ -74,16 +76,16 @@ class Execution:
             self._script.kill()
 
     def _executed(self) -> tuple[str, str | None]:
-        run = self._run
+        run = self.run
         session = self._assume()
         script = self._download(session)
         arguments = {
-            **self._job.get("DefaultArguments", {}),
+            **self.job.get("DefaultArguments", {}),
             **run.get("Arguments", {}),
-            **self._job.get("NonOverridableArguments", {}),
-            "--scriptLocation": self._job["Command"]["ScriptLocation"],
+            **self.job.get("NonOverridableArguments", {}),
+            "--scriptLocation": self.job["Command"]["ScriptLocation"],
         }
-        name = self._job["Command"]["ScriptLocation"].rpartition("/")[2]
+        name = self.job["Command"]["ScriptLocation"].rpartition("/")[2]
         invocation = workers.Invocation(f"glue/{run['JobName']}", self._kill)
         workers.register(session.access_key, invocation)
         try:
@@ -102,7 +104,7 @@ class Execution:
             session.end()
 
     def _waited(self, script: Script) -> tuple[str, str | None]:
-        deadline = time.monotonic() + self._run["Timeout"] * MINUTE
+        deadline = time.monotonic() + self.run["Timeout"] * MINUTE
         while (code := script.wait(0.05)) is None:
             if self._stop.is_set():
                 script.end()
@@ -116,10 +118,11 @@ class Execution:
 
     def _assume(self) -> roles.Session:
         try:
-            return roles.assume(self._job["Role"], SESSION, self._run["Id"])
+            source = glue._arn("job", self.run["JobName"])
+            return roles.assume(self.job["Role"], SESSION, source, self.run["Id"])
         except roles.NotAssumable as failure:
             raise _Failed(
-                f"JobName:{self._run['JobName']} and JobRunId:{self._run['Id']} failed to execute with exception "
+                f"JobName:{self.run['JobName']} and JobRunId:{self.run['Id']} failed to execute with exception "
                 f"{failure}"
             ) from None
 
@@ -127,7 +130,7 @@ class Execution:
         """The script. AWS looks for it with HeadObject first, whose error becomes that of the run."""
         from botocore.exceptions import BotoCoreError, ClientError
 
-        bucket, _, key = self._job["Command"]["ScriptLocation"].removeprefix("s3://").partition("/")
+        bucket, _, key = self.job["Command"]["ScriptLocation"].removeprefix("s3://").partition("/")
         s3 = session.client("s3")
         try:
             s3.head_object(Bucket=bucket, Key=key)
@@ -141,13 +144,13 @@ class Execution:
             self._script.kill()
 
     def _enter(self, state: str) -> None:
-        self._run.update(JobRunState=state, LastModifiedOn=time.time())
+        self.run.update(JobRunState=state, LastModifiedOn=time.time())
         if self._overdue:
-            notices.job_delayed(self._run)
+            notices.job_delayed(self.run)
 
     def _delay_timer(self) -> threading.Timer | None:
         """Sends one event for each active state that the run has, or enters, after `NotifyDelayAfter` minutes."""
-        minutes = self._run.get("NotificationProperty", {}).get("NotifyDelayAfter")
+        minutes = self.run.get("NotificationProperty", {}).get("NotifyDelayAfter")
         if minutes is None:
             return None
         context = contextvars.copy_context()
@@ -155,8 +158,8 @@ class Execution:
         def overdue() -> None:
             with LOCK:
                 self._overdue = True
-                if self._run["JobRunState"] in ACTIVE:
-                    context.run(notices.job_delayed, self._run)
+                if self.run["JobRunState"] in ACTIVE:
+                    context.run(notices.job_delayed, self.run)
 
         timer = threading.Timer(minutes * MINUTE, overdue)
         timer.daemon = True

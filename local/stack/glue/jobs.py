@@ -6,6 +6,7 @@ MiniStack stores the definitions and serves the other operations.
 from __future__ import annotations
 
 import copy
+import json
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -131,11 +132,20 @@ def _check_python_shell(data: dict[str, Any]) -> None:
 
 
 def _template_fields(properties: dict[str, Any]) -> dict[str, Any]:
-    """The properties of an `AWS::Glue::Job`. MiniStack drops two of them; parameters of a template are texts."""
+    """The properties of an `AWS::Glue::Job`. MiniStack drops two of them.
+
+    CloudFormation converts numbers that are texts, such as parameters of the template, and arguments that are not.
+    """
     names = ("Role", "Command", *provisioners._GLUE_JOB_DEFAULTS, "ExecutionProperty", "NotificationProperty")
     fields = {name: copy.deepcopy(properties[name]) for name in names if name in properties}
     for name, value in list(_numbers(fields)):
         fields[name] = value
+    for name in ("DefaultArguments", "NonOverridableArguments"):
+        texts = {
+            key: value if isinstance(value, str) else json.dumps(value) for key, value in fields.get(name, {}).items()
+        }
+        if texts:
+            fields[name] = texts
     for name, member in (("ExecutionProperty", "MaxConcurrentRuns"), ("NotificationProperty", "NotifyDelayAfter")):
         if member in fields.get(name, {}):
             fields[name] = {member: int(fields[name][member])}

@@ -10,11 +10,12 @@ import json
 import re
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import botocore.session
-from botocore.model import OperationModel, ServiceModel, Shape
 from ministack.core.responses import error_response_json, json_response
+
+if TYPE_CHECKING:
+    from botocore.model import OperationModel, ServiceModel, Shape
 
 Response = Any
 """MiniStack's response: status, headers, body."""
@@ -60,7 +61,7 @@ def operation(name: str, handle: Callable[[dict[str, Any]], dict[str, Any]]) -> 
 
     def respond(data: dict[str, Any]) -> Response:
         try:
-            problems = list(_problems(_operation(name).input_shape, data, ""))
+            problems = _problems(_operation(name).input_shape, data, "")
             if problems:
                 count = f"{len(problems)} validation error{'s' if len(problems) > 1 else ''} detected: "
                 raise Refused("ValidationException", count + "; ".join(problems))
@@ -73,6 +74,8 @@ def operation(name: str, handle: Callable[[dict[str, Any]], dict[str, Any]]) -> 
 
 @cache
 def _model() -> ServiceModel:
+    import botocore.session  # takes longer than the start of the stack should
+
     return botocore.session.get_session().get_service_model("glue")
 
 
@@ -82,7 +85,7 @@ def _operation(name: str) -> OperationModel:
 
 
 def _problems(shape: Shape, value: Any, path: str) -> list[str]:
-    """What is wrong with `value`, in the words of AWS. `path` is the name of the member in camel case."""
+    """The broken constraints in the words of AWS. `path` is the name of the member in camel case."""
     expected = _TYPES.get(shape.type_name, (object,))
     if not isinstance(value, expected) or (isinstance(value, bool) and bool not in expected):
         return [f"Value '{value}' at '{path}' failed to satisfy constraint: Member must be a {shape.type_name}"]

@@ -68,12 +68,15 @@ class Session:
         sts._sessions.pop(self.access_key, None)
 
 
-def assume(role: str, session_name: str, unique: str) -> Session:
-    """A session of `role`, which is a name or an ARN. `unique` distinguishes it from other sessions of the role."""
+def assume(role: str, session_name: str, source: str, unique: str) -> Session:
+    """A session of `role`, which is a name or an ARN, for the job or the crawler with the ARN `source`.
+
+    `unique` distinguishes it from other sessions of the role.
+    """
     name = role.rsplit("/", 1)[-1]
     arn = role if role.startswith("arn:") else f"arn:aws:iam::{get_account_id()}:role/{role}"
     found = iam._roles.get(name)
-    if found is None or not _trusts_glue(found.get("AssumeRolePolicyDocument", {})):
+    if found is None or not _trusts_glue(found.get("AssumeRolePolicyDocument", {}), source):
         raise NotAssumable(f"Role {arn} should be given assume role permissions for Glue Service.")
     digest = hashlib.sha256(f"{arn}:{session_name}:{unique}".encode()).hexdigest()
     session = Session(f"ASIA{digest[:16].upper()}", digest[16:56], digest[8:], get_region())
@@ -89,13 +92,22 @@ def assume(role: str, session_name: str, unique: str) -> Session:
     return session
 
 
-def _trusts_glue(policy: str | dict[str, Any]) -> bool:
+def _trusts_glue(policy: str | dict[str, Any], source: str) -> bool:
     """MiniStack's evaluator compares the principals of accounts only, so services are given to it as such."""
     document = json.loads(policy) if isinstance(policy, str) else policy
     statements = document.get("Statement", [])
     statements = [statements] if isinstance(statements, dict) else statements
     rewritten = [{**statement, "Principal": _as_account(statement.get("Principal"))} for statement in statements]
-    return bool(iam_evaluator.evaluate_trust_policy({**document, "Statement": rewritten}, SERVICE))
+    context = iam_evaluator.EvalContext(
+        principal_arn=SERVICE,
+        principal_type="Service",
+        principal_account=get_account_id(),
+        action="sts:AssumeRole",
+        resource_arn="*",
+        region=get_region(),
+        service_context={"aws:sourceaccount": get_account_id(), "aws:sourcearn": source},
+    )
+    return bool(iam_evaluator.evaluate_trust_policy({**document, "Statement": rewritten}, SERVICE, context))
 
 
 def _as_account(principal: Any) -> Any:

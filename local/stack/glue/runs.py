@@ -56,10 +56,9 @@ def start(data: dict[str, Any]) -> dict[str, Any]:
         limit = job["ExecutionProperty"].get("MaxConcurrentRuns", 1)
         if sum(run["JobRunState"] in ACTIVE for run in runs) >= limit:
             raise Refused("ConcurrentRunsExceededException", f"Concurrent runs exceeded for {job['Name']}")
-        run = new_run(job, data, previous)
-        runs.append(run)
-    _execute(run, job)
-    return {"JobRunId": run["Id"]}
+        execution = _admit(job, new_run(job, data, previous))
+    _execute(execution)
+    return {"JobRunId": execution.run["Id"]}
 
 
 def get(data: dict[str, Any]) -> dict[str, Any]:
@@ -120,9 +119,16 @@ def _previous(runs: list[dict[str, Any]], run_id: str) -> dict[str, Any]:
     raise not_found(f"Job run {run_id} does not exist.")
 
 
-def _execute(run: dict[str, Any], job: dict[str, Any]) -> None:
-    """Executes a run, and the retries that follow it, in a thread."""
+def _admit(job: dict[str, Any], run: dict[str, Any]) -> Execution:
+    """Records a run. Needs `LOCK`, so that every recorded run can be stopped."""
+    glue._job_runs.setdefault(job["Name"], []).append(run)
     execution = EXECUTIONS[run["Id"]] = Execution(run, copy.deepcopy(job))
+    return execution
+
+
+def _execute(execution: Execution) -> None:
+    """Executes a run, and the retries that follow it, in a thread."""
+    run, job = execution.run, execution.job
 
     def follow() -> None:
         execution.execute()
@@ -132,11 +138,10 @@ def _execute(run: dict[str, Any], job: dict[str, Any]) -> None:
             execution.finish()
             # # In one step, so that no other run takes the place of the retry.
             if run["JobRunState"] == "FAILED" and run["Attempt"] < job["MaxRetries"]:
-                retry = new_run(job, {}, run)
-                glue._job_runs.setdefault(job["Name"], []).append(retry)
+                retry = _admit(job, new_run(job, {}, run))
         notices.job_ended(run)
         if retry is not None:
-            _execute(retry, job)
+            _execute(retry)
 
     # # Accounts and regions of MiniStack are in the context of the request.
     threading.Thread(target=contextvars.copy_context().run, args=(follow,), daemon=True).start()

@@ -445,3 +445,11 @@ def test_a_caller_needs_the_permission_for_the_named_crawler(stack: Stack) -> No
     role = stack.outputs["EchoRole"].rsplit("/", 1)[-1]
     stack.client("iam").put_role_policy(RoleName=role, PolicyName="crawler", PolicyDocument=document)
     assert stack.invoke({"calls": [order]})["responses"] == [{}]
+
+
+def test_a_template_makes_a_crawler(stack: Stack) -> None:
+    crawler = stack.client("glue").get_crawler(Name="toy-crawler")["Crawler"]
+    assert crawler["Targets"]["S3Targets"] == [{"Path": "s3://toy-lake/toy/", "Exclusions": ["**.tmp"]}]
+    assert crawler["SchemaChangePolicy"] == {"UpdateBehavior": "UPDATE_IN_DATABASE", "DeleteBehavior": "LOG"}
+    assert crawler["RecrawlPolicy"] == {"RecrawlBehavior": "CRAWL_EVERYTHING"}
+    assert (crawler["State"], crawler["Version"]) == ("READY", 1)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,11 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from local.stack import ministack
+from local.stack.processes import Registry, free_port
+from local.stack.settings import Settings
+
+from .conftest import ROOT
 from .harness import Stack, shape, until
 
 GOLDEN = json.loads((Path(__file__).parent / "glue_events.json").read_text())
@@ -91,7 +98,7 @@ boto3.client("s3").put_object(Bucket="toy-lake", Key="out/" + options["name"], B
 
 
 def test_a_script_gets_its_arguments_its_role_and_its_logs(stack: Stack) -> None:
-    defaults = {"--greeting": "hello", "--name": "nobody", "--fixed": "no"}
+    defaults = {"--greeting": "hello", "--name": "default", "--fixed": "no"}
     job = Job(stack, ARGUMENTS, DefaultArguments=defaults, NonOverridableArguments={"--fixed": "yes"})
     run = job.ended(Arguments={"--name": job.name, "--fixed": "mine"})
     assert (run["JobRunState"], run["Attempt"], run["Timeout"], run["MaxCapacity"]) == ("SUCCEEDED", 0, 2880, 0.0625)
@@ -161,13 +168,31 @@ def test_a_role_that_glue_cannot_assume_fails_the_run(stack: Stack, role: str) -
     )
 
 
+@pytest.mark.parametrize(
+    ("condition", "state"),
+    [
+        ({"StringEquals": {"aws:SourceAccount": "000000000000"}}, "SUCCEEDED"),
+        ({"StringEquals": {"aws:SourceAccount": "111111111111"}}, "FAILED"),
+        ({"ArnLike": {"aws:SourceArn": "arn:aws:glue:*:*:job/job-*"}}, "SUCCEEDED"),
+        ({"ArnLike": {"aws:SourceArn": "arn:aws:glue:*:*:job/other-*"}}, "FAILED"),
+    ],
+)
+def test_a_role_can_be_limited_to_an_account_or_a_job(stack: Stack, condition: dict[str, Any], state: str) -> None:
+    iam, role = stack.client("iam"), f"toy-glue-{uuid4().hex[:8]}"
+    trust = {"Effect": "Allow", "Principal": {"Service": "glue.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    document = {"Version": "2012-10-17", "Statement": [{**trust, "Condition": condition}]}
+    iam.create_role(RoleName=role, AssumeRolePolicyDocument=json.dumps(document))
+    read = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [read]})
+    iam.put_role_policy(RoleName=role, PolicyName="read", PolicyDocument=policy)
+    assert Job(stack, "print(1)", Role=role).ended()["JobRunState"] == state
+
+
 FOREVER = "import subprocess, time\nsubprocess.Popen(['sleep', '987'])\nprint('up', flush=True)\ntime.sleep(600)"
 
 
 def processes(word: str) -> list[str]:
-    import subprocess
-
-    rows = subprocess.run(["ps", "-eo", "args="], capture_output=True, text=True, check=True).stdout.splitlines()
+    rows = subprocess.run(["ps", "-ww", "-eo", "args="], capture_output=True, text=True, check=True).stdout.splitlines()
     return [row for row in rows if word in row]
 
 
@@ -184,7 +209,7 @@ def test_a_run_is_stopped_with_its_children(stack: Stack) -> None:
     job = Job(stack, FOREVER)
     run_id = job.start()
     job.reach(run_id, "RUNNING")
-    until(lambda: processes("sleep 987"))
+    until(lambda: processes("sleep 987") and processes(job.name))
     response = job.glue.batch_stop_job_run(JobName=job.name, JobRunIds=[run_id, "jr_unknown"])
     assert response["SuccessfulSubmissions"] == [{"JobName": job.name, "JobRunId": run_id}]
     assert [error["JobRunId"] for error in response["Errors"]] == ["jr_unknown"]
@@ -434,4 +459,26 @@ def test_a_caller_needs_the_permission_for_the_named_job(stack: Stack) -> None:
 
 def test_a_template_makes_a_job(stack: Stack) -> None:
     job = stack.client("glue").get_job(JobName="toy-job")["Job"]
-    assert (job["ExecutionProperty"], job["Timeout"]) == ({"MaxConcurrentRuns": 2}, 5)
+    assert (job["ExecutionProperty"], job["Timeout"], job["MaxRetries"]) == ({"MaxConcurrentRuns": 2}, 5, 3)
+    assert job["DefaultArguments"] == {"--day": "1", "--full": "true", "--table": "products"}
+
+
+@pytest.mark.parametrize("first", [signal.SIGTERM, signal.SIGKILL])
+def test_jobs_end_with_the_stack(stack: Stack, tmp_path: Path, first: signal.Signals) -> None:
+    settings = Settings.read({"SHIFTWORK_LOCAL_DIR": str(tmp_path)}, ROOT)
+    own = Stack(settings, free_port(), free_port())
+    process = ministack.ensure(settings, Registry(settings.pids), own.redshift_port, own.port)
+    try:
+        trust = {"Effect": "Allow", "Principal": {"Service": "glue.amazonaws.com"}, "Action": "sts:AssumeRole"}
+        allow = {"Effect": "Allow", "Action": "*", "Resource": "*"}
+        documents = [json.dumps({"Version": "2012-10-17", "Statement": [one]}) for one in (trust, allow)]
+        iam = own.client("iam")
+        iam.create_role(RoleName="toy-glue", AssumeRolePolicyDocument=documents[0])
+        iam.put_role_policy(RoleName="toy-glue", PolicyName="all", PolicyDocument=documents[1])
+        job = Job(own, FOREVER)
+        job.reach(job.start(), "RUNNING")
+        until(lambda: processes(job.name) and processes("sleep 987"))
+    finally:
+        process.stop(first=first)
+    until(lambda: not processes(job.name))
+    until(lambda: not processes("sleep 987"))

@@ -122,6 +122,28 @@ def test_a_throttled_operation_is_rejected_a_fixed_number_of_times(
     assert stack.control("faults") == []
 
 
+def test_a_response_is_lost_and_a_request_is_slow(stack: Stack) -> None:
+    client = boto3.client("dynamodb", endpoint_url=f"http://127.0.0.1:{stack.port}", **ONCE)
+    stack.control("faults", "POST", {"kind": "lose", "operation": "dynamodb:PutItem", "error": "InternalServerError"})
+    stack.control("faults", "POST", {"kind": "slow", "operation": "dynamodb:PutItem", "seconds": 0.5})
+    begun = time.monotonic()
+    with pytest.raises(ClientError) as refused:
+        client.put_item(TableName="toy-table", Item={"id": {"S": "lost"}})
+    assert refused.value.response["Error"]["Code"] == "InternalServerError"
+    assert time.monotonic() - begun >= 0.5
+    assert client.get_item(TableName="toy-table", Key={"id": {"S": "lost"}})["Item"] == {"id": {"S": "lost"}}
+    assert stack.control("faults") == []
+
+
+def test_step_functions_do_not_get_a_lost_response(stack: Stack) -> None:
+    stack.control("faults", "POST", {"kind": "lose", "operation": "lambda:*", "error": "ServiceException"})
+    task = {"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke", "End": True}
+    task["Parameters"] = {"FunctionName": "${Echo}", "Payload": {"reply": {"mark": "lost-by-states"}}}
+    ended = stack.run("lost", {"StartAt": "Ask", "States": {"Ask": task}})
+    assert (ended["status"], ended["error"]) == ("FAILED", "Lambda.ServiceException")
+    assert [note for note in stack.notes("toy-echo") if note == {"reply": {"mark": "lost-by-states"}}]
+
+
 def test_a_call_of_step_functions_is_throttled_too(stack: Stack) -> None:
     stack.control("faults", "POST", {"kind": "throttle", "operation": "lambda:*", "error": "TooManyRequestsException"})
     task = {"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke", "End": True}
