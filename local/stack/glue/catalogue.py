@@ -58,8 +58,9 @@ class Catalogue:
         self._known = {table["Name"]: table for page in pages for table in page["TableList"]}
 
     def at(self, location: str) -> dict[str, Any] | None:
-        """The table at `location`."""
-        return next((table for table in self._known.values() if _location(table) == location), None)
+        """The table at `location`, with or without a slash at its end."""
+        path = location.rstrip("/")
+        return next((table for table in self._known.values() if _location(table).rstrip("/") == path), None)
 
     def own(self, targets: Sequence[Target]) -> list[dict[str, Any]]:
         """The tables that this crawler made from `targets`."""
@@ -97,21 +98,30 @@ class Catalogue:
         if behaviour == "DELETE_FROM_DATABASE":
             self._glue.delete_table(DatabaseName=self._database, Name=name)
             self.changes.tables["Deleted"].append(name)
-        elif behaviour == "DEPRECATE_IN_DATABASE" and DEPRECATED not in table["Parameters"]:
-            parameters = {**table["Parameters"], DEPRECATED: str(int(time.time() * 1000))}
-            self._glue.update_table(DatabaseName=self._database, TableInput={**_input(table), "Parameters": parameters})
-            self.changes.tables["Updated"].append(name)
+        elif behaviour == "DEPRECATE_IN_DATABASE":
+            self._deprecate(table)
         self._log("INFO", f"The objects of table {name} are gone; DeleteBehavior is {behaviour}")
 
-    def _update(self, known: dict[str, Any], wanted: dict[str, Any]) -> None:
-        name, settings = known["Name"], self._settings
-        if settings.merge_new_columns:
-            wanted = _with_new_columns(known, wanted)
-        differs = _schema(known) != _schema(wanted)
-        if differs and settings.update_behavior == "LOG" and not settings.merge_new_columns:
-            self._log("INFO", f"The schema of table {name} has changed; UpdateBehavior is LOG")
+    def _deprecate(self, table: dict[str, Any]) -> None:
+        if DEPRECATED in table["Parameters"]:
             return
-        if settings.update_behavior == "LOG" and not differs:
+        parameters = {**table["Parameters"], DEPRECATED: str(int(time.time() * 1000))}
+        self._glue.update_table(DatabaseName=self._database, TableInput={**_input(table), "Parameters": parameters})
+        self.changes.tables["Updated"].append(table["Name"])
+
+    def _update(self, known: dict[str, Any], wanted: dict[str, Any]) -> None:
+        name, merge = known["Name"], self._settings.merge_new_columns
+        if merge and _format(known) != _format(wanted):
+            self._log("WARN", f"The format of table {name} has changed, which MergeNewColumns does not allow")
+            self._deprecate(known)
+            return
+        wanted = _with_new_columns(known, wanted) if merge else wanted
+        differs = _schema(known) != _schema(wanted)
+        if not merge and self._settings.update_behavior == "LOG":
+            if differs:
+                self._log("INFO", f"The schema of table {name} has changed; UpdateBehavior is LOG")
+            return
+        if merge and not differs:
             return
         # # The numbers of records and objects are always written; they are not a change of the schema.
         self._glue.update_table(DatabaseName=self._database, TableInput=wanted)
@@ -123,8 +133,7 @@ class Catalogue:
     def _write_partitions(self, table: dict[str, Any], wanted: list[dict[str, Any]], complete: bool = True) -> None:
         name, settings = table["Name"], self._settings
         if len(table.get("PartitionKeys", [])) != (len(wanted[0]["Values"]) if wanted else 0):
-            if wanted:
-                self._log("WARN", f"The folders do not match the partition keys of table {name}; UpdateBehavior is LOG")
+            self._log("WARN", f"The folders do not match the partition keys of table {name}; its partitions stay")
             return
         if settings.inherit_from_table:
             wanted = [_inheriting(partition, table) for partition in wanted]
@@ -137,12 +146,14 @@ class Catalogue:
             if (found := known.get(tuple(partition["Values"]))) is not None and _schema(found) != _schema(partition)
         ]
         for batch in _batches(new):
-            self._glue.batch_create_partition(DatabaseName=self._database, TableName=name, PartitionInputList=batch)
+            place = {"DatabaseName": self._database, "TableName": name}
+            _complete(self._glue.batch_create_partition(**place, PartitionInputList=batch))
         self.changes.partitions["Created"] += len(new)
         if settings.update_behavior != "LOG" or settings.inherit_from_table:
             entries = [{"PartitionValueList": one["Values"], "PartitionInput": one} for one in changed]
             for batch in _batches(entries):
-                self._glue.batch_update_partition(DatabaseName=self._database, TableName=name, Entries=batch)
+                place = {"DatabaseName": self._database, "TableName": name}
+                _complete(self._glue.batch_update_partition(**place, Entries=batch))
             self.changes.partitions["Updated"] += len(changed)
         gone = set(known) - {tuple(partition["Values"]) for partition in wanted}
         if complete and gone:
@@ -171,16 +182,29 @@ def _input(table: dict[str, Any]) -> dict[str, Any]:
     return {name: table[name] for name in INPUT if table.get(name) is not None}
 
 
+def _complete(response: dict[str, Any]) -> None:
+    """A batch operation succeeds with a list of entries that failed."""
+    if response.get("Errors"):
+        raise RuntimeError(f"{len(response['Errors'])} partitions were not written: {response['Errors'][0]}")
+
+
 def _schema(entry: dict[str, Any]) -> Any:
-    """What makes a table or a partition another one: not its statistics."""
+    """Everything that a crawl writes, without statistics."""
     descriptor, parameters = entry["StorageDescriptor"], entry.get("Parameters", {})
     return (
         [(column["Name"], column["Type"]) for column in descriptor["Columns"]],
         [key["Name"] for key in entry.get("PartitionKeys", [])],
         descriptor["SerdeInfo"],
         descriptor["Location"],
-        [parameters.get(name) for name in ("classification", "compressionType", "skip.header.line.count", DEPRECATED)],
+        _format(entry),
+        parameters.get(DEPRECATED),
     )
+
+
+def _format(entry: dict[str, Any]) -> list[Any]:
+    """The attributes that all objects of a table or a partition have in common."""
+    names = ("classification", "compressionType", "delimiter", "skip.header.line.count")
+    return [entry.get("Parameters", {}).get(name) for name in names]
 
 
 def _with_new_columns(known: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:

@@ -56,7 +56,7 @@ def start(data: dict[str, Any]) -> dict[str, Any]:
         limit = job["ExecutionProperty"].get("MaxConcurrentRuns", 1)
         if sum(run["JobRunState"] in ACTIVE for run in runs) >= limit:
             raise Refused("ConcurrentRunsExceededException", f"Concurrent runs exceeded for {job['Name']}")
-        execution = _admit(job, new_run(job, data, previous))
+        execution = _admit(job, new_run(job, data, runs, previous))
     _execute(execution)
     return {"JobRunId": execution.run["Id"]}
 
@@ -138,7 +138,8 @@ def _execute(execution: Execution) -> None:
             execution.finish()
             # # In one step, so that no other run takes the place of the retry.
             if run["JobRunState"] == "FAILED" and run["Attempt"] < job["MaxRetries"]:
-                retry = _admit(job, new_run(job, {}, run))
+                runs = glue._job_runs.get(job["Name"], [])
+                retry = _admit(job, new_run(job, {}, runs, run))
         notices.job_ended(run)
         if retry is not None:
             _execute(retry)

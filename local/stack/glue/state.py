@@ -17,15 +17,17 @@ LOCK = threading.RLock()
 """Guards the records and the states of all runs."""
 
 
-def new_run(job: dict[str, Any], request: dict[str, Any], previous: dict[str, Any] | None) -> dict[str, Any]:
-    """A run in state STARTING.
+def new_run(
+    job: dict[str, Any], request: dict[str, Any], runs: list[dict[str, Any]], previous: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """A run in state STARTING, after `runs`, those of the job until now.
 
     A retry has the settings of the `previous` run, unless `request` has them. Its id is that of the first run with the
     number of its attempt.
     """
     now = time.time()
-    attempt = previous["Attempt"] + 1 if previous else 0
-    first = previous["Id"].partition("_attempt_")[0] if previous else f"jr_{uuid.uuid4().hex}{uuid.uuid4().hex}"
+    first = _first(previous["Id"]) if previous else f"jr_{uuid.uuid4().hex}{uuid.uuid4().hex}"
+    attempt = 1 + max((run["Attempt"] for run in runs if _first(run["Id"]) == first), default=-1)
     run: dict[str, Any] = {
         "Id": f"{first}_attempt_{attempt}" if attempt else first,
         "Attempt": attempt,
@@ -48,3 +50,8 @@ def new_run(job: dict[str, Any], request: dict[str, Any], previous: dict[str, An
         if value:
             run[name] = value
     return run
+
+
+def _first(run_id: str) -> str:
+    """The id of the run that `run_id` is an attempt of."""
+    return run_id.partition("_attempt_")[0]

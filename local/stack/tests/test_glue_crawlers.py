@@ -12,75 +12,10 @@ import duckdb
 import pytest
 from botocore.exceptions import ClientError
 
+from .glue import GOLDEN, LAKE, ROLE, Crawler, refusal, types
 from .harness import Stack, shape, until
-from .test_glue_jobs import GOLDEN, LAKE, ROLE, refusal
 
 ORDERS = "id,customer,amount\n1,ann,2.5\n2,bob,3\n"
-
-
-class Crawler:
-    """A crawler of a test, with a folder and a database of its own."""
-
-    def __init__(self, stack: Stack, **definition: Any) -> None:
-        self.stack, self.name = stack, f"crawl-{uuid4().hex[:8]}"
-        self.database = self.name.replace("-", "_")
-        self.glue, self.s3 = stack.client("glue"), stack.client("s3")
-        self.s3.create_bucket(Bucket=LAKE)
-        self.root = f"{self.name}/data"
-        targets = {"S3Targets": [{"Path": f"s3://{LAKE}/{self.root}/"}]}
-        self.glue.create_crawler(
-            **{"Name": self.name, "Role": ROLE, "DatabaseName": self.database, "Targets": targets, **definition}
-        )
-
-    def put(self, key: str, body: str | bytes) -> None:
-        body = body.encode() if isinstance(body, str) else body
-        self.s3.put_object(Bucket=LAKE, Key=f"{self.root}/{key}", Body=body)
-
-    def delete(self, key: str) -> None:
-        self.s3.delete_object(Bucket=LAKE, Key=f"{self.root}/{key}")
-
-    def get(self) -> Any:
-        return self.glue.get_crawler(Name=self.name)["Crawler"]
-
-    def start(self) -> None:
-        self.glue.start_crawler(Name=self.name)
-
-    def crawl(self) -> Any:
-        """Crawls, and returns the last crawl."""
-        self.start()
-        return until(lambda: (found := self.get())["State"] == "READY" and found["LastCrawl"])
-
-    def tables(self) -> dict[str, Any]:
-        try:
-            return {t["Name"]: t for t in self.glue.get_tables(DatabaseName=self.database)["TableList"]}
-        except self.glue.exceptions.EntityNotFoundException:
-            return {}
-
-    def columns(self, table: str) -> dict[str, str]:
-        return types(self.tables()[table])
-
-    def partitions(self, table: str) -> dict[tuple[str, ...], Any]:
-        found = self.glue.get_partitions(DatabaseName=self.database, TableName=table)["Partitions"]
-        return {tuple(partition["Values"]): partition for partition in found}
-
-    def changes(self) -> tuple[int, int, int]:
-        """Tables created, updated and deleted by the last crawl."""
-        found = self.glue.get_crawler_metrics(CrawlerNameList=[self.name])["CrawlerMetricsList"][0]
-        return found["TablesCreated"], found["TablesUpdated"], found["TablesDeleted"]
-
-    def log(self) -> str:
-        events = self.stack.client("logs").get_log_events(
-            logGroupName="/aws-glue/crawlers", logStreamName=self.name, limit=1000
-        )["events"]
-        return "\n".join(event["message"] for event in events)
-
-    def events(self) -> list[Any]:
-        notes = self.stack.notes("toy-sink")
-        return [event for event in notes if event.get("detail", {}).get("crawlerName") == self.name]
-
-
-def types(entry: Any) -> dict[str, str]:
-    return {column["Name"]: column["Type"] for column in entry["StorageDescriptor"]["Columns"]}
 
 
 def parquet(path: Path, query: str) -> bytes:
@@ -236,6 +171,31 @@ def test_a_changed_schema_follows_the_policy(
     assert crawler.changes() == changes
 
 
+def test_a_changed_format_is_deprecated_if_only_new_columns_are_merged(stack: Stack) -> None:
+    configuration = {"Version": 1.0, "CrawlerOutput": {"Tables": {"AddOrUpdateBehavior": "MergeNewColumns"}}}
+    crawler = Crawler(stack, Configuration=json.dumps(configuration))
+    crawler.put("1", json.dumps({"a": 1, "b": 1}))
+    crawler.crawl()
+    crawler.put("1", ORDERS)
+    crawler.crawl()
+    assert crawler.columns("data") == {"a": "int", "b": "int"}
+    assert "DEPRECATED_BY_CRAWLER" in crawler.tables()["data"]["Parameters"]
+    assert "WARN : The format of table data has changed" in crawler.log()
+
+
+def test_a_table_that_a_client_made_at_the_location_is_updated(stack: Stack) -> None:
+    crawler = Crawler(stack)
+    crawler.put("1.csv", ORDERS)
+    crawler.glue.create_database(DatabaseInput={"Name": crawler.database})
+    own = {"Location": f"s3://{LAKE}/{crawler.root}", "Columns": [{"Name": "id", "Type": "int"}], "SerdeInfo": {}}
+    table = {"Name": "mine", "StorageDescriptor": own, "Parameters": {"note": "x"}}
+    crawler.glue.create_table(DatabaseName=crawler.database, TableInput=table)
+    crawler.crawl()
+    assert list(crawler.tables()) == ["mine"]
+    assert crawler.columns("mine") == {"id": "bigint", "customer": "string", "amount": "double"}
+    assert crawler.changes() == (0, 1, 0)
+
+
 @pytest.mark.parametrize(
     ("behavior", "left", "changes"),
     [
@@ -308,6 +268,35 @@ def test_exclusions_and_table_levels(stack: Stack) -> None:
         f"s3://{LAKE}/{name}/archive/**",
     ]
     assert set(crawler.partitions("raw_two")) == {("a",), ("b",)}
+
+
+def test_a_sample_of_each_folder_is_read(stack: Stack) -> None:
+    name = f"sample-{uuid4().hex[:8]}"
+    crawler = Crawler(stack, Targets={"S3Targets": [{"Path": f"s3://{LAKE}/{name}/", "SampleSize": 1}]})
+    crawler.root = name
+    for day in (1, 2):
+        crawler.put(f"day={day}/1.json", json.dumps({"a": 1}))
+        crawler.put(f"day={day}/2.json", json.dumps({"other": 1}))
+    crawler.crawl()
+    (table,) = crawler.tables().values()
+    assert types(table) == {"a": "int"}
+    assert len(crawler.partitions(table["Name"])) == 2
+
+
+def test_one_object_is_a_table(stack: Stack) -> None:
+    name = f"object-{uuid4().hex[:8]}"
+    crawler = Crawler(stack, Targets={"S3Targets": [{"Path": f"s3://{LAKE}/{name}/orders.csv"}]})
+    crawler.root = name
+    crawler.put("orders.csv", ORDERS)
+    crawler.put("orders.csv.bak", "other")
+    crawler.crawl()
+    (table,) = crawler.tables().values()
+    assert (table["Name"], table["StorageDescriptor"]["Location"]) == ("orders_csv", f"s3://{LAKE}/{name}/orders.csv")
+    crawler.crawl()
+    assert crawler.changes() == (0, 0, 0)
+    crawls = crawler.glue.list_crawls(CrawlerName=crawler.name, MaxResults=1)
+    older = crawler.glue.list_crawls(CrawlerName=crawler.name, NextToken=crawls["NextToken"])
+    assert [json.loads(crawl["Summary"]) != {} for crawl in crawls["Crawls"] + older["Crawls"]] == [False, True]
 
 
 def test_columns_that_differ_in_case_are_reported(stack: Stack) -> None:

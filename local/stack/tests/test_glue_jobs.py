@@ -20,69 +20,8 @@ from local.stack.processes import Registry, free_port
 from local.stack.settings import Settings
 
 from .conftest import ROOT
+from .glue import ENDED, GOLDEN, LAKE, ROLE, Job, refusal
 from .harness import Stack, shape, until
-
-GOLDEN = json.loads((Path(__file__).parent / "glue_events.json").read_text())
-"""Events in the shape of the EventBridge user guide, "AWS Glue events". The values are made up."""
-
-LAKE = "toy-lake"
-ROLE = "arn:aws:iam::000000000000:role/toy-glue"
-ENDED = ("SUCCEEDED", "FAILED", "TIMEOUT", "STOPPED")
-
-
-class Job:
-    """A job of a test, with a script and a name of its own."""
-
-    def __init__(self, stack: Stack, script: str | None, **definition: Any) -> None:
-        self.stack, self.name = stack, f"job-{uuid4().hex[:8]}"
-        self.glue = boto3.client(
-            "glue", endpoint_url=f"http://127.0.0.1:{stack.port}", config=Config(retries={"total_max_attempts": 1})
-        )
-        s3 = stack.client("s3")
-        s3.create_bucket(Bucket=LAKE)
-        self.location = f"s3://{LAKE}/scripts/{self.name}.py"
-        if script is not None:
-            s3.put_object(Bucket=LAKE, Key=f"scripts/{self.name}.py", Body=script.encode())
-        command = {"Name": "pythonshell", "PythonVersion": "3.9", "ScriptLocation": self.location}
-        self.glue.create_job(Name=self.name, **{"Role": ROLE, "Command": command, **definition})
-
-    def start(self, **request: Any) -> str:
-        return str(self.glue.start_job_run(JobName=self.name, **request)["JobRunId"])
-
-    def run(self, run_id: str) -> Any:
-        return self.glue.get_job_run(JobName=self.name, RunId=run_id)["JobRun"]
-
-    def reach(self, run_id: str, *states: str) -> Any:
-        return until(lambda: (run := self.run(run_id))["JobRunState"] in states and run)
-
-    def ended(self, **request: Any) -> Any:
-        return self.reach(self.start(**request), *ENDED)
-
-    def runs(self) -> Any:
-        return self.glue.get_job_runs(JobName=self.name)["JobRuns"]
-
-    def log(self, run_id: str, kind: str) -> list[str]:
-        logs = self.stack.client("logs")
-        try:
-            events = logs.get_log_events(logGroupName=f"/aws-glue/python-jobs/{kind}", logStreamName=run_id)["events"]
-        except logs.exceptions.ResourceNotFoundException:
-            return []
-        return [event["message"] for event in events]
-
-    def events(self, run_id: str) -> list[Any]:
-        return [
-            event
-            for event in self.stack.notes("toy-sink")
-            if event.get("source") == "aws.glue" and event["detail"].get("jobRunId") == run_id
-        ]
-
-
-def refusal(call: Any) -> tuple[str, str]:
-    with pytest.raises(ClientError) as refused:
-        call()
-    error = refused.value.response["Error"]
-    return error["Code"], error["Message"]
-
 
 ARGUMENTS = """
 import json, os, sys
@@ -197,8 +136,9 @@ def processes(word: str) -> list[str]:
 
 
 def test_a_timeout_is_in_minutes_and_ends_the_run_with_its_children(stack: Stack) -> None:
-    job = Job(stack, FOREVER, Timeout=9)
+    job = Job(stack, FOREVER, Timeout=9, MaxRetries=1)
     run = job.ended(Timeout=1)  # a minute is a second in these tests
+    assert len(job.runs()) == 1  # only failed runs are retried
     assert (run["JobRunState"], run["Timeout"]) == ("TIMEOUT", 1)
     assert run["ExecutionTime"] in (1, 2)
     until(lambda: not processes(job.name))
@@ -280,6 +220,23 @@ def test_a_failed_run_is_retried_with_its_arguments(stack: Stack) -> None:
     assert [run.get("PreviousRunId") for run in runs] == [f"{first}_attempt_1", first, None]
     assert all(run["Arguments"] == {"--day": "1"} and run["Timeout"] == 3 for run in runs)
     until(lambda: all(job.events(run["Id"]) for run in runs))
+
+
+def test_a_run_can_be_retried_by_its_id(stack: Stack) -> None:
+    job = Job(stack, "import sys; sys.exit('no')")
+    first = job.ended(Arguments={"--day": "1"})["Id"]
+    second = job.ended(JobRunId=first)
+    third = job.ended(JobRunId=first, Arguments={"--day": "2"})
+    assert [second["Id"], third["Id"]] == [f"{first}_attempt_1", f"{first}_attempt_2"]
+    assert [second["PreviousRunId"], third["PreviousRunId"]] == [first, first]
+    assert [second["Arguments"], third["Arguments"]] == [{"--day": "1"}, {"--day": "2"}]
+
+
+def test_a_throttled_start_starts_nothing(stack: Stack) -> None:
+    job = Job(stack, "print(1)")
+    stack.control("faults", "POST", {"kind": "throttle", "operation": "glue:StartJobRun"})
+    assert refusal(job.start)[0] == "ThrottlingException"
+    assert job.runs() == []
 
 
 def test_runs_are_listed_from_the_newest_in_pages(stack: Stack) -> None:
