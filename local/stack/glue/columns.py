@@ -8,9 +8,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-Columns = dict[str, str]
-"""Types by name, in the order of the columns."""
-
 NUMBERS = ("tinyint", "smallint", "int", "bigint", "float", "double")
 """Each type can hold the values of those before it, as far as a crawler is concerned."""
 

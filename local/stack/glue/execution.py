@@ -1,4 +1,4 @@
-"""The execution of one run of a Python shell job, from STARTING to its end."""
+"""The execution of one run of a job, from STARTING to its end."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from ministack.services import glue
 
 from .. import workers
 from . import notices, roles
+from .jobs import PYTHON_SHELL
 from .python_shell import Script
 from .state import ACTIVE, LOCK
 
@@ -20,6 +21,9 @@ MINUTE = float(os.environ.get("SHIFTWORK_GLUE_MINUTE") or 60)
 """Seconds of a minute of `Timeout` and `NotifyDelayAfter`. Tests shorten it."""
 
 SESSION = "GlueJobRunnerSession"
+
+RUNNERS = {PYTHON_SHELL: Script}
+"""How the script of a job is run, by the name of the job's command. Jobs with another command cannot be started."""
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +96,8 @@ class Execution:
             with LOCK:
                 if self._stop.is_set() or self._abandoned:
                     return "STOPPED", None
-                self._script = Script(run["Id"], name, script, arguments, session)
+                runner = RUNNERS[self.job["Command"]["Name"]]
+                self._script = runner(run["Id"], name, script, arguments, session)
                 self._running_since = time.monotonic()
                 self._enter("RUNNING")
             invocation.begin()

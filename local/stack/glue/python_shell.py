@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO
@@ -31,6 +32,7 @@ _LEAD = "import os, sys; os.setpgid(0, 0); os.execv(sys.argv[1], sys.argv[1:])"
 
 _TRACEBACK = "Traceback (most recent call last):"
 _KEPT_LINES = 400
+"""Lines of error output in which the traceback is looked for."""
 
 
 class Script:
@@ -42,7 +44,7 @@ class Script:
         script = self._directory / name
         script.write_bytes(body)
         words = [word for pair in arguments.items() for word in pair]
-        self._errors: list[str] = []
+        self._errors: deque[str] = deque(maxlen=_KEPT_LINES)
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", _LEAD, sys.executable, str(script), *words],
             stdin=subprocess.DEVNULL,
@@ -94,7 +96,7 @@ class Script:
         return f"Command failed with exit code {128 - code if code < 0 else code}"
 
     def _error(self, run_id: str, line: str) -> None:
-        self._errors = [*self._errors[-_KEPT_LINES:], line]
+        self._errors.append(line)
         logs.write(f"{LOG_GROUP}/error", run_id, [line])
 
     def _signal(self, number: signal.Signals) -> None:

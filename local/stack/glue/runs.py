@@ -11,7 +11,7 @@ from ministack.services import glue
 
 from ..patches import pin
 from . import jobs, notices
-from .execution import Execution
+from .execution import RUNNERS, Execution
 from .refusals import Refused, invalid, not_found, not_here, operation
 from .state import ACTIVE, ENDED, LOCK, new_run
 
@@ -39,8 +39,8 @@ def end_all() -> None:
 def start(data: dict[str, Any]) -> dict[str, Any]:
     job = jobs.find(data["JobName"], missing="Failed to start job run due to missing metadata.")
     command = job["Command"]["Name"]
-    if command != jobs.PYTHON_SHELL:
-        raise not_here(f"the job command {command} of job {job['Name']}: only {jobs.PYTHON_SHELL} jobs run")
+    if command not in RUNNERS:
+        raise not_here(f"the job command {command} of job {job['Name']}: only {', '.join(RUNNERS)} jobs run")
     for name in ("SecurityConfiguration", "ExecutionRoleSessionPolicy", "JobRunQueuingEnabled"):
         if data.get(name):
             raise not_here(f"{name} of a job run")

@@ -12,7 +12,7 @@ import duckdb
 import pytest
 from botocore.exceptions import ClientError
 
-from .glue import GOLDEN, LAKE, ROLE, Crawler, refusal, types
+from .glue import GOLDEN, LAKE, ROLE, Crawler, Job, refusal, types
 from .harness import Stack, shape, until
 
 ORDERS = "id,customer,amount\n1,ann,2.5\n2,bob,3\n"
@@ -434,6 +434,38 @@ def test_a_caller_needs_the_permission_for_the_named_crawler(stack: Stack) -> No
     role = stack.outputs["EchoRole"].rsplit("/", 1)[-1]
     stack.client("iam").put_role_policy(RoleName=role, PolicyName="crawler", PolicyDocument=document)
     assert stack.invoke({"calls": [order]})["responses"] == [{}]
+
+
+SUM = """
+import csv, io, sys
+import boto3
+from awsglue.utils import getResolvedOptions
+
+options = getResolvedOptions(sys.argv, ["database", "table", "day"])
+table = boto3.client("glue").get_table(DatabaseName=options["database"], Name=options["table"])["Table"]
+glue, s3 = boto3.client("glue"), boto3.client("s3")
+partitions = glue.get_partitions(DatabaseName=options["database"], TableName=options["table"])["Partitions"]
+(location,) = [p["StorageDescriptor"]["Location"] for p in partitions if p["Values"] == [options["day"]]]
+bucket, _, prefix = location.removeprefix("s3://").partition("/")
+total = 0
+for item in s3.list_objects_v2(Bucket=bucket, Prefix=prefix)["Contents"]:
+    text = s3.get_object(Bucket=bucket, Key=item["Key"])["Body"].read().decode()
+    names = [column["Name"] for column in table["StorageDescriptor"]["Columns"]]
+    rows = list(csv.DictReader(io.StringIO(text), fieldnames=names))
+    total += sum(float(row["amount"]) for row in rows[int(table["Parameters"]["skip.header.line.count"]):])
+print("total", total)
+"""
+
+
+def test_a_job_reads_the_table_that_a_crawler_made(stack: Stack) -> None:
+    crawler = Crawler(stack)
+    crawler.put("day=01/orders.csv", ORDERS)
+    crawler.put("day=02/orders.csv", ORDERS.replace("2.5", "7"))
+    crawler.crawl()
+    job = Job(stack, SUM, DefaultArguments={"--database": crawler.database, "--table": "data"})
+    run = job.ended(Arguments={"--day": "02"})
+    assert run["JobRunState"] == "SUCCEEDED", run
+    assert job.log(run["Id"], "output") == ["total 10.0"]
 
 
 def test_a_template_makes_a_crawler(stack: Stack) -> None:
