@@ -10,7 +10,9 @@ use twox_hash::XxHash3_64;
 
 use crate::{
     json::RawJson,
+    number::padded,
     refusal::{Refusal, RefusalKind},
+    scan::digits,
     transport::{Offset, Partition},
 };
 
@@ -303,12 +305,27 @@ fn of_time(millis: i64) -> String {
 /// after it. Then the position in the log is written twice and followed by `/`, and a load decides which of the two is the later one.
 fn postgresql(log: &Log<'_>) -> Option<String> {
     let place = log.lsn?.u64()?;
-    let sequence = log.sequence.and_then(RawJson::string);
-    let committed = sequence.and_then(|text| crate::json::validated(text.as_bytes()).ok()?.elements().next()?.u64());
-    Some(match committed {
-        Some(committed) => format!("{committed:020}/{place:020}"),
-        None => format!("{place:020}/{place:020}/"),
-    })
+    let committed = log.sequence.and_then(|sequence| plain_commit(sequence).or_else(|| commit(sequence)));
+    let mut text = joined([(committed.unwrap_or(place), 20), (place, 20)]);
+    if committed.is_none() {
+        text.push('/');
+    }
+    Some(text)
+}
+
+/// The first number of `sequence`, a text of JSON.
+fn commit(sequence: RawJson<'_>) -> Option<u64> {
+    let text = sequence.string()?;
+    crate::json::validated(text.as_bytes()).ok()?.elements().next()?.u64()
+}
+
+/// The first number of `sequence` as Debezium writes it, `"[\"24023119\",\"24023128\"]"`, whose escapes need not be replaced.
+fn plain_commit(sequence: RawJson<'_>) -> Option<u64> {
+    let numbers = sequence.get().strip_prefix(r#""[\""#)?.strip_suffix(r#"\"]""#)?;
+    let (committed, behind) = numbers.split_at_checked(digits(numbers.as_bytes(), 0))?;
+    let last = behind.strip_prefix(r#"\",\""#)?;
+    let is_number = !last.is_empty() && digits(last.as_bytes(), 0) == last.len();
+    is_number.then(|| committed.parse().ok()).flatten()
 }
 
 /// The number of the log file, the position in it, and the row of the event. The time of the event cannot be used: rows of a snapshot have
@@ -319,7 +336,7 @@ fn mysql(log: &Log<'_>) -> Option<String> {
     let number: u64 = number.parse().ok()?;
     let place = log.pos?.u64()?;
     let row = log.row.and_then(RawJson::u64).unwrap_or(0);
-    Some(format!("{number:010}/{place:020}/{row:010}"))
+    Some(joined([(number, 10), (place, 20), (row, 10)]))
 }
 
 /// The log sequence numbers of the commit and the change, and the serial number. They have a fixed width (`00000027:00000758:0005`) or are
@@ -355,8 +372,23 @@ fn oracle(log: &Log<'_>) -> Option<Place> {
 fn mongodb(log: &Log<'_>) -> Option<String> {
     let millis = log.ts_ms?.u64()?;
     let ordinal = log.ord.and_then(RawJson::u64).unwrap_or(0);
-    Some(format!("{millis:020}/{ordinal:010}"))
+    Some(joined([(millis, 20), (ordinal, 10)]))
 }
+
+/// Numbers with their least numbers of digits, with slashes between them.
+fn joined<const N: usize>(numbers: [(u64, usize); N]) -> String {
+    let mut text = String::with_capacity(LONGEST_PLACE);
+    for (index, (number, width)) in numbers.into_iter().enumerate() {
+        if index > 0 {
+            text.push('/');
+        }
+        padded(&mut text, number, width);
+    }
+    text
+}
+
+/// Bytes of three numbers of 20 digits with slashes between them.
+const LONGEST_PLACE: usize = 62;
 
 /// Whether a text is a valid position in a log, which a row can hold.
 fn is_place(text: &str) -> bool {

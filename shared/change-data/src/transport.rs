@@ -5,6 +5,8 @@ use std::fmt;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use sha2::{Digest as _, Sha256};
 
+use crate::number::padded;
+
 /// An ordered stream of records: `kafka/<topic>/<partition>`, `kinesis/<stream>/<shard>`, `dynamodb/<table>/<shard>`,
 /// `s3/<bucket>/<key>@<version>`, `replay/<partition>/<offset>`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -118,20 +120,9 @@ impl Clone for Offset {
 impl Offset {
     /// An offset of Kafka, or the number of a line in a file.
     pub fn number(number: u64) -> Self {
-        // This is called for each record: `format!` would add a tenth to the time for staging the record.
-        let mut digits = [b'0'; 20];
-        let mut rest = number;
-        for digit in digits.iter_mut().rev() {
-            if rest == 0 {
-                break;
-            }
-            // A remainder of a division by 10 fits a digit.
-            #[allow(clippy::cast_possible_truncation)]
-            let value = (rest % 10) as u8;
-            *digit += value;
-            rest /= 10;
-        }
-        Self(String::from_utf8_lossy(&digits).into_owned())
+        let mut digits = String::with_capacity(20);
+        padded(&mut digits, number, 20);
+        Self(digits)
     }
 
     /// The sequence number of a Kinesis record (currently 56 digits) or of a DynamoDB stream record (21 to 40 digits).
