@@ -65,6 +65,8 @@ pub(crate) struct Assembler {
     notes: BTreeMap<String, String>,
     unchanged: Vec<usize>,
     names: Names,
+    /// The names of the fields of records' keys, which are fewer than those of images.
+    key_names: Names,
     pub(crate) with_missing_data: u64,
     pub(crate) with_changes: u64,
 }
@@ -89,6 +91,7 @@ impl Assembler {
             notes: BTreeMap::new(),
             unchanged: Vec::new(),
             names: Names::default(),
+            key_names: Names::default(),
             with_missing_data: 0,
             with_changes: 0,
         }
@@ -108,8 +111,7 @@ impl Assembler {
         let before = change.before.as_deref().map(&mut image);
         let after = change.after.as_deref().map(&mut image);
         let updated = change.partial.as_ref().and_then(|partial| partial.updated.as_deref()).map(&mut image);
-        // The record's key has fewer fields.
-        let key = change.key.as_deref().map(|text| Names::default().image(compiled, text));
+        let key = change.key.as_deref().map(|text| self.key_names.image(compiled, text));
         let context = Context {
             compiled,
             schema,

@@ -3,6 +3,8 @@
 //! Each value has exactly one notation, so that the outputs of two decoders can be compared byte by byte. A value is quoted if and only if
 //! it contains `,` `"` `\n` or `\r`, is empty, or begins with U+FEFF (which would be a byte order mark at the beginning of a file).
 
+use crate::scan;
+
 /// The text of NULL, as in the COPY statement (`NULL AS '\\N'`).
 pub const NULL: &str = r"\N";
 
@@ -38,12 +40,7 @@ pub fn plain(out: &mut Vec<u8>, value: &str) {
 
 /// Whether a value must be quoted.
 pub fn needs_quotes(value: &[u8]) -> bool {
-    value.is_empty()
-        || value.chunks(32).any(|chunk| {
-            // Without an early end, the compiler compares many bytes at once.
-            chunk.iter().fold(false, |needs, byte| needs | matches!(byte, b',' | b'"' | b'\n' | b'\r'))
-        })
-        || value.starts_with("\u{feff}".as_bytes())
+    value.is_empty() || scan::has(value, [b',', b'"', b'\n', b'\r']) || value.starts_with("\u{feff}".as_bytes())
 }
 
 /// Writes a value other than NULL, with quotes if necessary.

@@ -1,5 +1,7 @@
 //! Reads DynamoDB's typed JSON: `{"S": "text"}`, `{"N": "12"}`, `{"B": "base64"}`, `{"M": {…}}`, `{"L": […]}` …
 
+use std::borrow::Cow;
+
 use crate::{
     json::{Kind, RawJson, Text},
     logical::{Encoding, Logical},
@@ -18,11 +20,10 @@ pub(crate) fn value(raw: RawJson<'_>) -> Value<'_> {
 }
 
 fn typed(raw: RawJson<'_>) -> Option<Value<'_>> {
-    let mut members = raw.members();
-    let (kind, inner) = members.next()?;
-    if members.next().is_some() {
-        return None;
-    }
+    let (kind, inner) = match raw.only_string() {
+        Some((kind, inner)) => (Cow::Borrowed(kind), inner),
+        None => only_member(raw)?,
+    };
     match (&*kind, inner.kind()) {
         ("S", Kind::String) => inner.text().map(Value::Text),
         ("N", Kind::String) => {
@@ -34,4 +35,10 @@ fn typed(raw: RawJson<'_>) -> Option<Value<'_>> {
         ("NULL", Kind::Bool(_)) => Some(Value::Null),
         _ => None,
     }
+}
+
+fn only_member(raw: RawJson<'_>) -> Option<(Cow<'_, str>, RawJson<'_>)> {
+    let mut members = raw.members();
+    let member = members.next()?;
+    members.next().is_none().then_some(member)
 }

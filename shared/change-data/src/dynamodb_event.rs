@@ -6,12 +6,43 @@ use crate::{
     contract::Format,
     event::{Identity, RowChange, Wrapping, in_range, incomplete},
     json::{Kind, RawJson},
-    number::Number,
+    number::{Number, short_integer},
     operation::Operation,
     position,
     refusal::{Refusal, RefusalKind},
     value::Form,
 };
+
+/// The members of an event that say of which table and which change its record is.
+#[derive(Default)]
+pub(crate) struct Around<'a> {
+    table_name: Option<RawJson<'a>>,
+    source_arn: Option<RawJson<'a>>,
+    event_id: Option<RawJson<'a>>,
+}
+
+impl<'a> Around<'a> {
+    /// Takes a member. If a member is written more than once, the last one counts.
+    #[inline]
+    pub(crate) fn take(&mut self, name: &str, member: RawJson<'a>) {
+        match name {
+            "tableName" => self.table_name = Some(member),
+            "eventSourceARN" => self.source_arn = Some(member),
+            "eventID" => self.event_id = Some(member),
+            _ => {}
+        }
+    }
+
+    /// The table: `tableName` of the Kinesis format, or from `arn:aws:dynamodb:<region>:<account>:table/<table>/stream/<label>`.
+    fn table(&self) -> Option<String> {
+        if let Some(name) = self.table_name.and_then(RawJson::string) {
+            return Some(name.into_owned());
+        }
+        let arn = self.source_arn.and_then(RawJson::string)?;
+        let (_, resource) = arn.split_once(":table/")?;
+        resource.split('/').next().filter(|table| !table.is_empty()).map(ToOwned::to_owned)
+    }
+}
 
 #[derive(Default)]
 struct StreamRecord<'a> {
@@ -25,7 +56,7 @@ struct StreamRecord<'a> {
 }
 
 /// Reads an event. `record` is its member `dynamodb`.
-pub(crate) fn read<'a>(event: RawJson<'a>, record: RawJson<'a>, event_name: &str) -> Result<RowChange<'a>, Refusal> {
+pub(crate) fn read<'a>(around: &Around<'a>, record: RawJson<'a>, event_name: &str) -> Result<RowChange<'a>, Refusal> {
     let operation = Operation::of_dynamodb(event_name).ok_or_else(|| {
         let shown: String = event_name.chars().take(20).collect();
         Refusal::new(
@@ -33,7 +64,7 @@ pub(crate) fn read<'a>(event: RawJson<'a>, record: RawJson<'a>, event_name: &str
             format!("`eventName` is `{shown}`: it must be INSERT, MODIFY or REMOVE"),
         )
     })?;
-    let table = table(event).ok_or_else(|| incomplete("neither `tableName` nor `eventSourceARN` names the table"))?;
+    let table = around.table().ok_or_else(|| incomplete("neither `tableName` nor `eventSourceARN` names the table"))?;
     let record = members(record);
     let changed_at = record.creation.and_then(|time| micros(time, record.precision.as_deref())).and_then(in_range);
     let changed_at =
@@ -42,7 +73,7 @@ pub(crate) fn read<'a>(event: RawJson<'a>, record: RawJson<'a>, event_name: &str
         Some(digits) => position::of_sequence_number(digits)
             .ok_or_else(|| incomplete("`SequenceNumber` is not a number of at most 128 digits"))?,
         None => {
-            let id = event.member("eventID").and_then(RawJson::string);
+            let id = around.event_id.and_then(RawJson::string);
             id.and_then(|id| position::of_creation(changed_at, &id)).ok_or_else(|| {
                 incomplete("the event has neither a `SequenceNumber` nor an `eventID` of hexadecimal digits")
             })?
@@ -89,21 +120,15 @@ fn members(record: RawJson<'_>) -> StreamRecord<'_> {
     read
 }
 
-/// The table: `tableName` of the Kinesis format, or from `arn:aws:dynamodb:<region>:<account>:table/<table>/stream/<label>`.
-fn table(event: RawJson<'_>) -> Option<String> {
-    if let Some(name) = event.member("tableName").and_then(RawJson::string) {
-        return Some(name.into_owned());
-    }
-    let arn = event.member("eventSourceARN").and_then(RawJson::string)?;
-    let (_, resource) = arn.split_once(":table/")?;
-    resource.split('/').next().filter(|table| !table.is_empty()).map(ToOwned::to_owned)
-}
-
 /// The time in microseconds since the epoch. Streams have seconds (which Lambda may write with a fraction); the Kinesis format has
 /// milliseconds, or the unit in `precision`.
 fn micros(time: RawJson<'_>, precision: Option<&str>) -> Option<i64> {
     let read = |power: &str| {
-        let number = Number::parse(&time.digits()?)?.plain()?;
+        let digits = time.digits()?;
+        if let Some(count) = short_integer(&digits) {
+            return count.checked_mul(10_i64.pow(u32::try_from(power.len()).ok()?));
+        }
+        let number = Number::parse(&digits)?.plain()?;
         // Digits of the fraction that are whole microseconds.
         let (whole, fraction) = number.split_once('.').unwrap_or((&number, ""));
         let places = power.len();

@@ -6,7 +6,7 @@ use crate::{
     cloud_event,
     contract::{ALL_SERVERS, Format, Source},
     debezium::{self, Payload},
-    dynamodb_event,
+    dynamodb_event::{self, Around},
     flattened::Flattened,
     json::{self, Kind, RawJson},
     operation::Operation,
@@ -154,6 +154,7 @@ impl<'a> Event<'a> {
         }
         let mut top = Top::default();
         let mut bare = Payload::default();
+        let mut around = Around::default();
         for (name, member) in raw.members() {
             match &*name {
                 "schema" => top.schema = member.some(),
@@ -165,6 +166,7 @@ impl<'a> Event<'a> {
             }
             // Without an envelope, these are the members of the payload.
             bare.take(&name, member);
+            around.take(&name, member);
         }
         // A flattened row can have columns of any name, also those of an envelope.
         if bare.is_flattened() {
@@ -173,7 +175,7 @@ impl<'a> Event<'a> {
         // A `payload` is the envelope's: a row can have a column `payload`, but a record is not a row.
         match top {
             Top { dynamodb: Some(record), event_name: Some(name), .. } => {
-                dynamodb_event::read(raw, record, &name).map(|change| Self::Change(Box::new(change)))
+                dynamodb_event::read(&around, record, &name).map(|change| Self::Change(Box::new(change)))
             }
             Top { payload: Some(payload), .. } if payload.is_null() => Ok(Self::Skipped(SkipReason::Tombstone)),
             Top { payload: Some(payload), schema, .. } => debezium::read(payload, schema, key),

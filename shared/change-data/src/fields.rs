@@ -44,7 +44,23 @@ const ROOM: usize = 32;
 /// The names of the fields of earlier images, without duplicates. A producer writes the same fields in the same order in every event, so a
 /// name is compared with the next one, which takes less time than finding it in a map. If all names have this order, no name occurs twice.
 #[derive(Debug, Default)]
-pub(crate) struct Names(Vec<(Box<str>, Option<usize>)>);
+pub(crate) struct Names(Vec<Known>);
+
+/// The name of a field of an earlier image.
+#[derive(Debug)]
+struct Known {
+    name: Box<str>,
+    /// The key and its colon as JSON: `"name":`. `None` for a name that can be written in several ways.
+    key: Option<Box<str>>,
+    column: Option<usize>,
+}
+
+impl Known {
+    fn new(name: &str, column: Option<usize>) -> Self {
+        let is_plain = !name.contains(['"', '\\']);
+        Self { name: name.into(), key: is_plain.then(|| format!("\"{name}\":").into()), column }
+    }
+}
 
 impl Names {
     /// Reads an image from valid JSON.
@@ -53,12 +69,23 @@ impl Names {
         let mut image = Image { fields, columns, overwritten: Vec::new() };
         let mut next = 0;
         let mut in_order = true;
-        for (name, raw) in RawJson::known(text).members() {
+        let mut members = RawJson::known(text).members();
+        loop {
+            let expected = self.0.get(next).filter(|_| in_order);
+            if let Some(Known { key: Some(key), column, .. }) = expected
+                && let Some(member) = members.next_expected(key)
+            {
+                next += 1;
+                image.columns.push(*column);
+                image.fields.push(member);
+                continue;
+            }
+            let Some((name, raw)) = members.next() else { break };
             let known = self.0.get(next..).unwrap_or_default();
-            match known.iter().position(|(known, _)| **known == *name).filter(|_| in_order) {
+            match known.iter().position(|known| *known.name == *name).filter(|_| in_order) {
                 Some(passed) => {
                     next += passed + 1;
-                    image.columns.push(self.0[next - 1].1);
+                    image.columns.push(self.0[next - 1].column);
                 }
                 None => {
                     in_order = false;
@@ -83,15 +110,15 @@ impl Names {
         let mut next = 0;
         for (name, _, place) in image.places() {
             let Place::Column(column) = place else { continue };
-            match self.0.iter().position(|(known, _)| **known == *name) {
+            match self.0.iter().position(|known| *known.name == *name) {
                 Some(known) if known >= next => next = known + 1,
                 None if self.0.len() < MOST => {
-                    self.0.insert(next, (name.into(), column));
+                    self.0.insert(next, Known::new(name, column));
                     next += 1;
                 }
                 Some(_) | None => {
                     let places = image.places().filter_map(|(name, _, place)| match place {
-                        Place::Column(column) => Some((name.into(), column)),
+                        Place::Column(column) => Some(Known::new(name, column)),
                         Place::Overwritten => None,
                     });
                     self.0 = places.collect();
@@ -118,6 +145,7 @@ fn overwritten(fields: &[(Cow<'_, str>, RawJson<'_>)]) -> Vec<bool> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use serde_json::json;
 
     use super::{Names, Place};
     use crate::{compiled::Compiled, contract};
@@ -137,12 +165,12 @@ columns:
         /// The places of the fields do not depend on the images before.
         #[test]
         fn a_field_has_its_place_in_any_order(
-            images in prop::collection::vec(prop::collection::vec("[a-e]", 0..7), 1..6),
+            images in prop::collection::vec(prop::collection::vec("[a-e]|a\"?:?1?,?\"?b|\\\\?n", 0..7), 1..6),
         ) {
             let compiled = Compiled::new(contract::read("t.yaml", CONTRACT).unwrap());
             let mut names = Names::default();
             for fields in images {
-                let members: Vec<_> = fields.iter().enumerate().map(|(at, name)| format!("\"{name}\":{at}")).collect();
+                let members: Vec<_> = fields.iter().enumerate().map(|(at, name)| format!("{}:{at}", json!(name))).collect();
                 let text = format!("{{{}}}", members.join(","));
                 let image = names.image(&compiled, &text);
                 let places: Vec<_> = image.places().map(|(name, raw, place)| (name.to_owned(), raw.get().to_owned(), place)).collect();

@@ -115,6 +115,14 @@ impl<'a> RawJson<'a> {
         Elements(Cursor::inside(self, Kind::Array))
     }
 
+    /// The key and the value of an object whose only member is a string, in a common notation: `{"S":"text"}`, `{"$numberLong": "7"}`.
+    /// `None` for any other value, and for an object with other white space or an escape in the key.
+    #[inline]
+    pub(crate) fn only_string(self) -> Option<(&'a str, RawJson<'a>)> {
+        let place = scan::only_string(self.0.as_bytes(), 0)?;
+        Some((self.0.get(2..place.key_end)?, RawJson(self.0.get(place.start..place.end)?)))
+    }
+
     /// The last member with this name.
     pub(crate) fn member(self, name: &str) -> Option<RawJson<'a>> {
         self.members().filter(|(key, _)| key == name).map(|(_, value)| value).last()
@@ -132,6 +140,15 @@ impl<'a> Iterator for Members<'a> {
     fn next(&mut self) -> Option<Self::Item> {
         let key = self.0.key()?;
         Some((key.text, self.0.skip()?))
+    }
+}
+
+impl<'a> Members<'a> {
+    /// The next member, if its key and colon are written as these bytes: `"name":`.
+    #[inline]
+    pub(crate) fn next_expected(&mut self, key: &str) -> Option<(Cow<'a, str>, RawJson<'a>)> {
+        let name = self.0.expected_key(key)?;
+        Some((Cow::Borrowed(name), self.0.skip()?))
     }
 }
 
@@ -193,6 +210,20 @@ impl<'a> Cursor<'a> {
         Some(if has_escapes { unescaped(key) } else { Text { text: Cow::Borrowed(key), repaired: false } })
     }
 
+    /// In an object: moves to the value of the next member and returns its key, if the key and colon are written as these bytes: `"name":`.
+    /// Comparing them takes a quarter of the instructions of finding the end of a key.
+    #[inline]
+    fn expected_key(&mut self, key: &str) -> Option<&'a str> {
+        let bytes = self.text.as_bytes();
+        let start = self.at + usize::from(bytes.get(self.at) == Some(&b','));
+        let end = start + key.len();
+        if bytes.get(start..end)? != key.as_bytes() {
+            return None;
+        }
+        self.at = end;
+        self.text.get(start + 1..end - 2)
+    }
+
     /// In an array: moves to the next element. After the last one, returns `None` and moves past the bracket.
     #[inline]
     pub(crate) fn element(&mut self) -> Option<()> {
@@ -230,7 +261,11 @@ impl<'a> Cursor<'a> {
         let (bytes, start) = (self.text.as_bytes(), self.at);
         let end = match first {
             b'"' => scan::string_end(bytes, start + 1)?.0 + 1,
-            b'{' | b'[' => scan::container_end(bytes, start)?,
+            b'{' => match scan::only_string(bytes, start) {
+                Some(place) => place.end + 1,
+                None => scan::container_end(bytes, start)?,
+            },
+            b'[' => scan::container_end(bytes, start)?,
             _ => scan::scalar_end(bytes, start),
         };
         self.at = end;
@@ -240,34 +275,38 @@ impl<'a> Cursor<'a> {
 
 /// Replaces the escapes of a string. `escaped` is the text between its quotes, which must be valid.
 pub(crate) fn unescaped(escaped: &str) -> Text<'_> {
-    if !scan::has(escaped.as_bytes(), b'\\') {
+    if !scan::has(escaped.as_bytes(), [b'\\']) {
         return Text { text: Cow::Borrowed(escaped), repaired: false };
     }
     let bytes = escaped.as_bytes();
-    let mut out = String::with_capacity(escaped.len());
+    let mut out = Vec::with_capacity(escaped.len() + scan::BLOCK);
     let (mut repaired, mut at) = (false, 0);
     loop {
-        let escape = scan::backslash(bytes, at);
-        out.push_str(escaped.get(at..escape).unwrap_or_default());
-        let Some(&kind) = bytes.get(escape + 1) else { break };
-        at = escape + 2;
-        match kind {
+        at = scan::copy_plain(bytes, at, &mut out);
+        let Some(&kind) = bytes.get(at + 1) else { break };
+        at += 2;
+        out.push(match kind {
             b'u' => {
                 let behind = escaped.get(at..).unwrap_or_default();
                 let (character, rest) = code_point(behind);
                 repaired |= character.is_none();
-                out.push(character.unwrap_or(char::REPLACEMENT_CHARACTER));
+                let character = character.unwrap_or(char::REPLACEMENT_CHARACTER);
+                out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
                 at += behind.len() - rest.len();
+                continue;
             }
-            b'b' => out.push('\u{8}'),
-            b'f' => out.push('\u{c}'),
-            b'n' => out.push('\n'),
-            b'r' => out.push('\r'),
-            b't' => out.push('\t'),
-            itself => out.push(char::from(itself)),
-        }
+            b'b' => 0x8,
+            b'f' => 0xc,
+            b'n' => b'\n',
+            b'r' => b'\r',
+            b't' => b'\t',
+            itself => itself,
+        });
     }
-    Text { text: Cow::Owned(out), repaired }
+    // The parts between escapes are copied as bytes, because checking for each part that it begins and ends between characters takes
+    // longer than checking the whole.
+    let text = String::from_utf8(out).unwrap_or_default();
+    Text { text: Cow::Owned(text), repaired }
 }
 
 /// The character of the digits after `\u`, and the rest of the text. A character outside the basic plane has two escapes. `None` for one
@@ -317,6 +356,33 @@ mod tests {
     use serde_json::Value;
 
     use super::{Kind, unescaped, validated, write_string};
+
+    #[test]
+    fn the_only_string_of_an_object_is_its_only_member() {
+        let only = |json| validated(str::as_bytes(json)).unwrap().only_string().map(|(key, value)| (key, value.get()));
+        for (json, key, value) in [
+            (r#"{"S":""}"#, "S", r#""""#),
+            (r#"{"S":"a\"}b"}"#, "S", r#""a\"}b""#),
+            (r#"{"S":"a\\"}"#, "S", r#""a\\""#),
+            (r#"{"$numberLong": "-7"}"#, "$numberLong", r#""-7""#),
+        ] {
+            assert_eq!(only(json), Some((key, value)), "{json}");
+        }
+        for json in [
+            r#"{ "S":"a"}"#,
+            r#"{"S":"a" }"#,
+            r#"{"S" :"a"}"#,
+            r#"{"\u0053":"a"}"#,
+            r#"{"S":"a","N":"1"}"#,
+            r#"{"S":["a"]}"#,
+            r#"{"S":1}"#,
+            r#"["S"]"#,
+            r#""S""#,
+            "{}",
+        ] {
+            assert_eq!(only(json), None, "{json}");
+        }
+    }
 
     #[test]
     fn an_object_keeps_its_order_its_digits_and_repeated_keys() {

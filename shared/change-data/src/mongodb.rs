@@ -24,7 +24,10 @@ pub(crate) fn is_wrapper(cursor: &Cursor<'_>) -> bool {
 /// A value without its wrapper. An object that is not a known wrapper is returned as a document.
 pub(crate) fn value(raw: RawJson<'_>) -> Value<'_> {
     match raw.kind() {
-        Kind::Object if is_wrapper(&Cursor::new(raw)) => unwrapped(raw).unwrap_or(Value::Document(raw, Form::Json)),
+        // Most wrappers can be recognized by their first bytes.
+        Kind::Object if raw.get().starts_with("{\"$") || is_wrapper(&Cursor::new(raw)) => {
+            unwrapped(raw).unwrap_or(Value::Document(raw, Form::Json))
+        }
         Kind::Array | Kind::Object => Value::Document(raw, Form::Extended),
         Kind::Null | Kind::Bool(_) | Kind::Number | Kind::String => Value::of_json(raw),
     }
@@ -35,8 +38,13 @@ static BASE64: Logical = Logical::Bytes(Encoding::Base64);
 
 fn unwrapped(raw: RawJson<'_>) -> Option<Value<'_>> {
     let mut members = raw.members();
-    let (name, inner) = members.next()?;
-    let second = members.next();
+    let (name, inner, second) = match raw.only_string() {
+        Some((name, inner)) => (Cow::Borrowed(name), inner, None),
+        None => {
+            let (name, inner) = members.next()?;
+            (name, inner, members.next())
+        }
+    };
     match (&*name, second) {
         ("$oid" | "$symbol" | "$code" | "$uuid", None) => Some(Value::text(inner.string()?)),
         ("$numberInt" | "$numberLong" | "$numberDouble" | "$numberDecimal", None) => number(inner.digits()?),

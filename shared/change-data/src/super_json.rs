@@ -88,7 +88,7 @@ pub(crate) fn fitted<'t>(
 ) -> Result<Option<Cow<'t, str>>, LimitExceeded> {
     flaws.repaired += usize::from(text.repaired);
     let mut fitted = text.text.clone();
-    if scan::has(fitted.as_bytes(), 0) {
+    if scan::has(fitted.as_bytes(), [0]) {
         flaws.nul += fitted.matches('\0').count();
         fitted = Cow::Owned(fitted.replace('\0', ""));
     }
@@ -279,7 +279,7 @@ impl<'o> Writer<'o> {
         if is_key {
             return self.key(&unescaped(escaped));
         }
-        if escaped.len() > self.longest || scan::has(escaped.as_bytes(), b'\\') {
+        if escaped.len() > self.longest || scan::has(escaped.as_bytes(), [b'\\']) {
             return self.text(&unescaped(escaped));
         }
         self.out.push(b'"');

@@ -130,13 +130,18 @@ impl<'a> Value<'a> {
     }
 
     /// Decodes the value by its logical type. A value that is not valid for the type is returned unchanged.
+    #[inline]
     pub(crate) fn decoded(self, logical: &'a Logical) -> Self {
+        // Most values are plain, and moving a value takes as long as reading it.
+        if logical.is_plain() {
+            return self;
+        }
         self.decode(logical).unwrap_or_else(|as_it_was| as_it_was)
     }
 
     fn decode(self, logical: &'a Logical) -> Result<Self, Self> {
         match (logical, self) {
-            (Logical::Plain, value) | (_, value @ Self::Null) => Ok(value),
+            (_, value @ Self::Null) => Ok(value),
             (Logical::Bytes(encoding), Self::Text(text)) => bytes(*encoding, text),
             (Logical::Decimal(scale), Self::Text(text)) => decimal(text, scale.unwrap_or(0)),
             (Logical::VariableScaleDecimal, Self::Document(raw, form)) => {
